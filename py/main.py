@@ -1,0 +1,24 @@
+"""The helper's program: `main.py [--packages FOLDER]... VERB @ARGUMENTS`.
+
+Actions start it as `python -I -S -B -X utf8`, so nothing of the host is importable: its own package lies beside
+it, and each folder of third-party packages is named.
+"""
+
+import sys
+
+
+def main() -> int:
+    """Run a verb; the status is 0, 1 for input that cannot be built from, 2 for a wrong command."""
+    argv = sys.argv[1:]
+    # No pathlib: what a start imports, each action pays for.
+    sys.path.insert(0, __file__.rpartition("/")[0] or ".")
+    while len(argv) > 1 and argv[0] == "--packages":
+        sys.path.append(argv[1])
+        del argv[:2]
+    from rules_bento.actions import run
+
+    return run(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Joins the parts of a Bento and its models to a `.bento`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.archive import join, write_part
+from rules_bento.model import ModelDescription
+from rules_bento.tag import Tag
+from rules_bento.tarstream import Member
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--model": 2,  # description, archive part
+    "--output": 1,
+    "--part": 1,
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write the archive: the Bento's own parts, the models', and the pointers to the latest model of each name."""
+    output = Path(arguments.one("--output"))
+    models = {
+        description.tag: (description, Path(part))
+        for path, part in arguments.records("--model")
+        for description in [ModelDescription.loads(Path(path).read_text("utf-8"))]
+    }
+    parts = [Path(part) for part in arguments.many("--part")] + [part for _, part in models.values()]
+    if models:
+        pointers = output.with_name(output.name + ".latest")
+        write_part(pointers, _pointers(description for description, _ in models.values()), threads=1)
+        parts.append(pointers)
+    join(output, parts)
+    if models:
+        pointers.unlink()
+
+
+def _pointers(models: Iterable[ModelDescription]) -> list[Member]:
+    """`models/<name>/latest`: the newest version; among equally old ones the last by name."""
+    newest: dict[str, tuple[str, str]] = {}
+    for model in models:
+        tag = Tag.parse(model.tag, "models")
+        newest[tag.name] = max(newest.get(tag.name, ("", "")), (model.creation_time, tag.version))
+    return [Member.inline(f"models/{name}/latest", newest[name][1].encode()) for name in sorted(newest)]

@@ -1,0 +1,51 @@
+"""Writes the slice of the lock that a service needs, as BentoML lays it out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento import slice as slices
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--all-files": 0,
+    "--glibc": 1,
+    "--locked": 1,
+    "--output": 1,
+    "--output-with-hashes": 1,
+    "--platform": 1,
+    "--python": 1,
+    "--python-version": 1,
+    "--requirement": 1,
+    "--roots": 1,
+    "--target": 1,
+    "--uv": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write the roots, the pinned requirements, and these with hashes."""
+    platforms = set(arguments.many("--platform"))
+    versions = set(arguments.many("--python-version"))
+    if len(platforms) > 1 or len(versions) > 1:
+        raise BentoError(
+            f"requirements come from hubs for different targets: {', '.join(sorted(platforms | versions))}. "
+            f"Take all packages from one hub."
+        )
+    target = slices.Target(platforms.pop(), versions.pop(), arguments.one("--glibc"))
+    roots = list(dict.fromkeys(arguments.many("--requirement")))
+    made = slices.make_slice(
+        roots,
+        [Path(path) for path in dict.fromkeys(arguments.many("--locked"))],
+        target,
+        uv=Path(arguments.one("--uv")),
+        python=arguments.one("--python"),
+        all_files=bool(arguments.records("--all-files")),
+    )
+    Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in roots), "utf-8")
+    Path(arguments.one("--output")).write_text(made.requirements, "utf-8")
+    Path(arguments.one("--output-with-hashes")).write_text(made.requirements_with_hashes, "utf-8")

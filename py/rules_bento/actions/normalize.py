@@ -1,0 +1,34 @@
+"""Reads a lock of any form into the one that a hub is made of; module extensions run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento import lock as locks
+from rules_bento.resolution import normalize
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--extra": 1,  # `*` for all
+    "--group": 1,  # `*` for all
+    "--lock": 1,
+    "--output": 1,
+    "--python-version": 1,
+    "--uv": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write the lock as JSON."""
+    extras, groups = arguments.many("--extra"), arguments.many("--group")
+    lock = normalize(
+        Path(arguments.one("--lock")),
+        uv=Path(arguments.one("--uv")),
+        requires_python=f"=={arguments.one('--python-version')}.*",
+        extras=None if "*" in extras else extras,
+        groups=None if "*" in groups else groups,
+    )
+    Path(arguments.one("--output")).write_text(locks.dumps(lock), "utf-8")

@@ -1,0 +1,169 @@
+"""The manifest of a Bento tree, its identity, and the version that follows from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from operator import attrgetter
+
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+_REGULAR = 0o644
+_EXECUTABLE = 0o755
+_LINK = 0o777
+
+_MAPPED = 4 << 20  # bytes from which on mapping a file and hashing it on all cores is the faster way
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or a symbolic link of a tree: exactly one of ``blake3`` and ``link`` is set."""
+
+    path: str  # POSIX, relative to the tree
+    size: int  # bytes; 0 for a link
+    mode: int  # permission bits: 0o644 or 0o755; 0o777 for a link
+    blake3: str | None  # of the content, 64 hexadecimal digits
+    link: str | None = None  # the target's text
+
+    @staticmethod
+    def of_bytes(path: str, content: bytes) -> Entry:
+        """The entry of a file that is made here."""
+        from blake3 import blake3
+
+        return Entry(path, len(content), _mode(content), blake3(content).hexdigest())
+
+    @staticmethod
+    def of_link(path: str, target: str) -> Entry:
+        """The entry of a symbolic link."""
+        return Entry(path, 0, _LINK, None, target)
+
+    @staticmethod
+    def of_file(path: str, source: str, origin: str) -> Entry:
+        """The entry of the file that can be read at ``source``; ``origin`` declared it.
+
+        Raises BentoError if it is not a regular file, or cannot be read.
+        """
+        try:
+            file = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                return _of_open_file(path, file, source, origin)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise BentoError(
+                f"{path} (from {origin}) cannot be read at {source}: {error.strerror}. Declare a readable file."
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The entries of a tree, sorted by the UTF-8 bytes of their paths."""
+
+    entries: tuple[Entry, ...]
+
+    @staticmethod
+    def of(entries: Iterable[Entry]) -> Manifest:
+        """Sort entries. Raises BentoError for two at one path."""
+        # Code points and their UTF-8 bytes sort alike.
+        ordered = sorted(entries, key=attrgetter("path"))
+        for one, other in pairwise(ordered):
+            if one.path == other.path:
+                raise BentoError(f"The tree would have two files at {one.path}. Remove or exclude one of them.")
+        return Manifest(tuple(ordered))
+
+    @staticmethod
+    def from_json(text: str, origin: str) -> Manifest:
+        """Read what `to_json` wrote. Raises BentoError, naming ``origin``, for anything else."""
+        try:
+            return Manifest.of(_from_object(item) for item in json.loads(text))
+        except (ValueError, TypeError, KeyError) as error:
+            raise BentoError(f"{origin} is not a manifest of rules_bento ({error}). Build it again.") from None
+
+    def to_json(self) -> str:
+        """A JSON array with one entry per line, the same text for the same entries."""
+        lines = ",\n".join([_ENCODER.encode(_to_object(entry)) for entry in self.entries])
+        return f"[\n{lines}\n]\n" if lines else "[]\n"
+
+    def under(self, folder: str) -> Manifest:
+        """The same entries in a folder (``src``) of a larger tree."""
+        return Manifest(tuple([replace(entry, path=f"{folder}/{entry.path}") for entry in self.entries]))
+
+    def identity(self) -> bytes:
+        """BLAKE3 (32 bytes) of what makes the tree: paths, executable bits, link targets, contents.
+
+        Hashed are the bytes of "bento-tree-1" and, for each entry, of its kind ("f", "x" for an executable
+        file, "l" for a link), its path, and its content's digest in hexadecimal or its target, each followed
+        by a NUL, which none of them can hold.
+        """
+        from blake3 import blake3
+
+        fields = ["bento-tree-1"]
+        for entry in self.entries:
+            if entry.blake3 is None:
+                fields += ("l", entry.path, entry.link or "")
+            else:
+                fields += ("x" if entry.mode & 0o100 else "f", entry.path, entry.blake3)
+        encoded = "\0".join([*fields, ""]).encode()
+        if encoded.count(b"\0") != len(fields):
+            raise BentoError("A path of the tree holds a NUL character, which no file system allows. Rename it.")
+        return blake3(encoded).digest()
+
+
+def content_version(digest: bytes) -> str:
+    """The version of a Bento tag for a digest: its first 160 bits as 32 characters of [a-z2-7].
+
+    That is RFC 4648's base32 in lower case, the alphabet of BentoML's own versions.
+    """
+    from base64 import b32encode
+
+    return b32encode(digest[:20]).decode().lower()
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def _to_object(entry: Entry) -> dict[str, Any]:
+    if entry.blake3 is None:
+        return {"path": entry.path, "link": entry.link}
+    return {"path": entry.path, "size": entry.size, "mode": f"{entry.mode:04o}", "blake3": entry.blake3}
+
+
+def _from_object(item: dict[str, Any]) -> Entry:
+    if "link" in item:
+        return Entry.of_link(item["path"], item["link"])
+    return Entry(item["path"], item["size"], int(item["mode"], 8), item["blake3"])
+
+
+def _mode(beginning: bytes) -> int:
+    """The permission bits of a file, which its content decides.
+
+    The disk's own bits do not tell: Bazel makes every output 0555, remote execution may set them on all
+    inputs, git keeps one bit, a umask takes some away. So executable is what the kernel could execute: a
+    script that names its interpreter, and an ELF binary. BentoML's import forgets the bit anyway.
+    """
+    return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
+
+
+def _of_open_file(path: str, file: int, source: str, origin: str) -> Entry:
+    from blake3 import blake3
+
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise BentoError(f"{path} (from {origin}) is {kind}, where a file is expected. Declare files, or exclude it.")
+    if status.st_size >= _MAPPED:
+        hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads
+        hasher.update_mmap(source)
+        return Entry(path, status.st_size, _mode(os.read(file, 4)), hasher.hexdigest())
+    content = os.read(file, status.st_size + 1)
+    if len(content) != status.st_size:
+        raise BentoError(f"{path} (from {origin}) changed while it was read. Build again.")
+    return Entry(path, len(content), _mode(content), blake3(content).hexdigest())

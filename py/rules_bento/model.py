@@ -1,0 +1,74 @@
+"""Entries of BentoML's model store: `model.yaml` and the files of a model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rules_bento.errors import BentoError
+from rules_bento.manifest import Entry, Manifest, content_version
+from rules_bento.tag import Tag
+
+MODEL_YAML = "model.yaml"
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a Bento needs to know of a model. Travels between actions as JSON."""
+
+    tag: str  # name:version
+    module: str  # BentoML's framework module; empty for a generic model
+    creation_time: str  # ISO 8601
+    blake3: str  # identity of the tree, hexadecimal, without version and creation time
+    size: int  # bytes of all files
+
+    def dumps(self) -> str:
+        """The text of the JSON object."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
+
+    @staticmethod
+    def loads(text: str) -> ModelDescription:
+        """Read what `dumps` gave."""
+        return ModelDescription(**json.loads(text))
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model of the store, whole but for the bytes of its files."""
+
+    description: ModelDescription
+    model_yaml: bytes
+    manifest: Manifest  # of all files, model.yaml among them
+
+
+def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Manifest) -> ModelEntry:
+    """The entry of `files` with the `model.yaml` that BentoML 1.4 writes (api_version v1).
+
+    `fields` are module, labels, options, metadata, context, signatures and api_version. Without a version, the tag
+    gets the digest of the content, which is that of the files and of `fields`.
+    """
+    if any(entry.path == MODEL_YAML for entry in files.entries):
+        raise BentoError(f"srcs: {MODEL_YAML} is written by the rule. Leave it out; its values are attributes.")
+    if not files.entries:
+        raise BentoError("srcs: a model needs at least one file.")
+    anonymous = Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, _yaml({"name": tag.name, **fields}))])
+    identity = anonymous.identity()
+    tag = Tag(tag.name, tag.version or content_version(identity))
+    text = _yaml({"name": tag.name, "version": tag.version, **fields, "creation_time": creation_time})
+    manifest = Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, text)])
+    description = ModelDescription(
+        tag=str(tag),
+        module=fields["module"],
+        creation_time=creation_time,
+        blake3=identity.hex(),
+        size=sum(entry.size for entry in manifest.entries),
+    )
+    return ModelEntry(description, text, manifest)
+
+
+def _yaml(fields: dict[str, Any]) -> bytes:
+    import yaml
+
+    text: str = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+    return text.encode()

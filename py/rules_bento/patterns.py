@@ -1,0 +1,400 @@
+"""BentoML's include, exclude and ``.bentoignore`` (pathspec 1.1.1 "gitwildmatch"), in linear time.
+
+BentoML asks pathspec, which turns each line into a regular expression and tries all of them on each path:
+time grows with the number of lines, and a line of many ``a*`` groups backtracks for ever. Here all lines of a
+list become one automaton that reads a path once. It is simulated with the bits of an integer and remembers
+every step it has taken (a deterministic automaton, built as it is needed): the usual character costs one
+look-up in a dictionary, the worst one some bit operations on all lines at once. No line and no path costs
+more than the length of the path times the length of the list.
+
+The language is pathspec's, oddities included (tests compare the two on generated lines and paths): ``[!a]``
+matches a slash, ``./x`` matches nothing, a later ``!line`` wins even inside an excluded folder. Only names
+with a line break may differ, and no such file gets into a Bento.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
+
+# What an automaton remembers before it starts afresh. A project of 100,000 files needs a few thousand steps and a
+# few hundred states; the limits are for lists and names that somebody made up to fill the memory.
+_MOST_STEPS = 100_000
+_MOST_STATES = 10_000
+_MOST_BITS = 1 << 28  # of all states together: 32 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a list that can decide about a path."""
+
+    text: str  # as written, without trailing white space
+    where: str  # "pattern 2 of exclude", "line 3 of pkg/.bentoignore"
+    negated: bool  # begins with "!": a path that it matches does not belong to the list
+
+    def __str__(self) -> str:
+        return f"{self.where} ({self.text!r})"
+
+
+class State(dict[str, "State"]):
+    """What an automaton knows after some characters; ``state[character]`` is the next one."""
+
+    __slots__ = ("_bits", "_owner", "matched", "rule")
+
+    def __init__(self, owner: Patterns, bits: int) -> None:
+        self._owner = owner
+        self._bits = bits
+        #: The last rule that matches a path that ends here.
+        self.rule = owner._rule_at(bits)
+        #: Whether a path that ends here belongs to the list.
+        self.matched = self.rule is not None and not self.rule.negated
+
+    def __missing__(self, character: str) -> State:
+        following = self[character] = self._owner._step(self._bits, character)
+        return following
+
+
+class Patterns:
+    """One list of patterns, in which the last line that matches a path decides.
+
+    ``lines`` may end in line breaks. ``unit`` and ``origin`` say where they stand ("pattern 2 of exclude").
+    Raises BentoError for a line that pathspec cannot read.
+    """
+
+    __slots__ = ("_layout", "_masks", "_most_states", "_rules", "_states", "_steps", "start")
+
+    def __init__(self, lines: Iterable[str], origin: str, unit: str = "pattern") -> None:
+        self._layout = _Layout()
+        self._rules: list[Rule] = []
+        for number, line in enumerate(lines, 1):
+            self._add(line, f"{unit} {number} of {origin}")
+        self._masks: dict[str, tuple[int, int]] = {}
+        self._states: dict[int, State] = {}
+        self._steps = 0
+        self._most_states = min(_MOST_STATES, _MOST_BITS // (self._layout.size + 1))
+        self.start = self._state(self._layout.start())
+
+    def rule(self, path: str) -> Rule | None:
+        """The line that decides about ``path`` (relative, POSIX, no empty or dot components), if there is one."""
+        state = self.start
+        for character in path:
+            state = state[character]
+        return state.rule
+
+    def _add(self, line: str, where: str) -> None:
+        # pathspec looks for the escaped blank before it strips: in a file the line break hides it, and the
+        # stripped line then ends in a lone backslash, an error there as here.
+        text = line if line.endswith("\\ ") else line.rstrip()
+        if not text or text.startswith("#") or text == "/":
+            return
+        negated = text.startswith("!")
+        try:
+            self._layout.add([part if part == "**" else _tokens(part) for part in _segments(text[negated:])])
+        except _UnclosedBracketError:
+            return  # git ignores such a line, and pathspec does as git
+        except ValueError as error:
+            raise BentoError(f"{where}, {text!r}, is not a pattern: {error}. Correct or remove it.") from None
+        self._rules.append(Rule(text, where, negated))
+
+    def _rule_at(self, bits: int) -> Rule | None:
+        accepted = bits & self._layout.accepting
+        if not accepted:
+            return None
+        # Patterns lie one after the other, so the highest bit belongs to the last that matches.
+        return self._rules[bisect_right(self._layout.starts, accepted.bit_length() - 1) - 1]
+
+    def _state(self, bits: int) -> State:
+        state = self._states.get(bits)
+        if state is None:
+            state = self._states[bits] = State(self, bits)
+        return state
+
+    def _step(self, bits: int, character: str) -> State:
+        self._steps += 1
+        if self._steps > _MOST_STEPS or len(self._states) > self._most_states:
+            self._forget()
+        masks = self._masks.get(character)
+        if masks is None:
+            masks = self._masks[character] = self._layout.masks(character)
+        moving, staying = masks
+        moved = (bits & moving) << 1
+        # A "**" may stand for no folder at all: who reaches it has also passed it.
+        moved |= (moved & self._layout.gaps) << 1
+        return self._state(moved | bits & staying)
+
+    def _forget(self) -> None:
+        for state in self._states.values():
+            state.clear()
+        self._states.clear()
+        self._masks.clear()
+        self._steps = 0
+
+
+class _Verdict(dict[str, "_Verdict"]):
+    """The states of all lists after some characters, stepped together: one look-up for each character."""
+
+    __slots__ = ("_owner", "built_in", "dropping", "include", "kept")
+
+    def __init__(self, owner: Filter, built_in: State, include: State, dropping: tuple[State, ...]) -> None:
+        self._owner = owner
+        self.built_in = built_in
+        self.include = include
+        self.dropping = dropping  # exclude, and each .bentoignore above
+        self.kept = include.matched and not any(state.matched for state in (built_in, *dropping))
+
+    def __missing__(self, character: str) -> _Verdict:
+        dropping = tuple([state[character] for state in self.dropping])
+        following = self._owner._verdict(self.built_in[character], self.include[character], dropping)
+        self[character] = following
+        return following
+
+
+class Filter:
+    """Whether a Bento keeps a path: BentoML's four tests, each with a list of its own.
+
+    ``ignored`` maps a folder ("", "pkg", "pkg/deep") to the lines of the ``.bentoignore`` in it. Paths are
+    relative and POSIX, without empty or dot components.
+    """
+
+    __slots__ = ("_folders", "_ignored", "_most_verdicts", "_verdicts")
+
+    def __init__(self, include: Patterns, exclude: Patterns, ignored: Mapping[str, Patterns]) -> None:
+        self._ignored = ignored
+        self._most_verdicts = min(lines._most_states for lines in (include, exclude, *ignored.values()))
+        self._verdicts: dict[tuple[int, ...], _Verdict] = {}
+        built_in = Patterns(BUILT_IN, "the built-in exclusions")
+        root = self._verdict(built_in.start, include.start, (exclude.start,))
+        self._folders = {"": self._ignoring("", root)}
+
+    def keeps(self, path: str, *, filtered: bool) -> bool:
+        """Whether the Bento holds ``path``; unless ``filtered``, only the built-in exclusions count."""
+        verdict = self._at(path)
+        return verdict.kept if filtered else not verdict.built_in.matched
+
+    def reason(self, path: str, *, filtered: bool) -> str | None:
+        """What keeps ``path`` out of the Bento, in words; None if nothing does."""
+        verdict = self._at(path)
+        if verdict.built_in.matched:
+            return f"{verdict.built_in.rule} drops it, and nothing brings it back"
+        if not filtered or verdict.kept:
+            return None
+        if not verdict.include.matched:
+            rule = verdict.include.rule
+            return f"{rule} drops it" if rule else "no pattern of include matches it (none may begin with './')"
+        return f"{next(state.rule for state in verdict.dropping if state.matched)} drops it"
+
+    def _at(self, path: str) -> _Verdict:
+        folder, _, name = path.rpartition("/")
+        verdict = self._folders.get(folder)
+        if verdict is None:
+            verdict = self._enter(folder)
+        for character in name:
+            verdict = verdict[character]
+        return verdict
+
+    def _enter(self, folder: str) -> _Verdict:
+        known = folder
+        while known not in self._folders:
+            known = known.rpartition("/")[0]
+        verdict = self._folders[known]
+        # Not by recursion: a path may have more folders than Python has stack.
+        for name in folder[len(known) :].strip("/").split("/"):
+            known = f"{known}/{name}" if known else name
+            for character in f"{name}/":
+                verdict = verdict[character]
+            verdict = self._folders[known] = self._ignoring(known, verdict)
+        return verdict
+
+    def _ignoring(self, folder: str, verdict: _Verdict) -> _Verdict:
+        patterns = self._ignored.get(folder)
+        if patterns is None:
+            return verdict
+        return self._verdict(verdict.built_in, verdict.include, (*verdict.dropping, patterns.start))
+
+    def _verdict(self, built_in: State, include: State, dropping: tuple[State, ...]) -> _Verdict:
+        # States are unique while something holds them, and each verdict holds its own.
+        key = tuple(map(id, (built_in, include, *dropping)))
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            if len(self._verdicts) > self._most_verdicts:
+                self._forget()
+            verdict = self._verdicts[key] = _Verdict(self, built_in, include, dropping)
+        return verdict
+
+    def _forget(self) -> None:
+        for verdict in self._verdicts.values():
+            verdict.clear()
+        self._verdicts.clear()
+
+
+class _UnclosedBracketError(ValueError):
+    """A "[" without its "]"."""
+
+
+def _segments(pattern: str) -> list[str]:
+    """The pattern's path components, with "**" where any number of folders may stand."""
+    segments = pattern.split("/")
+    if not segments[0]:
+        del segments[0]  # a leading slash ties the pattern to the root
+    elif len(segments) == 1 or (len(segments) == 2 and not segments[1]):
+        segments.insert(0, "**")  # a plain name is found at any depth
+    if not segments:
+        raise ValueError("nothing follows the exclamation mark")
+    if not segments[-1]:
+        segments[-1] = "**"  # a folder means all that lies in it
+    segments = [
+        segment
+        for index, segment in enumerate(segments)
+        if segment != "**" or index == 0 or segments[index - 1] != "**"
+    ]
+    if segments == ["**"]:
+        return ["**", "*", "**"] if pattern.endswith("/") else ["**", "*"]
+    return segments
+
+
+def _tokens(segment: str) -> list[str]:
+    """The pieces of one component: "*", "?", "[...]" as ``re`` writes it, "=" before any other character."""
+    if segment == "*":
+        return ["?", "*"]  # a whole component is never empty
+    tokens = []
+    index = 0
+    while index < len(segment):
+        character = segment[index]
+        index += 1
+        if character == "\\":
+            if index == len(segment):
+                raise ValueError("its backslash escapes nothing")
+            tokens.append("=" + segment[index])
+            index += 1
+        elif character in "*?":
+            tokens.append(character)
+        elif character == "[":
+            expression, index = _bracket(segment, index)
+            tokens.append(expression)
+        else:
+            tokens.append("=" + character)
+    return tokens
+
+
+def _bracket(segment: str, begin: int) -> tuple[str, int]:
+    """The bracket expression whose inside starts at ``begin``, and the index behind it."""
+    negated = segment[begin : begin + 1] in ("!", "^")
+    first = begin + negated
+    # A "]" in the first place is a member, not the end.
+    end = segment.find("]", first + 1 if segment[first : first + 1] == "]" else first)
+    if end < 0:
+        raise _UnclosedBracketError
+    members = segment[first:end].replace("\\", "\\\\")
+    return f"[{'^' if negated else ''}{members}]", end + 1
+
+
+def _compiled(bracket: str) -> re.Pattern[str]:
+    with warnings.catch_warnings():
+        # "[[a]" and "[a&&b]" may mean something else to a later Python; they are plain sets today.
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            return re.compile(bracket)
+        except re.error as error:
+            raise ValueError(f"{bracket} is no set of characters ({error.msg})") from None
+
+
+class _Layout:
+    """The positions of an automaton, each between two pieces of a pattern, each a bit.
+
+    A character moves a bit on to the next position where the piece takes it, and lets it stay where the
+    position is a loop ("*", "**", and the end of a pattern that has matched a folder).
+    """
+
+    def __init__(self) -> None:
+        self.size = 0  # positions so far
+        self.starts: list[int] = []  # first position of each pattern
+        self.accepting = 0  # positions at which a path has matched, if it ends
+        self.gaps = 0  # positions of "**"
+        self._literals: dict[str, int] = {}  # positions that this one character leaves
+        self._within = 0  # positions that all but a slash leave
+        self._brackets: dict[re.Pattern[str], int] = {}  # positions that a set of characters leaves
+        self._stars = 0  # positions that all but a slash stay at
+        self._loops = 0  # positions that every character stays at
+
+    def add(self, segments: list[str | list[str]]) -> None:
+        """Lay out a pattern: the tokens of each component, or "**" in its place.
+
+        Raises ValueError for a bracket expression that ``re`` refuses.
+        """
+        brackets = {
+            token: _compiled(token)
+            for tokens in segments
+            if isinstance(tokens, list)
+            for token in tokens
+            if token.startswith("[")
+        }
+        self.starts.append(self.size)
+        for index, segment in enumerate(segments):
+            if index and segments[index - 1] != "**":
+                self._move("/")
+            if isinstance(segment, list):
+                self._component(segment, brackets)
+            elif index < len(segments) - 1:
+                self._gap()
+        self._end(of_folder=segments[-1] == "**")
+
+    def start(self) -> int:
+        """The positions before the first character."""
+        firsts = sum(1 << position for position in self.starts)
+        return firsts | (firsts & self.gaps) << 1
+
+    def masks(self, character: str) -> tuple[int, int]:
+        """The positions that ``character`` leaves, and those that it stays at."""
+        moving = self._literals.get(character, 0)
+        staying = self._loops
+        if character != "/":
+            moving |= self._within
+            staying |= self._stars
+        for pattern, positions in self._brackets.items():
+            if pattern.match(character):
+                moving |= positions
+        return moving, staying
+
+    def _move(self, character: str) -> None:
+        self._literals[character] = self._literals.get(character, 0) | 1 << self.size
+        self.size += 1
+
+    def _component(self, tokens: list[str], brackets: dict[str, re.Pattern[str]]) -> None:
+        for token in tokens:
+            here = 1 << self.size
+            if token == "*":
+                self._stars |= here
+            elif token.startswith("="):
+                self._move(token[1:])
+            elif token == "?":
+                self._within |= here
+                self.size += 1
+            else:
+                pattern = brackets[token]
+                self._brackets[pattern] = self._brackets.get(pattern, 0) | here
+                self.size += 1
+
+    def _gap(self) -> None:
+        here = 1 << self.size
+        self.gaps |= here
+        self._loops |= here
+        self._move("/")
+
+    def _end(self, *, of_folder: bool) -> None:
+        if not of_folder:
+            self.accepting |= 1 << self.size
+            self._move("/")
+        here = 1 << self.size
+        self.accepting |= here
+        self._loops |= here
+        self.size += 1

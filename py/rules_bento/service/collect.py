@@ -1,0 +1,499 @@
+"""Turns what was read into the facts of bento.yaml, and into `Unknown`s what was not plain."""
+
+from __future__ import annotations
+
+import math
+
+from rules_bento.errors import BentoError
+from rules_bento.service.declared import bento_name_of
+from rules_bento.service.facts import (
+    Api,
+    Dependency,
+    Env,
+    HuggingFace,
+    Image,
+    ImageCall,
+    Model,
+    Mount,
+    Service,
+    ServiceInfo,
+    Unknown,
+)
+from rules_bento.service.sdk import MOUNTED, joined_path
+from rules_bento.service.values import (
+    AsgiApp,
+    AsgiRoute,
+    Class,
+    Const,
+    DependsOn,
+    Dict,
+    Endpoint,
+    Function,
+    ImageSpec,
+    ModelRef,
+    Mounted,
+    Opaque,
+    Place,
+    Sequence,
+    ServiceObject,
+    Value,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.service.facts import Json
+    from rules_bento.service.interpreter import Interpreter
+
+_CHAT = "/chat/completions"
+
+
+class NotPlainError(Exception):
+    """A value that has no plain form; `reason` says why and where."""
+
+    def __init__(self, reason: Opaque) -> None:
+        super().__init__(reason.why)
+        self.reason = reason
+
+
+class Collector:
+    """Collects facts and unknowns of one service after the other."""
+
+    def __init__(self, reader: Interpreter) -> None:
+        self.reader = reader
+        self.unknowns: list[Unknown] = []
+        self._label = ""
+
+    # Values
+
+    def plain(self, value: Value, place: Place) -> Json:
+        """Give a value as JSON would hold it.
+
+        Raises:
+            NotPlainError: a part of it is not plain.
+
+        """
+        value = self.reader.force(value)
+        match value:
+            case Opaque():
+                raise NotPlainError(Opaque(value.why or "only running the code tells it", value.place))
+            case Sequence() | Dict() if value.spoiled:
+                raise NotPlainError(value.spoiled)
+            case Const(value=None | bool() | int() | str() as inner):
+                return inner
+            case Const(value=float() as number) if math.isfinite(number):
+                return number
+            case Sequence(items=items) if value.kind != "set":
+                return [self.plain(item, place) for item in items]
+            case Dict(items=entries) if all(isinstance(key, str) for key in entries):
+                return {str(key): self.plain(inner, place) for key, inner in entries.items()}
+            case _:
+                raise NotPlainError(Opaque("it is no plain text, number, list or dict", place))
+
+    def unknown(self, fact: str, what: str, reason: Opaque, attribute: str = "", *, required: bool = False) -> None:
+        """Note a fact that the source does not state plainly."""
+        why = reason.why or "only running the code tells it"
+        place = reason.place
+        self.unknowns.append(Unknown(f"{what}: {why}", place.path, place.line, attribute, fact, self._label, required))
+
+    def text(
+        self,
+        value: Value | None,
+        fact: str,
+        what: str,
+        place: Place,
+        attribute: str = "",
+        *,
+        required: bool = False,
+    ) -> str | None:
+        """Give a text, None (and an unknown) where it is not plain."""
+        try:
+            plain = self.plain(value, place) if value is not None else None
+        except NotPlainError as error:
+            self.unknown(fact, what, error.reason, attribute, required=required)
+            return None
+        if plain is not None and not isinstance(plain, str):
+            self.unknown(fact, what, Opaque("it is no text", place), attribute, required=required)
+            return None
+        return plain
+
+    def label(self, service: str) -> None:
+        """Say which service the next unknowns belong to."""
+        self._label = service
+
+    # Services
+
+    def _field(self, service: ServiceObject, name: str) -> Value:
+        """Give an argument of the decorator, as it is when all has been read."""
+        return service.spoiled or self.reader.force(service.fields.get(name, Const(None)))
+
+    def name_of(self, service: ServiceObject) -> str | Opaque:
+        """Give a service's name, or why it is not plain."""
+        if service.spoiled:
+            return service.spoiled
+        given = self.reader.force(service.fields.get("name", Const(None)))
+        if isinstance(given, Const) and not given.value:
+            inner = self.reader.force(service.inner)
+            if isinstance(inner, Class) and not inner.spoiled:
+                return inner.name
+            if isinstance(inner, Class) and inner.spoiled:
+                return inner.spoiled
+            return Opaque(getattr(inner, "why", "") or "its class is not plain", service.place)
+        if isinstance(given, Const) and isinstance(given.value, str):
+            return given.value
+        return given if isinstance(given, Opaque) else Opaque("it is no text", service.place)
+
+    def service(self, service: ServiceObject) -> Service:
+        """Collect one service of the graph."""
+        name = self.name_of(service)
+        inner = self.reader.force(service.inner)
+        class_name = inner.name if isinstance(inner, Class) else service.variable or "a service"
+        self._label = name if isinstance(name, str) else class_name
+        if isinstance(name, Opaque):
+            self.unknown("name", f"the name of service `{class_name}`", name, "services", required=True)
+        if service.spoiled:
+            what = self._what("the dependencies and models")
+            self.unknown("members", what, service.spoiled, "services", required=True)
+        for reason in service.open_ended:
+            what = self._what("whether there are more dependencies, models or APIs")
+            self.unknown("members", what, reason, "services", required=True)
+        models, dependencies, apis = self._members(service)
+        return Service(
+            name if isinstance(name, str) else None,
+            class_name,
+            service.place.path,
+            service.place.line,
+            tuple(models),
+            tuple(dependencies),
+            self._config(service),
+            tuple(apis),
+            tuple(self._mounts(service)),
+            self.text(_doc(inner), "doc", self._what("the docstring"), service.place),
+        )
+
+    def _what(self, fact: str) -> str:
+        return f"{fact} of service `{self._label}`"
+
+    def _members(self, service: ServiceObject) -> tuple[list[Model], list[Dependency], list[Api]]:
+        models: list[Model] = []
+        dependencies: list[Dependency] = []
+        apis: list[Api] = []
+        for attribute, member in service.members.items():
+            value = self.reader.force(member)
+            match value:
+                case ModelRef():
+                    model = self.model(value, attribute)
+                    models += [model] if model else []
+                case DependsOn():
+                    dependencies.append(self._dependency(value, attribute))
+                case Endpoint():
+                    apis.append(self._api(service, value, attribute))
+                case Opaque() if attribute != MOUNTED and not value.inert:
+                    what = self._what(f"whether attribute `{attribute}` is a dependency, a model or an API")
+                    self.unknown(f"members.{attribute}", what, value, "services", required=True)
+                case Opaque() if attribute != MOUNTED and not _is_standard(value):
+                    what = self._what(f"attribute `{attribute}`, taken for no BentoML object,")
+                    self.unknown(f"members.{attribute}", what, value, "services")
+        return models, dependencies, apis
+
+    def model(self, ref: ModelRef, attribute: str) -> Model | None:
+        """Give a model reference; None (and an unknown) where its tag is not plain."""
+        what = f"the model in `{attribute}`" if attribute else "a model"
+        try:
+            if ref.fields is not None:
+                return Model(attribute, "", huggingface=self._huggingface(ref.fields, ref.place))
+            tag = self.plain(ref.tag, ref.place) if ref.tag else None
+        except NotPlainError as error:
+            self.unknown(f"models.{attribute}", self._what(what), error.reason, "models", required=True)
+            return None
+        if not isinstance(tag, str):
+            reason = Opaque("its tag is no text", ref.place)
+            self.unknown(f"models.{attribute}", self._what(what), reason, "models", required=True)
+            return None
+        return Model(attribute, tag.lower(), alias=ref.stored and not ref.framework)
+
+    def _huggingface(self, fields: dict[str, Value], place: Place) -> HuggingFace:
+        plain = {name: self.plain(value, place) for name, value in fields.items()}
+        model_id, revision = plain.get("model_id"), plain.get("revision", "main")
+        endpoint, lists = plain.get("endpoint"), {}
+        for name in ("include", "exclude"):
+            value = plain.get(name)
+            if isinstance(value, list) and all(isinstance(item, str) for item in value):
+                lists[name] = tuple(str(item) for item in value)
+            elif value is not None:
+                raise NotPlainError(Opaque(f"its `{name}` is no list of texts", place))
+        if not isinstance(model_id, str) or not isinstance(revision, str):
+            raise NotPlainError(Opaque("its `model_id` or `revision` is no text", place))
+        if endpoint is not None and not isinstance(endpoint, str):
+            raise NotPlainError(Opaque("its `endpoint` is no text", place))
+        return HuggingFace(model_id, revision, endpoint, lists.get("include"), lists.get("exclude"))
+
+    def _dependency(self, value: DependsOn, attribute: str) -> Dependency:
+        on = self.reader.force(value.fields.get("on", Const(None)))
+        service = None
+        what = self._what(f"the dependency `{attribute}`")
+        if isinstance(on, ServiceObject):
+            name = self.name_of(on)
+            service = name if isinstance(name, str) else None
+        elif not isinstance(on, Const) or on.value is not None:
+            reason = on if isinstance(on, Opaque) else Opaque("it is on something that is no service", value.place)
+            self.unknown(f"dependencies.{attribute}", what, reason, "services", required=True)
+        fields = {
+            key: self.text(
+                value.fields.get(key), f"dependencies.{attribute}.{key}", f"the {key} of {what}", value.place
+            )
+            for key in ("deployment", "cluster", "url")
+        }
+        return Dependency(attribute, service, fields["deployment"], fields["cluster"], fields["url"])
+
+    def _api(self, service: ServiceObject, api: Endpoint, attribute: str) -> Api:
+        fact = f"apis.{attribute}"
+        name = self.text(api.fields["name"], f"{fact}.name", self._what(f"the name of API `{attribute}`"), api.place)
+        prefix = service.fields.get("path_prefix", Const(None))
+        route = joined_path(prefix, api.fields["route"])
+        plain = self.text(route, f"{fact}.route", self._what(f"the route of API `{attribute}`"), api.place)
+        flags = {"batchable": api.fields.get("batchable", Const(False)), "is_stream": api.is_stream}
+        known: dict[str, bool] = {}
+        for key, value in flags.items():
+            try:
+                known[key] = bool(self.plain(value, api.place))
+            except NotPlainError as error:
+                self.unknown(f"{fact}.{key}", self._what(f"`{key}` of API `{attribute}`"), error.reason)
+        return Api(
+            name if name is not None else attribute,
+            plain if plain is not None else "",
+            api.is_task,
+            known.get("batchable", False),
+            known.get("is_stream", False),
+        )
+
+    def _config(self, service: ServiceObject) -> dict[str, Json]:
+        if service.config.spoiled or service.spoiled:
+            self.unknown("config", self._what("the configuration"), service.config.spoiled or service.spoiled or _NEVER)
+            return {}
+        return self._entries(service.config, "config", service.place)
+
+    def _entries(self, entries: Dict, fact: str, place: Place) -> dict[str, Json]:
+        """Give a dict's plain entries; the others become unknowns, each under its own path."""
+        result: dict[str, Json] = {}
+        for key, entry in entries.items.items():
+            value = self.reader.force(entry)
+            if not isinstance(key, str):
+                reason = Opaque("it has a key that is no text", place)
+                self.unknown(f"{fact}.{key}", self._what(f"`{fact}`"), reason)
+            elif isinstance(value, Dict) and not value.spoiled:
+                result[key] = self._entries(value, f"{fact}.{key}", place)
+            else:
+                try:
+                    result[key] = self.plain(value, place)
+                except NotPlainError as error:
+                    self.unknown(f"{fact}.{key}", self._what(f"`{fact}.{key}`"), error.reason)
+        return result
+
+    def _mounts(self, service: ServiceObject) -> list[Mount]:
+        mounts: list[Mount] = []
+        for value in service.mounts:
+            if not isinstance(value, Mounted):
+                reason = value if isinstance(value, Opaque) else Opaque("it is not plain", service.place)
+                self.unknown("paths", self._what("the mounted applications"), reason)
+                continue
+            path = self.text(value.path, "paths", self._what("the path of a mounted application"), value.place)
+            name = self.text(value.name, "paths", self._what("the name of a mounted application"), value.place)
+            if path is None:
+                continue
+            routes = self._routes(value, path) if value.kind == "asgi" else ()
+            mounts.append(Mount(path, name, "wsgi" if value.kind == "wsgi" else "asgi", routes))
+        return mounts
+
+    def _routes(self, mount: Mounted, path: str) -> tuple[str, ...] | None:
+        routes: list[str] = []
+        try:
+            self._walk(self.reader.force(mount.app), path, routes, [])
+        except NotPlainError as error:
+            self.unknown("paths", self._what(f"the routes of the application at `{path}`"), error.reason)
+            return None
+        return tuple(dict.fromkeys(routes))
+
+    def _walk(self, app: Value, prefix: str, routes: list[str], seen: list[Value]) -> None:
+        if any(app is other for other in seen):
+            return
+        seen.append(app)
+        if isinstance(app, (Function, Const)):
+            return  # a plain ASGI callable lists no routes
+        if not isinstance(app, AsgiApp) or app.spoiled:
+            reason = app if isinstance(app, Opaque) else getattr(app, "spoiled", None)
+            raise NotPlainError(reason or Opaque("the application is not plain", seen_place(app)))
+        for entry in app.routes:
+            route = self.reader.force(entry)
+            if not isinstance(route, AsgiRoute):
+                raise NotPlainError(route if isinstance(route, Opaque) else Opaque("a route is not plain", app.place))
+            path = self.plain(joined_path(Const(prefix), self.reader.force(route.path)), app.place)
+            if not isinstance(path, str):
+                raise NotPlainError(Opaque("a route is no text", app.place))
+            routes.append(path)
+            if route.app is not None:
+                self._walk(self.reader.force(route.app), path, routes, seen)
+
+    # The entry service's own
+
+    def info(self, entry: ServiceObject, service: str, path: str) -> ServiceInfo:
+        """Collect the whole graph under an entry service.
+
+        Raises:
+            BentoError: two services of the graph have one name.
+
+        """
+        graph = self._graph(entry)
+        services = tuple(self.service(one) for one in graph)
+        self._label = services[0].name or services[0].class_name
+        labels = self._labels(entry, services[0])
+        name = services[0].name
+        return ServiceInfo(
+            service=service,
+            path=path,
+            kind="new",
+            bento_name=None if name is None else bento_name_of(name),
+            entry_service=name,
+            services=services,
+            labels=labels,
+            envs=self._envs(entry),
+            description=self.text(
+                self._field(entry, "description"), "description", self._what("the description"), entry.place
+            ),
+            image=self.image(entry),
+            unknowns=tuple(self.unknowns),
+        )
+
+    def _graph(self, entry: ServiceObject) -> list[ServiceObject]:
+        """Give the services in the order of BentoML's `all_services`: itself, then each dependency's."""
+        order: list[ServiceObject] = []
+        stack: list[ServiceObject] = [entry]
+        while stack:
+            service = stack.pop()
+            if any(service is other for other in order):
+                continue
+            order.append(service)
+            below = []
+            for member in service.members.values():
+                value = self.reader.force(member)
+                if isinstance(value, DependsOn):
+                    on = self.reader.force(value.fields.get("on", Const(None)))
+                    below += [on] if isinstance(on, ServiceObject) else []
+            stack += reversed(below)
+        self._refuse_twins(order)
+        return order
+
+    def _refuse_twins(self, services: list[ServiceObject]) -> None:
+        named: dict[str, ServiceObject] = {}
+        for service in services:
+            name = self.name_of(service)
+            if not isinstance(name, str):
+                continue
+            if name in named:
+                first = named[name].place
+                raise BentoError(
+                    f"{service.place.path}:{service.place.line}: a second service named `{name}` is among the "
+                    f"dependencies; the first is at {first.path}:{first.line}. "
+                    "Give one of them another `name` in `@bentoml.service`."
+                )
+            named[name] = service
+
+    def _labels(self, entry: ServiceObject, service: Service) -> dict[str, str]:
+        labels: dict[str, str] = {}
+        value = self._field(entry, "labels")
+        if isinstance(value, Dict) and not value.spoiled:
+            labels = self._labelled(value, entry.place)
+        elif not isinstance(value, Const):
+            reason = value if isinstance(value, Opaque) else getattr(value, "spoiled", None)
+            reason = reason or Opaque("it is no dict", entry.place)
+            self.unknown("labels", self._what("the labels"), reason, "labels")
+        return {**labels, **self._openai(service)}
+
+    def _labelled(self, value: Dict, place: Place) -> dict[str, str]:
+        labels: dict[str, str] = {}
+        for key, inner in value.items.items():
+            try:
+                plain = self.plain(inner, place)
+            except NotPlainError as error:
+                self.unknown(f"labels.{key!s}", self._what(f"label `{key!s}`"), error.reason, "labels")
+                continue
+            labels[str(key)] = str(plain)
+        return labels
+
+    def _openai(self, service: Service) -> dict[str, str]:
+        """Give the label that BentoML adds for an endpoint of the OpenAI kind."""
+        mounted = [path for mount in service.mounts for path in mount.routes or ()]
+        for path in [*(api.route for api in service.apis), *mounted]:
+            if path.endswith(_CHAT):
+                return {"openai_endpoint": path.removesuffix(_CHAT)}
+        return {}
+
+    def _envs(self, entry: ServiceObject) -> tuple[Env, ...]:
+        value = self._field(entry, "envs")
+        if isinstance(value, Const) and not value.value:
+            return ()
+        if not isinstance(value, Sequence) or value.spoiled:
+            reason = value if isinstance(value, Opaque) else getattr(value, "spoiled", None)
+            self.unknown("envs", self._what("the envs"), reason or Opaque("it is no list", entry.place), "envs")
+            return ()
+        envs: list[Env] = []
+        for item in value.items:
+            env = self._env(self.reader.force(item), entry.place)
+            envs += [env] if env else []
+        return tuple(envs)
+
+    def _env(self, value: Value, place: Place) -> Env | None:
+        name = value.items.get("name") if isinstance(value, Dict) and not value.spoiled else None
+        plain = self.text(name or value, "envs", self._what("an env"), place, "envs")
+        if plain is None or not isinstance(value, Dict):
+            return None
+        fields: dict[str, Json] = {"value": "", "stage": "all"}
+        for key in fields:
+            if key not in value.items:
+                continue
+            try:
+                fields[key] = self.plain(value.items[key], place)
+            except NotPlainError as error:
+                fields[key] = None
+                self.unknown(f"envs.{plain}", self._what(f"`{key}` of env `{plain}`"), error.reason, "envs")
+        return Env(plain, fields["value"], str(fields["stage"] or "all"))
+
+    def image(self, entry: ServiceObject) -> Image | None:
+        """Give the image that the entry service asks for."""
+        value = self._field(entry, "image")
+        if isinstance(value, Const) and value.value is None:
+            return None
+        what = self._what("the image")
+        if not isinstance(value, ImageSpec) or value.spoiled:
+            reason = value if isinstance(value, Opaque) else getattr(value, "spoiled", None)
+            self.unknown("image", what, reason or Opaque("it is no `Image`", entry.place), "image")
+            return None
+        try:
+            arguments = {name: self.plain(inner, value.place) for name, inner in value.arguments.items()}
+            calls = tuple(
+                ImageCall(method, tuple(str(self.plain(arg, value.place)) for arg in args))
+                for method, args in value.calls
+            )
+        except NotPlainError as error:
+            self.unknown("image", what, error.reason, "image")
+            return None
+        return Image(arguments, calls)
+
+
+_NEVER = Opaque("only running the code tells it", Place("", 1))
+
+
+def _is_standard(value: Opaque) -> bool:
+    """Whether a value comes from no library outside the sources and the standard one."""
+    from rules_bento.service.sources import in_standard_library
+
+    return not value.origin or value.origin.startswith("bentoml.") or in_standard_library(value.origin)
+
+
+def _doc(inner: Value) -> Value | None:
+    return inner.attributes.get("__doc__") if isinstance(inner, Class) else None
+
+
+def seen_place(value: Value) -> Place:
+    """Give the place that a value carries."""
+    place = getattr(value, "place", None)
+    return place if isinstance(place, Place) else Place("", 1)

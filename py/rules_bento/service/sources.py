@@ -1,0 +1,119 @@
+"""Python modules among the files of a Bento's src/: where they are, and their syntax trees."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import warnings
+
+from rules_bento.errors import BentoError
+from rules_bento.service.facts import SourceTree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A module that people write is far below this; parsing takes about fifty times the memory.
+MAX_BYTES = 8 << 20
+# Whatever src/ holds, these are loaded before it gets onto sys.path.
+_ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
+
+
+class Sources:
+    """The modules of src/, found as Python finds them with src/ first on its path."""
+
+    def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
+        tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
+        self.paths = frozenset(tree.paths)
+        self._read = tree.read
+        self._folders = frozenset(_folders(self.paths))
+
+    def find(self, module: str) -> str | None:
+        """Give the file of a dotted module; for a package without `__init__.py`, its folder and a slash."""
+        if not self.holds(module):
+            return None
+        base = module.replace(".", "/")
+        for path in (f"{base}/__init__.py", f"{base}.py"):
+            if path in self.paths:
+                return path
+        return f"{base}/" if base in self._folders else None
+
+    def holds(self, module: str) -> bool:
+        """Whether a module would come from here, if it exists."""
+        top = module.partition(".")[0]
+        return top not in _ALWAYS_OUTSIDE and (
+            top in self._folders or f"{top}.py" in self.paths or f"{top}/__init__.py" in self.paths
+        )
+
+    def is_package(self, path: str) -> bool:
+        """Whether the file that `find` gave makes a package."""
+        return path.endswith(("/", "/__init__.py")) or path == "__init__.py"
+
+    def mentions(self, path: str, word: bytes) -> bool:
+        """Whether a file has a word in it at all, in a code or a comment."""
+        return not path.endswith("/") and word in self._read(path)
+
+    def bytes(self, path: str) -> bytes:
+        """Read one file.
+
+        Raises:
+            BentoError: it is too large for a Python source.
+
+        """
+        data = self._read(path)
+        if len(data) > MAX_BYTES:
+            raise BentoError(
+                f"{path} has {len(data)} bytes, more than a Python source can have here ({MAX_BYTES}). "
+                "Keep data in a file of its own, not in a module."
+            )
+        return data
+
+    def parse(self, path: str) -> ast.Module:
+        """Parse one file to its syntax tree, decoded as Python does (cookie, byte order mark).
+
+        Raises:
+            BentoError: it is no Python; names file and line.
+
+        """
+        if path.endswith("/"):
+            return ast.Module(body=[], type_ignores=[])
+        data = self.bytes(path)
+        try:
+            with warnings.catch_warnings():
+                # `"\d"` is a matter between the author and Python, not of this build.
+                warnings.simplefilter("ignore")
+                return ast.parse(data, filename=path)
+        except SyntaxError as error:
+            line = f":{error.lineno}" if error.lineno else ""
+            raise BentoError(
+                f"{path}{line}: {error.msg}. Python {_version()}, which reads it, takes it for no Python; "
+                "correct the file, or register a newer interpreter if it uses newer syntax."
+            ) from None
+        except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
+            raise BentoError(f"{path}: {error}. It is no Python source; correct the file.") from None
+        except (RecursionError, MemoryError):
+            raise BentoError(
+                f"{path}: an expression in it is nested too deeply to be read. Keep data in a file of its own."
+            ) from None
+
+
+def in_standard_library(module: str) -> bool:
+    """Whether a module's top-level name is the standard library's."""
+    return module.partition(".")[0] in sys.stdlib_module_names or module.startswith("builtins")
+
+
+def _folders(paths: frozenset[str]) -> set[str]:
+    """All folders that hold a Python file, however deep."""
+    folders: set[str] = set()
+    for path in paths:
+        if not path.endswith(".py"):
+            continue
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
+
+
+def _version() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"

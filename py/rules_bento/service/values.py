@@ -1,0 +1,275 @@
+"""What an expression can stand for when it is read and not run.
+
+Values that Python can change after they are made (lists, dicts, classes, images, services) are objects
+with an identity here too, so that a change is seen through every name. A change that may or may not
+happen *spoils* the object: from then on it is `Opaque`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a file in src/."""
+
+    path: str
+    line: int
+
+
+class Value:
+    """Anything an expression can stand for."""
+
+
+@dataclass(eq=False)
+class Const(Value):
+    """A literal, or what plain operations on literals give."""
+
+    value: object
+
+
+@dataclass(eq=False)
+class Opaque(Value):
+    """What only running the code tells.
+
+    Attributes:
+        why: a clause that says so: "`os.environ.get` is known only when the code runs".
+        place: where.
+        inert: it is no BentoML object for certain.
+        opens: its items, attributes or calls may give one all the same.
+        parts: what it may be, to tell what a change of it changes.
+        origin: the outside name it was made from, to tell what may change its arguments.
+
+    """
+
+    why: str
+    place: Place
+    inert: bool = False
+    origin: str = ""
+    opens: bool = False
+    parts: tuple[Value, ...] = ()
+
+
+@dataclass(eq=False)
+class Lazy(Value):
+    """A name of a module of the sources, read when it is needed."""
+
+    module: str
+    name: str
+    place: Place
+
+
+@dataclass(eq=False)
+class ModuleRef(Value):
+    """A module of the sources."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class Symbol(Value):
+    """A name from outside the sources, with BentoML's own brought to their public spelling."""
+
+    dotted: str
+
+
+@dataclass(eq=False)
+class Mutable(Value):
+    """A value that can change; `spoiled` says since when it cannot be followed."""
+
+    spoiled: Opaque | None = field(default=None, init=False)
+    born: int = field(default=0, init=False)
+
+
+@dataclass(eq=False)
+class Sequence(Mutable):
+    """A list, tuple or set display; `kind` says which."""
+
+    items: list[Value]
+    kind: str = "list"
+
+
+@dataclass(eq=False)
+class Dict(Mutable):
+    """A dict whose keys are plain."""
+
+    items: dict[object, Value]
+
+
+@dataclass(eq=False)
+class Function(Value):
+    """A function of the sources; `scope` is the one it was defined in, `defaults` and `keywords` its defaults."""
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    scope: object
+    place: Place
+    name: str
+    defaults: list[Value]
+    keywords: list[Value | None]
+
+
+@dataclass(eq=False)
+class Wrapped(Value):
+    """A function in `staticmethod` or `classmethod`."""
+
+    kind: str
+    inner: Value
+
+
+@dataclass(eq=False)
+class Class(Mutable):
+    """A class of the sources, with the attributes of its own body."""
+
+    name: str
+    bases: list[Value]
+    attributes: dict[str, Value]
+    place: Place
+    # What else may add attributes: a metaclass, an unread keyword.
+    extended: Opaque | None = None
+
+
+@dataclass(eq=False)
+class Instance(Value):
+    """What calling a class of the sources gives, or a member of an enumeration (its name and value)."""
+
+    of: Class
+    plain: bool
+    member: tuple[str, Value] | None = None
+
+
+@dataclass(eq=False)
+class Bound(Value):
+    """A method of a value, about to be called."""
+
+    owner: Value
+    name: str
+
+
+@dataclass(eq=False)
+class Names(Value):
+    """What `globals()`, `locals()` or `vars()` gives: the names of a `Scope` as a dict."""
+
+    scope: object
+
+
+@dataclass(eq=False)
+class Partial(Value):
+    """A call that waits for more arguments: a decorator with arguments, a `functools.partial`."""
+
+    apply: Callable[[list[Value], dict[str, Value]], Value]
+
+
+@dataclass(eq=False)
+class ModelRef(Value):
+    """A `BentoModel`, a stored model, or a `HuggingFaceModel` (then `fields` has its arguments).
+
+    `stored` is set for what `bentoml.models.get` gives; `framework` for what a framework's `get` gives.
+    """
+
+    tag: Value | None
+    place: Place
+    fields: dict[str, Value] | None = None
+    stored: bool = False
+    framework: str = ""
+
+
+@dataclass(eq=False)
+class DependsOn(Value):
+    """A `bentoml.depends(…)`."""
+
+    fields: dict[str, Value]
+    place: Place
+
+
+@dataclass(eq=False)
+class Endpoint(Value):
+    """A `@bentoml.api` or `@bentoml.task` method."""
+
+    fields: dict[str, Value]
+    is_task: bool
+    is_stream: Value
+    place: Place
+
+
+@dataclass(eq=False)
+class ImageSpec(Mutable):
+    """A `bentoml.images.Image`, and the calls on it so far."""
+
+    arguments: dict[str, Value]
+    place: Place
+    calls: list[tuple[str, list[Value]]] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class AsgiApp(Mutable):
+    """A Starlette or FastAPI application, with the routes added so far."""
+
+    routes: list[Value]
+    place: Place
+
+
+@dataclass(eq=False)
+class AsgiRoute(Value):
+    """A route of such an application; `app` is what it mounts."""
+
+    path: Value
+    app: Value | None
+
+
+@dataclass(eq=False)
+class Mounted(Value):
+    """An application at a path of a service."""
+
+    app: Value
+    path: Value
+    name: Value
+    kind: str
+    place: Place
+
+
+@dataclass(eq=False)
+class ServiceObject(Mutable):
+    """A new-style service: what the decorator got, and the class's attributes at that moment.
+
+    Attributes:
+        fields: `name`, `description`, `path_prefix`, `envs`, `labels`, `image`, `cmd`.
+        config: the remaining keyword arguments.
+        members: attribute -> value, in the order of `dir()`.
+        open_ended: why there may be more members than these.
+
+    """
+
+    variable: str
+    inner: Value
+    fields: dict[str, Value]
+    config: Dict
+    members: dict[str, Value]
+    open_ended: list[Opaque]
+    mounts: list[Value]
+    place: Place
+
+
+@dataclass(eq=False)
+class RunnerObject(Value):
+    """A legacy runner."""
+
+    fields: dict[str, Value]
+    place: Place
+
+
+@dataclass(eq=False)
+class LegacyService(Mutable):
+    """A `bentoml.legacy.Service` and the APIs defined on it so far."""
+
+    name: Value
+    runners: Value
+    models: Value
+    place: Place
+    apis: list[dict[str, Value]] = field(default_factory=list)
+    mounts: list[Value] = field(default_factory=list)

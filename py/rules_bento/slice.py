@@ -1,0 +1,150 @@
+"""The slice of a lock that one service needs, resolved by uv without a network.
+
+uv gets the locked packages as wheels that are nothing but metadata: a zip with METADATA, WHEEL and RECORD under the
+name of each real file, with the edges of the lock as requirements. So it resolves in the sandbox, for the service's
+platform and Python, what it would resolve over the network, and explains a conflict in its own words.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rules_bento.errors import BentoError
+from rules_bento.requirements import parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\nTag: {tag}\n"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the slice is for."""
+
+    platform: str  # <os>_<machine>
+    python_version: str  # X.Y[.Z]
+    glibc: str  # X.Y, for Linux
+
+    @property
+    def uv_platform(self) -> str:
+        """The platform as uv's `--python-platform` spells it."""
+        system, _, machine = self.platform.partition("_")
+        if system == "linux":
+            return f"{machine}-manylinux_{self.glibc.replace('.', '_')}"
+        return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Pinned requirements, in the order of their names, and the same with the hashes of their files."""
+
+    requirements: str
+    requirements_with_hashes: str
+
+
+def make_slice(
+    roots: Sequence[str], packages: Iterable[Path], target: Target, *, uv: Path, python: str, all_files: bool
+) -> Slice:
+    """Resolve `roots` (PEP 508) against what the lock has of `packages` (a JSON file each).
+
+    `all_files` asks for the hashes of all files of a release, not only of those for the platform. Raises BentoError
+    with uv's explanation if there is no solution, and for one that differs from the packages given.
+    """
+    locked = {entry["name"]: entry for entry in (json.loads(path.read_text("utf-8")) for path in packages)}
+    with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
+        links = Path(scratch, "links")
+        links.mkdir()
+        for package in locked.values():
+            _write_stubs(links, package)
+        pins = _compile(roots, links, target, uv, python)
+    _compare(pins, locked)
+    return Slice(
+        "".join(f"{line}\n" for line, _ in pins),
+        "".join(_with_hashes(line, locked[name], target, all_files) for line, name in pins),
+    )
+
+
+def _compile(roots: Sequence[str], links: Path, target: Target, uv: Path, python: str) -> list[tuple[str, str]]:
+    """The pinned requirements, as text and by name."""
+    source = links.with_name("requirements.in")
+    source.write_text("".join(f"{root}\n" for root in roots), "utf-8")
+    command = [str(uv), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-config", "--no-cache"]
+    command += ["--offline", "--no-index", "--find-links", str(links), "--no-python-downloads", "--python", python]
+    command += ["--python-version", target.python_version, "--python-platform", target.uv_platform]
+    command += ["--color", "never", "--strip-extras", str(source)]
+    environment = {"HOME": str(links.parent), "TMPDIR": str(links.parent)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        explanation = done.stderr.strip().replace(str(links), "the lock").replace(str(source), "the target")
+        raise BentoError(
+            f"requirements and packages do not fit the lock for {target.platform} with Python {target.python_version}. "
+            f"Change them, or lock again.\n{explanation}"
+        )
+    found, _ = parse(done.stdout, "uv")
+    return [(requirement.text, requirement.name) for requirement in found]
+
+
+def _compare(pins: list[tuple[str, str]], locked: dict[str, Any]) -> None:
+    """Bazel's graph and uv's solution have to be the same packages."""
+    solved = {name for _, name in pins}
+    missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
+    if missing or needless:
+        raise BentoError(
+            f"the lock's graph and uv's solution differ: only uv has {missing or 'none'}, only the graph has "
+            f"{needless or 'none'}. Lock again; if they still differ, it is a bug of rules_bento."
+        )
+
+
+def _write_stubs(links: Path, package: dict[str, Any]) -> None:
+    """Wheels of metadata for each wheel of a package, or one for any platform where it is built from source."""
+    name, version = package["name"].replace("-", "_"), package["version"]
+    wheels = [file for file in package["files"] if file.endswith(".whl")] or [f"{name}-{version}-py3-none-any.whl"]
+    metadata = _metadata(package)
+    for wheel in wheels:
+        folder = "-".join(wheel.split("-")[:2]) + ".dist-info"
+        tag = "-".join(wheel.removesuffix(".whl").split("-")[-3:])
+        with zipfile.ZipFile(links / wheel, "w") as archive:
+            for file, text in (("METADATA", metadata), ("WHEEL", _WHEEL.format(tag=tag)), ("RECORD", "")):
+                archive.writestr(zipfile.ZipInfo(f"{folder}/{file}", _EPOCH), text)
+
+
+def _metadata(package: dict[str, Any]) -> str:
+    lines = ["Metadata-Version: 2.1", f"Name: {package['name']}", f"Version: {package['version']}"]
+    lines += [f"Requires-Dist: {_requirement(edge, '')}" for edge in package.get("dependencies", [])]
+    for extra, edges in package.get("extras", {}).items():
+        lines.append(f"Provides-Extra: {extra}")
+        lines += [f"Requires-Dist: {_requirement(edge, extra)}" for edge in edges]
+    return "\n".join([*lines, "", ""])
+
+
+def _requirement(edge: dict[str, Any], extra: str) -> str:
+    extras = f"[{','.join(edge['extras'])}]" if "extras" in edge else ""
+    version = f"=={edge['version']}" if "version" in edge else ""
+    conditions = [f"({edge['marker']})"] if "marker" in edge else []
+    conditions += [f"extra == '{extra}'"] if extra else []
+    marker = f" ; {' and '.join(conditions)}" if conditions else ""
+    return f"{edge['name']}{extras}{version}{marker}"
+
+
+def _with_hashes(line: str, package: dict[str, Any], target: Target, all_files: bool) -> str:
+    hashes = sorted(sha256 for file, sha256 in package["files"].items() if all_files or _is_for(file, target.platform))
+    return " \\\n".join([line, *(f"    --hash=sha256:{sha256}" for sha256 in hashes)]) + "\n"
+
+
+def _is_for(file: str, platform: str) -> bool:
+    """Whether an installer on the platform might take a file."""
+    if not file.endswith(".whl"):
+        return True
+    system, _, machine = platform.partition("_")
+    tag = file.removesuffix(".whl").rpartition("-")[2]
+    named = {"linux": "linux", "macos": "macosx"}[system]
+    return tag == "any" or (named in tag and (machine in tag or "universal2" in tag))

@@ -1,0 +1,52 @@
+"""Tags: `name:version`, as BentoML has them for Bentos and models."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from rules_bento.errors import BentoError
+
+_WORD = re.compile(r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?")
+_LONGEST = 63
+
+
+class Tag(NamedTuple):
+    """A name and a version; an empty version is one that is still to be found."""
+
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}" if self.version else self.name
+
+    @staticmethod
+    def parse(text: str, attribute: str) -> Tag:
+        """Read `name` or `name:version`. Raises BentoError that names `attribute`."""
+        name, colon, version = text.partition(":")
+        check_word(name, f"{attribute}: the name in {text!r}")
+        if colon:
+            check_version(version, f"{attribute}: the version in {text!r}")
+        return Tag(name, version)
+
+
+def check_word(word: str, what: str) -> str:
+    """A name or version that BentoML takes unchanged. Raises BentoError that begins with `what`."""
+    if not _WORD.fullmatch(word) or len(word) > _LONGEST:
+        raise BentoError(
+            f"{what} is {word!r}, but BentoML takes at most {_LONGEST} lower-case letters, digits, '.', '-' and '_', "
+            f"with a letter or digit at both ends. Try {_suggest(word)!r}."
+        )
+    return word
+
+
+def check_version(version: str, what: str) -> str:
+    """A version; `latest` is the name of BentoML's own pointer and cannot be one."""
+    if version == "latest":
+        raise BentoError(f"{what} is 'latest', which BentoML keeps for the newest version. Give a version, or none.")
+    return check_word(version, what)
+
+
+def _suggest(word: str) -> str:
+    kept = re.sub(r"[^-._a-z0-9]+", "-", word.lower())[:_LONGEST].strip("-._")
+    return kept or "v1"

@@ -1,0 +1,248 @@
+"""Streams of xz, made of blocks that are each stored or compressed by what is in them.
+
+liblzma alone takes minutes for a model: it tries to compress weights that do not compress. Here the input
+is cut into blocks of `BLOCK` bytes, and each block is written either as LZMA2 *uncompressed* chunks, at the
+speed of memory, or by liblzma's raw LZMA2 encoder, whichever is smaller; a sample tells when the encoder
+need not be asked. Blocks are independent, so threads may share them, and the bytes do not depend on how many
+there are. Nor do they depend on their place: streams are joined by copying blocks (`blocks_of`, `tail`). The
+result is one stream, because not every reader goes on after the first (Python's `tarfile.open(mode="r|xz")`
+does not).
+
+The format is "The .xz File Format", version 1.2.0 (stream 2.1, block 3, index 4, integers 1.2); the chunks
+of LZMA2 are described in liblzma's `lzma2_decoder.c`. Every block header states both of its sizes, so that a
+threaded `xz` also decodes on all cores. The check is CRC32.
+
+What the bytes depend on: headers, index, checks and stored blocks on the input alone. The inside of a
+compressed block is liblzma's choice and may change with its version; for a block close to the threshold the
+decision is zlib's, and so may that. The standard library tells zlib's version (`zlib.ZLIB_RUNTIME_VERSION`)
+but not liblzma's. The same interpreter gives the same bytes. A Bento's identity is the digest of its
+content, never of its archive, so it does not depend on any of this.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections import deque
+from itertools import chain, islice
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+BLOCK = 1 << 20
+"""Bytes of input in a block: measured with bench/archive.py. Larger blocks compress a few per cent better,
+cost the encoder memory and the caches, and blur the choice between storing and compressing."""
+
+_PRESET = 1  # on sources and pickled trees 6 takes 5 to 10 times as long, for a tenth less
+_SAMPLES, _SAMPLE = 4, 4096
+_WORTH = 0.75  # text and code are below 0.6, weights from 0.8 on
+_CHUNK = 1 << 16
+_FLAGS = b"\x00\x01"  # the check is CRC32
+_FOOTER, _FOOTER_MAGIC = 12, b"YZ"
+_LZMA2 = 0x21
+_BOTH_SIZES = 0xC0
+_MOST_THREADS = 8  # about 12 MB each: the encoder's tables, and the blocks that wait on both sides
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def _crc32(data: bytes) -> bytes:
+    return struct.pack("<I", zlib.crc32(data))
+
+
+HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)
+"""What every stream here begins with."""
+
+
+class Record(NamedTuple):
+    """What the index says of a block: its bytes in the stream without padding, and how many it holds."""
+
+    unpadded_size: int
+    size: int
+
+
+def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
+    """The pieces of one xz stream that holds `data`, in order; no piece is much larger than `BLOCK`.
+
+    `threads` is how many blocks are worked on at once, by default one for each usable core, at most eight.
+    """
+    records = []
+    yield HEAD
+    for encoded, record in in_order(block, cut(data), threads):
+        records.append(record)
+        yield encoded
+    yield tail(records)
+
+
+def block(data: bytes) -> tuple[bytes, Record]:
+    """The block that holds `data`, at least a byte of it and at most `BLOCK`."""
+    # The header has one byte for the size of the dictionary: enough for the powers of two from 4 KiB on.
+    dictionary = max(12, (len(data) - 1).bit_length())
+    chunks = _store(data)
+    size = sum(map(len, chunks))
+    if compressible(data):
+        compressed = _compress(data, dictionary)
+        if len(compressed) < size:
+            chunks, size = [compressed], len(compressed)
+    header = _block_header(size, len(data), dictionary)
+    check = _crc32(data)
+    record = Record(len(header) + size + len(check), len(data))
+    return b"".join((header, *chunks, bytes(-size % 4), check)), record
+
+
+def tail(records: Sequence[Record]) -> bytes:
+    """The index of all blocks, and the footer: what follows the blocks and ends the stream."""
+    index = b"\0" + _integer(len(records))
+    index += b"".join(_integer(record.unpadded_size) + _integer(record.size) for record in records)
+    index += bytes(-len(index) % 4)
+    index += _crc32(index)
+    footer = struct.pack("<I", len(index) // 4 - 1) + _FLAGS
+    return index + _crc32(footer) + footer + _FOOTER_MAGIC
+
+
+def blocks_of(file: BinaryIO) -> tuple[int, list[Record]]:
+    """The number of bytes of all blocks of the one stream in `file`, and their records.
+
+    The blocks begin after `HEAD`, where the file is left. Raises ValueError, saying what is wrong, if the
+    file is not one whole stream like those written here. The blocks themselves are not read.
+    """
+    end = file.seek(0, os.SEEK_END) - _FOOTER
+    if end < len(HEAD):
+        raise ValueError("too short for an xz stream")
+    file.seek(end)
+    footer = file.read(_FOOTER)
+    if footer != _crc32(footer[4:10]) + footer[4:8] + _FLAGS + _FOOTER_MAGIC:
+        raise ValueError("no footer of an xz stream with CRC32 at its end")
+    size = (int.from_bytes(footer[4:8], "little") + 1) * 4
+    file.seek(max(0, end - size))
+    records = _records(file.read(size))
+    file.seek(0)
+    blocks = sum(record.unpadded_size + -record.unpadded_size % 4 for record in records)
+    if file.read(len(HEAD)) != HEAD or len(HEAD) + blocks + size != end:
+        raise ValueError("not one xz stream")
+    return blocks, records
+
+
+def cut(data: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
+    """The same bytes in blocks of `size`, the last one shorter; none if there is no data."""
+    waiting: list[memoryview] = []
+    missing = size
+    for piece in data:
+        rest = memoryview(piece)
+        while len(rest) >= missing:
+            yield b"".join((*waiting, rest[:missing]))
+            waiting.clear()
+            rest = rest[missing:]
+            missing = size
+        if rest:
+            waiting.append(rest)
+            missing -= len(rest)
+    if waiting:
+        yield b"".join(waiting)
+
+
+def in_order(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
+) -> Iterator[_Result]:
+    """`map` on threads: results in the order of the items, few items in memory at a time.
+
+    `function` must release the GIL for threads to help. An error in it, or in `items`, comes out here.
+    """
+    threads = threads or min(_usable_cores(), _MOST_THREADS)
+    remaining = iter(items)
+    first = list(islice(remaining, 2))
+    if threads == 1 or len(first) < 2:
+        yield from map(function, chain(first, remaining))
+        return
+    from concurrent.futures import Future, ThreadPoolExecutor  # only now: it costs more than a small part
+
+    pool = ThreadPoolExecutor(threads)
+    pending: deque[Future[_Result]] = deque()
+    try:
+        for item in chain(first, remaining):
+            pending.append(pool.submit(function, item))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def compressible(block: bytes) -> bool:
+    """Whether it is worth the time to compress: a fast compressor takes a quarter off a sample of it.
+
+    Text, code and most pickled trees do; what is compressed already does not, and neither do weights: 32-bit
+    floats lose 7 per cent and 16-bit ones 8 to 25, at a hundredth of the speed.
+    """
+    if len(block) <= _SAMPLES * _SAMPLE:
+        return True
+    step = (len(block) - _SAMPLE) // (_SAMPLES - 1)
+    sample = b"".join(block[start : start + _SAMPLE] for start in range(0, _SAMPLES * step, step))
+    return len(zlib.compress(sample, 1)) <= _WORTH * len(sample)
+
+
+def _records(index: bytes) -> list[Record]:
+    """What `tail` wrote."""
+    if _crc32(index[:-4]) != index[-4:]:
+        raise ValueError("a damaged index")
+    numbers = _integers(index[1:-4])
+    count = next(numbers, 0)
+    return list(islice(map(Record, numbers, numbers), count))
+
+
+def _block_header(size: int, uncompressed_size: int, dictionary: int) -> bytes:
+    """The header of a block with one filter, LZMA2, whose dictionary has 2**dictionary bytes."""
+    fields = bytes((_BOTH_SIZES,)) + _integer(size) + _integer(uncompressed_size)
+    fields += bytes((_LZMA2, 1, 2 * (dictionary - 12)))
+    length = len(fields) + 1 + 4
+    length += -length % 4
+    header = bytes((length // 4 - 1,)) + fields
+    header += bytes(length - 4 - len(header))
+    return header + _crc32(header)
+
+
+def _compress(block: bytes, dictionary: int) -> bytes:
+    import lzma
+
+    lzma2 = {"id": lzma.FILTER_LZMA2, "preset": _PRESET, "dict_size": 1 << dictionary}
+    return lzma.compress(block, format=lzma.FORMAT_RAW, filters=[lzma2])
+
+
+def _store(block: bytes) -> list[bytes | memoryview]:
+    """LZMA2's uncompressed chunks: control 1 (reset the dictionary) or 2, size less one, bytes; then a 0."""
+    view = memoryview(block)
+    chunks: list[bytes | memoryview] = []
+    for start in range(0, len(block), _CHUNK):
+        chunk = view[start : start + _CHUNK]
+        chunks += [struct.pack(">BH", 2 if start else 1, len(chunk) - 1), chunk]
+    return [*chunks, b"\0"]
+
+
+def _integer(value: int) -> bytes:
+    """A number in groups of seven bits, the lowest first; the high bit says that more follow."""
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+def _integers(groups: bytes) -> Iterator[int]:
+    value = shift = 0
+    for group in groups:
+        value |= (group & 0x7F) << shift
+        shift += 7
+        if group < 0x80:
+            yield value
+            value = shift = 0
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

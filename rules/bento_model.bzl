@@ -1,0 +1,80 @@
+"""bento_model: an entry of BentoML's model store."""
+
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_source", "label_text")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/providers:model.bzl", "BentoModelInfo")
+
+def _arguments(ctx):
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--tag", ctx.attr.tag])
+    args.add_all(["--package", ctx.label.package])
+    args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
+    args.add_all(["--module", ctx.attr.module])
+    args.add_all(["--api-version", ctx.attr.api_version])
+    args.add_all(["--creation-time", creation_time(ctx)])
+    for flag, value in {"--metadata": ctx.attr.metadata, "--options": ctx.attr.options, "--signatures": ctx.attr.signatures}.items():
+        if value:
+            args.add_all([flag, value])
+    add_pairs(args, "--label", ctx.attr.labels)
+    add_pairs(args, "--context", ctx.attr.context)
+    add_pairs(args, "--framework-version", ctx.attr.framework_versions)
+    args.add_all(ctx.files.srcs, map_each = describe_source)
+    return args
+
+def _bento_model_impl(ctx):
+    part = ctx.actions.declare_file(ctx.label.name + ".model.part")
+    description = ctx.actions.declare_file(ctx.label.name + ".model.json")
+    manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json")
+    args = _arguments(ctx)
+    args.add_all(["--part", part])
+    args.add_all(["--description", description])
+    args.add_all(["--manifest", manifest])
+    run_helper(
+        ctx,
+        mnemonic = "BentoModel",
+        progress_message = "Packing model %{label}",
+        verb = "model",
+        args = args,
+        inputs = depset(ctx.files.srcs),
+        outputs = [part, description, manifest],
+        packages = ["blake3", "pyyaml"],
+    )
+    return [
+        BentoModelInfo(alias = ctx.attr.alias, archive_part = part, description = description, manifest = manifest),
+        DefaultInfo(files = depset([description])),
+        OutputGroupInfo(manifest = depset([manifest]), part = depset([part])),
+    ]
+
+bento_model = rule(
+    implementation = _bento_model_impl,
+    doc = """A model as BentoML's model store holds it: `model.yaml` and the model's files.
+
+```starlark
+bento_model(
+    name = "iris_clf",
+    srcs = [":train"],            # writes saved_model.pkl
+    module = "bentoml.sklearn",
+    tag = "iris_clf",             # the version is the content's digest
+)
+```
+
+The action runs once for all Bentos that name the model. The service finds it by
+`bentoml.models.BentoModel("iris_clf:latest")` and the loaders of BentoML's framework modules.""",
+    attrs = {
+        "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
+        "api_version": attr.string(default = "v1", doc = "Version of the framework module's format, as its loader expects it."),
+        "context": attr.string_dict(doc = "Entries of `context`: `framework_name` (default: the last word of `module`), `python_version`, `bentoml_version`."),
+        "framework_versions": attr.string_dict(doc = "`context.framework_versions`: package to version."),
+        "labels": attr.string_dict(doc = "Labels of the model."),
+        "metadata": attr.string(doc = "A JSON object, best written by `json.encode`."),
+        "module": attr.string(doc = "BentoML's framework module, for example `bentoml.sklearn`; empty for a generic model, as `bentoml.models.create` makes."),
+        "options": attr.string(doc = "A JSON object: the options of the framework module."),
+        "signatures": attr.string(doc = "A JSON object: method name to `{\"batchable\": bool, \"batch_dim\": [int, int]}`."),
+        "srcs": attr.label_list(allow_files = True, doc = "The model's files; they lie in the model as they do in the package.", mandatory = True),
+        "strip_prefix": attr.string(doc = "Folder below the package that is left out of the files' paths."),
+        "tag": attr.string(doc = "`name` or `name:version`, as BentoML writes tags. Without a version the digest of the content is the version.", mandatory = True),
+    } | CREATION_TIME,
+    provides = [BentoModelInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

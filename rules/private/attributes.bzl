@@ -1,0 +1,77 @@
+"""Arguments that several rules hand to the helper in the same way."""
+
+load("//rules/providers:flag.bzl", "BentoFlagInfo")
+
+# A declared input of every Bento and model, never the clock.
+CREATION_TIME = {
+    "_creation_time": attr.label(default = "//rules:creation_time", providers = [BentoFlagInfo]),
+}
+
+def creation_time(ctx):
+    """The value of the flag.
+
+    Args:
+      ctx: context of a rule with the attributes of `CREATION_TIME`.
+
+    Returns:
+      An ISO 8601 time.
+    """
+    return ctx.attr._creation_time[BentoFlagInfo].value
+
+def label_text(label):
+    """A label as its user writes it.
+
+    Args:
+      label: a Label, or None.
+
+    Returns:
+      `//package:name` for one of the main repository.
+    """
+    text = str(label)
+    return text.removeprefix("@@") if text.startswith("@@//") else text
+
+def describe_file(file):
+    """Names a file for the helper: where it is, what it is called, who made it.
+
+    Args:
+      file: a File.
+
+    Returns:
+      A list of three strings.
+    """
+    return [file.path, file.short_path, label_text(file.owner)]
+
+def describe_source(file):
+    """`describe_file` after the flag that says that it is one of the rule's own sources.
+
+    Args:
+      file: a File.
+
+    Returns:
+      A list of four strings.
+    """
+    return ["--source"] + describe_file(file)
+
+def describe_dependency(file):
+    """`describe_file` after the flag that says that it came with a library.
+
+    Args:
+      file: a File.
+
+    Returns:
+      A list of four strings.
+    """
+    return ["--dependency"] + describe_file(file)
+
+def add_pairs(args, flag, pairs):
+    """Adds a dict of strings to the arguments.
+
+    Args:
+      args: an Args.
+      flag: what stands before each pair.
+      pairs: dict of strings; its order is kept.
+    """
+    for key, value in pairs.items():
+        args.add(flag)
+        args.add(key)
+        args.add(value)

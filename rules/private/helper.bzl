@@ -1,0 +1,68 @@
+"""The one way in which rules run an action: the helper, in the toolchain's interpreter."""
+
+TOOLCHAIN_TYPE = Label("//toolchains:toolchain_type")
+
+# -I and -S keep the host's packages and variables out, -B its byte code; texts are UTF-8 in every locale.
+INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
+
+def arguments(ctx):
+    """Starts the arguments of a verb; they travel in a file, one to a line.
+
+    Args:
+      ctx: the rule's context.
+
+    Returns:
+      An Args.
+    """
+    args = ctx.actions.args()
+    args.use_param_file("@%s", use_always = True)
+    args.set_param_file_format("multiline")
+    return args
+
+def run_helper(
+        ctx,
+        *,
+        mnemonic,
+        progress_message,
+        verb,
+        args,
+        inputs,
+        outputs,
+        packages = [],
+        unused_inputs_list = None):
+    """Runs a verb of the helper as an action.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      mnemonic: `Bento...`.
+      progress_message: what a person reads while it runs.
+      verb: the verb, a module of `py/rules_bento/actions`.
+      args: what `arguments` returned, filled.
+      inputs: depset of what the verb reads.
+      outputs: list of what it writes.
+      packages: names of the third-party packages that the verb imports.
+      unused_inputs_list: a file of `outputs` that names the inputs without influence.
+    """
+    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    modules = [module for name in packages for module in toolchain.packages[name]]
+    start = ctx.actions.args()
+    start.add_all(INTERPRETER_FLAGS)
+    start.add(toolchain.helper)
+    start.add_all([root for module in modules for root in module.import_roots], before_each = "--packages")
+    start.add(verb)
+    ctx.actions.run(
+        mnemonic = mnemonic,
+        progress_message = progress_message,
+        executable = toolchain.python.interpreter or toolchain.python.interpreter_path,
+        arguments = [start, args],
+        inputs = depset(transitive = [inputs]),
+        outputs = outputs,
+        tools = depset(
+            [toolchain.helper],
+            transitive = [toolchain.helper_sources, toolchain.python.files] + [module.files for module in modules],
+        ),
+        unused_inputs_list = unused_inputs_list,
+        env = {},
+        execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
+        toolchain = TOOLCHAIN_TYPE,
+    )

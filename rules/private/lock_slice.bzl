@@ -1,0 +1,60 @@
+"""The action that finds out which locked packages a Bento needs."""
+
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load(":attributes.bzl", "label_text")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+
+def lock_slice(ctx, requirements, packages, all_files):
+    """Declares the files of a Bento's `env/python` and the action that writes them.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      requirements: list of BentoRequirementInfo, of one hub.
+      packages: list of requirement strings (PEP 508) beside them.
+      all_files: whether the hashes are of all files of a release, not only of those for the platform.
+
+    Returns:
+      A struct of Files: roots, locked, locked_with_hashes.
+    """
+    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    outputs = struct(
+        locked = ctx.actions.declare_file(ctx.label.name + ".requirements.txt"),
+        locked_with_hashes = ctx.actions.declare_file(ctx.label.name + ".requirements.lock.txt"),
+        roots = ctx.actions.declare_file(ctx.label.name + ".requirements.in"),
+    )
+    locked = depset(transitive = [requirement.packages for requirement in requirements])
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    for requirement in requirements:
+        args.add_all(["--requirement", requirement.distribution])
+        args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
+    args.add_all(packages, before_each = "--requirement")
+    args.add_all(locked, before_each = "--locked")
+    args.add_all(["--uv", toolchain.uv])
+    args.add_all(["--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
+    if all_files:
+        args.add("--all-files")
+    args.add_all(["--roots", outputs.roots])
+    args.add_all(["--output", outputs.locked])
+    args.add_all(["--output-with-hashes", outputs.locked_with_hashes])
+    run_helper(
+        ctx,
+        mnemonic = "BentoLock",
+        progress_message = "Locking packages of %{label}",
+        verb = "lock",
+        args = args,
+        inputs = depset([toolchain.uv], transitive = [locked]),
+        outputs = [outputs.roots, outputs.locked, outputs.locked_with_hashes],
+    )
+    return outputs
+
+def stated_requirements(targets):
+    """The packages of a hub among the targets of an attribute.
+
+    Args:
+      targets: list of Target.
+
+    Returns:
+      A list of BentoRequirementInfo.
+    """
+    return [target[BentoRequirementInfo] for target in targets if BentoRequirementInfo in target]

@@ -1,0 +1,14 @@
+"""A built Bento."""
+
+BentoInfo = provider(
+    doc = "A Bento: what it is called, what is in it, and the parts that archives and images are made of.",
+    fields = {
+        "archive": "File - the `.bento`, as `bentoml import` takes it.",
+        "bento_yaml": "File - its `bento.yaml`.",
+        "digest": "File - text: `blake3:<hex>` of the content.",
+        "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file but the models'.",
+        "models": "depset[BentoModelInfo] - the models that are bundled.",
+        "parts": "tuple[File] - archive parts: environment and metadata, then sources.",
+        "tag": "File - text: `<name>:<version>`.",
+    },
+)

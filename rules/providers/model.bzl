@@ -1,0 +1,11 @@
+"""An entry of BentoML's model store."""
+
+BentoModelInfo = provider(
+    doc = "A model, made once and shared by all Bentos that name it.",
+    fields = {
+        "alias": "str - the name that a service may load it by; empty for none.",
+        "archive_part": "File - its files as a part of an archive, at `models/<name>/<version>/`.",
+        "description": "File - JSON: tag, module, labels, creation time, digest and size.",
+        "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file.",
+    },
+)

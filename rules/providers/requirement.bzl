@@ -1,0 +1,13 @@
+"""A locked package with all that it needs."""
+
+BentoRequirementInfo = provider(
+    doc = "A package of a lock, for one platform and Python version.",
+    fields = {
+        "distribution": "str - normalized name of the package (PEP 503), with the extra in brackets if it is one's.",
+        "glibc": "str - the newest C library that a Linux wheel may ask for, `X.Y`.",
+        "modules": "depset[BentoWheelModulesInfo] - the wheels of its closure, itself among them; empty where none are asked for.",
+        "packages": "depset[File] - JSON: what the lock has of each package of its closure, itself among them.",
+        "platform": "str - `<os>_<machine>`.",
+        "python_version": "str - `X.Y[.Z]`.",
+    },
+)

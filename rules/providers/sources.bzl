@@ -1,0 +1,10 @@
+"""First-party Python sources of a closure."""
+
+BentoSourcesInfo = provider(
+    doc = "What a closure of Python libraries brings of its own, without its third-party packages.",
+    fields = {
+        "files": "depset[File] - sources and data.",
+        "requirements": "depset[BentoRequirementInfo] - packages of hubs that the closure depends on.",
+        "import_roots": "depset[str] - folders that are imported from, `<repository>/<folder>`.",
+    },
+)

@@ -1,0 +1,84 @@
+"""What bento_package and bento_model declare: providers, outputs, and the inputs of each action."""
+
+load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+load("//rules:defs.bzl", "BentoInfo", "BentoModelInfo")
+
+_HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
+
+def _names(files):
+    return sorted([file.basename for file in files])
+
+def _action(env, mnemonic):
+    found = [action for action in analysistest.target_actions(env) if action.mnemonic == mnemonic]
+    asserts.equals(env, 1, len(found), "number of {} actions".format(mnemonic))
+    return found[0]
+
+def _own_inputs(action):
+    """The inputs of an action without the helper and its packages."""
+    return sorted([
+        file.basename
+        for file in action.inputs.to_list()
+        if not file.path.startswith("py/") and "/site-packages/" not in file.path and not file.basename.endswith(".params")
+    ])
+
+def _outputs_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    asserts.equals(env, ["bento.bento"], _names(target[DefaultInfo].files.to_list()))
+    groups = target[OutputGroupInfo]
+    asserts.equals(env, ["bento.bento.yaml"], _names(groups.bento_yaml.to_list()))
+    asserts.equals(env, ["bento.digest"], _names(groups.digest.to_list()))
+    asserts.equals(env, ["bento.manifest.json"], _names(groups.manifest.to_list()))
+    asserts.equals(env, ["bento.tag"], _names(groups.tag.to_list()))
+    return analysistest.end(env)
+
+outputs_test = analysistest.make(_outputs_impl)
+
+def _provider_impl(ctx):
+    env = analysistest.begin(ctx)
+    info = analysistest.target_under_test(env)[BentoInfo]
+    asserts.equals(env, "bento.bento", info.archive.basename)
+    asserts.equals(env, ["bento.metadata.part", "bento.sources.part"], [part.basename for part in info.parts])
+    asserts.equals(env, ["model.model.json"], [model.description.basename for model in info.models.to_list()])
+    return analysistest.end(env)
+
+provider_test = analysistest.make(_provider_impl)
+
+def _inputs_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.equals(env, ["lib.py", "service.py"], _own_inputs(_action(env, "BentoSnapshot")))
+    asserts.equals(
+        env,
+        ["bento.service.json", "bento.sources.json", "model.model.json"],
+        _own_inputs(_action(env, "BentoPackage")),
+        "bento.yaml is written without a look at a source or a model's bytes",
+    )
+    asserts.equals(
+        env,
+        ["bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part"],
+        _own_inputs(_action(env, "BentoArchive")),
+        "archives are joined from parts",
+    )
+    return analysistest.end(env)
+
+inputs_test = analysistest.make(_inputs_impl)
+
+def _hermetic_impl(ctx):
+    env = analysistest.begin(ctx)
+    for action in analysistest.target_actions(env):
+        if action.mnemonic.startswith("Bento"):
+            asserts.equals(env, _HELPER_FLAGS, action.argv[1:1 + len(_HELPER_FLAGS)])
+            asserts.equals(env, {}, dict(action.env))
+    return analysistest.end(env)
+
+hermetic_test = analysistest.make(_hermetic_impl)
+
+def _model_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    asserts.equals(env, ["model.model.json"], _names(target[DefaultInfo].files.to_list()), "a model's default output is small")
+    asserts.equals(env, "model.model.part", target[BentoModelInfo].archive_part.basename)
+    asserts.equals(env, ["weights.bin"], _own_inputs(_action(env, "BentoModel")))
+    return analysistest.end(env)
+
+model_test = analysistest.make(_model_impl)

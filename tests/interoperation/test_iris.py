@@ -1,0 +1,42 @@
+"""What the example builds, real BentoML imports, lists and serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conftest import post
+
+ARCHIVE = str(Path("examples/iris/iris_bento.bento").absolute())
+TAG = Path("examples/iris/iris_bento.tag").read_text("utf-8").strip()
+FLOWERS = {"rows": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}
+
+
+def test_the_command_imports_lists_and_serves_it(bentoml):
+    bentoml.run("import", ARCHIVE)
+    assert [entry["tag"] for entry in bentoml.json("list")] == [TAG]
+    with bentoml.serve(TAG) as address:
+        assert post(f"{address}/classify", FLOWERS) == [0, 2]
+        assert post(f"{address}/classify", {"rows": FLOWERS["rows"][:1]}) == [0]
+
+
+def test_the_python_api_imports_it_and_get_shows_what_the_target_says(bentoml):
+    script = f"import bentoml; print(bentoml.bentos.import_bento({ARCHIVE!r}).tag)"
+    assert bentoml.run("-c", script, program="python").strip() == TAG
+    shown = bentoml.json("get", TAG)
+    name, version = TAG.split(":")
+    assert (shown["name"], shown["version"]) == (name, version)
+    assert shown["labels"] == {"stage": "example", "team": "botany"}
+    assert shown["entry_service"] == "IrisClassifier"
+    [service] = shown["services"]
+    [model] = service["models"]
+    assert model["tag"].startswith("iris_clf:")
+    assert model["module"] == "bentoml.sklearn"
+    folder = Path(bentoml.run("get", TAG, "-o", "path").strip())
+    assert "iris_classifier" in (folder / "README.md").read_text("utf-8")
+
+
+def test_the_model_is_in_the_store_and_its_framework_loads_it(bentoml):
+    bentoml.run("import", ARCHIVE)
+    script = "import bentoml; print(type(bentoml.sklearn.load_model('iris_clf:latest')).__name__)"
+    assert bentoml.run("-c", script, program="python").strip() == "DecisionTreeClassifier"
+    assert bentoml.json("models", "get", "iris_clf")["labels"] == {"data": "iris"}

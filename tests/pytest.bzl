@@ -1,0 +1,58 @@
+"""Tests in Python: pytest in the toolchain's interpreter, over locked wheels, without anything of the host."""
+
+load("//rules/private:helper.bzl", "INTERPRETER_FLAGS", "TOOLCHAIN_TYPE")
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+
+_LAUNCHER = """\
+#!/bin/sh
+cd "${{RUNFILES_DIR:-$0.runfiles}}/{workspace}" || exit 1
+exec "{python}" {flags} tests/run_pytest.py {settings} "$@"
+"""
+
+def _runfile(file):
+    """Where a file lies, from the main repository's runfiles."""
+    return file.short_path
+
+def _pytest_test_impl(ctx):
+    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    python = toolchain.python
+    modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
+    settings = ctx.actions.declare_file(ctx.label.name + ".json")
+    ctx.actions.write(settings, json.encode({
+        "files": [file.short_path for file in ctx.files.srcs],
+        "roots": ["../" + root for module in modules for root in module.imports],
+        "uv": toolchain.uv.short_path,
+    }))
+    executable = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(
+        executable,
+        _LAUNCHER.format(
+            flags = " ".join(INTERPRETER_FLAGS),
+            python = python.interpreter.short_path if python.interpreter else python.interpreter_path,
+            settings = settings.short_path,
+            workspace = ctx.workspace_name,
+        ),
+        is_executable = True,
+    )
+    files = depset(
+        [settings, ctx.file._runner, toolchain.uv, toolchain.helper] + ctx.files.srcs + ctx.files.data + ctx.files._conftest,
+        transitive = [toolchain.helper_sources, python.files] + [module.files for module in modules],
+    )
+    return [
+        DefaultInfo(executable = executable, runfiles = ctx.runfiles(transitive_files = files)),
+        testing.ExecutionInfo({"block-network": "1"}),
+    ]
+
+pytest_test = rule(
+    implementation = _pytest_test_impl,
+    doc = "Runs test files with pytest; the folder is the root of the repository's runfiles.",
+    attrs = {
+        "data": attr.label_list(allow_files = True, doc = "What the tests read."),
+        "requirements": attr.label_list(doc = "Packages that the tests import.", providers = [BentoRequirementInfo]),
+        "srcs": attr.label_list(allow_files = [".py"], doc = "The test files.", mandatory = True),
+        "_conftest": attr.label(allow_files = True, default = "//tests:conftest.py"),
+        "_runner": attr.label(allow_single_file = True, default = "//tests:run_pytest.py"),
+    },
+    test = True,
+    toolchains = [TOOLCHAIN_TYPE],
+)

@@ -1,0 +1,37 @@
+"""Runs pytest under Bazel: `run_pytest.py SETTINGS [PYTEST ARGUMENT]...`, from the root of the runfiles."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Make the wheels importable, here and in the interpreters that tests start, and run."""
+    settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    roots = [str(Path(root).absolute()) for root in settings["roots"]]
+    sys.path[:0] = [str(Path("py").absolute()), str(Path("tests").absolute()), *roots]
+    os.environ["RULES_BENTO_ROOTS"] = os.pathsep.join(roots)
+    os.environ["RULES_BENTO_UV"] = str(Path(settings["uv"]).absolute())
+    os.environ.setdefault("HOME", os.environ["TEST_TMPDIR"])
+    import pytest
+
+    report = os.environ.get("XML_OUTPUT_FILE")
+    options = [
+        "-p",
+        "no:cacheprovider",
+        "--color=yes",
+        "-q",
+        "--rootdir=.",
+        f"--basetemp={os.environ['TEST_TMPDIR']}/t",
+    ]
+    if report:
+        options.append(f"--junitxml={report}")
+    chosen = os.environ.get("TESTBRIDGE_TEST_ONLY")
+    if chosen:
+        options += ["-k", chosen]
+    return int(pytest.main([*options, *sys.argv[2:], *settings["files"]]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+# service: service:Svc
+import bentoml
+
+
+class Plain:
+    @bentoml.api
+    def hello(self) -> str:
+        return ''
+
+
+Svc = bentoml.service(name='called', workers=2)(Plain)

@@ -1,0 +1,13 @@
+# service: service:Svc
+import bentoml
+
+
+class Plain:
+    ref = bentoml.models.BentoModel('iris_clf:v1')
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''
+
+
+Svc = bentoml.service(Plain)

@@ -1,0 +1,11 @@
+# service: service:Svc
+import bentoml
+
+small = bentoml.service(resources={'cpu': '1'})
+
+
+@small
+class Svc:
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

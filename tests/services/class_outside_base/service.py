@@ -1,0 +1,13 @@
+# service: service:Svc
+# unknown: members
+import bentoml
+from sklearn.base import BaseEstimator
+
+
+@bentoml.service
+class Svc(BaseEstimator):
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

@@ -1,0 +1,12 @@
+# service: service:Svc
+import bentoml
+from collections import UserDict
+
+
+@bentoml.service
+class Svc(UserDict):
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

@@ -1,0 +1,7 @@
+import bentoml
+from two import Two
+
+
+@bentoml.service(resources={'gpu': 1})
+class One:
+    two = bentoml.depends(Two)

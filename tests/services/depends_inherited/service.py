@@ -1,0 +1,8 @@
+# service: service:Svc
+import bentoml
+from lib.base import Base
+
+
+@bentoml.service
+class Svc(Base):
+    unused = None

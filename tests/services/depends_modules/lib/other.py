@@ -1,0 +1,8 @@
+import bentoml
+
+
+@bentoml.service
+class Other:
+    @bentoml.api
+    def go_other(self) -> int:
+        return 1

@@ -1,0 +1,12 @@
+# service: service:Svc
+import bentoml
+import lib.other
+import lib.third as t
+from lib import fourth
+
+
+@bentoml.service
+class Svc:
+    a = bentoml.depends(lib.other.Other)
+    b = bentoml.depends(t.Third)
+    c = bentoml.depends(fourth.Fourth)

@@ -1,0 +1,13 @@
+# service: app.web.service:Svc
+import bentoml
+
+from . import near
+from ..shared.deep import Deep
+from .near import Near
+
+
+@bentoml.service
+class Svc:
+    first = bentoml.depends(Near)
+    same = bentoml.depends(near.Near)
+    deep = bentoml.depends(Deep)

@@ -1,0 +1,2 @@
+# service: service:Exported
+from app.impl import Impl as Exported

@@ -1,0 +1,10 @@
+# service: service:Registry.Inner
+import bentoml
+
+
+class Registry:
+    @bentoml.service(name='nested')
+    class Inner:
+        @bentoml.api
+        def hello(self) -> str:
+            return ''

@@ -1,0 +1,2 @@
+# service: service:app.impl.Impl
+import app.impl

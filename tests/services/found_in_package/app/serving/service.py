@@ -1,0 +1,10 @@
+# service: app.serving.service:Svc
+import bentoml
+
+
+@bentoml.service
+class Svc:
+
+    @bentoml.api
+    def hello(self, name: str = "x") -> str:
+        return name

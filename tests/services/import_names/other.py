@@ -1,0 +1,5 @@
+from bentoml import service
+
+
+@service
+class Other: ...

@@ -1,0 +1,9 @@
+# service: service:svc
+# unknown: models.
+# also with: MODEL=scaler:v2
+import os
+
+import bentoml
+
+models = [bentoml.models.get(os.environ.get('MODEL', 'iris_clf:v1'))]
+svc = bentoml.legacy.Service('chosen', models=models)

@@ -1,0 +1,4 @@
+# service: service.py
+import bentoml
+
+svc = bentoml.legacy.Service('alone')

@@ -1,0 +1,27 @@
+# service: service:Svc
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+
+import bentoml
+
+
+async def page(request):
+    return PlainTextResponse('x')
+
+
+async def socket(websocket):
+    await websocket.accept()
+
+
+app = Starlette(routes=[Route('/', page), Route('/page', page), WebSocketRoute('/ws', socket)])
+
+
+@bentoml.asgi_app(app, path='/extra', name='extra')
+@bentoml.service
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

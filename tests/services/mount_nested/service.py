@@ -1,0 +1,13 @@
+# service: service:Svc
+import bentoml
+from web import app
+
+
+@bentoml.asgi_app(app, path='/api')
+@bentoml.service(labels={'a': 'b'})
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

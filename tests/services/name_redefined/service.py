@@ -1,0 +1,15 @@
+# service: service:Svc
+import bentoml
+NAME = "first"
+NAME = "second"
+
+
+@bentoml.service(name=NAME)
+class Svc:
+
+    @bentoml.api
+    def hello(self, name: str = "x") -> str:
+        return name
+
+
+NAME = "third"

@@ -1,0 +1,27 @@
+# service: service:Svc
+# unknown: members
+import functools
+import os
+
+import bentoml
+
+
+def dep(port):
+    return bentoml.depends(url=f'http://127.0.0.1:{port}')
+
+
+class Plain:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''
+
+
+def setup(*classes):
+    for cls in classes:
+        cls.added = dep(1)
+
+
+setup(Plain)
+Svc = bentoml.service(name='changed')(Plain)

@@ -1,0 +1,15 @@
+# service: service:Svc
+# unknown: doc, members.remote
+from dataclasses import dataclass, field
+
+import bentoml
+
+
+@bentoml.service
+@dataclass
+class Svc:
+    remote: object = field(default=bentoml.models.BentoModel('iris_clf:v1'))
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

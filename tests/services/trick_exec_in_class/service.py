@@ -1,0 +1,19 @@
+# service: service:Svc
+# unknown: members.*
+import functools
+import os
+
+import bentoml
+
+
+def dep(port):
+    return bentoml.depends(url=f'http://127.0.0.1:{port}')
+
+
+@bentoml.service
+class Svc:
+    exec('added = dep(1)')
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

@@ -1,0 +1,22 @@
+# service: service:Svc
+import bentoml
+
+NAME = 'before'
+globals().update(NAME='after')
+
+
+def inject(names):
+    names['LABEL'] = 'injected'
+
+
+LABEL = 'x'
+inject(globals())
+
+
+@bentoml.service(name=NAME, labels={'l': LABEL})
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

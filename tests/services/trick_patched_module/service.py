@@ -1,0 +1,15 @@
+# service: service:Svc
+# unknown: name
+import conf
+import bentoml
+
+conf.NAME = 'patched'
+
+
+@bentoml.service(name=conf.NAME)
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

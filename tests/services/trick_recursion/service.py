@@ -1,0 +1,16 @@
+# service: service:Svc
+# unknown: labels.deep
+import bentoml
+
+
+def nest(depth):
+    return 'x' if depth == 0 else nest(depth - 1) + 'y'
+
+
+@bentoml.service(name=nest(3), labels={'deep': nest(100)})
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

@@ -1,0 +1,19 @@
+# service: service:Svc
+import bentoml
+
+
+@bentoml.service(name='a')
+class A: ...
+
+
+@bentoml.service(name='b', labels={'l': '1'})
+class Svc:
+    a = bentoml.depends(A)
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''
+
+
+for one in (A, Svc):
+    print(one.name)

@@ -1,0 +1,16 @@
+# service: service:Svc
+import bentoml
+
+
+def dict(**given):
+    return {'shadowed': 'yes'}
+
+
+class str:
+    VALUE = 'own'
+
+
+@bentoml.service(labels=dict(a='1'), description=str.VALUE)
+class Svc:
+    def hello(self):
+        return ''

@@ -1,0 +1,17 @@
+# service: service:Svc
+# unknown: name
+import sys
+
+import bentoml
+
+NAME = 'before'
+setattr(sys.modules[__name__], 'NAME', 'after')
+
+
+@bentoml.service(name=NAME)
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

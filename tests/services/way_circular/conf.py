@@ -1,0 +1,5 @@
+import service
+
+
+def name():
+    return service.PREFIX + 'ular'

@@ -1,0 +1,16 @@
+# service: service:Svc
+import bentoml
+import conf
+
+PREFIX = 'circ'
+
+
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''
+
+
+Svc = bentoml.service(name=conf.name())(Svc)

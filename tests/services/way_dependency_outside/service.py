@@ -1,0 +1,12 @@
+# service: service:Svc
+# unknown: dependencies.shared
+import importlib
+
+import bentoml
+
+shared = importlib.import_module('shared_service')
+
+
+@bentoml.service
+class Svc:
+    shared = bentoml.depends(shared.Shared)

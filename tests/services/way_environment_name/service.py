@@ -1,0 +1,15 @@
+# service: service:Svc
+# unknown: name
+# also with: SVC=other
+import os
+
+import bentoml
+
+
+@bentoml.service(name=os.environ.get('SVC', 'default_name'))
+class Svc:
+    ref = bentoml.models.BentoModel('iris_clf:v1')
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

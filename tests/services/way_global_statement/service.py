@@ -1,0 +1,22 @@
+# service: service:Svc
+# unknown: name
+import bentoml
+
+NAME = 'before'
+
+
+def setup():
+    global NAME
+    NAME = 'after'
+
+
+setup()
+
+
+@bentoml.service(name=NAME)
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

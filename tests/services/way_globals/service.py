@@ -1,0 +1,14 @@
+# service: service:Svc
+import bentoml
+
+NAME = 'before'
+globals()['NAME'] = 'after'
+
+
+@bentoml.service(name=NAME)
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

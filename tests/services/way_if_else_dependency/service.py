@@ -1,0 +1,22 @@
+# service: service:Svc
+# unknown: dependencies.picked
+# also with: PICK=1
+import os
+
+import bentoml
+
+
+@bentoml.service
+class A: ...
+
+
+@bentoml.service
+class B: ...
+
+
+Picked = A if os.environ.get('PICK') else B
+
+
+@bentoml.service
+class Svc:
+    picked = bentoml.depends(Picked)

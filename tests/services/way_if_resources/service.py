@@ -1,0 +1,26 @@
+# service: service:Svc
+# unknown: config.resources
+# also with: GPU=1
+import os
+
+import bentoml
+
+if os.environ.get('GPU'):
+
+    @bentoml.service(name='svc', resources={'gpu': 1}, workers=1)
+    class Svc:
+        ref = bentoml.models.BentoModel('iris_clf:v1')
+
+        @bentoml.api
+        def hello(self) -> str:
+            return ''
+
+else:
+
+    @bentoml.service(name='svc', resources={'cpu': '1'}, workers=1)
+    class Svc:
+        ref = bentoml.models.BentoModel('iris_clf:v1')
+
+        @bentoml.api
+        def hello(self) -> str:
+            return ''

@@ -1,0 +1,7 @@
+import bentoml
+
+NAME = 'imported'
+
+
+@bentoml.service
+class Other: ...

@@ -1,0 +1,15 @@
+# service: service:Svc
+# unknown: members
+import bentoml
+
+
+@bentoml.service(name='appended')
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''
+
+
+Svc.models.append(bentoml.models.BentoModel('iris_clf:v1'))

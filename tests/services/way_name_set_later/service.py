@@ -1,0 +1,15 @@
+# service: service:Svc
+import bentoml
+
+
+@bentoml.service(name='before')
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''
+
+
+Svc.name = 'after'
+Svc.labels = {'x': 'y'}

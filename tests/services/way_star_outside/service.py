@@ -1,0 +1,17 @@
+# service: service:Svc
+# unknown: labels.n
+import bentoml
+
+NAME = 'before'
+from os.path import *
+
+OTHER = 'after'
+
+
+@bentoml.service(name=OTHER, labels={'n': NAME})
+class Svc:
+    pass
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

@@ -1,0 +1,446 @@
+"""Archives: parts, joining, the other forms; read back by tarfile, GNU tar, xz and real BentoML."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tarfile
+import textwrap
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rules_bento import archive, tarstream, xz
+from rules_bento.errors import BentoError
+from rules_bento.tarstream import Member
+
+RANDOM = random.Random(6).randbytes(2 * xz.BLOCK)
+
+NAME = st.text(st.characters(exclude_characters="/\\\0:", exclude_categories=["Cs"]), min_size=1, max_size=60)
+PART = NAME.filter(lambda name: name not in (".", ".."))
+PATH = st.lists(PART, min_size=1, max_size=4).map("/".join)
+DATA = st.one_of(st.binary(max_size=2000), st.integers(0, 200_000).map(lambda size: RANDOM[:size]))
+MEMBER = st.one_of(
+    st.builds(Member.inline, PATH, DATA, mode=st.sampled_from([0o644, 0o755, 0o4711])),
+    st.builds(Member.symlink, PATH, PATH),
+    st.builds(Member.directory, PATH),
+)
+
+
+def consistent(members):
+    """The members without those below a file or a link, or at a path that is taken."""
+    kept = {}
+    for member in sorted(members, key=lambda member: member.path.count("/")):
+        parents = [member.path[:at] for at, char in enumerate(member.path) if char == "/"]
+        if member.path not in kept and all(
+            kept.get(parent, member).is_directory for parent in parents if parent in kept
+        ):
+            kept[member.path] = member
+    return list(kept.values())
+
+
+MEMBERS = st.lists(MEMBER, max_size=8).map(consistent)
+
+
+def tar_info(member, mtime=0):
+    info = tarfile.TarInfo(f"./{member.path}")
+    info.mode, info.size, info.mtime = member.mode, member.size, mtime
+    if member.is_directory:
+        info.type = tarfile.DIRTYPE
+    elif member.link is not None:
+        info.type, info.linkname = tarfile.SYMTYPE, member.link
+    return info
+
+
+def header_by_tarfile(member, mtime=0):
+    return tar_info(member, mtime).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def tar_by_tarfile(members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for member in members:
+            tar.addfile(tar_info(member), io.BytesIO(member.data or b""))
+    return buffer.getvalue()
+
+
+def required(command, purpose):
+    if not command:
+        (pytest.fail if "CI" in os.environ else pytest.skip)(f"no {purpose} here")
+    return command
+
+
+@given(MEMBER, st.integers(0, 2**33 - 1))
+@settings(max_examples=300, deadline=None)
+def test_headers_are_those_of_tarfile(member, mtime):
+    assert tarstream.header(member, mtime) == header_by_tarfile(member, mtime)
+
+
+@pytest.mark.parametrize("length", [*range(85, 105), 255, 990, 995, 9990])
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_long_names_and_links_are_those_of_tarfile(length, letter):
+    for member in Member.inline(letter * length, b""), Member.symlink("l" * length, letter * length):
+        assert tarstream.header(member) == header_by_tarfile(member)
+
+
+@pytest.mark.parametrize("size", [2**32, 8**11 - 1, 8**11, 2**40])
+def test_sizes_are_those_of_tarfile(size):
+    member = Member.file("weights", "none", size=size)
+    assert tarstream.header(member) == header_by_tarfile(member)
+
+
+def test_a_name_that_is_not_utf8_is_as_in_tarfile():
+    member = Member.inline(os.fsdecode(b"caf\xe9.txt"), b"")
+    assert tarstream.header(member) == header_by_tarfile(member)
+
+
+@given(MEMBERS)
+@settings(max_examples=60, deadline=None)
+def test_the_stream_is_the_tar_of_tarfile_without_its_end(members):
+    expected = tar_by_tarfile(members)
+    stream = b"".join(tarstream.stream(members))
+    assert len(stream) % tarstream.RECORD == 0
+    assert expected.startswith(stream + tarstream.END)
+    assert not expected[len(stream) :].strip(b"\0")
+
+
+@given(st.lists(MEMBERS, max_size=3))
+@settings(max_examples=25, deadline=None)
+def test_joined_parts_hold_the_tar_of_all(tmp_path_factory, groups):
+    folder = tmp_path_factory.mktemp("joined")
+    parts = [folder / f"{number}.part" for number in range(len(groups))]
+    for part, members in zip(parts, groups, strict=True):
+        archive.write_part(part, members)
+    archive.join(folder / "it.bento", parts)
+    streams = b"".join(b"".join(tarstream.stream(members)) for members in groups)
+    assert lzma.decompress((folder / "it.bento").read_bytes()) == streams + tarstream.END
+
+
+@pytest.mark.parametrize("threads", [2, 4, None])
+def test_threads_do_not_show_in_a_part(tmp_path, threads):
+    members = [
+        Member.inline("a", RANDOM),
+        Member.inline("b", b"text" * 700_000),
+        Member.inline("c", RANDOM[:9]),
+    ]
+    one = archive.write_part(tmp_path / "one", members, threads=1)
+    assert archive.write_part(tmp_path / "more", members, threads=threads) == one
+    assert one.sha256 == hashlib.sha256((tmp_path / "one").read_bytes()).hexdigest()
+    assert one.size == (tmp_path / "one").stat().st_size
+    assert one.tar_size == len(b"".join(tarstream.stream(members)))
+
+
+@pytest.fixture
+def bento(tmp_path):
+    """The parts of a small Bento: its sources; a file that is streamed, larger than a block."""
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(RANDOM)
+    description = (
+        b"service: service:Hi\nname: hi\nversion: v1\nbentoml_version: 1.4.40\nspec: 2\nentry_service: Hi\n"
+        b"creation_time: '2026-01-01T00:00:00+00:00'\nservices: [{name: Hi, service: ''}]\n"
+    )
+    sources = [
+        Member.inline("bento.yaml", description),
+        Member.inline("env/docker/entrypoint.sh", b"#!/bin/sh\n", mode=0o755),
+        Member.directory("src"),
+        Member.inline("src/service.py", b"import bentoml\n" * 100),
+        Member.inline(f"src/{'long/' * 30}é.txt", b"text"),
+    ]
+    model = [Member.file("src/data/weights.bin", str(weights))]
+    archive.write_part(tmp_path / "sources.part", sources)
+    archive.write_part(tmp_path / "model.part", model)
+    return tmp_path, [*sources, Member.inline("src/data/weights.bin", RANDOM)]
+
+
+def parts_of(bento):
+    return [bento[0] / "sources.part", bento[0] / "model.part"]
+
+
+@pytest.mark.parametrize("mode", ["r:xz", "r|xz", "r"])
+def test_tarfile_reads_it(bento, mode):
+    folder, members = bento
+    archive.join(folder / "it.bento", parts_of(bento))
+    with tarfile.open(folder / "it.bento", mode) as tar:
+        for member, info in zip(members, tar, strict=True):
+            assert info.name == f"./{member.path}"
+            assert (info.uid, info.gid, info.uname, info.gname, info.mtime) == (0, 0, "", "", 0)
+            assert info.mode == member.mode
+            contents = tar.extractfile(info)
+            assert (contents.read() if contents else None) == member.data
+
+
+def test_gnu_tar_and_xz_read_it(bento):
+    folder, members = bento
+    archive.join(folder / "it.bento", parts_of(bento))
+    subprocess.run([required(shutil.which("xz"), "xz"), "--test", folder / "it.bento"], check=True)
+    tar = required(shutil.which("tar"), "tar")
+    process = subprocess.run(
+        [tar, "tJf", folder / "it.bento"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    assert process.stderr == ""
+    assert process.stdout.replace("\\303\\251", "é").splitlines() == [
+        f"./{member.path}{'/' * member.is_directory}" for member in members
+    ]
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def imported(tmp_path, file):
+    """The store's directory of the Bento after real BentoML imported the file."""
+    bentoml = os.environ.get("RULES_BENTO_BENTOML") or required(shutil.which("bentoml"), "bentoml")
+    home = tmp_path / f"home-{file.name}"
+    environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
+    subprocess.run([bentoml, "import", str(file)], check=True, env=environment, capture_output=True)
+    return home / "bentos" / "hi" / "v1"
+
+
+def files_in(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def contents(members):
+    return {member.path: member.data for member in members if member.data is not None}
+
+
+def test_bentoml_imports_it(bento):
+    folder, members = bento
+    links = [Member.symlink("src/data/latest", "weights.bin"), Member.symlink("src/data/nowhere", "../gone")]
+    archive.write_part(folder / "links.part", links)
+    archive.join(folder / "it.bento", [*parts_of(bento), folder / "links.part"])
+    there = imported(folder, folder / "it.bento")
+    assert (there / "src/data/latest").read_bytes() == RANDOM
+    assert files_in(there) == contents([*members, Member.inline("src/data/latest", RANDOM)])
+
+
+@pytest.mark.parametrize("form", ["tar", "gz", "zip"])
+def test_bentoml_imports_the_other_forms(bento, form):
+    folder, members = bento
+    archive.transcode(folder / f"it.{form}", parts_of(bento), form)
+    assert files_in(imported(folder, folder / f"it.{form}")) == contents(members)
+
+
+@pytest.mark.parametrize("form", ["tar", "gz", "zip"])
+def test_the_other_forms_have_the_same_bytes_again(bento, form):
+    folder, _ = bento
+    for name in "first", "second":
+        archive.transcode(folder / name, parts_of(bento), form)
+    assert (folder / "first").read_bytes() == (folder / "second").read_bytes()
+
+
+def test_tar_and_gz_hold_what_the_archive_holds(bento):
+    folder, _ = bento
+    archive.join(folder / "it.bento", parts_of(bento))
+    archive.transcode(folder / "it.tar", parts_of(bento), "tar")
+    archive.transcode(folder / "it.gz", parts_of(bento), "gz")
+    expected = lzma.decompress((folder / "it.bento").read_bytes())
+    assert (folder / "it.tar").read_bytes() == expected
+    with gzip.open(folder / "it.gz") as file:
+        assert file.read() == expected
+    assert (folder / "it.gz").read_bytes()[4:8] == bytes(4)  # no time
+
+
+def test_zip_stores_what_does_not_compress_and_keeps_modes(bento):
+    folder, members = bento
+    archive.transcode(folder / "it.zip", parts_of(bento), "zip")
+    with zipfile.ZipFile(folder / "it.zip") as file:
+        assert file.testzip() is None
+        entries = {entry.filename: entry for entry in file.infolist()}
+        assert list(entries) == [f"{member.path}{'/' * member.is_directory}" for member in members]
+    assert entries["src/data/weights.bin"].compress_type == zipfile.ZIP_STORED
+    assert entries["src/service.py"].compress_type == zipfile.ZIP_DEFLATED
+    assert entries["env/docker/entrypoint.sh"].external_attr >> 16 == 0o100755
+    assert entries["src/"].is_dir()
+
+
+def test_folder_has_modes_and_links(bento):
+    folder, members = bento
+    archive.write_part(folder / "links.part", [Member.symlink("models/hi/latest", "v1")])
+    (folder / "it").mkdir()  # as Bazel does for a declared directory
+    archive.transcode(folder / "it", [*parts_of(bento), folder / "links.part"], "folder")
+    assert files_in(folder / "it") == contents(members)
+    assert (folder / "it/models/hi/latest").readlink() == Path("v1")
+    for member in members:
+        assert (folder / "it" / member.path).stat().st_mode & 0o7777 == member.mode
+
+
+def test_a_link_has_no_place_in_a_zip(tmp_path):
+    archive.write_part(tmp_path / "part", [Member.symlink("here", "there")])
+    with pytest.raises(BentoError, match="here: a link"):
+        archive.transcode(tmp_path / "it.zip", [tmp_path / "part"], "zip")
+    assert names_in(tmp_path) == ["part"]
+
+
+def test_an_empty_part_is_one(tmp_path):
+    assert archive.write_part(tmp_path / "part", []).tar_size == 0
+    archive.join(tmp_path / "it.bento", [tmp_path / "part"] * 2)
+    with tarfile.open(tmp_path / "it.bento") as tar:
+        assert tar.getnames() == []
+    archive.transcode(tmp_path / "it", [tmp_path / "part"], "folder")
+    assert names_in(tmp_path / "it") == []
+
+
+@pytest.mark.parametrize(("declared", "word"), [(9, "more"), (11, "fewer"), (0, "more")])
+def test_a_source_of_another_size_is_an_error_and_leaves_what_was_there(tmp_path, declared, word):
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.write_bytes(b"0123456789")
+    out.write_bytes(b"before")
+    with pytest.raises(BentoError, match=f"source: has {word} than the {declared} bytes"):
+        archive.write_part(out, [Member.file("a", str(source), size=declared)])
+    assert out.read_bytes() == b"before"
+    assert names_in(tmp_path) == ["out", "source"]
+
+
+def test_an_error_on_the_way_leaves_no_half_of_a_large_part(tmp_path):
+    members = [Member.inline("a", RANDOM), Member.file("b", str(tmp_path / "gone"), size=1)]
+    with pytest.raises(FileNotFoundError):
+        archive.write_part(tmp_path / "out", members, threads=2)
+    assert names_in(tmp_path) == []
+
+
+def test_bytes_at_hand_of_another_size_are_an_error(tmp_path):
+    with pytest.raises(ValueError, match="a: 3 bytes at hand, declared 2"):
+        archive.write_part(tmp_path / "out", [Member("a", 0o644, 2, data=b"abc")])
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/a", "a/../b", "..", ".", "./a", "a/", "a//b", "a\\b", "C:/a", "c:a", "a\0b", "a/./b"]
+)
+def test_paths_that_bentoml_would_refuse_or_move(path):
+    with pytest.raises(BentoError, match="not a plain relative path"):
+        tarstream.check(path)
+
+
+@pytest.mark.parametrize("link", ["/etc", "", "a\\b", "C:x", "a\0"])
+def test_links_that_are_not_relative(link):
+    with pytest.raises(BentoError, match="not relative"):
+        tarstream.check("a/b", link)
+
+
+@pytest.mark.parametrize("link", ["../../x", "../..", "x/../../../a", ".//../../b"])
+def test_links_that_leave(link):
+    with pytest.raises(BentoError, match="outside of the archive"):
+        tarstream.check("a/b", link)
+
+
+@pytest.mark.parametrize("link", ["..", "../a/b", "./c", "c/..//d", "..."])
+def test_links_that_stay(link):
+    tarstream.check("a/b", link)
+
+
+def test_a_path_may_come_once_and_not_below_a_file_or_a_link(tmp_path):
+    for members, message in [
+        ([Member.inline("a", b""), Member.directory("a")], "a: twice"),
+        ([Member.inline("a/b/c", b""), Member.inline("a", b"")], "a: is a file or a link"),
+        ([Member.symlink("a/b", "c"), Member.inline("a/b/c/d", b"")], "a/b: is a file or a link"),
+    ]:
+        with pytest.raises(BentoError, match=message):
+            archive.write_part(tmp_path / "out", members)
+
+
+GOOD = b"".join(xz.stream([RANDOM[:1000]]))
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"", "too short"),
+        (GOOD[:20], "too short"),
+        (bytes(1024), "no footer"),
+        (GOOD[:-1], "no footer"),
+        (GOOD + bytes(4), "no footer"),
+        (lzma.compress(RANDOM[:1000]), "no footer"),
+        (GOOD[:-20] + bytes(4) + GOOD[-16:], "a damaged index"),
+        (GOOD + GOOD, "not one xz stream"),
+        (b"x" + GOOD[1:], "not one xz stream"),
+        (GOOD[:100] + GOOD[104:], "not one xz stream"),
+        (GOOD[-12:], "too short"),
+        (GOOD[-24:], "damaged index|not one"),
+    ],
+)
+def test_what_is_no_part_is_not_joined(tmp_path, contents, message):
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_bytes(GOOD)
+    bad.write_bytes(contents)
+    with pytest.raises(BentoError, match=f"bad: not a part.*({message})"):
+        archive.join(tmp_path / "out", [good, bad])
+    assert names_in(tmp_path) == ["bad", "good"]
+
+
+def test_a_damaged_part_is_named(tmp_path):
+    part = tmp_path / "part"
+    archive.write_part(part, [Member.inline("a", RANDOM[:9999])])
+    damaged = bytearray(part.read_bytes())
+    damaged[5000] ^= 1
+    part.write_bytes(damaged)
+    for form in "tar", "folder":
+        with pytest.raises(BentoError, match="part: a damaged part"):
+            archive.transcode(tmp_path / "out", [part], form)
+
+
+def test_what_a_part_of_another_maker_could_hold_is_refused(tmp_path):
+    for info in tarfile.TarInfo("../a"), tarfile.TarInfo("pipe"):
+        info.type = tarfile.FIFOTYPE
+        part = tmp_path / "part"
+        part.write_bytes(lzma.compress(info.tobuf()))
+        with pytest.raises(BentoError, match=r"not a plain|neither a file"):
+            archive.transcode(tmp_path / "out", [part], "folder")
+    assert names_in(tmp_path) == ["part"]
+
+
+@pytest.mark.parametrize("behaviour", ["refuses", "stops", "goes on"])
+def test_joining_where_the_kernel_copies_not_or_little(bento, monkeypatch, behaviour):
+    folder, _ = bento
+    archive.join(folder / "expected", parts_of(bento))
+
+    def copy_file_range(source, target, count):
+        if behaviour == "refuses":
+            raise OSError("not here")
+        if behaviour == "stops" and os.lseek(source, 0, os.SEEK_CUR) > 1000:
+            return 0
+        return os.write(target, os.read(source, min(count, 3000)))
+
+    monkeypatch.setattr(os, "copy_file_range", copy_file_range, raising=False)
+    archive.join(folder / "actual", parts_of(bento))
+    assert (folder / "actual").read_bytes() == (folder / "expected").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the peak")
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    """A model of 400 MiB. The process itself says its peak: for getrusage the one of its parent counts."""
+    weights = tmp_path / "weights"
+    with weights.open("wb") as file:
+        for _ in range(200):
+            file.write(RANDOM)
+    program = """
+        import sys
+        from pathlib import Path
+        from rules_bento import archive, tarstream
+
+        weights, part, out = map(Path, sys.argv[1:])
+        archive.write_part(part, [tarstream.Member.file("weights", str(weights))], threads=4)
+        archive.join(out, [part])
+        print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), weights, tmp_path / "part", tmp_path / "out"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(archive.__file__).parents[1])},
+    )
+    assert int(process.stdout.split()[1]) < 100 << 10  # in KiB

@@ -1,0 +1,128 @@
+"""The manifest: what it says of files, its text, and the identity that follows from it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rules_bento import manifest
+from rules_bento.errors import BentoError
+from rules_bento.manifest import Entry, Manifest, content_version
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TREE = Manifest.of([
+    Entry.of_bytes("src/run.sh", b"#!/bin/sh\n"),
+    Entry.of_link("src/link", "run.sh"),
+    Entry.of_bytes("README.md", b"hello\n"),
+    Entry.of_bytes("src/é \u2028.txt", b""),
+])  # fmt: skip
+
+
+def test_text() -> None:
+    assert TREE.to_json() == (
+        "[\n"
+        '{"path":"README.md","size":6,"mode":"0644",'
+        '"blake3":"8e4c7c1b99dbfd50e7a95185fead5ee1448fa904a2fdd778eaf5f2dbfd629a99"},\n'
+        '{"path":"src/link","link":"run.sh"},\n'
+        '{"path":"src/run.sh","size":10,"mode":"0755",'
+        '"blake3":"bc1f407a11c9377c8b9b13f956b279c8462775105eb958fc9ae3c40de87cc96e"},\n'
+        '{"path":"src/é \u2028.txt","size":0,"mode":"0644",'
+        '"blake3":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"}\n'
+        "]\n"
+    )
+    assert Manifest.of([]).to_json() == "[]\n"
+
+
+@pytest.mark.parametrize("tree", [TREE, Manifest.of([])])
+def test_text_is_read_back(tree: Manifest) -> None:
+    assert Manifest.from_json(tree.to_json(), "m.json") == tree
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}x", "[1]", '["a"]', '[{"path":"a"}]', '[{"path":"a","mode":"rw","size":1}]', "1"]
+)
+def test_text_of_something_else(text: str) -> None:
+    with pytest.raises(BentoError, match=r"^m\.json is not a manifest of rules_bento \(.*\)\. Build it again\.$"):
+        Manifest.from_json(text, "m.json")
+
+
+def test_two_entries_at_one_path() -> None:
+    with pytest.raises(BentoError, match=r"^The tree would have two files at a\. Remove or exclude one"):
+        Manifest.of([Entry.of_bytes("a", b""), Entry.of_link("a", "b")])
+
+
+def test_under() -> None:
+    source = Manifest.of([Entry.of_bytes("b", b"1"), Entry.of_link("a", "b")]).under("src")
+    assert source == Manifest.of([Entry.of_bytes("src/b", b"1"), Entry.of_link("src/a", "b")])
+
+
+def test_identity_is_what_the_docstring_says() -> None:
+    digests = {entry.path: entry.blake3 for entry in TREE.entries}
+    fields = ["bento-tree-1", "f", "README.md", digests["README.md"], "l", "src/link", "run.sh"]
+    fields += ["x", "src/run.sh", digests["src/run.sh"], "f", "src/é \u2028.txt", digests["src/é \u2028.txt"]]
+    assert TREE.identity() == blake3("".join(f"{field}\0" for field in fields).encode()).digest()
+    assert TREE.identity().hex() == "c33b03ca1c3b1d292c57d82bd57ebfc0843ad9d634ff75a47d4e2194c26a6b87"
+
+
+names = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=6)
+entries = st.one_of(
+    st.builds(Entry.of_bytes, names, st.binary(max_size=4).map(lambda data: b"#!" + data)),
+    st.builds(Entry.of_bytes, names, st.binary(max_size=4)),
+    st.builds(Entry.of_link, names, names),
+)
+trees = st.lists(entries, max_size=4, unique_by=lambda entry: entry.path).map(Manifest.of)
+
+
+@settings(deadline=None)
+@given(one=trees, other=trees)
+def test_identity_tells_trees_apart(one: Manifest, other: Manifest) -> None:
+    assert (one.identity() == other.identity()) is (one == other)
+    assert Manifest.from_json(one.to_json(), "m.json") == one
+
+
+def test_no_path_holds_a_nul() -> None:
+    with pytest.raises(BentoError, match="NUL"):
+        Manifest.of([Entry.of_link("a\0b", "c")]).identity()
+
+
+def test_version() -> None:
+    assert content_version(bytes(32)) == "a" * 32
+    assert content_version(bytes(range(32))) == "aaaqeayeaudaocajbifqydiob4ibceqt"
+    version = content_version(TREE.identity())
+    assert re.fullmatch(r"[a-z2-7]{32}", version)
+    assert re.fullmatch(r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?", version)  # BentoML's own test of a version
+
+
+@pytest.mark.parametrize(
+    ("content", "mode"),
+    [(b"#!/bin/sh\n", 0o755), (b"\x7fELF\x02", 0o755), (b" #!/bin/sh\n", 0o644), (b"#", 0o644), (b"", 0o644)],
+)
+@pytest.mark.parametrize("on_disk", [0o444, 0o555, 0o600, 0o777])
+def test_mode_follows_from_the_content_only(tmp_path: Path, content: bytes, mode: int, on_disk: int) -> None:
+    (tmp_path / "a").write_bytes(content)
+    (tmp_path / "a").chmod(on_disk)
+    entry = Entry.of_file("bin/a", str(tmp_path / "a"), "//svc:bento")
+    assert entry == Entry.of_bytes("bin/a", content)
+    assert entry.mode == mode
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 5000])
+def test_large_files_hash_as_small_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(manifest, "_MAPPED", 100)
+    content = b"#!" + bytes(size)
+    (tmp_path / "a").write_bytes(content)
+    assert Entry.of_file("a", str(tmp_path / "a"), "//svc:bento") == Entry.of_bytes("a", content)
+
+
+def test_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"12")
+    monkeypatch.setattr(os, "read", lambda _file, _size: b"123")
+    with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed while it was read\. Build again\.$"):
+        Entry.of_file("a", str(tmp_path / "a"), "//svc:bento")

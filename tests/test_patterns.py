@@ -1,0 +1,200 @@
+"""Patterns mean what pathspec, and so BentoML, takes them to mean, and no list makes matching slow."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pathspec import PathSpec
+from rules_bento import patterns
+from rules_bento.errors import BentoError
+from rules_bento.patterns import Filter, Patterns
+
+# Few letters, so that generated paths and lines meet; every character that means something in a line.
+PIECES = [*"ab/*?[]!^-\\. #c", "**", "**/", "/**", "[a-c]", "[!a]", "[+-9]", "a/", "\t"]
+NAMES = ["a", "b", "c", "aa", "ab", ".a", "a.b", "-", "[", "]", "\\", "!a", "#", "*", "a ", " ", "é", "^"]
+
+lines_of_patterns = st.lists(
+    st.builds(
+        str.__add__,
+        st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join),
+        st.sampled_from(["", "\n"]),
+    ),
+    max_size=4,
+)
+paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
+
+
+def judge(lines: list[str]) -> PathSpec[Any] | None:
+    """What BentoML asks; None where it crashes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return PathSpec.from_lines("gitwildmatch", lines)
+        except (ValueError, re.error):
+            return None
+
+
+def matches(lines: list[str], path: str) -> bool:
+    rule = Patterns(lines, "include").rule(path)
+    return rule is not None and not rule.negated
+
+
+def compare(lines: list[str], candidates: list[str]) -> None:
+    judged = judge(lines)
+    if judged is None:
+        with pytest.raises(BentoError):
+            Patterns(lines, "include")
+        return
+    ours = Patterns(lines, "include")
+    for path in candidates:
+        decision = judged.check_file(path)
+        rule = ours.rule(path)
+        assert (rule and rule.where) == (None if decision.index is None else f"pattern {decision.index + 1} of include")
+        assert (rule is not None and not rule.negated) == bool(decision.include)
+
+
+@settings(deadline=None, max_examples=500)
+@given(lines=lines_of_patterns, candidates=st.lists(paths, min_size=1, max_size=20))
+def test_same_line_decides_as_in_pathspec(lines: list[str], candidates: list[str]) -> None:
+    compare(lines, candidates)
+
+
+@settings(deadline=None, max_examples=200)
+@given(line=st.text(max_size=12), path=st.text(st.characters(exclude_characters="/\n\0"), min_size=1))
+def test_any_text_as_line_and_name(line: str, path: str) -> None:
+    if path not in (".", ".."):
+        compare([line], [path, f"a/{path}", f"{path}/a"] if line else [])
+
+
+@settings(deadline=None, max_examples=100)
+@given(lines=lines_of_patterns, candidates=st.lists(paths, min_size=1, max_size=20))
+def test_forgetting_changes_nothing(lines: list[str], candidates: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(patterns, "_MOST_STEPS", 3)
+        patch.setattr(patterns, "_MOST_STATES", 2)
+        compare(lines, candidates)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    include=lines_of_patterns,
+    exclude=lines_of_patterns,
+    ignored=st.dictionaries(st.sampled_from(["", "a", "a/b"]), lines_of_patterns),
+    candidates=st.lists(paths, min_size=1, max_size=20),
+    few=st.booleans(),
+)
+def test_filter_is_bentomls_four_tests(
+    include: list[str], exclude: list[str], ignored: dict[str, list[str]], candidates: list[str], few: bool
+) -> None:
+    lists = [spec for spec in map(judge, (include, exclude, *ignored.values())) if spec is not None]
+    if len(lists) < 2 + len(ignored):
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        if few:
+            patch.setattr(patterns, "_MOST_STATES", 2)
+        chosen = Filter(
+            Patterns(include, "include"),
+            Patterns(exclude, "exclude"),
+            {folder: Patterns(lines, folder) for folder, lines in ignored.items()},
+        )
+        for path in candidates:
+            inside = [(folder + "/" if folder else "", spec) for folder, spec in zip(ignored, lists[2:], strict=True)]
+            expected = (
+                lists[0].match_file(path)
+                and not lists[1].match_file(path)
+                and not any(spec.match_file(path[len(top) :]) for top, spec in inside if path.startswith(top))
+            )
+            assert chosen.keeps(path, filtered=True) == expected
+            assert chosen.keeps(path, filtered=False)
+            assert (chosen.reason(path, filtered=True) is None) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "expected"),
+    [
+        ("data.csv", "pkg/data.csv", True),
+        ("/data.csv", "pkg/data.csv", False),
+        ("pkg", "pkg/a/b.py", True),
+        ("pkg/*.py", "pkg/deep/x.py", False),
+        ("pkg/**", "pkg", False),
+        ("**/*.csv", "a.csv", True),
+        ("*.txt", "Upper.TXT", False),
+        ("*.{csv,txt}", "a.csv", False),
+        ("./service.py", "service.py", False),
+        (".", "service.py", False),
+        ("/", "service.py", False),
+        ("a//b", "a/b", False),
+        ("[!x]", "a", True),
+        ("a[!x]b", "a/b", True),  # pathspec's own: a set may match a slash
+        ("[", "[", False),  # git discards it
+        ("\\#a", "#a", True),
+        ("a ", "a", True),
+        ("a\\ ", "a ", True),
+        ("x/\r\n", "x/a", True),
+    ],
+)
+def test_oddities(line: str, path: str, expected: bool) -> None:
+    assert matches([line], path) is expected
+    compare([line], [path])
+
+
+@pytest.mark.parametrize(
+    ("line", "remark"),
+    [("!", "exclamation"), ("a\\", "backslash"), ("a\\ \n", "backslash"), ("[z-a]", "no set of characters")],
+)
+def test_unreadable_line(line: str, remark: str) -> None:
+    assert judge([line]) is None
+    with pytest.raises(BentoError, match=rf"^line 2 of pkg/.bentoignore, .*{remark}.* Correct or remove it\.$"):
+        Patterns(["# first\n", line], "pkg/.bentoignore", unit="line")
+
+
+def test_stars_do_not_backtrack() -> None:
+    # The first keeps pathspec busy for longer than anybody waits.
+    name = "a" * 200
+    lines = ["a*" * 60 + "b", "**/" * 40 + "b", "*" * 60 + "b", "[!b]*" * 60 + "b", "a/**/" * 30 + "b"]
+    for line in lines:
+        assert not matches([line], name)
+        assert matches([line, "a*"], f"{name}/{name}")
+        assert not matches([line], "a/" * 1000 + "a")
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "_MOST_STATES", 50)
+    lines = Patterns(["*a????????"], "include")  # needs a state for each set of places where an "a" was
+    for number in range(2000):
+        lines.rule(f"{number:011b}".replace("1", "a"))
+    assert len(lines._states) <= 52
+
+
+def test_long_path() -> None:
+    chosen = Filter(Patterns(["*"], "include"), Patterns(["**/b/"], "exclude"), {"": Patterns(["c"], "i")})
+    assert chosen.keeps("a/" * 2000 + "a", filtered=True)
+    assert not chosen.keeps("a/" * 2000 + "b/a", filtered=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("a.py", None),
+        ("a.txt", "no pattern of include matches it"),
+        ("no.py", "pattern 2 of include ('!no.py') drops it"),
+        ("tests/a.py", "pattern 2 of exclude ('tests/') drops it"),
+        ("pkg/deep/old.py", "line 3 of pkg/.bentoignore ('old.*') drops it"),
+        ("venv/a.py", "pattern 3 of the built-in exclusions ('venv/') drops it, and nothing brings it back"),
+    ],
+)
+def test_reason(path: str, reason: str | None) -> None:
+    chosen = Filter(
+        Patterns(["*.py", "!no.py"], "include"),
+        Patterns(["# none", "tests/"], "exclude"),
+        {"pkg": Patterns(["# old\n", "\n", "old.*\n"], "pkg/.bentoignore", unit="line")},
+    )
+    found = chosen.reason(path, filtered=True)
+    assert found is None if reason is None else found is not None and found.startswith(reason)
+    assert chosen.keeps(path, filtered=True) is (reason is None)
+    assert chosen.keeps(path, filtered=False) is ("venv" not in path)

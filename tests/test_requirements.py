@@ -1,0 +1,39 @@
+"""Requirements files are read as pip reads them."""
+
+from __future__ import annotations
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.requirements import Option, parse
+
+_A, _B = "a" * 64, "b" * 64
+
+
+def test_continued_lines_with_hashes_and_comments_are_one_requirement():
+    lines = ["# made by pip-compile", "NumPy==2.0 ; python_version < '3.12' \\"]
+    lines += [f"    --hash=sha256:{_A} \\", f"    --hash=sha256:{_B}", "    # via me", "idna>=3  # why", ""]
+    text = "\n".join(lines)
+    requirements, options = parse(text, "r.txt")
+    assert options == []
+    assert [(found.name, found.pin, found.line) for found in requirements] == [
+        ("numpy", ("numpy", "2.0"), 2),
+        ("idna", None, 6),
+    ]
+    assert requirements[0].hashes == (_A, _B)
+    assert requirements[0].text == "NumPy==2.0 ; python_version < '3.12'"
+
+
+def test_options_are_kept_apart():
+    requirements, options = parse("--index-url https://example.com/simple\n-r other.txt\n--no-index\nflask\n", "r.txt")
+    assert [found.text for found in requirements] == ["flask"]
+    assert options == [
+        Option("--index-url", "https://example.com/simple", 1),
+        Option("-r", "other.txt", 2),
+        Option("--no-index", "", 3),
+    ]
+
+
+@pytest.mark.parametrize("line", ["=1.0", "flask --install-option=x", "@ https://example.com/a.whl"])
+def test_a_line_that_is_no_requirement_is_named(line):
+    with pytest.raises(BentoError, match=r"r\.txt:2: "):
+        parse(f"flask\n{line}\n", "r.txt")

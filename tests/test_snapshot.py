@@ -1,0 +1,290 @@
+"""Which files get into a Bento: BentoML's golden matrix, placement, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.snapshot import Declared, Place, digest, place, require_kept, select, walk
+
+MATRIX = json.loads((Path(__file__).parent / "golden" / "include_matrix.json").read_text(encoding="utf-8"))
+
+
+def write(root: Path, path: str, content: bytes = b"") -> None:
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+
+
+@pytest.fixture
+def matrix_tree(tmp_path: Path) -> Path:
+    for path in (*MATRIX["tree_files"], "bentofile.yaml"):
+        write(tmp_path, path)
+    for folder in MATRIX["tree_empty_dirs"]:
+        (tmp_path / folder).mkdir()
+    for path, target in MATRIX["tree_symlinks"].items():
+        (tmp_path / path).symlink_to(target)
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", MATRIX["cases"], ids=lambda case: case["id"])
+def test_golden_matrix(case: dict[str, Any], matrix_tree: Path) -> None:
+    for path, text in case.get("bentoignore", {}).items():
+        write(matrix_tree, path, text.encode())
+    selection = select(
+        list(walk(str(matrix_tree))),
+        case.get("include", ["*"]),
+        case.get("exclude", []),
+        src_layout=case.get("python", {}).get("is_src_layout", False),
+    )
+    expected = set(case["files"])
+    if case["bentofile_yaml"] == "generated":
+        expected.remove("bentofile.yaml")
+    assert [file.path for file in selection.kept] == sorted(expected)
+    assert {file.path: file.link for file in selection.kept if file.link} == case["symlinks"]
+
+
+def test_matrix_reads_declared_ignore_files_only(matrix_tree: Path) -> None:
+    write(matrix_tree, ".bentoignore", b"*.csv\n")
+    files = list(walk(str(matrix_tree)))
+    without = [file for file in files if file.path != ".bentoignore"]
+    assert "data.csv" in {file.path for file in select(without).kept}
+    assert "data.csv" not in {file.path for file in select(files).kept}
+
+
+def declared(path: str, origin: str = "//svc:bento", **changes: Any) -> Declared:
+    return Declared(path, changes.pop("source", f"svc/{path}"), origin, **changes)
+
+
+def kept(*files: Declared, **lists: Any) -> list[str]:
+    return [file.path for file in select(files, **lists).kept]
+
+
+def test_order_is_that_of_utf8() -> None:
+    names = ["b", "a/b", "a-b", "é", "\U0001f600", "\ufb01", "B", "a b"]
+    assert kept(*map(declared, names)) == sorted(names, key=str.encode)
+
+
+def test_dependencies_pass_by_patterns_but_not_the_built_in_ones(tmp_path: Path) -> None:
+    write(tmp_path, ".bentoignore", b"lib/\n")
+    files = [
+        declared(".bentoignore", source=str(tmp_path / ".bentoignore")),
+        declared("lib/a.py", "//lib", filtered=False),
+        declared("lib/b.py"),
+        declared("lib/__pycache__/a.pyc", "//lib", filtered=False),
+        declared("x/.bentoignore", "//lib", filtered=False, source="nowhere"),
+    ]
+    assert kept(*files, include=["x"], exclude=["lib/"]) == ["lib/a.py", "x/.bentoignore"]
+
+
+def test_equal_source_twice_is_one_file() -> None:
+    assert kept(declared("a.py"), declared("a.py", "//other:bento", source="svc/a.py")) == ["a.py"]
+
+
+def test_same_path_is_fine_if_only_one_is_kept() -> None:
+    assert kept(declared("a.py"), declared("a.py", "//lib", source="lib/a.py", filtered=False), exclude=["a.py"])
+
+
+def test_names_that_differ_in_case_are_two_files() -> None:
+    assert kept(declared("A.py"), declared("a.py")) == ["A.py", "a.py"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            [declared("a.py"), declared("a.py", "//lib", source="lib/a.py")],
+            r"Two files want the path a\.py .*: svc/a\.py \(from //svc:bento\) and lib/a\.py \(from //lib\)\. Remove",
+        ),
+        (
+            [declared("a"), declared("a-b"), declared("a/b/c", "//lib")],
+            r"a is a file \(from //svc:bento\), and a folder because of a/b/c \(from //lib\)\. Rename",
+        ),
+        ([declared("/etc/passwd")], r"//svc:bento declares '/etc/passwd', which is absolute or leaves"),
+        ([declared("a/../../b")], r"//svc:bento declares 'a/\.\./\.\./b', which is absolute or leaves"),
+        ([declared("./a")], r"declares '\./a'.* relative path without '\.' and '\.\.'"),
+        ([declared("a//b")], r"declares 'a//b'"),
+        ([declared("")], r"declares ''"),
+        ([declared("caf\udce9.py")], r"declares 'caf\\udce9\.py': not UTF-8, or with a line break\. Rename it, or"),
+        ([declared("a\nb.py")], r"declares 'a\\nb\.py': not UTF-8, or with a line break"),
+        ([declared("l", link="a\udce9")], r"declares 'l -> a\\udce9': not UTF-8"),
+        ([declared("l", link="/etc/passwd")], r"l \(from //svc:bento\) is a link to '/etc/passwd', .* absolute"),
+        ([declared("a/l", link="../../b")], r"a/l .* is a link to '\.\./\.\./b', which .* leaves the Bento\. Put a"),
+        ([declared("l", link="..")], r"which is absolute or leaves"),
+        ([declared("l", link="")], r"which is absolute or leaves"),
+        ([declared("l", link="gone")], r"l .* is a link to 'gone', but no file lies there\. Declare gone, or exclude"),
+        ([declared("l", link="m"), declared("m", link="l")], r"is a link to '.', which leads in a circle\. Exclude"),
+        ([declared("l", link="l")], r"leads in a circle"),
+        ([declared(".bentoignore"), declared(".bentoignore", "//b", source="b")], r"Two files want .*bentoignore"),
+        ([declared(".bentoignore", source="nowhere")], r"\.bentoignore \(from //svc:bento\) cannot be read: No such"),
+        ([declared(".bentoignore", source=".")], r"\.bentoignore .* cannot be read: Is a directory"),
+    ],
+)
+def test_refused_files(files: list[Declared], message: str) -> None:
+    with pytest.raises(BentoError, match=message):
+        select(files)
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.py", "a\nb.py"])
+def test_bad_names_may_be_excluded(name: str) -> None:
+    assert kept(declared(name), declared("a"), exclude=["*.py"]) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("files", "exclude"),
+    [
+        ([declared("a/l", link="../b"), declared("b")], []),
+        ([declared("l", link="m"), declared("m", link="./b"), declared("b")], []),
+        ([declared("l", link="b"), declared("b")], ["b"]),  # as the golden matrix has it
+        ([declared("l", link="venv/bin/python")], []),
+    ],
+)
+def test_links_inside(files: list[Declared], exclude: list[str]) -> None:
+    assert kept(*files, exclude=exclude) == sorted({file.path for file in files} - {*exclude})
+
+
+def test_ignore_file_that_is_not_utf8(tmp_path: Path) -> None:
+    write(tmp_path, ".bentoignore", b"caf\xe9\n")
+    with pytest.raises(BentoError, match=r"\.bentoignore \(from .*\) is not UTF-8 text\. Save it as UTF-8"):
+        select(list(walk(str(tmp_path))))
+
+
+def test_unreadable_patterns_name_their_place(tmp_path: Path) -> None:
+    write(tmp_path, "pkg/.bentoignore", b"*.csv\n!\n")
+    with pytest.raises(BentoError, match=r"^line 2 of pkg/\.bentoignore, '!', is not a pattern: "):
+        select(list(walk(str(tmp_path))))
+    with pytest.raises(BentoError, match=r"^pattern 1 of exclude, 'a\\\\', is not a pattern: "):
+        select([], exclude=["a\\"])
+    with pytest.raises(BentoError, match=r"^include has '\.\./lib', but .* build context\. Set build_ctx"):
+        select([], include=["*.py", "../lib"])
+
+
+def test_src_layout_refuses_what_it_would_overwrite() -> None:
+    with pytest.raises(BentoError, match=r"Two files want the path a\.py"):
+        select([declared("a.py"), declared("src/a.py")], src_layout=True)
+    dependency = declared("src/a.py", "//lib", filtered=False)
+    assert [file.path for file in select([dependency], src_layout=True).kept] == ["src/a.py"]
+
+
+def test_require_kept() -> None:
+    selection = select([declared("service.py"), declared("old.py")], exclude=["*.txt", "old*"])
+    what = "service 'service:Iris'"
+    assert require_kept(selection, ["service/__init__.py", "service.py"], what=what).path == "service.py"
+    with pytest.raises(
+        BentoError,
+        match=r"^service 'service:Iris' needs old\.py \(from //svc:bento\), but pattern 2 of exclude \('old\*'\) drops",
+    ):
+        require_kept(selection, ["old.py", "old/__init__.py"], what=what)
+    with pytest.raises(BentoError, match=r"needs new\.py or new/__init__\.py, which is not declared\. Add the file to"):
+        require_kept(selection, ["new.py", "new/__init__.py"], what=what)
+
+
+@pytest.mark.parametrize(
+    ("short_path", "build_ctx", "attribute", "expected"),
+    [
+        ("svc/a.py", "svc", "srcs", Place("a.py", filtered=True)),
+        ("svc/a.py", "svc/", "data", Place("a.py", filtered=True)),
+        ("svc/a.py", "", "srcs", Place("svc/a.py", filtered=True)),
+        ("svc/a.py", ".", "srcs", Place("svc/a.py", filtered=True)),
+        ("svc/pkg/a.py", "svc", "deps", Place("pkg/a.py", filtered=True)),
+        ("svc/lib/src/pkg/a.py", "svc", "deps", Place("pkg/a.py", filtered=False)),
+        ("svc/lib/src/pkg/a.py", "svc", "srcs", Place("lib/src/pkg/a.py", filtered=True)),
+        ("svc/lib/src/pkg/a.py", "svc/lib/src", "deps", Place("pkg/a.py", filtered=True)),
+        ("svc/lib/src/pkg/a.py", "svc/lib/src/pkg", "deps", Place("a.py", filtered=True)),
+        ("svc2/a.py", "svc", "deps", Place("svc2/a.py", filtered=False)),
+        ("lib/src/pkg/a.py", "svc", "deps", Place("pkg/a.py", filtered=False)),
+        ("lib/src/pkg/deep/a.py", "svc", "deps", Place("a.py", filtered=False)),
+        ("lib/other/a.py", "svc", "deps", Place("lib/other/a.py", filtered=False)),
+        ("dot/a.py", "svc", "deps", Place("a.py", filtered=False)),
+        ("../foo+/src/pkg/a.py", "svc", "deps", Place("pkg/a.py", filtered=False)),
+        ("../foo+/pkg/a.py", "svc", "deps", Place("pkg/a.py", filtered=False)),
+        ("../foo+/svc/a.py", "svc", "deps", Place("svc/a.py", filtered=False)),
+        ("../foo+/svc/a.py", "", "deps", Place("svc/a.py", filtered=False)),
+        ("../foo+/lib/src/pkg/a.py", "svc", "deps", Place("lib/src/pkg/a.py", filtered=False)),
+    ],
+)
+def test_place(short_path: str, build_ctx: str, attribute: str, expected: Place) -> None:
+    roots = ["_main/svc", "_main/lib/src", "_main/lib/src/pkg/deep", "_main/svc/lib/src", "_main/dot/.", "foo+/src"]
+    found = place(short_path, build_ctx=build_ctx, import_roots=roots, attribute=attribute, label="//svc:bento")
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("short_path", "build_ctx", "attribute", "message"),
+    [
+        (
+            "lib/a.py",
+            "svc",
+            "srcs",
+            r"^//svc:bento: srcs has 'lib/a\.py', which does not lie in the .*context, 'svc'\. Set build_ctx .* deps",
+        ),
+        ("svc2/a.py", "svc", "data", r"^//svc:bento: data has 'svc2/a\.py', which does not lie in"),
+        ("../foo+/a.py", "", "srcs", r"^//svc:bento: srcs has '\.\./foo\+/a\.py', which does not lie in"),
+        ("/etc/passwd", "", "deps", r"^//svc:bento: deps has the path '/etc/passwd', which is absolute"),
+        ("svc/../../a.py", "", "srcs", r"^//svc:bento: srcs has the path 'svc/\.\./\.\./a\.py', which is absolute or"),
+        ("../foo+", "", "deps", r"has the path '\.\./foo\+'"),
+        ("a.py", "/svc", "srcs", r"^build_ctx is '/svc', which is absolute or leaves the workspace\. Give a folder"),
+        ("a.py", "../svc", "srcs", r"^build_ctx is '\.\./svc'"),
+    ],
+)
+def test_refused_places(short_path: str, build_ctx: str, attribute: str, message: str) -> None:
+    with pytest.raises(BentoError, match=message):
+        place(short_path, build_ctx=build_ctx, attribute=attribute, label="//svc:bento")
+
+
+def test_walk_of_odd_entries(tmp_path: Path) -> None:
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "round").symlink_to("round")
+    (tmp_path / "in").symlink_to("./a")
+    write(tmp_path, "a")
+    write(tmp_path, "venv/a")
+    os.mkfifo(tmp_path / "pipe")
+    os.close(os.open(os.fsencode(tmp_path) + b"/caf\xe9", os.O_CREAT))
+    files = {file.path: file.link for file in walk(str(tmp_path))}
+    assert files == {"gone": "nowhere", "round": "round", "in": "./a", "a": None, "pipe": None, "caf\udce9": None}
+    assert kept(*walk(str(tmp_path)), include=["in", "a"]) == ["a", "in"]
+    for include, message in (("gone", "no file lies there"), ("round", "in a circle"), ("caf*", "not UTF-8")):
+        with pytest.raises(BentoError, match=message):
+            select(list(walk(str(tmp_path))), [include])
+    with pytest.raises(BentoError, match=r"pipe \(from .*\) is no regular file"):
+        digest(select(list(walk(str(tmp_path))), ["pipe"]).kept)
+
+
+def test_walk_of_no_folder(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    for folder, remark in ((tmp_path / "a", "Not a directory"), (tmp_path / "b", "No such file or directory")):
+        with pytest.raises(BentoError, match=rf"{folder}/ is no folder that can be read \({remark}\)"):
+            list(walk(str(folder)))
+
+
+def test_walk_follows_a_linked_root(tmp_path: Path) -> None:
+    write(tmp_path, "real/pkg/a.py")
+    (tmp_path / "linked").symlink_to("real")
+    assert [file.path for file in walk(str(tmp_path / "linked"))] == ["pkg/a.py"]
+
+
+def test_digest_does_not_depend_on_order_or_place(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        for index in range(20):
+            write(tmp_path, f"{folder}/pkg_{index % 3}/m{index}.py", b"x" * index)
+        (tmp_path / folder / "link").symlink_to("pkg_0/m0.py")
+    (tmp_path / "two/pkg_0/m0.py").chmod(0o700)
+    files = [list(walk(str(tmp_path / folder))) for folder in ("one", "two")]
+    one, two = digest(select(files[0]).kept), digest(select(files[1][::-1]).kept)
+    assert one == two
+    assert len(one.entries) == 21
+
+
+def test_digest_of_a_folder(tmp_path: Path) -> None:
+    message = r"data \(from //svc:bento\) is a folder, where a file is expected\. Declare files, or exclude it\."
+    with pytest.raises(BentoError, match=message):
+        digest([declared("data", source=str(tmp_path))])
+
+
+def test_digest_of_what_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(BentoError, match=r"a \(from //svc:bento\) cannot be read at .*/a: No such file or directory\."):
+        digest([declared("a", source=str(tmp_path / "a"))])

@@ -1,0 +1,187 @@
+"""xz streams: what is written, byte by byte, and that the real readers take it."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import random
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rules_bento import xz
+
+RANDOM = random.Random(5).randbytes(3 * xz.BLOCK)
+TEXT = b"".join(b"def function_%d(argument: int) -> int: ...\n" % number for number in range(60_000))
+
+
+def whole(*pieces, threads=1):
+    return b"".join(xz.stream(pieces, threads))
+
+
+@pytest.fixture
+def xz_tool():
+    tool = shutil.which("xz")
+    if not tool:
+        (pytest.fail if "CI" in os.environ else pytest.skip)("no xz on PATH")
+    return tool
+
+
+def runs():
+    """Pieces of input: incompressible, repetitive or short, of sizes around those that matter."""
+    size = st.one_of(
+        st.integers(0, 70_000),
+        st.sampled_from([xz.BLOCK - 1, xz.BLOCK, xz.BLOCK + 1, 65_535, 65_536, 65_537]),
+    )
+    return st.lists(
+        st.builds(lambda source, length: source[:length], st.sampled_from([RANDOM, TEXT]), size), max_size=5
+    )
+
+
+@given(runs())
+@settings(max_examples=40, deadline=None)
+def test_the_stream_holds_the_input(pieces):
+    assert lzma.decompress(whole(*pieces)) == b"".join(pieces)
+
+
+@given(runs(), st.sampled_from([2, 4]))
+@settings(max_examples=20, deadline=None)
+def test_threads_do_not_show_in_the_bytes(pieces, threads):
+    assert whole(*pieces, threads=threads) == whole(*pieces)
+
+
+@given(runs(), st.integers(1_000, 100_000))
+@settings(max_examples=20, deadline=None)
+def test_neither_does_how_the_input_comes_in_pieces(pieces, size):
+    data = b"".join(pieces)
+    assert whole(*(data[start : start + size] for start in range(0, len(data), size))) == whole(data)
+
+
+def test_the_empty_stream_is_the_one_that_liblzma_writes():
+    assert whole() == lzma.compress(b"", check=lzma.CHECK_CRC32) == whole(b"")
+
+
+def test_incompressible_input_is_stored_at_its_size_and_a_few_bytes():
+    size = len(whole(RANDOM))
+    chunks = len(RANDOM) // 65_536
+    assert len(RANDOM) + 3 * chunks < size < len(RANDOM) + 3 * chunks + 200
+
+
+def test_what_is_sampled_as_worth_it_but_does_not_get_smaller_is_stored():
+    short = RANDOM[:1000]
+    assert xz.compressible(short)
+    assert len(whole(short)) < len(short) + 80
+
+
+def test_text_is_compressed():
+    assert len(whole(TEXT)) < len(TEXT) // 8
+
+
+def test_each_block_is_decided_on_its_own():
+    text = TEXT[: xz.BLOCK]
+    both = len(whole(RANDOM[: xz.BLOCK], text))
+    assert both < xz.BLOCK + len(whole(text)) + 200
+    assert not xz.compressible(RANDOM[: xz.BLOCK])
+    assert xz.compressible(text)
+
+
+def weights(size):
+    """Little-endian 32-bit floats like those of a trained layer: any mantissa, few exponents."""
+    data = bytearray(random.Random(7).randbytes(size))
+    data[3::4] = data[3::4].translate(
+        bytes([0x3A, 0x3B, 0x3B, 0x3C, 0x3C, 0xBA, 0xBB, 0xBB, 0xBC, 0xBC, 0x3C] * 24)[:256]
+    )
+    return bytes(data)
+
+
+def test_weights_are_not_worth_it():
+    assert not xz.compressible(weights(xz.BLOCK))
+
+
+@pytest.mark.parametrize("size", [16_385, 16_386, 20_000, 65_537, xz.BLOCK - 1, xz.BLOCK])
+def test_the_sample_is_taken_from_all_over_the_block(size):
+    assert not xz.compressible(RANDOM[:size])
+    half = size // 2
+    assert xz.compressible(RANDOM[:half] + bytes(size - half))
+    assert xz.compressible(bytes(size - half) + RANDOM[:half])
+
+
+def test_cut_gives_blocks_of_one_size_without_asking_for_more_than_it_needs():
+    asked = []
+
+    def pieces():
+        for piece in (b"ab", b"", b"cdefg", b"h"):
+            asked.append(piece)
+            yield piece
+
+    blocks = xz.cut(pieces(), 3)
+    assert next(blocks) == b"abc"
+    assert asked == [b"ab", b"", b"cdefg"]
+    assert list(blocks) == [b"def", b"gh"]
+    assert list(xz.cut([])) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_in_order_keeps_the_order_and_gives_the_error(threads):
+    assert list(xz.in_order(str, range(50), threads)) == [str(number) for number in range(50)]
+    results = xz.in_order(lambda number: 1 // (number - 5), range(50), threads)
+    with pytest.raises(ZeroDivisionError):
+        list(results)
+
+
+def test_in_order_does_not_run_ahead():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = xz.in_order(str, items(), 2)
+    next(results)
+    assert len(taken) <= 4
+    results.close()
+
+
+def test_xz_reads_it(xz_tool, tmp_path):
+    file = tmp_path / "data.xz"
+    file.write_bytes(whole(RANDOM, TEXT))
+    subprocess.run([xz_tool, "--test", file], check=True)
+    listing = subprocess.run(
+        [xz_tool, "-vv", "--list", "--robot", file], check=True, capture_output=True, text=True
+    ).stdout
+    [totals] = [line.split("\t") for line in listing.splitlines() if line.startswith("file")]
+    blocks = -(-len(RANDOM + TEXT) // xz.BLOCK)
+    assert totals[1:7] == [
+        "1",
+        str(blocks),
+        str(file.stat().st_size),
+        str(len(RANDOM + TEXT)),
+        f"{file.stat().st_size / len(RANDOM + TEXT):.3f}",
+        "CRC32",
+    ]
+    # Block headers give both sizes, so all cores can decode.
+    assert [line.split("\t")[12] for line in listing.splitlines() if line.startswith("block")] == ["cu"] * blocks
+    for threads in "1", "2":
+        decoded = subprocess.run([xz_tool, "-dc", "-T", threads, file], check=True, capture_output=True).stdout
+        assert decoded == RANDOM + TEXT
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_changed_byte_is_noticed(data):
+    good = whole(RANDOM[:3000], TEXT[:20_000], RANDOM[: xz.BLOCK])
+    at = data.draw(st.integers(0, len(good) - 1))
+    changed = bytearray(good)
+    changed[at] ^= data.draw(st.integers(1, 255))
+    with pytest.raises((lzma.LZMAError, EOFError)):
+        lzma.decompress(bytes(changed), format=lzma.FORMAT_XZ)
+
+
+def test_every_changed_byte_of_a_small_stream_is_noticed_by_xz(xz_tool):
+    good = whole(TEXT[:2000], RANDOM[:50])
+    for at in range(len(good)):
+        changed = good[:at] + bytes((good[at] ^ 0x40,)) + good[at + 1 :]
+        assert subprocess.run([xz_tool, "--test", "-q"], input=changed, check=False).returncode != 0, at

@@ -1,0 +1,56 @@
+"""Locks in their forms, read into the one that hubs are made of (see py/rules_bento/lock.py)."""
+
+_FORMAT = 1
+_INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
+
+def is_normal_form(label):
+    """Whether a lock is read without the help of a program.
+
+    Args:
+      label: of the lock.
+
+    Returns:
+      True for our own JSON.
+    """
+    return label.name.endswith(".json")
+
+def _normalize(mctx, label, tag):
+    python = mctx.read(Label("@bento_python//:path"))
+    version = tag.python_version or mctx.read(Label("@bento_python//:version"))
+    mctx.report_progress("reading {}".format(label))
+    command = [python] + _INTERPRETER_FLAGS + [
+        mctx.path(Label("//py:main.py")),
+        "normalize",
+        "--lock",
+        mctx.path(label),
+        "--uv",
+        mctx.path(Label("@bento_uv//:uv")),
+        "--python-version",
+        ".".join(version.split(".")[:2]),
+        "--output",
+        mctx.path("lock.json"),
+    ]
+    for flag, names in {"--extra": tag.extras, "--group": tag.groups}.items():
+        for name in names:
+            command += [flag, name]
+    done = mctx.execute(command, timeout = 600)
+    if done.return_code:
+        fail("\nbento.pypi(name = \"{}\"): {}".format(tag.name, done.stderr.strip()))
+    return mctx.read("lock.json")
+
+def read_lock(mctx, label, tag):
+    """Reads a lock.
+
+    Args:
+      mctx: the module context.
+      label: of the lock.
+      tag: the tag that names it; None for one in normal form.
+
+    Returns:
+      The lock, decoded.
+    """
+    text = mctx.read(label) if is_normal_form(label) else _normalize(mctx, label, tag)
+    lock = json.decode(text, default = None)
+    if type(lock) != "dict" or lock.get("lock") != _FORMAT:
+        fail("{} is not a lock of rules_bento in format {}; write it with `bento lock`".format(label, _FORMAT))
+    return lock
