@@ -167,6 +167,10 @@ def _bento_package_impl(ctx):
             manifest = described.manifest,
             models = depset(models),
             parts = tuple(parts),
+            requirements = depset(
+                stated_requirements(ctx.attr.requirements),
+                transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
+            ),
             tag = described.tag,
         ),
         DefaultInfo(files = depset([archive]), executable = launcher.executable, runfiles = launcher.runfiles),

@@ -15,3 +15,17 @@ stated_only = transition(
     inputs = [_FLAG],
     outputs = [_FLAG],
 )
+
+def _stated_and_wheels_impl(settings, _attr):
+    return {
+        "stated": {_FLAG: settings[_FLAG]},
+        "wheels": {_FLAG: "always"},
+    }
+
+# For attributes that take a Bento whose packages run: `stated` is the Bento that everyone builds, of `wheels` only the
+# requirements are read, so that no action of a Bento runs twice.
+stated_and_wheels = transition(
+    implementation = _stated_and_wheels_impl,
+    inputs = [_FLAG],
+    outputs = [_FLAG],
+)

@@ -11,7 +11,7 @@ import sys
 from rules_bento.actions.arguments import Arguments
 from rules_bento.errors import BentoError
 
-VERBS = ("archive", "lock", "model", "normalize", "package", "serve", "snapshot")
+VERBS = ("archive", "lock", "model", "normalize", "package", "serve", "snapshot", "test")
 
 
 def run(argv: list[str]) -> int:

@@ -25,7 +25,7 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> int:
-    """Unpack, install, serve until a signal. Returns BentoML's exit status. Behind `--` stands what `bentoml serve` gets."""
+    """Unpack, install, serve until a signal; returns the exit status. `bentoml serve` gets what follows `--`."""
     options = [word for word in arguments.rest if word != "serve"]
     with tempfile.TemporaryDirectory(prefix="rules_bento-serve-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")

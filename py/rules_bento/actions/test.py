@@ -1,0 +1,59 @@
+"""Runs the tests of a Bento beside a server of it; `bento_test` starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from rules_bento.environment import make_environment
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--settings": 1,  # JSON, paths relative to the current folder: see rules/bento_test.bzl
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> int:
+    """Unpack the Bento, make an environment of the wheels, run pytest; what follows `--` goes to pytest."""
+    settings = json.loads(Path(arguments.one("--settings")).read_text("utf-8"))
+    folder = Path(os.environ["TEST_TMPDIR"], "bento_test")
+    roots = [Path(root).absolute() for root in settings["roots"]]
+    python = make_environment(folder / "environment", roots)
+    bento = folder / "bento"
+    with tarfile.open(settings["archive"], "r:xz") as archive:
+        archive.extractall(bento, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(bento)
+    sys.path[:0] = [*(str(Path(root).absolute()) for root in settings["imports"]), *map(str, roots)]
+    return _run_pytest(settings, python, bento, folder, arguments.rest)
+
+
+def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Path, rest: list[str]) -> int:
+    try:
+        import pytest
+    except ImportError:
+        raise BentoError(
+            "requirements: pytest is missing, which runs the tests. Add the hub's package of it."
+        ) from None
+    from rules_bento.testing.plugin import Bento, Plugin, Setting
+
+    setting = Setting(
+        bento=Bento(Path(settings["tag"]).read_text("utf-8").strip(), bento),
+        python=python,
+        folder=folder,
+        start_seconds=float(os.environ.get("TEST_TIMEOUT", "300")) * 0.8,
+        options=tuple(settings["serve_options"]),
+    )
+    options = ["-p", "no:cacheprovider", "--rootdir=.", f"--basetemp={folder / 'pytest'}"]
+    if report := os.environ.get("XML_OUTPUT_FILE"):
+        options.append(f"--junitxml={report}")
+    if chosen := os.environ.get("TESTBRIDGE_TEST_ONLY"):
+        options += ["-k", chosen]
+    return int(pytest.main([*options, *rest, *settings["tests"]], plugins=[Plugin(setting)]))

@@ -1,0 +1,76 @@
+"""bento_test: tests of a Bento, beside a real server of it."""
+
+load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "helper_launcher", "runfile", "runfile_path")
+load("//rules/private:sources_aspect.bzl", "sources_aspect")
+load("//rules/private:wheels.bzl", "stated_and_wheels")
+load("//rules/providers:bento.bzl", "BentoInfo")
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/providers:sources.bzl", "BentoSourcesInfo")
+
+def _modules(ctx, bento):
+    """The wheels of the Bento and of the tests; those of the Bento come first."""
+    requirements = [bento.requirements] + [
+        depset([target[BentoRequirementInfo]])
+        for target in ctx.attr.requirements
+    ] + [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps]
+
+    # The closure of a service is some dozens of wheels.
+    return depset(transitive = [info.modules for info in depset(transitive = requirements, order = "preorder").to_list()]).to_list()
+
+def _bento_test_impl(ctx):
+    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    modules = _modules(ctx, ctx.split_attr.bento["wheels"][BentoInfo])
+    settings = ctx.actions.declare_file(ctx.label.name + ".json")
+    ctx.actions.write(settings, json.encode({
+        "archive": runfile_path(ctx, bento.archive),
+        "imports": [ctx.workspace_name],
+        "roots": [root for module in modules for root in module.imports],
+        "serve_options": ctx.attr.serve_options,
+        "tag": runfile_path(ctx, bento.tag),
+        "tests": [runfile_path(ctx, file) for file in ctx.files.srcs],
+    }))
+    launcher = helper_launcher(
+        ctx,
+        arguments = ["--target", label_text(ctx.label), "--settings", runfile(ctx, settings)],
+        files = depset(
+            [settings, bento.archive, bento.tag] + ctx.files.srcs + ctx.files.data,
+            transitive = [module.files for module in modules] + [dep[BentoSourcesInfo].files for dep in ctx.attr.deps],
+        ),
+        in_runfiles = True,
+        verb = "test",
+    )
+    return [
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        testing.ExecutionInfo({"block-network": "1"}),
+    ]
+
+bento_test = rule(
+    implementation = _bento_test_impl,
+    doc = """Tests of a Bento with pytest, beside a real BentoML server of it, from the locked wheels.
+
+```starlark
+bento_test(
+    name = "iris_test",
+    srcs = ["iris_test.py"],
+    bento = ":iris_bento",
+    requirements = ["@pypi//pytest"],
+)
+```
+
+Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and folder), `server`. The server starts when the
+first test asks for it, on a free port of the loopback interface, without any other network; what it writes is shown
+beside tests that fail.""",
+    attrs = {
+        "bento": attr.label(cfg = stated_and_wheels, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
+        "data": attr.label_list(allow_files = True, doc = "What the tests read."),
+        "deps": attr.label_list(aspects = [sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
+        "requirements": attr.label_list(doc = "Packages that the tests import beside those of the Bento; pytest among them.", providers = [BentoRequirementInfo]),
+        "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
+        "srcs": attr.label_list(allow_files = [".py"], doc = "Test files, for pytest.", mandatory = True),
+    },
+    test = True,
+    toolchains = [TOOLCHAIN_TYPE],
+)
