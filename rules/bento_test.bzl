@@ -5,7 +5,7 @@ load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile", "runfile_path")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
-load("//rules/private:wheels.bzl", "stated_and_wheels")
+load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
@@ -22,7 +22,7 @@ def _modules(ctx, bento):
 
 def _bento_test_impl(ctx):
     bento = ctx.split_attr.bento["stated"][BentoInfo]
-    modules = _modules(ctx, ctx.split_attr.bento["wheels"][BentoInfo])
+    modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
     ctx.actions.write(settings, json.encode({
         "archive": runfile_path(ctx, bento.archive),
@@ -64,7 +64,7 @@ Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and folder)
 first test asks for it, on a free port of the loopback interface, without any other network; what it writes is shown
 beside tests that fail.""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_wheels, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
         "data": attr.label_list(allow_files = True, doc = "What the tests read."),
         "deps": attr.label_list(aspects = [sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
         "requirements": attr.label_list(doc = "Packages that the tests import beside those of the Bento; pytest among them.", providers = [BentoRequirementInfo]),

@@ -2,6 +2,7 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
 
 def _requirement_impl(ctx):
@@ -16,6 +17,7 @@ def _requirement_impl(ctx):
             packages = depset(ctx.files.packages),
             platform = ctx.attr.platform,
             python_version = ctx.attr.python_version,
+            wheels = depset([target[BentoWheelInfo] for target in ctx.attr.wheels]),
         ),
         PyInfo(
             imports = depset([root for module in modules for root in module.imports]),
@@ -35,6 +37,7 @@ requirement = rule(
         "packages": attr.label_list(doc = "What the lock has of each package of the closure.", mandatory = True),
         "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
         "python_version": attr.string(doc = "`X.Y[.Z]`.", mandatory = True),
+        "wheels": attr.label_list(doc = "The wheel of each package of the closure.", mandatory = True, providers = [BentoWheelInfo]),
     },
     provides = [BentoRequirementInfo, PyInfo],
 )

@@ -1,13 +1,18 @@
-"""One attribute, two graphs: what a Bento requires, and the wheels of it.
+"""One attribute, two graphs: what a Bento requires, and the files of it.
 
-A Bento states packages; an image, a test or a server needs their files. Bazel fetches what a configured attribute
-names, so the graph without wheels is another configuration, reached by a transition of the flag `//rules:wheels`.
+A Bento states packages; a test needs their modules, an image their wheels. Bazel fetches what a configured attribute
+names, so what each needs is a configuration of its own, reached by a transition of the flag `//rules:wheels`:
+
+- `auto`: packages bring their modules, for whatever has them in `deps`;
+- `metadata`: packages are only stated;
+- `modules`: as `auto`, also for those that a Bento states;
+- `files`: packages bring their wheels, also those that a Bento states.
 """
 
 _FLAG = "//rules:wheels"
 
 def _stated_only_impl(settings, _attr):
-    return {_FLAG: "always" if settings[_FLAG] == "always" else "metadata"}
+    return {_FLAG: "metadata" if settings[_FLAG] == "auto" else settings[_FLAG]}
 
 # For attributes whose packages are only stated.
 stated_only = transition(
@@ -16,16 +21,17 @@ stated_only = transition(
     outputs = [_FLAG],
 )
 
-def _stated_and_wheels_impl(settings, _attr):
-    return {
-        "stated": {_FLAG: settings[_FLAG]},
-        "wheels": {_FLAG: "always"},
-    }
+def _stated_and(mode):
+    return transition(
+        implementation = lambda settings, _attr: {
+            "packages": {_FLAG: mode},
+            "stated": {_FLAG: settings[_FLAG]},
+        },
+        inputs = [_FLAG],
+        outputs = [_FLAG],
+    )
 
-# For attributes that take a Bento whose packages run: `stated` is the Bento that everyone builds, of `wheels` only the
-# requirements are read, so that no action of a Bento runs twice.
-stated_and_wheels = transition(
-    implementation = _stated_and_wheels_impl,
-    inputs = [_FLAG],
-    outputs = [_FLAG],
-)
+# For attributes that take a Bento whose packages are needed too: `stated` is the Bento that everyone builds, of
+# `packages` only the requirements are read, so that no action of a Bento runs twice.
+stated_and_modules = _stated_and("modules")
+stated_and_files = _stated_and("files")

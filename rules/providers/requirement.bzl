@@ -5,9 +5,10 @@ BentoRequirementInfo = provider(
     fields = {
         "distribution": "str - normalized name of the package (PEP 503), with the extra in brackets if it is one's.",
         "glibc": "str - the newest C library that a Linux wheel may ask for, `X.Y`.",
-        "modules": "depset[BentoWheelModulesInfo] - the wheels of its closure, itself among them; empty where none are asked for.",
+        "modules": "depset[BentoWheelModulesInfo] - the modules of its closure, its own among them; empty where the configuration asks for none.",
         "packages": "depset[File] - JSON: what the lock has of each package of its closure, itself among them.",
         "platform": "str - `<os>_<machine>`.",
         "python_version": "str - `X.Y[.Z]`.",
+        "wheels": "depset[BentoWheelInfo] - the wheels of its closure, its own among them; empty where the configuration asks for none.",
     },
 )

@@ -53,6 +53,7 @@ requirement(
     packages = {packages},
     platform = {platform},
     python_version = "{python_version}",
+    wheels = {wheels},
 )
 """
 
@@ -145,14 +146,18 @@ def _select(values):
 
 def _requirement(rctx, version, package, extra, by_name, environments):
     """The text of a package's target, or of one of its extras'. `package` is by platform."""
-    modules, packages = {}, {}
+    modules, packages, wheels = {}, {}, {}
     for platform, found in package.items():
         closure = [p for _, p in sorted(_closure([(found, [extra] if extra else [])], by_name, environments[platform]).items())]
         packages[platform] = ["//{}:locked".format(_target_name(p["name"])) for p in closure]
         modules[platform] = ["@{}_modules//:modules".format(_wheel_repo_name(rctx.attr.hub, p, platform)) for p in closure]
 
-        # A build that only states what it requires asks for no wheel.
+        wheels[platform + "_files"] = ["@{}//:wheel".format(_wheel_repo_name(rctx.attr.hub, p, platform)) for p in closure]
+
+        # What a configuration has no use for is not asked for, and so not fetched.
         modules[platform + "_metadata"] = []
+        modules[platform + "_files"] = []
+        wheels[platform] = []
     distribution = package.values()[0]["name"]
     return _REQUIREMENT.format(
         distribution = distribution,
@@ -163,6 +168,7 @@ def _requirement(rctx, version, package, extra, by_name, environments):
         packages = _select(packages),
         platform = _select({platform: platform for platform in package}),
         python_version = version,
+        wheels = _select(wheels),
     )
 
 def _package_build(rctx, version, package, by_name, environments):

@@ -1,6 +1,6 @@
 """Repositories of a wheel: the file, and its modules for those who import them. Each is fetched when it is asked for."""
 
-load(":fetch.bzl", "fetch_with_uv")
+load(":fetch.bzl", "fetch_with_uv", "host_python")
 load(":wheel_tags.bzl", "best_wheel")
 
 _ATTRIBUTES = {
@@ -9,14 +9,21 @@ _ATTRIBUTES = {
 }
 
 _WHEEL_BUILD = """\
-exports_files(["{wheel}"], visibility = ["//visibility:public"])
+load("@rules_bento//rules/private:locked_wheel.bzl", "locked_wheel")
 
-alias(
+locked_wheel(
     name = "wheel",
-    actual = "{wheel}",
+    distribution = "{distribution}",
+    file = "{wheel}",
+    python_version = "{python_version}",
+    size = {size},
+    version = "{version}",
     visibility = ["//visibility:public"],
 )
 """
+
+# Prints the size of a file; Starlark cannot ask for it.
+_SIZE = "import os, sys; print(os.path.getsize(sys.argv[1]))"
 
 _MODULES_BUILD = """\
 load("@rules_bento//rules/private:wheel_modules.bzl", "wheel_modules")
@@ -43,6 +50,11 @@ def python_version(rctx):
     """
     return rctx.attr.python_version or rctx.read(rctx.attr.python)
 
+def _size(rctx, wheel):
+    """The bytes of a wheel, by which images plan their layers."""
+    done = rctx.execute([host_python(rctx), "-I", "-S", "-c", _SIZE, wheel])
+    return int(done.stdout.strip())
+
 def _wheel_repo_impl(rctx):
     version = python_version(rctx)
     wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc)
@@ -60,7 +72,13 @@ def _wheel_repo_impl(rctx):
         ))
     fetch_with_uv(rctx, rctx.path(rctx.attr.uv), requirement, wheel, rctx.attr.files[wheel])
     rctx.file("name", wheel)
-    rctx.file("BUILD.bazel", _WHEEL_BUILD.format(wheel = wheel))
+    rctx.file("BUILD.bazel", _WHEEL_BUILD.format(
+        distribution = rctx.attr.distribution,
+        python_version = ".".join(version.split(".")[:2]),
+        size = _size(rctx, wheel),
+        version = rctx.attr.version,
+        wheel = wheel,
+    ))
 
 wheel_repo = repository_rule(
     implementation = _wheel_repo_impl,

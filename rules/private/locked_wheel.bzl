@@ -1,0 +1,28 @@
+"""A rule for one wheel of a hub; the repositories of wheels hold one each."""
+
+load("//rules/providers:wheel.bzl", "BentoWheelInfo")
+
+def _locked_wheel_impl(ctx):
+    return [
+        BentoWheelInfo(
+            distribution = ctx.attr.distribution,
+            file = ctx.file.file,
+            fragments = {},
+            size = ctx.attr.size,
+            version = ctx.attr.version,
+        ),
+        DefaultInfo(files = depset([ctx.file.file])),
+    ]
+
+locked_wheel = rule(
+    implementation = _locked_wheel_impl,
+    doc = "A wheel.",
+    attrs = {
+        "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
+        "file": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
+        "python_version": attr.string(doc = "The Python that it is chosen for, `X.Y`.", mandatory = True),
+        "size": attr.int(doc = "Bytes of the file.", mandatory = True),
+        "version": attr.string(doc = "Version of the package.", mandatory = True),
+    },
+    provides = [BentoWheelInfo],
+)

@@ -1,0 +1,12 @@
+"""What an image is built on."""
+
+BentoBaseInfo = provider(
+    doc = "A base image: layers in order, and what a Python service has to know of them.",
+    fields = {
+        "config": "File - JSON: architecture, os, variant, env (object), and history where there is one.",
+        "glibc": "str - version of its C library, `X.Y`; empty if not known.",
+        "layers": "tuple[BentoLayerInfo] - from the lowest up.",
+        "python": "str - absolute path of its interpreter.",
+        "python_version": "str - `X.Y`.",
+    },
+)
