@@ -10,8 +10,11 @@ import sys
 def main() -> int:
     """Run a verb; the status is 0, 1 for input that cannot be built from, 2 for a wrong command."""
     argv = sys.argv[1:]
-    # No pathlib: what a start imports, each action pays for.
-    sys.path.insert(0, __file__.rpartition("/")[0] or ".")
+    # No pathlib: what a start imports, each action pays for. A zip is on the path already.
+    # (The standard library's zip is on it too, whether it is there or not.)
+    folder = __file__.rpartition("/")[0] or "."
+    if not folder.endswith(".zip"):
+        sys.path.insert(0, folder)
     while len(argv) > 1 and argv[0] == "--packages":
         sys.path.append(argv[1])
         del argv[:2]

@@ -1,67 +1,56 @@
-"""A Bento's `bento.yaml` (spec 2) and what lies beside its sources, from declared inputs.
+"""A Bento from declared inputs: bento.yaml, and what lies beside its sources.
 
-The format is BentoML 1.4's, found by experiment; see docs/compatibility.md. `services`, labels and envs come from the
-static reading of the service, everything else from the target.
+The format is BentoML 1.4's, found by experiment; see docs/compatibility.md. `services`, labels, envs and the image
+come from the static reading of the service, everything else from the options of a target or a bentofile.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rules_bento import image as images
+from rules_bento import references
+from rules_bento.env import spec1, spec2
+from rules_bento.env.environment import Environment, docker_env, joined_envs
+from rules_bento.env.python import LockedRequirements
 from rules_bento.errors import BentoError
 from rules_bento.manifest import Entry, Manifest, content_version
+from rules_bento.option_checks import check_features
+from rules_bento.options import BuildOptions, Env, filled, v1_reasons
+from rules_bento.project import ProjectFiles
+from rules_bento.references import BundledModel
 from rules_bento.tag import Tag, check_version, check_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from rules_bento.model import ModelDescription
-    from rules_bento.service import Model, Service, ServiceInfo
+    from rules_bento.image import Image
+    from rules_bento.service import Service, ServiceInfo
 
-SPEC = 2
-_DEBIAN_PACKAGES = "ca-certificates gnupg2 bash build-essential git"
-_STAGES = ("all", "build", "runtime")
+__all__ = ["Bento", "BundledModel", "LockedRequirements", "Settings", "make_bento"]
 
-
-@dataclass(frozen=True)
-class BundledModel:
-    """A model that a Bento brings along, under its own name and perhaps an alias."""
-
-    description: ModelDescription
-    alias: str = ""
-
-    @property
-    def tag(self) -> Tag:
-        """Name and version."""
-        return Tag.parse(self.description.tag, "models")
+BENTOFILE = "bentofile.yaml"
 
 
 @dataclass(frozen=True)
-class LockedRequirements:
-    """The texts of env/python where a lock has been sliced."""
-
-    roots: str
-    pinned: str
-    pinned_with_hashes: str
-
-
-@dataclass(frozen=True)
-class Options:
+class Settings:
     """What a target says of its Bento beyond the service's own source."""
 
     creation_time: str  # ISO 8601
     bentoml_version: str
-    python_version: str  # X.Y, of the image
-    name: str = ""  # default: from the service
+    python_version: str  # X.Y: of the lock, or what images have where no option says it
+    options: BuildOptions = field(default_factory=BuildOptions)
+    files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options name
     version: str = ""  # default: from the content
-    description: str | None = None  # default: the project's README
-    labels: dict[str, str] = field(default_factory=dict)
-    envs: tuple[str, ...] = ()  # NAME[=value][;stage=...]
-    requirements: str = ""  # the text of a requirements file
+    readme: str | None = None  # of the project
+    requirements: str = ""  # the text of requirements files, beside the options'
     lock: LockedRequirements | None = None  # takes the place of requirements
+    image: Image | None = None  # of the target, in the place of the service's own
+    features: tuple[str, ...] = ()  # extras of bentoml
+    spec: int | None = None  # default: 2 where that can hold the options, else 1
+    export_uv_lock: Callable[[ProjectFiles], str] | None = None  # the requirements of the project's uv.lock
 
 
 @dataclass(frozen=True)
@@ -74,66 +63,126 @@ class Bento:
     files: dict[str, bytes]  # what is made here, by path
 
 
-def make_bento(
-    info: ServiceInfo, options: Options, sources: Manifest, readme: str | None, models: Sequence[BundledModel]
-) -> Bento:
+def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models: Sequence[BundledModel]) -> Bento:
     """Put a Bento together. Raises BentoError for what BentoML could not import or serve."""
-    if info.kind == "legacy":
-        raise BentoError(
-            f"{info.path}: {info.service!r} is a service of BentoML's legacy API, whose bento.yaml (spec 1) the rules "
-            f"do not write yet. Make it a class with @bentoml.service."
-        )
+    _require_plain(info, settings)
+    check_features(settings.features, "features")
+    options = settings.options
     if not info.bento_name and not options.name:
         raise BentoError("bento_name: the source does not state the service's name plainly. Set the attribute.")
-    name = check_word(options.name or str(info.bento_name), "bento_name: the name")
-    if options.version:
-        check_version(options.version, "version: the version")
-    requirements, bentoml_version = _requirements(options)
-    files = {
-        "README.md": _readme(info, options, readme).encode(),
-        "env/python/requirements.in": (options.lock.roots if options.lock else requirements).encode(),
-        "env/python/requirements.txt": requirements.encode(),
+    # The attribute cannot be called as the bentofile's key is: targets have a name of their own.
+    place = "bento_name" if options.at("name") == "name" else options.at("name")
+    name = check_word(options.name or str(info.bento_name), f"{place}: the name")
+    if settings.version:
+        check_version(settings.version, "version: the version")
+    entries = _Models(info, options, models)
+    environment = _environment(info, settings, _envs(info, options), models=bool(models))
+    labels = options.labels | info.labels
+    files = {"README.md": _readme(info, settings).encode(), **environment.files}
+    if not any(entry.path == BENTOFILE for entry in sources.entries):
+        files[f"src/{BENTOFILE}"] = _bentofile(info, settings, environment, labels)
+    document = {
+        "service": info.service,
+        "bentoml_version": environment.bentoml_version,
+        "creation_time": settings.creation_time,
+        "labels": labels,
+        "models": entries.own,
+        "entry_service": info.entry_service,
+        "services": [_service_entry(service, entries.of_services[service.name]) for service in info.services],
+        "envs": [vars(env) for env in environment.envs],
+        "schema": {},
+        "args": options.args,
+        **environment.document,
     }
-    if options.lock:
-        files["env/python/requirements.lock.txt"] = options.lock.pinned_with_hashes.encode()
-    document = _document(info, options, models, requirements, bentoml_version)
+    if info.kind == "legacy":
+        document |= _legacy(info, entries.tags)
     digest = _identity(document, files, sources, models)
-    tag = Tag(name, options.version or content_version(digest))
+    tag = Tag(name, settings.version or content_version(digest))
     document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
     files["bento.yaml"] = _yaml(document)
     manifest = Manifest.of([*_entries(files), *sources.under("src").entries])
     return Bento(tag, digest, manifest, files)
 
 
-def _document(
-    info: ServiceInfo,
-    options: Options,
-    models: Sequence[BundledModel],
-    requirements: str,
-    bentoml_version: str,
-) -> dict[str, Any]:
-    """bento.yaml in BentoML's order, without name and version."""
-    resolved = {
-        service.name: [_resolve(model, models, service) for model in service.models] for service in info.services
+def _require_plain(info: ServiceInfo, settings: Settings) -> None:
+    """Refuse facts that the source computes and that no option states, for a Bento without them would differ."""
+    remedies = {
+        "image": "declare a bento_environment in image",
+        "labels": "declare it in labels",
+        "envs": "declare it in envs",
     }
-    referenced = {entry["tag"] for entries in resolved.values() for entry in entries}
-    return {
-        "service": info.service,
-        "bentoml_version": bentoml_version,
-        "creation_time": options.creation_time,
-        "labels": options.labels | info.labels,
-        "models": [_model_entry(model) for model in models if model.alias or model.description.tag not in referenced],
-        "entry_service": info.entry_service,
-        "services": [_service_entry(service, resolved[service.name]) for service in info.services],
-        "envs": [
-            *(_env(text) for text in options.envs),
-            *({"name": env.name, "value": env.value, "stage": env.stage} for env in info.envs),
-        ],
-        "schema": {},
-        "args": {},
-        "spec": SPEC,
-        "image": _image(options.python_version, requirements),
-    }
+    for unknown in info.unknowns:
+        remedy = remedies.get(unknown.attribute)
+        if unknown.fact == "description" and settings.options.description is None:
+            remedy = "declare it in description"
+        if remedy:
+            raise BentoError(f"{unknown.path}:{unknown.line}: {unknown.what}. State it plainly, or {remedy}.")
+
+
+def _environment(info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, models: bool) -> Environment:
+    """The environment in the format that can hold it."""
+    reasons = v1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
+    image = settings.image
+    if image is None and info.image is not None:
+        image = images.from_service(info.image, f"{info.path}: the image of the service")
+    if settings.spec == 2 and reasons:
+        raise BentoError(
+            f"spec: a Bento of spec 2 cannot hold {' and '.join(reasons)}. Leave spec unset, or set it to 1."
+        )
+    if image is not None and (reasons or settings.spec == 1):
+        what = " and ".join(reasons) or "spec = 1"
+        raise BentoError(
+            f"{image.place}: a Bento with an image is of spec 2, which cannot hold {what}; BentoML would leave it out. "
+            f"Remove one of the two."
+        )
+    if settings.lock is not None:
+        _check_python(settings, image)
+    if reasons or settings.spec == 1:
+        return spec1.make(settings, envs, models=models)
+    return spec2.make(settings, image or images.Image(), envs, models=models)
+
+
+def _check_python(settings: Settings, image: Image | None) -> None:
+    """Refuse another Python than the one that the packages were locked for."""
+    stated = settings.options.docker.python_version
+    place = settings.options.at("docker.python_version")
+    if stated is None and image is not None:
+        stated, place = image.python_version, f"{image.place}: python_version"
+    if stated is not None and stated != settings.python_version:
+        raise BentoError(
+            f"{place} is {stated}, but the packages are locked for Python {settings.python_version}. Make them equal."
+        )
+
+
+def _envs(info: ServiceInfo, options: BuildOptions) -> list[Env]:
+    """The options' variables and then the service's, in BentoML's order."""
+    named = {env.name for env in options.envs}
+    own = [env for env in info.envs if env.value is not None or env.name not in named]
+    return [*options.envs, *(Env(env.name, "" if env.value is None else str(env.value), env.stage) for env in own)]
+
+
+class _Models:
+    """The model entries of bento.yaml."""
+
+    def __init__(self, info: ServiceInfo, options: BuildOptions, models: Sequence[BundledModel]) -> None:
+        self.of_services = {service.name: references.service_models(service, models) for service in info.services}
+        legacy, self.tags = references.legacy_models(info, models)
+        referenced = {entry["tag"] for entries in self.of_services.values() for entry in entries}
+        chosen = references.chosen_models(options.models or (), models, options.at("models"))
+        known = {entry["tag"] for entry in chosen}
+        further = [
+            model.entry(model.alias)
+            for model in models
+            if model.description.tag not in known and (model.alias or model.description.tag not in referenced)
+        ]
+        self.own = _unique([*chosen, *legacy, *further])
+
+
+def _unique(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_tag: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        by_tag[entry["tag"]] = by_tag.get(entry["tag"], {}) | entry
+    return list(by_tag.values())
 
 
 def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, Any]:
@@ -154,89 +203,54 @@ def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _image(python_version: str, requirements: str) -> dict[str, Any]:
-    if not re.fullmatch(r"3\.\d+", python_version):
-        raise BentoError(f"python_version: {python_version!r} is not a version of Python, such as '3.12'.")
-    install = "apt-get update && apt-get install -q -y --no-install-recommends --allow-remove-essential "
-    return {
-        "base_image": f"python:{python_version}-slim",
-        "python_version": python_version,
-        "commands": [install + _DEBIAN_PACKAGES],
-        "python_requirements": requirements,
-        "post_commands": [],
-        "build_include": [],
-    }
+def _legacy(info: ServiceInfo, tags: dict[str, str]) -> dict[str, Any]:
+    """Runners and APIs of a legacy service."""
+    runners = [
+        {
+            "name": runner.name,
+            "runnable_type": runner.runnable_type,
+            "embedded": runner.embedded,
+            "models": [tags.get(tag, tag) for tag in runner.models],
+            "resource_config": None,
+        }
+        for runner in info.runners
+    ]
+    apis = [{"name": api.name, "input_type": api.input_type, "output_type": api.output_type} for api in info.apis]
+    return {"runners": runners, "apis": apis}
 
 
-def _model_entry(model: BundledModel) -> dict[str, Any]:
-    description = model.description
-    entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
-    return entry | ({"alias": model.alias} if model.alias else {})
-
-
-def _resolve(reference: Model, models: Sequence[BundledModel], service: Service) -> dict[str, Any]:
-    """The entry of the bundled model that a service's reference means."""
-    if reference.huggingface:
-        raise BentoError(
-            f"{service.path}:{service.line}: {service.class_name}.{reference.attribute} is a Hugging Face model, which "
-            f"the rules cannot reference yet. Bundle it as a bento_model."
-        )
-    wanted = reference.tag.removesuffix(":latest")
-    name, _, version = wanted.partition(":")
-    found = [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
-    if reference.alias:
-        found = [model for model in models if model.alias == reference.tag] or found
-    if not found:
-        have = ", ".join(model.description.tag for model in models) or "none"
-        raise BentoError(
-            f"{service.path}:{service.line}: {service.class_name} needs the model {reference.tag!r}, but models has "
-            f"{have}. Add its bento_model to models."
-        )
-    newest = max(found, key=lambda model: (model.description.creation_time, model.tag.version))
-    if version and len(found) > 1 and newest.tag.version != version:
-        raise BentoError(
-            f"{service.path}:{service.line}: {reference.tag!r} begins the versions of several models: "
-            f"{', '.join(model.description.tag for model in found)}. Write the whole version."
-        )
-    return _model_entry(BundledModel(newest.description))
-
-
-def _requirements(options: Options) -> tuple[str, str]:
-    """The text of requirements.txt, with a bentoml among them, and the version of bentoml that it pins."""
-    if options.lock:
-        found = re.search(r"^bentoml==(\S+)", options.lock.pinned, re.MULTILINE)
-        if not found:
-            raise BentoError("requirements: bentoml is missing, which serves the Bento. Add the hub's package of it.")
-        return options.lock.pinned, found[1]
-    pinned = re.search(r"^bentoml(?:\[[^]]*])?\s*==\s*([^\s;\\,]+)", options.requirements, re.MULTILINE | re.IGNORECASE)
-    if pinned:
-        return options.requirements, pinned[1]
-    if re.search(r"^bentoml(\[[^]]*])?\s*@", options.requirements, re.MULTILINE | re.IGNORECASE):
-        return options.requirements, options.bentoml_version
-    if "--hash=" in options.requirements:
-        raise BentoError(
-            "requirements: a file with hashes has to have bentoml, too. Add it to its source and lock again."
-        )
-    return f"{options.requirements}bentoml=={options.bentoml_version}\n", options.bentoml_version
-
-
-def _readme(info: ServiceInfo, options: Options, readme: str | None) -> str:
-    """The Bento's README: the target's, the service's, the project's, else a title, in BentoML's order."""
-    for text in (options.description, info.description, readme):
+def _readme(info: ServiceInfo, settings: Settings) -> str:
+    """The Bento's README: the options', the service's, the project's, else a title, in BentoML's order."""
+    for text, place in (
+        (settings.options.description, settings.options.at("description")),
+        (info.description, f"{info.path}: description"),
+    ):
         if text is not None:
+            if text.startswith("file:") and "\n" not in text.strip():
+                return settings.files.text(text.removeprefix("file:").strip(), place)
             return text
-    return f"# {info.entry_service}:{options.version or 'dev'}\n"
+    if settings.readme is not None:
+        return settings.readme
+    return f"# {info.entry_service}:{settings.version or 'dev'}\n"
 
 
-def _env(text: str) -> dict[str, str]:
-    setting, _, stage = text.partition(";stage=")
-    name, _, value = setting.partition("=")
-    stage = stage or "all"
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or stage not in _STAGES:
-        raise BentoError(
-            f"envs: {text!r} cannot be read. Write NAME=value, if wanted with ;stage={', ;stage='.join(_STAGES)}."
-        )
-    return {"name": name, "value": value, "stage": stage}
+def _bentofile(info: ServiceInfo, settings: Settings, environment: Environment, labels: dict[str, str]) -> bytes:
+    """The record of all options that BentoML leaves among the sources of a project without a bentofile of its own."""
+    options = replace(
+        settings.options,
+        service=info.service,
+        description=settings.options.description if settings.options.description is not None else info.description,
+        labels=labels,
+        envs=environment.envs,
+    )
+    env = joined_envs(docker_env(options, settings.files), environment.envs)
+    values = filled(
+        options, settings.python_version, {one.name: one.value for one in env}, locked=settings.lock is not None
+    )
+    import yaml
+
+    text: str = yaml.safe_dump(values)
+    return text.encode()
 
 
 def _identity(

@@ -5,15 +5,19 @@ from, so that it can be committed and shared, and any index or cache that has a 
 form is JSON, which Starlark reads without help::
 
     {"lock": 1, "requires_python": ">=3.10",
+     "stated": {"requirements": ["bentoml"], "constraints": [...], "platforms": [...], "indexes": "<digest>"},
      "roots": [{"name": "bentoml", "extras": [...], "marker": "..."}],
      "packages": [{"name": "numpy", "version": "2.5.5",
                    "dependencies": [{"name": ..., "version": ..., "extras": [...], "marker": ...}],
                    "extras": {"io": [<dependency>, ...]},
                    "files": {"numpy-2.5.5-....whl": "<sha256>"},
+                   "source": {"git": "https://...", "commit": "<40 hex>", "subdirectory": "..."},
                    "refused": ["numpy-2.5.5-....whl"]}]}
 
 Optional fields are left out where they are empty. A dependency has a version only where the lock holds several of
-it. `refused` are files of the release whose hash the source of the lock does not name.
+it. `refused` are files of the release whose hash the source of the lock does not name. `source` is there for what comes
+from no index: a commit of a git repository, or `{"url": ...}` of a file. `stated` is what a `bento_requirements` target
+locked, by which a test knows that the lock is stale.
 """
 
 from __future__ import annotations
@@ -22,8 +26,10 @@ import importlib
 import json
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from rules_bento.errors import BentoError
+from rules_bento.indexes import EXPLICIT_GROUP, refuse_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,9 +51,13 @@ def load(path: Path) -> Lock:
     try:
         lock: Lock = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise BentoError(f"{path}: not a lock of rules_bento: {error}") from None
+        raise BentoError(
+            f"{path}: not a lock of rules_bento: {error}. Write it again with a bento_requirements target."
+        ) from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
-        raise BentoError(f"{path}: not a lock of rules_bento in format {FORMAT}. Write it again with `bento lock`.")
+        raise BentoError(
+            f"{path}: not a lock of rules_bento in format {FORMAT}. Write it with a bento_requirements target."
+        )
     return lock
 
 
@@ -73,7 +83,8 @@ def from_uv_lock(
         for edge in _root_edges(member, extras, groups)
         if edge["name"] not in own
     ]
-    packages = [_package(package, counts) for package in document["package"] if package["name"] not in own]
+    packages = [_package(package, counts, origin) for package in document["package"] if package["name"] not in own]
+    packages = reachable(roots, packages)
     return {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
 
 
@@ -81,6 +92,9 @@ def keep_hashes(lock: Lock, hashes: Collection[str], origin: str) -> Lock:
     """Take away the files that are not among the committed hashes, and remember their names."""
     packages = []
     for package in lock["packages"]:
+        if "source" in package:
+            packages.append(package)
+            continue
         files = {name: sha256 for name, sha256 in package["files"].items() if sha256 in hashes}
         refused = sorted(package["files"].keys() - files.keys())
         if not files:
@@ -113,12 +127,32 @@ def _root_edges(
     edges = list(member.get("dependencies", []))
     for table, chosen in (("optional-dependencies", extras), ("dev-dependencies", groups)):
         for name, found in member.get(table, {}).items():
-            if chosen is None or name in chosen:
+            if (chosen is None or name in chosen) and name != EXPLICIT_GROUP:
                 edges += found
     return edges
 
 
-def _package(package: dict[str, Any], counts: dict[str, int]) -> dict[str, Any]:
+def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The packages that the roots lead to, whatever the markers."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for package in packages:
+        by_name.setdefault(package["name"], []).append(package)
+    seen: set[tuple[str, str, str]] = set()
+    queue = list(roots)
+    while queue:
+        edge = queue.pop()
+        for package in by_name.get(edge["name"], []):
+            for extra in (
+                ("", *edge.get("extras", [])) if package["version"] == edge.get("version", package["version"]) else ()
+            ):
+                key = (package["name"], package["version"], extra)
+                if key not in seen:
+                    seen.add(key)
+                    queue += package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
+    return [package for package in packages if (package["name"], package["version"], "") in seen]
+
+
+def _package(package: dict[str, Any], counts: dict[str, int], origin: str) -> dict[str, Any]:
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
         name = (file.get("url") or file.get("path", "")).rpartition("/")[2].partition("#")[0]
@@ -131,7 +165,28 @@ def _package(package: dict[str, Any], counts: dict[str, int]) -> dict[str, Any]:
     if extras:
         result["extras"] = {name: [_dependency(edge, counts) for edge in edges] for name, edges in extras.items()}
     result["files"] = files
-    return result
+    source = _source(package, origin)
+    return result | ({"source": source} if source else {})
+
+
+def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
+    """Where a package comes from that no index has."""
+    source = package["source"]
+    if "git" in source:
+        address, _, commit = source["git"].partition("#")
+        address, _, query = address.partition("?")
+        refuse_credentials(address, f"{origin}: {package['name']}")
+        folder = [value.partition("=")[2] for value in query.split("&") if value.startswith("subdirectory=")]
+        return {"git": address, "commit": commit} | ({"subdirectory": unquote(folder[0])} if folder else {})
+    if "url" in source:
+        refuse_credentials(source["url"], f"{origin}: {package['name']}")
+        return {"url": source["url"]}
+    if source.keys() & {"directory", "path"}:
+        raise BentoError(
+            f"{origin}: {package['name']} is a folder or file of this machine. Code of the repository belongs into "
+            f"deps of its targets, a wheel of your own into wheels."
+        )
+    return {}
 
 
 def _dependency(edge: dict[str, Any], counts: dict[str, int]) -> dict[str, Any]:

@@ -10,6 +10,10 @@ from rules_bento.errors import BentoError
 from rules_bento.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MODEL_YAML = "model.yaml"
 
 
@@ -31,6 +35,15 @@ class ModelDescription:
     def loads(text: str) -> ModelDescription:
         """Read what `dumps` gave."""
         return ModelDescription(**json.loads(text))
+
+
+def latest(models: Iterable[ModelDescription]) -> dict[str, str]:
+    """The version that `models/<name>/latest` points to, by name: the newest, among equally old ones the last."""
+    newest: dict[str, tuple[str, str]] = {}
+    for model in models:
+        tag = Tag.parse(model.tag, "models")
+        newest[tag.name] = max(newest.get(tag.name, ("", "")), (model.creation_time, tag.version))
+    return {name: newest[name][1] for name in sorted(newest)}
 
 
 @dataclass(frozen=True)

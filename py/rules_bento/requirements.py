@@ -34,6 +34,16 @@ class Requirement:
         found = _PIN.match(self.text)
         return (normalized(found["name"]), found["version"]) if found else None
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether it names an address (PEP 508, `name @ address`)."""
+        return re.match(r"[-._A-Za-z0-9]+\s*(\[[^]]*])?\s*@", self.text) is not None
+
+    @property
+    def is_commit(self) -> bool:
+        """Whether it names a commit of a git repository, whose hash says which files are meant."""
+        return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
+
 
 @dataclass(frozen=True)
 class Option:

@@ -3,42 +3,152 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rules_bento import lock as locks
 from rules_bento import requirements
 from rules_bento.errors import BentoError
+from rules_bento.indexes import Indexes, without_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from rules_bento.lock import Lock
+    from rules_bento.stated import Stated
 
 _PROJECT = "locked-by-rules-bento"
 # Only what the rules can run: no Windows, no musl.
-_ENVIRONMENTS = ["sys_platform == 'linux'", "sys_platform == 'darwin'"]
-_INDEX_FLAGS = {"--index-url": True, "-i": True, "--extra-index-url": False}
+_ENVIRONMENTS = ("sys_platform == 'linux'", "sys_platform == 'darwin'")
+_SYSTEMS = {"linux": "linux", "macos": "darwin"}
+# For a range that this interpreter is not in; the environments say what is locked for.
+_ANY_PYTHON = ">=3.8"
+# uv prefers what a uv.lock has; that ours names no index does not matter to it.
+_NO_REGISTRY = "https://locked.invalid/simple"
+_PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
 
 
-def update(
-    sources: Sequence[Path], output: Path, *, uv: Path, requires_python: str, upgrade: Collection[str] = ()
-) -> None:
-    """Resolve requirements files and write the lock of them all.
+@dataclass(frozen=True)
+class Project:
+    """What uv is to lock."""
 
-    What the existing lock pins stays as it is unless `upgrade` names it; `*` upgrades all.
+    requirements: Sequence[str]
+    requires_python: str
+    constraints: Sequence[str] = ()
+    indexes: Indexes = field(default_factory=Indexes)
+    platforms: Sequence[str] = ()  # <os>_<machine>; empty for all that the rules know
+
+    def pyproject(self) -> str:
+        """The text of its pyproject.toml."""
+        lines = [
+            "[project]",
+            f'name = "{_PROJECT}"',
+            'version = "0"',
+            f"requires-python = {json.dumps(self.requires_python if self._runs_here() else _ANY_PYTHON)}",
+            f"dependencies = {json.dumps(list(self.requirements))}",
+            "[tool.uv]",
+            "package = false",
+            f"constraint-dependencies = {json.dumps(list(self.constraints))}",
+            f"environments = {json.dumps(self._environments())}",
+            *self.indexes.project_tables(),
+        ]
+        return "\n".join([*lines, ""])
+
+    def _runs_here(self) -> bool:
+        """Whether this interpreter is one that it is for: uv locks nothing without one."""
+        return all(_holds(*clause) for clause in self._clauses())
+
+    def _clauses(self) -> list[tuple[str, str]]:
+        found = [
+            re.fullmatch(r"\s*(===|[=!<>~]=|[<>])\s*([0-9.*]+)\s*", part) for part in self.requires_python.split(",")
+        ]
+        if None in found:
+            raise BentoError(f"requires_python: {self.requires_python!r} is no range of versions, such as '>=3.10'.")
+        return [(clause[1], clause[2]) for clause in found if clause]
+
+    def _environments(self) -> list[str]:
+        python = [] if self._runs_here() else [f"python_full_version {op} '{value}'" for op, value in self._clauses()]
+        environments = []
+        for platform in self.platforms:
+            system, _, machine = platform.partition("_")
+            if system not in _SYSTEMS:
+                raise BentoError(f"platforms: {platform!r} is not known. Write <os>_<machine> with linux or macos.")
+            environments.append(f"sys_platform == '{_SYSTEMS[system]}' and platform_machine == '{machine}'")
+        return [" and ".join([environment, *python]) for environment in environments or _ENVIRONMENTS]
+
+
+def _holds(operator: str, version: str) -> bool:
+    """Whether this interpreter's version fits a clause of a range."""
+    wanted = [int(part) for part in version.split(".") if part.isdigit()]
+    here = list(sys.version_info[:3])
+    prefix = here[: len(wanted)]
+    if "*" in version:
+        return (prefix == wanted) == (operator == "==")
+    padded = wanted + [0] * (3 - len(wanted))
+    return {
+        "!=": here != padded,
+        "<": here < padded,
+        "<=": here <= padded,
+        "==": here == padded,
+        "===": here == padded,
+        ">": here > padded,
+        ">=": here >= padded,
+        "~=": here >= padded and prefix[:-1] == wanted[:-1],
+    }[operator]
+
+
+def stated_in_lock(stated: Stated, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
+    """What a lock records of that from which it was made; fields that say nothing are left out."""
+    record: dict[str, Any] = {"requirements": sorted(stated.requirements)}
+    for name, value in (("constraints", sorted(stated.constraints)), ("platforms", sorted(platforms))):
+        record |= {name: value} if value else {}
+    return record | ({"indexes": indexes.digest} if indexes.digest else {})
+
+
+def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, upgrade: Collection[str] = ()) -> Lock:
+    """Resolve a project over the network; uv reports its progress on standard error.
+
+    What the previous lock pins stays where it still fits, unless `upgrade` names it; `*` upgrades all.
     """
-    wanted: list[str] = []
-    options: list[requirements.Option] = []
-    for source in sources:
-        found = requirements.parse(source.read_text("utf-8"), str(source))
-        wanted += [requirement.text for requirement in found[0]]
-        options += found[1]
-    constraints = [] if "*" in upgrade or not output.exists() else _pins(locks.load(output), upgrade)
-    text = _uv_lock(_pyproject(wanted, constraints, requires_python, options), uv, ", ".join(map(str, sources)))
-    _write(output, locks.dumps(locks.from_uv_lock(text, str(output))))
+    with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as name:
+        folder = Path(name)
+        (folder / "pyproject.toml").write_text(project.pyproject(), "utf-8")
+        command = [str(uv), "lock", "--project", name, *_PYTHON_FLAGS]
+        if previous and "*" not in upgrade:
+            (folder / "uv.lock").write_text(_preferences(previous), "utf-8")
+            command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
+        if subprocess.run(command, check=False).returncode:
+            raise BentoError(f"{origin}: uv found no set of packages that fits (see above); the lock stays as it was.")
+        lock = locks.from_uv_lock((folder / "uv.lock").read_text("utf-8"), origin)
+        return lock | {"requires_python": project.requires_python}
+
+
+def _preferences(lock: Lock) -> str:
+    """A `uv.lock` that is too poor to be used, and tells uv which versions to prefer."""
+    lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}"]
+    lines += ["[[package]]", f'name = "{_PROJECT}"', 'version = "0"', 'source = { virtual = "." }']
+    # The newest of several first: those that do not fit a Python are passed over.
+    for package in sorted(
+        lock["packages"], key=lambda package: (package["name"], _release(package["version"])), reverse=True
+    ):
+        if "source" not in package:
+            lines += [
+                "[[package]]",
+                f"name = {json.dumps(package['name'])}",
+                f"version = {json.dumps(package['version'])}",
+            ]
+            lines.append(f'source = {{ registry = "{_NO_REGISTRY}" }}')
+    return "\n".join([*lines, ""])
+
+
+def _release(version: str) -> list[int]:
+    return [int(part) for part in version.partition("+")[0].split(".") if part.isdigit()]
 
 
 def normalize(
@@ -48,6 +158,7 @@ def normalize(
     requires_python: str,
     extras: Collection[str] | None = None,
     groups: Collection[str] | None = None,
+    indexes: Indexes | None = None,
 ) -> Lock:
     """Read a lock in any of its forms: our own, `uv.lock`, `pylock.toml`, or requirements with hashes.
 
@@ -63,19 +174,22 @@ def normalize(
         pins, hashes, options = _read_pylock(text, str(path))
     else:
         pins, hashes, options = _read_requirements(text, str(path))
-    resolved = _uv_lock(_pyproject(pins, [], requires_python, options), uv, str(path))
-    return locks.keep_hashes(locks.from_uv_lock(resolved, str(path)), hashes, str(path))
+    found = (indexes or Indexes()).with_options(options, str(path))
+    resolved = _uv_lock(Project(pins, requires_python, indexes=found), uv, str(path))
+    lock = locks.from_uv_lock(resolved, str(path)) | {"requires_python": requires_python}
+    return locks.keep_hashes(lock, hashes, str(path))
 
 
 def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
     found, options = requirements.parse(text, origin)
     for requirement in found:
-        if not requirement.pin or not requirement.hashes:
-            lacks = "hashes" if requirement.pin else "an exact version"
-            raise BentoError(
-                f"{origin}:{requirement.line}: {requirement.text!r} lacks {lacks}. Write the lock with "
-                f"`uv pip compile --universal --generate-hashes` or `pip-compile --generate-hashes`."
-            )
+        if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
+            continue
+        lacks = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
+        raise BentoError(
+            f"{origin}:{requirement.line}: {requirement.text!r} lacks {lacks}. Write the lock with "
+            f"`uv pip compile --universal --generate-hashes` or `pip-compile --generate-hashes`."
+        )
     return [entry.text for entry in found], {sha256 for entry in found for sha256 in entry.hashes}, options
 
 
@@ -86,61 +200,33 @@ def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requ
     hashes: set[str] = set()
     for package in document.get("packages", []):
         marker = f" ; {package['marker']}" if "marker" in package else ""
-        if "version" not in package:
-            raise BentoError(f"{origin}: {package['name']} has no version. Only packages of an index can be used.")
-        pins.append(f"{package['name']}=={package['version']}{marker}")
-        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        pins.append(_pylock_requirement(package, origin) + marker)
+        files = [*package.get("wheels", []), *(package[key] for key in ("sdist", "archive") if key in package)]
         hashes |= {file["hashes"]["sha256"] for file in files if "sha256" in file.get("hashes", {})}
     return pins, hashes, []
 
 
-def _uv_lock(pyproject: str, uv: Path, origin: str) -> str:
+def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
+    if "vcs" in package:
+        vcs = package["vcs"]
+        folder = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
+        return f"{package['name']} @ {vcs['type']}+{vcs['url']}@{vcs['commit-id']}{folder}"
+    if "url" in package.get("archive", {}):
+        return f"{package['name']} @ {package['archive']['url']}"
+    if "version" not in package:
+        raise BentoError(
+            f"{origin}: {package['name']} has no version. Only packages of an index or a commit can be used."
+        )
+    return f"{package['name']}=={package['version']}"
+
+
+def _uv_lock(project: Project, uv: Path, origin: str) -> str:
     """The text of the `uv.lock` of a project. What uv remembers is used where it suffices."""
-    with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as project:
-        Path(project, "pyproject.toml").write_text(pyproject, "utf-8")
-        command = [str(uv), "lock", "--no-progress", "--project", project, "--no-python-downloads"]
+    with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as folder:
+        Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
+        command = [str(uv), "lock", "--no-progress", "--project", folder, *_PYTHON_FLAGS]
         for offline in (["--offline"], []):
             done = subprocess.run([*command, *offline], check=False, stderr=subprocess.PIPE, text=True)
             if done.returncode == 0:
-                return Path(project, "uv.lock").read_text("utf-8")
-    raise BentoError(f"{origin}: uv found no set of packages that fits:\n{done.stderr.strip()}")
-
-
-def _pins(lock: Lock, upgrade: Collection[str]) -> list[str]:
-    """Constraints that hold each package at what the lock has, but for those to be upgraded."""
-    versions: dict[str, list[str]] = {}
-    for package in lock["packages"]:
-        versions.setdefault(package["name"], []).append(package["version"])
-    return [f"{name}=={found[0]}" for name, found in versions.items() if len(found) == 1 and name not in upgrade]
-
-
-def _pyproject(
-    wanted: list[str], constraints: list[str], requires_python: str, options: Sequence[requirements.Option]
-) -> str:
-    lines = [
-        "[project]",
-        f'name = "{_PROJECT}"',
-        'version = "0"',
-        f"requires-python = {json.dumps(requires_python)}",
-        f"dependencies = {json.dumps(wanted)}",
-        "[tool.uv]",
-        "package = false",
-        f"constraint-dependencies = {json.dumps(constraints)}",
-        f"environments = {json.dumps(_ENVIRONMENTS)}",
-    ]
-    find_links = [option.value for option in options if option.flag in ("--find-links", "-f")]
-    if find_links:
-        lines.append(f"find-links = {json.dumps(find_links)}")
-    if any(option.flag == "--no-index" for option in options):
-        lines.append("no-index = true")
-    for option in options:
-        if option.flag in _INDEX_FLAGS:
-            lines += ["[[tool.uv.index]]", f"url = {json.dumps(option.value)}"]
-            lines += ["default = true"] if _INDEX_FLAGS[option.flag] else []
-    return "\n".join([*lines, ""])
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(text, "utf-8")
-    unfinished.replace(path)
+                return Path(folder, "uv.lock").read_text("utf-8")
+    raise BentoError(f"{origin}: uv found no set of packages that fits:\n{without_credentials(done.stderr.strip())}")

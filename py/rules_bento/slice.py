@@ -8,7 +8,9 @@ platform and Python, what it would resolve over the network, and explains a conf
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-compile')"
+# pip-tools shows its own where it explains a conflict.
+_TRACEBACK = re.compile(r"(?m)^Traceback \(most recent call last\):\n(?:[ ].*\n|\n)*")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\nTag: {tag}\n"
 
@@ -33,6 +38,11 @@ class Target:
     platform: str  # <os>_<machine>
     python_version: str  # X.Y[.Z]
     glibc: str  # X.Y, for Linux
+
+    @property
+    def python_minor(self) -> str:
+        """`X.Y`."""
+        return ".".join(self.python_version.split(".")[:2])
 
     @property
     def uv_platform(self) -> str:
@@ -51,8 +61,22 @@ class Slice:
     requirements_with_hashes: str
 
 
+@dataclass(frozen=True)
+class Resolver:
+    """The programs that resolve: uv, or pip-tools where folders are named that it is imported from."""
+
+    python: str
+    uv: Path
+    pip_tools: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return "pip-tools" if self.pip_tools else "uv"
+
+
 def make_slice(
-    roots: Sequence[str], packages: Iterable[Path], target: Target, *, uv: Path, python: str, all_files: bool
+    roots: Sequence[str], packages: Iterable[Path], target: Target, resolver: Resolver, *, all_files: bool
 ) -> Slice:
     """Resolve `roots` (PEP 508) against what the lock has of `packages` (a JSON file each).
 
@@ -65,49 +89,92 @@ def make_slice(
         links.mkdir()
         for package in locked.values():
             _write_stubs(links, package)
-        pins = _compile(roots, links, target, uv, python)
-    _compare(pins, locked)
+        pins = _compile(roots, links, target, resolver)
+    _compare(pins, locked, resolver.name)
+    pins = [(_with_source(line, locked[name]), name) for line, name in pins]
     return Slice(
         "".join(f"{line}\n" for line, _ in pins),
         "".join(_with_hashes(line, locked[name], target, all_files) for line, name in pins),
     )
 
 
-def _compile(roots: Sequence[str], links: Path, target: Target, uv: Path, python: str) -> list[tuple[str, str]]:
+def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
+    """The names of pins (`name==version`) that come from elsewhere. Raises BentoError for one that the lock has not."""
+    versions = {entry["name"]: entry["version"] for entry in (json.loads(path.read_text("utf-8")) for path in packages)}
+    names = []
+    for pin in pins:
+        name, _, version = pin.partition("==")
+        if name not in versions:
+            raise BentoError(
+                f"deps bring {pin} of another hub, but requirements do not. Add the lock's {name} to them."
+            )
+        if version not in ("", versions[name]):
+            raise BentoError(
+                f"deps bring {pin} of another hub, but the lock has {name}=={versions[name]}. Lock both to one version."
+            )
+        names.append(name)
+    return sorted(names)
+
+
+def _compile(roots: Sequence[str], links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
     """The pinned requirements, as text and by name."""
     source = links.with_name("requirements.in")
     source.write_text("".join(f"{root}\n" for root in roots), "utf-8")
-    command = [str(uv), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-config", "--no-cache"]
-    command += ["--offline", "--no-index", "--find-links", str(links), "--no-python-downloads", "--python", python]
-    command += ["--python-version", target.python_version, "--python-platform", target.uv_platform]
-    command += ["--color", "never", "--strip-extras", str(source)]
-    environment = {"HOME": str(links.parent), "TMPDIR": str(links.parent)}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    command = _pip_tools_command(target, resolver) if resolver.pip_tools else _uv_command(target, resolver)
+    command += ["--quiet", "--no-header", "--no-annotate", "--no-index", "--find-links", str(links), "--strip-extras"]
+    # A hub takes wheels for any macOS; uv would stop at 13.
+    environment = {"HOME": str(links.parent), "MACOSX_DEPLOYMENT_TARGET": "30.0", "PATH": "/usr/bin:/bin"}
+    environment["TMPDIR"] = str(links.parent)
+    done = subprocess.run([*command, str(source)], check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
-        explanation = done.stderr.strip().replace(str(links), "the lock").replace(str(source), "the target")
+        explanation = (
+            _TRACEBACK.sub("", done.stderr).strip().replace(str(links), "the lock").replace(str(source), "the target")
+        )
         raise BentoError(
             f"requirements and packages do not fit the lock for {target.platform} with Python {target.python_version}. "
             f"Change them, or lock again.\n{explanation}"
         )
-    found, _ = parse(done.stdout, "uv")
-    return [(requirement.text, requirement.name) for requirement in found]
+    found, _ = parse(done.stdout, resolver.name)
+    return sorted(((requirement.text, requirement.name) for requirement in found), key=lambda pin: pin[1])
 
 
-def _compare(pins: list[tuple[str, str]], locked: dict[str, Any]) -> None:
-    """Bazel's graph and uv's solution have to be the same packages."""
+def _uv_command(target: Target, resolver: Resolver) -> list[str]:
+    command = [str(resolver.uv), "pip", "compile", "--no-config", "--no-cache", "--offline", "--no-python-downloads"]
+    command += ["--python", resolver.python, "--color", "never"]
+    return [*command, "--python-version", target.python_version, "--python-platform", target.uv_platform]
+
+
+def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
+    here = ".".join(str(part) for part in sys.version_info[:2])
+    if sys.platform not in target.platform.replace("macos", "darwin") or here != target.python_minor:
+        raise BentoError(
+            f"pip-tools knows only what it runs on: it cannot lock for {target.platform} with Python "
+            f"{target.python_minor} on {sys.platform} with {here}. Leave resolver at 'uv'."
+        )
+    program = (
+        f"import sys; sys.path[:0] = {[str(Path(root).absolute()) for root in resolver.pip_tools]!r}; {_PIP_COMPILE}"
+    )
+    command = [resolver.python, "-I", "-S", "-B", "-X", "utf8", "-c", program, "--no-config", "--allow-unsafe"]
+    return [*command, "--no-emit-index-url", "--no-emit-find-links", "--output-file", "-"]
+
+
+def _compare(pins: list[tuple[str, str]], locked: dict[str, Any], resolver: str) -> None:
+    """Bazel's graph and the resolver's solution have to be the same packages."""
     solved = {name for _, name in pins}
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
         raise BentoError(
-            f"the lock's graph and uv's solution differ: only uv has {missing or 'none'}, only the graph has "
-            f"{needless or 'none'}. Lock again; if they still differ, it is a bug of rules_bento."
+            f"the lock's graph and {resolver}'s solution differ: only {resolver} has {missing or 'none'}, only "
+            f"the graph has {needless or 'none'}. Lock again; if they still differ, it is a bug of rules_bento."
         )
 
 
 def _write_stubs(links: Path, package: dict[str, Any]) -> None:
     """Wheels of metadata for each wheel of a package, or one for any platform where it is built from source."""
     name, version = package["name"].replace("-", "_"), package["version"]
-    wheels = [file for file in package["files"] if file.endswith(".whl")] or [f"{name}-{version}-py3-none-any.whl"]
+    wheels = [file for file in package["files"] if file.endswith(".whl")]
+    if len(wheels) < len(package["files"]) or not wheels:
+        wheels.append(f"{name}-{version}-py3-none-any.whl")  # what has a source fits everywhere
     metadata = _metadata(package)
     for wheel in wheels:
         folder = "-".join(wheel.split("-")[:2]) + ".dist-info"
@@ -133,6 +200,15 @@ def _requirement(edge: dict[str, Any], extra: str) -> str:
     conditions += [f"extra == '{extra}'"] if extra else []
     marker = f" ; {' and '.join(conditions)}" if conditions else ""
     return f"{edge['name']}{extras}{version}{marker}"
+
+
+def _with_source(line: str, package: dict[str, Any]) -> str:
+    """The line of a package that comes from no index: its address in place of its version."""
+    source = package.get("source")
+    if not source:
+        return line
+    folder = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
+    return f"{package['name']} @ " + (source.get("url") or f"git+{source['git']}@{source['commit']}{folder}")
 
 
 def _with_hashes(line: str, package: dict[str, Any], target: Target, all_files: bool) -> str:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
+_EXTERNAL = "external/"  # where the files of other repositories lie; their rules may well have linked them
+_EXECUTION_ROOTS = "/execroot/"  # in the target of each link that is Bazel's own
 DEPENDENCIES = "deps"  # the attribute whose files may lie outside of the build context
+
+
+_MOST_LINKS = 40  # as Linux has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,20 @@ def digest(kept: Iterable[Declared]) -> Manifest:
     )
 
 
+def check_followed(kept: Iterable[Declared]) -> None:
+    """Refuse files whose content lies outside of Bazel's execution root, where a link leads.
+
+    Links that stay inside are followed: sandboxes are made of links, and Bazel has digested what is behind them.
+    """
+    for file in kept:
+        text = None if file.link is not None or file.source.startswith(_EXTERNAL) else _way_out(file.source)
+        if text:
+            raise BentoError(
+                f"{file.path} (from {file.origin}) is a link to {text!r}, which is absolute or leaves the workspace. "
+                f"Put a copy in its place, or exclude it."
+            )
+
+
 _by_path = attrgetter("path")
 
 
@@ -232,6 +251,28 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _relative(path: str, folder: str) -> str:
     return path[len(folder) + 1 :] if folder else path
+
+
+def _way_out(source: str) -> str | None:
+    """The text of the link by which ``source``, relative to the execution root, leads out of it, if one does."""
+    root, path, in_workspace = "", source, False
+    for _ in range(_MOST_LINKS):
+        try:
+            text = os.readlink(root + path)  # noqa: PTH115 - see walk
+        except OSError:  # no link, or nothing there, which whoever reads it will say
+            return None
+        before, own, after = text.rpartition(_EXECUTION_ROOTS)
+        if own and text.startswith("/"):
+            workspace, _, path = after.partition("/")
+            root = f"{before}{own}{workspace}/"
+        elif text.endswith(f"/{path}") and text.startswith("/") and "/" not in path and not in_workspace:
+            # What lies at the top of the workspace, Bazel links into the execution root.
+            root, in_workspace = text.removesuffix(path), True
+        else:
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
+            if path.startswith(("/", "../")) or path == "..":
+                return text
+    return None
 
 
 def _check_path(file: Declared) -> None:

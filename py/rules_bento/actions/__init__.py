@@ -11,15 +11,18 @@ import sys
 from rules_bento.actions.arguments import Arguments
 from rules_bento.errors import BentoError
 
-VERBS = ("archive", "lock", "model", "normalize", "package", "serve", "snapshot", "test")
+_PREFIX = "rules_bento.actions."
 
 
 def run(argv: list[str]) -> int:
     """Run the verb that `argv` begins with; returns the exit status."""
-    if not argv or argv[0] not in VERBS:
-        sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(VERBS)}\n")
+    try:
+        verb = importlib.import_module(_PREFIX + (argv[0] if argv else ""))
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith(_PREFIX):
+            raise
+        sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(_verbs())}\n")
         return 2
-    verb = importlib.import_module("rules_bento.actions." + argv[0])
     target = ""
     try:
         arguments = Arguments(argv[1:], verb.FLAGS)
@@ -29,6 +32,12 @@ def run(argv: list[str]) -> int:
         sys.stderr.write(f"{_named(target, error)}\n")
         return 1
     return status or 0
+
+
+def _verbs() -> list[str]:
+    import pkgutil
+
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "arguments")
 
 
 def _named(target: str, error: Exception) -> str:

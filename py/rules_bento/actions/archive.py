@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.archive import join, write_part
-from rules_bento.model import ModelDescription
-from rules_bento.tag import Tag
+from rules_bento.model import ModelDescription, latest
 from rules_bento.tarstream import Member
 
 TYPE_CHECKING = False
@@ -42,9 +41,4 @@ def run(arguments: Arguments) -> None:
 
 
 def _pointers(models: Iterable[ModelDescription]) -> list[Member]:
-    """`models/<name>/latest`: the newest version; among equally old ones the last by name."""
-    newest: dict[str, tuple[str, str]] = {}
-    for model in models:
-        tag = Tag.parse(model.tag, "models")
-        newest[tag.name] = max(newest.get(tag.name, ("", "")), (model.creation_time, tag.version))
-    return [Member.inline(f"models/{name}/latest", newest[name][1].encode()) for name in sorted(newest)]
+    return [Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest(models).items()]

@@ -1,6 +1,11 @@
-"""The arguments of a verb. Made for machines: flags in any order, values that may be anything, no abbreviations."""
+"""The arguments of a verb. Made for machines: flags in any order, values that may be anything, no abbreviations.
+
+In a file of arguments each line is a word. Texts, which may have several lines, are JSON strings there.
+"""
 
 from __future__ import annotations
+
+import json
 
 from rules_bento.errors import BentoError
 
@@ -53,9 +58,25 @@ class Arguments:
         """The values of a flag that takes one and may be repeated."""
         return [values[0] for values in self._values[flag]]
 
+    def text(self, flag: str, default: str = "") -> str:
+        """The text of a flag that may be missing."""
+        found = self.texts(flag)
+        return found[-1] if found else default
+
+    def texts(self, flag: str) -> list[str]:
+        """The texts of a flag that takes one and may be repeated."""
+        return [json.loads(word) for word in self.many(flag)]
+
     def pairs(self, flag: str) -> dict[str, str]:
-        """The values of a flag that takes a key and a value and may be repeated."""
-        return {values[0]: values[1] for values in self._values[flag]}
+        """The texts of a flag that takes a key and a value and may be repeated."""
+        return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
+
+    def labels(self) -> dict[str, str]:
+        """The pairs of `--label`. Raises BentoError for one without a key."""
+        labels = self.pairs("--label")
+        if any(not key.strip() for key in labels):
+            raise BentoError("labels: a label has an empty key. Give it a name.")
+        return labels
 
     def records(self, flag: str) -> list[tuple[str, ...]]:
         """The values of a flag that takes several and may be repeated."""

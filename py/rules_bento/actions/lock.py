@@ -17,6 +17,8 @@ FLAGS = {
     "--locked": 1,
     "--output": 1,
     "--output-with-hashes": 1,
+    "--pin": 1,  # `name==version`
+    "--pip-tools": 1,  # folders that it is imported from; uv resolves where there are none
     "--platform": 1,
     "--python": 1,
     "--python-version": 1,
@@ -37,15 +39,16 @@ def run(arguments: Arguments) -> None:
             f"Take all packages from one hub."
         )
     target = slices.Target(platforms.pop(), versions.pop(), arguments.one("--glibc"))
-    roots = list(dict.fromkeys(arguments.many("--requirement")))
+    roots = arguments.many("--requirement")
+    locked = [Path(path) for path in dict.fromkeys(arguments.many("--locked"))]
+    roots += slices.agreed(arguments.many("--pin"), locked)
     made = slices.make_slice(
-        roots,
-        [Path(path) for path in dict.fromkeys(arguments.many("--locked"))],
+        list(dict.fromkeys(roots)),
+        locked,
         target,
-        uv=Path(arguments.one("--uv")),
-        python=arguments.one("--python"),
+        slices.Resolver(arguments.one("--python"), Path(arguments.one("--uv")), arguments.many("--pip-tools")),
         all_files=bool(arguments.records("--all-files")),
     )
-    Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in roots), "utf-8")
+    Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in dict.fromkeys(roots)), "utf-8")
     Path(arguments.one("--output")).write_text(made.requirements, "utf-8")
     Path(arguments.one("--output-with-hashes")).write_text(made.requirements_with_hashes, "utf-8")

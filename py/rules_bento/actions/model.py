@@ -40,24 +40,32 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write description, manifest and archive part."""
+    entry, sources = read_model(arguments)
+    write_part(Path(arguments.one("--part")), _members(entry, sources))
+    Path(arguments.one("--description")).write_text(entry.description.dumps(), "utf-8")
+    Path(arguments.one("--manifest")).write_text(entry.manifest.to_json(), "utf-8")
+
+
+def read_model(arguments: Arguments) -> tuple[ModelEntry, dict[str, str]]:
+    """The entry that the arguments describe, and where to read its files but model.yaml."""
     tag = Tag.parse(arguments.one("--tag"), "tag")
     context = "/".join(
         part for part in (arguments.one("--package"), arguments.one("--strip-prefix").strip("/")) if part
     )
     files = [
         snapshot.Declared(
-            snapshot.place(short_path, build_ctx=context, attribute="srcs", label=label).path, source, label
+            snapshot.place(short_path, build_ctx=context, attribute="srcs", label=label).path, source, f"srcs {label}"
         )
         for source, short_path, label in arguments.records("--source")
     ]
     selection = snapshot.select([_unfiltered(file) for file in files])
     for file in selection.dropped:
-        raise BentoError(f"srcs: {file.path} (from {file.origin}) cannot be in a model: {selection.reason(file)}.")
+        raise BentoError(
+            f"{file.path} (from {file.origin}) cannot be in a model: {selection.reason(file)}. Leave it out."
+        )
+    snapshot.check_followed(selection.kept)
     entry = make_entry(tag, _fields(arguments), arguments.one("--creation-time"), snapshot.digest(selection.kept))
-    sources = {file.path: file.source for file in selection.kept}
-    write_part(Path(arguments.one("--part")), _members(entry, sources))
-    Path(arguments.one("--description")).write_text(entry.description.dumps(), "utf-8")
-    Path(arguments.one("--manifest")).write_text(entry.manifest.to_json(), "utf-8")
+    return entry, {file.path: file.source for file in selection.kept}
 
 
 def _unfiltered(file: snapshot.Declared) -> snapshot.Declared:
@@ -73,7 +81,7 @@ def _fields(arguments: Arguments) -> dict[str, Any]:
     }
     return {
         "module": module,
-        "labels": arguments.pairs("--label"),
+        "labels": arguments.labels(),
         "options": _json_object(arguments, "--options"),
         "metadata": _json_object(arguments, "--metadata"),
         "context": context | arguments.pairs("--context"),
@@ -85,7 +93,7 @@ def _fields(arguments: Arguments) -> dict[str, Any]:
 def _json_object(arguments: Arguments, flag: str) -> dict[str, Any]:
     attribute = flag.removeprefix("--")
     try:
-        value = json.loads(arguments.optional(flag, "{}"))
+        value = json.loads(arguments.text(flag, "{}"))
     except ValueError as error:
         raise BentoError(f"{attribute}: not JSON: {error}. Write it with json.encode({{...}}).") from None
     if not isinstance(value, dict):

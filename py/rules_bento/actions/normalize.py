@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento import lock as locks
+from rules_bento.indexes import Indexes
 from rules_bento.resolution import normalize
 
 TYPE_CHECKING = False
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 FLAGS = {
     "--extra": 1,  # `*` for all
     "--group": 1,  # `*` for all
+    "--indexes": 1,  # JSON
     "--lock": 1,
     "--output": 1,
     "--python-version": 1,
@@ -30,5 +32,6 @@ def run(arguments: Arguments) -> None:
         requires_python=f"=={arguments.one('--python-version')}.*",
         extras=None if "*" in extras else extras,
         groups=None if "*" in groups else groups,
+        indexes=Indexes.from_json(arguments.optional("--indexes"), arguments.one("--lock")),
     )
     Path(arguments.one("--output")).write_text(locks.dumps(lock), "utf-8")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from rules_bento import bento, service
+from rules_bento import bento, image, option_checks, option_reader, options, service
 from rules_bento.archive import write_part
+from rules_bento.document import Document
 from rules_bento.errors import BentoError
 from rules_bento.manifest import Manifest
 from rules_bento.model import ModelDescription
+from rules_bento.project import ProjectFiles
 from rules_bento.tarstream import Member
 
 TYPE_CHECKING = False
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--bento-yaml": 1,
+    "--bentofile": 2,  # path, name in messages
     "--bentoml-version": 1,
     "--creation-time": 1,
     "--declared-service": 2,  # name, JSON array of the names that it depends on
@@ -25,20 +30,28 @@ FLAGS = {
     "--description-file": 1,
     "--digest": 1,
     "--env": 1,
+    "--feature": 1,
+    "--file": 2,  # a file that options may name: path in the build context, path to read
+    "--image": 2,  # path of the image's JSON, label in messages
     "--label": 2,
     "--locked": 3,  # roots, pinned requirements, these with hashes
     "--manifest": 1,
     "--model": 2,  # description, alias
+    "--model-label": 3,  # description, key, value
     "--name": 1,
+    "--options": 1,  # JSON in the form of a bentofile
     "--part": 1,
+    "--python": 1,
     "--python-version": 1,
     "--requirement": 1,
     "--requirements-file": 1,
     "--service": 1,
     "--service-info": 1,
     "--sources": 1,
+    "--spec": 1,
     "--tag": 1,
     "--target": 1,
+    "--uv": 1,
     "--version": 1,
 }
 
@@ -46,74 +59,124 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write bento.yaml, manifest, digest, tag and the metadata's part of the archive."""
     facts = json.loads(Path(arguments.one("--service-info")).read_text("utf-8"))
+    settings = _settings(arguments, facts)
     info = service.override(
         service.from_json(facts["service"]),
         services={name: json.loads(names) for name, names in arguments.records("--declared-service")} or None,
-        bento_name=arguments.optional("--name") or None,
+        bento_name=settings.options.name,
+        envs=[env.name for env in settings.options.envs] or None,
+        labels=settings.options.labels or None,
+        image=settings.image,
     )
     service.require_known(info, arguments.one("--target"))
-    models = [
-        bento.BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
-        for path, alias in arguments.records("--model")
-    ]
     sources_path = arguments.one("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
-    made = bento.make_bento(info, _options(arguments), sources, facts["readme"], models)
-    members = [Member.inline(path, made.files[path]) for path in _readers_order(made.files)]
-    write_part(Path(arguments.one("--part")), members, threads=1)
+    made = bento.make_bento(info, settings, sources, _models(arguments))
+    write_part(Path(arguments.one("--part")), members(made), threads=1)
     Path(arguments.one("--bento-yaml")).write_bytes(made.files["bento.yaml"])
     Path(arguments.one("--manifest")).write_text(made.manifest.to_json(), "utf-8")
     Path(arguments.one("--digest")).write_text(f"blake3:{made.digest.hex()}\n", "utf-8")
     Path(arguments.one("--tag")).write_text(f"{made.tag}\n", "utf-8")
 
 
-def _readers_order(files: dict[str, bytes]) -> list[str]:
-    """bento.yaml first: who streams an archive learns at once what it is."""
-    return sorted(files, key=lambda path: (path != "bento.yaml", path))
+def members(made: bento.Bento) -> list[Member]:
+    """The files that are made here; bento.yaml first: who streams an archive learns at once what it is."""
+    modes = {entry.path: entry.mode for entry in made.manifest.entries}
+    ordered = sorted(made.files, key=lambda path: (path != "bento.yaml", path))
+    return [Member.inline(path, made.files[path], mode=modes[path]) for path in ordered]
 
 
-def _options(arguments: Arguments) -> bento.Options:
-    return bento.Options(
+def _models(arguments: Arguments) -> list[bento.BundledModel]:
+    labels: dict[str, dict[str, str]] = {}
+    for path, key, value in arguments.records("--model-label"):
+        labels.setdefault(path, {})[key] = value
+    return [
+        bento.BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias, labels.get(path, {}))
+        for path, alias in arguments.records("--model")
+    ]
+
+
+def _settings(arguments: Arguments, facts: dict[str, Any]) -> bento.Settings:
+    uv, spec = arguments.optional("--uv"), arguments.optional("--spec")
+    return bento.Settings(
         creation_time=arguments.one("--creation-time"),
         bentoml_version=arguments.one("--bentoml-version"),
-        python_version=arguments.one("--python-version"),
-        name=arguments.optional("--name"),
+        python_version=option_checks.short_python_version(arguments.one("--python-version"), "python_version"),
+        options=_options(arguments),
+        files=_files(arguments, facts),
         version=arguments.optional("--version"),
-        description=_description(arguments),
-        labels=_labels(arguments),
-        envs=tuple(arguments.many("--env")),
+        readme=facts["readme"],
         requirements=_requirements(arguments),
         lock=_lock(arguments),
+        image=_image(arguments),
+        features=tuple(arguments.many("--feature")),
+        spec=int(spec) if spec else None,
+        export_uv_lock=partial(_export, uv=uv, python=arguments.optional("--python") or None) if uv else None,
     )
 
 
-def _labels(arguments: Arguments) -> dict[str, str]:
-    labels = {}
-    for key, value in arguments.records("--label"):
-        if not key.strip():
-            raise BentoError("labels: a label has an empty key. Give it a name.")
-        labels[key] = value
-    return labels
+def _export(files: ProjectFiles, *, uv: str, python: str | None) -> str:
+    from rules_bento.uv_export import export
+
+    return export(files, uv, python)
+
+
+def _options(arguments: Arguments) -> options.BuildOptions:
+    """The attributes' options over those of the bentofile."""
+    attributes = option_reader.parse(Document("", _attributes(arguments)))
+    for path, name in arguments.records("--bentofile"):
+        from rules_bento.bentofile import read
+
+        return options.merge(attributes, read(path, name))
+    return attributes
+
+
+def _attributes(arguments: Arguments) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(arguments.optional("--options", "{}"))
+    texts = {
+        "service": arguments.optional("--service"),
+        "name": arguments.optional("--name"),
+        "description": _description(arguments),
+    }
+    data |= {key: text for key, text in texts.items() if text}
+    data["labels"] = data.get("labels", {}) | arguments.labels()
+    envs = [vars(option_checks.env_of_text(text, "envs")) for text in arguments.texts("--env")]
+    data["envs"] = [*data.get("envs", []), *envs]
+    packages = arguments.many("--requirement")
+    if packages:
+        data["python"] = data.get("python", {}) | {"packages": packages}
+    return data
 
 
 def _description(arguments: Arguments) -> str | None:
-    text, path = arguments.optional("--description"), arguments.optional("--description-file")
+    text, path = arguments.text("--description"), arguments.optional("--description-file")
     if text and path:
         raise BentoError("description and description_file are both set. Keep one of them.")
     return _read(path, "description_file") if path else text or None
 
 
+def _files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
+    """The files that options may name: the target's, and those that the snapshot found to be named."""
+    from base64 import b64decode
+
+    found: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
+    return ProjectFiles(found | dict(arguments.records("--file")))  # type: ignore[arg-type]
+
+
 def _requirements(arguments: Arguments) -> str:
-    lines = [f"{line}\n" for line in arguments.many("--requirement")]
-    for path in arguments.many("--requirements-file"):
-        text = _read(path, "requirements")
-        lines.append(text if text.endswith("\n") or not text else text + "\n")
-    return "".join(lines)
+    texts = [_read(path, "requirements") for path in arguments.many("--requirements-file")]
+    return "".join(text if text.endswith("\n") or not text else text + "\n" for text in texts)
 
 
 def _lock(arguments: Arguments) -> bento.LockedRequirements | None:
     for paths in arguments.records("--locked"):
         return bento.LockedRequirements(*(Path(path).read_text("utf-8") for path in paths))
+    return None
+
+
+def _image(arguments: Arguments) -> image.Image | None:
+    for path, label in arguments.records("--image"):
+        return image.from_json(Path(path).read_text("utf-8"), label)
     return None
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--build-ctx": 1,
+    "--data": 3,  # path to read, Bazel short path, label
     "--dependency": 3,  # path to read, Bazel short path, label
     "--exclude": 1,
     "--import-root": 1,
@@ -43,15 +44,16 @@ def run(arguments: Arguments) -> None:
     declared = _declared(arguments)
     selection = snapshot.select(declared, arguments.many("--include"), arguments.many("--exclude"))
     service = arguments.one("--service")
+    _require_module(service, selection)
     if not selection.kept:
         raise BentoError("no file is left: include and exclude drop all of srcs, data and deps. Change these patterns.")
+    snapshot.check_followed(selection.kept)
     sources = {file.path: file.source for file in selection.kept if file.link is None}
-    _require_module(service, selection)
     info = services.read_service(service, services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes()))
     manifest = snapshot.digest(selection.kept)
     readme = next((file for file in declared if file.path == _README), None)
     facts = {
-        "readme": Path(readme.source).read_text("utf-8") if readme else None,
+        "readme": _text(readme) if readme else None,
         "service": services.to_json(info),
     }
     write_part(Path(arguments.one("--part")), _members(selection, manifest))
@@ -64,15 +66,24 @@ def _declared(arguments: Arguments) -> list[Declared]:
     build_ctx = arguments.one("--build-ctx")
     roots = arguments.many("--import-root")
     declared = []
-    for flag, attribute in (("--source", "srcs"), ("--dependency", snapshot.DEPENDENCIES)):
+    for flag, attribute in (("--source", "srcs"), ("--data", "data"), ("--dependency", snapshot.DEPENDENCIES)):
         for source, short_path, label in arguments.records(flag):
             if _INSTALLED in short_path:
                 continue
             place = snapshot.place(
                 short_path, build_ctx=build_ctx, import_roots=roots, attribute=attribute, label=label
             )
-            declared.append(snapshot.Declared(place.path, source, label, filtered=place.filtered))
+            declared.append(snapshot.Declared(place.path, source, f"{attribute} {label}", filtered=place.filtered))
     return declared
+
+
+def _text(file: Declared) -> str:
+    try:
+        return Path(file.source).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise BentoError(
+            f"{file.path} (from {file.origin}) is not UTF-8 text. Save it as UTF-8, or set description."
+        ) from None
 
 
 def _require_module(service: str, selection: Selection) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rules_bento.service import expressions, operations, sdk
+from rules_bento.service.arguments import decorator
 from rules_bento.service.classes import linearize, lookup
-from rules_bento.service.effects import forget_names, spoil_all
+from rules_bento.service.effects import forget_names, not_followed, spoil_all
+from rules_bento.service.names import MAKERS
 from rules_bento.service.reach import may_make, opens
 from rules_bento.service.scopes import Scope
 from rules_bento.service.sources import in_standard_library
@@ -132,11 +134,9 @@ def _called(reader: Interpreter, function: Value, args: list[Value], kwargs: dic
 def _symbol(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
     if symbol.dotted in _IDENTITIES:
         if "slots" in kwargs:
-            return sdk.decorator(lambda _: Opaque("`@dataclass(slots=True)` makes another class of it", place), place)
+            return decorator(lambda _: Opaque("`@dataclass(slots=True)` makes another class of it", place), place)
         # `@dataclass` and `@dataclass(frozen=True)` alike.
-        return (
-            _kept(symbol.dotted, args[0]) if args else sdk.decorator(lambda value: _kept(symbol.dotted, value), place)
-        )
+        return _kept(symbol.dotted, args[0]) if args else decorator(lambda value: _kept(symbol.dotted, value), place)
     if symbol.dotted == "typing.cast" and len(args) == 2:
         return args[1]
     value = sdk.call(reader, symbol.dotted, args, kwargs, place)
@@ -163,6 +163,10 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
         # A method of it: containers change, classes and services do not lose their names by it.
         kept = (part for part in function.parts if isinstance(part, (Sequence, Dict)))
         spoil_all(reader, kept, "a method of it may be called", place)
+    takes_functions = any(isinstance(value, (Function, Wrapped, Bound, Partial)) for value in given)
+    if takes_functions and len(given) > 1:
+        # One function alone is taken for what a decorator gets: it is not called at once.
+        not_followed(reader, function, given, f"`{origin or 'a function'}` may change it", place, called=False)
     harmless = bool(origin) and in_standard_library(origin) and not origin.startswith(_CHANGERS)
     for value in given:
         changeable = isinstance(value, (Sequence, Dict, ImageSpec, AsgiApp))
@@ -174,7 +178,7 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
             assert isinstance(value.scope, Scope)
             forget_names(value.scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
     makes = opens(function) or any(may_make(reader.sources, value) for value in given)
-    return Opaque("", place, not makes and not origin.startswith(sdk.MAKERS), origin)
+    return Opaque("", place, not makes and not origin.startswith(MAKERS), origin)
 
 
 def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
@@ -183,7 +187,14 @@ def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[st
             return Opaque(f"it is a `{of.name}`, which only running the code tells", place)
     if expressions.is_enumeration(reader, of) and len(args) == 1:
         return Opaque(f"it is a member of `{of.name}`", place, inert=True)
-    return Instance(of, plain=not args and not kwargs)
+    instance = Instance(of, plain=not args and not kwargs)
+    found = lookup(of, "__init__", reader.force)
+    if isinstance(found, Function):
+        reader.call_function(found, [instance, *args], kwargs, place)
+    if isinstance(lookup(of, "__new__", reader.force), (Function, Wrapped)):
+        not_followed(reader, of, [*args, *kwargs.values()], f"`{of.name}.__new__` may change it", place)
+        return Opaque(f"`{of.name}.__new__` gives it", place)
+    return instance
 
 
 def bind_arguments(function: Function, args: list[Value], kwargs: dict[str, Value], names: dict[str, Value]) -> bool:

@@ -48,10 +48,10 @@ def _linear(of: Value, force: Callable[[Value], Value], path: list[Value]) -> li
     if not isinstance(of, Class):
         return [of]
     if of.spoiled:
-        return [of, of.spoiled]
+        return [of, Opaque(f"`{of.name}` may be changed: {of.spoiled.why}", of.spoiled.place)]
     if any(of is seen for seen in path):
         return [Opaque(f"`{of.name}` is among its own bases", of.place)]
-    bases = [force(base) for base in of.bases]
+    bases = [_explained(force(base), of) for base in of.bases]
     queues = [_linear(base, force, [*path, of]) for base in bases] + [bases[:]]
     order: list[Value] = [of]
     while any(queues):
@@ -61,6 +61,12 @@ def _linear(of: Value, force: Callable[[Value], Value], path: list[Value]) -> li
         order.append(head)
         queues = [queue[1:] if queue and _same(queue[0], head) else queue for queue in queues]
     return order
+
+
+def _explained(base: Value, of: Class) -> Value:
+    if isinstance(base, Opaque):
+        return Opaque(f"a base class of `{of.name}` is not plain ({base.why})", base.place)
+    return base
 
 
 def _same(left: Value, right: Value) -> bool:
@@ -127,7 +133,7 @@ def open_end(base: Value, of: Class) -> Opaque | None:
             return None
         return Opaque(f"the base class `{base.dotted}` of `{of.name}` is outside the sources", of.place)
     if isinstance(base, Opaque):
-        return Opaque(f"a base class of `{of.name}` is not plain ({base.why})", base.place)
+        return base
     if isinstance(base, Const):
         return None
     return Opaque(f"a base class of `{of.name}` is not plain", of.place)

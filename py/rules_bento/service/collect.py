@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from rules_bento.errors import BentoError
+from rules_bento.service.asgi import MOUNTED, joined_path
 from rules_bento.service.declared import bento_name_of
 from rules_bento.service.facts import (
     Api,
@@ -19,7 +20,6 @@ from rules_bento.service.facts import (
     ServiceInfo,
     Unknown,
 )
-from rules_bento.service.sdk import MOUNTED, joined_path
 from rules_bento.service.values import (
     AsgiApp,
     AsgiRoute,
@@ -36,6 +36,7 @@ from rules_bento.service.values import (
     Place,
     Sequence,
     ServiceObject,
+    Symbol,
     Value,
 )
 
@@ -72,10 +73,18 @@ class Collector:
             NotPlainError: a part of it is not plain.
 
         """
+        try:
+            return self._plain(value, place)
+        except RecursionError:
+            raise NotPlainError(Opaque("it holds itself, or is nested too deeply", place)) from None
+
+    def _plain(self, value: Value, place: Place) -> Json:
         value = self.reader.force(value)
         match value:
             case Opaque():
                 raise NotPlainError(Opaque(value.why or "only running the code tells it", value.place))
+            case Symbol():
+                raise NotPlainError(Opaque(f"`{value.dotted}` is outside the sources", place))
             case Sequence() | Dict() if value.spoiled:
                 raise NotPlainError(value.spoiled)
             case Const(value=None | bool() | int() | str() as inner):
@@ -83,9 +92,9 @@ class Collector:
             case Const(value=float() as number) if math.isfinite(number):
                 return number
             case Sequence(items=items) if value.kind != "set":
-                return [self.plain(item, place) for item in items]
+                return [self._plain(item, place) for item in items]
             case Dict(items=entries) if all(isinstance(key, str) for key in entries):
-                return {str(key): self.plain(inner, place) for key, inner in entries.items()}
+                return {str(key): self._plain(inner, place) for key, inner in entries.items()}
             case _:
                 raise NotPlainError(Opaque("it is no plain text, number, list or dict", place))
 
@@ -140,6 +149,8 @@ class Collector:
             return Opaque(getattr(inner, "why", "") or "its class is not plain", service.place)
         if isinstance(given, Const) and isinstance(given.value, str):
             return given.value
+        if isinstance(given, Symbol):
+            return Opaque(f"`{given.dotted}` is outside the sources", service.place)
         return given if isinstance(given, Opaque) else Opaque("it is no text", service.place)
 
     def service(self, service: ServiceObject) -> Service:
@@ -198,18 +209,19 @@ class Collector:
     def model(self, ref: ModelRef, attribute: str) -> Model | None:
         """Give a model reference; None (and an unknown) where its tag is not plain."""
         what = f"the model in `{attribute}`" if attribute else "a model"
+        fact = f"models.{attribute}" if attribute else "models"
         try:
             if ref.fields is not None:
                 return Model(attribute, "", huggingface=self._huggingface(ref.fields, ref.place))
             tag = self.plain(ref.tag, ref.place) if ref.tag else None
         except NotPlainError as error:
-            self.unknown(f"models.{attribute}", self._what(what), error.reason, "models", required=True)
+            self.unknown(fact, self._what(what), error.reason, "models", required=True)
             return None
         if not isinstance(tag, str):
             reason = Opaque("its tag is no text", ref.place)
-            self.unknown(f"models.{attribute}", self._what(what), reason, "models", required=True)
+            self.unknown(fact, self._what(what), reason, "models", required=True)
             return None
-        return Model(attribute, tag.lower(), alias=ref.stored and not ref.framework)
+        return Model(attribute, tag if ref.stored else tag.lower(), alias=ref.stored)
 
     def _huggingface(self, fields: dict[str, Value], place: Place) -> HuggingFace:
         plain = {name: self.plain(value, place) for name, value in fields.items()}
@@ -235,7 +247,7 @@ class Collector:
             name = self.name_of(on)
             service = name if isinstance(name, str) else None
         elif not isinstance(on, Const) or on.value is not None:
-            reason = on if isinstance(on, Opaque) else Opaque("it is on something that is no service", value.place)
+            reason = on if isinstance(on, Opaque) else Opaque(_no_service(on), value.place)
             self.unknown(f"dependencies.{attribute}", what, reason, "services", required=True)
         fields = {
             key: self.text(
@@ -270,7 +282,12 @@ class Collector:
         if service.config.spoiled or service.spoiled:
             self.unknown("config", self._what("the configuration"), service.config.spoiled or service.spoiled or _NEVER)
             return {}
-        return self._entries(service.config, "config", service.place)
+        try:
+            return self._entries(service.config, "config", service.place)
+        except RecursionError:
+            reason = Opaque("it holds itself, or is nested too deeply", service.place)
+            self.unknown("config", self._what("the configuration"), reason)
+            return {}
 
     def _entries(self, entries: Dict, fact: str, place: Place) -> dict[str, Json]:
         """Give a dict's plain entries; the others become unknowns, each under its own path."""
@@ -480,6 +497,13 @@ class Collector:
 
 
 _NEVER = Opaque("only running the code tells it", Place("", 1))
+
+
+def _no_service(value: Value) -> str:
+    """Say why something that a service depends on cannot be followed."""
+    if isinstance(value, Symbol):
+        return f"`{value.dotted}` is outside the sources"
+    return "it is on something that is no service, which BentoML refuses"
 
 
 def _is_standard(value: Opaque) -> bool:

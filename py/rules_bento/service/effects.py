@@ -13,7 +13,9 @@ from rules_bento.service.values import (
     Instance,
     Lazy,
     Mutable,
+    Names,
     Opaque,
+    Partial,
     Place,
     Sequence,
     ServiceObject,
@@ -28,6 +30,33 @@ if TYPE_CHECKING:
 
     from rules_bento.service.interpreter import Interpreter
 
+# Methods that leave what they belong to as it is.
+_READING = frozenset(
+    [
+        "copy",
+        "count",
+        "decode",
+        "encode",
+        "endswith",
+        "format",
+        "get",
+        "index",
+        "items",
+        "join",
+        "keys",
+        "lower",
+        "lstrip",
+        "partition",
+        "replace",
+        "rstrip",
+        "split",
+        "startswith",
+        "strip",
+        "title",
+        "upper",
+        "values",
+    ]
+)
 # Stands in a class body for attributes whose names are not plain.
 ANY_NAME = "*"
 
@@ -80,6 +109,7 @@ def give_up(reader: Interpreter, nodes: list[ast.AST], scope: Scope, why: str) -
             reader.bind(name, Opaque(why, place), scope)
         if isinstance(node, ast.Return):
             scope.returns.append(Opaque(why, place))
+            scope.left = True
             reader.region = reader.new_region()
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             value = scope.find(node.id)
@@ -119,6 +149,41 @@ def _may_change(reader: Interpreter, nodes: list[ast.AST], scope: Scope, seen: s
     return False
 
 
+def not_followed(
+    reader: Interpreter, function: Value, given: Iterable[Value], why: str, place: Place, *, called: bool = True
+) -> None:
+    """Give up what a call that is not followed may change: its arguments, and what its function reaches."""
+    functions = [function] if called else []
+    for value in given:
+        if isinstance(value, (Function, Wrapped, Bound, Partial)):
+            functions.append(value)
+        else:
+            spoil_all(reader, [value], why, place)
+    for value in functions:
+        inner = value.inner if isinstance(value, Wrapped) else value
+        if isinstance(inner, Bound) and isinstance(inner.owner, Mutable):
+            spoil_all(reader, [inner.owner], why, place)
+        elif isinstance(inner, Function):
+            assert isinstance(inner.scope, Scope)
+            body = list(ast.iter_child_nodes(inner.node))
+            if _may_change(reader, body, inner.scope, {id(inner)}):
+                spoil_all(reader, _used(body, inner.scope), why, place)
+
+
+def comprehension(reader: Interpreter, node: ast.expr, scope: Scope, place: Place) -> None:
+    """Give up what an expression that is not followed may change by the calls in it."""
+    if any(isinstance(inner, ast.Call) and not _only_reads(inner, scope) for inner in ast.walk(node)):
+        give_up(reader, [node], scope, "a comprehension may change it")
+
+
+def _only_reads(call: ast.Call, scope: Scope) -> bool:
+    """Whether a call changes nothing, by the name of its method or of its built-in function."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr in _READING
+    value = scope.find(call.func.id) if isinstance(call.func, ast.Name) else None
+    return isinstance(call.func, ast.Name) and (value is None or isinstance(value, (Class, Symbol)))
+
+
 def spoil_all(reader: Interpreter, values: Iterable[Value], why: str, place: Place) -> None:
     """Give up values that code which is not followed may change, and what they lead to."""
     seen: set[int] = set()
@@ -134,6 +199,9 @@ def _spoil_deep(reader: Interpreter, value: Value, why: str, place: Place, seen:
     seen.add(id(value))
     if isinstance(value, Mutable):
         reader.spoil(value, why, place)
+    if isinstance(value, Names):
+        assert isinstance(value.scope, Scope)
+        forget_names(value.scope, Opaque(why, place))
     match value:
         case Sequence(items=items) | Opaque(parts=items):
             below = list(items)

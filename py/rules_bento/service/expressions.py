@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from rules_bento.service import calls, operations, sdk
+from rules_bento.service import calls, operations
 from rules_bento.service.classes import attributes_are_the_instances, is_enum, lookup
-from rules_bento.service.effects import forget_names, spoil_all
+from rules_bento.service.effects import comprehension, forget_names, spoil_all
+from rules_bento.service.names import public_name
 from rules_bento.service.reach import is_inert, opens
 from rules_bento.service.scopes import Scope
 from rules_bento.service.values import (
@@ -37,6 +38,11 @@ from rules_bento.service.values import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.service.interpreter import Interpreter
+
+# Parts of an application, an image and a legacy service that can be changed in place.
+_PARTS = frozenset(
+    ["apis", "build_include_paths", "commands", "models", "post_commands", "router", "routes", "runners"]
+)
 
 
 def evaluate(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
@@ -100,6 +106,7 @@ def _operation(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
                 return evaluate(reader, node.body if test else node.orelse, scope)
             return _either(reader, [node.body, node.orelse], scope, "it depends on a condition")
         case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            comprehension(reader, node, scope, place)
             return Opaque("it is built by a comprehension", place, inert=True, opens=True)
         case _:
             return Opaque(f"`{source_of(node)}` is known only when the code runs", place)
@@ -127,7 +134,9 @@ def _boolean(reader: Interpreter, node: ast.BoolOp, scope: Scope) -> Value:
             return value
         test = truth(reader, value)
         if test is None:
+            outer, reader.region = reader.region, reader.new_region()
             rest = [evaluate(reader, other, scope) for other in node.values[index + 1 :]]
+            reader.region = outer
             parts = [value, *rest]
             inert, open_ = all(map(is_inert, parts)), any(map(opens, parts))
             return Opaque("it depends on a condition", scope.place(node), inert, opens=open_)
@@ -223,10 +232,18 @@ def _subscript(reader: Interpreter, node: ast.Subscript, scope: Scope) -> Value:
     owner = evaluate(reader, node.value, scope)
     if isinstance(owner, Symbol) and owner.dotted == "sys.modules":
         return _loaded_module(reader, evaluate(reader, node.slice, scope), scope.place(node))
+    if isinstance(owner, Symbol) and not _takes_types(owner.dotted):
+        why = f"`{source_of(node)}` is known only when the code runs"
+        return Opaque(why, scope.place(node), not opens(owner), f"{owner.dotted}[]")
     if isinstance(owner, (Class, Symbol)) and not is_enumeration(reader, owner):
         return owner  # `Base[int]`, `Generic[T]`: the type arguments change nothing that is read here
     index = _index(reader, node.slice, scope)
     return reader.force(operations.item(owner, index, scope.place(node)))
+
+
+def _takes_types(dotted: str) -> bool:
+    """Whether `name[…]` of an outside name is a class with type arguments, as its spelling says."""
+    return dotted.startswith("builtins.") or dotted.rpartition(".")[2][:1].isupper()
 
 
 def _loaded_module(reader: Interpreter, name: Value, place: Place) -> Value:
@@ -262,7 +279,7 @@ def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) ->
             found = reader.module_attribute(owner.name, name, place)
             return found or Opaque(f"`{name}` is not bound in `{owner.name}`", place)
         case Symbol():
-            dotted = sdk.public_name(f"{owner.dotted}.{name}")
+            dotted = public_name(f"{owner.dotted}.{name}")
             return reader.patched.get(dotted) or Symbol(dotted)
         case Class():
             return _class_attribute(reader, owner, name, place)
@@ -270,9 +287,10 @@ def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) ->
             return _instance_attribute(reader, owner, name, place)
         case ServiceObject():
             return _service_attribute(reader, owner, name, place)
-        case AsgiApp() if name in ("router", "routes"):
-            owner.routes.append(Opaque(f"`.{name}` of the application is used", place))
-            return Opaque("it is a part of an application", place, inert=True)
+        case AsgiApp() | ImageSpec() | LegacyService() if name in _PARTS:
+            # Whoever takes these at module level changes them.
+            reader.spoil(owner, f"`.{name}` of it is used", place)
+            return Opaque(f"`.{name}` of it is known only when the code runs", place, inert=True)
         case Opaque():
             origin = f"{owner.origin}.{name}" if owner.origin else ""
             return Opaque(owner.why, owner.place, not opens(owner), origin, parts=owner.parts)
@@ -310,7 +328,8 @@ def _instance_attribute(reader: Interpreter, owner: Instance, name: str, place: 
         return Bound(owner, name)
     if isinstance(found, Opaque):
         # A property, say: what it gives is not what it is.
-        return Opaque(found.why, place, not opens(found), found.origin)
+        why = found.why or f"`.{name}` of a `{owner.of.name}` is known only when the code runs"
+        return Opaque(why, place, not opens(found), found.origin)
     if owner.plain and found is not None and attributes_are_the_instances(owner.of, reader.force):
         return found
     return Opaque(f"`.{name}` of a `{owner.of.name}` is known only when the code runs", place)
@@ -351,10 +370,14 @@ def set_attribute(reader: Interpreter, owner: Value, name: str, value: Value, pl
         case ModuleRef():
             reader.module(owner.name).scope.names[name] = Opaque(f"another module assigns `{name}`", place)
         case Symbol():
-            dotted = sdk.public_name(f"{owner.dotted}.{name}")
+            dotted = public_name(f"{owner.dotted}.{name}")
             reader.patched[dotted] = Opaque(f"`{dotted}` is assigned", place)
-        case ImageSpec():
+        case ImageSpec() | LegacyService() | AsgiApp():
             reader.spoil(owner, why, place)
+        case DependsOn() | Endpoint():
+            owner.fields[name] = Opaque(why, place, inert=True)
+        case ModelRef(fields=dict() as fields):
+            fields[name] = Opaque(why, place, inert=True)
         case Instance():
             owner.plain = False
         case Opaque():

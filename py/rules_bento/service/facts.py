@@ -39,10 +39,10 @@ class Unknown:
         path: file in src/.
         line: line in it, from 1.
         attribute: the rule attribute that states the fact instead; empty where none does.
-        fact: which fact, for machines: `name`, `members` (whether there are more dependencies, models, APIs),
-            `members.x` (whether attribute `x` is one), `dependencies.x`, `models.x`, `apis.x.route`, `paths`
-            (of mounted applications), `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.HOME`,
-            `description`, `doc`, `image`, `runners`.
+        fact: which fact, for machines: `service` (all of it), `name`, `members` (whether there are more
+            dependencies, models, APIs), `members.x` (whether attribute `x` is one), `dependencies.x`,
+            `models.x`, `apis.x.route`, `paths` (of mounted applications), `config.traffic.timeout`, `labels`,
+            `labels.team`, `envs`, `envs.HOME`, `description`, `doc`, `image`, `runners`.
         service: the name (or the class) of the service that it belongs to.
         required: the Bento cannot be imported or served without it.
 
@@ -75,7 +75,8 @@ class Model:
     Attributes:
         attribute: the class attribute that holds it; empty for a legacy service's.
         tag: `name`, `name:version` or `name:latest`, lower-cased as BentoML does; empty for Hugging Face.
-        alias: the tag came through `bentoml.models.get`, which looks in the Bento's aliases first.
+        alias: it came through `bentoml.models.get`, which looks for an alias of the Bento first; the tag is as
+            written then.
         huggingface: the snapshot, for registry `huggingface`.
 
     """
@@ -197,7 +198,7 @@ class ServiceInfo:
     Attributes:
         service: bento.yaml's `service`: `module:attr`.
         path: the service module's file in src/.
-        kind: `new` for `@bentoml.service`, `legacy` for `bentoml.legacy.Service`.
+        kind: `new` for `@bentoml.service`, `legacy` for `bentoml.legacy.Service`; `new` where all is unknown.
         bento_name: the default name of the Bento; None where it is not plain.
         entry_service: the entry service's own name; None where it is not plain.
         services: entry first, in the order BentoML writes; empty for a legacy service.

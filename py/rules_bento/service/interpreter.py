@@ -13,11 +13,11 @@ import builtins
 from rules_bento.errors import BentoError
 from rules_bento.service import calls, expressions
 from rules_bento.service.classes import class_of
-from rules_bento.service.effects import bound_names, changed_globals, give_up, is_generator, same_scope, spoil_all
+from rules_bento.service.effects import bound_names, changed_globals, give_up, is_generator, not_followed, same_scope
 from rules_bento.service.joins import Join
+from rules_bento.service.names import public_name
 from rules_bento.service.reach import is_inert, may_make, opens
 from rules_bento.service.scopes import Module, Scope
-from rules_bento.service.sdk import public_name
 from rules_bento.service.sources import Sources, in_standard_library
 from rules_bento.service.values import (
     Const,
@@ -41,6 +41,7 @@ BUILTINS = frozenset(dir(builtins))
 # Enough for any service that people write; a bound for the ones that machines write against us.
 MAX_STEPS = 200_000
 MAX_CALL_DEPTH = 12
+MAX_CALLS = 3_000
 
 
 class Interpreter:
@@ -54,6 +55,7 @@ class Interpreter:
         self._regions = 0
         self._steps = 0
         self.call_depth = 0
+        self._calls = 0
         # Names of libraries that the sources assign.
         self.patched: dict[str, Opaque] = {}
 
@@ -181,13 +183,16 @@ class Interpreter:
                 scope.returns.append(value)
                 return False
             case ast.Raise():
+                scope.module.may_fail = True
                 return False
             case ast.Global() | ast.Nonlocal():
                 scope.outer.update(node.names)
-            case ast.Pass() | ast.Assert() | ast.Break() | ast.Continue():
+            case ast.Assert():
+                expressions.evaluate(self, node.test, scope)
+            case ast.Pass() | ast.Break() | ast.Continue():
                 pass
             case _:  # loops, `match`, and whatever a newer Python adds
-                why = f"it is made by a `{type(node).__name__.lower().replace('async', 'async ')}` statement"
+                why = f"it is made or changed by a `{type(node).__name__.lower().replace('async', 'async ')}` statement"
                 give_up(self, [node], scope, why)
         return True
 
@@ -320,14 +325,17 @@ class Interpreter:
             self.assign(target, Opaque("it is unpacked from a value that is not plain", place, inert), scope)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
+        decorators = [expressions.evaluate(self, each, scope) for each in node.decorator_list]
         defaults = [expressions.evaluate(self, default, scope) for default in node.args.defaults]
         keywords = [
             expressions.evaluate(self, default, scope) if default else None for default in node.args.kw_defaults
         ]
         value: Value = Function(node, scope, scope.place(node), node.name, defaults, keywords)
-        self.bind(node.name, self._decorated(value, node, scope), scope)
+        self.bind(node.name, self._decorated(value, node, decorators, scope.place(node)), scope)
 
     def _class(self, node: ast.ClassDef, scope: Scope) -> None:
+        # Python's order: what decorates it comes before what is in it.
+        decorators = [expressions.evaluate(self, each, scope) for each in node.decorator_list]
         bases = [expressions.evaluate(self, base, scope) for base in node.bases]
         keywords = {keyword.arg or "**": expressions.evaluate(self, keyword.value, scope) for keyword in node.keywords}
         inner = Scope("class", scope.module, scope)
@@ -335,18 +343,24 @@ class Interpreter:
         inner.names["__doc__"] = Const(ast.get_docstring(node, clean=False))
         self.run(node.body, inner)
         value = self.fresh(class_of(node.name, bases, inner.names, keywords, scope.place(node)))
-        self.bind(node.name, self._decorated(value, node, scope), scope)
+        self.bind(node.name, self._decorated(value, node, decorators, scope.place(node)), scope)
 
     def _decorated(
-        self, value: Value, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: Scope
+        self,
+        value: Value,
+        node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef,
+        decorators: list[Value],
+        place: Place,
     ) -> Value:
-        decorators = [expressions.evaluate(self, decorator, scope) for decorator in node.decorator_list]
-        for decorator in reversed(decorators):
+        for written, decorator in reversed(list(zip(node.decorator_list, decorators, strict=True))):
             function = value
-            value = calls.call(self, decorator, [value], {}, scope.place(node))
-            if isinstance(value, Opaque) and isinstance(function, Function) and is_inert(decorator):
+            value = calls.call(self, decorator, [value], {}, place)
+            if not isinstance(value, Opaque) or value.why:
+                continue
+            value.why = f"the decorator `{expressions.source_of(written)}` gives it"
+            if isinstance(function, Function) and is_inert(decorator):
                 # A decorator of a library makes a function of a function; calling it is another matter.
-                value = Opaque(value.why, value.place, True, value.origin, may_make(self.sources, function))
+                value.inert, value.opens = True, may_make(self.sources, function)
         if isinstance(value, ServiceObject) and not value.variable:
             value.variable = node.name
         return value
@@ -360,31 +374,48 @@ class Interpreter:
         why = Opaque("it depends on an `if` that only running the code decides", scope.place(node))
         return self.branch([node.body, node.orelse], scope, why)
 
-    def branch(
-        self, bodies: list[list[ast.stmt]], scope: Scope, why: Opaque, torn: dict[str, Value] | None = None
-    ) -> bool:
+    def branch(self, bodies: list[list[ast.stmt]], scope: Scope, why: Opaque, *, tried: bool = False) -> bool:
         """Read bodies of which one runs, each from the same names, and join what they bind.
 
-        With `torn`, the first body may stop half-way and another run then: these names are open to it.
+        With `tried`, the first one may stop half-way, and another one runs then.
         """
         before = scope.names
         ways: list[dict[str, Value]] = []
+        stopped: dict[str, Value] = {}
         outer, fresh = self.region, self._regions + 1
         for index, body in enumerate(bodies):
-            scope.names = {**before, **(torn or {})} if index else dict(before)
+            scope.names = {**before, **stopped}
             self.region = self.new_region()
             if self.run(body, scope):
                 ways.append(scope.names)
+            if tried and not index:
+                stopped = self._half_way(body, before, scope, why)
         self.region = outer
         scope.names = before
         if ways:
             scope.names = ways[0]
             for way in ways[1:]:
                 scope.names = self._merge(scope.names, way, scope, why, fresh)
-        if len(ways) < len(bodies) and scope.kind == "function":
+        scope.maybe.update(stopped)
+        scope.left = scope.left or len(ways) < len(bodies)
+        if scope.left and scope.kind == "function":
             # The rest of the function runs only on some ways: no change in it is certain.
             self.region = self.new_region()
         return bool(ways)
+
+    def _half_way(self, body: list[ast.stmt], before: dict[str, Value], scope: Scope, why: Opaque) -> dict[str, Value]:
+        """Give the names that a body binds as they are to whoever runs after it stopped somewhere.
+
+        One that is bound once is bound so or not at all; in a class, where it may be missing, that is open.
+        """
+        bound = [name for node in same_scope(body) for name in bound_names(node)]
+        names: dict[str, Value] = {}
+        for name in bound:
+            value = scope.names.get(name, why)
+            open_ = name in before or bound.count(name) > 1 or scope.kind == "class"
+            inert = is_inert(value) and is_inert(before.get(name, value))
+            names[name] = Opaque(why.why, why.place, inert, opens=True) if open_ else value
+        return names
 
     def _merge(
         self, left: dict[str, Value], right: dict[str, Value], scope: Scope, why: Opaque, fresh: int
@@ -408,39 +439,40 @@ class Interpreter:
         return merged
 
     def _try(self, node: ast.Try, scope: Scope) -> bool:
-        if all(self._cannot_fail(statement) for statement in node.body):
+        if all(self._cannot_fail(statement, scope) for statement in node.body):
             passed = self.run([*node.body, *node.orelse], scope)
         else:
             why = Opaque("it depends on whether a `try` succeeds", scope.place(node))
             ways = [[*node.body, *node.orelse], *(handler.body for handler in node.handlers)]
-            torn = self._torn(node.body, scope, why)
             for handler in node.handlers:
                 if handler.name:
                     self.bind(handler.name, Opaque("it is an exception", scope.place(handler), inert=True), scope)
-            passed = self.branch(ways, scope, why, torn)
+            passed = self.branch(ways, scope, why, tried=True)
         return self.run(node.finalbody, scope) and passed
 
-    def _torn(self, body: list[ast.stmt], scope: Scope, why: Opaque) -> dict[str, Value]:
-        """Give the names whose value is open when a body stops half-way: bound before, or twice in it."""
-        bound = [name for node in same_scope(body) for name in bound_names(node)]
-        return {name: why for name in bound if name in scope.names or bound.count(name) > 1}
-
-    def _cannot_fail(self, node: ast.stmt) -> bool:
+    def _cannot_fail(self, node: ast.stmt, scope: Scope) -> bool:
         """Whether a statement of a `try` is certain to succeed where the service runs at all."""
         match node:
             case ast.Import():
-                names = [alias.name for alias in node.names]
-            case ast.ImportFrom(level=0):
-                names = [node.module or ""]
+                return all(self._imports(alias.name, "") for alias in node.names)
             case ast.ImportFrom():
-                return True
+                return all(self._imports(self._base(node, scope) or "", alias.name) for alias in node.names)
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 return True
             case ast.Assign(value=ast.Constant()):
                 return True
             case _:
                 return False
-        return all(name.partition(".")[0] == "bentoml" or self.sources.find(name) is not None for name in names)
+
+    def _imports(self, module: str, name: str) -> bool:
+        """Whether an import of BentoML or of the sources is certain to succeed."""
+        if module.partition(".")[0] == "bentoml":
+            return True
+        if self.sources.find(module) is None:
+            return False
+        source = self.module(module)
+        found = not name or self.module_attribute(module, name, Place(source.path, 1)) is not None
+        return found and name not in source.scope.maybe and not source.may_fail
 
     def _with(self, node: ast.With | ast.AsyncWith, scope: Scope) -> bool:
         may_be_cut = False
@@ -456,7 +488,7 @@ class Interpreter:
         if not may_be_cut:
             return self.run(node.body, scope)
         why = Opaque("it depends on whether an exception is suppressed", scope.place(node))
-        return self.branch([node.body, []], scope, why, self._torn(node.body, scope, why))
+        return self.branch([node.body, []], scope, why, tried=True)
 
     # Functions of the sources
 
@@ -465,11 +497,13 @@ class Interpreter:
         node, outer = function.node, function.scope
         assert isinstance(outer, Scope)
         if isinstance(node, ast.AsyncFunctionDef) or is_generator(node):
-            spoil_all(self, [*args, *kwargs.values()], f"`{function.name}` may change it", place)
+            not_followed(self, function, [*args, *kwargs.values()], f"`{function.name}` may change it", place)
             return Opaque(f"`{function.name}` gives it while the service runs", place, inert=True, opens=True)
         scope = Scope("function", outer.module, outer)
-        if self.call_depth >= MAX_CALL_DEPTH or not calls.bind_arguments(function, args, kwargs, scope.names):
-            spoil_all(self, [*args, *kwargs.values()], f"`{function.name}` may change it", place)
+        self._calls += 1
+        spent = self.call_depth >= MAX_CALL_DEPTH or self._calls > MAX_CALLS
+        if spent or not calls.bind_arguments(function, args, kwargs, scope.names):
+            not_followed(self, function, [*args, *kwargs.values()], f"`{function.name}` may change it", place)
             return Opaque(f"only running `{function.name}` tells it", place)
         self.call_depth += 1
         region, fresh = self.region, self._regions + 1

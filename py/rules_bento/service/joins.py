@@ -84,7 +84,7 @@ class Join:
                 return Sequence([self.values(a, b) for a, b in zip(left.items, right.items, strict=True)], left.kind)
             case Dict(), Dict():
                 return self._dicts(left, right)
-            case Function(), Function() if left.node is right.node:
+            case Function(), Function() if left.node is right.node and left.scope is right.scope:
                 return left
             case _:
                 return self._objects(left, right)

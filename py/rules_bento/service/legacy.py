@@ -104,7 +104,7 @@ def _runner(collect: Collector, value: Value, place: Place) -> tuple[Runner, lis
         embedded = bool(collect.plain(value.fields.get("embedded", Const(False)), value.place))
     except NotPlainError as error:
         collect.unknown("runners", f"`embedded` of runner `{name}`", error.reason)
-    return Runner(name, kind, embedded, tuple(model.tag for model in models)), models
+    return Runner(name.lower(), kind, embedded, tuple(model.tag for model in models)), models
 
 
 def _runnable(collect: Collector, runner: RunnerObject) -> str:

@@ -71,12 +71,18 @@ def may_make(sources: Sources, value: Value, seen: set[int] | None = None) -> bo
         return False
     seen.add(id(value))
     match value:
-        case Class() | Instance():
+        case Class():
             return False
+        case Instance(of=of):
+            return "__get__" in of.attributes
         case Function():
             return any(may_make(sources, used, seen) for used in _used(value))
         case Wrapped(inner=inner) | Bound(owner=inner):
             return may_make(sources, inner, seen)
+        case Sequence(items=items):
+            return any(may_make(sources, item, seen) for item in items)
+        case Dict(items=entries):
+            return any(may_make(sources, item, seen) for item in entries.values())
         case Lazy(module=module) | ModuleRef(name=module):
             path = sources.find(module)
             return path is not None and sources.mentions(path, b"bentoml")

@@ -36,7 +36,16 @@ _FORM = "write `module:attribute`, `file.py:attribute` or `module`"
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree) -> ServiceInfo:
     """Read a service; see `rules_bento.service.read_service`."""
-    sources = Sources(files)
+    try:
+        return _read(service, Sources(files))
+    except RecursionError:
+        raise BentoError(
+            f"the sources of service `{service}` are nested too deeply to be read: names that import each other, "
+            "or expressions in expressions, by the hundred. Flatten them."
+        ) from None
+
+
+def _read(service: str, sources: Sources) -> ServiceInfo:
     module_name, attribute = _parts(service, sources)
     path = sources.find(module_name)
     if path is None or path.endswith("/"):
@@ -173,7 +182,7 @@ def _no_attribute(module: Module, name: str, service: str) -> BentoError:
     services = [known for known in public if isinstance(names[known], (ServiceObject, LegacyService))]
     hint = f" Did you mean `{near[0]}`?" if near else ""
     if services and services != near:
-        hint += f" Its services are {_listed(services)}."
+        hint += f" Its services are {_listed(services)}: name one in `service`."
     return BentoError(f"{module.path} has no attribute `{name}` (`service` is `{service}`).{hint}")
 
 
@@ -202,7 +211,7 @@ def _unread(value: Opaque, service: str, module: Module, attribute: str) -> Serv
         value.place.path,
         value.place.line,
         "services",
-        "name",
+        "service",
         attribute,
         required=True,
     )

@@ -20,6 +20,7 @@ class Module:
 
     Attributes:
         running: its statements are still being read (a circular import sees it so).
+        may_fail: something in it raises on some way.
         star: a `from … import *` from outside the sources, which may have bound any name.
 
     """
@@ -29,6 +30,7 @@ class Module:
     package: bool
     scope: Scope = field(init=False)
     running: bool = True
+    may_fail: bool = False
     star: Opaque | None = None
     volatile: frozenset[str] = frozenset()
 
@@ -43,6 +45,7 @@ class Scope:
         maybe: names that only some way through the code binds.
         outer: names that a function declares `global` or `nonlocal`.
         returns: what a function has returned so far.
+        left: some way has left it before its end.
 
     """
 
@@ -53,6 +56,7 @@ class Scope:
     maybe: set[str] = field(default_factory=set)
     outer: set[str] = field(default_factory=set)
     returns: list[Value] = field(default_factory=list)
+    left: bool = False
 
     def find(self, name: str) -> Value | None:
         """Look a name up as Python does: here, in the functions around, in the module."""

@@ -1,0 +1,46 @@
+"""Compares the API of a service with the one that is committed, and tells what a change means for callers."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from rules_bento.api import changes
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--golden": 1,
+    "--golden-path": 1,  # in the source tree
+    "--schema": 1,
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> int:
+    """Compare; under `bazel run` with `--update` behind `--`, write what is committed instead."""
+    golden, schema = Path(arguments.one("--golden")), Path(arguments.one("--schema"))
+    if "--update" in arguments.rest:
+        Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], arguments.one("--golden-path")).write_bytes(schema.read_bytes())
+        return 0
+    try:
+        committed = json.loads(golden.read_text("utf-8"))
+    except ValueError as error:
+        raise BentoError(
+            f"golden: {arguments.one('--golden-path')} is not JSON: {error}. {_remedy(arguments)}"
+        ) from None
+    found = changes(committed, json.loads(schema.read_text("utf-8")))
+    for change in found:
+        sys.stderr.write(f"{change}\n")
+    if found:
+        sys.stderr.write(f"The API differs from {arguments.one('--golden-path')}. {_remedy(arguments)}\n")
+    return 1 if found else 0
+
+
+def _remedy(arguments: Arguments) -> str:
+    return f"If that is wanted: bazel run {arguments.one('--target')} -- --update"

@@ -1,0 +1,88 @@
+"""Says, without a network, whether a lock still is what its sources ask for; `bazel test` starts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rules_bento import lock as locks
+from rules_bento import resolution, stated
+from rules_bento.errors import BentoError
+from rules_bento.indexes import Indexes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+    from rules_bento.lock import Lock
+
+SOURCE_FLAGS = {
+    "--extra": 1,
+    "--group": 1,
+    "--indexes": 1,  # JSON
+    "--platform": 1,
+    "--requires-python": 1,
+    "--source": 2,  # path, name
+    "--target": 1,
+}
+FLAGS = SOURCE_FLAGS | {
+    "--lock": 2,  # path, name
+    "--update": 1,  # the target that writes it
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Compare what the lock records with the sources, and hold that its graph is complete and has nothing needless."""
+    [(path, name)] = arguments.records("--lock")
+    sources = [stated.Source(Path(path), name) for path, name in arguments.records("--source")]
+    found, indexes = read_sources(arguments, sources)
+    text = Path(path).read_text("utf-8")
+    lock: Lock = locks.load(Path(path)) if text else {"requires_python": "", "roots": [], "packages": []}
+    record = resolution.stated_in_lock(found, indexes, arguments.many("--platform"))
+    problems = [
+        *_differences(lock.get("stated", {}), record, found),
+        *([] if lock["requires_python"] == arguments.one("--requires-python") else ["  requires_python is another"]),
+        *_broken(lock),
+    ]
+    if problems:
+        listing = "\n".join(problems)
+        raise BentoError(f"{name} is stale:\n{listing}\nWrite it again: bazel run {arguments.one('--update')}")
+
+
+def read_sources(arguments: Arguments, sources: list[stated.Source]) -> tuple[stated.Stated, Indexes]:
+    """What the sources of a target ask for, and where it is to come from."""
+    found = stated.read(sources, arguments.many("--extra"), arguments.many("--group"))
+    target = arguments.one("--target")
+    return found, Indexes.from_json(arguments.optional("--indexes"), target).with_options(found.options, target)
+
+
+def _differences(locked: dict[str, Any], record: dict[str, Any], found: stated.Stated) -> list[str]:
+    problems = []
+    for key, origins in (("requirements", found.requirements), ("constraints", found.constraints)):
+        before, now = set(locked.get(key, [])), set(record.get(key, []))
+        problems += [f"  {origins[text]}: {text} is not locked" for text in record.get(key, []) if text not in before]
+        problems += [f"  {text} is locked, but nobody asks for it any more" for text in sorted(before - now)]
+    names = {"platforms": "the platforms are others", "indexes": "indexes and their options are others"}
+    return problems + [f"  {text}" for key, text in names.items() if locked.get(key) != record.get(key)]
+
+
+def _broken(lock: Lock) -> list[str]:
+    """What a merge of two locks may leave behind."""
+    versions = {(package["name"], package["version"]) for package in lock["packages"]}
+    names = {name for name, _ in versions}
+    edges = [(edge, "") for edge in lock["roots"]]
+    for package in lock["packages"]:
+        found = [
+            *package.get("dependencies", []),
+            *(edge for extra in package.get("extras", {}).values() for edge in extra),
+        ]
+        edges += [(edge, package["name"]) for edge in found]
+    problems = []
+    for edge, parent in edges:
+        there = (edge["name"], edge["version"]) in versions if "version" in edge else edge["name"] in names
+        if not there:
+            wanted = f"{edge['name']} {edge.get('version', '')}".strip()
+            problems.append(f"  {parent or 'a root'} needs {wanted}, which is not in the lock")
+    kept = {(package["name"], package["version"]) for package in locks.reachable(lock["roots"], lock["packages"])}
+    return problems + [
+        f"  {name} {version} is in the lock, but nothing needs it" for name, version in sorted(versions - kept)
+    ]

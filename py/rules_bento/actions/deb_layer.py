@@ -1,0 +1,74 @@
+"""Makes a layer of Debian packages, without running anything of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento import layer_description, system
+from rules_bento.deb import Deb
+from rules_bento.errors import BentoError
+from rules_bento.layer_stream import write_tar_layer
+from rules_bento.rootfs import Filter, Rootfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = layer_description.FLAGS | {
+    "--certificate": 1,
+    "--deb": 1,
+    "--exclude": 1,
+    "--include": 1,
+    "--index": 1,
+    "--lower": 1,  # index of the layers below
+    "--symlink": 2,  # path in the image, target
+    "--target": 1,
+    "--user": 2,  # name, number
+}
+# It makes the links of a merged /usr, and the folders with their modes.
+_FIRST = "base-files_"
+
+
+def run(arguments: Arguments) -> None:
+    """Write layer, description and index."""
+    lower = arguments.optional("--lower")
+    root = Rootfs(
+        json.loads(Path(lower).read_text("utf-8")) if lower else None,
+        Filter.of(arguments.many("--exclude"), arguments.many("--include")),
+        system.is_needed,
+        system.MADE_LINKS,
+    )
+    below = set(root.packages)
+    out, compression = layer_description.output(arguments)
+    info = write_tar_layer(out, _tar(arguments, root, is_lowest=not lower), compression)
+    layer_description.describe(arguments, info, _name(sorted(root.packages.keys() - below)))
+    Path(arguments.one("--index")).write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
+
+
+def _tar(arguments: Arguments, root: Rootfs, *, is_lowest: bool) -> Iterator[bytes]:
+    debs = [Path(path) for path in dict.fromkeys(arguments.many("--deb"))]
+    for path in sorted(debs, key=lambda path: (not path.name.startswith(_FIRST), path.name)):
+        yield from root.install(Deb(path))
+    if is_lowest:
+        yield from system.folders(root)
+        yield from system.users(root, _numbers(arguments.pairs("--user")))
+        yield from system.name_service(root)
+    certificates = [(path, Path(path).read_bytes()) for path in arguments.many("--certificate")]
+    yield from system.certificates(root, certificates)
+    for link, target in sorted(arguments.pairs("--symlink").items()):
+        yield from root.link(link.strip("/"), target)
+    yield from root.database()
+
+
+def _numbers(users: dict[str, str]) -> dict[str, int]:
+    for name, number in users.items():
+        if not number.isdecimal():
+            raise BentoError(f"users: {name} has the number {number!r}; write digits")
+    return {name: int(number) for name, number in users.items()}
+
+
+def _name(packages: list[str]) -> str:
+    return f"Debian package {packages[0]}" if len(packages) == 1 else f"{len(packages)} Debian packages"

@@ -1,0 +1,41 @@
+"""Packs a virtual environment without packages, and the home of the user who serves, into a layer."""
+
+from __future__ import annotations
+
+from rules_bento import layer_description
+from rules_bento.layer import Entry, write_files_layer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = layer_description.FLAGS | {
+    "--home": 1,
+    "--prefix": 1,
+    "--python": 1,  # the base's interpreter
+    "--python-version": 1,  # X.Y
+    "--user": 1,
+}
+
+# BentoML makes these at its start; where they are there, it can start on a read-only file system.
+_STORE = ("bentos", "envs", "models", "tmp")
+
+
+def run(arguments: Arguments) -> None:
+    """Write layer and description."""
+    prefix, home = arguments.one("--prefix").strip("/"), arguments.one("--home").strip("/")
+    python, version = arguments.one("--python"), arguments.one("--python-version")
+    owner = layer_description.owner(arguments.one("--user"))
+    settings = f"home = {python.rpartition('/')[0]}\ninclude-system-site-packages = false\nversion = {version}\n"
+    entries = [
+        Entry.folder(home, **owner),
+        *(Entry.folder(f"{home}/{folder}", **owner) for folder in _STORE),
+        Entry.folder(prefix, **owner),
+        Entry.inline(f"{prefix}/pyvenv.cfg", settings.encode(), **owner),
+        Entry.symlink(f"{prefix}/bin/python", python, **owner),
+        Entry.symlink(f"{prefix}/bin/python3", "python", **owner),
+        Entry.symlink(f"{prefix}/bin/python{version}", "python", **owner),
+    ]
+    out, compression = layer_description.output(arguments)
+    info = write_files_layer(out, entries, compression)
+    layer_description.describe(arguments, info, "environment")

@@ -1,0 +1,111 @@
+"""Assembles an image: config and manifest, from the descriptions of its layers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rules_bento import oci_image
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--annotation": 2,
+    "--base-config": 1,
+    "--bento": 1,  # folder of the Bento in the image
+    "--bento-yaml": 1,
+    "--cmd": 1,
+    "--config": 1,
+    "--created": 1,
+    "--digest": 1,
+    "--entrypoint": 1,
+    "--env": 2,
+    "--environment": 1,  # folder of the virtual environment in the image
+    "--home": 1,
+    "--label": 2,
+    "--layer": 1,
+    "--manifest": 1,
+    "--port": 1,
+    "--target": 1,
+    "--user": 1,
+}
+
+_ANNOTATIONS = "org.opencontainers.image."
+
+
+def run(arguments: Arguments) -> None:
+    """Write config, manifest and digest."""
+    layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.many("--layer")]
+    if len(layers) > oci_image.MOST_LAYERS:
+        raise BentoError(
+            f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MOST_LAYERS}. "
+            f"Give fewer of them."
+        )
+    base = json.loads(Path(arguments.one("--base-config")).read_text("utf-8"))
+    image = oci_image.make_image(layers, _settings(arguments, base, _read_bento(arguments.one("--bento-yaml"))))
+    Path(arguments.one("--config")).write_bytes(image.config)
+    Path(arguments.one("--manifest")).write_bytes(image.manifest)
+    Path(arguments.one("--digest")).write_text(f"{image.digest}\n", "utf-8")
+
+
+def _read_bento(path: str) -> dict[str, Any]:
+    import yaml
+
+    document: dict[str, Any] = yaml.load(Path(path).read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return document
+
+
+def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.Settings:
+    folder = arguments.one("--bento")
+    python = arguments.one("--environment") + "/bin/python"
+    return oci_image.Settings(
+        architecture=base["architecture"],
+        os=base["os"],
+        created=arguments.one("--created"),
+        env=_env(arguments, base, bento),
+        entrypoint=arguments.many("--entrypoint") or [python, "-m", "bentoml", "serve", folder],
+        cmd=arguments.many("--cmd"),
+        user=arguments.one("--user"),
+        working_dir=folder,
+        ports=arguments.many("--port"),
+        labels=bento["labels"] | arguments.pairs("--label"),
+        annotations=_annotations(arguments, bento) | arguments.pairs("--annotation"),
+        stop_signal="SIGTERM",
+    )
+
+
+def _env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
+    """The variables of BentoML's own image, around those of the base, the Bento and the target.
+
+    Of the Bento, those of the stages `all` and `runtime` that have a value: one without is for the caller of a
+    container to give, and one of the stage `build` is a secret of builds.
+    """
+    environment = arguments.one("--environment")
+    inherited = dict(base.get("env", {}))
+    path = inherited.pop("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    own = {
+        "PATH": f"{environment}/bin:{path}",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONIOENCODING": "UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "VIRTUAL_ENV": environment,
+        "BENTO_PATH": arguments.one("--bento"),
+        "BENTOML_HOME": arguments.one("--home") + "/",
+        "BENTOML_CONTAINERIZED": "true",
+    }
+    stated = {env["name"]: str(env["value"]) for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"}
+    return inherited | own | stated | arguments.pairs("--env")
+
+
+def _annotations(arguments: Arguments, bento: dict[str, Any]) -> dict[str, str]:
+    return {
+        f"{_ANNOTATIONS}created": arguments.one("--created"),
+        f"{_ANNOTATIONS}title": bento["name"],
+        f"{_ANNOTATIONS}version": bento["version"],
+    }

@@ -1,0 +1,36 @@
+"""Writes an image as files: an OCI layout, or an archive that `docker load` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento import oci_image, oci_layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--config": 1,
+    "--form": 1,  # oci-layout or docker-archive
+    "--layer": 2,  # description, blob
+    "--manifest": 1,
+    "--output": 1,
+    "--reference": 1,
+    "--target": 1,
+}
+
+_FORMS = {"docker-archive": oci_layout.write_docker_archive, "oci-layout": oci_layout.write_layout}
+
+
+def run(arguments: Arguments) -> None:
+    """Copy the layers and write what names them."""
+    image = oci_image.Image(
+        Path(arguments.one("--config")).read_bytes(), Path(arguments.one("--manifest")).read_bytes()
+    )
+    blobs = {
+        oci_image.Layer.loads(Path(description).read_text("utf-8")).digest: Path(blob)
+        for description, blob in arguments.records("--layer")
+    }
+    write = _FORMS[arguments.one("--form")]
+    write(Path(arguments.one("--output")), image, blobs, arguments.one("--reference"))

@@ -1,0 +1,36 @@
+"""Writes the index over the images of several platforms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento import oci_image
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--annotation": 2,
+    "--digest": 1,
+    "--image": 2,  # config, manifest
+    "--index": 1,
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write index and digest."""
+    images: dict[str, tuple[bytes, dict[str, str]]] = {}
+    for config_path, manifest_path in arguments.records("--image"):
+        config = json.loads(Path(config_path).read_text("utf-8"))
+        platform = {key: config[key] for key in ("architecture", "os", "variant") if key in config}
+        name = f"{platform['os']}/{platform['architecture']}"
+        if name in images:
+            raise BentoError(f"platforms: two of them are {name}. Name each platform once.")
+        images[name] = (Path(manifest_path).read_bytes(), platform)
+    index = oci_image.make_index([images[name] for name in sorted(images)], arguments.pairs("--annotation"))
+    Path(arguments.one("--index")).write_bytes(index)
+    Path(arguments.one("--digest")).write_text(f"{oci_image.digest_of(index)}\n", "utf-8")

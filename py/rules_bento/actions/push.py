@@ -1,0 +1,113 @@
+"""Pushes an image, an index, a Bento or a model to registries. What follows `--` is for whoever runs it.
+
+There, `--repository` takes the place of the target's, `--tag` comes to its tags.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from rules_bento.actions.arguments import Arguments
+from rules_bento.errors import BentoError
+from rules_bento.registry import artifact, contents
+from rules_bento.registry.client import Registries
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.progress import Progress
+from rules_bento.registry.push import push
+from rules_bento.registry.reference import Reference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.registry.push import Package, Pushed
+
+_CALLERS = {
+    "--insecure": 1,  # host[:port] that may be reached without encryption
+    "--repository": 1,  # registry/name
+    "--tag": 1,
+}
+
+FLAGS = {
+    **_CALLERS,
+    "--attach": 2,  # media type, file: refers to what is pushed
+    "--contents": 1,  # JSON, see registry/contents.py
+    "--folder": 1,  # that the paths of --contents and --attach are relative to
+    "--layout": 1,  # instead of --contents: an OCI layout
+    "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in tags and repositories
+    "--tag-file": 1,  # a tag to a line
+    "--target": 1,
+}
+
+_KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def run(arguments: Arguments) -> None:
+    """Push; standard output gets a line for each repository, `registry/name@digest`."""
+    caller = Arguments(arguments.rest, _CALLERS)
+    status = _status(arguments)
+    targets = _targets(arguments, caller, status)
+    insecure = arguments.many("--insecure") + caller.many("--insecure")
+    with Registries(insecure) as registries:
+        package = _package(arguments, registries)
+        with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
+            pushed = push(package, targets, registries, progress)
+            for media_type, file in arguments.records("--attach"):
+                attached = artifact.attach(package.root.descriptor, media_type, _folder(arguments) / file)
+                untagged = [entry.reference.with_digest(attached.root.descriptor.digest) for entry in pushed]
+                push(attached, untagged, registries, progress)
+    for entry in pushed:
+        tags = sorted({target.tag for target in targets if target.name == entry.reference.name and target.tag})
+        sys.stderr.write(f"{_report(entry, tags)}\n")
+        sys.stdout.write(f"{entry.reference}\n")
+
+
+def _package(arguments: Arguments, registries: Registries) -> Package:
+    layout = arguments.optional("--layout")
+    if layout:
+        return Layout.open(_folder(arguments) / layout).package()
+    return contents.read(_folder(arguments) / arguments.one("--contents"), _folder(arguments), registries)
+
+
+def _folder(arguments: Arguments) -> Path:
+    return Path(arguments.optional("--folder", "."))
+
+
+def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) -> list[Reference]:
+    repositories = caller.many("--repository") or arguments.many("--repository")
+    if not repositories:
+        raise BentoError("repository: none is set. Set the attribute, or run with `-- --repository registry/name`.")
+    tags = arguments.many("--tag") + caller.many("--tag")
+    for file in arguments.many("--tag-file"):
+        tags += (_folder(arguments) / file).read_text("utf-8").split()
+    targets = []
+    for text in dict.fromkeys(repositories):
+        repository = Reference.parse(_filled(text, status, "repository"))
+        filled = dict.fromkeys(_filled(tag, status, "tag") for tag in tags)
+        targets += [repository.with_tag(tag) for tag in filled] or [repository]
+    return targets
+
+
+def _status(arguments: Arguments) -> dict[str, str]:
+    status = {}
+    for file in arguments.many("--status"):
+        for line in (_folder(arguments) / file).read_text("utf-8").splitlines():
+            key, _, value = line.partition(" ")
+            status[key] = value
+    return status
+
+
+def _filled(text: str, status: dict[str, str], attribute: str) -> str:
+    for key in _KEY.findall(text):
+        if key not in status:
+            known = ", ".join(sorted(status)) or "none: run with --stamp"
+            raise BentoError(f"{attribute}: {text!r} has a {{{key}}}, but the workspace status has {known}.")
+    return _KEY.sub(lambda match: status[match[1]], text)
+
+
+def _report(pushed: Pushed, tags: list[str]) -> str:
+    there = pushed.blobs - pushed.sent - pushed.mounted
+    return (
+        f"pushed {pushed.reference.name}{' as ' if tags else ''}{', '.join(tags)}: {pushed.sent} of {pushed.blobs} "
+        f"blobs sent ({pushed.size / 1_000_000:.1f} MB), {pushed.mounted} mounted, {there} there already"
+    )

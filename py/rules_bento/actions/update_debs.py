@@ -1,0 +1,51 @@
+"""Locks Debian packages, over the network, and writes the lock into the source tree; `bazel run` starts it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from rules_bento import apt
+from rules_bento.actions.check_debs import REQUEST_FLAGS, read_request
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = REQUEST_FLAGS | {
+    "--lock": 1,  # path from the root of the workspace
+}
+_USAGE = "bazel run %s [-- --mirror URL]"
+
+
+def run(arguments: Arguments) -> None:
+    """Let apt resolve, and replace the lock if all went well."""
+    target = arguments.one("--target")
+    root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+    if not root:
+        raise BentoError(f"it writes into the source tree. Start it with `{_USAGE % target}`.")
+    mirror = _mirror(arguments.rest, target)
+    output = Path(root, arguments.one("--lock"))
+    before = apt.loads(output.read_text("utf-8"), str(output)) if output.exists() else None
+    with tempfile.TemporaryDirectory() as folder:
+        mirrors = apt.mirrors_at(mirror) if mirror else apt.host_mirrors()
+        lock = apt.resolve(read_request(arguments), mirrors, Path(folder))
+    unfinished = output.with_name(output.name + ".unfinished")
+    unfinished.write_text(apt.dumps(lock), "utf-8")
+    unfinished.replace(output)
+    counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
+    sys.stderr.write(f"{arguments.one('--lock')}: {counts}, {'as before' if lock == before else 'written'}\n")
+
+
+def _mirror(words: list[str], target: str) -> str:
+    rest = list(words)
+    mirror = ""
+    while rest:
+        word, _, value = rest.pop(0).partition("=")
+        if word != "--mirror" or not (value or rest):
+            raise BentoError(f"unknown or unfinished argument {word!r}. Usage: {_USAGE % target}")
+        mirror = value or rest.pop(0)
+    return mirror

@@ -1,0 +1,283 @@
+"""The lock of Debian packages: what apt resolves for some suites and architectures, without a host name.
+
+apt itself resolves, with folders and sources of its own, so that the host's packages have no say, whatever
+architecture is asked for; the mirror, proxies, credentials and keys are those that the host uses. The lock::
+
+    {"deb_lock": 1,
+     "stated": {"suites": ["trixie", ...], "architectures": ["amd64", ...], "packages": [...], "exclude": [...]},
+     "packages": {"amd64": [{"name": "libc6", "version": "2.41-12+deb13u4", "architecture": "amd64",
+                             "archive": "debian", "filename": "pool/main/g/glibc/libc6_2.41-12+deb13u4_amd64.deb",
+                             "sha256": "<hex>", "size": 2847692, "dependencies": ["libgcc-s1"]}]}}
+
+`filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. Dependencies are names of the
+same list: of alternatives, the one that apt took. `exclude` are packages that apt took for installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FORMAT = 1
+MAIN, SECURITY = "debian", "debian-security"
+
+Lock = dict[str, Any]
+Stanza = dict[str, str]
+
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_SUITES = {
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "sid",
+}
+_SECURITY_SUITE = "-security"
+_SECURITY_POOL = "pool/updates/"  # where the security archive has its files, and no other
+_PLANNED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+
+
+class Request(NamedTuple):
+    """What is to be locked."""
+
+    suites: list[str]
+    architectures: list[str]  # as Debian names them
+    packages: list[str]
+    exclude: list[str]
+
+    def stated(self) -> dict[str, list[str]]:
+        """What the lock remembers of it, in an order that does not matter."""
+        return {
+            "suites": self.suites,
+            "architectures": sorted(set(self.architectures)),
+            "packages": sorted(set(self.packages)),
+            "exclude": sorted(set(self.exclude)),
+        }
+
+
+def dumps(lock: Lock) -> str:
+    """The text of a lock, in which changes read well."""
+    return json.dumps(lock, indent=1, ensure_ascii=False) + "\n"
+
+
+def loads(text: str, origin: str) -> Lock:
+    """Read a lock; an empty file is one of nothing."""
+    if not text.strip():
+        return {"deb_lock": FORMAT, "stated": {}, "packages": {}}
+    try:
+        lock: Lock = json.loads(text)
+    except ValueError as error:
+        raise BentoError(f"{origin}: not a lock of Debian packages: {error}") from None
+    if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
+        raise BentoError(f"{origin}: not a lock of Debian packages in format {FORMAT}")
+    return lock
+
+
+def problems_of(lock: Lock, request: Request) -> list[str]:
+    """In what a lock is not that of a request, or not whole; needs no network."""
+    problems = []
+    before, now = lock["stated"], request.stated()
+    for key, singular in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
+        problems += [f"{singular} {name} is not locked" for name in now[key] if name not in before.get(key, [])]
+        problems += [
+            f"{singular} {name} is locked, but not asked for" for name in before.get(key, []) if name not in now[key]
+        ]
+    if before.get("suites") != now["suites"]:
+        problems.append(f"it was made from the suites {before.get('suites', [])}, not {now['suites']}")
+    return problems or [problem for arch in now["architectures"] for problem in _broken(lock, arch, now["packages"])]
+
+
+def _broken(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
+    """What a merge of two locks may leave behind."""
+    packages = lock["packages"].get(architecture, [])
+    by_name = {package["name"]: package for package in packages}
+    problems = []
+    if len(by_name) < len(packages):
+        problems.append(f"{architecture}: a package is there twice")
+    seen: set[str] = set()
+    queue = [(root, "packages") for root in roots]
+    while queue:
+        name, parent = queue.pop()
+        if name not in by_name:
+            problems.append(f"{architecture}: {parent} needs {name}, which is not there")
+        elif name not in seen:
+            seen.add(name)
+            queue += [(dependency, name) for dependency in by_name[name].get("dependencies", [])]
+    return problems + [f"{architecture}: nothing needs {name}" for name in sorted(by_name.keys() - seen)]
+
+
+def host_mirrors() -> dict[str, str]:
+    """The mirrors that the host's apt takes Debian from, by archive."""
+    if not shutil.which("apt-get"):
+        raise BentoError(
+            "Debian packages are resolved by apt-get, which is not here. Run this on Debian, or in a container of it."
+        )
+    found: dict[str, str] = {}
+    targets = _call(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
+    for line in targets.splitlines():
+        suite, component, uri = line.split(" ", 2)
+        if component == "main" and suite.removesuffix(_SECURITY_SUITE) in _SUITES:
+            found.setdefault(SECURITY if suite.endswith(_SECURITY_SUITE) else MAIN, uri.rstrip("/"))
+    return found
+
+
+def mirrors_at(mirror: str) -> dict[str, str]:
+    """The mirrors by archive of one that was given, `{archive}` in it standing for the archive."""
+    if "{archive}" in mirror:
+        return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
+    return {MAIN: mirror.rstrip("/")}
+
+
+def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
+    """Let apt find the packages of a request; `folder` is for its state. Needs the network."""
+    for name in [*request.packages, *request.exclude]:
+        if not _NAME.fullmatch(name):
+            raise BentoError(f"{name!r} is not the name of a Debian package; versions come from the suites")
+    if MAIN not in mirrors:
+        raise BentoError("apt's sources name no mirror of Debian. Name one: `-- --mirror URL`")
+    stated = request.stated()
+    packages = {}
+    for architecture in stated["architectures"]:
+        apt = _configure(folder / architecture, request, architecture, mirrors)
+        _call([*apt("apt-get"), "update", "--quiet"])
+        plan = _PLANNED.findall(_call([*apt("apt-get"), "install", "--simulate", *stated["packages"]]))
+        shown = _call(
+            [*apt("apt-cache"), "show", "--no-all-versions", *(f"{name}={version}" for name, version in plan)]
+        )
+        packages[architecture] = _locked(parse_stanzas(shown))
+    return {"deb_lock": FORMAT, "stated": stated, "packages": packages}
+
+
+def parse_stanzas(text: str) -> list[Stanza]:
+    """The paragraphs of a control file; lines that go on keep their breaks."""
+    stanzas = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        stanza: Stanza = {}
+        field = ""
+        for line in paragraph.splitlines():
+            if line[:1] in (" ", "\t"):
+                stanza[field] += "\n" + line
+            elif ":" in line:
+                field, _, value = line.partition(":")
+                stanza[field] = value.strip()
+        if stanza:
+            stanzas.append(stanza)
+    return stanzas
+
+
+def _locked(stanzas: Iterable[Stanza]) -> list[dict[str, Any]]:
+    by_name = {stanza["Package"]: stanza for stanza in stanzas}
+    providers = {name: name for name in by_name}
+    for name in sorted(by_name):
+        for provided in _alternatives(by_name[name].get("Provides", "")):
+            providers.setdefault(provided[0], name)
+    return [_package(stanza, providers) for _, stanza in sorted(by_name.items())]
+
+
+def _package(stanza: Stanza, providers: Mapping[str, str]) -> dict[str, Any]:
+    needed = [*_alternatives(stanza.get("Pre-Depends", "")), *_alternatives(stanza.get("Depends", ""))]
+    chosen = [next((providers[name] for name in names if name in providers), "") for names in needed]
+    return {
+        "name": stanza["Package"],
+        "version": stanza["Version"],
+        "architecture": stanza["Architecture"],
+        "archive": SECURITY if stanza["Filename"].startswith(_SECURITY_POOL) else MAIN,
+        "filename": stanza["Filename"],
+        "sha256": stanza["SHA256"],
+        "size": int(stanza["Size"]),
+        "dependencies": sorted({name for name in chosen if name and name != stanza["Package"]}),
+    }
+
+
+def _alternatives(relations: str) -> list[list[str]]:
+    """The names of a relationship field: a list of alternatives for each relation (Debian Policy 7.1)."""
+    groups = [group.split("|") for group in relations.replace("\n", " ").split(",") if group.strip()]
+    return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
+
+
+def _configure(folder: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
+    """Give apt folders and sources of its own; what is returned makes the beginning of a command."""
+    for name in ("cache/archives/partial", "lists/partial", "sources"):
+        (folder / name).mkdir(parents=True)
+    (folder / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))
+    (folder / "status").write_text(
+        "".join(
+            f"Package: {name}\nStatus: install ok installed\nArchitecture: {architecture}\nVersion: 99:0\n"
+            "Maintainer: none\nDescription: left out\n\n"
+            for name in request.exclude
+        )
+    )
+    # What else the host has set stays: proxies, credentials, certificates. Its hooks must not run.
+    (folder / "apt.conf").write_text(f"""\
+#clear APT::Update;
+#clear DPkg;
+#clear APT::Architectures;
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "{folder}/sources";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State "{folder}";
+Dir::State::lists "{folder}/lists";
+Dir::State::status "{folder}/status";
+Dir::Cache "{folder}/cache";
+Dir::Log "{folder}";
+Acquire::Languages "none";
+Acquire::Retries "3";
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+APT::Update::Error-Mode "any";
+Debug::NoLocking "true";
+""")
+    return lambda program: [program, "--config-file", str(folder / "apt.conf")]
+
+
+def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -> str:
+    """A stanza of apt's sources for each suite."""
+    # Where a mirror has the one archive, it has the other beside it.
+    security = mirrors.get(SECURITY, mirrors[MAIN] + _SECURITY_SUITE)
+    signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""
+    return "\n".join(
+        f"Types: deb\nURIs: {security if suite.endswith(_SECURITY_SUITE) else mirrors[MAIN]}\nSuites: {suite}\n"
+        f"Components: main\nArchitectures: {architecture}\nTargets: Packages\n{signed}"
+        for suite in suites
+    )
+
+
+def _call(command: list[str]) -> str:
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["without a word"]
+        said = [line for line in lines if line.startswith("E: ")] or lines[-1:]
+        raise BentoError(f"{command[0]} {_verb(command)} fails: {' '.join(said)}")
+    return done.stdout
+
+
+def _verb(command: list[str]) -> str:
+    return next((word for word in command if word in ("update", "install", "show", "indextargets")), "")

@@ -1,0 +1,107 @@
+"""From the command line to a command and its options. Only the parser of the command that is asked for is made."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from rules_bento.cli import commands, status
+
+if TYPE_CHECKING:
+    from rules_bento.cli.commands import Command
+
+_USAGE = "usage: bento [--home FOLDER] COMMAND ...\n"
+_HOME = "the store, instead of what BENTOML_HOME names, or else ~/bentoml"
+
+
+def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
+    """The command and its options. Exits for a wrong command line, and for those that ask for help."""
+    before, rest = _split(words)
+    if not rest or rest[0] in ("-h", "--help"):
+        _help(rest)
+    if rest[0] == "--version":
+        _version()
+    found = commands.find(rest)
+    if found is None:
+        _unknown(rest)
+    command, count = found
+    words = before + rest[count:]
+    if "--" in words:
+        return command, make_parser(command).parse_args(words)
+    # Options may stand between a tag and a path.
+    return command, make_parser(command).parse_intermixed_args(words)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal. argparse asks `shutil` for that, which imports all decompressors."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = os.get_terminal_size().columns
+        except (OSError, ValueError):
+            columns = 100
+        super().__init__(prog, width=min(columns, 120) - 2)
+
+
+def make_parser(command: Command) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    parser = argparse.ArgumentParser(
+        f"bento {command.name}",
+        description=command.summary,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--home", metavar="FOLDER", help=_HOME)
+    command.load().add_arguments(parser, command.kind)
+    return parser
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The options that stand before the command, and the rest."""
+    at = 0
+    while at < len(words) and words[at].startswith("--home"):
+        at += 1 if words[at].startswith("--home=") else 2
+    return words[:at], words[at:]
+
+
+def overview(prefix: str = "") -> str:
+    """The commands, one to a line, those of a group if its word is given."""
+    shown = [command for command in commands.COMMANDS if not command.hidden and command.name.startswith(prefix)]
+    width = max(len(command.name) for command in shown)
+    return "".join(f"  {command.name:{width}}  {command.summary}\n" for command in shown)
+
+
+def _help(words: list[str], prefix: str = "") -> NoReturn:
+    text = f"{_USAGE}\nBentoML's store, without BentoML.\n\n{overview(prefix)}\n  --home FOLDER  {_HOME}\n"
+    if words:
+        sys.stdout.write(f"{text}\n`bento COMMAND --help` has the rest.\n")
+        sys.exit(status.OK)
+    sys.stderr.write(text)
+    sys.exit(status.USAGE)
+
+
+def _version() -> NoReturn:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("rules-bento")
+    except PackageNotFoundError:  # run from its sources
+        found = "(from sources)"
+    sys.stdout.write(f"bento {found}\n")
+    sys.exit(status.OK)
+
+
+def _unknown(words: list[str]) -> NoReturn:
+    if commands.is_group(words[0]):
+        if words[1:2] in ([], ["-h"], ["--help"]):
+            _help(words[1:], f"{words[0]} ")
+        words = [" ".join(words[:2])]
+    import difflib
+
+    known = [command.name for command in commands.COMMANDS if not command.hidden]
+    close = difflib.get_close_matches(words[0], known, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    sys.stderr.write(f"{_USAGE}bento: {words[0]!r} is no command.{hint} `bento --help` lists them.\n")
+    sys.exit(status.USAGE)

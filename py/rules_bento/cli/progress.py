@@ -1,0 +1,54 @@
+"""How far a long work is, on a terminal; nothing anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.unpack import Progress
+
+_DELAY, _INTERVAL = 0.5, 0.1  # seconds: short works show nothing
+
+
+@contextmanager
+def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
+    """What is told how many more bytes are done, and shows it; of `total`, if that is known."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    line = _Line(verb, total)
+    try:
+        yield line
+    finally:
+        line.clear()
+
+
+class _Line:
+    def __init__(self, verb: str, total: int) -> None:
+        self._verb = verb
+        self._total = total
+        self._done = 0
+        self._next = time.monotonic() + _DELAY
+        self._shown = False
+
+    def __call__(self, more: int) -> None:
+        self._done += more
+        now = time.monotonic()
+        if now < self._next:
+            return
+        from rules_bento.cli.show import size
+
+        self._next = now + _INTERVAL
+        self._shown = True
+        share = f" of {size(self._total)} ({100 * self._done // self._total} %)" if self._total else ""
+        sys.stderr.write(f"\r\x1b[K{self._verb} {size(self._done)}{share}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")

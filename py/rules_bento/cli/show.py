@@ -1,0 +1,131 @@
+"""How things are shown: to people, and to programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rules_bento.store import shape
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from argparse import ArgumentParser
+    from collections.abc import Iterable, Sequence
+
+_BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
+
+
+def add_output(parser: ArgumentParser, *choices: str) -> None:
+    """Add `-o`, whose default is the first choice."""
+    parser.add_argument(
+        "-o", "--output", choices=choices, default=choices[0], help=f"what is printed (default: {choices[0]})"
+    )
+
+
+def out(text: str = "") -> None:
+    """Print a line."""
+    sys.stdout.write(f"{text}\n")
+
+
+def err(text: str) -> None:
+    """Print an error."""
+    sys.stderr.write(f"{paint('bento:', _RED, sys.stderr)} {plain(text)}\n")
+
+
+def note(text: str) -> None:
+    """Print what people should know, where it does not disturb programs."""
+    sys.stderr.write(f"{paint('note:', _YELLOW, sys.stderr)} {plain(text)}\n")
+
+
+def good(text: str) -> str:
+    """Text for what went well, or was added."""
+    return paint(text, _GREEN, sys.stdout)
+
+
+def bad(text: str) -> str:
+    """Text for what is damaged, or was removed."""
+    return paint(text, _RED, sys.stdout)
+
+
+def changed(text: str) -> str:
+    """Text for what was changed."""
+    return paint(text, _YELLOW, sys.stdout)
+
+
+def faint(text: str) -> str:
+    """Text that is less important."""
+    return paint(text, _DIM, sys.stdout)
+
+
+def paint(text: str, code: str, file: TextIO) -> str:
+    """The text in a colour, if it goes to a terminal and NO_COLOR is not set (no-color.org)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not file.isatty():
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def plain(text: str) -> str:
+    """The text without what a terminal would obey: names in archives come from anywhere."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def size(count: float) -> str:
+    """Bytes as BentoML shows them: `17.00 KiB`."""
+    unit = "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if count < 1024 or unit == "PiB":
+            break
+        count /= 1024
+    return f"{count:.2f} {unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """So many of something."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def time(moment: dt.datetime) -> str:
+    """A time as BentoML shows it, in this machine's zone."""
+    return shape.aware(moment).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
+    """Print columns, those of the numbers in `right` flush right."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    flush_right = set(right)
+    for number, row in enumerate([list(header), *cells]):
+        padded = [
+            cell.rjust(width) if column in flush_right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(padded).rstrip()
+        out(line if number else paint(line, _BOLD, sys.stdout))
+
+
+def json(value: Any) -> None:
+    """Print a value as JSON."""
+    from json import dumps
+
+    out(dumps(value, indent=2, ensure_ascii=False, default=_simple))
+
+
+def yaml(value: Any) -> None:
+    """Print a value as YAML."""
+    from yaml import safe_dump
+
+    sys.stdout.write(safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def data(value: Any, output: str) -> bool:
+    """Print a value for programs, if that is what is wanted; returns whether."""
+    if output == "json":
+        json(value)
+    elif output == "yaml":
+        yaml(value)
+    return output in ("json", "yaml")
+
+
+def _simple(value: Any) -> str:
+    return str(value.isoformat() if hasattr(value, "isoformat") else value)

@@ -1,0 +1,23 @@
+"""What the command exits with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rules_bento.errors import BentoError
+
+OK = 0
+ERROR = 1  # it could not be done; the message says why
+USAGE = 2  # a wrong command line; argparse's own
+FOUND = 3  # `verify` found damage, `diff` found differences
+NOT_FOUND = 4  # nothing in the store has the tag
+INTERRUPTED = 130  # by Ctrl-C
+PIPE = 141  # who reads the output has gone
+
+
+def of(error: BentoError) -> int:
+    """The status for an error."""
+    from rules_bento.store.entries import NotFoundError
+
+    return NOT_FOUND if isinstance(error, NotFoundError) else ERROR

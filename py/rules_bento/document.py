@@ -1,0 +1,204 @@
+"""A tree of options as somebody wrote it, with the place of each value for messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+Path = tuple[str | int, ...]
+"""Where a value stands: keys and indices from the root."""
+
+
+class WrittenFloat(float):
+    """A number with a point that remembers its text: the Python version `3.10` is not `3.1`."""
+
+    text: str
+
+    def __new__(cls, text: str) -> WrittenFloat:
+        """Read the text of a number."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+@dataclass(frozen=True)
+class Document:
+    """Options as plain values: of a file with its lines, or of a target's attributes, which have none."""
+
+    origin: str  # the file's name; empty for attributes
+    data: dict[str, Any]
+    lines: Mapping[Path, int] = field(default_factory=dict)
+
+    def at(self, path: Path) -> str:
+        """The place of a value and its name, as a message begins."""
+        if not self.origin:
+            return dotted(path)
+        known = path
+        while known and known not in self.lines:
+            known = known[:-1]
+        line = f":{self.lines[known]}" if known in self.lines else ""
+        return f"{self.origin}{line}: {dotted(path)}" if path else f"{self.origin}{line}"
+
+
+def dotted(path: Path) -> str:
+    """`("models", 0, "tag")` as `models[0].tag`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+class Table:
+    """The values under one path of a document, taken by key and type."""
+
+    def __init__(
+        self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None
+    ) -> None:
+        """Look at a table with no other keys than `keys`; `hints` say of other words what to write instead.
+
+        Raises BentoError for what is no table, and for another key.
+        """
+        data: Any = document.data
+        for part in path:
+            data = data[part]
+        self._document = document
+        self._path = path
+        if data is None:
+            data = {}
+        if not isinstance(data, dict):
+            raise BentoError(f"{document.at(path)} is {kind(data)}, where keys with values are expected.")
+        self._data: dict[str, Any] = data
+        for key in data:
+            if key not in keys:
+                raise BentoError(self._unknown(str(key), keys, hints or {}))
+
+    def at(self, key: str, *more: int) -> str:
+        """The place of a value."""
+        return self._document.at((*self._path, key, *more))
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there and has a value."""
+        return self._data.get(key) is not None
+
+    def value(self, key: str) -> Any:
+        """The value as it stands; None where the key is missing."""
+        return self._data.get(key)
+
+    def text(self, key: str) -> str | None:
+        """A text; a number stands for its own text."""
+        if not self.has(key):
+            return None
+        value = as_text(self._data[key])
+        if value is None:
+            raise self.wrong(key, "a text")
+        return value
+
+    def flag(self, key: str) -> bool | None:
+        """True or false."""
+        value = self._data.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self.wrong(key, "true or false")
+        return value
+
+    def texts(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
+        """A list of texts; with `or_one` a single text is a list of itself."""
+        value = self._data.get(key)
+        if value is None:
+            return None
+        if or_one and isinstance(value, str):
+            value = [value]
+        if not isinstance(value, list):
+            raise self.wrong(key, "a list of texts")
+        texts = []
+        for index, item in enumerate(value):
+            text = as_text(item)
+            if text is None or isinstance(item, bool):
+                raise BentoError(f"{self.at(key, index)} is {kind(item)}, where a text is expected. Put it in quotes.")
+            texts.append(text)
+        return tuple(texts)
+
+    def mapping(self, key: str) -> dict[str, str] | None:
+        """Texts by name. Numbers and flags stand for their texts, as Python writes them."""
+        value = self._data.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.wrong(key, "keys with texts")
+        texts = {}
+        for name, item in value.items():
+            text = as_text(item)
+            if text is None:
+                place = self._document.at((*self._path, key, name))
+                raise BentoError(f"{place} is {kind(item)}, where a text is expected. Put it in quotes.")
+            texts[str(name)] = text
+        return texts
+
+    def items(self, key: str) -> list[Any]:
+        """A list of anything; empty where the key is missing."""
+        value = self._data.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.wrong(key, "a list")
+        return value
+
+    def wrong(self, key: str, expected: str) -> BentoError:
+        """The error of a value of another type."""
+        return BentoError(f"{self.at(key)} is {kind(self._data[key])}, where {expected} is expected.")
+
+    def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:
+        place = self._document.at((*self._path, key))
+        hint = hints[key] if key in hints else did_you_mean(key, keys)
+        return f"{place} is no option of BentoML 1.4.{hint} Known here: {', '.join(keys)}."
+
+
+def as_text(value: Any) -> str | None:
+    """The text that a scalar stands for; None for what is none."""
+    if isinstance(value, WrittenFloat):
+        return value.text
+    if isinstance(value, (str, bool, int, float)):
+        return str(value)
+    return None
+
+
+def plain(value: Any) -> Any:
+    """A value with its numbers as Python's own, for writing it again."""
+    if isinstance(value, WrittenFloat):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+def kind(value: Any) -> str:
+    """What a value is, in words."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return "a flag"
+    if isinstance(value, (int, float)):
+        return f"the number {as_text(value)}"
+    if isinstance(value, str):
+        return f"the text {value!r}"
+    if isinstance(value, dict):
+        return "a table of keys"
+    return "a list" if isinstance(value, list) else f"a {type(value).__name__}"
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """` Did you mean 'labels'?`; empty where nothing is near."""
+    import difflib
+
+    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

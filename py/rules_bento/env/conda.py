@@ -1,0 +1,34 @@
+"""`env/conda`: the environment that conda updates its base with."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rules_bento.options import channels
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.options import Conda
+    from rules_bento.project import ProjectFiles
+
+
+def environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
+    """The text of environment.yml: the user's file, or one of the options; None where there is nothing to install."""
+    if conda.environment_yml:
+        return files.text(conda.environment_yml, place)
+    dependencies: list[Any] = list(conda.dependencies or ())
+    if conda.pip:
+        dependencies.append({"pip": list(conda.pip)})
+    if not dependencies:
+        return None
+    import yaml
+
+    text: str = yaml.safe_dump({"channels": channels(conda) or [], "dependencies": dependencies})
+    return text
+
+
+def python_version(environment: str | None) -> str | None:
+    """`X.Y` of a line like `- python=3.11`, which then is the version of the image."""
+    found = re.search(r"^\s*-\s*['\"]?python=+(\d+\.\d+)", environment or "", re.MULTILINE)
+    return found[1] if found else None

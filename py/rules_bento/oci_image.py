@@ -1,0 +1,118 @@
+"""Images by the OCI image specification 1.1: a config and a manifest over layers that are known by their descriptions.
+
+No layer is read to assemble an image, so that takes as long for a large one as for a small one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, NamedTuple
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+# Runtimes of old refuse more (overlayfs takes its lower folders from one page of options).
+MOST_LAYERS = 127
+
+
+class Layer(NamedTuple):
+    """What an image has to know of a layer."""
+
+    media_type: str
+    digest: str  # sha256:<hex> of the blob
+    size: int  # bytes of the blob
+    diff_id: str  # sha256:<hex> of the tar
+    name: str  # what it holds, for the image's history
+
+    @staticmethod
+    def loads(text: str) -> Layer:
+        """Read a layer's description, a JSON object."""
+        fields = json.loads(text)
+        return Layer(*(fields[field] for field in Layer._fields))
+
+
+class Settings(NamedTuple):
+    """How a container of the image runs, and what the image says of itself."""
+
+    architecture: str  # as Go names it
+    os: str
+    created: str  # RFC 3339
+    env: dict[str, str]
+    entrypoint: list[str]
+    cmd: list[str]
+    user: str
+    working_dir: str
+    ports: list[str]  # <number>/<protocol>
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    stop_signal: str
+
+
+class Image(NamedTuple):
+    """The two JSON documents of an image."""
+
+    config: bytes
+    manifest: bytes
+
+    @property
+    def digest(self) -> str:
+        """What names the image: the digest of its manifest."""
+        return digest_of(self.manifest)
+
+
+def make_image(layers: list[Layer], settings: Settings) -> Image:
+    """Assemble an image of layers, the lowest first."""
+    config = _encode(
+        {
+            "created": settings.created,
+            "architecture": settings.architecture,
+            "os": settings.os,
+            "config": _without_empty(
+                {
+                    "User": settings.user,
+                    "ExposedPorts": {port: {} for port in settings.ports},
+                    "Env": [f"{name}={value}" for name, value in settings.env.items()],
+                    "Entrypoint": settings.entrypoint,
+                    "Cmd": settings.cmd,
+                    "WorkingDir": settings.working_dir,
+                    "Labels": settings.labels,
+                    "StopSignal": settings.stop_signal,
+                }
+            ),
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+            "history": [{"created": settings.created, "created_by": f"rules_bento: {layer.name}"} for layer in layers],
+        }
+    )
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": descriptor(CONFIG, config),
+        "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers],
+    }
+    return Image(config, _encode(_without_empty(manifest | {"annotations": settings.annotations})))
+
+
+def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:
+    """The index over manifests, each with its platform (`os`, `architecture`, perhaps `variant`)."""
+    manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+    return _encode(_without_empty(index | {"annotations": annotations}))
+
+
+def descriptor(media_type: str, content: bytes) -> dict[str, Any]:
+    """The OCI descriptor of a document."""
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+
+
+def digest_of(content: bytes) -> str:
+    """The OCI digest of bytes."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if value not in ("", [], {})}

@@ -1,0 +1,68 @@
+"""The files of a build context that options name: scripts, requirements, templates, and so on."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ProjectFiles:
+    """Declared files by their path in the build context, read when they are needed.
+
+    `taken` collects what was read, so that somebody who has all files can pass on those that matter.
+    """
+
+    def __init__(self, files: Mapping[str, str | bytes]) -> None:
+        """Know files by path: where each is to be read, or its content."""
+        self._files = files
+        self.taken: dict[str, bytes] = {}
+
+    def has(self, path: str) -> bool:
+        """Whether the file is declared."""
+        return path in self._files
+
+    def path(self, written: str, place: str) -> str:
+        """The path in the build context that an option means.
+
+        Raises BentoError, which begins with `place`, for one that is absolute or leaves the context.
+        """
+        path = posixpath.normpath(written)
+        if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
+            raise BentoError(
+                f"{place}: {written!r} is not a path inside of the build context. Declare a copy of the file there."
+            )
+        return path
+
+    def read(self, written: str, place: str) -> bytes:
+        """The content of the file that an option names. Raises BentoError if nobody declared it."""
+        path = self.path(written, place)
+        if path not in self._files:
+            near = difflib.get_close_matches(path, list(self._files), n=1, cutoff=0.7)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise BentoError(
+                f"{place}: {written!r} is not among the files of the build context.{hint} Add it to srcs or data."
+            )
+        file = self._files[path]
+        try:
+            content = file if isinstance(file, bytes) else Path(file).read_bytes()
+        except OSError as error:
+            raise BentoError(
+                f"{place}: {written!r} cannot be read: {error.strerror}. Declare a readable file."
+            ) from None
+        self.taken[path] = content
+        return content
+
+    def text(self, written: str, place: str) -> str:
+        """The same as UTF-8 text, with plain line ends."""
+        try:
+            text = self.read(written, place).decode()
+        except UnicodeDecodeError:
+            raise BentoError(f"{place}: {written!r} is not UTF-8 text. Save it as UTF-8.") from None
+        return text.removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")

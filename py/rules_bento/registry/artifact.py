@@ -1,0 +1,215 @@
+"""Bentos and models as OCI artifacts: docs/oci.md has the format.
+
+A Bento's blobs are the parts that its `.bento` is joined from, those of its models among them, so a new version sends
+only what is new. The config tells of it what bento.yaml does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rules_bento import archive
+from rules_bento.errors import BentoError
+from rules_bento.model import ModelDescription, latest
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry import parallel
+from rules_bento.registry.content import BytesSource, FileSource
+from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.download import download
+from rules_bento.registry.push import Package
+from rules_bento.tag import Tag
+from rules_bento.tarstream import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rules_bento.registry.client import Repository
+    from rules_bento.registry.content import Source
+    from rules_bento.registry.progress import Progress
+
+BENTO = "application/vnd.rules-bento.bento.v1"
+BENTO_CONFIG = "application/vnd.rules-bento.bento.config.v1+json"
+BENTO_PART = "application/vnd.rules-bento.bento.part.v1.tar+xz"
+MODEL = "application/vnd.rules-bento.model.v1"
+MODEL_CONFIG = "application/vnd.rules-bento.model.config.v1+json"
+MODEL_PART = "application/vnd.rules-bento.model.part.v1.tar+xz"
+
+_STANDARD = "org.opencontainers.image."
+_MODEL = "rules-bento.model"  # annotation of a layer: tag of the model
+_PART_NAMES = ("metadata", "sources")
+_REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
+
+
+class ModelPart(NamedTuple):
+    """A model, and its files as a part of an archive."""
+
+    description: ModelDescription
+    part: Path
+
+
+@dataclass(frozen=True)
+class BentoFacts:
+    """What the config of a Bento's artifact says."""
+
+    bento: Mapping[str, Any]  # bento.yaml
+    digest: str  # `blake3:<hex>` of the content; empty if it was not known
+    models: tuple[ModelDescription, ...]
+
+    @property
+    def tag(self) -> Tag:
+        """Name and version."""
+        return Tag(str(self.bento["name"]), str(self.bento["version"]))
+
+
+def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path], models: Sequence[ModelPart]) -> Package:
+    """The artifact of a Bento, for `push`; `parts` are its own, in the order of its archive.
+
+    The same inputs give the same digest. Raises BentoError for a part that cannot be read.
+    """
+    import yaml
+
+    document = yaml.load(bento_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    facts = BentoFacts(document, digest, tuple(model.description for model in models))
+    names = _PART_NAMES if len(parts) == len(_PART_NAMES) else [f"part-{number}" for number in range(len(parts))]
+    layers = [_layer(part, BENTO_PART, f"{name}.tar.xz") for part, name in zip(parts, names, strict=True)]
+    layers += [_model_layer(model) for model in models]
+    config = {
+        "bento": facts.bento,
+        "digest": facts.digest,
+        "models": [asdict(description) for description in facts.models],
+    }
+    created = str(document.get("creation_time", ""))
+    return _pack(BENTO, BENTO_CONFIG, config, layers, _annotations(facts.tag, created))
+
+
+def pack_model(model: ModelPart) -> Package:
+    """The artifact of a model, for `push`: its blob is the one that Bentos with this model have, too."""
+    tag = Tag.parse(model.description.tag, "model")
+    annotations = _annotations(tag, model.description.creation_time)
+    return _pack(MODEL, MODEL_CONFIG, asdict(model.description), [_model_layer(model)], annotations)
+
+
+def attach(subject: Descriptor, artifact_type: str, file: Path) -> Package:
+    """An artifact that refers to a manifest: one file, such as a bill of materials, of the media type given."""
+    layer = _layer(file, artifact_type, file.name)
+    return _pack(artifact_type, oci.EMPTY, {}, [layer], {}, subject)
+
+
+def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
+    """What a Bento's artifact says of it. Raises BentoError, naming `origin`, for another kind of artifact."""
+    if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
+        kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
+        raise BentoError(f"{origin}: is no Bento, but {kind}. Images are for container runtimes; see docs/oci.md.")
+    try:
+        document = json.loads(config)
+        models = tuple(ModelDescription(**item) for item in document["models"])
+        facts = BentoFacts(document["bento"], document["digest"], models)
+        Tag.parse(str(facts.tag), "name and version")
+    except (ValueError, TypeError, KeyError) as error:
+        raise BentoError(f"{origin}: the config of this Bento cannot be read ({error}). Push it again.") from None
+    return facts
+
+
+def get_facts(repository: Repository, target: str) -> BentoFacts:
+    """What is said of a Bento in a registry: two small requests. Raises as `Repository` does."""
+    manifest = repository.get_manifest(target)
+    return read_facts(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
+
+
+def pull_bento(repository: Repository, target: str, out: Path, progress: Progress) -> BentoFacts:
+    """Write the Bento as a `.bento` at `out`: the very bytes that were built, there only when it is whole.
+
+    What came before a failure is kept beside it, and not fetched again. Raises as `download` does.
+    """
+    manifest = repository.get_manifest(target)
+    facts = read_facts(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
+    folder = out.with_name(f".{out.name}.parts")
+    parts = _download(repository, manifest.layers(), folder, progress)
+    if facts.models:
+        pointers = folder / "latest"
+        members = [Member.inline(f"models/{name}/latest", to.encode()) for name, to in latest(facts.models).items()]
+        archive.write_part(pointers, members, threads=1)
+        parts.append(pointers)
+    archive.join(out, parts)
+    shutil.rmtree(folder)
+    return facts
+
+
+def pull_model(repository: Repository, target: str, out: Path, progress: Progress) -> ModelDescription:
+    """Write a model's files as a part of an archive at `out`. Raises as `download` does."""
+    manifest = repository.get_manifest(target)
+    if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
+        raise BentoError(f"{repository}: {target}: is no model; see docs/oci.md.")
+    description = ModelDescription.loads(repository.read_blob(manifest.config).decode())
+    download(repository, manifest.layers()[0], out, progress)
+    return description
+
+
+def versions(repository: Repository) -> list[str]:
+    """The tags of a repository, without those that list referrers."""
+    return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
+
+
+def _download(repository: Repository, layers: Sequence[Descriptor], folder: Path, progress: Progress) -> list[Path]:
+    """Have the layers in a folder, by their digests; their files, in order."""
+    paths = {layer.digest: folder / layer.digest.partition(":")[2] for layer in layers}
+    unique = {layer.digest: layer for layer in layers}.values()
+    parallel.for_each(lambda layer: download(repository, layer, paths[layer.digest], progress), unique, progress)
+    return [paths[layer.digest] for layer in layers]
+
+
+def _pack(
+    artifact_type: str,
+    config_type: str,
+    config: Mapping[str, Any],
+    layers: Sequence[tuple[Descriptor, Source]],
+    annotations: Mapping[str, str],
+    subject: Descriptor | None = None,
+) -> Package:
+    content = json.dumps(config, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode()
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": oci.MANIFEST,
+        "artifactType": artifact_type,
+        "config": Descriptor.of(content, config_type).to_json(),
+        "layers": [layer.to_json() for layer, _ in layers],
+    }
+    if subject:
+        plain = Descriptor(subject.media_type, subject.digest, subject.size)
+        document["subject"] = plain.to_json()
+    if annotations:
+        document["annotations"] = dict(annotations)
+    sources: dict[str, Source] = {layer.digest: source for layer, source in layers}
+    sources[oci.digest_of(content)] = BytesSource(content)
+    return Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, artifact_type), (), sources)
+
+
+def _model_layer(model: ModelPart) -> tuple[Descriptor, Source]:
+    tag = model.description.tag
+    return _layer(model.part, MODEL_PART, f"models/{tag.replace(':', '/')}.tar.xz", {_MODEL: tag})
+
+
+def _layer(
+    path: Path, media_type: str, title: str, annotations: Mapping[str, str] | None = None
+) -> tuple[Descriptor, Source]:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+        size = path.stat().st_size
+    except OSError as error:
+        raise BentoError(f"{path}: cannot be read: {error.strerror}. Build it again.") from None
+    described = {f"{_STANDARD}title": title, **(annotations or {})}
+    return Descriptor(media_type, f"sha256:{digest.hexdigest()}", size, described), FileSource(path)
+
+
+def _annotations(tag: Tag, created: str) -> dict[str, str]:
+    found = {f"{_STANDARD}created": created, f"{_STANDARD}title": tag.name, f"{_STANDARD}version": tag.version}
+    return {key: value for key, value in found.items() if value}

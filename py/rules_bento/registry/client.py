@@ -1,0 +1,436 @@
+"""The API of a registry (OCI distribution specification 1.1), one method to an endpoint.
+
+`Registries` knows each registry once, `Registry` sends requests to one, `Repository` knows what they mean.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlencode, urljoin
+
+from rules_bento.errors import BentoError
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.auth import Authorizer
+from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.errors import CutError, refusal
+from rules_bento.registry.proxy import is_loopback
+from rules_bento.registry.retry import TRANSIENT, Retry, asked_wait
+from rules_bento.registry.transport import PATIENCE, Bytes, Origin, Response, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from email.message import Message
+
+    from rules_bento.registry.reference import Reference
+    from rules_bento.registry.transport import Body
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 5
+_MOST_LOGINS = 2  # to learn what is wanted, and again if a token has ended early
+_AGENT = "rules_bento"
+_NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
+_PAGE = 1000
+_MOST_PAGES = 10_000
+
+
+class Reply(NamedTuple):
+    """A response that was read to its end."""
+
+    status: int
+    headers: Message
+    body: bytes
+    url: str
+
+
+class Registries:
+    """The registries of a run: each with its connections and tokens, made when it is first needed.
+
+    `insecure` are hosts (`host:port`) that may be reached without encryption; this machine always may. `patience` is
+    in seconds, see `transport.PATIENCE`.
+    """
+
+    def __init__(
+        self, insecure: Collection[str] = (), sleep: Callable[[float], object] = time.sleep, patience: float = PATIENCE
+    ) -> None:
+        self._insecure = frozenset(insecure)
+        self._sleep = sleep
+        self._transport = Transport(patience)
+        self._known: dict[str, Registry] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Registries:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+
+    def repository(self, reference: Reference) -> Repository:
+        """The repository that the reference is of."""
+        with self._lock:
+            registry = self._known.get(reference.registry)
+            if registry is None:
+                insecure = reference.registry in self._insecure
+                registry = Registry(reference, self._transport, insecure=insecure, sleep=self._sleep)
+                self._known[reference.registry] = registry
+        return Repository(registry, reference.repository)
+
+
+class Registry:
+    """Requests to one registry: with what it wants to see, and tried again where that may help."""
+
+    def __init__(
+        self, reference: Reference, transport: Transport, *, insecure: bool, sleep: Callable[[float], object]
+    ) -> None:
+        self.host = reference.registry
+        self._reference = reference
+        self._transport = transport
+        self._insecure = insecure
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._origin: Origin | None = None
+        self._authorizer: Authorizer | None = None
+
+    def retry(self) -> Retry:
+        """The attempts at something that takes more than one request."""
+        return Retry(self._sleep)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        scopes: frozenset[str],
+        *,
+        expect: Collection[int],
+        what: str,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Reply:
+        """A small request and its whole response, whose status is one of `expect`.
+
+        Raises RegistryError for any other answer, BentoError, beginning with `what`, if there is none: both after
+        several attempts where more than one makes sense.
+        """
+        retry = self.retry()
+        while True:
+            try:
+                body = None if content is None else Bytes(content)
+                with self.exchange(method, path, scopes, headers=headers or {}, body=body) as response:
+                    reply = Reply(response.status, response.headers, response.read(), response.url)
+            except CutError as cut:
+                if not retry.again():
+                    raise self.unreachable(what, cut) from None
+                continue
+            if reply.status in expect:
+                return reply
+            if reply.status not in TRANSIENT or not retry.again(asked_wait(reply.headers)):
+                raise self.refusal(reply, what)
+
+    @contextmanager
+    def exchange(
+        self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
+    ) -> Iterator[Response]:
+        """One request, whatever it is answered; asked again only to log in, or where another address is named.
+
+        `path` is one of this registry, or a URL that it gave (`locate`). Raises CutError as `Transport.exchange`.
+        """
+        origin, authorizer = self._connect()
+        url = path if "://" in path else f"{origin}{path}"
+        redirects = logins = 0
+        while True:
+            # What opens one server is not shown to another.
+            ours = Origin.of(url) == origin
+            authorization = authorizer.header(scopes) if ours else ""
+            sent = {"User-Agent": _AGENT, **headers, **({"Authorization": authorization} if authorization else {})}
+            with self._transport.exchange(method, url, sent, body) as response:
+                if response.status == 401 and ours:
+                    content = response.read()
+                    logins += 1
+                    challenges = response.headers.get_all("WWW-Authenticate", [])
+                    if logins > _MOST_LOGINS or not authorizer.learn(challenges, scopes, authorization):
+                        reply = Reply(response.status, response.headers, content, url)
+                        raise self.refusal(reply, f"{self._reference.name}: {method}")
+                elif response.status in _REDIRECTS and method in ("GET", "HEAD") and redirects < _MOST_REDIRECTS:
+                    response.read()
+                    redirects += 1
+                    url = self.locate(response, origin)
+                else:
+                    yield response
+                    return
+
+    def locate(self, response: Response | Reply, origin: Origin | None = None) -> str:
+        """The absolute URL of the `Location` of a response. Raises BentoError if there is none, or it is unsafe."""
+        location = response.headers.get("Location")
+        if not location:
+            raise BentoError(f"{self.host}: answers {response.status} without a Location. That is not the protocol.")
+        url = urljoin(response.url, location)
+        here, there = origin or self._connect()[0], Origin.of(url)
+        if here.scheme == "https" and there.scheme == "http":
+            if there.host != here.host:
+                raise BentoError(f"{self.host}: sends us on to {there.host} without encryption. Refused.")
+            # A registry behind a proxy that ends the encryption does not know of it.
+            return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
+        return url
+
+    def refusal(self, reply: Reply, what: str) -> BentoError:
+        """The error for an answer that says no."""
+        return refusal(reply.status, reply.headers, reply.body, what, self.host)
+
+    def unreachable(self, what: str, cut: CutError) -> BentoError:
+        """The error for no answer."""
+        return BentoError(
+            f"{what}: no connection to {self.host} held ({cut}), in several attempts. Is the registry up, and "
+            f"does the way to it need a proxy (HTTPS_PROXY)?"
+        )
+
+    def _connect(self) -> tuple[Origin, Authorizer]:
+        """Where the API is, found out once."""
+        with self._lock:
+            if self._origin is None or self._authorizer is None:
+                self._origin = self._find_origin()
+                self._authorizer = Authorizer(self._reference, self._origin, self._transport)
+            return self._origin, self._authorizer
+
+    def _find_origin(self) -> Origin:
+        secure = Origin.of(f"https://{self._reference.api_host}")
+        if not self._insecure and not is_loopback(secure.host):
+            return secure
+        plain = Origin.of(f"http://{self._reference.api_host}")
+        try:
+            self._greet(secure)
+        except CutError as cut:
+            # 400 is what a server that waits for encryption answers.
+            if self._greet(plain) == 400:
+                raise cut from None
+            return plain
+        return secure
+
+    def _greet(self, origin: Origin) -> int:
+        """The status of the API's root."""
+        with self._transport.exchange("GET", f"{origin}/v2/", {"User-Agent": _AGENT}) as response:
+            response.read()
+            return response.status
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload that has begun: where the rest goes, and how many bytes the registry has."""
+
+    url: str
+    offset: int = 0
+    smallest_chunk: int = 0  # bytes, of each chunk but the last
+
+
+class Repository:
+    """What can be asked of one repository. Methods raise as `Registry.request` does unless they say otherwise."""
+
+    def __init__(self, registry: Registry, name: str) -> None:
+        self.registry = registry
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.registry.host}/{self.name}"
+
+    @property
+    def pull(self) -> frozenset[str]:
+        """The scope of requests that read."""
+        return frozenset({f"repository:{self.name}:pull"})
+
+    @property
+    def push(self) -> frozenset[str]:
+        """The scope of requests that write."""
+        return frozenset({f"repository:{self.name}:pull,push"})
+
+    # Blobs
+
+    def has_blob(self, digest: str, size: int, *, writing: bool = False) -> bool:
+        """Whether the blob is there, with that size. `writing`: ask with the token that pushes, to need only one."""
+        reply = self._ask("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push if writing else self.pull)
+        stated = reply.headers.get("Content-Length", "")
+        return reply.status == 200 and (not stated.isdigit() or int(stated) == size)
+
+    def mount_blob(self, digest: str, source: str) -> Upload | None:
+        """Mount a blob of another repository; the upload that has begun instead, where that did not work."""
+        query = urlencode({"mount": digest, "from": source})
+        scopes = self.push | {f"repository:{source}:pull"}
+        reply = self._ask("POST", f"blobs/uploads/?{query}", f"mount of {digest}", {201, 202}, scopes)
+        return None if reply.status == 201 else self._upload(reply)
+
+    def start_upload(self) -> Upload:
+        """Begin an upload."""
+        return self._upload(self._ask("POST", "blobs/uploads/", "an upload", {202}, self.push))
+
+    def upload_status(self, upload: Upload) -> Upload | None:
+        """How far an upload has come; nothing if the registry does not know it any more."""
+        # A server may say 404 or 400 of an upload that has ended, well or not.
+        reply = self._ask("GET", upload.url, "an upload", {204, 200, 202, 404, 400, 410, 405}, self.push)
+        if reply.status >= 400:
+            return None
+        last = re.fullmatch(r"(?:bytes=)?0-(\d+)", reply.headers.get("Range", ""))
+        # Of an upload without a byte, registries say 0-0, which also means one byte: none is the safe reading.
+        offset = int(last[1]) + 1 if last and last[1] != "0" else 0
+        url = self.registry.locate(reply) if "Location" in reply.headers else upload.url
+        return Upload(url, offset, upload.smallest_chunk)
+
+    def continued(self, upload: Upload, reply: Reply) -> Upload:
+        """The upload after a chunk was taken (202)."""
+        last = re.fullmatch(r"(?:bytes=)?0-(\d+)", reply.headers.get("Range", ""))
+        if last is None:
+            raise BentoError(f"{self}: took a chunk without saying how far it has come. That is not the protocol.")
+        url = self.registry.locate(reply) if "Location" in reply.headers else upload.url
+        return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
+
+    @contextmanager
+    def send_blob(self, upload: Upload, digest: str, body: Body) -> Iterator[Response]:
+        """Send all of a blob, or the rest, and end the upload. Raises CutError; the status is the caller's to judge."""
+        url = upload.url + ("&" if "?" in upload.url else "?") + urlencode({"digest": digest})
+        headers = {"Content-Type": "application/octet-stream"}
+        with self.registry.exchange("PUT", url, self.push, headers=headers, body=body) as response:
+            yield response
+
+    @contextmanager
+    def send_chunk(self, upload: Upload, body: Body) -> Iterator[Response]:
+        """Send the next bytes of a blob. Raises CutError; the status is the caller's to judge."""
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Range": f"{upload.offset}-{upload.offset + body.size - 1}",
+        }
+        with self.registry.exchange("PATCH", upload.url, self.push, headers=headers, body=body) as response:
+            yield response
+
+    @contextmanager
+    def open_blob(self, digest: str, offset: int = 0) -> Iterator[Response]:
+        """A blob, from a byte on if the registry does that (206). Raises CutError; the status is the caller's."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        with self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull, headers=headers) as response:
+            yield response
+
+    def read_blob(self, descriptor: Descriptor) -> bytes:
+        """A small blob, verified."""
+        reply = self._ask("GET", f"blobs/{descriptor.digest}", f"blob {descriptor.digest}", {200}, self.pull)
+        return oci.verify(reply.body, descriptor.digest, str(self))
+
+    # Manifests
+
+    def manifest_digest(self, target: str, *, writing: bool = False) -> str:
+        """The digest of what a tag or digest stands for; empty if there is nothing, or the registry does not say."""
+        scopes = self.push if writing else self.pull
+        headers = {"Accept": ", ".join(oci.MANIFESTS)}
+        reply = self._ask("HEAD", f"manifests/{target}", f"manifest {target}", {200, 404}, scopes, headers=headers)
+        return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
+
+    def get_manifest(self, target: str) -> Manifest:
+        """The manifest that a tag or digest stands for. Raises BentoError if it has not the digest."""
+        headers = {"Accept": ", ".join(oci.MANIFESTS)}
+        reply = self._ask("GET", f"manifests/{target}", f"manifest {target}", {200}, self.pull, headers=headers)
+        origin = f"{self}: manifest {target}"
+        stated = target if oci.is_digest(target) else reply.headers.get("Docker-Content-Digest", "")
+        if oci.is_digest(stated):
+            oci.verify(reply.body, stated, origin)
+        return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
+
+    def put_manifest(self, manifest: Manifest, target: str) -> bool:
+        """Put a manifest under a tag or its digest; whether the registry took note of its subject, if it has one."""
+        reply = self._ask(
+            "PUT",
+            f"manifests/{target}",
+            f"manifest {target}",
+            {201},
+            self.push,
+            headers={"Content-Type": manifest.descriptor.media_type},
+            content=manifest.content,
+        )
+        stated = reply.headers.get("Docker-Content-Digest", manifest.descriptor.digest)
+        if stated.partition(":")[0] == "sha256" and stated != manifest.descriptor.digest:
+            raise BentoError(
+                f"{self}: took the manifest {manifest.descriptor.digest} for {stated}. Something between us and the "
+                f"registry changes what is sent."
+            )
+        return bool(reply.headers.get("OCI-Subject"))
+
+    def tags(self) -> list[str]:
+        """All tags, in the registry's order."""
+        found: list[str] = []
+        path: str | None = f"tags/list?n={_PAGE}"
+        for _ in range(_MOST_PAGES):
+            if path is None:
+                break
+            reply = self._ask("GET", path, "tags", {200}, self.pull)
+            found += (self._json(reply, "tags").get("tags")) or []
+            path = self._next(reply)
+        return found
+
+    def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
+        """What refers to a manifest, perhaps only of one type; from the referrers tag where there is no such API."""
+        found: list[Descriptor] = []
+        query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
+        path: str | None = f"referrers/{digest}{query}"
+        for _ in range(_MOST_PAGES):
+            if path is None:
+                break
+            reply = self._ask("GET", path, f"referrers of {digest}", {200, 404}, self.pull)
+            if reply.status == 404:
+                found = self.referrers_tag(digest)
+                break
+            listed = self._json(reply, "referrers").get("manifests") or ()
+            found += [Descriptor.from_json(item, str(self)) for item in listed]
+            path = self._next(reply)
+        return [item for item in found if not artifact_type or item.artifact_type == artifact_type]
+
+    def referrers_tag(self, digest: str) -> list[Descriptor]:
+        """What the referrers tag lists (distribution specification, `Referrers Tag Schema`)."""
+        headers = {"Accept": oci.INDEX}
+        target = referrers_tag(digest)
+        reply = self._ask(
+            "GET", f"manifests/{target}", f"referrers of {digest}", {200, 404}, self.pull, headers=headers
+        )
+        if reply.status == 404:
+            return []
+        return Manifest.read(reply.body, oci.INDEX, f"{self}: manifest {target}").children()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        expect: Collection[int],
+        scopes: frozenset[str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Reply:
+        whole = path if "://" in path or path.startswith("/") else self._path(path)
+        return self.registry.request(
+            method, whole, scopes, expect=expect, what=f"{self}: {what}", headers=headers, content=content
+        )
+
+    def _path(self, path: str) -> str:
+        return f"/v2/{self.name}/{quote(path, safe='/:?=&%+')}"
+
+    def _upload(self, reply: Reply) -> Upload:
+        smallest = reply.headers.get("OCI-Chunk-Min-Length", "")
+        return Upload(self.registry.locate(reply), 0, int(smallest) if smallest.isdigit() else 0)
+
+    def _json(self, reply: Reply, what: str) -> dict[str, Any]:
+        try:
+            document = json.loads(reply.body)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise BentoError(f"{self}: answers something else than JSON where its {what} are asked for.")
+        return document
+
+    def _next(self, reply: Reply) -> str | None:
+        """Where the next page is (RFC 8288)."""
+        link = _NEXT.search(reply.headers.get("Link", ""))
+        return urljoin(reply.url, link[1]) if link else None
+
+
+def referrers_tag(digest: str) -> str:
+    """The tag under which those that refer to a manifest are listed where there is no API for it."""
+    return digest.replace(":", "-", 1)[:128]

@@ -1,0 +1,148 @@
+"""Bytes of blobs: where they are, and how they get from there into a connection."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from io import FileIO
+from typing import TYPE_CHECKING, Protocol
+
+from rules_bento.errors import BentoError
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.errors import CutError, refusal
+from rules_bento.registry.transport import PIECE
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from rules_bento.registry.client import Repository
+    from rules_bento.registry.progress import Tally
+
+_SLICE = 8 << 20  # bytes that the kernel moves between two looks at the progress
+
+
+class Source(Protocol):
+    """Where a blob's bytes are."""
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes from `start` to `end`. Raises CutError, or the connection's OSError."""
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise BentoError if the bytes are not those of the digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A blob in a file, perhaps somewhere inside of it (a member of a tar)."""
+
+    path: Path
+    start: int = 0
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes, by the kernel alone where nothing is to be encrypted."""
+        with self._open() as file:
+            at, end = self.start + start, self.start + end
+            if isinstance(connection, ssl.SSLSocket):
+                self._send_encrypted(connection, file, at, end, tally)
+                return
+            while at < end:
+                sent = connection.sendfile(file, at, min(_SLICE, end - at))
+                self._check_end(sent)
+                at += sent
+                tally.advance(sent)
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise BentoError if the bytes in the file are not those of the digest."""
+        found = oci.new_hash(digest)
+        with self._open() as file:
+            file.seek(self.start)
+            while size:
+                piece = file.read(min(size, PIECE))
+                self._check_end(len(piece))
+                found.update(piece)
+                size -= len(piece)
+        if found.hexdigest() != digest.partition(":")[2]:
+            raise BentoError(f"{self.path}: does not have the digest {digest}. Build it again.")
+
+    def _open(self) -> FileIO:
+        try:
+            return FileIO(self.path)
+        except OSError as error:
+            raise BentoError(f"{self.path}: cannot be read: {error.strerror}. Build it again.") from None
+
+    def _send_encrypted(self, connection: ssl.SSLSocket, file: FileIO, at: int, end: int, tally: Tally) -> None:
+        buffer = memoryview(bytearray(PIECE))
+        file.seek(at)
+        while at < end:
+            count = file.readinto(buffer[: min(PIECE, end - at)])
+            self._check_end(count)
+            connection.sendall(buffer[:count])
+            at += count
+            tally.advance(count)
+
+    def _check_end(self, count: int) -> None:
+        if not count:
+            raise BentoError(f"{self.path}: is shorter than it was said to be. Build it again.")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSource:
+    """A blob in a repository, which is streamed from there when it is asked for."""
+
+    repository: Repository
+    digest: str
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes, as they come."""
+        with self.repository.open_blob(self.digest, start) as response:
+            if response.status not in (200, 206):
+                what = f"{self.repository}: blob {self.digest}"
+                raise refusal(response.status, response.headers, response.read(), what, self.repository.registry.host)
+            at = start if response.status == 206 else 0
+            for piece in response.pieces():
+                wanted = piece[max(0, start - at) : max(0, end - at)]
+                at += len(piece)
+                connection.sendall(wanted)
+                tally.advance(len(wanted))
+            if at < end:
+                raise CutError(f"{self.repository} gave {at} bytes of a blob of {end}")
+
+    def check(self, digest: str, size: int) -> None:
+        """Nothing to be checked before it comes; a registry that takes the blob verifies it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSource:
+    """A small blob that is at hand."""
+
+    content: bytes
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes."""
+        connection.sendall(self.content[start:end])
+        tally.advance(end - start)
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise BentoError if the bytes are not those of the digest."""
+        oci.verify(self.content[:size], digest, "a blob that was made here")
+
+
+class Part:
+    """The bytes of a blob from `start` to `end`, as the body of a request."""
+
+    def __init__(self, source: Source, start: int, end: int, tally: Tally) -> None:
+        self._source = source
+        self._start = start
+        self._end = end
+        self._tally = tally
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return self._end - self._start
+
+    def write_to(self, connection: socket.socket) -> None:
+        """Write all of them."""
+        self._tally.move_to(self._start)
+        self._source.send(connection, self._start, self._end, self._tally)

@@ -1,0 +1,186 @@
+"""Descriptors, digests and media types (OCI image specification 1.1, `descriptor.md`, `media-types.md`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+EMPTY = "application/vnd.oci.empty.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+MANIFESTS = (MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX)
+"""What is asked for where a manifest is wanted."""
+
+INDEXES = (INDEX, DOCKER_INDEX)
+
+EMPTY_JSON = b"{}"
+"""The content of a blob of media type `EMPTY`."""
+
+_DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
+# Layers that registries do not hold: their bytes are at `urls` of the descriptor.
+_FOREIGN = re.compile(r"application/vnd\.(docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)\.")
+
+
+def is_digest(text: str) -> bool:
+    """Whether it is a digest that can be verified here: SHA-256 or SHA-512."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def digest_of(content: bytes) -> str:
+    """`sha256:` and the hexadecimal digest."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def new_hash(digest: str) -> Any:
+    """A hash object of the digest's algorithm."""
+    return hashlib.new(digest.partition(":")[0])
+
+
+def verify(content: bytes, digest: str, origin: str) -> bytes:
+    """The content, which must have the digest. Raises BentoError, naming `origin`."""
+    found = new_hash(digest)
+    found.update(content)
+    if found.hexdigest() != digest.partition(":")[2]:
+        raise BentoError(f"{origin}: what came does not have the digest {digest}. Nothing of it was kept.")
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a blob or manifest is, and the digest and size (bytes) that name it."""
+
+    media_type: str
+    digest: str
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
+    platform: Mapping[str, Any] = field(default_factory=dict)  # os, architecture, perhaps variant
+
+    @staticmethod
+    def of(content: bytes, media_type: str, **others: Any) -> Descriptor:
+        """The descriptor of content that is at hand."""
+        return Descriptor(media_type, digest_of(content), len(content), **others)
+
+    @staticmethod
+    def from_json(item: Any, origin: str) -> Descriptor:
+        """Read the JSON object. Raises BentoError, naming `origin`, for what is no descriptor."""
+        if (
+            not isinstance(item, dict)
+            or not is_digest(str(item.get("digest")))
+            or type(item.get("size")) is not int
+            or item["size"] < 0
+        ):
+            raise BentoError(f"{origin}: {json.dumps(item)[:200]} is no descriptor with media type, digest and size.")
+        return Descriptor(
+            str(item.get("mediaType", "")),
+            item["digest"],
+            item["size"],
+            item.get("annotations") or {},
+            item.get("artifactType") or "",
+            item.get("platform") or {},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object, in the specification's order."""
+        item: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.annotations:
+            item["annotations"] = dict(self.annotations)
+        if self.artifact_type:
+            item["artifactType"] = self.artifact_type
+        if self.platform:
+            item["platform"] = dict(self.platform)
+        return item
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The bytes of an image's, artifact's or index's manifest, read and verified."""
+
+    content: bytes
+    descriptor: Descriptor
+    document: Mapping[str, Any]
+
+    @staticmethod
+    def read(content: bytes, media_type: str, origin: str) -> Manifest:
+        """Read a manifest; its own `mediaType`, where it has one, must be `media_type` if that is given.
+
+        Raises BentoError, naming `origin`, for what is none.
+        """
+        try:
+            document = json.loads(content)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
+            raise BentoError(f"{origin}: not the JSON object of a manifest or of an index.")
+        stated = document.get("mediaType", "")
+        if stated and media_type and stated != media_type:
+            raise BentoError(f"{origin}: says that it is {stated}, but was declared as {media_type}.")
+        kind = stated or media_type or (INDEX if "manifests" in document else MANIFEST)
+        if kind not in MANIFESTS:
+            raise BentoError(f"{origin}: is {kind!r}, which is not a manifest or an index of the OCI's or docker's v2.")
+        others = {"artifact_type": document.get("artifactType") or "", "annotations": document.get("annotations") or {}}
+        manifest = Manifest(content, Descriptor.of(content, kind, **others), document)
+        for _ in (*manifest.blobs(), *manifest.children()):  # each is read, so each is checked
+            pass
+        return manifest
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it lists manifests, and not blobs."""
+        return self.descriptor.media_type in INDEXES
+
+    @property
+    def config(self) -> Descriptor:
+        """The config's descriptor. Raises BentoError for an index."""
+        return Descriptor.from_json(self.document.get("config"), self.descriptor.digest)
+
+    @property
+    def subject(self) -> Descriptor | None:
+        """What it refers to, if it does."""
+        item = self.document.get("subject")
+        return Descriptor.from_json(item, self.descriptor.digest) if item else None
+
+    def layers(self) -> list[Descriptor]:
+        """The layers, lowest first; none of an index."""
+        return [Descriptor.from_json(item, self.descriptor.digest) for item in self.document.get("layers") or ()]
+
+    def blobs(self) -> Iterator[Descriptor]:
+        """The config and the layers that a registry has to hold."""
+        if not self.is_index:
+            yield self.config
+            yield from (layer for layer in self.layers() if not _FOREIGN.match(layer.media_type))
+
+    def children(self) -> list[Descriptor]:
+        """The manifests of an index."""
+        if not self.is_index:
+            return []
+        return [Descriptor.from_json(item, self.descriptor.digest) for item in self.document.get("manifests") or ()]
+
+
+def descend(root: Manifest, read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
+    """The manifests below an index, each once and before those that list it; none below another manifest."""
+    found: dict[str, Manifest] = {}
+    for entry in root.children():
+        if entry.digest not in found:
+            child = read(entry)
+            found |= {below.descriptor.digest: below for below in descend(child, read)}
+            found[entry.digest] = child
+    return list(found.values())
+
+
+def to_bytes(document: Mapping[str, Any]) -> bytes:
+    """JSON without spaces, keys in the order given: the same bytes for the same document."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,129 @@
+"""Images in one tar: what `docker save` writes, of old and of now, and OCI archives. Read in place, not unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.errors import BentoError
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.content import FileSource
+from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.push import Package
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SMALL = 16 << 20
+_MOST_LINKS = 40
+# What the first bytes of a layer say of it; a tar without compression has nothing there.
+_MAGIC = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
+
+
+def read(path: Path) -> Package:
+    """The one image (or index) of an archive, as `push` takes it. Raises BentoError for none, several, or no archive.
+
+    Layers of an archive without digests are hashed; their bytes stay where they are.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            archive = _Archive(path, tar)
+            return archive.oci() if "index.json" in archive.members else archive.docker()
+    except (tarfile.TarError, OSError) as error:
+        raise BentoError(
+            f"{path}: not an uncompressed tar of an image: {error}. Give what `docker save` writes."
+        ) from None
+
+
+class _Archive:
+    def __init__(self, path: Path, tar: tarfile.TarFile) -> None:
+        self._path = path
+        self._tar = tar
+        self.members = {posixpath.normpath(member.name): member for member in tar}
+
+    def oci(self) -> Package:
+        """The image of an OCI archive: a layout in a tar."""
+        root_index = Manifest.read(self._content("index.json"), oci.INDEX, f"{self._path}: index.json")
+        entries = {entry.digest: entry for entry in root_index.children()}
+        if len(entries) != 1:
+            raise BentoError(f"{self._path}: has {len(entries)} images, one is wanted.")
+        root = self._manifest(next(iter(entries.values())))
+        children = oci.descend(root, self._manifest)
+        blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
+        present = {blob.digest: _blob_name(blob.digest) for blob in blobs if _blob_name(blob.digest) in self.members}
+        return Package(root, children, {digest: self._source(name) for digest, name in present.items()})
+
+    def docker(self) -> Package:
+        """The image of an archive in docker's own form, with a manifest that is made here."""
+        listed = self._json("manifest.json")
+        if not isinstance(listed, list) or len(listed) != 1:
+            raise BentoError(f"{self._path}: its manifest.json does not list one image.")
+        config = self._content(str(listed[0]["Config"]))
+        sources = {oci.digest_of(config): self._source(listed[0]["Config"])}
+        layers = []
+        for name in listed[0]["Layers"]:
+            layer = self._layer(name)
+            layers.append(layer.to_json())
+            sources[layer.digest] = self._source(name)
+        document = {
+            "schemaVersion": 2,
+            "mediaType": oci.MANIFEST,
+            "config": Descriptor.of(config, oci.CONFIG).to_json(),
+            "layers": layers,
+        }
+        return Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, str(self._path)), (), sources)
+
+    def _layer(self, name: str) -> Descriptor:
+        member = self._member(name)
+        file = self._tar.extractfile(member)
+        if file is None:
+            raise BentoError(f"{self._path}: {name} is not a file.")
+        found = hashlib.sha256()
+        first = file.read(1 << 20)
+        piece = first
+        while piece:
+            found.update(piece)
+            piece = file.read(1 << 20)
+        suffix = next((suffix for magic, suffix in _MAGIC.items() if first.startswith(magic)), "")
+        return Descriptor(oci.TAR_LAYER + suffix, f"sha256:{found.hexdigest()}", member.size)
+
+    def _manifest(self, entry: Descriptor) -> Manifest:
+        origin = f"{self._path}: {entry.digest}"
+        content = oci.verify(self._content(_blob_name(entry.digest)), entry.digest, origin)
+        return Manifest.read(content, entry.media_type, origin)
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads(self._content(name))
+        except ValueError:
+            raise BentoError(f"{self._path}: {name} is not JSON.") from None
+
+    def _content(self, name: str) -> bytes:
+        member = self._member(name)
+        file = self._tar.extractfile(member)
+        if file is None or member.size > _SMALL:
+            raise BentoError(f"{self._path}: {name} is not a small file.")
+        return file.read()
+
+    def _source(self, name: str) -> FileSource:
+        return FileSource(self._path, self._member(name).offset_data)
+
+    def _member(self, name: str) -> tarfile.TarInfo:
+        """The file of a name: docker links a layer that it has written already."""
+        name = posixpath.normpath(name)
+        for _ in range(_MOST_LINKS):
+            member = self.members.get(name)
+            if member is None:
+                break
+            if member.isfile():
+                return member
+            target = member.linkname if member.islnk() else posixpath.join(posixpath.dirname(name), member.linkname)
+            name = posixpath.normpath(target)
+        raise BentoError(f"{self._path}: the file {name} is not in it. Write the archive again.")
+
+
+def _blob_name(digest: str) -> str:
+    return "blobs/" + digest.replace(":", "/", 1)

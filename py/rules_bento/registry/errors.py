@@ -1,0 +1,57 @@
+"""What goes wrong between us and a registry."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+
+class CutError(Exception):
+    """The connection, or what came over it, ended too early: worth another try. Never reaches people."""
+
+
+class RegistryError(BentoError):
+    """An answer that says no.
+
+    `status` is HTTP's; `codes` are the distribution specification's (`BLOB_UNKNOWN`, …), perhaps none.
+    """
+
+    def __init__(self, message: str, status: int, codes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.codes = codes
+
+
+_REMEDIES = {
+    401: "Log in: `docker login {host}`, or another tool that keeps credentials in docker's config.json.",
+    403: "Ask for access to the repository, or log in as someone who has it: `docker login {host}`.",
+    404: "Look at the spelling; some registries also say so of what one may not see: `docker login {host}`.",
+    413: "The registry, or a proxy before it, limits what is uploaded: raise its limit.",
+    429: "The registry limits how often it is asked: log in, or try again later.",
+}
+
+
+def refusal(status: int, headers: Message, body: bytes, what: str, host: str) -> RegistryError:
+    """The error for a response; `what` is what was asked for, and of which repository."""
+    codes, words = _read(body)
+    remedy = _REMEDIES.get(status, "").format(host=host)
+    if status >= 500:
+        remedy = "It was tried several times; try again later, or look at the registry's log."
+    said = f" ({words})" if words else ""
+    return RegistryError(f"{what}: the registry answers {status}{said}. {remedy}".rstrip(), status, codes)
+
+
+def _read(body: bytes) -> tuple[tuple[str, ...], str]:
+    """Codes and words of an error response (distribution specification, `error codes`), else neither."""
+    try:
+        errors = json.loads(body)["errors"]
+        codes = tuple(str(error.get("code", "")) for error in errors)
+        words = "; ".join(filter(None, (str(error.get("message") or error.get("code") or "") for error in errors)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return (), ""
+    return codes, "".join(character for character in words[:300] if character.isprintable())

@@ -1,0 +1,143 @@
+"""OCI image layouts: a folder of blobs and an index (OCI image specification 1.1, `image-layout.md`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.errors import BentoError
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.content import FileSource
+from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.push import Package
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_NAME = "org.opencontainers.image.ref.name"
+
+
+class Layout:
+    """A layout on disk, perhaps without some of its blobs: what is there is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def create(folder: Path) -> Layout:
+        """The layout at a folder, begun there if there is none. Raises BentoError if something else is there."""
+        if folder.is_dir() and not (folder / "oci-layout").exists() and any(folder.iterdir()):
+            raise BentoError(f"{folder}: is there, and is not an OCI layout. Name another folder.")
+        layout = Layout(folder)
+        (folder / "blobs").mkdir(parents=True, exist_ok=True)
+        if not (folder / "index.json").exists():
+            layout._write_index([])
+            _replace(folder / "oci-layout", _LAYOUT)
+        return layout
+
+    @staticmethod
+    def open(folder: Path) -> Layout:
+        """The layout at a folder. Raises BentoError if there is none."""
+        try:
+            version = json.loads((folder / "oci-layout").read_bytes())["imageLayoutVersion"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BentoError(f"{folder}: is not an OCI layout: no oci-layout file with a version is in it.") from None
+        if not str(version).startswith("1."):
+            raise BentoError(f"{folder}: is an OCI layout of version {version}; known is 1.0.0.")
+        return Layout(folder)
+
+    def blob(self, digest: str) -> Path:
+        """Where the blob is, or would be."""
+        algorithm, _, name = digest.partition(":")
+        return self.folder / "blobs" / algorithm / name
+
+    def has(self, blob: Descriptor) -> bool:
+        """Whether the blob is there, with its size."""
+        try:
+            return self.blob(blob.digest).stat().st_size == blob.size
+        except OSError:
+            return False
+
+    def add(self, content: bytes) -> None:
+        """Put a small blob there."""
+        _replace(self.blob(oci.digest_of(content)), content)
+
+    def manifest(self, digest: str, media_type: str = "") -> Manifest:
+        """A manifest, verified. Raises BentoError if it is not there."""
+        path = self.blob(digest)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            raise BentoError(f"{self.folder}: the manifest {digest} is not in this layout.") from None
+        return Manifest.read(oci.verify(content, digest, str(path)), media_type, str(path))
+
+    def index(self) -> list[Descriptor]:
+        """What index.json lists."""
+        path = self.folder / "index.json"
+        try:
+            return Manifest.read(path.read_bytes(), oci.INDEX, str(path)).children()
+        except OSError as error:
+            raise BentoError(f"{path}: cannot be read: {error.strerror}.") from None
+
+    def find(self, name: str = "") -> Manifest:
+        """The manifest of a name (or digest), or the only one there is. Raises BentoError for none, or several."""
+        entries = {entry.digest: entry for entry in self.index() if name in ("", entry.digest, _name(entry))}
+        if len(entries) != 1:
+            listed = ", ".join(sorted(_name(entry) or entry.digest for entry in self.index())) or "nothing"
+            raise BentoError(
+                f"{self.folder}: {len(entries)} images are {name or 'there'!r}, one is wanted. It has: {listed}."
+            )
+        [entry] = entries.values()
+        return self.manifest(entry.digest, entry.media_type)
+
+    def record(self, manifest: Manifest, name: str = "") -> None:
+        """List a manifest, whose bytes are put there, in index.json: alone under its name."""
+        self.add(manifest.content)
+        others = [
+            entry
+            for entry in self.index()
+            if (_name(entry) != name if name else entry.digest != manifest.descriptor.digest or _name(entry))
+        ]
+        annotations = {_NAME: name} if name else {}
+        described = manifest.descriptor
+        entry = Descriptor(described.media_type, described.digest, described.size, annotations, described.artifact_type)
+        self._write_index([*others, entry])
+
+    def package(self, name: str = "") -> Package:
+        """What `push` takes, of what `find` finds. A blob that is not there has no source."""
+        root = self.find(name)
+        children = oci.descend(root, lambda entry: self.manifest(entry.digest, entry.media_type))
+        blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]
+        return Package(root, children, {blob.digest: FileSource(self.blob(blob.digest)) for blob in blobs})
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep others from changing index.json while the block runs."""
+        import fcntl
+
+        with (self.folder / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _write_index(self, entries: list[Descriptor]) -> None:
+        document: dict[str, Any] = {"schemaVersion": 2, "mediaType": oci.INDEX}
+        document["manifests"] = [entry.to_json() for entry in entries]
+        _replace(self.folder / "index.json", oci.to_bytes(document))
+
+
+def _name(entry: Descriptor) -> str:
+    return entry.annotations.get(_NAME, "")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Have a file with the content, whole at every moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o644)  # noqa: PTH101
+    Path(file.name).replace(path)

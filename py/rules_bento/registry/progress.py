@@ -1,0 +1,101 @@
+"""How far a transfer is: for people at a terminal, and for workers that have to stop."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+_INTERVAL = 0.1  # seconds between two lines
+_MB = 1_000_000
+
+
+class Progress:
+    """Counts bytes, and rewrites one line on `out` while the block lasts, if that is a terminal.
+
+    To be used by several threads at once. Within `stopped`, `advance` raises StoppedError, so that all transfers end
+    soon when one of them has failed.
+    """
+
+    def __init__(self, what: str, total: int = 0, out: TextIO | None = None) -> None:
+        self._what = what
+        self._out = out or sys.stderr
+        self._total = total
+        self._done = 0
+        self._start = self._shown = time.monotonic()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._visible = self._out.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._visible:
+            self._out.write("\r\x1b[K")
+            self._out.flush()
+
+    def expect(self, size: int) -> None:
+        """There are `size` bytes more to be moved than was known."""
+        with self._lock:
+            self._total += size
+
+    def advance(self, size: int) -> None:
+        """`size` bytes were moved; a negative number takes back what has to be moved again."""
+        if self._stopped.is_set():
+            raise StoppedError
+        with self._lock:
+            self._done += size
+            now = time.monotonic()
+            if self._visible and now - self._shown >= _INTERVAL:
+                self._shown = now
+                self._out.write(f"\r{self._line(now)}\x1b[K")
+                self._out.flush()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let all transfers that move while the block lasts end."""
+        self._stopped.set()
+        try:
+            yield
+        finally:
+            self._stopped.clear()
+
+    def _line(self, now: float) -> str:
+        share = 100 * self._done // self._total if self._total else 0
+        rate = self._done / _MB / max(now - self._start, 0.001)
+        return f"{self._what}: {self._done / _MB:.0f} of {self._total / _MB:.0f} MB, {share} %, {rate:.0f} MB/s"
+
+
+class Tally:
+    """How far one transfer is, which may have to go back."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._at = 0
+
+    def move_to(self, at: int) -> None:
+        """`at` bytes of it are done. Raises StoppedError."""
+        self.advance(at - self._at)
+
+    def advance(self, size: int) -> None:
+        """`size` bytes more are done. Raises StoppedError."""
+        self._at += size
+        self._progress.advance(size)
+
+
+class StoppedError(BentoError):
+    """Another transfer has failed; its error is the one to show."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped, because another transfer failed.")

@@ -1,0 +1,119 @@
+"""An image, index or artifact to repositories: only what they lack, several blobs at once, manifests last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_bento.errors import BentoError
+from rules_bento.registry import parallel, referrers
+from rules_bento.registry.upload import upload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rules_bento.registry.client import Registries, Repository
+    from rules_bento.registry.content import Source
+    from rules_bento.registry.descriptor import Descriptor, Manifest
+    from rules_bento.registry.progress import Progress
+    from rules_bento.registry.reference import Reference
+    from rules_bento.registry.upload import Outcome
+
+
+@dataclass(frozen=True)
+class Package:
+    """What is pushed: a manifest, those that it lists (if it is an index), and where the blobs of all are.
+
+    `mount_from` are names (`registry/repository`) where the blobs, or some of them, may be already.
+    """
+
+    root: Manifest
+    children: Sequence[Manifest] = ()
+    sources: Mapping[str, Source] = field(default_factory=dict)  # by digest
+    mount_from: Sequence[str] = ()
+
+    def manifests(self) -> list[Manifest]:
+        """All manifests, those that are listed before those that list them."""
+        return [*self.children, self.root]
+
+    def blobs(self) -> list[Descriptor]:
+        """Each blob of the manifests once, the largest first. Raises BentoError if one has no source."""
+        blobs = {blob.digest: blob for manifest in self.manifests() for blob in manifest.blobs()}
+        known = {manifest.descriptor.digest for manifest in self.manifests()}
+        listed = {child.digest for manifest in self.manifests() for child in manifest.children()}
+        for digest in sorted((blobs.keys() - self.sources.keys()) | (listed - known)):
+            raise BentoError(
+                f"{self.root.descriptor.digest}: {digest} is part of it, but was not given. Build it again."
+            )
+        return sorted(blobs.values(), key=lambda blob: -blob.size)
+
+
+class Pushed(NamedTuple):
+    """What it took: `sent` and `mounted` are numbers of blobs, of `blobs` in all; `size` is bytes sent."""
+
+    reference: Reference  # by digest
+    blobs: int
+    sent: int
+    mounted: int
+    size: int
+
+
+def push(
+    package: Package,
+    targets: Iterable[Reference],
+    registries: Registries,
+    progress: Progress,
+    *,
+    jobs: int = parallel.JOBS,
+) -> list[Pushed]:
+    """Push to repositories, each under its tags (or under the digest alone); one entry for each repository.
+
+    A blob is sent once to each registry and mounted into its other repositories. A tag that stands for the manifest
+    already is left alone. Raises BentoError and RegistryError; no tag is moved before all that it needs is there.
+    """
+    blobs = package.blobs()
+    tags: dict[Reference, list[str]] = {}
+    for target in targets:
+        tags.setdefault(target.with_digest(package.root.descriptor.digest), []).extend(filter(None, [target.tag]))
+    pushed: list[Pushed] = []
+    for reference, names in tags.items():
+        before = [*(earlier.reference.name for earlier in pushed), *package.mount_from]
+        mount_from = [name.partition("/")[2] for name in before if name.startswith(f"{reference.registry}/")]
+        delivery = _Delivery(
+            registries.repository(reference),
+            package.sources,
+            [name for name in mount_from if name != reference.repository],
+            progress,
+        )
+        outcomes = parallel.for_each(delivery.blob, blobs, progress, jobs)
+        delivery.manifests(package, names)
+        sent = [blob.size for blob, outcome in zip(blobs, outcomes, strict=True) if outcome == "sent"]
+        pushed.append(Pushed(reference, len(blobs), len(sent), outcomes.count("mounted"), sum(sent)))
+    return pushed
+
+
+class _Delivery(NamedTuple):
+    """To one repository."""
+
+    repository: Repository
+    sources: Mapping[str, Source]
+    mount_from: Sequence[str]
+    progress: Progress
+
+    def blob(self, blob: Descriptor) -> Outcome:
+        source = self.sources[blob.digest]
+        return upload(self.repository, blob.digest, blob.size, source, self.progress, mount_from=self.mount_from)
+
+    def manifests(self, package: Package, tags: Sequence[str]) -> None:
+        for child in package.children:
+            self._manifest(child, child.descriptor.digest)
+        for target in tags or [package.root.descriptor.digest]:
+            self._manifest(package.root, target)
+
+    def _manifest(self, manifest: Manifest, target: str) -> None:
+        # Some registries refuse to write a tag again, even with what it has.
+        if self.repository.manifest_digest(target, writing=True) == manifest.descriptor.digest:
+            return
+        noted = self.repository.put_manifest(manifest, target)
+        if manifest.subject and not noted:
+            referrers.list_in_tag(self.repository, manifest.subject.digest, manifest)

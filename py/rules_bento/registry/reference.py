@@ -1,0 +1,99 @@
+"""Names of images: `[registry/]repository[:tag][@digest]`, as docker and its kin read them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from rules_bento.errors import BentoError
+from rules_bento.registry.descriptor import is_digest
+
+# What the format says of names without a registry: they are Docker Hub's, which has three host names.
+_DEFAULT_REGISTRY = "docker.io"
+_DEFAULT_ALIAS = "index.docker.io"
+_DEFAULT_API = "registry-1.docker.io"
+_DEFAULT_CREDENTIALS = "https://index.docker.io/v1/"
+_DEFAULT_NAMESPACE = "library"
+
+_HOST = re.compile(r"(?:[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
+_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A repository of a registry and, perhaps, what is meant in it. Made by `parse`."""
+
+    registry: str  # host, or host:port
+    repository: str
+    tag: str = ""
+    digest: str = ""  # algorithm:hexadecimal
+
+    @staticmethod
+    def parse(text: str) -> Reference:
+        """Read a name as users write it. Raises BentoError for what is none."""
+        rest, at, digest = text.partition("@")
+        if at and not is_digest(digest):
+            raise BentoError(f"{text!r}: {digest!r} is no digest. Write `@sha256:` and 64 hexadecimal digits.")
+        name, colon, tag = rest.rpartition(":")
+        if not colon or "/" in tag:
+            name, tag = rest, ""
+        elif not _TAG.fullmatch(tag):
+            raise BentoError(f"{text!r}: {_tag_problem(tag)}")
+        registry, repository = _split(name)
+        if not _HOST.fullmatch(registry):
+            raise BentoError(f"{text!r}: {registry!r} is no host name. Write `host:port/repository`, without a scheme.")
+        if not _NAME.fullmatch(repository) or len(repository) > _LONGEST_NAME:
+            raise BentoError(
+                f"{text!r}: {repository!r} is no repository. Its parts, between '/', are lower-case letters and "
+                f"digits, with '.', '_', '__' or '-' between them; at most {_LONGEST_NAME} characters."
+            )
+        return Reference(registry, repository, tag, digest)
+
+    def __str__(self) -> str:
+        return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def name(self) -> str:
+        """Registry and repository."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def target(self) -> str:
+        """What a manifest is asked for by: the digest, else the tag, else `latest`."""
+        return self.digest or self.tag or "latest"
+
+    @property
+    def api_host(self) -> str:
+        """Where the registry's API is: host, or host:port."""
+        return _DEFAULT_API if self.registry == _DEFAULT_REGISTRY else self.registry
+
+    @property
+    def credentials_key(self) -> str:
+        """What credential stores call the registry."""
+        return _DEFAULT_CREDENTIALS if self.registry == _DEFAULT_REGISTRY else self.registry
+
+    def with_tag(self, tag: str) -> Reference:
+        """The same repository under a tag. Raises BentoError for what is no tag."""
+        if not _TAG.fullmatch(tag):
+            raise BentoError(f"{self.name}: {_tag_problem(tag)}")
+        return replace(self, tag=tag, digest="")
+
+    def with_digest(self, digest: str) -> Reference:
+        """The same repository, what has the digest."""
+        return replace(self, tag="", digest=digest)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Registry and repository. The first part is a host if it cannot be anything else."""
+    first, slash, rest = name.partition("/")
+    if not slash or not (first == "localhost" or "." in first or ":" in first or first.lower() != first):
+        return _DEFAULT_REGISTRY, name if slash else f"{_DEFAULT_NAMESPACE}/{name}"
+    if first in (_DEFAULT_REGISTRY, _DEFAULT_ALIAS):
+        return _DEFAULT_REGISTRY, rest if "/" in rest else f"{_DEFAULT_NAMESPACE}/{rest}"
+    return first, rest
+
+
+def _tag_problem(tag: str) -> str:
+    return f"{tag!r} is no tag. Take at most 128 letters, digits, '_', '.' and '-', with a letter, digit or '_' first."

@@ -1,0 +1,54 @@
+"""When to try again, and how long to wait before."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from email.message import Message
+
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers that may be others the next time."""
+
+_ATTEMPTS = 6
+_FIRST_WAIT = 0.25  # seconds; doubled each time, so all of them are about 8
+_LONGEST_ASKED = 60.0
+
+
+class Retry:
+    """The attempts at one thing. Progress makes the next failure count as the first again."""
+
+    def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._sleep = sleep
+        self._failed = 0
+
+    def progressed(self) -> None:
+        """Something was achieved since the last failure."""
+        self._failed = 0
+
+    def again(self, asked: float | None = None) -> bool:
+        """Whether to try again, after waiting: `asked` seconds, as the server said, or longer each time."""
+        self._failed += 1
+        if self._failed >= _ATTEMPTS:
+            return False
+        wait = _FIRST_WAIT * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # spreads clients out
+        self._sleep(wait if asked is None else min(max(asked, wait), _LONGEST_ASKED))
+        return True
+
+
+def asked_wait(headers: Message) -> float | None:
+    """The seconds of a `Retry-After` header (RFC 9110, section 10.2.3), if there is one that can be read."""
+    value = headers.get("Retry-After", "")
+    if value.isdigit():
+        return float(value)
+    if not value:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -1,0 +1,141 @@
+"""One blob to a repository: mounted or sent, in one piece or in chunks, resumed after a cut.
+
+OCI distribution specification 1.1, `Pushing blobs`. A whole blob goes in one PUT after the POST that begins the
+upload. After a cut the registry is asked how much it has; the rest goes as a chunk, and an empty PUT ends the upload.
+The registry compares the digest at the end; what does not have it is never kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from rules_bento.registry.client import Reply, Upload
+from rules_bento.registry.content import Part
+from rules_bento.registry.errors import CutError
+from rules_bento.registry.progress import Tally
+from rules_bento.registry.retry import TRANSIENT, asked_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.registry.client import Repository
+    from rules_bento.registry.content import Source
+    from rules_bento.registry.progress import Progress
+
+Outcome = Literal["there", "mounted", "sent"]
+"""What it took to have a blob in a repository."""
+
+_FIRST_LIMIT = 32 << 20  # bytes of a chunk, where a server takes no blob as a whole; then half of it, and so on
+_LAST_LIMIT = 1 << 20
+_GONE = (404, 410)  # the upload, or with it the repository
+
+
+def upload(
+    repository: Repository,
+    digest: str,
+    size: int,
+    source: Source,
+    progress: Progress,
+    *,
+    mount_from: Sequence[str] = (),
+) -> Outcome:
+    """Have a blob in a repository, with as few bytes sent as possible.
+
+    `mount_from` are repositories of the same registry that may have it. Raises as `Registry.request` does, and
+    BentoError if the source is not what the digest says.
+    """
+    if repository.has_blob(digest, size, writing=True):
+        return "there"
+    started = None
+    for other in mount_from:
+        started = repository.mount_blob(digest, other)
+        if started is None:
+            return "mounted"
+    progress.expect(size)
+    _Sending(repository, digest, size, source, progress).run(started)
+    return "sent"
+
+
+class _Sending:
+    """The attempts at one blob."""
+
+    def __init__(self, repository: Repository, digest: str, size: int, source: Source, progress: Progress) -> None:
+        self._repository = repository
+        self._digest = digest
+        self._size = size
+        self._source = source
+        self._tally = Tally(progress)
+        self._retry = repository.registry.retry()
+        self._in_chunks = False
+        self._limit = size  # bytes of a chunk
+        self._furthest = 0
+
+    def run(self, current: Upload | None) -> None:
+        """Send until the registry has it."""
+        while True:
+            current = current or self._repository.start_upload()
+            self._tally.move_to(current.offset)
+            reply = None
+            try:
+                reply = self._send_next(current)
+            except CutError as cut:
+                if not self._retry.again():
+                    raise self._repository.registry.unreachable(self._what, cut) from None
+            if reply and reply.status == 201:
+                self._tally.move_to(self._size)
+                return
+            if reply and reply.status == 202:
+                current = self._after_chunk(current, reply)
+                continue
+            self._in_chunks = True  # of a request that was cut off, some registries keep nothing else
+            current = self._status(current) if reply is None or self._resumable(reply) else None
+            if current is None and self._repository.has_blob(self._digest, self._size, writing=True):
+                self._tally.move_to(self._size)
+                return
+
+    @property
+    def _what(self) -> str:
+        return f"{self._repository}: blob {self._digest}"
+
+    def _send_next(self, current: Upload) -> Reply:
+        """All of the blob, or the next chunk, or the end."""
+        if self._in_chunks and current.offset < self._size:
+            end = min(current.offset + max(self._limit, current.smallest_chunk), self._size)
+            sending = self._repository.send_chunk(current, Part(self._source, current.offset, end, self._tally))
+        else:
+            rest = Part(self._source, current.offset, self._size, self._tally)
+            sending = self._repository.send_blob(current, self._digest, rest)
+        with sending as response:
+            return Reply(response.status, response.headers, response.read(), response.url)
+
+    def _after_chunk(self, current: Upload, reply: Reply) -> Upload:
+        upload = self._repository.continued(current, reply)
+        self._note(upload)
+        return upload
+
+    def _status(self, current: Upload) -> Upload | None:
+        """The upload as the registry has it after something went wrong."""
+        upload = self._repository.upload_status(current)
+        if upload is None or upload.offset > self._size:
+            return None
+        self._note(upload)
+        return upload
+
+    def _note(self, upload: Upload) -> None:
+        if upload.offset > self._furthest:
+            self._furthest = upload.offset
+            self._retry.progressed()
+
+    def _resumable(self, reply: Reply) -> bool:
+        """Whether to go on after an answer that was not wanted, or (False) begin again. Raises if neither helps."""
+        if reply.status == 413 and self._limit > _LAST_LIMIT:
+            self._limit = _FIRST_LIMIT if self._limit > _FIRST_LIMIT else max(_LAST_LIMIT, self._limit // 2)
+            return True
+        wrong_digest = reply.status == 400 and b"DIGEST_INVALID" in reply.body
+        if wrong_digest:
+            self._source.check(self._digest, self._size)  # it is right: then the bytes were changed on their way
+        if not (wrong_digest or reply.status in (*TRANSIENT, *_GONE, 416)) or not self._retry.again(
+            asked_wait(reply.headers)
+        ):
+            raise self._repository.registry.refusal(reply, self._what)
+        return not wrong_digest and reply.status not in _GONE

@@ -1,0 +1,181 @@
+"""Is everything still as it came? Entries are held against what was noted when they were imported."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+from rules_bento.store import records
+from rules_bento.store.home import BENTO, MODEL
+from rules_bento.store.pool import digest_time
+from rules_bento.store.shelf import Shelf
+from rules_bento.tag import Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from rules_bento.manifest import Entry as File
+    from rules_bento.manifest import Manifest
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home
+
+_MAPPED = 4 << 20
+_MADE_BY_PYTHON = "__pycache__"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it was: `path` in the entry, or empty for the entry itself."""
+
+    noun: str  # Bento, model or pool
+    tag: str
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.noun} {self.tag}: {self.path}{': ' if self.path else ''}{self.problem}"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was looked at, and found. Entries that BentoML made have no record: there is nothing to hold them to."""
+
+    entries: int
+    files: int
+    damages: tuple[Finding, ...]
+    changes: tuple[Finding, ...]  # nothing is lost: files were added, or are (no longer) executable
+    unknown: tuple[str, ...]  # tags of entries without a record
+
+
+def verify(home: Home, entries: list[Entry], progress: Callable[[int], None] | None = None) -> Verified:
+    """Read all files of the entries, each once however many entries share it."""
+    digests = _Digests(progress)
+    files = 0
+    damages: list[Finding] = []
+    changes: list[Finding] = []
+    unknown: list[str] = []
+    for entry in entries:
+        place = Tag(entry.path.parent.name, entry.path.name)
+        try:
+            record = records.read(home, entry.kind, place, entry.path)
+        except BentoError as error:
+            damages.append(Finding(entry.kind.noun, str(place), "", str(error)))
+            continue
+        if record is None:
+            unknown.append(str(entry.tag))
+            continue
+        files += len(record.entries)
+        for damaging, path, problem in _compare(entry.path, record, digests):
+            (damages if damaging else changes).append(Finding(entry.kind.noun, str(place), path, problem))
+    return Verified(len(entries), files, tuple(damages), tuple(changes), tuple(unknown))
+
+
+def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
+    """Verify all entries, what is left of those that are none, and what only the pool has."""
+    listings = [Shelf(home, kind).list() for kind in (BENTO, MODEL)]
+    found = verify(home, [entry for listing in listings for entry in listing.entries], progress)
+    damages = list(found.damages)
+    for kind, listing in zip((BENTO, MODEL), listings, strict=True):
+        damages += [Finding(kind.noun, "", "", problem) for problem in listing.problems]
+    damages += _verify_pool(home, progress)
+    return Verified(found.entries, found.files, tuple(damages), found.changes, found.unknown)
+
+
+def require_whole(home: Home, entries: list[Entry]) -> None:
+    """Raise BentoError that names what is damaged in the entries."""
+    damages = verify(home, entries).damages
+    if damages:
+        raise BentoError("\n".join(["The store is damaged:", *map(str, damages)]))
+
+
+class _Digests:
+    """Digests of files, each file read once under whatever names."""
+
+    def __init__(self, progress: Callable[[int], None] | None) -> None:
+        self._known: dict[tuple[int, int], str] = {}
+        self._progress = progress
+
+    def of(self, path: Path, status: os.stat_result) -> str:
+        key = (status.st_dev, status.st_ino)
+        if key not in self._known:
+            self._known[key] = digest_of(path, status.st_size)
+            if self._progress:
+                self._progress(status.st_size)
+        return self._known[key]
+
+
+def digest_of(path: Path, size: int) -> str:
+    """BLAKE3 of a file, hexadecimal."""
+    from blake3 import blake3
+
+    if size < _MAPPED:
+        return blake3(path.read_bytes()).hexdigest()
+    hasher = blake3(max_threads=blake3.AUTO)
+    hasher.update_mmap(path)
+    return hasher.hexdigest()
+
+
+def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """All that is below a folder and is none itself, in the order of the disk."""
+    pending = [str(folder)]
+    while pending:
+        with os.scandir(pending.pop()) as scan:
+            for entry in scan:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    yield entry
+
+
+def _compare(folder: Path, record: Manifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
+    """What differs: whether that is a damage, the path, and the problem."""
+    expected = {file.path: file for file in record.entries}
+    for file in record.entries:
+        problem = _damage(folder / file.path, file, digests)
+        if problem:
+            yield True, file.path, problem
+        elif file.blake3 and (file.mode & 0o100) != ((folder / file.path).stat().st_mode & 0o100):
+            yield False, file.path, f"is {'not ' if file.mode & 0o100 else ''}executable now"
+    start = len(str(folder)) + 1
+    for entry in walk(folder):
+        path = entry.path[start:]
+        if path not in expected and _MADE_BY_PYTHON not in path.split("/"):
+            yield False, path, "was added"
+
+
+def _damage(path: Path, file: File, digests: _Digests) -> str:
+    try:
+        status = path.lstat()
+        if file.blake3 is None:
+            if not stat.S_ISLNK(status.st_mode):
+                return "was a link"
+            found = os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy the text
+            return "" if found == file.link else f"is a link to {found!r}, not to {file.link!r}"
+        if not stat.S_ISREG(status.st_mode):
+            return "was a file"
+        if status.st_size != file.size:
+            return f"has {status.st_size} bytes, not {file.size}"
+        return "" if digests.of(path, status) == file.blake3 else "has other contents than it came with"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
+    """What is in the pool under no other name: the rest was read in the entries."""
+    if not home.pool.is_dir():
+        return
+    for entry in walk(home.pool):
+        status = entry.stat(follow_symlinks=False)
+        digest = os.path.basename(os.path.dirname(entry.path)) + entry.name.removesuffix("-x")  # noqa: PTH119, PTH120
+        if status.st_nlink > 1 or status.st_mtime_ns != digest_time(digest):  # what was written to is never used
+            continue
+        if progress:
+            progress(status.st_size)
+        if digest_of(home.pool / digest[:2] / entry.name, status.st_size) != digest:
+            yield Finding("pool", digest, "", "has other contents; `bento gc` removes it if nothing uses it")

@@ -1,0 +1,68 @@
+"""Entries leave the store; what no other one uses of them leaves the disk."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+from rules_bento.store import locks, records
+from rules_bento.store.home import BENTO, MODEL, unique
+from rules_bento.store.pool import Pool
+from rules_bento.store.shelf import Shelf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.manifest import Entry as File
+    from rules_bento.store.home import Home, Kind
+    from rules_bento.tag import Tag
+
+
+def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
+    """Delete exactly this entry. Raises NotFoundError if it is not there, BentoError for a model that a Bento needs.
+
+    `force` deletes such a model nevertheless.
+    """
+    with locks.committing(home):
+        users = users_of(home, tag) if kind is MODEL and not force else []
+        if users:
+            raise BentoError(f"{tag}: is used by {', '.join(map(str, users))}. Delete them first, or use force.")
+        entries = _recorded(home, kind, tag)
+        home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
+        trash = unique(home.trash)
+        Shelf(home, kind).remove(tag, trash)
+    pool = Pool(home.pool, home.trash)
+    places = [
+        pool.place(entry.blake3, executable=entry.mode & 0o100 != 0) for entry in entries if entry.blake3 is not None
+    ]
+    shared = [place for place in places if _names(place) > 1]
+    shutil.rmtree(trash, ignore_errors=True)
+    for place in shared:
+        # Where blocks are shared, and not names, `gc` finds what is unused.
+        if _names(place) == 1:
+            place.unlink(missing_ok=True)
+
+
+def users_of(home: Home, model: Tag) -> list[Tag]:
+    """The Bentos that need a model, as BentoML counts them: not those that have models of their own."""
+    return [
+        entry.tag
+        for entry in Shelf(home, BENTO).list().entries
+        if str(model) in entry.summary.models and not (entry.path / "models").is_dir()
+    ]
+
+
+def _recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
+    with suppress(BentoError):  # a damaged record must not keep the entry
+        record = records.read(home, kind, tag, Shelf(home, kind).path(tag))
+        return record.entries if record else ()
+    return ()
+
+
+def _names(place: Path) -> int:
+    try:
+        return place.stat().st_nlink
+    except OSError:
+        return 0

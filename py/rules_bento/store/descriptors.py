@@ -1,0 +1,314 @@
+"""`bento.yaml` and `model.yaml`, read as BentoML 1.4.40 reads them.
+
+One entry that BentoML cannot load makes its `list` fail for the whole store, so nothing may come in that it would not
+load. The tables below are what its classes demand (found by experiment; tests hold both against each other), and what
+`bentoml get` prints: every key, defaults filled in, in the order of the classes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.errors import BentoError
+from rules_bento.store import shape
+from rules_bento.store.home import BENTO, Kind
+from rules_bento.store.shape import (
+    REQUIRED,
+    anything,
+    flag,
+    items,
+    mapping,
+    optional,
+    record,
+    text,
+    time,
+)
+from rules_bento.tag import Tag, check_version, check_word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MOST_BYTES = 16 << 20
+_MOST_NODES = 1_000_000  # as aliases expand: a page of them can stand for billions
+_STAGES = ("all", "build", "runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """A model that a Bento needs."""
+
+    tag: str
+    registry: str  # `bentoml`, or `huggingface`: not in the store, fetched when it is served
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a descriptor says."""
+
+    tag: Tag
+    creation_time: dt.datetime  # without a zone if the descriptor gives none
+    document: dict[str, Any]  # as `bentoml get` prints it
+    notes: tuple[str, ...]  # what is taken, but not well
+
+    @property
+    def module(self) -> str:
+        """BentoML's framework module of a model."""
+        return str(self.document.get("module", ""))
+
+    @property
+    def models(self) -> tuple[ModelReference, ...]:
+        """All models of a Bento and its services, each once."""
+        entries = list(self.document.get("models", ()))
+        for service in self.document.get("services", ()):
+            entries += service["models"]
+        by_tag = {entry["tag"]: entry for entry in entries}
+        return tuple(
+            ModelReference(tag, entry.get("registry", "bentoml"), entry.get("alias") or "")
+            for tag, entry in by_tag.items()
+        )
+
+
+def parse(kind: Kind, data: bytes, where: str) -> Description:
+    """Read a descriptor. Raises BentoError, beginning with `where`, for what BentoML could not load."""
+    document = _load(data, where)
+    notes: list[str] = []
+    name = _word(document, "name", check_word, where, notes)
+    version = _word(document, "version", check_version, where, notes)
+    try:
+        fields = _bento(document) if kind is BENTO else _model(document)
+        filled = fields(document, "")
+    except BentoError as error:
+        raise BentoError(f"{where}: {error}") from None
+    created = shape.parse_time(filled["creation_time"])
+    if created.tzinfo is None:
+        notes.append(
+            f"{where}: creation_time has no zone. Beside entries that have one, BentoML's own list fails for the store."
+        )
+    ordered: dict[str, Any] = {}
+    for key, value in filled.items():
+        ordered[key] = value
+        if key == "service":  # a Bento's comes before its name
+            ordered |= {"name": name, "version": version}
+    if kind is not BENTO:
+        ordered = {"name": name, "version": version} | ordered
+    return Description(Tag(name, version), created, ordered, tuple(notes))
+
+
+def _load(data: bytes, where: str) -> dict[str, Any]:
+    import yaml
+
+    if len(data) > _MOST_BYTES:
+        raise BentoError(f"{where}: has {len(data)} bytes, which cannot be meant.")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        document = yaml.load(data.decode(), loader)  # both are safe ones
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise BentoError(f"{where}: cannot be read as YAML: {reason}") from None
+    if not isinstance(document, dict):
+        raise BentoError(f"{where}: is empty, or no mapping. Is it the descriptor that BentoML wrote?")
+    _check_expanded(document, where)
+    return document
+
+
+def _check_expanded(document: dict[str, Any], where: str) -> None:
+    pending: list[Any] = [document]
+    count = 0
+    while pending:
+        value = pending.pop()
+        count += 1
+        if count > _MOST_NODES:
+            raise BentoError(f"{where}: its aliases expand without end. Write them out.")
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+
+
+def _word(document: dict[str, Any], key: str, check: Callable[[str, str], str], where: str, notes: list[str]) -> str:
+    value = document.get(key)
+    if not isinstance(value, str):
+        problem = "is missing" if value is None else f"is {value!r}, which is no text: put it in quotes"
+        raise BentoError(f"{where}: {key} {problem}.")
+    if value != value.lower():
+        notes.append(f"{where}: the {key} {value!r} is taken as {value.lower()!r}, as BentoML does.")
+    return check(value.lower(), f"{where}: the {key}")
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.timezone.utc).isoformat()
+
+
+def _tag(value: Any, where: str) -> str:
+    name, colon, version = text(value, where).lower().partition(":")
+    check_word(name, f"{where}: the name of the model")
+    return f"{name}:{check_word(version, f'{where}: the version of the model')}" if colon else name
+
+
+def _model_reference(value: Any, where: str) -> dict[str, Any]:
+    found: dict[str, Any] = _MODEL_REFERENCE(value, where)
+    for key, default in (("alias", None), ("registry", "bentoml"), ("metadata", None)):
+        if found[key] == default:
+            del found[key]
+    return found
+
+
+def _dependency(value: Any, where: str) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"service": value}
+    return {key: item for key, item in _DEPENDENCY(value, where).items() if item is not None}
+
+
+def _stage(value: Any, where: str) -> str:
+    if value not in _STAGES:
+        raise BentoError(f"{where}: is {value!r}, but a stage is one of {', '.join(_STAGES)}.")
+    return str(value)
+
+
+_MODEL_REFERENCE = record(
+    {
+        "tag": (_tag, REQUIRED),
+        "module": (optional(text), None),
+        "creation_time": (time, _now),
+        "alias": (optional(text), None),
+        "registry": (text, "bentoml"),
+        "metadata": (optional(mapping()), None),
+    }
+)
+_DEPENDENCY = record(dict.fromkeys(("service", "deployment", "cluster", "url"), (anything, None)), closed=True)
+_SERVICE = record(
+    {
+        "name": (text, REQUIRED),
+        "service": (text, REQUIRED),
+        "models": (items(_model_reference), list),
+        "dependencies": (items(_dependency), list),
+        "config": (mapping(), dict),
+    }
+)
+_ENV = record({"name": (text, REQUIRED), "value": (text, ""), "stage": (_stage, "all")})
+_COMMON: dict[str, tuple[shape.Shape, Any]] = {
+    "service": (text, REQUIRED),
+    "bentoml_version": (text, ""),
+    "creation_time": (time, _now),
+    "labels": (mapping(text), dict),
+    "models": (items(_model_reference), list),
+    "entry_service": (text, ""),
+    "services": (items(_SERVICE), list),
+    "envs": (items(_ENV), list),
+    "schema": (mapping(), dict),
+    "args": (mapping(), dict),
+}
+_IMAGE = record(
+    {
+        "base_image": (text, ""),
+        "python_version": (text, ""),
+        "commands": (items(text), list),
+        "python_requirements": (text, ""),
+        "post_commands": (items(text), list),
+        "build_include": (items(text), list),
+    }
+)
+
+
+def _bento(document: dict[str, Any]) -> shape.Shape:
+    """The shape of a bento.yaml, which its `spec` says; it puts old forms right in the document."""
+    _modernise(document)
+    if document.get("spec", 1) == 2:
+        document["spec"] = 2  # 2.0 counts, too
+        return record(_COMMON | {"spec": (anything, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})
+    from rules_bento.store import options
+
+    document["spec"] = 1  # whatever else it says
+    lists = {"runners": (items(_RUNNER), list), "apis": (items(_API), list)}
+    return record(_COMMON | {"spec": (anything, 1)} | lists | options.FIELDS)
+
+
+def _modernise(document: dict[str, Any]) -> None:
+    models = document.get("models")
+    if isinstance(models, list) and models and isinstance(models[0], str):
+        document["models"] = [
+            {"tag": tag, "module": "unknown", "creation_time": dt.datetime.fromordinal(1)} for tag in models
+        ]
+    # In the second format, too, where they have no meaning.
+    document["runners"] = items(mapping())(document.get("runners", []), "runners")
+    for runner in document["runners"]:
+        if "runner_type" in runner:
+            runner["runnable_type"] = runner.pop("runner_type")
+
+
+_RUNNER = record(
+    {
+        "name": (text, REQUIRED),
+        "runnable_type": (text, REQUIRED),
+        "embedded": (flag, False),
+        "models": (items(text), list),
+        "resource_config": (optional(mapping()), None),
+    }
+)
+_API = record({"name": (text, REQUIRED), "input_type": (text, REQUIRED), "output_type": (text, REQUIRED)})
+
+
+def _batch_dimensions(value: Any, where: str) -> list[int]:
+    try:
+        input_dimension, output_dimension = value
+        return [int(input_dimension), int(output_dimension)]
+    except (TypeError, ValueError):
+        raise BentoError(f"{where}: is {value!r}, where two whole numbers belong.") from None
+
+
+def _signature(value: Any, where: str) -> dict[str, Any]:
+    found: dict[str, Any] = _SIGNATURE(value, where)
+    if not found["batchable"]:
+        del found["batch_dim"]
+    return {key: item for key, item in found.items() if item is not None}
+
+
+def _metadata(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _metadata(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_metadata(item, f"{where}[{number}]") for number, item in enumerate(value)]
+    if value is None:
+        raise BentoError(f"{where}: is null, which BentoML's metadata cannot have. Leave the key out.")
+    return value
+
+
+_SIGNATURE = record(
+    {
+        "batchable": (flag, False),
+        "batch_dim": (_batch_dimensions, lambda: [0, 0]),
+        "input_spec": (anything, None),
+        "output_spec": (anything, None),
+    }
+)
+_CONTEXT = record(
+    {
+        "framework_name": (text, REQUIRED),
+        "framework_versions": (mapping(text), REQUIRED),
+        "bentoml_version": (text, ""),
+        "python_version": (text, ""),
+    }
+)
+_MODEL = record(
+    {
+        "module": (text, REQUIRED),
+        "labels": (mapping(text), REQUIRED),
+        "options": (mapping(), REQUIRED),
+        "metadata": (lambda value, where: _metadata(mapping()(value, where), where), REQUIRED),
+        "context": (_CONTEXT, REQUIRED),
+        "signatures": (mapping(_signature), dict),
+        "api_version": (text, REQUIRED),
+        "creation_time": (time, REQUIRED),
+    }
+)
+
+
+def _model(document: dict[str, Any]) -> shape.Shape:
+    """The shape of a model.yaml; it puts old forms right in the document."""
+    context = document.get("context")
+    if isinstance(context, dict) and "pip_dependencies" in context:
+        context["framework_versions"] = {}
+    return _MODEL

@@ -1,0 +1,70 @@
+"""Writes that are there after a power cut, or not at all; where a home does not ask for that, writes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rules_bento.store.home import unique
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rules_bento.store.home import Home
+
+_FEW = 64  # files that are cheaper to flush one by one than with all that the machine has not written yet
+
+
+def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
+    """Bring the files, and all folders below `folder`, to the disk."""
+    if not home.durable or (len(files) > _FEW and _flush_file_system(folder)):
+        return
+    for path in files:
+        _flush(path)
+    for name, _, _ in os.walk(folder):
+        _flush(name)
+
+
+def flush_folder(home: Home, path: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    if home.durable:
+        _flush(path)
+
+
+def write(home: Home, path: Path, data: bytes) -> None:
+    """Write a small file whole, in the place of what is there."""
+    home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = unique(home.staging)
+    try:
+        with unfinished.open("xb") as file:
+            file.write(data)
+            file.flush()
+            if home.durable:
+                os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _flush(path: Path | str) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _flush_file_system(folder: Path) -> bool:
+    if sys.platform != "linux":
+        os.sync()
+        return True
+    import ctypes
+
+    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return int(ctypes.CDLL(None).syncfs(file)) == 0
+    finally:
+        os.close(file)

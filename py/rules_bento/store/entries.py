@@ -1,0 +1,75 @@
+"""Entries of the store: what is in one folder of a version."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+from rules_bento.store import descriptors
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from pathlib import Path
+
+    from rules_bento.store.home import Kind
+    from rules_bento.store.summaries import Summary
+    from rules_bento.tag import Tag
+
+
+class NotFoundError(BentoError):
+    """Nothing in the store has the tag."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A Bento or model in the store, as long as nobody deletes it."""
+
+    kind: Kind
+    path: Path
+    summary: Summary
+
+    @property
+    def tag(self) -> Tag:
+        """Name and version."""
+        return self.summary.tag
+
+    @property
+    def creation_time(self) -> dt.datetime:
+        """When it was made, as its descriptor says; without a zone if that gives none."""
+        return self.summary.creation_time
+
+    def size(self) -> int:
+        """Bytes of all files, as BentoML counts them: links to files count, too, folders do not."""
+        return tree_size(self.path)
+
+    def describe(self) -> descriptors.Description:
+        """All of its descriptor."""
+        place = self.path / self.kind.descriptor
+        return descriptors.parse(self.kind, read_descriptor(self.kind, place), str(place))
+
+
+def read_descriptor(kind: Kind, place: Path) -> bytes:
+    """The bytes of a descriptor. Raises BentoError if there are none."""
+    try:
+        return place.read_bytes()
+    except OSError as error:
+        raise BentoError(
+            f"{place.parent}: is no {kind.noun}: its {kind.descriptor} cannot be read ({error.strerror}). Remove the "
+            f"folder if it is a remainder."
+        ) from None
+
+
+def tree_size(folder: Path) -> int:
+    """Bytes of all files below a folder. Links to folders are not followed."""
+    total = 0
+    pending = [str(folder)]
+    while pending:
+        with os.scandir(pending.pop()) as scan:
+            for entry in scan:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif entry.is_file():
+                    total += entry.stat().st_size
+    return total

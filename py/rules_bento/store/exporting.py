@@ -1,0 +1,287 @@
+"""An entry of the store becomes an archive that BentoML imports.
+
+Members are in the order of their paths, without times and owners, files are 0644 or 0755: the same entry gives the
+same bytes, whoever exports it. Nothing is written into the store (BentoML puts `models/` there meanwhile), and a file
+or folder appears at the destination when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from rules_bento import tarstream, xz
+from rules_bento.errors import BentoError
+from rules_bento.store import checking
+from rules_bento.store.entries import NotFoundError
+from rules_bento.store.home import BENTO, MODEL
+from rules_bento.store.shelf import LATEST, Shelf
+from rules_bento.tarstream import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home, Kind
+    from rules_bento.tag import Tag
+    from rules_bento.unpack import Form, Progress
+
+_KNOWN: dict[str, Form] = {
+    ".gz": "gz",
+    ".xz": "xz",
+    ".bz2": "bz2",
+    ".tar": "tar",
+    ".zip": "zip",
+    ".zst": "zst",
+}
+_SUFFIX: dict[str, str] = {"gz": ".tar.gz", "bz2": ".tar.bz2", "zst": ".tar.zst", "tar": ".tar", "zip": ".zip"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: where, and which models of a Bento with it (and not, for they are not in the store)."""
+
+    entry: Entry
+    path: Path
+    models: tuple[Tag, ...]
+    left_out: tuple[str, ...]  # models of Hugging Face, which are fetched when the Bento is served
+
+
+def export(
+    home: Home,
+    kind: Kind,
+    entry: Entry,
+    out: str,
+    form: Form | None = None,
+    *,
+    models: bool = True,
+    check: bool = True,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write the entry to `out`, in the form that its name says unless one is given (see `destination`).
+
+    A Bento takes its models along if `models`. With `check` all files are first held against what was imported.
+    Raises BentoError for a damaged entry, a model that is not in the store, and what cannot be in the form.
+    """
+    path, form = destination(kind, entry.tag, out, form)
+    taken = models_of(home, entry) if models and kind is BENTO else []
+    if check:
+        checking.require_whole(home, [entry, *taken])
+    members = _counted(contents(entry, taken), progress)
+    if form == "folder":
+        _write_folder(path, members)
+    else:
+        with whole(path) as file:
+            write(file, form, members)
+    left_out = [model.tag for model in entry.describe().models if model.registry == "huggingface"]
+    return Exported(entry, path, tuple(model.tag for model in taken), tuple(left_out) if kind is BENTO else ())
+
+
+def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
+    """The path and form that `bentoml export TAG OUT` would mean, if it took relative paths.
+
+    Nothing is the current folder. A folder, or what ends with a slash, gets `NAME-VERSION` with a suffix. A suffix
+    that is not known gets the default one added.
+    """
+    suffix = f".{kind.extension}"
+    path = Path(out or ".")
+    if form == "folder":
+        return path, form
+    if not out or out.endswith("/") or path.is_dir():
+        return path / f"{tag.name}-{tag.version}{_SUFFIX.get(form or '', suffix)}", form or "xz"
+    if form is None:
+        form = _KNOWN.get(path.suffix)
+        if form is None:
+            form = "xz"
+            path = path if path.suffix == suffix else path.with_name(path.name + suffix)
+    return path, form
+
+
+def models_of(home: Home, entry: Entry) -> list[Entry]:
+    """The models that a Bento needs, from its own folder or else the store.
+
+    Raises NotFoundError, naming the Bento, for one that is nowhere.
+    """
+    found = []
+    own = Shelf(home, MODEL, entry.path / "models")
+    for tag in entry.summary.models:
+        try:
+            found.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else Shelf(home, MODEL).get(tag))
+        except NotFoundError as error:
+            raise NotFoundError(f"{entry.tag}: needs a model that is missing. {error} Or leave models out.") from None
+    return found
+
+
+def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
+    """Members of the entry's tree, and of the models below `models/`, by path."""
+    models = sorted(models, key=lambda model: model.tag)
+    bundled = False
+    for member in _walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
+        if models and not bundled and member.path > "models":
+            bundled = True
+            yield from _models(models)
+        yield member
+    if models and not bundled:
+        yield from _models(models)
+
+
+def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
+    """Write the members to an open file, in any form but a folder."""
+    if form == "zip":
+        _write_zip(file, members)
+        return
+    tar = chain(tarstream.stream(members), [tarstream.END])
+    if form == "tar":
+        file.writelines(tar)
+    elif form == "xz":
+        file.writelines(xz.stream(tar))
+    elif form == "gz":
+        file.writelines(xz.in_order(_gzip_member, xz.cut(tar)))
+    elif form == "bz2":
+        import bz2
+
+        file.writelines(xz.in_order(bz2.compress, xz.cut(tar)))
+    else:
+        _write_zstd(file, tar)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that becomes `path` if the block ends well, and leaves nothing behind if not."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise BentoError(f"{path}: cannot be written: {error.strerror or error}.") from error
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _has(shelf: Shelf, text: str) -> bool:
+    try:
+        return shelf.has(shelf.find(text))
+    except BentoError:
+        return False
+
+
+def _models(models: list[Entry]) -> Iterator[Member]:
+    yield Member.directory("models")
+    newest: dict[str, Entry] = {}
+    for model in models:
+        known = newest.get(model.tag.name)
+        if known is None or known.summary.moment <= model.summary.moment:
+            newest[model.tag.name] = model
+    for name, latest in newest.items():
+        yield Member.directory(f"models/{name}")
+        yield Member.inline(f"models/{name}/{LATEST}", latest.tag.version.encode())
+        for model in models:
+            if model.tag.name == name:
+                top = f"models/{name}/{model.tag.version}"
+                yield Member.directory(top)
+                yield from _walk(model.path, f"{top}/")
+
+
+def _walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
+    with os.scandir(folder) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
+    for entry in entries:
+        path = prefix + entry.name
+        if entry.name == skip:
+            continue
+        if entry.is_symlink():
+            yield Member.symlink(path, os.readlink(entry.path))  # noqa: PTH115 - Path.readlink would tidy the text
+        elif entry.is_dir():
+            yield Member.directory(path)
+            yield from _walk(Path(entry.path), f"{path}/")
+        elif entry.is_file():
+            status = entry.stat()
+            yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)
+        else:
+            raise BentoError(f"{entry.path}: is neither a file nor a folder nor a link. Remove it.")
+
+
+def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[Member]:
+    for member in members:
+        yield member
+        if progress:
+            progress(member.size)
+
+
+def _gzip_member(block: bytes) -> bytes:
+    """A gzip of its own: their concatenation is a gzip too, and each has no time and no name."""
+    import zlib
+
+    compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return compressor.compress(block) + compressor.flush()
+
+
+def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
+    import zstandard
+
+    # The bytes are the same for any number of threads but none.
+    compressor = zstandard.ZstdCompressor(level=3, threads=max(1, min(8, os.cpu_count() or 1)), write_checksum=True)
+    with compressor.stream_writer(file, closefd=False) as writer:
+        for piece in xz.cut(tar):
+            writer.write(piece)
+
+
+def _write_zip(file: BinaryIO, members: Iterable[Member]) -> None:
+    import stat
+    import zipfile
+
+    with zipfile.ZipFile(file, "w") as archive:
+        for member in members:
+            if member.link is not None:
+                raise BentoError(f"{member.path}: a link, which `bentoml import` refuses in a zip. Use another format.")
+            tarstream.check(member.path)
+            entry = zipfile.ZipInfo(member.path + "/" * member.is_directory)  # its time is 1980, the first of a zip
+            entry.create_system = 3  # Unix, on every host: the mode is in the upper half of the attributes
+            entry.external_attr = ((stat.S_IFDIR if member.is_directory else stat.S_IFREG) | member.mode) << 16
+            if member.source is None:
+                archive.writestr(entry, member.data or b"")
+                continue
+            entry.file_size = member.size
+            with Path(member.source).open("rb") as source:
+                first = source.read(xz.BLOCK)
+                entry.compress_type = zipfile.ZIP_DEFLATED if xz.compressible(first) else zipfile.ZIP_STORED
+                with archive.open(entry, "w") as target:
+                    target.write(first)
+                    shutil.copyfileobj(source, target, xz.BLOCK)
+
+
+def _write_folder(path: Path, members: Iterable[Member]) -> None:
+    if path.is_dir() and any(path.iterdir()):
+        raise BentoError(f"{path}: is a folder that is not empty. Give another one, or empty it.")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that had the same number, and died
+        unfinished.mkdir(parents=True)
+        for member in members:
+            tarstream.check(member.path, member.link)
+            target = unfinished / member.path
+            if member.is_directory:
+                target.mkdir()
+            elif member.link is not None:
+                target.symlink_to(member.link)
+            else:
+                if member.source is None:
+                    target.write_bytes(member.data or b"")
+                else:
+                    shutil.copyfile(member.source, target)
+                target.chmod(member.mode)
+        unfinished.replace(path)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise BentoError(f"{path}: cannot be written: {error.strerror or error}.") from error
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise

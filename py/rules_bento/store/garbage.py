@@ -1,0 +1,74 @@
+"""What nothing uses any more: in the pool, among the records, in the staging folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+from rules_bento.store import locks, records
+from rules_bento.store.checking import walk
+from rules_bento.store.home import BENTO, MODEL
+from rules_bento.store.pool import Pool
+from rules_bento.store.shelf import Shelf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.store.home import Home, Kind
+    from rules_bento.tag import Tag
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was removed, or would be."""
+
+    files: int
+    size: int  # bytes
+    records: int
+
+
+def collect(home: Home, *, dry_run: bool = False) -> Collected:
+    """Remove it, when nobody is making entries. Entries themselves are never touched.
+
+    In use is a content of the pool that an entry has under another name, or that the record of an entry names.
+    """
+    if not home.own.is_dir():
+        return Collected(0, 0, 0)
+    with locks.alone(home), locks.committing(home):
+        used, orphans = _used(home)
+        files = size = 0
+        for entry in walk(home.pool) if home.pool.is_dir() else ():
+            status = entry.stat(follow_symlinks=False)
+            place = home.pool / entry.path[len(str(home.pool)) + 1 :]
+            if status.st_nlink > 1 or place in used:
+                continue
+            files += 1
+            size += status.st_size
+            if not dry_run:
+                place.unlink()
+        if not dry_run:
+            for kind, tag in orphans:
+                records.remove(home, kind, tag)
+        return Collected(files, size, len(orphans))
+
+
+def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
+    """Places in the pool that records of entries name, and records without their entry."""
+    pool = Pool(home.pool, home.staging)
+    used: set[Path] = set()
+    orphans: list[tuple[Kind, Tag]] = []
+    for kind in (BENTO, MODEL):
+        shelf = Shelf(home, kind)
+        for tag in records.tags(home, kind):
+            try:
+                record = records.read(home, kind, tag, shelf.path(tag))
+            except BentoError:
+                continue  # `verify` says so; what it named is in use as long as it has another name
+            if record is None:
+                orphans.append((kind, tag))
+                continue
+            for entry in record.entries:
+                if entry.blake3 is not None:
+                    used.add(pool.place(entry.blake3, executable=entry.mode & 0o100 != 0))
+    return used, orphans

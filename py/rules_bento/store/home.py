@@ -1,0 +1,82 @@
+"""Where a store lies: BentoML's folders, and beside them what only this package needs.
+
+BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as BentoML has them
+BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: the text of a version
+BENTOML_HOME/.rules_bento/                                   ours; without it the store is as good
+    pool/AB/CDEF...[-x]       contents by BLAKE3 (executable files apart), shared with the entries by links
+    records/bentos/NAME/VERSION   what was imported, to verify against
+    summaries/bentos          descriptors that were parsed before, so that listing need not
+    staging/  trash/          what is not yet, or no longer, in the store
+    lock  commit.lock
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def unique(folder: Path) -> Path:
+    """A name in a folder that no process has."""
+    return folder / f"{os.getpid()}-{os.urandom(6).hex()}"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the two things that a store has."""
+
+    noun: str  # in messages
+    folder: str  # of the home
+    descriptor: str  # the file that makes a folder one
+    extension: str  # of an archive in the default format, without a dot
+
+
+BENTO = Kind("Bento", "bentos", "bento.yaml", "bento")
+MODEL = Kind("model", "models", "model.yaml", "bentomodel")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The paths below a home; none of them need be there."""
+
+    root: Path
+    durable: bool = True  # wait for the disk, so that what is done outlives a power cut
+
+    @staticmethod
+    def find(root: str | Path | None = None, *, durable: bool = True) -> Home:
+        """The given folder, else BENTOML_HOME's, else `~/bentoml`; `~` and variables are replaced as BentoML does."""
+        chosen = str(root or os.environ.get("BENTOML_HOME") or Path("~") / "bentoml")
+        return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable)
+
+    def shelf(self, kind: Kind) -> Path:
+        """The folder of all names of a kind."""
+        return self.root / kind.folder
+
+    @property
+    def own(self) -> Path:
+        """The folder that only this package uses."""
+        return self.root / ".rules_bento"
+
+    @property
+    def pool(self) -> Path:
+        """Contents by digest."""
+        return self.own / "pool"
+
+    @property
+    def staging(self) -> Path:
+        """What is not yet in the store."""
+        return self.own / "staging"
+
+    @property
+    def trash(self) -> Path:
+        """What is no longer in the store."""
+        return self.own / "trash"
+
+    def records(self, kind: Kind) -> Path:
+        """What was imported, by name and version."""
+        return self.own / "records" / kind.folder
+
+    def summaries(self, kind: Kind) -> Path:
+        """The file of parsed descriptors."""
+        return self.own / "summaries" / kind.folder

@@ -1,0 +1,255 @@
+"""An archive becomes entries of the store: all of a Bento's models, then itself, each whole or not at all.
+
+What an archive holds is written to the staging folder as it is read, and nothing of it is in the store before the
+archive has been read to its end, found whole and safe, and brought to the disk.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rules_bento import unpack
+from rules_bento.errors import BentoError
+from rules_bento.store import descriptors, durable, locks, records
+from rules_bento.store.entries import read_descriptor
+from rules_bento.store.home import BENTO, MODEL, unique
+from rules_bento.store.pool import Pool
+from rules_bento.store.shelf import LATEST, Shelf
+from rules_bento.store.staging import Tree, digest
+from rules_bento.store.summaries import of_description
+from rules_bento.tag import Tag, check_version, check_word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home, Kind
+    from rules_bento.unpack import Contents, Form, Item, Limits, Progress
+
+_MODELS = "models"
+# BentoML writes over the first in a copy of the tree, the others are of one version anyway: never share them.
+_PRIVATE = {"env/docker/Dockerfile", BENTO.descriptor, MODEL.descriptor}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an archive is taken in."""
+
+    limits: Limits = field(default_factory=unpack.Limits)
+    models: bool = True  # take a Bento's models, too
+    share: bool = True  # with other entries, what is equal; else every file is the entry's own and writable
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came into the store."""
+
+    entry: Entry
+    models: tuple[Entry, ...]  # those that came with it
+    known: tuple[Tag, ...]  # those that were there before
+    notes: tuple[str, ...]  # what people should know
+
+
+@contextmanager
+def workshop(home: Home, options: Options) -> Iterator[Workshop]:
+    """A place where entries are made; what was not committed when the block ends is gone."""
+    import shutil
+
+    with locks.staging(home):
+        folder = unique(home.staging)
+        folder.mkdir(mode=0o700, parents=True)
+        try:
+            yield Workshop(home, folder, options)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def import_archive(
+    home: Home,
+    kind: Kind,
+    source: Path | BinaryIO,
+    form: Form,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Take an archive in. Raises BentoError as `unpack.read` does, and for one that BentoML could not load.
+
+    A tag that is in the store already is an error for the archive itself, and passed over for a model in it.
+    """
+    with workshop(home, options or Options()) as shop:
+        draft = shop.draft(kind, source, form, progress)
+        return shop.commit([draft])[0]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One entry in the making."""
+
+    kind: Kind
+    tree: Tree
+    description: descriptors.Description
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An archive that was read to its end: what would become of it."""
+
+    main: _Part
+    models: tuple[_Part, ...]
+    known: tuple[Tag, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def tag(self) -> Tag:
+        """What it would be in the store."""
+        return self.main.description.tag
+
+
+class Workshop:
+    """Makes entries from archives (`draft`), then brings them into the store (`commit`)."""
+
+    def __init__(self, home: Home, folder: Path, options: Options) -> None:
+        self._home = home
+        self._folder = folder
+        self._options = options
+        self._pool = Pool(home.pool, folder, None if options.share else "copy")
+        self._count = 0
+
+    def draft(self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None) -> Draft:
+        """Read an archive into trees of the staging folder."""
+        return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress)
+
+    def commit(self, drafts: list[Draft]) -> list[Imported]:
+        """Bring what the drafts have into the store, in their order, the models of each before it."""
+        trees = [part.tree for draft in drafts for part in (draft.main, *draft.models)]
+        durable.flush_trees(self._home, self._folder, [path for tree in trees for path in tree.written])
+        with locks.committing(self._home):
+            return [self._commit(draft) for draft in drafts]
+
+    def _commit(self, draft: Draft) -> Imported:
+        shelf = Shelf(self._home, MODEL)
+        gone = [tag for tag in draft.known if not shelf.has(tag)]
+        if gone:
+            raise BentoError(f"{gone[0]}: was deleted while the Bento that has it was imported. Import it again.")
+        models: list[Entry] = []
+        known = list(draft.known)
+        for part in draft.models:
+            if shelf.has(part.description.tag):
+                known.append(part.description.tag)
+            else:
+                models.append(self._place(part))
+        return Imported(self._place(draft.main), tuple(models), tuple(known), draft.notes)
+
+    def _place(self, part: _Part) -> Entry:
+        shelf = Shelf(self._home, part.kind)
+        return shelf.commit(part.tree.folder, of_description(part.description), part.tree.manifest())
+
+    def _tree(self) -> Tree:
+        self._count += 1
+        return Tree(self._folder / str(self._count), self._pool)
+
+
+class _Reader:
+    """Sorts the members of one archive into the tree of the Bento and those of its models."""
+
+    def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
+        self._home = home
+        self._kind = kind
+        self._make_tree = make_tree
+        self._options = options
+        self._main = make_tree()
+        self._description: descriptors.Description | None = None
+        self._models: dict[Tag, Tree] = {}
+        self._known: dict[Tag, dict[str, str]] = {}  # digests by path
+        self._links: dict[Tag, dict[str, str]] = {}
+        self._tops: set[str] = set()
+
+    def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None) -> Draft:
+        where = unpack.name_of(source)
+        for item, contents in unpack.read(source, form, self._options.limits, progress):
+            self._tops.add(item.path.partition("/")[0])
+            if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
+                self._take_of_model(item, contents, where)
+                continue
+            self._main.add(item, contents, private=item.path in _PRIVATE)
+            if item.path == self._kind.descriptor:
+                self._description = self._describe(where)
+        if self._description is None:
+            raise BentoError(self._missing(where))
+        parts = tuple(self._model_part(tag, tree, where) for tag, tree in self._models.items())
+        notes = (*self._description.notes, *self._differences())
+        main = _Part(self._kind, self._main, self._description)
+        return Draft(main, parts, tuple(self._known), notes)
+
+    def _describe(self, where: str) -> descriptors.Description:
+        """Read the descriptor as soon as it is there: the rest may be large."""
+        data = read_descriptor(self._kind, self._main.folder / self._kind.descriptor)
+        description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
+        if Shelf(self._home, self._kind).has(description.tag):
+            raise BentoError(f"{where}: {description.tag} is in the store already. Delete it first to replace it.")
+        return description
+
+    def _missing(self, where: str) -> str:
+        text = f"{where}: has no {self._kind.descriptor} at its top, so it is no {self._kind.noun}."
+        if len(self._tops) == 1:
+            return f"{text} All is in the folder {self._tops.pop()!r}: pack what is inside of it."
+        return text
+
+    def _take_of_model(self, item: Item, contents: Contents, where: str) -> None:
+        """Take a member below `models/`, which is `models/NAME/VERSION/...` or a pointer between."""
+        _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
+        if not self._options.models:
+            return
+        if not path:
+            if item.kind != "folder" and (not version or version != LATEST):
+                raise BentoError(f"{where}: {item.path!r} is a {item.kind} in the place of a model's folder.")
+            if version and item.kind == "folder":
+                self._tree_of(Tag(name, version), where)
+            return
+        tag = Tag(name, version)
+        tree = self._tree_of(tag, where)
+        item = item._replace(path=path)
+        if item.kind == "link":
+            self._links.setdefault(tag, {})[path] = item.link
+        if tree:
+            tree.add(item, contents, private=path == MODEL.descriptor)
+        elif item.kind == "file":
+            self._known[tag][path] = digest(contents)
+
+    def _tree_of(self, tag: Tag, where: str) -> Tree | None:
+        """The tree for a model; None if the store has the model, so that nothing need be written."""
+        if tag in self._known:
+            return None
+        if tag not in self._models:
+            check_word(tag.name, f"{where}: the name of a model")
+            check_version(tag.version, f"{where}: the version of a model")
+            if Shelf(self._home, MODEL).has(tag):
+                self._known[tag] = {}
+                return None
+            self._models[tag] = self._make_tree()
+        return self._models[tag]
+
+    def _model_part(self, tag: Tag, tree: Tree, where: str) -> _Part:
+        place = f"{where}: {_MODELS}/{tag.name}/{tag.version}"
+        # Safe in the archive is not safe here: the model leaves the Bento's folder.
+        unpack.check_links(self._links.get(tag, {}), place)
+        if not (tree.folder / MODEL.descriptor).is_file():
+            raise BentoError(f"{place}: has no {MODEL.descriptor}, so it is no model.")
+        data = read_descriptor(MODEL, tree.folder / MODEL.descriptor)
+        description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
+        if description.tag != tag:
+            raise BentoError(
+                f"{place}: is the model {description.tag} by its {MODEL.descriptor}. Put it in its folder."
+            )
+        return _Part(MODEL, tree, description)
+
+    def _differences(self) -> Iterator[str]:
+        """What to say of models that the store has, with other contents."""
+        for tag, found in self._known.items():
+            record = records.read(self._home, MODEL, tag, Shelf(self._home, MODEL).path(tag))
+            if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != found:
+                yield f"The model {tag} is in the store with other contents than in the archive. It was kept as it is."

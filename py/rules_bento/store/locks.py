@@ -1,0 +1,72 @@
+"""Locks between the processes that write to one store. BentoML takes none; it is kept out by renames alone."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.store.home import Home
+
+
+@contextmanager
+def committing(home: Home) -> Iterator[None]:
+    """The block alone changes what the store lists. Short: nothing is read or written in it but names."""
+    with _open(home, "commit.lock") as file:
+        _flock(file, exclusive=True)
+        yield
+
+
+@contextmanager
+def staging(home: Home) -> Iterator[None]:
+    """The block makes entries, as others may at the same time; nobody clears the staging folder meanwhile."""
+    with _open(home, "lock") as file:
+        # What is there when nobody is at work is of processes that died.
+        if _flock(file, exclusive=True, wait=False):
+            _clear(home)
+        _flock(file, exclusive=False)
+        yield
+
+
+@contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Nobody makes entries during the block."""
+    with _open(home, "lock") as file:
+        _flock(file, exclusive=True)
+        _clear(home)
+        yield
+
+
+def _clear(home: Home) -> None:
+    """Remove what processes that died have left."""
+    import shutil
+
+    for folder in (home.staging, home.trash):
+        for left in folder.iterdir() if folder.is_dir() else ():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open(home: Home, name: str) -> Iterator[int]:
+    home.own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = os.open(home.own / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield file
+    finally:
+        os.close(file)  # which gives the lock back; so does the end of the process
+
+
+def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True

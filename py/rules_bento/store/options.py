@@ -1,0 +1,115 @@
+"""The build options that a `bento.yaml` of the first format (spec 1) repeats: `docker`, `python` and `conda`.
+
+BentoML reads them with its own classes, which know no further keys and hold some values against lists.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.env import distros
+from rules_bento.errors import BentoError
+from rules_bento.store.shape import anything, items, only_flag, only_text, optional, record, text
+
+if TYPE_CHECKING:
+    from rules_bento.store.shape import Shape
+
+
+def _distro(value: Any, where: str) -> str:
+    if value not in distros.NAMES:
+        raise BentoError(f"{where}: is {value!r}, but BentoML has {', '.join(distros.NAMES)}.")
+    return str(value)
+
+
+def _python_version(value: Any, where: str) -> str:
+    found = re.fullmatch(r"(\d\.\d{,2})(?:\.\w+)?", str(value))
+    if not found:
+        raise BentoError(f"{where}: is {value!r}, which is no version of Python, such as '3.12'.")
+    return found[1]
+
+
+def _cuda_version(value: Any, where: str) -> str | None:
+    if value in ("", "None"):
+        return None
+    whole = distros.CUDA_VERSIONS.get(str(value)) if isinstance(value, (str, int)) else None
+    if whole is None:
+        raise BentoError(f"{where}: is {value!r}, but BentoML has {', '.join(distros.CUDA_VERSIONS)}.")
+    return whole
+
+
+def _environment(value: Any, where: str) -> dict[str, str] | None:
+    if not value:
+        return None
+    if isinstance(value, list):
+        for setting in value:
+            if not isinstance(setting, str) or not re.fullmatch(r"\w+=[.\w\-,/]+", setting):
+                raise BentoError(f"{where}: has {setting!r}, which is not NAME=value.")
+        return dict(setting.split("=", 1) for setting in value)
+    if isinstance(value, dict):
+        return {str(key): str(item) for key, item in value.items()}
+    raise BentoError(f"{where}: is {value!r}, a file that is not in the Bento. Write the variables.")
+
+
+def _conda_dependencies(value: Any, where: str) -> list[Any]:
+    found: list[Any] = items(anything)(value, where)
+    mappings = [item for item in found if isinstance(item, dict)]
+    if len(mappings) > 1 or any("pip" not in item for item in mappings):
+        raise BentoError(f"{where}: may have one mapping, whose key is pip.")
+    for item in mappings:
+        items(only_text)(item["pip"], f"{where}.pip")
+    return found
+
+
+def _optional(**fields: Shape) -> Shape:
+    return record({key: (optional(shape), None) for key, shape in fields.items()}, closed=True)
+
+
+_DOCKER = _optional(
+    distro=_distro,
+    python_version=_python_version,
+    cuda_version=_cuda_version,
+    env=_environment,
+    system_packages=items(text),
+    setup_script=text,
+    base_image=text,
+    dockerfile_template=text,
+)
+_PYTHON = _optional(
+    requirements_txt=only_text,
+    packages=items(anything),
+    lock_packages=anything,
+    pack_git_packages=anything,
+    index_url=only_text,
+    no_index=only_flag,
+    trusted_host=items(anything),
+    find_links=items(anything),
+    extra_index_url=items(anything),
+    pip_args=only_text,
+    wheels=items(anything),
+    is_src_layout=anything,
+)
+_CONDA = _optional(
+    environment_yml=text,
+    channels=items(anything),
+    dependencies=_conda_dependencies,
+    pip=items(anything),
+)
+
+
+def _docker_defaults() -> Any:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"  # BentoML's own default, too
+    return _DOCKER({"distro": distros.DEFAULT, "python_version": version}, "docker")
+
+
+def _python_defaults() -> Any:
+    return _PYTHON({"lock_packages": True, "pack_git_packages": True, "is_src_layout": False}, "python")
+
+
+FIELDS: dict[str, tuple[Shape, Any]] = {
+    "docker": (_DOCKER, _docker_defaults),
+    "python": (_PYTHON, _python_defaults),
+    "conda": (_CONDA, lambda: _CONDA({}, "conda")),
+}
+"""The three blocks, each with what it is when it is absent."""

@@ -1,0 +1,186 @@
+"""The entries of one kind: `NAME/VERSION` folders and the `latest` pointers, by BentoML's rules.
+
+BentoML's own processes may do the same at any time and take no lock. So an entry appears and disappears by one rename,
+and the pointer is written before an entry appears: a pointer to nothing is put right by who reads it, BentoML or this.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+from rules_bento.store import durable, records, summaries
+from rules_bento.store.entries import Entry, NotFoundError
+from rules_bento.tag import Tag, check_word
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rules_bento.manifest import Manifest
+    from rules_bento.store.home import Home, Kind
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Entries by name and version, and what is wrong with the folders that are none."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...]
+
+
+class Shelf:
+    """All entries of a kind. Methods that write are called with the lock for it (`locks.committing`)."""
+
+    def __init__(self, home: Home, kind: Kind, folder: Path | None = None) -> None:
+        """`folder` is that of all names, by default the home's."""
+        self.home = home
+        self.kind = kind
+        self.folder = folder or home.shelf(kind)
+
+    def path(self, tag: Tag) -> Path:
+        """The folder of an entry, whether it is there or not."""
+        return self.folder / tag.name / tag.version
+
+    def has(self, tag: Tag) -> bool:
+        """Whether there is something with exactly this tag."""
+        return self.path(tag).exists()
+
+    def list(self, text: str = "") -> Listing:
+        """All entries, those of a name, or the one of a tag. Raises NotFoundError for a name that nothing has."""
+        if not text:
+            names = _folders(self.folder)
+            return self._list([(name, version) for name in names for version in _folders(self.folder / name)])
+        name, version = self._query(text)
+        if version:
+            return self._list([(name, version)] if self.has(Tag(name, version)) else [])
+        if not (self.folder / name).is_dir():
+            raise NotFoundError(f"{name}: no {self.kind.noun} of this name is in {self.folder}.")
+        return self._list([(name, found) for found in _folders(self.folder / name)])
+
+    def find(self, text: str) -> Tag:
+        """The tag that a name, a tag or the beginning of one stands for; a name alone for its latest version.
+
+        Raises NotFoundError if there is none, BentoError if there are several.
+        """
+        name, version = self._query(text)
+        if version in ("", LATEST):
+            return Tag(name, self._latest(name))
+        if self.has(Tag(name, version)):
+            return Tag(name, version)
+        found = [other for other in _folders(self.folder / name) if other.startswith(version)]
+        if len(found) > 1:
+            raise BentoError(
+                f"{text}: begins the tags of {len(found)} {self.kind.folder}: {', '.join(found)}. Say more."
+            )
+        if not found:
+            raise NotFoundError(f"{text}: no {self.kind.noun} with this tag is in {self.folder}.")
+        return Tag(name, found[0])
+
+    def get(self, text: str) -> Entry:
+        """The entry that a text stands for, as `find` reads it."""
+        path = self.path(self.find(text))
+        return Entry(self.kind, path, summaries.summarise(self.kind, path / self.kind.descriptor)[0])
+
+    def commit(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry:
+        """Make the tree the entry of the summary's tag, which must not be there."""
+        tag = summary.tag
+        target = self.path(tag)
+        if self.has(tag):
+            raise BentoError(f"{tag}: is in the store already, at {target}. Delete it first if it is to be replaced.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.parent.stat().st_dev != tree.stat().st_dev:
+            raise BentoError(
+                f"{self.folder}: is on another file system than {self.home.own}, so that nothing can be moved there in "
+                f"one step. Let BENTOML_HOME itself be the link or the mount."
+            )
+        records.write(self.home, self.kind, tag, manifest)
+        self._point_at(summary)
+        try:
+            tree.rename(target)
+        except OSError as error:
+            raise BentoError(f"{tag}: cannot be moved to {target}: {error.strerror}.") from error
+        durable.flush_folder(self.home, target.parent)
+        durable.flush_folder(self.home, self.folder)
+        summaries.note(self.home, self.kind, target, summary)
+        return Entry(self.kind, target, summary)
+
+    def remove(self, tag: Tag, trash: Path) -> None:
+        """Take an entry out of the store, to the path `trash`, whose parent must be there."""
+        path = self.path(tag)
+        try:
+            path.rename(trash)
+        except FileNotFoundError:
+            raise NotFoundError(f"{tag}: no {self.kind.noun} with this tag is in {self.folder}.") from None
+        records.remove(self.home, self.kind, tag)
+        newest = self._newest(tag.name, last=True)  # BentoML is not consistent here
+        if newest is None:
+            (path.parent / LATEST).unlink(missing_ok=True)
+            with suppress(OSError):  # something that is not of BentoML
+                path.parent.rmdir()
+        else:
+            durable.write(self.home, path.parent / LATEST, newest.version.encode())
+        durable.flush_folder(self.home, self.folder)
+
+    def _query(self, text: str) -> tuple[str, str]:
+        """Name and version (empty if there is none) of a text; as BentoML, without regard to case."""
+        name, colon, version = text.lower().partition(":")
+        check_word(name, f"{text!r}: the name")
+        if colon and not version:
+            raise BentoError(f"{text!r}: ends with a colon. Write {name} or {name}:latest for the latest version.")
+        return name, check_word(version, f"{text!r}: the version") if version else ""
+
+    def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
+        known = summaries.Summaries(self.home, self.kind)
+        entries: list[Entry] = []
+        problems: list[str] = []
+        for name, version in places:
+            try:
+                path = self.folder / name / version
+                entries.append(Entry(self.kind, path, known.of(path)))
+            except BentoError as error:
+                problems.append(str(error))
+        known.save()
+        return Listing(tuple(entries), tuple(problems))
+
+    def _latest(self, name: str) -> str:
+        pointer = self.folder / name / LATEST
+        with suppress(OSError, UnicodeDecodeError):
+            version = pointer.read_text("utf-8").strip()
+            if version and self.has(Tag(name, version)):
+                return version
+        newest = self._newest(name)
+        if newest is None:
+            raise NotFoundError(f"{name}: no {self.kind.noun} of this name is in {self.folder}.")
+        with suppress(OSError):  # a store that is read only
+            pointer.write_text(newest.version, "utf-8")
+        return newest.version
+
+    def _newest(self, name: str, *, last: bool = False) -> Tag | None:
+        """The newest version; among those of one time the first by name, or the last."""
+        entries = list(self._list([(name, version) for version in _folders(self.folder / name)]).entries)
+        if last:
+            entries.reverse()
+        newest = max(entries, key=lambda entry: entry.summary.moment, default=None)
+        return Tag(name, newest.path.name) if newest else None
+
+    def _point_at(self, summary: summaries.Summary) -> None:
+        """Let `latest` name the tag, unless a newer one is there."""
+        name = summary.tag.name
+        with suppress(NotFoundError):
+            if summary.moment < self.get(name).summary.moment:
+                return
+        durable.write(self.home, self.folder / name / LATEST, summary.tag.version.encode())
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as scan:
+            return sorted(entry.name for entry in scan if entry.is_dir())
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,150 @@
+"""What listings need of each descriptor, so that thousands are not parsed again each time.
+
+A file of lines of JSON for each kind. Lines are only added; the last one for an entry counts, and counts only while
+the descriptor is the same file (inode, size, time of modification). Losing the file costs time, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rules_bento.store import descriptors, durable, shape
+from rules_bento.tag import Tag
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rules_bento.store.home import Home, Kind
+
+_FORMAT = 1  # in each line: others are passed over
+_FIELDS = 9  # of a line without models
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a listing says of an entry."""
+
+    tag: Tag
+    creation_time: dt.datetime
+    module: str  # of a model
+    models: tuple[str, ...]  # tags of those that a Bento finds in the store
+
+    @property
+    def moment(self) -> dt.datetime:
+        """The creation time, to be compared: this machine's zone is taken where it has none."""
+        return shape.aware(self.creation_time)
+
+
+class Summaries:
+    """The summaries of one kind."""
+
+    def __init__(self, home: Home, kind: Kind) -> None:
+        self._home = home
+        self._kind = kind
+        self._known: dict[str, list[object]] | None = None
+        self._lines = 0
+        self._new: dict[str, list[object]] = {}
+
+    def of(self, folder: Path) -> Summary:
+        """The summary of the entry in `folder`. Raises BentoError if its descriptor is missing or cannot be read."""
+        path = folder / self._kind.descriptor
+        key = f"{folder.parent.name}/{folder.name}"
+        try:
+            stamp = _stamp(path.stat())
+        except OSError:
+            stamp = []  # reading it says what is wrong
+        line = self._read().get(key)
+        if stamp and line and line[2:5] == stamp:
+            return _from_line(line)
+        summary, lasting = summarise(self._kind, path)
+        if lasting:
+            self._new[key] = _to_line(key, stamp, summary)
+        return summary
+
+    def save(self) -> None:
+        """Keep what was parsed, if the store can be written to."""
+        if not self._new:
+            return
+        path = self._home.summaries(self._kind)
+        with suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._lines > 2 * len(self._read()) + 100:
+                durable.write(self._home, path, _encode((self._read() | self._new).values()))
+            else:
+                append(self._home, self._kind, _encode(self._new.values()))
+        self._new = {}
+
+    def _read(self) -> dict[str, list[object]]:
+        if self._known is None:
+            self._known = {}
+            with suppress(OSError):
+                for text in self._home.summaries(self._kind).read_text("utf-8").splitlines():
+                    self._lines += 1
+                    line = _decode(text)
+                    if line:
+                        self._known[str(line[1])] = line
+        return self._known
+
+
+def summarise(kind: Kind, descriptor: Path) -> tuple[Summary, bool]:
+    """The summary that a descriptor gives, and whether it will give the same tomorrow."""
+    from rules_bento.store.entries import read_descriptor
+
+    data = read_descriptor(kind, descriptor)
+    description = descriptors.parse(kind, data, str(descriptor))
+    return of_description(description), b"creation_time" in data
+
+
+def of_description(description: descriptors.Description) -> Summary:
+    """The summary of what was parsed already."""
+    models = tuple(model.tag for model in description.models if model.registry != "huggingface")
+    return Summary(description.tag, description.creation_time, description.module, models)
+
+
+def note(home: Home, kind: Kind, folder: Path, summary: Summary) -> None:
+    """Keep the summary of an entry that has just come into the store."""
+    key = f"{folder.parent.name}/{folder.name}"
+    with suppress(OSError):
+        stamp = _stamp((folder / kind.descriptor).stat())
+        home.summaries(kind).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        append(home, kind, _encode([_to_line(key, stamp, summary)]))
+
+
+def append(home: Home, kind: Kind, lines: bytes) -> None:
+    """Add lines, whole ones whoever else does so."""
+    file = os.open(home.summaries(kind), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, lines)
+    finally:
+        os.close(file)
+
+
+def _stamp(status: os.stat_result) -> list[object]:
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _to_line(key: str, stamp: list[object], summary: Summary) -> list[object]:
+    return [_FORMAT, key, *stamp, *summary.tag, summary.creation_time.isoformat(), summary.module, *summary.models]
+
+
+def _from_line(line: list[object]) -> Summary:
+    name, version, created, module, *models = map(str, line[5:])
+    return Summary(Tag(name, version), shape.parse_time(created), module, tuple(models))
+
+
+def _decode(text: str) -> list[object] | None:
+    try:
+        line = json.loads(text)
+    except ValueError:  # the end of a process, or of the disk
+        return None
+    return line if isinstance(line, list) and len(line) >= _FIELDS and line[0] == _FORMAT else None
+
+
+def _encode(lines: Iterable[list[object]]) -> bytes:
+    return "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()

@@ -1,0 +1,194 @@
+"""Members of a tar archive, read as a stream and without mercy.
+
+Taken are the formats that occur (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the one before them), as
+`tarfile` takes them for `bentoml import`. Not taken is what makes readers disagree on what is in an archive: it may
+not end early or go on behind its end, every checksum and number must be well formed, and a folder or link has no
+contents. Limits and the safety of names are the caller's matter (`rules_bento.unpack`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+RECORD = 512
+_ZEROS = bytes(RECORD)
+_MOST_EXTENDED = 1 << 20  # bytes of names and attributes for one member
+_OCTAL = re.compile(rb"[0-7]*")
+_RECORD_OF_PAX = re.compile(rb"([1-9][0-9]{0,7}) ([^=\n]+)=", re.ASCII)
+
+_KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"5": "folder", b"2": "link"}
+_REFUSED = {
+    b"1": "a hard link",
+    b"3": "a device",
+    b"4": "a device",
+    b"6": "a pipe",
+    b"S": "a sparse file",
+    b"M": "a piece of another volume",
+    b"V": "a volume's label",
+}
+
+
+class TarMember(NamedTuple):
+    """A member as its headers say: `kind` is file, folder or link, `size` in bytes, `link` the target's text."""
+
+    name: str
+    kind: str
+    size: int
+    mode: int
+    link: str
+
+
+class Bytes:
+    """A stream of pieces, taken in the amounts that are asked for."""
+
+    def __init__(self, pieces: Iterable[bytes], where: str) -> None:
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
+        self.where = where
+
+    def some(self, most: int) -> bytes | memoryview:
+        """The next bytes, at least one and at most so many; none at the end."""
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._rest = memoryview(piece)
+        taken, self._rest = self._rest[:most], self._rest[most:]
+        return taken
+
+    def run(self, size: int) -> Iterator[bytes | memoryview]:
+        """Exactly so many bytes, in pieces. Raises BentoError if they are not there."""
+        while size:
+            piece = self.some(size)
+            if not piece:
+                raise BentoError(f"{self.where}: ends early: the archive is truncated. Transfer it again.")
+            size -= len(piece)
+            yield piece
+
+    def exactly(self, size: int) -> bytes:
+        """The same, at once."""
+        return b"".join(self.run(size))
+
+
+def members(stream: Bytes) -> Iterator[tuple[TarMember, Iterator[bytes | memoryview]]]:
+    """Each member and its contents, which must be taken (or left alone) before the next one.
+
+    Raises BentoError that begins with the stream's `where`.
+    """
+    common: dict[str, str] = {}
+    while (block := stream.exactly(RECORD)) != _ZEROS:
+        extended: dict[str, str] = {}
+        block = _read_extensions(stream, block, common, extended)
+        member = _member(block, common | extended, stream.where)
+        contents = stream.run(member.size)
+        yield member, contents
+        for _ in contents:
+            pass
+        _skip_padding(stream, member.size)
+    _check_end(stream)
+
+
+def _check_end(stream: Bytes) -> None:
+    if stream.exactly(RECORD) != _ZEROS:
+        raise BentoError(f"{stream.where}: has no proper end of a tar archive. Make it anew.")
+    while piece := stream.some(1 << 20):
+        if bytes(piece).strip(b"\0"):
+            raise BentoError(f"{stream.where}: has other bytes after the end of the archive. Make it anew.")
+
+
+def _skip_padding(stream: Bytes, size: int) -> None:
+    for _ in stream.run(-size % RECORD):
+        pass
+
+
+def _read_extensions(stream: Bytes, block: bytes, common: dict[str, str], extended: dict[str, str]) -> bytes:
+    """Read what stands before a member's own header, into the dictionaries; returns that header."""
+    while (kind := block[156:157]) in (b"L", b"K", b"x", b"X", b"g"):
+        _check_sum(block, stream.where)
+        size = _number(block[124:136], "a size", stream.where)
+        if size > _MOST_EXTENDED:
+            raise BentoError(f"{stream.where}: has a member with {size} bytes of attributes; they cannot be meant.")
+        data = stream.exactly(size)
+        _skip_padding(stream, size)
+        if kind in (b"L", b"K"):
+            extended["path" if kind == b"L" else "linkpath"] = _text(data)
+        else:
+            (common if kind == b"g" else extended).update(_pax(data, stream.where))
+        block = stream.exactly(RECORD)
+        if block == _ZEROS:
+            raise BentoError(f"{stream.where}: ends after the attributes of a member that is missing.")
+    return block
+
+
+def _member(block: bytes, extended: dict[str, str], where: str) -> TarMember:
+    _check_sum(block, where)
+    name = _text(block[:100])
+    if block[257:263] == b"ustar\0" and block[345]:
+        name = f"{_text(block[345:500])}/{name}"
+    name = extended.get("path", name)
+    flag = block[156:157]
+    kind = _KINDS.get(flag)
+    if kind is None or any(key.startswith("GNU.sparse") for key in extended):
+        what = _REFUSED.get(flag, f"of the unknown type {flag!r}" if kind is None else "a sparse file")
+        raise BentoError(f"{where}: {name!r} is {what}, which no Bento has. Pack plain files, folders and links.")
+    if flag == b"\0" and name.endswith("/"):
+        kind = "folder"  # how archives said it before they had types
+    size = _number(block[124:136], f"the size of {name!r}", where)
+    if "size" in extended:
+        size = _decimal(extended["size"], name, where)
+    if size and kind != "file":
+        raise BentoError(f"{where}: {name!r} is a {kind} with contents, which readers take for different things.")
+    mode = _number(block[100:108], f"the mode of {name!r}", where)
+    link = extended.get("linkpath", _text(block[157:257])) if kind == "link" else ""
+    return TarMember(name, kind, size, mode, link)
+
+
+def _check_sum(block: bytes, where: str) -> None:
+    stated = _number(block[148:156], "a checksum", where)
+    actual = sum(block) - sum(block[148:156]) + 8 * 0x20  # it counts itself as spaces
+    if stated == actual:
+        return
+    # Some wrote it over signed bytes.
+    high = sum(byte > 127 for byte in block[:148]) + sum(byte > 127 for byte in block[156:])
+    if stated != actual - 256 * high:
+        raise BentoError(f"{where}: is damaged: a header's checksum is wrong. Transfer it again.")
+
+
+def _number(field: bytes, what: str, where: str) -> int:
+    """A number in octal digits, or GNU's binary form; raises BentoError for a negative one."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    digits = field.split(b"\0", 1)[0].strip()
+    if field[0] & 0x80 or not _OCTAL.fullmatch(digits):
+        raise BentoError(f"{where}: {what} is {field!r}, which is negative or no number.")
+    return int(digits or b"0", 8)
+
+
+def _decimal(text: str, name: str, where: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise BentoError(f"{where}: the size of {name!r} is {text!r}, which is negative or no number.")
+    return int(text)
+
+
+def _pax(data: bytes, where: str) -> dict[str, str]:
+    """The records of an extended header: `length keyword=value`, a line each, where the length is the line's."""
+    values: dict[str, str] = {}
+    at = 0
+    while at < len(data):
+        found = _RECORD_OF_PAX.match(data, at)
+        end = at + int(found[1]) if found else 0
+        if not found or end <= found.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
+            raise BentoError(f"{where}: is damaged: the attributes of a member cannot be read. Transfer it again.")
+        values[found[2].decode("utf-8", "replace")] = data[found.end() : end - 1].decode("utf-8", "surrogateescape")
+        at = end
+    return values
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")

@@ -1,0 +1,341 @@
+"""Reading archives of Bentos and models, which may come from anywhere.
+
+`read` gives the members of an archive one after the other, so that a file of any size passes through in constant
+memory, and gives none that is not safe to write below a folder. What `bentoml import` (1.4.40) takes is taken, but
+for what docs/cli.md lists; what it takes although the archive is damaged, ambiguous or a bomb is refused. A refusal is
+a BentoError and may come at any member, also at the very end: nothing that was read counts before that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Contents = Iterator[bytes | memoryview]
+    Progress = Callable[[int], None]
+    """Is told how many more bytes of the source were read."""
+
+Form = Literal["xz", "gz", "bz2", "zst", "tar", "zip", "folder"]
+"""What an archive is: a tar that is compressed in one of four ways or not, a zip, or a plain folder."""
+
+FORMS: tuple[Form, ...] = ("xz", "gz", "bz2", "zst", "tar", "zip", "folder")
+_SUFFIXES: dict[str, Form] = {".gz": "gz", ".bz2": "bz2", ".tar": "tar", ".zip": "zip", ".zst": "zst"}
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_MOST_HOPS = 40  # links on the way to a file, as Linux has it
+_UNCOUNTED = 256 << 20  # bytes that may come out of however few, before the ratio counts
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may grow to. Beyond it is a bomb, or a case for a larger limit."""
+
+    size: int = 256 << 30  # bytes of all files
+    members: int = 200_000
+    ratio: int = 250  # bytes that come out of a byte of the archive, beyond the first 256 MiB
+    memory: int = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
+    same_letters: bool = False  # take names that differ in case or in Unicode's way to write a letter only
+
+
+class Item(NamedTuple):
+    """A member that is safe to write: `path` is POSIX, relative and normal, no other one comes twice.
+
+    A `file` has `size` bytes and may be executable, a `link` has the text of its target, a `folder` neither. Links
+    come last, so that no file is written through one.
+    """
+
+    path: str
+    kind: Literal["file", "folder", "link"]
+    size: int = 0
+    executable: bool = False
+    link: str = ""
+
+
+def form_of(path: str) -> Form:
+    """The form that a file's name says, as BentoML reads it: what it does not know is taken for `.bento`."""
+    return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - of a name, which may be a URL's
+
+
+def read(
+    source: Path | BinaryIO, form: Form, limits: Limits | None = None, progress: Progress | None = None
+) -> Iterator[tuple[Item, Contents]]:
+    """The members of an archive, each with its contents, which must be taken before the next member (or left alone).
+
+    An open file is read from where it is and not closed; a zip must be seekable. Folders that only paths imply are
+    not among the items. Raises BentoError for a source that cannot be read, is not whole, is not what `form` says or
+    is hostile: a path or link that leaves the archive, two members for one path (or for one on other systems), a
+    member below a file or a link, a hard link or device, and what is beyond `limits`.
+    """
+    limits = limits or Limits()
+    where = name_of(source)
+    guard = _Guard(where, limits)
+    try:
+        if form == "folder":
+            yield from _checked(guard, _folder(Path(where)))
+            return
+        with source.open("rb") if isinstance(source, Path) else _Open(source) as file:
+            counted = _Counted(file, progress)
+            members = _zip(counted, where) if form == "zip" else _tar(counted, form, guard)
+            yield from _checked(guard, members)
+    except OSError as error:
+        raise BentoError(f"{error.filename or where}: cannot be read: {error.strerror or error}.") from error
+
+
+def name_of(source: Path | BinaryIO) -> str:
+    """What messages call a source."""
+    return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the archive"))
+
+
+def check_links(links: Mapping[str, str], where: str) -> None:
+    """Raise BentoError if one of the links (texts of targets by path) leads out of their common root, or in a circle.
+
+    A link is followed through all others on its way, which is not always where its text says.
+    """
+    for path in links:
+        place: list[str] = []
+        pending = path.split("/")[::-1]
+        hops = 0
+        while pending:
+            part = pending.pop()
+            if part == ".." and not place:
+                raise BentoError(f"{where}: refused: {path!r}: a link to {links[path]!r}, which leads outside.")
+            if part == "..":
+                place.pop()
+            elif part not in ("", "."):
+                place.append(part)
+                link = links.get("/".join(place))
+                if link is not None:
+                    place.pop()
+                    pending += link.split("/")[::-1]
+                    hops += 1
+            if hops > _MOST_HOPS:
+                raise BentoError(f"{where}: refused: {path!r}: a link to {links[path]!r}, which leads in a circle.")
+
+
+def _checked(guard: _Guard, members: Iterator[tuple[Item, Contents]]) -> Iterator[tuple[Item, Contents]]:
+    for member, contents in members:
+        item = guard.admit(member)
+        if item and item.kind != "link":
+            yield item, contents
+    for item in guard.links():
+        yield item, iter(())
+
+
+def _tar(file: _Counted, form: Form, guard: _Guard) -> Iterator[tuple[Item, Contents]]:
+    from rules_bento.store import streams, tarread
+
+    decoded = streams.decode(streams.pieces(file), form, guard.limits.memory, guard.where)  # type: ignore[arg-type]
+    stream = tarread.Bytes(guard.bounded(decoded, file), guard.where)
+    for member, contents in tarread.members(stream):
+        yield Item(member.name, member.kind, member.size, bool(member.mode & 0o100), member.link), contents  # type: ignore[arg-type]
+
+
+def _zip(file: _Counted, where: str) -> Iterator[tuple[Item, Contents]]:
+    from rules_bento.store import zipread
+
+    for member, contents in zipread.members(file, where):  # type: ignore[arg-type]
+        yield Item(member.name, member.kind, member.size, bool(member.mode & 0o100)), contents  # type: ignore[arg-type]
+
+
+def _folder(root: Path) -> Iterator[tuple[Item, Contents]]:
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        with os.scandir(root / prefix) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+        for entry in entries:
+            path = prefix + entry.name
+            if entry.is_symlink():
+                # Path.readlink would tidy the target's text.
+                yield Item(path, "link", link=os.readlink(entry.path)), iter(())  # noqa: PTH115
+            elif entry.is_dir():
+                yield Item(path, "folder"), iter(())
+            elif entry.is_file():
+                status = entry.stat()
+                item = Item(path, "file", status.st_size, bool(status.st_mode & 0o100))
+                yield item, _file(entry.path, status.st_size)
+            else:
+                raise BentoError(f"{entry.path}: is neither a file nor a folder nor a link. Remove it.")
+        pending += [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _file(path: str, size: int) -> Contents:
+    with Path(path).open("rb", buffering=0) as file:
+        while piece := file.read(1 << 20):
+            size -= len(piece)
+            yield piece
+    if size:
+        raise BentoError(f"{path}: changed while it was read. Try again.")
+
+
+class _Open:
+    """A file that somebody else closes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __enter__(self) -> BinaryIO:
+        return self._file
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _Counted:
+    """A file that counts the bytes that are read from it."""
+
+    def __init__(self, file: BinaryIO, progress: Progress | None) -> None:
+        self._file = file
+        self._progress = progress
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.count += len(data)
+        if self._progress:
+            self._progress(len(data))
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+
+class _Guard:
+    """What of an archive has been let in, and what may come still."""
+
+    def __init__(self, where: str, limits: Limits) -> None:
+        self.where = where
+        self.limits = limits
+        self._kinds: dict[str, str] = {}
+        self._folded: dict[str, str] = {}
+        self._links: dict[str, str] = {}
+        self._size = 0
+        self._members = 0
+
+    def admit(self, item: Item) -> Item | None:
+        """The item with its path in normal form; None for the root. Raises BentoError if it is not let in."""
+        path = self._normal(item.path)
+        self._members += 1
+        if self._members > self.limits.members:
+            raise self._refusal(f"has more than {self.limits.members} members. Allow more of them if it should have.")
+        if not path:
+            if item.kind != "folder":
+                raise self._refusal(f"{item.path!r} stands for the whole archive, but is a {item.kind}.")
+            return None
+        self._size += item.size
+        self._check_size(self._size)
+        self._take(path, item.kind)
+        if item.kind == "link":
+            self._links[path] = self._target(path, item.link)
+        return item._replace(path=path)
+
+    def bounded(self, pieces: Iterator[bytes], source: _Counted) -> Iterator[bytes]:
+        """The same pieces, as long as there are not too many for what was read from the source."""
+        out = 0
+        for piece in pieces:
+            out += len(piece)
+            if out > _UNCOUNTED + self.limits.ratio * source.count:
+                raise self._refusal(
+                    f"grows to more than {self.limits.ratio} times its size, as bombs do. Allow a higher ratio if it "
+                    f"is none."
+                )
+            # Headers and padding count too: more of them than of files is no archive.
+            self._check_size(out // 2)
+            yield piece
+
+    def links(self) -> Iterator[Item]:
+        """All links, now that it is known what they lead to. Raises BentoError for one that leads outside."""
+        check_links(self._links, self.where)
+        for path, link in self._links.items():
+            yield Item(path, "link", link=link)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.limits.size:
+            raise self._refusal(f"has more than {self.limits.size >> 20} MiB. Allow a larger size if it should have.")
+
+    def _normal(self, path: str) -> str:
+        if "\0" in path:
+            raise self._refusal(f"{path!r}: a name with a NUL character.")
+        if path.startswith(("/", "\\")) or _DRIVE.match(path):
+            raise self._refusal(f"{path!r}: an absolute path.")
+        if not path.isascii() and not _is_utf8(path):
+            raise self._refusal(f"{path!r}: a name that is not UTF-8, which not every system can have. Rename it.")
+        parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise self._refusal(f"{path!r}: a path that leaves the archive.")
+        normal = "/".join(parts)
+        if _DRIVE.match(normal):
+            raise self._refusal(f"{path!r}: an absolute path.")
+        return normal
+
+    def _take(self, path: str, kind: str) -> None:
+        """Note what is at the path, and that folders are above it."""
+        known = self._kinds.get(path)
+        if known and not known == kind == "folder":
+            raise self._refusal(f"{path!r}: two members for one path.")
+        if known:
+            return
+        self._kinds[path] = kind
+        if not self.limits.same_letters:
+            self._check_letters(path)
+        parent = path.rpartition("/")[0]
+        above = self._kinds.get(parent, "") if parent else "folder"
+        if not above:
+            self._take(parent, "folder")
+        elif above != "folder":
+            raise self._refusal(f"{path!r}: is below {parent!r}, which is a {above}.")
+
+    def _check_letters(self, path: str) -> None:
+        folded = _fold(path)
+        other = self._folded.get(folded)
+        if folded != path:
+            other = folded if folded in self._kinds else other
+            self._folded[folded] = path
+        if other and other != path:
+            raise self._refusal(
+                f"{path!r} and {other!r} are the same name on macOS and Windows. Rename one, or allow them."
+            )
+
+    def _target(self, path: str, link: str) -> str:
+        if not link or "\0" in link:
+            raise self._refusal(f"{path!r}: a link to nothing that can be named.")
+        if link.startswith("/"):
+            raise self._refusal(f"{path!r}: a link to {link!r}, which is absolute.")
+        if "\\" in link or _DRIVE.match(link):
+            raise self._refusal(f"{path!r}: a link to {link!r}, which is another path on Windows.")
+        if not link.isascii() and not _is_utf8(link):
+            raise self._refusal(f"{path!r}: a link to {link!r}, which is not UTF-8.")
+        return link
+
+    def _refusal(self, text: str) -> BentoError:
+        return BentoError(f"{self.where}: refused: {text}")
+
+
+def _fold(path: str) -> str:
+    if path.isascii():
+        return path.lower()
+    import unicodedata
+
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
