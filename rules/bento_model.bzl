@@ -1,7 +1,8 @@
 """bento_model: an entry of BentoML's model store."""
 
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_source", "label_text")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_source", "label_text", "text_word")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
 load("//rules/providers:model.bzl", "BentoModelInfo")
 
 def _arguments(ctx):
@@ -15,12 +16,27 @@ def _arguments(ctx):
     args.add_all(["--creation-time", creation_time(ctx)])
     for flag, value in {"--metadata": ctx.attr.metadata, "--options": ctx.attr.options, "--signatures": ctx.attr.signatures}.items():
         if value:
-            args.add_all([flag, value])
+            args.add_all([flag, text_word(value)])
     add_pairs(args, "--label", ctx.attr.labels)
     add_pairs(args, "--context", ctx.attr.context)
     add_pairs(args, "--framework-version", ctx.attr.framework_versions)
     args.add_all(ctx.files.srcs, map_each = describe_source)
     return args
+
+def _layer(ctx, compression):
+    """The model as a layer; written only if an image asks for it."""
+    args = _arguments(ctx)
+    args.add_all(["--folder", BENTO, "--user", USER])
+    return write_layer(
+        ctx,
+        args = args,
+        compression = compression,
+        inputs = depset(ctx.files.srcs),
+        name = ctx.label.name,
+        packages = ["blake3", "pyyaml"],
+        progress_message = "Packing model %{label} into a layer",
+        verb = "model_layer",
+    )
 
 def _bento_model_impl(ctx):
     part = ctx.actions.declare_file(ctx.label.name + ".model.part")
@@ -41,7 +57,13 @@ def _bento_model_impl(ctx):
         packages = ["blake3", "pyyaml"],
     )
     return [
-        BentoModelInfo(alias = ctx.attr.alias, archive_part = part, description = description, manifest = manifest),
+        BentoModelInfo(
+            alias = ctx.attr.alias,
+            archive_part = part,
+            description = description,
+            layers = {compression: _layer(ctx, compression) for compression in COMPRESSIONS},
+            manifest = manifest,
+        ),
         DefaultInfo(files = depset([description])),
         OutputGroupInfo(manifest = depset([manifest]), part = depset([part])),
     ]

@@ -1,12 +1,12 @@
 """bento_package: a service, its sources, its models and its environment as a Bento."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_dependency", "describe_source", "label_text")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_data", "describe_dependency", "describe_source", "label_text", "text_word")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
-load("//rules/private:lock_slice.bzl", "lock_slice", "stated_requirements")
+load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:serve.bzl", "serve_launcher")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
-load("//rules/private:wheels.bzl", "stated_only")
+load("//rules/private:wheels.bzl", "as_elsewhere", "stated_only")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:model.bzl", "BentoModelInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
@@ -42,7 +42,8 @@ def _snapshot(ctx, part):
     args.add_all(["--service-info", service])
     args.add_all(["--part", part])
     args.add_all(["--unused", unused])
-    args.add_all(sources, map_each = describe_source)
+    args.add_all(ctx.files.srcs, map_each = describe_source)
+    args.add_all(ctx.files.data, map_each = describe_data)
     args.add_all(dependencies, map_each = describe_dependency)
     run_helper(
         ctx,
@@ -65,6 +66,10 @@ def _python_version(ctx):
     locked = [".".join(info.python_version.split(".")[:2]) for info in stated_requirements(ctx.attr.requirements)]
     return ctx.attr.python_version or (locked + [_DEFAULT_PYTHON])[0]
 
+def _pins(ctx):
+    """What the libraries take from hubs of rules_python, `name==version` each."""
+    return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
+
 def _lock(ctx):
     """The slice of the lock, where the target takes packages of a hub; else None."""
     requirements = stated_requirements(ctx.attr.requirements)
@@ -73,7 +78,7 @@ def _lock(ctx):
     if _requirements_files(ctx):
         fail("{}: requirements has packages of a hub and files; take all from the hub, or all from files".format(ctx.label))
     requirements += [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()]
-    return lock_slice(ctx, requirements, ctx.attr.packages, ctx.attr.lock_all_platforms)
+    return lock_slice(ctx, requirements, ctx.attr.packages, _pins(ctx), ctx.attr.lock_all_platforms)
 
 def _describe(ctx, snapshot, models, lock, part):
     """Writes bento.yaml and what else tells of the Bento; returns those files."""
@@ -89,21 +94,23 @@ def _describe(ctx, snapshot, models, lock, part):
     args.add_all(["--creation-time", creation_time(ctx)])
     args.add_all(["--bentoml-version", ctx.attr.bentoml_version])
     for flag, value in {
-        "--description": ctx.attr.description,
         "--name": ctx.attr.bento_name,
         "--python-version": _python_version(ctx),
         "--version": ctx.attr.version,
     }.items():
         if value:
             args.add_all([flag, value])
+    if ctx.attr.description:
+        args.add_all(["--description", text_word(ctx.attr.description)])
     add_pairs(args, "--label", ctx.attr.labels)
-    args.add_all(ctx.attr.envs, before_each = "--env")
+    args.add_all([text_word(env) for env in ctx.attr.envs], before_each = "--env")
     requirements_files = _requirements_files(ctx)
     if lock:
         requirements_files = [lock.roots, lock.locked, lock.locked_with_hashes]
         args.add_all(["--locked"] + requirements_files)
     else:
         args.add_all(ctx.attr.packages, before_each = "--requirement")
+        args.add_all(_pins(ctx), before_each = "--requirement")
         args.add_all(requirements_files, before_each = "--requirements-file")
     for name, dependencies in ctx.attr.services.items():
         args.add_all(["--declared-service", name, json.encode(dependencies)])
@@ -155,7 +162,8 @@ def _bento_package_impl(ctx):
     sources_part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     metadata_part = ctx.actions.declare_file(ctx.label.name + ".metadata.part")
     snapshot = _snapshot(ctx, sources_part)
-    described = _describe(ctx, snapshot, models, _lock(ctx), metadata_part)
+    lock = _lock(ctx)
+    described = _describe(ctx, snapshot, models, lock, metadata_part)
     parts = [metadata_part, sources_part]
     archive = _archive(ctx, parts, models)
     launcher = serve_launcher(ctx, archive)
@@ -164,6 +172,7 @@ def _bento_package_impl(ctx):
             archive = archive,
             bento_yaml = described.bento_yaml,
             digest = described.digest,
+            locked_requirements = lock.locked_with_hashes if lock else None,
             manifest = described.manifest,
             models = depset(models),
             parts = tuple(parts),
@@ -206,7 +215,7 @@ same inputs have the same tag everywhere. Output groups: `bento_yaml`, `digest`,
             default = _OWN_PACKAGE,
             doc = "The folder that becomes the Bento's `src/`: `.` for this package, else a path from the repository's root (`//` for the root itself).",
         ),
-        "data": attr.label_list(allow_files = True, doc = "Further files of the build context."),
+        "data": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Further files of the build context."),
         "deps": attr.label_list(
             aspects = [sources_aspect],
             cfg = stated_only,
@@ -220,7 +229,7 @@ same inputs have the same tag everywhere. Output groups: `bento_yaml`, `digest`,
         "include": attr.string_list(default = ["*"], doc = "Patterns, as in `.gitignore`, of files to take."),
         "labels": attr.string_dict(doc = "Labels; a label of the service's own decorator wins over one here, as in BentoML."),
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` has the hashes of all files of a release, not only of those for the platform."),
-        "models": attr.label_list(doc = "Models that are bundled.", providers = [BentoModelInfo]),
+        "models": attr.label_list(cfg = as_elsewhere, doc = "Models that are bundled.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Requirements (PEP 508), as `python.packages` of a bentofile. Beside packages of a hub they narrow these, such as `numpy<3`."),
         "python_version": attr.string(doc = "Version of Python in the Bento's image, `X.Y`. Default: that of the hub, else 3.11."),
         "requirements": attr.label_list(
@@ -230,9 +239,9 @@ same inputs have the same tag everywhere. Output groups: `bento_yaml`, `digest`,
         ),
         "service": attr.string(doc = "`module:Service` or `path/of/file.py:Service`, relative to the build context.", mandatory = True),
         "services": attr.string_list_dict(doc = "Where the source does not say it plainly: name of each service to the names of those that it depends on."),
-        "srcs": attr.label_list(allow_files = True, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
+        "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
-    } | CREATION_TIME,
+    } | CREATION_TIME | RESOLVER,
     executable = True,
     provides = [BentoInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -1,5 +1,8 @@
 """The module extensions: `bento_tools` brings what actions run, `bento` what they build from."""
 
+load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
+load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
+load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:host.bzl", "host_platform")
 load("//toolchains/private:hub.bzl", "declare_hub")
 load("//toolchains/private:locks.bzl", "is_normal_form", "read_lock")
@@ -23,6 +26,9 @@ def _bento_tools_impl(mctx):
     python_repo(name = "bento_python", interpreter = interpreter, uv = "@bento_uv//:uv", version = version)
     declare_hub(
         name = _TOOLS_HUB,
+
+        # These are imported at the start of every action.
+        compiler = "@bento_python//:path",
         glibc = DEFAULT_GLIBC,
         lock = lock,
         platforms = [host_platform(mctx)],
@@ -46,33 +52,76 @@ bento_tools = module_extension(
     arch_dependent = True,
 )
 
+def _build_hub(mctx, tag):
+    """Declares the hub of what builds of wheels need, where a tag has a lock of it."""
+    if not tag.build_lock:
+        return None
+    name = tag.name + "__build"
+    lock = read_lock(mctx, tag.build_lock, tag)
+    declare_hub(
+        name = name,
+        glibc = tag.glibc,
+        indexes = encode_indexes(tag),
+        lock = lock,
+        platforms = [host_platform(mctx)],
+        # Builds run in the toolchain's interpreter, whatever the wheels are for.
+        python_version = "",
+    )
+    packages = sorted({package["name"]: True for package in lock["packages"]})
+    return struct(hub = name, lock = str(tag.build_lock), packages = packages)
+
+def _claim(owners, kind, tag, module):
+    """Notes down whose hub has a name, and fails if it has two owners."""
+    if tag.name in owners:
+        fail("bento.{}(name = \"{}\") stands in the modules {} and {}: choose another name for one".format(
+            kind,
+            tag.name,
+            owners[tag.name],
+            module.name,
+        ))
+    owners[tag.name] = module.name
+
+def _declare_hubs(mctx, tag):
+    """Declares the hub of a tag, and one of the same lock for each other version of Python."""
+    lock = read_lock(mctx, tag.lock, tag)
+    build = _build_hub(mctx, tag)
+    others = {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
+    for version, name in {tag.python_version: tag.name}.items() + others.items():
+        declare_hub(
+            name = name,
+            build = build,
+            glibc = tag.glibc,
+            indexes = encode_indexes(tag),
+            lock = lock,
+            platforms = tag.platforms or [host_platform(mctx)],
+            python_version = version,
+            versions = others if name == tag.name else {},
+        )
+
 def _bento_impl(mctx):
     owners = {_TOOLS_HUB: "rules_bento"}
     reproducible = True
     for module in mctx.modules:
         for tag in module.tags.pypi:
-            if tag.name in owners:
-                fail("bento.pypi(name = \"{}\") stands in the modules {} and {}: choose another name for one".format(
-                    tag.name,
-                    owners[tag.name],
-                    module.name,
-                ))
-            owners[tag.name] = module.name
-            declare_hub(
-                name = tag.name,
-                glibc = tag.glibc,
-                lock = read_lock(mctx, tag.lock, tag),
-                platforms = tag.platforms or [host_platform(mctx)],
-                python_version = tag.python_version,
-            )
+            _claim(owners, "pypi", tag, module)
+            _declare_hubs(mctx, tag)
 
             # uv is asked for the edges that these leave out, so Bazel's lock file keeps the answer.
-            reproducible = reproducible and is_normal_form(tag.lock)
+            reproducible = reproducible and is_normal_form(tag.lock) and is_normal_form(tag.build_lock or tag.lock)
+        for tag in module.tags.apt:
+            _claim(owners, "apt", tag, module)
+            declare_debs(mctx, tag)
+        for tag in module.tags.base:
+            _claim(owners, "base", tag, module)
+            declare_base(tag)
     return mctx.extension_metadata(reproducible = reproducible)
 
 _pypi = tag_class(
     doc = "A hub of the packages of a lock: `@<name>//<package>`.",
     attrs = {
+        "build_lock": attr.label(
+            doc = "A lock of what wheels are built with that the index does not have: build systems such as setuptools. Default: `lock`.",
+        ),
         "extras": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the extras of the project that count. Default: all."),
         "glibc": attr.string(
             default = DEFAULT_GLIBC,
@@ -80,21 +129,24 @@ _pypi = tag_class(
         ),
         "groups": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the dependency groups of the project that count. Default: all."),
         "lock": attr.label(
-            doc = "The lock: requirements with hashes, `pylock.toml`, `uv.lock`, or the JSON that `bento lock` writes.",
+            doc = "The lock: requirements with hashes, `pylock.toml`, `uv.lock`, or the JSON that a `bento_requirements` target writes.",
             mandatory = True,
+        ),
+        "more_python_versions": attr.string_list(
+            doc = "Further versions of Python, `X.Y`, that Bentos can be built for: images choose one by `python_version`.",
         ),
         "name": attr.string(doc = "Name of the hub.", mandatory = True),
         "platforms": attr.string_list(
             doc = "What the wheels are for: `<os>_<machine>` of `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: the host.",
         ),
         "python_version": attr.string(doc = "`X.Y`. Default: that of the toolchain's interpreter."),
-    },
+    } | INDEX_ATTRIBUTES,
 )
 
 bento = module_extension(
     implementation = _bento_impl,
-    doc = "Brings hubs of locked wheels.",
-    tag_classes = {"pypi": _pypi},
+    doc = "Brings hubs of locked wheels and of locked Debian packages, and base images.",
+    tag_classes = {"apt": apt_tag, "base": base_tag, "pypi": _pypi},
     os_dependent = True,
     arch_dependent = True,
 )

@@ -33,7 +33,7 @@ PACKAGES = (
     "base-files", "bash", "coreutils", "dash", "debianutils", "diffutils", "file", "findutils", "grep", "gzip",
     "hostname", "libc-bin", "mawk", "patch", "procps", "sed", "tar", "unzip", "xz-utils", "zip", "zstd",
     # For the launcher, and for repository rules that fetch.
-    "ca-certificates", "git", "util-linux",
+    "apt", "ca-certificates", "dpkg", "git", "util-linux",
     # Bazel with the Java that it runs on, and the modules that Debian carries.
     "bazel-bootstrap", "bazel-platforms", "bazel-rules-python", "bazel-skylib", "bazel-stardoc", "default-jre-headless",
     # The interpreter that the Python toolchain finds, and pip for module extensions.
@@ -61,7 +61,7 @@ buildozer_binary = module_extension(implementation = _extension_impl)
 """
 
 # What has to be the host's in /etc: who the user is, and how servers are reached. The launcher has it at /boot.
-HOST_FILES = ("gitconfig", "group", "hosts", "localtime", "passwd", "pip.conf", "resolv.conf", "uv")
+HOST_FILES = ("apt", "gitconfig", "group", "hosts", "localtime", "passwd", "pip.conf", "resolv.conf", "uv")
 
 # What the maintainer scripts of libc-bin, ca-certificates and ca-certificates-java do.
 CONFIGURE = """\
@@ -239,6 +239,7 @@ Debug::NoLocking "true";
         }.items():
             if not os.path.lexists(usr / link):
                 (usr / link).symlink_to(target)
+        shutil.rmtree(etc / "apt", ignore_errors=True)
         for name in HOST_FILES:
             (etc / name).unlink(missing_ok=True)
             (etc / name).symlink_to(f"/boot/{name}")

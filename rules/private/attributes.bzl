@@ -52,6 +52,17 @@ def describe_source(file):
     """
     return ["--source"] + describe_file(file)
 
+def describe_data(file):
+    """`describe_file` after the flag that says that it is one of the rule's own data.
+
+    Args:
+      file: a File.
+
+    Returns:
+      A list of four strings.
+    """
+    return ["--data"] + describe_file(file)
+
 def describe_dependency(file):
     """`describe_file` after the flag that says that it came with a library.
 
@@ -63,8 +74,19 @@ def describe_dependency(file):
     """
     return ["--dependency"] + describe_file(file)
 
+def text_word(text):
+    """Any text as one line of the arguments; the helper's verb knows which of its flags are texts.
+
+    Args:
+      text: a string, perhaps of several lines.
+
+    Returns:
+      A JSON string.
+    """
+    return json.encode(text)
+
 def add_pairs(args, flag, pairs):
-    """Adds a dict of strings to the arguments.
+    """Adds a dict of strings to the arguments, keys and values as texts.
 
     Args:
       args: an Args.
@@ -73,5 +95,5 @@ def add_pairs(args, flag, pairs):
     """
     for key, value in pairs.items():
         args.add(flag)
-        args.add(key)
-        args.add(value)
+        args.add(text_word(key))
+        args.add(text_word(value))

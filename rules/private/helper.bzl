@@ -59,7 +59,7 @@ def run_helper(
         outputs = outputs,
         tools = depset(
             [toolchain.helper],
-            transitive = [toolchain.helper_sources, toolchain.python.files] + [module.files for module in modules],
+            transitive = [toolchain.python.files] + [module.files for module in modules],
         ),
         unused_inputs_list = unused_inputs_list,
         env = {},

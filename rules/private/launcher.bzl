@@ -82,6 +82,6 @@ def helper_launcher(ctx, *, verb, arguments, files, packages = [], in_runfiles =
         executable = executable,
         runfiles = ctx.runfiles(transitive_files = depset(
             [toolchain.helper],
-            transitive = [files, toolchain.helper_sources, toolchain.python.files] + [module.files for module in modules],
+            transitive = [files, toolchain.python.files] + [module.files for module in modules],
         )),
     )

@@ -4,13 +4,28 @@ load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 
-def lock_slice(ctx, requirements, packages, all_files):
+def _pip_tools(resolver):
+    """Fetched only for who asks for it."""
+    return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
+
+# For rules that lock a slice.
+RESOLVER = {
+    "resolver": attr.string(
+        default = "uv",
+        doc = "What works the slice of the lock out: `uv`, or `pip-tools` where a policy asks for it. The result is the same; pip-tools takes longer, and knows only the platform and the Python that it runs on.",
+        values = ["pip-tools", "uv"],
+    ),
+    "_pip_tools": attr.label(cfg = "exec", default = _pip_tools, providers = [BentoRequirementInfo]),
+}
+
+def lock_slice(ctx, requirements, packages, pins, all_files):
     """Declares the files of a Bento's `env/python` and the action that writes them.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains and the attributes of `RESOLVER`.
       requirements: list of BentoRequirementInfo, of one hub.
       packages: list of requirement strings (PEP 508) beside them.
+      pins: depset of `name==version` that the lock has to agree with.
       all_files: whether the hashes are of all files of a release, not only of those for the platform.
 
     Returns:
@@ -29,9 +44,12 @@ def lock_slice(ctx, requirements, packages, all_files):
         args.add_all(["--requirement", requirement.distribution])
         args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
     args.add_all(packages, before_each = "--requirement")
+    args.add_all(pins, before_each = "--pin")
     args.add_all(locked, before_each = "--locked")
     args.add_all(["--uv", toolchain.uv])
     args.add_all(["--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
+    pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
+    args.add_all([root for module in pip_tools for root in module.import_roots], before_each = "--pip-tools")
     if all_files:
         args.add("--all-files")
     args.add_all(["--roots", outputs.roots])
@@ -43,7 +61,7 @@ def lock_slice(ctx, requirements, packages, all_files):
         progress_message = "Locking packages of %{label}",
         verb = "lock",
         args = args,
-        inputs = depset([toolchain.uv], transitive = [locked]),
+        inputs = depset([toolchain.uv], transitive = [locked] + [module.files for module in pip_tools]),
         outputs = [outputs.roots, outputs.locked, outputs.locked_with_hashes],
     )
     return outputs

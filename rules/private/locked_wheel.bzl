@@ -7,7 +7,7 @@ def _locked_wheel_impl(ctx):
         BentoWheelInfo(
             distribution = ctx.attr.distribution,
             file = ctx.file.file,
-            fragments = {},
+            python_version = ctx.attr.python_version,
             size = ctx.attr.size,
             version = ctx.attr.version,
         ),

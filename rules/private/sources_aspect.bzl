@@ -6,12 +6,24 @@ load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 
 _EDGES = ["deps", "data"]
 
-def _is_third_party(ctx):
-    """Whether a target is a package of a hub of rules_python, which says so by its tags."""
-    return bool([tag for tag in getattr(ctx.rule.attr, "tags", []) if tag.startswith("pypi_name=")])
+def _pin(ctx):
+    """`name==version` (or `name`) of a package of a hub of rules_python, which says so by its tags; None for others."""
+    tags = {}
+    for tag in getattr(ctx.rule.attr, "tags", []):
+        name, _, value = tag.partition("=")
+        tags[name] = value
+    if "pypi_name" not in tags:
+        return None
+    name = tags["pypi_name"].lower().replace("_", "-").replace(".", "-")
+    return name + "==" + tags["pypi_version"] if "pypi_version" in tags else name
 
-def _only(requirements):
-    return BentoSourcesInfo(files = depset(), import_roots = depset(), requirements = depset(requirements))
+def _only(requirements = [], pins = None):
+    return BentoSourcesInfo(
+        files = depset(),
+        import_roots = depset(),
+        pins = pins or depset(),
+        requirements = depset(requirements),
+    )
 
 def _edges(ctx):
     edges = []
@@ -28,10 +40,13 @@ def _import_roots(ctx):
 def _sources_aspect_impl(target, ctx):
     if BentoRequirementInfo in target:
         return [_only([target[BentoRequirementInfo]])]
-    if PyInfo not in target or _is_third_party(ctx):
-        return [_only([])]
-    edges = _edges(ctx)
-    below = [edge[BentoSourcesInfo] for edge in edges if BentoSourcesInfo in edge]
+    if PyInfo not in target:
+        return [_only()]
+    below = [edge[BentoSourcesInfo] for edge in _edges(ctx) if BentoSourcesInfo in edge]
+    pins = [info.pins for info in below]
+    pin = _pin(ctx)
+    if pin:
+        return [_only(pins = depset([pin], transitive = pins))]
     direct = [
         edge[DefaultInfo].files
         for name in ("srcs", "data")
@@ -41,6 +56,7 @@ def _sources_aspect_impl(target, ctx):
     return [BentoSourcesInfo(
         files = depset(transitive = direct + [info.files for info in below]),
         import_roots = depset(_import_roots(ctx), transitive = [info.import_roots for info in below]),
+        pins = depset(transitive = pins),
         requirements = depset(transitive = [info.requirements for info in below]),
     )]
 

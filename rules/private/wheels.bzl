@@ -10,6 +10,7 @@ names, so what each needs is a configuration of its own, reached by a transition
 """
 
 _FLAG = "//rules:wheels"
+_PYTHON_VERSION = "//rules:python_version"
 
 def _stated_only_impl(settings, _attr):
     return {_FLAG: "metadata" if settings[_FLAG] == "auto" else settings[_FLAG]}
@@ -34,4 +35,31 @@ def _stated_and(mode):
 # For attributes that take a Bento whose packages are needed too: `stated` is the Bento that everyone builds, of
 # `packages` only the requirements are read, so that no action of a Bento runs twice.
 stated_and_modules = _stated_and("modules")
-stated_and_files = _stated_and("files")
+
+def _stated_and_files_impl(settings, attr):
+    version = attr.python_version or settings[_PYTHON_VERSION]
+    return {
+        "packages": {_FLAG: "files", _PYTHON_VERSION: version},
+        "stated": {_FLAG: settings[_FLAG], _PYTHON_VERSION: version},
+    }
+
+# For images, whose base decides the version of Python: the attribute `python_version` of the rule.
+stated_and_files = transition(
+    implementation = _stated_and_files_impl,
+    inputs = [_FLAG, _PYTHON_VERSION],
+    outputs = [_FLAG, _PYTHON_VERSION],
+)
+
+# For the helper's own packages, which run whatever the target around them asks of its packages.
+always_modules = transition(
+    implementation = lambda _settings, _attr: {_FLAG: "modules", _PYTHON_VERSION: ""},
+    inputs = [],
+    outputs = [_FLAG, _PYTHON_VERSION],
+)
+
+# For what is made by programs: those run in the toolchain's Python, whatever the Bento is for.
+as_elsewhere = transition(
+    implementation = lambda _settings, _attr: {_FLAG: "auto", _PYTHON_VERSION: ""},
+    inputs = [],
+    outputs = [_FLAG, _PYTHON_VERSION],
+)

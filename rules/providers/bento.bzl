@@ -9,6 +9,7 @@ BentoInfo = provider(
         "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file but the models'.",
         "models": "depset[BentoModelInfo] - the models that are bundled.",
         "parts": "tuple[File] - archive parts: environment and metadata, then sources.",
+        "locked_requirements": "File | None - pinned requirements with hashes, where they come from a hub.",
         "requirements": "depset[BentoRequirementInfo] - the packages of a hub that it states; their wheels only where the configuration brings them.",
         "tag": "File - text: `<name>:<version>`.",
     },

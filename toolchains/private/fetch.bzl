@@ -59,32 +59,31 @@ def fetch_with_pip(rctx, requirement, filename, sha256):
         problems.append("{}: {}".format(" ".join([str(c) for c in command]), done.stderr.strip() or "it brought another file"))
     fail("cannot fetch {}; pip has to reach an index that has it:\n  {}".format(filename, "\n  ".join(problems)))
 
-def _url_of(pylock, sha256):
-    """The address that stands beside a hash in a pylock.toml (PEP 751), or None."""
-    at = pylock.find(sha256)
-    start = pylock.rfind("url = \"", 0, at) if at >= 0 else -1
-    if start < 0:
-        return None
-    start += len("url = \"")
-    return pylock[start:pylock.find("\"", start)]
+def _locate(rctx, uv, requirement, filename, sha256, indexes):
+    done = rctx.execute([
+        host_python(rctx),
+        "-I",
+        "-B",
+        rctx.path(Label("//toolchains/private:locate.py")),
+        uv,
+        requirement,
+        filename,
+        sha256,
+        indexes,
+    ])
+    if done.return_code:
+        fail("cannot find {} of {} with sha256 {}:\n  {}".format(filename, requirement, sha256, done.stderr.strip()))
+    return json.decode(done.stdout)
 
-def _resolve_address(rctx, uv, requirement, sha256):
-    rctx.file("wanted.in", requirement + "\n")
-    problem = ""
+def _authentication(found):
+    """What Bazel sends to the server; it keeps none of it."""
+    if "token" in found:
+        return {found["url"]: {"password": found["token"], "pattern": "Bearer <password>", "type": "pattern"}}
+    if "login" in found:
+        return {found["url"]: {"login": found["login"], "password": found["password"], "type": "basic"}}
+    return {}
 
-    # What uv remembers is enough where it has seen the release before.
-    for offline in [["--offline"], []]:
-        done = rctx.execute(
-            [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--format=pylock.toml", "--python", host_python(rctx)] +
-            offline + ["wanted.in"],
-        )
-        url = _url_of(done.stdout, sha256) if done.return_code == 0 else None
-        if url:
-            return url
-        problem = done.stderr.strip() or "the index has no file of this hash"
-    return fail("cannot find {} with sha256 {}: {}".format(requirement, sha256, problem))
-
-def fetch_with_uv(rctx, uv, requirement, filename, sha256):
+def fetch_with_uv(rctx, uv, requirement, filename, sha256, indexes = ""):
     """Brings a file by its hash from where uv finds it.
 
     Args:
@@ -93,9 +92,14 @@ def fetch_with_uv(rctx, uv, requirement, filename, sha256):
       requirement: `name==version`.
       filename: where to put it, in the repository.
       sha256: its hash, hexadecimal.
+      indexes: where to look, as `encode_indexes` writes it; empty for what uv is set up for.
     """
     if probe_cache(rctx, filename, sha256):
         return
     rctx.report_progress("fetching {}".format(filename))
-    rctx.download(url = _resolve_address(rctx, uv, requirement, sha256), output = filename, sha256 = sha256)
-    rctx.delete("wanted.in")
+    found = _locate(rctx, uv, requirement, filename, sha256, indexes)
+    if "path" in found:
+        rctx.download(url = "file://{}".format(rctx.path(found["path"])), output = filename, sha256 = sha256)
+        rctx.delete("download")
+    else:
+        rctx.download(url = found["url"], output = filename, sha256 = sha256, auth = _authentication(found))

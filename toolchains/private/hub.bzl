@@ -1,9 +1,13 @@
 """The hub of a lock: a target for each package, over its closure. Nothing is fetched but what a build asks for."""
 
-load(":markers.bzl", "evaluate_marker", "marker_environment")
+load("//toolchains:indexes.bzl", "indexes_of_package")
+load(":markers.bzl", "evaluate_marker", "fits_python", "marker_environment")
+load(":source.bzl", "source_file", "source_repo")
 load(":wheel.bzl", "python_version", "wheel_modules_repo", "wheel_repo")
+load(":wheel_tags.bzl", "best_wheel")
 
 _PYTHON = "@bento_python//:version"
+_INTERPRETER = "@bento_python//:path"
 
 _ROOT_BUILD = """\
 exports_files(["requirements.bzl"])
@@ -33,13 +37,23 @@ load("@rules_bento//rules/private:requirement.bzl", "requirement")
 package(default_visibility = ["//visibility:public"])
 
 locked_package(
-    name = "locked",
+    name = "_locked",
     description = {description},
 )
 
 alias(
-    name = "wheel",
+    name = "whl",
     actual = {wheel},
+)
+"""
+
+# Another version of Python is another hub.
+_BY_VERSION = """
+alias(
+    name = "{name}",
+    actual = select({{
+{versions}        "//conditions:default": ":{default}",
+    }}),
 )
 """
 
@@ -64,7 +78,51 @@ def _target_name(name):
     """The name of a package as the hub spells it."""
     return name.replace("-", "_").replace(".", "_")
 
-def declare_hub(*, name, lock, platforms, python_version, glibc):
+def _declare_wheel(wheel, package, platform, settings):
+    source = package.get("source", {})
+    wheel_repo(
+        name = wheel,
+        distribution = package["name"],
+        files = package["files"],
+        glibc = settings.glibc,
+        indexes = indexes_of_package(settings.indexes, package["name"]),
+        platform = platform,
+        python = _PYTHON,
+        python_version = settings.python_version,
+        refused = package.get("refused", []),
+        url = source.get("url", ""),
+        uv = "@bento_uv//:uv",
+        version = package["version"],
+    )
+    wheel_modules_repo(
+        name = wheel + "_modules",
+        compiler = settings.compiler,
+        distribution = package["name"],
+        version = package["version"],
+        wheel = "@{}//:name".format(wheel),
+    )
+    if source_file(package["files"]) or "git" in source:
+        source_repo(
+            name = wheel + "_source",
+            build_hub = settings.build_hub,
+            build_lock = settings.build_lock,
+            build_packages = settings.build_packages,
+            commit = source.get("commit", ""),
+            distribution = package["name"],
+            files = package["files"],
+            git = source.get("git", ""),
+            indexes = indexes_of_package(settings.indexes, package["name"]),
+            interpreter = _INTERPRETER,
+            platform = platform,
+            python = _PYTHON,
+            python_version = settings.python_version,
+            subfolder = source.get("subdirectory", ""),
+            url = source.get("url", ""),
+            uv = "@bento_uv//:uv",
+            version = package["version"],
+        )
+
+def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", build = None, compiler = None, versions = {}):
     """Declares the repositories of a lock; none is fetched by that.
 
     Args:
@@ -73,36 +131,33 @@ def declare_hub(*, name, lock, platforms, python_version, glibc):
       platforms: list of `<os>_<machine>`.
       python_version: `X.Y`, or empty for that of the toolchain's interpreter.
       glibc: the newest C library that a wheel may ask for.
+      indexes: where packages come from, as `encode_indexes` writes it.
+      build: what packages without a wheel are built with, a struct of `hub`, `lock` (its label, as text) and
+        `packages` (names); None for packages of this hub.
+      compiler: label of a file with the path of an interpreter that compiles the modules; None to leave them as they are.
+      versions: other versions of Python, `X.Y`, to the names of hubs of the same lock for them.
     """
+    settings = struct(
+        build_hub = build.hub if build else name,
+        build_lock = build.lock if build else "the lock of @{}".format(name),
+        compiler = compiler,
+        build_packages = build.packages if build else sorted({package["name"]: True for package in lock["packages"]}),
+        glibc = glibc,
+        indexes = indexes,
+        python_version = python_version,
+    )
     for platform in platforms:
         for package in lock["packages"]:
-            wheel = _wheel_repo_name(name, package, platform)
-            wheel_repo(
-                name = wheel,
-                distribution = package["name"],
-                files = package["files"],
-                glibc = glibc,
-                platform = platform,
-                python = _PYTHON,
-                python_version = python_version,
-                refused = package.get("refused", []),
-                uv = "@bento_uv//:uv",
-                version = package["version"],
-            )
-            wheel_modules_repo(
-                name = wheel + "_modules",
-                distribution = package["name"],
-                version = package["version"],
-                wheel = "@{}//:name".format(wheel),
-            )
+            _declare_wheel(_wheel_repo_name(name, package, platform), package, platform, settings)
     hub_repo(
         name = name,
         glibc = glibc,
         hub = name,
-        lock = json.encode(lock),
+        lock = json.encode({key: lock[key] for key in ["requires_python", "roots", "packages"]}),
         platforms = platforms,
         python = _PYTHON,
         python_version = python_version,
+        versions = versions,
     )
 
 def _chosen(edges, by_name, environment):
@@ -144,27 +199,60 @@ def _select(values):
     lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(key, repr(value)) for key, value in values.items()]
     return "select({\n" + "".join(lines) + "})"
 
+def _is_built(rctx, version, package, platform):
+    """Whether a package's wheel is built from source: there is none that fits."""
+    if "git" in package.get("source", {}):
+        return True
+    return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, version, rctx.attr.glibc)
+
+def _labels(rctx, version, package, platform):
+    """The labels of a package's wheel and of its modules."""
+    repository = "@" + _wheel_repo_name(rctx.attr.hub, package, platform)
+    if _is_built(rctx, version, package, platform):
+        return struct(modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
+    return struct(modules = repository + "_modules//:modules", wheel = repository + "//:wheel")
+
+def _by_version(rctx, distribution, name, default):
+    """The text of a target that is one of several by the version of Python; empty where the hub has but one."""
+    if not rctx.attr.versions:
+        return ""
+    return _BY_VERSION.format(
+        default = default,
+        name = name,
+        versions = "".join([
+            "        \"@rules_bento//toolchains/platforms:python_{}\": \"@{}//{}:{}\",\n".format(
+                version.replace(".", "_"),
+                hub,
+                _target_name(distribution),
+                name,
+            )
+            for version, hub in rctx.attr.versions.items()
+        ]),
+    )
+
 def _requirement(rctx, version, package, extra, by_name, environments):
     """The text of a package's target, or of one of its extras'. `package` is by platform."""
     modules, packages, wheels = {}, {}, {}
     for platform, found in package.items():
         closure = [p for _, p in sorted(_closure([(found, [extra] if extra else [])], by_name, environments[platform]).items())]
-        packages[platform] = ["//{}:locked".format(_target_name(p["name"])) for p in closure]
-        modules[platform] = ["@{}_modules//:modules".format(_wheel_repo_name(rctx.attr.hub, p, platform)) for p in closure]
-
-        wheels[platform + "_files"] = ["@{}//:wheel".format(_wheel_repo_name(rctx.attr.hub, p, platform)) for p in closure]
+        packages[platform] = ["//{}:_locked".format(_target_name(p["name"])) for p in closure]
+        labels = [_labels(rctx, version, p, platform) for p in closure]
+        modules[platform] = [label.modules for label in labels]
+        wheels[platform + "_files"] = [label.wheel for label in labels]
 
         # What a configuration has no use for is not asked for, and so not fetched.
         modules[platform + "_metadata"] = []
         modules[platform + "_files"] = []
         wheels[platform] = []
     distribution = package.values()[0]["name"]
-    return _REQUIREMENT.format(
+    name = extra or _target_name(distribution)
+    hidden = "_" + name if rctx.attr.versions else name
+    return _by_version(rctx, distribution, name, hidden) + _REQUIREMENT.format(
         distribution = distribution,
         extra = extra,
         glibc = rctx.attr.glibc,
         modules = _select(modules),
-        name = extra or _target_name(distribution),
+        name = hidden,
         packages = _select(packages),
         platform = _select({platform: platform for platform in package}),
         python_version = version,
@@ -175,7 +263,7 @@ def _package_build(rctx, version, package, by_name, environments):
     """The BUILD file of a package that is there on some platforms; `package` is by platform."""
     build = _PACKAGE_HEAD.format(
         description = _select({platform: "locked-{}.json".format(found["version"]) for platform, found in package.items()}),
-        wheel = _select({platform: "@{}//:wheel".format(_wheel_repo_name(rctx.attr.hub, found, platform)) for platform, found in package.items()}),
+        wheel = _select({platform: _labels(rctx, version, found, platform).wheel for platform, found in package.items()}),
     )
     extras = {extra: True for found in package.values() for extra in found.get("extras", {})}
     for extra in [""] + sorted(extras):
@@ -185,6 +273,12 @@ def _package_build(rctx, version, package, by_name, environments):
 def _hub_repo_impl(rctx):
     lock = json.decode(rctx.attr.lock)
     version = python_version(rctx)
+    if not fits_python(lock["requires_python"], version):
+        fail("@{} is for Python {}, but its lock for {}: set python_version of bento.pypi, or lock again".format(
+            rctx.attr.hub,
+            version,
+            lock["requires_python"],
+        ))
     by_name = _by_name(lock["packages"])
     environments = {platform: marker_environment(platform, version) for platform in rctx.attr.platforms}
     active = {
@@ -213,5 +307,6 @@ hub_repo = repository_rule(
         "platforms": attr.string_list(doc = "What it is for, `<os>_<machine>` each.", mandatory = True),
         "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Takes precedence over `python`."),
+        "versions": attr.string_dict(doc = "Other versions of Python, `X.Y`, to the hubs for them."),
     },
 )

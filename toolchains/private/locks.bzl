@@ -1,5 +1,7 @@
 """Locks in their forms, read into the one that hubs are made of (see py/rules_bento/lock.py)."""
 
+load("//toolchains:indexes.bzl", "encode_indexes")
+
 _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
@@ -13,6 +15,13 @@ def is_normal_form(label):
       True for our own JSON.
     """
     return label.name.endswith(".json")
+
+def _workspace(mctx, label):
+    """The folder that relative paths of a tag are in: the root of the repository that has the lock."""
+    folder = mctx.path(label).dirname
+    for _ in [part for part in label.package.split("/") if part]:
+        folder = folder.dirname
+    return folder
 
 def _normalize(mctx, label, tag):
     python = mctx.read(Label("@bento_python//:path"))
@@ -33,6 +42,9 @@ def _normalize(mctx, label, tag):
     for flag, names in {"--extra": tag.extras, "--group": tag.groups}.items():
         for name in names:
             command += [flag, name]
+    indexes = encode_indexes(tag, _workspace(mctx, label))
+    if indexes:
+        command += ["--indexes", indexes]
     done = mctx.execute(command, timeout = 600)
     if done.return_code:
         fail("\nbento.pypi(name = \"{}\"): {}".format(tag.name, done.stderr.strip()))
@@ -52,5 +64,5 @@ def read_lock(mctx, label, tag):
     text = mctx.read(label) if is_normal_form(label) else _normalize(mctx, label, tag)
     lock = json.decode(text, default = None)
     if type(lock) != "dict" or lock.get("lock") != _FORMAT:
-        fail("{} is not a lock of rules_bento in format {}; write it with `bento lock`".format(label, _FORMAT))
+        fail("{} is not a lock of rules_bento in format {}; write it with a bento_requirements target".format(label, _FORMAT))
     return lock

@@ -179,3 +179,30 @@ def evaluate_marker(marker, environment):
     if len(frames) != 1 or operands:
         fail("marker that does not end: " + marker)
     return frames[0][0] or frames[0][1]
+
+def fits_python(specifiers, python_version):
+    """Whether a version of Python is in a range, as `requires-python` has it.
+
+    Args:
+      specifiers: for example `>=3.10,<4`; `""` for any.
+      python_version: `X.Y.Z`, or `X.Y` for whichever patch level fits.
+
+    Returns:
+      True if it is.
+    """
+    parts = len(python_version.split("."))
+    versions = [python_version] if parts > 2 else [python_version + ".0", python_version + ".99"]
+    return bool([version for version in versions if _is_in(specifiers, version)])
+
+def _is_in(specifiers, version):
+    for specifier in specifiers.split(","):
+        specifier = specifier.strip()
+        operator = [o for o in _OPERATORS if specifier.startswith(o)]
+        if not operator:
+            continue
+        wanted = specifier.removeprefix(operator[0]).strip()
+        if operator[0] not in ("==", "!="):
+            wanted = wanted.removesuffix(".*")  # old packages have `>=3.6.*`
+        if not _compare_versions(version, operator[0], wanted):
+            return False
+    return True

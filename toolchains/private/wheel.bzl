@@ -1,6 +1,7 @@
 """Repositories of a wheel: the file, and its modules for those who import them. Each is fetched when it is asked for."""
 
 load(":fetch.bzl", "fetch_with_uv", "host_python")
+load(":markers.bzl", "fits_python")
 load(":wheel_tags.bzl", "best_wheel")
 
 _ATTRIBUTES = {
@@ -22,8 +23,15 @@ locked_wheel(
 )
 """
 
-# Prints the size of a file; Starlark cannot ask for it.
-_SIZE = "import os, sys; print(os.path.getsize(sys.argv[1]))"
+# Prints what Starlark cannot ask for: the size of a wheel, and which versions of Python it says it is for.
+_FACTS = """\
+import json, os, re, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as wheel:
+    names = [name for name in wheel.namelist() if re.fullmatch("[^/]+[.]dist-info/METADATA", name)]
+    header = wheel.read(names[0]).decode("utf-8", "replace").partition("\\n\\n")[0] if names else ""
+found = re.search("(?mi)^requires-python: *(.*?)\\\\s*$", header)
+print(json.dumps({"python": found[1] if found else "", "size": os.path.getsize(sys.argv[1])}))
+"""
 
 _MODULES_BUILD = """\
 load("@rules_bento//rules/private:wheel_modules.bzl", "wheel_modules")
@@ -50,10 +58,12 @@ def python_version(rctx):
     """
     return rctx.attr.python_version or rctx.read(rctx.attr.python)
 
-def _size(rctx, wheel):
-    """The bytes of a wheel, by which images plan their layers."""
-    done = rctx.execute([host_python(rctx), "-I", "-S", "-c", _SIZE, wheel])
-    return int(done.stdout.strip())
+def _facts(rctx, wheel):
+    """Size and Python versions of a wheel; images plan their layers by the size."""
+    done = rctx.execute([host_python(rctx), "-I", "-S", "-c", _FACTS, wheel])
+    if done.return_code:
+        fail("{} is not a wheel: {}".format(wheel, done.stderr.strip().split("\n")[-1]))
+    return json.decode(done.stdout)
 
 def _wheel_repo_impl(rctx):
     version = python_version(rctx)
@@ -70,12 +80,22 @@ def _wheel_repo_impl(rctx):
             rctx.attr.glibc,
             "\n  ".join(sorted(rctx.attr.files.keys())),
         ))
-    fetch_with_uv(rctx, rctx.path(rctx.attr.uv), requirement, wheel, rctx.attr.files[wheel])
+    if rctx.attr.url:
+        rctx.download(url = rctx.attr.url, output = wheel, sha256 = rctx.attr.files[wheel])
+    else:
+        fetch_with_uv(rctx, rctx.path(rctx.attr.uv), requirement, wheel, rctx.attr.files[wheel], rctx.attr.indexes)
+    facts = _facts(rctx, wheel)
+    if not fits_python(facts["python"], version):
+        fail("{} is for Python {}, but the hub for {}: choose a version of it that fits, or another python_version".format(
+            requirement,
+            facts["python"],
+            version,
+        ))
     rctx.file("name", wheel)
     rctx.file("BUILD.bazel", _WHEEL_BUILD.format(
         distribution = rctx.attr.distribution,
         python_version = ".".join(version.split(".")[:2]),
-        size = _size(rctx, wheel),
+        size = facts["size"],
         version = rctx.attr.version,
         wheel = wheel,
     ))
@@ -86,13 +106,22 @@ wheel_repo = repository_rule(
     attrs = _ATTRIBUTES | {
         "files": attr.string_dict(doc = "File name to SHA-256, all files of the release.", mandatory = True),
         "glibc": attr.string(doc = "The newest C library that a wheel may ask for.", mandatory = True),
+        "indexes": attr.string(doc = "Where to look, as JSON; empty for what uv is set up for."),
         "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
         "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Takes precedence over `python`."),
         "refused": attr.string_list(doc = "Files of the release whose hash is not in the lock."),
+        "url": attr.string(doc = "Address of the file, where it comes from no index."),
         "uv": attr.label(doc = "The client that knows the index.", mandatory = True),
     },
 )
+
+def _compile(rctx):
+    """Writes byte code beside the modules: of the unchecked kind, with paths that are the same everywhere."""
+    command = [rctx.read(rctx.attr.compiler), "-I", "-S", "-m", "compileall", "-q", "-j", "1"]
+    done = rctx.execute(command + ["--invalidation-mode", "unchecked-hash", "-s", "site-packages", "site-packages"])
+    if done.return_code:
+        fail("the modules of {} cannot be compiled: {}".format(rctx.attr.distribution, done.stdout + done.stderr))
 
 def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
@@ -102,6 +131,8 @@ def _wheel_modules_repo_impl(rctx):
     rctx.symlink(wheel, "wheel.zip")
     rctx.extract("wheel.zip", output = "site-packages")
     rctx.delete("wheel.zip")
+    if rctx.attr.compiler:
+        _compile(rctx)
     roots = ["site-packages"]
     for entry in rctx.path("site-packages").readdir():
         if entry.basename.endswith(".data"):
@@ -121,6 +152,7 @@ wheel_modules_repo = repository_rule(
     implementation = _wheel_modules_repo_impl,
     doc = "The modules of a wheel, unpacked.",
     attrs = _ATTRIBUTES | {
+        "compiler": attr.label(doc = "File with the path of an interpreter that writes byte code of the modules; none for no byte code."),
         "wheel": attr.label(doc = "The file `name` of the wheel's repository.", mandatory = True),
     },
 )

@@ -1,0 +1,48 @@
+"""bento_api: the API of a service, as importing it tells."""
+
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:wheels.bzl", "stated_and_modules")
+load("//rules/providers:api.bzl", "BentoApiInfo")
+load("//rules/providers:bento.bzl", "BentoInfo")
+
+def _bento_api_impl(ctx):
+    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements
+
+    # The closure of a service is some dozens of wheels.
+    modules = depset(transitive = [info.modules for info in requirements.to_list()]).to_list()
+    openapi = ctx.actions.declare_file(ctx.label.name + ".openapi.yaml")
+    schema = ctx.actions.declare_file(ctx.label.name + ".schema.json")
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--archive", bento.archive])
+    args.add_all([root for module in modules for root in module.import_roots], before_each = "--root")
+    args.add_all(["--openapi", openapi])
+    args.add_all(["--schema", schema])
+    run_helper(
+        ctx,
+        mnemonic = "BentoInspect",
+        progress_message = "Importing the service of %{label}",
+        verb = "inspect",
+        args = args,
+        inputs = depset([bento.archive], transitive = [module.files for module in modules]),
+        outputs = [openapi, schema],
+    )
+    return [
+        BentoApiInfo(openapi = openapi, schema = schema),
+        DefaultInfo(files = depset([openapi, schema])),
+    ]
+
+bento_api = rule(
+    implementation = _bento_api_impl,
+    doc = """The API of a Bento's service: OpenAPI specification and BentoML's schema.
+
+The service is imported by real BentoML, in the sandbox, with the locked wheels. This stands beside the build: no Bento
+needs it, and one whose service cannot be imported here is built all the same.""",
+    attrs = {
+        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+    },
+    provides = [BentoApiInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

@@ -1,0 +1,39 @@
+"""bento_debs_test: says when a lock of Debian packages is stale."""
+
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/providers:debs.bzl", "BentoDebsInfo")
+
+def _bento_debs_test_impl(ctx):
+    info = ctx.attr.debs[BentoDebsInfo]
+    arguments = ["--target", label_text(ctx.label), "--update", label_text(info.update)] + list(info.arguments)
+    launcher = helper_launcher(
+        ctx,
+        arguments = arguments + ["--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path],
+        files = depset([ctx.file.lock]),
+        verb = "check_debs",
+    )
+    return [
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        testing.ExecutionInfo({"block-network": "1"}),
+    ]
+
+bento_debs_test = rule(
+    implementation = _bento_debs_test_impl,
+    doc = """Fails if a lock is not what its `bento_debs` target asks for. It needs no network.
+
+```starlark
+bento_debs_test(
+    name = "debian_test",
+    debs = ":debian.update",
+    lock = "debian.lock.json",
+)
+```""",
+    attrs = {
+        "debs": attr.label(doc = "The `bento_debs` target that writes it.", mandatory = True, providers = [BentoDebsInfo]),
+        "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
+    },
+    test = True,
+    toolchains = [TOOLCHAIN_TYPE],
+)

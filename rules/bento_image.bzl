@@ -1,0 +1,223 @@
+"""bento_image: a Bento, its packages and a base as an OCI image."""
+
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "ENVIRONMENT", "HOME", "USER", "write_layer", "write_wheel_layer")
+load("//rules/private:wheel_layers_aspect.bzl", "wheel_layers_aspect")
+load("//rules/private:wheels.bzl", "stated_and_files")
+load("//rules/providers:base.bzl", "BentoBaseInfo")
+load("//rules/providers:bento.bzl", "BentoInfo")
+load("//rules/providers:image.bzl", "BentoImageInfo")
+load("//rules/providers:layer.bzl", "BentoLayerInfo")
+load("//rules/providers:wheel_layers.bzl", "BentoWheelLayersInfo")
+
+# Small wheels are spread over so many layers by their names, so that an upgraded one changes one of them.
+_GROUPS = 6
+
+def _environment_layer(ctx, base):
+    """The virtual environment without its packages, and the user's home."""
+    args = arguments(ctx)
+    args.add_all(["--prefix", ENVIRONMENT])
+    args.add_all(["--python", base.python])
+    args.add_all(["--python-version", base.python_version])
+    args.add_all(["--home", HOME, "--user", USER])
+    return write_layer(
+        ctx,
+        args = args,
+        compression = ctx.attr.compression,
+        inputs = depset(),
+        name = ctx.label.name + ".environment",
+        progress_message = "Making the environment of %{label}",
+        verb = "environment_layer",
+    )
+
+def _check_python(ctx, base, closure):
+    """Wheels for another version of Python than the base has would fail in production."""
+    for wheel in closure.small.to_list():
+        if wheel.python_version != base.python_version:
+            fail("{}: base {} has Python {}, but the packages are for Python {}: set python_version = \"{}\", and more_python_versions of the hub".format(
+                ctx.label,
+                ctx.attr.base.label,
+                base.python_version,
+                wheel.python_version,
+                base.python_version,
+            ))
+
+def _wheel_layers(ctx, closure):
+    """Large wheels by themselves, the others in groups."""
+    groups = {}
+
+    # The closure of a service is some dozens of wheels.
+    for wheel in closure.small.to_list():
+        groups.setdefault(hash(wheel.distribution) % _GROUPS, []).append(wheel)
+    return closure.large.to_list() + [
+        write_wheel_layer(
+            ctx,
+            compression = ctx.attr.compression,
+            name = "{}.wheels-{}".format(ctx.label.name, group),
+            wheels = sorted(wheels, key = lambda wheel: wheel.distribution),
+            what = "{} small packages".format(len(wheels)),
+        )
+        for group, wheels in sorted(groups.items())
+    ]
+
+def _bento_layer(ctx, bento):
+    """bento.yaml, environment and sources: the one layer that a change of a source line rebuilds."""
+    models = bento.models.to_list()
+    args = arguments(ctx)
+    args.add_all(["--folder", BENTO, "--user", USER])
+    args.add_all(bento.parts, before_each = "--part")
+    args.add_all([model.description for model in models], before_each = "--model")
+    return write_layer(
+        ctx,
+        args = args,
+        compression = ctx.attr.compression,
+        inputs = depset(list(bento.parts) + [model.description for model in models]),
+        name = ctx.label.name + ".bento",
+        progress_message = "Packing sources of %{label} into a layer",
+        verb = "bento_layer",
+    )
+
+def _model_layers(bento, compression):
+    return [model.layers[compression] for model in bento.models.to_list()]
+
+def _assemble(ctx, base, bento, layers):
+    """Writes config and manifest from what is known of the layers."""
+    outputs = struct(
+        config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
+        digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
+        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
+    )
+    descriptions = [layer.description for layer in layers]
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--bento-yaml", bento.bento_yaml])
+    args.add_all(["--base-config", base.config])
+    args.add_all(["--bento", BENTO, "--environment", ENVIRONMENT, "--home", HOME])
+    args.add_all(["--created", creation_time(ctx)])
+    args.add_all(["--user", ctx.attr.user])
+    add_pairs(args, "--env", ctx.attr.env)
+    add_pairs(args, "--label", ctx.attr.labels)
+    add_pairs(args, "--annotation", ctx.attr.annotations)
+    args.add_all(ctx.attr.entrypoint, before_each = "--entrypoint")
+    args.add_all(ctx.attr.cmd, before_each = "--cmd")
+    args.add_all(ctx.attr.ports, before_each = "--port")
+    args.add_all(descriptions, before_each = "--layer")
+    args.add_all(["--config", outputs.config])
+    args.add_all(["--manifest", outputs.manifest])
+    args.add_all(["--digest", outputs.digest])
+    run_helper(
+        ctx,
+        mnemonic = "BentoImage",
+        progress_message = "Assembling image %{label}",
+        verb = "image",
+        args = args,
+        inputs = depset([bento.bento_yaml, base.config] + descriptions),
+        outputs = [outputs.config, outputs.digest, outputs.manifest],
+        packages = ["pyyaml"],
+    )
+    return outputs
+
+def _form(ctx, image, layers, form, name, mnemonic):
+    """One of the big forms of an image, made only if its output group is asked for."""
+    output = ctx.actions.declare_directory(name) if form == "oci-layout" else ctx.actions.declare_file(name)
+    args = arguments(ctx)
+    args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])
+    args.add_all(["--config", image.config, "--manifest", image.manifest])
+    for layer in layers:
+        args.add_all(["--layer", layer.description, layer.blob])
+    args.add_all(["--output", output], expand_directories = False)
+    run_helper(
+        ctx,
+        mnemonic = mnemonic,
+        progress_message = "Writing %{label} as " + form,
+        verb = "image_files",
+        args = args,
+        inputs = depset([image.config, image.manifest] + [file for layer in layers for file in (layer.description, layer.blob)]),
+        outputs = [output],
+    )
+    return output
+
+def _sbom(ctx, bento, image):
+    """The bill of materials of the image."""
+    output = ctx.actions.declare_file(ctx.label.name + ".cdx.json")
+    models = [model.description for model in bento.models.to_list()]
+    requirements = [bento.locked_requirements] if bento.locked_requirements else []
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--created", creation_time(ctx)])
+    args.add_all(["--digest", image.digest])
+    args.add_all(["--tag", bento.tag])
+    args.add_all(models, before_each = "--model")
+    args.add_all(requirements, before_each = "--requirements")
+    args.add_all(["--output", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoSbom",
+        progress_message = "Writing the bill of materials of %{label}",
+        verb = "sbom",
+        args = args,
+        inputs = depset([image.digest, bento.tag] + models + requirements),
+        outputs = [output],
+        packages = ["blake3"],
+    )
+    return output
+
+def _bento_image_impl(ctx):
+    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    closure = ctx.split_attr.bento["packages"][BentoWheelLayersInfo]
+    base = ctx.attr.base[BentoBaseInfo]
+    _check_python(ctx, base, closure)
+    layers = (
+        list(base.layers) +
+        [_environment_layer(ctx, base)] +
+        _wheel_layers(ctx, closure) +
+        _model_layers(bento, ctx.attr.compression) +
+        [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
+        [_bento_layer(ctx, bento)]
+    )
+    image = _assemble(ctx, base, bento, layers)
+    return [
+        BentoImageInfo(config = image.config, digest = image.digest, layers = tuple(layers), manifest = image.manifest),
+        DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
+        OutputGroupInfo(
+            docker_archive = depset([_form(ctx, image, layers, "docker-archive", ctx.label.name + ".tar", "BentoDockerArchive")]),
+            oci_layout = depset([_form(ctx, image, layers, "oci-layout", ctx.label.name + ".oci", "BentoOciLayout")]),
+            sbom = depset([_sbom(ctx, bento, image)]),
+        ),
+    ]
+
+bento_image = rule(
+    implementation = _bento_image_impl,
+    doc = """An OCI image that serves a Bento, assembled without a daemon.
+
+```starlark
+bento_image(
+    name = "iris_image",
+    base = "//examples/base:python",
+    bento = ":iris_bento",
+)
+```
+
+Each large wheel and each model is a layer that all images share through the cache; a changed source line rebuilds the
+last layer and two small documents. The default outputs are small: config, manifest, digest. Output groups
+`oci_layout` (a folder) and `docker_archive` (a tar for `docker load`) are the big forms; `sbom` is a bill of
+materials in CycloneDX.""",
+    attrs = {
+        "annotations": attr.string_dict(doc = "Annotations of the manifest, beside the standard ones that are filled in."),
+        "base": attr.label(doc = "What the image is built on: Python and the libraries of the system.", mandatory = True, providers = [BentoBaseInfo]),
+        "bento": attr.label(aspects = [wheel_layers_aspect], cfg = stated_and_files, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "cmd": attr.string_list(doc = "Arguments behind the entry point, which the caller of a container may replace."),
+        "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`, or `gzip` for runtimes of old.", values = COMPRESSIONS),
+        "entrypoint": attr.string_list(doc = "What a container runs. Default: the environment's Python serves the Bento."),
+        "env": attr.string_dict(doc = "Variables of the environment, beside those of base and Bento."),
+        "labels": attr.string_dict(doc = "Labels of the config, beside those of the Bento."),
+        "layers": attr.label_list(doc = "Further layers, below that of the Bento.", providers = [BentoLayerInfo]),
+        "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
+        "python_version": attr.string(doc = "The base's version of Python, `X.Y`, where it is not that of the hub; the hub has to have it among `more_python_versions`."),
+        "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
+        "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
+    } | CREATION_TIME,
+    provides = [BentoImageInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

@@ -1,0 +1,67 @@
+"""bento_image_index: one image for several platforms."""
+
+load("//rules/private:attributes.bzl", "add_pairs", "label_text")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/providers:image.bzl", "BentoImageInfo")
+load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
+
+_PLATFORMS = "//command_line_option:platforms"
+
+def _for_each_platform_impl(_settings, attr):
+    return {str(platform): {_PLATFORMS: str(platform)} for platform in attr.platforms}
+
+_for_each_platform = transition(
+    implementation = _for_each_platform_impl,
+    inputs = [],
+    outputs = [_PLATFORMS],
+)
+
+def _bento_image_index_impl(ctx):
+    images = [target[BentoImageInfo] for target in ctx.split_attr.image.values()]
+    index = ctx.actions.declare_file(ctx.label.name + ".index.json")
+    digest = ctx.actions.declare_file(ctx.label.name + ".digest")
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    for image in images:
+        args.add_all(["--image", image.config, image.manifest])
+    add_pairs(args, "--annotation", ctx.attr.annotations)
+    args.add_all(["--index", index])
+    args.add_all(["--digest", digest])
+    run_helper(
+        ctx,
+        mnemonic = "BentoImageIndex",
+        progress_message = "Writing image index %{label}",
+        verb = "image_index",
+        args = args,
+        inputs = depset([file for image in images for file in (image.config, image.manifest)]),
+        outputs = [index, digest],
+    )
+    return [
+        BentoImageIndexInfo(digest = digest, images = tuple(images), index = index),
+        DefaultInfo(files = depset([index, digest])),
+    ]
+
+bento_image_index = rule(
+    implementation = _bento_image_index_impl,
+    doc = """An index over the image of a service for several platforms, all made on this machine.
+
+```starlark
+bento_image_index(
+    name = "iris_images",
+    image = ":iris_image",
+    platforms = [
+        "@rules_bento//toolchains/platforms:linux_amd64",
+        "@rules_bento//toolchains/platforms:linux_arm64",
+    ],
+)
+```
+
+The platform chooses wheels, system packages and base; nothing of a foreign platform is executed.""",
+    attrs = {
+        "annotations": attr.string_dict(doc = "Annotations of the index."),
+        "image": attr.label(cfg = _for_each_platform, doc = "The image.", mandatory = True, providers = [BentoImageInfo]),
+        "platforms": attr.label_list(doc = "What it is for.", mandatory = True),
+    },
+    provides = [BentoImageIndexInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

@@ -1,0 +1,30 @@
+"""bento_load: an image into the container tool of this machine."""
+
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:contents.bzl", "contents_of")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "helper_launcher", "runfile_path")
+load("//rules/providers:image.bzl", "BentoImageInfo")
+
+def _bento_load_impl(ctx):
+    contents, files = contents_of(ctx, ctx.attr.image)
+    description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
+    ctx.actions.write(description, json.encode(contents))
+    arguments = ["--target", label_text(ctx.label), "--folder", "$runfiles", "--contents", runfile_path(ctx, description)]
+    arguments += ["--reference", ctx.attr.reference or ctx.attr.image.label.name + ":latest"]
+    if ctx.attr.tool:
+        arguments += ["--tool", ctx.attr.tool]
+    launcher = helper_launcher(ctx, arguments = arguments, files = depset(files + [description]), verb = "load")
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+
+bento_load = rule(
+    implementation = _bento_load_impl,
+    doc = "A program, for `bazel run`, that loads an image into docker, podman or nerdctl.",
+    attrs = {
+        "image": attr.label(doc = "The image.", mandatory = True, providers = [BentoImageInfo]),
+        "reference": attr.string(doc = "Its name and tag there. Default: the image's target name."),
+        "tool": attr.string(doc = "Which tool. Default: the first of these that is on PATH.", values = ["", "docker", "podman", "nerdctl"]),
+    },
+    executable = True,
+    toolchains = [TOOLCHAIN_TYPE],
+)

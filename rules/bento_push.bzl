@@ -1,0 +1,59 @@
+"""bento_push: an image, an index, a Bento or a model to registries."""
+
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "helper_launcher", "runfile", "runfile_path")
+load("//rules/providers:bento.bzl", "BentoInfo")
+
+def _bento_push_impl(ctx):
+    contents, files = contents_of(ctx, ctx.attr.src)
+    description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
+    ctx.actions.write(description, json.encode(contents))
+    files = files + [description] + ctx.files.tag_files
+    arguments = ["--target", label_text(ctx.label), "--folder", "$runfiles", "--contents", runfile_path(ctx, description)]
+    for repository in ctx.attr.repositories:
+        arguments += ["--repository", repository]
+    for tag in ctx.attr.tags_to_set:
+        arguments += ["--tag", tag]
+    for file in ctx.files.tag_files:
+        arguments += ["--tag-file", runfile_path(ctx, file)]
+    if ctx.attr.stamped:
+        for file in (ctx.info_file, ctx.version_file):
+            arguments += ["--status", runfile(ctx, file)]
+            files.append(file)
+    launcher = helper_launcher(
+        ctx,
+        arguments = arguments,
+        files = depset(files),
+        packages = ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"],
+        verb = "push",
+    )
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+
+bento_push = rule(
+    implementation = _bento_push_impl,
+    doc = """A program, for `bazel run`, that pushes to registries what they lack.
+
+```starlark
+bento_push(
+    name = "push",
+    src = ":iris_image",
+    repositories = ["registry.example.com/iris"],
+    tags_to_set = ["latest"],
+)
+```
+
+`src` is an image or an index, or a Bento or a model, which travel as OCI artifacts. Blobs are sent in parallel, streamed,
+resumed and verified; what a repository has is not sent again. Credentials are those of docker's config and its helpers.
+Behind `--`, `--repository` takes the place of `repositories` and `--tag` adds a tag.""",
+    attrs = {
+        "repositories": attr.string_list(doc = "Where to push, `registry/name` each; `{KEY}` stands for a value of the workspace status if `stamped`."),
+        "src": attr.label(doc = "What to push.", mandatory = True, providers = PUSHABLE),
+        "stamped": attr.bool(doc = "Whether `{KEY}` is filled in from Bazel's workspace status."),
+        "tag_files": attr.label_list(allow_files = True, doc = "Files with a tag to a line."),
+        "tags_to_set": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
+    },
+    executable = True,
+    toolchains = [TOOLCHAIN_TYPE],
+)

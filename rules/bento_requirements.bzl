@@ -1,0 +1,72 @@
+"""bento_requirements: writes the lock of a repository's packages."""
+
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
+load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
+
+def _quoted(text):
+    """Text in a launcher's arguments, which stand in double quotation marks of a shell."""
+    for character in ["\\", "\"", "$", "`"]:
+        text = text.replace(character, "\\" + character)
+    return text
+
+def _arguments(ctx):
+    arguments = ["--requires-python", _quoted(ctx.attr.requires_python)]
+    for flag, values in {"--extra": ctx.attr.extras, "--group": ctx.attr.groups, "--platform": ctx.attr.platforms}.items():
+        for value in values:
+            arguments += [flag, value]
+    indexes = encode_indexes(ctx.attr)
+    return arguments + (["--indexes", _quoted(indexes)] if indexes else [])
+
+def _bento_requirements_impl(ctx):
+    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    shared = _arguments(ctx)
+    lock = "/".join([part for part in [ctx.label.package, ctx.attr.lock] if part])
+    arguments = ["--target", label_text(ctx.label), "--lock", lock, "--uv", runfile(ctx, toolchain.uv)] + shared
+    for file in ctx.files.srcs:
+        arguments += ["--source", runfile(ctx, file), file.short_path]
+    launcher = helper_launcher(
+        ctx,
+        verb = "update_requirements",
+        arguments = arguments,
+        files = depset(ctx.files.srcs + [toolchain.uv]),
+        packages = ["pyyaml"],
+    )
+    return [
+        BentoRequirementsInfo(arguments = tuple(shared), sources = tuple(ctx.files.srcs), update = ctx.label),
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+    ]
+
+bento_requirements = rule(
+    implementation = _bento_requirements_impl,
+    doc = """Resolves what files ask for, and writes the lock that `bento.pypi` reads into the source tree.
+
+```starlark
+bento_requirements(
+    name = "requirements.update",
+    srcs = ["requirements.in"],
+    lock = "requirements.lock.json",
+)
+```
+
+`bazel run //:requirements.update` keeps the versions that are locked as far as they fit; `-- --upgrade` takes the
+newest of all, `-- --upgrade-package NAME` of one, and `-- --from-bentofile FILE` first adds the packages of a bentofile
+to the first requirements file. `bento_requirements_test` says when the lock is stale.""",
+    attrs = {
+        "extras": attr.string_list(default = ["*"], doc = "Of a pyproject.toml: the extras that count. Default: all."),
+        "groups": attr.string_list(default = ["*"], doc = "Of a pyproject.toml: the dependency groups that count. Default: all."),
+        "lock": attr.string(default = "requirements.lock.json", doc = "The file to write, in this package. It need not be there yet."),
+        "platforms": attr.string_list(doc = "What is locked for: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all of them."),
+        "requires_python": attr.string(default = ">=3.10", doc = "The versions of Python that the lock is for."),
+        "srcs": attr.label_list(
+            allow_files = [".in", ".txt", ".toml", ".yaml", ".yml"],
+            doc = "Requirements files (with those that they include), pyproject.toml, bentofile.yaml.",
+            mandatory = True,
+        ),
+    } | INDEX_ATTRIBUTES,
+    executable = True,
+    provides = [BentoRequirementsInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

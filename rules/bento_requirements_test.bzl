@@ -1,0 +1,43 @@
+"""bento_requirements_test: says when a lock is stale."""
+
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
+
+def _bento_requirements_test_impl(ctx):
+    info = ctx.attr.requirements[BentoRequirementsInfo]
+    arguments = ["--target", label_text(ctx.label), "--update", label_text(info.update)] + list(info.arguments)
+    arguments += ["--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
+    for file in info.sources:
+        arguments += ["--source", runfile(ctx, file), file.short_path]
+    launcher = helper_launcher(
+        ctx,
+        verb = "check_requirements",
+        arguments = arguments,
+        files = depset([ctx.file.lock] + list(info.sources)),
+        packages = ["pyyaml"],
+    )
+    return [
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        testing.ExecutionInfo({"block-network": "1"}),
+    ]
+
+bento_requirements_test = rule(
+    implementation = _bento_requirements_test_impl,
+    doc = """Fails if a lock is not what its sources ask for. It needs no network.
+
+```starlark
+bento_requirements_test(
+    name = "requirements_test",
+    lock = "requirements.lock.json",
+    requirements = ":requirements.update",
+)
+```""",
+    attrs = {
+        "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
+        "requirements": attr.label(doc = "The `bento_requirements` target that writes it.", mandatory = True, providers = [BentoRequirementsInfo]),
+    },
+    test = True,
+    toolchains = [TOOLCHAIN_TYPE],
+)

@@ -1,0 +1,64 @@
+"""A rule for a wheel that is built from a package's source."""
+
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/providers:wheel.bzl", "BentoWheelInfo")
+load(":attributes.bzl", "label_text")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+
+_PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
+
+def _file_name(ctx):
+    """A wheel's name has to be known before it is built, so it says what the wheel is built for, also of a pure one."""
+    os, _, machine = ctx.attr.platform.partition("_")
+    python = "cp" + ctx.attr.python_version.replace(".", "")
+    name = ctx.attr.distribution.replace("-", "_").replace(".", "_")
+    return "-".join([name, ctx.attr.version, python, python, _PLATFORM_TAGS[os].format(machine)]) + ".whl"
+
+def _built_wheel_impl(ctx):
+    wheel = ctx.actions.declare_file(_file_name(ctx))
+
+    # Of the closure, names and folders are needed: what builds take is a handful of packages.
+    modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
+    args = arguments(ctx)
+    args.add_all(["--target", "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_text(ctx.label))])
+    args.add_all(["--source", ctx.file.source, "--subfolder", ctx.attr.subfolder])
+    args.add_all(["--distribution", ctx.attr.distribution, "--version", ctx.attr.version])
+    args.add_all(["--python-version", ctx.attr.python_version])
+    args.add_all([root for module in modules for root in module.import_roots], before_each = "--import-root")
+    args.add_all(["--output", wheel])
+    run_helper(
+        ctx,
+        mnemonic = "BentoWheel",
+        progress_message = "Building the wheel of {}".format(ctx.attr.distribution),
+        verb = "build_wheel",
+        args = args,
+        inputs = depset([ctx.file.source], transitive = [module.files for module in modules]),
+        outputs = [wheel],
+    )
+    return [
+        BentoWheelInfo(
+            distribution = ctx.attr.distribution,
+            file = wheel,
+            python_version = ctx.attr.python_version,
+            size = ctx.attr.size,
+            version = ctx.attr.version,
+        ),
+        DefaultInfo(files = depset([wheel])),
+    ]
+
+built_wheel = rule(
+    implementation = _built_wheel_impl,
+    doc = "A wheel, built by its own build system (PEP 517) from locked requirements and without a network.",
+    attrs = {
+        "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
+        "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
+        "python_version": attr.string(doc = "The Python that it is for, `X.Y`.", mandatory = True),
+        "requirements": attr.label_list(cfg = "exec", doc = "What `build-system.requires` names.", providers = [BentoRequirementInfo]),
+        "size": attr.int(doc = "Bytes of the source: about those of the wheel.", mandatory = True),
+        "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "The source archive.", mandatory = True),
+        "subfolder": attr.string(doc = "Where the project lies in the source."),
+        "version": attr.string(doc = "Version of the package.", mandatory = True),
+    },
+    provides = [BentoWheelInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

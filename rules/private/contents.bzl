@@ -1,0 +1,60 @@
+"""What a run target tells the helper of the files of an image, a Bento or a model (see registry/contents.py)."""
+
+load("//rules/providers:bento.bzl", "BentoInfo")
+load("//rules/providers:image.bzl", "BentoImageInfo")
+load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
+load("//rules/providers:model.bzl", "BentoModelInfo")
+load(":launcher.bzl", "runfile_path")
+
+# One of these has to be provided.
+PUSHABLE = [[BentoImageInfo], [BentoImageIndexInfo], [BentoInfo], [BentoModelInfo]]
+
+def _image(ctx, image):
+    contents = {
+        "blobs": [
+            {"description": runfile_path(ctx, layer.description), "path": runfile_path(ctx, layer.blob)}
+            for layer in image.layers
+        ],
+        "config": runfile_path(ctx, image.config),
+        "manifest": runfile_path(ctx, image.manifest),
+    }
+    files = [image.config, image.manifest] + [file for layer in image.layers for file in (layer.blob, layer.description)]
+    return contents, files
+
+def _model(ctx, model):
+    contents = {"description": runfile_path(ctx, model.description), "part": runfile_path(ctx, model.archive_part)}
+    return contents, [model.description, model.archive_part]
+
+def _bento(ctx, bento):
+    models = [_model(ctx, model) for model in bento.models.to_list()]
+    contents = {
+        "bento_yaml": runfile_path(ctx, bento.bento_yaml),
+        "digest": runfile_path(ctx, bento.digest),
+        "models": [model for model, _ in models],
+        "parts": [runfile_path(ctx, part) for part in bento.parts],
+    }
+    return contents, [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
+
+def contents_of(ctx, target):
+    """Describes what a target has for a registry.
+
+    Args:
+      ctx: the rule's context.
+      target: a Target with one of the providers of `PUSHABLE`.
+
+    Returns:
+      A dict for the helper, with paths below the runfiles, and the list of the Files that it names.
+    """
+    if BentoImageIndexInfo in target:
+        info = target[BentoImageIndexInfo]
+        images = [_image(ctx, image) for image in info.images]
+        contents = {"images": [image for image, _ in images], "manifest": runfile_path(ctx, info.index)}
+        return {"index": contents}, [info.index] + [file for _, files in images for file in files]
+    if BentoImageInfo in target:
+        contents, files = _image(ctx, target[BentoImageInfo])
+        return {"image": contents}, files
+    if BentoInfo in target:
+        contents, files = _bento(ctx, target[BentoInfo])
+        return {"bento": contents}, files
+    contents, files = _model(ctx, target[BentoModelInfo])
+    return {"model": contents}, files

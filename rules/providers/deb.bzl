@@ -1,0 +1,11 @@
+"""Debian packages."""
+
+BentoDebInfo = provider(
+    doc = "A locked Debian package with all that it depends on, for one architecture.",
+    fields = {
+        "architecture": "str - as Debian and Go name it: `amd64`, `arm64`.",
+        "files": "depset[File] - the .deb files of its closure, itself among them.",
+        "glibc": "str - version of the C library in its closure, `X.Y`; empty for none.",
+        "python_version": "str - version of Python in its closure, `X.Y`; empty for none.",
+    },
+)

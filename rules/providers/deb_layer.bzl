@@ -1,0 +1,12 @@
+"""A layer of Debian packages, and what lies below it."""
+
+BentoDebLayerInfo = provider(
+    doc = "Debian packages that are installed in layers, from the lowest up.",
+    fields = {
+        "architecture": "str - as Debian and Go name it: `amd64`, `arm64`.",
+        "glibc": "str - version of the C library, `X.Y`; empty for none.",
+        "index": "File - JSON: what a layer above has to know: packages, dpkg's status, paths.",
+        "layers": "tuple[BentoLayerInfo] - from the lowest up.",
+        "python_version": "str - version of Python, `X.Y`; empty for none.",
+    },
+)

@@ -1,0 +1,11 @@
+"""An OCI image."""
+
+BentoImageInfo = provider(
+    doc = "An image: two small documents, and the layers that they name.",
+    fields = {
+        "config": "File - the image's config, JSON.",
+        "digest": "File - text: `sha256:<hex>` of the manifest, which names the image.",
+        "layers": "tuple[BentoLayerInfo] - from the lowest up.",
+        "manifest": "File - the image's manifest, JSON.",
+    },
+)

@@ -1,0 +1,47 @@
+"""The program that actions run, compiled, and the packages that its verbs import."""
+
+load("//rules/private:helper.bzl", "INTERPRETER_FLAGS")  # buildifier: disable=bzl-visibility
+load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
+load("//rules/providers:helper.bzl", "BentoHelperInfo")
+load("//rules/providers:python.bzl", "BentoPythonInfo")
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+
+def _bento_helper_impl(ctx):
+    python = ctx.attr.python[BentoPythonInfo]
+    program = ctx.actions.declare_file(ctx.label.name + ".zip")
+    args = ctx.actions.args()
+    args.add_all(INTERPRETER_FLAGS)
+    args.add_all([ctx.file._compiler, program, ctx.file.main])
+    args.add_all(ctx.files.srcs)
+    ctx.actions.run(
+        mnemonic = "BentoCompile",
+        progress_message = "Compiling the helper of rules_bento",
+        executable = python.interpreter or python.interpreter_path,
+        arguments = [args],
+        inputs = [ctx.file.main] + ctx.files.srcs,
+        outputs = [program],
+        tools = depset([ctx.file._compiler], transitive = [python.files]),
+        env = {},
+        execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
+    )
+    return [
+        BentoHelperInfo(
+            # A handful of packages: the verbs name which of them they need.
+            packages = {target.label.name: target[BentoRequirementInfo].modules.to_list() for target in ctx.attr.packages},
+            program = program,
+        ),
+        DefaultInfo(files = depset([program])),
+    ]
+
+bento_helper = rule(
+    implementation = _bento_helper_impl,
+    doc = "The helper as one file of byte code, so that a start compiles nothing and an action has one input for it.",
+    attrs = {
+        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "The program whose first argument is the verb."),
+        "packages": attr.label_list(cfg = always_modules, doc = "The packages that the verbs import.", mandatory = True, providers = [BentoRequirementInfo]),
+        "python": attr.label(doc = "The interpreter that it is for.", mandatory = True, providers = [BentoPythonInfo]),
+        "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "The modules of the helper."),
+        "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
+    },
+    provides = [BentoHelperInfo],
+)

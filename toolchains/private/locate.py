@@ -1,0 +1,185 @@
+"""Finds the address of a file by its hash, and the credentials for it, as uv finds them.
+
+    locate.py UV REQUIREMENT FILE SHA256 INDEXES
+
+INDEXES is JSON as indexes.bzl writes it. Prints a JSON object: `url`, and `login` and `password` or `token` where the
+server wants them; for a host that is trusted without a certificate, `path` of the file, which is then in this folder.
+Only Bazel's server reads it, from a pipe: credentials are in no file, argument or message. Stands alone, on the
+standard library of any Python 3, for repository rules run it before there is an interpreter of the toolchain.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import netrc
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+
+def main() -> int:
+    """Print what was found; 1 and a message on standard error if nothing was."""
+    uv, requirement, filename, sha256, text = sys.argv[1:]
+    indexes = json.loads(text or "{}")
+    try:
+        local = _in_folders(indexes, filename, sha256)
+        found = {"url": local} if local else _located(uv, requirement, filename, sha256, indexes)
+        if urlsplit(found["url"]).hostname in _hosts(indexes):
+            found = {"path": _download(found, filename)}
+    except (LookupError, OSError, ValueError) as error:
+        sys.stderr.write(f"{_shown(str(error.args[0] if isinstance(error, LookupError) else error))}\n")
+        return 1
+    sys.stdout.write(json.dumps(found))
+    return 0
+
+
+def _in_folders(indexes: dict[str, Any], filename: str, sha256: str) -> str | None:
+    for link in indexes.get("find_links", []):
+        file = Path(link, filename)
+        if "://" not in link and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
+            return file.absolute().as_uri()
+    return None
+
+
+def _python_version(filename: str) -> list[str]:
+    """The flag for a wheel of one version of Python: uv leaves out what is for older ones than the one it runs for."""
+    found = re.search(r"-cp3(\d+)-cp3\d+-", filename)
+    return ["--python-version", f"3.{found[1]}"] if found else []
+
+
+def _located(uv: str, requirement: str, filename: str, sha256: str, indexes: dict[str, Any]) -> dict[str, str]:
+    command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--format=pylock.toml"]
+    command += ["--color=never", "--python", sys.executable, *_python_version(filename), *_flags(indexes), "-"]
+    problem = ""
+    # What uv remembers is enough where it has seen the release before.
+    for offline in (["--offline"], []):
+        done = subprocess.run(
+            [*command, *offline], check=False, capture_output=True, text=True, input=f"{requirement}\n"
+        )
+        url = _url_of(done.stdout, sha256) if done.returncode == 0 else None
+        if url:
+            return {"url": url} | _credentials(uv, url, indexes)
+        problem = done.stderr.strip() or "the index has no file of this hash; was the release deleted or replaced?"
+    raise LookupError(problem)
+
+
+def _flags(indexes: dict[str, Any]) -> list[str]:
+    flags = ["--default-index", indexes["default"]] if "default" in indexes else []
+    for flag, key in (("--index", "extra"), ("--find-links", "find_links"), ("--allow-insecure-host", "trusted_hosts")):
+        for value in indexes.get(key, []):
+            flags += [flag, value]
+    return flags + (["--no-index"] if indexes.get("no_index") else [])
+
+
+def _url_of(pylock: str, sha256: str) -> str | None:
+    """The address that stands beside a hash in a pylock.toml (PEP 751)."""
+    found = re.search(r'url = "([^"]*)"[^{}]*\{[^{}]*' + sha256, pylock)
+    return found[1] if found else None
+
+
+def _credentials(uv: str, url: str, indexes: dict[str, Any]) -> dict[str, str]:
+    """What the server of an address wants to know, from the first place that has it."""
+    name = ""
+    for login, password in _from_environment(url, indexes):
+        name = login
+        if password:
+            return {"login": login, "password": password}
+    host = urlsplit(url).hostname or ""
+    found = _from_netrc(host)
+    if found:
+        return found
+    return _from_uv(uv, url) or _from_keyring(url, host, name)
+
+
+def _from_environment(url: str, indexes: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Login and password of the indexes of the same server: by name, or from the address itself."""
+    entries = [*indexes.get("extra", []), indexes.get("default", "")]
+    for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
+        entries += os.environ.get(variable, "").split()
+    for entry in entries:
+        name, _, address = entry.partition("=") if re.match(r"[\w.-]+=\w+:", entry) else ("", "", entry)
+        parts, wanted = urlsplit(address), urlsplit(url)
+        if (parts.scheme, parts.hostname, parts.port) != (wanted.scheme, wanted.hostname, wanted.port):
+            continue
+        if parts.username or parts.password:
+            yield unquote(parts.username or ""), unquote(parts.password or "")
+        variable = "UV_INDEX_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+        if name and variable + "_USERNAME" in os.environ:
+            yield os.environ[variable + "_USERNAME"], os.environ.get(variable + "_PASSWORD", "")
+
+
+def _from_netrc(host: str) -> dict[str, str]:
+    path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    try:
+        found = netrc.netrc(str(path)).authenticators(host) if path.is_file() else None
+    except netrc.NetrcParseError:
+        return {}
+    return {"login": found[0], "password": found[2] or ""} if found else {}
+
+
+def _from_uv(uv: str, url: str) -> dict[str, str]:
+    """What `uv auth login` has stored."""
+    command = [uv, "auth", "helper", "--preview-features", "auth-helper", "--protocol=bazel", "get"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, input=json.dumps({"uri": url}))
+    headers = json.loads(done.stdout).get("headers", {}) if done.returncode == 0 else {}
+    kind, _, value = headers.get("Authorization", [""])[0].partition(" ")
+    if kind == "Basic":
+        login, _, password = base64.b64decode(value).decode().partition(":")
+        return {"login": login, "password": password}
+    return {"token": value} if kind == "Bearer" else {}
+
+
+def _from_keyring(url: str, host: str, login: str) -> dict[str, str]:
+    program = shutil.which("keyring")
+    if os.environ.get("UV_KEYRING_PROVIDER") != "subprocess" or not program:
+        return {}
+    for service in (url, host):
+        command = [program, "get", service, login] if login else [program, "get", "--mode", "creds", service]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        lines = done.stdout.splitlines()
+        if done.returncode == 0 and lines:
+            return {"login": login or lines[0], "password": lines[-1]}
+    return {}
+
+
+def _hosts(indexes: dict[str, Any]) -> set[str]:
+    return {host.partition(":")[0] for host in indexes.get("trusted_hosts", [])}
+
+
+def _download(found: dict[str, str], filename: str) -> str:
+    """Bring a file from a host whose certificate is not to be verified; its hash is, by Bazel."""
+    request = urllib.request.Request(found["url"])
+    if "login" in found:
+        basic = base64.b64encode(f"{found['login']}:{found['password']}".encode()).decode()
+        request.add_header("Authorization", f"Basic {basic}")
+    elif "token" in found:
+        request.add_header("Authorization", f"Bearer {found['token']}")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    path = Path("download", filename)
+    path.parent.mkdir(exist_ok=True)
+    with urllib.request.urlopen(request, context=context) as response, path.open("wb") as file:
+        shutil.copyfileobj(response, file)
+    return str(path)
+
+
+def _shown(text: str) -> str:
+    """A text without the credentials that an address in it may have."""
+    return re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
