@@ -1,5 +1,6 @@
 """Tests in Python: pytest in the toolchain's interpreter, over locked wheels, without anything of the host."""
 
+# buildifier: disable=bzl-visibility - tests run in the interpreter of actions, as actions do
 load("//rules/private:helper.bzl", "INTERPRETER_FLAGS", "TOOLCHAIN_TYPE")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
@@ -8,10 +9,6 @@ _LAUNCHER = """\
 cd "${{RUNFILES_DIR:-$0.runfiles}}/{workspace}" || exit 1
 exec "{python}" {flags} tests/run_pytest.py {settings} "$@"
 """
-
-def _runfile(file):
-    """Where a file lies, from the main repository's runfiles."""
-    return file.short_path
 
 def _pytest_test_impl(ctx):
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
@@ -35,8 +32,8 @@ def _pytest_test_impl(ctx):
         is_executable = True,
     )
     files = depset(
-        [settings, ctx.file._runner, toolchain.uv, toolchain.helper] + ctx.files.srcs + ctx.files.data + ctx.files._conftest,
-        transitive = [toolchain.helper_sources, python.files] + [module.files for module in modules],
+        [settings, ctx.file._runner, toolchain.uv] + ctx.files.srcs + ctx.files.data + ctx.files._conftest + ctx.files._helper,
+        transitive = [python.files] + [module.files for module in modules],
     )
     return [
         DefaultInfo(executable = executable, runfiles = ctx.runfiles(transitive_files = files)),
@@ -50,6 +47,7 @@ pytest_test = rule(
         "data": attr.label_list(allow_files = True, doc = "What the tests read."),
         "requirements": attr.label_list(doc = "Packages that the tests import.", providers = [BentoRequirementInfo]),
         "srcs": attr.label_list(allow_files = [".py"], doc = "The test files.", mandatory = True),
+        "_helper": attr.label_list(allow_files = True, default = ["//py:main.py", "//py:sources"]),
         "_conftest": attr.label(allow_files = True, default = "//tests:conftest.py"),
         "_runner": attr.label(allow_single_file = True, default = "//tests:run_pytest.py"),
     },

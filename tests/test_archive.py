@@ -73,10 +73,10 @@ def tar_by_tarfile(members):
     return buffer.getvalue()
 
 
-def required(command, purpose):
-    if not command:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(f"no {purpose} here")
-    return command
+def required(program):
+    found = shutil.which(program)
+    assert found, f"these tests need {program} on PATH"
+    return found
 
 
 @given(MEMBER, st.integers(0, 2**33 - 1))
@@ -181,8 +181,8 @@ def test_tarfile_reads_it(bento, mode):
 def test_gnu_tar_and_xz_read_it(bento):
     folder, members = bento
     archive.join(folder / "it.bento", parts_of(bento))
-    subprocess.run([required(shutil.which("xz"), "xz"), "--test", folder / "it.bento"], check=True)
-    tar = required(shutil.which("tar"), "tar")
+    subprocess.run([required("xz"), "--test", folder / "it.bento"], check=True)
+    tar = required("tar")
     process = subprocess.run(
         [tar, "tJf", folder / "it.bento"],
         check=True,
@@ -200,13 +200,10 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def imported(tmp_path, file):
+def imported(bentoml, file):
     """The store's directory of the Bento after real BentoML imported the file."""
-    bentoml = os.environ.get("RULES_BENTO_BENTOML") or required(shutil.which("bentoml"), "bentoml")
-    home = tmp_path / f"home-{file.name}"
-    environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
-    subprocess.run([bentoml, "import", str(file)], check=True, env=environment, capture_output=True)
-    return home / "bentos" / "hi" / "v1"
+    bentoml.run("import", str(file))
+    return bentoml.home / "bentos" / "hi" / "v1"
 
 
 def files_in(folder):
@@ -217,21 +214,21 @@ def contents(members):
     return {member.path: member.data for member in members if member.data is not None}
 
 
-def test_bentoml_imports_it(bento):
+def test_bentoml_imports_it(bento, bentoml):
     folder, members = bento
-    links = [Member.symlink("src/data/latest", "weights.bin"), Member.symlink("src/data/nowhere", "../gone")]
-    archive.write_part(folder / "links.part", links)
+    # BentoML 1.4.39 cannot import a link to nothing; 1.4.40 can.
+    archive.write_part(folder / "links.part", [Member.symlink("src/data/latest", "weights.bin")])
     archive.join(folder / "it.bento", [*parts_of(bento), folder / "links.part"])
-    there = imported(folder, folder / "it.bento")
+    there = imported(bentoml, folder / "it.bento")
     assert (there / "src/data/latest").read_bytes() == RANDOM
     assert files_in(there) == contents([*members, Member.inline("src/data/latest", RANDOM)])
 
 
 @pytest.mark.parametrize("form", ["tar", "gz", "zip"])
-def test_bentoml_imports_the_other_forms(bento, form):
+def test_bentoml_imports_the_other_forms(bento, bentoml, form):
     folder, members = bento
     archive.transcode(folder / f"it.{form}", parts_of(bento), form)
-    assert files_in(imported(folder, folder / f"it.{form}")) == contents(members)
+    assert files_in(imported(bentoml, folder / f"it.{form}")) == contents(members)
 
 
 @pytest.mark.parametrize("form", ["tar", "gz", "zip"])

@@ -14,8 +14,9 @@ it in:
     # unknown: labels.sha
     # also with: GIT_SHA=abc
 
-Three things are put in place of what a machine without a network cannot do: Hugging Face revisions stay as
-written (BentoML asks the hub for the commit), dependencies are not locked, uv is not looked for.
+Four things are put in place of what differs from machine to machine or needs a network: Hugging Face
+revisions stay as written (BentoML asks the hub for the commit), dependencies are not locked, uv is not looked
+for, and the machine has four CPUs.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+# What BentoML records for a Hugging Face model that names no endpoint.
+HUB = "http://127.0.0.1:9/hub"
 
 
 def header(folder: Path, key: str) -> str:
@@ -61,13 +64,14 @@ def prepare_store() -> None:
     bentoml.sklearn.save_model("iris_sk:v3", LogisticRegression())
 
 
-def replace_network() -> dict[int, list[Any]]:
-    """Put fixed answers in place of the network's; returns where images note their calls."""
+def replace_machine() -> dict[int, list[Any]]:
+    """Put fixed answers in place of the machine's and the network's; returns where images note their calls."""
     from _bentoml_sdk.images import Image
-    from bentoml._internal import configuration
+    from bentoml._internal import configuration, resource
     from bentoml.models import HuggingFaceModel
 
     configuration.get_uv_command = lambda: ["uv"]
+    resource.system_resources = lambda: {"cpu": 4.0}
     HuggingFaceModel.commit_hash = property(lambda self: self.revision)
     notes: dict[int, list[Any]] = {}
     kept: list[Any] = []
@@ -162,7 +166,7 @@ def record(folder: Path, variables: dict[str, str], notes: dict[int, list[Any]])
             try:
                 os.chdir(work)
                 os.environ.update(variables)
-                with contextlib.redirect_stderr(io.StringIO()):
+                with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
                     found = truth(header(folder, "service"), notes)
                 out.write_text(json.dumps(found))
             except BaseException:  # noqa: BLE001 - the parent must hear of it, whatever it is
@@ -182,12 +186,13 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ["BENTOML_HOME"] = home
         os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+        os.environ["HF_ENDPOINT"] = HUB
         sys.dont_write_bytecode = True
         import logging
 
         prepare_store()
         logging.disable(logging.CRITICAL)
-        notes = replace_network()
+        notes = replace_machine()
         for folder in cases():
             if names and folder.name not in names:
                 continue

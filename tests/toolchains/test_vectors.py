@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from packaging.markers import Marker
+from packaging.specifiers import SpecifierSet
 from packaging.tags import compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import parse_wheel_filename
 
@@ -19,7 +20,7 @@ _VARIABLES = {
 def _vectors(name: str):
     tree = ast.parse(Path("tests/toolchains/vectors.bzl").read_text("utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return ast.literal_eval(node.value)
     raise AssertionError(name)
 
@@ -75,3 +76,8 @@ def test_choice_of_wheel_agrees_with_packaging(files, platform, python_version, 
         if file.endswith(".whl") and any(tag in ranks for tag in parse_wheel_filename(file)[3])
     }
     assert (min(usable, key=usable.__getitem__) if usable else None) == expected
+
+
+@pytest.mark.parametrize(("specifiers", "python_version", "expected"), _vectors("PYTHONS"))
+def test_ranges_of_python_agree_with_packaging(specifiers, python_version, expected):
+    assert SpecifierSet(specifiers).contains(python_version) is expected

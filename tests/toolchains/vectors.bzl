@@ -52,3 +52,26 @@ WHEELS = [
     (["a-1-cp312-cp312-linux_x86_64.whl"], "linux_x86_64", "3.12", "2.28", "a-1-cp312-cp312-linux_x86_64.whl"),
     (["a-1-1-py3-none-any.whl"], "linux_x86_64", "3.12", "2.28", "a-1-1-py3-none-any.whl"),
 ]
+
+# (requires-python, version of Python, whether it is in)
+PYTHONS = [
+    ("", "3.12.1", True),
+    (">=3.10", "3.9.20", False),
+    (">=3.10", "3.10.0", True),
+    (">=3.9,<3.13", "3.13.0", False),
+    (">=3.9, <3.13", "3.12.7", True),
+    ("!=3.11.*,>=3.8", "3.11.2", False),
+    ("!=3.11.3,>=3.8", "3.11.2", True),
+    ("==3.12.*", "3.12.4", True),
+    ("~=3.10", "3.14.0", True),
+    ("~=3.10.1", "3.11.0", False),
+    (">3.9", "3.10.0", True),
+]
+
+# The same for `X.Y`: some patch level has to be in.
+MINORS = [
+    (">=3.11.4", "3.11", True),
+    ("<3.11.4", "3.11", True),
+    ("<3.11", "3.11", False),
+    (">=3.6.*", "3.11", True),
+]

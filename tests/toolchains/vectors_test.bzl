@@ -1,9 +1,13 @@
 """The Starlark side of the shared cases."""
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
-load("//toolchains/private:markers.bzl", "evaluate_marker", "marker_environment")
+
+# buildifier: disable=bzl-visibility - these are under test
+load("//toolchains/private:markers.bzl", "evaluate_marker", "fits_python", "marker_environment")
+
+# buildifier: disable=bzl-visibility - these are under test
 load("//toolchains/private:wheel_tags.bzl", "best_wheel")
-load(":vectors.bzl", "MARKERS", "WHEELS")
+load(":vectors.bzl", "MARKERS", "MINORS", "PYTHONS", "WHEELS")
 
 def _markers_impl(ctx):
     env = unittest.begin(ctx)
@@ -21,3 +25,12 @@ def _wheels_impl(ctx):
     return unittest.end(env)
 
 wheels_test = unittest.make(_wheels_impl)
+
+def _pythons_impl(ctx):
+    env = unittest.begin(ctx)
+    for specifiers, python_version, expected in PYTHONS + MINORS:
+        found = fits_python(specifiers, python_version)
+        asserts.equals(env, expected, found, "{} with {}".format(specifiers, python_version))
+    return unittest.end(env)
+
+pythons_test = unittest.make(_pythons_impl)

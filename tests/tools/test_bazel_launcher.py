@@ -49,7 +49,7 @@ class Launcher:
         # What the launcher calls; the whole of /usr/bin may have a bazel.
         for name in ("id", "python3", "readlink", "sha256sum"):
             (folder / "system").mkdir(exist_ok=True)
-            (folder / "system" / name).symlink_to(shutil.which(name, path=SYSTEM_PATH))
+            (folder / "system" / name).symlink_to(shutil.which(name, path=SYSTEM_PATH) or name)
         self.variables = {"HOME": str(folder / "home"), "PATH": str(folder / "system")}
 
     def recipe(self, text: str) -> None:
@@ -471,6 +471,8 @@ def test_what_another_made_in_the_meantime_is_taken(recipe: Recipe):
 
 def test_little_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     spec = importlib.util.spec_from_file_location("provision_bazel", TOOLS / "provision_bazel.py")
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setenv("PATH", Recipe(tmp_path).variables["PATH"])

@@ -14,7 +14,7 @@ class Doubler(bentoml.legacy.Runnable):
 
 
 runner = bentoml.legacy.Runner(Doubler, models=[bentoml.models.get('scaler:v2')])
-named = bentoml.legacy.Runner(Doubler, name='second', embedded=True)
+named = bentoml.legacy.Runner(Doubler, name='Second', embedded=True)
 svc = bentoml.legacy.Service('doubler', runners=[runner, named])
 sample = np.zeros((1, 2))
 

@@ -1,0 +1,98 @@
+"""The image of the example runs: as nobody in particular, on a file system that it cannot write to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+
+TARGET = "//tests/images:gzip_image"
+FLOWERS = {"rows": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}
+SECONDS = 120
+
+
+def a_container_serves_a_prediction(bench: Workbench) -> str:
+    """Real tools read the layout, unpack it and run it: skopeo, umoci and runc."""
+    missing = [tool for tool in ("skopeo", "umoci", "runc") if not shutil.which(tool)]
+    assert not missing, f"not installed: {', '.join(missing)}"
+    bench.plain.build(TARGET, "--output_groups=+oci_layout").succeeded()
+    layout = (bench.plain.root / "bazel-bin/tests/images/gzip_image.oci").resolve()
+    inspected = json.loads(call("skopeo", "inspect", f"oci:{layout}:latest"))
+    assert inspected["Digest"] == bench.plain.read("bazel-bin/tests/images/gzip_image.digest").strip()
+    with tempfile.TemporaryDirectory(prefix="rules_bento-container-") as scratch:
+        bundle = Path(scratch, "bundle")
+        call("umoci", "unpack", "--image", f"{layout}:latest", str(bundle))
+        port = configure(bundle)
+        name = Path(scratch).name
+        log = Path(scratch, "log")
+        with log.open("wb") as output:
+            container = subprocess.Popen(["runc", "run", name], cwd=bundle, stdout=output, stderr=output)
+        try:
+            seconds = wait(f"http://127.0.0.1:{port}/readyz", container, log)
+            assert post(f"http://127.0.0.1:{port}/classify") == [0, 2], log.read_text()
+            assert user_of(name) == "1034"
+        finally:
+            subprocess.run(["runc", "kill", name, "TERM"], check=False, capture_output=True)
+            container.wait(60)
+    return f"{len(inspected['Layers'])} layers, ready after {seconds:.1f} s"
+
+
+def configure(bundle: Path) -> int:
+    """Shut the container's file system, and give it the loopback interface of the host. Returns the port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    path = bundle / "config.json"
+    config = json.loads(path.read_text("utf-8"))
+    assert config["process"]["user"]["uid"] == 1034
+    config["process"]["terminal"] = False
+    config["process"]["args"] += ["--port", str(port)]
+    config["root"]["readonly"] = True
+    config["linux"]["namespaces"] = [kind for kind in config["linux"]["namespaces"] if kind["type"] != "network"]
+    config["mounts"] += [
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]},
+        # Every engine gives one to its containers; runc is none.
+        {"destination": "/etc/hosts", "type": "bind", "source": "/etc/hosts", "options": ["bind", "ro"]},
+    ]
+    path.write_text(json.dumps(config), "utf-8")
+    return port
+
+
+def wait(url: str, container: subprocess.Popen[bytes], log: Path) -> float:
+    began = time.monotonic()
+    while time.monotonic() - began < SECONDS:
+        assert container.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return time.monotonic() - began
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"no answer:\n{log.read_text()}")
+
+
+def post(url: str) -> object:
+    request = urllib.request.Request(url, json.dumps(FLOWERS).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def user_of(name: str) -> str:
+    """The user of the first process of a container, as the host sees it."""
+    state = json.loads(call("runc", "state", name))
+    status = Path(f"/proc/{state['pid']}/status").read_text("utf-8")
+    return next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:"))
+
+
+def call(*command: str) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout

@@ -1,0 +1,71 @@
+"""Sets up the namespaces that `unshare` has made, and becomes the command: `enter.py JSON COMMAND...`."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+UP = 0x1
+CHECKOUT = Path(__file__).resolve().parent.parent
+SET_FLAGS = 0x8914  # SIOCSIFFLAGS of Linux
+
+
+def start_loopback() -> None:
+    """Let Bazel's client and server speak to each other, and nobody else."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sH14x", b"lo", UP))
+
+
+def provisioned_root(checkout: Path) -> Path:
+    """The root file system that tools/bazel of a checkout runs in, told as it does itself."""
+    digest = sha256((checkout / "tools/provision_bazel.py").read_bytes()).hexdigest()[:12]
+    cache = os.environ.get("XDG_CACHE_HOME") or f"{os.environ['HOME']}/.cache"
+    root = Path(cache, "rules_bento/bazel", digest, "root")
+    assert root.exists(), f"this needs the Bazel that tools/bazel provisions where there is none; there is no {root}"
+    return root
+
+
+def set_clock(offset: str, scratch: Path) -> None:
+    """Give the interpreter of the provisioned root another time, whatever its variables.
+
+    All programs cannot have it: in a sandbox's namespace of processes, the semaphores of faketime meet their like.
+    """
+    usr = provisioned_root(CHECKOUT) / "usr"
+    changed, work = scratch / "changed", scratch / "work"
+    if not changed.exists():
+        work.mkdir(parents=True)
+        (changed / "bin").mkdir(parents=True)
+        interpreter = (usr / "bin/python3").resolve()
+        [library] = usr.glob("lib/*/faketime/libfaketime.so.1")
+        wrapper = changed / "bin" / interpreter.name
+        shutil.copy(interpreter, changed / "bin" / f"real-{interpreter.name}")
+        wrapper.write_text(
+            f"#!/bin/sh\nFAKETIME={offset} FAKETIME_DISABLE_SHM=1 LD_PRELOAD=/usr/{library.relative_to(usr)} "
+            f'exec /usr/bin/real-{interpreter.name} "$@"\n'
+        )
+        wrapper.chmod(0o755)
+    layers = f"lowerdir={usr},upperdir={changed},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(usr)], check=True)
+
+
+def main() -> None:
+    given = json.loads(sys.argv[1])
+    if given["host_name"]:
+        socket.sethostname(given["host_name"])
+    if not given["network"]:
+        start_loopback()
+    if given["clock"]:
+        set_clock(given["clock"], Path(given["scratch"]))
+    os.execv(sys.argv[2], sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Locks of real projects: their forms make the same hub, and hubs hold what uv resolves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from monorepo import external_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench import Checkout, Workbench
+
+SETS = {
+    "scientific": [
+        "numpy",
+        "scipy",
+        "pandas",
+        "scikit-learn",
+        "matplotlib",
+        "jupyterlab",
+        "xarray[io]",
+        "dask[complete]",
+    ],
+    "web": [
+        "django",
+        "fastapi[standard]",
+        "celery[redis]",
+        "sqlalchemy[asyncio]",
+        "gunicorn",
+        "httpx[http2]",
+        "scrapy",
+    ],
+    "llm": [
+        "torch",
+        "transformers[torch,sentencepiece]",
+        "accelerate",
+        "bitsandbytes",
+        "sentence-transformers",
+        "peft",
+    ],
+    "markers": [
+        "bentoml[aws,grpc,tracing]==1.4.39",
+        "ipython",
+        "uvicorn[standard]",
+        "pydantic[email]",
+        "keyring",
+        "black[d]",
+    ],
+    "sources": ["hydra-core", "omegaconf", "docopt", "wget", "langdetect", "rouge-score", "feedparser", "pyyaml"],
+}
+PLATFORMS = {"linux_x86_64": "x86_64-manylinux_2_28", "macos_arm64": "aarch64-apple-darwin"}
+PYTHONS = ("3.11", "3.13")
+WORKSPACE = "e2e/smoke"
+FORMS = {"of_requirements": "requirements.txt", "of_pylock": "pylock.toml", "of_uv": "uv.lock"}
+PROJECT = """\
+[project]
+name = "project"
+version = "0"
+requires-python = "==3.12.*"
+dependencies = ["bentoml==1.4.39", "scikit-learn"]
+[tool.uv]
+package = false
+environments = ["sys_platform == 'linux'", "sys_platform == 'darwin'"]
+"""
+HUB = """
+bento.pypi(
+    name = "{name}",
+    lock = "//:{lock}",
+    platforms = {platforms},
+    python_version = "{python}",
+)
+use_repo(bento, "{name}")
+"""
+
+
+def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
+    """For a Python that need not be here; targets, closures, wheels and hashes are compared."""
+    checkout = bench.checkout("forms")
+    checkout.build("@bento_uv//:uv")
+    write_locks(checkout)
+    platforms = ["linux_aarch64", "linux_x86_64", "macos_arm64"]
+    declare(checkout, [(name, lock, platforms, "3.12") for name, lock in FORMS.items()])
+    first, *others = [files_of(checkout, name) for name in FORMS]
+    assert len(first) > 100, f"{len(first)} files"
+    for name, other in zip(list(FORMS)[1:], others, strict=True):
+        different = [path for path in first | other if first.get(path) != other.get(path)]
+        assert not different, f"{name} differs in {', '.join(sorted(different)[:20])}"
+    return (
+        f"{sum(path.endswith('BUILD.bazel') for path in first) - 1} packages on three platforms, the same in all forms"
+    )
+
+
+def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
+    """Large sets, resolved from the packages' own metadata for each platform and Python; no wheel is downloaded."""
+    checkout = bench.checkout("closures")
+    checkout.build("@bento_uv//:uv")
+    cases = [(name, platform, python) for name in SETS for platform in PLATFORMS for python in PYTHONS]
+    for name, requirements in SETS.items():
+        checkout.write(f"{WORKSPACE}/{name}.in", "".join(f"{line}\n" for line in requirements))
+        lock(checkout, name)
+    declare(checkout, [(hub_of(*case), f"{case[0]}.json", [case[1]], case[2]) for case in cases])
+    sizes = []
+    for case in cases:
+        [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub_of(*case)}")
+        ours = {(path.parent.name, path.stem.partition("-")[2]) for path in root.glob("*/locked-*.json")}
+        theirs = resolved(checkout, *case)
+        assert ours == theirs, f"{case}: only the hub has {sorted(ours - theirs)}, only uv {sorted(theirs - ours)}"
+        sizes.append(len(ours))
+    fetched = [
+        path.name
+        for path in external_folder(checkout, WORKSPACE).iterdir()
+        if "_x86_64" in path.name and "__" in path.name
+    ]
+    wheels = [name for name in fetched if re.search(r"(llm|web|scientific)\w*__", name)]
+    assert not wheels, f"fetched: {wheels}"
+    return f"{len(SETS)} sets, {len(cases)} closures of {min(sizes)} to {max(sizes)} packages, each what uv resolves"
+
+
+def hub_of(name: str, platform: str, python: str) -> str:
+    return f"{name}_{platform}_py{python.replace('.', '')}"
+
+
+def lock(checkout: Checkout, name: str) -> None:
+    """What `bazel run` of a bento_requirements target does."""
+    folder = checkout.root / WORKSPACE
+    command = [sys.executable, "-I", "-S", checkout.root / "py/main.py", "update_requirements", "--target", name]
+    command += ["--lock", f"{name}.json", "--uv", uv_of(checkout), "--requires-python", ">=3.11,<3.14"]
+    command += ["--source", folder / f"{name}.in", f"{name}.in"]
+    done = subprocess.run(
+        [*map(str, command)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"BUILD_WORKSPACE_DIRECTORY": str(folder)},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def resolved(checkout: Checkout, name: str, platform: str, python: str) -> set[tuple[str, str]]:
+    """What uv resolves, where it may take what is locked."""
+    folder = checkout.root / WORKSPACE
+    packages = json.loads((folder / f"{name}.json").read_text("utf-8"))["packages"]
+    names = [package["name"] for package in packages]
+    pins = [f"{package['name']}=={package['version']}\n" for package in packages if names.count(package["name"]) == 1]
+    (folder / "constraints.txt").write_text("".join(pins), "utf-8")
+    command = [uv_of(checkout), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras"]
+    command += ["--python-version", python, "--python-platform", PLATFORMS[platform], "--no-python-downloads"]
+    command += ["--constraints", "constraints.txt", f"{name}.in"]
+    # uv's macOS is 13 unless it is told otherwise, a hub's is any.
+    variables = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "30.0"}
+    done = subprocess.run([*map(str, command)], cwd=folder, check=False, capture_output=True, text=True, env=variables)
+    assert done.returncode == 0, f"{name} {platform} {python}: {done.stderr}"
+    lines = [line.partition(" ")[0].split("==") for line in done.stdout.splitlines() if line]
+    return {(name.replace("-", "_").replace(".", "_"), version) for name, version in lines}
+
+
+def declare(checkout: Checkout, hubs: list[tuple[str, str, list[str], str]]) -> None:
+    """Add hubs to the workspace: name, lock, platforms, Python; and have them made."""
+    text = "".join(
+        HUB.format(name=name, lock=lock, platforms=json.dumps(platforms), python=python)
+        for name, lock, platforms, python in hubs
+    )
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", checkout.read(f"{WORKSPACE}/MODULE.bazel") + text)
+    targets = " + ".join(f"@{name}//..." for name, *_ in hubs)
+    checkout.bazel("query", targets, workspace=WORKSPACE).succeeded()
+
+
+def uv_of(checkout: Checkout) -> Path:
+    [found] = external_folder(checkout, ".").glob("*bento_uv/uv")
+    return found
+
+
+def write_locks(checkout: Checkout) -> None:
+    folder = checkout.root / WORKSPACE
+    (folder / "pyproject.toml").write_text(PROJECT, "utf-8")
+    program = uv_of(checkout)
+    # uv wants an interpreter of the project's version; for the lock alone, a lie about it is enough.
+    run = [program, "lock", "--quiet"]
+    wide = PROJECT.replace("==3.12.*", ">=3.8").replace("'linux'", "'linux' and python_version == '3.12'")
+    (folder / "pyproject.toml").write_text(wide.replace("'darwin'", "'darwin' and python_version == '3.12'"), "utf-8")
+    subprocess.run([*map(str, run)], cwd=folder, check=True)
+    for form, file in (("requirements-txt", "requirements.txt"), ("pylock.toml", "pylock.toml")):
+        export = [program, "export", "--quiet", "--frozen", "--no-annotate", "--format", form, "--output-file", file]
+        subprocess.run([*map(str, export)], cwd=folder, check=True)
+
+
+def files_of(checkout: Checkout, hub: str) -> dict[str, str]:
+    """What a hub has, by path, without its own name."""
+    [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub}")
+    found = {}
+    for path in root.rglob("*"):
+        if path.suffix in (".bazel", ".json", ".bzl"):
+            found[path.relative_to(root).as_posix()] = re.sub(rf"{hub}\b|{hub}(?=__)", "HUB", path.read_text("utf-8"))
+    return found

@@ -1,0 +1,85 @@
+"""A change reruns what depends on it, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducibility import TARGET
+
+if TYPE_CHECKING:
+    from workbench import Checkout, Workbench
+
+TAG = "bazel-bin/examples/iris/iris_bento.tag"
+NOTES = """\
+load("//rules:defs.bzl", "bento_package")
+
+bento_package(
+    name = "bento",
+    srcs = glob(["**"]),
+    exclude = ["notes/", "BUILD.bazel"],
+    service = "service:Service",
+)
+"""
+SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
+
+
+def changes_rerun_what_they_must(bench: Workbench) -> str:
+    """Counted are the processes of the execution log; Bazel's cache of actions leaves none there."""
+    checkout = bench.plain
+    seconds = a_comment_in_the_service(checkout)
+    a_name_in_the_library(checkout)
+    the_source_of_a_model(checkout)
+    a_file_that_no_pattern_keeps(checkout)
+    return f"a comment in the service takes {seconds:.2f} s"
+
+
+def build(checkout: Checkout) -> list[str]:
+    return checkout.build(TARGET, "--output_groups=+tag").ran
+
+
+def a_comment_in_the_service(checkout: Checkout) -> float:
+    build(checkout)
+    assert build(checkout) == [], "nothing has changed"
+    tag = checkout.read(TAG)
+    checkout.write("examples/iris/service.py", checkout.read("examples/iris/service.py") + "\n# A remark.\n")
+    built = checkout.build(TARGET, "--output_groups=+tag")
+    assert built.ran == ["BentoArchive", "BentoPackage", "BentoSnapshot"], built.ran
+    assert checkout.read(TAG) != tag
+    return built.seconds
+
+
+def a_name_in_the_library(checkout: Checkout) -> None:
+    """It trains the model, too."""
+    tag = checkout.read(TAG)
+    checkout.edit("examples/features/iris.py", "measured", "sizes")
+    expected = ["BentoArchive", "BentoPackage", "BentoSnapshot", "Genrule"]
+    ran = build(checkout)
+    assert [mnemonic for mnemonic in ran if mnemonic != "BentoModel"] == expected, ran
+    assert checkout.read(TAG) != tag
+    checkout.edit("examples/features/iris.py", "sizes", "measured")
+    build(checkout)
+    assert checkout.read(TAG) == tag, "what was there before has its version again"
+
+
+def the_source_of_a_model(checkout: Checkout) -> None:
+    tag = checkout.read(TAG)
+    checkout.edit("examples/iris/train.py", "max_depth=4", "max_depth=2")
+    ran = build(checkout)
+    assert ran == ["BentoArchive", "BentoModel", "BentoPackage", "Genrule"], ran
+    assert checkout.read(TAG) != tag
+
+
+def a_file_that_no_pattern_keeps(checkout: Checkout) -> None:
+    checkout.write("kept/BUILD.bazel", NOTES)
+    checkout.write("kept/service.py", SERVICE)
+    checkout.write("kept/notes/today.md", "nothing\n")
+    first = checkout.build("//kept:bento").ran
+    assert first == ["BentoArchive", "BentoPackage", "BentoSnapshot"], first
+    checkout.write("kept/notes/today.md", "something\n")
+    assert checkout.build("//kept:bento").ran == []
+    (checkout.root / "kept/notes/today.md").touch()
+    assert checkout.build("//kept:bento").ran == []
+    checkout.write("kept/notes/tomorrow.md", "a new file\n")
+    assert checkout.build("//kept:bento").ran == ["BentoSnapshot"], "what it writes has not changed"
+    checkout.write("kept/service.py", SERVICE + "# A remark.\n")
+    assert checkout.build("//kept:bento").ran == first

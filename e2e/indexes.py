@@ -1,0 +1,176 @@
+"""A private index with a password: pypiserver on loopback, and one package there that the public index has too."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench import Checkout, Workbench
+
+WORKSPACE = "e2e/private"
+PASSWORD = secrets.token_hex(12)
+# On PyPI this name has higher versions: whoever is asked there brings a stranger's code.
+CONFUSED = "sampleproject"
+MODULE = """\
+module(name = "private")
+bazel_dep(name = "rules_bento", version = "0.1.0")
+local_path_override(module_name = "rules_bento", path = "../..")
+bazel_dep(name = "rules_python", version = "0.40.0")
+bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
+bento.pypi(
+    name = "pypi",
+    explicit = {explicit},
+    indexes = ["corp={address}"],
+    lock = "//:requirements.lock.json",
+)
+use_repo(bento, "pypi")
+"""
+BUILD = """\
+load("@rules_bento//rules:defs.bzl", "bento_requirements", "bento_requirements_test")
+load("@rules_python//python:defs.bzl", "py_test")
+
+bento_requirements(
+    name = "requirements.update",
+    srcs = ["requirements.in"],
+    explicit = {explicit},
+    indexes = ["corp={address}"],
+)
+
+bento_requirements_test(
+    name = "requirements_test",
+    lock = "requirements.lock.json",
+    requirements = ":requirements.update",
+)
+"""
+TEST = """
+py_test(
+    name = "ours_test",
+    srcs = ["ours_test.py"],
+    deps = ["@pypi//acme_iris"],
+)
+"""
+EXPLICIT = {"acme-iris": "corp", CONFUSED: "corp"}
+
+
+def a_private_index_wins_and_keeps_its_password(bench: Workbench) -> str:
+    """Credentials by environment to lock, by netrc to fetch, wrong ones to see the error; then a search for them."""
+    checkout = bench.checkout("private")
+    with index(bench.folder / "index") as address:
+        write_workspace(checkout, address)
+        by_environment = {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": PASSWORD}
+        shown = [checkout.bazel("run", "//:requirements.update", workspace=WORKSPACE, **by_environment).succeeded()]
+        lock = checkout.read(f"{WORKSPACE}/requirements.lock.json")
+        assert '"sampleproject"' in lock
+        assert '"0.0.1"' in lock, f"the public {CONFUSED} was locked:\n{lock}"
+        assert not any(word in lock for word in ("127.0.0.1", "alice", "http")), lock
+
+        checkout.write(f"{WORKSPACE}/BUILD.bazel", checkout.read(f"{WORKSPACE}/BUILD.bazel") + TEST)
+        wrong = {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": f"no-{PASSWORD}", "UV_NO_CACHE": "1"}
+        failed = checkout.bazel("test", "//...", workspace=WORKSPACE, **wrong)
+        assert failed.code != 0, "the index lets anyone in"
+        assert "acme-iris==1.0" in failed.errors or "sampleproject==0.0.1" in failed.errors, failed.told()
+        shown.append(failed)
+        checkout.close()
+
+        netrc = bench.folder / "netrc"
+        netrc.write_text(f"machine 127.0.0.1 login alice password {PASSWORD}\n", "utf-8")
+        netrc.chmod(0o600)
+        tested = checkout.bazel("test", "//...", workspace=WORKSPACE, NETRC=str(netrc), UV_NO_CACHE="1").succeeded()
+        shown.append(tested)
+    leaks = [result.command for result in shown if PASSWORD in result.output + result.errors]
+    assert not leaks, f"the password is shown by {leaks}"
+    found = files_with(PASSWORD.encode(), checkout.root.parent)
+    assert not found, f"the password is in {', '.join(map(str, found))}"
+    return f"{CONFUSED} came from the private index; its password is in no file and no message"
+
+
+def write_workspace(checkout: Checkout, address: str) -> None:
+    explicit = str(EXPLICIT).replace("'", '"')
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", MODULE.format(address=address, explicit=explicit))
+    checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD.format(address=address, explicit=explicit))
+    checkout.write(f"{WORKSPACE}/requirements.in", "acme-iris\n")
+    checkout.write(f"{WORKSPACE}/requirements.lock.json", "")
+    checkout.write(f"{WORKSPACE}/ours_test.py", f"import {CONFUSED}\n\nassert {CONFUSED}.OURS\n")
+
+
+def files_with(text: bytes, folder: Path) -> list[Path]:
+    """Files below a folder that have a text in them; links are not followed."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = folder.__class__(parent, name)
+            if (
+                path.is_file()
+                and not path.is_symlink()
+                and path.stat().st_size < 50_000_000
+                and text in path.read_bytes()
+            ):
+                found.append(path)
+    return found
+
+
+@contextmanager
+def index(folder: Path):
+    """The address of a real pypiserver that wants a password for everything."""
+    packages = folder / "packages"
+    packages.mkdir(parents=True)
+    write_wheel(packages, CONFUSED, "0.0.1", "OURS = True\n")
+    write_wheel(packages, "acme_iris", "1.0", "", CONFUSED)
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    python = folder / "venv/bin/python"
+    install = [python, "-m", "pip", "install", "--quiet", "pypiserver==2.4.2", "passlib==1.7.4"]
+    subprocess.run([*map(str, install)], check=True, stdin=subprocess.DEVNULL)
+    digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
+    (folder / "htpasswd").write_text(f"alice:{{SHA}}{digest}\n", "utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [folder / "venv/bin/pypi-server", "run", "--interface", "127.0.0.1", "--port", str(port)]
+    command += ["--passwords", folder / "htpasswd", "--authenticate", "update,download,list", "--disable-fallback"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([*map(str, command), str(packages)], stdout=log, stderr=log)
+    try:
+        wait_until_it_answers(f"http://127.0.0.1:{port}/simple/", server)
+        yield f"http://127.0.0.1:{port}/simple/"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def wait_until_it_answers(address: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(150):
+        assert server.poll() is None, "pypiserver ended"
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except urllib.error.HTTPError as error:
+            assert error.code == 401, error
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("pypiserver lets anyone in, or does not answer")
+
+
+def write_wheel(folder: Path, name: str, version: str, code: str, requirement: str = "") -> None:
+    requires = f"Requires-Dist: {requirement}\n" if requirement else ""
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        info = f"{name}-{version}.dist-info"
+        wheel.writestr(f"{name}.py", code)
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: e2e\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")

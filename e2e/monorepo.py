@@ -1,0 +1,169 @@
+"""A workspace of three services with different packages, one lock and one library."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench import Checkout, Workbench
+
+WORKSPACE = "e2e/monorepo"
+SERVICES = ("classify", "render", "report")
+BENTOS = tuple(f"//{name}" for name in SERVICES)  # the library's own target has its packages with it
+ANSWERS = {"classify": "high", "render": "0.0 0.5 1.0", "report": "0.0\n0.5\n1.0\n"}
+HERE = ".".join(str(part) for part in sys.version_info[:2])
+PYTHON = 'python_version = "3.11"'
+
+
+def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
+    """Slices are what uv says; Bentos install by their hashes in a fresh environment, are imported and served."""
+    checkout = bench.checkout("monorepo")
+    # The wheels of this scenario's servers run in this interpreter.
+    checkout.edit(f"{WORKSPACE}/MODULE.bazel", PYTHON, f'python_version = "{HERE}"')
+    checkout.build(*BENTOS, workspace=WORKSPACE)
+    checkout.bazel("test", "//:requirements_test", workspace=WORKSPACE).succeeded()
+    fetched = [path.name for path in wheels_of(checkout)]
+    assert not fetched, f"to build Bentos, these were fetched: {', '.join(fetched)}"
+    for service in SERVICES:
+        the_slice_is_what_uv_says(checkout, service)
+    seconds = [real_bentoml_serves(checkout, service, bench.folder / f"venv-{service}") for service in SERVICES]
+    return f"{len(SERVICES)} Bentos, no wheel fetched; installed, imported and served in {max(seconds):.0f} s at most"
+
+
+def changes_touch_what_they_must(bench: Workbench) -> str:
+    """In a lock, a package's line; in a service, its packages; the extension only with them."""
+    checkout = bench.checkout("monorepo_changes")
+    first = evaluations(checkout, "first")
+    again = evaluations(checkout, "again")
+    assert first >= 1, "the profile shows no evaluation of the extension"
+    assert again == 0, "nothing has changed, and the extension was evaluated"
+    checkout.edit(f"{WORKSPACE}/report/BUILD.bazel", '"@pypi//rich",', '"@pypi//jinja2",\n        "@pypi//rich",')
+    built = checkout.build(*BENTOS, workspace=WORKSPACE)
+    # The sources stay as they are, so they are not read again.
+    assert {spawn.target for spawn in built.spawns} == {"//report:report"}, built.spawns
+    assert built.ran == ["BentoArchive", "BentoLock", "BentoPackage"], built.ran
+    a_changed_line_of_the_lock(checkout)
+    return "a new package reruns 3 actions of one service; a changed line of the lock fetches one package"
+
+
+def a_changed_line_of_the_lock(checkout: Checkout) -> None:
+    wanted = ["@pypi//jinja2:whl", "@pypi//rich:whl"]
+    checkout.build(*wanted, workspace=WORKSPACE)
+    before = {path.name: (path / "BUILD.bazel").stat().st_mtime_ns for path in wheels_of(checkout)}
+    assert len(before) == len(wanted), before
+    text = checkout.read(f"{WORKSPACE}/requirements.lock.json")
+    # The source archive goes: the wheel stays what it is.
+    shorter = re.sub(r',\n\s*"rich-[^"]*\.tar\.gz": "[0-9a-f]{64}"', "", text)
+    assert shorter != text
+    checkout.write(f"{WORKSPACE}/requirements.lock.json", shorter)
+    checkout.build(*wanted, workspace=WORKSPACE)
+    after = {path.name: (path / "BUILD.bazel").stat().st_mtime_ns for path in wheels_of(checkout)}
+    changed = [name for name in after if after[name] != before.get(name)]
+    assert len(changed) == 1, f"fetched again: {changed}"
+    assert "__rich__" in changed[0], changed
+
+
+def wheels_of(checkout: Checkout) -> list[Path]:
+    """The repositories of wheels of the workspace's hub that were fetched."""
+    external = external_folder(checkout)
+    return sorted(path for path in external.iterdir() if re.search(r"pypi__\w", path.name) and path.is_dir())
+
+
+def external_folder(checkout: Checkout, workspace: str = WORKSPACE) -> Path:
+    done = checkout.bazel("info", "output_base", workspace=workspace).succeeded()
+    return Path(done.output.strip()) / "external"
+
+
+def evaluations(checkout: Checkout, name: str) -> int:
+    """How often the extension `bento` ran in a build."""
+    profile = checkout.root / f"{name}.profile"
+    checkout.build(*BENTOS, f"--profile={profile}", "--noslim_profile", workspace=WORKSPACE)
+    events = json.loads(profile.read_text("utf-8"))["traceEvents"]
+    return sum("module extension" in event["name"].lower() and "bento" in event["name"] for event in events)
+
+
+def the_slice_is_what_uv_says(checkout: Checkout, service: str) -> None:
+    """uv resolves the same over the network, from the packages' own metadata, where it may take what is locked."""
+    folder = checkout.root / WORKSPACE / f"bazel-bin/{service}"
+    lock = json.loads(checkout.read(f"{WORKSPACE}/requirements.lock.json"))
+    constraints = checkout.root / "constraints.txt"
+    versions: dict[str, list[str]] = {}
+    for package in lock["packages"]:
+        versions.setdefault(package["name"], []).append(package["version"])
+    constraints.write_text("".join(f"{n}=={v[0]}\n" for n, v in versions.items() if len(v) == 1), "utf-8")
+    done = subprocess.run(
+        [uv(checkout), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras",
+         "--python-version", HERE, "--python-platform", "x86_64-manylinux_2_28", "--constraints", constraints,
+         folder / f"{service}.requirements.in"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    ours = (folder / f"{service}.requirements.txt").read_text("utf-8")
+    assert ours == done.stdout, f"{service}: ours\n{ours}\nuv's\n{done.stdout}"
+
+
+def real_bentoml_serves(checkout: Checkout, service: str, folder: Path) -> float:
+    """Install by hashes into a fresh environment, import, serve, ask."""
+    began = time.monotonic()
+    bento = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.bento"
+    locked = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.requirements.lock.txt"
+    run([uv(checkout), "venv", "--quiet", "--python", sys.executable, folder])
+    install = [uv(checkout), "pip", "install", "--quiet", "--require-hashes", "--requirement", locked]
+    run([*install, "--python", folder / "bin/python"])
+    home = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"}
+    run([folder / "bin/bentoml", "import", bento], **home)
+    tag = (bento.with_suffix(".tag") if bento.with_suffix(".tag").exists() else bento).stem
+    with served(folder, f"{tag}:latest", home) as address:
+        body = json.dumps({"values": [2, 4, 6]}).encode()
+        request = urllib.request.Request(f"{address}/answer", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as response:
+            answer = response.read().decode()
+    assert answer == ANSWERS[service], f"{service} answers {answer!r}"
+    return time.monotonic() - began
+
+
+@contextmanager
+def served(folder: Path, tag: str, variables: dict[str, str]):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [folder / "bin/bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [*map(str, command)], cwd=folder, env=os.environ | variables, stdout=output, stderr=output
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            assert server.poll() is None, log.read_text("utf-8")
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
+                break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+
+
+def run(command: list[object], **variables: str) -> None:
+    done = subprocess.run([*map(str, command)], env=os.environ | variables, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def uv(checkout: Checkout) -> Path:
+    [found] = external_folder(checkout).glob("*bento_uv/uv")
+    return found

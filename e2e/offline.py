@@ -1,0 +1,33 @@
+"""Downloads are cached by their hash, for all workspaces of a machine."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from consumer import WORKSPACE
+from workbench import Surroundings
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+
+
+def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
+    """With the cache that the first one filled, and without a network. What uv and pip remember is out of reach."""
+    first = bench.consumer
+    first.bazel("test", "//...", workspace=WORKSPACE).succeeded()
+    cut_off = Surroundings(
+        {name: str(bench.folder / "forgetful") for name in ("PIP_CACHE_DIR", "UV_CACHE_DIR")}, network=False
+    )
+    second = bench.checkout("offline", cache=bench.folder / "fresh", surroundings=cut_off)
+    # A server of one network namespace does not answer in another, so there is none.
+    tested = second.bazel("test", "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
+    assert "TestRunner" in tested.ran, tested.told()
+    archive = f"{WORKSPACE}/bazel-bin/hello.bento"
+    assert first.digest(archive) == second.digest(archive)
+
+    empty = bench.checkout("nothing", cache=bench.folder / "empty", surroundings=cut_off)
+    failed = empty.bazel("build", "//...", workspace=WORKSPACE, startup=("--batch",))
+    assert failed.code != 0, "the network is not cut: it builds with an empty cache too"
+    kept = sum(len(files) for _, _, files in os.walk(bench.folder / "fresh"))
+    return f"{kept} files of the cache sufficed, the Bento is the same; without them nothing is built"

@@ -1,0 +1,77 @@
+"""The same commit has the same outputs, wherever and whenever it is built."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from workbench import Surroundings
+
+if TYPE_CHECKING:
+    from workbench import Checkout, Result, Workbench
+
+TARGET = "//examples/iris:iris_bento"
+ARCHIVE = "bazel-bin/examples/iris/iris_bento.bento"
+# Says where an action thinks that it is. Its outputs must differ, or else the comparison would prove nothing.
+WITNESS = """\
+genrule(
+    name = "witness",
+    outs = ["witness.txt"],
+    srcs = ["//:pyproject.toml"],
+    cmd = " && ".join([
+        "(python3 -c 'import time; print(time.gmtime().tm_year)'",
+        "cat /proc/sys/kernel/hostname",
+        "stat -L -c %A $<",
+        "pwd",
+        "echo $(COMPILATION_MODE)) > $@",
+    ]),
+)
+"""
+ELSEWHERE = Surroundings(
+    variables={
+        "HOME": "/tmp",
+        "LANG": "tr_TR.UTF-8",
+        "LC_ALL": "tr_TR.UTF-8",
+        "LOGNAME": "nobody",
+        "TZ": "Pacific/Kiritimati",
+        "USER": "nobody",
+    },
+    clock="+1000d",
+    host_name="elsewhere",
+    umask=0o077,
+)
+
+
+def two_places_give_the_same_bytes(bench: Workbench) -> str:
+    """Two checkouts that share no cache of actions, and nothing else that a build could notice."""
+    here = bench.checkout("here")
+    there = bench.checkout("a/place/elsewhere/with/a/longer/path", surroundings=ELSEWHERE)
+    first = outputs_of(here)
+    second = outputs_of(there, "--compilation_mode=opt", "--jobs=1")
+    facts = [checkout.read("bazel-bin/witness/witness.txt").split("\n")[:-1] for checkout in (here, there)]
+    same = [one for one, other in zip(*facts, strict=True) if one == other]
+    assert not same, f"the places do not differ in {same}"
+    assert here.digest(ARCHIVE) == there.digest(ARCHIVE)
+    differing = sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))
+    assert not differing, f"outputs that differ: {differing}"
+    tag = here.read("bazel-bin/examples/iris/iris_bento.tag").strip()
+    return f"{len(first)} outputs are the same, among them {tag}, sha256 {here.digest(ARCHIVE)}"
+
+
+def outputs_of(checkout: Checkout, *options: str) -> dict[str, str]:
+    """The digests of all that the actions of the Bento wrote, by mnemonic and path."""
+    checkout.write("witness/BUILD.bazel", WITNESS)
+    built = checkout.build(TARGET, "//witness", "--output_groups=+tag,+manifest", *options)
+    mnemonics = {spawn.mnemonic for spawn in built.spawns}
+    expected = {"BentoArchive", "BentoLock", "BentoModel", "BentoPackage", "BentoSnapshot", "Genrule"}
+    assert expected <= mnemonics, f"ran only {sorted(mnemonics)}"
+    return digests(built)
+
+
+def digests(built: Result) -> dict[str, str]:
+    return {
+        f"{spawn.mnemonic} {re.sub('^bazel-out/[^/]+/', '', path)}": digest
+        for spawn in built.spawns
+        if spawn.target != "//witness:witness"
+        for path, digest in spawn.outputs.items()
+    }

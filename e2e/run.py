@@ -1,0 +1,81 @@
+"""Runs the scenarios: `python3 e2e/run.py [--keep] [SCENARIO]...`.
+
+Each drives the real `tools/bazel` in checkouts of its own, below a temporary folder that is removed at the end. One
+line tells of each; the last is `N passed, N failed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from consumer import a_consumer_builds_a_bento_that_imports
+from errors import builds_say_what_is_wrong
+from forms import all_forms_of_a_lock_are_one_hub, hubs_hold_what_uv_resolves
+from hermetic import variables_of_the_caller_rerun_nothing
+from incremental import changes_rerun_what_they_must
+from indexes import a_private_index_wins_and_keeps_its_password
+from lint import lint_sees_every_file
+from monorepo import a_monorepo_builds_without_a_wheel, changes_touch_what_they_must
+from offline import a_second_checkout_downloads_nothing
+from reproducibility import two_places_give_the_same_bytes
+from resolution import the_modules_resolve_by_a_registry
+from sources import wheels_are_built_from_locked_sources
+from workbench import Workbench
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# In this order: the second of each pair goes on with what the first has made.
+SCENARIOS: dict[str, Callable[[Workbench], str]] = {
+    "consumer": a_consumer_builds_a_bento_that_imports,
+    "offline": a_second_checkout_downloads_nothing,
+    "reproducibility": two_places_give_the_same_bytes,
+    "incremental": changes_rerun_what_they_must,
+    "hermetic": variables_of_the_caller_rerun_nothing,
+    "errors": builds_say_what_is_wrong,
+    "resolution": the_modules_resolve_by_a_registry,
+    "monorepo": a_monorepo_builds_without_a_wheel,
+    "monorepo_changes": changes_touch_what_they_must,
+    "lock_forms": all_forms_of_a_lock_are_one_hub,
+    "lock_closures": hubs_hold_what_uv_resolves,
+    "indexes": a_private_index_wins_and_keeps_its_password,
+    "sources": wheels_are_built_from_locked_sources,
+    "lint": lint_sees_every_file,
+}
+
+
+def passes(name: str, scenario: Callable[[Workbench], str], bench: Workbench) -> bool:
+    """Run one scenario, and tell how it went."""
+    began = time.monotonic()
+    try:
+        verdict, remark = "ok  ", scenario(bench)
+    except AssertionError as error:
+        verdict, remark = "FAIL", str(error) or traceback.format_exc()
+    except (OSError, subprocess.SubprocessError, KeyError, ValueError):
+        verdict, remark = "FAIL", traceback.format_exc()
+    print(f"{verdict} {time.monotonic() - began:6.1f} s  {name}: {remark}", flush=True)
+    return verdict != "FAIL"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", action="store_true", help="leave the temporary folder, and say where it is")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; default: all")
+    options = parser.parse_args()
+    unknown = set(options.scenarios) - SCENARIOS.keys()
+    if unknown:
+        parser.error(f"no scenario is called {', '.join(sorted(unknown))}")
+    chosen = {name: run for name, run in SCENARIOS.items() if name in options.scenarios or not options.scenarios}
+    with Workbench(keep=options.keep) as bench:
+        passed = [passes(name, scenario, bench) for name, scenario in chosen.items()]
+    print(f"{passed.count(True)} passed, {passed.count(False)} failed", flush=True)
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

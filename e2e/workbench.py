@@ -1,0 +1,242 @@
+"""Checkouts of this repository, and the real Bazel in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ENTER = Path(__file__).resolve().parent / "enter.py"
+# What is no part of a commit.
+LEFT_OUT = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", "__pycache__", "bazel-*", "user.bazelrc")
+TIME_LIMIT = 900
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a machine has that a build must not depend on."""
+
+    variables: dict[str, str] = field(default_factory=dict)
+    clock: str = ""  # as faketime reads it: `+400d`
+    host_name: str = ""
+    network: bool = True
+    umask: int = 0o022
+
+    def enter(self, command: list[str], scratch: Path) -> list[str]:
+        """The command that runs another one in these surroundings; `scratch` is for what the clock needs."""
+        if not self.clock and not self.host_name and self.network:
+            return command
+        given = {"host_name": self.host_name, "network": self.network, "clock": self.clock, "scratch": str(scratch)}
+        user = [] if os.getuid() == 0 else ["--map-root-user"]
+        net = [] if self.network else ["--net"]
+        namespaces = ["unshare", *user, *net, "--mount", "--uts", "--"]
+        return [*namespaces, sys.executable, str(ENTER), json.dumps(given), *command]
+
+
+@dataclass(frozen=True)
+class Spawn:
+    """A process that Bazel ran for an action."""
+
+    mnemonic: str
+    target: str
+    runner: str
+    outputs: dict[str, str]  # path to digest
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a command."""
+
+    command: list[str]
+    code: int
+    output: str
+    errors: str
+    spawns: list[Spawn]
+
+    @property
+    def ran(self) -> list[str]:
+        """The mnemonics of the actions of Bazel's that were executed, sorted."""
+        return sorted(spawn.mnemonic for spawn in self.spawns)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, as Bazel has it."""
+        found = re.search(r"Elapsed time: ([0-9.]+)s", self.errors)
+        return float(found[1]) if found else 0.0
+
+    def succeeded(self) -> Result:
+        """Itself, if it did."""
+        assert self.code == 0, f"exit code {self.code}\n{self.told()}"
+        return self
+
+    def told(self) -> str:
+        """The command and the end of what it printed."""
+        return f"$ {' '.join(self.command)}\n{self.output[-2000:]}{self.errors[-6000:]}"
+
+
+class Checkout:
+    """A copy of this repository, with a Bazel of its own."""
+
+    def __init__(self, folder: Path, cache: Path, surroundings: Surroundings) -> None:
+        """Copy; `cache` is where Bazel keeps downloads."""
+        self.root = folder / "rules_bento"
+        self._scratch = folder / "scratch"
+        self._scratch.mkdir(parents=True)
+        self._cache = cache
+        self._surroundings = surroundings
+        self._served: set[str] = set()
+        shutil.copytree(REPOSITORY, self.root, symlinks=True, ignore=LEFT_OUT)
+        self._mask()
+
+    def _mask(self) -> None:
+        """Give the files the modes that a checkout with this umask has."""
+        for path in [self.root, *self.root.rglob("*")]:
+            if not path.is_symlink():
+                path.chmod((0o777 if path.stat().st_mode & 0o100 else 0o666) & ~self._surroundings.umask)
+
+    def write(self, path: str, text: str) -> None:
+        """Make or replace a file."""
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_text(text, "utf-8")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace a text that must be there."""
+        text = (self.root / path).read_text("utf-8")
+        assert old in text, f"{path} has no {old!r} any more"
+        self.write(path, text.replace(old, new))
+
+    def read(self, path: str) -> str:
+        """The text of a file."""
+        return (self.root / path).read_text("utf-8")
+
+    def digest(self, path: str) -> str:
+        """SHA-256 of a file."""
+        return sha256((self.root / path).read_bytes()).hexdigest()
+
+    def bazel(
+        self, command: str, *arguments: str, workspace: str = ".", startup: Sequence[str] = (), **variables: str
+    ) -> Result:
+        """Run a command of Bazel's in a workspace of the checkout."""
+        log = self._scratch / "spawns.json"
+        log.unlink(missing_ok=True)
+        options = [f"--repository_cache={self._cache}"]
+        if command in ("build", "test"):
+            options += [f"--execution_log_json_file={log}", "--spawn_strategy=linux-sandbox", "--noshow_progress"]
+        if command == "test":
+            options.append("--test_output=errors")
+        program = [str(self.root / "tools/bazel"), *self._startup, *startup]
+        done = subprocess.run(
+            self._surroundings.enter([*program, command, *options, *arguments], self._scratch / "clock"),
+            cwd=self.root / workspace,
+            env=self._variables | variables,
+            umask=self._surroundings.umask,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIME_LIMIT,
+            check=False,
+        )
+        if "--batch" not in startup:
+            self._served.add(workspace)
+        spawns = read_spawns(log) if log.exists() else []
+        return Result(["tools/bazel", command, *arguments], done.returncode, done.stdout, done.stderr, spawns)
+
+    def build(self, *arguments: str, workspace: str = ".", **variables: str) -> Result:
+        """Build, with success."""
+        return self.bazel("build", *arguments, workspace=workspace, startup=(), **variables).succeeded()
+
+    def close(self) -> None:
+        """Stop the servers."""
+        for workspace in sorted(self._served):
+            self.bazel("shutdown", workspace=workspace)
+        self._served.clear()
+
+    @property
+    def _startup(self) -> list[str]:
+        return [f"--output_user_root={self._scratch}/output", "--max_idle_secs=300"]
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        # Wherever home is said to be, Bazel is provisioned once.
+        pinned = {"XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))}
+        return os.environ | pinned | self._surroundings.variables
+
+
+class Workbench:
+    """A temporary folder full of checkouts."""
+
+    def __init__(self, *, keep: bool = False) -> None:
+        """Make the folder; `keep` leaves it at the end."""
+        self.folder = Path(tempfile.mkdtemp(prefix="rules_bento-e2e-"))
+        self._keep = keep
+        self._checkouts: list[Checkout] = []
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for checkout in self._checkouts:
+            checkout.close()
+        if self._keep:
+            print(f"left: {self.folder}", flush=True)
+        else:
+            remove(self.folder)
+
+    def checkout(self, name: str, *, cache: Path | None = None, surroundings: Surroundings | None = None) -> Checkout:
+        """A new copy of the repository, in `name` of the folder."""
+        made = Checkout(self.folder / name, cache or self.downloads, surroundings or Surroundings())
+        self._checkouts.append(made)
+        return made
+
+    @cached_property
+    def plain(self) -> Checkout:
+        """A checkout for scenarios that mind no other's changes."""
+        return self.checkout("plain")
+
+    @cached_property
+    def consumer(self) -> Checkout:
+        """The checkout whose e2e/smoke is built with downloads, which the folder `fresh` keeps."""
+        return self.checkout("consumer", cache=self.folder / "fresh")
+
+    @cached_property
+    def downloads(self) -> Path:
+        """Where the Bazel of this repository keeps its downloads, so that none is repeated."""
+        command = [str(REPOSITORY / "tools/bazel"), "info", "repository_cache"]
+        asked = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        return Path(os.fsdecode(asked.stdout).strip())
+
+
+def read_spawns(log: Path) -> list[Spawn]:
+    """Read Bazel's execution log, a row of JSON objects."""
+    decoder, text, at = json.JSONDecoder(), log.read_text("utf-8"), 0
+    spawns = []
+    while text[at:].strip():
+        at += len(text[at:]) - len(text[at:].lstrip())
+        entry, at = decoder.raw_decode(text, at)
+        outputs = {output["path"]: digest_of(output) for output in entry.get("actualOutputs", [])}
+        spawns.append(Spawn(entry["mnemonic"], entry.get("targetLabel", ""), entry["runner"], outputs))
+    return spawns
+
+
+def digest_of(output: dict[str, Any]) -> str:
+    return str(output.get("digest", {}).get("hash") or output.get("symlinkTargetPath", ""))
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all in it; Bazel's outputs are read-only."""
+    for command in (["chmod", "-R", "u+w"], ["rm", "-rf"]):
+        subprocess.run([*command, str(folder)], check=True)

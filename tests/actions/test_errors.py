@@ -1,0 +1,311 @@
+"""What cannot be built from is refused by name: target, attribute and remedy; no traceback, no output, status 1."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import pytest
+from actions.verbs import LABEL, SERVICE, Actions, label_of
+
+
+@pytest.fixture
+def actions(tmp_path):
+    return Actions(tmp_path)
+
+
+def refused(outcome, target, *words):
+    """Hold that a verb refused, for a reason that has all of the words in this order."""
+    assert outcome.code == 1, outcome
+    assert outcome.outputs == {}
+    assert "Traceback" not in outcome.errors
+    assert outcome.errors.startswith(f"{target}: ")
+    assert outcome.errors.count("\n") == 1, "one line"
+    assert re.search(".*".join(map(re.escape, words)), outcome.errors), outcome.errors
+
+
+def with_service(actions, **files):
+    """The paths of a service and of more files, by content."""
+    actions.write("svc/service.py", SERVICE)
+    return ["svc/service.py", *(actions.write(path, content) for path, content in files.items())]
+
+
+def test_what_is_right_passes(actions):
+    """All cases below differ from these by what they name."""
+    for outcome, outputs in ((actions.snapshot(), 4), (actions.package(), 5), (actions.model(), 3)):
+        assert (outcome.code, outcome.errors, len(outcome.outputs)) == (0, "", outputs)
+
+
+# The service
+
+
+def test_a_module_that_is_missing(actions):
+    outcome = actions.snapshot(service="servce:Service")
+    refused(
+        outcome, LABEL, "service `servce:Service` needs servce.py", "Near matches: `service.py`", "Add it to `srcs`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "complaint"),
+    [
+        ("", "names no module"),
+        (":Service", "names no module"),
+        ("service:", "nothing follows the colon"),
+        ("service:My Service", "`My Service` is no attribute"),
+        ("my-service:Service", "`my-service` is no module"),
+        ("pkg/service:Service", "does not end in .py"),
+        ("/service.py:Service", "is not a path inside"),
+        ("../service.py:Service", "is not a path inside"),
+    ],
+)
+def test_a_malformed_service(actions, service, complaint):
+    words = (f"service `{service}` is malformed", complaint, "write `module:attribute`, `file.py:attribute`")
+    refused(actions.snapshot(service=service), LABEL, *words)
+
+
+def test_an_attribute_that_is_missing(actions):
+    outcome = actions.snapshot(service="service:Servce")
+    refused(outcome, LABEL, "no attribute `Servce`", "`service` is", "Did you mean `Service`?")
+    outcome = actions.snapshot(service="service:Other")
+    refused(outcome, LABEL, "no attribute `Other`", "Its services are `Service`: name one in `service`")
+
+
+def test_a_service_that_a_pattern_drops(actions):
+    """Even where nothing else is there that could be kept."""
+    outcome = actions.snapshot(more=["--exclude", "*.txt", "--exclude", "serv*"])
+    refused(
+        outcome,
+        LABEL,
+        "service 'service:Service' needs service.py",
+        "pattern 2 of exclude ('serv*') drops it",
+        "Change",
+    )
+    outcome = actions.snapshot(more=["--include", "*.txt"])
+    refused(outcome, LABEL, "service 'service:Service' needs", "no pattern of include matches it", "Change")
+    srcs = with_service(actions, **{"svc/.bentoignore": "# mine\n*.py\n"})
+    outcome = actions.snapshot(srcs=srcs)
+    refused(outcome, LABEL, "service 'service:Service' needs", "line 2 of .bentoignore ('*.py') drops it", "Change")
+
+
+def test_patterns_that_keep_nothing(actions):
+    outcome = actions.snapshot(srcs=[actions.write("svc/a.txt")], more=["--exclude", "*"])
+    refused(outcome, LABEL, "no file is left: include and exclude drop all of srcs, data and deps", "Change")
+
+
+# Files
+
+
+def test_two_files_for_one_path(actions):
+    lib = actions.write("lib/src/service.py", "")
+    outcome = actions.snapshot(srcs=with_service(actions), deps=[lib], more=["--import-root", "_main/lib/src"])
+    words = (
+        "svc/service.py (from srcs //svc:service.py)",
+        "lib/src/service.py (from deps //lib/src:service.py)",
+        "Remove",
+    )
+    refused(outcome, LABEL, "Two files want the path service.py", *words)
+
+
+def test_a_path_that_is_absolute_or_has_dots(actions):
+    [service] = with_service(actions)
+    for path in ("/etc/passwd", "svc/../../secrets", "../secrets", "svc/./a"):
+        outcome = actions.snapshot(srcs=[service, (service, path)])
+        refused(outcome, LABEL, "srcs has", repr(path), "Declare a file of the workspace")
+
+
+@pytest.mark.parametrize("context", ["/svc", "../svc", "svc/../.."])
+def test_a_build_context_that_is_absolute_or_has_dots(actions, context):
+    outcome = actions.snapshot(more=["--build-ctx", context])
+    refused(outcome, LABEL, f"build_ctx is {context!r}, which is absolute or leaves the workspace", "Give a folder")
+
+
+def test_a_file_outside_of_the_build_context(actions):
+    srcs = with_service(actions, **{"other/a.py": ""})
+    words = ("has 'other/a.py', which does not lie in the build context, 'svc'", "Set build_ctx", "deps")
+    refused(actions.snapshot(srcs=srcs), LABEL, "srcs", *words)
+    refused(actions.snapshot(srcs=srcs[:1], data=srcs[1:]), LABEL, "data", *words)
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/passwd", "../../secrets", "../svc/../../secrets"])
+@pytest.mark.parametrize("folder", ["svc", "bazel-out/k8-fastbuild/bin/svc", "bazel-out/k8-fastbuild/bin/svc/tree"])
+def test_a_link_that_escapes(actions, target, folder):
+    """As a source, as an output of `declare_symlink`, or in a tree artifact."""
+    path = f"{folder}/data.csv"
+    depth = folder.count("/")
+    target = target if target.startswith("/") else "../" * depth + target
+    actions.write(path)
+    actions.link(path, target)
+    short_path = path.removeprefix("bazel-out/k8-fastbuild/bin/")
+    outcome = actions.snapshot(srcs=[*with_service(actions), (path, short_path)])
+    name = f"{short_path.removeprefix('svc/')} (from srcs {label_of(short_path)})"
+    refused(outcome, LABEL, f"{name} is a link to {target!r}", "Put a copy in its place")
+    outcome = actions.model(srcs=[(path, short_path)])
+    refused(outcome, "//svc:model", f"{name} is a link to {target!r}", "Put a copy in its place")
+
+
+@pytest.fixture
+def forest(actions):
+    """Workspace and execution root as Bazel has them: what lies at the top of one are links in the other."""
+    workspace, execution_root = actions.root / "workspace", actions.root / "output_base/execroot/_main"
+    (workspace / "svc").mkdir(parents=True)
+    execution_root.mkdir(parents=True)
+    for name in ("svc", "top.csv"):
+        (execution_root / name).symlink_to(workspace / name)
+    with_service(actions)
+    for name in ("svc/near.csv", "top.csv"):
+        actions.link(name, str(execution_root / name))
+    return workspace
+
+
+def test_links_in_a_row_that_escape_at_their_end(actions, forest):
+    (forest / "svc/near.csv").symlink_to("far.csv")
+    (forest / "svc/far.csv").symlink_to("../../elsewhere.csv")
+    outcome = actions.snapshot(srcs=["svc/service.py", "svc/near.csv"])
+    words = ("near.csv (from srcs //svc:near.csv) is a link to '../../elsewhere.csv'", "leaves the workspace")
+    refused(outcome, LABEL, *words)
+
+
+def test_a_link_that_escapes_from_the_top(actions, forest):
+    """Even to a file of the same name."""
+    (forest / "top.csv").symlink_to("/elsewhere/top.csv")
+    outcome = actions.snapshot(
+        srcs=["svc/service.py", "top.csv"], service="svc.service:Service", more=["--build-ctx", ""]
+    )
+    refused(
+        outcome, LABEL, "top.csv (from srcs //:top.csv) is a link to '/elsewhere/top.csv'", "Put a copy in its place"
+    )
+
+
+def test_links_that_stay_inside_are_followed(actions, forest):
+    (forest / "svc/near.csv").symlink_to("../top.csv")
+    (forest / "top.csv").write_text("1,2\n")
+    srcs = ["svc/service.py", "svc/near.csv", "top.csv"]
+    outcome = actions.snapshot(srcs=srcs, service="svc.service:Service", more=["--build-ctx", ""])
+    assert (outcome.code, outcome.errors) == (0, "")
+    found = {entry["path"]: (entry["size"], entry.get("link")) for entry in json.loads(outcome.outputs["--manifest"])}
+    assert found["svc/near.csv"] == found["top.csv"] == (4, None)
+
+
+def test_links_of_other_repositories_are_theirs(actions):
+    """Repository rules make them, and Bazel has digested what is behind them."""
+    path = "external/data+/pkg/data.csv"
+    actions.write(path)
+    actions.write("elsewhere.csv", "1,2\n")
+    actions.link(path, str(actions.root / "elsewhere.csv"))
+    arguments = ["--dependency", path, "../data+/pkg/data.csv", "@@data+//pkg:data.csv"]
+    outcome = actions.snapshot(more=arguments)
+    assert (outcome.code, outcome.errors) == (0, "")
+    assert b'"pkg/data.csv"' in outcome.outputs["--manifest"]
+
+
+def test_a_link_that_a_pattern_drops_does_no_harm(actions):
+    actions.write("svc/data.csv")
+    actions.link("svc/data.csv", "/etc/passwd")
+    outcome = actions.snapshot(srcs=[*with_service(actions), "svc/data.csv"], more=["--exclude", "*.csv"])
+    assert (outcome.code, outcome.errors) == (0, "")
+
+
+@pytest.mark.parametrize("attribute", ["srcs", "data", "deps"])
+def test_a_name_that_is_not_utf8(actions, attribute):
+    name = actions.write(os.fsdecode(b"svc/caf\xe9.csv"))
+    attributes = {"srcs": with_service(actions)}
+    attributes[attribute] = [*attributes.get(attribute, []), name]
+    words = (rf"{attribute} //svc:caf\udce9.csv declares 'caf\udce9.csv': not UTF-8", "Rename it, or exclude it")
+    refused(actions.snapshot(**attributes), LABEL, *words)
+
+
+def test_a_folder_in_the_place_of_a_file(actions):
+    actions.write("svc/data/a.csv")
+    outcome = actions.snapshot(srcs=[*with_service(actions), "svc/data"])
+    refused(outcome, LABEL, "data (from srcs //svc:data) is a folder, where a file is expected", "Declare files")
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"), [("svc/.bentoignore", "Save it as UTF-8, or remove"), ("svc/README.md", "or set description")]
+)
+def test_texts_that_are_not_utf8(actions, path, remedy):
+    outcome = actions.snapshot(srcs=with_service(actions, **{path: b"caf\xe9\n"}))
+    name = path.removeprefix("svc/")
+    refused(outcome, LABEL, f"{name} (from srcs //svc:{name}) is not UTF-8 text", remedy)
+
+
+def test_patterns_that_are_none(actions):
+    outcome = actions.snapshot(more=["--exclude", "*.csv", "--exclude", "!"])
+    refused(outcome, LABEL, "pattern 2 of exclude, '!', is not a pattern", "Correct or remove it")
+    outcome = actions.snapshot(more=["--include", "../lib"])
+    refused(outcome, LABEL, "include has '../lib'", "Set build_ctx", "deps")
+
+
+# What the target says of the Bento
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--version", "V 1"], ["version: the version is 'V 1'", "lower-case letters", "Try 'v-1'"]),
+        (["--version", "a" * 64], ["version: the version is", "at most 63", "Try"]),
+        (["--version", "latest"], ["version: the version is 'latest'", "Give a version, or none"]),
+        (["--name", "Iris"], ["bento_name: the name is 'Iris'", "Try 'iris'"]),
+        (["--label", '" "', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
+        (["--env", '"1X=2"'], ["envs: '1X=2' cannot be read", "Write NAME=value"]),
+        (["--env", '"X=2;stage=never"'], ["envs: 'X=2;stage=never' cannot be read", "Write NAME=value"]),
+        (["--python-version", "4"], ["python_version is '4', which is not a version of Python. Write one such as"]),
+        (["--declared-service", "Other", "[]"], ["`services` has no entry for `Service`", "Add `Service`"]),
+    ],
+    ids=lambda value: value[0] if value[0].startswith("--") else "",
+)
+def test_malformed_attributes(actions, arguments, words):
+    refused(actions.package(*arguments), LABEL, *words)
+
+
+@pytest.mark.parametrize(
+    ("flag", "attribute"), [("--requirements-file", "requirements"), ("--description-file", "description_file")]
+)
+def test_attributes_that_name_a_file_that_is_not_utf8(actions, flag, attribute):
+    path = actions.write("svc/text", b"caf\xe9\n")
+    refused(actions.package(flag, path), LABEL, f"{attribute}: svc/text is not UTF-8 text", "Save it as UTF-8")
+
+
+def test_two_descriptions(actions):
+    outcome = actions.package("--description-file", actions.write("svc/a.md", "a"), "--description", '"b"')
+    refused(outcome, LABEL, "description and description_file are both set", "Keep one")
+
+
+# Models
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tag", "Weights"], ["tag: the name in 'Weights' is 'Weights'", "Try 'weights'"]),
+        (["--tag", ""], ["tag: the name in '' is ''", "Try"]),
+        (["--tag", "weights:"], ["tag: the version in 'weights:' is ''", "Try"]),
+        (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is 'V1'", "Try 'v1'"]),
+        (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "Try 'b-c'"]),
+        (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Give a version, or none"]),
+        (["--label", '""', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
+        (["--metadata", '"{"'], ["metadata: not JSON", "Write it with json.encode"]),
+        (["--options", '"1"'], ["options: a JSON object is expected", "Write it with json.encode"]),
+        (["--signatures", '"[]"'], ["signatures: a JSON object is expected", "Write it with json.encode"]),
+    ],
+    ids=lambda value: value[0] if value[0].startswith("--") else "",
+)
+def test_malformed_attributes_of_models(actions, arguments, words):
+    refused(actions.model(*arguments), "//svc:model", *words)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("svc/model.yaml", ["srcs: model.yaml is written by the rule", "Leave it out"]),
+        (
+            "svc/__pycache__/a.pyc",
+            ["(from srcs //svc/__pycache__:a.pyc) cannot be in a model", "'__pycache__/'", "Leave"],
+        ),
+        ("other/a", ["srcs has 'other/a', which does not lie in", "'svc'"]),
+    ],
+)
+def test_files_that_a_model_cannot_have(actions, path, words):
+    refused(actions.model(srcs=[actions.write(path)]), "//svc:model", *words)

@@ -1,0 +1,61 @@
+"""What bento_deb_layer and bento_base declare."""
+
+load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+load("//rules/providers:base.bzl", "BentoBaseInfo")
+load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
+
+_HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
+
+def _arm64(implementation, **kwargs):
+    return analysistest.make(
+        implementation,
+        config_settings = {"//command_line_option:platforms": str(Label("//toolchains/platforms:linux_arm64"))},
+        **kwargs
+    )
+
+def _action(env):
+    return [action for action in analysistest.target_actions(env) if action.mnemonic == "BentoDebLayer"][0]
+
+def _layer_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    asserts.equals(env, ["debs.layer.json"], [file.basename for file in target[DefaultInfo].files.to_list()], "default outputs are small")
+    action = _action(env)
+    inputs = [file.basename for file in action.inputs.to_list() if file.extension == "deb"]
+    asserts.true(env, len(inputs) > 20, "what the packages depend on comes along")
+    for name in inputs:
+        asserts.true(env, name.endswith("_arm64.deb") or name.endswith("_all.deb"), name)
+    flags = [index for index, word in enumerate(action.argv) if word == "-I"]
+    asserts.equals(env, _HELPER_FLAGS, action.argv[flags[0]:flags[0] + len(_HELPER_FLAGS)])
+    asserts.equals(env, {}, dict(action.env))
+    return analysistest.end(env)
+
+layer_test = _arm64(_layer_impl)
+
+def _base_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    base = target[BentoBaseInfo]
+    asserts.equals(env, ("2.41", "3.13", "/usr/bin/python3"), (base.glibc, base.python_version, base.python))
+    asserts.equals(env, ["debs.layer.zstd"], [layer.blob.basename for layer in base.layers])
+    asserts.equals(env, "arm64", target[BentoDebLayerInfo].architecture)
+    return analysistest.end(env)
+
+base_test = _arm64(_base_impl)
+
+def _upper_impl(ctx):
+    env = analysistest.begin(ctx)
+    info = analysistest.target_under_test(env)[BentoDebLayerInfo]
+    asserts.equals(env, ["debs.layer.zstd", "more.layer.gzip"], [layer.blob.basename for layer in info.layers])
+    own = [file.basename for file in _action(env).inputs.to_list() if file.extension == "json"]
+    asserts.equals(env, ["debs.debs.json"], own, "of the layers below only the index is read")
+    return analysistest.end(env)
+
+upper_test = _arm64(_upper_impl)
+
+def _no_python_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.expect_failure(env, "its packages have no python3; add it to them, or say which version lies at /usr/bin/python3")
+    return analysistest.end(env)
+
+no_python_test = _arm64(_no_python_impl, expect_failure = True)

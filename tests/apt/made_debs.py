@@ -1,0 +1,67 @@
+"""Debian packages that are made for tests."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import tarfile
+
+import zstandard
+
+COMPRESS = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+}
+
+
+def member(path, *, data=None, mode=0o644, uid=0, gid=0, link=None, hard=None, kind=None):
+    """A member of data.tar: a file if it has data, a folder if it has nothing."""
+    info = tarfile.TarInfo(f"./{path}")
+    info.mode, info.uid, info.gid, info.mtime = mode, uid, gid, 1_700_000_000
+    if data is not None:
+        info.size = len(data)
+    elif link is not None:
+        info.type, info.linkname = tarfile.SYMTYPE, link
+    elif hard is not None:
+        info.type, info.linkname = tarfile.LNKTYPE, f"./{hard}"
+    else:
+        info.type, info.mode = kind or tarfile.DIRTYPE, 0o755 if mode == 0o644 else mode
+    return info, data or b""
+
+
+def tar_of(members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for info, data in members:
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def ar_of(members):
+    parts = [b"!<arch>\n"]
+    for name, data in members.items():
+        parts.append(b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (name.encode(), 0, 0, 0, b"100644", len(data)))
+        parts.append(data + b"\n" * (len(data) % 2))
+    return b"".join(parts)
+
+
+def make_deb(
+    folder, name, members, *, version="1.0", architecture="amd64", compression=".xz", fields="", control_files=()
+):
+    """Write a package; `fields` are further lines of its control file."""
+    control = f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n{fields}Description: of {name}\n"
+    control_tar = tar_of([member("control", data=control.encode()), *control_files])
+    path = folder / f"{name}_{version}_{architecture}.deb"
+    path.write_bytes(
+        ar_of(
+            {
+                "debian-binary": b"2.0\n",
+                "control.tar" + compression: COMPRESS[compression](control_tar),
+                "data.tar" + compression: COMPRESS[compression](tar_of(members)),
+            }
+        )
+    )
+    return path

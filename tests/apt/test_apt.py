@@ -1,0 +1,200 @@
+"""The lock of Debian packages."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import stat
+
+import pytest
+from rules_bento import apt
+from rules_bento.actions import run
+from rules_bento.errors import BentoError
+
+REQUEST = apt.Request(["trixie"], ["arm64", "amd64"], ["python3"], ["tzdata"])
+STANZAS = """\
+Package: python3
+Version: 3.13.5-1
+Architecture: {arch}
+Pre-Depends: python3-minimal (= 3.13.5-1)
+Depends: tzdata | tzdata-legacy, mta | default-mta, libc6 (>= 2.4), libstdc++6:any
+Filename: pool/main/p/python3_3.13.5-1_{arch}.deb
+Size: 100
+SHA256: aa
+
+Package: python3-minimal
+Version: 3.13.5-1
+Architecture: {arch}
+Provides: mail-reader (= 1), default-mta
+Filename: pool/main/p/python3-minimal_3.13.5-1_{arch}.deb
+Size: 10
+SHA256: bb
+
+Package: libc6
+Version: 2.41-12
+Architecture: {arch}
+Filename: pool/updates/main/g/libc6_2.41-12_{arch}.deb
+Size: 1000
+SHA256: cc
+
+Package: libstdc++6
+Version: 14.2.0-19
+Architecture: {arch}
+Depends: libc6
+Filename: pool/main/g/libstdc++6_14.2.0-19_{arch}.deb
+Size: 1
+SHA256: dd
+"""
+
+# Stands in for apt, on which tests cannot count: notes down what it is called with.
+FAKE_APT = """\
+#!/bin/sh
+echo "$0 $*" >>"$APT_LOG"
+arch=$(sed -n 's/^APT::Architecture "\\(.*\\)";/\\1/p' "$2" 2>/dev/null)
+case "$*" in
+indextargets*) printf '%s\\n' "bookworm contrib http://mirror.test/no" "nodistro main http://other.test" \\
+    "bookworm main http://mirror.test/debian/" "bookworm-security main http://mirror.test/debian-security/" ;;
+*update*) cp "$(dirname "$2")"/sources/debian.sources "$APT_LOG.sources" ;;
+*unfindable*) echo "E: Unable to locate package unfindable" >&2; exit 100 ;;
+*simulate*) for p in "python3 (3.13.5-1" "python3-minimal (3.13.5-1" "libc6 (2.41-12" "libstdc++6 (14.2.0-19"; do
+    echo "Inst $p Debian:13 [$arch])"; done ;;
+*show*) sed "s/{arch}/$arch/" "$APT_STANZAS" ;;
+esac
+"""
+
+
+@pytest.fixture
+def fake_apt(tmp_path, monkeypatch):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("apt-get", "apt-cache"):
+        (folder / name).write_text(FAKE_APT)
+        (folder / name).chmod(stat.S_IRWXU)
+    (tmp_path / "stanzas").write_text(STANZAS)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("APT_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("APT_STANZAS", str(tmp_path / "stanzas"))
+    return tmp_path
+
+
+@pytest.fixture
+def lock(fake_apt):
+    return apt.resolve(REQUEST, apt.host_mirrors(), fake_apt / "state")
+
+
+def test_the_lock_names_versions_hashes_and_edges_but_no_host(lock):
+    assert list(lock["packages"]) == ["amd64", "arm64"]
+    libc, stdcpp, python, minimal = lock["packages"]["arm64"]
+    assert libc == {
+        "name": "libc6",
+        "version": "2.41-12",
+        "architecture": "arm64",
+        "archive": "debian-security",
+        "filename": "pool/updates/main/g/libc6_2.41-12_arm64.deb",
+        "sha256": "cc",
+        "size": 1000,
+        "dependencies": [],
+    }
+    assert python["dependencies"] == ["libc6", "libstdc++6", "python3-minimal"]  # which is a default-mta, too
+    assert (stdcpp["dependencies"], minimal["archive"]) == (["libc6"], "debian")
+    assert "mirror.test" not in apt.dumps(lock)
+
+
+def test_apt_asks_the_mirror_of_the_host_for_the_architecture(lock, fake_apt):
+    sources = (fake_apt / "log.sources").read_text()
+    assert "URIs: http://mirror.test/debian\nSuites: trixie\n" in sources and "Architectures: arm64\n" in sources
+    assert "http://other.test" not in sources
+    assert "Package: tzdata\nStatus: install ok installed\n" in (fake_apt / "state/arm64/status").read_text()
+
+
+def test_what_apt_says_reaches_the_user(fake_apt):
+    request = REQUEST._replace(packages=["unfindable"])
+    with pytest.raises(BentoError, match="apt-get install fails: E: Unable to locate package unfindable"):
+        apt.resolve(request, apt.host_mirrors(), fake_apt / "state")
+
+
+@pytest.mark.parametrize("name", ["--option", "Python", "python3=3.13", ""])
+def test_what_is_no_name_does_not_reach_apt(fake_apt, name):
+    with pytest.raises(BentoError, match="is not the name of a Debian package"):
+        apt.resolve(REQUEST._replace(packages=[name]), {"debian": "http://mirror.test"}, fake_apt / "state")
+    assert not (fake_apt / "log").exists()
+
+
+def test_given_mirrors():
+    assert apt.mirrors_at("http://a.test/{archive}/2026/") == {
+        "debian": "http://a.test/debian/2026",
+        "debian-security": "http://a.test/debian-security/2026",
+    }
+    assert apt.mirrors_at("http://a.test/debian/") == {"debian": "http://a.test/debian"}
+
+
+def test_without_apt_it_says_where_to_go(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BentoError, match="resolved by apt-get, which is not here"):
+        apt.host_mirrors()
+
+
+def test_a_fresh_lock_has_no_problems(lock):
+    assert apt.problems_of(lock, REQUEST) == []
+    assert apt.problems_of(apt.loads(apt.dumps(lock), "x"), REQUEST._replace(architectures=["amd64", "arm64"])) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"packages": ["python3", "curl"]}, "package curl is not locked"),
+        ({"packages": []}, "package python3 is locked, but not asked for"),
+        ({"exclude": []}, "excluded package tzdata is locked, but not asked for"),
+        ({"architectures": ["amd64"]}, "architecture arm64 is locked, but not asked for"),
+        ({"suites": ["forky"]}, "it was made from the suites ['trixie'], not ['forky']"),
+    ],
+)
+def test_a_stale_lock_says_why(lock, changed, problem):
+    assert apt.problems_of(lock, REQUEST._replace(**changed)) == [problem]
+
+
+def test_a_lock_that_a_merge_broke(lock):
+    broken = copy.deepcopy(lock)
+    amd64 = broken["packages"]["amd64"]
+    amd64[:] = [*amd64[1:], amd64[-1], {**amd64[0], "name": "left-over"}]
+    assert apt.problems_of(broken, REQUEST) == [
+        "amd64: a package is there twice",
+        "amd64: libstdc++6 needs libc6, which is not there",
+        "amd64: python3 needs libc6, which is not there",
+        "amd64: nothing needs left-over",
+    ]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"lock": 1}', '{"deb_lock": 2}'])
+def test_what_is_no_lock_is_named(text):
+    with pytest.raises(BentoError, match=r"debian\.lock\.json: not a lock"):
+        apt.loads(text, "debian.lock.json")
+
+
+ARGUMENTS = ["--target", "//:debian.update", "--suite", "trixie", "--package", "python3", "--exclude", "tzdata"]
+ARGUMENTS += ["--architecture", "amd64", "--architecture", "arm64"]
+
+
+def test_update_and_check_go_together(fake_apt, monkeypatch, capsys):
+    (fake_apt / "debian.lock.json").touch()
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(fake_apt))
+    assert run(["update_debs", *ARGUMENTS, "--lock", "debian.lock.json", "--", "--mirror=http://given.test"]) == 0
+    assert capsys.readouterr().err == "debian.lock.json: 4 packages for amd64, 4 packages for arm64, written\n"
+    assert "URIs: http://given.test\n" in (fake_apt / "log.sources").read_text()
+    path = fake_apt / "debian.lock.json"
+    check = ["check_debs", *ARGUMENTS, "--update", "//:debian.update", "--lock", str(path), "debian.lock.json"]
+    assert run(check) == 0
+    document = json.loads(path.read_text())
+    document["packages"]["arm64"].pop(0)
+    path.write_text(json.dumps(document))
+    assert run(check) == 1
+    error = capsys.readouterr().err
+    assert "arm64: python3 needs libc6, which is not there" in error and "bazel run //:debian.update" in error
+
+
+@pytest.mark.parametrize("rest", [["--mirrors", "x"], ["--mirror"], ["x"]])
+def test_unknown_arguments_of_an_update(monkeypatch, tmp_path, capsys, rest):
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
+    assert run(["update_debs", *ARGUMENTS, "--lock", "x.json", "--", *rest]) == 1
+    assert "Usage: bazel run //:debian.update [-- --mirror URL]" in capsys.readouterr().err

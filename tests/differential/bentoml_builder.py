@@ -1,0 +1,63 @@
+"""The real `bentoml build` over and over: `bentoml_builder.py` in BentoML's interpreter, orders as JSON lines.
+
+An order is {"project": folder, "home": folder, "arguments": [...], "environment": {...}}. The answer is {"status",
+"log", "folder"}: exit status, what it printed, and where the Bento lies. BentoML is imported once; each order runs in
+a forked child, so that no build sees what another one left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+
+def main() -> None:
+    """Answer orders until there are none."""
+    import bentoml  # noqa: F401
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        log = Path(order["home"], "log.txt")
+        child = os.fork()
+        if child == 0:
+            run(order, log)
+        _, code = os.waitpid(child, 0)
+        text = log.read_text("utf-8", "replace")
+        folder = [word for word in text.split() if word.startswith("__tag__:")]
+        answer = {"status": os.waitstatus_to_exitcode(code), "log": text, "folder": None}
+        if answer["status"] == 0 and folder:
+            name, version = folder[-1].split(":")[1:]
+            answer["folder"] = str(Path(order["home"], "bentos", name, version))
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def run(order: dict, log: Path) -> None:
+    """Become `bentoml build`; never returns."""
+    status = 1
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        os.chdir(order["project"])
+        os.environ.update({"BENTOML_HOME": order["home"], **order.get("environment", {})})
+        sys.path[:0] = [order["project"], *order.get("environment", {}).get("PYTHONPATH", "").split(":")]
+        from bentoml_cli.cli import create_bentoml_cli
+
+        create_bentoml_cli().main(["build", "-o", "tag", *order["arguments"]], standalone_mode=False)
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

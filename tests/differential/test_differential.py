@@ -1,0 +1,112 @@
+"""Generated projects, built by the real BentoML (unlocked, in another process) and by us: the same tree, the same
+bento.yaml, but for what docs/compatibility.md lists.
+
+A nightly run takes more of them: `RULES_BENTO_EXAMPLES=500 pytest tests/differential`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from generated import ONLY_OURS, REFUSALS, Project, as_it_should_be, carried, projects
+from hypothesis import HealthCheck, Phase, event, given, note, settings
+from projects import document_of, real_builder, tree_of_folder, write_project
+from rules_bento.errors import BentoError
+from rules_bento.folder import Beside, build_bentofile
+from test_bento import comparable, known_tree, our_tree, requirements, store_of
+
+EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "25"))
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    builder = real_builder(tmp_path_factory.mktemp("real"))
+    store_of(builder.home / "models")
+    for folder in (builder.home / "models").iterdir():
+        [version] = [path.name for path in folder.iterdir()]
+        (folder / "latest").write_text(version)
+    yield builder
+    builder.close()
+
+
+@given(project=projects())
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize="RULES_BENTO_EXAMPLES" not in os.environ,
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+)
+def test_as_the_real_one(real, project: Project):
+    with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
+        folder = write_project(Path(temporary, "project"), {"files": project.files()}, "")
+        note("\n".join(f"--- {path}\n{text}" for path, text in project.files().items() if path in WRITTEN))
+        theirs = real.build(folder, ["--version", "v1", *project.arguments()])
+        try:
+            ours = build(folder, project, real)
+        except BentoError as error:
+            compare_refusal(str(error), theirs, project)
+            return
+        if theirs["folder"] is None:
+            event("only BentoML refuses")
+            assert any(reason(project) for reason in ONLY_OURS), f"only BentoML refuses:\n{theirs['log']}"
+            return
+        compare(ours, theirs["folder"], project)
+
+
+WRITTEN = ("service.py", "bentofile.yaml", "pyproject.toml")
+
+
+def build(folder: Path, project: Project, real):
+    return build_bentofile(
+        build_ctx=folder,
+        name=project.cli.get("name"),
+        labels=project.cli.get("label"),
+        args=project.cli.get("arg"),
+        version="v1",
+        beside=Beside(bentoml_version=real.version, store=real.home / "models"),
+    )
+
+
+def compare_refusal(message: str, theirs: dict, project: Project) -> None:
+    """A refusal is BentoML's, too, or one that we chose, and then its reason is there."""
+    note(message)
+    event("refused by both" if theirs["folder"] is None else "refused by us alone")
+    assert "\n" not in message.strip() and message.endswith((".", "?")), message
+    chosen = [reason for text, reason in REFUSALS if text in message]
+    if theirs["folder"] is not None or chosen:
+        assert chosen, f"only we refuse: {message}"
+        assert any(reason(project) for reason in chosen), f"for no reason: {message}"
+
+
+def compare(ours, real_folder: Path, project: Project) -> None:
+    tree = known_tree(tree_of_folder(real_folder))
+    if project.image and "run_script" in [call[0] for call in project.image[1:]]:
+        tree["env/docker/script__"] = "0o755"  # Bug: BentoML does not copy the scripts of a service's image
+    event(f"compared: spec {2 if ours.bento.files.get('env/python/requirements.in') else 1}")
+    event(f"compared: {'with' if project.image else 'without'} an image")
+    assert our_tree(ours) == tree
+    document = document_of((real_folder / "bento.yaml").read_text("utf-8"))
+    expected = as_it_should_be(document, project)
+    mine = document_of(ours.bento.files["bento.yaml"])
+    assert list(mine) == list(expected)
+    assert comparable(mine) == comparable(expected)
+    for path in ("env/python/requirements.in", "env/python/requirements.txt"):
+        if (real_folder / path).exists():
+            text = (real_folder / path).read_text("utf-8") + carried(project)
+            assert requirements(ours.bento.files[path].decode()) == requirements(text)
+    environment = real_folder / "env/conda/environment.yml"
+    if environment.exists():
+        import yaml
+
+        assert yaml.safe_load(ours.bento.files["env/conda/environment.yml"]) == yaml.safe_load(environment.read_text())
+    readme = (real_folder / "README.md").read_text()
+    if ours.bento.files["README.md"].decode() != readme:
+        assert readme.startswith(ours.bento.files["README.md"].decode().strip()), "the title is all that is ours"
+    for path, content in ours.bento.files.items():
+        if path.startswith("env/docker/script__") or path == "env/docker/setup_script":
+            assert content in (b"#!/bin/sh\necho s\n", b"#!/usr/bin/env python3\nprint('s')\n")

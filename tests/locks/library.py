@@ -1,0 +1,1 @@
+"""A library that takes packages from a hub of rules_python."""

@@ -1,0 +1,149 @@
+"""A package index on loopback (PEP 503) whose wheels are nothing but metadata, made from a lock in normal form."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+import zipfile
+from contextlib import contextmanager
+
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def package(name, version, *dependencies, wheels=("py3-none-any",), sdist=False, requires_python="", extras=None):
+    """A package in the form that `Index` takes."""
+    return {
+        "name": name,
+        "version": version,
+        "dependencies": dependencies,
+        "extras": extras or {},
+        "requires_python": requires_python,
+        "files": [f"{name.replace('-', '_')}-{version}-{tag}.whl" for tag in wheels]
+        + ([f"{name.replace('-', '_')}-{version}.tar.gz"] if sdist else []),
+    }
+
+
+def from_lock(lock):
+    """All packages of a lock, with its edges as requirements."""
+    packages = []
+    for entry in lock["packages"]:
+        extras = {extra: [_text(edge) for edge in edges] for extra, edges in entry.get("extras", {}).items()}
+        edges = [_text(edge) for edge in entry.get("dependencies", [])]
+        files = [file for file in entry["files"] if file.endswith(".whl")] or list(entry["files"])
+        packages.append({**entry, "dependencies": edges, "extras": extras, "requires_python": "", "files": files})
+    return packages
+
+
+def _text(edge):
+    extras = f"[{','.join(edge['extras'])}]" if "extras" in edge else ""
+    version = f"=={edge['version']}" if "version" in edge else ""
+    marker = f" ; {edge['marker']}" if "marker" in edge else ""
+    return f"{edge['name']}{extras}{version}{marker}"
+
+
+class Index:
+    """Files by name, and the server's address while it runs."""
+
+    def __init__(self, packages):
+        self.files = {}
+        self.pages = {}
+        self.credentials = ""  # `login:password`, if it asks for some
+        self.requests = []
+        for entry in packages:
+            self.add(entry)
+
+    def add(self, entry):
+        metadata = _metadata(entry)
+        for file in entry["files"]:
+            self.files[file] = _wheel(file, metadata) if file.endswith(".whl") else _sdist(file, metadata)
+            self.files[f"{file}.metadata"] = metadata.encode()
+            self.pages.setdefault(entry["name"], []).append(file)
+
+    def sha256(self, file):
+        return hashlib.sha256(self.files[file]).hexdigest()
+
+    def answer(self, path):
+        parts = path.strip("/").split("/")
+        if parts[0] == "files" and parts[-1] in self.files:
+            return self.files[parts[-1]]
+        if parts[0] == "simple" and parts[-1] in self.pages:
+            links = [
+                f'<a href="/files/{file}#sha256={self.sha256(file)}" data-core-metadata="true">{file}</a>'
+                for file in self.pages[parts[-1]]
+            ]
+            return f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode()
+        return None
+
+
+@contextmanager
+def serve(index):
+    """The address of the index's simple API, for as long as the block runs."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            index.requests.append(self.path)
+            expected = f"Basic {base64.b64encode(index.credentials.encode()).decode()}"
+            if index.credentials and self.headers.get("Authorization") != expected:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="index"')
+                self.end_headers()
+                return
+            body = index.answer(self.path)
+            self.send_response(200 if body is not None else 404)
+            self.send_header("Content-Type", "text/html" if "/simple/" in self.path else "application/octet-stream")
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/simple"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _metadata(entry):
+    lines = ["Metadata-Version: 2.2", f"Name: {entry['name']}", f"Version: {entry['version']}"]
+    lines += [f"Requires-Python: {entry['requires_python']}"] if entry["requires_python"] else []
+    lines += [f"Requires-Dist: {text}" for text in entry["dependencies"]]
+    for extra, texts in entry["extras"].items():
+        lines.append(f"Provides-Extra: {extra}")
+        for text in texts:
+            requirement, _, marker = text.partition(" ; ")
+            condition = f"({marker}) and extra == '{extra}'" if marker else f"extra == '{extra}'"
+            lines.append(f"Requires-Dist: {requirement} ; {condition}")
+    return "\n".join([*lines, "", ""])
+
+
+def _wheel(file, metadata):
+    folder = "-".join(file.split("-")[:2]) + ".dist-info"
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        tag = "-".join(file.removesuffix(".whl").split("-")[-3:])
+        wheel = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
+        for name, text in (("METADATA", metadata), ("WHEEL", wheel), ("RECORD", "")):
+            archive.writestr(zipfile.ZipInfo(f"{folder}/{name}", _TIME), text)
+    return content.getvalue()
+
+
+def _sdist(file, metadata):
+    content = io.BytesIO()
+    project = '[build-system]\nrequires = ["none-is-needed"]\nbuild-backend = "none"\n'
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for name, text in (("PKG-INFO", metadata), ("pyproject.toml", project)):
+            entry = tarfile.TarInfo(f"{file.removesuffix('.tar.gz')}/{name}")
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    import gzip
+
+    return gzip.compress(content.getvalue(), mtime=0)

@@ -1,0 +1,140 @@
+"""Wheels from sources, by real setuptools and by build systems that lie in the source."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from rules_bento.actions import run
+
+MINOR = ".".join(str(part) for part in sys.version_info[:2])
+ROOTS = os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)
+SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+OWN = '[build-system]\nrequires = []\nbuild-backend = "own:backend"\nbackend-path = ["build"]\n'
+BACKEND = """\
+import zipfile, os, time
+class backend:
+    def get_requires_for_build_wheel(settings=None):
+        return REQUIRES
+    def build_wheel(folder, settings=None, metadata=None):
+        name = "NAME"
+        with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+            wheel.writestr("mod.py", "")
+            wheel.writestr("mod-1.0.dist-info/METADATA", "Name: mod")
+            wheel.writestr("mod-1.0.dist-info/RECORD", "")
+        print("noise on standard output")
+        return name
+"""
+
+
+def source(folder, files, name="mod-1.0"):
+    """A source archive."""
+    path = folder / f"{name}.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for file, text in files.items():
+            entry = tarfile.TarInfo(f"{name}/{file}")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return path
+
+
+def build(path, output, subfolder=""):
+    """The status of the action's program."""
+    output.parent.mkdir(exist_ok=True)
+    arguments = ["build_wheel", "--target", "mod==1.0", "--source", str(path), "--subfolder", subfolder]
+    arguments += ["--distribution", "mod", "--version", "1.0", "--python-version", MINOR, "--output", str(output)]
+    return run(arguments + [word for root in ROOTS for word in ("--import-root", root)])
+
+
+def own(name="mod-1.0-py3-none-any.whl", requires=()):
+    backend = BACKEND.replace("NAME", name).replace("REQUIRES", repr(list(requires)))
+    return {"pyproject.toml": OWN, "build/own.py": backend}
+
+
+def test_setuptools_builds_the_same_bytes_each_time(tmp_path):
+    project = SETUPTOOLS + '[project]\nname = "mod"\nversion = "1.0"\n[tool.setuptools]\npackages = ["mod"]\n'
+    path = source(tmp_path, {"pyproject.toml": project, "mod/__init__.py": "", "mod/b.py": "", "mod/a.py": "A = 1\n"})
+    outputs = [tmp_path / "one" / "w.whl", tmp_path / "two" / "w.whl"]
+    for output in outputs:
+        assert build(path, output) == 0
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    with zipfile.ZipFile(outputs[0]) as wheel:
+        names = wheel.namelist()
+        assert names[:3] == ["mod/__init__.py", "mod/a.py", "mod/b.py"]
+        assert names[-1] == "mod-1.0.dist-info/RECORD"
+        assert {entry.date_time for entry in wheel.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_what_is_built_installs_and_unpacks(tmp_path):
+    path = source(
+        tmp_path,
+        {
+            "pyproject.toml": SETUPTOOLS,
+            "setup.cfg": "[metadata]\nname=mod\nversion=1.0\n[options]\npy_modules=mod\n",
+            "mod.py": "X = 5\n",
+        },
+    )
+    wheel = tmp_path / "out" / f"mod-1.0-cp{MINOR.replace('.', '')}-cp{MINOR.replace('.', '')}-linux_x86_64.whl"
+    assert build(path, wheel) == 0
+    assert run(["unpack_wheel", "--wheel", str(wheel), "--output", str(tmp_path / "site")]) == 0
+    done = subprocess.run(
+        [sys.executable, "-c", "import mod; print(mod.X)"],
+        cwd=tmp_path / "site",
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "5\n"
+    if sys.platform == "linux" and os.uname().machine == "x86_64":
+        uv = os.environ["RULES_BENTO_UV"]
+        command = [
+            uv,
+            "pip",
+            "install",
+            "--offline",
+            "--no-index",
+            "--no-cache",
+            "--target",
+            str(tmp_path / "t"),
+            str(wheel),
+        ]
+        subprocess.run([*command, "--python", sys.executable], check=True, capture_output=True)
+        assert (tmp_path / "t" / "mod.py").read_text("utf-8") == "X = 5\n"
+
+
+def test_a_build_system_in_the_source_is_run(tmp_path):
+    assert (
+        build(source(tmp_path, {f"sub/{name}": text for name, text in own().items()}), tmp_path / "o" / "w.whl", "sub")
+        == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (own(requires=["cython>=3"]), "mod==1.0: its build system also asks for cython. Add it to what the build_lock"),
+        (own(name="other-2.0-py3-none-any.whl"), "its source builds other 2.0, but the lock has mod 1.0. Lock again."),
+        (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "its wheel holds machine code for cp27"),
+        ({"pyproject.toml": OWN, "build/own.py": "raise RuntimeError('no luck')"}, "mod==1.0: its build failed."),
+        ({"pyproject.toml": "[build-system"}, "pyproject.toml: not TOML"),
+    ],
+)
+def test_a_build_that_cannot_be_is_explained(tmp_path, capsys, files, message):
+    assert build(source(tmp_path, files), tmp_path / "o" / "w.whl") == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="this Python unpacks without a look")
+def test_archives_that_leave_their_folder_are_refused(tmp_path, capsys):
+    path = tmp_path / "mod-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("../evil"), io.BytesIO(b""))
+    assert build(path, tmp_path / "o" / "w.whl") == 1
+    assert "mod-1.0.tar.gz cannot be unpacked" in capsys.readouterr().err
+    assert not Path(tmp_path, "evil").exists()

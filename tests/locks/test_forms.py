@@ -1,0 +1,188 @@
+"""Requirements with hashes, pylock.toml and uv.lock of one project are the same lock; uv writes all three."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from locks.metadata_index import Index, from_lock, package, serve
+from rules_bento.errors import BentoError
+from rules_bento.indexes import Indexes
+from rules_bento.resolution import normalize
+
+UV = os.environ["RULES_BENTO_UV"]
+PYTHON = f"=={sys.version_info[0]}.{sys.version_info[1]}.*"
+LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
+LINUX = "cp{0}-cp{0}-manylinux_2_17_x86_64".format("".join(map(str, sys.version_info[:2])))
+MAC = LINUX.replace("manylinux_2_17_x86_64", "macosx_11_0_arm64")
+
+SMALL = [
+    package("app", "1.0", "web[fast]>=2", "only-linux ; sys_platform == 'linux'", "old>=1"),
+    package("web", "2.0", "core", extras={"fast": ["speed ; platform_machine == 'x86_64'"], "unused": ["absent"]}),
+    package("core", "3.1", wheels=("py3-none-any",), sdist=True),
+    package("speed", "0.9", wheels=(LINUX, MAC)),
+    package("only-linux", "1", wheels=(LINUX,)),
+    package("old", "1.5", sdist=True, wheels=()),
+    package("absent", "1"),
+    package("forked", "1.0"),
+    package("forked", "2.0"),
+]
+SMALL_REQUIREMENTS = ["app", "forked<2 ; sys_platform == 'darwin'", "forked>=2 ; sys_platform == 'linux'"]
+
+
+def uv(*arguments, folder):
+    done = subprocess.run([UV, *arguments], cwd=folder, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def project(folder, address, requirements):
+    """A project for uv."""
+    folder.mkdir()
+    (folder / "requirements.in").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "project"\nversion = "0"\nrequires-python = "{PYTHON}"\n'
+        f"dependencies = {json.dumps(requirements)}\n[tool.uv]\npackage = false\n"
+        "environments = [\"sys_platform == 'linux'\", \"sys_platform == 'darwin'\"]\n"
+        f'[[tool.uv.index]]\nurl = "{address}"\ndefault = true\n',
+        "utf-8",
+    )
+    return folder
+
+
+def lock_in_all_forms(folder, address, requirements):
+    """uv's own locks of a project: requirements, pylock.toml, uv.lock."""
+    project(folder, address, requirements)
+    uv("lock", "--python", sys.executable, folder=folder)
+    export = ["export", "--frozen", "--no-header", "--no-annotate", "--python", sys.executable]
+    uv(*export, "--format=requirements-txt", "--output-file=requirements.txt", folder=folder)
+    uv(*export, "--format=pylock.toml", "--output-file=pylock.toml", folder=folder)
+    return [folder / name for name in ("requirements.txt", "pylock.toml", "uv.lock")]
+
+
+def normal_form(path, address):
+    return normalize(path, uv=Path(UV), requires_python=PYTHON, indexes=Indexes(default=address))
+
+
+def packages(lock):
+    return {(entry["name"], entry["version"]): entry for entry in lock["packages"]}
+
+
+def without_unasked(entry):
+    """uv.lock has the extras that are asked for; so have the others, but for an order."""
+    return {key: value for key, value in entry.items() if key != "refused"}
+
+
+@pytest.mark.parametrize(
+    ("offered", "requirements"),
+    [(SMALL, SMALL_REQUIREMENTS), (from_lock(LOCKED), Path("tests/requirements.in").read_text("utf-8").splitlines())],
+    ids=["small", "of this repository"],
+)
+def test_all_forms_of_a_project_are_the_same_lock(tmp_path, offered, requirements):
+    requirements = [line for line in requirements if line and not line.startswith("#")]
+    with serve(Index(offered)) as address:
+        locks = [normal_form(path, address) for path in lock_in_all_forms(tmp_path / "p", address, requirements)]
+    first, *others = [{key: without_unasked(entry) for key, entry in packages(lock).items()} for lock in locks]
+    assert len(first) >= 7
+    for other in others:
+        assert other == first
+    assert all(not entry.get("refused") for lock in locks for entry in lock["packages"])
+
+
+def test_forks_markers_and_extras_are_kept(tmp_path):
+    with serve(Index(SMALL)) as address:
+        [_, _, path] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)
+        found = packages(normal_form(path, address))
+    assert {version for name, version in found if name == "forked"} == {"1.0", "2.0"}
+    assert ("absent", "1") not in found
+    edges = {edge["name"]: edge for edge in found["app", "1.0"]["dependencies"]}
+    assert edges["web"]["extras"] == ["fast"]
+    assert "linux" in edges["only-linux"]["marker"]
+    assert found["old", "1.5"]["files"].keys() == {"old-1.5.tar.gz"}
+
+
+def test_a_lock_in_normal_form_names_no_host(tmp_path):
+    with serve(Index(SMALL)) as address:
+        for path in lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS):
+            assert "127.0.0.1" not in json.dumps(normal_form(path, address))
+
+
+def test_a_file_that_was_added_to_a_release_is_refused(tmp_path, monkeypatch):
+    index = Index(SMALL)
+    with serve(index) as address:
+        [path, *_] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)
+        index.add(package("speed", "0.9", wheels=(LINUX.replace("2_17", "2_28"),)))
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+        found = packages(normal_form(path, address))["speed", "0.9"]
+    added = f"speed-0.9-{LINUX.replace('2_17', '2_28')}.whl"
+    assert found["refused"] == [added]
+    assert added not in found["files"]
+
+
+def test_a_release_without_a_committed_hash_is_named(tmp_path):
+    with serve(Index(SMALL)) as address:
+        [path, *_] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)
+        text = path.read_text("utf-8").replace(Index(SMALL).sha256("web-2.0-py3-none-any.whl"), "0" * 64)
+        path.write_text(text, "utf-8")
+        with pytest.raises(
+            BentoError, match=r"web==2\.0: none of its files .*: web-2\.0-py3-none-any\.whl\. Lock again"
+        ):
+            normal_form(path, address)
+
+
+def test_a_lock_is_read_for_a_python_that_is_not_here(tmp_path):
+    with serve(Index(SMALL)) as address:
+        [path, *_] = lock_in_all_forms(tmp_path / "p", address, ["core"])
+        lock = normalize(path, uv=Path(UV), requires_python="==3.9.*", indexes=Indexes(default=address))
+    assert lock["requires_python"] == "==3.9.*"
+    assert [(entry["name"], entry["version"]) for entry in lock["packages"]] == [("core", "3.1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("web==2.0\n", "requirements.txt:1: 'web==2.0' lacks hashes"),
+        (
+            f"core==1 --hash=sha256:{'0' * 64}\nweb>=2 --hash=sha256:{'0' * 64}\n",
+            "requirements.txt:2: 'web>=2' lacks an exact",
+        ),
+        (f"web @ git+https://host/web@main --hash=sha256:{'0' * 64}\n", "uv found no set of packages"),
+        ("web @ git+https://host/web@main\n", "requirements.txt:1: .* lacks hashes"),
+    ],
+)
+def test_a_line_that_locks_nothing_is_named(tmp_path, text, message):
+    path = tmp_path / "requirements.txt"
+    path.write_text(text, "utf-8")
+    with pytest.raises(BentoError, match=message):
+        normal_form(path, "http://127.0.0.1:9/simple")
+
+
+@pytest.mark.parametrize("source", ['{ directory = "../web" }', '{ path = "web-2.0-py3-none-any.whl" }'])
+def test_a_package_of_this_machine_is_named(tmp_path, source):
+    path = tmp_path / "uv.lock"
+    path.write_text(
+        'version = 1\nrequires-python = ">=3.10"\n'
+        '[[package]]\nname = "p"\nversion = "0"\nsource = { virtual = "." }\ndependencies = [{ name = "web" }]\n'
+        f'[[package]]\nname = "web"\nversion = "2.0"\nsource = {source}\n',
+        "utf-8",
+    )
+    with pytest.raises(BentoError, match="web is a folder or file of this machine"):
+        normal_form(path, "")
+
+
+def test_credentials_of_a_lock_are_refused_and_not_repeated(tmp_path):
+    path = tmp_path / "uv.lock"
+    path.write_text(
+        'version = 1\nrequires-python = ">=3.10"\n'
+        '[[package]]\nname = "p"\nversion = "0"\nsource = { virtual = "." }\ndependencies = [{ name = "web" }]\n'
+        '[[package]]\nname = "web"\nversion = "2.0"\nsource = { url = "https://alice:s3cret@host/web-2.0.tar.gz" }\n',
+        "utf-8",
+    )
+    with pytest.raises(BentoError, match="has credentials in its address") as caught:
+        normal_form(path, "")
+    assert "s3cret" not in str(caught.value)
+    assert "alice" not in str(caught.value)

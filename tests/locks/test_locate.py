@@ -1,0 +1,113 @@
+"""Files are found by their hash, with credentials from where people keep them; none is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from locks.metadata_index import Index, package, serve
+
+UV = os.environ["RULES_BENTO_UV"]
+FILE = "mine-1.0-py3-none-any.whl"
+
+
+def locate(folder, index, indexes, sha256=None, **variables):
+    """Status, answer and messages of the program."""
+    environment = {"HOME": str(folder), "PATH": f"{folder}:/usr/bin:/bin", "UV_CACHE_DIR": str(folder / "cache")}
+    command = [sys.executable, "-I", "-B", str(Path("toolchains/private/locate.py").absolute()), UV, "mine==1.0", FILE]
+    done = subprocess.run(
+        [*command, sha256 or index.sha256(FILE), json.dumps(indexes)],
+        cwd=folder, env=environment | variables, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+@pytest.fixture
+def private():
+    index = Index([package("mine", "1.0")])
+    index.credentials = "alice:s3cret"
+    return index
+
+
+def by_environment(folder, address):
+    return {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": "s3cret"}
+
+
+def by_netrc(folder, address):
+    (folder / ".netrc").write_text("machine 127.0.0.1 login alice password s3cret\n", "utf-8")
+    (folder / ".netrc").chmod(0o600)
+    return {}
+
+
+def by_address(folder, address):
+    return {"UV_INDEX": address.replace("//", "//alice:s3cret@")}
+
+
+def by_keyring(folder, address):
+    """A stand-in of the keyring's command line, which uv asks."""
+    (folder / "keyring").write_text('#!/bin/sh\necho "$@" >> asked\n[ "$3" = alice ] && echo s3cret\n', "utf-8")
+    (folder / "keyring").chmod(0o755)
+    return {"UV_KEYRING_PROVIDER": "subprocess", "UV_INDEX_CORP_USERNAME": "alice"}
+
+
+def by_store(folder, address):
+    """uv's own store, filled by uv itself."""
+    command = [UV, "auth", "login", address.removesuffix("/simple"), "--username", "alice", "--password", "s3cret"]
+    subprocess.run(command, env={"HOME": str(folder), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
+    return {}
+
+
+@pytest.mark.parametrize("way", [by_environment, by_netrc, by_address, by_keyring, by_store])
+def test_credentials_are_found_where_uv_finds_them(tmp_path, private, way):
+    with serve(private) as address:
+        variables = way(tmp_path, address)
+        status, found, shown = locate(tmp_path, private, {"default": f"corp={address}"}, **variables)
+    assert (status, shown) == (0, "")
+    assert found["url"].endswith(f"/files/{FILE}")
+    assert (found["login"], found["password"]) == ("alice", "s3cret")
+
+
+def test_without_credentials_the_error_says_so(tmp_path, private):
+    with serve(private) as address:
+        status, _, shown = locate(tmp_path, private, {"default": f"corp={address}"})
+    assert status == 1
+    assert "401" in shown
+
+
+def test_wrong_credentials_are_not_shown(tmp_path, private):
+    with serve(private) as address:
+        variables = {"UV_INDEX": address.replace("//", "//bob:wr0ng@")}
+        status, _, shown = locate(tmp_path, private, {"default": address}, **variables)
+    assert status == 1
+    assert "wr0ng" not in shown
+    assert "bob" not in shown
+
+
+def test_a_release_that_was_replaced_is_told(tmp_path):
+    index = Index([package("mine", "1.0")])
+    with serve(index) as address:
+        status, _, shown = locate(tmp_path, index, {"default": address}, sha256="0" * 64)
+    assert status == 1
+    assert "no file of this hash; was the release deleted or replaced?" in shown
+
+
+def test_a_folder_serves_by_hash_alone(tmp_path):
+    index = Index([package("mine", "1.0")])
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / FILE).write_bytes(index.files[FILE])
+    _, found, _ = locate(tmp_path, index, {"find_links": [str(tmp_path / "links")], "no_index": True})
+    assert found == {"url": (tmp_path / "links" / FILE).as_uri()}
+    status, _, _ = locate(tmp_path, index, {"find_links": [str(tmp_path / "links")], "no_index": True}, sha256="0" * 64)
+    assert status == 1
+
+
+def test_a_trusted_host_is_downloaded_from(tmp_path, private):
+    with serve(private) as address:
+        indexes = {"default": f"corp={address}", "trusted_hosts": ["127.0.0.1"]}
+        status, found, _ = locate(tmp_path, private, indexes, **by_environment(tmp_path, address))
+    assert (status, found) == (0, {"path": f"download/{FILE}"})
+    assert (tmp_path / "download" / FILE).read_bytes() == private.files[FILE]

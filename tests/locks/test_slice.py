@@ -1,0 +1,126 @@
+"""The slice of a service: uv and pip-tools agree, sources count, and conflicts are explained."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.slice import Resolver, Target, agreed, make_slice
+
+LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
+MINOR = ".".join(str(part) for part in sys.version_info[:2])
+HERE = Target("linux_x86_64" if sys.platform == "linux" else "macos_arm64", MINOR, "2.28")
+UV = Resolver(sys.executable, Path(os.environ["RULES_BENTO_UV"]))
+PIP_TOOLS = Resolver(sys.executable, UV.uv, os.environ["RULES_BENTO_ROOTS"].split(os.pathsep))
+
+
+def write(folder, packages):
+    """A file for each package, as a hub has it."""
+    paths = []
+    for package in packages:
+        paths.append(folder / f"{package['name']}-{package['version']}.json")
+        paths[-1].write_text(json.dumps(package), "utf-8")
+    return paths
+
+
+def plain(name, version, *dependencies, files=None, **more):
+    files = files or {f"{name.replace('-', '_')}-{version}-py3-none-any.whl": "a" * 64}
+    edges = [{"name": edge} for edge in dependencies]
+    return {"name": name, "version": version, "dependencies": edges, "files": files, **more}
+
+
+def closure(roots):
+    """What the lock has of the closure of packages that hold on every platform and in this Python."""
+    from packaging.markers import Marker
+
+    def holds(edge):
+        return "marker" not in edge or Marker(edge["marker"]).evaluate()
+
+    found = {}
+    queue = [edge for edge in LOCKED["roots"] if edge["name"] in roots and holds(edge)]
+    while queue:
+        edge = queue.pop()
+        for package in LOCKED["packages"]:
+            if package["name"] == edge["name"] and package["version"] == edge.get("version", package["version"]):
+                wanted = [package.get("dependencies", [])]
+                wanted += [package.get("extras", {}).get(extra, []) for extra in edge.get("extras", [])]
+                if (package["name"], tuple(edge.get("extras", []))) not in found:
+                    found[package["name"], tuple(edge.get("extras", []))] = package
+                    queue += [inner for edges in wanted for inner in edges if holds(inner)]
+    return list({package["name"]: package for package in found.values()}.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lock's wheels are chosen for the host")
+def test_pip_tools_and_uv_agree(tmp_path):
+    pytest.importorskip("packaging")
+    paths = write(tmp_path, closure({"bentoml", "scikit-learn"}))
+    assert len(paths) > 60
+    made = [
+        make_slice(["bentoml", "scikit-learn"], paths, HERE, resolver, all_files=False) for resolver in (UV, PIP_TOOLS)
+    ]
+    assert made[0] == made[1]
+
+
+def test_pip_tools_says_what_it_cannot_do(tmp_path):
+    other = Target("linux_aarch64" if sys.platform == "darwin" else "macos_arm64", MINOR, "2.28")
+    with pytest.raises(BentoError, match="pip-tools knows only what it runs on: it cannot lock for"):
+        make_slice(["a"], write(tmp_path, [plain("a", "1")]), other, PIP_TOOLS, all_files=False)
+
+
+@pytest.mark.parametrize("resolver", [UV, PIP_TOOLS], ids=["uv", "pip-tools"])
+def test_a_conflict_is_explained_by_the_resolver(tmp_path, resolver):
+    paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0", "a")])
+    with pytest.raises(BentoError) as caught:
+        make_slice(["b", "a>=3"], paths, HERE, resolver, all_files=False)
+    shown = str(caught.value)
+    assert shown.startswith(f"requirements and packages do not fit the lock for {HERE.platform} with Python {MINOR}.")
+    assert "a>=3" in shown
+    assert "Traceback" not in shown
+    assert str(tmp_path) not in shown
+
+
+def test_a_package_that_is_not_in_the_graph_is_named(tmp_path):
+    paths = write(tmp_path, [plain("a", "1.0"), plain("needless", "1.0")])
+    with pytest.raises(BentoError, match=r"only uv has none, only the graph has \['needless'\]"):
+        make_slice(["a"], paths, HERE, UV, all_files=False)
+
+
+def test_a_package_with_a_source_fits_every_platform(tmp_path):
+    files = {"a-1.0-cp39-cp39-win_amd64.whl": "b" * 64, "a-1.0.tar.gz": "c" * 64}
+    made = make_slice(["a"], write(tmp_path, [plain("a", "1.0", files=files)]), HERE, UV, all_files=False)
+    assert made.requirements == "a==1.0\n"
+    assert made.requirements_with_hashes == f"a==1.0 \\\n    --hash=sha256:{'c' * 64}\n"
+
+
+def test_a_commit_and_an_address_are_written_as_such(tmp_path):
+    commit = {"git": "https://host/repo", "commit": "0" * 40, "subdirectory": "py"}
+    packages = [
+        {"name": "a", "version": "1.0", "files": {}, "source": commit},
+        plain("b", "2.0", source={"url": "https://host/b-2.0-py3-none-any.whl"}),
+    ]
+    made = make_slice(["a", "b"], write(tmp_path, packages), HERE, UV, all_files=False)
+    assert made.requirements.splitlines() == [
+        f"a @ git+https://host/repo@{'0' * 40}#subdirectory=py",
+        "b @ https://host/b-2.0-py3-none-any.whl",
+    ]
+    assert f"b @ https://host/b-2.0-py3-none-any.whl \\\n    --hash=sha256:{'a' * 64}" in made.requirements_with_hashes
+
+
+def test_pins_of_another_hub_have_to_agree_with_the_lock(tmp_path):
+    paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0")])
+    assert agreed(["b==2.0", "a"], paths) == ["a", "b"]
+    with pytest.raises(BentoError, match=r"deps bring a==1\.1 of another hub, but the lock has a==1\.0"):
+        agreed(["a==1.1"], paths)
+    with pytest.raises(BentoError, match=r"deps bring c==1 of another hub, but requirements do not. Add the lock's c"):
+        agreed(["c==1"], paths)
+
+
+def test_a_wheel_for_a_new_macos_is_taken(tmp_path):
+    files = {"a-1.0-cp311-cp311-macosx_26_0_arm64.whl": "d" * 64}
+    target = Target("macos_arm64", "3.11", "2.28")
+    made = make_slice(["a"], write(tmp_path, [plain("a", "1.0", files=files)]), target, UV, all_files=False)
+    assert made.requirements == "a==1.0\n"

@@ -1,0 +1,130 @@
+"""A lock is written from sources: what stays, what moves, and from which index packages come."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from locks.metadata_index import Index, package, serve
+from rules_bento import lock as locks
+from rules_bento.actions import run
+
+UV = os.environ["RULES_BENTO_UV"]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A source tree, as `bazel run` names it."""
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("BUILD_WORKING_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def update(workspace, address: str, *options: str, status: int = 0, **indexes: object) -> dict[str, list[str]]:
+    """Run the target; the versions that the lock has then, by package."""
+    arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", UV]
+    arguments += ["--requires-python", ">=3.10", "--source", str(workspace / "r.in"), "r.in", "--group", "*"]
+    arguments += ["--extra", "*", "--indexes", json.dumps({"default": address, **indexes}), "--", *options]
+    assert run(arguments) == status
+    if not (workspace / "lock.json").exists():
+        return {}
+    found: dict[str, list[str]] = {}
+    for entry in locks.load(workspace / "lock.json")["packages"]:
+        found.setdefault(entry["name"], []).append(entry["version"])
+    return found
+
+
+def test_pins_stay_until_an_upgrade_is_asked_for(workspace):
+    index = Index([package("web", "1.0", "core"), package("core", "1.0"), package("more", "1.0")])
+    (workspace / "r.in").write_text("web\n", "utf-8")
+    with serve(index) as address:
+        assert update(workspace, address) == {"web": ["1.0"], "core": ["1.0"]}
+        before = (workspace / "lock.json").read_bytes()
+        for entry in (package("web", "2.0", "core"), package("core", "2.0")):
+            index.add(entry)
+        update(workspace, address)
+        assert (workspace / "lock.json").read_bytes() == before
+        (workspace / "r.in").write_text("web\nmore\n", "utf-8")
+        assert update(workspace, address, "--upgrade-package", "core") == {
+            "web": ["1.0"],
+            "core": ["2.0"],
+            "more": ["1.0"],
+        }
+        assert update(workspace, address, "--upgrade")["web"] == ["2.0"]
+
+
+def test_a_pin_gives_way_where_it_no_longer_fits(workspace):
+    index = Index([package("web", "1.0", "core"), package("core", "1.0")])
+    (workspace / "r.in").write_text("web\n", "utf-8")
+    with serve(index) as address:
+        update(workspace, address)
+        index.add(package("web", "2.0", "core>=2"))
+        index.add(package("core", "2.0"))
+        (workspace / "r.in").write_text("web>=2\n", "utf-8")
+        assert update(workspace, address) == {"web": ["2.0"], "core": ["2.0"]}
+
+
+def test_without_a_solution_the_lock_stays_and_uv_explains(workspace, capfd):
+    index = Index([package("web", "1.0", "core<1"), package("core", "1.0")])
+    (workspace / "r.in").write_text("web\n", "utf-8")
+    (workspace / "lock.json").write_text("", "utf-8")
+    with serve(index) as address:
+        assert run_fails(workspace, address) == ""
+    shown = capfd.readouterr().err
+    assert "core<1" in shown
+    assert "//:update: uv found no set of packages that fits (see above); the lock stays as it was." in shown
+
+
+def run_fails(workspace, address: str) -> str:
+    arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", UV]
+    arguments += ["--requires-python", ">=3.10", "--source", str(workspace / "r.in"), "r.in"]
+    assert run([*arguments, "--indexes", json.dumps({"default": address})]) == 1
+    return (workspace / "lock.json").read_text("utf-8")
+
+
+def test_an_explicit_index_serves_its_packages_and_no_others(workspace, monkeypatch):
+    public = Index([package("web", "1.0", "mine"), package("mine", "9.9"), package("mine-too", "9.9")])
+    private = Index([package("mine", "1.0", "mine-too"), package("mine-too", "1.0"), package("web", "5.0")])
+    private.credentials = "alice:s3cret"
+    monkeypatch.setenv("UV_INDEX_CORP_USERNAME", "alice")
+    monkeypatch.setenv("UV_INDEX_CORP_PASSWORD", "s3cret")
+    (workspace / "r.in").write_text("web\n", "utf-8")
+    with serve(public) as address, serve(private) as own:
+        explicit = {"mine": "corp", "mine-too": "corp"}
+        found = update(workspace, address, extra=[f"corp={own}"], explicit=explicit)
+    assert found == {"web": ["1.0"], "mine": ["1.0"], "mine-too": ["1.0"]}
+    assert not any("mine" in path for path in public.requests)
+    assert not any("web" in path for path in private.requests)
+    text = (workspace / "lock.json").read_text("utf-8")
+    assert not any(word in text for word in ("s3cret", "alice", "127.0.0.1"))
+
+
+def test_a_refusal_of_an_index_names_no_credentials(workspace, monkeypatch, capfd):
+    private = Index([package("mine", "1.0")])
+    private.credentials = "alice:s3cret"
+    monkeypatch.setenv("UV_INDEX_CORP_USERNAME", "alice")
+    monkeypatch.setenv("UV_INDEX_CORP_PASSWORD", "wr0ng")
+    (workspace / "r.in").write_text("mine\n", "utf-8")
+    with serve(private) as own:
+        update(workspace, own, status=1, extra=[f"corp={own}"])
+    shown = capfd.readouterr().err
+    assert "401 Unauthorized" in shown
+    assert "wr0ng" not in shown
+
+
+def test_a_bentofile_is_imported_once(workspace):
+    (workspace / "r.in").write_text("# ours\nweb", "utf-8")
+    (workspace / "bentofile.yaml").write_text("python: {packages: [web, core]}\n", "utf-8")
+    with serve(Index([package("web", "1.0"), package("core", "1.0")])) as address:
+        for _ in range(2):
+            found = update(workspace, address, "--from-bentofile=bentofile.yaml")
+    assert found == {"web": ["1.0"], "core": ["1.0"]}
+    assert (workspace / "r.in").read_text("utf-8") == "# ours\nweb\ncore\n"
+
+
+def test_arguments_that_are_not_known_are_named(workspace, capsys):
+    (workspace / "r.in").write_text("web\n", "utf-8")
+    update(workspace, "http://127.0.0.1:9/simple", "--upgrade-packages", status=1)
+    assert "unknown or unfinished argument '--upgrade-packages'. Usage: bazel run //:update" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""Small projects, what real BentoML makes of them, and how Bentos are compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).parent
+BUILDER = HERE / "differential" / "bentoml_builder.py"
+
+
+def write_project(folder: Path, project: dict, service: str) -> Path:
+    """Lay out a project: `files` by path, `links`, `sizes` of files that are only large."""
+    files = {"service.py": service} | project.get("files", {})
+    for path, text in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, "utf-8")
+        target.chmod(0o755 if text.startswith("#!") else 0o644)
+    for path, target in project.get("links", {}).items():
+        (folder / path).symlink_to(target)
+    for path, size in project.get("sizes", {}).items():
+        with (folder / path).open("wb") as file:
+            file.truncate(size)
+    return folder
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a golden file tells of a build by real BentoML."""
+
+    status: int
+    messages: str
+    tree: dict[str, str]  # path -> mode, `-> target` or `(empty)`
+    document: dict  # bento.yaml without schema, creation_time, bentoml_version
+    sections: dict[str, str]  # the others by title
+
+    @staticmethod
+    def read(path: Path) -> Listing:
+        head, *rest = re.split(r"^--- (.*)\n", path.read_text("utf-8"), flags=re.MULTILINE)
+        sections = dict(zip(rest[::2], rest[1::2], strict=True))
+        document = next((text for title, text in sections.items() if title.startswith("bento.yaml")), "{}")
+        tree = {}
+        for line in sections.get("tree", "").splitlines():
+            name, _, kind = line.partition(" ")
+            tree[name] = kind
+        return Listing(
+            int(re.search(r"rc=(\d+)", head)[1]), sections["messages"], tree, yaml.safe_load(document), sections
+        )
+
+
+def mode_of(entry) -> str:
+    return f"-> {entry.link}" if entry.link is not None else f"{entry.mode:#o}"
+
+
+def tree_of_folder(folder: Path) -> dict[str, str]:
+    tree = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            tree[name] = f"-> {path.readlink()}"
+        elif path.is_file():
+            tree[name] = f"{path.stat().st_mode & 0o777:#o}"
+        elif not any(path.iterdir()):
+            tree[f"{name}/"] = "(empty)"
+    return tree
+
+
+class RealBuilder:
+    """`bentoml build` of the real BentoML, many times over one import of it."""
+
+    def __init__(self, python: Path, folder: Path, uv: Path) -> None:
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        programs = folder / "programs"
+        programs.mkdir()
+        (programs / "uv").symlink_to(uv)
+        environment = {
+            "BENTOML_DO_NOT_TRACK": "true",
+            "COLUMNS": "1000",
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "PATH": f"{programs}:/usr/bin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(folder),
+        }
+        self._process = subprocess.Popen(
+            [str(python), str(BUILDER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        self.version = self._version(python)
+
+    def build(self, project: Path, arguments=(), environment=None) -> dict:
+        """The answer of one build; `folder` is where the Bento lies until the next one, None if it failed."""
+        shutil.rmtree(self.home / "bentos", ignore_errors=True)
+        order = {
+            "project": str(project),
+            "home": str(self.home),
+            "arguments": list(arguments),
+            "environment": environment or {},
+        }
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        answer["folder"] = Path(answer["folder"]) if answer["folder"] else None
+        return answer
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    @staticmethod
+    def _version(python: Path) -> str:
+        command = [str(python), "-c", "from importlib import metadata; print(metadata.version('bentoml'))"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def real_builder(folder: Path) -> RealBuilder:
+    """BentoML from the locked wheels under Bazel, else the one whose interpreter RULES_BENTO_BENTOML names."""
+    if "RULES_BENTO_ROOTS" in os.environ:
+        from rules_bento.environment import make_environment
+
+        roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
+        python = make_environment(folder / "environment", roots)
+    else:
+        python = Path(os.environ["RULES_BENTO_BENTOML"])
+    return RealBuilder(python, folder, Path(os.environ["RULES_BENTO_UV"]))
+
+
+def document_of(text: str | bytes) -> dict:
+    """bento.yaml without what is of its time, of BentoML's version, or known by importing alone."""
+    document = yaml.safe_load(text)
+    for key in ("schema", "creation_time", "bentoml_version"):
+        document.pop(key, None)
+    return document

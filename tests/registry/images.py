@@ -1,0 +1,52 @@
+"""Images, indexes and their parts for tests: small, and of bytes that a seed decides."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.content import FileSource
+from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.push import Package
+
+
+def make_image(folder: Path, sizes=(300_000, 70_000, 1_000), seed: int = 0, *, extra: dict | None = None) -> Package:
+    """An image with layers of these sizes in files of the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chance = random.Random(seed)
+    layers = [_file(folder, chance.randbytes(size)) for size in sizes]
+    diff_ids = [digest for digest, _ in layers]
+    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}})
+    config_digest, config_path = _file(folder, config.encode())
+    document = {
+        "schemaVersion": 2,
+        "mediaType": oci.MANIFEST,
+        "config": Descriptor.of(config.encode(), oci.CONFIG).to_json(),
+        "layers": [Descriptor(oci.TAR_LAYER, digest, path.stat().st_size).to_json() for digest, path in layers],
+        **(extra or {}),
+    }
+    sources = {digest: FileSource(path) for digest, path in [*layers, (config_digest, config_path)]}
+    return Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "test"), (), sources)
+
+
+def make_index(folder: Path) -> Package:
+    """An index of images for two platforms that share a layer."""
+    images = {"amd64": make_image(folder, seed=1), "arm64": make_image(folder, (300_000, 9), seed=1)}
+    entries = [
+        {**image.root.descriptor.to_json(), "platform": {"architecture": name, "os": "linux"}}
+        for name, image in images.items()
+    ]
+    document = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": entries}
+    sources = {digest: source for image in images.values() for digest, source in image.sources.items()}
+    return Package(
+        Manifest.read(oci.to_bytes(document), oci.INDEX, "test"), [image.root for image in images.values()], sources
+    )
+
+
+def _file(folder: Path, content: bytes) -> tuple[str, Path]:
+    digest = oci.digest_of(content)
+    path = folder / digest.partition(":")[2]
+    path.write_bytes(content)
+    return digest, path

@@ -1,0 +1,229 @@
+"""Real registries for tests: Debian's docker-registry on loopback, plain, with passwords, with tokens, with TLS."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import http.server
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+import urllib.parse
+from contextlib import contextmanager
+from pathlib import Path
+
+USER, PASSWORD = "tester", "s3cret-p4ss"
+_HTPASSWD = f"{USER}:$2b$04$g0bKJTtlYIon.OjWEX6Z7uq3hCHeJHLzRkzS23v3u.gJ9Knxt/15m\n"  # bcrypt of PASSWORD
+_ISSUER, _SERVICE = "tests", "registry.tests"
+
+
+def find_binary(folder: Path) -> str:
+    """The registry's program: from a .deb among the test's inputs, or of the host; empty if there is none."""
+    for deb in Path("..").glob("*docker-registry*/docker-registry_*.deb"):
+        content = deb.read_bytes()
+        at = 8
+        while at < len(content):
+            name, size = content[at : at + 16].decode().strip(), int(content[at + 48 : at + 58])
+            if name.startswith("data.tar"):
+                data = folder / name
+                data.write_bytes(content[at + 60 : at + 60 + size])
+                with tarfile.open(data) as tar:
+                    tar.extract("./usr/bin/docker-registry", folder)
+                return str(folder / "usr/bin/docker-registry")
+            at += 60 + size + size % 2
+    return shutil.which("docker-registry") or ""
+
+
+class Server:
+    """A running registry."""
+
+    def __init__(self, host: str, storage: Path) -> None:
+        self.host = host
+        self.port = int(host.rpartition(":")[2])
+        self.storage = storage
+
+    def blobs(self) -> dict[str, Path]:
+        """What it has stored, by digest as its own folders name it."""
+        found = (self.storage / "docker/registry/v2/blobs/sha256").glob("*/*/data")
+        return {f"sha256:{path.parent.name}": path for path in found}
+
+    def assert_sound(self) -> None:
+        """Each blob that it has accepted has the digest that it goes by."""
+        for digest, path in self.blobs().items():
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == digest.partition(":")[2]
+
+
+@contextmanager
+def serve(binary: str, folder: Path, *, htpasswd: bool = False, token: dict | None = None, tls: Tls | None = None):
+    """A registry that runs for the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    settings: dict = {
+        "version": 0.1,
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}, "delete": {"enabled": True}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    if htpasswd:
+        (folder / "htpasswd").write_text(_HTPASSWD)
+        settings["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
+    if token:
+        settings["auth"] = {"token": token}
+    if tls:
+        settings["http"]["tls"] = {"certificate": str(tls.certificate), "key": str(tls.key)}
+    (folder / "config.yml").write_text(json.dumps(settings))  # JSON is YAML
+    variables = {"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([binary, "serve", str(folder / "config.yml")], env=variables, stdout=log, stderr=log)
+    try:
+        _wait(server, port, folder / "log")
+        yield Server(f"127.0.0.1:{port}", folder / "storage")
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _wait(server: subprocess.Popen, port: int, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()
+        try:
+            socket.create_connection(("127.0.0.1", port), 5).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(f"no answer:\n{log.read_text()}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Tls:
+    """An authority made for a test, and a certificate of it for 127.0.0.1 and localhost."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.authority = folder / "ca.pem"
+        self.certificate, self.key = folder / "server.pem", folder / "server.key"
+        names = folder / "names"
+        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        _openssl(
+            "req", "-x509", *new, "-keyout", folder / "ca.key", "-out", self.authority, "-subj", "/CN=test authority"
+        )
+        _openssl("req", *new, "-keyout", self.key, "-out", folder / "request", "-subj", "/CN=127.0.0.1")
+        signing = ["-CA", self.authority, "-CAkey", folder / "ca.key", "-CAcreateserial", "-extfile", names]
+        _openssl("x509", "-req", "-in", folder / "request", *signing, "-out", self.certificate, "-days", "2")
+
+
+def has_openssl() -> bool:
+    return shutil.which("openssl") is not None
+
+
+def _openssl(*arguments: str | Path, data: bytes | None = None) -> bytes:
+    done = subprocess.run(["openssl", *map(str, arguments)], input=data, check=True, capture_output=True)
+    return done.stdout
+
+
+class TokenServer:
+    """Gives tokens that docker-registry believes, to those who show the password or the refresh token.
+
+    `asked` has (method, fields, whether a name was shown) of each request; `fail_next` answers of status 503 come first.
+    """
+
+    REFRESH = "refresh-me-please"
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._key, self.bundle = folder / "key.pem", folder / "bundle.pem"
+        subject = ["-subj", "/CN=token signer", "-days", "2"]
+        _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self._key, "-out", self.bundle, *subject)
+        self.asked: list[tuple[str, dict[str, list[str]], bool]] = []
+        self.fail_next = 0
+        self.lifetime = 300
+        self.anonymous = ("pull",)
+
+    def settings(self, realm: str) -> dict:
+        return {"realm": realm, "service": _SERVICE, "issuer": _ISSUER, "rootcertbundle": str(self.bundle)}
+
+    @contextmanager
+    def serve(self):
+        """The URL of the realm, while the block runs."""
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer._answer(self, urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query))
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                outer._answer(self, urllib.parse.parse_qs(body))
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/token"
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    def _answer(self, request: http.server.BaseHTTPRequestHandler, fields: dict[str, list[str]]) -> None:
+        shown = request.headers.get("Authorization", "")
+        self.asked.append((request.command, fields, bool(shown)))
+        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        known = shown == f"Basic {pair}" or fields.get("refresh_token") == [self.REFRESH]
+        if self.fail_next:
+            self.fail_next -= 1
+            request.send_error(503)
+        elif (shown or "refresh_token" in fields) and not known:
+            request.send_error(401)
+        else:
+            scopes = [scope for value in fields.get("scope", []) for scope in value.split()]
+            name = "access_token" if request.command == "POST" else "token"
+            body = json.dumps({name: self._token(scopes, known), "expires_in": self.lifetime}).encode()
+            request.send_response(200)
+            request.send_header("Content-Length", str(len(body)))
+            request.end_headers()
+            request.wfile.write(body)
+
+    def _token(self, scopes: list[str], known: bool) -> str:
+        """A JSON web token, RS256, with the certificate that signs in its header."""
+        access = []
+        for scope in scopes:
+            kind, name, actions = scope.split(":")
+            allowed = [action for action in actions.split(",") if known or action in self.anonymous]
+            access.append({"type": kind, "name": name, "actions": allowed})
+        now = int(time.time())
+        certificate = "".join(self.bundle.read_text().split("-----")[2].split())
+        header = {"typ": "JWT", "alg": "RS256", "x5c": [certificate]}
+        claims = {"iss": _ISSUER, "sub": USER, "aud": _SERVICE, "exp": now + self.lifetime, "nbf": now - 60, "iat": now}
+        claims |= {"jti": os.urandom(8).hex(), "access": access}
+        text = ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
+        signature = _openssl("dgst", "-sha256", "-sign", self._key, data=text.encode())
+        return f"{text}.{_base64url(signature)}"
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def get(server: Server, path: str, method: str = "GET") -> tuple[int, bytes]:
+    """What a plain registry answers, asked with nothing of ours."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
+    connection.request(method, path, headers={"Accept": accept})
+    response = connection.getresponse()
+    return response.status, response.read()

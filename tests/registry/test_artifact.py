@@ -1,0 +1,162 @@
+"""Bentos and models as artifacts: the archive that comes out is the one that went in."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+
+import pytest
+import servers
+from images import make_image
+from relay import Relay
+from rules_bento import archive
+from rules_bento.errors import BentoError
+from rules_bento.model import ModelDescription
+from rules_bento.registry import artifact
+from rules_bento.registry.artifact import ModelPart
+from rules_bento.registry.copying import copy
+from rules_bento.registry.push import push
+from rules_bento.registry.reference import Reference
+from rules_bento.tarstream import Member
+
+BENTO_YAML = """\
+service: service:Iris
+name: iris
+version: v1
+creation_time: '2026-01-01T00:00:00+00:00'
+labels: {team: botany}
+"""
+
+
+def make_part(path, members: dict[str, bytes]):
+    archive.write_part(path, [Member.inline(name, content) for name, content in members.items()])
+    return path
+
+
+def make_model(folder, tag: str, content: bytes, created: str = "2026-01-01") -> ModelPart:
+    name = tag.replace(":", "/")
+    part = make_part(folder / f"{tag.replace(':', '-')}.part", {f"models/{name}/model.bin": content})
+    return ModelPart(ModelDescription(tag, "sklearn", created, "0" * 64, len(content)), part)
+
+
+def make_bento(folder, source: bytes = b"print()", version: str = "v1"):
+    folder.mkdir(parents=True, exist_ok=True)
+    text = BENTO_YAML.replace("v1", version).encode()
+    parts = [
+        make_part(folder / "metadata.part", {"bento.yaml": text}),
+        make_part(folder / "sources.part", {"src/service.py": source}),
+    ]
+    models = [make_model(folder, "clf:a", bytes(300_000)), make_model(folder, "clf:b", b"new", "2026-02-01")]
+    return text, parts, models
+
+
+def expected_archive(folder, parts, models):
+    pointers = make_part(folder / "pointers", {"models/clf/latest": b"b"})
+    archive.join(folder / "expected.bento", [*parts, *(model.part for model in models), pointers])
+    return (folder / "expected.bento").read_bytes()
+
+
+def test_a_bento_comes_back_as_the_archive_that_was_built(reference, registries, progress, tmp_path):
+    text, parts, models = make_bento(tmp_path / "bento")
+    package = artifact.pack_bento(text, "blake3:" + "a" * 64, parts, models)
+    push(package, [reference.with_tag("v1")], registries, progress)
+    repository = registries.repository(reference)
+    facts = artifact.pull_bento(repository, "v1", tmp_path / "out.bento", progress)
+    assert (tmp_path / "out.bento").read_bytes() == expected_archive(tmp_path, parts, models)
+    assert (str(facts.tag), facts.digest) == ("iris:v1", "blake3:" + "a" * 64)
+    assert facts.bento["labels"] == {"team": "botany"}
+    assert [model.tag for model in facts.models] == ["clf:a", "clf:b"]
+    with tarfile.open(tmp_path / "out.bento") as tar:
+        assert "./models/clf/latest" in tar.getnames()
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_its_facts_are_two_small_requests_away(server, reference, registries, progress, tmp_path):
+    text, parts, models = make_bento(tmp_path / "bento")
+    push(artifact.pack_bento(text, "", parts, models), [reference.with_tag("v1")], registries, progress)
+    with Relay(server.port) as relay:
+        through = Reference.parse(f"{relay.host}/{reference.repository}")
+        facts = artifact.get_facts(registries.repository(through), "v1")
+    assert facts.bento["service"] == "service:Iris"
+    assert len([line for line in relay.requests if "/v2/t" in line]) == 2
+
+
+def test_a_new_version_sends_only_what_is_new(reference, registries, progress, tmp_path):
+    one = artifact.pack_bento(*_with_digest(make_bento(tmp_path / "a")))
+    two = artifact.pack_bento(*_with_digest(make_bento(tmp_path / "b", b"print(2)", "v2")))
+    push(one, [reference.with_tag("v1")], registries, progress)
+    [pushed] = push(two, [reference.with_tag("v2")], registries, progress)
+    assert (pushed.blobs, pushed.sent) == (5, 3)  # config, metadata, sources; no model
+    assert sorted(artifact.versions(registries.repository(reference))) == ["v1", "v2"]
+
+
+def _with_digest(bento):
+    text, parts, models = bento
+    return text, "blake3:x", parts, models
+
+
+def test_a_model_is_one_blob_shared_with_its_bentos(server, reference, registries, progress, tmp_path):
+    text, parts, models = make_bento(tmp_path / "bento")
+    models_reference = Reference.parse(f"{reference.name}/models")
+    package = artifact.pack_model(models[0])
+    push(package, [models_reference.with_tag("a")], registries, progress)
+    bento = artifact.pack_bento(text, "", parts, models)
+    assert package.root.layers()[0] in bento.root.layers()
+    out = tmp_path / "model.part"
+    description = artifact.pull_model(registries.repository(models_reference), "a", out, progress)
+    assert description == models[0].description
+    assert out.read_bytes() == models[0].part.read_bytes()
+
+
+def test_a_copy_to_another_registry_is_the_same_artifact(second_server, reference, registries, progress, tmp_path):
+    text, parts, models = make_bento(tmp_path / "bento")
+    push(artifact.pack_bento(text, "", parts, models), [reference.with_tag("v1")], registries, progress)
+    target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
+    copy(reference.with_tag("v1"), [target], registries, progress)
+    artifact.pull_bento(registries.repository(target), "v1", tmp_path / "out.bento", progress)
+    assert (tmp_path / "out.bento").read_bytes() == expected_archive(tmp_path, parts, models)
+
+
+def test_an_interrupted_pull_leaves_no_archive_and_goes_on(server, reference, registries, progress, tmp_path):
+    text, parts, models = make_bento(tmp_path / "bento")
+    package = artifact.pack_bento(text, "", parts, models)
+    push(package, [reference.with_tag("v1")], registries, progress)
+    victim = server.blobs()[package.root.layers()[-1].digest]
+    content = victim.read_bytes()
+    victim.write_bytes(content[:-1] + b"!")
+    with pytest.raises(BentoError, match="has not this digest"):
+        artifact.pull_bento(registries.repository(reference), "v1", tmp_path / "out.bento", progress)
+    assert not (tmp_path / "out.bento").exists()
+    victim.write_bytes(content)
+    artifact.pull_bento(registries.repository(reference), "v1", tmp_path / "out.bento", progress)
+    assert (tmp_path / "out.bento").read_bytes() == expected_archive(tmp_path, parts, models)
+
+
+def test_an_image_is_no_bento(reference, registries, progress, tmp_path):
+    push(make_image(tmp_path), [reference.with_tag("v1")], registries, progress)
+    with pytest.raises(BentoError, match=r"is no Bento, but application/vnd.oci.image.manifest"):
+        artifact.get_facts(registries.repository(reference), "v1")
+
+
+def test_packing_is_a_function_of_its_inputs(tmp_path):
+    one, other = (artifact.pack_bento(*_with_digest(make_bento(tmp_path / name))).root.content for name in ("a", "b"))
+    assert one == other
+    document = json.loads(one)
+    assert document["annotations"] == {
+        "org.opencontainers.image.created": "2026-01-01T00:00:00+00:00",
+        "org.opencontainers.image.title": "iris",
+        "org.opencontainers.image.version": "v1",
+    }
+    titles = [layer["annotations"]["org.opencontainers.image.title"] for layer in document["layers"]]
+    assert titles == ["metadata.tar.xz", "sources.tar.xz", "models/clf/a.tar.xz", "models/clf/b.tar.xz"]
+
+
+def test_each_blob_can_be_unpacked_by_itself(server, reference, registries, progress, tmp_path):
+    text, parts, models = make_bento(tmp_path / "bento")
+    package = artifact.pack_bento(text, "", parts, models)
+    push(package, [reference.with_tag("v1")], registries, progress)
+    for layer in package.root.layers():
+        _, content = servers.get(server, f"/v2/{reference.repository}/blobs/{layer.digest}")
+        (tmp_path / "layer.tar.xz").write_bytes(content)
+        with tarfile.open(tmp_path / "layer.tar.xz") as tar:
+            assert tar.getnames()

@@ -1,0 +1,185 @@
+"""Connections that end, lie or stall at seeded places: what is pushed and pulled through them is right, or an error."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import relay as faulty
+import servers
+from images import make_image
+from relay import DOWN, UP, Answer, Cut, Flip, Length, Relay
+from rules_bento.errors import BentoError
+from rules_bento.registry.client import Registries
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.pull import pull
+from rules_bento.registry.push import push
+from rules_bento.registry.reference import Reference
+
+SEEDS = 25
+PATIENCE = 0.5  # seconds
+CUTS = 5  # of each seed: 125 while pushing, 125 while pulling
+SIZES = (400_000, 60_000, 900)
+
+
+@pytest.fixture
+def hasty():
+    """Clients that soon give up on bytes that were announced and never come."""
+    with Registries(sleep=lambda _: None, patience=PATIENCE) as made:
+        yield made
+
+
+def push_through(server, faults, registries, progress, folder: Path, repository: str, rate: int = 0):
+    """Push a fresh image through a relay and look, past it, whether all is there."""
+    seed = random.Random(repository).randrange(1 << 30)
+    image = make_image(folder / "image", SIZES, seed)
+    with Relay(server.port, faults, rate) as relay:
+        push(image, [Reference.parse(f"{relay.host}/{repository}:v1")], registries, progress, jobs=2)
+    assert servers.get(server, f"/v2/{repository}/manifests/v1") == (200, image.root.content)
+    stored = server.blobs()
+    for blob in image.blobs():
+        status, _ = servers.get(server, f"/v2/{repository}/blobs/{blob.digest}", "HEAD")
+        assert status == 200
+        assert stored[blob.digest].stat().st_size == blob.size
+    server.assert_sound()
+    return relay
+
+
+def pull_through(server, faults, registries, progress, folder: Path, repository: str, rate: int = 0):
+    """Pull through a relay into a layout, in which all must be right."""
+    with Relay(server.port, faults, rate) as relay:
+        layout = Layout.create(folder / "layout")
+        pull([Reference.parse(f"{relay.host}/{repository}:v1")], layout, registries, progress, name="v1")
+    package = layout.package("v1")
+    for blob in package.blobs():
+        package.sources[blob.digest].check(blob.digest, blob.size)
+    assert not [path for path in (folder / "layout").rglob("*.part") if path.stat().st_size]
+    return relay
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_push_that_is_cut_anywhere_is_completed(server, registries, progress, tmp_path, seed):
+    chance = random.Random(seed)
+    faults = [Cut(UP, chance.randrange(sum(SIZES) + 5_000), chance.random() < 0.5) for _ in range(CUTS - 1)]
+    faults.append(Cut(DOWN, chance.randrange(3_000), chance.random() < 0.5))
+    relay = push_through(server, faults, registries, progress, tmp_path, f"cut/{seed}")
+    assert len(relay.happened) >= CUTS - 1
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_pull_that_is_cut_anywhere_is_completed(server, registries, progress, tmp_path, seed):
+    push_through(server, (), registries, progress, tmp_path, f"cut-pull/{seed}")
+    chance = random.Random(1000 + seed)
+    faults = [Cut(DOWN, chance.randrange(sum(SIZES)), chance.random() < 0.5) for _ in range(CUTS)]
+    relay = pull_through(server, faults, registries, progress, tmp_path, f"cut-pull/{seed}")
+    assert len(relay.happened) == CUTS
+
+
+def test_what_had_come_before_cuts_is_not_asked_for_again(server, registries, progress, tmp_path):
+    push_through(server, (), registries, progress, tmp_path, "resume/pull")
+    faults = [Cut(DOWN, at) for at in (50_000, 120_000, 300_000, 301_000, 400_000)]
+    relay = pull_through(server, faults, registries, progress, tmp_path, "resume/pull")
+    assert len(relay.happened) == len(faults)
+    assert relay.carried(DOWN) < sum(SIZES) + 20_000
+
+
+def test_what_the_registry_has_after_a_cut_is_not_sent_again(server, registries, progress, tmp_path):
+    relay = push_through(server, [Cut(UP, 300_000)], registries, progress, tmp_path, "resume/push")
+    patches = [line for line in relay.requests if line.startswith("PATCH")]
+    assert patches
+    assert relay.carried(UP) < sum(SIZES) + 300_000
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_bytes_that_change_on_their_way_are_never_accepted(server, hasty, progress, tmp_path, seed):
+    chance = random.Random(2000 + seed)
+    repository = f"flip/{seed}"
+    try:
+        push_through(server, [Flip(UP, chance.randrange(sum(SIZES)))], hasty, progress, tmp_path, repository)
+    except BentoError:
+        # A changed header can be an honest refusal. Nothing wrong may be there, and the next push repairs.
+        server.assert_sound()
+        push_through(server, (), hasty, progress, tmp_path, repository)
+    try:
+        faults = [Flip(DOWN, chance.randrange(sum(SIZES)))]
+        pull_through(server, faults, hasty, progress, tmp_path / "pulled", repository)
+    except BentoError:
+        pull_through(server, (), hasty, progress, tmp_path / "pulled", repository)
+
+
+@pytest.mark.parametrize("change", [-1000, -1, 1, 1000])
+@pytest.mark.parametrize("number", [1, 2, 4, 6])
+def test_a_wrong_length_is_noticed(server, hasty, progress, tmp_path, change, number):
+    repository = f"length/{number}/{'less' if change < 0 else 'more'}{abs(change)}"
+    push_through(server, (), hasty, progress, tmp_path, repository)
+    try:
+        pull_through(server, [Length(number, change)], hasty, progress, tmp_path, repository)
+    except BentoError:
+        pull_through(server, (), hasty, progress, tmp_path, repository)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("number", [1, 3, 5, 7, 9, 11])
+def test_a_server_that_is_busy_is_asked_again(server, registries, progress, tmp_path, status, number):
+    faults = [Answer(number, status), Answer(number + 1, status)]
+    relay = push_through(server, faults, registries, progress, tmp_path, f"busy/{status}/{number}")
+    assert len(relay.happened) == 2
+    faults = [Answer(number % 6 + 1, status)]
+    pull_through(server, faults, registries, progress, tmp_path, f"busy/{status}/{number}")
+
+
+def test_a_server_that_says_how_long_to_wait_is_left_alone_for_so_long(server, progress, tmp_path):
+    waits: list[float] = []
+    with Registries(sleep=waits.append) as registries:
+        faults = [Answer(4, 429, "Retry-After: 7\r\n")]
+        push_through(server, faults, registries, progress, tmp_path, "asked/wait")
+    assert waits == [7.0]
+
+
+def test_a_server_that_stays_busy_is_an_error_that_says_so(server, registries, progress, tmp_path):
+    faults = [Answer(number, 503) for number in range(2, 40)]
+    with pytest.raises(BentoError, match=r"answers 503.*tried several times"):
+        push_through(server, faults, registries, progress, tmp_path, "busy/always")
+
+
+def test_a_slow_way_is_only_slow(server, registries, progress, tmp_path):
+    push_through(server, [Cut(UP, 200_000)], registries, progress, tmp_path, "slow/push", rate=2_000_000)
+    pull_through(server, [Cut(DOWN, 200_000)], registries, progress, tmp_path, "slow/push", rate=2_000_000)
+
+
+def test_a_pull_goes_on_where_another_run_was_killed(server, registries, progress, tmp_path):
+    push_through(server, (), registries, progress, tmp_path, "killed/pull")
+    layout = Layout.create(tmp_path / "layout")
+    reference = Reference.parse(f"{server.host}/killed/pull:v1")
+    image = make_image(tmp_path / "image", SIZES, random.Random("killed/pull").randrange(1 << 30))
+    largest = image.blobs()[0]
+    left = layout.blob(largest.digest)
+    left.parent.mkdir(parents=True)
+    whole = (tmp_path / "image" / left.name).read_bytes()
+    left.with_name(f".{left.name}.part").write_bytes(whole[:350_000])
+    with Relay(server.port) as relay:
+        through = Reference.parse(f"{relay.host}/{reference.repository}:v1")
+        pull([through], layout, registries, progress)
+    assert relay.carried(DOWN) < sum(SIZES) - 300_000
+    assert left.read_bytes() == whole
+
+
+def test_what_another_run_left_may_be_wrong(server, registries, progress, tmp_path):
+    push_through(server, (), registries, progress, tmp_path, "left/wrong")
+    layout = Layout.create(tmp_path / "layout")
+    image = make_image(tmp_path / "image", SIZES, random.Random("left/wrong").randrange(1 << 30))
+    for blob, content in zip(image.blobs(), (b"wrong", bytes(2_000_000), b""), strict=False):
+        left = layout.blob(blob.digest)
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.with_name(f".{left.name}.part").write_bytes(content)
+    pull([Reference.parse(f"{server.host}/left/wrong:v1")], layout, registries, progress)
+    for blob in image.blobs():
+        image.sources[blob.digest].check(blob.digest, blob.size)
+        assert layout.blob(blob.digest).read_bytes() == (tmp_path / "image" / blob.digest[7:]).read_bytes()
+
+
+def test_the_relay_itself_changes_nothing_without_faults(server, registries, progress, tmp_path):
+    relay = push_through(server, (), registries, progress, tmp_path, "plain/relay")
+    assert relay.happened == []
+    assert faulty.UP != faulty.DOWN

@@ -1,0 +1,194 @@
+"""Layouts on disk, archives of docker, and images that come shallow."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+import servers
+from images import make_image, make_index
+from relay import Relay
+from rules_bento.errors import BentoError
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry import docker_archive
+from rules_bento.registry.descriptor import Manifest
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.pull import fetch, pull
+from rules_bento.registry.push import push
+from rules_bento.registry.reference import Reference
+
+
+def test_what_is_pushed_and_pulled_is_the_same(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path / "image")
+    push(image, [reference.with_tag("v1")], registries, progress)
+    layout = Layout.create(tmp_path / "layout")
+    root = pull([reference.with_tag("v1")], layout, registries, progress, name="v1")
+    assert root.content == image.root.content
+    for blob in image.blobs():
+        assert layout.blob(blob.digest).read_bytes() == image.sources[blob.digest].path.read_bytes()
+    again = Layout.open(tmp_path / "layout").package("v1")
+    other = Reference.parse(f"{reference.name}/again:v1")
+    [pushed] = push(again, [other], registries, progress)
+    assert pushed.reference.digest == image.root.descriptor.digest
+    assert servers.get(server, f"/v2/{other.repository}/manifests/v1") == (200, image.root.content)
+
+
+def test_a_shallow_pull_brings_layers_when_they_are_asked_for(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path / "image")
+    push(image, [reference.with_tag("v1")], registries, progress)
+    layout = Layout.create(tmp_path / "layout")
+    with Relay(server.port) as relay:
+        through = Reference.parse(f"{relay.host}/{reference.repository}:v1")
+        root = pull([through], layout, registries, progress, shallow=True)
+        assert relay.carried("down") < 10_000
+        assert layout.has(root.config)
+        assert not any(map(layout.has, root.layers()))
+        fetch(root.layers()[1:2], [registries.repository(through)], layout, progress)
+    assert [layout.has(layer) for layer in root.layers()] == [False, True, False]
+
+
+def test_of_an_index_only_the_wanted_platform_comes(reference, registries, progress, tmp_path):
+    push(make_index(tmp_path / "index"), [reference.with_tag("multi")], registries, progress)
+    layout = Layout.create(tmp_path / "layout")
+    root = pull([reference.with_tag("multi")], layout, registries, progress, platforms=["linux/arm64"])
+    amd64, arm64 = root.children()
+    assert layout.blob(arm64.digest).exists()
+    assert not layout.blob(amd64.digest).exists()
+    with pytest.raises(BentoError, match=r"has nothing for linux/s390x. It has: linux/amd64, linux/arm64"):
+        pull([reference.with_tag("multi")], layout, registries, progress, platforms=["linux/s390x"])
+
+
+def test_a_mirror_is_asked_first_and_may_be_down_or_lie(
+    server, second_server, reference, registries, progress, tmp_path
+):
+    image = make_image(tmp_path / "image")
+    push(image, [reference], registries, progress)
+    pinned = reference.with_digest(image.root.descriptor.digest)
+    down = Reference.parse(f"127.0.0.1:{servers.free_port()}/{reference.repository}@{pinned.digest}")
+    without = Reference.parse(f"{second_server.host}/{reference.repository}@{pinned.digest}")
+    layout = Layout.create(tmp_path / "layout")
+    assert pull([down, without, pinned], layout, registries, progress).content == image.root.content
+
+
+def test_a_pull_into_another_folder_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BentoError, match="is not an OCI layout"):
+        Layout.create(tmp_path)
+    with pytest.raises(BentoError, match="is not an OCI layout"):
+        Layout.open(tmp_path)
+
+
+def test_names_stand_for_one_image_each(reference, registries, progress, tmp_path):
+    layout = Layout.create(tmp_path / "layout")
+    for seed in (1, 2):
+        push(make_image(tmp_path / str(seed), [10], seed), [reference.with_tag(f"v{seed}")], registries, progress)
+    first = pull([reference.with_tag("v1")], layout, registries, progress, name="app")
+    second = pull([reference.with_tag("v2")], layout, registries, progress, name="app")
+    assert first.content != second.content
+    assert [entry.digest for entry in layout.index()] == [second.descriptor.digest]
+    pull([reference.with_tag("v1")], layout, registries, progress, name="old")
+    with pytest.raises(BentoError, match="2 images are 'there', one is wanted. It has: app, old"):
+        layout.find()
+    assert layout.find("old").content == first.content
+
+
+def test_a_changed_manifest_in_a_layout_is_noticed(reference, registries, progress, tmp_path):
+    push(make_image(tmp_path / "image"), [reference.with_tag("v1")], registries, progress)
+    layout = Layout.create(tmp_path / "layout")
+    root = pull([reference.with_tag("v1")], layout, registries, progress)
+    layout.blob(root.descriptor.digest).write_bytes(root.content + b" ")
+    with pytest.raises(BentoError, match="does not have the digest"):
+        layout.package()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        {},
+        {"config": {}, "layers": []},
+        {"config": {"digest": "sha256:zz", "size": 1}, "layers": []},
+        {"config": {"digest": "sha256:" + "0" * 64, "size": -1}, "layers": []},
+        {"config": {"digest": "sha256:" + "0" * 64, "size": True}, "layers": []},
+        {"config": {"digest": "../../etc/passwd", "size": 1}, "layers": []},
+        {"manifests": [], "layers": []},
+        {"mediaType": oci.INDEX, "manifests": [{"digest": "sha256:../x", "size": 1}]},
+        {"mediaType": "text/plain"},
+    ],
+)
+def test_what_is_no_manifest_is_refused(document):
+    with pytest.raises(BentoError):
+        Manifest.read(json.dumps(document).encode(), "", "somewhere")
+
+
+def tar_of(path: Path, members: dict[str, bytes], links: dict[str, str] | None = None) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            tar.addfile(info)
+    return path
+
+
+def docker_save(path: Path, layers: dict[str, bytes], links: dict[str, str] | None = None) -> Path:
+    """What docker wrote before its version 25."""
+    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).encode()
+    names = [*layers, *(links or {})]
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": ["app:v1"], "Layers": names}]).encode()
+    return tar_of(path, {"c.json": config, **layers, "manifest.json": manifest}, links)
+
+
+def test_an_archive_of_docker_is_pushed_without_unpacking(server, reference, registries, progress, tmp_path):
+    plain, packed = bytes(10_000), gzip.compress(b"layer" * 1000, mtime=0)
+    path = docker_save(
+        tmp_path / "saved.tar", {"a/layer.tar": plain, "b/layer.tar": packed}, {"d/layer.tar": "../a/layer.tar"}
+    )
+    package = docker_archive.read(path)
+    assert [layer.media_type for layer in package.root.layers()] == [
+        oci.TAR_LAYER,
+        oci.TAR_LAYER + "+gzip",
+        oci.TAR_LAYER,
+    ]
+    push(package, [reference.with_tag("v1")], registries, progress)
+    for layer, content in zip(package.root.layers(), (plain, packed, plain), strict=True):
+        assert servers.get(server, f"/v2/{reference.repository}/blobs/{layer.digest}") == (200, content)
+
+
+def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path / "image")
+    push(image, [reference.with_tag("v1")], registries, progress)
+    pull([reference.with_tag("v1")], Layout.create(tmp_path / "layout"), registries, progress, name="v1")
+    with tarfile.open(tmp_path / "image.tar", "w") as tar:
+        tar.add(tmp_path / "layout", "./")
+    other = Reference.parse(f"{reference.name}/archived:v1")
+    push(docker_archive.read(tmp_path / "image.tar"), [other], registries, progress)
+    assert servers.get(server, f"/v2/{other.repository}/manifests/v1") == (200, image.root.content)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"x": b""}, "manifest.json is not in it"),
+        ({"manifest.json": b"{"}, "manifest.json is not JSON"),
+        ({"manifest.json": b"[]"}, "does not list one image"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": ["../../etc/passwd"]}]', "c": b"{}"}, "passwd is not in it"),
+        ({"index.json": b'{"manifests": []}'}, "has 0 images"),
+    ],
+)
+def test_other_archives_are_refused(tmp_path, members, said):
+    with pytest.raises(BentoError, match=said):
+        docker_archive.read(tar_of(tmp_path / "x.tar", members))
+
+
+def test_a_compressed_archive_is_refused(tmp_path):
+    (tmp_path / "x.tar.gz").write_bytes(gzip.compress(b"x"))
+    with pytest.raises(BentoError, match="not an uncompressed tar"):
+        docker_archive.read(tmp_path / "x.tar.gz")

@@ -1,0 +1,296 @@
+"""Ways to a registry: encrypted, through a proxy, over redirects; and what is never sent along."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import socket
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import servers
+from images import make_image
+from relay import DOWN, UP, Cut, Relay
+from rules_bento.errors import BentoError
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.client import Registries
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.proxy import is_loopback, proxy_for
+from rules_bento.registry.pull import pull
+from rules_bento.registry.push import push
+from rules_bento.registry.reference import Reference
+
+
+@pytest.fixture
+def encrypted(registry_binary, tls, tmp_path):
+    with servers.serve(registry_binary, tmp_path / "tls-registry", tls=tls) as running:
+        yield running
+
+
+def test_an_authority_of_our_own_is_believed(encrypted, tls, registries, progress, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
+    image = make_image(tmp_path / "image")
+    reference = Reference.parse(f"{encrypted.host}/team/app:v1")
+    push(image, [reference], registries, progress)
+    assert pull([reference], Layout.create(tmp_path / "layout"), registries, progress).content == image.root.content
+    encrypted.assert_sound()
+
+
+def test_an_authority_in_certs_d_is_believed(encrypted, tls, home, registries, progress, tmp_path):
+    folder = home / ".config/docker/certs.d" / encrypted.host
+    folder.mkdir(parents=True)
+    (folder / "ca.crt").write_bytes(tls.authority.read_bytes())
+    push(make_image(tmp_path / "image"), [Reference.parse(f"{encrypted.host}/team/app:v1")], registries, progress)
+
+
+def test_an_unknown_certificate_is_refused_at_once_and_not_reached_without_encryption(
+    encrypted, registries, progress, tmp_path
+):
+    with pytest.raises(BentoError, match=r"certificate is not believed.*SSL_CERT_FILE"):
+        push(make_image(tmp_path), [Reference.parse(f"{encrypted.host}/team/app:v1")], registries, progress)
+    assert not encrypted.blobs()
+
+
+def test_cuts_of_an_encrypted_connection_are_survived(encrypted, tls, registries, progress, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
+    faults = [Cut(UP, at, at % 2 == 0) for at in (100, 9_000, 100_001, 250_000, 333_333)] + [Cut(DOWN, 1_500)]
+    image = make_image(tmp_path / "image")
+    with Relay(encrypted.port, faults) as relay:
+        reference = Reference.parse(f"{relay.host}/team/app:v1")
+        push(image, [reference], registries, progress)
+        assert len(relay.happened) == len(faults)
+    with Relay(encrypted.port, [Cut(DOWN, at) for at in (6_000, 100_000, 200_000)]) as relay:
+        reference = Reference.parse(f"{relay.host}/team/app:v1")
+        pull([reference], Layout.create(tmp_path / "layout"), registries, progress)
+        assert len(relay.happened) == 3
+    encrypted.assert_sound()
+
+
+def test_other_hosts_need_encryption_unless_they_are_named(server, progress, tmp_path, monkeypatch):
+    monkeypatch.setattr("rules_bento.registry.client.is_loopback", lambda host: False)
+    reference = Reference.parse(f"{server.host}/insecure/app:v1")
+    image = make_image(tmp_path)
+    with Registries(sleep=lambda _: None) as strict, pytest.raises(BentoError, match="no connection"):
+        push(image, [reference], strict, progress)
+    with Registries([server.host]) as lax:
+        push(image, [reference], lax, progress)
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """A proxy for both kinds of connections, that wants a password."""
+
+    seen: list[tuple[str, str]] = []
+    protocol_version = "HTTP/1.1"
+
+    def do_CONNECT(self) -> None:
+        self.seen.append(("CONNECT", self.path))
+        if not self._allowed():
+            return
+        self.send_response(200)
+        self.end_headers()
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((Proxy.resolve.get(host, host), int(port))) as server:
+            other = threading.Thread(target=_pump, args=(server, self.connection), daemon=True)
+            other.start()
+            _pump(self.connection, server)
+            other.join()
+        self.close_connection = True
+
+    def _forward(self) -> None:
+        self.seen.append((self.command, self.path))
+        if not self._allowed():
+            return
+        host, _, path = self.path.removeprefix("http://").partition("/")
+        name, _, port = host.rpartition(":")
+        connection = servers.http.client.HTTPConnection(Proxy.resolve.get(name, name), int(port))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {key: value for key, value in self.headers.items() if not key.startswith("Proxy-")}
+        connection.request(self.command, f"/{path}", body, headers)
+        response = connection.getresponse()
+        self.send_response(response.status)
+        content = response.read()
+        for key, value in response.getheaders():
+            if key != "Transfer-Encoding":
+                self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = _forward
+    resolve: dict[str, str] = {}
+
+    def _allowed(self) -> bool:
+        wanted = "Basic " + base64.b64encode(b"proxy:p%x").decode()
+        if self.headers.get("Proxy-Authorization") == wanted:
+            return True
+        self.send_error(407)
+        return False
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+@contextmanager
+def running(handler: type[http.server.BaseHTTPRequestHandler]):
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{made.server_port}"
+    finally:
+        made.shutdown()
+        made.server_close()
+
+
+def test_a_proxy_is_used_for_plain_connections(server, progress, tmp_path, monkeypatch):
+    monkeypatch.setattr(Proxy, "seen", [])
+    monkeypatch.setattr(Proxy, "resolve", {"registry.invalid": "127.0.0.1"})
+    image = make_image(tmp_path / "image")
+    host = f"registry.invalid:{server.port}"
+    with running(Proxy) as proxy, Registries([host], sleep=lambda _: None) as registries:
+        monkeypatch.setenv("HTTP_PROXY", f"http://proxy:p%25x@{proxy}")
+        # The registry names itself as it is asked for, so that all goes through the proxy.
+        reference = Reference.parse(f"{host}/proxied/app:v1")
+        push(image, [reference], registries, progress)
+        root = pull([reference], Layout.create(tmp_path / "layout"), registries, progress)
+    assert root.content == image.root.content
+    assert {path.partition("/v2")[0] for _, path in Proxy.seen} == {f"http://{host}"}
+
+
+def test_a_proxy_is_used_for_encrypted_connections(encrypted, tls, progress, tmp_path, monkeypatch):
+    monkeypatch.setattr(Proxy, "seen", [])
+    monkeypatch.setattr("rules_bento.registry.proxy.is_loopback", lambda host: False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
+    image = make_image(tmp_path / "image")
+    reference = Reference.parse(f"{encrypted.host}/proxied/app:v1")
+    with running(Proxy) as proxy, Registries(sleep=lambda _: None) as registries:
+        monkeypatch.setenv("https_proxy", f"http://proxy:p%25x@{proxy}")
+        push(image, [reference], registries, progress)
+    assert set(Proxy.seen) == {("CONNECT", encrypted.host)}
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "through"),
+    [
+        ("", "registry.test", True),
+        ("registry.test", "registry.test", False),
+        (".test", "registry.test", False),
+        ("test", "registry.test", False),
+        ("*.test", "registry.test", False),
+        ("egistry.test", "registry.test", True),
+        ("other.test, registry.test:443", "registry.test", False),
+        ("registry.test:80", "registry.test", True),
+        ("10.0.0.0/8", "10.1.2.3", False),
+        ("10.0.0.0/8", "11.1.2.3", True),
+        ("*", "registry.test", False),
+        ("", "localhost", False),
+        ("", "127.9.9.9", False),
+    ],
+)
+def test_no_proxy_is_read_as_others_do(monkeypatch, no_proxy, host, through):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert bool(proxy_for("https", host, 443)) is through
+
+
+def test_a_proxy_of_another_kind_is_refused(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.test:1080")
+    with pytest.raises(BentoError, match="https_proxy: a proxy is reached as"):
+        proxy_for("https", "registry.test", 443)
+
+
+def test_this_machine_is_known_by_its_names():
+    assert all(map(is_loopback, ["localhost", "127.0.0.1", "127.1.2.3", "::1", "a.localhost"]))
+    assert not any(map(is_loopback, ["localhost.test", "10.0.0.1", "registry.test"]))
+
+
+class Storage(http.server.BaseHTTPRequestHandler):
+    """Where a registry sends those who want a blob."""
+
+    content = b""
+    headers_seen: list[dict[str, str]] = []
+
+    def do_GET(self) -> None:
+        self.headers_seen.append({key.lower(): value for key, value in self.headers.items()})
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def redirecting(location: str, status: int = 307) -> type[http.server.BaseHTTPRequestHandler]:
+    class Redirecting(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/v2/" and self.headers.get("Authorization") is None:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="x"')
+            else:
+                self.send_response(status)
+                self.send_header("Location", location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Redirecting
+
+
+def test_credentials_do_not_follow_to_another_server(home, registries, monkeypatch):
+    monkeypatch.setattr(Storage, "content", b"a blob")
+    monkeypatch.setattr(Storage, "headers_seen", [])
+    blob = oci.Descriptor.of(b"a blob", "")
+    with running(Storage) as storage, running(redirecting(f"http://{storage}/x?signature=s")) as registry:
+        (home / ".docker").mkdir()
+        auth = base64.b64encode(b"me:secret").decode()
+        (home / ".docker/config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+        repository = registries.repository(Reference.parse(f"{registry}/a"))
+        assert repository.read_blob(blob) == b"a blob"
+    [seen] = Storage.headers_seen
+    assert "authorization" not in seen
+
+
+def test_a_circle_of_redirects_ends(home, registries):
+    with running(redirecting("/v2/a/blobs/again")) as registry:
+        (home / ".docker").mkdir()
+        auth = base64.b64encode(b"me:secret").decode()
+        (home / ".docker/config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+        with pytest.raises(BentoError, match="answers 307"):
+            registries.repository(Reference.parse(f"{registry}/a")).read_blob(oci.Descriptor.of(b"x", ""))
+
+
+def test_what_a_registry_says_of_itself_is_shown_without_what_controls_a_terminal(registries):
+    class Rude(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"errors": [{"code": "DENIED", "message": "no\x1b[2J way"}]}).encode()
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with running(Rude) as registry, pytest.raises(BentoError, match=r"answers 403 \(no\[2J way\)"):
+        registries.repository(Reference.parse(f"{registry}/a")).tags()
+
+
+def test_no_module_here_names_a_public_registry_but_the_one_of_the_format():
+    folder = Path(oci.__file__).parent
+    for path in folder.glob("*.py"):
+        for name in ("quay.io", "gcr.io", "ghcr.io", "amazonaws"):
+            assert name not in path.read_text(), path
+        assert ("docker.io" in path.read_text()) == (path.name == "reference.py"), path

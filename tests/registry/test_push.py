@@ -1,0 +1,161 @@
+"""What arrives at a real registry, and with how many requests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+
+import pytest
+import servers
+from images import make_image, make_index
+from relay import Relay
+from rules_bento.errors import BentoError
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.content import FileSource
+from rules_bento.registry.push import Package, push
+from rules_bento.registry.reference import Reference
+
+
+def test_every_blob_and_the_manifest_are_there_bit_by_bit(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path / "image")
+    [pushed] = push(image, [reference.with_tag("v1")], registries, progress)
+    assert str(pushed.reference) == f"{reference.name}@{image.root.descriptor.digest}"
+    assert (pushed.blobs, pushed.sent, pushed.mounted) == (4, 4, 0)
+    for target in ("v1", image.root.descriptor.digest):
+        assert servers.get(server, f"/v2/{reference.repository}/manifests/{target}") == (200, image.root.content)
+    for blob in image.blobs():
+        status, content = servers.get(server, f"/v2/{reference.repository}/blobs/{blob.digest}")
+        assert (status, "sha256:" + hashlib.sha256(content).hexdigest()) == (200, blob.digest)
+
+
+def test_a_second_push_after_a_changed_layer_sends_that_layer_config_and_manifest(
+    server, reference, registries, progress, tmp_path
+):
+    sizes = [50_000] * 9
+    push(make_image(tmp_path / "a", [*sizes, 7_000]), [reference.with_tag("v1")], registries, progress)
+    changed = make_image(tmp_path / "b", [*sizes, 7_001])
+    with Relay(server.port) as relay:
+        through = Reference.parse(f"{relay.host}/{reference.repository}:v1")
+        [pushed] = push(changed, [through], registries, progress)
+    writing = [line.partition(" ")[0] for line in relay.requests if not line.startswith(("HEAD", "GET"))]
+    assert sorted(writing) == ["POST", "POST", "PUT", "PUT", "PUT"]
+    assert len([line for line in relay.requests if line.startswith("HEAD")]) == 11 + 1  # blobs, and the tag
+    assert (pushed.blobs, pushed.sent) == (11, 2)
+    assert pushed.size == 7_001 + changed.root.config.size
+
+
+def test_a_third_push_of_the_same_writes_nothing(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path)
+    push(image, [reference.with_tag("v1")], registries, progress)
+    with Relay(server.port) as relay:
+        through = Reference.parse(f"{relay.host}/{reference.repository}:v1")
+        [pushed] = push(image, [through], registries, progress)
+    assert (pushed.sent, pushed.size) == (0, 0)
+    assert {line.partition(" ")[0] for line in relay.requests} - {"GET"} == {"HEAD"}
+
+
+def test_several_tags_and_repositories_get_each_blob_once(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path)
+    other = Reference.parse(f"{reference.name}/other")
+    targets = [reference.with_tag("v1"), reference.with_tag("latest"), other.with_tag("v1")]
+    first, second = push(image, targets, registries, progress)
+    assert (first.sent, first.mounted) == (4, 0)
+    assert (second.sent, second.mounted) == (0, 4)
+    for target in targets:
+        status, content = servers.get(server, f"/v2/{target.repository}/manifests/{target.tag}")
+        assert (status, content) == (200, image.root.content)
+
+
+def test_without_a_tag_it_is_there_by_its_digest(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path)
+    push(image, [reference], registries, progress)
+    assert servers.get(server, f"/v2/{reference.repository}/tags/list")[0] in (200, 404)
+    path = f"/v2/{reference.repository}/manifests/{image.root.descriptor.digest}"
+    assert servers.get(server, path) == (200, image.root.content)
+
+
+def test_an_index_brings_its_images_along(server, reference, registries, progress, tmp_path):
+    index = make_index(tmp_path)
+    push(index, [reference.with_tag("multi")], registries, progress)
+    status, content = servers.get(server, f"/v2/{reference.repository}/manifests/multi")
+    assert (status, content) == (200, index.root.content)
+    for child in index.children:
+        path = f"/v2/{reference.repository}/manifests/{child.descriptor.digest}"
+        assert servers.get(server, path) == (200, child.content)
+
+
+def test_two_registries_get_it_from_one_push(server, second_server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path)
+    elsewhere = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
+    first, second = push(image, [reference.with_tag("v1"), elsewhere], registries, progress)
+    assert first.sent == second.sent == 4
+    status, content = servers.get(second_server, f"/v2/{reference.repository}/manifests/v1")
+    assert (status, content) == (200, image.root.content)
+
+
+def test_an_empty_layer_can_be_pushed(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path, [0, 10])
+    push(image, [reference.with_tag("v1")], registries, progress)
+    assert servers.get(server, f"/v2/{reference.repository}/blobs/{oci.digest_of(b'')}") == (200, b"")
+
+
+def test_a_file_that_is_not_what_its_digest_says_is_named_and_never_accepted(
+    server, reference, registries, progress, tmp_path
+):
+    image = make_image(tmp_path / "image")
+    largest = image.blobs()[0]
+    wrong = tmp_path / "wrong.tar"
+    wrong.write_bytes(bytes(largest.size))
+    package = Package(image.root, (), {**image.sources, largest.digest: FileSource(wrong)})
+    with pytest.raises(BentoError, match=rf"wrong\.tar: does not have the digest {largest.digest}"):
+        push(package, [reference.with_tag("v1")], registries, progress)
+    assert servers.get(server, f"/v2/{reference.repository}/manifests/v1")[0] == 404
+    server.assert_sound()
+
+
+def test_a_file_that_is_too_short_is_named(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path / "image")
+    largest = image.blobs()[0]
+    short = tmp_path / "short.tar"
+    short.write_bytes(bytes(largest.size - 1))
+    package = Package(image.root, (), {**image.sources, largest.digest: FileSource(short)})
+    with pytest.raises(BentoError, match=r"short\.tar: is shorter"):
+        push(package, [reference], registries, progress)
+
+
+def test_a_missing_blob_is_named_before_anything_is_sent(registries, progress, tmp_path):
+    image = make_image(tmp_path)
+    missing = image.blobs()[1].digest
+    sources = {digest: source for digest, source in image.sources.items() if digest != missing}
+    nowhere = Reference.parse("registry.invalid/x")
+    with pytest.raises(BentoError, match=f"{missing} is part of it, but was not given"):
+        push(Package(image.root, (), sources), [nowhere], registries, progress)
+
+
+def test_a_registry_that_is_not_there_is_named(registries, progress, tmp_path):
+    reference = Reference.parse(f"127.0.0.1:{servers.free_port()}/x")
+    with pytest.raises(BentoError, match=rf"no connection to {reference.registry} held"):
+        push(make_image(tmp_path), [reference], registries, progress)
+
+
+def test_several_at_once_into_one_repository_do_not_hinder_each_other(
+    server, reference, registries, progress, tmp_path
+):
+    images = [make_image(tmp_path / str(seed), (200_000, 5), seed) for seed in range(6)]
+    errors = []
+
+    def one(number: int) -> None:
+        try:
+            push(images[number], [reference.with_tag(f"v{number}")], registries, progress)
+        except BentoError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(len(images))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    listed = json.loads(servers.get(server, f"/v2/{reference.repository}/tags/list")[1])["tags"]
+    assert sorted(listed) == [f"v{number}" for number in range(len(images))]

@@ -1,0 +1,69 @@
+"""Names of images, as docker reads them."""
+
+from __future__ import annotations
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.registry.reference import Reference
+
+SHA = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "registry", "repository", "tag", "digest"),
+    [
+        ("alpine", "docker.io", "library/alpine", "", ""),
+        ("alpine:3.20", "docker.io", "library/alpine", "3.20", ""),
+        ("team/app", "docker.io", "team/app", "", ""),
+        ("docker.io/alpine", "docker.io", "library/alpine", "", ""),
+        ("index.docker.io/team/app:1", "docker.io", "team/app", "1", ""),
+        ("localhost/app", "localhost", "app", "", ""),
+        ("localhost:5000/app:v1", "localhost:5000", "app", "v1", ""),
+        ("registry.test/a/b/c:v1", "registry.test", "a/b/c", "v1", ""),
+        ("registry.test:443/a", "registry.test:443", "a", "", ""),
+        ("127.0.0.1:5000/a", "127.0.0.1:5000", "a", "", ""),
+        ("[::1]:5000/a:b", "[::1]:5000", "a", "b", ""),
+        ("Host/a", "Host", "a", "", ""),
+        (f"registry.test/a@{SHA}", "registry.test", "a", "", SHA),
+        (f"registry.test/a:v1@{SHA}", "registry.test", "a", "v1", SHA),
+        ("registry.test/a__b/c-d--e.f", "registry.test", "a__b/c-d--e.f", "", ""),
+    ],
+)
+def test_what_docker_takes_is_read_as_docker_does(text, registry, repository, tag, digest):
+    found = Reference.parse(text)
+    assert (found.registry, found.repository, found.tag, found.digest) == (registry, repository, tag, digest)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no repository"),
+        ("registry.test/", "is no repository"),
+        ("registry.test/Upper", "is no repository"),
+        ("registry.test/a//b", "is no repository"),
+        ("registry.test/a_-b", "is no repository"),
+        ("registry.test/a/", "is no repository"),
+        ("registry.test/" + "a" * 256, "at most 255"),
+        ("registry.test/a:", "is no tag"),
+        ("registry.test/a:-x", "is no tag"),
+        ("registry.test/a:" + "x" * 129, "is no tag"),
+        ("registry.test/a@sha256:12", "is no digest"),
+        ("registry.test/a@", "is no digest"),
+        ("https://registry.test/a", "without a scheme"),
+        ("user:pw@registry.test/a", "is no digest"),
+    ],
+)
+def test_what_docker_refuses_is_refused_with_a_way_out(text, said):
+    with pytest.raises(BentoError, match=said):
+        Reference.parse(text)
+
+
+def test_text_and_back():
+    for text in ("registry.test/a/b:v1", f"registry.test/a@{SHA}", "localhost:5000/app"):
+        assert str(Reference.parse(text)) == text
+
+
+def test_the_default_registry_has_its_own_addresses():
+    reference = Reference.parse("alpine")
+    assert (reference.api_host, reference.credentials_key) == ("registry-1.docker.io", "https://index.docker.io/v1/")
+    assert reference.target == "latest"

@@ -1,0 +1,116 @@
+"""What refers to an image: with the API for it, without, and when images are copied."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import urllib.parse
+
+import servers
+from images import make_image, make_index
+from rules_bento.registry import artifact
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.copying import copy
+from rules_bento.registry.push import push
+from rules_bento.registry.reference import Reference
+
+SBOM = "application/vnd.cyclonedx+json"
+
+
+def push_with_sbom(reference, registries, progress, tmp_path, text: str = "{}"):
+    image = make_image(tmp_path / "image")
+    push(image, [reference.with_tag("v1")], registries, progress)
+    (tmp_path / "sbom.json").write_text(text)
+    attached = artifact.attach(image.root.descriptor, SBOM, tmp_path / "sbom.json")
+    push(attached, [reference], registries, progress)
+    return image, attached
+
+
+def test_without_the_api_a_tag_lists_them(server, reference, registries, progress, tmp_path):
+    image, attached = push_with_sbom(reference, registries, progress, tmp_path)
+    repository = registries.repository(reference)
+    [found] = repository.referrers(image.root.descriptor.digest)
+    assert (found.digest, found.artifact_type) == (attached.root.descriptor.digest, SBOM)
+    tag = image.root.descriptor.digest.replace(":", "-")
+    status, content = servers.get(server, f"/v2/{reference.repository}/manifests/{tag}")
+    assert status == 200
+    assert json.loads(content)["manifests"][0]["digest"] == attached.root.descriptor.digest
+    assert artifact.versions(repository) == ["v1"]
+
+
+def test_a_second_one_comes_beside_the_first_and_the_first_only_once(reference, registries, progress, tmp_path):
+    image, first = push_with_sbom(reference, registries, progress, tmp_path)
+    _, second = push_with_sbom(reference, registries, progress, tmp_path, "[]")
+    push(first, [reference], registries, progress)
+    repository = registries.repository(reference)
+    found = repository.referrers(image.root.descriptor.digest)
+    assert [item.digest for item in found] == [first.root.descriptor.digest, second.root.descriptor.digest]
+    assert repository.referrers(image.root.descriptor.digest, "application/other") == []
+
+
+def test_the_same_attachment_has_the_same_digest(tmp_path):
+    image = make_image(tmp_path / "image")
+    (tmp_path / "sbom.json").write_text("{}")
+    one, other = (artifact.attach(image.root.descriptor, SBOM, tmp_path / "sbom.json") for _ in range(2))
+    assert one.root.content == other.root.content
+
+
+def test_a_copy_between_registries_brings_index_images_and_referrers(
+    server, second_server, reference, registries, progress, tmp_path
+):
+    index = make_index(tmp_path / "index")
+    push(index, [reference.with_tag("v1")], registries, progress)
+    (tmp_path / "sbom.json").write_text("{}")
+    attached = artifact.attach(index.root.children()[0], SBOM, tmp_path / "sbom.json")
+    push(attached, [reference], registries, progress)
+    target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
+    [copied] = copy(reference.with_tag("v1"), [target], registries, progress)
+    assert copied.sent == copied.blobs == len(index.blobs())
+    assert servers.get(second_server, f"/v2/{target.repository}/manifests/v1") == (200, index.root.content)
+    for blob in index.blobs():
+        assert servers.get(second_server, f"/v2/{target.repository}/blobs/{blob.digest}", "HEAD")[0] == 200
+    second_server.assert_sound()
+    [found] = registries.repository(target).referrers(index.root.children()[0].digest)
+    assert found.digest == attached.root.descriptor.digest
+
+
+def test_with_the_api_pages_are_followed_and_types_chosen(registries):
+    subject = "sha256:" + "1" * 64
+    items = [
+        oci.Descriptor(oci.MANIFEST, f"sha256:{number:064x}", 7, artifact_type=f"type/{number % 2}").to_json()
+        for number in range(5)
+    ]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urllib.parse.urlsplit(self.path)
+            page = int(urllib.parse.parse_qs(parts.query).get("page", ["0"])[0])
+            body = json.dumps({"schemaVersion": 2, "manifests": items[page * 2 : page * 2 + 2]}).encode()
+            self.send_response(200)
+            if page * 2 + 2 < len(items):
+                self.send_header("Link", f'<{parts.path}?page={page + 1}>; rel="next"')
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        repository = registries.repository(Reference.parse(f"127.0.0.1:{server.server_port}/a"))
+        assert [item.digest for item in repository.referrers(subject)] == [item["digest"] for item in items]
+        chosen = repository.referrers(subject, "type/1")  # the server does not choose, so we do
+        assert [item.digest for item in chosen] == [items[1]["digest"], items[3]["digest"]]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_all_tags_are_listed_page_by_page(server, reference, registries, progress, tmp_path, monkeypatch):
+    monkeypatch.setattr("rules_bento.registry.client._PAGE", 3)
+    names = [f"v{number}" for number in range(8)]
+    push(make_image(tmp_path, [10]), [reference.with_tag(name) for name in names], registries, progress)
+    assert sorted(registries.repository(reference).tags()) == names

@@ -1,0 +1,194 @@
+"""The run targets' programs: started as Bazel starts them, and what they print."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import servers
+from images import make_image, make_index
+from test_artifact import expected_archive, make_bento
+
+MAIN = Path("py/main.py").absolute()
+
+
+def run(verb: str, *arguments: object, home: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    packages = [word for path in sys.path if path.endswith("-packages") for word in ("--packages", path)]
+    packages += [
+        word
+        for path in filter(None, os.environ.get("RULES_BENTO_ROOTS", "").split(":"))
+        for word in ("--packages", path)
+    ]
+    command = [sys.executable, "-I", "-S", "-B", str(MAIN), *packages, verb, *map(str, arguments)]
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def image_contents(folder: Path, image) -> dict:
+    (folder / "manifest.json").write_bytes(image.root.content)
+    blobs = []
+    for number, layer in enumerate(image.root.layers()):
+        description = folder / f"{number}.layer.json"
+        description.write_text(json.dumps({"digest": layer.digest, "size": layer.size}))
+        blobs.append({"path": layer.digest[7:], "description": description.name})
+    return {"manifest": "manifest.json", "config": image.root.config.digest[7:], "blobs": blobs}
+
+
+@pytest.fixture
+def image(tmp_path):
+    """An image as a rule hands it over: the folder, and what is in it."""
+    folder = tmp_path / "runfiles"
+    made = make_image(folder)
+    (folder / "contents.json").write_text(json.dumps({"image": image_contents(folder, made)}))
+    return folder, made
+
+
+def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
+    folder, made = image
+    (folder / "status").write_text("STABLE_COMMIT abc123\nBUILD_USER me\n")
+    (folder / "tags").write_text("from-file\n")
+    flags = ["--folder", folder, "--contents", "contents.json", "--target", "//:push", "--tag", "v1-{STABLE_COMMIT}"]
+    flags += ["--tag-file", "tags", "--status", "status", "--repository", reference.name]
+    done = run("push", *flags, "--", "--tag", "mine", home=home)
+    assert done.stdout == f"{reference.name}@{made.root.descriptor.digest}\n"
+    assert "4 of 4 blobs sent" in done.stderr
+    listed = json.loads(servers.get(server, f"/v2/{reference.repository}/tags/list")[1])["tags"]
+    assert sorted(listed) == ["from-file", "mine", "v1-abc123"]
+
+
+def test_the_caller_may_name_another_repository(server, reference, home, image):
+    folder, made = image
+    flags = ["--folder", folder, "--contents", "contents.json", "--repository", "registry.invalid/x"]
+    run("push", *flags, "--", "--repository", reference.name, "--tag", "v1", home=home)
+    assert servers.get(server, f"/v2/{reference.repository}/manifests/v1") == (200, made.root.content)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "//:push: repository: none is set"),
+        (["--repository", "Upper/x", "--tag", "v1"], "//:push: 'Upper/x'"),
+        (
+            ["--repository", "registry.invalid/x", "--tag", "{STABLE_X}"],
+            "//:push: tag: '{STABLE_X}' has a {STABLE_X}, but",
+        ),
+        (["--repository", "registry.invalid/x", "--tag", "a/b"], "is no tag"),
+    ],
+)
+def test_wrong_settings_are_named_with_the_target(home, image, flags, said):
+    folder, _ = image
+    done = run(
+        "push", "--target", "//:push", "--folder", folder, "--contents", "contents.json", *flags, home=home, code=1
+    )
+    assert said in done.stderr
+
+
+def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference, home, tmp_path):
+    folder = tmp_path / "runfiles"
+    index = make_index(folder)
+    images = []
+    for number, child in enumerate(index.children):
+        (folder / f"{number}.json").write_bytes(child.content)
+        blobs = [{"path": layer.digest[7:], "digest": layer.digest} for layer in child.layers()]
+        images.append({"manifest": f"{number}.json", "config": child.config.digest[7:], "blobs": blobs})
+    (folder / "index.json").write_bytes(index.root.content)
+    (folder / "contents.json").write_text(json.dumps({"index": {"manifest": "index.json", "images": images}}))
+    (folder / "sbom.json").write_text("{}")
+    flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name, "--tag", "multi"]
+    run("push", *flags, "--attach", "application/vnd.cyclonedx+json", "sbom.json", home=home)
+    assert servers.get(server, f"/v2/{reference.repository}/manifests/multi") == (200, index.root.content)
+    tag = index.root.descriptor.digest.replace(":", "-")
+    listed = json.loads(servers.get(server, f"/v2/{reference.repository}/manifests/{tag}")[1])["manifests"]
+    assert [entry["artifactType"] for entry in listed] == ["application/vnd.cyclonedx+json"]
+
+
+def test_a_base_that_is_elsewhere_is_mounted_or_streamed(server, second_server, reference, home, image):
+    folder, made = image
+    flags = ["--folder", folder, "--contents", "contents.json"]
+    run("push", *flags, "--repository", f"{reference.name}/base", home=home)
+    document = image_contents(folder, made)
+    base = document["blobs"][0]
+    document["blobs"][0] = {"description": base["description"], "from": f"{reference.name}/base"}
+    (folder / "shallow.json").write_text(json.dumps({"image": document}))
+    (folder / base["path"]).unlink()
+    flags = ["--folder", folder, "--contents", "shallow.json", "--tag", "v1", "--repository", f"{reference.name}/app"]
+    done = run("push", *flags, "--repository", f"{second_server.host}/{reference.repository}", home=home)
+    first, second = [line for line in done.stderr.splitlines() if line.startswith("pushed")]
+    assert "0 of 4 blobs sent (0.0 MB), 4 mounted" in first
+    assert "4 of 4 blobs sent" in second
+    second_server.assert_sound()
+
+
+def test_a_bento_of_a_rule_is_pushed_and_pulled(server, reference, home, tmp_path):
+    folder = tmp_path / "runfiles"
+    text, parts, models = make_bento(folder)
+    (folder / "bento.yaml").write_bytes(text)
+    (folder / "digest").write_text("blake3:x\n")
+    listed = []
+    for model in models:
+        (folder / f"{model.part.name}.json").write_text(model.description.dumps())
+        listed.append({"description": f"{model.part.name}.json", "part": model.part.name})
+    bento = {"bento_yaml": "bento.yaml", "digest": "digest", "parts": [part.name for part in parts], "models": listed}
+    (folder / "contents.json").write_text(json.dumps({"bento": bento}))
+    flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name, "--tag", "v1"]
+    run("push", *flags, home=home)
+    run("pull", "--image", f"{reference.name}:v1", "--bento", tmp_path / "out.bento", home=home)
+    assert (tmp_path / "out.bento").read_bytes() == expected_archive(tmp_path, parts, models)
+
+
+def test_an_image_is_pulled_into_a_layout_and_pushed_from_there(server, reference, home, image, tmp_path):
+    folder, made = image
+    flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name]
+    run("push", *flags, home=home)
+    pinned = f"{reference.name}@{made.root.descriptor.digest}"
+    down = f"127.0.0.1:{servers.free_port()}/x"
+    done = run("pull", "--image", pinned, "--mirror", down, "--layout", tmp_path / "layout", "--name", "app", home=home)
+    assert done.stdout == f"{made.root.descriptor.digest}\n"
+    run("push", "--layout", tmp_path / "layout", "--repository", f"{reference.name}/again", "--tag", "v1", home=home)
+    assert servers.get(server, f"/v2/{reference.repository}/again/manifests/v1") == (200, made.root.content)
+
+
+def test_one_blob_is_pulled_into_a_file(server, reference, home, image, tmp_path):
+    folder, made = image
+    flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name]
+    run("push", *flags, home=home)
+    layer = made.root.layers()[0]
+    run("pull", "--image", reference.name, "--blob", layer.digest, layer.size, tmp_path / "layer", home=home)
+    assert (tmp_path / "layer").read_bytes() == (folder / layer.digest[7:]).read_bytes()
+
+
+def test_secrets_are_in_no_output(registry_binary, home, image, tmp_path):
+    folder, _ = image
+    with servers.serve(registry_binary, tmp_path / "secured", htpasswd=True) as secured:
+        auth = base64.b64encode(f"{servers.USER}:{servers.PASSWORD}".encode()).decode()
+        (home / ".docker").mkdir()
+        (home / ".docker/config.json").write_text(json.dumps({"auths": {secured.host: {"auth": auth}}}))
+        flags = ["--folder", folder, "--contents", "contents.json", "--tag", "v1", "--repository"]
+        good = run("push", *flags, f"{secured.host}/a", home=home)
+        (home / ".docker/config.json").write_text(json.dumps({"auths": {secured.host: {"auth": auth[:-4] + "AAAA"}}}))
+        bad = run("push", *flags, f"{secured.host}/b", home=home, code=1)
+    for text in (good.stdout, good.stderr, bad.stdout, bad.stderr):
+        assert servers.PASSWORD not in text
+        assert auth not in text
+    assert "docker login" in bad.stderr
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"image": {}}', '{"image": {"manifest": "nothing"}}', "{}"])
+def test_broken_contents_are_an_error_and_no_traceback(home, tmp_path, text):
+    (tmp_path / "contents.json").write_text(text)
+    flags = ["--folder", tmp_path, "--contents", "contents.json", "--repository", "registry.invalid/x"]
+    assert run("push", *flags, home=home, code=1).stderr

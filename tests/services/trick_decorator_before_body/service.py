@@ -1,0 +1,13 @@
+# service: service:Svc
+import bentoml
+
+LABELS = {'a': '1'}
+
+
+@bentoml.service(labels={**LABELS})
+class Svc:
+    (lambda labels: labels.update(b='2'))(LABELS)
+
+    @bentoml.api
+    def hello(self) -> str:
+        return ''

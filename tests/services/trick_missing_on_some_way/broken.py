@@ -1,0 +1,4 @@
+import os
+
+if not os.environ.get('NAMED'):
+    raise ImportError('no')

@@ -1,0 +1,19 @@
+# service: service:Svc
+# unknown: members.hello
+import contextlib
+
+import bentoml
+
+with contextlib.suppress(ValueError):
+
+    @bentoml.service(name='made_before_the_stop')
+    class Svc:
+        with contextlib.suppress(ValueError):
+
+            @bentoml.api
+            def hello(self) -> str:
+                return ''
+
+            raise ValueError
+
+    raise ValueError

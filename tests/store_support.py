@@ -1,0 +1,199 @@
+"""What the tests of the store, of archives, of bundles and of the command share."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Bentoml
+
+PACKAGE = Path(__file__).resolve().parents[1] / "py"
+DAY_1, DAY_2, DAY_3 = (f"2026-01-0{day}T00:00:00+00:00" for day in (1, 2, 3))
+
+
+class Installed(Bentoml):
+    """The real BentoML of an environment that is there, for tests that Bazel does not run."""
+
+    def __init__(self, command: Path, folder: Path) -> None:
+        self.python = command.parent / "python"
+        self.home = folder / "home"
+        self.folder = folder / "elsewhere"
+        self.folder.mkdir()
+        self.variables = {
+            "BENTOML_HOME": str(self.home),
+            "COLUMNS": "1000",
+            "BENTOML_DO_NOT_TRACK": "true",
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "PATH": f"{command.parent}:/usr/bin:/bin",
+            "TMPDIR": str(folder),
+        }
+
+
+@pytest.fixture
+def real(request, tmp_path):
+    """The real BentoML, with an empty store."""
+    if "RULES_BENTO_ROOTS" in os.environ:
+        return request.getfixturevalue("bentoml")
+    command = os.environ.get("RULES_BENTO_BENTOML")
+    if not command:
+        pytest.skip("RULES_BENTO_BENTOML names no bentoml command")
+    return Installed(Path(command), tmp_path)
+
+
+def ask(real, script, questions):
+    """The answers of one process of real BentoML, whose `script` defines answer(question): a line of JSON each.
+
+    Starting it costs half a second, so tests ask all at once.
+    """
+    program = real.folder / "script.py"
+    lines = "import json, sys\nfor line in open(sys.argv[1]):\n    print('=' + json.dumps(answer(json.loads(line))))\n"
+    program.write_text(f"{script}\n{lines}")
+    asked = real.folder / "questions"
+    asked.write_text("".join(json.dumps(question) + "\n" for question in questions))
+    out = real.run(str(program), str(asked), program="python")
+    return [json.loads(line[1:]) for line in out.splitlines() if line.startswith("=")]
+
+
+def bento_yaml(tag="hi:v1", created=DAY_1, models=(), **fields):
+    """A bento.yaml with as much as serving needs."""
+    name, version = tag.split(":")
+    document = {
+        "service": "service:Hi",
+        "name": name,
+        "version": version,
+        "bentoml_version": "1.4.40",
+        "creation_time": created,
+        "models": [{"tag": model, "module": "", "creation_time": DAY_1} for model in models],
+        "spec": 2,
+        "entry_service": "Hi",
+        "services": [{"name": "Hi", "service": ""}],
+        "image": {"base_image": "python:3.11-slim", "python_version": "3.11"},
+    }
+    return yaml.safe_dump(document | fields, sort_keys=False).encode()
+
+
+def model_yaml(tag="clf:v1", created=DAY_1, **fields):
+    """A model.yaml as `bentoml.models.create` writes it."""
+    name, version = tag.split(":")
+    document = {
+        "name": name,
+        "version": version,
+        "module": "",
+        "labels": {},
+        "options": {},
+        "metadata": {},
+        "context": {"framework_name": "", "framework_versions": {}, "bentoml_version": "1.4.40", "python_version": "3"},
+        "signatures": {},
+        "api_version": "v1",
+        "creation_time": created,
+    }
+    return yaml.safe_dump(document | fields, sort_keys=False).encode()
+
+
+def model_files(tag="clf:v1", created=DAY_1, payload=b"weights " * 500):
+    """The files of a model."""
+    return {"model.yaml": model_yaml(tag, created), "weights.bin": payload, "folder/extra.json": b"{}\n"}
+
+
+def bento_files(tag="hi:v1", created=DAY_1, models=(), **extra):
+    """The files of a small Bento and, by `models` (files by tag), of those that it brings along."""
+    files = {
+        "README.md": b"# hi\n",
+        "bento.yaml": bento_yaml(tag, created, models),
+        "env/docker/Dockerfile": b"FROM scratch\n",
+        "env/docker/entrypoint.sh": b"#!/bin/sh\nexec true\n",
+        "src/service.py": b"import bentoml\n",
+        "src/package/__init__.py": b"",
+        "src/package/data.csv": f"version,{tag}\n".encode() * 100,
+    }
+    files |= {path.replace("__", "/"): data for path, data in extra.items()}
+    for model, content in dict(models).items():
+        files |= {f"models/{model.replace(':', '/')}/{path}": data for path, data in content.items()}
+        files[f"models/{model.split(':')[0]}/latest"] = model.split(":")[1].encode()
+    return files
+
+
+def tar(files, format=tarfile.PAX_FORMAT, prefix="./"):  # noqa: A002
+    """A tar of the files (bytes by path); scripts are executable."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=format) as archive:
+        for path, data in files.items():
+            info = tarfile.TarInfo(prefix + path)
+            info.size = len(data)
+            info.mode = 0o755 if data.startswith(b"#!") else 0o644
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def write_archive(path, files):
+    """A `.bento` or `.bentomodel` of the files; returns its path."""
+    path.write_bytes(lzma.compress(tar(files), preset=0))
+    return path
+
+
+def tree(folder):
+    """What is below a folder: bytes and whether it is executable, or the target, by path."""
+    found = {}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        elif path.is_file():
+            found[name] = (path.read_bytes(), bool(path.stat().st_mode & 0o100))
+    return found
+
+
+def expected(files):
+    """What `tree` gives for an entry of these files."""
+    return {path: (data, data.startswith(b"#!")) for path, data in files.items() if not path.startswith("models/")}
+
+
+def command(*arguments):
+    """How tests start our command in a process of its own."""
+    return [
+        sys.executable,
+        "-c",
+        "import sys; from rules_bento.cli import main; sys.exit(main())",
+        *map(str, arguments),
+    ]
+
+
+class Conversation:
+    """A process of real BentoML that answers questions one by one; its `script` defines answer(question)."""
+
+    def __init__(self, real, script):
+        loop = "import json, sys\nout = sys.stdout\nsys.stdout = sys.stderr\n"
+        loop += "for line in sys.stdin:\n    print(json.dumps(answer(json.loads(line))), file=out, flush=True)\n"
+        program = real.folder / "conversation.py"
+        program.write_text(f"{script}\n{loop}")
+        self._process = subprocess.Popen(
+            [real.python, program],
+            cwd=real.folder,
+            env=real.variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.stdin.close()
+        assert self._process.wait(60) == 0
+        self._process.stdout.close()
+
+    def ask(self, *question):
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())

@@ -1,0 +1,399 @@
+"""Reading bentofile.yaml and pyproject.toml: every key, every refusal with its line, and who wins."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rules_bento import option_reader
+from rules_bento.bentofile import from_pyproject, from_yaml, read
+from rules_bento.document import Document
+from rules_bento.env import dotenv
+from rules_bento.errors import BentoError
+from rules_bento.options import KEYS, Env, ModelChoice, merge
+
+EVERYTHING = """\
+service: "service:Svc"
+name: Iris
+description: |
+  Two
+  lines
+labels:
+  team: one
+  version: 1.10
+  number: 3
+  flag: yes
+include:
+- "*.py"
+exclude: ["tests/"]
+docker:
+  distro: debian
+  python_version: 3.10
+  env: {A: 1}
+  system_packages: [curl]
+  setup_script: s.sh
+python:
+  requirements_txt: r.txt
+  lock_packages: false
+  pack_git_packages: false
+  index_url: https://i.example
+  no_index: false
+  trusted_host: h.example
+  find_links: [https://f.example]
+  extra_index_url: [https://e.example]
+  pip_args: --pre
+  wheels: [w-1-py3-none-any.whl]
+  is_src_layout: true
+conda:
+  channels: [a]
+  dependencies: [numpy, {pip: [idna]}]
+models:
+- "a:v1"
+- tag: b:latest
+  filter: label:stage=prod, label:x
+  alias: c
+envs:
+- {name: E, value: 1}
+- {name: F, stage: build}
+args:
+  x: 1.5
+  y: [a, {b: null}]
+"""
+
+
+def test_every_key_is_read():
+    options = from_yaml(EVERYTHING, "bentofile.yaml")
+    assert options.service == "service:Svc"
+    assert options.name == "iris"
+    assert options.description == "Two\nlines\n"
+    assert options.labels == {"team": "one", "version": "1.10", "number": "3", "flag": "True"}
+    assert (options.include, options.exclude) == (("*.py",), ("tests/",))
+    assert options.docker.python_version == "3.10"
+    assert options.docker.env == {"A": "1"}
+    assert options.python.trusted_host == ("h.example",)
+    assert options.python.is_src_layout is True
+    assert options.conda.dependencies == ("numpy", {"pip": ["idna"]})
+    assert options.models == (ModelChoice("a:v1"), ModelChoice("b:latest", "label:stage=prod, label:x", "c"))
+    assert options.envs == (Env("E", "1"), Env("F", "", "build"))
+    assert options.args == {"x": 1.5, "y": ["a", {"b": None}]}
+    assert type(options.args["x"]) is float
+
+
+def test_no_key_is_missing_here():
+    mentioned = {line.strip().partition(":")[0].lstrip("- ") for line in EVERYTHING.splitlines()}
+    alternatives = {"packages", "environment_yml", "pip", "cuda_version", "base_image", "dockerfile_template"}
+    assert {key.rpartition(".")[2] for key in KEYS} <= mentioned | alternatives
+
+
+def test_an_empty_file_has_no_options():
+    for text in ("", "# nothing\n", "{}\n", "docker:\npython: {}\n", "---\n"):
+        assert from_yaml(text, "b.yaml") == option_reader.parse(Document("", {}))
+
+
+def test_references_of_yaml_are_followed():
+    options = from_yaml("labels: &l {a: b}\nargs:\n  <<: *l\n  c: *l\n", "b.yaml")
+    assert options.args == {"a": "b", "c": {"a": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("written", "whole"),
+    [("12", "12.8.1"), ("'12'", "12.8.1"), ("12.8", "12.8.1"), ("11.8", "11.8.0"), ("default", "12.8.1")],
+)
+def test_cuda_versions(written, whole):
+    assert from_yaml(f"docker: {{cuda_version: {written}}}", "b.yaml").docker.cuda_version == whole
+
+
+@pytest.mark.parametrize(
+    ("written", "short"), [("3.9", "3.9"), ("3.10", "3.10"), ("'3.11.4'", "3.11"), ("3.12", "3.12")]
+)
+def test_python_versions(written, short):
+    assert from_yaml(f"docker: {{python_version: {written}}}", "b.yaml").docker.python_version == short
+
+
+REFUSED = [
+    ("a: [", "b.yaml:1: not YAML"),
+    ("a: b: c", "b.yaml:1: not YAML"),
+    ("\tx: 1", "b.yaml:1: not YAML"),
+    ("text", "b.yaml:1: a bentofile is keys with values"),
+    ("- a", "b.yaml:1: a bentofile is keys with values"),
+    ("&a [*a]", "b.yaml:1: a value that contains itself"),
+    ("args: &a\n  b: *a\n", "b.yaml:1: a value that contains itself"),
+    ("? [a]\n: b", "b.yaml:1: a key that is no text"),
+    ("service: a\n\nservice: b", "b.yaml:3: 'service' stands there twice"),
+    ("docker:\n  env:\n    A: 1\n    A: 2", "b.yaml:4: 'A' stands there twice"),
+    ("servce: a", "b.yaml:1: servce is no option of BentoML 1.4. Did you mean 'service'?"),
+    ("python:\n  pakages: [a]", "b.yaml:2: python.pakages is no option of BentoML 1.4. Did you mean 'packages'?"),
+    ("x: 1\npython_version: 3.11", "b.yaml:1: x is no option"),
+    ("python_version: 3.11", "b.yaml:1: python_version is no option of BentoML 1.4. It belongs under 'docker'."),
+    ("image: {}", "An image is declared in the service"),
+    ("additional_models: []", "Write 'models'."),
+    ("envs:\n- name: A\n  stge: all", "b.yaml:3: envs[0].stge is no option of BentoML 1.4. Did you mean 'stage'?"),
+    ("envs:\n- name: A\n  stage: built", "b.yaml:2: envs[0]: the stage of A is 'built'. Did you mean 'build'?"),
+    ("envs:\n- A=b", "b.yaml:2: envs[0] is the text 'A=b', where name, value and stage are expected"),
+    ("envs:\n- value: b", "b.yaml:2: envs[0] has no name"),
+    ("envs:\n- name: A-B", "b.yaml:2: envs[0]: 'A-B' is no name of a variable"),
+    ('envs:\n- {name: A, value: "x\\ny"}', "b.yaml:2: envs[0]: the value of A has a line break"),
+    ("labels: [a]", "b.yaml:1: labels is a list, where keys with texts is expected"),
+    ("labels:\n  a: [b]", "b.yaml:2: labels.a is a list, where a text is expected"),
+    ("labels:\n  a:", "b.yaml:2: labels.a is empty, where a text is expected"),
+    ("labels: {'': a}", "a label has an empty key"),
+    ("include: '*.py'", "b.yaml:1: include is the text '*.py', where a list of texts is expected"),
+    ("include:\n- a\n- [b]", "b.yaml:3: include[1] is a list, where a text is expected"),
+    ("include: [yes]", "include[0] is a flag, where a text is expected"),
+    ("args: [a]", "b.yaml:1: args is a list, where keys with values is expected"),
+    ("models: a", "b.yaml:1: models is the text 'a', where a list is expected"),
+    ("models:\n- alias: a", "b.yaml:2: models[0] has no tag"),
+    ("models:\n- tag: a\n  filter: x", "b.yaml:3: models[0].filter: 'x' cannot be read"),
+    ("docker: []", "b.yaml:1: docker is a list, where keys with values are expected"),
+    ("docker:\n  distro: debain", "b.yaml:2: docker.distro is 'debain'. Did you mean 'debian'?"),
+    ("docker:\n  python_version: three", "b.yaml:2: docker.python_version is 'three', which is not a version"),
+    ("docker:\n  python_version: 2.7", "b.yaml:2: docker.python_version is '2.7', for which there is no image"),
+    ("docker:\n  python_version: 3.1", "b.yaml:2: docker.python_version is '3.1', for which there is no image"),
+    ("docker:\n  cuda_version: 10", "b.yaml:2: docker.cuda_version is '10', for which there is no image"),
+    (
+        "docker:\n  cuda_version: 12\n  distro: alpine",
+        "b.yaml:2: docker.cuda_version: there is no CUDA for distro 'alpine'",
+    ),
+    (
+        "docker:\n  cuda_version: 12\n  base_image: a",
+        "b.yaml:2: docker.cuda_version: BentoML ignores it beside docker.base_image",
+    ),
+    ("docker:\n  env: [A]", "b.yaml:2: docker.env: 'A' cannot be read"),
+    ("docker:\n  env: 3", "b.yaml:2: docker.env is the number 3, where a table, a list of NAME=VALUE"),
+    ("docker:\n  env: {1A: b}", "b.yaml:2: docker.env: '1A' is no name of a variable"),
+    ("docker:\n  system_packages: ['curl git']", "b.yaml:2: docker.system_packages: 'curl git' is no name"),
+    ("docker:\n  system_packages: ['-y']", "b.yaml:2: docker.system_packages: '-y' is no name"),
+    ("docker:\n  base_image: a b", "b.yaml:2: docker.base_image is 'a b', which is not the name of an image"),
+    ("python:\n  no_index: 'no'", "b.yaml:2: python.no_index is the text 'no', where true or false is expected"),
+    ("python:\n  packages: numpy", "b.yaml:2: python.packages is the text 'numpy', where a list"),
+    ('python:\n  packages: ["a\\nb"]', "is empty or has several lines"),
+    (
+        "python:\n  packages: ['--extra-index-url x']",
+        "is an option of pip, not a package. Write python.extra_index_url",
+    ),
+    ("python:\n  packages: ['-e .']", "is an option of pip, not a package. Put it into a file"),
+    ("python:\n  packages: ['=1']", "is not a requirement (PEP 508)"),
+    ("python:\n  packages: [a]\n  requirements_txt: r", "b.yaml:2: python.packages: BentoML ignores it beside"),
+    ("python:\n  index_url: 'a b'", "b.yaml:2: python.index_url: 'a b' is empty or has blanks"),
+    ("python:\n  wheels: ['*.whl']", "is a pattern, which BentoML does not expand"),
+    ("python:\n  wheels: [a.txt]", "is neither a wheel"),
+    ("python:\n  wheels: [a/w.whl, b/w.whl]", "b.yaml:2: python.wheels has 'w.whl' twice"),
+    ("conda:\n  channels: a", "b.yaml:2: conda.channels is the text 'a', where a list of texts is expected"),
+    ("conda:\n  dependencies: [{a: b}]", "b.yaml:2: conda.dependencies: a table among them holds 'pip'"),
+    ("conda:\n  dependencies: [1]", "b.yaml:2: conda.dependencies has the number 1, where a text is expected"),
+    (
+        "conda:\n  pip: [a]\n  dependencies: [{pip: [b]}]",
+        "b.yaml:3: conda.dependencies has 'pip', and it",
+    ),
+    (
+        "conda:\n  environment_yml: e\n  pip: [a]",
+        "b.yaml:3: conda.pip: BentoML ignores it beside",
+    ),
+    ("conda:\n  pip: [a]\ndocker:\n  cuda_version: 12", "b.yaml:4: docker.cuda_version and conda are both set"),
+    ("conda:\n  pip: [a]\ndocker:\n  distro: ubi8", "b.yaml:1: conda: there is no conda for distro 'ubi8'"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_refused_with_its_place(text, message):
+    with pytest.raises(BentoError) as error:
+        from_yaml(text, "b.yaml")
+    assert message in str(error.value)
+    assert str(error.value).startswith("b.yaml:")
+    assert str(error.value).endswith((".", "}", "?"))
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(text):
+    for parse in (from_yaml, from_pyproject):
+        try:
+            parse(text, "b")
+        except BentoError as error:
+            assert str(error).startswith("b")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*KEYS, "tag", "name", "x"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from([key.partition(".")[0] for key in KEYS]), VALUES, max_size=4))
+def test_any_values_are_options_or_refused(data):
+    try:
+        option_reader.parse(Document("", data))
+    except BentoError as error:
+        assert "\n" not in repr(str(error))
+
+
+# pyproject.toml
+
+PYPROJECT = """\
+[project]
+name = "My-Project"
+dependencies = ["idna", "attrs>=20"]
+
+[tool.other]
+labels = 3
+
+[tool.bentoml.build]
+service = "service:Svc"
+labels = {a = "b"}
+docker.python_version = 3.10
+
+[tool.bentoml.build.python]
+packages = ["numpy"]
+
+[[tool.bentoml.build.envs]]
+name = "A"
+
+[[tool.bentoml.build.envs]]
+name = "B"
+stage = "build"
+"""
+
+
+def test_pyproject():
+    options = from_pyproject(PYPROJECT, "pyproject.toml")
+    assert options.name == "my-project"
+    assert options.docker.python_version == "3.10"
+    assert options.python.packages == ("numpy", "idna", "attrs>=20")
+    assert options.python.is_src_layout is None
+    assert options.envs == (Env("A"), Env("B", stage="build"))
+
+
+def test_pyproject_beside_a_src_folder(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    assert read(tmp_path / "pyproject.toml", "p", src_exists=True).python.is_src_layout is True
+    off = PYPROJECT.replace('packages = ["numpy"]', "is_src_layout = false")
+    assert from_pyproject(off, "p", src_exists=True).python.is_src_layout is False
+
+
+def test_a_requirements_file_stands_for_the_dependencies_of_the_project():
+    text = PYPROJECT.replace('packages = ["numpy"]', 'requirements_txt = "r.txt"')
+    assert from_pyproject(text, "p").python.packages is None
+
+
+def test_a_name_of_its_own_wins_over_that_of_the_project():
+    assert from_pyproject(PYPROJECT.replace("service = ", 'name = "Own"\nservice = '), "p").name == "own"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ('labels = {a = "b"}', 'labls = {a = "b"}'),
+            "p:10: labls is no option of BentoML 1.4. Did you mean 'labels'?",
+        ),
+        (("docker.python_version = 3.10", 'docker.distro = "x"'), "p:11: docker.distro is 'x'"),
+        (('packages = ["numpy"]', "packages = 3"), "p:14: python.packages is the number 3"),
+        (('name = "B"', 'nme = "B"'), "p:20: envs[1].nme is no option of BentoML 1.4. Did you mean 'name'?"),
+        (("[project]", "[project"), "p: not TOML"),
+        (('dependencies = ["idna", "attrs>=20"]', "dependencies = 3"), "p:3: project.dependencies is no list of texts"),
+        (("[tool.bentoml.build]", "[tool.bentoml.build.docker]"), "p:"),
+    ],
+)
+def test_pyproject_refused_with_its_place(change, message):
+    with pytest.raises(BentoError) as error:
+        from_pyproject(PYPROJECT.replace(*change), "p")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"\xff\xfe", "is not UTF-8 text"), (None, "cannot be read")])
+def test_files_that_cannot_be_read(tmp_path, content, message):
+    path = tmp_path / "bentofile.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BentoError, match=f"^name {message}"):
+        read(path, "name")
+
+
+# Attributes and bentofile together
+
+
+def attributes(**data):
+    return option_reader.parse(Document("", data))
+
+
+def test_attributes_win_option_by_option():
+    bentofile = from_yaml(EVERYTHING, "b.yaml")
+    merged = merge(
+        attributes(
+            name="own",
+            labels={"team": "two", "more": "x"},
+            docker={"python_version": "3.12"},
+            python={"packages": ["numpy"]},
+            envs=[{"name": "E", "value": "2"}, {"name": "G"}],
+            args={"x": "3"},
+        ),
+        bentofile,
+    )
+    assert merged.name == "own"
+    assert merged.labels == {**bentofile.labels, "team": "two", "more": "x"}
+    assert (merged.docker.python_version, merged.docker.distro) == ("3.12", "debian")
+    assert (merged.python.packages, merged.python.requirements_txt) == (("numpy",), None)
+    assert merged.envs == (Env("F", "", "build"), Env("E", "2"), Env("G"))
+    assert merged.args == {**bentofile.args, "x": "3"}
+    assert asdict(merged.conda) == asdict(bentofile.conda)
+
+
+def test_nothing_is_lost_in_a_merge_with_nothing():
+    bentofile = from_yaml(EVERYTHING, "b.yaml")
+    assert merge(attributes(), bentofile) == bentofile
+    assert merge(bentofile, attributes()) == bentofile
+
+
+@pytest.mark.parametrize("service", ["service:Svc", "service.py:Svc"])
+def test_both_name_one_service(service):
+    assert merge(attributes(service=service), from_yaml(EVERYTHING, "b.yaml")).service == service
+
+
+def test_two_services():
+    with pytest.raises(
+        BentoError, match=re.escape("b.yaml:1: service is 'service:Svc', but the target's service is 'x:Y'")
+    ):
+        merge(attributes(service="x:Y"), from_yaml(EVERYTHING, "b.yaml"))
+
+
+def test_what_does_not_go_together_is_found_across_both():
+    with pytest.raises(BentoError, match=r"^docker\.cuda_version: there is no CUDA for distro 'alpine'"):
+        merge(attributes(docker={"cuda_version": "12"}), from_yaml("docker: {distro: alpine}", "b.yaml"))
+
+
+# docker.env as a file
+
+
+def test_dotenv():
+    text = """\
+# comment
+A=1
+export B = "x \\"y\\" $A" # behind
+C='$A'
+D=${A}-\\$A # behind
+E=
+
+F: z#1
+"""
+    found = dotenv.parse(text, ".env")
+    assert found == {"A": "1", "B": 'x "y" 1', "C": "$A", "D": "1-$A", "E": "", "F": "z#1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("A=1\nB", "f:2: 'B' cannot be read. Write NAME=value."),
+        ("A='x", "has no end to its quotes"),
+        ('A="x" y', "has no end to its quotes, or more behind them"),
+        ("A=$HOME", "f:1: $HOME is set on no line above"),
+    ],
+)
+def test_dotenv_refused(text, message):
+    with pytest.raises(BentoError) as error:
+        dotenv.parse(text, "f")
+    assert message in str(error.value)

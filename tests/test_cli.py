@@ -1,0 +1,526 @@
+"""The `bento` command: what it prints, beside what `bentoml` prints, and what it exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from rules_bento.cli import commands, main, parsing, progress, show, status
+from rules_bento.store import Store
+from store_support import (
+    DAY_1,
+    DAY_2,
+    PACKAGE,
+    bento_files,
+    bento_yaml,
+    command,
+    model_files,
+    real,
+    tree,
+    write_archive,
+)
+
+__all__ = ["real"]
+
+MODELS = {"clf:v1": model_files(), "clf:v2": model_files("clf:v2", DAY_2)}
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A store with two Bentos, which is the default one; the archives are beside it, in the current folder."""
+    folder = tmp_path / "home"
+    store = Store(folder, durable=False)
+    write_archive(tmp_path / "v1.bento", bento_files("hi:v1", DAY_1, {"clf:v1": MODELS["clf:v1"]}))
+    write_archive(tmp_path / "v2.bento", bento_files("hi:v2", DAY_2, MODELS, src__new=b"new" * 1000))
+    write_archive(tmp_path / "clf.bentomodel", model_files("clf:v3"))
+    for name in "v1.bento", "v2.bento":
+        store.bentos.import_archive(tmp_path / name)
+    monkeypatch.setenv("BENTOML_HOME", str(folder))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def bento(home, capsys):
+    """Runs a command; gives its standard output, which must be all there is."""
+
+    def run(*arguments, code=0):
+        try:
+            found = main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            found = end.code
+        out, err = capsys.readouterr()
+        assert found == code, (out, err)
+        run.err = err
+        return out
+
+    return run
+
+
+# ---- Listing and showing ----------------------------------------------------------------------------------------
+
+
+def test_list_is_a_table_for_people(bento):
+    lines = bento("list").splitlines()
+    assert lines[0].split("  ")[0] == "Tag"
+    assert [line.split()[0] for line in lines[1:]] == ["hi:v2", "hi:v1"]
+    assert re.search(r"\d+\.\d\d KiB +\d+\.\d\d KiB  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", lines[1])
+    assert bento("list", "hi:v1", "-o", "path") == f"{Path.cwd()}/home/bentos/hi/v1\n"
+    assert bento("list", "-o", "yaml").startswith("- tag: hi:v2\n")
+
+
+def test_a_home_that_is_not_there_is_empty(bento, tmp_path):
+    assert bento("--home", tmp_path / "nothing", "list", "-o", "json") == "[]\n"
+    assert bento("list", "--home", tmp_path / "nothing", "-o", "path") == ""
+    assert bento(f"--home={tmp_path / 'nothing'}", "models", "list").split()[0] == "Tag"
+    assert not (tmp_path / "nothing").exists()
+    bento("list", "hi", "--home", tmp_path / "nothing", code=status.NOT_FOUND)
+
+
+def test_lists_are_those_of_bentoml(real, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BENTOML_HOME", str(real.home))
+    store = Store(real.home, durable=False)
+    huggingface = {"tag": "org--model:abc", "registry": "huggingface"}
+    path = write_archive(tmp_path / "a.bento", bento_files("hi:v1", DAY_1, MODELS))
+    store.bentos.import_archive(path)
+    for number, fields in enumerate((
+        {"creation_time": "2026-03-01T05:06:07.123456+09:00"},
+        {"models": [{"tag": "clf:v1"}, {"tag": "gone:v1"}, huggingface]},
+        {"services": [{"name": "Hi", "service": "", "models": [{"tag": "clf:v2"}, {"tag": "clf:v1"}]}]},
+        {"models": ["clf"]},
+        {"spec": 1, "labels": {"a": 1}, "docker": {"distro": "debian", "cuda_version": 12}},
+        {"creation_time": DAY_1},
+    )):  # fmt: skip
+        folder = tmp_path / f"{number}"
+        shutil.copytree(store.bentos.get("hi:v1").path, folder)
+        (folder / "bento.yaml").unlink()
+        (folder / "bento.yaml").write_bytes(
+            yaml.safe_dump(yaml.safe_load(bento_yaml(f"ho:w{number}", DAY_2)) | fields, sort_keys=False).encode()
+        )
+        (folder / "src/link").symlink_to("package/data.csv")
+        (folder / "src/folder").symlink_to("package")
+        (folder / "src/dangling").symlink_to("nothing")
+        store.bentos.import_archive(folder)
+    # What a Bento has itself is not counted twice.
+    shutil.copytree(real.home / "models", real.home / "bentos/ho/w3/models")
+    for words in (["list"], ["list", "ho"], ["list", "ho:w1"], ["models", "list"], ["models", "list", "clf"]):
+        assert main([*words, "-o", "json"]) == 0
+        ours = json.loads(capsys.readouterr().out)
+        assert ours == real.json(*words), words
+        assert [list(row) for row in ours] == [list(row) for row in real.json(*words)]
+    for words in [["get", f"ho:w{number}"] for number in range(6)] + [["get", "hi"], ["models", "get", "clf:v2"]]:
+        assert main([*words, "-o", "json"]) == 0
+        ours, theirs = json.loads(capsys.readouterr().out), real.json(*words)
+        for reference in ours.get("models", []) + theirs.get("models", []):
+            reference["creation_time"] = ""  # BentoML takes the clock where none is given
+        for service in ours.get("services", []) + theirs.get("services", []):
+            service["models"] = [model["tag"] for model in service["models"]]
+        assert ours == theirs
+        assert list(ours) == list(theirs)
+    assert main(["get", "hi", "-o", "path"]) == 0
+    assert capsys.readouterr().out == real.run("get", "hi", "-o", "path")
+    assert main(["get", "hi:v1"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(real.run("get", "hi:v1"))
+
+
+def test_a_folder_that_is_no_bento_is_told_and_passed_over(bento, home):
+    (home / "bentos/hi/half").mkdir()
+    assert len(json.loads(bento("list", "-o", "json"))) == 2
+    assert "note:" in bento.err
+    assert "bentos/hi/half: is no Bento" in bento.err
+
+
+def test_a_missing_model_is_told(bento, home):
+    shutil.rmtree(home / "models/clf/v2")
+    bento("list")
+    assert "hi:v2: the model clf:v2 is missing." in bento.err
+    assert (
+        json.loads(bento("tree", "hi:v2", "-o", "json"))["children"][-1]["children"][0]["children"][1]["note"]
+        == "missing"
+    )
+
+
+def test_tree(bento):
+    out = bento("tree", "hi:v1")
+    assert "├── env/" in out
+    assert re.search(r"entrypoint.sh  \d+\.00 B  executable", out)
+    assert "in the model store" in out
+    total = json.loads(bento("tree", "hi:v1", "-o", "json"))["size"]
+    assert total == sum(map(len, bento_files("hi:v1", DAY_1, {"clf:v1": MODELS["clf:v1"]}).values())) - len("v1")
+    archive = json.loads(bento("tree", "v1.bento", "-o", "json"))
+    assert archive["size"] == total + len("v1"), "the pointer"
+    assert yaml.safe_load(bento("tree", "./v1.bento", "-o", "yaml")) == archive | {"name": "v1.bento"}
+
+
+def test_get_resolves_as_bentoml_does(bento):
+    assert yaml.safe_load(bento("get", "hi"))["version"] == "v2"
+    assert json.loads(bento("get", "hi:v1", "-o", "json"))["version"] == "v1"
+    bento("get", "hi:", code=status.ERROR)
+    bento("get", "hi:v", code=status.ERROR)
+    assert "begins the tags of 2 bentos: v1, v2" in bento.err
+    bento("get", "nothing", code=status.NOT_FOUND)
+    assert bento.err.startswith("bento: nothing: no Bento of this name is in ")
+
+
+# ---- Import, export, bundles ------------------------------------------------------------------------------------
+
+
+def test_import_and_export(bento, home, tmp_path):
+    assert bento("--home", "other", "import", "v1.bento", "./v2.bento") == (
+        "Imported Bento hi:v1 with clf:v1.\nImported Bento hi:v2 with clf:v2 (clf:v1 was there).\n"
+    )
+    assert Path("other/bentos/hi/v1").is_dir(), "relative paths are relative to the current folder"
+    found = json.loads(
+        bento("import", "v1.bento", "--home", "third", "--no-models", "--copy", "--no-sync", "-o", "json")
+    )
+    assert found == {
+        "tag": "hi:v1",
+        "path": f"{tmp_path}/third/bentos/hi/v1",
+        "models": [],
+        "known_models": [],
+        "notes": [],
+    }
+    assert Path("third/bentos/hi/v1/README.md").stat().st_nlink == 1
+    bento("import", "v1.bento", code=status.ERROR)
+    assert "hi:v1 is in the store already" in bento.err
+    assert bento("export", "hi:v1") == "Exported Bento hi:v1 with clf:v1 to hi-v1.bento.\n"
+    assert bento("export", "hi", "out.tar", "--no-models", "-o", "path") == "out.tar\n"
+    assert (
+        bento("export", "hi:v2", "--format", "gz", "out.x", "--no-verify")
+        == "Exported Bento hi:v2 with clf:v1, clf:v2 to out.x.\n"
+    )
+    assert json.loads(bento("export", "hi:v1", "-o", "json", "named"))["path"] == f"{tmp_path}/named.bento"
+    bento("import", "out.x", "--home", "fourth", code=status.ERROR)
+    assert "is gz data, but its name says xz" in bento.err
+    assert (
+        bento("import", "out.x", "--format", "gz", "--home", "fourth", "-o", "path")
+        == f"{tmp_path}/fourth/bentos/hi/v2\n"
+    )
+    assert tree(tmp_path / "fourth/bentos") == {
+        path: data for path, data in tree(home / "bentos").items() if not path.startswith("hi/v1/")
+    }
+    Path("folder").mkdir()
+    assert bento("export", "hi:v1", "folder", "--format", "zip", "-o", "path") == "folder/hi-v1.zip\n"
+    assert bento("export", "hi:v1", "folder/", "-o", "path") == "folder/hi-v1.bento\n"
+    bento("export", "hi:v1", "no/folder", code=status.ERROR)
+    assert bento.err == "bento: no/folder.bento: cannot be written: No such file or directory.\n"
+    bento("export", "hi:v1", "folder", "--format", "folder", code=status.ERROR)
+    bento("export", "hi:v1", "tree", "--format", "folder")
+    assert json.loads(bento("import", "tree", "--home", "fifth", "-o", "json"))["models"] == ["clf:v1"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_models(bento):
+    assert bento("models", "import", "clf.bentomodel") == "Imported model clf:v3.\n"
+    assert [row["tag"] for row in json.loads(bento("models", "list", "-o", "json"))] == ["clf:v2", "clf:v1", "clf:v3"]
+    assert bento("models", "export", "clf:v3", "m.tar") == "Exported model clf:v3 to m.tar.\n"
+    assert bento("models", "delete", "clf:v3", "-y") == "Deleted model clf:v3.\n"
+    bento("models", "delete", "clf:v1", "-y", code=status.ERROR)
+    assert "clf:v1: is used by hi:v1, hi:v2." in bento.err
+    assert bento("models", "delete", "clf:v1", "-y", "--force", "-o", "json") == '[\n  "clf:v1"\n]\n'
+    bento("models", "import", "v1.bento", code=status.ERROR)
+    assert "has no model.yaml at its top" in bento.err
+    bento("import", "m.tar", code=status.ERROR)
+
+
+def test_the_standard_input_is_an_archive(home):
+    with Path("v1.bento").open("rb") as file:
+        done = subprocess.run(
+            command("import", "-", "--home", "other"), stdin=file, capture_output=True, check=True, env=environment()
+        )
+    assert done.stdout == b"Imported Bento hi:v1 with clf:v1.\n"
+
+
+def test_bundles(bento):
+    assert bento("bundle", "all.bentobundle", "hi:v1", "hi:v2") == "Bundled 2 Bentos and 2 models to all.bentobundle.\n"
+    assert json.loads(bento("bundle", "one", "hi:v1", "-o", "json"))["format"] == "bentobundle/1"
+    assert bento("bundle", "one", "hi:v1", "-o", "path") == "one\n"
+    out = bento("unbundle", "all.bentobundle", "--home", "other")
+    assert out == "Imported model clf:v1.\nImported model clf:v2.\nImported Bento hi:v1.\nImported Bento hi:v2.\n"
+    assert bento("unbundle", "one", "--home", "other") == "clf:v1 was there.\nhi:v1 was there.\n"
+    assert json.loads(bento("unbundle", "one", "--home", "other", "-o", "json")) == {
+        "imported": [],
+        "known": ["clf:v1", "hi:v1"],
+    }
+    assert bento("unbundle", "one", "--to", "parts") == "Wrote 2 archives to parts.\n"
+    assert json.loads(bento("unbundle", "one", "--to", "more", "-o", "json")) == [
+        "more/models/clf/v1.bentomodel",
+        "more/bentos/hi/v1.bento",
+    ]
+    bento("unbundle", "v1.bento", code=status.ERROR)
+
+
+def test_limits_are_options(bento):
+    bento("import", "v1.bento", "--home", "other", "--max-size", "1K", code=status.ERROR)
+    assert "Allow a larger size" in bento.err
+    bento("import", "v1.bento", "--home", "other", "--max-files", "3", code=status.ERROR)
+    bento("import", "v1.bento", "--home", "other", "--max-memory", "100", code=status.ERROR)
+    bento("import", "v1.bento", "--home", "other", "--max-size", "x", code=status.USAGE)
+    bento("import", "v1.bento", "--home", "other", "--max-size", "1G", "--max-ratio", "9", "--same-letters")
+
+
+# ---- Deleting, verifying, comparing -----------------------------------------------------------------------------
+
+
+def test_delete_asks(bento, monkeypatch):
+    bento("delete", "hi:v1", code=status.ERROR)
+    assert "Say --yes" in bento.err
+    bento("delete", "hi:v3", "--yes", code=status.NOT_FOUND)
+
+    class Terminal:
+        def isatty(self):
+            return True
+
+        def readline(self):
+            return answers.pop(0)
+
+    answers = ["n\n", "y\n"]
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    assert bento("delete", "hi:v1,hi:v2") == "Deleted Bento hi:v2.\n"
+    assert "Delete Bento hi:v1? [y/N]" in bento.err
+    assert bento("delete", "hi", "-y", "-o", "yaml") == "- hi:v1\n"
+    assert bento("list", "-o", "json") == "[]\n"
+
+
+def test_verify_and_gc(bento, home):
+    assert bento("verify") == "4 entries, 21 files: nothing damaged.\n"
+    assert bento("verify", "hi:v1") == "2 entries, 10 files: nothing damaged.\n"
+    place = home / "bentos/hi/v2/src/new"
+    place.chmod(0o644)
+    place.write_bytes(b"x" * place.stat().st_size)
+    out = bento("verify", "-o", "json", code=status.FOUND)
+    assert json.loads(out)["damages"] == [
+        {"kind": "Bento", "tag": "hi:v2", "path": "src/new", "problem": "has other contents than it came with"}
+    ]
+    assert "damaged  Bento hi:v2: src/new: has other contents" in bento("verify", "hi:v2", code=status.FOUND)
+    assert bento("verify", "hi:v1")
+    bento("export", "hi:v2", "x.bento", code=status.ERROR)
+    assert bento("export", "hi:v2", "x.bento", "--no-verify")
+    shutil.rmtree(home / "bentos/hi/v2")
+    assert bento("gc", "-n").startswith("Would remove 2 files (")
+    assert json.loads(bento("gc", "-o", "json"))["records"] == 1
+    shutil.copytree(home / "bentos/hi/v1", home / "bentos/hi/own", copy_function=shutil.copy)
+    (home / "bentos/hi/own/bento.yaml").write_bytes(bento_yaml("hi:own"))
+    assert "unknown  hi:own" in bento("verify")
+    (home / "bentos/hi/v1/added").touch()
+    assert "changed  Bento hi:v1: added: was added" in bento("verify")
+
+
+def test_archives_are_verified(bento):
+    assert bento("verify", "v1.bento", "./v2.bento") == "2 entries, 15 files: nothing damaged.\n"
+    data = bytearray(Path("v1.bento").read_bytes())
+    data[300] ^= 1
+    Path("v1.bento").write_bytes(data)
+    assert "damaged  archive v1.bento: is damaged xz data" in bento("verify", "v1.bento", code=status.FOUND)
+
+
+def test_diff(bento):
+    assert bento("diff", "hi:v1", "v1.bento") == ""
+    out = bento("diff", "hi:v1", "hi:v2", code=status.FOUND)
+    assert "version: 'v1' -> 'v2'\n" in out
+    assert "+ model clf:v2\n" in out
+    assert "+ src/new  2.93 KiB\n" in out
+    assert "~ src/package/data.csv  1.37 KiB -> 1.37 KiB\n" in out
+    found = json.loads(bento("diff", "v2.bento", "hi:v1", "-o", "json", code=status.FOUND))
+    assert found["models"] == {"added": [], "removed": ["clf:v2"]}
+    assert found["files"]["removed"] == [{"path": "src/new", "size": 3000}]
+    bento("diff", "hi:v1", "./nothing", code=status.ERROR)
+
+
+# ---- The command line -------------------------------------------------------------------------------------------
+
+
+def test_help_and_wrong_commands(bento):
+    text = bento("--help")
+    assert all(found.name in text for found in commands.COMMANDS if not found.hidden)
+    assert not re.search("^  complete ", text, re.MULTILINE)
+    assert len(re.findall("^  models ", bento("models", "--help"), re.MULTILINE)) == 5
+    bento(code=status.USAGE)
+    bento("models", code=status.USAGE)
+    bento("lst", code=status.USAGE)
+    assert "Did you mean 'list'?" in bento.err
+    bento("models", "lst", code=status.USAGE)
+    assert "Did you mean 'models list'?" in bento.err
+    bento("list", "--nothing", code=status.USAGE)
+    bento("import", code=status.USAGE)
+    assert bento("--version").startswith("bento ")
+    for found in commands.COMMANDS:
+        assert found.summary[:40] in bento(*found.name.split(), "--help")
+
+
+def test_every_command_is_documented():
+    text = (PACKAGE.parent / "docs/cli.md").read_text("utf-8") if (PACKAGE.parent / "docs/cli.md").exists() else None
+    if text is None:
+        pytest.skip("the documentation is not here")
+    for found in commands.COMMANDS:
+        assert found.hidden or f"`bento {found.name}" in text, found.name
+        for action in parsing.make_parser(found)._actions:
+            for flag in action.option_strings:
+                assert not flag.startswith("--") or flag in text, (found.name, flag)
+    for name, code in vars(status).items():
+        assert not isinstance(code, int) or f"| {code} |" in text, name
+
+
+def test_completion(bento):
+    ask = lambda *words: bento("complete", "--", *words).split()  # noqa: E731
+    assert ask("ex") == ["export"]
+    assert "models" in ask("")
+    assert ask("models", "ex") == ["export"]
+    assert ask("get", "hi:") == ["hi:v1", "hi:v2"]
+    assert ask("models", "get", "") == ["--help", "--home", "--output", "clf:v1", "clf:v2"]
+    assert ask("get", "hi:v1", "--out") == ["--output"]
+    assert ask("get", "-o", "") == ["json", "path", "yaml"]
+    assert ask("import", "--format", "t") == ["tar"]
+    assert ask("import", "") == [], "files, which the shell knows"
+    assert ask("nothing", "") == []
+    assert ask("diff", "hi:v1", "hi:v") == ["hi:v1", "hi:v2"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(bento, shell, tmp_path):
+    script = bento("completion", shell)
+    assert "bento complete --" in script
+    if shutil.which(shell):
+        (tmp_path / "script").write_text(script)
+        subprocess.run([shell, "-n", tmp_path / "script"], check=True)
+
+
+def environment(**more):
+    """What a process of the command needs, and nothing that changes its output."""
+    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TERM")}
+    paths = [str(PACKAGE), *(path for path in sys.path if path)]
+    return kept | {"PYTHONPATH": os.pathsep.join(paths), "TERM": "xterm"} | more
+
+
+def test_bash_completes_tags(home, tmp_path):
+    if not shutil.which("bash"):
+        pytest.skip("no bash here")
+    program = tmp_path / "bin" / "bento"
+    program.parent.mkdir()
+    words = " ".join(f"'{word}'" if " " not in word else f'"{word}"' for word in command())
+    program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    program.chmod(0o755)
+    script = (
+        'eval "$(bento completion bash)"; COMP_WORDS=(bento get hi:v); COMP_CWORD=2; _bento; echo "${COMPREPLY[@]}"'
+    )
+    env = environment(PATH=f"{program.parent}:/usr/bin:/bin")
+    done = subprocess.run(["bash", "--norc", "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["hi:v1", "hi:v2"], done.stderr
+
+
+def on_terminal(*arguments, **variables):
+    """What a command writes to a terminal."""
+    leader, follower = pty.openpty()
+    child = subprocess.Popen(
+        command(*arguments), stdin=follower, stdout=follower, stderr=follower, env=environment(**variables)
+    )
+    os.close(follower)
+    found = b""
+    while True:
+        try:
+            piece = os.read(leader, 4096)
+        except OSError:  # how Linux says that the other side is closed
+            break
+        if not piece:
+            break
+        found += piece
+    os.close(leader)
+    child.wait(60)
+    return found.decode()
+
+
+def test_colour_is_for_terminals(bento, home):
+    assert "\x1b[" in on_terminal("list")
+    assert "\x1b[" not in on_terminal("list", NO_COLOR="1")
+    assert "\x1b[" not in on_terminal("list", TERM="dumb")
+    assert "\x1b[" not in bento("list")
+
+
+def test_progress_is_for_terminals(monkeypatch):
+    written = []
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "write", written.append)
+    monkeypatch.setattr(time, "monotonic", iter(range(100)).__next__)
+    with progress.progress("Importing", 4096) as tell:
+        tell(1024)
+        tell(1024)
+    assert written == [
+        "\r\x1b[KImporting 1.00 KiB of 4.00 KiB (25 %)",
+        "\r\x1b[KImporting 2.00 KiB of 4.00 KiB (50 %)",
+        "\r\x1b[K",
+    ]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    with progress.progress("Importing") as tell:
+        assert tell is None
+
+
+def test_names_cannot_drive_the_terminal(bento, home):
+    (home / "bentos/hi/v1/src/\x1b[31mred\nline").write_bytes(b"x")
+    assert r"\x1b[31mred\nline" in bento("tree", "hi:v1").replace("\n", "\\n")
+    assert "\x1b" not in bento("tree", "hi:v1")
+    assert "\x1b" not in bento("verify")
+    assert show.plain("a\x9b\u202eé ") == "a\\x9b\\u202eé "
+
+
+def test_errors_are_one_message(home, monkeypatch, capsys):
+    monkeypatch.setattr("rules_bento.store.api.Store.gc", lambda *_, **__: 1 / 0)
+    assert main(["gc"]) == status.ERROR
+    assert capsys.readouterr().err == (
+        "bento: an error of this program: ZeroDivisionError: division by zero. BENTO_TRACEBACK=1 shows where.\n"
+    )
+    monkeypatch.setenv("BENTO_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["gc"])
+
+
+def test_interruption(home, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rules_bento.store.api.Store.gc", interrupted)
+    assert main(["gc"]) == status.INTERRUPTED
+    assert capsys.readouterr().err == "bento: interrupted\n"
+
+
+def test_a_reader_that_goes_is_no_error(home):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command("get", "hi"), stdout=writing, stderr=subprocess.PIPE, check=False, env=environment())
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (status.PIPE, b"")
+
+
+def test_a_command_that_is_interrupted_leaves_nothing(home, tmp_path):
+    write_archive(tmp_path / "big.bento", bento_files("hi:v3", src__big=os.urandom(30 << 20)))
+    reading, writing = os.pipe()
+    child = subprocess.Popen(
+        command("import", "-", "--home", home), stdin=reading, stderr=subprocess.PIPE, env=environment()
+    )
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(Path("big.bento").read_bytes()[: 20 << 20])
+        pipe.flush()
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) == status.INTERRUPTED
+    child.stderr.close()
+    assert not list((home / ".rules_bento/staging").iterdir())
+    assert len(Store(home).bentos.list()) == 2
+
+
+def test_commands_import_little(home):
+    """What a listing imports decides how fast it answers: nothing that parses, packs or hashes."""
+    script = "import sys; from rules_bento.cli import main; main(['list']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True)
+    heavy = {"yaml", "blake3", "lzma", "tarfile", "zipfile", "shutil", "ctypes", "subprocess", "zstandard", "logging"}
+    assert not heavy & set(done.stderr.split())

@@ -1,0 +1,285 @@
+"""Bentos without Bazel: the same as the actions make, and what the functions take."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from projects import write_project
+from rules_bento.actions import archive, package, snapshot
+from rules_bento.actions.arguments import Arguments
+from rules_bento.errors import BentoError
+from rules_bento.folder import (
+    BENTOML_VERSION,
+    CREATION_TIME,
+    PYTHON_VERSION,
+    Beside,
+    LockedRequirements,
+    build,
+    build_bentofile,
+)
+from rules_bento.model import ModelDescription
+from test_bento import BENTO_PROJECTS, store_of
+
+IRIS = BENTO_PROJECTS["iris_svc"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_project(tmp_path / "svc", IRIS, "")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return store_of(tmp_path / "models")
+
+
+def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(), models=()) -> Path:
+    """The archive that the rule's actions make of the files of a folder."""
+    sources = [
+        word
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        for word in ("--source", str(path), f"svc/{path.relative_to(folder)}", "//svc:file")
+    ]
+    out = {name: str(work / name) for name in ("manifest", "service", "sources", "unused", "metadata")}
+    words = [
+        "--target",
+        "//svc:b",
+        "--build-ctx",
+        "svc",
+        "--manifest",
+        out["manifest"],
+        "--service-info",
+        out["service"],
+    ]
+    words += ["--part", out["sources"], "--unused", out["unused"], *sources, *snapshot_words]
+    snapshot.run(Arguments(words, snapshot.FLAGS))
+    words = ["--target", "//svc:b", "--creation-time", CREATION_TIME, "--bentoml-version", BENTOML_VERSION]
+    words += ["--python-version", PYTHON_VERSION, "--sources", out["manifest"], "--service-info", out["service"]]
+    words += ["--part", out["metadata"], "--bento-yaml", str(work / "bento.yaml"), "--manifest", str(work / "m")]
+    words += ["--digest", str(work / "digest"), "--tag", str(work / "tag"), *package_words]
+    words += [word for description, _ in models for word in ("--model", str(description), "")]
+    package.run(Arguments(words, package.FLAGS))
+    words = ["--output", str(work / "b.bento"), "--part", out["metadata"], "--part", out["sources"]]
+    words += [word for model in models for word in ("--model", *map(str, model))]
+    archive.run(Arguments(words, archive.FLAGS))
+    return work / "b.bento"
+
+
+def model_files(work: Path, made) -> list[tuple[Path, Path]]:
+    """Description and part of each model, as the model's own action writes them."""
+    from rules_bento.archive import write_part
+
+    found = []
+    for index, model in enumerate(made.models):
+        description, part = work / f"{index}.json", work / f"{index}.part"
+        description.write_text(model.entry.description.dumps(), "utf-8")
+        write_part(part, model.members())
+        found.append((description, part))
+    return found
+
+
+def test_the_same_bytes_as_the_actions(folder, store, tmp_path):
+    made = build_bentofile(build_ctx=folder, beside=Beside(store=store))
+    ours = made.archive(tmp_path / "ours.bento")
+    work = tmp_path / "work"
+    work.mkdir()
+    bentofile = yaml.safe_load((folder / "bentofile.yaml").read_text())
+    options = {key: value for key, value in bentofile.items() if key != "service"}
+    theirs = by_actions(
+        work,
+        folder,
+        snapshot_words=["--service", "service:Iris", "--include", "*.py"],
+        package_words=["--service", "service:Iris", "--options", json.dumps(options)],
+        models=model_files(work, made),
+    )
+    assert (work / "tag").read_text().strip() == str(made.tag)
+    assert (work / "digest").read_text().strip() == made.digest
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_the_same_bytes_with_the_bentofile_itself(folder, store, tmp_path):
+    made = build_bentofile(build_ctx=folder, beside=Beside(store=store))
+    work = tmp_path / "work"
+    work.mkdir()
+    theirs = by_actions(
+        work,
+        folder,
+        snapshot_words=["--service", "service:Iris", "--include", "*.py"],
+        package_words=["--service", "service:Iris", "--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"],
+        models=model_files(work, made),
+    )
+    assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
+
+
+def test_build_and_build_bentofile_agree(folder, store):
+    options = yaml.safe_load((folder / "bentofile.yaml").read_text())
+    one = build(build_ctx=folder, beside=Beside(store=store), **options)
+    other = build_bentofile(build_ctx=folder, beside=Beside(store=store))
+    assert one.tag == other.tag
+    assert one.bento.files == other.bento.files
+
+
+def test_the_folder_does_not_matter(folder, store, tmp_path):
+    elsewhere = write_project(tmp_path / "other" / "place", IRIS, "")
+    tags = {build_bentofile(build_ctx=path, beside=Beside(store=store)).tag for path in (folder, elsewhere)}
+    assert len(tags) == 1
+
+
+def test_the_archive_is_whole(folder, store, tmp_path):
+    made = build_bentofile(build_ctx=folder, beside=Beside(store=store))
+    with tarfile.open(made.archive(tmp_path / "a.bento"), "r:xz") as tar:
+        members = {member.name.removeprefix("./"): member for member in tar}
+    expected = {entry.path: entry.mode for entry in made.bento.manifest.entries}
+    assert {path: members[path].mode for path in expected} == expected
+    assert members["env/docker/entrypoint.sh"].mode == 0o755
+    models = {path for path in members if path.startswith("models/")}
+    assert models == {f"models/iris_clf/vxeawmxewcsowax4/{name}" for name in ("model.yaml", "saved_model.pkl")} | {
+        "models/iris_clf/latest"
+    }
+
+
+def test_arguments_win_over_the_bentofile(folder, store):
+    made = build_bentofile(
+        build_ctx=folder, name="own", labels={"owner": "me"}, args={"x": 1}, version="v1", beside=Beside(store=store)
+    )
+    document = yaml.safe_load(made.bento.files["bento.yaml"])
+    assert str(made.tag) == "own:v1"
+    assert document["labels"] == {"owner": "me", "from": "svc"}
+    assert document["args"] == {"x": 1}
+
+
+def test_a_bentofile_elsewhere(folder, store, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text("service: service:Iris\nname: elsewhere\n")
+    assert build_bentofile(other, build_ctx=folder, beside=Beside(store=store)).tag.name == "elsewhere"
+
+
+def test_pyproject_with_a_src_folder(tmp_path):
+    write_project(
+        tmp_path,
+        {
+            "files": {
+                "pyproject.toml": '[project]\nname = "Proj"\ndependencies = ["idna"]\n[tool.bentoml.build]\nservice = "pkg.svc:Svc"\n',
+                "src/pkg/__init__.py": "",
+                "src/pkg/svc.py": "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n",
+            }
+        },
+        "",
+    )
+    made = build_bentofile(build_ctx=tmp_path)
+    paths = [entry.path for entry in made.bento.manifest.entries]
+    assert made.tag.name == "proj"
+    assert "src/pkg/svc.py" in paths
+    assert b"service: pkg.svc:Svc" in made.bento.files["bento.yaml"]
+    assert made.bento.files["env/python/requirements.txt"] == f"idna\nbentoml=={BENTOML_VERSION}\n".encode()
+
+
+def test_models_by_label_and_alias(tmp_path, store):
+    service = (
+        "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    ref = bentoml.models.BentoModel('iris_clf:latest')\n"
+    )
+    folder = write_project(tmp_path / "p", {}, service)
+
+    def models(*choices):
+        made = build(build_ctx=folder, models=choices, beside=Beside(store=store))
+        return yaml.safe_load(made.bento.files["bento.yaml"])["models"], [
+            model.entry.description.tag for model in made.models
+        ]
+
+    [entry], bundled = models({"tag": "iris_clf", "filter": "label:team=spec", "alias": "prod"})
+    assert (entry["tag"], entry["alias"]) == ("iris_clf:vxeawmxewcsowax4", "prod")
+    assert bundled == ["iris_clf:vxeawmxewcsowax4"]
+    _, bundled = models("raw_model:v")
+    assert bundled == ["raw_model:v1", "iris_clf:vxeawmxewcsowax4"]
+    with pytest.raises(BentoError, match="the model 'iris_clf' with filter 'label:team=other'"):
+        models({"tag": "iris_clf", "filter": "label:team=other"})
+    with pytest.raises(BentoError, match="has the aliases 'a' and 'b'"):
+        models({"tag": "iris_clf", "alias": "a"}, {"tag": "iris_clf", "alias": "b"})
+
+
+LOCK = LockedRequirements("bentoml[io]\nidna\n", "bentoml==1.4.39\nidna==3.20\n", "bentoml==1.4.39 --hash=x\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "beside", "message"),
+    [
+        ({"service": "x:Y"}, Beside(), "needs x.py"),
+        ({"name": "UP"}, Beside(), "name: the name is 'UP'"),
+        ({"version": "latest"}, Beside(), "version: the version is 'latest'"),
+        ({"description": "file: N.md"}, Beside(), "description: 'N.md' is not among the files"),
+        ({"description": "file: ../N.md"}, Beside(), "description: '../N.md' is not a path inside"),
+        ({"docker": {"setup_script": "servce.py"}}, Beside(), "Did you mean 'service.py'?"),
+        ({"python": {"requirements_txt": "/etc/r.txt"}}, Beside(), "'/etc/r.txt' is not a path inside"),
+        (
+            {"python": {"packages": ["x @ git+https://g.example/x"]}},
+            Beside(),
+            "which a build without network cannot pack",
+        ),
+        ({"conda": {"pip": ["idna"]}}, Beside(spec=2), "a Bento of spec 2 cannot hold conda"),
+        ({"docker": {"python_version": "3.12"}}, Beside(lock=LOCK), "the packages are locked for Python 3.11"),
+        ({"python": {"packages": ["attrs"]}}, Beside(lock=LOCK), "attrs is not among the packages that the lock gives"),
+        ({}, Beside(lock=LOCK, features=("grpc",)), "the lock's bentoml is without grpc. Write 'bentoml[grpc]'"),
+        ({}, Beside(features=("grcp",)), "'grcp' is no feature of BentoML. Did you mean 'grpc'?"),
+        ({}, Beside(requirements="idna==3 --hash=sha256:0\n"), "a file with hashes has to have bentoml"),
+    ],
+)
+def test_refused(tmp_path, options, beside, message):
+    folder = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
+    with pytest.raises(BentoError) as error:
+        build(build_ctx=folder, beside=beside, **options)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("packages", "beside", "expected"),
+    [
+        ([], Beside(features=("grpc", "io")), "bentoml[grpc,io]==1.4.39\n"),
+        (["bentoml[tracing]==1.4.38"], Beside(features=("io",)), "bentoml[io,tracing]==1.4.38\n"),
+        (["idna"], Beside(requirements="attrs\n"), "idna\nattrs\nbentoml==1.4.39\n"),
+        (["bentoml==1.4.*"], Beside(), "bentoml==1.4.*\nbentoml==1.4.39\n"),
+        (["bentoml @ https://h.example/b.whl"], Beside(), "bentoml @ https://h.example/b.whl\n"),
+        (["idna"], Beside(lock=LOCK, features=("io",)), "bentoml==1.4.39\nidna==3.20\n"),
+    ],
+)
+def test_requirements(tmp_path, packages, beside, expected):
+    folder = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
+    made = build(build_ctx=folder, python={"packages": packages}, beside=beside)
+    assert made.bento.files["env/python/requirements.txt"].decode() == expected
+
+
+@pytest.mark.parametrize(
+    ("decorator", "fact", "remedy"),
+    [
+        ("labels={'a': open('x').read()}", {"labels": {"a": "b"}}, "declare it in labels"),
+        (
+            "envs=[{'name': 'E', 'value': open('x').read()}]",
+            {"envs": [{"name": "E", "value": "1"}]},
+            "declare it in envs",
+        ),
+        ("description=open('x').read()", {"description": "d"}, "declare it in description"),
+    ],
+)
+def test_what_the_source_computes_is_asked_for(tmp_path, decorator, fact, remedy):
+    source = f"import bentoml\n\n\n@bentoml.service({decorator})\nclass Svc:\n    pass\n"
+    folder = write_project(tmp_path / "p", {}, source)
+    with pytest.raises(BentoError, match=rf"^service.py:\d+: .*State it plainly, or {remedy}\.$"):
+        build(build_ctx=folder)
+    assert build(build_ctx=folder, **fact).tag.name == "svc"
+
+
+def test_the_defaults_are_the_rules():
+    root = Path(__file__).parent.parent / "rules"
+    text = (root / "bento_package.bzl").read_text() + (root / "BUILD.bazel").read_text()
+    assert f'default = "{BENTOML_VERSION}"' in text
+    assert f'_DEFAULT_PYTHON = "{PYTHON_VERSION}"' in text
+    assert f'build_setting_default = "{CREATION_TIME}"' in text
+
+
+def test_a_description_travels(store):
+    text = ModelDescription("a:b", "m", CREATION_TIME, "00", 1).dumps()
+    assert ModelDescription.loads(text).tag == "a:b"

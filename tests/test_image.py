@@ -1,0 +1,207 @@
+"""Images as steps: read from a source or from JSON, checked, composed, frozen."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from rules_bento import image as images
+from rules_bento.errors import BentoError
+from rules_bento.image import Image, Step
+from rules_bento.options import BuildOptions, Docker, Python
+from rules_bento.project import ProjectFiles
+from rules_bento.service import Image as Declared
+from rules_bento.service import ImageCall
+
+FILES = ProjectFiles(
+    {
+        "s.sh": b"#!/bin/sh\n",
+        "pyproject.toml": b'[project]\nname = "x"\ndependencies = ["attrs", "idna"]\n',
+        "req.txt": b"-r sub/more.txt\nnumpy\n",
+        "sub/more.txt": b"-c con.txt\nscipy",
+        "sub/con.txt": b"idna<4",
+        "loop.txt": b"-r loop.txt\n",
+        "net.txt": b"-r https://h.example/r.txt\n",
+        "w-1-py3-none-any.whl": b"wheel",
+    }
+)
+APT = "apt-get update && apt-get install -q -y --no-install-recommends --allow-remove-essential "
+APT += "ca-certificates gnupg2 bash build-essential git"
+
+
+def frozen(*steps, options=None, **fields):
+    image = Image(**fields, steps=tuple(Step(kind, tuple(values)) for kind, *values in steps))
+    images.check(image)
+    return images.freeze(image, options or BuildOptions(), FILES, "3.11")
+
+
+def texts(commands):
+    return [command.text for command in commands]
+
+
+def test_nothing_said():
+    made = frozen()
+    assert (made.base_image, made.python_version, made.distro) == ("python:3.11-slim", "3.11", "debian")
+    assert texts(made.commands) == [APT]
+    assert made.requirements == ""
+
+
+def test_order_before_and_after_the_packages():
+    made = frozen(
+        ("run", "echo 1"),
+        ("system_packages", "vim", "a+b"),
+        ("run_script", "s.sh"),
+        ("python_packages", "idna"),
+        ("system_packages", "git"),
+        ("run", "echo 2"),
+        ("run_script", "./s.sh"),
+    )
+    [script] = made.files
+    command = f"chmod +x ./{script} && ./{script}"
+    install = "apt-get install -q -y -o Dpkg::Options::=--force-confdef"
+    assert texts(made.commands) == [APT, "echo 1", f"{install} vim a+b", command, f"{install} git"]
+    assert texts(made.post_commands) == ["echo 2", command]
+    assert made.files == {script: b"#!/bin/sh\n"}
+
+
+def test_requirements_of_all_kinds():
+    made = frozen(
+        ("python_packages", "a", "b>=1"),
+        ("requirements_file", "req.txt"),
+        ("pyproject_toml",),
+        ("pyproject_toml", "./pyproject.toml"),
+        ("requirements", "x\ny"),
+        ("wheels", "w-1-py3-none-any.whl"),
+        ("build_include", "data/"),
+    )
+    lines = [
+        "a",
+        "b>=1",
+        "idna<4",
+        "scipy",
+        "numpy",
+        "attrs",
+        "idna",
+        "attrs",
+        "idna",
+        "x",
+        "y",
+        "./wheels/w-1-py3-none-any.whl",
+    ]
+    assert made.requirements.splitlines() == lines
+    assert made.build_include == ("wheels", "data/")
+    assert made.files == {"src/wheels/w-1-py3-none-any.whl": b"wheel"}
+
+
+def test_options_win_over_fields_and_come_behind_steps():
+    options = BuildOptions(
+        docker=Docker(distro="alpine", python_version="3.13", system_packages=("curl",), setup_script="s.sh"),
+        python=Python(packages=("numpy",), index_url="https://i.example"),
+    )
+    made = frozen(
+        ("python_packages", "idna"), ("run", "echo after"), options=options, distro="debian", python_version="3.12"
+    )
+    assert made.base_image == "python:3.13-alpine"
+    assert texts(made.commands) == [
+        "apk add --update bash gcc libc-dev shadow musl-dev build-base linux-headers g++ git",
+        "apk add --update curl",
+    ]
+    assert made.requirements == "idna\n--index-url https://i.example\nnumpy\n"
+    assert len(made.post_commands) == 2
+    assert made.post_commands[-1].script
+
+
+@pytest.mark.parametrize(
+    ("fields", "steps", "commands"),
+    [
+        ({"base_image": "b:1"}, [], []),
+        ({"base_image": "b:1", "distro": ""}, [("run", "x")], ["x"]),
+        ({"base_image": "b:1", "distro": "debian"}, [], [APT]),
+        ({"base_image": "b:1"}, [("run", "x")], ["x"]),
+    ],
+)
+def test_base_images(fields, steps, commands):
+    made = frozen(*steps, **fields)
+    assert made.base_image == "b:1"
+    assert texts(made.commands) == commands
+
+
+def test_composition():
+    base = Image(distro="alpine", python_version="3.12", steps=(Step("run", ("one",)),))
+    more = Image(python_version="3.13", steps=(Step("run", ("two",)),), place="//x:more")
+    both = base.extended(more)
+    assert (both.distro, both.python_version) == ("alpine", "3.13")
+    assert [step.values for step in both.steps] == [("one",), ("two",)]
+    assert both.place == "//x:more"
+    assert images.from_json(both.to_json(), "//x:more") == both
+
+
+def test_from_a_source():
+    declared = Declared(
+        {
+            "base_image": "",
+            "python_version": "3.12",
+            "commands": ["echo 0"],
+            "python_requirements": "idna\n",
+            "post_commands": ["echo 9"],
+            "build_include_paths": ["data"],
+            "lock_python_packages": False,
+        },
+        (ImageCall("system_packages", ("git",)), ImageCall("run", ("echo 1",))),
+    )
+    made = images.freeze(images.from_service(declared, "service.py"), BuildOptions(), FILES, "3.11")
+    assert made.base_image == "python:3.12-slim"
+    assert texts(made.commands)[1:2] == ["echo 0"]
+    assert texts(made.post_commands) == ["echo 9", "echo 1"]
+    assert made.requirements == "idna\n"
+    assert made.build_include == ("data",)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"distro": "debain"}, "distro is 'debain'. Did you mean 'debian'?"),
+        ({"distro": ""}, "without a distro, a base_image is needed"),
+        ({"python_version": "2.7"}, "there is no image with Python 2.7"),
+        ({"python_version": "x"}, "python_version is 'x', which is not a version"),
+        ({"color": "red"}, "'color' is no field of an image"),
+        ({"steps": [["runn", "x"]]}, "'runn' is no step of an image. Did you mean 'run'?"),
+        ({"steps": [["run"]]}, "run has 0 arguments, where 1 are expected"),
+        ({"steps": [["run", "a\nb"]]}, "a command is one line"),
+        ({"steps": [["run", " "]]}, "a command is one line"),
+        ({"steps": [["uv_lock", "x"]]}, "uv_lock has 1 arguments, where 0 are expected"),
+        ({"steps": [["python_packages"]]}, "python_packages names nothing"),
+        ({"steps": [["python_packages", "--pre"]]}, "is an option of pip"),
+        ({"steps": [["system_packages", "a b"]]}, "is no name of a system package"),
+        ({"base_image": "b", "distro": "", "steps": [["system_packages", "a"]]}, "without a distro it is not known"),
+        (
+            {"steps": [["python_packages", "a"], ["run", "x"], ["python_packages", "b"]]},
+            "python_packages follows a command that runs after the Python packages",
+        ),
+    ],
+)
+def test_refused(data, message):
+    with pytest.raises(BentoError) as error:
+        images.from_json(json.dumps({"steps": [], **data}), "//x:env")
+    assert str(error.value).startswith("//x:env: ")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (("run_script", "missing.sh"), "'missing.sh' is not among the files"),
+        (("run_script", "../s.sh"), "is not a path inside"),
+        (("build_include", "/etc"), "is not a path inside"),
+        (("requirements_file", "loop.txt"), "loop.txt refers to itself"),
+        (("requirements_file", "net.txt"), "net.txt:1: 'https://h.example/r.txt' is on a network"),
+    ],
+)
+def test_files_refused(step, message):
+    with pytest.raises(BentoError, match=message):
+        frozen(step)
+
+
+def test_a_call_that_bentoml_does_not_know():
+    with pytest.raises(BentoError, match="'env' is no step of an image"):
+        images.from_service(Declared({}, (ImageCall("env", ()),)), "service.py")

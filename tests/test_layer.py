@@ -1,0 +1,689 @@
+"""Layers: the installed tree, the bytes, the digests, and what real tools make of them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import os
+import random
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+import zlib
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_wheels import Maker, record_line
+from rules_bento import deflate, layer, layer_tar
+from rules_bento import wheel as reader
+from rules_bento.errors import BentoError
+from rules_bento.install import Layout
+from rules_bento.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
+from rules_bento.wheel import Wheel
+
+CHANCE = random.Random(9)
+LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))
+LAYOUT = Layout.venv("/app/.venv", 12, uid=1034, gid=1035)
+SITE = "app/.venv/lib/python3.12/site-packages"
+COMPRESSIONS = tuple(MEDIA_TYPES)
+
+
+def required(command, purpose):
+    if not command:
+        (pytest.fail if "CI" in os.environ else pytest.skip)(f"no {purpose} here")
+    return command
+
+
+def unpacked(path, compression):
+    """The tar in a layer; Python's gzip reads members one after the other, as a stream."""
+    if compression == "gzip":
+        with gzip.open(path) as file:
+            return file.read()
+    if compression == "zstd":
+        with path.open("rb") as file:
+            return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
+    return path.read_bytes()
+
+
+def members(path, compression="none"):
+    """The members of a layer in their order, and the contents of its files."""
+    with tarfile.open(fileobj=io.BytesIO(unpacked(path, compression)), mode="r:") as tar:
+        return {info.name: (info, tar.extractfile(info).read() if info.isfile() else None) for info in tar}
+
+
+def odd_wheel():
+    """A wheel with something of everything."""
+    maker = Maker("Odd.Name", "1.0+x")
+    maker.folders += ["odd", "odd/empty/sub", f"{maker.data}/data/var/odd", f"{maker.data}/scripts"]
+    maker.add({"odd/__init__.py": "def main():\n    print('started')\n", "odd/größe.txt": "ü", "odd/empty.py": ""})
+    maker.add({"odd/large.bin": LARGE, "odd/a,b.txt": "comma", "odd/" + "long" * 40 + "/x.py": "1"})
+    maker.add({"odd/stored.bin": LARGE[:100_000], "odd/few": "abc"}, stored=True)
+    maker.add({"odd/run.sh": "#!/bin/sh\n", "odd/lib.so": b"\x7fELF"}, mode=0o755)
+    maker.add({"odd.pth": "import odd\n", f"{maker.dist_info}/licenses/LICENSE": "free"})
+    maker.add({f"{maker.dist_info}/INSTALLER": "somebody", f"{maker.dist_info}/RECORD.jws": "{}"})
+    maker.add({f"{maker.data}/data/share/odd/a.json": "{}", f"{maker.data}/headers/sub/odd.h": "int x;"})
+    maker.add({f"{maker.data}/purelib/odd/pure.py": "2", f"{maker.data}/platlib/odd/plat.py": "3"})
+    maker.add(
+        {
+            f"{maker.data}/scripts/tool": "#!python3 -E\nprint('tool')\n",
+            f"{maker.data}/scripts/window": "#!pythonw\r\nprint()",
+        }
+    )
+    maker.add({f"{maker.data}/scripts/shell": "#!/bin/sh\necho shell\n", f"{maker.data}/scripts/odd-script.py": "old"})
+    return maker.entry_points("[console_scripts]\nodd = odd:main\n[gui_scripts]\nodd-window = odd:Some.thing\n")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    return odd_wheel().write(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "layer"
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_what_is_said_of_a_layer_is_true(wheel, out, compression):
+    info = write_wheel_layer(out, [wheel], LAYOUT, compression)
+    tar = unpacked(out, compression)
+    assert info.digest == f"sha256:{hashlib.sha256(out.read_bytes()).hexdigest()}"
+    assert info.diff_id == f"sha256:{hashlib.sha256(tar).hexdigest()}"
+    assert (info.size, info.uncompressed_size) == (out.stat().st_size, len(tar))
+    assert info.hidden == ()
+
+
+def test_the_tar_is_the_same_for_each_compression(wheel, out):
+    infos = [write_wheel_layer(out, [wheel], LAYOUT, compression) for compression in COMPRESSIONS]
+    assert len({info.diff_id for info in infos}) == 1
+    assert len({info.digest for info in infos}) == 3
+
+
+def test_where_files_go(wheel, out):
+    write_wheel_layer(out, [wheel], LAYOUT, "none")
+    found = members(out)
+    info = "Odd.Name-1.0+x.dist-info"
+    files = {
+        f"{SITE}/odd.pth": b"import odd\n",
+        f"{SITE}/odd/empty.py": b"",
+        f"{SITE}/odd/größe.txt": "ü".encode(),
+        f"{SITE}/odd/large.bin": LARGE,
+        f"{SITE}/odd/stored.bin": LARGE[:100_000],
+        f"{SITE}/odd/pure.py": b"2",
+        f"{SITE}/odd/plat.py": b"3",
+        f"{SITE}/{info}/INSTALLER": b"rules_bento",
+        f"{SITE}/{info}/RECORD.jws": b"{}",
+        "app/.venv/share/odd/a.json": b"{}",
+        "app/.venv/include/site/python3.12/odd-name/sub/odd.h": b"int x;",
+        "app/.venv/bin/tool": b"#!/app/.venv/bin/python\nprint('tool')\n",
+        "app/.venv/bin/window": b"#!/app/.venv/bin/python\nprint()",
+        "app/.venv/bin/shell": b"#!/bin/sh\necho shell\n",
+    }
+    assert {path: found[path][1] for path in files} == files
+    assert found[f"{SITE}/odd/empty/sub"][0].isdir()
+    assert found["app/.venv/var/odd"][0].isdir()
+    assert not any(".data" in path or "odd-script" in path or "REQUESTED" in path for path in found)
+    executable = {path for path, (entry, _) in found.items() if entry.isfile() and entry.mode & 0o111}
+    scripts = {f"app/.venv/bin/{name}" for name in ("odd", "odd-window", "tool", "window", "shell")}
+    assert executable == {*scripts, f"{SITE}/odd/run.sh", f"{SITE}/odd/lib.so"}
+
+
+def test_order_owners_and_times(wheel, out):
+    write_wheel_layer(out, [wheel], LAYOUT, "none", mtime=1_700_000_000)
+    found = members(out)
+    names = list(found)
+    files = [name for name, (entry, _) in found.items() if entry.isfile()]
+    assert names[0] == "app"
+    assert files == sorted(files)
+    for name, (entry, _) in found.items():
+        parent = name.rpartition("/")[0]
+        assert not parent or names.index(parent) < names.index(name)
+        assert entry.mtime == 1_700_000_000
+        assert (entry.uid, entry.gid) == ((0, 0) if name == "app" else (1034, 1035))
+        assert (entry.uname, entry.gname) == ("", "")
+        assert entry.mode == 0o755 if entry.isdir() else entry.mode in (0o644, 0o755)
+
+
+def check_record(found, site, info):
+    """RECORD names each file of the wheel, with its digest and size, sorted; its own line is without."""
+    record = f"{site}/{info}/RECORD"
+    rows = list(csv.reader(io.StringIO(found[record].decode())))
+    paths = [os.path.normpath(f"{site}/{row[0]}") for row in rows]
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert sorted(paths) == sorted(found)
+    for path, (_, digest, size) in zip(paths, rows, strict=True):
+        if path == record:
+            assert (digest, size) == ("", "")
+            continue
+        algorithm, _, encoded = digest.partition("=")
+        expected = urlsafe_b64encode(hashlib.new(algorithm, found[path]).digest()).rstrip(b"=").decode()
+        assert (encoded, size) == (expected, str(len(found[path])))
+
+
+def test_record_is_true(wheel, out):
+    write_wheel_layer(out, [wheel], LAYOUT._replace(requested=True), "none")
+    files = {name: data for name, (entry, data) in members(out).items() if entry.isfile()}
+    assert files[f"{SITE}/Odd.Name-1.0+x.dist-info/REQUESTED"] == b""
+    check_record(files, SITE, "Odd.Name-1.0+x.dist-info")
+
+
+def test_streams_are_carried_over(wheel, out):
+    """As they are in the wheel, but for the first bit of those that others follow."""
+    write_wheel_layer(out, [wheel], LAYOUT, "gzip")
+    written = out.read_bytes()
+    read = Wheel.read(wheel)
+    carried = [member for member in read.members if member.deflated and member.path.startswith("odd/")]
+    for chunks in read.chunks(carried):
+        stream = b"".join(chunk.packed for chunk in chunks)
+        assert stream[1:] in written
+
+
+def test_many_files_share_a_gzip_member(out, tmp_path):
+    maker = Maker().add({f"package/module{number}.py": f"value = {number}\n" * 100 for number in range(500)})
+    wheel = maker.write(tmp_path)
+    info = write_wheel_layer(out, [wheel], LAYOUT, "gzip")
+    inflate = zlib.decompressobj(31)
+    assert len(inflate.decompress(out.read_bytes())) == info.uncompressed_size
+    assert inflate.eof
+    assert not inflate.unused_data
+    packed = sum(member.packed_size for member in Wheel.read(wheel).members)
+    assert info.size < packed + 500 * 70
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_the_same_bytes_again(wheel, tmp_path, compression, monkeypatch):
+    """Whatever the order of the zip, its times, the threads, or who inflates."""
+    one = write_wheel_layer(tmp_path / "one", [wheel], LAYOUT, compression, threads=1)
+    assert write_wheel_layer(tmp_path / "two", [wheel], LAYOUT, compression, threads=4) == one
+    monkeypatch.setattr(reader, "_zlib_module", zlib)
+    assert write_wheel_layer(tmp_path / "three", [wheel], LAYOUT, compression) == one
+    other = tmp_path / "other"
+    other.mkdir()
+    shuffled = odd_wheel().write(other, order=lambda items: items[::-1], date=(1999, 1, 1, 0, 0, 0))
+    assert write_wheel_layer(tmp_path / "four", [shuffled], LAYOUT, compression) == one
+
+
+def test_the_same_bytes_elsewhere(out, tmp_path):
+    """What they are named by everywhere; zstd's only where libzstd is the pinned one."""
+    maker = Maker().add({f"odd/module{number}.py": f"number = {number}\n" * number for number in range(40)})
+    maker.entry_points("[console_scripts]\nodd = odd:main\n")
+    wheel = maker.write(tmp_path, level=0)  # as every zlib writes it
+    info = write_wheel_layer(out, [wheel], LAYOUT, "gzip")
+    assert info.diff_id == "sha256:69d1f1b2dc3761763b0373e82a453cdef387446f077671200d415b2f63d24f05"
+    assert info.digest == "sha256:d5ce0d8969f6f84b223e26ecb864123c57d4e54cf34362fd10ca588cef46376f"
+    if zstandard.ZSTD_VERSION == (1, 5, 7):
+        assert (
+            write_wheel_layer(out, [wheel], LAYOUT, "zstd").digest
+            == "sha256:ace7f61539650681531639bcadf6eda8857040dbbd943697a5fee9a3a1d2f46b"
+        )
+
+
+def test_gzip_of_a_wheel_does_not_depend_on_zlib(wheel, out, monkeypatch):
+    """But for what the wheel stores: its headers and lists are compressed by hand."""
+    plain = Maker().add({"a.py": "pass\n" * 100, "b.bin": LARGE}).write(out.parent)
+    monkeypatch.setattr(zlib, "compressobj", None)
+    monkeypatch.setattr(zlib, "compress", None)
+    write_wheel_layer(out, [plain], LAYOUT, "gzip")
+
+
+@pytest.mark.parametrize("interpreter", ["/usr/bin/python3", "/opt/it's here/python", "/long" * 30 + "/python"])
+def test_scripts_start(wheel, out, tmp_path, interpreter):
+    """As installed in a folder whose interpreter has an awkward path."""
+    python = Path(f"{tmp_path}{interpreter}")
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    prefix = tmp_path / "env"
+    layout = Layout.venv(str(prefix), sys.version_info[1], interpreter=str(python))
+    write_wheel_layer(out, [wheel], layout, "none")
+    for name, (entry, data) in members(out).items():
+        target = Path("/", name)
+        if entry.isfile() and target.is_relative_to(prefix):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            target.chmod(entry.mode)
+    variables = {**os.environ, "PYTHONPATH": layout.site_packages}
+    for name, expected in [("odd", "started\n"), ("shell", "shell\n")]:
+        command = [prefix / "bin" / name]
+        assert subprocess.run(command, check=True, capture_output=True, text=True, env=variables).stdout == expected
+
+
+def test_commands_of_pip(out, tmp_path):
+    points = "[console_scripts]\npip = pip:main\npip3 = pip:main\npip3.9 = pip:main\npip3.x = pip:main\n"
+    wheel = Maker("pip", "1").entry_points(points).write(tmp_path)
+    write_wheel_layer(out, [wheel], LAYOUT, "none")
+    commands = {name.rpartition("/")[2] for name in members(out) if name.startswith("app/.venv/bin/")}
+    assert commands == {"pip", "pip3", "pip3.12", "pip3.x"}
+
+
+def test_several_wheels(out, tmp_path):
+    one = Maker("one").add({"shared/__init__.py": "", "shared/one.py": "1", "tests/a.py": "one"}).write(tmp_path)
+    two = Maker("two").add({"shared/__init__.py": "", "shared/two.py": "2", "tests/a.py": "two"}).write(tmp_path)
+    info = write_wheel_layer(out, [one, two], LAYOUT, "gzip")
+    found = members(out, "gzip")
+    assert found[f"{SITE}/tests/a.py"][1] == b"two"
+    assert info.hidden == (f"{SITE}/tests/a.py of {one.name}, by {two.name}",)
+    assert {f"{SITE}/shared/one.py", f"{SITE}/shared/two.py", f"{SITE}/shared/__init__.py"} <= found.keys()
+    with tarfile.open(out) as tar:
+        assert len(tar.getnames()) == len(set(tar.getnames()))
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"{data}/purelib/a.py": "1", "a.py": "2"}, "two files for"),
+        ({"{data}/secrets/a.py": "1"}, "no place"),
+        ({"{data}/scripts/sub/a.py": "1"}, "no place"),
+        ({"{data}/stray": "1"}, "no place"),
+        ({"{data}/data/bin/run": "1", "{data}/scripts/run": "2"}, "two files for"),
+        ({"{data}/scripts/python": "1"}, "would replace"),
+        ({"{data}/data/bin/python": "1"}, "would replace"),
+        ({"{data}/data/pyvenv.cfg": "1"}, "would replace"),
+    ],
+)
+def test_wheels_without_a_place(out, tmp_path, files, words):
+    maker = Maker()
+    maker.add({path.format(data=maker.data): data for path, data in files.items()})
+    with pytest.raises(BentoError, match=words) as caught:
+        write_wheel_layer(out, [maker.write(tmp_path)], LAYOUT, "none")
+    assert "odd-1.0-py3-none-any.whl" in str(caught.value)
+    assert list(tmp_path.glob("*layer*")) == []
+
+
+@pytest.mark.parametrize("name", ["python", "python3", "python3.12"])
+def test_commands_that_would_replace_the_interpreter(out, tmp_path, name):
+    wheel = Maker().entry_points(f"[console_scripts]\n{name} = a:b\n").write(tmp_path)
+    with pytest.raises(BentoError, match="would replace the interpreter"):
+        write_wheel_layer(out, [wheel], LAYOUT, "none")
+
+
+def test_a_file_that_is_a_folder_in_another_wheel(out, tmp_path):
+    one = Maker("one").add({"shared": "file"}).write(tmp_path)
+    two = Maker("two").add({"shared/two.py": "2"}).write(tmp_path)
+    with pytest.raises(BentoError, match=r"one-1.0-.*shared"):
+        write_wheel_layer(out, [one, two], LAYOUT, "none")
+
+
+def test_prefixes_that_are_no_paths(wheel, out):
+    for prefix in ("app", "/app/", "/app/../x", "/"):
+        with pytest.raises(BentoError, match="absolute"):
+            write_wheel_layer(out, [wheel], Layout.venv(prefix, 12), "none")
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_nothing_is_left_of_a_wheel_that_turns_out_bad(out, tmp_path, compression):
+    maker = Maker().add({"a.bin": LARGE})
+    maker.record = (
+        "\n".join(maker.lines()).replace(record_line("a.bin", LARGE), record_line("a.bin", LARGE[::-1])).encode()
+    )
+    wheel = maker.write(tmp_path)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(BentoError, match=r"odd-1.0-.*a\.bin"):
+        write_wheel_layer(out, [wheel], LAYOUT, compression)
+    assert set(tmp_path.iterdir()) == before
+
+
+# Layers of files.
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_files(out, tmp_path, compression):
+    source = tmp_path / "weights"
+    source.write_bytes(LARGE)
+    entries = [
+        Entry.file("home/bentoml/models/m/weights", str(source), mode=0o600, uid=1034, gid=1034),
+        Entry.inline("home/bentoml/run.sh", b"#!/bin/sh\n", mode=0o4755),
+        Entry.symlink("home/bentoml/latest", "/somewhere/else"),
+        Entry.folder("home/bentoml", mode=0o700, uid=1034, gid=1035),
+        Entry.inline("etc/" + "ü" * 60 + "/" + "long" * 50, b"", uid=3_000_000),
+        Entry.symlink("etc/link", "../" * 60 + "target"),
+    ]
+    info = write_files_layer(out, entries, compression, mtime=5)
+    assert write_files_layer(out, entries[::-1], compression, mtime=5, threads=3) == info
+    found = members(out, compression)
+    assert list(found) == sorted(found)
+    assert found["home/bentoml/models/m/weights"][1] == LARGE
+    shown = {name: (entry.mode, entry.uid, entry.gid) for name, (entry, _) in found.items()}
+    assert shown["home"] == (0o755, 0, 0)
+    assert shown["home/bentoml"] == (0o700, 1034, 1035)
+    assert shown["home/bentoml/models/m"] == (0o755, 1034, 1035)
+    assert shown["home/bentoml/models/m/weights"] == (0o600, 1034, 1034)
+    assert shown["home/bentoml/run.sh"] == (0o4755, 0, 0)
+    assert shown["etc/" + "ü" * 60 + "/" + "long" * 50] == (0o644, 3_000_000, 0)
+    assert found["home/bentoml/latest"][0].linkname == "/somewhere/else"
+    assert found["etc/link"][0].linkname == "../" * 60 + "target"
+
+
+@pytest.mark.parametrize("path", ["/a", "a/../b", "a//b", "", ".", "a/.wh.b", "a\0b", "a/"])
+def test_paths_that_are_not_plain(out, path):
+    with pytest.raises(BentoError, match="plain relative path"):
+        write_files_layer(out, [Entry.inline(path, b"")], "none")
+
+
+def test_names_that_are_not_utf8(out):
+    for entry in (Entry.inline("a\udcff", b""), Entry.symlink("a", "\udcff")):
+        with pytest.raises(BentoError, match="not UTF-8"):
+            write_files_layer(out, [entry], "none")
+
+
+def test_entries_that_exclude_each_other(out):
+    with pytest.raises(BentoError, match="a/b: twice"):
+        write_files_layer(out, [Entry.inline("a/b", b""), Entry.folder("a/b")], "none")
+    with pytest.raises(BentoError, match="a: a file or a link"):
+        write_files_layer(out, [Entry.inline("a/b/c", b""), Entry.symlink("a", "x")], "none")
+
+
+@pytest.mark.parametrize(("size", "words"), [(3, "fewer"), (1, "more")])
+def test_sources_that_changed(out, tmp_path, size, words):
+    (tmp_path / "source").write_bytes(b"12")
+    with pytest.raises(BentoError, match=words):
+        write_files_layer(out, [Entry.file("a", str(tmp_path / "source"), size=size)], "none")
+    assert not out.exists()
+
+
+# The formats.
+
+RECORDS = st.lists(
+    st.lists(
+        st.one_of(
+            st.integers(0, 700).map(bytes),
+            st.integers(0, 300).map(lambda size: b"0" * size),
+            st.binary(max_size=60),
+            st.sampled_from([b"0000644\0", b"ustar\00000"]),
+        ),
+        max_size=10,
+    ).map(lambda parts: b"".join(parts)[:512].ljust(512, b"\0")),
+    max_size=4,
+).map(b"".join)
+LINES = st.lists(
+    st.one_of(
+        st.text("ab/,\xe9\u20ac", max_size=20).map(lambda text: f"{text},sha256={text}\n".encode()),
+        st.binary(max_size=30),
+        st.integers(1, 40_000).map(lambda size: b"x" * size + b",sha256=\n"),
+    ),
+    max_size=8,
+).map(b"".join)
+
+
+def inflated(block):
+    inflate = zlib.decompressobj(-15)
+    data = inflate.decompress(block + deflate.END)
+    assert inflate.eof
+    assert not inflate.unused_data
+    return data
+
+
+@settings(deadline=None)
+@given(st.integers(0, 511), RECORDS, RECORDS, st.one_of(st.integers(0, 600), st.integers(32_000, 33_000)))
+def test_deflated_records(padding, data, before, between):
+    """Alone, and behind others, near enough or not to match them."""
+    assert inflated(deflate.records(padding, data)) == bytes(padding) + data
+    stored = before[-512:] + CHANCE.randbytes(between)
+    first = zlib.compressobj(0, zlib.DEFLATED, -15)
+    begin = first.compress(stored) + first.flush(zlib.Z_FULL_FLUSH)
+    block = deflate.records(padding, data, before[-512:], len(stored))
+    assert inflated(begin + block) == stored + bytes(padding) + data
+
+
+@settings(deadline=None)
+@given(LINES)
+def test_deflated_lines(data):
+    assert inflated(deflate.lines(data)) == data
+
+
+def test_deflated_runs_of_each_length_and_matches_of_each_distance():
+    for length in range(512):
+        record = CHANCE.randbytes(512 - length) + bytes(length)
+        assert inflated(deflate.records(length, record)) == bytes(length) + record
+    record = CHANCE.randbytes(512)
+    for between in [*range(1, 600), 1000, 8191, 16384, 32255, 32256, 32257]:
+        stored = record + CHANCE.randbytes(between)
+        first = zlib.compressobj(0, zlib.DEFLATED, -15)
+        begin = first.compress(stored) + first.flush(zlib.Z_FULL_FLUSH)
+        block = deflate.records(0, record, record, len(stored))
+        assert inflated(begin + block) == stored + record
+        assert (len(block) < 30) == (len(stored) <= deflate.WINDOW)
+    for length in [1, 2, 3, 257, 258, 259, 600, 1013, 1014, 1015, 2048, 40000]:
+        data = b"".join(CHANCE.choices([b"a", b"b", b"c"], k=length)) + b",sha256=x\n"
+        assert inflated(deflate.lines(data * 2)) == data * 2
+
+
+def test_the_size_of_what_is_made_by_hand():
+    """Not much larger than what zlib makes of a header, and less than half of that behind another."""
+
+    def header(name, size):
+        return layer_tar.header(f"{SITE}/package/{name}.py", layer_tar.REGULAR, 0o644, 1034, 1034, 0, size)
+
+    one, two = header("module/submodule", 12345), header("module/other", 678)
+    assert len(deflate.records(0, one)) < 1.4 * len(zlib.compress(one, 9))
+    assert len(deflate.records(100, two, one, 2000)) < 0.6 * len(zlib.compress(two, 9))
+    lines = "".join(f"{record_line(f'package/module/file{number}.py', b'%d' % number)}\n" for number in range(100))
+    assert len(deflate.lines(lines.encode())) < 0.75 * len(lines)
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=300)
+NAME = TEXT.filter(lambda name: not name.startswith("/") and not name.endswith("/"))
+
+
+@settings(deadline=None)
+@given(
+    NAME,
+    st.sampled_from([layer_tar.REGULAR, layer_tar.LINK, layer_tar.FOLDER]),
+    st.integers(0, 0o7777),
+    st.integers(0, 2**32 - 2),
+    st.integers(0, 2**32 - 2),
+    st.integers(0, 2**33 - 1),
+    st.one_of(st.integers(0, 1000), st.integers(8**11 - 2, 8**11 + 2)),
+    TEXT,
+)
+def test_headers_as_tarfile_reads_them(name, kind, mode, uid, gid, mtime, size, link):
+    size, link = (size if kind == layer_tar.REGULAR else 0), (link if kind == layer_tar.LINK else "")
+    data = layer_tar.header(name, kind, mode, uid, gid, mtime, size, link)
+    assert len(data) % 512 == 0
+    with tarfile.open(fileobj=io.BytesIO(data + bytes(1024)), mode="r:") as tar:
+        info = tar.next()
+    assert (info.name, info.type, info.mode, info.uid, info.gid) == (name, kind, mode, uid, gid)
+    assert (info.mtime, info.size, info.linkname) == (mtime, size, link)
+
+
+def test_short_names_need_one_header():
+    for name in ("a", "a" * 100, "d" * 150 + "/" + "n" * 100, f"{SITE}/" + "x" * 99):
+        assert len(layer_tar.header(name, layer_tar.REGULAR, 0o644, 0, 0, 0)) == 512
+
+
+def test_zstd_frames(out, tmp_path):
+    """Each has its content size and no checksum; so threads and readers may take them apart."""
+    write_files_layer(out, [Entry.inline("a", LARGE * 2)], "zstd")
+    data, sizes = out.read_bytes(), []
+    while data:
+        parameters = zstandard.get_frame_parameters(data)
+        assert not parameters.has_checksum
+        sizes.append(parameters.content_size)
+        inflate = zstandard.ZstdDecompressor().decompressobj()
+        inflate.decompress(data)
+        data = inflate.unused_data
+    assert all(size == layer.ZSTD_FRAME for size in sizes[:-1])
+    assert len(sizes) > 1
+
+
+# What real tools make of it.
+
+
+@pytest.mark.parametrize(
+    ("compression", "command"),
+    [
+        ("gzip", ["zcat"]),
+        ("gzip", ["gzip", "-dc"]),
+        ("gzip", ["pigz", "-dc"]),
+        ("gzip", ["busybox", "zcat"]),
+        ("zstd", ["zstd", "-dc"]),
+        ("zstd", ["zstdmt", "-dc"]),
+    ],
+)
+def test_decompressors(wheel, out, compression, command):
+    program = shutil.which(command[0])
+    if program is None and command[0] in ("pigz", "busybox", "zstdmt"):
+        pytest.skip(f"no {command[0]} here")
+    required(program, command[0])
+    write_wheel_layer(out, [wheel], LAYOUT, compression)
+    with out.open("rb") as file:
+        done = subprocess.run(command, stdin=file, check=True, capture_output=True)
+    assert done.stdout == unpacked(out, compression)
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_gnu_tar(wheel, out, compression, tmp_path):
+    tar = required(shutil.which("tar"), "tar")
+    write_wheel_layer(out, [wheel], LAYOUT, compression)
+    option = {"gzip": ["-z"], "zstd": ["--zstd"], "none": []}[compression]
+    if compression != "none":
+        required(shutil.which({"gzip": "gzip", "zstd": "zstd"}[compression]), compression)
+    listed = subprocess.run([tar, *option, "-tf", out], check=True, capture_output=True, text=True)
+    assert not listed.stderr
+    assert len(listed.stdout.splitlines()) == len(members(out, compression))
+    target = tmp_path / "target"
+    target.mkdir()
+    subprocess.run([tar, *option, "--no-same-owner", "-C", target, "-xf", out], check=True)
+    files = {name: data for name, (entry, data) in members(out, compression).items() if entry.isfile()}
+    assert {
+        path.relative_to(target).as_posix(): path.read_bytes() for path in target.rglob("*") if path.is_file()
+    } == files
+
+
+def test_tarfile_as_a_stream(wheel, out):
+    write_wheel_layer(out, [wheel], LAYOUT, "gzip")
+    # Not "r|gz", which stops at the end of the first gzip member.
+    with gzip.open(out) as file, tarfile.open(fileobj=file, mode="r|") as tar:
+        found = {info.name: tar.extractfile(info).read() for info in tar if info.isfile()}
+    assert found == {name: data for name, (entry, data) in members(out, "gzip").items() if entry.isfile()}
+
+
+MEASURED = r"""
+import re, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[3:]
+from rules_bento.install import Layout
+from rules_bento.layer import write_wheel_layer
+for compression in ("gzip", "zstd", "none"):
+    write_wheel_layer(Path(sys.argv[2]), [Path(sys.argv[1])], Layout.venv("/app", 12), compression, threads=4)
+print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of one process")
+def test_memory_does_not_grow_with_the_wheel(out, tmp_path):
+    """A member of 225 MB, and one that is stored."""
+    big = LARGE * 75
+    wheel = Maker().add({"big.bin": big}).add({"big.stored": big[: 1 << 26]}, stored=True).write(tmp_path)
+    del big
+    command = [sys.executable, "-c", MEASURED, wheel, out, *filter(None, sys.path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 200 << 10
+
+
+# The judge: the tree that uv installs.
+
+WHEELS = sorted(Path(os.environ["RULES_BENTO_WHEELS"]).glob("*.whl")) if "RULES_BENTO_WHEELS" in os.environ else []
+NOT_OF_THE_WHEEL = ("uv_cache.json", "direct_url.json")  # what uv notes about its own source
+
+
+@pytest.fixture(scope="module")
+def uv(tmp_path_factory):
+    return Uv(tmp_path_factory.mktemp("uv"))
+
+
+class Uv:
+    """The real uv, offline, with a cache of its own."""
+
+    def __init__(self, folder):
+        self.program = required(os.environ.get("RULES_BENTO_UV") or shutil.which("uv"), "uv")
+        self.folder = folder
+        self.variables = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "UV_CACHE_DIR": str(folder / "cache"),
+            "UV_NO_CONFIG": "1",
+            "UV_OFFLINE": "1",
+            "UV_PYTHON_DOWNLOADS": "never",
+        }
+
+    def run(self, *arguments):
+        done = subprocess.run(
+            [self.program, *arguments], env=self.variables, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+    def install(self, wheel):
+        """A new environment, what is in one without wheels, and what this one brought."""
+        environment = self.folder / "environment"
+        shutil.rmtree(environment, ignore_errors=True)
+        self.run("venv", "--quiet", "--python", sys.executable, str(environment))
+        before = files_of(environment)
+        options = ["--no-deps", "--no-compile", "--link-mode", "copy", "--no-index", "--python", str(environment)]
+        self.run("pip", "install", "--quiet", *options, str(wheel))
+        return environment, before, {path: file for path, file in files_of(environment).items() if path not in before}
+
+
+def files_of(folder):
+    """Contents and executable bit of each file, by its path; nothing for a folder."""
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
+        if path.is_file()
+        else None
+        for path in folder.rglob("*")
+        if path != folder / ".lock"
+    }
+
+
+def compare(wheel, uv, out):
+    environment, before, theirs = uv.install(wheel)
+    layout = Layout.venv(str(environment), sys.version_info[1])._replace(installer="uv", requested=True)
+    write_wheel_layer(out, [wheel], layout, "gzip")
+    ours = {
+        os.path.relpath(f"/{name}", environment): (data, bool(entry.mode & 0o100)) if entry.isfile() else None
+        for name, (entry, data) in members(out, "gzip").items()
+        if f"/{name}".startswith(f"{environment}/")
+    }
+    for folder in before:
+        ours.pop(folder, None)
+    notes = [path for path in theirs if path.endswith(NOT_OF_THE_WHEEL)]
+    for path in notes:
+        del theirs[path]
+    site = os.path.relpath(layout.site_packages, environment)
+    (record,) = [path for path in theirs if re.fullmatch(rf"{site}/[^/]+\.dist-info/RECORD", path)]
+    data, executable = theirs[record]
+    lines = [
+        line
+        for line in data.splitlines(keepends=True)
+        if not line.partition(b",")[0].endswith(tuple(name.encode() for name in NOT_OF_THE_WHEEL))
+    ]
+    theirs[record] = (b"".join(lines), executable)
+    assert sorted(ours) == sorted(theirs)
+    assert [path for path in ours if ours[path] != theirs[path]] == []
+    check_record({path: file[0] for path, file in ours.items() if file}, *record.rsplit("/", 2)[:2])
+
+
+def test_an_odd_wheel_as_uv_installs_it(uv, out, tmp_path):
+    maker = odd_wheel()
+    # uv lists twice what a wheel brings and it writes itself, and keeps the line of a script that it leaves out.
+    for path in (
+        f"{maker.dist_info}/INSTALLER",
+        f"{maker.dist_info}/RECORD.jws",
+        f"{maker.data}/scripts/odd-script.py",
+    ):
+        del maker.files[path]
+    compare(maker.write(tmp_path), uv, out)
+
+
+@pytest.mark.parametrize("wheel", WHEELS, ids=lambda wheel: wheel.name.split("-")[0])
+def test_real_wheels_as_uv_installs_them(uv, out, wheel):
+    compare(wheel, uv, out)

@@ -1,0 +1,1140 @@
+"""The store: what is in it, that BentoML sees the same, and that nothing is ever half there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rules_bento import store as api
+from rules_bento.errors import BentoError
+from rules_bento.store import (
+    BENTO,
+    MODEL,
+    NotFoundError,
+    Options,
+    Store,
+    deleting,
+    descriptors,
+    pool,
+    records,
+    summaries,
+)
+from rules_bento.tag import Tag
+from store_support import (
+    DAY_1,
+    DAY_2,
+    DAY_3,
+    Conversation,
+    ask,
+    bento_files,
+    bento_yaml,
+    expected,
+    model_files,
+    model_yaml,
+    real,
+    tree,
+    write_archive,
+)
+
+__all__ = ["real"]
+
+CLF = {"clf:v1": model_files()}
+BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2, b"other weights" * 300)}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "home", durable=False)
+
+
+def no_reflink(*_, **__):
+    raise OSError(errno.EOPNOTSUPP, "not here")
+
+
+@pytest.fixture
+def linked(monkeypatch):
+    """For what is so where files are shared by hard links; some file systems have something better."""
+    monkeypatch.setattr(pool, "_clone", no_reflink)
+
+
+def put(store, tag="hi:v1", created=DAY_1, models=(), options=None, **extra):
+    """Import a Bento."""
+    files = bento_files(tag, created, models, **extra)
+    path = write_archive(store.home.root.parent / f"{tag.replace(':', '-')}.bento", files)
+    return store.bentos.import_archive(path, options=options)
+
+
+def inodes(entry):
+    return {
+        path.relative_to(entry.path).as_posix(): path.stat().st_ino for path in entry.path.rglob("*") if path.is_file()
+    }
+
+
+def pooled(store):
+    return [path for path in store.home.pool.rglob("*") if path.is_file()]
+
+
+# ---- Import, list, get, delete ----------------------------------------------------------------------------------
+
+
+def test_an_archive_becomes_entries(store):
+    done = put(store, models=BOTH)
+    assert str(done.entry.tag) == "hi:v1"
+    assert [str(model.tag) for model in done.models] == ["clf:v1", "clf:v2"]
+    assert tree(done.entry.path) == expected(bento_files()) | {"bento.yaml": (bento_yaml(models=BOTH), False)}
+    assert tree(store.models.get("clf:v1").path) == expected(CLF["clf:v1"])
+    assert store.bentos.get("hi").path == store.home.root / "bentos/hi/v1"
+    assert (store.home.root / "bentos/hi/latest").read_text() == "v1"
+    assert (store.home.root / "models/clf/latest").read_text() == "v2"
+    assert done.entry.path.stat().st_mode & 0o777 == 0o700, "as BentoML's"
+    assert not list(store.home.staging.iterdir())
+
+
+def test_empty_folders_and_links_are_kept(store, tmp_path):
+    folder = tmp_path / "hi"
+    (folder / "env/python/wheels").mkdir(parents=True)
+    (folder / "src").mkdir()
+    (folder / "bento.yaml").write_bytes(bento_yaml())
+    (folder / "src/a.py").write_text("1")
+    (folder / "src/b.py").symlink_to("a.py")
+    entry = store.bentos.import_archive(folder).entry
+    assert (entry.path / "env/python/wheels").is_dir()
+    assert (entry.path / "src/b.py").readlink() == Path("a.py")
+
+
+def test_a_tag_that_is_there_is_not_replaced(store):
+    put(store)
+    with pytest.raises(BentoError, match="hi:v1 is in the store already"):
+        put(store, src__other=b"other")
+    assert not (store.bentos.get("hi:v1").path / "src/other").exists()
+
+
+def test_models_that_are_there_are_kept_and_told(store):
+    put(store, models=CLF)
+    done = put(store, "hi:v2", models=CLF)
+    assert (done.models, done.known, done.notes) == ((), (Tag("clf", "v1"),), ())
+    done = put(store, "hi:v3", models={"clf:v1": model_files(payload=b"changed")})
+    assert "with other contents" in done.notes[0]
+    assert tree(store.models.get("clf:v1").path) == expected(CLF["clf:v1"])
+
+
+def test_models_can_be_left_out(store):
+    done = put(store, models=CLF, options=Options(models=False))
+    assert (done.models, done.known) == ((), ())
+    assert not store.models.list()
+
+
+def test_latest_is_the_newest_by_creation_time(store):
+    put(store, "hi:b", DAY_2)
+    put(store, "hi:a", DAY_1)
+    assert str(store.bentos.get("hi").tag) == "hi:b"
+    put(store, "hi:c", DAY_2)
+    assert str(store.bentos.get("hi:latest").tag) == "hi:c", "equal is new enough"
+    store.bentos.delete("hi:c")
+    assert str(store.bentos.get("hi").tag) == "hi:b"
+    (store.home.root / "bentos/hi/latest").write_text("gone")
+    assert str(store.bentos.get("hi").tag) == "hi:b"
+    assert (store.home.root / "bentos/hi/latest").read_text() == "b"
+
+
+def test_a_prefix_is_enough_if_only_one_has_it(store):
+    for version in "abc1", "abd1", "abd":
+        put(store, f"hi:{version}")
+    assert str(store.bentos.get("hi:abc").tag) == "hi:abc1"
+    assert str(store.bentos.get("HI:ABD").tag) == "hi:abd"
+    with pytest.raises(BentoError, match="begins the tags of 3 bentos: abc1, abd, abd1"):
+        store.bentos.get("hi:ab")
+    for text in "hi:x", "ho", "ho:v1":
+        with pytest.raises(NotFoundError, match=text):
+            store.bentos.get(text)
+    for text in "hi:", "a/b", "", "hi:a+b":
+        with pytest.raises(BentoError):
+            store.bentos.get(text)
+
+
+def test_listing(store):
+    assert store.bentos.list() == ()
+    put(store, "hi:v1")
+    put(store, "hi:v2")
+    put(store, "ho:v1")
+    tags = lambda text="": [str(entry.tag) for entry in store.bentos.list(text)]  # noqa: E731
+    assert (tags(), tags("hi"), tags("hi:v2"), tags("hi:v")) == (
+        ["hi:v1", "hi:v2", "ho:v1"],
+        ["hi:v1", "hi:v2"],
+        ["hi:v2"],
+        [],
+    )
+    with pytest.raises(NotFoundError):
+        store.bentos.list("he")
+
+
+def test_folders_that_are_no_entries_are_told_and_passed_over(store):
+    put(store)
+    (store.home.root / "bentos/hi/half").mkdir()
+    (store.home.root / "bentos/bad/v1").mkdir(parents=True)
+    (store.home.root / "bentos/bad/v1/bento.yaml").write_text("- no mapping")
+    listing = store.bentos.shelf.list()
+    assert [str(entry.tag) for entry in listing.entries] == ["hi:v1"]
+    assert len(listing.problems) == 2
+    assert str(store.bentos.get("hi").tag) == "hi:v1"
+
+
+def test_deleting(store):
+    put(store, "hi:v1", DAY_1, CLF)
+    put(store, "hi:v2", DAY_2, CLF)
+    put(store, "ho:v1")
+    with pytest.raises(BentoError, match=r"clf:v1: is used by hi:v1, hi:v2\."):
+        store.models.delete("clf:v1")
+    assert [str(entry.tag) for entry in store.bentos.delete("hi")] == ["hi:v1", "hi:v2"]
+    assert not (store.home.root / "bentos/hi").exists()
+    store.models.delete("clf:v1")
+    assert not (store.home.root / "models/clf").exists()
+    with pytest.raises(NotFoundError):
+        store.bentos.delete("hi:v1")
+    assert [str(entry.tag) for entry in store.bentos.list()] == ["ho:v1"]
+    assert not list(store.home.trash.iterdir())
+
+
+def test_a_used_model_is_deleted_by_force_only(store):
+    put(store, models=CLF)
+    store.models.delete("clf", force=True)
+    assert not store.models.list()
+
+
+def test_the_functions_are_those_of_the_store(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENTOML_HOME", str(store.home.root))
+    path = write_archive(tmp_path / "a.bento", bento_files(models=CLF))
+    assert str(api.import_bento(path).entry.tag) == "hi:v1"
+    assert [str(entry.tag) for entry in api.list()] == ["hi:v1"]
+    assert [str(entry.tag) for entry in api.list_models()] == ["clf:v1"]
+    assert api.get("hi").describe().models[0].tag == "clf:v1"
+    assert api.get_model("clf").size() == sum(map(len, model_files().values()))
+    assert api.verify().damages == ()
+    assert api.export_bento("hi", tmp_path / "b.bento").path == tmp_path / "b.bento"
+    exported = api.export_model("clf", tmp_path / "m.bentomodel").path
+    assert not api.diff("hi:v1", str(tmp_path / "b.bento"))
+    api.delete("hi:v1")
+    api.delete_model("clf:v1")
+    api.import_model(exported)
+    assert api.gc().files == 0
+    assert api.list() == ()
+    with pytest.raises(AttributeError):
+        api.nothing  # noqa: B018
+    assert api.list_models(home=tmp_path / "elsewhere") == ()
+
+
+def test_paths_and_addresses(store, tmp_path, monkeypatch):
+    write_archive(tmp_path / "a.bento", bento_files())
+    monkeypatch.chdir(tmp_path)
+    store.bentos.import_archive("a.bento")
+    assert store.bentos.export("hi", f"file://{tmp_path}/b.bento").path == tmp_path / "b.bento"
+    with pytest.raises(BentoError, match="s3://a/b: only files of this machine"):
+        store.bentos.import_archive("s3://a/b")
+
+
+# ---- The pool ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("linked")
+def test_two_versions_cost_one_copy(store):
+    one = put(store, "hi:v1", models=CLF).entry
+    other = put(store, "hi:v2", src__new=b"new").entry
+    shared = {path for path, inode in inodes(one).items() if inodes(other).get(path) == inode}
+    assert shared == {"README.md", "env/docker/entrypoint.sh", "src/service.py"}
+    model = store.models.get("clf").path / "weights.bin"
+    assert model.stat().st_nlink == 2, "in the pool"
+    digest = next(
+        file.blake3
+        for file in records.read(store.home, MODEL, Tag("clf", "v1"), model.parent).entries
+        if file.path == "weights.bin"
+    )
+    assert (store.home.pool / digest[:2] / digest[2:]).samefile(model)
+
+
+@pytest.mark.usefixtures("linked")
+def test_what_bentoml_or_people_write_to_is_not_shared(store):
+    entries = [put(store, f"hi:v{number}", DAY_1).entry for number in (1, 2)]
+    for path in "bento.yaml", "env/docker/Dockerfile", "src/package/__init__.py":
+        assert [(entry.path / path).stat().st_nlink for entry in entries] == [1, 1]
+        assert entries[0].path.joinpath(path).stat().st_mode & 0o777 == 0o644
+    shared = entries[0].path / "env/docker/entrypoint.sh"
+    assert shared.stat().st_mode & 0o777 == 0o555
+    assert (entries[0].path / "README.md").stat().st_mode & 0o777 == 0o444
+
+
+def test_executable_and_plain_files_of_one_content_are_apart(store, tmp_path):
+    folder = tmp_path / "hi"
+    (folder / "src").mkdir(parents=True)
+    (folder / "bento.yaml").write_bytes(bento_yaml())
+    for name in "a", "b":
+        (folder / "src" / name).write_text("same")
+    (folder / "src/b").chmod(0o755)
+    entry = store.bentos.import_archive(folder).entry
+    assert [bool((entry.path / "src" / name).stat().st_mode & 0o100) for name in "ab"] == [False, True]
+    assert store.verify().changes == ()
+
+
+def test_a_file_that_was_written_to_comes_into_no_other_entry(store):
+    one = put(store).entry
+    (one.path / "src/service.py").chmod(0o644)
+    (one.path / "src/service.py").write_bytes(b"import edited\n")
+    other = put(store, "hi:v2").entry
+    assert (other.path / "src/service.py").read_bytes() == b"import bentoml\n"
+    third = put(store, "hi:v3").entry
+    assert inodes(other)["src/service.py"] == inodes(third)["src/service.py"]
+    assert [(finding.tag, finding.path) for finding in store.verify().damages] == [("hi:v1", "src/service.py")]
+
+
+@pytest.mark.usefixtures("linked")
+def test_large_files_are_shared_too(store):
+    big = random.Random(1).randbytes(3 << 20)
+    one = put(store, "hi:v1", src__big=big).entry
+    other = put(store, "hi:v2", src__big=big).entry
+    assert inodes(one)["src/big"] == inodes(other)["src/big"]
+    assert (other.path / "src/big").read_bytes() == big
+
+
+def no_link(*_, **__):
+    raise PermissionError(errno.EPERM, "not here")
+
+
+def test_where_nothing_can_be_shared_files_are_copied(store, monkeypatch):
+    monkeypatch.setattr(pool, "_clone", no_reflink)
+    monkeypatch.setattr(os, "link", no_link)
+    one, other = (put(store, f"hi:v{number}", models=CLF).entry for number in (1, 2))
+    assert not set(inodes(one).values()) & set(inodes(other).values())
+    assert not pooled(store)
+    assert tree(one.path)["src/service.py"] == (b"import bentoml\n", False)
+    assert (one.path / "README.md").stat().st_mode & 0o777 == 0o644
+    assert store.verify().damages == ()
+    store.bentos.delete("hi:v1")
+    assert store.gc().files == 0
+
+
+def clone(source, target, digest, *, executable):
+    """What stands for a copy that shares blocks, where the file system has none."""
+    pool.write(target, [source.read_bytes()], executable=executable)
+
+
+def test_blocks_are_shared_where_the_file_system_can(store, monkeypatch):
+    monkeypatch.setattr(pool, "_clone", clone)
+    one, other = (put(store, f"hi:v{number}", models=CLF, src__big=b"big" * 500_000).entry for number in (1, 2))
+    assert not set(inodes(one).values()) & set(inodes(other).values())
+    assert pooled(store)
+    assert (one.path / "README.md").stat().st_mode & 0o777 == 0o644, "writable: it is the entry's own"
+    (one.path / "README.md").write_text("changed")
+    assert [finding.path for finding in store.verify().damages] == ["README.md"]
+    before = len(pooled(store))
+    store.bentos.delete("hi:v1")
+    assert len(pooled(store)) == before
+    assert store.gc().files == 1, "what only the first had"
+    assert store.verify().damages == ()
+    store.bentos.delete("hi:v2")
+    store.models.delete("clf")
+    store.gc()
+    assert not pooled(store)
+
+
+def test_entries_can_have_files_of_their_own(store):
+    put(store)
+    other = put(store, "hi:v2", options=Options(share=False)).entry
+    assert {path.stat().st_nlink for path in other.path.rglob("*") if path.is_file()} == {1}
+    (other.path / "README.md").write_text("changed")
+    assert (store.bentos.get("hi:v1").path / "README.md").read_text() == "# hi\n"
+
+
+@pytest.mark.usefixtures("linked")
+def test_a_file_with_too_many_names_gets_another_place(store, monkeypatch):
+    put(store, "hi:v1")
+    link = os.link
+
+    def full(source, target):
+        if Path(source).stat().st_nlink > 1 and not Path(target).is_relative_to(store.home.pool):
+            raise OSError(errno.EMLINK, "too many links")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", full)
+    second = put(store, "hi:v2").entry
+    monkeypatch.undo()
+    third = put(store, "hi:v3").entry
+    assert inodes(second)["src/service.py"] == inodes(third)["src/service.py"]
+    assert store.verify().damages == ()
+
+
+@pytest.mark.usefixtures("linked")
+def test_delete_and_gc_keep_what_others_use(store):
+    for number, created in enumerate((DAY_1, DAY_2, DAY_3)):
+        put(store, f"hi:v{number}", created, CLF, src__own=f"{number}".encode(), src__shared=b"shared")
+    files = len(pooled(store))
+    store.bentos.delete("hi:v1")
+    assert len(pooled(store)) == files - 2, "its own file, and the table that names it"
+    assert store.gc() == store.gc(dry_run=True)
+    shutil.rmtree(store.home.root / "bentos/hi/v2")  # as BentoML deletes
+    assert store.gc(dry_run=True).files == 2
+    collected = store.gc()
+    assert (collected.files, collected.records) == (2, 1)
+    assert store.verify().damages == ()
+    assert tree(store.bentos.get("hi:v0").path)["src/own"] == (b"0", False)
+    store.bentos.delete("hi:v0")
+    store.models.delete("clf")
+    assert not pooled(store)
+    assert not list(store.home.records(BENTO).iterdir())
+
+
+def test_every_earlier_version_stays_exact(store):
+    versions = {}
+    chance = random.Random(5)
+    for number in range(6):
+        extra = {f"src__f{n}": f"{chance.randrange(3)}".encode() * 50 for n in range(8)}
+        entry = put(store, f"hi:v{number}", **extra).entry
+        versions[str(entry.tag)] = tree(entry.path)
+        for tag, files in versions.items():
+            assert tree(store.bentos.get(tag).path) == files
+        if number % 2:
+            gone = chance.choice(sorted(versions))
+            store.bentos.delete(gone)
+            del versions[gone]
+            store.gc()
+    assert store.verify().damages == ()
+
+
+# ---- Verifying --------------------------------------------------------------------------------------------------
+
+
+def damage(path, change):
+    mode, times = path.lstat().st_mode, path.lstat()
+    if change == "flip":
+        path.chmod(0o644)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 4
+        with path.open("r+b") as file:
+            file.write(data)
+        path.chmod(mode)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a disk does it
+    elif change == "remove":
+        path.unlink()
+    elif change == "grow":
+        path.chmod(0o644)
+        with path.open("ab") as file:
+            file.write(b"x")
+    elif change == "folder":
+        path.unlink()
+        path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [("flip", "other contents"), ("remove", "is missing"), ("grow", "bytes, not"), ("folder", "was a file")],
+)
+@pytest.mark.parametrize("path", ["src/package/data.csv", "bento.yaml", "env/docker/Dockerfile"])
+def test_damage_is_found_and_named(store, change, problem, path):
+    put(store, "hi:v1", models=CLF)
+    put(store, "hi:v2", models=CLF)
+    entry = store.bentos.get("hi:v2")
+    damage(entry.path / path, change)
+    found = store.verify(entry)
+    assert [(finding.noun, finding.tag, finding.path) for finding in found.damages] == [("Bento", "hi:v2", path)]
+    assert problem in found.damages[0].problem
+    assert store.verify(store.bentos.get("hi:v1"), store.models.get("clf")).damages == ()
+    with pytest.raises(BentoError, match=r"damaged|bento\.yaml"):
+        store.bentos.export("hi:v2", store.home.root / "out.bento")
+
+
+@pytest.mark.usefixtures("linked")
+def test_damage_of_a_shared_file_is_found_in_all_that_share_it(store):
+    put(store, "hi:v1")
+    put(store, "hi:v2")
+    damage(store.bentos.get("hi:v1").path / "src/service.py", "flip")
+    assert [(finding.tag, finding.path) for finding in store.verify().damages] == [
+        ("hi:v1", "src/service.py"),
+        ("hi:v2", "src/service.py"),
+    ]
+
+
+def test_damage_in_the_pool_alone_is_found_and_collected(store):
+    put(store, src__only=b"only here")
+    [place] = [path for path in pooled(store) if path.read_bytes() == b"only here"]
+    shutil.rmtree(store.home.root / "bentos/hi")
+    damage(place, "flip")
+    assert [finding.noun for finding in store.verify().damages] == ["pool"]
+    store.gc()
+    assert store.verify().damages == ()
+
+
+def test_changes_that_lose_nothing_are_told_apart(store):
+    entry = put(store).entry
+    (entry.path / "src/__pycache__").mkdir()
+    (entry.path / "src/__pycache__/service.cpython-311.pyc").write_bytes(b"x")
+    (entry.path / "src/new").write_bytes(b"x")
+    (entry.path / "README.md").chmod(0o755)
+    found = store.verify()
+    assert (found.damages, found.unknown) == ((), ())
+    assert {finding.path: finding.problem for finding in found.changes} == {
+        "src/new": "was added",
+        "README.md": "is executable now",
+    }
+
+
+def test_links_are_verified(store, tmp_path):
+    folder = tmp_path / "hi"
+    (folder / "src").mkdir(parents=True)
+    (folder / "bento.yaml").write_bytes(bento_yaml())
+    (folder / "src/a").symlink_to("b")
+    entry = store.bentos.import_archive(folder).entry
+    assert store.verify().damages == ()
+    (entry.path / "src/a").unlink()
+    (entry.path / "src/a").symlink_to("c")
+    assert [finding.problem for finding in store.verify().damages] == ["is a link to 'c', not to 'b'"]
+    (entry.path / "src/a").unlink()
+    (entry.path / "src/a").write_text("b")
+    assert [finding.problem for finding in store.verify().damages] == ["was a link"]
+
+
+def test_what_another_program_made_is_unknown_and_not_damaged(store):
+    entry = put(store).entry
+    shutil.copytree(entry.path, store.home.root / "bentos/hi/v1x")
+    (store.home.root / "bentos/hi/v1x/bento.yaml").write_bytes(bento_yaml("hi:v1x"))
+    assert store.verify().unknown == ("hi:v1x",)
+    shutil.rmtree(entry.path)
+    shutil.copytree(store.home.root / "bentos/hi/v1x", entry.path, copy_function=shutil.copy)  # as BentoML copies
+    (entry.path / "bento.yaml").write_bytes(bento_yaml(created=DAY_3))
+    assert store.verify().unknown == ("hi:v1", "hi:v1x"), "deleted and made anew"
+    store.gc()
+    assert not list(store.home.records(BENTO).glob("*"))
+
+
+def test_a_store_that_was_copied_can_be_verified(store, tmp_path):
+    put(store, models=CLF)
+    shutil.copytree(store.home.root, tmp_path / "copy")
+    copy = Store(tmp_path / "copy")
+    found = copy.verify()
+    assert (found.damages, found.unknown) == ((), ())
+    copy.gc()
+    assert copy.verify().damages == ()
+
+
+def test_a_damaged_record_is_told_and_can_be_deleted(store):
+    put(store)
+    (store.home.records(BENTO) / "hi/v1").write_text("{")
+    [finding] = store.verify().damages
+    assert "cannot be read" in finding.problem
+    store.gc()
+    assert len(store.bentos.list()) == 1
+    store.bentos.delete("hi:v1")
+    assert not store.bentos.list()
+
+
+# ---- Summaries --------------------------------------------------------------------------------------------------
+
+
+def test_descriptors_are_parsed_once(store, monkeypatch):
+    for number in range(3):
+        put(store, f"hi:v{number}")
+    shutil.copytree(store.home.root / "bentos/hi/v0", store.home.root / "bentos/ho/v1")
+    (store.home.root / "bentos/ho/v1/bento.yaml").write_bytes(bento_yaml("ho:v1"))
+    parsed = []
+    parse = descriptors.parse
+    monkeypatch.setattr(descriptors, "parse", lambda *arguments: parsed.append(arguments) or parse(*arguments))
+    assert len(store.bentos.list()) == 4
+    assert len(parsed) == 1, "what was imported is known"
+    assert len(store.bentos.list()) == 4
+    assert len(parsed) == 1
+    (store.home.root / "bentos/ho/v1/bento.yaml").write_bytes(bento_yaml("ho:v1", DAY_2))
+    assert store.bentos.list("ho")[0].creation_time.day == 2
+
+
+def test_summaries_that_cannot_be_read_are_made_anew(store):
+    put(store)
+    place = store.home.summaries(BENTO)
+    place.write_text(place.read_text() + "noise\n[1]\n[99, 2]\n{}\n" + "[1," * 5)
+    assert len(store.bentos.list()) == 1
+    place.unlink()
+    assert len(store.bentos.list()) == 1
+
+
+def test_summaries_do_not_grow_without_end(store):
+    entry = put(store).entry
+    for number in range(150):
+        os.utime(entry.path / "bento.yaml", ns=(0, number))
+        store.bentos.list()
+    assert store.home.summaries(BENTO).read_text().count("\n") < 150
+
+
+def test_a_store_that_is_read_only_is_listed(store, monkeypatch):
+    put(store)
+    store.home.summaries(BENTO).unlink()
+    (store.home.root / "bentos/hi/latest").unlink()
+
+    def read_only(*_):
+        raise PermissionError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(os, "open", read_only)
+    monkeypatch.setattr(Path, "write_text", read_only)
+    assert len(store.bentos.list()) == 1
+    assert str(store.bentos.get("hi").tag) == "hi:v1"
+
+
+def test_times_with_and_without_zone_can_be_listed_together(store):
+    put(store, "hi:v1", "2026-01-01T00:00:00")
+    put(store, "hi:v2", DAY_2)
+    put(store, "hi:v3", "0001-01-01T00:00:00")
+    assert str(store.bentos.get("hi").tag) == "hi:v2"
+    store.bentos.delete("hi:v2")
+    assert str(store.bentos.get("hi").tag) == "hi:v1"
+
+
+# ---- Descriptors, beside BentoML --------------------------------------------------------------------------------
+
+PARSE = """
+import io, logging
+logging.disable(logging.CRITICAL)
+from bentoml._internal.bento.bento import BaseBentoInfo
+from bentoml._internal.models.model import ModelInfo
+def answer(question):
+    kind, text = question
+    try:
+        document = (BaseBentoInfo if kind == "bentos" else ModelInfo).from_yaml_file(io.StringIO(text)).to_dict()
+        return __import__("json").loads(__import__("json").dumps(document, default=str))
+    except BaseException as error:
+        return None
+"""
+SCALARS = st.sampled_from([None, "", "a", "1", 0, 1, 2, 1.5, True, "b:c", "2026-01-01", "2026-01-01T00:00:00Z", "x y"])
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2),
+        st.dictionaries(
+            st.sampled_from(["name", "service", "tag", "value", "stage", "module", "pip", "url", "foo"]),
+            inner,
+            max_size=3,
+        ),
+    ),
+    max_leaves=5,
+)
+BENTO_KEYS = [
+    *("service", "bentoml_version", "creation_time", "labels", "models", "entry_service", "services", "envs", "schema"),
+    *("args", "spec", "image", "runners", "apis", "docker", "python", "conda", "tag", "foo"),
+]
+MODEL_KEYS = [
+    *("module", "labels", "options", "metadata", "context", "signatures", "api_version", "creation_time", "foo"),
+]
+PARTS = {
+    "image": ["base_image", "python_version", "commands", "python_requirements", "post_commands", "build_include"],
+    "docker": ["distro", "python_version", "cuda_version", "env", "system_packages", "base_image", "foo"],
+    "python": ["requirements_txt", "packages", "no_index", "wheels", "lock_packages", "pip_args", "foo"],
+    "conda": ["environment_yml", "channels", "dependencies", "pip"],
+    "context": ["framework_name", "framework_versions", "bentoml_version", "python_version", "pip_dependencies"],
+}
+
+
+@st.composite
+def documents(draw):
+    kind = draw(st.sampled_from([BENTO, MODEL]))
+    document = yaml.safe_load(bento_yaml() if kind is BENTO else model_yaml())
+    if kind is BENTO:
+        document["spec"] = draw(st.sampled_from([1, 2]))
+    for key in draw(st.lists(st.sampled_from(BENTO_KEYS if kind is BENTO else MODEL_KEYS), min_size=1, max_size=2)):
+        if draw(st.integers(0, 9)) == 0:
+            document.pop(key, None)
+        elif key in PARTS and draw(st.booleans()):
+            document[key] = draw(st.dictionaries(st.sampled_from(PARTS[key]), VALUES, max_size=2))
+        else:
+            document[key] = draw(VALUES)
+    return kind, document
+
+
+# Texts and mappings where a list belongs, and such: taken apart by BentoML, and meant by nobody.
+STRICTER = (
+    "is no list",
+    "is no mapping",
+    "is a list or a mapping, where a text belongs",
+    "is null, which BentoML's metadata",
+    "where a text belongs",
+    "where two whole numbers belong",
+)
+
+
+def without_times(document):
+    """A document without what BentoML fills in from the clock, the machine and its own version."""
+    text = json.dumps(document)
+    for key in "creation_time", "bentoml_version", "python_version":
+        text = __import__("re").sub(f'"{key}": ("[^"]*"|null)', f'"{key}": ""', text)
+    return text
+
+
+def test_descriptors_are_taken_as_bentoml_takes_them(real):
+    asked = []
+
+    @given(documents())
+    @settings(max_examples=600, deadline=None, database=None, derandomize=True)
+    def collect(question):
+        asked.append(question)
+
+    collect()
+    texts = [yaml.safe_dump(document, sort_keys=False) for _, document in asked]
+    answers = ask(real, PARSE, [[kind.folder, text] for (kind, _), text in zip(asked, texts, strict=True)])
+    taken = 0
+    for (kind, _), text, answer in zip(asked, texts, answers, strict=True):
+        try:
+            found = json.loads(json.dumps(descriptors.parse(kind, text.encode(), "here").document, default=str))
+        except BentoError as error:
+            assert answer is None or any(reason in str(error) for reason in STRICTER), (str(error), text)
+            continue
+        assert answer is not None, f"BentoML could not list the store any more:\n{text}"
+        assert without_times(found) == without_times(answer), "in this order"
+        taken += 1
+    assert taken > 100
+
+
+def test_documents_of_real_builds_are_shown_as_they_are(real):
+    folder = Path(__file__).parent / "golden" / "bentos"
+    if not folder.is_dir():
+        pytest.skip("no golden Bentos here")
+    for path in folder.glob("*.bento.yaml"):
+        document = descriptors.parse(BENTO, path.read_bytes(), str(path)).document
+        assert document == yaml.safe_load(path.read_bytes())
+
+
+# ---- Together with BentoML --------------------------------------------------------------------------------------
+
+TALK = """
+import bentoml, logging, os
+logging.disable(logging.CRITICAL)
+def shown(call):
+    try:
+        return call()
+    except Exception as error:
+        return ["error", type(error).__name__]
+def answer(question):
+    verb, *rest = question
+    if verb == "import":
+        return shown(lambda: str(bentoml.bentos.import_bento(*rest).tag))
+    if verb == "export":
+        return shown(lambda: bentoml.bentos.export_bento(*rest))
+    if verb == "delete":
+        return shown(lambda: bentoml.bentos.delete(*rest))
+    if verb == "models":
+        return sorted(str(model.tag) for model in bentoml.models.list())
+    if verb == "get":
+        return shown(lambda: str(bentoml.bentos.get(*rest).tag))
+    bentos = bentoml.bentos.list()
+    return [[str(bento.tag), bento.file_size, bento.total_size()] for bento in bentos]
+"""
+
+
+def listed(store):
+    sizes = {str(model.tag): model.size() for model in store.models.list()}
+    return [
+        [str(entry.tag), entry.size(), entry.size() + sum(sizes.get(tag, 0) for tag in entry.summary.models)]
+        for entry in store.bentos.list()
+    ]
+
+
+def ours(call, argument):
+    try:
+        done = call(argument)
+    except BentoError:
+        return ["error"]
+    return str(done.tag) if hasattr(done, "tag") else "done"
+
+
+def test_both_work_on_one_store(real, tmp_path):
+    store = Store(real.home, durable=False)
+    chance = random.Random(8)
+    created = {
+        version: f"2026-02-{day:02}T00:00:00+00:00" for version, day in zip("abcdef", (3, 1, 4, 1, 5, 2), strict=True)
+    }
+    archives = {
+        version: write_archive(
+            tmp_path / f"{version}.bento", bento_files(f"hi:{version}x", day, BOTH if version < "d" else CLF)
+        )
+        for version, day in created.items()
+    }
+    with Conversation(real, TALK) as theirs:
+        theirs.ask("list")
+        for _ in range(70):
+            version = chance.choice("abcdef")
+            tag = f"hi:{version}x"
+            verb, who = chance.choice(["import", "import", "delete", "export"]), chance.choice(["ours", "theirs"])
+            there = store.bentos.shelf.has(Tag("hi", f"{version}x"))
+            if (verb, who) == ("import", "theirs"):
+                assert (theirs.ask("import", str(archives[version])) == tag) != there
+            elif (verb, who) == ("import", "ours"):
+                assert (ours(store.bentos.import_archive, archives[version]) == "done") != there
+            elif (verb, who) == ("delete", "theirs"):
+                assert (theirs.ask("delete", tag) is None) == there
+            elif (verb, who) == ("delete", "ours"):
+                assert (ours(store.bentos.delete, tag) == "done") == there
+            elif there and who == "theirs":
+                # What one writes the other reads, and nothing of it stays in the store.
+                out = tmp_path / "theirs.bento"
+                theirs.ask("export", tag, str(out))
+                assert store.diff(tag, str(out)).changed == ()
+            elif there:
+                store.bentos.export(tag, tmp_path / "ours.bento")
+            assert listed(store) == theirs.ask("list")
+            assert store.verify().damages == ()
+            assert [str(model.tag) for model in store.models.list()] == theirs.ask("models")
+            for text in "hi", "hi:latest", f"hi:{version}", tag, "hi:", "ho", "hi:zz":
+                answer = theirs.ask("get", text)
+                assert ours(store.bentos.get, text) == (["error"] if isinstance(answer, list) else answer)
+
+
+def test_bentoml_imports_what_is_exported(real, tmp_path):
+    store = Store(tmp_path / "ours", durable=False)
+    put(store, "hi:v1", models=BOTH, src__data=b"data" * 9999)
+    store.home.root.joinpath("bentos/hi/v1/src/empty").mkdir()
+    script = TALK.replace("import_bento(*rest)", "import_bento(*rest)")
+    names = ["a.bento", "a.xz", "a.gz", "a.tar.gz", "a.bz2", "a.tar", "a.zip", "a"]
+    with Conversation(real, script) as theirs:
+        for name in names:
+            done = store.bentos.export("hi", str(tmp_path / name))
+            assert [str(tag) for tag in done.models] == ["clf:v1", "clf:v2"]
+            assert theirs.ask("import", str(done.path)) == "hi:v1", name
+            here = {path: data for path, (data, _) in tree(store.bentos.get("hi").path).items()}
+            assert {path: data for path, (data, _) in tree(real.home / "bentos/hi/v1").items()} == here
+            assert theirs.ask("models") == ["clf:v1", "clf:v2"]
+            assert (real.home / "bentos/hi/v1/src/empty").is_dir()
+            shutil.rmtree(real.home / "bentos/hi")
+            shutil.rmtree(real.home / "models/clf")
+        folder = store.bentos.export("hi", tmp_path / "folder", "folder").path
+        assert theirs.ask("import", str(folder), "folder") == "hi:v1"
+
+
+SERVICE = b"""\
+import bentoml
+from pathlib import Path
+@bentoml.service
+class Hi:
+    weights = bentoml.models.BentoModel("clf:v1")
+    @bentoml.api
+    def length(self, text: str) -> list[int]:
+        return [len(text), Path(self.weights.path_of("weights.bin")).stat().st_size]
+"""
+
+
+def test_bentoml_serves_what_is_imported(real, tmp_path):
+    from conftest import post
+
+    store = Store(real.home)
+    files = bento_files(models=CLF) | {"src/service.py": SERVICE}
+    store.bentos.import_archive(write_archive(tmp_path / "a.bento", files))
+    with real.serve("hi:v1") as address:
+        assert post(f"{address}/length", {"text": "hello"}) == [5, len(model_files()["weights.bin"])]
+    assert store.verify().damages == ()
+
+
+# ---- Killed at every step ---------------------------------------------------------------------------------------
+
+CHANGING = {
+    "os.mkdir",
+    "os.rename",
+    "os.link",
+    "os.symlink",
+    "os.remove",
+    "os.rmdir",
+    "os.chmod",
+    "os.utime",
+    "fcntl.flock",
+}
+
+
+def killed_at(step, work):
+    """Do the work in a process that is killed before the step that changes anything; whether it came to its end.
+
+    Python tells of each step itself (PEP 578), so none is forgotten.
+    """
+    child = os.fork()
+    if child == 0:
+        steps = count(1)
+
+        def before(event, arguments):
+            writing = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            if (writing or event in CHANGING) and next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        status = 1
+        try:
+            sys.addaudithook(before)
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status == 0
+
+
+def copy_of(home, target):
+    """A copy of a store, with its hard links."""
+    subprocess.run(["cp", "-a", home, target], check=True)
+    return Store(target, durable=False)
+
+
+VERSIONS = {"hi:v1": DAY_1, "hi:v2": DAY_2, "hi:v3": DAY_3}
+FEW = {tag: {path: files[path] for path in ("model.yaml", "weights.bin")} for tag, files in BOTH.items()}
+CONTENTS = {
+    tag: {
+        path: data
+        for path, data in bento_files(tag, created, FEW if tag == "hi:v3" else {"clf:v1": FEW["clf:v1"]}).items()
+        if path.startswith(("bento.yaml", "env/docker/e", "src/s", "src/package/d", "models/"))
+    }
+    for tag, created in VERSIONS.items()
+}
+MODELS = {tag: expected(files) for tag, files in FEW.items()}
+
+
+def check_whole(store, needed, possible):
+    """That all that is needed is in the store, nothing but what is possible, each exact; and what `latest` is."""
+    found = {str(entry.tag): tree(entry.path) for entry in store.bentos.list()}
+    assert set(needed) <= set(found) <= set(possible)
+    assert all(files == expected(CONTENTS[tag]) for tag, files in found.items())
+    models = {str(entry.tag): tree(entry.path) for entry in store.models.list()}
+    assert all(files == MODELS[tag] for tag, files in models.items())
+    assert {model for tag in found for model in (("clf:v1", "clf:v2") if tag == "hi:v3" else ("clf:v1",))} <= set(
+        models
+    )
+    assert store.bentos.shelf.list().problems == store.models.shelf.list().problems == ()
+    if found:
+        newest = max(found, key=VERSIONS.get)
+        pointer = store.home.root / "bentos/hi/latest"
+        version = pointer.read_text() if pointer.exists() else ""
+        assert f"hi:{version}" == newest or f"hi:{version}" not in found, "BentoML would take it for the newest"
+        assert str(store.bentos.get("hi").tag) == newest
+    verified = store.verify()
+    assert (verified.damages, verified.changes, verified.unknown) == ((), (), ())
+
+
+def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
+    archives = {tag: write_archive(tmp_path / f"{tag[3:]}.bento", files) for tag, files in CONTENTS.items()}
+    base = Store(tmp_path / "base", durable=False)
+    for tag in "hi:v1", "hi:v2":
+        base.bentos.import_archive(archives[tag])
+    one = copy_of(base.home.root, tmp_path / "one")
+    one.bentos.delete("hi:v2")
+    garbage = copy_of(base.home.root, tmp_path / "garbage")
+    shutil.rmtree(garbage.home.root / "bentos/hi/v2")
+    empty = Store(tmp_path / "empty", durable=False)
+    empty.home.root.mkdir()
+    everything = copy_of(base.home.root, tmp_path / "everything")
+    everything.bentos.import_archive(archives["hi:v3"])
+    bundle = tmp_path / "all.bentobundle"
+    from rules_bento import bundle as bundles
+
+    bundles.write(everything, list(VERSIONS), bundle)
+    # Name, store before, work, entries after.
+    cases = [
+        (
+            "import the newest",
+            base,
+            lambda store: store.bentos.import_archive(archives["hi:v3"]),
+            {"hi:v1", "hi:v2", "hi:v3"},
+        ),
+        ("import an older one", one, lambda store: store.bentos.import_archive(archives["hi:v2"]), {"hi:v1", "hi:v2"}),
+        ("import the first", empty, lambda store: store.bentos.import_archive(archives["hi:v1"]), {"hi:v1"}),
+        ("delete the newest", base, lambda store: store.bentos.delete("hi:v2"), {"hi:v1"}),
+        ("delete an older one", base, lambda store: store.bentos.delete("hi:v1"), {"hi:v2"}),
+        ("delete the last one", one, lambda store: store.bentos.delete("hi:v1"), set()),
+        ("collect garbage", garbage, lambda store: store.gc(), {"hi:v1"}),
+        ("unbundle", one, lambda store: bundles.read(store, bundle, Options()), {"hi:v1", "hi:v2", "hi:v3"}),
+    ]
+    points = 0
+    homes = []
+    for name, before, work, after in cases:
+        there = {str(entry.tag) for entry in before.bentos.list()}
+        for step in count(1):
+            store = copy_of(before.home.root, tmp_path / f"{name}-{step}")
+            done = killed_at(step, lambda: work(store))
+            check_whole(store, there & after, there | after)
+            homes.append(str(store.home.root))
+            points += 1
+            # Again: either it is done already, or it is done now.
+            try:
+                work(store)
+            except BentoError as error:
+                assert {str(entry.tag) for entry in store.bentos.list()} == after, str(error)
+            check_whole(store, after, after)
+            store.gc()
+            check_whole(store, after, after)
+            assert not list(store.home.staging.iterdir())
+            if done:
+                break
+    assert points >= 200, points
+    script = "from bentoml._internal.bento import BentoStore\nfrom bentoml._internal.models import ModelStore\n"
+    script += "import os\ndef answer(home):\n    os.makedirs(home + '/bentos', exist_ok=True)\n"
+    script += "    os.makedirs(home + '/models', exist_ok=True)\n    bentos = BentoStore(home + '/bentos')\n"
+    script += "    ModelStore(home + '/models').list()\n    found = [str(bento.tag) for bento in bentos.list()]\n"
+    script += "    return [found, str(bentos.get('hi').tag) if found else '']\n"
+    for home, (found, latest) in zip(homes, ask(real, script, homes), strict=True):
+        assert found == [str(entry.tag) for entry in Store(home).bentos.list()]
+        assert latest == (max(found, key=VERSIONS.get) if found else "")
+
+
+def test_a_process_killed_at_any_time_leaves_whole_entries(tmp_path):
+    """As above, but between steps too, in the middle of a write."""
+    chance = random.Random(3)
+    big = chance.randbytes(4 << 20)
+    files = CONTENTS["hi:v2"] | {"src/big": big}
+    archive = write_archive(tmp_path / "v2.bento", files)
+    base = Store(tmp_path / "base", durable=False)
+    base.bentos.import_archive(write_archive(tmp_path / "v1.bento", CONTENTS["hi:v1"]))
+    for number in range(40):
+        store = copy_of(base.home.root, tmp_path / f"{number}")
+        child = os.fork()
+        if child == 0:
+            try:
+                store.bentos.import_archive(archive)
+            finally:
+                os._exit(0)
+        time.sleep(chance.random() * 0.08)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        found = {str(entry.tag): tree(entry.path) for entry in store.bentos.list()}
+        assert found.get("hi:v2", expected(files)) == expected(files)
+        assert found["hi:v1"] == expected(CONTENTS["hi:v1"])
+        assert store.verify().damages == ()
+        if "hi:v2" not in found:
+            store.bentos.import_archive(archive)
+        assert store.verify().damages == ()
+        shutil.rmtree(store.home.root)
+
+
+def test_an_error_leaves_nothing(store, tmp_path, monkeypatch):
+    put(store)
+    before = sorted(pooled(store))
+    path = write_archive(tmp_path / "a.bento", bento_files("hi:v2", src__z=b"z" * 100))
+    mkdir = Path.mkdir
+
+    def full(self, *arguments, **options):
+        if self.name == "package":
+            raise OSError(errno.ENOSPC, "No space left on device", str(self))
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(BentoError, match=r"src/package/__init__.py: cannot be written to .*: No space left on device"):
+        store.bentos.import_archive(path)
+    monkeypatch.undo()
+    assert not list(store.home.staging.iterdir())
+    assert [str(entry.tag) for entry in store.bentos.list()] == ["hi:v1"]
+    store.gc()
+    assert sorted(pooled(store)) == before
+
+
+# ---- Several at once --------------------------------------------------------------------------------------------
+
+
+def in_children(*works):
+    """Do all works at the same time; whether each came to its end without an error."""
+    children = []
+    for work in works:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                work()
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 for child in children]
+
+
+def test_writers_at_the_same_time_do_not_disturb_each_other(store, tmp_path):
+    tags = [f"hi:v{number}" for number in range(6)]
+    archives = [
+        write_archive(tmp_path / f"{number}.bento", bento_files(tag, models=BOTH)) for number, tag in enumerate(tags)
+    ]
+    done = in_children(
+        *(lambda path=path: store.bentos.import_archive(path) for path in archives),
+        *(store.gc for _ in range(3)),
+    )
+    assert all(done)
+    assert [str(entry.tag) for entry in store.bentos.list()] == tags
+    assert len(store.models.list()) == 2
+    found = store.verify()
+    assert (found.damages, found.unknown) == ((), ())
+    done = in_children(
+        *(lambda tag=tag: store.bentos.delete(tag) for tag in tags[:3]),
+        *(store.gc for _ in range(2)),
+        *(
+            lambda path=path: store.bentos.import_archive(path)
+            for path in [write_archive(tmp_path / "n", bento_files("ho:v1"))]
+        ),
+    )
+    assert all(done)
+    assert [str(entry.tag) for entry in store.bentos.list()] == [*tags[3:], "ho:v1"]
+    assert store.verify().damages == ()
+
+
+def test_only_one_of_several_gets_a_tag(store, tmp_path):
+    archives = [
+        write_archive(tmp_path / f"{number}.bento", bento_files(src__own=f"{number}".encode())) for number in range(5)
+    ]
+    done = in_children(*(lambda path=path: store.bentos.import_archive(path) for path in archives))
+    assert sum(done) == 1
+    assert tree(store.bentos.get("hi").path)["src/own"][0] == f"{done.index(True)}".encode()
+    assert store.verify().damages == ()
+
+
+def test_a_model_that_is_deleted_meanwhile_is_missed(store, tmp_path, monkeypatch):
+    put(store, "clf:v1")
+    put(store, "hi:v1", models=CLF)
+    store.bentos.delete("hi:v1")
+    path = write_archive(tmp_path / "a.bento", bento_files("hi:v2", models=CLF))
+    monkeypatch.setattr(
+        "rules_bento.store.durable.flush_trees", lambda *_: deleting.delete(store.home, MODEL, Tag("clf", "v1"))
+    )
+    with pytest.raises(BentoError, match="was deleted while"):
+        store.bentos.import_archive(path)
+    assert [str(entry.tag) for entry in store.bentos.list()] == ["clf:v1"]
+
+
+def test_what_is_done_is_on_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(str(Path(f"/proc/self/fd/{file}").readlink())))
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("nothing tells what is flushed here")
+    store = Store(tmp_path / "home")
+    put(store, models=CLF)
+    names = {Path(path).name for path in flushed}
+    assert {"bento.yaml", "service.py", "package", "weights.bin", "hi", "bentos", "clf", "models"} <= names
+    flushed.clear()
+    put(Store(tmp_path / "other", durable=False))
+    assert flushed == []
+
+
+def test_large_trees_are_flushed_at_once(store, tmp_path):
+    durable = Store(tmp_path / "durable")
+    path = write_archive(
+        tmp_path / "a.bento", bento_files(**{f"src__{number}": f"{number}".encode() for number in range(100)})
+    )
+    assert len(tree(durable.bentos.import_archive(path).entry.path)) == 107
+
+
+def test_summary_models_are_those_of_all_services():
+    text = bento_yaml(
+        models=["a:1"],
+        services=[
+            {
+                "name": "A",
+                "service": "",
+                "models": [{"tag": "b:2"}, {"tag": "a:1"}, {"tag": "h:3", "registry": "huggingface"}],
+            }
+        ],
+    )
+    description = descriptors.parse(BENTO, text, "here")
+    assert [model.tag for model in description.models] == ["a:1", "b:2", "h:3"]
+    assert summaries.of_description(description).models == ("a:1", "b:2")

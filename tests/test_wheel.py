@@ -1,0 +1,436 @@
+"""Reading wheels: what is in them, and everything that no installer should take."""
+
+from __future__ import annotations
+
+import random
+import struct
+import sys
+import warnings
+import zipfile
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_wheels import Maker, central, local, patched, record_line, renamed
+from rules_bento import deflate
+from rules_bento import wheel as reader
+from rules_bento.errors import BentoError
+from rules_bento.wheel import EntryPoint, Wheel, normalized
+
+CHANCE = random.Random(8)
+LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))
+
+
+@pytest.fixture(params=["isal", "zlib"])
+def inflater(request, monkeypatch):
+    """Both libraries that may inflate."""
+    module = pytest.importorskip("isal.isal_zlib") if request.param == "isal" else zlib
+    monkeypatch.setattr(reader, "_zlib_module", module)
+    return module
+
+
+def contents(wheel):
+    """The members' contents, and their streams."""
+    found = {}
+    for member, chunks in zip(wheel.members, wheel.chunks(wheel.members), strict=True):
+        pieces = list(chunks)
+        assert all(len(piece.data) <= reader.PIECE for piece in pieces)
+        packed = [piece.packed for piece in pieces]
+        data = b"".join(piece.data for piece in pieces)
+        found[member.path] = (data, None if packed[0] is None else b"".join(packed))
+    return found
+
+
+def refused(path, words, member=None):
+    """Reading the wheel and all of it fails, and the message says where and what."""
+    with pytest.raises(BentoError) as caught:
+        contents(Wheel.read(path))
+    message = str(caught.value)
+    assert path.name in message
+    assert words in message
+    if member:
+        assert repr(member) in message
+
+
+def test_what_a_wheel_says(tmp_path):
+    maker = Maker("Zope.Inter_face", "2.0").add({"zope/a.py": "1", "zope/run": "2", "b.py": ""})
+    maker.modes["zope/run"] = 0o755
+    maker.folders.append("zope/empty")
+    maker.entry_points(
+        "[console_scripts]\nRun = zope.a:main\nOther= zope.a : Class.main [extra, more]\n"
+        "[gui_scripts]\nwindow = zope.a:show\n[zope.plugins]\nx = not a script\nno value\n"
+    )
+    wheel = Wheel.read(maker.write(tmp_path))
+    assert wheel.distribution == "zope-inter-face"
+    assert wheel.dist_info == "Zope.Inter_face-2.0.dist-info"
+    assert wheel.folders == ("zope/empty",)
+    paths = [member.path for member in wheel.members]
+    assert paths == sorted([*maker.files, f"{maker.dist_info}/RECORD"])
+    assert {member.path for member in wheel.members if member.executable} == {"zope/run"}
+    assert wheel.entry_points == (
+        EntryPoint("Run", "zope.a", "main"),
+        EntryPoint("Other", "zope.a", "Class.main"),
+        EntryPoint("window", "zope.a", "show"),
+    )
+
+
+@pytest.mark.usefixtures("inflater")
+def test_contents_and_their_streams(tmp_path):
+    maker = Maker().add({"large.bin": LARGE, "small.py": "pass\n" * 50, "empty.py": "", "zeros": bytes(3 << 20)})
+    maker.add({"stored.bin": LARGE, "short.bin": b"abc", "nothing": b""}, stored=True)
+    wheel = Wheel.read(maker.write(tmp_path))
+    found = contents(wheel)
+    for path, data in maker.files.items():
+        inflated, stream = found[path]
+        assert inflated == data
+        if path in maker.stored:
+            assert stream is None
+        else:
+            inflate = zlib.decompressobj(-15)
+            assert inflate.decompress(stream) == data
+            assert inflate.eof
+            assert not inflate.unused_data
+
+
+@pytest.mark.usefixtures("inflater")
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
+def test_streams_that_can_be_joined(tmp_path, level):
+    """Whatever number of bits their last byte has; but not those of several blocks."""
+    maker = Maker().add({f"{size}.bin": LARGE[:size] for size in range(1, 400, 3)})
+    maker.add({"text.py": "import this\n" * 2000, "blocks.bin": CHANCE.randbytes(200_000)})
+    path = maker.write(tmp_path, level=level)
+    wheel = Wheel.read(path)
+    joined, data = b"", b""
+    for member, chunks in zip(wheel.members, wheel.chunks(wheel.members, join=True), strict=True):
+        pieces = list(chunks)
+        assert all(piece.joined for piece in pieces) == (member.path != "blocks.bin")
+        if len(pieces) == 1 and pieces[0].joined:
+            joined += pieces[0].packed
+            data += pieces[0].data
+    inflate = zlib.decompressobj(-15)
+    assert inflate.decompress(joined + deflate.END) == data
+    assert inflate.eof
+    assert not inflate.unused_data
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2_000_000), st.booleans()), max_size=4))
+def test_any_size(tmp_path_factory, sizes):
+    maker = Maker()
+    for number, (size, stored) in enumerate(sizes):
+        maker.add({f"{number}.bin": LARGE[:size]}, stored=stored)
+    found = contents(Wheel.read(maker.write(tmp_path_factory.mktemp("any"))))
+    assert {path: data for path, (data, _) in found.items() if path in maker.files} == maker.files
+
+
+def test_names_of_every_kind(tmp_path):
+    names = [
+        "größe/été.py",
+        "日本/語.txt",
+        "with space/a b.py",
+        "a,b.txt",
+        'quo"te.txt',
+        "-dash",
+        "dots..py",
+        "...",
+        "ab:c",
+    ]
+    maker = Maker().add({name: name for name in names})
+    found = contents(Wheel.read(maker.write(tmp_path)))
+    assert {name: found[name][0].decode() for name in names} == dict(zip(names, names, strict=True))
+
+
+def test_members_of_unknown_size_and_zip64(tmp_path):
+    maker = Maker().add({"a.py": "a" * 1000, "b.py": LARGE})
+
+    class Unseekable:
+        def __init__(self, file):
+            self.write, self.flush = file.write, file.flush
+
+    path = tmp_path / "odd-1.0-py3-none-any.whl"
+    record = "\n".join(maker.lines()).encode()
+    with path.open("wb") as file, zipfile.ZipFile(Unseekable(file), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in [*maker.files.items(), (f"{maker.dist_info}/RECORD", record)]:
+            with archive.open(name, "w", force_zip64=name == "b.py") as member:
+                member.write(data)
+    raw = path.read_bytes()
+    assert struct.unpack_from("<H", raw, local(raw, "a.py") + 6)[0] & 8
+    assert contents(Wheel.read(path))["b.py"][0] == LARGE
+
+
+def test_a_zip64_directory(tmp_path):
+    """Sizes, offset and the directory's own numbers in zip64 fields, as for a file of several GB."""
+    path = Maker().add({"a.py": "pass\n" * 9}).write(tmp_path)
+    data = path.read_bytes()
+    at, end = central(data, "a.py"), data.rindex(b"PK\5\6")
+    packed, size = struct.unpack_from("<2L", data, at + 20)
+    offset = struct.unpack_from("<L", data, at + 42)[0]
+    name_end = at + 46 + len("a.py")
+    extra = struct.pack("<2H3Q", 1, 24, size, packed, offset)
+    entry = bytearray(data[at:name_end])
+    struct.pack_into("<2L", entry, 20, 0xFFFFFFFF, 0xFFFFFFFF)
+    struct.pack_into("<H", entry, 30, len(extra))
+    struct.pack_into("<L", entry, 42, 0xFFFFFFFF)
+    start, count = struct.unpack_from("<L", data, end + 16)[0], struct.unpack_from("<H", data, end + 10)[0]
+    directory = data[start:at] + bytes(entry) + extra + data[name_end:end]
+    end_at = start + len(directory)
+    end_64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(directory), start)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, end_at, 1)
+    old_end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 7) + b"comment"
+    path.write_bytes(data[:start] + directory + end_64 + locator + old_end)
+    assert contents(Wheel.read(path))["a.py"][0] == b"pass\n" * 9
+    broken = bytearray(path.read_bytes())
+    broken[broken.rindex(b"PK\6\7")] = 0
+    path.write_bytes(broken)
+    refused(path, "zip64")
+
+
+def test_other_digests_and_what_record_may_leave_out(tmp_path):
+    maker = Maker().add({"a.py": "a", "b.py": "b"})
+    lines = maker.lines()
+    lines[lines.index(record_line("a.py", b"a"))] = record_line("/a.py", b"a", "sha512")
+    lines[lines.index(record_line("b.py", b"b"))] = record_line("b.py", b"b").rpartition(",")[0] + ","
+    maker.record = "\r\n".join([*lines, "", "c.pyc,,", "folder/,,"]).encode()
+    maker.add({f"{maker.dist_info}/RECORD.jws": "{}"})
+    found = contents(Wheel.read(maker.write(tmp_path)))
+    assert found["a.py"][0] == b"a"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../up.py", "a/../../b", "/absolute", "a//b", "./a.py", "a/./b", "C:/windows", "a\\b", "tab\tname", "line\nfeed",
+     "nul\0l", "del\x7f", "a/..", ".wh.passwd", "lib/.wh..wh..opq"],
+)  # fmt: skip
+def test_names_that_are_no_plain_paths(tmp_path, name):
+    placeholder = "x" * len(name)
+    path = renamed(Maker().add({placeholder: "1"}).write(tmp_path), placeholder, name)
+    refused(path, "a name that", name)
+
+
+def test_names_of_no_encoding(tmp_path):
+    path = renamed(Maker().add({"xxxxx.py": "1"}).write(tmp_path), "xxxxx", "éé.")
+    refused(path, "not UTF-8")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_names_that_come_twice(tmp_path):
+    maker = Maker().add({"a.py": "1"})
+    refused(maker.write(tmp_path, order=lambda items: [*items, ("a.py", b"2")]), "comes twice", "a.py")
+    maker = Maker().add({"a": "1"})
+    maker.folders.append("a")
+    refused(maker.write(tmp_path), "comes twice", "a")
+
+
+def test_files_below_a_file(tmp_path):
+    refused(Maker().add({"a": "1", "a/b/c.py": "2"}).write(tmp_path), "is a file, but others are below it", "a")
+
+
+@pytest.mark.usefixtures("inflater")
+@pytest.mark.parametrize("data", [b"small and damaged", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_wrong_crc(tmp_path, data, stored):
+    path = Maker().add({"a.bin": data}, stored=stored).write(tmp_path)
+    wrong = zlib.crc32(data) ^ 1
+    patched(path, "a.bin", in_central=[(16, "<L", wrong)], in_local=[(14, "<L", wrong)])
+    refused(path, "CRC", "a.bin")
+
+
+@pytest.mark.usefixtures("inflater")
+@pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
+def test_a_wrong_digest(tmp_path, data):
+    maker = Maker().add({"a.bin": data})
+    lines = maker.lines()
+    lines[lines.index(record_line("a.bin", data))] = record_line("a.bin", data[:-1] + b"?")
+    maker.record = "\n".join(lines).encode()
+    refused(maker.write(tmp_path), "sha256 is not the one that RECORD says", "a.bin")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (None, "RECORD does not list it"),
+        ("a.py,,", "its digest in RECORD is missing"),
+        ("a.py,md5=rL0Y20zC-Fzt72VPzMSk2A,1", "its digest in RECORD is md5"),
+        ("a.py,sha256=abc,1", "damaged"),
+        ("a.py,sha256=!é$,1", "damaged"),
+        (record_line("a.py", b"1").replace(",1", ",2"), "2 in RECORD"),
+        (record_line("a.py", b"1") + "\n" + record_line("a.py", b"1"), "comes twice"),
+        ("a.py", "not a path, a digest and a size"),
+    ],
+)
+def test_a_wrong_record(tmp_path, line, words):
+    maker = Maker().add({"a.py": "1"})
+    lines = [other for other in maker.lines() if not other.startswith("a.py")] + ([line] if line else [])
+    maker.record = "\n".join(lines).encode()
+    refused(maker.write(tmp_path), words, "a.py")
+
+
+def test_record_lists_what_is_not_there(tmp_path):
+    maker = Maker()
+    maker.record = "\n".join([*maker.lines(), record_line("gone.py", b"1")]).encode()
+    refused(maker.write(tmp_path), "it is not there", "gone.py")
+
+
+def test_encrypted_linked_or_packed_otherwise(tmp_path):
+    def wheel():
+        return Maker().add({"a.py": "1" * 100}).write(tmp_path)
+
+    refused(patched(wheel(), "a.py", in_central=[(8, "<H", 1)], in_local=[(6, "<H", 1)]), "is encrypted", "a.py")
+    refused(patched(wheel(), "a.py", in_central=[(10, "<H", 9)]), "deflate64", "a.py")
+    refused(patched(wheel(), "a.py", in_central=[(10, "<H", 93)]), "zstd", "a.py")
+    refused(patched(wheel(), "a.py", in_central=[(10, "<H", 77)]), "method 77", "a.py")
+    refused(patched(wheel(), "a.py", in_central=[(38, "<L", 0o120777 << 16)]), "neither a regular file", "a.py")
+    refused(patched(wheel(), "a.py", in_central=[(10, "<H", 0)], in_local=[(8, "<H", 0)]), "two sizes", "a.py")
+    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        path = wheel()
+        with zipfile.ZipFile(path, "a", method) as archive, warnings.catch_warnings():
+            archive.writestr("b.py", "2" * 100)
+        refused(path, "bzip2" if method == zipfile.ZIP_BZIP2 else "lzma", "b.py")
+
+
+def test_two_headers_that_do_not_agree(tmp_path):
+    def wheel():
+        return Maker().add({"a.py": "1" * 100}).write(tmp_path)
+
+    for offset, form, value in [(6, "<H", 1), (8, "<H", 0), (14, "<L", 1), (18, "<L", 1), (22, "<L", 1)]:
+        refused(patched(wheel(), "a.py", in_local=[(offset, form, value)]), "other things", "a.py")
+    refused(patched(wheel(), "a.py", in_local=[(30, "<4s", b"b.py")]), "other things", "a.py")
+    refused(patched(wheel(), "a.py", in_local=[(0, "<4s", b"PK\1\2")]), "no header", "a.py")
+
+
+def test_members_that_overlap(tmp_path):
+    maker = Maker().add({"a.bin": LARGE[:5000], "b.bin": LARGE[:5000]})
+    path = maker.write(tmp_path)
+    at = local(path.read_bytes(), "a.bin")
+    refused(patched(path, "b.bin", in_central=[(42, "<L", at)]), "overlaps")
+    path = patched(maker.write(tmp_path), "a.bin", in_local=[(28, "<H", 400)])
+    refused(path, "overlaps", "a.bin")
+
+
+@pytest.mark.usefixtures("inflater")
+@pytest.mark.parametrize("size", [100, len(LARGE)])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_another_size_than_declared(tmp_path, size, change):
+    path = Maker().add({"a.bin": LARGE[:size]}).write(tmp_path)
+    patched(path, "a.bin", in_central=[(24, "<L", size + change)], in_local=[(22, "<L", size + change)])
+    with pytest.raises(BentoError, match="in RECORD"):
+        Wheel.read(path)
+    maker = Maker().add({"a.bin": LARGE[:size]})
+    lines = [line for line in maker.lines() if not line.startswith("a.bin")]
+    maker.record = "\n".join([*lines, record_line("a.bin", LARGE[:size]).rpartition(",")[0] + ","]).encode()
+    path = maker.write(tmp_path)
+    patched(path, "a.bin", in_central=[(24, "<L", size + change)], in_local=[(22, "<L", size + change)])
+    refused(path, "directory says", "a.bin")
+
+
+@pytest.mark.usefixtures("inflater")
+@pytest.mark.parametrize("data", [b"small" * 20, LARGE], ids=["small", "large"])
+def test_damaged_streams(tmp_path, data):
+    path = Maker().add({"a.bin": data}).write(tmp_path)
+    raw = bytearray(path.read_bytes())
+    at = local(raw, "a.bin") + 30 + len("a.bin")
+    packed = struct.unpack_from("<L", raw, central(raw, "a.bin") + 20)[0]
+    for offset in (0, packed // 2, packed - 1):
+        damaged = bytearray(raw)
+        damaged[at + offset] ^= 0xFF
+        path.write_bytes(damaged)
+        refused(path, "a.bin")
+    # A stream that ends early, with bytes behind it.
+    short = zlib.compressobj(9, zlib.DEFLATED, -15)
+    stream = short.compress(data) + short.flush()
+    longer = Maker().add({"a.bin": data}, stored=True)
+    longer.files["a.bin"] = stream + b"behind"
+    lines = [line for line in longer.lines() if not line.startswith("a.bin")] + [record_line("a.bin", data)]
+    longer.record = "\n".join(lines).encode()
+    path = longer.write(tmp_path)
+    fields = [(0, "<H", 8), (6, "<L", zlib.crc32(data)), (14, "<L", len(data))]
+    patched(
+        path,
+        "a.bin",
+        in_central=[(10 + offset, form, value) for offset, form, value in fields],
+        in_local=[(8 + offset, form, value) for offset, form, value in fields],
+    )
+    refused(path, "directory says", "a.bin")
+
+
+def test_bombs(tmp_path):
+    maker = Maker().add({"zeros.bin": bytes(80 << 20)})
+    refused(maker.write(tmp_path), "unpacked from", "zeros.bin")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: data[:-30], "not a whole one"),
+        (lambda data: b"", "not a zip"),
+        (lambda data: b"no zip" * 1000, "not a zip"),
+        (lambda data: data + b"more", "bytes after its end"),
+        (lambda data: b"#!/bin/sh\n" + data, "bytes that no directory lists"),
+        (lambda data: data[:-22] + b"hidden" + data[-22:], "bytes that no directory lists"),
+        (lambda data: data[:-18] + struct.pack("<2H", 1, 0) + data[-14:], "several"),
+        (lambda data: data[:-14] + struct.pack("<2H", 9, 9) + data[-10:], "says 9"),
+    ],
+)
+def test_zips_that_are_not_whole(tmp_path, change, words):
+    path = Maker().add({"a.py": "1"}).write(tmp_path)
+    path.write_bytes(change(path.read_bytes()))
+    refused(path, words)
+
+
+def test_no_such_file(tmp_path):
+    refused(tmp_path / "odd-1.0-py3-none-any.whl", "cannot be read")
+
+
+def test_metadata_that_is_not_a_wheels(tmp_path):
+    maker = Maker()
+    refused(maker.write(tmp_path, file_name="odd.zip"), "not the name of a wheel")
+    refused(maker.write(tmp_path, file_name="other-1.0-py3-none-any.whl"), "the metadata of something else")
+    maker = Maker()
+    del maker.files[f"{maker.dist_info}/WHEEL"]
+    refused(maker.write(tmp_path), "is missing", f"{maker.dist_info}/WHEEL")
+    maker = Maker()
+    maker.files[f"{maker.dist_info}/WHEEL"] = b"Wheel-Version: 2.0\n"
+    refused(maker.write(tmp_path), "which is 1.0")
+    refused(Maker().add({"x-1.dist-info/METADATA": ""}).write(tmp_path), "must have one folder")
+    maker = Maker()
+    maker.record = b"\xff\xfe"
+    refused(maker.write(tmp_path), "is not UTF-8", f"{maker.dist_info}/RECORD")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run = nothing",
+        "run = a:b:c",
+        "run = a:b; import os",
+        "run",
+        "../run = a:b",
+        "a/b = a:b",
+        "t\tb = a:b",
+        "run =",
+        "[open",
+    ],
+)
+def test_entry_points_that_are_no_commands(tmp_path, line):
+    refused(Maker().entry_points(f"[console_scripts]\n{line}\n").write(tmp_path), "odd-1.0")
+
+
+def test_names_are_normalized():
+    assert normalized("Zope.Interface__x-.y") == "zope-interface-x-y"
+
+
+def test_reading_needs_little_memory(tmp_path):
+    """Three times the memory of the pieces, not of the members."""
+    import tracemalloc
+
+    path = Maker().add({"a.bin": LARGE * 8, "b.bin": LARGE * 8}).write(tmp_path)
+    wheel = Wheel.read(path)
+    tracemalloc.start()
+    for chunks in wheel.chunks(wheel.members):
+        for _ in chunks:
+            pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * reader.PIECE
+    assert sys.getsizeof(LARGE) * 8 > 20 * reader.PIECE
