@@ -1,0 +1,206 @@
+"""Wheels to a layer, beside `uv pip install` + `tar` + a compressor, and beside what this machine can do at all.
+
+    python bench/layer.py FOLDER [--runs N] [--uv COMMAND]
+
+All on one core. FOLDER has wheels for the Python that runs this. "cpu" is user and system seconds of a way and all
+its processes, median of the runs; MB/s are unpacked bytes in that time, so that other work on the machine has little
+say; "wall" is the clock. "size" is relative to `gzip -6` or `zstd -3`, "peak" the largest resident size of one process.
+
+The ways of uv neither verify RECORD nor compute digests, and start from an empty cache. The limits inflate all files
+in memory, compress them (zstd in the frames of a layer, gzip not at all) and take SHA-256 of both; "limit, RECORD"
+takes that of each file, too, which must be done to know that RECORD is true. They write nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PACKAGE = Path(__file__).resolve().parents[1] / "py"
+
+
+class Used(NamedTuple):
+    """What a way took: seconds on the clock, seconds of the core, peak in MB, bytes of the layer (0: none)."""
+
+    wall: float
+    cpu: float
+    peak: float
+    size: int
+
+
+def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
+    """What is measured as ours, in a process of its own."""
+    from rules_bento.install import Layout
+    from rules_bento.layer import write_wheel_layer
+
+    write_wheel_layer(out, wheels, Layout.venv("/app/.venv", sys.version_info[1]), kind, threads=1)  # type: ignore[arg-type]
+
+
+def limit(kind: str, wheels: Sequence[Path]) -> None:
+    """Inflate, hash, compress; nothing else that could be left out."""
+    import hashlib
+
+    from rules_bento.layer import ZSTD_FRAME, _zstd_frames
+    from rules_bento.wheel import Wheel, fast_zlib
+
+    compression, _, record = kind.partition("+")
+    inflater, compress = fast_zlib(), _zstd_frames()
+    diff, digest = hashlib.sha256(), hashlib.sha256()
+    for file in wheels:
+        members = Wheel.read(file).members
+        with file.open("rb", buffering=0) as zip_file:
+            waiting = bytearray()
+            for member in members:
+                zip_file.seek(member.offset)
+                header = zip_file.read(30)
+                begin = (
+                    member.offset
+                    + 30
+                    + int.from_bytes(header[26:28], "little")
+                    + int.from_bytes(header[28:30], "little")
+                )
+                zip_file.seek(begin)
+                inflate = inflater.decompressobj(-15) if member.deflated else None
+                own = hashlib.sha256()
+                left = member.packed_size
+                while left:
+                    packed = zip_file.read(min(left, 1 << 18))
+                    left -= len(packed)
+                    data = inflate.decompress(packed) if inflate else packed
+                    diff.update(data)
+                    if record:
+                        own.update(data)
+                    if compression == "gzip":
+                        digest.update(packed)
+                    else:
+                        waiting += data
+                while len(waiting) >= ZSTD_FRAME:
+                    digest.update(compress(bytes(waiting[:ZSTD_FRAME])))
+                    del waiting[:ZSTD_FRAME]
+            if waiting:
+                digest.update(compress(bytes(waiting)))
+
+
+def one_core() -> None:
+    """Keep this process and its children on the last core that it may use."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def run(command: Sequence[str | Path], out: Path) -> Used:
+    """Run a way to its end on one core; an error ends the benchmark."""
+    out.unlink(missing_ok=True)
+    before = os.times()
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=one_core)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[0]} failed: {process.returncode}")
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    unit = 1 << 10 if sys.platform == "linux" else 1 << 20
+    return Used(wall, cpu, usage.ru_maxrss / unit, out.stat().st_size if out.exists() else 0)
+
+
+def ways(wheels: Sequence[Path], folder: Path, uv: str | None, out: Path) -> dict[str, list[str | Path]]:
+    """The ways that are here, by name, and their commands."""
+    ours: list[str | Path] = [sys.executable, "-I", "-B", Path(__file__), "--out", out, *wheels]
+    found: dict[str, list[str | Path]] = {}
+    for kind in ("gzip", "zstd", "none"):
+        found[f"ours, {kind}"] = [*ours, "--write", kind]
+    for kind in ("gzip", "gzip+record", "zstd", "zstd+record"):
+        found[f"limit, {kind.replace('+record', ', RECORD')}"] = [*ours, "--limit", kind]
+    if not uv:
+        return found
+    install = f"{uv} pip install -q --no-deps --no-compile --offline --no-index --no-config --python {sys.executable}"
+    target = folder / "target"
+    prepare = f'set -e; rm -rf {target}; {install} --cache-dir {target}/cache --target {target}/site "$@"'
+    tar = f"tar -C {target} --sort=name --mtime=@0 --owner=0 --group=0 -c site"
+    for compressor in ("gzip -6", "pigz -6", "zstd -3"):
+        if shutil.which(compressor.split()[0]):
+            script = f"{prepare}; {tar} | {compressor} > {out}"
+            found[f"uv, tar, {compressor}"] = ["sh", "-c", script, "sh", *wheels]
+    return found
+
+
+def unpacked(wheels: Sequence[Path]) -> int:
+    """Bytes of all files."""
+    from rules_bento.wheel import Wheel
+
+    return sum(member.size for wheel in wheels for member in Wheel.read(wheel).members)
+
+
+def median(used: Sequence[Used]) -> Used:
+    """The middle of each figure."""
+    return Used(*(statistics.median(values) for values in zip(*used, strict=True)))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("wheels", type=Path, nargs="+", metavar="FOLDER", help="a folder of wheels, or wheels")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--uv", default=os.environ.get("RULES_BENTO_UV") or shutil.which("uv"))
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--write", help=argparse.SUPPRESS)
+    parser.add_argument("--limit", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    sys.path.insert(0, str(PACKAGE))
+    wheels = [wheel for path in options.wheels for wheel in (sorted(path.glob("*.whl")) if path.is_dir() else [path])]
+    if options.write:
+        write(options.write, wheels, options.out)
+    elif options.limit:
+        limit(options.limit, wheels)
+    else:
+        compare([wheel.resolve() for wheel in wheels], options)
+
+
+def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
+    """Run all ways in turn, so that what else the machine does meets all of them."""
+    size = unpacked(wheels)
+    packed = sum(wheel.stat().st_size for wheel in wheels)
+    print(f"{len(wheels)} wheels, {packed / 1e6:.0f} MB, {size / 1e6:.0f} MB unpacked")
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name) / "layer"
+        commands = ways(wheels, Path(name), options.uv, out)
+        used: dict[str, list[Used]] = {way: [] for way in commands}
+        for _ in range(options.runs):
+            for way, command in commands.items():
+                used[way].append(run(command, out))
+    show({way: median(figures) for way, figures in used.items()}, size)
+
+
+def show(figures: dict[str, Used], size: int) -> None:
+    """Print the rows, each kind beside the pipeline and the limit of its kind."""
+    columns = ("way", "MB/s", "cpu s", "wall s", "peak MB", "layer MB", "size", "x pipeline", "% of limit", "% RECORD")
+    print("{:20} {:>6} {:>6} {:>7} {:>8} {:>9} {:>6} {:>11} {:>11} {:>9}".format(*columns))
+    for way, used in figures.items():
+        found = re.search("gzip|zstd", way.replace("pigz", "gzip"))
+        kind = found[0] if found else ""
+        pipeline = figures.get({"gzip": "uv, tar, gzip -6", "zstd": "uv, tar, zstd -3"}.get(kind, ""))
+        limits = [figures.get(f"limit, {kind}"), figures.get(f"limit, {kind}, RECORD")]
+        relative = f"{used.size / pipeline.size:.3f}" if pipeline and used.size else ""
+        faster = f"{pipeline.cpu / used.cpu:.1f}" if pipeline else ""
+        shares = [f"{100 * limit.cpu / used.cpu:.0f}" if limit else "" for limit in limits]
+        print(
+            f"{way:20} {size / 1e6 / used.cpu:6.0f} {used.cpu:6.2f} {used.wall:7.2f} {used.peak:8.0f} "
+            f"{used.size / 1e6:9.1f} {relative:>6} {faster:>11} {shares[0]:>11} {shares[1]:>9}"
+        )
+
+
+if __name__ == "__main__":
+    main()

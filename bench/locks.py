@@ -1,0 +1,197 @@
+"""What a service's slice of a lock costs beside uv and BentoML, and what a Bento with a large wheel in it downloads.
+
+    python bench/locks.py [--uv UV] [--bentoml COMMAND] [--runs N] [--large]
+
+The first table has a row for each size of lock (seconds, median of the runs): the slice by the helper, cold, with uv
+and with pip-tools; `uv pip compile` with what it remembers; `bentoml build` of an empty service, which resolves over
+the network, and without lock_packages. All resolve the same requirements; ours and uv's have to agree. ``--large``
+builds, with the real Bazel and an empty repository cache, a Bento that requires torch, and tells how long the extension
+took and what was downloaded. Needs an index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY / "py"), str(REPOSITORY / "e2e")]
+
+
+LOCKS = {
+    20: ["flask", "httpx", "rich"],
+    100: ["bentoml==1.4.39", "scikit-learn", "django", "sqlalchemy", "celery", "pytest", "ipython"],
+    300: [
+        "bentoml==1.4.39", "scikit-learn", "jupyterlab", "dask[complete]", "django", "scrapy", "celery[redis]",
+        "mlflow", "fastapi[standard]", "matplotlib", "sphinx", "google-cloud-storage", "streamlit", "polars",
+        "statsmodels", "sqlalchemy[asyncio]", "nltk", "black", "poetry", "ansible-core", "kubernetes", "twine",
+    ],
+}  # fmt: skip
+HELPER = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(REPOSITORY / "py/main.py")]
+MINOR = ".".join(str(part) for part in sys.version_info[:2])
+PLATFORM = f"linux_{os.uname().machine}"
+SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
+
+
+def seconds(command: list[str], runs: int, folder: Path | None = None, **variables: str) -> float:
+    """The median of the wall times of a command that succeeds."""
+    used = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        done = subprocess.run(
+            command, cwd=folder, env=os.environ | variables, check=False, capture_output=True, text=True
+        )
+        used.append(time.perf_counter() - began)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command[:8])} failed:\n{done.stderr[-2000:]}")
+    return statistics.median(used)
+
+
+def make_lock(folder: Path, requirements: list[str], uv: str) -> list[Path]:
+    """Lock requirements over the network; the files that a hub has for the packages of this platform."""
+    (folder / "r.in").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
+    command = [*HELPER, "update_requirements", "--target", "bench", "--lock", "lock.json", "--uv", uv]
+    command += ["--requires-python", f"=={MINOR}.*", "--source", str(folder / "r.in"), "r.in"]
+    command += ["--platform", PLATFORM]
+    seconds(command, 1, BUILD_WORKSPACE_DIRECTORY=str(folder))
+    lock = json.loads((folder / "lock.json").read_text("utf-8"))
+    names = [package["name"] for package in lock["packages"]]
+    pins = [
+        f"{package['name']}=={package['version']}\n"
+        for package in lock["packages"]
+        if names.count(package["name"]) == 1
+    ]
+    (folder / "constraints.txt").write_text("".join(pins), "utf-8")
+    paths = []
+    for package in lock["packages"]:
+        paths.append(folder / f"{package['name']}.json")
+        paths[-1].write_text(json.dumps(package), "utf-8")
+    return paths
+
+
+def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: str, pip_tools: list[str]) -> list[str]:
+    """What the action BentoLock runs."""
+    lines = ["--target", "bench", "--platform", PLATFORM, "--python-version", MINOR, "--glibc", "2.28", "--uv", uv]
+    lines += ["--python", sys.executable, "--roots", str(folder / "roots"), "--output", str(folder / "plain")]
+    lines += ["--output-with-hashes", str(folder / "hashed")]
+    lines += [word for line in requirements for word in ("--requirement", line)]
+    lines += [word for path in paths for word in ("--locked", str(path))]
+    lines += [word for root in pip_tools for word in ("--pip-tools", root)]
+    arguments = folder / f"arguments-{len(pip_tools)}"
+    arguments.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return [*HELPER, "lock", f"@{arguments}"]
+
+
+def compile_command(folder: Path, uv: str) -> list[str]:
+    """The command of uv over the network, with what it remembers, and with hashes as a lock has them."""
+    command = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras", "--generate-hashes"]
+    command += ["--python", sys.executable, "--python-platform", f"{os.uname().machine}-manylinux_2_28"]
+    command += ["--constraints", str(folder / "constraints.txt")]
+    return [*command, "--output-file", str(folder / "compiled"), str(folder / "r.in")]
+
+
+def bentoml_builds(folder: Path, requirements: list[str], bentoml: str, runs: int) -> list[float]:
+    """`bentoml build` of an empty service, with lock_packages and without."""
+    project = folder / "project"
+    project.mkdir()
+    (project / "service.py").write_text(SERVICE, "utf-8")
+    used = []
+    for lock in (True, False):
+        python = {"packages": requirements, "lock_packages": lock}
+        (project / "bentofile.yaml").write_text(json.dumps({"service": "service:Service", "python": python}), "utf-8")
+        variables = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"}
+        used.append(seconds([bentoml, "build"], runs, project, **variables))
+    return used
+
+
+def pip_tools_roots() -> list[str]:
+    """Where pip-tools is imported from, if this interpreter has it."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import piptools; print(piptools.__path__[0])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [str(Path(done.stdout.strip()).parent)] if done.returncode == 0 else []
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Print the first table."""
+    columns = ("packages", "ours", "pip-tools", "uv, warm", "bentoml build", "without lock")
+    print("{:>8} {:>7} {:>9} {:>8} {:>13} {:>13}   seconds".format(*columns))
+    for requirements in LOCKS.values():
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            paths = make_lock(folder, requirements, options.uv)
+            compile_seconds = seconds(compile_command(folder, options.uv), options.runs + 1)
+            uvs_text = (folder / "compiled").read_text("utf-8")
+            uvs = [line.partition(" ")[0] for line in uvs_text.splitlines() if "==" in line]
+            # What a hub works out: of the lock, the closure on this platform.
+            paths = [path for path in paths if path.stem in {pin.partition("==")[0] for pin in uvs}]
+            ours = seconds(slice_command(folder, paths, requirements, options.uv, []), options.runs)
+            ours_text = (folder / "plain").read_text("utf-8")
+            if ours_text.split() != uvs:
+                raise SystemExit(f"uv resolves something else: {sorted(set(uvs) ^ set(ours_text.split()))}")
+            tools = pip_tools_roots()
+            second = seconds(slice_command(folder, paths, requirements, options.uv, tools), 1) if tools else None
+            peers: list[float | None] = [None, None]
+            if options.bentoml:
+                peers = [*bentoml_builds(folder, requirements, options.bentoml, options.runs)]
+            shown = [f"{value:.2f}" if value is not None else "" for value in (ours, second, compile_seconds, *peers)]
+            print(
+                "{:8} {:>7} {:>9} {:>8} {:>13} {:>13}".format(len(uvs), *shown, *([""] * (5 - len(shown)))), flush=True
+            )
+
+
+def download(options: argparse.Namespace) -> None:
+    """Build a Bento that requires torch from nothing, and tell what came over the wire."""
+    from workbench import Workbench
+
+    with Workbench() as bench:
+        checkout = bench.checkout("large", cache=bench.folder / "downloads")
+        folder = checkout.root / "e2e/smoke"
+        make_lock(folder, ["bentoml==1.4.39", "torch"], options.uv)
+        shutil.move(folder / "lock.json", folder / "requirements.lock.json")
+        checkout.edit("e2e/smoke/MODULE.bazel", 'name = "pypi",', f'name = "pypi",\n    python_version = "{MINOR}",')
+        checkout.edit("e2e/smoke/BUILD.bazel", '["@pypi//bentoml"]', '["@pypi//bentoml", "@pypi//torch"]')
+        profile = bench.folder / "profile"
+        built = checkout.build("//:hello", f"--profile={profile}", "--noslim_profile", workspace="e2e/smoke")
+        events = json.loads(profile.read_text("utf-8"))["traceEvents"]
+        evaluated = [
+            event for event in events if "module extension" in event["name"].lower() and "bento" in event["name"]
+        ]
+        files = [path for path in (bench.folder / "downloads").rglob("*") if path.is_file()]
+        lock = json.loads((folder / "requirements.lock.json").read_text("utf-8"))
+        count = len(lock["packages"])
+        print(f"\na Bento that requires torch, {count} packages in its lock, from nothing: {built.seconds:.0f} s")
+        for event in evaluated:
+            print(f"  {event['name']}: {event.get('dur', 0) / 1000:.0f} ms")
+        size = sum(path.stat().st_size for path in files) / 1e6
+        print(f"  downloaded: {len(files)} files, {size:.1f} MB, all of them tools")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--uv", default=shutil.which("uv"))
+    parser.add_argument("--bentoml", default=os.environ.get("RULES_BENTO_BENTOML") or shutil.which("bentoml"))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--large", action="store_true")
+    options = parser.parse_args()
+    if not options.uv:
+        parser.error("no uv on PATH; name one with --uv")
+    compare(options)
+    if options.large:
+        download(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What the start of the helper costs each action.
+
+    tools/bazel run //bench:startup [-- --runs N]
+
+prints a table (milliseconds, best of the runs): from the start of the process to the first line of `main`, and to the
+first line of each verb, for the program of byte code that actions start, and for its sources. Verbs get the packages
+that the benchmark itself can import. Beside Bazel, `python3 bench/startup.py` measures the Python that runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PY = Path(__file__).resolve().parent.parent / "py"
+# As rules/private/helper.bzl has them.
+FLAGS = ("-I", "-S", "-B", "-X", "utf8")
+PACKAGES = ("blake3", "yaml", "zstandard")
+# The clock counts from the same moment in all processes.
+STAMP = "import os, time; os.write(1, str(time.monotonic_ns()).encode()); os._exit(0)"
+
+
+class Helper:
+    """A copy of the helper that tells the time at the first line of a function, and ends there."""
+
+    def __init__(self, python: str, folder: Path, function: str, *sources: Path) -> None:
+        """Copy, put the stamp into `function` of `sources` (relative to py/), and pack as the toolchain does."""
+        shutil.copytree(PY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for source in sources:
+            put_stamp(folder / source, function)
+        self.program = folder / "helper.zip"
+        self.main = folder / "main.py"
+        modules = sorted(folder.glob("rules_bento/**/*.py"))
+        words = [folder / "compile.py", self.program, self.main, *modules]
+        subprocess.run([python, *FLAGS, *map(str, words)], check=True)
+
+
+def put_stamp(source: Path, function: str) -> None:
+    """Make a function's first statement the stamp."""
+    text = source.read_text("utf-8")
+    [found] = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == function]
+    first = found.body[1] if ast.get_docstring(found) else found.body[0]
+    lines = text.splitlines(keepends=True)
+    lines.insert(first.lineno - 1, f"{' ' * first.col_offset}{STAMP}\n")
+    source.write_text("".join(lines), "utf-8")
+
+
+def package_folders() -> list[str]:
+    """Where the third-party packages of the helper are."""
+    found = [importlib.util.find_spec(name) for name in PACKAGES]
+    return list(dict.fromkeys(str(Path(spec.origin).parents[1]) for spec in found if spec and spec.origin))
+
+
+def measure(command: list[str], runs: int) -> str:
+    """The milliseconds until the stamp, or why there was none."""
+    times = []
+    for _ in range(runs):
+        began = time.monotonic_ns()
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env={}, check=False)
+        if done.returncode or not done.stdout:
+            return (done.stderr.strip().splitlines() or ["no stamp"])[-1]
+        times.append(int(done.stdout) - began)
+    return f"{min(times) / 1e6:.1f}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", default=sys.executable, help="the interpreter of the actions")
+    parser.add_argument("--runs", type=int, default=20)
+    options = parser.parse_args()
+    start = [options.python, *FLAGS]
+    given = [word for folder in package_folders() for word in ("--packages", folder)]
+    verbs = [path for path in sorted(PY.glob("rules_bento/actions/*.py")) if "\nFLAGS = " in path.read_text("utf-8")]
+    with tempfile.TemporaryDirectory() as scratch:
+        at_main = Helper(options.python, Path(scratch, "main"), "main", Path("main.py"))
+        at_verb = Helper(options.python, Path(scratch, "verb"), "run", *(path.relative_to(PY) for path in verbs))
+        rows: list[tuple[str, list[str], list[str]]] = [("interpreter alone", [*start, "-c", STAMP], [])]
+        rows.append(("main", [*start, str(at_main.program)], [*start, str(at_main.main)]))
+        for verb in verbs:
+            words = [*given, verb.stem]
+            rows.append((verb.stem, [*start, str(at_verb.program), *words], [*start, str(at_verb.main), *words]))
+        print(f"{'first line of':24}{'program':>10}{'sources':>10}")
+        for name, program, sources in rows:
+            slow = measure(sources, max(options.runs // 4, 1)) if sources else ""
+            print(f"{name:24}{measure(program, options.runs):>10}{slow:>10}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The `bento` command beside `bentoml`, on stores of the same content.
+
+    python bench/store.py [--bentoml COMMAND] [--runs N] [--megabytes N] [--entries N ...] [--slow]
+
+One table: for each operation the tools, median of the runs. "cpu" is user and system seconds of the process and its
+children, "peak" the largest resident size of one of them. `bentoml export` of large files needs minutes of liblzma: it
+runs with --slow. Without a BentoML command its rows stay out. "no sync" is without waiting for the disk, which
+`bentoml` never does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import lzma
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import BinaryIO
+
+PACKAGE = Path(__file__).resolve().parents[1] / "py"
+OURS = [sys.executable, "-c", "import sys; from rules_bento.cli import main; sys.exit(main())"]
+
+
+class Used(NamedTuple):
+    """What a command took: seconds on the clock, seconds of all cores, peak in MB."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+class Row(NamedTuple):
+    """An operation of a tool: a command, and what gives the store that it runs on, before each run."""
+
+    operation: str
+    tool: str
+    command: list[str]
+    home: Callable[[], Path]
+
+
+def run(command: Sequence[str], home: Path) -> Used:
+    """Run the command to its end; an error ends the benchmark."""
+    variables = {
+        **os.environ,
+        "BENTOML_HOME": str(home),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "PYTHONPATH": str(PACKAGE),
+    }
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=variables)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed: {process.returncode}")
+    unit = 1 << 10 if sys.platform == "linux" else 1 << 20
+    return Used(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+
+
+def show(row: Row, runs: int) -> None:
+    """Measure and print a line."""
+    used = [run(row.command, row.home()) for _ in range(runs)]
+    middle = Used(*(statistics.median(values) for values in zip(*used, strict=True)))
+    print(f"{row.operation:36} {row.tool:16} {middle.wall:8.2f} {middle.cpu:8.2f} {middle.peak:6.0f}", flush=True)
+
+
+def descriptor(tag: str, day: int) -> bytes:
+    """A bento.yaml of the usual size, with a schema."""
+    name, version = tag.split(":")
+    routes = [
+        {"name": f"api{n}", "route": f"/api{n}", "input": {"properties": {"x": {"type": "array"}}}} for n in range(6)
+    ]
+    document = {
+        "service": "service:Hi",
+        "name": name,
+        "version": version,
+        "bentoml_version": "1.4.40",
+        "creation_time": f"2026-01-{1 + day % 28:02}T00:{day % 60:02}:00+00:00",
+        "labels": {"team": "bench"},
+        "entry_service": "Hi",
+        "services": [{"name": "Hi", "service": "", "models": [], "dependencies": [], "config": {"workers": 1}}],
+        "schema": {"name": "Hi", "type": "service", "routes": routes},
+        "spec": 2,
+        "image": {"base_image": "python:3.11-slim", "python_version": "3.11"},
+    }
+    import yaml
+
+    text: str = yaml.safe_dump(document, sort_keys=False)
+    return text.encode()
+
+
+def fill(home: Path, entries: int) -> None:
+    """A store as `bentoml build` leaves it: ten files for each Bento."""
+    files = ["README.md", "apis/openapi.yaml", "apis/schema.json", "env/docker/Dockerfile", "env/docker/entrypoint.sh"]
+    files += ["env/python/requirements.in", "env/python/requirements.txt", "src/bentofile.yaml", "src/service.py"]
+    for number in range(entries):
+        tag = f"service{number % 50}:v{number}"
+        folder = home / "bentos" / tag.replace(":", "/")
+        for path in files:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(f"{path} {number}\n" * 20)
+        (folder / "bento.yaml").write_bytes(descriptor(tag, number))
+    (home / "models").mkdir()
+
+
+def pack(path: Path, tag: str, files: Iterator[tuple[str, int, BinaryIO]]) -> None:
+    """An archive as `bentoml export` writes it, but for the preset."""
+    text = descriptor(tag, 1)
+    with lzma.open(path, "wb", preset=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, size, file in [("bento.yaml", len(text), io.BytesIO(text)), *files]:
+            info = tarfile.TarInfo(f"./{name}")
+            info.size = size
+            archive.addfile(info, file)
+
+
+def small_files(version: int) -> Iterator[tuple[str, int, BinaryIO]]:
+    """10,000 files, of which a hundred are of this version."""
+    for number in range(10_000):
+        text = f"# {number} {version if number % 100 == 0 else ''}\n".encode() * (1 + number % 40)
+        yield f"src/package{number % 40}/module{number}.py", len(text), io.BytesIO(text)
+
+
+class Noise(io.RawIOBase):
+    """A file without end that does not compress, as weights."""
+
+    def read(self, size: int = -1) -> bytes:
+        """So many bytes."""
+        return os.urandom(size)
+
+
+def large_file(megabytes: int) -> Iterator[tuple[str, int, BinaryIO]]:
+    """One file."""
+    yield "src/weights.bin", megabytes << 20, cast("BinaryIO", Noise())
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bentoml", default=os.environ.get("RULES_BENTO_BENTOML") or shutil.which("bentoml"))
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--entries", type=int, nargs="*", default=[200, 5000])
+    parser.add_argument("--slow", action="store_true")
+    options = parser.parse_args()
+    print(f"{'operation':36} {'tool':16} {'wall s':>8} {'cpu s':>8} {'MB':>6}")
+    for entries in options.entries:
+        with tempfile.TemporaryDirectory() as name:
+            listing(Path(name), entries, options)
+    for title, contents in (
+        ("10,000 files", small_files),
+        (f"{options.megabytes} MB", lambda _: large_file(options.megabytes)),
+    ):
+        with tempfile.TemporaryDirectory() as name:
+            moving(Path(name), title, contents, options)
+
+
+def listing(folder: Path, entries: int, options: argparse.Namespace) -> None:
+    """Measure `list` of many Bentos, `get` of one of them."""
+    fill(folder, entries)
+
+    def anew() -> Path:
+        shutil.rmtree(folder / ".rules_bento", ignore_errors=True)
+        return folder
+
+    rows = [
+        Row(f"list {entries}, the first time", "bento", [*OURS, "list"], anew),
+        Row(f"list {entries}", "bento", [*OURS, "list"], lambda: folder),
+        Row(f"list {entries}", "bentoml", [options.bentoml, "list"], lambda: folder),
+        Row(f"get, one of {entries}", "bento", [*OURS, "get", "service7:v57"], lambda: folder),
+        Row(f"get, one of {entries}", "bentoml", [options.bentoml, "get", "service7:v57"], lambda: folder),
+    ]
+    for row in rows:
+        if row.command[0]:
+            show(row, options.runs)
+
+
+def moving(
+    folder: Path,
+    title: str,
+    contents: Callable[[int], Iterator[tuple[str, int, BinaryIO]]],
+    options: argparse.Namespace,
+) -> None:
+    """Measure import and export."""
+    first, second, out = folder / "v1.bento", folder / "v2.bento", folder / "out.bento"
+    many = contents is small_files
+    pack(first, "hi:v1", contents(1))
+    if many:
+        pack(second, "hi:v2", contents(2))
+    # Each run has a store of its own, and none is removed before the end: ext4 is slow to create files where many
+    # were removed a short while ago.
+    numbers = count()
+
+    def empty() -> Path:
+        home = folder / f"home{next(numbers)}"
+        (home / "bentos").mkdir(parents=True)
+        (home / "models").mkdir()
+        return home
+
+    def with_first() -> Path:
+        home = empty()
+        run([*OURS, "import", "--no-sync", str(first)], home)
+        return home
+
+    full = with_first()
+    rows = [
+        Row(f"import {title}", "bento", [*OURS, "import", str(first)], empty),
+        Row(f"import {title}", "bento, no sync", [*OURS, "import", "--no-sync", str(first)], empty),
+        Row(f"import {title}", "bentoml", [options.bentoml, "import", str(first)], empty),
+    ]
+    if many:
+        rows += [
+            Row(f"import {title}, next version", "bento", [*OURS, "import", str(second)], with_first),
+            Row(f"import {title}, next version", "bentoml", [options.bentoml, "import", str(second)], with_first),
+        ]
+    rows.append(Row(f"export {title}", "bento", [*OURS, "export", "hi:v1", str(out)], lambda: full))
+    if options.slow or many:
+        rows.append(Row(f"export {title}", "bentoml", [options.bentoml, "export", "hi:v1", str(out)], lambda: full))
+    rows.append(Row(f"verify {title}", "bento", [*OURS, "verify"], lambda: full))
+    for row in rows:
+        if row.command[0]:
+            show(row, options.runs)
+
+
+if __name__ == "__main__":
+    main()
