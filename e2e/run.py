@@ -14,6 +14,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from consumer import a_consumer_builds_a_bento_that_imports
+from container import a_container_serves_a_prediction
 from errors import builds_say_what_is_wrong
 from forms import all_forms_of_a_lock_are_one_hub, hubs_hold_what_uv_resolves
 from hermetic import variables_of_the_caller_rerun_nothing
@@ -38,6 +39,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "incremental": changes_rerun_what_they_must,
     "hermetic": variables_of_the_caller_rerun_nothing,
     "errors": builds_say_what_is_wrong,
+    "container": a_container_serves_a_prediction,
     "resolution": the_modules_resolve_by_a_registry,
     "monorepo": a_monorepo_builds_without_a_wheel,
     "monorepo_changes": changes_touch_what_they_must,
