@@ -248,6 +248,21 @@ def test_environment_passes_but_for_paths_that_lead_nowhere(provisioned: Launche
 
 
 @needs_namespaces
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "LC_ALL=C.UTF-8\n"),
+        ({"LANG": "C"}, "LC_ALL=C.UTF-8\n"),
+        ({"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, "LC_ALL=C.UTF-8\n"),
+        ({"LANG": "C.UTF-8"}, "LC_ALL=unset\n"),
+        ({"LC_ALL": "tr_TR.utf8"}, "LC_ALL=tr_TR.utf8\n"),
+    ],
+)
+def test_file_names_are_utf_8_in_every_locale(provisioned: Launcher, variables: dict[str, str], expected: str):
+    assert provisioned.run("show", "LC_ALL", **variables)[1] == expected
+
+
+@needs_namespaces
 def test_path_is_that_of_the_root(provisioned: Launcher, tmp_path: Path):
     _, output, _ = provisioned.run("show", "PATH", PATH=f"{tmp_path}:{provisioned.variables['PATH']}")
     assert output == "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin\n"
