@@ -1,7 +1,8 @@
-"""No Python file escapes ruff and mypy."""
+"""No Python file escapes ruff and mypy, and no test file escapes Bazel."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from workbench import LEFT_OUT, REPOSITORY
@@ -9,22 +10,29 @@ from workbench import LEFT_OUT, REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from workbench import Workbench
+    from workbench import Checkout, Workbench
 
 # The cases of the service reader are odd on purpose.
 ODD = "tests/services/"
 
 
 def lint_sees_every_file(bench: Workbench) -> str:
-    """What //tests/lint declares is what is there."""
-    files = r"filter('\.py$', kind('source file', deps(labels(data, //tests/lint:test_lint), 1)))"
-    asked = bench.plain.bazel("query", files, "--noimplicit_deps")
-    labels = asked.succeeded().output.split()
-    seen = {label[2:].replace(":", "/").lstrip("/") for label in labels if label.startswith("//")}
+    """What //tests/lint declares is what is there; and each file of tests is that of a target."""
     there = {path for path in python_files(REPOSITORY) if not path.startswith(ODD)}
+    seen = files_of(bench.plain, "deps(labels(data, //tests/lint:test_lint), 1)")
     missing = sorted(there - seen)
     assert not missing, f"//tests/lint does not see {', '.join(missing)}: add them to its data"
-    return f"{len(there)} files"
+    tests = {path for path in there if re.search(r"^tests/(.*/)?test_[^/]*\.py$", path)}
+    unused = sorted(tests - files_of(bench.plain, "labels(srcs, kind(pytest_test, //tests/...))"))
+    assert not unused, f"no target has {', '.join(unused)}: add a pytest_test"
+    return f"{len(there)} files, {len(tests)} of them with tests"
+
+
+def files_of(checkout: Checkout, query: str) -> set[str]:
+    """The source files among the labels that a query gives."""
+    asked = checkout.bazel("query", f"kind('source file', {query})", "--noimplicit_deps").succeeded()
+    labels = (label.removeprefix("//") for label in asked.output.split())
+    return {label.replace(":", "/").removeprefix("/") for label in labels}
 
 
 def python_files(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ line tells of each; the last is `N passed, N failed`.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -73,6 +74,8 @@ def main() -> int:
     if unknown:
         parser.error(f"no scenario is called {', '.join(sorted(unknown))}")
     chosen = {name: run for name, run in SCENARIOS.items() if name in options.scenarios or not options.scenarios}
+    # Whoever stops it by a signal leaves neither servers nor folders behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Workbench(keep=options.keep) as bench:
         passed = [passes(name, scenario, bench) for name, scenario in chosen.items()]
     print(f"{passed.count(True)} passed, {passed.count(False)} failed", flush=True)

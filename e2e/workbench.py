@@ -215,7 +215,9 @@ class Workbench:
     @cached_property
     def downloads(self) -> Path:
         """Where the Bazel of this repository keeps its downloads, so that none is repeated."""
-        command = [str(REPOSITORY / "tools/bazel"), "info", "repository_cache"]
+        # By a Bazel of its own: that of the repository may have work to do.
+        startup = ["--batch", f"--output_base={self.folder}/downloads"]
+        command = [str(REPOSITORY / "tools/bazel"), *startup, "info", "repository_cache"]
         asked = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
         return Path(os.fsdecode(asked.stdout).strip())
 

@@ -23,11 +23,13 @@ from rules_bento.errors import BentoError
 from rules_bento.store import (
     BENTO,
     MODEL,
+    Limits,
     NotFoundError,
     Options,
     Store,
     deleting,
     descriptors,
+    locks,
     pool,
     records,
     summaries,
@@ -814,6 +816,81 @@ def test_bentoml_imports_what_is_exported(real, tmp_path):
         assert theirs.ask("import", str(folder), "folder") == "hi:v1"
 
 
+NAMES = st.text(st.characters(exclude_characters="/\\\0:", exclude_categories=["Cs"]), min_size=1, max_size=40)
+PATHS = st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1, max_size=3).map("/".join)
+CONTENT = st.tuples(st.one_of(st.binary(max_size=400), st.sampled_from([b"", b"x" * 3_000_000])), st.booleans())
+
+
+def apart(paths):
+    """Those of the paths that can be files together, on any system."""
+    kept = []
+    for path in paths:
+        folded = path.casefold()
+        if not any(f"{other}/".startswith(f"{folded}/") or f"{folded}/".startswith(f"{other}/") for other in kept):
+            kept.append(folded)
+            yield path
+
+
+@given(st.dictionaries(PATHS, CONTENT, max_size=5), st.sampled_from(["xz", "gz", "bz2", "zst", "tar", "zip", "folder"]))
+@settings(max_examples=80, deadline=None)
+def test_what_is_exported_comes_back_the_same(tmp_path_factory, files, form):
+    folder = tmp_path_factory.mktemp("round")
+    source = folder / "source"
+    (source / "src/empty").mkdir(parents=True)
+    (source / "bento.yaml").write_bytes(bento_yaml())
+    for path in apart(files):
+        (source / "src/x" / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / "src/x" / path).write_bytes(files[path][0])
+        (source / "src/x" / path).chmod(0o755 if files[path][1] else 0o644)
+    options = Options(limits=Limits(same_letters=True))
+    one, other = Store(folder / "one", durable=False), Store(folder / "other", durable=False)
+    entry = one.bentos.import_archive(source, options=options).entry
+    done = one.bentos.export("hi", folder / "out", form)
+    again = one.bentos.export("hi", folder / "again", form)
+    copy = other.bentos.import_archive(done.path, form, options).entry
+    assert tree(copy.path) == tree(entry.path) == tree(source)
+    assert (copy.path / "src/empty").is_dir()
+    assert other.verify().damages == ()
+    if form != "folder":
+        assert done.path.read_bytes() == again.path.read_bytes()
+    shutil.rmtree(folder)
+
+
+def test_links_travel_but_not_in_a_zip(store, tmp_path):
+    folder = tmp_path / "hi"
+    (folder / "src").mkdir(parents=True)
+    (folder / "bento.yaml").write_bytes(bento_yaml())
+    (folder / "src/a").symlink_to("../bento.yaml")
+    store.bentos.import_archive(folder)
+    other = Store(tmp_path / "other", durable=False)
+    for form in "xz", "folder":
+        out = store.bentos.export("hi", tmp_path / f"out-{form}", form).path
+        assert tree(other.bentos.import_archive(out, form).entry.path) == tree(folder)
+        other.bentos.delete("hi")
+    with pytest.raises(BentoError, match="src/a: a link, which"):
+        store.bentos.export("hi", tmp_path / "out.zip")
+    assert not (tmp_path / "out.zip").exists()
+
+
+def test_exports_that_fail_leave_nothing(store, tmp_path, monkeypatch):
+    put(store, models=CLF)
+    before = sorted(tmp_path.iterdir())
+    (store.home.root / "bentos/hi/v1/src/absolute").symlink_to("/etc/hosts")
+    with pytest.raises(BentoError, match="src/absolute"):
+        store.bentos.export("hi", tmp_path / "out.bento")
+    (store.home.root / "bentos/hi/v1/src/absolute").unlink()
+    gone = store.home.root / "bentos/hi/v1/src/service.py"
+    gone.unlink()
+    gone.symlink_to("/proc/nothing")
+    for form in "xz", "folder":
+        with pytest.raises(BentoError):
+            store.bentos.export("hi", tmp_path / "out", form, check=False)
+    store.models.delete("clf", force=True)
+    with pytest.raises(NotFoundError, match="needs a model that is missing"):
+        store.bentos.export("hi", tmp_path / "out.bento", check=False)
+    assert sorted(tmp_path.iterdir()) == before
+
+
 SERVICE = b"""\
 import bentoml
 from pathlib import Path
@@ -1077,6 +1154,22 @@ def test_writers_at_the_same_time_do_not_disturb_each_other(store, tmp_path):
     assert all(done)
     assert [str(entry.tag) for entry in store.bentos.list()] == [*tags[3:], "ho:v1"]
     assert store.verify().damages == ()
+
+
+def test_gc_waits_for_who_makes_entries(store):
+    put(store)
+    told = []
+    ready, go = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        with locks.staging(store.home):
+            os.write(ready[1], b"x")
+            os.read(go[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    assert store.gc(waiting=lambda: told.append(os.write(go[1], b"x"))).files == 0
+    assert told == [1]
+    os.waitpid(child, 0)
 
 
 def test_only_one_of_several_gets_a_tag(store, tmp_path):

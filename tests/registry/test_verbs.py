@@ -81,7 +81,7 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
     ("flags", "said"),
     [
         ([], "//:push: repository: none is set"),
-        (["--repository", "Upper/x", "--tag", "v1"], "//:push: 'Upper/x'"),
+        (["--repository", "team/Upper", "--tag", "v1"], "//:push: 'team/Upper'"),
         (
             ["--repository", "registry.invalid/x", "--tag", "{STABLE_X}"],
             "//:push: tag: '{STABLE_X}' has a {STABLE_X}, but",

@@ -6,6 +6,7 @@ source_archive.py requires ARCHIVE SUBFOLDER  prints the names that `build-syste
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -48,8 +49,10 @@ def _requires(archive: Path, subfolder: str) -> list[str]:
     text = _read(archive, f"{subfolder}/pyproject.toml" if subfolder else "pyproject.toml")
     if text is None:
         return LEGACY
-    import tomllib
-
+    try:
+        tomllib = importlib.import_module("tomllib")
+    except ImportError:
+        raise SystemExit(f"{archive.name}: TOML is read by Python 3.11 or newer; put one first on PATH") from None
     requires = tomllib.loads(text).get("build-system", {}).get("requires", LEGACY)
     return [
         re.sub(r"[-_.]+", "-", re.split(r"[^-._A-Za-z0-9]", entry.strip(), maxsplit=1)[0]).lower() for entry in requires

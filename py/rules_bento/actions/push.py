@@ -14,6 +14,7 @@ from rules_bento.errors import BentoError
 from rules_bento.registry import artifact, contents
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
+from rules_bento.registry.parallel import JOBS
 from rules_bento.registry.progress import Progress
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _CALLERS = {
     "--insecure": 1,  # host[:port] that may be reached without encryption
+    "--jobs": 1,  # blobs at once
     "--repository": 1,  # registry/name
     "--tag": 1,
 }
@@ -51,7 +53,7 @@ def run(arguments: Arguments) -> None:
     with Registries(insecure) as registries:
         package = _package(arguments, registries)
         with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
-            pushed = push(package, targets, registries, progress)
+            pushed = push(package, targets, registries, progress, jobs=_jobs(arguments, caller))
             for media_type, file in arguments.records("--attach"):
                 attached = artifact.attach(package.root.descriptor, media_type, _folder(arguments) / file)
                 untagged = [entry.reference.with_digest(attached.root.descriptor.digest) for entry in pushed]
@@ -86,6 +88,13 @@ def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) ->
         filled = dict.fromkeys(_filled(tag, status, "tag") for tag in tags)
         targets += [repository.with_tag(tag) for tag in filled] or [repository]
     return targets
+
+
+def _jobs(arguments: Arguments, caller: Arguments) -> int:
+    text = caller.optional("--jobs") or arguments.optional("--jobs") or str(JOBS)
+    if not text.isdigit() or not int(text):
+        raise BentoError(f"--jobs takes a number from 1 on, not {text!r}.")
+    return int(text)
 
 
 def _status(arguments: Arguments) -> dict[str, str]:

@@ -22,6 +22,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Print candidates."""
     *before, last = options.words or [""]
+    before = parsing.split(before)[1]
     for candidate in sorted(set(_candidates(before, store))):
         if candidate.startswith(last):
             show.out(candidate)
@@ -53,5 +54,6 @@ def _values(action: Action, store: Store, kind: Kind) -> Iterable[str]:
         return [str(choice) for choice in action.choices]
     if action.metavar == "TAG":
         # Names of folders are enough, and all that a hurried shell should wait for.
-        return [f"{path.parent.name}:{path.name}" for path in store.section(kind).shelf.folder.glob("*/*/")]
+        places = store.section(kind).shelf.folder.glob("*/*")
+        return [f"{path.parent.name}:{path.name}" for path in places if path.is_dir()]
     return []

@@ -25,7 +25,9 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Collect."""
-    done = store.gc(dry_run=options.dry_run)
+    done = store.gc(
+        dry_run=options.dry_run, waiting=lambda: show.note("Another command is at work; this waits for its end.")
+    )
     facts = {"files": done.files, "size": done.size, "records": done.records}
     if not show.data(facts, options.output):
         verb = "Would remove" if options.dry_run else "Removed"

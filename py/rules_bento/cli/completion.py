@@ -17,22 +17,17 @@ if TYPE_CHECKING:
 _SCRIPTS = {
     "bash": """\
 _bento() {
-    local IFS=$'\\n' words=("${COMP_WORDS[@]:1:COMP_CWORD}") found
+    local line="${COMP_LINE:0:COMP_POINT}" words last found
+    read -ra words <<<"$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    last="${words[${#words[@]}-1]}"
+    local IFS=$'\\n'
+    found=($(bento complete -- "${words[@]:1}" 2>/dev/null))
     # Bash takes a colon for the end of a word, and tags have one.
-    if declare -F _get_comp_words_by_ref >/dev/null; then
-        local cur all index
-        _get_comp_words_by_ref -n : -c cur -w all -i index
-        words=("${all[@]:1:index}")
-    fi
-    found=($(bento complete -- "${words[@]}" 2>/dev/null))
+    [[ $last == *:* && $COMP_WORDBREAKS == *:* ]] && found=("${found[@]#"${last%"${last##*:}"}"}")
     COMPREPLY=("${found[@]}")
-    if [ ${#COMPREPLY[@]} -eq 0 ]; then
-        compopt -o default
-    elif declare -F __ltrim_colon_completions >/dev/null; then
-        __ltrim_colon_completions "${words[${#words[@]}-1]}"
-    fi
 }
-complete -F _bento bento
+complete -o default -F _bento bento
 """,
     "zsh": """\
 #compdef bento

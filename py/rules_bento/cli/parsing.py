@@ -18,7 +18,7 @@ _HOME = "the store, instead of what BENTOML_HOME names, or else ~/bentoml"
 
 def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
     """The command and its options. Exits for a wrong command line, and for those that ask for help."""
-    before, rest = _split(words)
+    before, rest = split(words)
     if not rest or rest[0] in ("-h", "--help"):
         _help(rest)
     if rest[0] == "--version":
@@ -58,7 +58,7 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
     return parser
 
 
-def _split(words: list[str]) -> tuple[list[str], list[str]]:
+def split(words: list[str]) -> tuple[list[str], list[str]]:
     """The options that stand before the command, and the rest."""
     at = 0
     while at < len(words) and words[at].startswith("--home"):

@@ -213,7 +213,7 @@ if ! command -v uv >/dev/null 2>&1; then \\
       python3 -m venv /opt/uv \\
       && printf '%s\\n' '{requirement}' > /opt/uv/requirements.txt \\
       && /opt/uv/bin/pip install --disable-pip-version-check --require-hashes -r /opt/uv/requirements.txt \\
-      && ln -s /opt/uv/bin/uv /usr/local/bin/uv; \\
+      && ln -sf /opt/uv/bin/uv /usr/local/bin/uv; \\
     fi"""
     return [_run([secrets.exported(install)], [*secrets.mounts, _cache("pip")])]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rules_bento.registry.client import Repository
     from rules_bento.registry.content import Source
-    from rules_bento.registry.progress import Progress
+    from rules_bento.registry.progress import Counter
 
 BENTO = "application/vnd.rules-bento.bento.v1"
 BENTO_CONFIG = "application/vnd.rules-bento.bento.config.v1+json"
@@ -122,7 +122,7 @@ def get_facts(repository: Repository, target: str) -> BentoFacts:
     return read_facts(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
 
 
-def pull_bento(repository: Repository, target: str, out: Path, progress: Progress) -> BentoFacts:
+def pull_bento(repository: Repository, target: str, out: Path, counter: Counter) -> BentoFacts:
     """Write the Bento as a `.bento` at `out`: the very bytes that were built, there only when it is whole.
 
     What came before a failure is kept beside it, and not fetched again. Raises as `download` does.
@@ -130,7 +130,7 @@ def pull_bento(repository: Repository, target: str, out: Path, progress: Progres
     manifest = repository.get_manifest(target)
     facts = read_facts(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
     folder = out.with_name(f".{out.name}.parts")
-    parts = _download(repository, manifest.layers(), folder, progress)
+    parts = _download(repository, manifest.layers(), folder, counter)
     if facts.models:
         pointers = folder / "latest"
         members = [Member.inline(f"models/{name}/latest", to.encode()) for name, to in latest(facts.models).items()]
@@ -141,13 +141,13 @@ def pull_bento(repository: Repository, target: str, out: Path, progress: Progres
     return facts
 
 
-def pull_model(repository: Repository, target: str, out: Path, progress: Progress) -> ModelDescription:
+def pull_model(repository: Repository, target: str, out: Path, counter: Counter) -> ModelDescription:
     """Write a model's files as a part of an archive at `out`. Raises as `download` does."""
     manifest = repository.get_manifest(target)
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
         raise BentoError(f"{repository}: {target}: is no model; see docs/oci.md.")
     description = ModelDescription.loads(repository.read_blob(manifest.config).decode())
-    download(repository, manifest.layers()[0], out, progress)
+    download(repository, manifest.layers()[0], out, counter)
     return description
 
 
@@ -156,11 +156,15 @@ def versions(repository: Repository) -> list[str]:
     return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
 
 
-def _download(repository: Repository, layers: Sequence[Descriptor], folder: Path, progress: Progress) -> list[Path]:
+def _download(repository: Repository, layers: Sequence[Descriptor], folder: Path, counter: Counter) -> list[Path]:
     """Have the layers in a folder, by their digests; their files, in order."""
     paths = {layer.digest: folder / layer.digest.partition(":")[2] for layer in layers}
     unique = {layer.digest: layer for layer in layers}.values()
-    parallel.for_each(lambda layer: download(repository, layer, paths[layer.digest], progress), unique, progress)
+
+    def one(layer: Descriptor, counter: Counter) -> None:
+        download(repository, layer, paths[layer.digest], counter)
+
+    parallel.for_each(one, unique, counter)
     return [paths[layer.digest] for layer in layers]
 
 

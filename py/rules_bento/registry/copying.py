@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rules_bento.registry.client import Registries, Repository
-    from rules_bento.registry.progress import Progress
+    from rules_bento.registry.progress import Counter
     from rules_bento.registry.push import Pushed
     from rules_bento.registry.reference import Reference
 
@@ -20,7 +20,7 @@ def copy(
     source: Reference,
     targets: Sequence[Reference],
     registries: Registries,
-    progress: Progress,
+    counter: Counter,
     *,
     with_referrers: bool = True,
 ) -> list[Pushed]:
@@ -30,20 +30,20 @@ def copy(
     """
     repository = registries.repository(source)
     root = repository.get_manifest(source.target)
-    pushed = push(as_package(repository, root), targets, registries, progress)
+    pushed = push(as_package(repository, root), targets, registries, counter)
     if with_referrers:
         subjects = [root.descriptor.digest, *(entry.digest for entry in root.children())]
         for digest in subjects:
-            _copy_referrers(repository, digest, targets, registries, progress)
+            _copy_referrers(repository, digest, targets, registries, counter)
     return pushed
 
 
 def _copy_referrers(
-    repository: Repository, digest: str, targets: Sequence[Reference], registries: Registries, progress: Progress
+    repository: Repository, digest: str, targets: Sequence[Reference], registries: Registries, counter: Counter
 ) -> None:
     """Copy what refers to a manifest, and what refers to that: digests make a circle impossible."""
     for entry in repository.referrers(digest):
         manifest = repository.get_manifest(entry.digest)
         untagged = {target.with_digest(entry.digest) for target in targets}
-        push(as_package(repository, manifest), sorted(untagged, key=str), registries, progress)
-        _copy_referrers(repository, entry.digest, targets, registries, progress)
+        push(as_package(repository, manifest), sorted(untagged, key=str), registries, counter)
+        _copy_referrers(repository, entry.digest, targets, registries, counter)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +123,8 @@ def _decode(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
 
 def _ask(helper: str, key: str, file: Path) -> Credentials | None:
     """What `docker-credential-<helper> get` says (docker-credential-helpers' protocol); nothing if it knows nothing."""
+    import subprocess
+
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run(

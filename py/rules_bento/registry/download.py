@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
     from rules_bento.registry.client import Repository
     from rules_bento.registry.descriptor import Descriptor
-    from rules_bento.registry.progress import Progress
+    from rules_bento.registry.progress import Counter
     from rules_bento.registry.transport import Response
 
 
-def download(repository: Repository, blob: Descriptor, path: Path, progress: Progress) -> None:
+def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
     """Have the blob at `path`. Raises as `Registry.request` does, and BentoError if it has not the digest and size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.part").open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # who comes second finds the blob there
         if not path.exists():
-            progress.expect(blob.size)
-            _Receiving(repository, blob, file, Tally(progress)).run()
+            counter.expect(blob.size)
+            _Receiving(repository, blob, file, Tally(counter)).run()
             file.flush()
             path.with_name(f".{path.name}.part").rename(path)
 

@@ -1,28 +1,33 @@
-"""How far a transfer is: for people at a terminal, and for workers that have to stop."""
+"""How far transfers are, for people at a terminal."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
-
-from rules_bento.errors import BentoError
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
 _INTERVAL = 0.1  # seconds between two lines
 _MB = 1_000_000
 
 
+class Counter(Protocol):
+    """What transfers tell how far they are."""
+
+    def expect(self, size: int) -> None:
+        """There are `size` bytes more to be moved than was known."""
+
+    def advance(self, size: int) -> None:
+        """`size` bytes were moved; a negative number takes back what has to be moved again."""
+
+
 class Progress:
     """Counts bytes, and rewrites one line on `out` while the block lasts, if that is a terminal.
 
-    To be used by several threads at once. Within `stopped`, `advance` raises StoppedError, so that all transfers end
-    soon when one of them has failed.
+    To be used by several threads at once.
     """
 
     def __init__(self, what: str, total: int = 0, out: TextIO | None = None) -> None:
@@ -32,7 +37,6 @@ class Progress:
         self._done = 0
         self._start = self._shown = time.monotonic()
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
         self._visible = self._out.isatty()
 
     def __enter__(self) -> Progress:
@@ -52,8 +56,6 @@ class Progress:
 
     def advance(self, size: int) -> None:
         """`size` bytes were moved; a negative number takes back what has to be moved again."""
-        if self._stopped.is_set():
-            raise StoppedError
         with self._lock:
             self._done += size
             now = time.monotonic()
@@ -61,15 +63,6 @@ class Progress:
                 self._shown = now
                 self._out.write(f"\r{self._line(now)}\x1b[K")
                 self._out.flush()
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Let all transfers that move while the block lasts end."""
-        self._stopped.set()
-        try:
-            yield
-        finally:
-            self._stopped.clear()
 
     def _line(self, now: float) -> str:
         share = 100 * self._done // self._total if self._total else 0
@@ -80,22 +73,15 @@ class Progress:
 class Tally:
     """How far one transfer is, which may have to go back."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
         self._at = 0
 
     def move_to(self, at: int) -> None:
-        """`at` bytes of it are done. Raises StoppedError."""
+        """`at` bytes of it are done. Raises what the counter does."""
         self.advance(at - self._at)
 
     def advance(self, size: int) -> None:
-        """`size` bytes more are done. Raises StoppedError."""
+        """`size` bytes more are done. Raises what the counter does."""
         self._at += size
-        self._progress.advance(size)
-
-
-class StoppedError(BentoError):
-    """Another transfer has failed; its error is the one to show."""
-
-    def __init__(self) -> None:
-        super().__init__("Stopped, because another transfer failed.")
+        self._counter.advance(size)

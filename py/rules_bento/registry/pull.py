@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.layout import Layout
-    from rules_bento.registry.progress import Progress
+    from rules_bento.registry.progress import Counter
     from rules_bento.registry.reference import Reference
 
 
@@ -38,7 +38,7 @@ def pull(
     references: Sequence[Reference],
     layout: Layout,
     registries: Registries,
-    progress: Progress,
+    counter: Counter,
     *,
     platforms: Collection[str] = (),
     shallow: bool = False,
@@ -58,7 +58,7 @@ def pull(
     blobs = [blob for manifest in manifests for blob in manifest.blobs()]
     configs = {manifest.config.digest for manifest in manifests if not manifest.is_index}
     wanted = [blob for blob in blobs if not shallow or blob.digest in configs]
-    fetch(wanted, [repository, *map(registries.repository, references)], layout, progress)
+    fetch(wanted, [repository, *map(registries.repository, references)], layout, counter)
     with layout.lock():
         layout.record(root, name)
     return root
@@ -68,23 +68,23 @@ def fetch(
     blobs: Iterable[Descriptor],
     repositories: Sequence[Repository],
     layout: Layout,
-    progress: Progress,
+    counter: Counter,
     *,
     jobs: int = parallel.JOBS,
 ) -> None:
     """Have blobs in a layout, each from the first of the repositories that gives it. Raises as `pull` does."""
 
-    def one(blob: Descriptor) -> None:
+    def one(blob: Descriptor, counter: Counter) -> None:
         for repository in repositories[:-1]:
             try:
-                download(repository, blob, layout.blob(blob.digest), progress)
+                download(repository, blob, layout.blob(blob.digest), counter)
             except BentoError:
                 continue
             return
-        download(repositories[-1], blob, layout.blob(blob.digest), progress)
+        download(repositories[-1], blob, layout.blob(blob.digest), counter)
 
     missing = {blob.digest: blob for blob in blobs if not layout.has(blob)}
-    parallel.for_each(one, sorted(missing.values(), key=lambda blob: -blob.size), progress, jobs)
+    parallel.for_each(one, sorted(missing.values(), key=lambda blob: -blob.size), counter, jobs)
 
 
 def choose(root: Manifest, platforms: Collection[str], origin: str) -> list[Descriptor]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.content import Source
     from rules_bento.registry.descriptor import Descriptor, Manifest
-    from rules_bento.registry.progress import Progress
+    from rules_bento.registry.progress import Counter
     from rules_bento.registry.reference import Reference
     from rules_bento.registry.upload import Outcome
 
@@ -62,7 +62,7 @@ def push(
     package: Package,
     targets: Iterable[Reference],
     registries: Registries,
-    progress: Progress,
+    counter: Counter,
     *,
     jobs: int = parallel.JOBS,
 ) -> list[Pushed]:
@@ -83,9 +83,8 @@ def push(
             registries.repository(reference),
             package.sources,
             [name for name in mount_from if name != reference.repository],
-            progress,
         )
-        outcomes = parallel.for_each(delivery.blob, blobs, progress, jobs)
+        outcomes = parallel.for_each(delivery.blob, blobs, counter, jobs)
         delivery.manifests(package, names)
         sent = [blob.size for blob, outcome in zip(blobs, outcomes, strict=True) if outcome == "sent"]
         pushed.append(Pushed(reference, len(blobs), len(sent), outcomes.count("mounted"), sum(sent)))
@@ -98,11 +97,10 @@ class _Delivery(NamedTuple):
     repository: Repository
     sources: Mapping[str, Source]
     mount_from: Sequence[str]
-    progress: Progress
 
-    def blob(self, blob: Descriptor) -> Outcome:
+    def blob(self, blob: Descriptor, counter: Counter) -> Outcome:
         source = self.sources[blob.digest]
-        return upload(self.repository, blob.digest, blob.size, source, self.progress, mount_from=self.mount_from)
+        return upload(self.repository, blob.digest, blob.size, source, counter, mount_from=self.mount_from)
 
     def manifests(self, package: Package, tags: Sequence[str]) -> None:
         for child in package.children:

@@ -1,8 +1,8 @@
 """One blob to a repository: mounted or sent, in one piece or in chunks, resumed after a cut.
 
-OCI distribution specification 1.1, `Pushing blobs`. A whole blob goes in one PUT after the POST that begins the
-upload. After a cut the registry is asked how much it has; the rest goes as a chunk, and an empty PUT ends the upload.
-The registry compares the digest at the end; what does not have it is never kept.
+OCI distribution specification 1.1, `Pushing blobs`. A small blob goes in one PUT after the POST that begins the upload;
+a larger one as a chunk, and an empty PUT ends the upload. After a cut the registry is asked how much it has, and the
+rest goes as a chunk. The registry compares the digest at the end; what does not have it is never kept.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
     from rules_bento.registry.client import Repository
     from rules_bento.registry.content import Source
-    from rules_bento.registry.progress import Progress
+    from rules_bento.registry.progress import Counter
 
 Outcome = Literal["there", "mounted", "sent"]
 """What it took to have a blob in a repository."""
 
+# From this size on a blob goes as a chunk: of a cut chunk registries keep what came, of another request not all do.
+_SAFE = 4 << 20  # bytes
 _FIRST_LIMIT = 32 << 20  # bytes of a chunk, where a server takes no blob as a whole; then half of it, and so on
 _LAST_LIMIT = 1 << 20
 _GONE = (404, 410)  # the upload, or with it the repository
@@ -35,7 +37,7 @@ def upload(
     digest: str,
     size: int,
     source: Source,
-    progress: Progress,
+    counter: Counter,
     *,
     mount_from: Sequence[str] = (),
 ) -> Outcome:
@@ -51,22 +53,22 @@ def upload(
         started = repository.mount_blob(digest, other)
         if started is None:
             return "mounted"
-    progress.expect(size)
-    _Sending(repository, digest, size, source, progress).run(started)
+    counter.expect(size)
+    _Sending(repository, digest, size, source, counter).run(started)
     return "sent"
 
 
 class _Sending:
     """The attempts at one blob."""
 
-    def __init__(self, repository: Repository, digest: str, size: int, source: Source, progress: Progress) -> None:
+    def __init__(self, repository: Repository, digest: str, size: int, source: Source, counter: Counter) -> None:
         self._repository = repository
         self._digest = digest
         self._size = size
         self._source = source
-        self._tally = Tally(progress)
+        self._tally = Tally(counter)
         self._retry = repository.registry.retry()
-        self._in_chunks = False
+        self._in_chunks = size > _SAFE
         self._limit = size  # bytes of a chunk
         self._furthest = 0
 
@@ -87,7 +89,7 @@ class _Sending:
             if reply and reply.status == 202:
                 current = self._after_chunk(current, reply)
                 continue
-            self._in_chunks = True  # of a request that was cut off, some registries keep nothing else
+            self._in_chunks = True
             current = self._status(current) if reply is None or self._resumable(reply) else None
             if current is None and self._repository.has_blob(self._digest, self._size, writing=True):
                 self._tally.move_to(self._size)

@@ -118,11 +118,14 @@ class Store:
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
 
-    def gc(self, *, dry_run: bool = False) -> Collected:
-        """Remove what nothing uses any more; entries are never touched."""
+    def gc(self, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
+        """Remove what nothing uses any more; entries are never touched.
+
+        `waiting` is called if another process makes entries, which has to end first.
+        """
         from rules_bento.store.garbage import collect
 
-        return collect(self.home, dry_run=dry_run)
+        return collect(self.home, dry_run=dry_run, waiting=waiting)
 
     def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
         """How two of them differ: tags, or paths of archives."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home
 
-_MAPPED = 4 << 20
+_PIECE = 4 << 20  # bytes that are hashed at once, on all cores; a mapped file would count as memory in use
 _MADE_BY_PYTHON = "__pycache__"
 
 
@@ -112,10 +112,13 @@ def digest_of(path: Path, size: int) -> str:
     """BLAKE3 of a file, hexadecimal."""
     from blake3 import blake3
 
-    if size < _MAPPED:
+    if size <= _PIECE:
         return blake3(path.read_bytes()).hexdigest()
     hasher = blake3(max_threads=blake3.AUTO)
-    hasher.update_mmap(path)
+    buffer = memoryview(bytearray(_PIECE))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            hasher.update(buffer[:count])
     return hasher.hexdigest()
 
 

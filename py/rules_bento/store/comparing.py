@@ -59,7 +59,7 @@ def of_entry(entry: Entry) -> Side:
             continue
         if found.is_symlink():
             files[path] = File.of_link(path, os.readlink(found.path))  # noqa: PTH115
-        else:
+        elif found.is_file():
             status = found.stat()
             mode = 0o755 if status.st_mode & 0o100 else 0o644
             files[path] = File(path, status.st_size, mode, digest_of(entry.path / path, status.st_size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def tree_size(folder: Path) -> int:
     total = 0
     pending = [str(folder)]
     while pending:
-        with os.scandir(pending.pop()) as scan:
+        with suppress(FileNotFoundError), os.scandir(pending.pop()) as scan:  # it may be deleted meanwhile
             for entry in scan:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)

@@ -160,10 +160,17 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise BentoError(f"{path}: cannot be written: {error.strerror or error}.") from error
+        raise _failure(path, unfinished, error) from error
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def _failure(path: Path, unfinished: Path, error: OSError) -> BentoError:
+    reason = error.strerror or error
+    if error.filename is None or str(error.filename).startswith(str(unfinished)):
+        return BentoError(f"{path}: cannot be written: {reason}.")
+    return BentoError(f"{error.filename}: cannot be read: {reason}. {path} was not written.")
 
 
 def _has(shelf: Shelf, text: str) -> bool:
@@ -281,7 +288,7 @@ def _write_folder(path: Path, members: Iterable[Member]) -> None:
         unfinished.replace(path)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise BentoError(f"{path}: cannot be written: {error.strerror or error}.") from error
+        raise _failure(path, unfinished, error) from error
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise

@@ -13,6 +13,7 @@ from rules_bento.store.pool import Pool
 from rules_bento.store.shelf import Shelf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rules_bento.store.home import Home, Kind
@@ -28,14 +29,14 @@ class Collected:
     records: int
 
 
-def collect(home: Home, *, dry_run: bool = False) -> Collected:
-    """Remove it, when nobody is making entries. Entries themselves are never touched.
+def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
+    """Remove it, when nobody is making entries (`waiting` is called if it comes to that). No entry is touched.
 
     In use is a content of the pool that an entry has under another name, or that the record of an entry names.
     """
     if not home.own.is_dir():
         return Collected(0, 0, 0)
-    with locks.alone(home), locks.committing(home):
+    with locks.alone(home, waiting), locks.committing(home):
         used, orphans = _used(home)
         files = size = 0
         for entry in walk(home.pool) if home.pool.is_dir() else ():

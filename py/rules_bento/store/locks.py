@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rules_bento.store.home import Home
 
@@ -32,10 +32,13 @@ def staging(home: Home) -> Iterator[None]:
 
 
 @contextmanager
-def alone(home: Home) -> Iterator[None]:
-    """Nobody makes entries during the block."""
+def alone(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Nobody makes entries during the block. `waiting` is called if somebody does, and has to end first."""
     with _open(home, "lock") as file:
-        _flock(file, exclusive=True)
+        if not _flock(file, exclusive=True, wait=False):
+            if waiting:
+                waiting()
+            _flock(file, exclusive=True)
         _clear(home)
         yield
 

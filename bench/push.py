@@ -1,0 +1,181 @@
+"""Pushes to a real registry on this machine, beside skopeo, crane and oras.
+
+    python bench/push.py --registry DOCKER_REGISTRY [--layers N] [--megabytes N] [--runs N] [--jobs N,N,...]
+
+Three pushes of an image of N layers of so many megabytes that do not compress, each to a fresh registry: cold, again,
+and after one layer has changed. Tools that are not on PATH are left out. "seconds" is the best of the runs on the
+clock, of everything from the start of the program; "cpu" is user and system seconds of the program, "peak" its largest
+resident size; the registry's own work is the same for all. "writes" are requests that are not HEAD or GET, and "MB" is
+what went up for an image of a megabyte, both seen by a relay in a run of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import hashlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests/registry")]
+
+import servers  # noqa: E402
+from relay import Relay  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+PIECE = 1 << 20
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+class Used(NamedTuple):
+    """What a command took: seconds on the clock, seconds of all cores, peak in MB."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def run(command: list[str]) -> Used:
+    """Run the command to its end; an error ends the benchmark."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        assert process.stderr is not None
+        raise SystemExit(f"{command[0]} failed: {process.stderr.read().decode()}")
+    unit = 1 << 10 if sys.platform == "linux" else 1 << 20
+    return Used(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+
+
+def write_layout(folder: Path, layers: int, size: int, earlier: Path | None = None) -> None:
+    """An OCI layout of an image; with `earlier`, that one's layers but the last, which is a small other one."""
+    blobs = folder / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def put(pieces: Iterable[bytes]) -> dict[str, object]:
+        # Piece by piece: what this process holds would count as the peak of those that it starts.
+        digest, unfinished = hashlib.sha256(), blobs / "unfinished"
+        with unfinished.open("wb") as file:
+            for piece in pieces:
+                digest.update(piece)
+                file.write(piece)
+        size = unfinished.stat().st_size
+        unfinished.rename(blobs / digest.hexdigest())
+        return {"digest": f"sha256:{digest.hexdigest()}", "size": size}
+
+    def noise() -> dict[str, object]:
+        return put(os.urandom(min(PIECE, size - at)) for at in range(0, size, PIECE))
+
+    if earlier:
+        index = json.loads((earlier / "index.json").read_bytes())
+        manifest = json.loads((earlier / "blobs/sha256" / index["manifests"][0]["digest"][7:]).read_bytes())
+        found = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"][:-1]]
+        for layer in found:
+            os.link(earlier / "blobs/sha256" / layer["digest"][7:], blobs / layer["digest"][7:])
+        found.append(put([os.urandom(100_000)]))
+    else:
+        found = [noise() for _ in range(layers)]
+    rootfs = {"type": "layers", "diff_ids": [layer["digest"] for layer in found]}
+    config = put([json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}).encode()])
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **config},
+        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", **layer} for layer in found],
+    }
+    entry = {"mediaType": MANIFEST, **put([json.dumps(document).encode()])}
+    entry["annotations"] = {"org.opencontainers.image.ref.name": "v1"}
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+
+
+def commands(package: Path, jobs: list[int]) -> dict[str, Callable[[Path, str], list[str]]]:
+    """For each tool: the command that pushes a layout under a name."""
+    main = [sys.executable, "-I", "-S", "-B", str(package / "main.py"), "push"]
+    skopeo = ["skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"]
+    found: dict[str, Callable[[Path, str], list[str]]] = {
+        "skopeo": lambda layout, name: [*skopeo, f"oci:{layout}:v1", f"docker://{name}:v1"],
+        "crane": lambda layout, name: ["crane", "push", "--insecure", str(layout), f"{name}:v1"],
+        "oras": lambda layout, name: [
+            *("oras", "cp", "--no-tty", "--from-oci-layout", f"{layout}:v1"),
+            *("--to-plain-http", f"{name}:v1"),
+        ],
+    }
+    found = {tool: command for tool, command in found.items() if shutil.which(tool)}
+    for count in jobs:
+        flags = ["--jobs", str(count), "--tag", "v1", "--repository"]
+        found[f"rules_bento, {count} at once"] = lambda layout, name, flags=flags: [  # type: ignore[misc]
+            *(*main, "--layout", str(layout), *flags, name)
+        ]
+    return found
+
+
+def measure(binary: str, command: Callable[[Path, str], list[str]], first: Path, second: Path) -> list[Used]:
+    """The three pushes, into a fresh registry."""
+    with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
+        name = f"{server.host}/bench/app"
+        return [run(command(layout, name)) for layout in (first, first, second)]
+
+
+def count(binary: str, command: Callable[[Path, str], list[str]], first: Path, second: Path) -> list[tuple[int, float]]:
+    """Requests that write, and megabytes sent, of the three pushes."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
+        for layout in (first, first, second):
+            with Relay(server.port) as relay:
+                run(command(layout, f"{relay.host}/bench/app"))
+                writes = [line for line in relay.requests if not line.startswith(("HEAD", "GET"))]
+                found.append((len(writes), relay.carried("up") / 1e6))
+    return found
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--registry", default="docker-registry")
+    parser.add_argument("--layers", type=int, default=10)
+    parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--jobs", default="6")
+    options = parser.parse_args()
+    binary = shutil.which(options.registry)
+    if not binary:
+        raise SystemExit(f"{options.registry}: no such program; Debian's package docker-registry has it")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with tempfile.TemporaryDirectory() as folder:
+        first, second, small, changed = (Path(folder, name) for name in ("first", "second", "small", "changed"))
+        write_layout(first, options.layers, options.megabytes * 1_000_000)
+        write_layout(second, options.layers, 0, first)
+        write_layout(small, options.layers, 100_000)
+        write_layout(changed, options.layers, 0, small)
+        shutil.copytree(ROOT / "py", Path(folder, "py"))
+        compileall.compile_dir(Path(folder, "py"), quiet=2)  # as the toolchain has it
+        tools = commands(Path(folder, "py"), [int(number) for number in options.jobs.split(",")])
+        runs: dict[str, list[list[Used]]] = {tool: [] for tool in tools}
+        for _ in range(options.runs):  # in turn, so that what else the machine does meets all
+            for tool, command in tools.items():
+                runs[tool].append(measure(binary, command, first, second))
+        print("| tool | push | seconds | cpu | peak MB | writes | MB |\n|---|---|---|---|---|---|---|")
+        for tool, command in tools.items():
+            counted = count(binary, command, small, changed)
+            for number, push in enumerate(("cold", "again", "one layer changed")):
+                wall, cpu, peak = (min(values) for values in zip(*(used[number] for used in runs[tool]), strict=True))
+                writes, megabytes = counted[number]
+                print(f"| {tool} | {push} | {wall:.2f} | {cpu:.2f} | {peak:.0f} | {writes} | {megabytes:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""docs/compatibility.md has a row for all that BentoML knows, and each row names tests that are there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from projects import HERE
+from rules_bento.image import STEPS
+from rules_bento.options import KEYS
+
+TEXT = (HERE.parent / "docs" / "compatibility.md").read_text("utf-8")
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in TEXT.splitlines()
+    if line.startswith("| ") and not line.startswith(("| key", "| what", "| flag", "| constructor"))
+]
+NAMED = {name for row in ROWS for name in re.findall(r"`([^`]+)`", row[0])}
+
+OF_BENTOML = """
+import inspect, json
+from _bentoml_sdk.images import Image
+from bentoml_cli.cli import create_bentoml_cli
+from bentoml._internal.bento.build_config import BentoBuildConfig, CondaOptions, DockerOptions, PythonOptions
+import attrs
+
+def fields(cls):
+    return [field.name for field in attrs.fields(cls)]
+
+command = create_bentoml_cli().commands["build"]
+methods = [name for name, _ in inspect.getmembers(Image, inspect.isfunction) if not name.startswith("_")]
+print(json.dumps({
+    "flags": [option.opts[-1] for option in command.params if getattr(option, "opts", None) and option.opts[-1][:2] == "--"],
+    "fields": [field.alias or field.name for field in attrs.fields(Image) if field.init],
+    "methods": [name for name in methods if name != "freeze"],
+    "keys": fields(BentoBuildConfig)
+    + ["docker." + name for name in fields(DockerOptions)]
+    + ["python." + name for name in fields(PythonOptions)]
+    + ["conda." + name for name in fields(CondaOptions)],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """What the real BentoML has."""
+    if "RULES_BENTO_ROOTS" in os.environ:
+        from rules_bento.environment import make_environment
+
+        roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
+        python = make_environment(tmp_path_factory.mktemp("bentoml"), roots)
+    else:
+        python = Path(os.environ["RULES_BENTO_BENTOML"])
+    variables = {"BENTOML_DO_NOT_TRACK": "true", "HOME": str(tmp_path_factory.mktemp("home")), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([str(python), "-c", OF_BENTOML], env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_options(known):
+    assert set(known["keys"]) == set(KEYS)
+    assert set(known["keys"]) <= NAMED
+
+
+def test_image(known):
+    assert set(known["methods"]) <= set(STEPS)
+    assert {f"{name}()" for name in known["methods"]} <= NAMED
+    assert set(known["fields"]) <= NAMED
+
+
+def test_flags(known):
+    assert set(known["flags"]) - {"--help"} <= NAMED
+
+
+def test_blocks_and_variables_of_templates():
+    from rules_bento.env import dockerfile
+
+    recipe = dockerfile.Recipe("base", "install")
+    assert set(dockerfile.blocks(recipe, dockerfile.Names())) <= NAMED
+    variables = "uid_gid user home path add_header buildkit_frontend enable_buildkit entrypoint"
+    assert {f"bento__{name}" for name in variables.split()} <= NAMED
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:40])
+def test_each_row_names_its_tests(row):
+    assert len(row) == 4, row
+    tested = row[2]
+    if tested == "see below":
+        return
+    cases = re.findall(r"\[(\w+)]", tested)
+    tests = re.findall(r"(test_\w+\.py)(?:::(\w+))?", tested)
+    assert cases or tests or "differential" in tested, "not tested"
+    for case in cases:
+        assert (HERE / "golden" / "options" / f"{case}.txt").exists(), case
+    for file, function in tests:
+        if (HERE / file).exists():
+            assert f"def {function}(" in (HERE / file).read_text("utf-8") if function else True, function
+
+
+def test_differences_are_explained():
+    from test_bento import CHANGED, ONLY_OURS, REFUSED
+
+    for case in {*CHANGED, *ONLY_OURS, *REFUSED}:
+        assert case in EXPLAINED, case
+        assert EXPLAINED[case] in TEXT, case
+
+
+EXPLAINED = {
+    "abs_symlink": "absolute links, and links that lead nowhere",
+    "base_image": "no `apt-get` in an image that may have none",
+    "cuda_alpine": "[cuda_alpine]",
+    "dangling_symlink": "absolute links, and links that lead nowhere",
+    "distro_amazonlinux": "`amazonlinux`, at which BentoML always fails",
+    "distro_ubi8": "the first command of `ubi8` does not wait",
+    "docker_env_dict": "where BentoML leaves it out in silence, it becomes `envs`",
+    "img_alpine": "the default command stands there once",
+    "img_amazon": "the default command stands there once",
+    "img_evolve": "scripts are copied",
+    "img_no_bentofile": "the default command stands there once",
+    "img_plus_bentofile_nopost": "the default command stands there once",
+    "img_uvlock": "`uv_lock()` is kept",
+    "models_key": "a model that is\nnot bundled",
+    "no_bentofile": "a build never resolves",
+    "src_layout_pathed": "`src.pkg:Svc` with a src layout",
+    "unknown_key": "unknown keys, unknown values",
+}
