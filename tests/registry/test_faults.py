@@ -84,14 +84,6 @@ def test_what_had_come_before_cuts_is_not_asked_for_again(server, registries, pr
     assert relay.carried(DOWN) < sum(SIZES) + 20_000
 
 
-def test_what_the_registry_has_after_a_cut_is_not_sent_again(server, registries, progress, tmp_path, monkeypatch):
-    monkeypatch.setattr("rules_bento.registry.upload._SAFE", 100_000)
-    faults = [Cut(UP, at) for at in (50_000, 150_000, 300_000)]
-    relay = push_through(server, faults, registries, progress, tmp_path, "resume/push")
-    assert len(relay.happened) == len(faults)
-    assert relay.carried(UP) < sum(SIZES) + 100_000
-
-
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_bytes_that_change_on_their_way_are_never_accepted(server, hasty, progress, tmp_path, seed):
     chance = random.Random(2000 + seed)

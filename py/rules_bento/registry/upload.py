@@ -1,8 +1,9 @@
 """One blob to a repository: mounted or sent, in one piece or in chunks, resumed after a cut.
 
-OCI distribution specification 1.1, `Pushing blobs`. A small blob goes in one PUT after the POST that begins the upload;
-a larger one as a chunk, and an empty PUT ends the upload. After a cut the registry is asked how much it has, and the
-rest goes as a chunk. The registry compares the digest at the end; what does not have it is never kept.
+OCI distribution specification 1.1, `Pushing blobs`. A small blob goes in one PUT after the POST that begins the
+upload; a larger one as a chunk, and an empty PUT ends the upload. After a cut the registry is asked how much it has,
+and the rest goes as a chunk. Some give up the upload (docker-registry before version 3), then all goes again. The
+registry compares the digest at the end; what does not have it is never kept.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 Outcome = Literal["there", "mounted", "sent"]
 """What it took to have a blob in a repository."""
 
-# From this size on a blob goes as a chunk: of a cut chunk registries keep what came, of another request not all do.
+# From this size on a blob goes as a chunk: of one that was cut, registries keep what came; of a cut PUT, not all do.
 _SAFE = 4 << 20  # bytes
 _FIRST_LIMIT = 32 << 20  # bytes of a chunk, where a server takes no blob as a whole; then half of it, and so on
 _LAST_LIMIT = 1 << 20
+_MOST_WRONG = 4  # times that the right bytes arrive as others
 _GONE = (404, 410)  # the upload, or with it the repository
 
 
@@ -69,8 +71,10 @@ class _Sending:
         self._tally = Tally(counter)
         self._retry = repository.registry.retry()
         self._in_chunks = size > _SAFE
+        self._disturbed = False
         self._limit = size  # bytes of a chunk
         self._furthest = 0
+        self._wrong = 0
 
     def run(self, current: Upload | None) -> None:
         """Send until the registry has it."""
@@ -89,8 +93,9 @@ class _Sending:
             if reply and reply.status == 202:
                 current = self._after_chunk(current, reply)
                 continue
-            self._in_chunks = True
-            current = self._status(current) if reply is None or self._resumable(reply) else None
+            resumable = reply is None or self._resumable(reply)
+            self._in_chunks = self._disturbed = True
+            current = self._status(current) if resumable else None
             if current is None and self._repository.has_blob(self._digest, self._size, writing=True):
                 self._tally.move_to(self._size)
                 return
@@ -133,11 +138,13 @@ class _Sending:
         if reply.status == 413 and self._limit > _LAST_LIMIT:
             self._limit = _FIRST_LIMIT if self._limit > _FIRST_LIMIT else max(_LAST_LIMIT, self._limit // 2)
             return True
-        wrong_digest = reply.status == 400 and b"DIGEST_INVALID" in reply.body
+        # After a cut the registry may still have taken what was on its way, and the rest behind it.
+        wrong_digest = reply.status == 400 and (b"DIGEST_INVALID" in reply.body or self._disturbed)
         if wrong_digest:
             self._source.check(self._digest, self._size)  # it is right: then the bytes were changed on their way
-        if not (wrong_digest or reply.status in (*TRANSIENT, *_GONE, 416)) or not self._retry.again(
-            asked_wait(reply.headers)
-        ):
+            self._wrong += 1
+            self._furthest = 0
+        passing = wrong_digest or reply.status in (*TRANSIENT, *_GONE, 416)
+        if not passing or self._wrong > _MOST_WRONG or not self._retry.again(asked_wait(reply.headers)):
             raise self._repository.registry.refusal(reply, self._what)
         return not wrong_digest and reply.status not in _GONE

@@ -1,0 +1,149 @@
+"""A registry by the letter of the specification, for what Debian's does not do: uploads that survive a cut, limits.
+
+Docker-registry 2.8 gives up an upload of which a request was cut off; its version 3 and others keep what came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import itertools
+import re
+import threading
+import urllib.parse
+from contextlib import contextmanager
+
+
+class Registry:
+    """What is stored, and what is insisted on. `received` counts the bytes of all bodies of uploads."""
+
+    def __init__(self, *, largest: int = 0, smallest: int = 0) -> None:
+        self.largest = largest  # bytes of a body, 0 for no limit
+        self.smallest = smallest  # bytes of each chunk but the last
+        self.blobs: dict[str, bytes] = {}
+        self.manifests: dict[str, bytes] = {}
+        self.uploads: dict[str, bytearray] = {}
+        self.busy = threading.Lock()  # one request at a time: a status waits until what came before has ended
+        self.names = itertools.count()
+        self.chunks: list[int] = []
+        self.received = 0
+
+    @contextmanager
+    def serve(self):
+        """Its port, while the block runs."""
+        handler = type("Handler", (_Handler,), {"registry": self})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    registry: Registry
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        with self.registry.busy:
+            self._get()
+
+    def do_PATCH(self) -> None:
+        with self.registry.busy:
+            self._patch()
+
+    def do_PUT(self) -> None:
+        with self.registry.busy:
+            self._put()
+
+    def _get(self) -> None:
+        name = self._upload()
+        if name in self.registry.uploads:
+            self._progress(204, name)
+        else:
+            self._answer(200 if self.path == "/v2/" else 404)
+
+    def do_HEAD(self) -> None:
+        digest = self.path.rpartition("/")[2]
+        self._answer(200 if digest in self.registry.blobs else 404, length=len(self.registry.blobs.get(digest, b"")))
+
+    def do_POST(self) -> None:
+        name = f"u{next(self.registry.names)}"
+        self.registry.uploads[name] = bytearray()
+        self._progress(202, name)
+
+    def _patch(self) -> None:
+        name, size = self._upload(), int(self.headers["Content-Length"])
+        upload = self.registry.uploads[name]
+        first, last = map(int, re.fullmatch(r"(\d+)-(\d+)", self.headers["Content-Range"]).groups())
+        if self._too_large(size):
+            return
+        if first != len(upload) or last - first + 1 != size:
+            self._progress(416, name)
+            self.close_connection = True
+            return
+        self.registry.chunks.append(size)
+        if self._receive(upload, size):
+            self._progress(202, name)
+
+    def _put(self) -> None:
+        size = int(self.headers["Content-Length"])
+        if "/manifests/" in self.path:
+            self.registry.manifests[self.path] = self.rfile.read(size)
+            self._answer(201)
+            return
+        if self._too_large(size):
+            return
+        upload = self.registry.uploads[self._upload()]
+        digest = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["digest"][0]
+        if not self._receive(upload, size):
+            return
+        if f"sha256:{hashlib.sha256(upload).hexdigest()}" != digest:
+            self._answer(400)
+            return
+        self.registry.blobs[digest] = bytes(self.registry.uploads.pop(self._upload()))
+        self._answer(201)
+
+    def _too_large(self, size: int) -> bool:
+        if not self.registry.largest or size <= self.registry.largest:
+            return False
+        self.close_connection = True
+        self._answer(413)
+        return True
+
+    def _receive(self, upload: bytearray, size: int) -> bool:
+        """Keep what comes; whether that was all."""
+        while size:
+            try:
+                piece = self.rfile.read1(size)
+            except OSError:
+                piece = b""
+            if not piece:
+                self.close_connection = True
+                return False
+            upload += piece
+            self.registry.received += len(piece)
+            size -= len(piece)
+        return True
+
+    def _upload(self) -> str:
+        return urllib.parse.urlsplit(self.path).path.rpartition("/")[2]
+
+    def _progress(self, status: int, name: str) -> None:
+        upload = self.registry.uploads[name]
+        headers = {"Location": f"/v2/x/blobs/uploads/{name}", "Range": f"0-{max(0, len(upload) - 1)}"}
+        if self.registry.smallest:
+            headers["OCI-Chunk-Min-Length"] = str(self.registry.smallest)
+        self._answer(status, headers)
+
+    def _answer(self, status: int, headers: dict[str, str] | None = None, length: int = 0) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass

@@ -1,0 +1,87 @@
+"""Uploads that go on where they were cut, or in the chunks that a server insists on."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from images import make_image
+from relay import DOWN, UP, Cut, Relay
+from rules_bento.errors import BentoError
+from rules_bento.registry import upload
+from rules_bento.registry.push import push
+from rules_bento.registry.reference import Reference
+from stand_in import Registry
+
+SIZES = (400_000, 60_000, 900)
+
+
+@pytest.fixture(autouse=True)
+def small_is_safe(monkeypatch):
+    monkeypatch.setattr(upload, "_SAFE", 50_000)
+    monkeypatch.setattr(upload, "_FIRST_LIMIT", 256_000)
+    monkeypatch.setattr(upload, "_LAST_LIMIT", 4_000)
+
+
+def push_to(port: int, image, registries, progress) -> None:
+    push(image, [Reference.parse(f"127.0.0.1:{port}/x:v1")], registries, progress)
+
+
+def assert_stored(registry: Registry, image) -> None:
+    assert registry.manifests["/v2/x/manifests/v1"] == image.root.content
+    for blob in image.blobs():
+        assert registry.blobs[blob.digest] == image.sources[blob.digest].path.read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_the_registry_has_is_not_sent_again(registries, progress, tmp_path, seed):
+    image = make_image(tmp_path, SIZES, seed)
+    chance = random.Random(seed)
+    faults = [Cut(UP, chance.randrange(sum(SIZES))) for _ in range(5)] + [Cut(DOWN, chance.randrange(1_000))]
+    registry = Registry()
+    with registry.serve() as port, Relay(port, faults) as relay:
+        push_to(relay.port, image, registries, progress)
+        assert len(relay.happened) >= 5
+    assert_stored(registry, image)
+    # Of what is small, or was on its way when the cut came, something may be sent twice.
+    assert registry.received < sum(SIZES) + 6 * upload._SAFE
+
+
+@pytest.mark.parametrize("largest", [300_000, 100_000, 5_000])
+def test_a_limit_of_the_server_is_found_and_kept(registries, progress, tmp_path, largest):
+    image = make_image(tmp_path, SIZES)
+    registry = Registry(largest=largest)
+    with registry.serve() as port:
+        push_to(port, image, registries, progress)
+    assert_stored(registry, image)
+    assert max(registry.chunks) <= largest
+
+
+def test_a_limit_below_all_sense_is_an_error(registries, progress, tmp_path):
+    registry = Registry(largest=1_000)
+    with registry.serve() as port, pytest.raises(BentoError, match="answers 413.*raise its limit"):
+        push_to(port, make_image(tmp_path, SIZES), registries, progress)
+
+
+def test_chunks_are_as_large_as_the_server_asks_for(registries, progress, tmp_path, monkeypatch):
+    monkeypatch.setattr(upload, "_FIRST_LIMIT", 64_000)
+    image = make_image(tmp_path, SIZES)
+    registry = Registry(largest=300_000, smallest=130_000)
+    with registry.serve() as port:
+        push_to(port, image, registries, progress)
+    assert_stored(registry, image)
+    assert sorted(registry.chunks) == [10_000, 60_000, 130_000, 130_000, 130_000]
+
+
+def test_an_upload_that_the_server_forgot_begins_again(registries, progress, tmp_path):
+    image = make_image(tmp_path, SIZES)
+    registry = Registry()
+
+    class Forgetful(dict):
+        def __contains__(self, key: object) -> bool:
+            return False
+
+    registry.uploads = Forgetful()
+    with registry.serve() as port, Relay(port, [Cut(UP, 100_000), Cut(UP, 350_000)]) as relay:
+        push_to(relay.port, image, registries, progress)
+    assert_stored(registry, image)
