@@ -116,6 +116,8 @@ def test_python_versions(written, short):
 REFUSED = [
     ("a: [", "b.yaml:1: not YAML"),
     ("a: b: c", "b.yaml:1: not YAML"),
+    ("args: 2001-99-99", "b.yaml: not YAML"),
+    ("[" * 3000, "b.yaml: not a bentofile: it is nested too deeply"),
     ("\tx: 1", "b.yaml:1: not YAML"),
     ("text", "b.yaml:1: a bentofile is keys with values"),
     ("- a", "b.yaml:1: a bentofile is keys with values"),

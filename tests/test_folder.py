@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from projects import write_project
 from rules_bento.actions import archive, package, snapshot
 from rules_bento.actions.arguments import Arguments
+from rules_bento.bentofile import read
 from rules_bento.errors import BentoError
 from rules_bento.folder import (
     BENTOML_VERSION,
@@ -22,6 +24,9 @@ from rules_bento.folder import (
     build_bentofile,
 )
 from rules_bento.model import ModelDescription
+from rules_bento.named_files import named_files
+from rules_bento.project import ProjectFiles
+from rules_bento.service import from_json, read_service
 from test_bento import BENTO_PROJECTS, store_of
 
 IRIS = BENTO_PROJECTS["iris_svc"]
@@ -37,8 +42,8 @@ def store(tmp_path):
     return store_of(tmp_path / "models")
 
 
-def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(), models=()) -> Path:
-    """The archive that the rule's actions make of the files of a folder."""
+def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(), models=(), named=None) -> Path:
+    """The archive that the rule's actions make of the files of a folder; `named` are options that name some."""
     sources = [
         word
         for path in sorted(folder.rglob("*"))
@@ -58,6 +63,14 @@ def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(),
     ]
     words += ["--part", out["sources"], "--unused", out["unused"], *sources, *snapshot_words]
     snapshot.run(Arguments(words, snapshot.FLAGS))
+    if named is not None:
+        facts = json.loads(Path(out["service"]).read_text("utf-8"))
+        declared = ProjectFiles(
+            {str(path.relative_to(folder)): str(path) for path in folder.rglob("*") if path.is_file()}
+        )
+        found = named_files(from_json(facts["service"]), named, declared)
+        facts["files"] = {path: b64encode(content).decode() for path, content in found.items()}
+        Path(out["service"]).write_text(json.dumps(facts), "utf-8")
     words = ["--target", "//svc:b", "--creation-time", CREATION_TIME, "--bentoml-version", BENTOML_VERSION]
     words += ["--python-version", PYTHON_VERSION, "--sources", out["manifest"], "--service-info", out["service"]]
     words += ["--part", out["metadata"], "--bento-yaml", str(work / "bento.yaml"), "--manifest", str(work / "m")]
@@ -114,6 +127,61 @@ def test_the_same_bytes_with_the_bentofile_itself(folder, store, tmp_path):
         models=model_files(work, made),
     )
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
+
+
+NAMING = {
+    "bentofile.yaml": """\
+service: service:Svc
+include: ["*.py"]
+description: "file: docs/D.md"
+docker: {setup_script: s.sh, env: vars.env}
+python: {requirements_txt: req.txt}
+""",
+    "docs/D.md": "# D\n",
+    "more.txt": "attrs\n",
+    "req.txt": "-r more.txt\nidna\n",
+    "s.sh": "#!/bin/sh\n",
+    "t.sh": "#!/bin/sh\necho t\n",
+    "vars.env": "A=1\nB=$A\n",
+    "unnamed.txt": "x\n",
+    "service.py": """\
+import bentoml
+
+
+@bentoml.service(image=bentoml.images.Image().run_script("t.sh"))
+class Svc:
+    pass
+""",
+}
+
+
+def test_files_that_options_name_travel_with_the_facts(tmp_path):
+    folder = write_project(tmp_path / "svc", {"files": NAMING}, "")
+    made = build_bentofile(build_ctx=folder)
+    work = tmp_path / "work"
+    work.mkdir()
+    theirs = by_actions(
+        work,
+        folder,
+        snapshot_words=["--service", "service:Svc", "--include", "*.py"],
+        package_words=["--service", "service:Svc", "--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"],
+        named=read(folder / "bentofile.yaml", "bentofile.yaml"),
+    )
+    assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
+    document = yaml.safe_load(made.bento.files["bento.yaml"])
+    assert document["image"]["python_requirements"] == f"attrs\nidna\nbentoml=={BENTOML_VERSION}\n"
+    assert [(env["name"], env["value"]) for env in document["envs"]] == [("A", "1"), ("B", "1")]
+    assert made.bento.files["README.md"] == b"# D\n"
+    assert len([path for path in made.bento.files if "script__" in path]) == 2
+
+
+def test_only_what_is_named_travels(tmp_path):
+    folder = write_project(tmp_path / "svc", {"files": NAMING}, "")
+    declared = ProjectFiles({str(path.relative_to(folder)): str(path) for path in folder.rglob("*") if path.is_file()})
+    info = read_service("service:Svc", {"service.py": NAMING["service.py"].encode()})
+    found = named_files(info, read(folder / "bentofile.yaml", "b"), declared)
+    assert list(found) == ["docs/D.md", "more.txt", "req.txt", "s.sh", "t.sh", "vars.env"]
+    assert named_files(info, read(folder / "bentofile.yaml", "b"), ProjectFiles({})) == {}
 
 
 def test_build_and_build_bentofile_agree(folder, store):
@@ -209,7 +277,7 @@ LOCK = LockedRequirements("bentoml[io]\nidna\n", "bentoml==1.4.39\nidna==3.20\n"
     ("options", "beside", "message"),
     [
         ({"service": "x:Y"}, Beside(), "needs x.py"),
-        ({"name": "UP"}, Beside(), "name: the name is 'UP'"),
+        ({"name": "UP"}, Beside(), "the name is 'UP', but BentoML takes"),
         ({"version": "latest"}, Beside(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, Beside(), "description: 'N.md' is not among the files"),
         ({"description": "file: ../N.md"}, Beside(), "description: '../N.md' is not a path inside"),

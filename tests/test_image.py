@@ -20,7 +20,8 @@ FILES = ProjectFiles(
         "req.txt": b"-r sub/more.txt\nnumpy\n",
         "sub/more.txt": b"-c con.txt\nscipy",
         "sub/con.txt": b"idna<4",
-        "loop.txt": b"-r loop.txt\n",
+        "loop.txt": b"-r sub/../loop.txt\n",
+        "out.txt": b"-r ../r.txt\n",
         "net.txt": b"-r https://h.example/r.txt\n",
         "w-1-py3-none-any.whl": b"wheel",
     }
@@ -194,6 +195,7 @@ def test_refused(data, message):
         (("run_script", "../s.sh"), "is not a path inside"),
         (("build_include", "/etc"), "is not a path inside"),
         (("requirements_file", "loop.txt"), "loop.txt refers to itself"),
+        (("requirements_file", "out.txt"), "out.txt:1: '../r.txt' is not a path inside"),
         (("requirements_file", "net.txt"), "net.txt:1: 'https://h.example/r.txt' is on a network"),
     ],
 )

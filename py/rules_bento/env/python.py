@@ -96,7 +96,7 @@ def _with_nested(path: str, files: ProjectFiles, place: str, within: tuple[str, 
             continue
         if "://" in found[2]:
             raise BentoError(f"{path}:{number}: {found[2]!r} is on a network. Declare a copy of the file.")
-        nested = posixpath.join(posixpath.dirname(path), found[2])
+        nested = files.path(posixpath.join(posixpath.dirname(path), found[2]), f"{path}:{number}")
         lines.append(_with_nested(nested, files, f"{path}:{number}", (*within, path)).rstrip("\n"))
     return "".join(f"{line}\n" for line in lines)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from rules_bento.errors import BentoError
 
 
@@ -13,6 +11,8 @@ def script_path(path: str, content: bytes) -> str:
     BentoML hashes the absolute path, so the same project has another Bento in another folder. This hashes the path
     in the build context and the content.
     """
+    import hashlib
+
     digest = hashlib.sha256(path.encode() + b"\0" + content).hexdigest()
     return f"env/docker/script__{digest[:32]}"
 
