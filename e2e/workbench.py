@@ -218,7 +218,7 @@ class Workbench:
         # By a Bazel of its own: that of the repository may have work to do.
         startup = ["--batch", f"--output_base={self.folder}/downloads"]
         command = [str(REPOSITORY / "tools/bazel"), *startup, "info", "repository_cache"]
-        asked = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        asked = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, check=True)
         return Path(os.fsdecode(asked.stdout).strip())
 
 
