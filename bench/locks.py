@@ -72,7 +72,7 @@ def make_lock(folder: Path, requirements: list[str], uv: str) -> list[Path]:
     (folder / "constraints.txt").write_text("".join(pins), "utf-8")
     paths = []
     for package in lock["packages"]:
-        paths.append(folder / f"{package['name']}.json")
+        paths.append(folder / f"{package['name']}=={package['version']}.json")
         paths[-1].write_text(json.dumps(package), "utf-8")
     return paths
 
@@ -135,7 +135,7 @@ def compare(options: argparse.Namespace) -> None:
             uvs_text = (folder / "compiled").read_text("utf-8")
             uvs = [line.partition(" ")[0] for line in uvs_text.splitlines() if "==" in line]
             # What a hub works out: of the lock, the closure on this platform.
-            paths = [path for path in paths if path.stem in {pin.partition("==")[0] for pin in uvs}]
+            paths = [path for path in paths if path.name.removesuffix(".json") in uvs]
             ours = seconds(slice_command(folder, paths, requirements, options.uv, []), options.runs)
             ours_text = (folder / "plain").read_text("utf-8")
             if ours_text.split() != uvs:

@@ -12,12 +12,14 @@ form is JSON, which Starlark reads without help::
                    "extras": {"io": [<dependency>, ...]},
                    "files": {"numpy-2.5.5-....whl": "<sha256>"},
                    "source": {"git": "https://...", "commit": "<40 hex>", "subdirectory": "..."},
-                   "refused": ["numpy-2.5.5-....whl"]}]}
+                   "refused": ["numpy-2.5.5-....whl"],
+                   "unlocked": true}]}
 
 Optional fields are left out where they are empty. A dependency has a version only where the lock holds several of
 it. `refused` are files of the release whose hash the source of the lock does not name. `source` is there for what comes
-from no index: a commit of a git repository, or `{"url": ...}` of a file. `stated` is what a `bento_requirements` target
-locked, by which a test knows that the lock is stale.
+from no index: a commit of a git repository, or `{"url": ...}` of a file. `unlocked` packages are those that a lock for
+one platform leaves out and others would need: they have neither files nor edges, and who needs one fails. `stated` is
+what a `bento_requirements` target locked, by which a test knows that the lock is stale.
 """
 
 from __future__ import annotations
@@ -88,11 +90,15 @@ def from_uv_lock(
     return {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
 
 
-def keep_hashes(lock: Lock, hashes: Collection[str], origin: str) -> Lock:
-    """Take away the files that are not among the committed hashes, and remember their names."""
+def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
+    """Take away the files whose hashes are not committed, and of packages that are not, all but the name.
+
+    `refused` remembers the files, `unlocked` the packages: those are for other platforms than the lock.
+    """
+    kept = [package if package["name"] in names else _unlocked(package) for package in lock["packages"]]
     packages = []
-    for package in lock["packages"]:
-        if "source" in package:
+    for package in reachable(lock["roots"], kept):
+        if "source" in package or "unlocked" in package:
             packages.append(package)
             continue
         files = {name: sha256 for name, sha256 in package["files"].items() if sha256 in hashes}
@@ -104,6 +110,10 @@ def keep_hashes(lock: Lock, hashes: Collection[str], origin: str) -> Lock:
             )
         packages.append(package | {"files": files} | ({"refused": refused} if refused else {}))
     return lock | {"packages": packages}
+
+
+def _unlocked(package: dict[str, Any]) -> dict[str, Any]:
+    return {"name": package["name"], "version": package["version"], "files": {}, "unlocked": True}
 
 
 def parse_toml(text: str, origin: str) -> dict[str, Any]:

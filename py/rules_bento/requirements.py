@@ -26,7 +26,7 @@ class Requirement:
     @property
     def name(self) -> str:
         """The normalized name (PEP 503)."""
-        return normalized(re.split(r"[^-._A-Za-z0-9]", self.text, maxsplit=1)[0])
+        return name_of(self.text)
 
     @property
     def pin(self) -> tuple[str, str] | None:
@@ -57,6 +57,11 @@ class Option:
 def normalized(name: str) -> str:
     """A package's name as PEP 503 has it."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def name_of(requirement: str) -> str:
+    """The normalized name of a requirement (PEP 508)."""
+    return normalized(re.split(r"[^-._A-Za-z0-9]", requirement, maxsplit=1)[0])
 
 
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:

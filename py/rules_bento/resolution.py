@@ -177,7 +177,7 @@ def normalize(
     found = (indexes or Indexes()).with_options(options, str(path))
     resolved = _uv_lock(Project(pins, requires_python, indexes=found), uv, str(path))
     lock = locks.from_uv_lock(resolved, str(path)) | {"requires_python": requires_python}
-    return locks.keep_hashes(lock, hashes, str(path))
+    return locks.keep_locked(lock, {requirements.name_of(pin) for pin in pins}, hashes, str(path))
 
 
 def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:

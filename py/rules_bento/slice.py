@@ -84,6 +84,7 @@ def make_slice(
     with uv's explanation if there is no solution, and for one that differs from the packages given.
     """
     locked = {entry["name"]: entry for entry in (json.loads(path.read_text("utf-8")) for path in packages)}
+    _require_locked(locked.values(), target)
     with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
         links = Path(scratch, "links")
         links.mkdir()
@@ -156,6 +157,15 @@ def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
     )
     command = [resolver.python, "-I", "-S", "-B", "-X", "utf8", "-c", program, "--no-config", "--allow-unsafe"]
     return [*command, "--no-emit-index-url", "--no-emit-find-links", "--output-file", "-"]
+
+
+def _require_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
+    unlocked = sorted(package["name"] for package in packages if "unlocked" in package)
+    if unlocked:
+        raise BentoError(
+            f"the lock is not for {target.platform} with Python {target.python_minor}: it leaves out "
+            f"{', '.join(unlocked)}. Lock for all platforms, as `uv pip compile --universal` does."
+        )
 
 
 def _compare(pins: list[tuple[str, str]], locked: dict[str, Any], resolver: str) -> None:

@@ -123,6 +123,26 @@ def test_a_file_that_was_added_to_a_release_is_refused(tmp_path, monkeypatch):
     assert added not in found["files"]
 
 
+def test_a_lock_for_one_platform_says_so_on_another(tmp_path):
+    """uv finds the edges for all platforms, also those to packages that such a lock leaves out."""
+    offered = [
+        package("app", "1.0", "core", "only-mac ; sys_platform == 'darwin'"),
+        package("core", "1.0"),
+        package("only-mac", "1.0", "deeper"),
+        package("deeper", "1.0"),
+    ]
+    with serve(Index(offered)) as address:
+        folder = project(tmp_path / "p", address, ["app"])
+        options = ["--generate-hashes", "--no-header", "--python-platform=x86_64-manylinux_2_28"]
+        uv("pip", "compile", *options, f"--index-url={address}", "--python", sys.executable, "requirements.in",
+           "--output-file=requirements.txt", folder=folder)  # fmt: skip
+        assert "only-mac" not in (folder / "requirements.txt").read_text("utf-8")
+        found = packages(normal_form(folder / "requirements.txt", address))
+    assert found.keys() == {("app", "1.0"), ("core", "1.0"), ("only-mac", "1.0")}
+    assert found["only-mac", "1.0"] == {"name": "only-mac", "version": "1.0", "files": {}, "unlocked": True}
+    assert all(entry["files"] for entry in found.values() if entry["name"] != "only-mac")
+
+
 def test_a_release_without_a_committed_hash_is_named(tmp_path):
     with serve(Index(SMALL)) as address:
         [path, *_] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)

@@ -89,6 +89,15 @@ def test_a_package_that_is_not_in_the_graph_is_named(tmp_path):
         make_slice(["a"], paths, HERE, UV, all_files=False)
 
 
+def test_a_package_that_the_lock_leaves_out_is_named(tmp_path):
+    unlocked = {"name": "only-here", "version": "1", "files": {}, "unlocked": True}
+    paths = write(tmp_path, [plain("a", "1.0", "only-here"), unlocked])
+    with pytest.raises(
+        BentoError, match=f"the lock is not for {HERE.platform} with Python .*: it leaves out only-here"
+    ):
+        make_slice(["a"], paths, HERE, UV, all_files=False)
+
+
 def test_a_package_with_a_source_fits_every_platform(tmp_path):
     files = {"a-1.0-cp39-cp39-win_amd64.whl": "b" * 64, "a-1.0.tar.gz": "c" * 64}
     made = make_slice(["a"], write(tmp_path, [plain("a", "1.0", files=files)]), HERE, UV, all_files=False)

@@ -70,6 +70,12 @@ def _wheel_repo_impl(rctx):
     wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc)
     requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
     refused = best_wheel(rctx.attr.refused, rctx.attr.platform, version, rctx.attr.glibc)
+    if not rctx.attr.files and not refused:
+        fail("{} is not in the lock, which is not for {} with CPython {}: lock for all platforms (`uv pip compile --universal`)".format(
+            rctx.attr.distribution,
+            rctx.attr.platform,
+            version,
+        ))
     if not wheel and refused:
         fail("{}: the index has {}, but its hash is not in the lock: lock again".format(requirement, refused))
     if not wheel:
