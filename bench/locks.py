@@ -37,6 +37,7 @@ LOCKS = {
 }  # fmt: skip
 HELPER = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(REPOSITORY / "py/main.py")]
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
+VERSION = ".".join(str(part) for part in sys.version_info[:3])
 PLATFORM = f"linux_{os.uname().machine}"
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
@@ -79,7 +80,7 @@ def make_lock(folder: Path, requirements: list[str], uv: str) -> list[Path]:
 
 def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: str, pip_tools: list[str]) -> list[str]:
     """What the action BentoLock runs."""
-    lines = ["--target", "bench", "--platform", PLATFORM, "--python-version", MINOR, "--glibc", "2.28", "--uv", uv]
+    lines = ["--target", "bench", "--platform", PLATFORM, "--python-version", VERSION, "--glibc", "2.28", "--uv", uv]
     lines += ["--python", sys.executable, "--roots", str(folder / "roots"), "--output", str(folder / "plain")]
     lines += ["--output-with-hashes", str(folder / "hashed")]
     lines += [word for line in requirements for word in ("--requirement", line)]

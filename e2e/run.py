@@ -22,6 +22,7 @@ from hermetic import variables_of_the_caller_rerun_nothing
 from incremental import changes_rerun_what_they_must
 from indexes import a_private_index_wins_and_keeps_its_password
 from lint import lint_sees_every_file
+from misfits import misfits_are_told_of_when_they_are_built
 from monorepo import a_monorepo_builds_without_a_wheel, changes_touch_what_they_must
 from offline import a_second_checkout_downloads_nothing
 from reproducibility import two_places_give_the_same_bytes
@@ -47,6 +48,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "lock_forms": all_forms_of_a_lock_are_one_hub,
     "lock_closures": hubs_hold_what_uv_resolves,
     "indexes": a_private_index_wins_and_keeps_its_password,
+    "misfits": misfits_are_told_of_when_they_are_built,
     "sources": wheels_are_built_from_locked_sources,
     "lint": lint_sees_every_file,
 }

@@ -1,6 +1,6 @@
 """bento_model: an entry of BentoML's model store."""
 
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_source", "label_text", "text_word")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_source", "folder_path", "label_text", "text_word")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
 load("//rules/providers:model.bzl", "BentoModelInfo")
@@ -9,7 +9,7 @@ def _arguments(ctx):
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--tag", ctx.attr.tag])
-    args.add_all(["--package", ctx.label.package])
+    args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
     args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
     args.add_all(["--module", ctx.attr.module])
     args.add_all(["--api-version", ctx.attr.api_version])

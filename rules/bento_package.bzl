@@ -1,7 +1,7 @@
 """bento_package: a service, its sources, its models and its environment as a Bento."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_data", "describe_dependency", "describe_source", "label_text", "text_word")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_data", "describe_dependency", "describe_source", "folder_path", "label_text", "text_word")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:serve.bzl", "serve_launcher")
@@ -17,9 +17,8 @@ _OWN_PACKAGE = "."
 _DEFAULT_PYTHON = "3.11"
 
 def _build_ctx(ctx):
-    if ctx.attr.build_ctx == _OWN_PACKAGE:
-        return ctx.label.package
-    return ctx.attr.build_ctx.removeprefix("//")
+    folder = ctx.label.package if ctx.attr.build_ctx == _OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
+    return folder_path(ctx.label, folder)
 
 def _snapshot(ctx, part):
     """Selects, places and digests the sources, and reads the service; returns what the next action needs."""

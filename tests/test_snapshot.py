@@ -205,6 +205,10 @@ def test_require_kept() -> None:
         ("../foo+/svc/a.py", "svc", "deps", Place("svc/a.py", filtered=False)),
         ("../foo+/svc/a.py", "", "deps", Place("svc/a.py", filtered=False)),
         ("../foo+/lib/src/pkg/a.py", "svc", "deps", Place("lib/src/pkg/a.py", filtered=False)),
+        ("../foo+/svc/a.py", "../foo+/svc", "srcs", Place("a.py", filtered=True)),
+        ("../foo+/svc/a.py", "../foo+", "data", Place("svc/a.py", filtered=True)),
+        ("../foo+/lib/a.py", "../foo+/svc", "deps", Place("lib/a.py", filtered=False)),
+        ("svc2/a.py", "../foo+/svc2", "deps", Place("svc2/a.py", filtered=False)),
     ],
 )
 def test_place(short_path: str, build_ctx: str, attribute: str, expected: Place) -> None:
@@ -227,8 +231,15 @@ def test_place(short_path: str, build_ctx: str, attribute: str, expected: Place)
         ("/etc/passwd", "", "deps", r"^//svc:bento: deps has the path '/etc/passwd', which is absolute"),
         ("svc/../../a.py", "", "srcs", r"^//svc:bento: srcs has the path 'svc/\.\./\.\./a\.py', which is absolute or"),
         ("../foo+", "", "deps", r"has the path '\.\./foo\+'"),
-        ("a.py", "/svc", "srcs", r"^build_ctx is '/svc', which is absolute or leaves the workspace\. Give a folder"),
-        ("a.py", "../svc", "srcs", r"^build_ctx is '\.\./svc'"),
+        ("a.py", "/svc", "srcs", r"^build_ctx is '/svc', which is absolute or leaves its repository\. Give a folder"),
+        ("a.py", "svc/..", "srcs", r"^build_ctx is 'svc/\.\.'"),
+        ("a.py", "../foo+/..", "srcs", r"^build_ctx is '\.\./foo\+/\.\.'"),
+        (
+            "svc/a.py",
+            "../foo+/svc",
+            "srcs",
+            r"srcs has 'svc/a\.py', which does not lie in the build context, '\.\./foo",
+        ),
     ],
 )
 def test_refused_places(short_path: str, build_ctx: str, attribute: str, message: str) -> None:

@@ -60,6 +60,7 @@ def _build_hub(mctx, tag):
     lock = read_lock(mctx, tag.build_lock, tag)
     declare_hub(
         name = name,
+        folders_from = tag.build_lock if tag.find_links else None,
         glibc = tag.glibc,
         indexes = encode_indexes(tag),
         lock = lock,
@@ -90,6 +91,7 @@ def _declare_hubs(mctx, tag):
         declare_hub(
             name = name,
             build = build,
+            folders_from = tag.lock if tag.find_links else None,
             glibc = tag.glibc,
             indexes = encode_indexes(tag),
             lock = lock,

@@ -13,12 +13,11 @@ INDEX_ATTRIBUTES = {
     "trusted_hosts": attr.string_list(doc = "Hosts whose certificates are not verified."),
 }
 
-def encode_indexes(attributes, root = None):
+def encode_indexes(attributes):
     """Writes the attributes as the helper reads them.
 
     Args:
       attributes: the tag, or `ctx.attr`.
-      root: folder that relative entries of `find_links` are in; None to leave them as they are.
 
     Returns:
       JSON; empty where all attributes are.
@@ -27,15 +26,30 @@ def encode_indexes(attributes, root = None):
         "default": attributes.index_url,
         "explicit": attributes.explicit,
         "extra": attributes.indexes,
-        "find_links": [
-            link if root == None or "://" in link or link.startswith("/") else "{}/{}".format(root, link)
-            for link in attributes.find_links
-        ],
+        "find_links": attributes.find_links,
         "no_index": attributes.no_index,
         "trusted_hosts": attributes.trusted_hosts,
     }
     values = {key: value for key, value in values.items() if value}
     return json.encode(values) if values else ""
+
+def indexes_at(lock, label, indexes):
+    """Says where the folders of `find_links` are: they are from the root of the repository that has the lock.
+
+    Args:
+      lock: path of the lock.
+      label: of the lock.
+      indexes: what `encode_indexes` returned.
+
+    Returns:
+      JSON, of the same form.
+    """
+    root = lock.dirname
+    for _ in [part for part in label.package.split("/") if part]:
+        root = root.dirname
+    values = json.decode(indexes)
+    links = [link if "://" in link or link.startswith("/") else "{}/{}".format(root, link) for link in values["find_links"]]
+    return json.encode(values | {"find_links": links})
 
 def indexes_of_package(indexes, package):
     """What counts for one package: its explicit index alone, or all but the explicit ones.

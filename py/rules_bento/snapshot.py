@@ -66,24 +66,24 @@ class Place:
 def place(short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str) -> Place:
     """Where a file of ``attribute`` of the target ``label`` goes.
 
-    ``short_path`` is Bazel's (``svc/a.py``, ``../repo+/a.py``), ``build_ctx`` a folder of the main repository ("" is
-    its root). ``import_roots`` are entries of ``PyInfo.imports`` (``_main/lib/src``, ``repo+``); the root of each
-    repository is one without being named.
+    ``short_path`` is Bazel's (``svc/a.py``, ``../repo+/a.py``), and so is ``build_ctx``, a folder ("" is the root of
+    the main repository). ``import_roots`` are entries of ``PyInfo.imports`` (``_main/lib/src``, ``repo+``); the root
+    of each repository is one without being named.
 
     Files below the build context keep their path in it. Files of ``deps`` that a deeper import root covers, or
     that lie elsewhere, go where Python finds them: below the longest import root.
     Raises BentoError for a file of another attribute that is not below the build context, and for a path or a
     context that is absolute or leaves its repository.
     """
-    context = _context(build_ctx)
+    home, context = _context(build_ctx)
     repository, path = _split_repository(short_path, label, attribute)
-    inside = repository == MAIN_REPOSITORY and _is_below(path, context)
+    inside = repository == home and _is_below(path, context)
     root = _import_root(repository, path, import_roots) if attribute == DEPENDENCIES else ""
     if inside and len(root) <= len(context):
         return Place(_relative(path, context), filtered=True)
     if attribute != DEPENDENCIES:
         raise BentoError(
-            f"{label}: {attribute} has {short_path!r}, which does not lie in the build context, {context!r}. Set "
+            f"{label}: {attribute} has {short_path!r}, which does not lie in the build context, {build_ctx!r}. Set "
             f"build_ctx to a folder above it, or, if it is code of a Python library, put its target into deps."
         )
     return Place(_relative(path, root), filtered=False)
@@ -214,16 +214,19 @@ def _split_repository(short_path: str, label: str, attribute: str) -> tuple[str,
     return repository, path
 
 
-def _context(build_ctx: str) -> str:
-    context = build_ctx.rstrip("/")
+def _context(build_ctx: str) -> tuple[str, str]:
+    """The repository and the folder in it."""
+    repository, context = MAIN_REPOSITORY, build_ctx.rstrip("/")
+    if context.startswith("../"):
+        repository, _, context = context[len("../") :].partition("/")
     if context in ("", "."):
-        return ""
+        return repository, ""
     if not _is_clean(context):
         raise BentoError(
-            f"build_ctx is {build_ctx!r}, which is absolute or leaves the workspace. Give a folder of the "
-            f"workspace, relative to its root."
+            f"build_ctx is {build_ctx!r}, which is absolute or leaves its repository. Give a folder relative to the "
+            f"root of the repository."
         )
-    return context
+    return repository, context
 
 
 def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str:

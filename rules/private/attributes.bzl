@@ -30,6 +30,19 @@ def label_text(label):
     text = str(label)
     return text.removeprefix("@@") if text.startswith("@@//") else text
 
+def folder_path(label, folder):
+    """A folder of a target's repository as the start of short paths, which name other repositories by `../<repository>`.
+
+    Args:
+      label: of the target.
+      folder: relative to the root of its repository; empty for the root itself.
+
+    Returns:
+      A path.
+    """
+    repository = label.workspace_root.replace("external/", "../", 1)
+    return "/".join([part for part in [repository, folder] if part])
+
 def describe_file(file):
     """Names a file for the helper: where it is, what it is called, who made it.
 

@@ -52,6 +52,7 @@ class Index:
         self.files = {}
         self.pages = {}
         self.credentials = ""  # `login:password`, if it asks for some
+        self.yanked = set()  # names of files (PEP 592)
         self.requests = []
         for entry in packages:
             self.add(entry)
@@ -71,9 +72,10 @@ class Index:
         if parts[0] == "files" and parts[-1] in self.files:
             return self.files[parts[-1]]
         if parts[0] == "simple" and parts[-1] in self.pages:
+            yanked = {file: ' data-yanked="broken"' if file in self.yanked else "" for file in self.pages[parts[-1]]}
             links = [
-                f'<a href="/files/{file}#sha256={self.sha256(file)}" data-core-metadata="true">{file}</a>'
-                for file in self.pages[parts[-1]]
+                f'<a href="/files/{file}#sha256={self.sha256(file)}" data-core-metadata="true"{mark}>{file}</a>'
+                for file, mark in yanked.items()
             ]
             return f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode()
         return None

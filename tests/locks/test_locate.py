@@ -111,3 +111,16 @@ def test_a_trusted_host_is_downloaded_from(tmp_path, private):
         status, found, _ = locate(tmp_path, private, indexes, **by_environment(tmp_path, address))
     assert (status, found) == (0, {"path": f"download/{FILE}"})
     assert (tmp_path / "download" / FILE).read_bytes() == private.files[FILE]
+
+
+def test_a_yanked_file_is_found_and_a_deleted_one_is_named(tmp_path):
+    """Who has locked a release gets it, as installers do (PEP 592); no other file ever takes its place."""
+    index = Index([package("mine", "1.0")])
+    index.yanked.add(FILE)
+    with serve(index) as address:
+        status, found, shown = locate(tmp_path, index, {"default": address})
+        assert (status, shown) == (0, "")
+        assert found["url"].endswith(f"/files/{FILE}")
+        status, found, shown = locate(tmp_path, index, {"default": address}, sha256="0" * 64)
+    assert (status, found) == (1, {})
+    assert "no file of this hash; was the release deleted or replaced?" in shown

@@ -4,6 +4,15 @@ No address is written down anywhere: `uv`, or `pip` for uv itself, knows the ind
 of its user, and the hash says whether the right file came.
 """
 
+load("//toolchains:indexes.bzl", "indexes_at")
+
+# What `fetch_with_uv` asks of a repository rule.
+FETCH_ATTRIBUTES = {
+    "indexes": attr.string(doc = "Where to look, as JSON; empty for what uv is set up for."),
+    "lock": attr.label(doc = "The lock that folders of `indexes` are relative to; none where it names none."),
+    "uv": attr.label(doc = "The client that knows the index.", mandatory = True),
+}
+
 def probe_cache(rctx, filename, sha256):
     """Takes a file from the repository cache.
 
@@ -59,17 +68,22 @@ def fetch_with_pip(rctx, requirement, filename, sha256):
         problems.append("{}: {}".format(" ".join([str(c) for c in command]), done.stderr.strip() or "it brought another file"))
     fail("cannot fetch {}; pip has to reach an index that has it:\n  {}".format(filename, "\n  ".join(problems)))
 
-def _locate(rctx, uv, requirement, filename, sha256, indexes):
+def _indexes(rctx):
+    if not rctx.attr.lock:
+        return rctx.attr.indexes
+    return indexes_at(rctx.path(rctx.attr.lock), rctx.attr.lock, rctx.attr.indexes)
+
+def _locate(rctx, requirement, filename, sha256):
     done = rctx.execute([
         host_python(rctx),
         "-I",
         "-B",
         rctx.path(Label("//toolchains/private:locate.py")),
-        uv,
+        rctx.path(rctx.attr.uv),
         requirement,
         filename,
         sha256,
-        indexes,
+        _indexes(rctx),
     ])
     if done.return_code:
         fail("cannot find {} of {} with sha256 {}:\n  {}".format(filename, requirement, sha256, done.stderr.strip()))
@@ -83,21 +97,19 @@ def _authentication(found):
         return {found["url"]: {"login": found["login"], "password": found["password"], "type": "basic"}}
     return {}
 
-def fetch_with_uv(rctx, uv, requirement, filename, sha256, indexes = ""):
+def fetch_with_uv(rctx, requirement, filename, sha256):
     """Brings a file by its hash from where uv finds it.
 
     Args:
-      rctx: the repository context.
-      uv: path of uv.
+      rctx: the context of a repository rule with `FETCH_ATTRIBUTES`.
       requirement: `name==version`.
       filename: where to put it, in the repository.
       sha256: its hash, hexadecimal.
-      indexes: where to look, as `encode_indexes` writes it; empty for what uv is set up for.
     """
     if probe_cache(rctx, filename, sha256):
         return
     rctx.report_progress("fetching {}".format(filename))
-    found = _locate(rctx, uv, requirement, filename, sha256, indexes)
+    found = _locate(rctx, requirement, filename, sha256)
     if "path" in found:
         rctx.download(url = "file://{}".format(rctx.path(found["path"])), output = filename, sha256 = sha256)
         rctx.delete("download")

@@ -86,6 +86,7 @@ def _declare_wheel(wheel, package, platform, settings):
         files = package["files"],
         glibc = settings.glibc,
         indexes = indexes_of_package(settings.indexes, package["name"]),
+        lock = settings.lock,
         platform = platform,
         python = _PYTHON,
         python_version = settings.python_version,
@@ -112,6 +113,7 @@ def _declare_wheel(wheel, package, platform, settings):
             files = package["files"],
             git = source.get("git", ""),
             indexes = indexes_of_package(settings.indexes, package["name"]),
+            lock = settings.lock,
             interpreter = _INTERPRETER,
             platform = platform,
             python = _PYTHON,
@@ -122,7 +124,7 @@ def _declare_wheel(wheel, package, platform, settings):
             version = package["version"],
         )
 
-def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", build = None, compiler = None, versions = {}):
+def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", folders_from = None, build = None, compiler = None, versions = {}):
     """Declares the repositories of a lock; none is fetched by that.
 
     Args:
@@ -132,6 +134,7 @@ def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", b
       python_version: `X.Y`, or empty for that of the toolchain's interpreter.
       glibc: the newest C library that a wheel may ask for.
       indexes: where packages come from, as `encode_indexes` writes it.
+      folders_from: label of the lock, where `indexes` name folders; they are from the root of its repository.
       build: what packages without a wheel are built with, a struct of `hub`, `lock` (its label, as text) and
         `packages` (names); None for packages of this hub.
       compiler: label of a file with the path of an interpreter that compiles the modules; None to leave them as they are.
@@ -144,6 +147,7 @@ def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", b
         build_packages = build.packages if build else sorted({package["name"]: True for package in lock["packages"]}),
         glibc = glibc,
         indexes = indexes,
+        lock = folders_from,
         python_version = python_version,
     )
     for platform in platforms:

@@ -1,6 +1,6 @@
 """Locks in their forms, read into the one that hubs are made of (see py/rules_bento/lock.py)."""
 
-load("//toolchains:indexes.bzl", "encode_indexes")
+load("//toolchains:indexes.bzl", "encode_indexes", "indexes_at")
 
 _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
@@ -15,13 +15,6 @@ def is_normal_form(label):
       True for our own JSON.
     """
     return label.name.endswith(".json")
-
-def _workspace(mctx, label):
-    """The folder that relative paths of a tag are in: the root of the repository that has the lock."""
-    folder = mctx.path(label).dirname
-    for _ in [part for part in label.package.split("/") if part]:
-        folder = folder.dirname
-    return folder
 
 def _normalize(mctx, label, tag):
     python = mctx.read(Label("@bento_python//:path"))
@@ -42,9 +35,9 @@ def _normalize(mctx, label, tag):
     for flag, names in {"--extra": tag.extras, "--group": tag.groups}.items():
         for name in names:
             command += [flag, name]
-    indexes = encode_indexes(tag, _workspace(mctx, label))
+    indexes = encode_indexes(tag)
     if indexes:
-        command += ["--indexes", indexes]
+        command += ["--indexes", indexes_at(mctx.path(label), label, indexes) if tag.find_links else indexes]
     done = mctx.execute(command, timeout = 600)
     if done.return_code:
         fail("\nbento.pypi(name = \"{}\"): {}".format(tag.name, done.stderr.strip()))

@@ -1,6 +1,6 @@
 """Repositories of a package's source, where it has no wheel: a wheel is then built from it, by an action."""
 
-load(":fetch.bzl", "fetch_with_uv")
+load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv")
 load(":wheel.bzl", "python_version")
 
 _BUILD = """\
@@ -80,7 +80,7 @@ def _fetch(rctx):
         rctx.download(url = rctx.attr.url, output = name, sha256 = rctx.attr.files[name])
         return name
     requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
-    fetch_with_uv(rctx, rctx.path(rctx.attr.uv), requirement, name, rctx.attr.files[name], rctx.attr.indexes)
+    fetch_with_uv(rctx, requirement, name, rctx.attr.files[name])
     return name
 
 def _requirements(rctx, source):
@@ -116,7 +116,7 @@ def _source_repo_impl(rctx):
 source_repo = repository_rule(
     implementation = _source_repo_impl,
     doc = "The source of one release or commit, and the target that builds its wheel.",
-    attrs = {
+    attrs = FETCH_ATTRIBUTES | {
         "build_hub": attr.string(doc = "Name of the hub that has what builds need.", mandatory = True),
         "build_lock": attr.string(doc = "Its lock, for errors.", mandatory = True),
         "build_packages": attr.string_list(doc = "The packages that it has.", mandatory = True),
@@ -124,14 +124,12 @@ source_repo = repository_rule(
         "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
         "files": attr.string_dict(doc = "File name to SHA-256 of the release."),
         "git": attr.string(doc = "Address of a git repository."),
-        "indexes": attr.string(doc = "Where to look, as JSON; empty for what uv is set up for."),
         "interpreter": attr.label(doc = "File with the path of the toolchain's interpreter.", mandatory = True),
         "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
         "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Takes precedence over `python`."),
         "subfolder": attr.string(doc = "Where the project lies in a git repository."),
         "url": attr.string(doc = "Address of the archive, where it comes from no index."),
-        "uv": attr.label(doc = "The client that knows the index.", mandatory = True),
         "version": attr.string(doc = "Version of the package.", mandatory = True),
     },
 )

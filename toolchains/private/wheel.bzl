@@ -1,6 +1,6 @@
 """Repositories of a wheel: the file, and its modules for those who import them. Each is fetched when it is asked for."""
 
-load(":fetch.bzl", "fetch_with_uv", "host_python")
+load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "host_python")
 load(":markers.bzl", "fits_python")
 load(":wheel_tags.bzl", "best_wheel")
 
@@ -89,7 +89,7 @@ def _wheel_repo_impl(rctx):
     if rctx.attr.url:
         rctx.download(url = rctx.attr.url, output = wheel, sha256 = rctx.attr.files[wheel])
     else:
-        fetch_with_uv(rctx, rctx.path(rctx.attr.uv), requirement, wheel, rctx.attr.files[wheel], rctx.attr.indexes)
+        fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel])
     facts = _facts(rctx, wheel)
     if not fits_python(facts["python"], version):
         fail("{} is for Python {}, but the hub for {}: choose a version of it that fits, or another python_version".format(
@@ -109,16 +109,14 @@ def _wheel_repo_impl(rctx):
 wheel_repo = repository_rule(
     implementation = _wheel_repo_impl,
     doc = "The wheel of one release that fits a platform.",
-    attrs = _ATTRIBUTES | {
+    attrs = _ATTRIBUTES | FETCH_ATTRIBUTES | {
         "files": attr.string_dict(doc = "File name to SHA-256, all files of the release.", mandatory = True),
         "glibc": attr.string(doc = "The newest C library that a wheel may ask for.", mandatory = True),
-        "indexes": attr.string(doc = "Where to look, as JSON; empty for what uv is set up for."),
         "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
         "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Takes precedence over `python`."),
         "refused": attr.string_list(doc = "Files of the release whose hash is not in the lock."),
         "url": attr.string(doc = "Address of the file, where it comes from no index."),
-        "uv": attr.label(doc = "The client that knows the index.", mandatory = True),
     },
 )
 
