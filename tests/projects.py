@@ -88,7 +88,7 @@ class RealBuilder:
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "PATH": f"{programs}:/usr/bin:/bin",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),  # wheels have none, and each build is a new process
             "TMPDIR": str(folder),
         }
         self._process = subprocess.Popen(
@@ -98,7 +98,7 @@ class RealBuilder:
             text=True,
             env=environment,
         )
-        self.version = self._version(python)
+        self.version, self.python_version = self._versions(python)
 
     def build(self, project: Path, arguments=(), environment=None) -> dict:
         """The answer of one build; `folder` is where the Bento lies until the next one, None if it failed."""
@@ -120,9 +120,14 @@ class RealBuilder:
         self._process.wait(30)
 
     @staticmethod
-    def _version(python: Path) -> str:
-        command = [str(python), "-c", "from importlib import metadata; print(metadata.version('bentoml'))"]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    def _versions(python: Path) -> tuple[str, str]:
+        """BentoML's, and major and minor of the Python that it runs in."""
+        program = (
+            "import sys; from importlib import metadata; print(metadata.version('bentoml'), *sys.version_info[:2])"
+        )
+        done = subprocess.run([str(python), "-c", program], check=True, capture_output=True, text=True)
+        bentoml, major, minor = done.stdout.split()
+        return bentoml, f"{major}.{minor}"
 
 
 def real_builder(folder: Path) -> RealBuilder:

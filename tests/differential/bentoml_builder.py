@@ -16,7 +16,8 @@ from pathlib import Path
 
 def main() -> None:
     """Answer orders until there are none."""
-    import bentoml  # noqa: F401
+    import bentoml_cli.cli  # noqa: F401
+    import sklearn.base  # noqa: F401 - what runners of models of scikit-learn import
 
     for line in sys.stdin:
         order = json.loads(line)

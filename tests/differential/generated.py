@@ -360,11 +360,11 @@ ONLY_OURS = [
 ]
 
 
-def as_it_should_be(theirs: dict, project: Project) -> dict:
-    """BentoML's bento.yaml with what we do otherwise on purpose."""
+def as_it_should_be(theirs: dict, project: Project, python: str) -> dict:
+    """BentoML's bento.yaml with what we do otherwise on purpose; `python` is the version that BentoML ran in."""
     if theirs["spec"] == 2:
         theirs["image"]["python_requirements"] += carried(project)
-        _mend_image(theirs["image"], project)
+        _mend_image(theirs["image"], project, python)
         _carry_env(theirs, project)
     else:
         _carry_envs(theirs, project)
@@ -427,7 +427,7 @@ def docker_env(project: Project) -> dict[str, str]:
     return dict(item.split("=", 1) for item in env) if isinstance(env, list) else env
 
 
-def _mend_image(image: dict, project: Project) -> None:
+def _mend_image(image: dict, project: Project, python: str) -> None:
     """The image that the project asks for, by the rules of bento-format.md without the losses that it lists."""
     arguments = project.image[0] if project.image else {}
     docker = get(project, "docker") or {}
@@ -435,7 +435,7 @@ def _mend_image(image: dict, project: Project) -> None:
         return  # nothing to mend
     stated = docker.get("distro") or arguments.get("distro")
     base = docker.get("base_image") or arguments.get("base_image")
-    version = ".".join(str(docker.get("python_version") or arguments.get("python_version") or "3.11").split(".")[:2])
+    version = ".".join(str(docker.get("python_version") or arguments.get("python_version") or python).split(".")[:2])
     packages = docker.get("system_packages") or []
     if any(call[0] == "system_packages" for call in project.image[1:]):
         packages = [*packages, "x"]
