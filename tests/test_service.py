@@ -75,6 +75,14 @@ def test_unknowns_point_at_a_line_of_a_source(case):
         assert unknown.required is (unknown.attribute in ("services", "models") and "taken for no" not in unknown.what)
 
 
+def test_an_api_of_a_service_that_has_none():
+    source = b"import bentoml\nSvc = bentoml.Service('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
+    with pytest.raises(
+        BentoError, match=r"service\.py:5: .*`\.api` is called on it\. Write `bentoml\.legacy\.Service`"
+    ):
+        require_known(read_service("service:Svc", {"service.py": source}))
+
+
 @pytest.mark.parametrize("name", ["model_loaded_in_body", "trick_client_of_settings", "api_members"])
 def test_what_libraries_make_need_not_be_declared(name):
     require_known(read_service("service:Svc", sources_of(SERVICES / name)))
@@ -276,6 +284,11 @@ def test_dependency_missing_in_dotted_attribute():
         (b"Thing = 3", "`Thing` is a plain value"),
         (b"import lib as Thing", "`Thing` is a module"),
         (b"from os.path import join as Thing", "`Thing` is `os.path.join`, from outside the sources"),
+        (
+            b"import bentoml\nThing = bentoml.Service('thing', runners=[])\n@Thing.api(input=1, output=2)\ndef f(x): ...",
+            "service.py:2: `Thing` is `bentoml.Service`, which takes no `runners` since BentoML 1.4. "
+            "Write `bentoml.legacy.Service`",
+        ),
     ],
 )
 def test_attribute_is_no_service(line, says):

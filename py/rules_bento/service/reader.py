@@ -20,6 +20,7 @@ from rules_bento.service.values import (
     ModuleRef,
     Opaque,
     Place,
+    Refused,
     ServiceObject,
     Symbol,
     Value,
@@ -196,6 +197,8 @@ def _no_service(value: Value, attribute: str, module: Module) -> BentoError:
             what, remedy = "a function", "Name a class that is decorated with `@bentoml.service`."
         case ModuleRef():
             what = "a module"
+        case Refused():
+            what, remedy = value.what, value.remedy
         case Symbol():
             what, remedy = f"`{value.dotted}`, from outside the sources", "Define the service in the sources."
         case Const():

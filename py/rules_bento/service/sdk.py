@@ -20,6 +20,7 @@ from rules_bento.service.values import (
     ModelRef,
     Opaque,
     Place,
+    Refused,
     RunnerObject,
     Sequence,
     ServiceObject,
@@ -187,9 +188,15 @@ def _complete_config(reader: Interpreter, service: ServiceObject) -> None:
             endpoints.items.setdefault(name, joined_path(prefix, Const(name)))
 
 
+_LEGACY_REMEDY = "Write `bentoml.legacy.Service`, which is what that name was for before."
+
+
 def _service_object(reader: Interpreter, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
     """Give `bentoml.Service(name, config, inner, …)`, the class behind the decorator."""
     given = named(SERVICE_OBJECT, args, kwargs)
+    foreign = [name for name in given if name not in SERVICE_OBJECT]
+    if foreign:
+        return Refused(f"`bentoml.Service`, which takes no `{foreign[0]}` since BentoML 1.4", _LEGACY_REMEDY, place)
     config = given.pop("config", Const(None))
     inner = given.pop("inner", Class("_DummyService", [], {}, place))
     extra = [name for name in ("models", "apis") if not is_none(given.pop(name, None))]
@@ -238,6 +245,8 @@ def method(
             if name in ("mount_asgi_app", "mount_wsgi_app"):
                 mount_on(reader, owner, name, named(["app", "path", "name"], args, kwargs), place)
                 return Const(None)
+            if name == "api":
+                owner.open_ended.append(Opaque(f"`.api` is called on it. {_LEGACY_REMEDY[:-1]}", place))
             return Opaque("", place, inert=name != "find_dependent_by_name")
         case ImageSpec() if name in IMAGE_METHODS:
             if reader.may_change(owner, f"`.{name}` is called on some way only", place):

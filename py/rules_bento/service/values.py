@@ -256,6 +256,15 @@ class ServiceObject(Mutable):
 
 
 @dataclass(eq=False)
+class Refused(Value):
+    """What BentoML fails at when it is imported: what it is, and what to write instead."""
+
+    what: str
+    remedy: str
+    place: Place
+
+
+@dataclass(eq=False)
 class RunnerObject(Value):
     """A legacy runner."""
 
