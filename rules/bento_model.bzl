@@ -1,72 +1,27 @@
 """bento_model: an entry of BentoML's model store."""
 
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_source", "folder_path", "label_text", "text_word")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
-load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_source", "folder_path", "text_word")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:model_entry.bzl", "model_entry")
 load("//rules/providers:model.bzl", "BentoModelInfo")
 
-def _arguments(ctx):
-    args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--tag", ctx.attr.tag])
-    args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
-    args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
-    args.add_all(["--module", ctx.attr.module])
-    args.add_all(["--api-version", ctx.attr.api_version])
-    args.add_all(["--creation-time", creation_time(ctx)])
-    for flag, value in {"--metadata": ctx.attr.metadata, "--options": ctx.attr.options, "--signatures": ctx.attr.signatures}.items():
-        if value:
-            args.add_all([flag, text_word(value)])
-    add_pairs(args, "--label", ctx.attr.labels)
-    add_pairs(args, "--context", ctx.attr.context)
-    add_pairs(args, "--framework-version", ctx.attr.framework_versions)
-    args.add_all(ctx.files.srcs, map_each = describe_source)
-    return args
-
-def _layer(ctx, compression):
-    """The model as a layer; written only if an image asks for it."""
-    args = _arguments(ctx)
-    args.add_all(["--folder", BENTO, "--user", USER])
-    return write_layer(
-        ctx,
-        args = args,
-        compression = compression,
-        inputs = depset(ctx.files.srcs),
-        name = ctx.label.name,
-        packages = ["blake3", "pyyaml"],
-        progress_message = "Packing model %{label} into a layer",
-        verb = "model_layer",
-    )
-
 def _bento_model_impl(ctx):
-    part = ctx.actions.declare_file(ctx.label.name + ".model.part")
-    description = ctx.actions.declare_file(ctx.label.name + ".model.json")
-    manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json")
-    args = _arguments(ctx)
-    args.add_all(["--part", part])
-    args.add_all(["--description", description])
-    args.add_all(["--manifest", manifest])
-    run_helper(
-        ctx,
-        mnemonic = "BentoModel",
-        progress_message = "Packing model %{label}",
-        verb = "model",
-        args = args,
-        inputs = depset(ctx.files.srcs),
-        outputs = [part, description, manifest],
-        packages = ["blake3", "pyyaml"],
-    )
-    return [
-        BentoModelInfo(
-            alias = ctx.attr.alias,
-            archive_part = part,
-            description = description,
-            layers = {compression: _layer(ctx, compression) for compression in COMPRESSIONS},
-            manifest = manifest,
-        ),
-        DefaultInfo(files = depset([description])),
-        OutputGroupInfo(manifest = depset([manifest]), part = depset([part])),
-    ]
+    def describe(args):
+        args.add_all(["--tag", ctx.attr.tag])
+        args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
+        args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
+        args.add_all(["--module", ctx.attr.module])
+        args.add_all(["--api-version", ctx.attr.api_version])
+        args.add_all(["--creation-time", creation_time(ctx)])
+        for flag, value in {"--metadata": ctx.attr.metadata, "--options": ctx.attr.options, "--signatures": ctx.attr.signatures}.items():
+            if value:
+                args.add_all([flag, text_word(value)])
+        add_pairs(args, "--label", ctx.attr.labels)
+        add_pairs(args, "--context", ctx.attr.context)
+        add_pairs(args, "--framework-version", ctx.attr.framework_versions)
+        args.add_all(ctx.files.srcs, map_each = describe_source)
+
+    return model_entry(ctx, describe, depset(ctx.files.srcs), ctx.attr.alias)
 
 bento_model = rule(
     implementation = _bento_model_impl,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rules_bento.errors import BentoError
@@ -26,6 +26,7 @@ class ModelDescription:
     creation_time: str  # ISO 8601
     blake3: str  # identity of the tree, hexadecimal, without version and creation time
     size: int  # bytes of all files
+    labels: dict[str, str] = field(default_factory=dict)
 
     def dumps(self) -> str:
         """The text of the JSON object."""
@@ -76,8 +77,14 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
         creation_time=creation_time,
         blake3=identity.hex(),
         size=sum(entry.size for entry in manifest.entries),
+        labels=labels_of(fields),
     )
     return ModelEntry(description, text, manifest)
+
+
+def labels_of(fields: dict[str, Any]) -> dict[str, str]:
+    """The labels that a `model.yaml` has."""
+    return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}
 
 
 def _yaml(fields: dict[str, Any]) -> bytes:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rules_bento import references, snapshot
 from rules_bento.errors import BentoError
-from rules_bento.model import MODEL_YAML, ModelDescription, ModelEntry, make_entry
+from rules_bento.model import MODEL_YAML, ModelDescription, ModelEntry, labels_of, make_entry
 from rules_bento.references import BundledModel
 from rules_bento.tag import Tag
 from rules_bento.tarstream import Member
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from rules_bento.options import BuildOptions
     from rules_bento.service import ServiceInfo
@@ -28,11 +29,10 @@ class StoredModel:
 
     entry: ModelEntry
     sources: dict[str, str]  # where to read each file but model.yaml
-    labels: dict[str, str] = field(default_factory=dict)
 
     def bundled(self) -> BundledModel:
         """What a Bento needs to know of it."""
-        return BundledModel(self.entry.description, labels=self.labels)
+        return BundledModel(self.entry.description)
 
     def members(self) -> list[Member]:
         """The files, at their places in an archive."""
@@ -67,7 +67,8 @@ def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[St
 def newest(store: Path, tag: str) -> dict[str, Any] | None:
     """`model.yaml` of the newest model that a tag means; None where there is none."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
-    found = [_model_yaml(store / model.description.tag.replace(":", "/")) for model in _versions(store, name)]
+    tags = [model.description.tag for model in _versions(store, name)]
+    found = [_model_yaml(store / found.replace(":", "/") / MODEL_YAML) for found in tags]
     found = [fields for fields in found if str(fields["version"]).startswith(version)]
     return max(found, key=_time) if found else None
 
@@ -77,7 +78,7 @@ def _with_alias(model: BundledModel, aliases: dict[str, str]) -> BundledModel:
     for alias, tag in aliases.items():
         name, _, version = tag.lower().removesuffix(":latest").partition(":")
         if model.tag.name == name and model.tag.version.startswith(version):
-            return BundledModel(model.description, alias, model.labels)
+            return BundledModel(model.description, alias)
     return model
 
 
@@ -87,29 +88,41 @@ def _versions(store: Path, name: str) -> list[BundledModel]:
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / MODEL_YAML).is_file():
-            fields = _model_yaml(path)
-            description = ModelDescription(f"{name}:{path.name}", fields["module"], _time(fields), "", 0)
-            found.append(BundledModel(description, labels=_labels(fields)))
+            fields = _model_yaml(path / MODEL_YAML)
+            description = ModelDescription(
+                f"{name}:{path.name}", fields["module"], _time(fields), "", 0, labels_of(fields)
+            )
+            found.append(BundledModel(description))
     return found
 
 
 def _read(store: Path, tag: str) -> StoredModel:
     folder = store / tag.replace(":", "/")
-    fields = _model_yaml(folder)
-    files = [
+    return of_files(list(snapshot.walk(str(folder))), str(folder), Tag.parse(tag, "models"))
+
+
+def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = None) -> StoredModel:
+    """The entry that the files of one are, `model.yaml` among them, which names it unless `tag` does.
+
+    Raises BentoError, naming `origin`, where they are none.
+    """
+    descriptor = next((file for file in files if file.path == MODEL_YAML), None)
+    if descriptor is None:
+        raise BentoError(f"{origin} has no {MODEL_YAML} at its top, so it is no entry of a model store.")
+    fields = _model_yaml(Path(descriptor.source))
+    tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
+    others = [
         snapshot.Declared(file.path, file.source, file.origin, file.link, filtered=False)
-        for file in snapshot.walk(str(folder))
-        if file.path != MODEL_YAML
+        for file in files
+        if file is not descriptor
     ]
-    manifest = snapshot.digest(files)
-    entry = make_entry(Tag.parse(tag, "models"), {key: fields[key] for key in _KEYS}, _time(fields), manifest)
-    return StoredModel(entry, {file.path: file.source for file in files}, _labels(fields))
+    entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _time(fields), snapshot.digest(others))
+    return StoredModel(entry, {file.path: file.source for file in others})
 
 
-def _model_yaml(folder: Path) -> dict[str, Any]:
+def _model_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
-    path = folder / MODEL_YAML
     try:
         fields = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -117,14 +130,10 @@ def _model_yaml(folder: Path) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise BentoError(f"{path} is no description of a model. Save the model again.")
     fields.setdefault("signatures", {})
-    missing = [key for key in (*_KEYS, "creation_time") if key not in fields]
+    missing = [key for key in ("name", "version", *_KEYS, "creation_time") if key not in fields]
     if missing:
         raise BentoError(f"{path} has no {', '.join(missing)}. Save the model again.")
     return fields
-
-
-def _labels(fields: dict[str, Any]) -> dict[str, str]:
-    return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}
 
 
 def _time(fields: dict[str, Any]) -> str:

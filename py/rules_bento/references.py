@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rules_bento.errors import BentoError
@@ -23,7 +23,6 @@ class BundledModel:
 
     description: ModelDescription
     alias: str = ""
-    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def tag(self) -> Tag:
@@ -83,7 +82,8 @@ def _passes(model: BundledModel, conditions: str | None) -> bool:
     """Whether a model has all labels that a filter asks for."""
     for condition in conditions.split(",") if conditions else ():
         key, equals, value = condition.strip().removeprefix("label:").partition("=")
-        if key not in model.labels or (equals and model.labels[key] != value):
+        labels = model.description.labels
+        if key not in labels or (equals and labels[key] != value):
             return False
     return True
 

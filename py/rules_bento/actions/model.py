@@ -1,24 +1,29 @@
-"""Makes an entry of the model store: its description, its manifest, and its part of an archive."""
+"""Makes an entry of the model store, or takes one as it is: its description, its manifest, its part of an archive."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rules_bento import snapshot
+from rules_bento import model_store, snapshot
 from rules_bento.archive import write_part
 from rules_bento.errors import BentoError
-from rules_bento.model import MODEL_YAML, ModelEntry, make_entry
+from rules_bento.model import make_entry
+from rules_bento.model_store import StoredModel
 from rules_bento.tag import Tag
-from rules_bento.tarstream import Member
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rules_bento.actions.arguments import Arguments
 
 FLAGS = {
     "--api-version": 1,
+    "--archive": 2,  # of an entry: path to read, name in messages
     "--context": 2,
     "--creation-time": 1,
     "--description": 1,
@@ -30,42 +35,62 @@ FLAGS = {
     "--options": 1,
     "--package": 1,
     "--part": 1,
+    "--scratch": 1,  # a folder for the files of the archive, gone at the end
     "--signatures": 1,
     "--source": 3,  # path to read, Bazel short path, label
     "--strip-prefix": 1,
-    "--tag": 1,
+    "--tag": 1,  # of a new entry; else the sources or the archive are one
     "--target": 1,
 }
 
 
 def run(arguments: Arguments) -> None:
     """Write description, manifest and archive part."""
-    entry, sources = read_model(arguments)
-    write_part(Path(arguments.one("--part")), _members(entry, sources))
-    Path(arguments.one("--description")).write_text(entry.description.dumps(), "utf-8")
-    Path(arguments.one("--manifest")).write_text(entry.manifest.to_json(), "utf-8")
+    with read_model(arguments) as model:
+        write_part(Path(arguments.one("--part")), model.members())
+        Path(arguments.one("--description")).write_text(model.entry.description.dumps(), "utf-8")
+        Path(arguments.one("--manifest")).write_text(model.entry.manifest.to_json(), "utf-8")
 
 
-def read_model(arguments: Arguments) -> tuple[ModelEntry, dict[str, str]]:
-    """The entry that the arguments describe, and where to read its files but model.yaml."""
+@contextmanager
+def read_model(arguments: Arguments) -> Iterator[StoredModel]:
+    """The entry that the arguments describe; its files are there until the block ends."""
+    if arguments.optional("--tag"):
+        yield _made(arguments)
+        return
+    for path, name in arguments.records("--archive"):
+        from rules_bento.model_archive import unpacked
+
+        scratch = Path(arguments.one("--scratch"))
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            yield model_store.of_files(unpacked(Path(path), name, scratch), name)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return
+    yield model_store.of_files(_sources(arguments), "srcs")
+
+
+def _made(arguments: Arguments) -> StoredModel:
     tag = Tag.parse(arguments.one("--tag"), "tag")
-    context = "/".join(
-        part for part in (arguments.one("--package"), arguments.one("--strip-prefix").strip("/")) if part
-    )
-    files = [
-        snapshot.Declared(
-            snapshot.place(short_path, build_ctx=context, attribute="srcs", label=label).path, source, f"srcs {label}"
-        )
-        for source, short_path, label in arguments.records("--source")
-    ]
-    selection = snapshot.select([_unfiltered(file) for file in files])
+    selection = snapshot.select([_unfiltered(file) for file in _sources(arguments)])
     for file in selection.dropped:
         raise BentoError(
             f"{file.path} (from {file.origin}) cannot be in a model: {selection.reason(file)}. Leave it out."
         )
     snapshot.check_followed(selection.kept)
     entry = make_entry(tag, _fields(arguments), arguments.one("--creation-time"), snapshot.digest(selection.kept))
-    return entry, {file.path: file.source for file in selection.kept}
+    return StoredModel(entry, {file.path: file.source for file in selection.kept})
+
+
+def _sources(arguments: Arguments) -> list[snapshot.Declared]:
+    folder = "/".join(part for part in (arguments.one("--package"), arguments.one("--strip-prefix").strip("/")) if part)
+    return [
+        snapshot.Declared(
+            snapshot.place(short_path, build_ctx=folder, attribute="srcs", label=label).path, source, f"srcs {label}"
+        )
+        for source, short_path, label in arguments.records("--source")
+    ]
 
 
 def _unfiltered(file: snapshot.Declared) -> snapshot.Declared:
@@ -99,13 +124,3 @@ def _json_object(arguments: Arguments, flag: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BentoError(f"{attribute}: a JSON object is expected. Write it with json.encode({{...}}).")
     return value
-
-
-def _members(entry: ModelEntry, sources: dict[str, str]) -> list[Member]:
-    root = "models/" + entry.description.tag.replace(":", "/")
-    return [
-        Member.inline(f"{root}/{file.path}", entry.model_yaml)
-        if file.path == MODEL_YAML
-        else Member.file(f"{root}/{file.path}", sources[file.path], size=file.size, mode=file.mode)
-        for file in entry.manifest.entries
-    ]

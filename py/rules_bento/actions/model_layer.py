@@ -22,15 +22,20 @@ FLAGS = (
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    entry, sources = model.read_model(arguments)
     owner = layer_description.owner(arguments.one("--user"))
-    folder = f"{arguments.one('--folder').strip('/')}/models/{entry.description.tag.replace(':', '/')}"
-    entries = [
-        Entry.inline(f"{folder}/{file.path}", entry.model_yaml, mode=file.mode, **owner)
-        if file.path not in sources
-        else Entry.file(f"{folder}/{file.path}", sources[file.path], mode=file.mode, size=file.size, **owner)
-        for file in entry.manifest.entries
-    ]
-    out, compression = layer_description.output(arguments)
-    info = write_files_layer(out, entries, compression)
-    layer_description.describe(arguments, info, f"model {entry.description.tag}")
+    with model.read_model(arguments) as stored:
+        tag = stored.entry.description.tag
+        folder = f"{arguments.one('--folder').strip('/')}/models/{tag.replace(':', '/')}"
+        entries = []
+        for file in stored.entry.manifest.entries:
+            path = f"{folder}/{file.path}"
+            if file.link is not None:
+                entries.append(Entry.symlink(path, file.link, **owner))
+            elif file.path in stored.sources:
+                source = stored.sources[file.path]
+                entries.append(Entry.file(path, source, mode=file.mode, size=file.size, **owner))
+            else:
+                entries.append(Entry.inline(path, stored.entry.model_yaml, mode=file.mode, **owner))
+        out, compression = layer_description.output(arguments)
+        info = write_files_layer(out, entries, compression)
+    layer_description.describe(arguments, info, f"model {tag}")

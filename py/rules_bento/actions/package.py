@@ -37,7 +37,6 @@ FLAGS = {
     "--locked": 3,  # roots, pinned requirements, these with hashes
     "--manifest": 1,
     "--model": 2,  # description, alias
-    "--model-label": 3,  # description, key, value
     "--name": 1,
     "--options": 1,  # JSON in the form of a bentofile
     "--part": 1,
@@ -87,11 +86,8 @@ def members(made: bento.Bento) -> list[Member]:
 
 
 def _models(arguments: Arguments) -> list[bento.BundledModel]:
-    labels: dict[str, dict[str, str]] = {}
-    for path, key, value in arguments.records("--model-label"):
-        labels.setdefault(path, {})[key] = value
     return [
-        bento.BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias, labels.get(path, {}))
+        bento.BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
         for path, alias in arguments.records("--model")
     ]
 

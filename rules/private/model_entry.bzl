@@ -1,0 +1,73 @@
+"""What all rules for models make: description, manifest, part of an archive, layers."""
+
+load("//rules/providers:model.bzl", "BentoModelInfo")
+load(":attributes.bzl", "label_text")
+load(":helper.bzl", "arguments", "run_helper")
+load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
+
+_PACKAGES = ["blake3", "pyyaml"]
+
+def _arguments(ctx, describe):
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    describe(args)
+    return args
+
+def _layer(ctx, describe, inputs, packages, compression):
+    """The model as a layer; written only if an image asks for it."""
+    args = _arguments(ctx, describe)
+    args.add_all(["--folder", BENTO, "--user", USER])
+    args.add_all(["--scratch", "{}.{}.files".format(ctx.label.name, compression)])
+    return write_layer(
+        ctx,
+        args = args,
+        compression = compression,
+        inputs = inputs,
+        name = ctx.label.name,
+        packages = _PACKAGES + packages,
+        progress_message = "Packing model %{label} into a layer",
+        verb = "model_layer",
+    )
+
+def model_entry(ctx, describe, inputs, alias, packages = []):
+    """Declares the files of an entry of the model store.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      describe: a function that adds to an Args what the entry is made from, as the verb `model` reads it.
+      inputs: depset of Files that the Args name.
+      alias: another name of the model; empty for none.
+      packages: further packages that the verbs import.
+
+    Returns:
+      A list of providers, BentoModelInfo among them.
+    """
+    part = ctx.actions.declare_file(ctx.label.name + ".model.part")
+    description = ctx.actions.declare_file(ctx.label.name + ".model.json")
+    manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json")
+    args = _arguments(ctx, describe)
+    args.add_all(["--part", part])
+    args.add_all(["--description", description])
+    args.add_all(["--manifest", manifest])
+    args.add_all(["--scratch", ctx.label.name + ".files"])
+    run_helper(
+        ctx,
+        mnemonic = "BentoModel",
+        progress_message = "Packing model %{label}",
+        verb = "model",
+        args = args,
+        inputs = inputs,
+        outputs = [part, description, manifest],
+        packages = _PACKAGES + packages,
+    )
+    return [
+        BentoModelInfo(
+            alias = alias,
+            archive_part = part,
+            description = description,
+            layers = {compression: _layer(ctx, describe, inputs, packages, compression) for compression in COMPRESSIONS},
+            manifest = manifest,
+        ),
+        DefaultInfo(files = depset([description])),
+        OutputGroupInfo(manifest = depset([manifest]), part = depset([part])),
+    ]

@@ -1,0 +1,130 @@
+"""Models that real BentoML saved and exported are taken as they are, and real BentoML imports what comes out."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from actions.verbs import Actions
+from rules_bento.archive import join
+
+SAVE = """\
+import bentoml
+with bentoml.models.create(
+    "weights:v7", labels={"stage": "prod"}, metadata={"accuracy": 0.9, "of": ["a"]},
+    signatures={"predict": {"batchable": True}},
+) as model:
+    import pathlib
+    folder = pathlib.Path(model.path)
+    (folder / "deep").mkdir()
+    (folder / "deep/weights.bin").write_bytes(bytes(range(256)) * 5000)
+    (folder / "run.sh").write_text("#!/bin/sh")
+    (folder / "run.sh").chmod(0o755)
+"""
+READ = """\
+import bentoml, json
+model = bentoml.models.get("weights:v7")
+print(json.dumps({"labels": model.info.labels, "metadata": model.info.metadata, "created": str(model.creation_time),
+                  "batchable": model.info.signatures["predict"].batchable,
+                  "sha": __import__("hashlib").sha256(open(model.path_of("deep/weights.bin"), "rb").read()).hexdigest()}))
+"""
+
+
+@pytest.fixture
+def saved(bentoml):
+    """What real BentoML has of a model that it made, and the folder of the store."""
+    bentoml.run("-c", SAVE, program="python")
+    return json.loads(bentoml.run("-c", READ, program="python")), bentoml.home / "models/weights/v7"
+
+
+def imported(actions: Actions, *arguments: str):
+    """What the action makes."""
+    words = ["--target", "//svc:model", *arguments, "--scratch", "model.files"]
+    names = ("part", "description", "manifest")
+    made = actions.run("model", words, {f"--{name}": name for name in names})
+    assert made.code == 0, made.errors
+    assert not (actions.root / "model.files").exists()
+    return made.outputs
+
+
+def as_bentoml_has_it(bentoml, part: bytes, folder: Path):
+    """What real BentoML says of the model after it imported it."""
+    (folder / "part").write_bytes(part)
+    with (folder / "joined").open("wb"):
+        join(folder / "joined", [folder / "part"])
+    with tarfile.open(folder / "joined") as archive:
+        archive.extractall(folder / "whole", filter="data")
+    with tarfile.open(folder / "again.bentomodel", "w:xz") as archive:
+        archive.add(folder / "whole/models/weights/v7", ".")
+    bentoml.run("models", "delete", "-y", "weights:v7")
+    bentoml.run("models", "import", str(folder / "again.bentomodel"))
+    return json.loads(bentoml.run("-c", READ, program="python"))
+
+
+@pytest.mark.parametrize("form", ["bentomodel", "tar", "tar.gz", "zip"])
+def test_an_archive_is_taken_as_it_is(bentoml, saved, tmp_path, form):
+    before, folder = saved
+    archive = tmp_path / f"weights.{form}"
+    if form == "bentomodel":
+        bentoml.run("models", "export", "weights:v7", str(archive))
+    elif form == "zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in sorted(folder.rglob("*")):
+                file.write(path, path.relative_to(folder))
+    else:
+        with tarfile.open(archive, "w:gz" if form == "tar.gz" else "w") as file:
+            file.add(folder, ".")
+    (tmp_path / "root").mkdir()
+    made = imported(Actions(tmp_path / "root"), "--archive", str(archive), archive.name)
+    description = json.loads(made["--description"])
+    assert description["tag"] == "weights:v7"
+    assert description["labels"] == {"stage": "prod"}
+    assert as_bentoml_has_it(bentoml, made["--part"], tmp_path) == before
+    modes = {entry["path"]: entry["mode"] for entry in json.loads(made["--manifest"])}
+    assert modes["run.sh"] == 0o755
+
+
+def test_the_files_of_an_entry_are_the_same_as_its_archive(bentoml, saved, tmp_path):
+    _, folder = saved
+    bentoml.run("models", "export", "weights:v7", str(tmp_path / "w.bentomodel"))
+    (tmp_path / "root").mkdir()
+    actions = Actions(tmp_path / "root")
+    first = imported(actions, "--archive", str(tmp_path / "w.bentomodel"), "w.bentomodel")
+    words = ["--package", "svc", "--strip-prefix", "entry"]
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            inside = f"svc/entry/{path.relative_to(folder)}"
+            actions.write(inside, path.read_bytes())
+            (actions.root / inside).chmod(path.stat().st_mode)
+            words += ["--source", inside, inside, f"//svc:{inside}"]
+    assert imported(actions, *words) == first
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"weights.bin": "w"}, "//svc:model: bad.tar has no model.yaml at its top"),
+        ({"model.yaml": "name: x\n"}, "has no version, module, labels"),
+        ({"model.yaml": "a: ["}, "model.yaml cannot be read"),
+        ({"../x": "w"}, "refused: '../x'"),
+        ({"models/a/1/model.yaml": "", "models/b/1/model.yaml": ""}, "bad.tar has several models, or a Bento"),
+    ],
+)
+def test_what_is_no_model_is_refused(tmp_path, members, message):
+    with tarfile.open(tmp_path / "bad.tar", "w") as file:
+        for name, text in members.items():
+            (tmp_path / "member").write_text(text)
+            file.add(tmp_path / "member", name)
+    (tmp_path / "root").mkdir()
+    words = ["--target", "//svc:model", "--archive", str(tmp_path / "bad.tar"), "bad.tar", "--scratch", "files"]
+    made = Actions(tmp_path / "root").run(
+        "model", words, {f"--{name}": name for name in ("part", "description", "manifest")}
+    )
+    assert made.code == 1
+    assert message in made.errors
+    assert "Traceback" not in made.errors
+    assert not made.outputs
+    assert not (tmp_path / "root/files").exists()
