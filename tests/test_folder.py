@@ -312,12 +312,23 @@ def test_refused(tmp_path, options, beside, message):
         (["bentoml==1.4.*"], Beside(), "bentoml==1.4.*\nbentoml==1.4.39\n"),
         (["bentoml @ https://h.example/b.whl"], Beside(), "bentoml @ https://h.example/b.whl\n"),
         (["idna"], Beside(lock=LOCK, features=("io",)), "bentoml==1.4.39\nidna==3.20\n"),
+        (["idna", "pywin32; sys_platform == 'win32'"], Beside(lock=LOCK), "bentoml==1.4.39\nidna==3.20\n"),
     ],
 )
 def test_requirements(tmp_path, packages, beside, expected):
     folder = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
     made = build(build_ctx=folder, python={"packages": packages}, beside=beside)
     assert made.bento.files["env/python/requirements.txt"].decode() == expected
+
+
+def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
+    line = "x @ git+https://g.example/x"
+    image = f"bentoml.images.Image(pack_git_packages=False).python_packages({line!r})"
+    source = f"import bentoml\n\n\n@bentoml.service(image={image})\nclass Svc:\n    pass\n"
+    made = build(build_ctx=write_project(tmp_path / "p", {}, source))
+    assert made.bento.files["env/python/requirements.txt"].decode().splitlines()[0] == line
+    with pytest.raises(BentoError, match="cannot pack"):
+        build(build_ctx=tmp_path / "p", python={"pack_git_packages": True})
 
 
 @pytest.mark.parametrize(

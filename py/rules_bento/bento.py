@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rules_bento.image import Image
     from rules_bento.service import Service, ServiceInfo
 
-__all__ = ["Bento", "BundledModel", "LockedRequirements", "Settings", "make_bento"]
+__all__ = ["Bento", "BundledModel", "LockedRequirements", "Settings", "dump_yaml", "make_bento"]
 
 BENTOFILE = "bentofile.yaml"
 
@@ -99,7 +99,7 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
     digest = _identity(document, files, sources, models)
     tag = Tag(name, settings.version or content_version(digest))
     document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
-    files["bento.yaml"] = _yaml(document)
+    files["bento.yaml"] = dump_yaml(document)
     manifest = Manifest.of([*_entries(files), *sources.under("src").entries])
     return Bento(tag, digest, manifest, files)
 
@@ -145,7 +145,8 @@ def _environment(info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, 
 def _check_python(settings: Settings, image: Image | None) -> None:
     """Refuse another Python than the one that the packages were locked for."""
     stated = settings.options.docker.python_version
-    place = settings.options.at("docker.python_version")
+    # As with the name: of a target, this is the attribute that it is set by.
+    place = settings.options.at("docker.python_version").removeprefix("docker.")
     if stated is None and image is not None:
         stated, place = image.python_version, f"{image.place}: python_version"
     if stated is not None and stated != settings.python_version:
@@ -262,7 +263,7 @@ def _identity(
     timeless["services"] = [
         service | {"models": [_without_time(entry) for entry in service["models"]]} for service in document["services"]
     ]
-    tree = [*_entries(files | {"bento.yaml": _yaml(timeless)}), *sources.under("src").entries]
+    tree = [*_entries(files | {"bento.yaml": dump_yaml(timeless)}), *sources.under("src").entries]
     unique = {model.description.tag: model.description for model in models}
     tree += [Entry("models/" + tag.replace(":", "/"), model.size, 0o644, model.blake3) for tag, model in unique.items()]
     return Manifest.of(tree).identity()
@@ -276,7 +277,8 @@ def _entries(files: dict[str, bytes]) -> list[Entry]:
     return [Entry.of_bytes(path, content) for path, content in files.items()]
 
 
-def _yaml(document: dict[str, Any]) -> bytes:
+def dump_yaml(document: dict[str, Any]) -> bytes:
+    """The text of bento.yaml."""
     import yaml
 
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from rules_bento import option_reader
-from rules_bento.document import Document, WrittenFloat
+from rules_bento.document import Document, WrittenFloat, plain
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
@@ -31,15 +31,28 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
     `src_exists` is whether a folder `src` lies beside a pyproject.toml, which then says where the packages begin.
     Raises BentoError with file and line for what cannot be read or built from.
     """
-    try:
-        text = FilePath(path).read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BentoError(f"{origin} is not UTF-8 text. Save it as UTF-8.") from None
-    except OSError as error:
-        raise BentoError(f"{origin} cannot be read: {error.strerror}. Name another bentofile.") from None
+    text = _text(path, origin)
     if FilePath(path).suffix == ".toml":
         return from_pyproject(text, origin, src_exists=src_exists)
     return from_yaml(text, origin)
+
+
+def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
+    """Read the arguments of a Bento, keys with any values in YAML; `origin` names the file in messages.
+
+    Raises BentoError with file and line for what cannot be read.
+    """
+    values = plain(yaml_document(_text(path, origin), origin).data)
+    return {str(key): value for key, value in values.items()}
+
+
+def _text(path: str | FilePath, origin: str) -> str:
+    try:
+        return FilePath(path).read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BentoError(f"{origin} is not UTF-8 text. Save it as UTF-8.") from None
+    except OSError as error:
+        raise BentoError(f"{origin} cannot be read: {error.strerror}. Name another file.") from None
 
 
 def from_yaml(text: str, origin: str) -> BuildOptions:
@@ -109,7 +122,7 @@ def yaml_document(text: str, origin: str) -> Document:
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise BentoError(f"{origin}:1: a bentofile is keys with values, such as 'service: \"service:Svc\"'.")
+        raise BentoError(f"{origin}:1: keys with values are expected, such as 'service: \"service:Svc\"'.")
     return Document(origin, data, lines)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento import bentofile as bentofiles
-from rules_bento import model_store, option_reader, snapshot
+from rules_bento import model_store, option_reader, snapshot, target_options
 from rules_bento import service as services
 from rules_bento.actions import archive as archives
 from rules_bento.actions.arguments import Arguments
@@ -22,7 +22,6 @@ from rules_bento.actions.package import members
 from rules_bento.archive import write_part
 from rules_bento.bento import Bento, LockedRequirements, Settings, make_bento
 from rules_bento.document import Document
-from rules_bento.errors import BentoError
 from rules_bento.options import BuildOptions, merge
 from rules_bento.project import ProjectFiles
 from rules_bento.tarstream import Member
@@ -211,11 +210,7 @@ def _service(
 ) -> services.ServiceInfo:
     options = settings.options
     sources = {file.path: file.source for file in kept if file.link is None}
-    name = options.service
-    if name is None:
-        if "service.py" not in sources:
-            raise BentoError("service is not set, and there is no service.py. Name the service, as 'module:Service'.")
-        name = "service"
+    name = target_options.service_of(options, sources)
     tree = services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes())
     info = services.override(
         services.read_service(name, tree),

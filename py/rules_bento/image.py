@@ -279,7 +279,7 @@ class _Builder:
             case "wheels":
                 self._wheels(step.values, place)
             case _:
-                self._require(self._lines(step, place))
+                self._require(requirements_of(step, self._files, place))
 
     def add_options(self, options: BuildOptions) -> None:
         """Add what the options of a build say, in BentoML's order."""
@@ -329,16 +329,21 @@ class _Builder:
         if "wheels" not in self.build_include:
             self.build_include.append("wheels")
 
-    def _lines(self, step: Step, place: str) -> str:
-        at = f"{place}: {step.kind}"
-        if step.kind == "requirements":
+
+def requirements_of(step: Step, files: ProjectFiles, place: str) -> str:
+    """The lines that a step adds to the requirements. Raises BentoError for a file that nobody declared."""
+    at = f"{place}: {step.kind}"
+    packages: tuple[str, ...] | list[str] = ()
+    match step.kind:
+        case "requirements":
             return step.values[0].rstrip("\n") + "\n"
-        if step.kind == "requirements_file":
-            return python.with_nested(step.values[0], self._files, at)
-        packages = list(step.values)
-        if step.kind == "pyproject_toml":
-            packages = project_dependencies(packages[0] if packages else "pyproject.toml", self._files, at)
-        return "".join(f"{package}\n" for package in packages)
+        case "requirements_file":
+            return python.with_nested(step.values[0], files, at)
+        case "pyproject_toml":
+            packages = project_dependencies(step.values[0] if step.values else "pyproject.toml", files, at)
+        case "python_packages":
+            packages = step.values
+    return "".join(f"{package}\n" for package in packages)
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:

@@ -99,6 +99,11 @@ def make_slice(
     )
 
 
+def names(packages: Iterable[Path]) -> set[str]:
+    """The normalized names of locked packages."""
+    return {json.loads(path.read_text("utf-8"))["name"] for path in packages}
+
+
 def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
     """The names of pins (`name==version`) that come from elsewhere. Raises BentoError for one that the lock has not."""
     versions = {entry["name"]: entry["version"] for entry in (json.loads(path.read_text("utf-8")) for path in packages)}

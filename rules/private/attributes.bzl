@@ -43,6 +43,17 @@ def folder_path(label, folder):
     repository = label.workspace_root.replace("external/", "../", 1)
     return "/".join([part for part in [repository, folder] if part])
 
+def workspace_path(file):
+    """The path of a file from the root of the workspace, whoever makes it.
+
+    Args:
+      file: a File.
+
+    Returns:
+      A path that no `..` is in.
+    """
+    return "external/" + file.short_path.removeprefix("../") if file.short_path.startswith("../") else file.short_path
+
 def describe_file(file):
     """Names a file for the helper: where it is, what it is called, who made it.
 

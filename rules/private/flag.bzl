@@ -8,3 +8,18 @@ bento_flag = rule(
     build_setting = config.string(flag = True),
     provides = [BentoFlagInfo],
 )
+
+bento_texts_flag = rule(
+    implementation = lambda ctx: BentoFlagInfo(value = tuple(ctx.build_setting_value)),
+    doc = "A flag that may be repeated, with a text each time.",
+    build_setting = config.string_list(flag = True, repeatable = True),
+    provides = [BentoFlagInfo],
+)
+
+# Not a flag of its own but one of Bazel's, which a select reads.
+bento_condition = rule(
+    implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.attr.holds else ""),
+    doc = "Whether a condition holds, for rules to ask.",
+    attrs = {"holds": attr.bool(doc = "A select of the condition.", mandatory = True)},
+    provides = [BentoFlagInfo],
+)

@@ -18,7 +18,7 @@ RESOLVER = {
     "_pip_tools": attr.label(cfg = "exec", default = _pip_tools, providers = [BentoRequirementInfo]),
 }
 
-def lock_slice(ctx, requirements, packages, pins, all_files):
+def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     """Declares the files of a Bento's `env/python` and the action that writes them.
 
     Args:
@@ -26,6 +26,7 @@ def lock_slice(ctx, requirements, packages, pins, all_files):
       requirements: list of BentoRequirementInfo, of one hub.
       packages: list of requirement strings (PEP 508) beside them.
       pins: depset of `name==version` that the lock has to agree with.
+      stated: File that tells what bentofile and image ask for beside them, or None.
       all_files: whether the hashes are of all files of a release, not only of those for the platform.
 
     Returns:
@@ -45,6 +46,8 @@ def lock_slice(ctx, requirements, packages, pins, all_files):
         args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
     args.add_all(packages, before_each = "--requirement")
     args.add_all(pins, before_each = "--pin")
+    if stated:
+        args.add_all(["--stated", stated])
     args.add_all(locked, before_each = "--locked")
     args.add_all(["--uv", toolchain.uv])
     args.add_all(["--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
@@ -61,7 +64,7 @@ def lock_slice(ctx, requirements, packages, pins, all_files):
         progress_message = "Locking packages of %{label}",
         verb = "lock",
         args = args,
-        inputs = depset([toolchain.uv], transitive = [locked] + [module.files for module in pip_tools]),
+        inputs = depset([toolchain.uv] + ([stated] if stated else []), transitive = [locked] + [module.files for module in pip_tools]),
         outputs = [outputs.roots, outputs.locked, outputs.locked_with_hashes],
     )
     return outputs

@@ -84,7 +84,7 @@ def test_an_archive_is_taken_as_it_is(bentoml, saved, tmp_path, form):
     assert description["labels"] == {"stage": "prod"}
     assert as_bentoml_has_it(bentoml, made["--part"], tmp_path) == before
     modes = {entry["path"]: entry["mode"] for entry in json.loads(made["--manifest"])}
-    assert modes["run.sh"] == 0o755
+    assert modes["run.sh"] == "0755"
 
 
 def test_the_files_of_an_entry_are_the_same_as_its_archive(bentoml, saved, tmp_path):

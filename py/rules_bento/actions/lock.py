@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rules_bento import slice as slices
 from rules_bento.errors import BentoError
+from rules_bento.stated_packages import StatedPackages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ FLAGS = {
     "--python-version": 1,
     "--requirement": 1,
     "--roots": 1,
+    "--stated": 1,  # what a bentofile and an image ask for beside them
     "--target": 1,
     "--uv": 1,
 }
@@ -42,6 +44,10 @@ def run(arguments: Arguments) -> None:
     roots = arguments.many("--requirement")
     locked = [Path(path) for path in dict.fromkeys(arguments.many("--locked"))]
     roots += slices.agreed(arguments.many("--pin"), locked)
+    for path in arguments.many("--stated"):
+        stated = StatedPackages.loads(Path(path).read_text("utf-8"))
+        stated.require(slices.names(locked))
+        roots += stated.requirements
     made = slices.make_slice(
         list(dict.fromkeys(roots)),
         locked,

@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rules_bento import bento, image, option_checks, option_reader, options, service
+from rules_bento import bento, image, option_checks, service, target_options
 from rules_bento.archive import write_part
-from rules_bento.document import Document
 from rules_bento.errors import BentoError
 from rules_bento.manifest import Manifest
 from rules_bento.model import ModelDescription
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
 
 FLAGS = {
+    "--arg-file": 2,  # path, name in messages
     "--bento-yaml": 1,
     "--bentofile": 2,  # path, name in messages
     "--bentoml-version": 1,
@@ -98,7 +98,9 @@ def _settings(arguments: Arguments, facts: dict[str, Any]) -> bento.Settings:
         creation_time=arguments.one("--creation-time"),
         bentoml_version=arguments.one("--bentoml-version"),
         python_version=option_checks.short_python_version(arguments.one("--python-version"), "python_version"),
-        options=_options(arguments),
+        options=target_options.read(
+            _attributes(arguments), arguments.records("--bentofile"), src_exists=facts.get("src_exists", False)
+        ),
         files=_files(arguments, facts),
         version=arguments.optional("--version"),
         readme=facts["readme"],
@@ -117,16 +119,6 @@ def _export(files: ProjectFiles, *, uv: str, python: str | None) -> str:
     return export(files, uv, python)
 
 
-def _options(arguments: Arguments) -> options.BuildOptions:
-    """The attributes' options over those of the bentofile."""
-    attributes = option_reader.parse(Document("", _attributes(arguments)))
-    for path, name in arguments.records("--bentofile"):
-        from rules_bento.bentofile import read
-
-        return options.merge(attributes, read(path, name))
-    return attributes
-
-
 def _attributes(arguments: Arguments) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(arguments.optional("--options", "{}"))
     texts = {
@@ -136,6 +128,10 @@ def _attributes(arguments: Arguments) -> dict[str, Any]:
     }
     data |= {key: text for key, text in texts.items() if text}
     data["labels"] = data.get("labels", {}) | arguments.labels()
+    for path, name in arguments.records("--arg-file"):
+        from rules_bento.bentofile import read_arguments
+
+        data["args"] = read_arguments(path, name) | data.get("args", {})
     envs = [vars(option_checks.env_of_text(text, "envs")) for text in arguments.texts("--env")]
     data["envs"] = [*data.get("envs", []), *envs]
     packages = arguments.many("--requirement")

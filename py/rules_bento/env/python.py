@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.options import Python
+    from rules_bento.options import BuildOptions, Python
     from rules_bento.project import ProjectFiles
 
 # Options that uv takes from a requirements file, which is where a Bento of spec 2 can carry them, and their values.
@@ -101,9 +101,14 @@ def _with_nested(path: str, files: ProjectFiles, place: str, within: tuple[str, 
     return "".join(f"{line}\n" for line in lines)
 
 
-def check_git(text: str, python: Python, place: str) -> None:
-    """Refuse requirements that BentoML would clone at build time, unless the image build is to clone them."""
-    if python.pack_git_packages is False:
+def packages_place(options: BuildOptions) -> str:
+    """How a message begins that is about the packages of options."""
+    return options.at("python.requirements_txt" if options.python.requirements_txt else "python.packages")
+
+
+def check_git(text: str, place: str, *, packed: bool) -> None:
+    """Refuse requirements that BentoML would clone and pack at build time, unless they are not to be `packed`."""
+    if not packed:
         return
     for line in text.splitlines():
         if re.search(r"(^|\s|@)git\+", line.partition(" #")[0]):
@@ -133,10 +138,13 @@ class Requirements:
     bentoml_version: str
 
 
-def assemble(text: str, lock: LockedRequirements | None, bentoml_version: str, features: Sequence[str]) -> Requirements:
+def assemble(
+    text: str, lock: LockedRequirements | None, bentoml_version: str, features: Sequence[str], place: str
+) -> Requirements:
     """The requirements, with bentoml and its extras for `features`, and with the lock's pins where there is one.
 
-    Raises BentoError where text and lock disagree, and for hashes that leave bentoml out.
+    Raises BentoError where text, which `place` says the origin of, and lock disagree, and for hashes that leave bentoml
+    out.
     """
     if lock is None:
         text, version = _with_bentoml(text, bentoml_version, features)
@@ -147,8 +155,8 @@ def assemble(text: str, lock: LockedRequirements | None, bentoml_version: str, f
     missing = sorted(_names(text) - _names(lock.pinned))
     if missing:
         raise BentoError(
-            f"python.packages: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it to "
-            f"requirements."
+            f"{place}: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it to the "
+            f"target's requirements."
         )
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
     absent = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
@@ -186,8 +194,9 @@ def _bentoml(features: Sequence[str], extras: str | None = None) -> str:
 
 
 def _names(text: str) -> set[str]:
-    """The normalized names of the packages in requirements, of those that have a name."""
-    found = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in text.splitlines())
+    """The normalized names of the packages in requirements, of those that have a name and are for every machine."""
+    lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
+    found = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
     return {normalized(match[1]) for match in found if match}
 
 

@@ -69,14 +69,13 @@ def _check(options: BuildOptions, envs: Sequence[Env]) -> None:
 
 
 def _requirements(settings: Settings) -> python.Requirements:
-    options = settings.options
-    place = options.at("python.requirements_txt")
+    options, place = settings.options, python.packages_place(settings.options)
     text = "".join(f"{package}\n" for package in options.python.packages or ())
     if options.python.requirements_txt:
         text = python.with_nested(options.python.requirements_txt, settings.files, place)
     text += settings.requirements
-    python.check_git(text, options.python, options.at("python.packages"))
-    return python.assemble(text, settings.lock, settings.bentoml_version, settings.features)
+    python.check_git(text, place, packed=options.python.pack_git_packages is not False)
+    return python.assemble(text, settings.lock, settings.bentoml_version, settings.features, place)
 
 
 def _named_files(settings: Settings) -> dict[str, bytes]:

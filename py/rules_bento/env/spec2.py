@@ -24,8 +24,9 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool)
         exported = _exported(settings, image)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported)
     text = frozen.requirements + settings.requirements
-    python.check_git(text, options.python, options.at("python.packages"))
-    requirements = python.assemble(text, lock, settings.bentoml_version, settings.features)
+    place, packed = python.packages_place(options), options.python.pack_git_packages
+    python.check_git(text, place, packed=image.pack_git_packages is not False if packed is None else packed)
+    requirements = python.assemble(text, lock, settings.bentoml_version, settings.features, place)
     envs = joined_envs(docker_env(options, settings.files), envs)
     files = {
         **frozen.files,

@@ -1,0 +1,72 @@
+"""Checks an image that a target states, with all that it names at hand, and writes it for the Bentos that have it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rules_bento import image as images
+from rules_bento.env import scripts
+from rules_bento.errors import BentoError
+from rules_bento.option_checks import check_package
+from rules_bento.project import ProjectFiles
+from rules_bento.requirements import parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+    from rules_bento.image import Step
+
+FLAGS = {
+    "--extends": 2,  # an image's JSON, label
+    "--image": 1,  # JSON: fields, and steps whose files are relative to the package
+    "--output": 1,
+    "--package": 1,
+    "--source": 2,  # path from the root of the workspace, path to read
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write the image: its own steps behind those of what it extends, its requirements files read."""
+    place = arguments.one("--target")
+    files = ProjectFiles(dict(arguments.records("--source")))  # type: ignore[arg-type]
+    own = images.from_json(arguments.one("--image"), place)
+    image = own = replace(
+        own, steps=tuple(_placed(step, arguments.one("--package"), files, place) for step in own.steps)
+    )
+    for path, label in arguments.records("--extends"):
+        image = images.from_json(Path(path).read_text("utf-8"), label).extended(own)
+    images.check(image)
+    Path(arguments.one("--output")).write_text(image.to_json(), "utf-8")
+
+
+def _placed(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
+    """A step whose files are named from the root of the workspace; requirements, which are small, by their text."""
+    at = f"{place}: {step.kind}"
+
+    def path(written: str) -> str:
+        found = files.path(f"{package}/{written}" if package else written, at)
+        if not files.has(found):
+            raise BentoError(f"{at}: {written!r} is not among srcs. Add it, or correct the name.")
+        return found
+
+    match step.kind:
+        case "run_script":
+            [script] = map(path, step.values)
+            scripts.check_script(script, files.read(script, at), at)
+            return images.Step("run_script", (script,))
+        case "wheels":
+            for wheel in map(path, step.values):
+                files.read(wheel, at)
+            return images.Step("wheels", tuple(map(path, step.values)))
+        case "requirements_file" | "pyproject_toml":
+            written = step.values or ("pyproject.toml",)
+            text = images.requirements_of(images.Step(step.kind, tuple(map(path, written))), files, place)
+            found, _ = parse(text, at)
+            for requirement in found:
+                check_package(requirement.text, at)
+            if not found:
+                raise BentoError(f"{at}: {written[0]} asks for no package. Remove the step, or name another file.")
+            return images.Step("requirements", (text,))
+    return step

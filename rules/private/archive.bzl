@@ -1,0 +1,63 @@
+"""The actions that join the parts of a Bento to its archive, with the labels of a stamped build."""
+
+load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load(":attributes.bzl", "add_pairs", "label_text")
+load(":helper.bzl", "arguments", "run_helper")
+
+STAMPED_LABELS = {
+    "stamped_labels": attr.string_dict(doc = "Labels whose values are the workspace status of the build, by key of it, such as `{\"commit\": \"STABLE_GIT_COMMIT\"}`: in the archive of a build with `--stamp`, and no part of the Bento's version, digest and images."),
+    "_stamp": attr.label(default = "//rules:stamp", providers = [BentoFlagInfo]),
+}
+
+def _stamped(ctx, part):
+    """The metadata's part with the stamped labels, where there are some."""
+    if not ctx.attr.stamped_labels or not ctx.attr._stamp[BentoFlagInfo].value:
+        return part
+    output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
+    status = [ctx.info_file, ctx.version_file]
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    add_pairs(args, "--label", ctx.attr.stamped_labels)
+    args.add_all(status, before_each = "--status")
+    args.add_all(["--part", part, "--output", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoStamp",
+        progress_message = "Stamping labels of %{label}",
+        verb = "stamp",
+        args = args,
+        inputs = depset([part] + status),
+        outputs = [output],
+        packages = ["pyyaml"],
+    )
+    return output
+
+def write_archive(ctx, *, metadata, sources, models):
+    """Declares the `.bento` and the actions that write it.
+
+    Args:
+      ctx: context of a rule with the attributes of `STAMPED_LABELS`.
+      metadata: File, the part with bento.yaml.
+      sources: File, the part with the sources.
+      models: list of BentoModelInfo.
+
+    Returns:
+      The File.
+    """
+    archive = ctx.actions.declare_file(ctx.label.name + ".bento")
+    parts = [_stamped(ctx, metadata), sources]
+    args = arguments(ctx)
+    args.add_all(["--output", archive])
+    args.add_all(parts, before_each = "--part")
+    for model in models:
+        args.add_all(["--model", model.description, model.archive_part])
+    run_helper(
+        ctx,
+        mnemonic = "BentoArchive",
+        progress_message = "Archiving %{label}",
+        verb = "archive",
+        args = args,
+        inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),
+        outputs = [archive],
+    )
+    return archive

@@ -1,0 +1,71 @@
+"""The steps of an image, called as the methods of `bentoml.images.Image` are."""
+
+def _step(kind, *values):
+    for value in values:
+        if type(value) != "string":
+            fail("image.{} takes strings, not {}".format(kind, type(value)))
+    return json.encode([kind] + list(values))
+
+def _build_include(*paths):
+    """Files of the Bento's `src/` that the Python packages need while they are installed."""
+    return _step("build_include", *paths)
+
+def _pyproject_toml(path = "pyproject.toml"):
+    """Python packages: `project.dependencies` of a pyproject.toml."""
+    return _step("pyproject_toml", path)
+
+def _python_packages(*packages):
+    """Python packages, as requirements (PEP 508)."""
+    return _step("python_packages", *packages)
+
+def _requirements_file(path):
+    """Python packages: those of a requirements file."""
+    return _step("requirements_file", path)
+
+def _run(command):
+    """A command of a shell; behind the Python packages if it stands behind a step that names some."""
+    return _step("run", command)
+
+def _run_script(path):
+    """A script, as `run`."""
+    return _step("run_script", path)
+
+def _system_packages(*packages):
+    """Packages of the distribution."""
+    return _step("system_packages", *packages)
+
+def _uv_lock():
+    """Python packages: those of the uv.lock in the build context, unless the Bento takes them from a hub."""
+    return _step("uv_lock")
+
+def _wheels(*paths):
+    """Python packages that come as files; not in BentoML."""
+    return _step("wheels", *paths)
+
+image = struct(
+    build_include = _build_include,
+    pyproject_toml = _pyproject_toml,
+    python_packages = _python_packages,
+    requirements_file = _requirements_file,
+    run = _run,
+    run_script = _run_script,
+    system_packages = _system_packages,
+    uv_lock = _uv_lock,
+    wheels = _wheels,
+)
+
+def decode_steps(label, steps):
+    """Reads steps again.
+
+    Args:
+      label: the target that has them, for messages.
+      steps: list of what the functions of `image` returned.
+
+    Returns:
+      A list of lists: the kind of a step and its values.
+    """
+    decoded = [json.decode(step, default = None) for step in steps]
+    for step, values in zip(steps, decoded):
+        if type(values) != "list":
+            fail("{}: steps has {}, which is no step. Write one such as image.run(\"...\")".format(label, repr(step)))
+    return decoded

@@ -1,0 +1,144 @@
+"""The action that writes bento.yaml and all else of a Bento beside its sources and models."""
+
+load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load(":option_groups.bzl", "option_groups")
+load(":snapshot.bzl", "bentofile_arguments", "image_arguments")
+
+_UV_LOCK = "uv.lock"
+
+def requirements_files(ctx):
+    """The files among `requirements`.
+
+    Args:
+      ctx: context of bento_package.
+
+    Returns:
+      A list of Files.
+    """
+    return [file for target in ctx.attr.requirements if BentoRequirementInfo not in target for file in target[DefaultInfo].files.to_list()]
+
+def _options(ctx):
+    """The options of the target that are not flags of the verb, in the form of a bentofile."""
+    options = option_groups(ctx)
+    if ctx.attr.python_version:
+        options["docker"] = options.get("docker", {}) | {"python_version": ctx.attr.python_version}
+    for name, value in {"args": ctx.attr.bento_args, "exclude": ctx.attr.exclude, "include": ctx.attr.include}.items():
+        if value:
+            options[name] = value
+    return options
+
+def _labels(ctx):
+    """The attribute's labels, and over them those of the command line."""
+    labels = dict(ctx.attr.labels)
+    for text in ctx.attr._labels[BentoFlagInfo].value:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            fail("{}: the flag labels is {}. Write KEY=VALUE".format(ctx.label, repr(text)))
+        labels[key] = value
+    return labels
+
+def _describe_named(file):
+    return ["--file", workspace_path(file), file.path]
+
+def _add_requirements(ctx, args, pins, lock):
+    """The lock, or what there is without one; returns the Files."""
+    if lock:
+        files = [lock.roots, lock.locked, lock.locked_with_hashes]
+        args.add_all(["--locked"] + files)
+        return files
+    files = requirements_files(ctx)
+    args.add_all(ctx.attr.packages, before_each = "--requirement")
+    args.add_all(pins, before_each = "--requirement")
+    args.add_all(files, before_each = "--requirements-file")
+    return files
+
+def _add_uv(ctx, args, lock):
+    """uv, for an image with `uv_lock()`; returns what it needs."""
+    if lock or _UV_LOCK not in [file.basename for file in ctx.files.srcs + ctx.files.data]:
+        return depset()
+    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
+    return depset([toolchain.uv])
+
+def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, python_version):
+    """Declares bento.yaml and what else tells of the Bento, and the action that writes it.
+
+    Args:
+      ctx: context of bento_package.
+      snapshot: what `read_sources` returned.
+      environment: BentoEnvironmentInfo of the target, or None.
+      lock: what `lock_slice` returned, or None.
+      models: list of BentoModelInfo.
+      part: File to write this part of the archive to.
+      pins: depset of `name==version` that libraries bring.
+      python_version: `X.Y`, what the packages are locked for.
+
+    Returns:
+      A struct of Files: bento_yaml, digest, manifest, tag.
+    """
+    outputs = struct(
+        bento_yaml = ctx.actions.declare_file(ctx.label.name + ".bento.yaml"),
+        digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
+        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
+        tag = ctx.actions.declare_file(ctx.label.name + ".tag"),
+    )
+    files = environment.files if environment else depset()
+    options = _options(ctx)
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--creation-time", creation_time(ctx)])
+    args.add_all(["--bentoml-version", ctx.attr.bentoml_version])
+    args.add_all(["--python-version", python_version])
+    for flag, value in {
+        "--name": ctx.attr.bento_name,
+        "--options": json.encode(options) if options else "",
+        "--service": ctx.attr.service,
+        "--spec": str(ctx.attr.spec) if ctx.attr.spec else "",
+        "--version": ctx.attr.version,
+    }.items():
+        if value:
+            args.add_all([flag, value])
+    if ctx.attr.description:
+        args.add_all(["--description", text_word(ctx.attr.description)])
+    args.add_all(bentofile_arguments(ctx))
+    args.add_all(image_arguments(ctx, environment))
+    args.add_all(files, map_each = _describe_named)
+    add_pairs(args, "--label", _labels(ctx))
+    args.add_all([text_word(env) for env in ctx.attr.envs], before_each = "--env")
+    args.add_all(ctx.attr.enable_features, before_each = "--feature")
+    for file in ctx.files.arg_file:
+        args.add_all(["--arg-file", file, file.short_path])
+    requirements = _add_requirements(ctx, args, pins, lock)
+    uv = _add_uv(ctx, args, lock)
+    for name, dependencies in ctx.attr.services.items():
+        args.add_all(["--declared-service", name, json.encode(dependencies)])
+    for model in models:
+        args.add_all(["--model", model.description, model.alias])
+    args.add_all(ctx.files.description_file, before_each = "--description-file")
+    args.add_all(["--sources", snapshot.manifest])
+    args.add_all(["--service-info", snapshot.service])
+    args.add_all(["--part", part])
+    args.add_all(["--bento-yaml", outputs.bento_yaml])
+    args.add_all(["--manifest", outputs.manifest])
+    args.add_all(["--digest", outputs.digest])
+    args.add_all(["--tag", outputs.tag])
+    run_helper(
+        ctx,
+        mnemonic = "BentoPackage",
+        progress_message = "Writing bento.yaml of %{label}",
+        verb = "package",
+        args = args,
+        inputs = depset(
+            [snapshot.manifest, snapshot.service] + [model.description for model in models] + requirements +
+            ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file +
+            ([environment.image] if environment else []),
+            transitive = [files, uv],
+        ),
+        outputs = [part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag],
+        # A template is rendered by Jinja2.
+        packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else []),
+    )
+    return outputs

@@ -1,0 +1,104 @@
+"""The action that reads the sources of a Bento."""
+
+load("//rules/providers:sources.bzl", "BentoSourcesInfo")
+load(":attributes.bzl", "describe_data", "describe_dependency", "describe_source", "folder_path", "label_text")
+load(":helper.bzl", "arguments", "run_helper")
+load(":option_groups.bzl", "option_groups")
+
+# build_ctx of a target whose package is the context.
+OWN_PACKAGE = "."
+
+def _build_ctx(ctx):
+    folder = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
+    return folder_path(ctx.label, folder)
+
+def bentofile_arguments(ctx):
+    """How actions are told of the bentofile.
+
+    Args:
+      ctx: context of a rule with the attribute `bentofile`.
+
+    Returns:
+      A list of words: empty, or the flag, the File and its name in messages.
+    """
+    file = ctx.file.bentofile
+    return ["--bentofile", file, file.short_path] if file else []
+
+def image_arguments(ctx, environment):
+    """How actions are told of the image of the target.
+
+    Args:
+      ctx: context of a rule with the attribute `image`.
+      environment: its BentoEnvironmentInfo, or None.
+
+    Returns:
+      A list of words.
+    """
+    return ["--image", environment.image, label_text(ctx.attr.image.label)] if environment else []
+
+def _options(ctx):
+    """The options that may name files."""
+    options = option_groups(ctx)
+    if ctx.attr.description.startswith("file:"):
+        options["description"] = ctx.attr.description
+    return options
+
+def read_sources(ctx, *, part, environment, states_packages):
+    """Selects, places and digests the sources, and reads the service.
+
+    Args:
+      ctx: context of bento_package.
+      part: File to write the sources' part of the archive to.
+      environment: BentoEnvironmentInfo of the target, or None.
+      states_packages: whether it is to be told which packages bentofile and image ask for.
+
+    Returns:
+      A struct of Files: manifest, service, and stated (None unless asked for).
+    """
+    manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")
+    service = ctx.actions.declare_file(ctx.label.name + ".service.json")
+    unused = ctx.actions.declare_file(ctx.label.name + ".unused")
+    outputs = [manifest, service, part, unused]
+    inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile
+    dependencies = depset(transitive = [dep[BentoSourcesInfo].files for dep in ctx.attr.deps])
+    options = _options(ctx)
+    stated = None
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    if ctx.attr.service:
+        args.add_all(["--service", ctx.attr.service])
+    args.add_all(bentofile_arguments(ctx))
+    if options:
+        args.add_all(["--options", json.encode(options)])
+    if states_packages:
+        stated = ctx.actions.declare_file(ctx.label.name + ".stated.json")
+        outputs.append(stated)
+        args.add_all(["--stated", stated])
+        args.add_all(image_arguments(ctx, environment))
+        inputs = inputs + ([environment.image] if environment else [])
+    args.add_all(["--build-ctx", _build_ctx(ctx)])
+    args.add_all(ctx.attr.include, before_each = "--include")
+    args.add_all(ctx.attr.exclude, before_each = "--exclude")
+    args.add_all(
+        depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
+        before_each = "--import-root",
+    )
+    args.add_all(["--manifest", manifest])
+    args.add_all(["--service-info", service])
+    args.add_all(["--part", part])
+    args.add_all(["--unused", unused])
+    args.add_all(ctx.files.srcs, map_each = describe_source)
+    args.add_all(ctx.files.data, map_each = describe_data)
+    args.add_all(dependencies, map_each = describe_dependency)
+    run_helper(
+        ctx,
+        mnemonic = "BentoSnapshot",
+        progress_message = "Reading sources of %{label}",
+        verb = "snapshot",
+        args = args,
+        inputs = depset(inputs, transitive = [dependencies]),
+        outputs = outputs,
+        packages = ["blake3"] + (["pyyaml"] if ctx.file.bentofile else []),
+        unused_inputs_list = unused,
+    )
+    return struct(manifest = manifest, service = service, stated = stated)

@@ -1,0 +1,8 @@
+"""The same without."""
+
+import bentoml
+
+
+@bentoml.service
+class Plain:
+    """Nothing."""

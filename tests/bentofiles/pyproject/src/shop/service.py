@@ -1,0 +1,8 @@
+"""A service below src/."""
+
+import bentoml
+
+
+@bentoml.service
+class Shop:
+    """Nothing."""
