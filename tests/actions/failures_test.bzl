@@ -1,7 +1,7 @@
 """What is refused before any action runs: by rules, with target, attribute and remedy."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules:defs.bzl", "bento_package")
+load("//rules:defs.bzl", "bento_environment", "bento_package")
 load("//toolchains:python.bzl", "bento_python")
 
 def _failure_impl(ctx):
@@ -15,10 +15,17 @@ _failure_test = analysistest.make(
     expect_failure = True,
 )
 
-def _refuses(name, rule, message, **attributes):
+_flag_test = analysistest.make(
+    _failure_impl,
+    attrs = {"message": attr.string(doc = "What the failure says.", mandatory = True)},
+    config_settings = {str(Label("//rules:labels")): ["owner"]},
+    expect_failure = True,
+)
+
+def _refuses(name, rule, message, test = _failure_test, **attributes):
     """Declares a target that cannot be analysed, and the test that it says so."""
     rule(name = name, tags = ["manual"], **attributes)
-    _failure_test(name = name + "_test", message = message, target_under_test = ":" + name)
+    test(name = name + "_test", message = message, target_under_test = ":" + name)
 
 def failure_tests(name):
     """Declares the tests, and a suite of them.
@@ -50,11 +57,40 @@ def failure_tests(name):
         message = "//tests/actions:no_interpreter: set one of interpreter and interpreter_path",
         version = "3.11.2",
     )
+    _refuses(
+        name = "no_service",
+        rule = bento_package,
+        message = "//tests/actions:no_service: set service, as \"module:Service\", or bentofile, which names it",
+    )
+    _refuses(
+        name = "docker_as_text",
+        rule = bento_package,
+        message = "//tests/actions:docker_as_text: docker is \"debian\". Write docker = docker_options(...)",
+        docker = "debian",
+        service = "service:Service",
+    )
+    _refuses(
+        name = "step_as_text",
+        rule = bento_environment,
+        message = "//tests/actions:step_as_text: steps has \"apt-get install curl\", which is no step. Write one such as image.run(",
+        steps = ["apt-get install curl"],
+    )
+    _refuses(
+        name = "flag_without_a_value",
+        rule = bento_package,
+        message = "//tests/actions:flag_without_a_value: the flag labels is \"owner\". Write KEY=VALUE",
+        service = "service:Service",
+        test = _flag_test,
+    )
     native.test_suite(
         name = name,
         tests = [
+            ":docker_as_text_test",
+            ":flag_without_a_value_test",
             ":mixed_requirements_test",
             ":no_interpreter_test",
+            ":no_service_test",
+            ":step_as_text_test",
             ":two_interpreters_test",
         ],
     )

@@ -1,7 +1,7 @@
 """What bento_package and bento_model declare: providers, outputs, and the inputs of each action."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules:defs.bzl", "BentoInfo", "BentoModelInfo")
+load("//rules:defs.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
 
 _HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
@@ -82,3 +82,60 @@ def _model_impl(ctx):
     return analysistest.end(env)
 
 model_test = analysistest.make(_model_impl)
+
+def _bentofile_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.equals(env, ["bentofile.yaml", "service.py", "setup.sh"], _own_inputs(_action(env, "BentoSnapshot")))
+    asserts.equals(
+        env,
+        ["bentofile.yaml", "environment.image.json", "setup.sh", "with_bentofile.service.json", "with_bentofile.sources.json"],
+        _own_inputs(_action(env, "BentoPackage")),
+        "files that a bentofile names travel with the facts, those of an environment on their own",
+    )
+    return analysistest.end(env)
+
+bentofile_test = analysistest.make(_bentofile_impl)
+
+def _locked_bentofile_impl(ctx):
+    env = analysistest.begin(ctx)
+    inputs = _own_inputs(_action(env, "BentoLock"))
+    asserts.true(env, "locked_with_bentofile.stated.json" in inputs, "the lock has to agree with what a bentofile asks for")
+    asserts.false(env, "bentofile.yaml" in inputs, "another option of a bentofile locks nothing again")
+    return analysistest.end(env)
+
+locked_bentofile_test = analysistest.make(_locked_bentofile_impl)
+
+def _environment_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    asserts.equals(env, ["environment.image.json"], _names(target[DefaultInfo].files.to_list()))
+    asserts.equals(env, ["setup.sh"], _names(target[BentoEnvironmentInfo].files.to_list()))
+    asserts.equals(env, ["setup.sh"], _own_inputs(_action(env, "BentoEnvironment")))
+    return analysistest.end(env)
+
+environment_test = analysistest.make(_environment_impl)
+
+_STATUS = ["stable-status.txt", "volatile-status.txt"]
+
+def _stamped_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.equals(env, ["stamped.metadata.part"] + _STATUS, sorted(_own_inputs(_action(env, "BentoStamp")), key = _status_last))
+    asserts.equals(env, ["stamped.sources.part", "stamped.stamped.part"], _own_inputs(_action(env, "BentoArchive")))
+    for mnemonic in ["BentoPackage", "BentoSnapshot"]:
+        asserts.false(env, [name for name in _own_inputs(_action(env, mnemonic)) if name in _STATUS], mnemonic)
+    parts = [part.basename for part in analysistest.target_under_test(env)[BentoInfo].parts]
+    asserts.equals(env, ["stamped.metadata.part", "stamped.sources.part"], parts, "images have no stamp")
+    return analysistest.end(env)
+
+def _status_last(name):
+    return (name in _STATUS, name)
+
+stamped_test = analysistest.make(_stamped_impl, config_settings = {"//command_line_option:stamp": True})
+
+def _unstamped_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.false(env, [action for action in analysistest.target_actions(env) if action.mnemonic == "BentoStamp"])
+    asserts.equals(env, ["stamped.metadata.part", "stamped.sources.part"], _own_inputs(_action(env, "BentoArchive")))
+    return analysistest.end(env)
+
+unstamped_test = analysistest.make(_unstamped_impl)

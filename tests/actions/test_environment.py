@@ -1,0 +1,87 @@
+"""BentoEnvironment: an image is checked where it is defined, and written for all Bentos that have it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from actions.test_errors import refused
+from actions.verbs import Actions
+
+TARGET = "//envs:gpu"
+SCRIPT = "#!/bin/sh\necho set up\n"
+
+
+@pytest.fixture
+def actions(tmp_path):
+    return Actions(tmp_path)
+
+
+def environment(actions, steps=(), extends=None, **fields):
+    """BentoEnvironment of the package `envs`, with a script and requirements."""
+    files = {"envs/setup.sh": SCRIPT, "envs/setup.py": "print()\n", "envs/r.txt": "-r more.txt\nidna\n"}
+    files |= {"envs/more.txt": "attrs\n", "envs/options.txt": "--pre\n", "envs/wrong.txt": "idna\n=broken\n"}
+    arguments = ["--target", TARGET, "--package", "envs", "--image", json.dumps(fields | {"steps": list(steps)})]
+    for path, text in files.items():
+        arguments += ["--source", path, actions.write(path, text)]
+    if extends:
+        arguments += ["--extends", actions.write("base.json", extends), "//envs:base"]
+    return actions.run("environment", arguments, {"--output": "image.json"})
+
+
+def image(outcome):
+    assert (outcome.code, outcome.errors) == (0, "")
+    return json.loads(outcome.outputs["--output"])
+
+
+def test_files_are_known_from_the_root_and_requirements_by_their_text(actions):
+    made = image(environment(actions, [["run_script", "setup.sh"], ["requirements_file", "r.txt"]], distro="alpine"))
+    assert made == {
+        "distro": "alpine",
+        "steps": [["run_script", "envs/setup.sh"], ["requirements", "attrs\nidna\n"]],
+    }
+
+
+def test_one_extends_another(actions):
+    base = environment(actions, [["system_packages", "curl"], ["python_packages", "idna"]], python_version="3.11")
+    made = image(
+        environment(
+            actions, [["run", "echo"]], extends=base.outputs["--output"], python_version="3.12", distro="debian"
+        )
+    )
+    assert made["steps"] == [["system_packages", "curl"], ["python_packages", "idna"], ["run", "echo"]]
+    assert (made["python_version"], made["distro"]) == ("3.12", "debian")
+
+
+@pytest.mark.parametrize(
+    ("steps", "fields", "words"),
+    [
+        ([["run_script", "setup"]], {}, ["run_script: 'setup' is not among srcs. Add it"]),
+        ([["run_script", "../setup.sh"]], {}, ["run_script: '../setup.sh' is not among srcs"]),
+        ([["run_script", "setup.py"]], {}, ["envs/setup.py does not say what runs it. Let its first line be"]),
+        ([["wheels", "a.whl"]], {}, ["wheels: 'a.whl' is not among srcs"]),
+        ([["requirements_file", "options.txt"]], {}, ["options.txt asks for no package. Remove the step"]),
+        ([["requirements_file", "wrong.txt"]], {}, ["requirements_file:2: '=broken' is not a requirement"]),
+        ([["python_packages", "-r r.txt"]], {}, ["python_packages: '-r r.txt' is an option of pip"]),
+        ([["system_packages", "curl; rm"]], {}, ["system_packages: 'curl; rm' is no name of a system package"]),
+        ([["system_packages"]], {}, ["system_packages names nothing. Remove it"]),
+        ([["run", "a\nb"]], {}, ["run: a command is one line"]),
+        ([["rnu", "a"]], {}, ["'rnu' is no step of an image. Did you mean 'run'?"]),
+        ([], {"python_version": "3.7"}, ["there is no image with Python 3.7. Known are 3.9"]),
+        ([], {"python_version": "three"}, ["python_version is 'three', which is not a version of Python"]),
+        (
+            [["python_packages", "idna"], ["run", "a"], ["python_packages", "attrs"]],
+            {},
+            ["python_packages follows a command that runs after the Python packages", "Name all packages before"],
+        ),
+    ],
+)
+def test_what_no_image_can_have(actions, steps, fields, words):
+    refused(environment(actions, steps, **fields), TARGET, *words)
+
+
+def test_packages_behind_the_commands_of_what_it_extends(actions):
+    base = environment(actions, [["python_packages", "idna"], ["run", "echo"]])
+    (actions.root / "bazel-out/environment.image.json").unlink()
+    outcome = environment(actions, [["python_packages", "attrs"]], extends=base.outputs["--output"])
+    refused(outcome, TARGET, "python_packages follows a command that runs after the Python packages")

@@ -1,0 +1,56 @@
+"""BentoStamp: labels of the workspace status, in bento.yaml and nowhere else."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+import yaml
+from actions.test_errors import refused
+from actions.verbs import LABEL, Actions
+
+STATUS = "STABLE_COMMIT 1f3a\nBUILD_NOTE two words\n"
+
+
+@pytest.fixture
+def actions(tmp_path):
+    return Actions(tmp_path)
+
+
+def stamp(actions, *labels):
+    part = actions.package("--label", '"owner"', '"me"').outputs["--part"]
+    arguments = ["--target", LABEL, "--part", actions.write("bazel-out/metadata.part", part)]
+    arguments += ["--status", actions.write("stable.txt", STATUS.splitlines(keepends=True)[0])]
+    arguments += ["--status", actions.write("volatile.txt", STATUS.splitlines(keepends=True)[1])]
+    arguments += [word for key, name in labels for word in ("--label", f'"{key}"', f'"{name}"')]
+    return part, actions.run("stamp", arguments, {"--output": "stamped.part"})
+
+
+def members(part):
+    with tarfile.open(fileobj=io.BytesIO(part), mode="r:xz") as archive:
+        return {member.name: (member.mode, archive.extractfile(member).read()) for member in archive}
+
+
+def test_labels_are_added(actions):
+    part, outcome = stamp(actions, ("commit", "STABLE_COMMIT"), ("note", "BUILD_NOTE"))
+    assert (outcome.code, outcome.errors) == (0, "")
+    before, after = members(part), members(outcome.outputs["--output"])
+    [name] = [name for name in before if name.endswith("bento.yaml") and "src/" not in name]
+    old, new = yaml.safe_load(before.pop(name)[1]), yaml.safe_load(after.pop(name)[1])
+    assert new.pop("labels") == old.pop("labels") | {"commit": "1f3a", "note": "two words"}
+    assert list(new) == list(old)
+    assert new == old, "version and all else is that of the Bento without the stamp"
+    assert after == before
+
+
+def test_no_label_changes_nothing(actions):
+    part, outcome = stamp(actions)
+    assert members(outcome.outputs["--output"]) == members(part)
+
+
+def test_a_status_that_is_missing(actions):
+    _, outcome = stamp(actions, ("commit", "STABLE_COMIT"))
+    refused(
+        outcome, LABEL, "stamped_labels: 'commit' is to be 'STABLE_COMIT', which the workspace status has not", "Let"
+    )
