@@ -115,10 +115,10 @@ def test_a_path_that_is_absolute_or_has_dots(actions):
         refused(outcome, LABEL, "srcs has", repr(path), "Declare a file of the workspace")
 
 
-@pytest.mark.parametrize("context", ["/svc", "../svc", "svc/../.."])
+@pytest.mark.parametrize("context", ["/svc", "svc/../..", "../svc/../.."])
 def test_a_build_context_that_is_absolute_or_has_dots(actions, context):
     outcome = actions.snapshot(more=["--build-ctx", context])
-    refused(outcome, LABEL, f"build_ctx is {context!r}, which is absolute or leaves the workspace", "Give a folder")
+    refused(outcome, LABEL, f"build_ctx is {context!r}, which is absolute or leaves its repository", "Give a folder")
 
 
 def test_a_file_outside_of_the_build_context(actions):

@@ -64,19 +64,16 @@ def as_bentoml_has_it(bentoml, part: bytes, folder: Path):
     return json.loads(bentoml.run("-c", READ, program="python"))
 
 
-@pytest.mark.parametrize("form", ["bentomodel", "tar", "tar.gz", "zip"])
+@pytest.mark.parametrize("form", ["bentomodel", "zip"])
 def test_an_archive_is_taken_as_it_is(bentoml, saved, tmp_path, form):
     before, folder = saved
     archive = tmp_path / f"weights.{form}"
     if form == "bentomodel":
         bentoml.run("models", "export", "weights:v7", str(archive))
-    elif form == "zip":
+    else:
         with zipfile.ZipFile(archive, "w") as file:
             for path in sorted(folder.rglob("*")):
                 file.write(path, path.relative_to(folder))
-    else:
-        with tarfile.open(archive, "w:gz" if form == "tar.gz" else "w") as file:
-            file.add(folder, ".")
     (tmp_path / "root").mkdir()
     made = imported(Actions(tmp_path / "root"), "--archive", str(archive), archive.name)
     description = json.loads(made["--description"])

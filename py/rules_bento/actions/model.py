@@ -55,7 +55,7 @@ def run(arguments: Arguments) -> None:
 @contextmanager
 def read_model(arguments: Arguments) -> Iterator[StoredModel]:
     """The entry that the arguments describe; its files are there until the block ends."""
-    if arguments.optional("--tag"):
+    if arguments.many("--tag"):
         yield _made(arguments)
         return
     for path, name in arguments.records("--archive"):
