@@ -64,7 +64,10 @@ def main() -> None:
         start_loopback()
     if given["clock"]:
         set_clock(given["clock"], Path(given["scratch"]))
-    os.execv(sys.argv[2], sys.argv[2:])
+    command = sys.argv[2:]
+    if given["user"]:
+        command = ["unshare", f"--map-user={given['user']}", f"--map-group={given['user']}", "--", *command]
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from lint import lint_sees_every_file
 from misfits import misfits_are_told_of_when_they_are_built
 from monorepo import a_monorepo_builds_without_a_wheel, changes_touch_what_they_must
 from offline import a_second_checkout_downloads_nothing
+from remote_cache import two_machines_share_a_cache
 from reproducibility import two_places_give_the_same_bytes
 from resolution import the_modules_resolve_by_a_registry
 from sources import wheels_are_built_from_locked_sources
@@ -50,6 +51,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "indexes": a_private_index_wins_and_keeps_its_password,
     "misfits": misfits_are_told_of_when_they_are_built,
     "sources": wheels_are_built_from_locked_sources,
+    "remote_cache": two_machines_share_a_cache,
     "lint": lint_sees_every_file,
 }
 

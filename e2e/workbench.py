@@ -34,12 +34,14 @@ class Surroundings:
     host_name: str = ""
     network: bool = True
     umask: int = 0o022
+    user: int = 0  # who it is; 0 for the caller
 
     def enter(self, command: list[str], scratch: Path) -> list[str]:
         """The command that runs another one in these surroundings; `scratch` is for what the clock needs."""
-        if not self.clock and not self.host_name and self.network:
+        if not (self.clock or self.host_name or self.user) and self.network:
             return command
         given = {"host_name": self.host_name, "network": self.network, "clock": self.clock, "scratch": str(scratch)}
+        given["user"] = self.user
         user = [] if os.getuid() == 0 else ["--map-root-user"]
         net = [] if self.network else ["--net"]
         namespaces = ["unshare", *user, *net, "--mount", "--uts", "--"]
@@ -53,6 +55,8 @@ class Spawn:
     mnemonic: str
     target: str
     runner: str
+    action: str  # its digest, which a remote cache is asked for; empty without one
+    inputs: dict[str, int]  # path to bytes
     outputs: dict[str, str]  # path to digest
 
 
@@ -229,8 +233,10 @@ def read_spawns(log: Path) -> list[Spawn]:
     while text[at:].strip():
         at += len(text[at:]) - len(text[at:].lstrip())
         entry, at = decoder.raw_decode(text, at)
+        inputs = {read["path"]: int(read.get("digest", {}).get("sizeBytes", 0)) for read in entry.get("inputs", [])}
         outputs = {output["path"]: digest_of(output) for output in entry.get("actualOutputs", [])}
-        spawns.append(Spawn(entry["mnemonic"], entry.get("targetLabel", ""), entry["runner"], outputs))
+        action, target = entry.get("digest", {}).get("hash", ""), entry.get("targetLabel", "")
+        spawns.append(Spawn(entry["mnemonic"], target, entry["runner"], action, inputs, outputs))
     return spawns
 
 
