@@ -41,11 +41,16 @@ class Used(NamedTuple):
 
 
 def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
-    """What is measured as ours, in a process of its own."""
+    """What is measured as ours, in a process of its own: a part of each wheel, joined to a layer."""
     from rules_bento.install import Layout
-    from rules_bento.layer import write_wheel_layer
+    from rules_bento.layer_parts import Part, join_parts, write_part
 
-    write_wheel_layer(out, wheels, Layout.venv("/app/.venv", sys.version_info[1]), kind, threads=1)  # type: ignore[arg-type]
+    layout = Layout.venv("/app/.venv", sys.version_info[1])
+    parts = []
+    for wheel in wheels:
+        part = out.with_name(wheel.name)
+        parts.append(Part(write_part(part, wheel, layout, kind), part))  # type: ignore[arg-type]
+    join_parts(out, parts, layout, kind)  # type: ignore[arg-type]
 
 
 def limit(kind: str, wheels: Sequence[Path]) -> None:

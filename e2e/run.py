@@ -14,8 +14,10 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from bases import images_are_built_on_pulled_bases
 from consumer import a_consumer_builds_a_bento_that_imports
 from container import a_container_serves_a_prediction
+from distribution import images_are_loaded, images_travel_by_registries
 from errors import builds_say_what_is_wrong
 from forms import all_forms_of_a_lock_are_one_hub, hubs_hold_what_uv_resolves
 from hermetic import variables_of_the_caller_rerun_nothing
@@ -28,6 +30,7 @@ from offline import a_second_checkout_downloads_nothing
 from remote_cache import two_machines_share_a_cache
 from reproducibility import two_places_give_the_same_bytes
 from resolution import the_modules_resolve_by_a_registry
+from sharing import each_wheel_is_converted_once
 from sources import wheels_are_built_from_locked_sources
 from workbench import Workbench
 
@@ -43,6 +46,10 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "hermetic": variables_of_the_caller_rerun_nothing,
     "errors": builds_say_what_is_wrong,
     "container": a_container_serves_a_prediction,
+    "distribution": images_travel_by_registries,
+    "load": images_are_loaded,
+    "bases": images_are_built_on_pulled_bases,
+    "sharing": each_wheel_is_converted_once,
     "resolution": the_modules_resolve_by_a_registry,
     "monorepo": a_monorepo_builds_without_a_wheel,
     "monorepo_changes": changes_touch_what_they_must,

@@ -18,6 +18,7 @@ def _bento_base_impl(ctx):
     return [
         BentoBaseInfo(
             config = config,
+            debs = debs.index,
             glibc = debs.glibc,
             layers = debs.layers,
             python = ctx.attr.python,

@@ -2,22 +2,27 @@
 
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
-load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "ENVIRONMENT", "HOME", "USER", "write_layer", "write_wheel_layer")
-load("//rules/private:wheel_layers_aspect.bzl", "wheel_layers_aspect")
-load("//rules/private:wheels.bzl", "stated_and_files")
+load("//rules/private:layer_plan.bzl", "plan_layers")
+load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
+load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
 load("//rules/providers:base.bzl", "BentoBaseInfo")
 load("//rules/providers:bento.bzl", "BentoInfo")
+load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
 load("//rules/providers:image.bzl", "BentoImageInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
-load("//rules/providers:wheel_layers.bzl", "BentoWheelLayersInfo")
+load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 
-# Small wheels are spread over so many layers by their names, so that an upgraded one changes one of them.
-_GROUPS = 6
+# Layers for wheels: what is left of 127 is for the base, models, sources, and images built on top.
+_WHEEL_LAYERS = 40
+
+# The media type of a bill of materials.
+_SBOM = "application/vnd.cyclonedx+json"
 
 def _environment_layer(ctx, base):
     """The virtual environment without its packages, and the user's home."""
     args = arguments(ctx)
-    args.add_all(["--prefix", ENVIRONMENT])
+    args.add_all(["--prefix", ctx.attr.prefix])
     args.add_all(["--python", base.python])
     args.add_all(["--python-version", base.python_version])
     args.add_all(["--home", HOME, "--user", USER])
@@ -31,9 +36,9 @@ def _environment_layer(ctx, base):
         verb = "environment_layer",
     )
 
-def _check_python(ctx, base, closure):
+def _check_python(ctx, base, wheels):
     """Wheels for another version of Python than the base has would fail in production."""
-    for wheel in closure.small.to_list():
+    for wheel in wheels:
         if wheel.python_version != base.python_version:
             fail("{}: base {} has Python {}, but the packages are for Python {}: set python_version = \"{}\", and more_python_versions of the hub".format(
                 ctx.label,
@@ -43,22 +48,21 @@ def _check_python(ctx, base, closure):
                 base.python_version,
             ))
 
-def _wheel_layers(ctx, closure):
+def _wheel_layers(ctx, parts):
     """Large wheels by themselves, the others in groups."""
-    groups = {}
-
-    # The closure of a service is some dozens of wheels.
-    for wheel in closure.small.to_list():
-        groups.setdefault(hash(wheel.distribution) % _GROUPS, []).append(wheel)
-    return closure.large.to_list() + [
-        write_wheel_layer(
+    by_name = {part.wheel.distribution: part for part in parts}
+    groups = plan_layers({name: part.wheel.size for name, part in by_name.items()}, ctx.attr.wheel_layers)
+    alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
+    return alone + [
+        write_joined_layer(
             ctx,
             compression = ctx.attr.compression,
-            name = "{}.wheels-{}".format(ctx.label.name, group),
-            wheels = sorted(wheels, key = lambda wheel: wheel.distribution),
-            what = "{} small packages".format(len(wheels)),
+            name = "{}.wheels-{}".format(ctx.label.name, names[0]),
+            parts = [by_name[name] for name in names],
+            prefix = ctx.attr.prefix,
         )
-        for group, wheels in sorted(groups.items())
+        for names in groups
+        if len(names) > 1 or not by_name[names[0]].layer
     ]
 
 def _bento_layer(ctx, bento):
@@ -89,11 +93,12 @@ def _assemble(ctx, base, bento, layers):
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
     )
     descriptions = [layer.description for layer in layers]
+    status = [ctx.info_file, ctx.version_file] if ctx.attr.stamped else []
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--bento-yaml", bento.bento_yaml])
     args.add_all(["--base-config", base.config])
-    args.add_all(["--bento", BENTO, "--environment", ENVIRONMENT, "--home", HOME])
+    args.add_all(["--bento", BENTO, "--environment", ctx.attr.prefix, "--home", HOME])
     args.add_all(["--created", creation_time(ctx)])
     args.add_all(["--user", ctx.attr.user])
     add_pairs(args, "--env", ctx.attr.env)
@@ -103,6 +108,7 @@ def _assemble(ctx, base, bento, layers):
     args.add_all(ctx.attr.cmd, before_each = "--cmd")
     args.add_all(ctx.attr.ports, before_each = "--port")
     args.add_all(descriptions, before_each = "--layer")
+    args.add_all(status, before_each = "--status")
     args.add_all(["--config", outputs.config])
     args.add_all(["--manifest", outputs.manifest])
     args.add_all(["--digest", outputs.digest])
@@ -112,7 +118,7 @@ def _assemble(ctx, base, bento, layers):
         progress_message = "Assembling image %{label}",
         verb = "image",
         args = args,
-        inputs = depset([bento.bento_yaml, base.config] + descriptions),
+        inputs = depset([bento.bento_yaml, base.config] + descriptions + status),
         outputs = [outputs.config, outputs.digest, outputs.manifest],
         packages = ["pyyaml"],
     )
@@ -122,10 +128,14 @@ def _form(ctx, image, layers, form, name, mnemonic):
     """One of the big forms of an image, made only if its output group is asked for."""
     output = ctx.actions.declare_directory(name) if form == "oci-layout" else ctx.actions.declare_file(name)
     args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])
     args.add_all(["--config", image.config, "--manifest", image.manifest])
     for layer in layers:
-        args.add_all(["--layer", layer.description, layer.blob])
+        if layer.blob:
+            args.add_all(["--layer", layer.description, layer.blob])
+        else:
+            args.add_all(["--elsewhere", layer.description, layer.origin])
     args.add_all(["--output", output], expand_directories = False)
     run_helper(
         ctx,
@@ -133,7 +143,7 @@ def _form(ctx, image, layers, form, name, mnemonic):
         progress_message = "Writing %{label} as " + form,
         verb = "image_files",
         args = args,
-        inputs = depset([image.config, image.manifest] + [file for layer in layers for file in (layer.description, layer.blob)]),
+        inputs = depset([image.config, image.manifest] + [file for layer in layers for file in (layer.description, layer.blob) if file]),
         outputs = [output],
     )
     return output
@@ -163,27 +173,68 @@ def _sbom(ctx, bento, image):
     )
     return output
 
+def _check(ctx, base, parts, layers):
+    """What would go wrong only in production, as an action beside the build of the image."""
+    output = ctx.actions.declare_file(ctx.label.name + ".checked")
+    libraries = [part.libraries for part in parts if part.libraries]
+    descriptions = [layer.description for layer in layers]
+    known = base.debs and not [target for target in ctx.attr.layers if BentoDebLayerInfo not in target]
+    debs = [base.debs] + [target[BentoDebLayerInfo].index for target in ctx.attr.layers] if known else []
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--base", label_text(ctx.attr.base.label)])
+    args.add_all(["--base-config", base.config])
+    if base.glibc:
+        args.add_all(["--glibc", base.glibc])
+    args.add_all(debs, before_each = "--index")
+    args.add_all(libraries, before_each = "--libraries")
+    args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
+    args.add_all(ctx.attr.unchecked_libraries, before_each = "--unchecked")
+    args.add_all(["--size-limit", str(ctx.attr.size_limit * 1000000)])
+    args.add_all(descriptions, before_each = "--layer")
+    args.add_all(["--output", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoImageCheck",
+        progress_message = "Checking image %{label}",
+        verb = "check_image",
+        args = args,
+        inputs = depset([base.config] + debs + libraries + descriptions),
+        outputs = [output],
+    )
+    return output
+
 def _bento_image_impl(ctx):
     bento = ctx.split_attr.bento["stated"][BentoInfo]
-    closure = ctx.split_attr.bento["packages"][BentoWheelLayersInfo]
     base = ctx.attr.base[BentoBaseInfo]
-    _check_python(ctx, base, closure)
+
+    # The closure of a service is some dozens of wheels, which become layers by their sizes.
+    parts = ctx.split_attr.bento["packages"][BentoWheelPartsInfo].parts.to_list()
+    _check_python(ctx, base, [part.wheel for part in parts])
     layers = (
         list(base.layers) +
         [_environment_layer(ctx, base)] +
-        _wheel_layers(ctx, closure) +
+        _wheel_layers(ctx, parts) +
         _model_layers(bento, ctx.attr.compression) +
         [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
         [_bento_layer(ctx, bento)]
     )
     image = _assemble(ctx, base, bento, layers)
+    sbom = _sbom(ctx, bento, image)
     return [
-        BentoImageInfo(config = image.config, digest = image.digest, layers = tuple(layers), manifest = image.manifest),
+        BentoImageInfo(
+            config = image.config,
+            digest = image.digest,
+            layers = tuple(layers),
+            manifest = image.manifest,
+            referrers = (struct(file = sbom, media_type = _SBOM),),
+        ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(
+            _validation = depset([_check(ctx, base, parts, layers)]),
             docker_archive = depset([_form(ctx, image, layers, "docker-archive", ctx.label.name + ".tar", "BentoDockerArchive")]),
             oci_layout = depset([_form(ctx, image, layers, "oci-layout", ctx.label.name + ".oci", "BentoOciLayout")]),
-            sbom = depset([_sbom(ctx, bento, image)]),
+            sbom = depset([sbom]),
         ),
     ]
 
@@ -202,11 +253,14 @@ bento_image(
 Each large wheel and each model is a layer that all images share through the cache; a changed source line rebuilds the
 last layer and two small documents. The default outputs are small: config, manifest, digest. Output groups
 `oci_layout` (a folder) and `docker_archive` (a tar for `docker load`) are the big forms; `sbom` is a bill of
-materials in CycloneDX.""",
+materials in CycloneDX.
+
+What would go wrong only in production fails the build (unless `--norun_validations`): wheels for another machine or a newer
+glibc than the base has, shared libraries that nothing brings, CUDA libraries that are there twice, more than `size_limit`.""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the manifest, beside the standard ones that are filled in."),
+        "annotations": attr.string_dict(doc = "Annotations of the manifest, beside the standard ones that are filled in: title, version, created, and of the base its name and digest."),
         "base": attr.label(doc = "What the image is built on: Python and the libraries of the system.", mandatory = True, providers = [BentoBaseInfo]),
-        "bento": attr.label(aspects = [wheel_layers_aspect], cfg = stated_and_files, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(aspects = [wheel_parts_aspect], cfg = stated_and_files, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
         "cmd": attr.string_list(doc = "Arguments behind the entry point, which the caller of a container may replace."),
         "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`, or `gzip` for runtimes of old.", values = COMPRESSIONS),
         "entrypoint": attr.string_list(doc = "What a container runs. Default: the environment's Python serves the Bento."),
@@ -214,9 +268,14 @@ materials in CycloneDX.""",
         "labels": attr.string_dict(doc = "Labels of the config, beside those of the Bento."),
         "layers": attr.label_list(doc = "Further layers, below that of the Bento.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
+        "prefix": attr.string(default = ENVIRONMENT, doc = "Where the environment with the packages lies. Images with the same one share layers."),
         "python_version": attr.string(doc = "The base's version of Python, `X.Y`, where it is not that of the hub; the hub has to have it among `more_python_versions`."),
         "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
+        "size_limit": attr.int(doc = "How many megabytes the layers may have in a registry. Default: no limit."),
+        "stamped": attr.bool(doc = "Whether `{KEY}` in annotations and labels is filled in from Bazel's workspace status. Layers stay what they are."),
+        "unchecked_libraries": attr.string_list(doc = "File names of shared libraries that checks let be: of parts that the service does not load, or there twice on purpose."),
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
+        "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
     } | CREATION_TIME,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -27,7 +27,7 @@ from rules_bento.tarstream import END
 from rules_bento.wheel import PIECE, Chunk, Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from rules_bento.install import Installed
     from rules_bento.layer_gzip import Piece
@@ -50,7 +50,8 @@ _ZSTD_LEVEL = 3
 _BUFFERED = PIECE
 _FOLDER_MODE, _FILE_MODE, _EXECUTABLE_MODE, _LINK_MODE = 0o755, 0o644, 0o755, 0o777
 _WHITEOUT = ".wh."
-_TAR = layer_gzip.RECORDS
+TAR = layer_gzip.RECORDS
+"""The kind of a piece of tar that is compressed as it is."""
 
 
 class LayerInfo(NamedTuple):
@@ -60,7 +61,6 @@ class LayerInfo(NamedTuple):
     digest: str  # of the file
     size: int  # of the file
     uncompressed_size: int  # of the tar
-    hidden: tuple[str, ...] = ()  # files of a wheel that are not there, for a later one has others at their path
 
 
 class Entry(NamedTuple):
@@ -111,25 +111,22 @@ class Entry(NamedTuple):
 
 def write_wheel_layer(
     out: Path,
-    wheels: Sequence[Path],
+    wheel: Path,
     layout: Layout,
     compression: Compression,
     *,
     mtime: int = 0,
     threads: int | None = None,
 ) -> LayerInfo:
-    """Write a layer with the wheels as they are installed, one after the other, to `out`.
+    """Write a layer with the wheel as it is installed to `out`, which is there only when it is whole.
 
-    `out` is there only when it is whole. Where two wheels have a file at one path the later one's is taken, as
-    when they are installed one after the other; if they differ, `LayerInfo.hidden` says so. `mtime` is in seconds
-    since 1970; `threads` compress (zstd), by default one for each core. Memory stays below 200 MB. Raises
-    BentoError for a wheel that should not be installed (`rules_bento.wheel`, `rules_bento.install`).
+    `mtime` is in seconds since 1970; `threads` compress (zstd), by default one for each core. Memory stays below
+    200 MB. Raises BentoError for a wheel that should not be installed (`rules_bento.wheel`, `rules_bento.install`).
     """
-    plans = [_plan(Wheel.read(wheel), layout) for wheel in wheels]
-    hidden = _resolve(plans)
+    plan = WheelPlan.of(wheel, layout)
     carry = compression == "gzip"
-    encode = layer_gzip.carried if carry else _encoder(compression, threads)
-    return _write(out, _wheel_tar(plans, layout, mtime, carry=carry), encode)._replace(hidden=hidden)
+    encode = layer_gzip.carried if carry else encoder(compression, threads)
+    return write(out, wheel_files(plan, layout, set(), mtime, carry=carry, end=END), encode)
 
 
 def write_files_layer(
@@ -140,7 +137,7 @@ def write_files_layer(
     `mtime` and `threads` as in `write_wheel_layer`. Raises BentoError for a path that is not a plain relative one,
     comes twice or is below a file or a link, and for a source whose size is not the one declared.
     """
-    return _write(out, _files_tar(_with_folders(entries), mtime), _encoder(compression, threads))
+    return write(out, _files_tar(_with_folders(entries), mtime), encoder(compression, threads))
 
 
 def write_tar_layer(
@@ -150,7 +147,7 @@ def write_tar_layer(
 
     The pieces of `tar` may have any length. `threads` as in `write_wheel_layer`.
     """
-    return _write(out, ((_TAR, data, b"") for data in chain(tar, (END,))), _encoder(compression, threads))
+    return write(out, ((TAR, data, b"") for data in chain(tar, (END,))), encoder(compression, threads))
 
 
 class _Blob:
@@ -182,7 +179,8 @@ class _Blob:
         self._waiting_size = 0
 
 
-def _write(out: Path, pieces: Iterable[Piece], encode: Callable[[Iterator[Piece]], Iterator[bytes]]) -> LayerInfo:
+def write(out: Path, pieces: Iterable[Piece], encode: Callable[[Iterator[Piece]], Iterator[bytes]]) -> LayerInfo:
+    """Write a layer of pieces to `out`, which is there only when it is whole."""
     import hashlib
 
     diff = hashlib.sha256()
@@ -203,8 +201,8 @@ def _write(out: Path, pieces: Iterable[Piece], encode: Callable[[Iterator[Piece]
     return LayerInfo(f"sha256:{diff.hexdigest()}", f"sha256:{blob.digest.hexdigest()}", blob.size, tar_size)
 
 
-def _encoder(compression: Compression, threads: int | None) -> Callable[[Iterator[Piece]], Iterator[bytes]]:
-    """How pieces become the bytes of the blob, without carrying anything over."""
+def encoder(compression: Compression, threads: int | None) -> Callable[[Iterator[Piece]], Iterator[bytes]]:
+    """How pieces become the bytes of a blob, without carrying anything over; `threads` as in `write_wheel_layer`."""
     if compression == "none":
         return lambda pieces: (piece[1] for piece in pieces)
     compress, size = (layer_gzip.compressed, GZIP_MEMBER) if compression == "gzip" else (_zstd_frames(), ZSTD_FRAME)
@@ -230,69 +228,60 @@ def _zstd_frames() -> Callable[[bytes], bytes]:
     return frame
 
 
-class _Plan(NamedTuple):
+class WheelPlan(NamedTuple):
     """A wheel, and what it brings to the image."""
 
     wheel: Wheel
-    folders: list[str]
+    folders: list[str]  # those that it lists
     files: list[Installed]
 
+    @classmethod
+    def of(cls, path: Path, layout: Layout) -> WheelPlan:
+        """Read the wheel's lists. Raises BentoError for one that should not be installed."""
+        wheel = Wheel.read(path)
+        return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
 
-def _plan(wheel: Wheel, layout: Layout) -> _Plan:
-    return _Plan(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
-
-
-def _resolve(plans: Sequence[_Plan]) -> tuple[str, ...]:
-    """Take out of each wheel's files those that a later wheel has, too; returns what is lost by that."""
-    taken: dict[str, tuple[Installed, Wheel]] = {}
-    folders = {folder for plan in plans for folder in plan.folders}
-    hidden = []
-    for wheel, _, files in reversed(plans):
-        kept = []
-        for file in files:
-            if file.path not in taken:
-                kept.append(file)
-                continue
-            other, by = taken[file.path]
-            if other.digest != file.digest:
-                hidden.append(f"{file.path} of {wheel.name}, by {by.name}")
-        files[:] = kept
-        taken.update({file.path: (file, wheel) for file in kept})
-    for path in taken:
-        _new_folders(path, folders)
-    for path in folders & taken.keys():
-        raise BentoError(f"{taken[path][1].name}: {path} is a file, but a folder in another wheel of the layer.")
-    return tuple(sorted(hidden))
+    def all_folders(self) -> set[str]:
+        """The folders that there have to be."""
+        known: set[str] = set()
+        for path in (*(f"{folder}/" for folder in self.folders), *(file.path for file in self.files)):
+            _new_folders(path, known)
+        return known
 
 
-def _wheel_tar(plans: Iterable[_Plan], layout: Layout, mtime: int, *, carry: bool) -> Iterator[Piece]:
-    known: set[str] = set()
+def wheel_files(
+    plan: WheelPlan, layout: Layout, known: set[str], mtime: int = 0, *, carry: bool, end: bytes = b""
+) -> Iterator[Piece]:
+    """The tar of a wheel, and `end`, without the folders that are `known`; `carry` over its deflate streams."""
+    wheel, folders, files = plan
+    contents = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     before = b""  # what is to be written before the next header
-    for wheel, folders, files in plans:
-        contents = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
-        for folder in folders:
-            before += _folder_headers(f"{folder}/", known, layout, mtime)
-        for file in files:
-            before += _folder_headers(file.path, known, layout, mtime)
-            mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
-            size = file.size
-            header = layer_tar.header(file.path, layer_tar.REGULAR, mode, layout.uid, layout.gid, mtime, size)
-            yield _TAR, before + header, b""
-            if file.member and size:
-                yield from map(_piece, next(contents))
-            elif size:
-                yield LINES, file.data, b""
-            before = layer_tar.padding(size)
-    yield _TAR, before + END, b""
+    for folder in folders:
+        before += _folder_headers(f"{folder}/", known, layout, mtime)
+    for file in files:
+        before += _folder_headers(file.path, known, layout, mtime)
+        mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
+        size = file.size
+        header = layer_tar.header(file.path, layer_tar.REGULAR, mode, layout.uid, layout.gid, mtime, size)
+        yield TAR, before + header, b""
+        if file.member and size:
+            yield from map(_piece, next(contents))
+        elif size:
+            yield LINES, file.data, b""
+        before = layer_tar.padding(size)
+    if before or end:
+        yield TAR, before + end, b""
+
+
+def folder_header(folder: str, layout: Layout, mtime: int = 0) -> bytes:
+    """The header of a folder: the environment's belong to its owner, those above to root."""
+    owner = (layout.uid, layout.gid) if _is_below(folder, layout) else (0, 0)
+    return layer_tar.header(folder, layer_tar.FOLDER, _FOLDER_MODE, *owner, mtime)
 
 
 def _folder_headers(path: str, known: set[str], layout: Layout, mtime: int) -> bytes:
     """The headers of the folders above a path that are not known yet."""
-    headers = b""
-    for folder in _new_folders(path, known):
-        owner = (layout.uid, layout.gid) if _is_below(folder, layout) else (0, 0)
-        headers += layer_tar.header(folder, layer_tar.FOLDER, _FOLDER_MODE, *owner, mtime)
-    return headers
+    return b"".join([folder_header(folder, layout, mtime) for folder in _new_folders(path, known)])
 
 
 def _piece(chunk: Chunk) -> Piece:
@@ -305,14 +294,14 @@ def _files_tar(entries: Iterable[Entry], mtime: int) -> Iterator[Piece]:
     for entry in entries:
         kind = layer_tar.FOLDER if entry.is_folder else layer_tar.REGULAR if entry.link is None else layer_tar.LINK
         size, link = entry.size, entry.link or ""
-        yield _TAR, layer_tar.header(entry.path, kind, entry.mode, entry.uid, entry.gid, mtime, size, link), b""
+        yield TAR, layer_tar.header(entry.path, kind, entry.mode, entry.uid, entry.gid, mtime, size, link), b""
         if entry.data is not None:
             yield PLAIN, entry.data, b""
         elif entry.source is not None:
             for data in _source(entry.source, size):
                 yield PLAIN, data, b""
-        yield _TAR, layer_tar.padding(size), b""
-    yield _TAR, END, b""
+        yield TAR, layer_tar.padding(size), b""
+    yield TAR, END, b""
 
 
 def _source(path: str, size: int) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from rules_bento import layer
+from rules_bento.install import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ FLAGS = {
     "--description": 1,
     "--output": 1,
     "--target": 1,
+}
+
+# What every verb that installs wheels takes.
+ENVIRONMENT = {
+    "--prefix": 1,  # of the environment, in the image
+    "--python-version": 1,  # X.Y
+    "--user": 1,  # uid or uid:gid
 }
 
 
@@ -37,6 +45,13 @@ def describe(arguments: Arguments, info: layer.LayerInfo, name: str) -> None:
         "name": name,
     }
     Path(arguments.one("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
+
+
+def environment(arguments: Arguments) -> Layout:
+    """Where wheels are installed, and whose the files are."""
+    minor = int(arguments.one("--python-version").split(".")[1])
+    whose = owner(arguments.one("--user"))
+    return Layout.venv(arguments.one("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])
 
 
 def owner(user: str) -> dict[str, int]:

@@ -9,17 +9,22 @@ load(":launcher.bzl", "runfile_path")
 # One of these has to be provided.
 PUSHABLE = [[BentoImageInfo], [BentoImageIndexInfo], [BentoInfo], [BentoModelInfo]]
 
+def _blob(ctx, layer):
+    where = {"path": runfile_path(ctx, layer.blob)} if layer.blob else {"from": layer.origin}
+    return {"description": runfile_path(ctx, layer.description)} | where
+
 def _image(ctx, image):
     contents = {
-        "blobs": [
-            {"description": runfile_path(ctx, layer.description), "path": runfile_path(ctx, layer.blob)}
-            for layer in image.layers
-        ],
+        "blobs": [_blob(ctx, layer) for layer in image.layers],
         "config": runfile_path(ctx, image.config),
         "manifest": runfile_path(ctx, image.manifest),
+        "referrers": [
+            {"media_type": referrer.media_type, "path": runfile_path(ctx, referrer.file)}
+            for referrer in image.referrers
+        ],
     }
-    files = [image.config, image.manifest] + [file for layer in image.layers for file in (layer.blob, layer.description)]
-    return contents, files
+    files = [image.config, image.manifest] + [file for layer in image.layers for file in (layer.blob, layer.description) if file]
+    return contents, files + [referrer.file for referrer in image.referrers]
 
 def _model(ctx, model):
     contents = {"description": runfile_path(ctx, model.description), "part": runfile_path(ctx, model.archive_part)}

@@ -4,15 +4,16 @@ load("//rules/providers:base.bzl", "BentoBaseInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
 
 def _image_layer_impl(ctx):
-    layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description)
+    layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
     return [layer, DefaultInfo(files = depset([layer.description]))]
 
 image_layer = rule(
     implementation = _image_layer_impl,
     doc = "A layer of an image.",
     attrs = {
-        "blob": attr.label(allow_single_file = True, doc = "The layer as a registry has it.", mandatory = True),
+        "blob": attr.label(allow_single_file = True, doc = "The layer as a registry has it; nothing if it stays there."),
         "description": attr.label(allow_single_file = [".json"], doc = "What is known of it: see BentoLayerInfo.", mandatory = True),
+        "origin": attr.string(doc = "`registry/repository` that has it; empty if it only lies here."),
     },
     provides = [BentoLayerInfo],
 )
@@ -21,6 +22,7 @@ def _image_base_impl(ctx):
     return [
         BentoBaseInfo(
             config = ctx.file.config,
+            debs = None,
             glibc = ctx.attr.glibc,
             layers = tuple([target[BentoLayerInfo] for target in ctx.attr.layers]),
             python = ctx.attr.python,

@@ -3,8 +3,7 @@
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
 load(":helper.bzl", "arguments", "run_helper")
 
-# Where a Bento and its environment lie in an image, as in BentoML's own.
-ENVIRONMENT = "/app/.venv"
+# Where a Bento lies in an image, as in BentoML's own.
 BENTO = "/home/bentoml/bento"
 HOME = "/home/bentoml"
 USER = "1034"
@@ -14,7 +13,7 @@ COMPRESSIONS = ["zstd", "gzip"]
 # Packages that the verbs import, by compression.
 _PACKAGES = {"gzip": [], "zstd": ["zstandard"]}
 
-def write_layer(ctx, *, name, verb, args, inputs, compression, progress_message, packages = []):
+def write_layer(ctx, *, name, verb, args, inputs, compression, progress_message, mnemonic = "BentoLayer", packages = []):
     """Declares a layer and the action that writes it.
 
     Args:
@@ -25,6 +24,7 @@ def write_layer(ctx, *, name, verb, args, inputs, compression, progress_message,
       inputs: depset of what the verb reads.
       compression: one of `COMPRESSIONS`.
       progress_message: what a person reads while it runs.
+      mnemonic: `Bento...`.
       packages: names of the packages that the verb imports beside that of the compression.
 
     Returns:
@@ -37,7 +37,7 @@ def write_layer(ctx, *, name, verb, args, inputs, compression, progress_message,
     args.add_all(["--description", description])
     run_helper(
         ctx,
-        mnemonic = "BentoLayer",
+        mnemonic = mnemonic,
         progress_message = progress_message,
         verb = verb,
         args = args,
@@ -47,32 +47,97 @@ def write_layer(ctx, *, name, verb, args, inputs, compression, progress_message,
     )
     return BentoLayerInfo(blob = blob, description = description)
 
-def write_wheel_layer(ctx, *, name, wheels, compression, what):
-    """Declares a layer of installed wheels.
+def _wheel_arguments(ctx, prefix, python_version):
+    args = arguments(ctx)
+    args.add_all(["--prefix", prefix])
+    args.add_all(["--python-version", python_version])
+    args.add_all(["--user", USER])
+    return args
+
+def _name(wheel):
+    return "{} {}".format(wheel.distribution, wheel.version)
+
+def write_wheel_layer(ctx, *, wheel, prefix, compression):
+    """Declares a layer of one installed wheel.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
-      name: what the outputs' names begin with.
-      wheels: list of BentoWheelInfo, for one version of Python.
+      wheel: the BentoWheelInfo.
+      prefix: where the environment lies in the image.
       compression: one of `COMPRESSIONS`.
-      what: what the layer holds, for people.
 
     Returns:
       A BentoLayerInfo.
     """
-    files = [wheel.file for wheel in wheels]
-    args = arguments(ctx)
-    args.add_all(["--name", what])
-    args.add_all(["--prefix", ENVIRONMENT])
-    args.add_all(["--python-version", wheels[0].python_version])
-    args.add_all(["--user", USER])
-    args.add_all(files, before_each = "--wheel")
+    args = _wheel_arguments(ctx, prefix, wheel.python_version)
+    args.add_all(["--name", _name(wheel)])
+    args.add_all(["--wheel", wheel.file])
     return write_layer(
         ctx,
         args = args,
         compression = compression,
-        inputs = depset(files),
-        name = name,
-        progress_message = "Installing {} into a layer".format(what),
+        inputs = depset([wheel.file]),
+        name = wheel.distribution,
+        progress_message = "Installing {} into a layer".format(_name(wheel)),
         verb = "wheel_layer",
+    )
+
+def write_wheel_part(ctx, *, wheel, prefix, compression):
+    """Declares what layers of several wheels have of this one.
+
+    Args:
+      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
+      wheel: the BentoWheelInfo.
+      prefix: where the environment lies in the image.
+      compression: one of `COMPRESSIONS`.
+
+    Returns:
+      Part and listing, Files.
+    """
+    part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, compression))
+    listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, compression))
+    args = _wheel_arguments(ctx, prefix, wheel.python_version)
+    args.add_all(["--wheel", wheel.file])
+    args.add_all(["--compression", compression])
+    args.add_all(["--output", part])
+    args.add_all(["--listing", listing])
+    run_helper(
+        ctx,
+        mnemonic = "BentoLayer",
+        progress_message = "Installing {} into a part of layers".format(_name(wheel)),
+        verb = "wheel_part",
+        args = args,
+        inputs = depset([wheel.file]),
+        outputs = [part, listing],
+        packages = _PACKAGES[compression],
+    )
+    return part, listing
+
+def write_joined_layer(ctx, *, name, parts, prefix, compression):
+    """Declares a layer of several wheels.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      name: what the outputs' names begin with.
+      parts: list of BentoWheelPartInfo, for one version of Python.
+      prefix: where the environment lies in the image.
+      compression: one of `COMPRESSIONS`.
+
+    Returns:
+      A BentoLayerInfo.
+    """
+    what = "{} small packages".format(len(parts)) if len(parts) > 1 else _name(parts[0].wheel)
+    args = _wheel_arguments(ctx, prefix, parts[0].wheel.python_version)
+    args.add_all(["--name", what])
+    for part in parts:
+        args.add_all(["--part", part.listing, part.part])
+    return write_layer(
+        ctx,
+        args = args,
+        compression = compression,
+        inputs = depset([file for part in parts for file in (part.listing, part.part)]),
+        mnemonic = "BentoLayerJoin",
+        name = name,
+        progress_message = "Joining {} to a layer".format(what),
+        verb = "joined_layer",
     )

@@ -11,6 +11,10 @@ names, so what each needs is a configuration of its own, reached by a transition
 
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
+_PREFIX = "//rules:prefix"
+
+# Where the environment lies in an image, as in BentoML's own.
+ENVIRONMENT = "/app/.venv"
 
 def _stated_only_impl(settings, _attr):
     return {_FLAG: "metadata" if settings[_FLAG] == "auto" else settings[_FLAG]}
@@ -39,27 +43,28 @@ stated_and_modules = _stated_and("modules")
 def _stated_and_files_impl(settings, attr):
     version = attr.python_version or settings[_PYTHON_VERSION]
     return {
-        "packages": {_FLAG: "files", _PYTHON_VERSION: version},
-        "stated": {_FLAG: settings[_FLAG], _PYTHON_VERSION: version},
+        "packages": {_FLAG: "files", _PREFIX: attr.prefix, _PYTHON_VERSION: version},
+        "stated": {_FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT, _PYTHON_VERSION: version},
     }
 
-# For images, whose base decides the version of Python: the attribute `python_version` of the rule.
+# For images, whose base decides the version of Python, and which say where the environment lies: the attributes
+# `python_version` and `prefix` of the rule.
 stated_and_files = transition(
     implementation = _stated_and_files_impl,
     inputs = [_FLAG, _PYTHON_VERSION],
-    outputs = [_FLAG, _PYTHON_VERSION],
+    outputs = [_FLAG, _PREFIX, _PYTHON_VERSION],
 )
 
 # For the helper's own packages, which run whatever the target around them asks of its packages.
 always_modules = transition(
-    implementation = lambda _settings, _attr: {_FLAG: "modules", _PYTHON_VERSION: ""},
+    implementation = lambda _settings, _attr: {_FLAG: "modules", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
     inputs = [],
-    outputs = [_FLAG, _PYTHON_VERSION],
+    outputs = [_FLAG, _PREFIX, _PYTHON_VERSION],
 )
 
 # For what is made by programs: those run in the toolchain's Python, whatever the Bento is for.
 as_elsewhere = transition(
-    implementation = lambda _settings, _attr: {_FLAG: "auto", _PYTHON_VERSION: ""},
+    implementation = lambda _settings, _attr: {_FLAG: "auto", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
     inputs = [],
-    outputs = [_FLAG, _PYTHON_VERSION],
+    outputs = [_FLAG, _PREFIX, _PYTHON_VERSION],
 )

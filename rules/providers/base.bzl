@@ -3,7 +3,8 @@
 BentoBaseInfo = provider(
     doc = "A base image: layers in order, and what a Python service has to know of them.",
     fields = {
-        "config": "File - JSON: architecture, os, variant, env (object), and history where there is one.",
+        "config": "File - JSON: architecture, os, variant, env (object); of an image history, digest and origin (`registry/repository`), too.",
+        "debs": "File - JSON: the Debian packages in it, as in BentoDebLayerInfo.index; None if they are not known.",
         "glibc": "str - version of its C library, `X.Y`; empty if not known.",
         "layers": "tuple[BentoLayerInfo] - from the lowest up.",
         "python": "str - absolute path of its interpreter.",

@@ -7,5 +7,6 @@ BentoImageInfo = provider(
         "digest": "File - text: `sha256:<hex>` of the manifest, which names the image.",
         "layers": "tuple[BentoLayerInfo] - from the lowest up.",
         "manifest": "File - the image's manifest, JSON.",
+        "referrers": "tuple[struct(file: File, media_type: str)] - what goes with it to a registry: its bill of materials.",
     },
 )

@@ -25,6 +25,8 @@ def test_the_descriptions_are_those_of_the_blobs():
 @pytest.mark.parametrize(("architecture", "more"), [("amd64", {}), ("arm64", {"variant": "v8"})])
 def test_the_config_has_platform_and_environment(architecture, more):
     config = json.loads((HERE / architecture / f"linux_{architecture}.json").read_text())
+    assert (HERE / "layout/blobs" / config.pop("digest").replace(":", "/")).exists()
+    assert config.pop("origin") == ""
     history = [{"created_by": "a test"}]
     env = {"PATH": "/usr/local/bin:/usr/bin", "OPTS": "a=b"}
     assert config == {"architecture": architecture, "os": "linux", "env": env, "history": history} | more

@@ -26,18 +26,24 @@ _ISSUER, _SERVICE = "tests", "registry.tests"
 def find_binary(folder: Path) -> str:
     """The registry's program: from a .deb among the test's inputs, or of the host; empty if there is none."""
     for deb in Path("..").glob("*docker-registry*/docker-registry_*.deb"):
-        content = deb.read_bytes()
-        at = 8
-        while at < len(content):
-            name, size = content[at : at + 16].decode().strip(), int(content[at + 48 : at + 58])
-            if name.startswith("data.tar"):
-                data = folder / name
-                data.write_bytes(content[at + 60 : at + 60 + size])
-                with tarfile.open(data) as tar:
-                    tar.extract("./usr/bin/docker-registry", folder)
-                return str(folder / "usr/bin/docker-registry")
-            at += 60 + size + size % 2
+        return unpack(deb, folder)
     return shutil.which("docker-registry") or ""
+
+
+def unpack(deb: Path, folder: Path) -> str:
+    """Take the registry's program out of its .deb into the folder; its path there."""
+    content = deb.read_bytes()
+    at = 8
+    while at < len(content):
+        name, size = content[at : at + 16].decode().strip(), int(content[at + 48 : at + 58])
+        if name.startswith("data.tar"):
+            data = folder / name
+            data.write_bytes(content[at + 60 : at + 60 + size])
+            with tarfile.open(data) as tar:
+                tar.extract("./usr/bin/docker-registry", folder)
+            return str(folder / "usr/bin/docker-registry")
+        at += 60 + size + size % 2
+    raise AssertionError(f"{deb} has no files")
 
 
 class Server:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rules_bento import layer_description, system
 from rules_bento.deb import Deb
 from rules_bento.errors import BentoError
-from rules_bento.layer_stream import write_tar_layer
+from rules_bento.layer import write_tar_layer
 from rules_bento.rootfs import Filter, Rootfs
 
 TYPE_CHECKING = False

@@ -8,6 +8,7 @@ from typing import Any
 
 from rules_bento import oci_image
 from rules_bento.errors import BentoError
+from rules_bento.workspace_status import filled, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ FLAGS = {
     "--layer": 1,
     "--manifest": 1,
     "--port": 1,
+    "--status": 1,  # Bazel's workspace status, for {KEY} in annotations and labels
     "--target": 1,
     "--user": 1,
 }
@@ -61,6 +63,7 @@ def _read_bento(path: str) -> dict[str, Any]:
 
 def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.Settings:
     folder = arguments.one("--bento")
+    status = read_status(Path(path) for path in arguments.many("--status"))
     python = arguments.one("--environment") + "/bin/python"
     return oci_image.Settings(
         architecture=base["architecture"],
@@ -72,10 +75,16 @@ def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any])
         user=arguments.one("--user"),
         working_dir=folder,
         ports=arguments.many("--port"),
-        labels=bento["labels"] | arguments.pairs("--label"),
-        annotations=_annotations(arguments, bento) | arguments.pairs("--annotation"),
+        labels=bento["labels"] | _stamped(arguments.pairs("--label"), status, "labels"),
+        annotations=_annotations(arguments, base, bento)
+        | _stamped(arguments.pairs("--annotation"), status, "annotations"),
         stop_signal="SIGTERM",
     )
+
+
+def _stamped(pairs: dict[str, str], status: dict[str, str], attribute: str) -> dict[str, str]:
+    """The pairs with values of the workspace status; where there is none, braces are only braces."""
+    return {key: filled(value, status, attribute) for key, value in pairs.items()} if status else pairs
 
 
 def _env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
@@ -103,9 +112,12 @@ def _env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> d
     return inherited | own | stated | arguments.pairs("--env")
 
 
-def _annotations(arguments: Arguments, bento: dict[str, Any]) -> dict[str, str]:
-    return {
-        f"{_ANNOTATIONS}created": arguments.one("--created"),
-        f"{_ANNOTATIONS}title": bento["name"],
-        f"{_ANNOTATIONS}version": bento["version"],
+def _annotations(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
+    found = {
+        "base.digest": base.get("digest", ""),
+        "base.name": base.get("origin", ""),
+        "created": arguments.one("--created"),
+        "title": bento["name"],
+        "version": bento["version"],
     }
+    return {f"{_ANNOTATIONS}{key}": value for key, value in found.items() if value}

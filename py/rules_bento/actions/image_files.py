@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento import oci_image, oci_layout
+from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--config": 1,
+    "--elsewhere": 2,  # description of a layer that is not here, repository that has it
     "--form": 1,  # oci-layout or docker-archive
     "--layer": 2,  # description, blob
     "--manifest": 1,
@@ -25,6 +27,12 @@ _FORMS = {"docker-archive": oci_layout.write_docker_archive, "oci-layout": oci_l
 
 def run(arguments: Arguments) -> None:
     """Copy the layers and write what names them."""
+    for description, origin in arguments.records("--elsewhere"):
+        layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
+        raise BentoError(
+            f"{layer.name} ({layer.size / 1e6:.1f} MB) is in {origin} and was not fetched: a push does not need it. "
+            f"To have it here, build with --@rules_bento//rules:base_layers=fetched."
+        )
     image = oci_image.Image(
         Path(arguments.one("--config")).read_bytes(), Path(arguments.one("--manifest")).read_bytes()
     )

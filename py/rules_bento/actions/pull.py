@@ -27,6 +27,7 @@ FLAGS = {
     "--layout": 1,  # out: folder of an OCI layout
     "--mirror": 1,  # registry/name that is asked first, may be repeated
     "--name": 1,  # in the layout
+    "--lenient": 0,  # of the platforms, those that are there will do
     "--platform": 1,  # os/architecture[/variant] of an index, may be repeated; default: all
     "--shallow": 0,  # leave out layers
     "--target": 1,
@@ -52,6 +53,7 @@ def run(arguments: Arguments) -> None:
                 registries,
                 progress,
                 platforms=arguments.many("--platform"),
+                lenient=bool(arguments.records("--lenient")),
                 shallow=bool(arguments.records("--shallow")),
                 name=arguments.optional("--name"),
             )

@@ -5,7 +5,6 @@ There, `--repository` takes the place of the target's, `--tag` comes to its tags
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from rules_bento.registry.parallel import JOBS
 from rules_bento.registry.progress import Progress
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
+from rules_bento.workspace_status import filled, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,23 +41,20 @@ FLAGS = {
     "--target": 1,
 }
 
-_KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
 
 def run(arguments: Arguments) -> None:
     """Push; standard output gets a line for each repository, `registry/name@digest`."""
     caller = Arguments(arguments.rest, _CALLERS)
-    status = _status(arguments)
+    status = read_status(_folder(arguments) / file for file in arguments.many("--status"))
     targets = _targets(arguments, caller, status)
     insecure = arguments.many("--insecure") + caller.many("--insecure")
     with Registries(insecure) as registries:
         package = _package(arguments, registries)
         with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
             pushed = push(package, targets, registries, progress, jobs=_jobs(arguments, caller))
-            for media_type, file in arguments.records("--attach"):
-                attached = artifact.attach(package.root.descriptor, media_type, _folder(arguments) / file)
-                untagged = [entry.reference.with_digest(attached.root.descriptor.digest) for entry in pushed]
-                push(attached, untagged, registries, progress)
+            for referrer in _referrers(arguments, package):
+                untagged = [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in pushed]
+                push(referrer, untagged, registries, progress)
     for entry in pushed:
         tags = sorted({target.tag for target in targets if target.name == entry.reference.name and target.tag})
         sys.stderr.write(f"{_report(entry, tags)}\n")
@@ -69,6 +66,18 @@ def _package(arguments: Arguments, registries: Registries) -> Package:
     if layout:
         return Layout.open(_folder(arguments) / layout).package()
     return contents.read(_folder(arguments) / arguments.one("--contents"), _folder(arguments), registries)
+
+
+def _referrers(arguments: Arguments, package: Package) -> list[Package]:
+    """What refers to it: documents about images, and what the caller attaches."""
+    folder, described = _folder(arguments), arguments.optional("--contents")
+    return [
+        *(contents.read_referrers(folder / described, folder) if described else ()),
+        *(
+            artifact.attach(package.root.descriptor, media_type, folder / file)
+            for media_type, file in arguments.records("--attach")
+        ),
+    ]
 
 
 def _folder(arguments: Arguments) -> Path:
@@ -84,9 +93,9 @@ def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) ->
         tags += (_folder(arguments) / file).read_text("utf-8").split()
     targets = []
     for text in dict.fromkeys(repositories):
-        repository = Reference.parse(_filled(text, status, "repository"))
-        filled = dict.fromkeys(_filled(tag, status, "tag") for tag in tags)
-        targets += [repository.with_tag(tag) for tag in filled] or [repository]
+        repository = Reference.parse(filled(text, status, "repository"))
+        wanted = dict.fromkeys(filled(tag, status, "tag") for tag in tags)
+        targets += [repository.with_tag(tag) for tag in wanted] or [repository]
     return targets
 
 
@@ -95,23 +104,6 @@ def _jobs(arguments: Arguments, caller: Arguments) -> int:
     if not text.isdigit() or not int(text):
         raise BentoError(f"--jobs takes a number from 1 on, not {text!r}.")
     return int(text)
-
-
-def _status(arguments: Arguments) -> dict[str, str]:
-    status = {}
-    for file in arguments.many("--status"):
-        for line in (_folder(arguments) / file).read_text("utf-8").splitlines():
-            key, _, value = line.partition(" ")
-            status[key] = value
-    return status
-
-
-def _filled(text: str, status: dict[str, str], attribute: str) -> str:
-    for key in _KEY.findall(text):
-        if key not in status:
-            known = ", ".join(sorted(status)) or "none: run with --stamp"
-            raise BentoError(f"{attribute}: {text!r} has a {{{key}}}, but the workspace status has {known}.")
-    return _KEY.sub(lambda match: status[match[1]], text)
 
 
 def _report(pushed: Pushed, tags: list[str]) -> str:

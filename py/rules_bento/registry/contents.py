@@ -4,6 +4,7 @@ One of these keys, each path relative to the folder that is given beside it:
 
 - `image`: an object of `manifest`, `config` and `blobs`, a list of objects with `path` and either `digest` or
   `description` (a JSON file with a `digest`); a blob without a `path` has `from`, the repository that it is in;
+  perhaps `referrers`, a list of objects with `media_type` and `path`: documents about the image;
 - `index`: an object of `manifest` and `images`;
 - `bento`: an object of `bento_yaml`, `digest`, `parts` and `models`, a list of objects with `description` and `part`;
 - `model`: an object of `description` and `part`.
@@ -43,6 +44,17 @@ def read(path: Path, folder: Path, registries: Registries) -> Package:
         raise BentoError(f"{error.filename}: cannot be read: {error.strerror}. Build it again.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BentoError(f"{path}: does not say what is to be pushed ({error!r}). See registry/contents.py.") from None
+
+
+def read_referrers(path: Path, folder: Path) -> list[Package]:
+    """The documents about what `read` gave, each as an artifact that refers to its image. Raises as `read` does."""
+    document = json.loads(path.read_bytes())
+    images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
+    return [
+        artifact.attach(_manifest(folder / image["manifest"]).descriptor, entry["media_type"], folder / entry["path"])
+        for image in images
+        for entry in image.get("referrers", ())
+    ]
 
 
 def _package(document: dict[str, Any], folder: Path, registries: Registries) -> Package:

@@ -41,17 +41,18 @@ def pull(
     counter: Counter,
     *,
     platforms: Collection[str] = (),
+    lenient: bool = False,
     shallow: bool = False,
     name: str = "",
 ) -> Manifest:
     """Have an image or index in a layout, listed under `name`; returns its manifest.
 
     `references` are tried in turn: mirrors, then the origin. Of an index, only the images of the `platforms`
-    (`os/architecture[/variant]`; default: all) are taken. `shallow` leaves the layers out; `fetch` brings them.
-    Raises BentoError and RegistryError.
+    (`os/architecture[/variant]`; default: all) are taken; if it is `lenient`, those that are there, one at least.
+    `shallow` leaves the layers out; `fetch` brings them. Raises BentoError and RegistryError.
     """
     repository, root = find(references, registries)
-    chosen = choose(root, platforms, str(references[-1]))
+    chosen = choose(root, platforms, str(references[-1]), lenient=lenient)
     manifests = [*_below(repository, root, chosen), root]
     for manifest in manifests:
         layout.add(manifest.content)
@@ -87,10 +88,10 @@ def fetch(
     parallel.for_each(one, sorted(missing.values(), key=lambda blob: -blob.size), counter, jobs)
 
 
-def choose(root: Manifest, platforms: Collection[str], origin: str) -> list[Descriptor]:
+def choose(root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False) -> list[Descriptor]:
     """The entries of an index for the platforms, or all; none of a manifest that is no index.
 
-    Raises BentoError, naming `origin`, if a platform is not there.
+    Raises BentoError, naming `origin`, if a platform is not there, or, if it is `lenient`, none of them.
     """
     entries = root.children()
     if not platforms or not root.is_index:
@@ -98,10 +99,10 @@ def choose(root: Manifest, platforms: Collection[str], origin: str) -> list[Desc
     by_platform = {
         platform: [entry for entry in entries if _matches(entry.platform, platform)] for platform in platforms
     }
-    for platform, found in by_platform.items():
-        if not found:
-            there = ", ".join(sorted({_name(entry.platform) for entry in entries}))
-            raise BentoError(f"{origin}: has nothing for {platform}. It has: {there}.")
+    lacking = [platform for platform, found in by_platform.items() if not found]
+    if lacking and not (lenient and len(lacking) < len(by_platform)):
+        there = ", ".join(sorted({_name(entry.platform) for entry in entries}))
+        raise BentoError(f"{origin}: has nothing for {' or '.join(lacking)}. It has: {there}.")
     return [entry for found in by_platform.values() for entry in found[:1]]
 
 

@@ -1,0 +1,160 @@
+"""Bases that are images of a registry, or archives: pulled as they are needed, and no sooner."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import distribution
+import servers
+from container import call
+from relay import Relay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench import Checkout, Workbench
+
+MODULE = """
+bento.base(
+    name = "pulled",
+    digest = "{digest}",
+    image = "{host}/base/python",
+    mirrors = ["{mirror}/base/python"],
+    python = "/usr/bin/python3",
+    python_version = "3.13",
+)
+bento.base(
+    name = "saved",
+    archive = "//tests/bases:python.tar",
+    python = "/usr/bin/python3",
+    python_version = "3.13",
+)
+use_repo(bento, "pulled", "saved")
+"""
+BUILD = """\
+load("//rules:defs.bzl", "bento_image", "bento_push")
+
+exports_files(["python.tar"])
+
+[
+    bento_image(
+        name = base,
+        base = "@" + base,
+        bento = "//examples/iris:iris_bento",
+        compression = "gzip",
+        python_version = "3.13",
+    )
+    for base in ["pulled", "saved"]
+]
+
+bento_push(
+    name = "push",
+    src = ":pulled",
+    repositories = ["{host}/team/app"],
+)
+"""
+LAYER = "tests/images/gzip_debs.layer.gzip"
+FETCHED = "--//rules:base_layers=fetched"
+
+
+def images_are_built_on_pulled_bases(bench: Workbench) -> str:
+    """Behind a password and a mirror that lacks it: two documents for the image, no layer before one is asked for."""
+    distribution.need("skopeo")
+    checkout = bench.plain
+    checkout.build("//tests/images:gzip_debs_layer")
+    layer = (checkout.root / "bazel-bin" / LAYER).read_bytes()
+    layout = bench.folder / "base"
+    digest = write_layout(layout, layer)
+    binary = distribution.registry_program(bench)
+    with (
+        servers.serve(binary, bench.folder / "bases", htpasswd=True) as server,
+        servers.serve(binary, bench.folder / "mirror") as mirror,
+        Relay(server.port) as relay,
+    ):
+        login = f"--dest-creds={servers.USER}:{servers.PASSWORD}"
+        target = f"docker://{server.host}/base/python:3"
+        call("skopeo", "copy", "--all", "--quiet", "--dest-tls-verify=false", login, f"oci:{layout}:3", target)
+        module = checkout.read("MODULE.bazel")
+        added = MODULE.format(digest=digest, host=relay.host, mirror=mirror.host)
+        checkout.write("MODULE.bazel", module + added)
+        (checkout.root / "tests/bases").mkdir()
+        archive = checkout.root / "tests/bases/python.tar"
+        call("skopeo", "copy", "--quiet", "--override-arch=amd64", f"oci:{layout}:3", f"docker-archive:{archive}")
+        checkout.write("tests/bases/BUILD.bazel", BUILD.format(host=relay.host))
+        try:
+            told = pulled_as_needed(checkout, bench.folder / "login", relay, layer)
+            unpacked(checkout, layer)
+        finally:
+            checkout.write("MODULE.bazel", module)
+    return told
+
+
+def pulled_as_needed(checkout: Checkout, folder: Path, relay: Relay, layer: bytes) -> str:
+    refused = checkout.bazel("build", "//tests/bases:pulled")
+    assert refused.code != 0, "the registry lets anyone in"
+    assert 'bento.base(name = "pulled")' in refused.errors, refused.told()
+    assert relay.host in refused.errors, refused.told()
+    shown = {"DOCKER_CONFIG": str(distribution.docker_config(folder, relay.host))}
+    checkout.build("//tests/bases:pulled", **shown)
+    hexadecimal = hashlib.sha256(layer).hexdigest()
+    assert not [line for line in relay.requests if hexadecimal in line], relay.requests
+    manifest = json.loads(checkout.read("bazel-bin/tests/bases/pulled.manifest.json"))
+    assert manifest["layers"][0]["digest"] == f"sha256:{hexadecimal}"
+    assert manifest["annotations"]["org.opencontainers.image.base.name"] == f"{relay.host}/base/python"
+
+    pushed = checkout.bazel("run", "//tests/bases:push", **shown).succeeded()
+    assert "1 mounted" in pushed.errors, pushed.told()
+    assert not [line for line in relay.requests if line.startswith("GET") and hexadecimal in line], relay.requests
+
+    refused = checkout.bazel("build", "//tests/bases:pulled", "--output_groups=oci_layout", **shown)
+    assert refused.code != 0, "an OCI layout without a layer"
+    assert "base_layers=fetched" in refused.errors, refused.told()
+    for _ in range(2):
+        checkout.build("//tests/bases:pulled", "--output_groups=oci_layout", FETCHED, **shown)
+        checkout.bazel("clean").succeeded()
+    fetched = [line for line in relay.requests if line.startswith("GET") and hexadecimal in line]
+    assert len(fetched) == 1, fetched
+    return f"no layer fetched for a build and a push, {len(layer) / 1e6:.0f} MB once for an OCI layout"
+
+
+def unpacked(checkout: Checkout, layer: bytes) -> None:
+    """What skopeo saves as an archive of docker's is a base, too."""
+    checkout.build("//tests/bases:saved", "--output_groups=+oci_layout")
+    layout = (checkout.root / "bazel-bin/tests/bases/saved.oci").resolve()
+    diff_ids = json.loads(call("skopeo", "inspect", "--config", "--raw", f"oci:{layout}:latest"))["rootfs"]["diff_ids"]
+    assert diff_ids[0] == sha256(gzip.decompress(layer))
+
+
+def write_layout(folder: Path, layer: bytes) -> str:
+    """An OCI layout of an index for two architectures, called 3. Returns its digest."""
+    blobs = folder / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def put(content: bytes, media_type: str, **more: Any) -> dict[str, Any]:
+        digest = sha256(content)
+        (blobs / digest.partition(":")[2]).write_bytes(content)
+        return {"mediaType": f"application/vnd.oci.image.{media_type}", "digest": digest, "size": len(content), **more}
+
+    def document(media_type: str, what: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return put(json.dumps(what).encode(), media_type, **more)
+
+    layers = [put(layer, "layer.v1.tar+gzip")]
+    images = []
+    for architecture in ("amd64", "arm64", "s390x"):
+        platform = {"architecture": architecture, "os": "linux"}
+        rootfs = {"type": "layers", "diff_ids": [sha256(gzip.decompress(layer))]}
+        config = document("config.v1+json", {**platform, "config": {"Env": ["FROM=base"]}, "rootfs": rootfs})
+        manifest = {"schemaVersion": 2, "config": config, "layers": layers}
+        images.append(document("manifest.v1+json", manifest, platform=platform))
+    index = document("index.v1+json", {"schemaVersion": 2, "manifests": images})
+    named = {**index, "annotations": {"org.opencontainers.image.ref.name": "3"}}
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+    return index["digest"]
+
+
+def sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

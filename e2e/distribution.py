@@ -1,0 +1,199 @@
+"""The image of the example on its way: pushed by `bazel run` to registries, read there by skopeo, loaded by podman."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from container import call
+from workbench import REPOSITORY
+
+sys.path.append(str(REPOSITORY / "tests/registry"))
+import servers
+from relay import UP, Relay
+
+if TYPE_CHECKING:
+    from workbench import Checkout, Result, Workbench
+
+IMAGE = "tests/images/gzip_image"
+SERVICE = "examples/iris/service.py"
+BUILD = """\
+load("//rules:defs.bzl", "bento_load", "bento_push")
+
+bento_push(
+    name = "push",
+    src = "//tests/images:gzip_image",
+    repositories = [
+        "{plain}/team/iris",
+        "{secured}/{{STABLE_TEAM}}/iris",
+    ],
+    stamped = True,
+    tag_files = ["tags"],
+    tags_to_set = ["v1-{{STABLE_TEAM}}"],
+)
+
+bento_load(
+    name = "load",
+    image = "//tests/images:gzip_image",
+    reference = "iris:loaded",
+    tool = "podman",
+)
+"""
+STATUS = "#!/bin/sh\necho STABLE_TEAM flora\n"
+
+
+def images_travel_by_registries(bench: Workbench) -> str:
+    """Two registries, one with a password: everything goes there once, nothing the second time, of a change only it."""
+    need("skopeo")
+    checkout = bench.plain
+    binary = registry_program(bench)
+    with (
+        servers.serve(binary, bench.folder / "registry") as plain,
+        servers.serve(binary, bench.folder / "secured", htpasswd=True) as secured,
+    ):
+        write_package(checkout, plain.host, secured.host)
+        shown = {"DOCKER_CONFIG": str(docker_config(bench.folder / "docker", secured.host))}
+        refused = run(checkout)
+        assert refused.code != 0, "the registry lets anyone in"
+        assert secured.host in refused.errors, refused.told()
+        assert "Traceback" not in refused.errors, refused.told()
+        pushed = run(checkout, "--", "--tag", "mine", **shown).succeeded()
+        digest = checkout.read(f"bazel-bin/{IMAGE}.digest").strip()
+        names = [f"{plain.host}/team/iris", f"{secured.host}/flora/iris"]
+        assert pushed.output.split() == [f"{name}@{digest}" for name in names], pushed.told()
+        for name in names:
+            skopeo_reads(bench.folder / "read", name, digest)
+        assert listed_tags(plain) == ["from-file", "mine", "v1-flora"]
+        bill = (checkout.root / f"bazel-bin/{IMAGE}.cdx.json").read_bytes()
+        assert attached(plain, digest) == bill
+        again = counted(checkout, plain)
+        assert again.writes == [], f"the second push wrote: {again.writes}"
+        original = checkout.read(SERVICE)
+        checkout.edit(SERVICE, "0 setosa,", "Species: 0 setosa,")
+        changed = counted(checkout, plain)
+        checkout.write(SERVICE, original)
+    # The layer, the config, and the bill of materials; the manifest by three tags, that of the bill, the list of both.
+    kinds = [re.sub(r"/v2/team/iris/|/[-0-9a-f]{36}.*|(?<=sha256.)[0-9a-f]{64}", "", line) for line in changed.writes]
+    assert sorted(kinds) == [
+        *["POST blobs/uploads/"] * 3,
+        *["PUT blobs/uploads"] * 3,
+        "PUT manifests/from-file",
+        "PUT manifests/mine",
+        "PUT manifests/sha256-",
+        "PUT manifests/sha256:",
+        "PUT manifests/v1-flora",
+    ], changed.writes
+    assert changed.up < 150_000, f"{changed.up} bytes for a changed line"
+    total = sum(layer["size"] for layer in json.loads(checkout.read(f"bazel-bin/{IMAGE}.manifest.json"))["layers"])
+    return f"{total / 1e6:.0f} MB pushed; again: {again.up} bytes in heads; a changed line: {changed.up / 1e3:.0f} kB"
+
+
+def images_are_loaded(bench: Workbench) -> str:
+    """podman reads what bento_load streams, skopeo what is in the output group."""
+    need("podman", "skopeo")
+    checkout = bench.plain
+    write_package(checkout, "registry.invalid", "registry.invalid")
+    store = ["--root", f"{bench.folder}/store", "--runroot", f"{bench.folder}/runroot", "--storage-driver", "vfs"]
+    bin_folder = bench.folder / "podman-bin"
+    bin_folder.mkdir()
+    # What `bazel run` starts sees the provisioned /usr; podman is the host's.
+    enter = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--", shutil.which("podman") or "", *store]
+    (bin_folder / "podman").write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
+    (bin_folder / "podman").chmod(0o755)
+    path = f"--run_under=env PATH={bin_folder}:/usr/bin:/bin"
+    loaded = checkout.bazel("run", path, "//tests/distribution:load").succeeded()
+    config = json.loads(checkout.read(f"bazel-bin/{IMAGE}.config.json"))
+    config_digest = hashlib.sha256((checkout.root / f"bazel-bin/{IMAGE}.config.json").read_bytes()).hexdigest()
+    [found] = json.loads(call("podman", *store, "inspect", "--type=image", "localhost/iris:loaded"))
+    assert found["Id"] == config_digest, (found["Id"], loaded.told())
+    assert found["RootFS"]["Layers"] == config["rootfs"]["diff_ids"]
+    assert found["Config"]["User"] == "1034:1034"
+    checkout.build(f"//{IMAGE.replace('/gzip', ':gzip')}", "--output_groups=+docker_archive")
+    archive = (checkout.root / f"bazel-bin/{IMAGE}.tar").resolve()
+    for kind in ("docker-archive", "oci-archive"):
+        raw = json.loads(call("skopeo", "inspect", "--config", "--raw", f"{kind}:{archive}"))
+        assert raw == config, f"{kind}: {raw}"
+    return f"{len(config['rootfs']['diff_ids'])} layers in podman's store, with the digest of the config as id"
+
+
+def need(*tools: str) -> None:
+    missing = [tool for tool in tools if not shutil.which(tool)]
+    assert not missing, f"not installed: {', '.join(missing)}"
+
+
+def registry_program(bench: Workbench) -> str:
+    """Debian's docker-registry, out of the locked package."""
+    target = "@registry_debs//docker-registry"
+    bench.plain.build(target)
+    listed = bench.plain.bazel("cquery", "--output=files", target).succeeded().output.split()
+    base = bench.plain.bazel("info", "execution_root").succeeded().output.strip()
+    [deb] = [path for path in listed if "docker-registry_" in path]
+    (bench.folder / "docker-registry").mkdir(exist_ok=True)
+    return servers.unpack(Path(base, deb), bench.folder / "docker-registry")
+
+
+def write_package(checkout: Checkout, plain: str, secured: str) -> None:
+    checkout.write("tests/distribution/BUILD.bazel", BUILD.format(plain=plain, secured=secured))
+    checkout.write("tests/distribution/tags", "from-file\n")
+    checkout.write("tests/distribution/status.sh", STATUS)
+    (checkout.root / "tests/distribution/status.sh").chmod(0o755)
+
+
+def run(checkout: Checkout, *arguments: str, **variables: str) -> Result:
+    status = f"--workspace_status_command={checkout.root}/tests/distribution/status.sh"
+    return checkout.bazel("run", status, "//tests/distribution:push", *arguments, **variables)
+
+
+def docker_config(folder: Path, host: str) -> Path:
+    """A folder with the config that `docker login` writes."""
+    folder.mkdir()
+    auth = base64.b64encode(f"{servers.USER}:{servers.PASSWORD}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+    return folder
+
+
+def skopeo_reads(folder: Path, name: str, digest: str) -> None:
+    """skopeo copies all of it, which verifies each digest, and says that it is the one that was built."""
+    login = f"--src-creds={servers.USER}:{servers.PASSWORD}"
+    shutil.rmtree(folder, ignore_errors=True)
+    source = ["--src-tls-verify=false", login, f"docker://{name}:v1-flora"]
+    call("skopeo", "copy", "--quiet", "--preserve-digests", *source, f"oci:{folder}:copied")
+    assert json.loads(call("skopeo", "inspect", f"oci:{folder}:copied"))["Digest"] == digest
+
+
+def listed_tags(server: servers.Server) -> list[str]:
+    """Tags of people; one for a digest is where referrers are listed."""
+    tags = json.loads(servers.get(server, "/v2/team/iris/tags/list")[1])["tags"]
+    return sorted(tag for tag in tags if not tag.startswith("sha256-"))
+
+
+def attached(server: servers.Server, digest: str) -> bytes:
+    """The bill of materials that refers to an image, asked for as a registry of old wants it."""
+    index = json.loads(servers.get(server, f"/v2/team/iris/manifests/{digest.replace(':', '-')}")[1])
+    [entry] = index["manifests"]
+    assert entry["artifactType"] == "application/vnd.cyclonedx+json"
+    manifest = json.loads(servers.get(server, f"/v2/team/iris/manifests/{entry['digest']}")[1])
+    assert manifest["subject"]["digest"] == digest
+    return servers.get(server, f"/v2/team/iris/blobs/{manifest['layers'][0]['digest']}")[1]
+
+
+class Counted:
+    """What a push took: requests that write, and bytes sent."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.writes = [line for line in relay.requests if not line.startswith(("HEAD", "GET"))]
+        self.up = relay.carried(UP)
+
+
+def counted(checkout: Checkout, server: servers.Server) -> Counted:
+    """Push once more, by a relay that counts."""
+    with Relay(server.port) as relay:
+        run(checkout, "--", "--repository", f"{relay.host}/team/iris", "--tag", "mine").succeeded()
+        return Counted(relay)

@@ -1,0 +1,95 @@
+"""Ten services of one repository: what their images have in common is made once."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench import Checkout, Workbench
+
+SERVICES = 10
+PACKAGES = ("jinja2", "pathspec", "rich", "scikit_learn", "zstandard")
+LOAD = 'load("//rules:defs.bzl", "bento_image", "bento_package")\n'
+SERVICE = """
+bento_package(
+    name = "bento_{number}",
+    srcs = ["service_{number}.py"],
+    requirements = {requirements},
+    service = "service_{number}:Service",
+)
+
+bento_image(
+    name = "image_{number}",
+    base = "//examples/base:python",
+    bento = ":bento_{number}",
+    python_version = "3.13",
+)
+"""
+SOURCE = """\
+import bentoml
+
+
+@bentoml.service
+class Service:
+    @bentoml.api
+    def number(self) -> int:
+        return {}
+"""
+
+
+def each_wheel_is_converted_once(bench: Workbench) -> str:
+    """Services with different packages: an action for each wheel, one more for a large one, however many they are."""
+    checkout = bench.plain
+    build = LOAD
+    for number in range(SERVICES):
+        # Each leaves out another package, or none.
+        packages = ["bentoml", *(name for at, name in enumerate(PACKAGES) if at != number)]
+        requirements = json.dumps([f"@pypi//{name}" for name in packages])
+        build += SERVICE.format(number=number, requirements=requirements)
+        checkout.write(f"tests/ten/service_{number}.py", SOURCE.format(number))
+    checkout.write("tests/ten/BUILD.bazel", build)
+    one = conversions(checkout, "//tests/ten:image_9")
+    ten = conversions(checkout, "//tests/ten:all")
+    repeated = {name: count for name, count in ten.items() if count != one.get(name, count)}
+    assert not repeated, f"converted more often for ten services than for one: {repeated}"
+    assert len(ten) >= len(one) > 60, (len(one), len(ten))
+    assert set(ten.values()) == {1, 2}, ten  # a large wheel may be a layer, or a part of one
+    return f"{len(ten)} wheels, {sum(ten.values())} conversions for {SERVICES} images"
+
+
+def conversions(checkout: Checkout, targets: str) -> dict[str, int]:
+    """How many actions read a wheel to make layers of it, by the wheel's path."""
+    query = f'mnemonic("BentoLayer", deps({targets}))'
+    graph = json.loads(checkout.bazel("aquery", "--output=jsonproto", query).succeeded().output)
+    fragments = {fragment["id"]: fragment for fragment in graph["pathFragments"]}
+    artifacts = {artifact["id"]: artifact["pathFragmentId"] for artifact in graph["artifacts"]}
+    sets = {entry["id"]: entry for entry in graph["depSetOfFiles"]}
+    found: dict[str, int] = {}
+    for action in graph["actions"]:
+        files = [path_of(fragments, artifacts[file]) for file in files_of(sets, action.get("inputDepSetIds", []))]
+        for wheel in {file for file in files if file.endswith(".whl")}:
+            found[wheel] = found.get(wheel, 0) + 1
+    return found
+
+
+def files_of(sets: dict[int, dict[str, Any]], waiting: list[int]) -> set[int]:
+    found: set[int] = set()
+    seen: set[int] = set()
+    waiting = list(waiting)
+    while waiting:
+        entry = waiting.pop()
+        if entry not in seen:
+            seen.add(entry)
+            found.update(sets[entry].get("directArtifactIds", []))
+            waiting += sets[entry].get("transitiveDepSetIds", [])
+    return found
+
+
+def path_of(fragments: dict[int, dict[str, Any]], number: int) -> str:
+    labels: list[str] = []
+    at: int | None = number
+    while at:
+        labels.append(fragments[at]["label"])
+        at = fragments[at].get("parentId")
+    return "/".join(reversed(labels))

@@ -1,0 +1,59 @@
+"""Checks an image without running it: its packages against its base and each other, and its size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento import image_checks
+from rules_bento.errors import BentoError
+from rules_bento.libraries import Libraries
+from rules_bento.oci_image import Layer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--base": 1,  # its label
+    "--base-config": 1,
+    "--glibc": 1,  # of the base, X.Y
+    "--index": 1,  # of Debian packages in the base or in a layer; without any, system libraries are not known
+    "--layer": 1,  # description
+    "--libraries": 1,  # of a wheel
+    "--output": 1,
+    "--size-limit": 1,  # in bytes
+    "--target": 1,
+    "--unchecked": 1,  # file name of a library
+    "--wheel": 1,  # file name
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write that all is well, or raise BentoError with all problems."""
+    indexes = [json.loads(_read(path)) for path in arguments.many("--index")]
+    libraries = {
+        path.rpartition("/")[2] for index in indexes for path in (*index["files"], *index["links"]) if ".so" in path
+    }
+    architecture = json.loads(_read(arguments.one("--base-config")))["architecture"]
+    glibc = arguments.optional("--glibc")
+    major, _, minor = glibc.partition(".")
+    base = image_checks.Base(
+        arguments.one("--base"),
+        architecture,
+        (int(major), int(minor)) if glibc else None,
+        libraries if indexes else None,
+    )
+    packages = [Libraries.loads(_read(path)) for path in arguments.many("--libraries")]
+    found = list(image_checks.problems(base, arguments.many("--wheel"), packages, arguments.many("--unchecked")))
+    limit = int(arguments.optional("--size-limit", "0"))
+    if limit:
+        layers = [Layer.loads(_read(path)) for path in arguments.many("--layer")]
+        found += image_checks.too_large(layers, limit)
+    if found:
+        raise BentoError("\n".join(found))
+    Path(arguments.one("--output")).write_text("", "utf-8")
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text("utf-8")

@@ -1,0 +1,32 @@
+"""Joins parts of wheels to a layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento import layer_description
+from rules_bento.layer_parts import Listing, Part, join_parts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = (
+    layer_description.FLAGS
+    | layer_description.ENVIRONMENT
+    | {
+        "--name": 1,
+        "--part": 2,  # listing, part
+    }
+)
+
+
+def run(arguments: Arguments) -> None:
+    """Write layer and description."""
+    parts = [
+        Part(Listing.loads(Path(listing).read_text("utf-8")), Path(part))
+        for listing, part in arguments.records("--part")
+    ]
+    out, compression = layer_description.output(arguments)
+    info = join_parts(out, parts, layer_description.environment(arguments), compression)
+    layer_description.describe(arguments, info, arguments.one("--name"))

@@ -1,0 +1,102 @@
+"""What the dynamic linker reads of a shared library or program: ELF for 64-bit machines with the lowest byte first.
+
+System V ABI, chapters 4 and 5; symbol versions as in the Linux Standard Base.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mmap import mmap
+
+MAGIC = b"\x7fELF"
+_CLASS_64_LITTLE = b"\x02\x01"
+_MACHINES = {62: "amd64", 183: "arm64"}
+_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+_ENTRY = struct.Struct("<QQ")
+_NEED = struct.Struct("<HHIII")
+_VERSION = struct.Struct("<IHHII")
+_LOAD, _DYNAMIC = 1, 2
+_NULL, _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME = 0, 1, 5, 10, 14
+_VERSIONS, _VERSIONS_COUNT = 0x6FFFFFFE, 0x6FFFFFFF
+_MOST = 1 << 16  # entries of a table: more is damage
+
+
+class Elf(NamedTuple):
+    """A file that is linked when it is loaded."""
+
+    machine: str  # as Go names it; `ELF machine <number>` for others
+    soname: str  # empty for none
+    needed: tuple[str, ...]  # libraries
+    versions: tuple[str, ...]  # of symbols of other libraries, such as GLIBC_2.28
+
+
+def read_elf(data: bytes | mmap) -> Elf | None:
+    """Read a file; nothing if it is no ELF file, one for other machines than 64-bit ones, not linked, or damaged."""
+    if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:
+        return None
+    try:
+        return _read(data)
+    except (struct.error, ValueError):
+        return None
+
+
+def _read(data: bytes | mmap) -> Elf | None:
+    _, _, machine, _, _, segments_at, _, _, _, size, count, *_ = _HEADER.unpack_from(data)
+    if size != _SEGMENT.size:
+        return None
+    segments = [_SEGMENT.unpack_from(data, segments_at + number * size) for number in range(count)]
+    dynamic = [(at, length) for kind, _, at, _, _, length, *_ in segments if kind == _DYNAMIC]
+    if not dynamic:
+        return None
+    loads: list[tuple[int, int, int]] = [
+        (address, at, length) for kind, _, at, address, _, length, *_ in segments if kind == _LOAD
+    ]
+
+    def place(address: int) -> int:
+        """Where the byte of an address is in the file."""
+        return next(at + address - start for start, at, length in loads if start <= address < start + length)
+
+    values: dict[int, list[int]] = {}
+    at, length = dynamic[0]
+    for offset in range(at, at + length, _ENTRY.size):
+        tag, value = _ENTRY.unpack_from(data, offset)
+        if tag == _NULL:
+            break
+        values.setdefault(tag, []).append(value)
+    try:
+        strings = place(values[_STRINGS][0])
+        end = strings + values[_STRINGS_SIZE][0]
+        names = [_text(data, strings + value, end) for value in values.get(_NEEDED, ())]
+        soname = _text(data, strings + values[_SONAME][0], end) if _SONAME in values else ""
+        versions: set[str] = set()
+        if _VERSIONS in values:
+            offsets = _versions(data, place(values[_VERSIONS][0]), values[_VERSIONS_COUNT][0])
+            versions = {_text(data, strings + offset, end) for offset in offsets}
+    except (KeyError, StopIteration):
+        return None
+    return Elf(_MACHINES.get(machine, f"ELF machine {machine}"), soname, tuple(names), tuple(sorted(versions)))
+
+
+def _versions(data: bytes | mmap, at: int, count: int) -> list[int]:
+    """Where, among the strings, the names of the needed versions are."""
+    found = []
+    for _ in range(min(count, _MOST)):
+        _, versions, _, first, following = _NEED.unpack_from(data, at)
+        version_at = at + first
+        for _ in range(min(versions, _MOST)):
+            *_, name, step = _VERSION.unpack_from(data, version_at)
+            found.append(name)
+            version_at += step
+        at += following
+    return found
+
+
+def _text(data: bytes | mmap, start: int, end: int) -> str:
+    stop = data.find(b"\0", start, end)
+    if stop < 0:
+        raise ValueError
+    return data[start:stop].decode("utf-8", "replace")

@@ -1,0 +1,33 @@
+"""Values of Bazel's workspace status in texts: `{KEY}` stands for one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+_KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def read_status(files: Iterable[Path]) -> dict[str, str]:
+    """The values of status files, lines of `KEY value`."""
+    status = {}
+    for file in files:
+        for line in file.read_text("utf-8").splitlines():
+            key, _, value = line.partition(" ")
+            status[key] = value
+    return status
+
+
+def filled(text: str, status: Mapping[str, str], attribute: str) -> str:
+    """The text with its keys replaced. Raises BentoError, naming the attribute, for one that is not known."""
+    for key in _KEY.findall(text):
+        if key not in status:
+            known = ", ".join(sorted(status)) or "none: set stamped = True"
+            raise BentoError(f"{attribute}: {text!r} has a {{{key}}}, but the workspace status has {known}.")
+    return _KEY.sub(lambda match: status[match[1]], text)

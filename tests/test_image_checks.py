@@ -1,0 +1,122 @@
+"""What is wrong with an image is found before it runs, and named with its package and a way out."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from made_wheels import Maker
+from rules_bento.elf import Elf, read_elf
+from rules_bento.image_checks import Base, problems, too_large
+from rules_bento.libraries import Libraries, Linked
+from rules_bento.oci_image import Layer
+
+BASE = Base("//base", "amd64", (2, 36), frozenset({"libc.so.6", "libm.so.6"}))
+
+
+def package(name="acme", path="acme/_a.so", *, machine="amd64", soname="", needed=("libc.so.6",), versions=()):
+    elf = Elf(machine, soname, tuple(needed), tuple(versions))
+    return Libraries(f"{name}-1.0-cp311-cp311-manylinux_2_17_x86_64.whl", name, (Linked(path, elf),))
+
+
+def found(*packages, base=BASE, unchecked=()):
+    return list(problems(base, [one.wheel for one in packages], packages, unchecked))
+
+
+def test_nothing_is_wrong():
+    assert found(package(versions=("GLIBC_2.36", "GLIBC_2.2.5", "OPENSSL_9"))) == []
+    pure = ["acme-1.0-py3-none-any.whl", "b-1-cp311-abi3-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"]
+    assert list(problems(BASE, pure, [], ())) == []
+
+
+def test_a_wheel_for_a_newer_glibc():
+    [one] = problems(BASE, ["acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl"], [], ())
+    assert one.startswith("acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl: is for glibc 2.39, but //base has 2.36.")
+    assert 'glibc = "2.36"' in one
+    assert list(problems(BASE._replace(glibc=None), ["acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl"], [], ())) == []
+
+
+def test_symbols_of_a_newer_glibc():
+    [one] = found(package(versions=("GLIBC_2.4", "GLIBC_2.38", "GLIBC_PRIVATE")))
+    assert "acme/_a.so uses functions of glibc 2.38, but //base has 2.36" in one
+
+
+def test_another_machine():
+    [one] = found(package(machine="arm64"))
+    assert "acme/_a.so is for arm64, but //base is for amd64. Take another wheel of acme." in one
+
+
+def test_a_library_that_nothing_has():
+    [one] = found(package(needed=("libc.so.6", "libGL.so.1")))
+    assert "acme/_a.so needs libGL.so.1, which neither //base nor another package has." in one
+    assert 'unchecked_libraries = ["libGL.so.1"]' in one
+    assert found(package(needed=("libGL.so.1",)), unchecked=["libGL.so.1"]) == []
+    assert found(package(needed=("libGL.so.1",)), package("gl", "gl.libs/libGL.so.1.7", soname="libGL.so.1")) == []
+    assert found(package(needed=("libGL.so.1",)), package("gl", "gl.libs/libGL.so.1")) == []
+    assert found(package(needed=("libGL.so.1",)), base=BASE._replace(libraries=None)) == []
+
+
+def test_what_the_driver_brings_is_not_missed():
+    assert found(package(needed=("libcuda.so.1", "libnvidia-ml.so.1"))) == []
+
+
+@pytest.mark.parametrize("other", ["b/lib/libcudart.so.12", "b.libs/libcudart-d0da41ae.so.11.0"])
+def test_cuda_twice(other):
+    [one] = found(package("a", "nvidia/libcudart.so.12"), package("b", other))
+    assert one.startswith(f"libcudart: is there more than once, nvidia/libcudart.so.12 of a and {other} of b;")
+    assert found(package("a", "nvidia/libcudart.so.12"), package("a", other)) == []
+    assert (
+        found(package("a", "nvidia/libcudart.so.12"), package("b", other), unchecked=[other.rpartition("/")[2]]) == []
+    )
+
+
+def test_too_large():
+    layers = [Layer("", "", size * 1_000_000, "", name) for size, name in ((3, "numpy 2"), (7, "torch 2"))]
+    assert list(too_large(layers, 10_000_000)) == []
+    [one] = too_large(layers, 9_000_000)
+    assert "has 10.0 MB, more than 9.0 MB. The largest layers are torch 2 (7.0 MB), numpy 2 (3.0 MB)." in one
+
+
+def test_what_is_no_elf_file():
+    for data in (b"", b"#!/bin/sh\n", b"\x7fELF", b"\x7fELF\x02\x01" + bytes(200), b"\x7fELF\x01\x01" + bytes(200)):
+        assert read_elf(data) is None
+
+
+def system_libraries():
+    """Real ones: of the system that the tests run in."""
+    return sorted({path.resolve() for path in Path("/usr/lib").glob("*-linux-gnu/lib*.so.*")})[:40]
+
+
+@pytest.mark.skipif(not shutil.which("readelf"), reason="binutils' readelf is the judge")
+@pytest.mark.parametrize("path", system_libraries(), ids=lambda path: path.name)
+def test_as_readelf_says(path):
+    lines = subprocess.run(["readelf", "-dVW", path], check=True, capture_output=True, text=True).stdout.splitlines()
+
+    def bracketed(tag):
+        return tuple(line.rpartition("[")[2].rstrip("]") for line in lines if f"({tag})" in line)
+
+    elf = read_elf(path.read_bytes())
+    assert elf.needed == bracketed("NEEDED")
+    assert (elf.soname,) == (bracketed("SONAME") or ("",))
+    needs = [line for line in lines if "Name: " in line and "Flags: " in line and "Version: " in line]
+    named = {line.partition("Name: ")[2].split()[0] for line in needs}
+    assert set(elf.versions) == named
+
+
+def test_cut_libraries_are_no_error():
+    for path in system_libraries()[:3]:
+        data = path.read_bytes()
+        for end in range(0, len(data), max(1, len(data) // 50)):
+            read_elf(data[:end])
+
+
+def test_libraries_of_a_wheel(tmp_path):
+    [first, *_] = system_libraries()
+    wheel = Maker("acme").add({"acme/_a.so": first.read_bytes(), "acme/a.so": "text", "acme/b.py": ""}).write(tmp_path)
+    libraries = Libraries.read(wheel)
+    assert [path for path, _ in libraries.linked] == ["acme/_a.so"]
+    assert libraries.linked[0].elf == read_elf(first.read_bytes())
+    assert Libraries.loads(libraries.dumps()) == libraries
+    assert "_a.so" in libraries.names()

@@ -1,0 +1,98 @@
+"""Layers joined from parts: the tree of the wheels, made once for each of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+
+import pytest
+from made_wheels import Maker
+from rules_bento.errors import BentoError
+from rules_bento.install import Layout
+from rules_bento.layer import write_wheel_layer
+from rules_bento.layer_parts import Listing, Part, join_parts, write_part
+from test_layer import COMPRESSIONS, LAYOUT, SITE, members, odd_wheel, unpacked
+
+
+def parts_of(folder, wheels, compression="gzip", layout=LAYOUT):
+    parts = []
+    for wheel in wheels:
+        path = folder / f"{wheel.name}.part"
+        listing = write_part(path, wheel, layout, compression)
+        parts.append(Part(Listing.loads(listing.dumps()), path))
+    return parts
+
+
+def told(path, compression):
+    """What a tar says of each member, and its contents."""
+    fields = ("type", "mode", "uid", "gid", "size", "mtime", "linkname")
+    return {
+        name: ([getattr(member, field) for field in fields], data)
+        for name, (member, data) in members(path, compression).items()
+    }
+
+
+def two_wheels(folder):
+    one = Maker("one").add({"shared/__init__.py": "", "shared/one.py": "1", "tests/a.py": "one"}).write(folder)
+    two = Maker("two").add({"shared/__init__.py": "", "shared/two.py": "2", "tests/a.py": "two"}).write(folder)
+    return [one, two]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_one_part_is_the_layer_of_its_wheel(tmp_path, compression):
+    wheel = odd_wheel().write(tmp_path)
+    write_wheel_layer(tmp_path / "layer", wheel, LAYOUT, compression)
+    info = join_parts(tmp_path / "joined", parts_of(tmp_path, [wheel], compression), LAYOUT, compression)
+    assert told(tmp_path / "joined", compression) == told(tmp_path / "layer", compression)
+    tar = unpacked(tmp_path / "joined", compression)
+    assert info.digest == f"sha256:{hashlib.sha256((tmp_path / 'joined').read_bytes()).hexdigest()}"
+    assert info.diff_id == f"sha256:{hashlib.sha256(tar).hexdigest()}"
+    assert (info.size, info.uncompressed_size) == ((tmp_path / "joined").stat().st_size, len(tar))
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_no_path_is_there_twice_and_folders_come_first(tmp_path, compression):
+    join_parts(tmp_path / "out", parts_of(tmp_path, two_wheels(tmp_path), compression), LAYOUT, compression)
+    with tarfile.open(fileobj=io.BytesIO(unpacked(tmp_path / "out", compression))) as tar:
+        names = tar.getnames()
+    assert len(names) == len(set(names))
+    for number, name in enumerate(names):
+        folder = name.rpartition("/")[0]
+        assert not folder or folder in names[:number]
+    found = members(tmp_path / "out", compression)
+    assert found[f"{SITE}/tests/a.py"][1] == b"two"
+    assert {f"{SITE}/shared/one.py", f"{SITE}/shared/two.py", f"{SITE}/shared/__init__.py"} <= found.keys()
+
+
+def test_a_name_of_two_headers_is_left_out_whole(tmp_path):
+    name = f"shared/{'long' * 60}é.py"
+    wheels = [Maker(wheel).add({name: wheel, f"{wheel}.py": wheel}).write(tmp_path) for wheel in ("one", "two")]
+    join_parts(tmp_path / "out", parts_of(tmp_path, wheels), LAYOUT, "gzip")
+    found = members(tmp_path / "out", "gzip")
+    assert found[f"{SITE}/{name}"][1] == b"two"
+    assert found[f"{SITE}/one.py"][1] == b"one"
+
+
+def test_parts_are_copied(tmp_path):
+    parts = parts_of(tmp_path, [Maker("one").add({"one.py": "1"}).write(tmp_path)])
+    join_parts(tmp_path / "out", parts, LAYOUT, "gzip")
+    assert parts[0].path.read_bytes() in (tmp_path / "out").read_bytes()
+
+
+def test_a_file_that_is_a_folder_in_another_wheel(tmp_path):
+    one = Maker("one").add({"shared": "file"}).write(tmp_path)
+    two = Maker("two").add({"shared/two.py": "2"}).write(tmp_path)
+    with pytest.raises(BentoError, match=r"one-1.0-.*shared is a file, but a folder in two-1.0"):
+        join_parts(tmp_path / "out", parts_of(tmp_path, [one, two]), LAYOUT, "gzip")
+    assert not (tmp_path / "out").exists()
+
+
+def test_owners_are_those_of_the_layout(tmp_path):
+    layout = Layout.venv("/app/.venv", 12, uid=7, gid=8)
+    wheel = Maker("one").add({"one.py": "1"}).write(tmp_path)
+    join_parts(tmp_path / "out", parts_of(tmp_path, [wheel], layout=layout), layout, "gzip")
+    with tarfile.open(tmp_path / "out") as tar:
+        owners = {member.name: (member.uid, member.gid) for member in tar}
+    assert owners["app"] == (0, 0)
+    assert owners["app/.venv"] == owners["app/.venv/lib/python3.12/site-packages/one.py"] == (7, 8)

@@ -1,0 +1,41 @@
+"""Base images that lie on the disk: an OCI layout, whose blobs are never copied, or what `docker save` writes."""
+
+load(":base_files.bzl", "BASE_ATTRIBUTES", "blob_path", "write_base")
+load(":helper.bzl", "run_helper")
+
+def _layout_base_repo_impl(rctx):
+    layout = rctx.path(rctx.attr.layout).dirname
+
+    def blob(_platform, digest):
+        path = "blobs/" + digest.replace(":", "/")
+        there = blob_path(layout, digest)
+        if not there.exists:
+            fail("bento.base(name = \"{}\"): {} has no blob {}; copy the whole image into the layout".format(rctx.attr.base, layout, digest))
+
+        # Images for several platforms may share it.
+        if not rctx.path(path).exists:
+            rctx.symlink(there, path)
+        return repr(path)
+
+    write_base(rctx, layout, blob)
+
+layout_base_repo = repository_rule(
+    implementation = _layout_base_repo_impl,
+    doc = "A base image that lies on the disk as an OCI layout.",
+    attrs = BASE_ATTRIBUTES | {
+        "layout": attr.label(doc = "The file `index.json` of the layout.", mandatory = True),
+    },
+)
+
+def _archive_base_repo_impl(rctx):
+    place = "bento.base(name = \"{}\")".format(rctx.attr.base)
+    run_helper(rctx, place, "unpack_image", ["--archive", rctx.path(rctx.attr.archive), "--layout", "layout"])
+    write_base(rctx, rctx.path("layout"), lambda _platform, digest: repr("layout/blobs/" + digest.replace(":", "/")))
+
+archive_base_repo = repository_rule(
+    implementation = _archive_base_repo_impl,
+    doc = "A base image that lies on the disk as an archive of `docker save`.",
+    attrs = BASE_ATTRIBUTES | {
+        "archive": attr.label(doc = "The archive.", mandatory = True),
+    },
+)
