@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from projects import write_project
 from rules_bento.cli import commands, main, parsing, progress, show, status
+from rules_bento.folder import build_bentofile
 from rules_bento.store import Store
 from store_support import (
     DAY_1,
@@ -336,6 +338,77 @@ def test_diff(bento):
     assert found["models"] == {"added": [], "removed": ["clf:v2"]}
     assert found["files"]["removed"] == [{"path": "src/new", "size": 3000}]
     bento("diff", "hi:v1", "./nothing", code=status.ERROR)
+
+
+# ---- Building ---------------------------------------------------------------------------------------------------
+
+BENTOFILE = 'service: "service:Svc"\nlabels: {owner: file}\nargs: {x: 1}\n'
+SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n"
+
+
+@pytest.fixture
+def project(home, tmp_path):
+    return write_project(tmp_path / "project", {"files": {"bentofile.yaml": BENTOFILE}}, SERVICE)
+
+
+def test_build_keeps_a_bento_in_the_store(bento, home, project):
+    [tag] = re.findall(r"^__tag__:(svc:[a-z2-7]{32})\n$", bento("build", project, "-o", "tag"))
+    assert bento("list", "svc", "-o", "path") == f"{home}/bentos/{tag.replace(':', '/')}\n"
+    assert bento("build", project) == f"Built {tag} (it was in the store).\n"
+    assert json.loads(bento("build", project, "-o", "json")) == {
+        "tag": tag,
+        "digest": f"blake3:{build_bentofile(build_ctx=project).bento.digest.hex()}",
+        "path": f"{home}/bentos/{tag.replace(':', '/')}",
+    }
+
+
+def test_build_writes_an_archive(bento, home, project, tmp_path):
+    out = tmp_path / "out.bento"
+    assert re.fullmatch(rf"Built svc:\w+ at {out}.\n", bento("build", project, "--archive", out))
+    assert out.read_bytes() == build_bentofile(build_ctx=project).archive(tmp_path / "other").read_bytes()
+    assert not (home / "bentos/svc").exists()
+
+
+def test_build_options_win_over_the_bentofile(bento, project):
+    Path("args.yaml").write_text("x: 2\ny: [1]\n")
+    words = ["--name", "own", "--version", "v1", "--label", "owner=me", "--arg-file", "args.yaml", "--arg", "z=a=b"]
+    assert bento("build", project, *words, "--enable-features", "io,grpc") == "Built own:v1.\n"
+    document = yaml.safe_load(bento("get", "own:v1"))
+    assert document["labels"] == {"owner": "me"}
+    assert document["args"] == {"x": 2, "y": [1], "z": "a=b"}
+    assert document["image"]["python_requirements"] == "bentoml[grpc,io]==1.4.39\n"
+    bento("build", project, *words, code=status.ERROR)
+    assert "own:v1 is in the store already" in bento.err
+
+
+def test_build_of_a_service(bento, project, monkeypatch):
+    monkeypatch.chdir(project)
+    assert bento("build", "service:Svc", "--version", "v1") == "Built svc:v1.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--label", "x"], "--label: 'x' cannot be read. Write KEY=VALUE."),
+        (["--arg", "=x"], "--arg: '=x' cannot be read."),
+        (["--arg-file", "project/service.py"], "project/service.py:"),
+        (["--bentofile", "nothing.yaml"], "nothing.yaml cannot be read"),
+        (["--enable-features", "grcp"], "'grcp' is no feature of BentoML"),
+    ],
+)
+def test_build_says_what_is_wrong(bento, project, words, message):
+    assert bento("build", "project", *words, code=status.ERROR) == ""
+    assert message in bento.err
+
+
+def test_migrate(bento, project):
+    text = bento("migrate", project)
+    assert 'bentofile = "bentofile.yaml"' in text
+    assert 'lock = "//:requirements.lock"' in text
+    (project.parent / "MODULE.bazel").write_text("")
+    assert 'lock = "//project:requirements.lock"' in bento("migrate", project)
+    assert set(json.loads(bento("migrate", project, "-o", "json"))) == {"module", "build", "requirements", "notes"}
+    assert sorted(path.name for path in project.iterdir()) == ["bentofile.yaml", "service.py"]
 
 
 # ---- The command line -------------------------------------------------------------------------------------------

@@ -54,6 +54,8 @@ class Command:
 
 
 COMMANDS = (
+    Command("build", "building", "Build a Bento of a project, without importing it."),
+    Command("migrate", "migration", "Print the BUILD and MODULE lines that a project becomes with Bazel."),
     Command("list", "listing", "List the Bentos of the store, the newest first."),
     Command("get", "details", "Show what a Bento's bento.yaml says."),
     Command("tree", "tree", "Show the files and models of a Bento or an archive."),
