@@ -5,7 +5,7 @@ load(":attributes.bzl", "add_pairs", "label_text")
 load(":helper.bzl", "arguments", "run_helper")
 
 STAMPED_LABELS = {
-    "stamped_labels": attr.string_dict(doc = "Labels whose values are the workspace status of the build, by key of it, such as `{\"commit\": \"STABLE_GIT_COMMIT\"}`: in the archive of a build with `--stamp`, and no part of the Bento's version, digest and images."),
+    "stamped_labels": attr.string_dict(doc = "Labels in which `{KEY}` is a value of the workspace status, such as `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`: in the archive of a build with `--stamp`, and no part of the Bento's version, digest and images."),
     "_stamp": attr.label(default = "//rules:stamp", providers = [BentoFlagInfo]),
 }
 

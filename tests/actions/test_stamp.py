@@ -33,12 +33,12 @@ def members(part):
 
 
 def test_labels_are_added(actions):
-    part, outcome = stamp(actions, ("commit", "STABLE_COMMIT"), ("note", "BUILD_NOTE"))
+    part, outcome = stamp(actions, ("commit", "{STABLE_COMMIT}"), ("note", "of {BUILD_NOTE}"))
     assert (outcome.code, outcome.errors) == (0, "")
     before, after = members(part), members(outcome.outputs["--output"])
     [name] = [name for name in before if name.endswith("bento.yaml") and "src/" not in name]
     old, new = yaml.safe_load(before.pop(name)[1]), yaml.safe_load(after.pop(name)[1])
-    assert new.pop("labels") == old.pop("labels") | {"commit": "1f3a", "note": "two words"}
+    assert new.pop("labels") == old.pop("labels") | {"commit": "1f3a", "note": "of two words"}
     assert list(new) == list(old)
     assert new == old, "version and all else is that of the Bento without the stamp"
     assert after == before
@@ -50,7 +50,5 @@ def test_no_label_changes_nothing(actions):
 
 
 def test_a_status_that_is_missing(actions):
-    _, outcome = stamp(actions, ("commit", "STABLE_COMIT"))
-    refused(
-        outcome, LABEL, "stamped_labels: 'commit' is to be 'STABLE_COMIT', which the workspace status has not", "Let"
-    )
+    _, outcome = stamp(actions, ("commit", "{STABLE_COMIT}"))
+    refused(outcome, LABEL, "stamped_labels: '{STABLE_COMIT}' has a {STABLE_COMIT}, but the workspace status has")

@@ -8,6 +8,7 @@ from typing import Any
 
 from rules_bento import oci_image
 from rules_bento.errors import BentoError
+from rules_bento.image_commands import refuse_commands
 from rules_bento.workspace_status import filled, read_status
 
 TYPE_CHECKING = False
@@ -58,6 +59,7 @@ def _read_bento(path: str) -> dict[str, Any]:
     import yaml
 
     document: dict[str, Any] = yaml.load(Path(path).read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    refuse_commands(document)
     return document
 
 

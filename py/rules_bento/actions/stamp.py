@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rules_bento.archive import write_part
 from rules_bento.bento import dump_yaml
-from rules_bento.errors import BentoError
 from rules_bento.tarstream import Member
+from rules_bento.workspace_status import filled, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,31 +20,19 @@ if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
 
 FLAGS = {
-    "--label": 2,  # key, and the key of the workspace status that has its value
+    "--label": 2,  # key, and a text in which {KEY} stands for a value of the workspace status
     "--output": 1,
     "--part": 1,
-    "--status": 1,  # a file of lines: key, blank, value
+    "--status": 1,
     "--target": 1,
 }
 
 
 def run(arguments: Arguments) -> None:
     """Write the part again, with more labels."""
-    status = _status(arguments.many("--status"))
-    labels = {}
-    for key, name in arguments.pairs("--label").items():
-        if name not in status:
-            raise BentoError(
-                f"stamped_labels: {key!r} is to be {name!r}, which the workspace status has not. Let the program of "
-                f"--workspace_status_command print it."
-            )
-        labels[key] = status[name]
+    status = read_status(Path(path) for path in arguments.many("--status"))
+    labels = {key: filled(text, status, "stamped_labels") for key, text in arguments.pairs("--label").items()}
     write_part(Path(arguments.one("--output")), _members(arguments.one("--part"), labels), threads=1)
-
-
-def _status(paths: list[str]) -> dict[str, str]:
-    lines = [line for path in paths for line in Path(path).read_text("utf-8").splitlines()]
-    return {key: value for key, _, value in (line.partition(" ") for line in lines)}
 
 
 def _members(part: str, labels: dict[str, str]) -> Iterator[Member]:

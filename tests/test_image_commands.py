@@ -1,0 +1,53 @@
+"""What of a Bento's image an image without a daemon cannot have."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from projects import write_project
+from rules_bento.errors import BentoError
+from rules_bento.folder import build
+from rules_bento.image_commands import refuse_commands
+
+SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"
+FILES = {"setup.sh": "#!/bin/sh\n", "t.j2": "{% extends bento_base_template %}\n"}
+
+
+def document(tmp_path, calls="", **options):
+    image = f"(image=bentoml.images.Image(){calls})" if calls else ""
+    folder = write_project(tmp_path / "p", {"files": FILES}, SERVICE.format(image=image))
+    return yaml.safe_load(build(build_ctx=folder, **options).bento.files["bento.yaml"])
+
+
+@pytest.mark.parametrize("distro", ["debian", "alpine", "ubi8", "amazonlinux"])
+def test_packages_of_a_distribution_are_the_bases(tmp_path, distro):
+    refuse_commands(document(tmp_path, docker={"distro": distro, "system_packages": ["curl"]}))
+
+
+def test_a_bento_of_spec_1_without_steps(tmp_path):
+    refuse_commands(document(tmp_path, docker={"cuda_version": "12", "system_packages": ["curl"]}))
+
+
+@pytest.mark.parametrize(
+    ("calls", "options", "what"),
+    [
+        (".run('echo a')", {}, "runs 'echo a' (setup_script, run or run_script)"),
+        (".python_packages('idna').run('apt-get update')", {}, "runs 'apt-get update'"),
+        (
+            ".run('apt-get install -q -y -o Dpkg::Options::=--force-confdef curl && curl x')",
+            {},
+            "runs 'apt-get install",
+        ),
+        (".run_script('setup.sh')", {}, "runs 'chmod"),
+        ("", {"docker": {"setup_script": "setup.sh"}}, "runs 'chmod"),
+        ("", {"docker": {"setup_script": "setup.sh", "cuda_version": "12"}}, "docker.setup_script"),
+        ("", {"docker": {"dockerfile_template": "t.j2"}}, "docker.dockerfile_template"),
+        ("", {"conda": {"pip": ["idna"]}}, "packages of conda"),
+    ],
+)
+def test_what_runs_is_refused_with_the_way_out(tmp_path, calls, options, what):
+    with pytest.raises(BentoError) as error:
+        refuse_commands(document(tmp_path, calls, **options))
+    assert what in str(error.value)
+    assert "bento_image runs nothing. Put what it makes into the base" in str(error.value)
+    assert "bentoml containerize" in str(error.value)
