@@ -36,6 +36,30 @@ FILES = {
     "T.j2": TEMPLATE,
     "wheels/w-1-py3-none-any.whl": "",
 }
+# What patterns pick from, beside those files.
+CROWD = {
+    ".env": "A=1\n",
+    ".git/config": "",
+    "Upper.TXT": "u\n",
+    "a b.txt": "blank\n",
+    "data/deep/c.csv": "c\n",
+    "data/deep/.bentoignore": "c.csv\n",
+    "data/.bentoignore": "*.txt\n!a.txt\n",
+    "node_modules/x.js": "",
+    "pkg/__pycache__/core.pyc": "",
+    "pkg/.DS_Store": "",
+    "sub/venv/x.py": "",
+    "sub/.git": "gitdir: elsewhere\n",
+    "sub/[x].txt": "x\n",
+    "sub/\u00fc.txt": "\u00fc\n",
+}
+LINKS = {"data/l.txt": "a.txt", "l.csv": "data/b.csv", "to_data": "data"}
+PATTERNS = [
+    "*", "*.py", "*.csv", "*.txt", "*.TXT", "*.yaml", "service.py", "/service.py", "./service.py", "data", "data/", "data/*", "data/**",
+    "/data/*.txt", "**/*.csv", "data/**/c.csv", "**/deep", "pkg/", "pkg/*.py", "sub/*", "sub/[[]x].txt", "sub/\u00fc*", "?.txt", "a b.txt",
+    "[a-d]*", "!data/", "!*.csv", "!service.py", "!/pkg/core.py", "# not this", "venv/", "!venv/", ".env", "*.{csv,txt}", "l.csv", "to_data",
+    "to_data/a.txt", "",
+]  # fmt: skip
 
 
 @dataclass
@@ -52,6 +76,7 @@ class Project:
     readme: bool = False
     ignore: str = ""
     cli: dict = field(default_factory=dict)
+    crowd: bool = False  # whether it has more files, and links
 
     def source(self) -> str:
         if self.legacy:
@@ -95,7 +120,7 @@ class Project:
         )
 
     def files(self) -> dict[str, str]:
-        files = {**FILES, "service.py": self.source()}
+        files = {**FILES, **(CROWD if self.crowd else {}), "service.py": self.source()}
         if self.readme:
             files["README.md"] = "# read\n"
         if self.ignore:
@@ -108,6 +133,9 @@ class Project:
                 + "".join(f"{key} = {toml(value)}\n" for key, value in self.options.items())
             )
         return files
+
+    def links(self) -> dict[str, str]:
+        return LINKS if self.crowd else {}
 
     def arguments(self) -> list[str]:
         words = ["--name", self.cli["name"]] if "name" in self.cli else []
@@ -245,6 +273,12 @@ GENERAL = {
     "exclude": st.sampled_from([["data/"], ["*.txt", "!req.txt"], ["*.md", "bentofile.yaml"]]),
     "envs": st.lists(ENV, max_size=2, unique_by=lambda env: env["name"]),
 }
+SELECTION = some(
+    {
+        "include": st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=5),
+        "exclude": st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=4),
+    }
+)
 FLAVOURS = ("plain", "image", "spec 1", "legacy", "wild")
 
 
@@ -254,6 +288,9 @@ def projects(draw) -> Project:
     form = draw(st.sampled_from(["yaml", "yaml", "yaml", "toml"]))
     args = [{"x": 1}] if form == "toml" else [{"x": 1, "y": "q"}, {"n": {"m": [1, 2.5, None]}}]
     options = draw(some({**GENERAL, "args": st.sampled_from(args), "docker": DOCKER, "python": PYTHON}))
+    crowd = draw(st.integers(1, 4)) == 1
+    if crowd:
+        options |= draw(SELECTION)
     if flavour == "wild":
         options = joined(options, {"docker": draw(RARE_DOCKER), "python": draw(RARE_PYTHON)})
         options = joined(options, draw(some({"conda": CONDA})))
@@ -285,7 +322,10 @@ def projects(draw) -> Project:
         depends=draw(st.integers(1, 5)) == 1,
         form=form,
         readme=draw(st.booleans()),
-        ignore=draw(st.sampled_from(["", "", "*.csv\n", "data/\n!data/a.txt\n"])),
+        ignore="\n".join(draw(st.lists(st.sampled_from(PATTERNS), max_size=4)))
+        if crowd
+        else draw(st.sampled_from(["", "", "*.csv\n", "data/\n!data/a.txt\n"])),
+        crowd=crowd,
         cli=draw(some({"name": st.just("cli-name"), "label": st.just({"a": "cli"}), "arg": st.just({"x": "cli"})})),
     )
 
@@ -346,6 +386,8 @@ REFUSALS = [
     ("there is no CUDA for distro", lambda p: get(p, "docker", "cuda_version")),
     ("there is no conda for distro", lambda p: get(p, "conda")),
     ("has the aliases", lambda p: get(p, "models")),
+    # Such a Bento cannot be served.
+    ("needs service.py", lambda p: p.crowd),
     ("follows a command that runs after the Python packages", lambda p: p.image),
 ]
 

@@ -45,7 +45,7 @@ def real():
 )
 def test_as_the_real_one(real, project: Project):
     with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
-        folder = write_project(Path(temporary, "project"), {"files": project.files()}, "")
+        folder = write_project(Path(temporary, "project"), {"files": project.files(), "links": project.links()}, "")
         note("\n".join(f"--- {path}\n{text}" for path, text in project.files().items() if path in WRITTEN))
         theirs = real.build(folder, ["--version", "v1", *project.arguments()])
         try:
@@ -79,6 +79,8 @@ def compare_refusal(message: str, theirs: dict, project: Project) -> None:
     note(message)
     event("refused by both" if theirs["folder"] is None else "refused by us alone")
     assert "\n" not in message.strip() and message.endswith((".", "?")), message
+    if "needs service.py" in message and theirs["folder"] is not None:
+        assert not (theirs["folder"] / "src/service.py").exists()
     chosen = [reason for text, reason in REFUSALS if text in message]
     if theirs["folder"] is not None or chosen:
         assert chosen, f"only we refuse: {message}"
