@@ -277,6 +277,7 @@ LOCK = LockedRequirements("bentoml[io]\nidna\n", "bentoml==1.4.39\nidna==3.20\n"
     ("options", "beside", "message"),
     [
         ({"service": "x:Y"}, Beside(), "needs x.py"),
+        ({"exclude": ["*.py"]}, Beside(), "whether include, exclude or a .bentoignore leaves service.py out"),
         ({"name": "UP"}, Beside(), "the name is 'UP', but BentoML takes"),
         ({"version": "latest"}, Beside(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, Beside(), "description: 'N.md' is not among the files"),

@@ -85,7 +85,10 @@ bento_package(
         ["**"],
         exclude = [
             "BUILD.bazel",
-            "models/**",
+            "models/iris_clf/**",
+            "models/raw_model/**",
+            "requirements.in",
+            "requirements.lock",
         ],
     ),
     bentofile = "bentofile.yaml",
@@ -116,6 +119,25 @@ bento.pypi(
 use_repo(bento, "pypi")
 """
     )
+
+
+def test_a_project_that_is_a_workspace(tmp_path):
+    """Nothing of Bazel's becomes a source, and Bazel walks neither its own links nor environments."""
+    folder = project(tmp_path, "service: service:Svc\n", **{".venv/x.py": "", "uv.lock": ""})
+    made = migrate(folder)
+    assert made.ignore == "bazel-bin\nbazel-out\nbazel-testlogs\nbazel-project\n.venv\n"
+    excluded = re.search(r"exclude = \[(.*?)\]", made.build, re.DOTALL)[1]
+    assert re.findall(r'"(.+)"', excluded) == [
+        ".bazelignore",
+        ".bazelrc",
+        ".bazelversion",
+        "BUILD.bazel",
+        "MODULE.bazel",
+        "MODULE.bazel.lock",
+    ]
+    assert made.ignore in made.text()
+    assert migrate(folder, "svc").ignore == ""
+    assert 'exclude = ["BUILD.bazel"],' in migrate(folder, "svc").build
 
 
 def test_text_is_all_of_it(iris):

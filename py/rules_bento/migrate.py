@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from rules_bento.service import ServiceInfo
 
 _LOCKS = ("uv.lock", "pylock.toml", "requirements.lock", "requirements.lock.txt")
+_LOCKED_HERE = ("requirements.in", "requirements.lock")
 _HUB = "pypi"
+# Of a workspace: no part of a Bento, and what a walk along the links of Bazel's would never end in.
+_FILES_OF_BAZEL = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", "MODULE.bazel.lock")
+_LINKS_OF_BAZEL = ("bazel-bin", "bazel-out", "bazel-testlogs")
+_NEVER_WALKED = (".git", ".venv", "node_modules", "venv")
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,17 @@ class Migration:
     module: str  # lines of MODULE.bazel
     build: str  # BUILD.bazel of the project's folder
     requirements: str  # what to lock, where the project has no lock: requirements.in; empty otherwise
+    ignore: str  # lines of .bazelignore: what Bazel must not walk, for a project that is a workspace; empty otherwise
     notes: tuple[str, ...]  # what is not carried over or left to do, and why
 
     def text(self) -> str:
         """All of it, for a terminal."""
-        parts = [("MODULE.bazel", self.module), ("BUILD.bazel", self.build), ("requirements.in", self.requirements)]
+        parts = [
+            ("MODULE.bazel", self.module),
+            (".bazelignore", self.ignore),
+            ("BUILD.bazel", self.build),
+            ("requirements.in", self.requirements),
+        ]
         shown = [f"# {name}\n{text}" for name, text in parts if text]
         notes = "".join(f"# - {note}\n" for note in self.notes)
         return "\n".join([*shown, f"# Left to do, and not carried over:\n{notes}" if notes else ""]).rstrip("\n") + "\n"
@@ -77,10 +88,10 @@ def migrate(
     packages = _packages(project)
     lock, notes = _lock(project)
     models, model_notes = _models(project)
-    build = _build_file(project, packages, models)
+    build = _build_file(project, packages, models, [*_bazels_own(project), *([] if lock else _LOCKED_HERE)])
     notes = [*notes, *model_notes, *_unknown_notes(project), *_option_notes(project), *_trial(project)]
     module = _module_file(project, lock)
-    return Migration(module, build, "" if lock else _requirements_in(packages), tuple(notes))
+    return Migration(module, build, "" if lock else _requirements_in(packages), _ignored(project), tuple(notes))
 
 
 def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Project:
@@ -213,7 +224,20 @@ def _encoded(value: object) -> _Code | None:
 # BUILD and MODULE
 
 
-def _build_file(project: _Project, packages: Sequence[str], models: Sequence[str]) -> str:
+def _bazels_own(project: _Project) -> list[str]:
+    return ["BUILD.bazel"] if project.package else ["BUILD.bazel", *_FILES_OF_BAZEL]
+
+
+def _ignored(project: _Project) -> str:
+    """`.bazelignore` of a project that is the workspace."""
+    if project.package:
+        return ""
+    folders = [*_LINKS_OF_BAZEL, f"bazel-{project.folder.resolve().name}"]
+    folders += [name for name in _NEVER_WALKED if (project.folder / name).is_dir()]
+    return "".join(f"{name}\n" for name in folders)
+
+
+def _build_file(project: _Project, packages: Sequence[str], models: Sequence[str], excluded: Sequence[str]) -> str:
     rules = ["bento_model"] * bool(models) + ["bento_package"]
     load = f'load("@rules_bento//rules:defs.bzl", {", ".join(f"{chr(34)}{rule}{chr(34)}" for rule in rules)})\n'
     names = [match[1] for model in models if (match := re.search(r'name = "(.+)"', model))]
@@ -222,7 +246,7 @@ def _build_file(project: _Project, packages: Sequence[str], models: Sequence[str
     bento = project.options.name or project.info.bento_name or "bento"
     attributes: dict[str, Any] = {
         "name": re.sub(r"\W", "_", bento) + "_bento",
-        "srcs": _SOURCES,
+        "srcs": _sources(sorted([*excluded, *(f"models/{name}/**" for name in names)])),
         "bentofile": project.bentofile,
         "models": [f":{name}" for name in names],
         "python_version": python,
@@ -269,14 +293,12 @@ class _Code(str):
     __slots__ = ()
 
 
-_SOURCES = _Code("""\
-glob(
-        ["**"],
-        exclude = [
-            "BUILD.bazel",
-            "models/**",
-        ],
-    )""")
+def _sources(excluded: Sequence[str]) -> _Code:
+    """All files of the package but those."""
+    listed = "".join(f'            "{pattern}",\n' for pattern in excluded)
+    if len(excluded) == 1:
+        return _Code(f'glob(\n        ["**"],\n        exclude = ["{excluded[0]}"],\n    )')
+    return _Code(f'glob(\n        ["**"],\n        exclude = [\n{listed}        ],\n    )')
 
 
 def _call(rule: str, attributes: dict[str, Any]) -> str:

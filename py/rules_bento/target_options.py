@@ -32,5 +32,8 @@ def service_of(options: BuildOptions, sources: Container[str]) -> str:
     if options.service is not None:
         return options.service
     if "service.py" not in sources:
-        raise BentoError("service is not set, and there is no service.py. Name the service, as 'module:Service'.")
+        raise BentoError(
+            "service is not set, and there is no service.py among the sources. Name the service, as 'module:Service', or "
+            "look whether include, exclude or a .bentoignore leaves service.py out."
+        )
     return "service"
