@@ -156,8 +156,8 @@ def _lock(project: _Project) -> tuple[str | None, list[str]]:
         return found, []
     where = f"{project.package}/" if project.package else ""
     return None, [
-        f"Packages: the project has no lock. Save requirements.in from above and run `uv pip compile --generate-hashes "
-        f"{where}requirements.in -o {where}requirements.lock`."
+        f"Packages: the project has no lock. Save requirements.in from above and run `uv pip compile --universal "
+        f"--generate-hashes {where}requirements.in -o {where}requirements.lock`."
     ]
 
 

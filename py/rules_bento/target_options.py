@@ -33,7 +33,7 @@ def service_of(options: BuildOptions, sources: Container[str]) -> str:
         return options.service
     if "service.py" not in sources:
         raise BentoError(
-            "service is not set, and there is no service.py among the sources. Name the service, as 'module:Service', or "
-            "look whether include, exclude or a .bentoignore leaves service.py out."
+            "service is not set, and there is no service.py among the sources. Name the service, as 'module:Service', "
+            "or look whether include, exclude or a .bentoignore leaves service.py out."
         )
     return "service"
