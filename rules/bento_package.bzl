@@ -32,7 +32,8 @@ def _locked(ctx):
 
 def _python_version(locked):
     """What the packages are locked for."""
-    return ".".join(locked[0].python_version.split(".")[:2]) if locked else _DEFAULT_PYTHON
+    versions = [info.python_version for info in locked if info.python_version]
+    return ".".join(versions[0].split(".")[:2]) if versions else _DEFAULT_PYTHON
 
 def _bento_package_impl(ctx):
     _check(ctx)
@@ -45,6 +46,7 @@ def _bento_package_impl(ctx):
         ctx,
         environment = environment,
         part = sources_part,
+        vendored = depset(transitive = [info.vendored for info in locked]),
         # What else asks for packages has to agree with the lock. A target without waits for nobody.
         states_packages = bool(locked and (ctx.file.bentofile or environment or ctx.attr.python)),
     )
@@ -151,7 +153,7 @@ know before any action runs is an attribute in any case: files that options name
         "requirements": attr.label_list(
             allow_files = True,
             cfg = stated_only,
-            doc = "Packages of a hub, such as `@pypi//numpy`, of which the Bento locks the closure; or requirements files.",
+            doc = "Packages of a hub, such as `@pypi//numpy`, of which the Bento locks the closure, and `bento_wheel` targets; or requirements files.",
         ),
         "service": attr.string(doc = "`module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the bentofile's, else the one service of `service.py`."),
         "services": attr.string_list_dict(doc = "Where the source does not say it plainly: name of each service to the names of those that it depends on."),

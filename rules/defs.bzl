@@ -17,6 +17,7 @@ load("//rules:bento_push.bzl", _bento_push = "bento_push")
 load("//rules:bento_requirements.bzl", _bento_requirements = "bento_requirements")
 load("//rules:bento_requirements_test.bzl", _bento_requirements_test = "bento_requirements_test")
 load("//rules:bento_test.bzl", _bento_test = "bento_test")
+load("//rules:bento_wheel.bzl", _bento_wheel = "bento_wheel")
 load("//rules/private:image_steps.bzl", _image = "image")
 load("//rules/private:option_groups.bzl", _conda_options = "conda_options", _docker_options = "docker_options", _python_options = "python_options")
 load("//rules/providers:api.bzl", _BentoApiInfo = "BentoApiInfo")
@@ -46,6 +47,7 @@ bento_push = _bento_push
 bento_requirements = _bento_requirements
 bento_requirements_test = _bento_requirements_test
 bento_test = _bento_test
+bento_wheel = _bento_wheel
 
 conda_options = _conda_options
 docker_options = _docker_options

@@ -15,6 +15,10 @@ _HASH = re.compile(r"\s+--hash[= ]sha256:([0-9a-f]{64})")
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9][-._A-Za-z0-9]*)\s*(\[[^]]*])?\s*===?\s*(?P<version>[^\s;*]+)")
 
 
+WHEELS = "wheels"
+"""The folder of `src/` with the wheels that a Bento carries; requirements name them as BentoML's packed archives."""
+
+
 @dataclass(frozen=True)
 class Requirement:
     """One requirement of a file: its text without options, the hashes behind it, and its line (from 1)."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
-from rules_bento.requirements import parse
+from rules_bento.requirements import WHEELS, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _requirement(edge: dict[str, Any], extra: str) -> str:
     conditions = [f"({edge['marker']})"] if "marker" in edge else []
     conditions += [f"extra == '{extra}'"] if extra else []
     marker = f" ; {' and '.join(conditions)}" if conditions else ""
-    return f"{edge['name']}{extras}{version}{marker}"
+    return f"{edge['name']}{extras}{version}{edge.get('specifier', '')}{marker}"
 
 
 def _with_source(line: str, package: dict[str, Any]) -> str:
@@ -222,6 +222,8 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
     source = package.get("source")
     if not source:
         return line
+    if "wheel" in source:
+        return f"./{WHEELS}/{source['wheel']}"
     folder = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
     return f"{package['name']} @ " + (source.get("url") or f"git+{source['git']}@{source['commit']}{folder}")
 

@@ -87,6 +87,17 @@ def describe_data(file):
     """
     return ["--data"] + describe_file(file)
 
+def describe_vendored(file):
+    """`describe_file` after the flag that says that it is a wheel that the Bento carries.
+
+    Args:
+      file: a File.
+
+    Returns:
+      A list of four strings.
+    """
+    return ["--vendored"] + describe_file(file)
+
 def describe_dependency(file):
     """`describe_file` after the flag that says that it came with a library.
 

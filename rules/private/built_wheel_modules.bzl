@@ -2,35 +2,12 @@
 
 load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load(":helper.bzl", "TOOLCHAIN_TYPE")
+load(":unpacked_wheel.bzl", "unpacked_wheel")
 
 def _built_wheel_modules_impl(ctx):
-    wheel = ctx.attr.wheel[BentoWheelInfo]
-    folder = ctx.actions.declare_directory("site-packages")
-    args = arguments(ctx)
-    args.add_all(["--wheel", wheel.file])
-    args.add_all(["--output", folder.path])
-    run_helper(
-        ctx,
-        mnemonic = "BentoWheelModules",
-        progress_message = "Unpacking the wheel of {}".format(wheel.distribution),
-        verb = "unpack_wheel",
-        args = args,
-        inputs = depset([wheel.file]),
-        outputs = [folder],
-    )
-    files = depset([folder])
-    return [
-        BentoWheelModulesInfo(
-            distribution = wheel.distribution,
-            files = files,
-            import_roots = [folder.path],
-            imports = [folder.short_path.removeprefix("../")],
-            version = wheel.version,
-            wheel = wheel.file,
-        ),
-        DefaultInfo(files = files),
-    ]
+    modules = unpacked_wheel(ctx, ctx.attr.wheel[BentoWheelInfo], "site-packages")
+    return [modules, DefaultInfo(files = modules.files)]
 
 built_wheel_modules = rule(
     implementation = _built_wheel_modules_impl,

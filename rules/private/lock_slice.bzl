@@ -43,7 +43,8 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     args.add_all(["--target", label_text(ctx.label)])
     for requirement in requirements:
         args.add_all(["--requirement", requirement.distribution])
-        args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
+        if requirement.platform:
+            args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
     args.add_all(packages, before_each = "--requirement")
     args.add_all(pins, before_each = "--pin")
     if stated:

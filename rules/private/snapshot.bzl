@@ -1,7 +1,7 @@
 """The action that reads the sources of a Bento."""
 
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
-load(":attributes.bzl", "describe_data", "describe_dependency", "describe_source", "folder_path", "label_text")
+load(":attributes.bzl", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "folder_path", "label_text")
 load(":helper.bzl", "arguments", "run_helper")
 load(":option_groups.bzl", "option_groups")
 
@@ -43,13 +43,14 @@ def _options(ctx):
         options["description"] = ctx.attr.description
     return options
 
-def read_sources(ctx, *, part, environment, states_packages):
+def read_sources(ctx, *, part, environment, vendored, states_packages):
     """Selects, places and digests the sources, and reads the service.
 
     Args:
       ctx: context of bento_package.
       part: File to write the sources' part of the archive to.
       environment: BentoEnvironmentInfo of the target, or None.
+      vendored: depset of wheels that the Bento carries.
       states_packages: whether it is to be told which packages bentofile and image ask for.
 
     Returns:
@@ -90,13 +91,14 @@ def read_sources(ctx, *, part, environment, states_packages):
     args.add_all(ctx.files.srcs, map_each = describe_source)
     args.add_all(ctx.files.data, map_each = describe_data)
     args.add_all(dependencies, map_each = describe_dependency)
+    args.add_all(vendored, map_each = describe_vendored)
     run_helper(
         ctx,
         mnemonic = "BentoSnapshot",
         progress_message = "Reading sources of %{label}",
         verb = "snapshot",
         args = args,
-        inputs = depset(inputs, transitive = [dependencies]),
+        inputs = depset(inputs, transitive = [dependencies, vendored]),
         outputs = outputs,
         packages = ["blake3"] + (["pyyaml"] if ctx.file.bentofile else []),
         unused_inputs_list = unused,

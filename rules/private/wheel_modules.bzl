@@ -8,8 +8,8 @@ def _wheel_modules_impl(ctx):
         BentoWheelModulesInfo(
             distribution = ctx.attr.distribution,
             files = files,
-            import_roots = [ctx.label.workspace_root + "/" + root for root in ctx.attr.import_roots],
-            imports = [ctx.label.workspace_root.removeprefix("external/") + "/" + root for root in ctx.attr.import_roots],
+            import_roots = tuple([ctx.label.workspace_root + "/" + root for root in ctx.attr.import_roots]),
+            imports = tuple([ctx.label.workspace_root.removeprefix("external/") + "/" + root for root in ctx.attr.import_roots]),
             version = ctx.attr.version,
             wheel = ctx.file.wheel,
         ),

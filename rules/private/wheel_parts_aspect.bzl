@@ -52,7 +52,7 @@ def _wheel_parts_aspect_impl(target, ctx):
         part = part,
         wheel = wheel,
     )
-    return [BentoWheelPartsInfo(parts = depset([info]))]
+    return [BentoWheelPartsInfo(parts = depset([info], transitive = _edges(ctx)))]
 
 wheel_parts_aspect = aspect(
     implementation = _wheel_parts_aspect_impl,

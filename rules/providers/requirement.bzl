@@ -7,8 +7,9 @@ BentoRequirementInfo = provider(
         "glibc": "str - the newest C library that a Linux wheel may ask for, `X.Y`.",
         "modules": "depset[BentoWheelModulesInfo] - the modules of its closure, its own among them; empty where the configuration asks for none.",
         "packages": "depset[File] - JSON: what the lock has of each package of its closure, itself among them.",
-        "platform": "str - `<os>_<machine>`.",
-        "python_version": "str - `X.Y[.Z]`.",
+        "platform": "str - `<os>_<machine>`; empty for a wheel that needs no package of a hub.",
+        "python_version": "str - `X.Y[.Z]`; empty where `platform` is.",
+        "vendored": "depset[File] - wheels of its closure that no index has, which Bentos carry.",
         "wheels": "depset[BentoWheelInfo] - the wheels of its closure, its own among them; empty where the configuration asks for none.",
     },
 )

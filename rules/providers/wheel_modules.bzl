@@ -5,8 +5,8 @@ BentoWheelModulesInfo = provider(
     fields = {
         "distribution": "str - normalized name of the package (PEP 503).",
         "files": "depset[File] - the unpacked files.",
-        "import_roots": "list[str] - folders to import from, relative to the execution root.",
-        "imports": "list[str] - the same folders as PyInfo has them, `<repository>/<folder>`.",
+        "import_roots": "tuple[str] - folders to import from, relative to the execution root.",
+        "imports": "tuple[str] - the same folders as PyInfo has them, `<repository>/<folder>`.",
         "version": "str - version of the package.",
         "wheel": "File - the wheel itself.",
     },

@@ -40,6 +40,8 @@ def run(arguments: Arguments) -> None:
             f"requirements come from hubs for different targets: {', '.join(sorted(platforms | versions))}. "
             f"Take all packages from one hub."
         )
+    if not platforms:
+        raise BentoError("requirements: no package comes from a hub. Add the hub's bentoml, which serves the Bento.")
     target = slices.Target(platforms.pop(), versions.pop(), arguments.one("--glibc"))
     roots = arguments.many("--requirement")
     locked = [Path(path) for path in dict.fromkeys(arguments.many("--locked"))]

@@ -11,6 +11,7 @@ from rules_bento import service as services
 from rules_bento import snapshot
 from rules_bento.archive import write_part
 from rules_bento.errors import BentoError
+from rules_bento.requirements import WHEELS
 from rules_bento.tarstream import Member
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ FLAGS = {
     "--stated": 1,
     "--target": 1,
     "--unused": 1,
+    "--vendored": 3,  # a wheel that the Bento carries: path to read, Bazel short path, label
 }
 
 _README = "README.md"
@@ -164,7 +166,10 @@ def _declared(arguments: Arguments) -> list[Declared]:
                 short_path, build_ctx=build_ctx, import_roots=roots, attribute=attribute, label=label
             )
             declared.append(snapshot.Declared(place.path, source, f"{attribute} {label}", filtered=place.filtered))
-    return declared
+    return declared + [
+        snapshot.Declared(f"{WHEELS}/{short_path.rpartition('/')[2]}", source, f"requirements {label}", filtered=False)
+        for source, short_path, label in arguments.records("--vendored")
+    ]
 
 
 def _text(file: Declared) -> str:

@@ -127,6 +127,11 @@ class LockedRequirements:
     pinned: str
     pinned_with_hashes: str
 
+    @property
+    def has_wheels(self) -> bool:
+        """Whether some are wheels that the Bento carries."""
+        return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
+
 
 @dataclass(frozen=True)
 class Requirements:

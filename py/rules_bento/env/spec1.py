@@ -69,6 +69,11 @@ def _check(options: BuildOptions, envs: Sequence[Env]) -> None:
 
 
 def _requirements(settings: Settings) -> python.Requirements:
+    if settings.lock and settings.lock.has_wheels:
+        raise BentoError(
+            "requirements: a Bento of spec 1 installs wheels of its own from elsewhere. Name the file in "
+            "python_options(wheels = [...]), or do without what makes the Bento spec 1."
+        )
     options, place = settings.options, python.packages_place(settings.options)
     text = "".join(f"{package}\n" for package in options.python.packages or ())
     if options.python.requirements_txt:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rules_bento.env import distros, dockerfile, python
 from rules_bento.env.entrypoint import ENTRYPOINT
 from rules_bento.env.environment import Environment, docker_env, joined_envs
 from rules_bento.errors import BentoError
 from rules_bento.image import FrozenImage, Image, freeze
+from rules_bento.requirements import WHEELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool)
     if lock is None and any(step.kind == "uv_lock" for step in image.steps):
         exported = _exported(settings, image)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported)
+    if lock and lock.has_wheels:
+        # They lie in src/, and are there when packages are installed.
+        frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
     text = frozen.requirements + settings.requirements
     place, packed = python.packages_place(options), options.python.pack_git_packages
     python.check_git(text, place, packed=image.pack_git_packages is not False if packed is None else packed)

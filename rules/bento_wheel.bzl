@@ -1,0 +1,82 @@
+"""bento_wheel: a wheel of the repository's own, beside those of a hub."""
+
+load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:unpacked_wheel.bzl", "unpacked_wheel")
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/providers:wheel.bzl", "BentoWheelInfo")
+
+def _describe(ctx, distribution):
+    """What a lock would say of the wheel: its own metadata tells."""
+    description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--wheel", ctx.file.src, ctx.file.src.basename])
+    args.add_all(["--output", description])
+    run_helper(
+        ctx,
+        mnemonic = "BentoWheelMetadata",
+        progress_message = "Reading the metadata of {}".format(distribution),
+        verb = "describe_wheel",
+        args = args,
+        inputs = depset([ctx.file.src]),
+        outputs = [description],
+    )
+    return description
+
+def _bento_wheel_impl(ctx):
+    name, version = ctx.file.src.basename.split("-")[:2]
+    below = [dep[BentoRequirementInfo] for dep in ctx.attr.deps]
+    target = below[0] if below else None
+    wheel = BentoWheelInfo(
+        distribution = name.lower().replace("_", "-").replace(".", "-"),
+        file = ctx.file.src,
+        python_version = ".".join(target.python_version.split(".")[:2]) if target else "",
+        size = ctx.attr.size,
+        version = version,
+    )
+    modules = unpacked_wheel(ctx, wheel, ctx.label.name + ".site-packages")
+    files = depset(transitive = [modules.files] + [dep[DefaultInfo].files for dep in ctx.attr.deps])
+    return [
+        wheel,
+        BentoRequirementInfo(
+            distribution = wheel.distribution,
+            glibc = target.glibc if target else "",
+            modules = depset([modules], transitive = [info.modules for info in below]),
+            packages = depset([_describe(ctx, wheel.distribution)], transitive = [info.packages for info in below]),
+            platform = target.platform if target else "",
+            python_version = target.python_version if target else "",
+            vendored = depset([ctx.file.src], transitive = [info.vendored for info in below]),
+            wheels = depset([wheel], transitive = [info.wheels for info in below]),
+        ),
+        PyInfo(
+            imports = depset(list(modules.imports), transitive = [dep[PyInfo].imports for dep in ctx.attr.deps]),
+            transitive_sources = files,
+        ),
+        DefaultInfo(files = files, runfiles = ctx.runfiles(transitive_files = files)),
+    ]
+
+bento_wheel = rule(
+    implementation = _bento_wheel_impl,
+    doc = """A wheel that no index has: a file of the repository, or what another rule builds.
+
+```starlark
+bento_wheel(
+    name = "acme",
+    src = "acme-1.0-py3-none-any.whl",
+    deps = ["@pypi//numpy"],
+)
+```
+
+It stands in `requirements` of a Bento, and in `deps` of any Python rule, as a package of a hub does. The Bento carries the
+file (`src/wheels/`) and installs it from there; images, tests and servers have it as they have the others. `deps` have to
+be what its metadata asks for (extras left out), or the build of a Bento tells what is missing.""",
+    attrs = {
+        "deps": attr.label_list(doc = "Packages of a hub, and other wheels, that it needs.", providers = [BentoRequirementInfo]),
+        "size": attr.int(doc = "Bytes of the file, as far as images should know: large wheels are layers of their own."),
+        "src": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
+    },
+    provides = [BentoRequirementInfo, BentoWheelInfo, PyInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

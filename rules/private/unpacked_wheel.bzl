@@ -1,0 +1,40 @@
+"""The action that unpacks the modules of a wheel."""
+
+load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
+load(":helper.bzl", "arguments", "run_helper")
+
+def unpacked_wheel(ctx, wheel, folder_name):
+    """Declares the modules of a wheel.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      wheel: BentoWheelInfo.
+      folder_name: where to put them, in the package.
+
+    Returns:
+      A BentoWheelModulesInfo.
+    """
+    folder = ctx.actions.declare_directory(folder_name)
+    args = arguments(ctx)
+    args.add_all(["--wheel", wheel.file])
+    args.add_all(["--output", folder.path])
+    run_helper(
+        ctx,
+        mnemonic = "BentoWheelModules",
+        progress_message = "Unpacking the wheel of {}".format(wheel.distribution),
+        verb = "unpack_wheel",
+        args = args,
+        inputs = depset([wheel.file]),
+        outputs = [folder],
+    )
+
+    # What stands in PyInfo begins with the repository.
+    path = folder.short_path.removeprefix("../") if folder.short_path.startswith("../") else "_main/" + folder.short_path
+    return BentoWheelModulesInfo(
+        distribution = wheel.distribution,
+        files = depset([folder]),
+        import_roots = (folder.path,),
+        imports = (path,),
+        version = wheel.version,
+        wheel = wheel.file,
+    )

@@ -1,0 +1,32 @@
+"""A rule that builds a wheel, as others' rules do."""
+
+# buildifier: disable=bzl-visibility - the interpreter of actions is there already
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+
+def _made_wheel_impl(ctx):
+    python = ctx.toolchains[TOOLCHAIN_TYPE].python
+    wheel = ctx.actions.declare_file(ctx.attr.file_name)
+    args = ctx.actions.args()
+    args.add_all(["-I", ctx.file._program, wheel, ctx.attr.requires])
+    args.add_all(ctx.files.srcs)
+    ctx.actions.run(
+        mnemonic = "MadeWheel",
+        executable = python.interpreter or python.interpreter_path,
+        arguments = [args],
+        inputs = ctx.files.srcs + [ctx.file._program],
+        outputs = [wheel],
+        tools = python.files,
+    )
+    return [DefaultInfo(files = depset([wheel]))]
+
+made_wheel = rule(
+    implementation = _made_wheel_impl,
+    doc = "A wheel of modules.",
+    attrs = {
+        "file_name": attr.string(doc = "Its name.", mandatory = True),
+        "requires": attr.string(doc = "A requirement.", mandatory = True),
+        "srcs": attr.label_list(allow_files = [".py"], doc = "The modules.", mandatory = True),
+        "_program": attr.label(allow_single_file = True, default = "//tests/wheels:make_wheel.py"),
+    },
+    toolchains = [TOOLCHAIN_TYPE],
+)

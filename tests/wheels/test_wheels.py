@@ -1,0 +1,79 @@
+"""Bentos carry wheels that no index has, and install them by their hashes, with what these need."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+import zipfile
+
+import pytest
+import yaml
+from rules_bento.actions.describe_wheel import describe
+from rules_bento.errors import BentoError
+
+WHEEL = "acme_scaling-1.0-py3-none-any.whl"
+
+
+@pytest.fixture(scope="module")
+def files():
+    with tarfile.open("tests/wheels/bento.bento", "r:xz") as archive:
+        return {
+            member.name.removeprefix("./"): archive.extractfile(member).read() for member in archive if member.isfile()
+        }
+
+
+def test_the_bento_carries_the_wheel_and_its_hash(files):
+    digest = hashlib.sha256(files[f"src/wheels/{WHEEL}"]).hexdigest()
+    locked = files["env/python/requirements.lock.txt"].decode()
+    assert f"./wheels/{WHEEL} \\\n    --hash=sha256:{digest}\n" in locked
+    assert re.search(r"(?m)^pathspec==", locked)
+
+
+def test_what_is_installed_from_sources_is_there_before(files):
+    document = yaml.safe_load(files["bento.yaml"])
+    assert document["image"]["build_include"] == ["wheels"]
+    assert f"./wheels/{WHEEL}" in document["image"]["python_requirements"].splitlines()
+    dockerfile = files["env/docker/Dockerfile"].decode()
+    assert "uv --directory src pip install --require-hashes" in dockerfile
+
+
+def write(folder, name, metadata):
+    with zipfile.ZipFile(folder / name, "w") as wheel:
+        wheel.writestr("x-1.dist-info/METADATA", metadata)
+    return folder / name
+
+
+def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
+    wheel = write(
+        tmp_path,
+        "x-1-py3-none-any.whl",
+        "Metadata-Version: 2.1\nName: X\nVersion: 1\n"
+        "Requires-Dist: Num_Py (>=1.20,<3) ; python_version > '3.8'\n"
+        "Requires-Dist: httpx[http2]~=0.27\n"
+        "Requires-Dist: pytest ; extra == 'test'\n\nRequires-Dist: not-this-one\n",
+    )
+    assert json.loads(json.dumps(describe(wheel, wheel.name)["dependencies"])) == [
+        {"name": "num-py", "specifier": ">=1.20,<3", "marker": "python_version > '3.8'"},
+        {"name": "httpx", "extras": ["http2"], "specifier": "~=0.27"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ("Name: y\nVersion: 1\n", "has the metadata of y 1. Give the file its own name"),
+        ("Name: x\nVersion: 1\nRequires-Dist: z @ https://h.example/z.whl\n", "requires 'z @ https.*no package of an"),
+    ],
+)
+def test_a_wheel_that_is_not_what_it_says_is_refused(tmp_path, metadata, message):
+    wheel = write(tmp_path, "x-1-py3-none-any.whl", metadata)
+    with pytest.raises(BentoError, match=message):
+        describe(wheel, wheel.name)
+
+
+def test_a_file_that_is_no_wheel_is_refused(tmp_path):
+    (tmp_path / "x-1-py3-none-any.whl").write_text("text")
+    with pytest.raises(BentoError, match="x-1-py3-none-any.whl is no wheel"):
+        describe(tmp_path / "x-1-py3-none-any.whl", "x-1-py3-none-any.whl")
