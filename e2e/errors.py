@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workbench import Workbench
+    from workbench import Checkout, Workbench
 
 RULES = """\
 def _link_impl(ctx):
@@ -60,6 +60,44 @@ DROPPED = (
     "service 'service:Service' needs service.py (from srcs //broken:service.py), but pattern 1 of exclude ('*.py')"
 )
 
+BENTOFILES = """\
+load("//rules:defs.bzl", "bento_environment", "bento_model", "bento_package", "image")
+
+bento_model(name = "weights", srcs = ["setup.sh"], tag = "weights")
+bento_environment(name = "environment", distro = "alpine", steps = [image.run_script("setup.sh")])
+bento_environment(name = "old", python_version = "3.7")
+
+[
+    bento_package(
+        name = file.removesuffix(".yaml"),
+        srcs = ["service.py"],
+        bentofile = file,
+        models = [":weights"],
+        requirements = ["@pypi//bentoml", "@pypi//numpy"],
+        service = "service:Service" if file == "service.yaml" else "",
+    )
+    for file in glob(["*.yaml"])
+]
+"""
+# By the name of the bentofile: what is in it, and what its build says, from the line on.
+OPTIONS = {
+    "conda": ("docker: {distro: ubi8}\nconda: {pip: [a]}", "2: conda: there is no conda for distro 'ubi8'"),
+    "key": ("labls: {a: b}", "1: labls is no option of BentoML 1.4. Did you mean 'labels'?"),
+    "model": ("models: ['other:v1']", "1: models: the Bento needs the model 'other:v1', but models has weights:"),
+    "package": ("\npython:\n  packages: [flask]", "3: python.packages: flask is not among the packages that"),
+    "python": ("docker: {python_version: 3.9}", "1: docker.python_version is 3.9, but the packages are locked"),
+    "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' is not among the files"),
+    "service": ("service: 'other:Service'", "1: service is 'other:Service', but the target's service is"),
+    "type": ("name: x\ninclude: yes", "2: include is a flag, where a list of texts is expected"),
+    "yaml": ("labels:\n  a: {", "3: not YAML: "),
+}
+# Of what the lock has, another version: uv says it.
+PIN = "python: {packages: ['numpy<1']}"
+ENVIRONMENTS = {
+    "environment": "run_script: 'setup.sh' is not among srcs. Add it, or correct the name.",
+    "old": "there is no image with Python 3.7. Known are 3.9, ",
+}
+
 
 def builds_say_what_is_wrong(bench: Workbench) -> str:
     """Links as sources, as outputs of `declare_symlink`, and in tree artifacts; and a service that is excluded."""
@@ -78,4 +116,26 @@ def builds_say_what_is_wrong(bench: Workbench) -> str:
     assert f"\n//broken:dropped: {DROPPED}" in built.errors, built.told()
     assert "Traceback" not in built.errors, built.told()
     checkout.build("//broken:right")
-    return f"{len(ESCAPES)} links that escape and a service that is excluded are named; links that stay inside pass"
+    options_have_a_file_and_a_line(checkout)
+    return (
+        f"{len(OPTIONS)} bentofiles are refused by line, {len(ENVIRONMENTS)} images where they are defined; "
+        f"{len(ESCAPES)} links that escape and a service that is excluded are named; links that stay inside pass"
+    )
+
+
+def options_have_a_file_and_a_line(checkout: Checkout) -> None:
+    checkout.write("options/BUILD.bazel", BENTOFILES)
+    checkout.write("options/service.py", "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n")
+    checkout.write("options/setup.sh", "#!/bin/sh\n")
+    for name, (text, _) in OPTIONS.items():
+        checkout.write(f"options/{name}.yaml", f"{text}\n")
+    checkout.write("options/pin.yaml", f"{PIN}\n")
+    built = checkout.bazel("build", "--keep_going", "//options/...")
+    assert built.code == 1, built.told()
+    for name, (_, message) in OPTIONS.items():
+        assert f"\n//options:{name}: options/{name}.yaml:{message}" in built.errors, f"{name}: {built.told()}"
+    assert "\n//options:pin: requirements and packages do not fit the lock for linux_" in built.errors, built.told()
+    assert "numpy<1" in built.errors, built.told()
+    for name, message in ENVIRONMENTS.items():
+        assert f"\n//options:{name}: {message}" in built.errors, f"{name}: {built.told()}"
+    assert "Traceback" not in built.errors, built.told()

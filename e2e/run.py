@@ -15,6 +15,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from bases import images_are_built_on_pulled_bases
+from bentofile import a_project_moves_over
 from consumer import a_consumer_builds_a_bento_that_imports
 from container import a_container_serves_a_prediction
 from distribution import images_are_loaded, images_travel_by_registries
@@ -32,6 +33,7 @@ from reproducibility import two_places_give_the_same_bytes
 from resolution import the_modules_resolve_by_a_registry
 from sharing import each_wheel_is_converted_once
 from sources import wheels_are_built_from_locked_sources
+from stamping import a_new_commit_rebuilds_little
 from workbench import Workbench
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "reproducibility": two_places_give_the_same_bytes,
     "incremental": changes_rerun_what_they_must,
     "hermetic": variables_of_the_caller_rerun_nothing,
+    "stamping": a_new_commit_rebuilds_little,
     "errors": builds_say_what_is_wrong,
+    "bentofile": a_project_moves_over,
     "container": a_container_serves_a_prediction,
     "distribution": images_travel_by_registries,
     "load": images_are_loaded,

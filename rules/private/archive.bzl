@@ -9,12 +9,21 @@ STAMPED_LABELS = {
     "_stamp": attr.label(default = "//rules:stamp", providers = [BentoFlagInfo]),
 }
 
+# The keys of the workspace status whose change reruns an action; with the others it waits for another reason to run.
+_STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
+
+def _status(ctx):
+    """The files of the workspace status that the labels name keys of."""
+    texts = ctx.attr.stamped_labels.values()
+    stable = [key for key in _STABLE for text in texts if key in text]
+    return ([ctx.info_file] if stable else []) + [ctx.version_file]
+
 def _stamped(ctx, part):
     """The metadata's part with the stamped labels, where there are some."""
     if not ctx.attr.stamped_labels or not ctx.attr._stamp[BentoFlagInfo].value:
         return part
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
-    status = [ctx.info_file, ctx.version_file]
+    status = _status(ctx)
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     add_pairs(args, "--label", ctx.attr.stamped_labels)
