@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from rules_bento.folder import (
 from rules_bento.model import ModelDescription
 from rules_bento.named_files import named_files
 from rules_bento.project import ProjectFiles
-from rules_bento.service import from_json, read_service
+from rules_bento.service import read_service
 from test_bento import BENTO_PROJECTS, store_of
 
 IRIS = BENTO_PROJECTS["iris_svc"]
@@ -42,8 +41,8 @@ def store(tmp_path):
     return store_of(tmp_path / "models")
 
 
-def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(), models=(), named=None) -> Path:
-    """The archive that the rule's actions make of the files of a folder; `named` are options that name some."""
+def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(), models=()) -> Path:
+    """The archive that the rule's actions make of the files of a folder."""
     sources = [
         word
         for path in sorted(folder.rglob("*"))
@@ -63,14 +62,6 @@ def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(),
     ]
     words += ["--part", out["sources"], "--unused", out["unused"], *sources, *snapshot_words]
     snapshot.run(Arguments(words, snapshot.FLAGS))
-    if named is not None:
-        facts = json.loads(Path(out["service"]).read_text("utf-8"))
-        declared = ProjectFiles(
-            {str(path.relative_to(folder)): str(path) for path in folder.rglob("*") if path.is_file()}
-        )
-        found = named_files(from_json(facts["service"]), named, declared)
-        facts["files"] = {path: b64encode(content).decode() for path, content in found.items()}
-        Path(out["service"]).write_text(json.dumps(facts), "utf-8")
     words = ["--target", "//svc:b", "--creation-time", CREATION_TIME, "--bentoml-version", BENTOML_VERSION]
     words += ["--python-version", PYTHON_VERSION, "--sources", out["manifest"], "--service-info", out["service"]]
     words += ["--part", out["metadata"], "--bento-yaml", str(work / "bento.yaml"), "--manifest", str(work / "m")]
@@ -160,13 +151,11 @@ def test_files_that_options_name_travel_with_the_facts(tmp_path):
     made = build_bentofile(build_ctx=folder)
     work = tmp_path / "work"
     work.mkdir()
-    theirs = by_actions(
-        work,
-        folder,
-        snapshot_words=["--service", "service:Svc", "--include", "*.py"],
-        package_words=["--service", "service:Svc", "--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"],
-        named=read(folder / "bentofile.yaml", "bentofile.yaml"),
-    )
+    words = ["--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"]
+    theirs = by_actions(work, folder, snapshot_words=words, package_words=words)
+    unused = (work / "unused").read_text("utf-8")
+    assert "unnamed.txt" in unused
+    assert not any(name in unused for name in ("req.txt", "more.txt", "s.sh", "t.sh", "vars.env", "D.md", "bentofile"))
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
     document = yaml.safe_load(made.bento.files["bento.yaml"])
     assert document["image"]["python_requirements"] == f"attrs\nidna\nbentoml=={BENTOML_VERSION}\n"
