@@ -29,6 +29,7 @@ from misfits import misfits_are_told_of_when_they_are_built
 from monorepo import a_monorepo_builds_without_a_wheel, changes_touch_what_they_must
 from offline import a_second_checkout_downloads_nothing
 from remote_cache import two_machines_share_a_cache
+from remote_execution import actions_run_where_there_is_nothing
 from reproducibility import two_places_give_the_same_bytes
 from resolution import the_modules_resolve_by_a_registry
 from sharing import each_wheel_is_converted_once
@@ -63,6 +64,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "misfits": misfits_are_told_of_when_they_are_built,
     "sources": wheels_are_built_from_locked_sources,
     "remote_cache": two_machines_share_a_cache,
+    "remote_execution": actions_run_where_there_is_nothing,
     "lint": lint_sees_every_file,
 }
 

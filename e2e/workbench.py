@@ -58,6 +58,7 @@ class Spawn:
     action: str  # its digest, which a remote cache is asked for; empty without one
     inputs: dict[str, int]  # path to bytes
     outputs: dict[str, str]  # path to digest
+    written: int  # bytes of the outputs
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,8 @@ def read_spawns(log: Path) -> list[Spawn]:
         inputs = {read["path"]: int(read.get("digest", {}).get("sizeBytes", 0)) for read in entry.get("inputs", [])}
         outputs = {output["path"]: digest_of(output) for output in entry.get("actualOutputs", [])}
         action, target = entry.get("digest", {}).get("hash", ""), entry.get("targetLabel", "")
-        spawns.append(Spawn(entry["mnemonic"], target, entry["runner"], action, inputs, outputs))
+        written = sum(int(output.get("digest", {}).get("sizeBytes", 0)) for output in entry.get("actualOutputs", []))
+        spawns.append(Spawn(entry["mnemonic"], target, entry["runner"], action, inputs, outputs, written))
     return spawns
 
 

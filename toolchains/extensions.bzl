@@ -7,6 +7,7 @@ load("//toolchains/private:host.bzl", "host_platform")
 load("//toolchains/private:hub.bzl", "declare_hub")
 load("//toolchains/private:locks.bzl", "is_normal_form", "read_lock")
 load("//toolchains/private:python.bzl", "python_repo")
+load("//toolchains/private:python_debs.bzl", "python_debs")
 load("//toolchains/private:uv.bzl", "uv_repo")
 load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC")
 
@@ -15,15 +16,23 @@ _TOOLS_HUB = "bento_tools"
 _DEFAULT_PYTHON = "3.11"
 
 def _bento_tools_impl(mctx):
-    interpreter, version = "", _DEFAULT_PYTHON
+    interpreter, version, debs, debs_lock = "", _DEFAULT_PYTHON, [], None
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
         for tag in module.tags.python if module.is_root else []:
-            interpreter, version = tag.interpreter, tag.version
+            interpreter, version, debs_lock = tag.interpreter, tag.version, tag.debs
+            debs = python_debs(mctx, tag) if tag.debs else []
     lock = read_lock(mctx, _TOOLS_LOCK, None)
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
     uv_repo(name = "bento_uv", files = uv["files"], version = uv["version"])
-    python_repo(name = "bento_python", interpreter = interpreter, uv = "@bento_uv//:uv", version = version)
+    python_repo(
+        name = "bento_python",
+        debs = debs,
+        interpreter = interpreter,
+        lock = debs_lock,
+        uv = "@bento_uv//:uv",
+        version = version,
+    )
     declare_hub(
         name = _TOOLS_HUB,
 
@@ -39,7 +48,9 @@ def _bento_tools_impl(mctx):
 _python = tag_class(
     doc = "The interpreter of the actions, for the root module to choose.",
     attrs = {
+        "debs": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
         "interpreter": attr.string(doc = "Path of an interpreter on the host. Default: one is fetched."),
+        "mirrors": attr.string_list(doc = "Where `debs` are fetched from, as in `bento.apt`."),
         "version": attr.string(default = _DEFAULT_PYTHON, doc = "The version to fetch, `X.Y` or `X.Y.Z`."),
     },
 )

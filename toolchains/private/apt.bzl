@@ -225,6 +225,57 @@ _deb_hub_repo = repository_rule(
     },
 )
 
+def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
+    """Declares a repository for each package of a lock; none is fetched by that.
+
+    Args:
+      mctx: the module context.
+      hub: what their names begin with.
+      lock: label of the lock.
+      mirrors: see `apt_tag`.
+      tag: what names the lock, as messages call it.
+
+    Returns:
+      The packages of the lock by architecture.
+    """
+    text = mctx.read(lock)
+
+    # Before the first resolution there is nothing in it.
+    content = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
+    if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
+        fail("{}: {} is not a lock of Debian packages in format {}; write it with a bento_debs target".format(tag, lock, _FORMAT))
+    for architecture, packages in content["packages"].items():
+        if architecture not in _SETTINGS:
+            fail("{}: {} is for {}; known are {}".format(tag, lock, architecture, ", ".join(_SETTINGS)))
+        for package in packages:
+            _deb_repo(
+                name = _repo_name(hub, package, architecture),
+                archive = package["archive"],
+                filename = package["filename"],
+                hub = hub,
+                mirrors = mirrors,
+                sha256 = package["sha256"],
+            )
+    return content["packages"]
+
+def deb_files(hub, packages, architecture, names):
+    """The files of packages that `declare_deb_files` has declared, with all that they depend on.
+
+    Args:
+      hub: what the names of the repositories begin with.
+      packages: the packages of the lock for the architecture.
+      architecture: Debian's name of it.
+      names: of the packages that are wanted.
+
+    Returns:
+      Name to label, both strings.
+    """
+    by_name = {package["name"]: package for package in packages}
+    return {
+        name: "@{}//:{}".format(_repo_name(hub, by_name[name], architecture), by_name[name]["filename"].rpartition("/")[2])
+        for name in _closure(names, by_name)
+    }
+
 def declare_debs(mctx, tag):
     """Declares the repositories of a lock of Debian packages; none is fetched by that.
 
@@ -232,25 +283,14 @@ def declare_debs(mctx, tag):
       mctx: the module context.
       tag: the tag `bento.apt`.
     """
-    text = mctx.read(tag.lock)
-
-    # Before the first resolution there is nothing in it.
-    lock = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
-    if type(lock) != "dict" or lock.get("deb_lock") != _FORMAT:
-        fail("bento.apt(name = \"{}\"): {} is not a lock of Debian packages in format {}; write it with a bento_debs target".format(tag.name, tag.lock, _FORMAT))
-    for architecture, packages in lock["packages"].items():
-        if architecture not in _SETTINGS:
-            fail("bento.apt(name = \"{}\"): {} is for {}; known are {}".format(tag.name, tag.lock, architecture, ", ".join(_SETTINGS)))
-        for package in packages:
-            _deb_repo(
-                name = _repo_name(tag.name, package, architecture),
-                archive = package["archive"],
-                filename = package["filename"],
-                hub = tag.name,
-                mirrors = tag.mirrors,
-                sha256 = package["sha256"],
-            )
-    _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(lock["packages"]))
+    packages = declare_deb_files(
+        mctx,
+        hub = tag.name,
+        lock = tag.lock,
+        mirrors = tag.mirrors,
+        tag = "bento.apt(name = \"{}\")".format(tag.name),
+    )
+    _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
 
 apt_tag = tag_class(
     doc = "A hub of the Debian packages of a lock: `@<name>//<package>` with what it depends on, `@<name>//:packages` for all.",

@@ -4,12 +4,32 @@ load(":fetch.bzl", "host_python")
 
 _MINIMUM = [3, 10]
 
+# The interpreter of a repository that has one.
+_OWN = "cpython/bin/python3"
+
 _BUILD_HOST = """\
 load("@rules_bento//toolchains:python.bzl", "bento_python")
 
 bento_python(
     name = "python",
     interpreter_path = "{path}",
+    version = "{version}",
+    visibility = ["//visibility:public"],
+)
+"""
+
+_BUILD_PACKED = """\
+load("@rules_bento//toolchains:python.bzl", "bento_python")
+
+exports_files(
+    ["cpython/bin/python3"],
+    visibility = ["//visibility:public"],
+)
+
+bento_python(
+    name = "python",
+    files = glob(["cpython/lib/**"]),
+    interpreter = "cpython/bin/python3",
     version = "{version}",
     visibility = ["//visibility:public"],
 )
@@ -65,32 +85,65 @@ def _install_managed(rctx):
     rctx.symlink(found[0], "cpython")
     return None
 
+def _execute(rctx, command, environment):
+    done = rctx.execute(command, environment = environment)
+    if done.return_code:
+        fail("no interpreter can be made of {}; its packages need the C library of their release, or a newer one:\n{}".format(
+            rctx.attr.lock,
+            (done.stdout + done.stderr).strip(),
+        ))
+
+def _unpack_debs(rctx):
+    """Unpacks the packages into `debian`; returns the folders that have shared libraries."""
+    for number, deb in enumerate(rctx.attr.debs):
+        rctx.report_progress("unpacking {}".format(deb.name))
+        rctx.extract(rctx.path(deb), output = "deb/{}".format(number))
+        for entry in rctx.path("deb/{}".format(number)).readdir():
+            if entry.basename.startswith("data.tar"):
+                rctx.extract(entry, output = "debian")
+    rctx.delete("deb")
+    parents = [rctx.path("debian/usr/lib"), rctx.path("debian/lib")]
+    return [entry for parent in parents if parent.exists for entry in parent.readdir() if "-linux-" in entry.basename]
+
+def _install_debs(rctx):
+    """Makes an interpreter of Debian packages that needs nothing but a C library beside it."""
+    libraries = _unpack_debs(rctx)
+    prefix = rctx.path("debian/usr")
+    packages = [entry for entry in prefix.get_child("bin").readdir() if entry.basename.startswith("python3.")]
+    environment = {"LD_LIBRARY_PATH": ":".join([str(folder) for folder in libraries])}
+    packer = rctx.path(Label("//toolchains/private:pack_python.py"))
+    _execute(rctx, [packages[0], "-I", "-S", "-B", packer, prefix, rctx.path("cpython")] + libraries, environment)
+
+    # Wherever it lies, its libraries are beside it.
+    patch = [prefix.get_child("bin/patchelf"), "--force-rpath", "--set-rpath", "$ORIGIN/../lib", rctx.path(_OWN)]
+    _execute(rctx, patch, environment)
+    rctx.delete("debian")
+
 def _python_repo_impl(rctx):
-    problem = None
-    if not rctx.attr.interpreter:
+    build, python, problem = _BUILD_HOST, rctx.attr.interpreter, None
+    if rctx.attr.debs:
+        _install_debs(rctx)
+        build, python = _BUILD_PACKED, rctx.path(_OWN)
+    elif not python:
         problem = _install_managed(rctx)
-        if not problem:
-            version = _version_of(rctx, rctx.path("cpython/bin/python3"))
-            rctx.file("BUILD.bazel", _BUILD_MANAGED.format(version = version))
-            rctx.file("version", version)
-            rctx.file("path", str(rctx.path("cpython/bin/python3")))
-            return
-    python = rctx.attr.interpreter or str(host_python(rctx).realpath)
+        build, python = (_BUILD_HOST, host_python(rctx).realpath) if problem else (_BUILD_MANAGED, rctx.path(_OWN))
     version = _version_of(rctx, python)
     if problem:
         # buildifier: disable=print
         print(("\nrules_bento runs its actions in the host's Python {} ({}), for CPython {} could not be fetched: {}.\n" +
                "Outputs are the same; cache hits between machines need the same path and a Python of the same minor version there.\n" +
-               "To choose: bento_tools.python(interpreter = \"...\") in MODULE.bazel.").format(version, python, rctx.attr.version, problem))
-    rctx.file("BUILD.bazel", _BUILD_HOST.format(path = python, version = version))
+               "To choose: bento_tools.python(interpreter = \"...\") or (debs = \"...\") in MODULE.bazel.").format(version, python, rctx.attr.version, problem))
+    rctx.file("BUILD.bazel", build.format(path = python, version = version))
+    rctx.file("path", str(python))
     rctx.file("version", version)
-    rctx.file("path", python)
 
 python_repo = repository_rule(
     implementation = _python_repo_impl,
-    doc = "An interpreter: the given one, else one that uv fetches, else the host's.",
+    doc = "An interpreter: the given one, or one of Debian packages, else one that uv fetches, else the host's.",
     attrs = {
+        "debs": attr.label_list(doc = "Debian packages of an interpreter, the C library left out, with patchelf."),
         "interpreter": attr.string(doc = "Path of an interpreter on the host that is to be used; empty to fetch one."),
+        "lock": attr.label(doc = "The lock that names the packages."),
         "uv": attr.label(doc = "The uv that fetches it.", mandatory = True),
         "version": attr.string(doc = "The version to fetch, X.Y or X.Y.Z.", mandatory = True),
     },

@@ -1,0 +1,86 @@
+"""Actions run on machines that have nothing of ours: what they declare is enough, and is little."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from execution_server import ExecutionServer
+from remote_cache import ours
+
+if TYPE_CHECKING:
+    from workbench import Spawn, Workbench
+
+EVERYTHING = "//examples/..."
+COMPARED = ("//examples/iris:iris_api", "//examples/iris:iris_image")
+INTERPRETER = 'bento_tools.python(debs = "//examples/base:debian.lock.json")\n'
+# The example trains its model in an interpreter of rules_python, which is to be the same.
+RUNTIME = """\
+load("@rules_python//python:py_runtime.bzl", "py_runtime")
+load("@rules_python//python:py_runtime_pair.bzl", "py_runtime_pair")
+
+py_runtime(
+    name = "runtime",
+    files = ["@bento_python//:python"],
+    interpreter = "@bento_python//:cpython/bin/python3",
+    python_version = "PY3",
+)
+
+py_runtime_pair(
+    name = "pair",
+    py3_runtime = ":runtime",
+)
+
+toolchain(
+    name = "toolchain",
+    toolchain = ":pair",
+    toolchain_type = "@rules_python//python:toolchain_type",
+)
+"""
+# genrules need bash, and are not ours.
+REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
+# How many inputs each action of the example's Bento has of its own, and how many are the helper and the packages that
+# it imports. The interpreter's come on top.
+INPUTS = {
+    "BentoArchive": (5, 1),
+    "BentoLock": (75, 1),
+    "BentoModel": (2, 53),
+    "BentoPackage": (7, 53),
+    "BentoSnapshot": (4, 11),
+}
+HELPER = "/toolchains/helper.zip"
+INTERPRETER_FILES = 41
+INTERPRETER_BYTES = 32_000_000
+
+
+def actions_run_where_there_is_nothing(bench: Workbench) -> str:
+    """On workers without a shell or a Python; with the bytes of local execution, from a known number of inputs."""
+    checkout = bench.checkout("remote")
+    checkout.edit("MODULE.bazel", "use_repo(bento_tools,", f"{INTERPRETER}use_repo(bento_tools,")
+    checkout.write("MODULE.bazel", checkout.read("MODULE.bazel") + 'register_toolchains("//python:toolchain")\n')
+    checkout.write("python/BUILD.bazel", RUNTIME)
+    with ExecutionServer(bench.folder / "executor") as server:
+        remote = ours(checkout.build(EVERYTHING, server.option, *REMOTE))
+    elsewhere = {spawn.mnemonic for spawn in remote.values() if spawn.runner != "remote"}
+    assert not elsewhere, f"did not run on a worker: {sorted(elsewhere)}"
+    inputs_are_few(list(remote.values()))
+    checkout.bazel("clean").succeeded()
+    local = ours(checkout.build(*COMPARED))
+    differing = [key for key, spawn in local.items() if spawn.outputs != remote[key].outputs]
+    assert not differing, f"outputs that differ from those of local execution: {differing}"
+    mnemonics = sorted({spawn.mnemonic for spawn in remote.values()})
+    return f"{len(remote)} actions of {len(mnemonics)} kinds; {len(local)} compared with local ones, the same bytes"
+
+
+def inputs_are_few(spawns: list[Spawn]) -> None:
+    """Nobody adds a tree of files to an action by accident."""
+    for spawn in spawns:
+        interpreter = [path for path in spawn.inputs if "bento_python/" in path]
+        assert len(interpreter) == INTERPRETER_FILES, f"{spawn.mnemonic}: the interpreter has {len(interpreter)} files"
+        size = sum(spawn.inputs[path] for path in interpreter)
+        assert size < INTERPRETER_BYTES, f"{spawn.mnemonic}: the interpreter has {size} bytes"
+        if spawn.target != "//examples/iris:iris_bento" and spawn.mnemonic != "BentoModel":
+            continue
+        packages = [path for path in spawn.inputs if "bento_tools__" in path or path.endswith(HELPER)]
+        others = spawn.inputs.keys() - set(interpreter) - set(packages)
+        found = (len(others), len(packages))
+        assert found == INPUTS[spawn.mnemonic], f"{spawn.mnemonic} has {found} inputs, not {INPUTS[spawn.mnemonic]}"

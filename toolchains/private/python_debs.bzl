@@ -1,0 +1,39 @@
+"""The Debian packages that an interpreter is made of."""
+
+load(":apt.bzl", "deb_files", "declare_deb_files")
+load(":host.bzl", "host_platform")
+
+_HUB = "bento_python_debs"
+_ARCHITECTURES = {"linux_aarch64": "arm64", "linux_x86_64": "amd64"}
+
+# It has to be the one that the loader of the machine belongs to.
+_C_LIBRARY = "libc6"
+
+def python_debs(mctx, tag):
+    """Declares the packages of a lock, and chooses those of its interpreter.
+
+    Args:
+      mctx: the module context.
+      tag: the tag `bento_tools.python`.
+
+    Returns:
+      Labels of files.
+    """
+    where = "bento_tools.python(debs = \"{}\")".format(tag.debs)
+    if tag.interpreter:
+        fail("{}: set interpreter or debs, not both".format(where))
+    platform = host_platform(mctx)
+    architecture = _ARCHITECTURES.get(platform)
+    locked = declare_deb_files(mctx, hub = _HUB, lock = tag.debs, mirrors = tag.mirrors, tag = where)
+    packages = locked.get(architecture, [])
+    names = [package["name"] for package in packages]
+    interpreters = [name for name in names if name.startswith("python3.") and name.endswith("-minimal")]
+    if not interpreters or "patchelf" not in names:
+        fail("{}: the lock has no {} for {}; add it to the packages of its bento_debs target and lock again".format(
+            where,
+            "patchelf" if interpreters else "python3",
+            platform,
+        ))
+    library = "lib{}-stdlib".format(interpreters[0].removesuffix("-minimal"))
+    wanted = [interpreters[0], "patchelf"] + ([library] if library in names else [])
+    return [label for name, label in deb_files(_HUB, packages, architecture, wanted).items() if name != _C_LIBRARY]
