@@ -27,6 +27,7 @@ from indexes import a_private_index_wins_and_keeps_its_password
 from lint import lint_sees_every_file
 from misfits import misfits_are_told_of_when_they_are_built
 from monorepo import a_monorepo_builds_without_a_wheel, changes_touch_what_they_must
+from next import the_next_bazel_is_met
 from offline import a_second_checkout_downloads_nothing
 from remote_cache import two_machines_share_a_cache
 from remote_execution import actions_run_where_there_is_nothing
@@ -65,6 +66,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "sources": wheels_are_built_from_locked_sources,
     "remote_cache": two_machines_share_a_cache,
     "remote_execution": actions_run_where_there_is_nothing,
+    "next": the_next_bazel_is_met,
     "lint": lint_sees_every_file,
 }
 

@@ -23,6 +23,9 @@ def _bento_helper_impl(ctx):
         tools = depset([ctx.file._compiler], transitive = [python.files]),
         env = {},
         execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
+
+        # It makes the toolchain.
+        toolchain = None,
     )
     return [
         BentoHelperInfo(

@@ -1,0 +1,38 @@
+"""What the next releases of Bazel demand is met already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducibility import TARGET
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+
+FLAGS = "--config=next"
+# A rule as Bazel 7 takes it, and the next ones do not.
+OLD = """\
+def _impl(ctx):
+    output = ctx.actions.declare_file("out")
+    ctx.actions.run(executable = "/bin/true", outputs = [output], tools = ctx.files.srcs)
+    return DefaultInfo(files = depset([output]))
+
+old = rule(
+    implementation = _impl,
+    attrs = {"srcs": attr.label_list(allow_files = True)},
+    toolchains = ["//toolchains:toolchain_type"],
+)
+"""
+
+
+def the_next_bazel_is_met(bench: Workbench) -> str:
+    """All targets are analysed, and a Bento is built, with the flags that 8 and 9 set."""
+    checkout = bench.plain
+    checkout.build("//...", FLAGS, "--nobuild")
+    built = checkout.build(TARGET, FLAGS)
+    checkout.write("old/defs.bzl", OLD)
+    checkout.write("old/BUILD.bazel", 'load(":defs.bzl", "old")\n\nold(name = "old", srcs = ["defs.bzl"])\n')
+    refused = checkout.bazel("build", "//old", FLAGS, "--nobuild")
+    assert "Please set the toolchain parameter" in refused.errors, f"the flags do nothing\n{refused.told()}"
+    lines = [line for line in checkout.read(".bazelrc").splitlines() if line.startswith("common:next ")]
+    return f"{len(lines)} flags; {len(built.spawns)} actions ran with them"
