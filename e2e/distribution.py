@@ -130,13 +130,19 @@ def need(*tools: str) -> None:
 
 def registry_program(bench: Workbench) -> str:
     """Debian's docker-registry, out of the locked package."""
-    target = "@registry_debs//docker-registry"
+    folder = bench.folder / "docker-registry"
+    folder.mkdir(exist_ok=True)
+    return servers.unpack(locked_deb(bench, "docker-registry"), folder)
+
+
+def locked_deb(bench: Workbench, name: str) -> Path:
+    """A package of those that tests lock."""
+    target = f"@registry_debs//{name}"
     bench.plain.build(target)
     listed = bench.plain.bazel("cquery", "--output=files", target).succeeded().output.split()
     base = bench.plain.bazel("info", "execution_root").succeeded().output.strip()
-    [deb] = [path for path in listed if "docker-registry_" in path]
-    (bench.folder / "docker-registry").mkdir(exist_ok=True)
-    return servers.unpack(Path(base, deb), bench.folder / "docker-registry")
+    [deb] = [path for path in listed if f"/{name}_" in path]
+    return Path(base, deb)
 
 
 def write_package(checkout: Checkout, plain: str, secured: str) -> None:

@@ -33,6 +33,7 @@ from remote_cache import two_machines_share_a_cache
 from remote_execution import actions_run_where_there_is_nothing
 from reproducibility import two_places_give_the_same_bytes
 from resolution import the_modules_resolve_by_a_registry
+from schemas import documents_follow_their_schemas
 from sharing import each_wheel_is_converted_once
 from sources import wheels_are_built_from_locked_sources
 from stamping import a_new_commit_rebuilds_little
@@ -55,6 +56,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "distribution": images_travel_by_registries,
     "load": images_are_loaded,
     "bases": images_are_built_on_pulled_bases,
+    "schemas": documents_follow_their_schemas,
     "sharing": each_wheel_is_converted_once,
     "resolution": the_modules_resolve_by_a_registry,
     "monorepo": a_monorepo_builds_without_a_wheel,

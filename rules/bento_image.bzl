@@ -16,8 +16,11 @@ load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 # Layers for wheels: what is left of 127 is for the base, models, sources, and images built on top.
 _WHEEL_LAYERS = 40
 
-# The media type of a bill of materials.
-_SBOM = "application/vnd.cyclonedx+json"
+# Formats of bills of materials: what their files' names end in, and the media type.
+_SBOMS = {
+    "cyclonedx": ("cdx", "application/vnd.cyclonedx+json"),
+    "spdx": ("spdx", "application/spdx+json"),
+}
 
 def _environment_layer(ctx, base):
     """The virtual environment without its packages, and the user's home."""
@@ -148,16 +151,54 @@ def _form(ctx, image, layers, form, name, mnemonic):
     )
     return output
 
-def _sbom(ctx, bento, image):
-    """The bill of materials of the image."""
-    output = ctx.actions.declare_file(ctx.label.name + ".cdx.json")
-    models = [model.description for model in bento.models.to_list()]
-    requirements = [bento.locked_requirements] if bento.locked_requirements else []
+def _layer_report(ctx, layers):
+    """What is in the layers, for people; made only if its output group is asked for."""
+    report = ctx.actions.declare_file(ctx.label.name + ".layers.json")
+    page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--bento", BENTO])
+    for layer in layers:
+        if layer.blob:
+            args.add_all(["--layer", layer.description, layer.blob])
+        else:
+            args.add_all(["--elsewhere", layer.description])
+    args.add_all(ctx.files.report_against, before_each = "--against")
+    args.add_all(["--output", report])
+    args.add_all(["--page", page])
+    run_helper(
+        ctx,
+        mnemonic = "BentoLayerReport",
+        progress_message = "Looking into the layers of %{label}",
+        verb = "layer_report",
+        args = args,
+        inputs = depset(ctx.files.report_against + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+        outputs = [report, page],
+        packages = ["zstandard"],
+    )
+    return [report, page]
+
+def _debs(ctx, base):
+    """The Debian packages that are known to be in the base and in layers."""
+    layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
+    return [base.debs] + layers if base.debs else layers
+
+def _sbom(ctx, base, bento, image):
+    """The bill of materials of the image."""
+    suffix, media_type = _SBOMS[ctx.attr.sbom_format]
+    output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
+    models = [model.description for model in bento.models.to_list()]
+    requirements = [bento.locked_requirements] if bento.locked_requirements else []
+    debs = _debs(ctx, base)
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--format", ctx.attr.sbom_format])
     args.add_all(["--created", creation_time(ctx)])
+    args.add_all(["--base-config", base.config])
+    args.add_all(["--bento-digest", bento.digest])
     args.add_all(["--digest", image.digest])
     args.add_all(["--tag", bento.tag])
+    args.add_all(debs, before_each = "--index")
     args.add_all(models, before_each = "--model")
     args.add_all(requirements, before_each = "--requirements")
     args.add_all(["--output", output])
@@ -167,11 +208,11 @@ def _sbom(ctx, bento, image):
         progress_message = "Writing the bill of materials of %{label}",
         verb = "sbom",
         args = args,
-        inputs = depset([image.digest, bento.tag] + models + requirements),
+        inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + requirements),
         outputs = [output],
         packages = ["blake3"],
     )
-    return output
+    return struct(file = output, media_type = media_type)
 
 def _check(ctx, base, parts, layers):
     """What would go wrong only in production, as an action beside the build of the image."""
@@ -179,7 +220,7 @@ def _check(ctx, base, parts, layers):
     libraries = [part.libraries for part in parts if part.libraries]
     descriptions = [layer.description for layer in layers]
     known = base.debs and not [target for target in ctx.attr.layers if BentoDebLayerInfo not in target]
-    debs = [base.debs] + [target[BentoDebLayerInfo].index for target in ctx.attr.layers] if known else []
+    debs = _debs(ctx, base) if known else []
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--base", label_text(ctx.attr.base.label)])
@@ -220,21 +261,22 @@ def _bento_image_impl(ctx):
         [_bento_layer(ctx, bento)]
     )
     image = _assemble(ctx, base, bento, layers)
-    sbom = _sbom(ctx, bento, image)
+    sbom = _sbom(ctx, base, bento, image)
     return [
         BentoImageInfo(
             config = image.config,
             digest = image.digest,
             layers = tuple(layers),
             manifest = image.manifest,
-            referrers = (struct(file = sbom, media_type = _SBOM),),
+            referrers = (sbom,),
         ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(
             _validation = depset([_check(ctx, base, parts, layers)]),
             docker_archive = depset([_form(ctx, image, layers, "docker-archive", ctx.label.name + ".tar", "BentoDockerArchive")]),
+            layer_report = depset(_layer_report(ctx, layers)),
             oci_layout = depset([_form(ctx, image, layers, "oci-layout", ctx.label.name + ".oci", "BentoOciLayout")]),
-            sbom = depset([sbom]),
+            sbom = depset([sbom.file]),
         ),
     ]
 
@@ -253,7 +295,7 @@ bento_image(
 Each large wheel and each model is a layer that all images share through the cache; a changed source line rebuilds the
 last layer and two small documents. The default outputs are small: config, manifest, digest. Output groups
 `oci_layout` (a folder) and `docker_archive` (a tar for `docker load`) are the big forms; `sbom` is a bill of
-materials in CycloneDX.
+materials, which a `bento_push` attaches to the image; `layer_report` says what is in it, in JSON and as a page to look at.
 
 What would go wrong only in production fails the build (unless `--norun_validations`): wheels for another machine or a newer
 glibc than the base has, shared libraries that nothing brings, CUDA libraries that are there twice, more than `size_limit`.""",
@@ -271,6 +313,8 @@ glibc than the base has, shared libraries that nothing brings, CUDA libraries th
         "prefix": attr.string(default = ENVIRONMENT, doc = "Where the environment with the packages lies. Images with the same one share layers."),
         "python_version": attr.string(doc = "The base's version of Python, `X.Y`, where it is not that of the hub; the hub has to have it among `more_python_versions`."),
         "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
+        "report_against": attr.label(allow_single_file = [".json"], doc = "The report of another image, from its output group `layer_report`, to show what differs."),
+        "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(_SBOMS)),
         "size_limit": attr.int(doc = "How many megabytes the layers may have in a registry. Default: no limit."),
         "stamped": attr.bool(doc = "Whether `{KEY}` in annotations and labels is filled in from Bazel's workspace status. Layers stay what they are."),
         "unchecked_libraries": attr.string_list(doc = "File names of shared libraries that checks let be: of parts that the service does not load, or there twice on purpose."),

@@ -32,6 +32,12 @@ def find_binary(folder: Path) -> str:
 
 def unpack(deb: Path, folder: Path) -> str:
     """Take the registry's program out of its .deb into the folder; its path there."""
+    unpack_all(deb, folder)
+    return str(folder / "usr/bin/docker-registry")
+
+
+def unpack_all(deb: Path, folder: Path) -> None:
+    """Take all files out of a .deb into the folder."""
     content = deb.read_bytes()
     at = 8
     while at < len(content):
@@ -40,8 +46,8 @@ def unpack(deb: Path, folder: Path) -> str:
             data = folder / name
             data.write_bytes(content[at + 60 : at + 60 + size])
             with tarfile.open(data) as tar:
-                tar.extract("./usr/bin/docker-registry", folder)
-            return str(folder / "usr/bin/docker-registry")
+                tar.extractall(folder, filter="data")
+            return
         at += 60 + size + size % 2
     raise AssertionError(f"{deb} has no files")
 

@@ -1,0 +1,117 @@
+"""The documents of images, against the schemas of those who specify them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import distribution
+import servers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench import Workbench
+
+JUDGES = ("cyclonedx-python-lib[json-validation]==11.12.0", "spdx-tools==0.8.5")
+BUILD = """\
+load("//rules:defs.bzl", "bento_image", "bento_image_index")
+
+[
+    bento_image(
+        name = form,
+        annotations = {"org.opencontainers.image.revision": "{STABLE_REVISION}"},
+        base = "//examples/base:python",
+        bento = "//examples/iris:iris_bento",
+        python_version = "3.13",
+        sbom_format = form,
+        stamped = True,
+    )
+    for form in ["cyclonedx", "spdx"]
+]
+
+bento_image_index(
+    name = "index",
+    image = ":spdx",
+    platforms = ["//toolchains/platforms:linux_amd64"],
+)
+"""
+STATUS = "#!/bin/sh\necho STABLE_REVISION {}\n"
+FOLDER = "bazel-bin/tests/documents"
+SCHEMAS = {
+    "spdx.config.json": "config-schema.json",
+    "spdx.manifest.json": "image-manifest-schema.json",
+    "index.index.json": "image-index-schema.json",
+    "spdx.oci/index.json": "image-index-schema.json",
+    "spdx.oci/oci-layout": "image-layout-schema.json",
+}
+# Runs among the judges' packages: arguments are the folder of documents, that of OCI's schemas, and pairs of both.
+JUDGE = """
+import json, sys
+from pathlib import Path
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from jsonschema import Draft4Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT4
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+documents, schemas = Path(sys.argv[1]), Path(sys.argv[2])
+found = {path.name: json.loads(path.read_text()) for path in schemas.glob("*.json")}
+registry = Registry(retrieve=lambda uri: Resource(found[uri.rpartition("/")[2]], DRAFT4))
+for document, schema in (pair.split("=") for pair in sys.argv[3:]):
+    content = json.loads((documents / document).read_text())
+    errors = list(Draft4Validator(found[schema], registry=registry).iter_errors(content))
+    assert not errors, f"{document}: {errors}"
+    content["schemaVersion" if "schemaVersion" in content else "architecture"] = []
+    broken = list(Draft4Validator(found[schema], registry=registry).iter_errors(content))
+    assert broken or "layout" in schema, f"{schema} lets anything pass"
+bill = (documents / "cyclonedx.cdx.json").read_text()
+assert not JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill)
+assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.replace('"library"', '"thing"'))
+messages = validate_full_spdx_document(parse_file(str(documents / "spdx.spdx.json")))
+assert not messages, messages[:5]
+"""
+
+
+def documents_follow_their_schemas(bench: Workbench) -> str:
+    """OCI's schemas from Debian, CycloneDX's and SPDX's own libraries; a stamped revision changes no layer."""
+    checkout = bench.plain
+    checkout.write("tests/documents/BUILD.bazel", BUILD)
+    checkout.write("tests/documents/status.sh", STATUS.format("one"))
+    (checkout.root / "tests/documents/status.sh").chmod(0o755)
+    status = f"--workspace_status_command={checkout.root}/tests/documents/status.sh"
+    targets = [f"//tests/documents:{name}" for name in ("cyclonedx", "spdx", "index")]
+    checkout.build(status, "--output_groups=+oci_layout,+sbom", *targets)
+    folder = (checkout.root / FOLDER).resolve()
+    (bench.folder / "image-spec").mkdir()
+    servers.unpack_all(
+        distribution.locked_deb(bench, "golang-github-opencontainers-image-spec-dev"), bench.folder / "image-spec"
+    )
+    [schemas] = {path.parent for path in (bench.folder / "image-spec").rglob("image-manifest-schema.json")}
+    subprocess.run([sys.executable, "-m", "venv", bench.folder / "judges"], check=True)
+    python = bench.folder / "judges/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *JUDGES], check=True, stdin=subprocess.DEVNULL)
+    pairs = [f"{document}={schema}" for document, schema in SCHEMAS.items()]
+    command = [python, "-c", JUDGE, folder, schemas, *pairs]
+    judged = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
+    assert judged.returncode == 0, judged.stderr
+    purls = {entry.get("purl", "") for entry in json.loads((folder / "cyclonedx.cdx.json").read_text())["components"]}
+    assert any(purl.startswith("pkg:deb/debian/python3") for purl in purls), sorted(purls)
+    assert any(purl.startswith("pkg:pypi/numpy@") for purl in purls), sorted(purls)
+    assert revision(folder) == "one"
+
+    checkout.write("tests/documents/status.sh", STATUS.format("two"))
+    again = checkout.build(status, targets[1])
+    assert revision(folder) == "two"
+    assert set(again.ran) <= {"BentoImage", "BentoSbom", "BentoImageCheck"}, again.ran
+    return f"{len(SCHEMAS)} documents and two bills of materials; a new revision reran {', '.join(again.ran)}"
+
+
+def revision(folder: Path) -> str:
+    manifest = json.loads((folder / "spdx.manifest.json").read_text())
+    found: str = manifest["annotations"]["org.opencontainers.image.revision"]
+    return found

@@ -1,0 +1,41 @@
+"""Writes what is in the layers of an image, as JSON and as a page to look at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento import layer_report, report_page
+from rules_bento.oci_image import Layer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--against": 1,  # report of another image
+    "--bento": 1,  # folder of the Bento in the image
+    "--elsewhere": 1,  # description of a layer whose bytes are not here
+    "--layer": 2,  # description, blob
+    "--output": 1,
+    "--page": 1,
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write both."""
+    target, bento = arguments.one("--target"), arguments.one("--bento")
+    described: list[tuple[str, Path | None]] = [(path, None) for path in arguments.many("--elsewhere")]
+    described += [(description, Path(blob)) for description, blob in arguments.records("--layer")]
+    layers = [layer_report.describe_layer(Layer.loads(_read(path)), blob, bento) for path, blob in described]
+    report = {"target": target, "layers": layers}
+    if against := arguments.optional("--against"):
+        report["changes"] = layer_report.changes(report, json.loads(_read(against)))
+    text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+    Path(arguments.one("--output")).write_text(text, "utf-8")
+    Path(arguments.one("--page")).write_text(report_page.page(report), "utf-8")
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text("utf-8")
