@@ -31,7 +31,7 @@ _PAGE = """\
 body {{ margin: 0 auto; max-width: 75rem; padding: 1rem; }}
 h1 {{ font-size: 1.2rem; margin: 0; overflow-wrap: anywhere; }}
 p {{ margin: .3rem 0; }}
-#map {{ position: relative; height: 65vh; min-height: 20rem; margin: .8rem 0; }}
+#map {{ position: relative; overflow: hidden; height: 65vh; min-height: 20rem; margin: .8rem 0; }}
 #map button {{ position: absolute; box-sizing: border-box; overflow: hidden; padding: 2px 4px; border: 1px solid #fff8;
   border-radius: 2px; color: #111; font: inherit; font-size: .75rem; line-height: 1.2; text-align: left;
   display: flex; align-items: flex-start; overflow-wrap: anywhere; cursor: zoom-in; }}
@@ -69,13 +69,14 @@ const text = size => size < 1e5 ? (size / 1e3).toFixed(1) + " kB" : (size / 1e6)
 const sum = nodes => nodes.reduce((total, node) => total + node.size, 0);
 function node(label, kind, size, children) { return { label, kind, size, children }; }
 function ofPackage(item) {
-  const files = item.largest.map(file => node(file.path, item.kind, file.size, []));
+  const files = item.largest.map(file => node(file.path.split("/").slice(-2).join("/"), item.kind, file.size, []));
   const rest = item.size - sum(files);
   if (rest > 0) files.push(node((item.files - files.length) + " other files", item.kind, rest, []));
   return node(item.name + (item.version ? " " + item.version : ""), item.kind, item.size, files);
 }
 function ofLayer(layer) {
   const packages = layer.packages.map(ofPackage);
+  if (packages.length === 1) return packages[0];
   return node(layer.name, "layer", packages.length ? sum(packages) : layer.size, packages);
 }
 const root = node(report.target, "layer", 0, report.layers.map(ofLayer));
@@ -121,6 +122,8 @@ function box(item, x, y, width, height, to) {
   button.title = item.label + ", " + text(item.size);
   button.setAttribute("aria-label", button.title);
   if (width > 40 && height > 16) button.textContent = button.title;
+  else button.style.padding = 0;
+  if (item.kind === "layer") button.style.whiteSpace = "nowrap";
   if (item.children.length) button.onclick = () => go(to);
   map.append(button);
 }

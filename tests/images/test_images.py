@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import tarfile
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_the_layers_hold_the_same_files_however_they_are_compressed():
     def listing(image: str):
         entries = []
         for layer in document(image, "manifest")["layers"]:
-            with tarfile.open(fileobj=__import__("io").BytesIO(tar_of(image, layer))) as tar:
+            with tarfile.open(fileobj=io.BytesIO(tar_of(image, layer))) as tar:
                 entries += [(m.name, m.mode, m.uid, m.gid, m.size, m.linkname, m.mtime) for m in tar]
         return sorted(entries)
 
@@ -81,8 +82,29 @@ def test_the_archive_names_the_layers_for_old_and_new_engines():
     assert all(f"./{layer}" in names for layer in manifest[0]["Layers"])
 
 
-def test_the_bill_of_materials_has_packages_and_models():
+def test_the_bill_of_materials_has_packages_models_and_the_system():
     bill = document("image", "cdx")
     purls = {component.get("purl") for component in bill["components"]}
-    assert any(purl and purl.startswith("pkg:pypi/scikit-learn@") for purl in purls)
+    for package in ("pkg:pypi/scikit-learn@", "pkg:deb/debian/python3-minimal@"):
+        assert any(purl and purl.startswith(package) for purl in purls), package
+    assert [c["name"] for c in bill["components"] if c["type"] == "application"] == ["iris_classifier"]
     assert [c["name"] for c in bill["components"] if c["type"] == "machine-learning-model"] == ["iris_clf"]
+
+
+def test_the_report_says_whose_the_files_are():
+    layers = document("image", "layers")["layers"]
+    packages = [package for layer in layers for package in layer["packages"]]
+    kinds = {package["kind"] for package in packages}
+    assert kinds == {"bento", "deb", "model", "other", "wheel"}
+    unclaimed = sum(package["size"] for package in packages if package["kind"] == "other")
+    assert unclaimed < sum(package["size"] for package in packages) / 100
+    for layer, entry in zip(layers, document("image", "manifest")["layers"], strict=True):
+        with tarfile.open(fileobj=io.BytesIO(tar_of("image", entry))) as tar:
+            assert sum(package["size"] for package in layer["packages"]) == sum(member.size for member in tar)
+
+
+def test_no_path_is_there_twice_in_a_layer():
+    for entry in document("image", "manifest")["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(tar_of("image", entry))) as tar:
+            names = tar.getnames()
+        assert len(names) == len(set(names))
