@@ -26,6 +26,7 @@ from incremental import changes_rerun_what_they_must
 from indexes import a_private_index_wins_and_keeps_its_password
 from lint import lint_sees_every_file
 from misfits import misfits_are_told_of_when_they_are_built
+from models import models_come_from_elsewhere
 from monorepo import a_monorepo_builds_without_a_wheel, changes_touch_what_they_must
 from next import the_next_bazel_is_met
 from offline import a_second_checkout_downloads_nothing
@@ -64,6 +65,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "lock_forms": all_forms_of_a_lock_are_one_hub,
     "lock_closures": hubs_hold_what_uv_resolves,
     "indexes": a_private_index_wins_and_keeps_its_password,
+    "models": models_come_from_elsewhere,
     "misfits": misfits_are_told_of_when_they_are_built,
     "sources": wheels_are_built_from_locked_sources,
     "remote_cache": two_machines_share_a_cache,

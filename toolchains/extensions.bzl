@@ -6,6 +6,7 @@ load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:host.bzl", "host_platform")
 load("//toolchains/private:hub.bzl", "declare_hub")
 load("//toolchains/private:locks.bzl", "is_normal_form", "read_lock")
+load("//toolchains/private:model.bzl", "declare_model", "model_tag")
 load("//toolchains/private:python.bzl", "python_repo")
 load("//toolchains/private:python_debs.bzl", "python_debs")
 load("//toolchains/private:uv.bzl", "uv_repo")
@@ -127,6 +128,9 @@ def _bento_impl(mctx):
         for tag in module.tags.base:
             _claim(owners, "base", tag, module)
             declare_base(tag)
+        for tag in module.tags.model:
+            _claim(owners, "model", tag, module)
+            declare_model(tag)
     return mctx.extension_metadata(reproducible = reproducible)
 
 _pypi = tag_class(
@@ -158,8 +162,8 @@ _pypi = tag_class(
 
 bento = module_extension(
     implementation = _bento_impl,
-    doc = "Brings hubs of locked wheels and of locked Debian packages, and base images.",
-    tag_classes = {"apt": apt_tag, "base": base_tag, "pypi": _pypi},
+    doc = "Brings hubs of locked wheels and of locked Debian packages, base images and models.",
+    tag_classes = {"apt": apt_tag, "base": base_tag, "model": model_tag, "pypi": _pypi},
     os_dependent = True,
     arch_dependent = True,
 )

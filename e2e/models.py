@@ -1,0 +1,168 @@
+"""Models from elsewhere, on loopback: files of a server, of a Hugging Face hub that wants a token, and an export."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import json
+import tarfile
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from indexes import files_with
+
+if TYPE_CHECKING:
+    from workbench import Checkout, Workbench
+
+WORKSPACE = "e2e/models"
+TOKEN = "hf_secretOfTheHub"
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+FILES = {
+    "config.json": b'{"model_type": "tiny"}',
+    "deep/weights 1.safetensors": bytes(range(256)) * 4000,
+}
+MODEL_YAML = """\
+name: exported
+version: v7
+module: ''
+labels: {stage: prod}
+options: {}
+metadata: {accuracy: 0.9}
+context: {framework_name: '', framework_versions: {}, bentoml_version: 1.4.39, python_version: '3.11'}
+signatures: {}
+api_version: v1
+creation_time: '2026-01-02T03:04:05+00:00'
+"""
+MODULE = """\
+module(name = "models")
+bazel_dep(name = "rules_bento", version = "0.1.0")
+local_path_override(module_name = "rules_bento", path = "../..")
+bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
+bento.model(name = "hub", huggingface = "acme/tiny", revision = "{revision}", files = {files})
+bento.model(name = "plain", address = "{address}/plain", files = {files}, tag = "plain:v1")
+bento.model(name = "exported", archive = "{address}/exported.bentomodel", sha256 = "{archive}")
+bento.model(name = "changed", address = "{address}/plain", files = {{"config.json": "{wrong}"}})
+bento.model(name = "branch", huggingface = "acme/tiny", revision = "main", files = {files})
+use_repo(bento, "branch", "changed", "exported", "hub", "plain")
+"""
+BUILD = """\
+load("@rules_bento//rules:defs.bzl", "bento_package")
+
+[
+    bento_package(
+        name = name,
+        srcs = ["service.py"],
+        models = models,
+        packages = ["bentoml==1.4.39"],
+        service = "service:Service",
+    )
+    for name, models in {
+        "without": [],
+        "all": ["@exported", "@hub", "@plain"],
+        "wrong": ["@changed"],
+        "moving": ["@branch"],
+    }.items()
+]
+"""
+SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
+
+
+def models_come_from_elsewhere(bench: Workbench) -> str:
+    """Only who needs them fetches them; hashes are held; the token is shown and kept nowhere."""
+    checkout = bench.checkout("models", cache=bench.folder / "models-cache")
+    archive = exported()
+    with server(archive) as (address, asked):
+        write_workspace(checkout, address, archive)
+        checkout.build("//:without", workspace=WORKSPACE)
+        assert not asked, f"nobody needs {asked}"
+        without = checkout.bazel("build", "//:all", workspace=WORKSPACE, HF_ENDPOINT=address, HF_TOKEN="")
+        assert without.code != 0, "the hub lets anyone in"
+        built = checkout.build("//:all", workspace=WORKSPACE, HF_ENDPOINT=address, HF_TOKEN=TOKEN)
+        models_are_in(checkout)
+        wrong = checkout.bazel("build", "//:wrong", workspace=WORKSPACE)
+        assert "Checksum was" in wrong.errors, wrong.told()
+        moving = checkout.bazel("build", "//:moving", workspace=WORKSPACE, HF_ENDPOINT=address)
+        assert "give the commit, 40 hexadecimal digits" in moving.errors, moving.told()
+    shown = [result.command for result in (without, built) if TOKEN in result.output + result.errors]
+    assert not shown, f"the token is shown by {shown}"
+    kept = files_with(TOKEN.encode(), checkout.root.parent / "scratch")
+    assert not kept, f"the token is in {kept}"
+    return f"{len(asked)} requests for a hub's snapshot, plain files and an export; none without need"
+
+
+def models_are_in(checkout: Checkout) -> None:
+    with tarfile.open(checkout.root / WORKSPACE / "bazel-bin/all.bento", "r:xz") as bento:
+        names = {name.removeprefix("./"): name for name in bento.getnames()}
+        latest = bento.extractfile(names["models/hub/latest"]).read().decode()
+        for folder in (f"models/hub/{latest}", "models/plain/v1"):
+            for path, content in FILES.items():
+                assert bento.extractfile(names[f"{folder}/{path}"]).read() == content, f"{folder}/{path}"
+        text = bento.extractfile(names["models/exported/v7/model.yaml"]).read().decode()
+    assert "accuracy: 0.9" in text, text
+    assert "2026-01-02T03:04:05" in text, text
+
+
+def exported() -> bytes:
+    """What `bentoml models export` writes."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:xz") as file:
+        for path, content in {"model.yaml": MODEL_YAML.encode(), "weights.bin": b"weights"}.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
+
+
+def write_workspace(checkout: Checkout, address: str, archive: bytes) -> None:
+    files = json.dumps({path: hashlib.sha256(content).hexdigest() for path, content in FILES.items()})
+    digest = hashlib.sha256(archive).hexdigest()
+    values = {"address": address, "archive": digest, "files": files, "revision": REVISION, "wrong": "0" * 64}
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", MODULE.format(**values))
+    checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD)
+    checkout.write(f"{WORKSPACE}/service.py", SERVICE)
+
+
+@contextmanager
+def server(archive: bytes):
+    """The address of a server, and the paths that it is asked for. A hub's large files lie behind a redirection."""
+    asked: list[str] = []
+    snapshot = f"/acme/tiny/resolve/{REVISION}/"
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = unquote(self.path)
+            asked.append(path)
+            if path.startswith(snapshot):
+                if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                    self.answer(401)
+                elif path.endswith(".safetensors"):
+                    self.send_response(302)
+                    self.send_header("Location", f"/cdn/{self.path.removeprefix(snapshot)}")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                else:
+                    self.answer(200, FILES[path.removeprefix(snapshot)])
+                return
+            found = {f"/{place}/{name}": content for place in ("cdn", "plain") for name, content in FILES.items()}
+            found["/exported.bentomodel"] = archive
+            self.answer(200 if path in found else 404, found.get(path, b""))
+
+        def answer(self, status: int, content: bytes = b"") -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{running.server_port}", asked
+    finally:
+        running.shutdown()
+        running.server_close()
