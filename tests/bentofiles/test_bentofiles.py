@@ -116,6 +116,11 @@ def test_attributes_win():
     assert mixed["args"] == options["args"] == {"workers": 2}
 
 
+def test_the_format_can_be_chosen():
+    assert (document("spec_1")["spec"], "image" in document("spec_1")) == (1, False)
+    assert (document("image_of_plain")["spec"], "docker" in document("image_of_plain")) == (2, False)
+
+
 def test_what_a_bentofile_asks_for_is_locked():
     files = members("locked")
     asked = files["env/python/requirements.in"].decode().splitlines()
