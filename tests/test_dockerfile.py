@@ -376,6 +376,36 @@ def test_hadolint(project, hadolint, case):
     assert done.returncode == 0, f"{done.stdout}\n{text}"
 
 
+GOLDEN = Path(__file__).parent / "golden" / "dockerfiles"
+WHOLE = [
+    *(f"distro {name}" for name in distros.NAMES),
+    "base image",
+    "conda",
+    "cuda",
+    "cuda on ubi8",
+    "lock",
+    "script",
+    "script in spec 1",
+    "variables",
+]
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_golden(project, case):
+    """The whole text, for reviews. After a change that is meant: RULES_BENTO_GOLDEN=write pytest tests/test_dockerfile.py."""
+    registry = distros.get("ubi8").python.partition("/")[0]
+    text = dockerfile_of(project, **CASES[case]).replace(registry, "<registry>")
+    path = GOLDEN / f"{case.replace(' ', '_')}.Dockerfile"
+    if os.environ.get("RULES_BENTO_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    assert text == path.read_text("utf-8")
+
+
+def test_every_golden_file_has_a_case():
+    assert {path.stem for path in GOLDEN.iterdir()} == {case.replace(" ", "_") for case in WHOLE}
+
+
 def test_uv_is_the_one_that_the_rules_run():
     lock = Path("toolchains/tools.lock.json")
     text = (lock if lock.exists() else Path(__file__).parent.parent / lock).read_text("utf-8")
