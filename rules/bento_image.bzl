@@ -4,6 +4,7 @@ load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_t
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 load("//rules/private:layer_plan.bzl", "plan_layers")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
+load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
 load("//rules/providers:base.bzl", "BentoBaseInfo")
@@ -277,6 +278,7 @@ def _bento_image_impl(ctx):
             layer_report = depset(_layer_report(ctx, layers)),
             oci_layout = depset([_form(ctx, image, layers, "oci-layout", ctx.label.name + ".oci", "BentoOciLayout")]),
             sbom = depset([sbom.file]),
+            summary = depset([write_summary(ctx, tag = bento.tag, digest = image.digest, files = {"--image-manifest": image.manifest})]),
         ),
     ]
 
@@ -295,7 +297,8 @@ bento_image(
 Each large wheel and each model is a layer that all images share through the cache; a changed source line rebuilds the
 last layer and two small documents. The default outputs are small: config, manifest, digest. Output groups
 `oci_layout` (a folder) and `docker_archive` (a tar for `docker load`) are the big forms; `sbom` is a bill of
-materials, which a `bento_push` attaches to the image; `layer_report` says what is in it, in JSON and as a page to look at.
+materials, which a `bento_push` attaches to the image; `layer_report` says what is in it, in JSON and as a page to look at;
+`summary` has the sizes for dashboards.
 
 What would go wrong only in production fails the build (unless `--norun_validations`): wheels for another machine or a newer
 glibc than the base has, shared libraries that nothing brings, CUDA libraries that are there twice, more than `size_limit`.""",

@@ -9,6 +9,7 @@ load("//rules/private:metadata.bzl", "requirements_files", "write_metadata")
 load("//rules/private:serve.bzl", "serve_launcher")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "read_sources")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
+load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:wheels.bzl", "as_elsewhere", "stated_only")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
@@ -73,6 +74,7 @@ def _bento_package_impl(ctx):
     )
     archive = write_archive(ctx, metadata = metadata_part, models = models, sources = sources_part)
     launcher = serve_launcher(ctx, archive)
+    figures = {"--archive": archive, "--manifest": described.manifest}
     return [
         BentoInfo(
             archive = archive,
@@ -93,6 +95,7 @@ def _bento_package_impl(ctx):
             bento_yaml = depset([described.bento_yaml]),
             digest = depset([described.digest]),
             manifest = depset([described.manifest]),
+            summary = depset([write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models)]),
             tag = depset([described.tag]),
         ),
     ]
@@ -113,7 +116,8 @@ bento_package(
 ```
 
 The sources are read, never imported. The version is the digest of the content unless `version` is set, so the
-same inputs have the same tag everywhere. Output groups: `bento_yaml`, `digest`, `manifest`, `tag`.
+same inputs have the same tag everywhere. Output groups: `bento_yaml`, `digest`, `manifest`, `tag`,
+`summary` (sizes, for dashboards).
 
 All options may stand in a bentofile, which an action reads; attributes win over it, option by option. What Bazel has to
 know before any action runs is an attribute in any case: files that options name (`srcs`, `data`), packages of a hub

@@ -108,3 +108,12 @@ def test_no_path_is_there_twice_in_a_layer():
         with tarfile.open(fileobj=io.BytesIO(tar_of("image", entry))) as tar:
             names = tar.getnames()
         assert len(names) == len(set(names))
+
+
+def test_the_summary_agrees_with_the_manifest():
+    summary, manifest = document("image", "summary"), document("image", "manifest")
+    assert summary.keys() == {"digest", "layers", "size", "tag"}
+    assert summary["digest"] == (FOLDER / "image.digest").read_text("utf-8").strip()
+    assert summary["tag"].startswith("iris_classifier:")
+    assert summary["layers"] == [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
+    assert summary["size"] == sum(entry["size"] for entry in [manifest["config"], *manifest["layers"]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from pathlib import Path
 
 from conftest import post
@@ -40,3 +42,16 @@ def test_the_model_is_in_the_store_and_its_framework_loads_it(bentoml):
     script = "import bentoml; print(type(bentoml.sklearn.load_model('iris_clf:latest')).__name__)"
     assert bentoml.run("-c", script, program="python").strip() == "DecisionTreeClassifier"
     assert bentoml.json("models", "get", "iris_clf")["labels"] == {"data": "iris"}
+
+
+def test_the_summary_agrees_with_the_archive():
+    summary = json.loads(Path("examples/iris/iris_bento.summary.json").read_text("utf-8"))
+    with tarfile.open(ARCHIVE) as archive:
+        sizes = {member.name: member.size for member in archive if member.isfile()}
+    bento = {path: size for path, size in sizes.items() if not path.startswith("./models/")}
+    models = [size for path, size in sizes.items() if path.startswith("./models/") and not path.endswith("/latest")]
+    assert summary["tag"] == TAG
+    assert summary["digest"].startswith("blake3:")
+    assert summary["archive_size"] == Path(ARCHIVE).stat().st_size
+    assert (summary["files"], summary["size"]) == (len(bento), sum(bento.values()))
+    assert [model["size"] for model in summary["models"]] == [sum(models)]
