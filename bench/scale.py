@@ -1,0 +1,114 @@
+"""What a repository of many services costs: `python bench/scale.py [N]...`, a table for each N (10, 100, 500).
+
+N services share one lock (that of e2e/monorepo) and one library; each tenth requires scikit-learn as well. The real
+Bazel loads and analyses them in a server that has just started (repositories are there), builds all, builds again
+without a change, with another line in one service, with another line in the library, and with another version of a
+package of the lock that scikit-learn needs. Counted are the processes that ran, what they wrote, and Bazel's own
+seconds; `heap` is what the server holds after the analysis. Needs an index the first time.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "e2e"))
+from workbench import Workbench  # noqa: E402 - found by the line above
+
+if TYPE_CHECKING:
+    from workbench import Checkout, Result
+
+WORKSPACE = "e2e/scale"
+MONOREPO = "e2e/monorepo"
+PACKAGE = "threadpoolctl"  # scikit-learn needs it
+ALL = "//services/..."
+BUILD = """\
+load("@rules_bento//rules:defs.bzl", "bento_package")
+
+bento_package(
+    name = "{name}",
+    srcs = ["service.py"],
+    requirements = [{requirements}],
+    service = "service:Service",
+    deps = ["//lib"],
+)
+"""
+SERVICE = """\
+import bentoml
+from lib import scaling
+
+
+@bentoml.service(name="{name}")
+class Service:
+    @bentoml.api
+    def answer(self, values: list[float]) -> list[float]:
+        return list(scaling.scaled(values))
+"""
+
+
+def make_services(checkout: Checkout, number: int) -> None:
+    """Write the workspace."""
+    for path in ("MODULE.bazel", "requirements.lock.json", "lib/BUILD.bazel", "lib/scaling.py"):
+        checkout.write(f"{WORKSPACE}/{path}", checkout.read(f"{MONOREPO}/{path}"))
+    checkout.write(f"{WORKSPACE}/BUILD.bazel", "")
+    for index in range(number):
+        name = f"service_{index:03}"
+        requirements = ["@pypi//bentoml", *(["@pypi//scikit_learn"] if index % 10 == 0 else [])]
+        folder = f"{WORKSPACE}/services/{name}"
+        text = BUILD.format(name=name, requirements=", ".join(f'"{label}"' for label in requirements))
+        checkout.write(f"{folder}/BUILD.bazel", text)
+        checkout.write(f"{folder}/service.py", SERVICE.format(name=name))
+
+
+def measured(step: str, result: Result) -> str:
+    """A row: processes, bytes written, seconds."""
+    written = sum(spawn.written for spawn in result.spawns)
+    return f"{step:24}{len(result.spawns):>10}{written / 1000:>12.0f} kB{result.seconds:>10.1f} s"
+
+
+def measure(bench: Workbench, number: int) -> None:
+    """Print the table of one number of services."""
+    checkout = bench.checkout(f"of_{number}")
+    make_services(checkout, number)
+
+    def build(*options: str) -> Result:
+        return checkout.build(ALL, *options, workspace=WORKSPACE)
+
+    build("--nobuild")
+    checkout.bazel("shutdown", workspace=WORKSPACE)
+    analysed = build("--nobuild")
+    heap = checkout.bazel("info", "used-heap-size-after-gc", workspace=WORKSPACE).output.strip()
+    found = re.search(r"\((\d+) packages loaded, (\d+) targets configured\)", analysed.errors)
+    assert found, analysed.told()
+    size = f"{found[1]} packages, {found[2]} targets, {heap} heap"
+    print(f"\n{number} services: {size}, {analysed.seconds:.1f} s to analyse")
+    print(measured("all", build()), flush=True)
+    print(measured("nothing changed", build()), flush=True)
+    leaf = f"{WORKSPACE}/services/service_001/service.py"
+    checkout.write(leaf, checkout.read(leaf) + "\n# Another line.\n")
+    print(measured("a line of a service", build()), flush=True)
+    library = f"{WORKSPACE}/lib/scaling.py"
+    checkout.write(library, checkout.read(library) + "\n# Another line.\n")
+    print(measured("a line of the library", build()), flush=True)
+    lock = f"{WORKSPACE}/requirements.lock.json"
+    newer = re.sub(rf'("name": "{PACKAGE}",\s*"version": ")[^"]*', r"\g<1>99.0", checkout.read(lock))
+    assert newer != checkout.read(lock), f"the lock has no {PACKAGE} any more"
+    checkout.write(lock, re.sub(rf'"{PACKAGE}-[0-9.]+(-py3|\.tar)', rf'"{PACKAGE}-99.0\1', newer))
+    print(measured("a package of the lock", build()), flush=True)
+    checkout.close()
+    shutil.rmtree(checkout.root / WORKSPACE)
+
+
+def main() -> None:
+    """Measure each number."""
+    with Workbench() as bench:
+        for number in [int(argument) for argument in sys.argv[1:]] or [10, 100, 500]:
+            measure(bench, number)
+
+
+if __name__ == "__main__":
+    main()
