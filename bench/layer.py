@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
+ALONE = 2 << 20  # as rules/private/layer_plan.bzl has it
+
 
 class Used(NamedTuple):
     """What a way took: seconds on the clock, seconds of the core, peak in MB, bytes of the layer (0: none)."""
@@ -41,16 +43,21 @@ class Used(NamedTuple):
 
 
 def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
-    """What is measured as ours, in a process of its own: a part of each wheel, joined to a layer."""
+    """What is measured as ours, in a process of its own: large wheels alone, a part of each other one, joined."""
     from rules_bento.install import Layout
+    from rules_bento.layer import write_wheel_layer
     from rules_bento.layer_parts import Part, join_parts, write_part
 
     layout = Layout.venv("/app/.venv", sys.version_info[1])
-    parts = []
+    parts, large = [], 0
     for wheel in wheels:
-        part = out.with_name(wheel.name)
-        parts.append(Part(write_part(part, wheel, layout, kind), part))  # type: ignore[arg-type]
+        path = out.with_name(wheel.name)
+        if wheel.stat().st_size >= ALONE:
+            large += write_wheel_layer(path, wheel, layout, kind, threads=1).size  # type: ignore[arg-type]
+        else:
+            parts.append(Part(write_part(path, wheel, layout, kind), path))  # type: ignore[arg-type]
     join_parts(out, parts, layout, kind)  # type: ignore[arg-type]
+    os.truncate(out, out.stat().st_size + large)  # so that it has the size of all
 
 
 def limit(kind: str, wheels: Sequence[Path]) -> None:

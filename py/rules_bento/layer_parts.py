@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rules_bento import archive, layer, layer_gzip, layer_tar
 from rules_bento.errors import BentoError
 from rules_bento.tarstream import END
+from rules_bento.wheel import fast_zlib
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rules_bento.layer import Compression, LayerInfo
 
 _PIECE = 1 << 20
+_MEMBERS = 1 << 18  # bytes of members at once: the rest behind each of them is copied
+_GZIP = 31  # zlib's: with gzip's header and checksum
 
 
 class Listing(NamedTuple):
@@ -136,11 +139,20 @@ def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
             while piece := reader.read(_PIECE):
                 yield piece
     else:
-        import gzip
+        yield from _inflated(path)
 
-        with gzip.open(path) as file:
-            while piece := file.read(_PIECE):
-                yield piece
+
+def _inflated(path: Path) -> Iterator[bytes]:
+    """What is in the members of a gzip file."""
+    inflater = fast_zlib()
+    with path.open("rb", buffering=0) as file:
+        member = inflater.decompressobj(_GZIP)
+        while packed := file.read(_MEMBERS):
+            while packed:
+                yield member.decompress(packed)
+                packed = member.unused_data
+                if member.eof:
+                    member = inflater.decompressobj(_GZIP)
 
 
 def _without(tar: bytes, names: set[str]) -> Iterator[bytes]:

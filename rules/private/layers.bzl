@@ -13,6 +13,9 @@ COMPRESSIONS = ["zstd", "gzip"]
 # Packages that the verbs import, by compression.
 _PACKAGES = {"gzip": [], "zstd": ["zstandard"]}
 
+# Those of verbs that read wheels.
+INFLATE = ["isal"]
+
 def write_layer(ctx, *, name, verb, args, inputs, compression, progress_message, mnemonic = "BentoLayer", packages = []):
     """Declares a layer and the action that writes it.
 
@@ -78,6 +81,7 @@ def write_wheel_layer(ctx, *, wheel, prefix, compression):
         compression = compression,
         inputs = depset([wheel.file]),
         name = wheel.distribution,
+        packages = INFLATE,
         progress_message = "Installing {} into a layer".format(_name(wheel)),
         verb = "wheel_layer",
     )
@@ -109,7 +113,7 @@ def write_wheel_part(ctx, *, wheel, prefix, compression):
         args = args,
         inputs = depset([wheel.file]),
         outputs = [part, listing],
-        packages = _PACKAGES[compression],
+        packages = INFLATE + _PACKAGES[compression],
     )
     return part, listing
 
@@ -138,6 +142,7 @@ def write_joined_layer(ctx, *, name, parts, prefix, compression):
         inputs = depset([file for part in parts for file in (part.listing, part.part)]),
         mnemonic = "BentoLayerJoin",
         name = name,
+        packages = INFLATE,
         progress_message = "Joining {} to a layer".format(what),
         verb = "joined_layer",
     )

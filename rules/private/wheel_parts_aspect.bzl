@@ -6,7 +6,7 @@ load("//rules/providers:wheel_part.bzl", "BentoWheelPartInfo")
 load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 load(":layer_plan.bzl", "ALONE")
-load(":layers.bzl", "COMPRESSIONS", "write_wheel_layer", "write_wheel_part")
+load(":layers.bzl", "COMPRESSIONS", "INFLATE", "write_wheel_layer", "write_wheel_part")
 
 _EDGES = ["deps", "requirements", "wheels"]
 
@@ -33,6 +33,7 @@ def _libraries(ctx, wheel):
         args = args,
         inputs = depset([wheel.file]),
         outputs = [output],
+        packages = INFLATE,
     )
     return output
 
