@@ -17,7 +17,9 @@ from test_artifact import expected_archive, make_bento
 MAIN = Path("py/main.py").absolute()
 
 
-def run(verb: str, *arguments: object, home: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+def run(
+    verb: str, *arguments: object, home: Path, code: int = 0, path: str = "/usr/bin:/bin"
+) -> subprocess.CompletedProcess[str]:
     packages = [word for path in sys.path if path.endswith("-packages") for word in ("--packages", path)]
     packages += [
         word
@@ -30,7 +32,7 @@ def run(verb: str, *arguments: object, home: Path, code: int = 0) -> subprocess.
         check=False,
         capture_output=True,
         text=True,
-        env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+        env={"HOME": str(home), "PATH": path},
         timeout=120,
     )
     assert done.returncode == code, done.stderr

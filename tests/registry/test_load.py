@@ -1,0 +1,80 @@
+"""What `bento_load` gives to a container tool, also of layers that are only in a registry; and archives as bases."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from images import make_image
+from rules_bento.registry import docker_archive
+from rules_bento.registry.layout import Layout
+from test_verbs import image_contents, run
+
+_TOOL = '#!/bin/sh\nif [ "$1" = load ]; then cat > "${0%/*}/loaded.tar"; exit 0; fi\nexit 3\n'
+
+
+@pytest.fixture
+def tool(tmp_path):
+    """A program that keeps what it is given."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "podman").write_text(_TOOL)
+    (folder / "podman").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def image(tmp_path):
+    folder = tmp_path / "runfiles"
+    made = make_image(folder)
+    document = image_contents(folder, made)
+    for number, (blob, layer) in enumerate(zip(document["blobs"], made.root.layers(), strict=True)):
+        described = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size}
+        (folder / blob["description"]).write_text(json.dumps({**described, "diff_id": "", "name": f"{number}"}))
+    return folder, made, document
+
+
+def load(folder, document, home, tool, *flags, code=0):
+    (folder / "contents.json").write_text(json.dumps({"image": document}))
+    given = ["--target", "//:load", "--folder", folder, "--contents", "contents.json", "--reference", "app:v1"]
+    return run("load", *given, *flags, home=home, code=code, path=f"{tool}:/usr/bin:/bin")
+
+
+def assert_whole(tool, made):
+    package = docker_archive.read(tool / "loaded.tar")
+    assert package.root.content == made.root.content
+    for blob in package.blobs():
+        package.sources[blob.digest].check(blob.digest, blob.size)
+
+
+def test_the_layers_are_streamed(home, image, tool):
+    folder, made, document = image
+    load(folder, document, home, tool)
+    assert_whole(tool, made)
+
+
+def test_layers_of_a_base_come_from_its_registry(server, reference, home, image, tool):
+    folder, made, document = image
+    (folder / "contents.json").write_text(json.dumps({"image": document}))
+    run("push", "--folder", folder, "--contents", "contents.json", "--repository", reference.name, home=home)
+    for blob in document["blobs"][:2]:
+        (folder / blob.pop("path")).unlink()
+        blob["from"] = reference.name
+    load(folder, document, home, tool)
+    assert_whole(tool, made)
+
+
+def test_a_tool_that_is_not_there_is_named(home, image, tool):
+    folder, _, document = image
+    done = load(folder, document, home, tool, "--tool", "nerdctl", code=1)
+    assert "//:load: nerdctl: not on PATH. Install one, or build the output group docker_archive" in done.stderr
+
+
+def test_an_archive_is_taken_apart(home, image, tool, tmp_path):
+    folder, made, document = image
+    load(folder, document, home, tool)
+    run("unpack_image", "--archive", tool / "loaded.tar", "--layout", tmp_path / "layout", home=home)
+    package = Layout.open(tmp_path / "layout").package()
+    assert package.root.content == made.root.content
+    for blob in package.blobs():
+        package.sources[blob.digest].check(blob.digest, blob.size)
