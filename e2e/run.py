@@ -39,6 +39,7 @@ from schemas import documents_follow_their_schemas
 from sharing import each_wheel_is_converted_once
 from sources import wheels_are_built_from_locked_sources
 from stamping import a_new_commit_rebuilds_little
+from unfit import images_that_cannot_run_fail_the_build
 from workbench import Workbench
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "load": images_are_loaded,
     "bases": images_are_built_on_pulled_bases,
     "schemas": documents_follow_their_schemas,
+    "unfit": images_that_cannot_run_fail_the_build,
     "sharing": each_wheel_is_converted_once,
     "resolution": the_modules_resolve_by_a_registry,
     "monorepo": a_monorepo_builds_without_a_wheel,

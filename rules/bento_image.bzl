@@ -111,6 +111,10 @@ def _assemble(ctx, base, bento, layers):
     args.add_all(ctx.attr.entrypoint, before_each = "--entrypoint")
     args.add_all(ctx.attr.cmd, before_each = "--cmd")
     args.add_all(ctx.attr.ports, before_each = "--port")
+    args.add_all(ctx.attr.healthcheck, before_each = "--healthcheck")
+    args.add_all(["--stop-signal", ctx.attr.stop_signal])
+    if ctx.attr.working_dir:
+        args.add_all(["--working-dir", ctx.attr.working_dir])
     args.add_all(descriptions, before_each = "--layer")
     args.add_all(status, before_each = "--status")
     args.add_all(["--config", outputs.config])
@@ -310,6 +314,7 @@ glibc than the base has, shared libraries that nothing brings, CUDA libraries th
         "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`, or `gzip` for runtimes of old.", values = COMPRESSIONS),
         "entrypoint": attr.string_list(doc = "What a container runs. Default: the environment's Python serves the Bento."),
         "env": attr.string_dict(doc = "Variables of the environment, beside those of base and Bento."),
+        "healthcheck": attr.string_list(doc = "A command that says whether a container is well, for docker and podman; they run it without a shell. Default: none."),
         "labels": attr.string_dict(doc = "Labels of the config, beside those of the Bento."),
         "layers": attr.label_list(doc = "Further layers, below that of the Bento.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
@@ -320,9 +325,11 @@ glibc than the base has, shared libraries that nothing brings, CUDA libraries th
         "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(_SBOMS)),
         "size_limit": attr.int(doc = "How many megabytes the layers may have in a registry. Default: no limit."),
         "stamped": attr.bool(doc = "Whether `{KEY}` in annotations and labels is filled in from Bazel's workspace status. Layers stay what they are."),
+        "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),
         "unchecked_libraries": attr.string_list(doc = "File names of shared libraries that checks let be: of parts that the service does not load, or there twice on purpose."),
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
         "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
+        "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),
     } | CREATION_TIME,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -47,6 +47,7 @@ class Settings(NamedTuple):
     labels: dict[str, str]
     annotations: dict[str, str]
     stop_signal: str
+    healthcheck: list[str]  # a command; of engines that know docker's extension of the config
 
 
 class Image(NamedTuple):
@@ -78,6 +79,7 @@ def make_image(layers: list[Layer], settings: Settings) -> Image:
                     "WorkingDir": settings.working_dir,
                     "Labels": settings.labels,
                     "StopSignal": settings.stop_signal,
+                    "Healthcheck": {"Test": ["CMD", *settings.healthcheck]} if settings.healthcheck else {},
                 }
             ),
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},

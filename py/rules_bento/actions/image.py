@@ -27,14 +27,17 @@ FLAGS = {
     "--entrypoint": 1,
     "--env": 2,
     "--environment": 1,  # folder of the virtual environment in the image
+    "--healthcheck": 1,  # a word of the command
     "--home": 1,
     "--label": 2,
     "--layer": 1,
     "--manifest": 1,
     "--port": 1,
     "--status": 1,  # Bazel's workspace status, for {KEY} in annotations and labels
+    "--stop-signal": 1,
     "--target": 1,
     "--user": 1,
+    "--working-dir": 1,
 }
 
 _ANNOTATIONS = "org.opencontainers.image."
@@ -75,12 +78,13 @@ def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any])
         entrypoint=arguments.many("--entrypoint") or [python, "-m", "bentoml", "serve", folder],
         cmd=arguments.many("--cmd"),
         user=arguments.one("--user"),
-        working_dir=folder,
+        working_dir=arguments.optional("--working-dir", folder),
         ports=arguments.many("--port"),
         labels=bento["labels"] | _stamped(arguments.pairs("--label"), status, "labels"),
         annotations=_annotations(arguments, base, bento)
         | _stamped(arguments.pairs("--annotation"), status, "annotations"),
-        stop_signal="SIGTERM",
+        stop_signal=arguments.one("--stop-signal"),
+        healthcheck=arguments.many("--healthcheck"),
     )
 
 
