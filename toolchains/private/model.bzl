@@ -41,11 +41,14 @@ def _is_hex(text, size):
 
 def _token(rctx):
     """What a Hugging Face hub knows its user by: from the environment, or where its own client keeps it."""
-    token = rctx.getenv("HF_TOKEN")
+
+    # What `getenv` returns, Bazel writes down beside the repository.
+    environ = rctx.os.environ
+    token = environ.get("HF_TOKEN")
     if token:
         return token.strip()
-    home = rctx.getenv("HF_HOME") or (rctx.getenv("HOME", "") + "/.cache/huggingface")
-    file = rctx.path(rctx.getenv("HF_TOKEN_PATH") or home + "/token")
+    home = environ.get("HF_HOME") or (environ.get("HOME", "") + "/.cache/huggingface")
+    file = rctx.path(environ.get("HF_TOKEN_PATH") or home + "/token")
     return rctx.read(file, watch = "no").strip() if file.exists else ""
 
 def _huggingface_address(rctx):
