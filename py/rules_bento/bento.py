@@ -75,7 +75,7 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
     name = check_word(options.name or str(info.bento_name), f"{place}: the name")
     if settings.version:
         check_version(settings.version, "version: the version")
-    entries = _Models(info, options, models)
+    entries = _Models(info, settings, models)
     environment = _environment(info, settings, _envs(info, options), models=bool(models))
     labels = options.labels | info.labels
     files = {"README.md": _readme(info, settings).encode(), **environment.files}
@@ -165,8 +165,12 @@ def _envs(info: ServiceInfo, options: BuildOptions) -> list[Env]:
 class _Models:
     """The model entries of bento.yaml."""
 
-    def __init__(self, info: ServiceInfo, options: BuildOptions, models: Sequence[BundledModel]) -> None:
-        self.of_services = {service.name: references.service_models(service, models) for service in info.services}
+    def __init__(self, info: ServiceInfo, settings: Settings, models: Sequence[BundledModel]) -> None:
+        options = settings.options
+        self.of_services = {
+            service.name: references.service_models(service, models, settings.creation_time)
+            for service in info.services
+        }
         legacy, self.tags = references.legacy_models(info, models)
         referenced = {entry["tag"] for entries in self.of_services.values() for entry in entries}
         chosen = references.chosen_models(options.models or (), models, options.at("models"))

@@ -59,7 +59,8 @@ def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[St
     bundled = [_with_alias(model, aliases) for model in candidates]
     wanted = [entry["tag"] for entry in references.chosen_models(options.models or (), bundled, options.at("models"))]
     for service in info.services:
-        wanted += [entry["tag"] for entry in references.service_models(service, bundled)]
+        entries = references.service_models(service, bundled, "")
+        wanted += [entry["tag"] for entry in entries if "registry" not in entry]
     wanted += [entry["tag"] for entry in references.legacy_models(info, bundled)[0]]
     return [_read(store, tag) for tag in dict.fromkeys(wanted)]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
 
     from rules_bento.model import ModelDescription
     from rules_bento.options import ModelChoice
-    from rules_bento.service import Model, Service, ServiceInfo
+    from rules_bento.service import HuggingFace, Model, Service, ServiceInfo
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,50 @@ class BundledModel:
         return entry | ({"alias": alias} if alias else {})
 
 
-def service_models(service: Service, models: Sequence[BundledModel]) -> list[dict[str, Any]]:
-    """The entries of a service's own models. Raises BentoError for one that is not bundled."""
-    return [_service_model(reference, models, service) for reference in service.models]
+def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
+    """The entries of a service's own models. Raises BentoError for one that is not bundled.
+
+    Snapshots of a Hugging Face hub are not: BentoML fetches them where the Bento is served.
+    """
+    entries = []
+    for reference in service.models:
+        place = f"{service.path}:{service.line}"
+        if reference.huggingface:
+            entries.append(
+                _snapshot(reference.huggingface, f"{place}: {service.class_name}.{reference.attribute}", creation_time)
+            )
+        else:
+            entries.append(_service_model(reference, models, service, place))
+    return entries
 
 
-def _service_model(reference: Model, models: Sequence[BundledModel], service: Service) -> dict[str, Any]:
-    place = f"{service.path}:{service.line}"
-    if reference.huggingface:
+def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
+    """The entry that BentoML makes, but for the hub where none is named: that is for who serves it to say."""
+    if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
-            f"{place}: {service.class_name}.{reference.attribute} is a Hugging Face model, which the rules cannot "
-            f"reference yet. Bundle it as a bento_model."
+            f"{place}: the revision {source.revision!r} of {source.model_id} moves, and a build asks no hub where it "
+            f"is. Write the commit, 40 hexadecimal digits; or bundle the model: bento.model(huggingface = ...)."
         )
+    name = source.model_id.lower()
+    metadata = {
+        "model_id": name,
+        "revision": source.revision,
+        "endpoint": source.endpoint,
+        "include": None if source.include is None else list(source.include),
+        "exclude": None if source.exclude is None else list(source.exclude),
+    }
+    text = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    return {
+        "tag": f"{name.replace('/', '--')}:{digest}",
+        "module": None,
+        "creation_time": creation_time,
+        "registry": "huggingface",
+        "metadata": metadata,
+    }
+
+
+def _service_model(reference: Model, models: Sequence[BundledModel], service: Service, place: str) -> dict[str, Any]:
     aliased = [model for model in models if model.alias == reference.tag] if reference.alias else []
     if aliased:
         return _newest(aliased).entry()
