@@ -37,7 +37,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     show.add_output(parser, "text", "json", "yaml", "tag", "path")
     parser.epilog = (
         "The service is read and never imported, and nothing is resolved or downloaded. The same project makes the\n"
-        "same Bento everywhere, and the same that the rule bento_package makes of it."
+        "same Bento everywhere, and the same that the rule bento_package makes of it where no hub locks the packages."
     )
 
 
