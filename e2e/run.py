@@ -19,6 +19,7 @@ from bentofile import a_project_moves_over
 from consumer import a_consumer_builds_a_bento_that_imports
 from container import a_container_serves_a_prediction
 from distribution import images_are_loaded, images_travel_by_registries
+from dockerfile import dockerfiles_make_images_that_serve
 from errors import builds_say_what_is_wrong
 from forms import all_forms_of_a_lock_are_one_hub, hubs_hold_what_uv_resolves
 from hermetic import variables_of_the_caller_rerun_nothing
@@ -56,6 +57,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "errors": builds_say_what_is_wrong,
     "bentofile": a_project_moves_over,
     "container": a_container_serves_a_prediction,
+    "dockerfile": dockerfiles_make_images_that_serve,
     "distribution": images_travel_by_registries,
     "load": images_are_loaded,
     "bases": images_are_built_on_pulled_bases,

@@ -1,0 +1,226 @@
+"""The Dockerfiles of Bentos make images that serve: ours, and the one that BentoML renders from bento.yaml."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from container import SECONDS, call
+from distribution import need
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+
+PACKAGE = "dockerfiles"
+# No image can be pulled: the base is made of Debian's packages, under the name that Dockerfiles look for.
+SUITE, VERSION = "trixie", "3.13"
+BASE = f"docker.io/library/python:{VERSION}-slim"
+# Limits that can be set where none can be raised.
+RUN = ["--network=host", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
+FILES = {
+    "BUILD.bazel": """\
+load("//rules:defs.bzl", "bento_package")
+
+[
+    bento_package(
+        name = name,
+        srcs = ["s.py", "s.sh", "service.py", "T.j2"],
+        bentofile = name + ".yaml",
+        requirements = ["@pypi//bentoml"],
+        version = "v1",
+    )
+    for name in ["shell", "template"]
+]
+""",
+    "service.py": """\
+import os
+import pathlib
+import shutil
+import sys
+
+import bentoml
+
+
+@bentoml.service
+class Facts:
+    @bentoml.api
+    def tell(self) -> dict:
+        made = {path.name: path.read_text() for path in pathlib.Path("/opt/made").iterdir()}
+        variables = {name: os.environ.get(name) for name in ("ALL", "RUN")}
+        python = "%d.%d" % sys.version_info[:2]
+        return {"made": made, "python": python, "tool": bool(shutil.which("bc")), "uid": os.getuid(), **variables}
+""",
+    "s.sh": "#!/bin/sh\nset -e\nmkdir /opt/made\necho 1 + 1 | bc > /opt/made/shell\n",
+    "s.py": "#!/usr/bin/env python3\nimport pathlib\n\nimport bentoml\n\nmade = pathlib.Path('/opt/made')\n"
+    "made.mkdir(exist_ok=True)\n(made / 'python').write_text(bentoml.__name__)\n",
+    "T.j2": """\
+{% extends bento_base_template %}
+{% block SETUP_BENTO_COMPONENTS %}
+{{ super() }}
+RUN mkdir -p /opt/made && echo {{ bento__path }} > /opt/made/template
+{% endblock %}
+""",
+    "shell.yaml": """\
+service: service:Facts
+docker:
+  system_packages: [bc]
+  setup_script: s.sh
+envs:
+  - {name: ALL, value: a b}
+  - {name: RUN, value: r, stage: runtime}
+""",
+    "template.yaml": f"""\
+service: service:Facts
+docker:
+  base_image: {BASE}
+  setup_script: s.py
+  dockerfile_template: T.j2
+""",
+}
+
+
+def dockerfiles_make_images_that_serve(bench: Workbench) -> str:
+    """buildah builds, podman runs. The first image renders the second one's Dockerfile, for it has BentoML."""
+    need("buildah", "mmdebstrap", "podman", "runc")
+    for path, text in FILES.items():
+        bench.plain.write(f"{PACKAGE}/{path}", text)
+    bench.plain.build(f"//{PACKAGE}:shell", f"//{PACKAGE}:template", f"--//rules:python_version={VERSION}")
+    archives = bench.plain.root / "bazel-bin" / PACKAGE
+    with tempfile.TemporaryDirectory(prefix="rules_bento-dockerfile-") as name:
+        folder = Path(name)
+        engine = Engine(folder)
+        try:
+            began = time.monotonic()
+            engine.make_base()
+            base = time.monotonic() - began
+            context = folder / "shell"
+            context.mkdir()
+            call("tar", "-xJf", str(archives / "shell.bento"), "-C", str(context))
+            assert "--require-hashes" in (context / "env/docker/Dockerfile").read_text("utf-8")
+            engine.build("shell", context, context / "env/docker/Dockerfile")
+            assert engine.ask("shell", "tell") == {
+                "made": {"shell": "2\n"},
+                "python": VERSION,
+                "tool": True,
+                "uid": 1034,
+                "ALL": "a b",
+                "RUN": "r",
+            }
+            rendered = engine.render("shell", archives / "template.bento", "facts:v1")
+            text = (rendered / "env/docker/Dockerfile").read_text("utf-8")
+            assert "rules_bento" not in text, "BentoML's own"
+            engine.build("template", rendered, rendered / "env/docker/Dockerfile")
+            told = engine.ask("template", "tell")
+            assert told["made"] == {"python": "bentoml", "template": "/home/bentoml/bento\n"}
+        finally:
+            engine.close()
+    return f"of a base of {SUITE} made in {base:.0f} s; ours, and BentoML's own"
+
+
+class Engine:
+    """buildah and podman over a store of images of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep all in the folder."""
+        self._folder = folder
+        store = ["--root", f"{folder}/images", "--runroot", f"{folder}/run"]
+        self._buildah = ["buildah", *store]
+        self._podman = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
+
+    def make_base(self) -> None:
+        """Debian with Python and pip, and with the certificates that this machine trusts."""
+        root = self._folder / "base.tar"
+        certificates = Path("/usr/local/share/ca-certificates")
+        hooks = ['rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED']
+        if any(certificates.glob("*.crt")):
+            hooks += [f'cp {certificates}/*.crt "$1{certificates}/"', 'chroot "$1" update-ca-certificates']
+        left_out = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
+        call(
+            "mmdebstrap",
+            "--quiet",
+            "--mode=root",
+            "--variant=minbase",
+            "--include=ca-certificates,python3,python3-pip,python3-venv",
+            '--aptopt=Acquire::Check-Valid-Until "false"',
+            *left_out,
+            *(f"--customize-hook={hook}" for hook in hooks),
+            SUITE,
+            str(root),
+        )
+        bundle = "/etc/ssl/certs/ca-certificates.crt"
+        trusting = " ".join(f"{name}={bundle}" for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))
+        dockerfile = self._folder / "base.Dockerfile"
+        dockerfile.write_text(
+            f"FROM scratch\nADD {root.name} /\nENV {trusting} PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        )
+        self.build(BASE, self._folder, dockerfile)
+
+    def build(self, tag: str, context: Path, dockerfile: Path) -> None:
+        """Build an image; its RUN commands see the network of the machine."""
+        options = ["--isolation=chroot", "--network=host", "--pull-never", "--quiet"]
+        call(*self._buildah, "build", *options, "--tag", tag, "--file", str(dockerfile), str(context))
+
+    def ask(self, image: str, route: str) -> Any:
+        """Start an image as it says of itself, and post nothing to a route."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        arguments = [image, "--host", "127.0.0.1", "--port", str(port)]
+        call(*self._podman, "run", *RUN, "--detach", "--name", image, *arguments)
+        try:
+            return self._answer(image, f"http://127.0.0.1:{port}", route)
+        finally:
+            call(*self._podman, "rm", "--force", "--time=10", image)
+
+    def _answer(self, image: str, address: str, route: str) -> Any:
+        request = urllib.request.Request(f"{address}/{route}", b"{}", {"Content-Type": "application/json"})
+        began = time.monotonic()
+        while time.monotonic() - began < SECONDS:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as response:
+                    return json.load(response)
+            except OSError:
+                time.sleep(0.3)
+        raise AssertionError(f"no answer:\n{call(*self._podman, 'logs', image)}")
+
+    def render(self, image: str, archive: Path, tag: str) -> Path:
+        """What `bentoml containerize` in a container of the image hands to its builder: the context's folder."""
+        out = self._folder / "rendered"
+        out.mkdir(mode=0o777)
+        out.chmod(0o777)
+        shutil.copy(archive, out / "a.bento")
+        # Its builder is the one of this machine, later.
+        (out / "buildah").write_text('#!/bin/sh\nfor context; do :; done\ncp -R "$context" /out/context\n')
+        (out / "buildah").chmod(0o755)
+        # Not from the folder of the Bento: it refuses templates that are not below the current one.
+        script = f"cd /tmp && bentoml import /out/a.bento && bentoml containerize {tag} --backend buildah"
+        call(
+            *self._podman,
+            "run",
+            *RUN,
+            "--rm",
+            f"--volume={out}:/out",
+            "--env=BENTOML_HOME=/tmp/home",
+            "--env=BENTOML_DO_NOT_TRACK=true",
+            "--env=PATH=/out:/app/.venv/bin:/usr/bin:/bin",
+            image,
+            "sh",
+            "-c",
+            script,
+        )
+        assert (out / "context/env/docker").is_dir(), "BentoML called no builder"
+        return out / "context"
+
+    def close(self) -> None:
+        """Unmount what is mounted."""
+        for command in ([*self._podman, "rm", "--all", "--force"], [*self._buildah, "rm", "--all"]):
+            subprocess.run(command, check=False, capture_output=True)
+        # The driver mounts its folder over itself.
+        subprocess.run(["umount", str(self._folder / "images/overlay")], check=False, capture_output=True)
