@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import zlib
 
 import pytest
 from made_wheels import Maker
+from rules_bento import wheel as wheel_module
 from rules_bento.errors import BentoError
 from rules_bento.install import Layout
 from rules_bento.layer import write_wheel_layer
@@ -96,3 +98,17 @@ def test_owners_are_those_of_the_layout(tmp_path):
         owners = {member.name: (member.uid, member.gid) for member in tar}
     assert owners["app"] == (0, 0)
     assert owners["app/.venv"] == owners["app/.venv/lib/python3.12/site-packages/one.py"] == (7, 8)
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_the_bytes_are_those_of_any_inflater(tmp_path, compression, monkeypatch):
+    isal_zlib = pytest.importorskip(
+        "isal.isal_zlib", reason="actions have it, and so has this test where Bazel runs it"
+    )
+    wheels = [odd_wheel().write(tmp_path), *two_wheels(tmp_path)]
+    found = []
+    for module in (isal_zlib, zlib):
+        monkeypatch.setattr(wheel_module, "_zlib_module", module)
+        parts = parts_of(tmp_path, wheels, compression)
+        found.append((join_parts(tmp_path / "out", parts, LAYOUT, compression), (tmp_path / "out").read_bytes()))
+    assert found[0] == found[1]

@@ -99,8 +99,8 @@ def test_wrong_settings_are_named_with_the_target(home, image, flags, said):
     assert said in done.stderr
 
 
-def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference, home, tmp_path):
-    folder = tmp_path / "runfiles"
+def index_contents(folder: Path):
+    """An index as a rule hands it over, in `contents.json` of the folder."""
     index = make_index(folder)
     images = []
     for number, child in enumerate(index.children):
@@ -109,6 +109,12 @@ def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference
         images.append({"manifest": f"{number}.json", "config": child.config.digest[7:], "blobs": blobs})
     (folder / "index.json").write_bytes(index.root.content)
     (folder / "contents.json").write_text(json.dumps({"index": {"manifest": "index.json", "images": images}}))
+    return index
+
+
+def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference, home, tmp_path):
+    folder = tmp_path / "runfiles"
+    index = index_contents(folder)
     (folder / "sbom.json").write_text("{}")
     flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name, "--tag", "multi"]
     run("push", *flags, "--attach", "application/vnd.cyclonedx+json", "sbom.json", home=home)
@@ -116,6 +122,22 @@ def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference
     tag = index.root.descriptor.digest.replace(":", "-")
     listed = json.loads(servers.get(server, f"/v2/{reference.repository}/manifests/{tag}")[1])["manifests"]
     assert [entry["artifactType"] for entry in listed] == ["application/vnd.cyclonedx+json"]
+
+
+def test_of_an_index_the_platforms_that_are_there_are_pulled(server, reference, home, tmp_path):
+    folder = tmp_path / "runfiles"
+    index = index_contents(folder)
+    flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name]
+    run("push", *flags, home=home)
+    pull = ["--image", f"{reference.name}@{index.root.descriptor.digest}", "--shallow", "--platform", "linux/s390x"]
+    refused = run("pull", *pull, "--platform", "linux/arm64", "--layout", tmp_path / "strict", home=home, code=1)
+    assert "has nothing for linux/s390x. It has: linux/amd64, linux/arm64." in refused.stderr
+    run("pull", *pull, "--lenient", "--layout", tmp_path / "none", home=home, code=1)
+    run("pull", *pull, "--platform", "linux/arm64", "--lenient", "--layout", tmp_path / "layout", home=home)
+    _, arm64 = index.children
+    blobs = {path.name for path in (tmp_path / "layout/blobs/sha256").iterdir()}
+    wanted = [index.root.descriptor.digest, arm64.descriptor.digest, arm64.config.digest]
+    assert blobs == {digest.partition(":")[2] for digest in wanted}
 
 
 def test_a_base_that_is_elsewhere_is_mounted_or_streamed(server, second_server, reference, home, image):
