@@ -48,8 +48,7 @@ def _bento_package_impl(ctx):
         environment = environment,
         part = sources_part,
         vendored = depset(transitive = [info.vendored for info in locked]),
-        # What else asks for packages has to agree with the lock. A target without waits for nobody.
-        states_packages = bool(locked and (ctx.file.bentofile or environment or ctx.attr.python)),
+        states_packages = bool(locked),
     )
 
     # What the libraries take from hubs of rules_python, `name==version` each.

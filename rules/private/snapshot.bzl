@@ -51,7 +51,7 @@ def read_sources(ctx, *, part, environment, vendored, states_packages):
       part: File to write the sources' part of the archive to.
       environment: BentoEnvironmentInfo of the target, or None.
       vendored: depset of wheels that the Bento carries.
-      states_packages: whether it is to be told which packages bentofile and image ask for.
+      states_packages: whether it is to be told which packages bentofile and image ask for, which a lock has to give.
 
     Returns:
       A struct of Files: manifest, service, and stated (None unless asked for).

@@ -99,7 +99,7 @@ bentofile_test = analysistest.make(_bentofile_impl)
 def _locked_bentofile_impl(ctx):
     env = analysistest.begin(ctx)
     inputs = _own_inputs(_action(env, "BentoLock"))
-    asserts.true(env, "locked_with_bentofile.stated.json" in inputs, "the lock has to agree with what a bentofile asks for")
+    asserts.true(env, "locked_with_bentofile.stated.json" in inputs, "the lock has to agree with what bentofile and image ask for")
     asserts.false(env, "bentofile.yaml" in inputs, "another option of a bentofile locks nothing again")
     return analysistest.end(env)
 

@@ -129,3 +129,6 @@ def test_what_a_bentofile_asks_for_is_locked():
     assert {line.partition("==")[0] for line in locked} >= {"bentoml", "numpy"}
     assert not any("pywin32" in line for line in locked)
     assert files["env/python/requirements.lock.txt"].count(b"--hash=") >= len(locked)
+    of_image = members("locked_image")
+    assert of_image["env/python/requirements.in"] == b"bentoml\nnumpy\nnumpy<98\n"
+    assert of_image["env/python/requirements.txt"] == files["env/python/requirements.txt"]

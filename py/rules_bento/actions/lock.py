@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento import slice as slices
+from rules_bento import stated_packages
 from rules_bento.errors import BentoError
-from rules_bento.stated_packages import StatedPackages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def run(arguments: Arguments) -> None:
     locked = [Path(path) for path in dict.fromkeys(arguments.many("--locked"))]
     roots += slices.agreed(arguments.many("--pin"), locked)
     for path in arguments.many("--stated"):
-        stated = StatedPackages.loads(Path(path).read_text("utf-8"))
-        stated.require(slices.names(locked))
-        roots += stated.requirements
+        for stated in stated_packages.loads(Path(path).read_text("utf-8")):
+            stated.require(slices.names(locked))
+            roots += stated.requirements
     made = slices.make_slice(
         list(dict.fromkeys(roots)),
         locked,

@@ -142,16 +142,18 @@ def _named_files(info: ServiceInfo, plan: _Plan, declared: Sequence[Declared]) -
 
 def _stated(arguments: Arguments, info: ServiceInfo, plan: _Plan, declared: Sequence[Declared]) -> str:
     """The packages that options and image ask for, as JSON."""
+    if plan.options is None and info.image is None and not arguments.records("--image"):
+        return "[]\n"
     from rules_bento import image as images
     from rules_bento.options import BuildOptions
-    from rules_bento.stated_packages import stated_packages
+    from rules_bento.stated_packages import dumps, stated_packages
 
     image = images.Image()
     for path, label in arguments.records("--image"):
         image = images.from_json(Path(path).read_text("utf-8"), label)
     if not arguments.records("--image") and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
-    return stated_packages(plan.options or BuildOptions(), image, _project(declared)).dumps()
+    return dumps(stated_packages(plan.options or BuildOptions(), image, _project(declared)))
 
 
 def _declared(arguments: Arguments) -> list[Declared]:

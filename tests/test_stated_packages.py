@@ -1,0 +1,51 @@
+"""What a lock is held against: the packages that options and an image ask for."""
+
+from __future__ import annotations
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.image import Image, Step
+from rules_bento.options import BuildOptions, Python
+from rules_bento.project import ProjectFiles
+from rules_bento.stated_packages import StatedPackages, dumps, loads, stated_packages
+
+FILES = ProjectFiles({"r.txt": b"--index-url https://i.example\n-r more.txt\nidna>=3 # x\n", "more.txt": b"attrs\n"})
+IMAGE = Image(
+    steps=(Step("run", ("echo",)), Step("python_packages", ("numpy<2",)), Step("requirements_file", ("r.txt",)))
+)
+
+
+def test_each_origin_has_its_place():
+    options = BuildOptions(python=Python(packages=("six",)), places={"python.packages": "b.yaml:3: python.packages"})
+    stated = stated_packages(options, IMAGE, FILES)
+    assert stated == [
+        StatedPackages("image", ["numpy<2", "attrs", "idna>=3"]),
+        StatedPackages("b.yaml:3: python.packages", ["six"]),
+    ]
+    assert loads(dumps(stated)) == stated
+
+
+def test_nothing_is_asked_for():
+    assert stated_packages(BuildOptions(), Image(steps=(Step("run", ("echo",)),)), FILES) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Some.Name[a,b]>=1", ["Some.Name[a,b]>=1"]),
+        ("numpy; python_version < '3.12'", ["numpy; python_version < '3.12'"]),
+        ("pkg @ https://h.example/pkg-1.tar.gz", ["pkg"]),
+        ("pkg @ git+https://h.example/pkg@0123456789012345678901234567890123456789", ["pkg"]),
+        ("./wheels/pkg-1-py3-none-any.whl", []),
+    ],
+)
+def test_forms_of_requirements(line, expected):
+    [stated] = stated_packages(BuildOptions(python=Python(packages=(line,))), Image(), FILES)
+    assert stated.requirements == expected
+
+
+def test_what_the_lock_does_not_have_is_named():
+    stated = StatedPackages("b.yaml:3: python.packages", ["Some.Name>=1", "flask", "pywin32; sys_platform == 'win32'"])
+    stated.require({"some-name", "flask"})
+    with pytest.raises(BentoError, match=r"^b.yaml:3: python.packages: flask is not among the packages that the lock"):
+        stated.require({"some-name"})
