@@ -24,8 +24,8 @@ _UNCHECKED = struct.pack("<I", 1) + bytes(8)
 # What no action imports: other programs, tests, and what needs a terminal or a window.
 _NO_MODULES = {"__pycache__", "dist-packages", "ensurepip", "idlelib", "lib-dynload", "site-packages", "tkinter"}
 _NO_MODULES |= {"lib2to3", "test", "tests", "turtledemo", "venv"}
-_NO_EXTENSIONS = ("_ctypes_test", "_curses", "_dbm", "_gdbm", "_test", "_tkinter", "_xx", "nis", "ossaudiodev")
-_NO_EXTENSIONS += ("readline", "xx")
+_NO_EXTENSIONS: tuple[str, ...] = ("_ctypes_test", "_curses", "_dbm", "_gdbm", "_test", "_tkinter", "_xx", "nis")
+_NO_EXTENSIONS += ("ossaudiodev", "readline", "xx")
 
 
 def main() -> None:
