@@ -46,6 +46,15 @@ def test_forms_of_requirements(line, expected):
 
 def test_what_the_lock_does_not_have_is_named():
     stated = StatedPackages("b.yaml:3: python.packages", ["Some.Name>=1", "flask", "pywin32; sys_platform == 'win32'"])
-    stated.require({"some-name", "flask"})
+    assert stated.held_against({"some-name": set(), "flask": set()}) == []
     with pytest.raises(BentoError, match=r"^b.yaml:3: python.packages: flask is not among the packages that the lock"):
-        stated.require({"some-name"})
+        stated.held_against({"some-name": set()})
+
+
+def test_extras_that_the_lock_does_not_know_are_told_of():
+    stated = StatedPackages("b.yaml:3: python.packages", ["bentoml[io, Grpc_Web]>=1", "idna"])
+    notes = stated.held_against({"bentoml": {"io"}, "idna": set()})
+    assert notes == [
+        "b.yaml:3: python.packages: bentoml[io, Grpc_Web]>=1: the lock knows no extra 'grpc-web', so its packages have "
+        "to be requirements of the target themselves."
+    ]

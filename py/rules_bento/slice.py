@@ -99,9 +99,10 @@ def make_slice(
     )
 
 
-def names(packages: Iterable[Path]) -> set[str]:
-    """The normalized names of locked packages."""
-    return {json.loads(path.read_text("utf-8"))["name"] for path in packages}
+def known(packages: Iterable[Path]) -> dict[str, set[str]]:
+    """The extras that a lock knows of each of its packages, by normalized names."""
+    entries = (json.loads(path.read_text("utf-8")) for path in packages)
+    return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
 
 
 def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:

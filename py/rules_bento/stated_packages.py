@@ -11,7 +11,7 @@ from rules_bento.requirements import normalized, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from rules_bento.image import Image
     from rules_bento.options import BuildOptions
@@ -25,15 +25,29 @@ class StatedPackages:
     place: str
     requirements: list[str]
 
-    def require(self, names: Collection[str]) -> None:
-        """Raise BentoError for a package that is not among the normalized names of a lock's, unless it has a marker."""
-        plain = [text for text in self.requirements if ";" not in text]
-        missing = [text for text in plain if normalized(re.split(r"[^-._A-Za-z0-9]", text)[0]) not in names]
+    def held_against(self, known: Mapping[str, Collection[str]]) -> list[str]:
+        """Notes on extras that a lock does not know; `known` has those that it knows, by normalized names.
+
+        Raises BentoError for a package that the lock does not give, unless a marker may be the reason.
+        """
+        missing, notes = [], []
+        for text in self.requirements:
+            name, extras = re.match(r"([-._A-Za-z0-9]+)\s*(?:\[([^]]*)])?", text).groups(default="")  # type: ignore[union-attr]
+            if normalized(name) not in known:
+                missing += [] if ";" in text else [text]
+                continue
+            asked = {normalized(extra.strip()) for extra in extras.split(",") if extra.strip()}
+            notes += [
+                f"{self.place}: {text}: the lock knows no extra {extra!r}, so its packages have to be requirements of "
+                f"the target themselves."
+                for extra in sorted(asked - {normalized(extra) for extra in known[normalized(name)]})
+            ]
         if missing:
             raise BentoError(
                 f"{self.place}: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it "
                 f"to the target's requirements."
             )
+        return notes
 
 
 def dumps(stated: Iterable[StatedPackages]) -> str:

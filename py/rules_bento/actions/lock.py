@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from rules_bento import slice as slices
@@ -48,7 +49,8 @@ def run(arguments: Arguments) -> None:
     roots += slices.agreed(arguments.many("--pin"), locked)
     for path in arguments.many("--stated"):
         for stated in stated_packages.loads(Path(path).read_text("utf-8")):
-            stated.require(slices.names(locked))
+            for note in stated.held_against(slices.known(locked)):
+                sys.stderr.write(f"{arguments.one('--target')}: {note}\n")
             roots += stated.requirements
     made = slices.make_slice(
         list(dict.fromkeys(roots)),
