@@ -236,6 +236,14 @@ def test_pyproject_with_a_src_folder(tmp_path):
     assert made.bento.files["env/python/requirements.txt"] == f"idna\nbentoml=={BENTOML_VERSION}\n".encode()
 
 
+@pytest.mark.parametrize("get", ["sklearn.get", "models.get"])
+def test_the_class_of_a_runner_is_that_of_its_model(tmp_path, store, get):
+    service = f"import bentoml\nrunner = bentoml.{get}('iris_clf').to_runner()\nsvc = bentoml.legacy.Service('s', runners=[runner])\n"
+    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), beside=Beside(store=store))
+    [runner] = yaml.safe_load(made.bento.files["bento.yaml"])["runners"]
+    assert (runner["name"], runner["runnable_type"]) == ("iris_clf", "SklearnRunnable")
+
+
 def test_models_by_label_and_alias(tmp_path, store):
     service = (
         "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    ref = bentoml.models.BentoModel('iris_clf:latest')\n"

@@ -95,7 +95,7 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
         **environment.document,
     }
     if info.kind == "legacy":
-        document |= _legacy(info, entries.tags)
+        document |= _legacy(info, entries)
     digest = _identity(document, files, sources, models)
     tag = Tag(name, settings.version or content_version(digest))
     document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
@@ -208,20 +208,29 @@ def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _legacy(info: ServiceInfo, tags: dict[str, str]) -> dict[str, Any]:
+def _legacy(info: ServiceInfo, entries: _Models) -> dict[str, Any]:
     """Runners and APIs of a legacy service."""
+    modules = {entry["tag"]: entry["module"] for entry in entries.own}
     runners = [
         {
             "name": runner.name,
-            "runnable_type": runner.runnable_type,
+            "runnable_type": runner.runnable_type or _runnable_type(modules.get(models[0] if models else "", "")),
             "embedded": runner.embedded,
-            "models": [tags.get(tag, tag) for tag in runner.models],
+            "models": models,
             "resource_config": None,
         }
         for runner in info.runners
+        for models in [[entries.tags.get(tag, tag) for tag in runner.models]]
     ]
     apis = [{"name": api.name, "input_type": api.input_type, "output_type": api.output_type} for api in info.apis]
     return {"runners": runners, "apis": apis}
+
+
+def _runnable_type(module: str) -> str:
+    """The class that runs a model of a framework, where the source names the model and not the framework."""
+    from rules_bento.service.legacy import RUNNABLES
+
+    return RUNNABLES.get(module.removeprefix("bentoml."), "")
 
 
 def _readme(info: ServiceInfo, settings: Settings) -> str:

@@ -98,7 +98,11 @@ class Project:
 
     def _legacy_source(self) -> str:
         models = ', models=[bentoml.models.get("raw_model:v1")]' if self.models else ""
-        runner = "[bentoml.sklearn.get('iris_clf:latest').to_runner()]" if self.depends else "[]"
+        runner = (
+            f"[bentoml.{'models' if self.readme else 'sklearn'}.get('iris_clf:latest').to_runner()]"
+            if self.depends
+            else "[]"
+        )
         return "\n".join(
             [
                 "import bentoml",
@@ -388,6 +392,7 @@ REFUSALS = [
     ("has the aliases", lambda p: get(p, "models")),
     # Such a Bento cannot be served.
     ("needs service.py", lambda p: p.crowd),
+    ("leaves service.py out", lambda p: p.crowd),
     ("follows a command that runs after the Python packages", lambda p: p.image),
 ]
 

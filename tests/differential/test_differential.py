@@ -7,6 +7,7 @@ A nightly run takes more of them: `RULES_BENTO_EXAMPLES=500 pytest tests/differe
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def compare_refusal(message: str, theirs: dict, project: Project) -> None:
     note(message)
     event("refused by both" if theirs["folder"] is None else "refused by us alone")
     assert "\n" not in message.strip() and message.endswith((".", "?")), message
-    if "needs service.py" in message and theirs["folder"] is not None:
+    if re.search("needs service.py|leaves service.py out", message) and theirs["folder"] is not None:
         assert not (theirs["folder"] / "src/service.py").exists()
     chosen = [reason for text, reason in REFUSALS if text in message]
     if theirs["folder"] is not None or chosen:

@@ -17,7 +17,7 @@ from rules_bento.service.values import (
 )
 
 # The class that runs a framework's model, as BentoML 1.4 names it.
-_RUNNABLES = {
+RUNNABLES = {
     "catboost": "CatBoostRunnable",
     "detectron": "Detectron2Runnable",
     "diffusers": "DiffusersRunnable",
@@ -113,7 +113,7 @@ def _runnable(collect: Collector, runner: RunnerObject) -> str:
         return of.name
     models = runner.fields.get("models")
     first = models.items[0] if isinstance(models, Sequence) and models.items else None
-    kind = _RUNNABLES.get(first.framework, "") if isinstance(first, ModelRef) else ""
+    kind = RUNNABLES.get(first.framework, "") if isinstance(first, ModelRef) else ""
     if not kind:
         why = "the framework behind its model decides it"
         collect.unknown("runners", "the class of a runner", Opaque(why, runner.place))
