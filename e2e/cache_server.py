@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
-import subprocess
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from server import Server, unpack_package
+
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
-SECONDS_TO_START = 20
 # Bazel asks for /ac/<digest of an action> and /cas/<digest of a content>.
 SETTINGS = """\
 {user}
@@ -59,83 +56,37 @@ class Transfer:
     sent: int  # bytes of the answer
 
 
-class CacheServer:
-    """The server, for the length of a `with`."""
+class CacheServer(Server):
+    """It keeps what it is sent in its folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is for the program, its settings and what it keeps."""
-        self._folder = folder
-        self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> CacheServer:
-        unpack_package("nginx", self._folder / "program")
-        program = self._folder / "program/usr/sbin/nginx"
-        (self._folder / "temporary").mkdir()
-        (self._folder / "kept").mkdir()
-        settings = self._folder / "nginx.conf"
+    def command(self) -> list[str]:
+        """Unpack it, and write its settings."""
+        unpack_package("nginx", self.folder / "program")
+        (self.folder / "temporary").mkdir()
+        (self.folder / "kept").mkdir()
+        settings = self.folder / "nginx.conf"
         # A worker that is not root could not write what root has made.
         user = "user root;" if os.getuid() == 0 else ""
-        settings.write_text(SETTINGS.format(folder=self._folder, port=self._port, user=user))
-        errors = self._folder / "error.log"
-        self._process = subprocess.Popen([program, "-p", self._folder, "-e", errors, "-c", settings])
-        wait_for(self._port, self._process, errors)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process
-        self._process.terminate()
-        self._process.wait(SECONDS_TO_START)
+        settings.write_text(SETTINGS.format(folder=self.folder, port=self.port, user=user))
+        program = self.folder / "program/usr/sbin/nginx"
+        return [str(program), "-p", str(self.folder), "-e", f"{self.folder}/error.log", "-c", str(settings)]
 
     @property
-    def option(self) -> str:
-        """What tells Bazel of it."""
-        return f"--remote_cache=http://127.0.0.1:{self._port}"
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
 
     def transfers(self) -> list[Transfer]:
         """All requests since the last call."""
-        log = self._folder / "access.log"
+        log = self.folder / "access.log"
         found = re.findall(r"^(\S+) /(ac|cas)/(\S+) (\d+) (\d+)$", log.read_text(), re.MULTILINE)
         os.truncate(log, 0)
         return [Transfer(method, kind, digest, int(status), int(sent)) for method, kind, digest, status, sent in found]
 
     def content(self, digest: str) -> Path:
         """The file that holds a content."""
-        return self._folder / "kept/cas" / digest
+        return self.folder / "kept/cas" / digest
 
     def evict_contents(self) -> None:
         """Forget all contents, and keep what is known of actions: as a cache does that is full."""
-        shutil.rmtree(self._folder / "kept/cas")
-
-
-def unpack_package(package: str, folder: Path) -> None:
-    """Fetch a package of Debian's and unpack it; it is not installed by that."""
-    folder.mkdir(parents=True, exist_ok=True)
-    download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=", "download", package]
-    if subprocess.run(download, cwd=folder, check=False, capture_output=True).returncode:
-        subprocess.run(["apt-get", "-qq", "update"], check=True, capture_output=True)
-        subprocess.run(download, cwd=folder, check=True, capture_output=True)
-    [archive] = folder.glob(f"{package}_*.deb")
-    subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until a server listens."""
-    deadline = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert server.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise AssertionError(f"nothing listens on port {port}")
+        shutil.rmtree(self.folder / "kept/cas")

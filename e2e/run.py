@@ -31,7 +31,6 @@ from models import models_come_from_elsewhere
 from monorepo import a_monorepo_builds_without_a_wheel, changes_touch_what_they_must
 from next import the_next_bazel_is_met
 from offline import a_second_checkout_downloads_nothing
-from path_mapping import compilation_modes_share_outputs
 from remote_cache import two_machines_share_a_cache
 from remote_execution import actions_run_where_there_is_nothing
 from reproducibility import two_places_give_the_same_bytes
@@ -75,7 +74,6 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "sources": wheels_are_built_from_locked_sources,
     "remote_cache": two_machines_share_a_cache,
     "remote_execution": actions_run_where_there_is_nothing,
-    "path_mapping": compilation_modes_share_outputs,
     "next": the_next_bazel_is_met,
     "lint": lint_sees_every_file,
 }

@@ -138,7 +138,7 @@ class Checkout:
         log = self._scratch / "spawns.json"
         log.unlink(missing_ok=True)
         options = [f"--repository_cache={self._cache}"]
-        if command in ("build", "test"):
+        if command in ("build", "run", "test"):
             options += [f"--execution_log_json_file={log}", "--spawn_strategy=linux-sandbox", "--noshow_progress"]
         if command == "test":
             options.append("--test_output=errors")

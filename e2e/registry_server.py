@@ -1,0 +1,28 @@
+"""A real registry: Debian's."""
+
+from __future__ import annotations
+
+from server import Server, unpack_package
+
+SETTINGS = """\
+version: 0.1
+log: {{level: warn}}
+storage: {{filesystem: {{rootdirectory: {folder}/kept}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+class RegistryServer(Server):
+    """It keeps what is pushed in its folder."""
+
+    def command(self) -> list[str]:
+        """Unpack it, and write its settings."""
+        unpack_package("docker-registry", self.folder / "program")
+        settings = self.folder / "config.yml"
+        settings.write_text(SETTINGS.format(folder=self.folder, port=self.port))
+        return [f"{self.folder}/program/usr/bin/docker-registry", "serve", str(settings)]
+
+    def blobs(self) -> dict[str, int]:
+        """Bytes of what it has stored, by digest."""
+        stored = (self.folder / "kept/docker/registry/v2/blobs/sha256").glob("*/*/data")
+        return {path.parent.name: path.stat().st_size for path in stored}

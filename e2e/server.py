@@ -1,0 +1,82 @@
+"""Servers on the loopback interface, of programs that are unpacked and never installed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+SECONDS_TO_START = 20
+
+
+class Server(ABC):
+    """A program that listens, for the length of a `with`."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder`, which is made, is for the program, its settings and what it keeps."""
+        self.folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Provision the program, and say how it is started."""
+
+    def variables(self) -> dict[str, str]:
+        """What it finds in its environment beside the caller's."""
+        return {}
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir()
+        command = self.command()
+        log = self.folder / "log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, env=os.environ | self.variables(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not listens(self.port):
+            assert self._process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"nothing listens on port {self.port}\n{log.read_text()}"
+            time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process
+        self._process.terminate()
+        self._process.wait(SECONDS_TO_START)
+
+
+def unpack_package(package: str, folder: Path) -> None:
+    """Fetch a package of Debian's and unpack it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=", "download", package]
+    if subprocess.run(download, cwd=folder, check=False, capture_output=True).returncode:
+        subprocess.run(["apt-get", "-qq", "update"], check=True, capture_output=True)
+        subprocess.run(download, cwd=folder, check=True, capture_output=True)
+    [archive] = folder.glob(f"{package}_*.deb")
+    subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
