@@ -2,6 +2,10 @@
 
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:image_check.bzl", "check_image")
+load("//rules/private:image_form.bzl", "write_form")
+load("//rules/private:image_report.bzl", "write_layer_report")
+load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
 load("//rules/private:summary.bzl", "write_summary")
@@ -9,19 +13,12 @@ load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
 load("//rules/providers:base.bzl", "BentoBaseInfo")
 load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
 load("//rules/providers:image.bzl", "BentoImageInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
 load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 
 # Layers for wheels: what is left of 127 is for the base, models, sources, and images built on top.
 _WHEEL_LAYERS = 40
-
-# Formats of bills of materials: what their files' names end in, and the media type.
-_SBOMS = {
-    "cyclonedx": ("cdx", "application/vnd.cyclonedx+json"),
-    "spdx": ("spdx", "application/spdx+json"),
-}
 
 def _environment_layer(ctx, base):
     """The virtual environment without its packages, and the user's home."""
@@ -132,124 +129,6 @@ def _assemble(ctx, base, bento, layers):
     )
     return outputs
 
-def _form(ctx, image, layers, form, name, mnemonic):
-    """One of the big forms of an image, made only if its output group is asked for."""
-    output = ctx.actions.declare_directory(name) if form == "oci-layout" else ctx.actions.declare_file(name)
-    args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])
-    args.add_all(["--config", image.config, "--manifest", image.manifest])
-    for layer in layers:
-        if layer.blob:
-            args.add_all(["--layer", layer.description, layer.blob])
-        else:
-            args.add_all(["--elsewhere", layer.description, layer.origin])
-    args.add_all(["--output", output], expand_directories = False)
-    run_helper(
-        ctx,
-        mnemonic = mnemonic,
-        progress_message = "Writing %{label} as " + form,
-        verb = "image_files",
-        args = args,
-        inputs = depset([image.config, image.manifest] + [file for layer in layers for file in (layer.description, layer.blob) if file]),
-        outputs = [output],
-    )
-    return output
-
-def _layer_report(ctx, layers):
-    """What is in the layers, for people; made only if its output group is asked for."""
-    report = ctx.actions.declare_file(ctx.label.name + ".layers.json")
-    page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
-    args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--bento", BENTO])
-    for layer in layers:
-        if layer.blob:
-            args.add_all(["--layer", layer.description, layer.blob])
-        else:
-            args.add_all(["--elsewhere", layer.description])
-    args.add_all(ctx.files.report_against, before_each = "--against")
-    args.add_all(["--output", report])
-    args.add_all(["--page", page])
-    run_helper(
-        ctx,
-        mnemonic = "BentoLayerReport",
-        progress_message = "Looking into the layers of %{label}",
-        verb = "layer_report",
-        args = args,
-        inputs = depset(ctx.files.report_against + [file for layer in layers for file in (layer.description, layer.blob) if file]),
-        outputs = [report, page],
-        packages = ["zstandard"],
-    )
-    return [report, page]
-
-def _debs(ctx, base):
-    """The Debian packages that are known to be in the base and in layers."""
-    layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
-    return [base.debs] + layers if base.debs else layers
-
-def _sbom(ctx, base, bento, image):
-    """The bill of materials of the image."""
-    suffix, media_type = _SBOMS[ctx.attr.sbom_format]
-    output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
-    models = [model.description for model in bento.models.to_list()]
-    requirements = [bento.locked_requirements] if bento.locked_requirements else []
-    debs = _debs(ctx, base)
-    args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--format", ctx.attr.sbom_format])
-    args.add_all(["--created", creation_time(ctx)])
-    args.add_all(["--base-config", base.config])
-    args.add_all(["--bento-digest", bento.digest])
-    args.add_all(["--digest", image.digest])
-    args.add_all(["--tag", bento.tag])
-    args.add_all(debs, before_each = "--index")
-    args.add_all(models, before_each = "--model")
-    args.add_all(requirements, before_each = "--requirements")
-    args.add_all(["--output", output])
-    run_helper(
-        ctx,
-        mnemonic = "BentoSbom",
-        progress_message = "Writing the bill of materials of %{label}",
-        verb = "sbom",
-        args = args,
-        inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + requirements),
-        outputs = [output],
-        packages = ["blake3"],
-    )
-    return struct(file = output, media_type = media_type)
-
-def _check(ctx, base, parts, layers):
-    """What would go wrong only in production, as an action beside the build of the image."""
-    output = ctx.actions.declare_file(ctx.label.name + ".checked")
-    libraries = [part.libraries for part in parts if part.libraries]
-    descriptions = [layer.description for layer in layers]
-    known = base.debs and not [target for target in ctx.attr.layers if BentoDebLayerInfo not in target]
-    debs = _debs(ctx, base) if known else []
-    args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--base", label_text(ctx.attr.base.label)])
-    args.add_all(["--base-config", base.config])
-    if base.glibc:
-        args.add_all(["--glibc", base.glibc])
-    args.add_all(debs, before_each = "--index")
-    args.add_all(libraries, before_each = "--libraries")
-    args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
-    args.add_all(ctx.attr.unchecked_libraries, before_each = "--unchecked")
-    args.add_all(["--size-limit", str(ctx.attr.size_limit * 1000000)])
-    args.add_all(descriptions, before_each = "--layer")
-    args.add_all(["--output", output])
-    run_helper(
-        ctx,
-        mnemonic = "BentoImageCheck",
-        progress_message = "Checking image %{label}",
-        verb = "check_image",
-        args = args,
-        inputs = depset([base.config] + debs + libraries + descriptions),
-        outputs = [output],
-    )
-    return output
-
 def _bento_image_impl(ctx):
     bento = ctx.split_attr.bento["stated"][BentoInfo]
     base = ctx.attr.base[BentoBaseInfo]
@@ -266,7 +145,7 @@ def _bento_image_impl(ctx):
         [_bento_layer(ctx, bento)]
     )
     image = _assemble(ctx, base, bento, layers)
-    sbom = _sbom(ctx, base, bento, image)
+    sbom = write_sbom(ctx, base, bento, image)
     return [
         BentoImageInfo(
             config = image.config,
@@ -277,10 +156,10 @@ def _bento_image_impl(ctx):
         ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(
-            _validation = depset([_check(ctx, base, parts, layers)]),
-            docker_archive = depset([_form(ctx, image, layers, "docker-archive", ctx.label.name + ".tar", "BentoDockerArchive")]),
-            layer_report = depset(_layer_report(ctx, layers)),
-            oci_layout = depset([_form(ctx, image, layers, "oci-layout", ctx.label.name + ".oci", "BentoOciLayout")]),
+            _validation = depset([check_image(ctx, base, parts, layers)]),
+            docker_archive = depset([write_form(ctx, image, layers, "docker-archive", ctx.label.name + ".tar", "BentoDockerArchive")]),
+            layer_report = depset(write_layer_report(ctx, layers)),
+            oci_layout = depset([write_form(ctx, image, layers, "oci-layout", ctx.label.name + ".oci", "BentoOciLayout")]),
             sbom = depset([sbom.file]),
             summary = depset([write_summary(ctx, tag = bento.tag, digest = image.digest, files = {"--image-manifest": image.manifest})]),
         ),
@@ -322,7 +201,7 @@ glibc than the base has, shared libraries that nothing brings, CUDA libraries th
         "python_version": attr.string(doc = "The base's version of Python, `X.Y`, where it is not that of the hub; the hub has to have it among `more_python_versions`."),
         "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
         "report_against": attr.label(allow_single_file = [".json"], doc = "The report of another image, from its output group `layer_report`, to show what differs."),
-        "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(_SBOMS)),
+        "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
         "size_limit": attr.int(doc = "How many megabytes the layers may have in a registry. Default: no limit."),
         "stamped": attr.bool(doc = "Whether `{KEY}` in annotations and labels is filled in from Bazel's workspace status. Layers stay what they are."),
         "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),

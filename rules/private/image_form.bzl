@@ -1,0 +1,40 @@
+"""Images as files: an OCI layout, or an archive that `docker load` takes."""
+
+load(":attributes.bzl", "label_text")
+load(":helper.bzl", "arguments", "run_helper")
+
+def write_form(ctx, image, layers, form, name, mnemonic):
+    """One of the big forms of an image, made only if its output group is asked for.
+
+    Args:
+      ctx: context of `bento_image`.
+      image: struct of config and manifest, Files.
+      layers: list of BentoLayerInfo.
+      form: `oci-layout` or `docker-archive`.
+      name: what the output is called.
+      mnemonic: `Bento...`.
+
+    Returns:
+      A File.
+    """
+    output = ctx.actions.declare_directory(name) if form == "oci-layout" else ctx.actions.declare_file(name)
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])
+    args.add_all(["--config", image.config, "--manifest", image.manifest])
+    for layer in layers:
+        if layer.blob:
+            args.add_all(["--layer", layer.description, layer.blob])
+        else:
+            args.add_all(["--elsewhere", layer.description, layer.origin])
+    args.add_all(["--output", output], expand_directories = False)
+    run_helper(
+        ctx,
+        mnemonic = mnemonic,
+        progress_message = "Writing %{label} as " + form,
+        verb = "image_files",
+        args = args,
+        inputs = depset([image.config, image.manifest] + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+        outputs = [output],
+    )
+    return output

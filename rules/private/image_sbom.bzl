@@ -1,0 +1,65 @@
+"""The bill of materials of an image."""
+
+load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
+load(":attributes.bzl", "creation_time", "label_text")
+load(":helper.bzl", "arguments", "run_helper")
+
+# Formats of bills of materials: what their files' names end in, and the media type.
+SBOM_FORMATS = {
+    "cyclonedx": ("cdx", "application/vnd.cyclonedx+json"),
+    "spdx": ("spdx", "application/spdx+json"),
+}
+
+def known_debs(ctx, base):
+    """The Debian packages that are known to be in the base and in layers.
+
+    Args:
+      ctx: context of `bento_image`.
+      base: its BentoBaseInfo.
+
+    Returns:
+      A list of Files, see BentoDebLayerInfo.index.
+    """
+    layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
+    return [base.debs] + layers if base.debs else layers
+
+def write_sbom(ctx, base, bento, image):
+    """The bill of materials of the image.
+
+    Args:
+      ctx: context of `bento_image`.
+      base: its BentoBaseInfo.
+      bento: its BentoInfo.
+      image: struct of its digest, a File.
+
+    Returns:
+      A struct of file and media_type.
+    """
+    suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
+    output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
+    models = [model.description for model in bento.models.to_list()]
+    requirements = [bento.locked_requirements] if bento.locked_requirements else []
+    debs = known_debs(ctx, base)
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--format", ctx.attr.sbom_format])
+    args.add_all(["--created", creation_time(ctx)])
+    args.add_all(["--base-config", base.config])
+    args.add_all(["--bento-digest", bento.digest])
+    args.add_all(["--digest", image.digest])
+    args.add_all(["--tag", bento.tag])
+    args.add_all(debs, before_each = "--index")
+    args.add_all(models, before_each = "--model")
+    args.add_all(requirements, before_each = "--requirements")
+    args.add_all(["--output", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoSbom",
+        progress_message = "Writing the bill of materials of %{label}",
+        verb = "sbom",
+        args = args,
+        inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + requirements),
+        outputs = [output],
+        packages = ["blake3"],
+    )
+    return struct(file = output, media_type = media_type)
