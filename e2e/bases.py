@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import os
+import tarfile
 from typing import TYPE_CHECKING, Any
 
 import distribution
@@ -65,9 +68,10 @@ def images_are_built_on_pulled_bases(bench: Workbench) -> str:
     distribution.need("skopeo")
     checkout = bench.plain
     checkout.build("//tests/images:gzip_debs_layer")
-    layer = (checkout.root / "bazel-bin" / LAYER).read_bytes()
+    # The second layer is of this run alone: no cache has it.
+    layers = [(checkout.root / "bazel-bin" / LAYER).read_bytes(), random_layer()]
     layout = bench.folder / "base"
-    digest = write_layout(layout, layer)
+    digest = write_layout(layout, layers)
     binary = distribution.registry_program(bench)
     with (
         servers.serve(binary, bench.folder / "bases", htpasswd=True) as server,
@@ -85,28 +89,28 @@ def images_are_built_on_pulled_bases(bench: Workbench) -> str:
         call("skopeo", "copy", "--quiet", "--override-arch=amd64", f"oci:{layout}:3", f"docker-archive:{archive}")
         checkout.write("tests/bases/BUILD.bazel", BUILD.format(host=relay.host))
         try:
-            told = pulled_as_needed(checkout, bench.folder / "login", relay, layer)
-            unpacked(checkout, layer)
+            told = pulled_as_needed(checkout, bench.folder / "login", relay, layers)
+            unpacked(checkout, layers)
         finally:
             checkout.write("MODULE.bazel", module)
     return told
 
 
-def pulled_as_needed(checkout: Checkout, folder: Path, relay: Relay, layer: bytes) -> str:
+def pulled_as_needed(checkout: Checkout, folder: Path, relay: Relay, layers: list[bytes]) -> str:
     refused = checkout.bazel("build", "//tests/bases:pulled")
     assert refused.code != 0, "the registry lets anyone in"
     assert 'bento.base(name = "pulled")' in refused.errors, refused.told()
     assert relay.host in refused.errors, refused.told()
     shown = {"DOCKER_CONFIG": str(distribution.docker_config(folder, relay.host))}
     checkout.build("//tests/bases:pulled", **shown)
-    hexadecimal = hashlib.sha256(layer).hexdigest()
+    hexadecimal = hashlib.sha256(layers[1]).hexdigest()
     assert not [line for line in relay.requests if hexadecimal in line], relay.requests
     manifest = json.loads(checkout.read("bazel-bin/tests/bases/pulled.manifest.json"))
-    assert manifest["layers"][0]["digest"] == f"sha256:{hexadecimal}"
+    assert [layer["digest"] for layer in manifest["layers"][:2]] == [sha256(layer) for layer in layers]
     assert manifest["annotations"]["org.opencontainers.image.base.name"] == f"{relay.host}/base/python"
 
     pushed = checkout.bazel("run", "//tests/bases:push", **shown).succeeded()
-    assert "1 mounted" in pushed.errors, pushed.told()
+    assert "2 mounted" in pushed.errors, pushed.told()
     assert not [line for line in relay.requests if line.startswith("GET") and hexadecimal in line], relay.requests
 
     refused = checkout.bazel("build", "//tests/bases:pulled", "--output_groups=oci_layout", **shown)
@@ -117,18 +121,28 @@ def pulled_as_needed(checkout: Checkout, folder: Path, relay: Relay, layer: byte
         checkout.bazel("clean").succeeded()
     fetched = [line for line in relay.requests if line.startswith("GET") and hexadecimal in line]
     assert len(fetched) == 1, fetched
-    return f"no layer fetched for a build and a push, {len(layer) / 1e6:.0f} MB once for an OCI layout"
+    return f"no layer fetched for a build and a push, {sum(map(len, layers)) / 1e6:.0f} MB once for an OCI layout"
 
 
-def unpacked(checkout: Checkout, layer: bytes) -> None:
+def unpacked(checkout: Checkout, layers: list[bytes]) -> None:
     """What skopeo saves as an archive of docker's is a base, too."""
     checkout.build("//tests/bases:saved", "--output_groups=+oci_layout")
     layout = (checkout.root / "bazel-bin/tests/bases/saved.oci").resolve()
     diff_ids = json.loads(call("skopeo", "inspect", "--config", "--raw", f"oci:{layout}:latest"))["rootfs"]["diff_ids"]
-    assert diff_ids[0] == sha256(gzip.decompress(layer))
+    assert diff_ids[:2] == [sha256(gzip.decompress(layer)) for layer in layers]
 
 
-def write_layout(folder: Path, layer: bytes) -> str:
+def random_layer() -> bytes:
+    """A layer with a file that nobody has seen."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as members:
+        info = tarfile.TarInfo("etc/random")
+        info.size = 100_000
+        members.addfile(info, io.BytesIO(os.urandom(info.size)))
+    return gzip.compress(tar.getvalue())
+
+
+def write_layout(folder: Path, contents: list[bytes]) -> str:
     """An OCI layout of an index for two architectures, called 3. Returns its digest."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
@@ -141,11 +155,11 @@ def write_layout(folder: Path, layer: bytes) -> str:
     def document(media_type: str, what: dict[str, Any], **more: Any) -> dict[str, Any]:
         return put(json.dumps(what).encode(), media_type, **more)
 
-    layers = [put(layer, "layer.v1.tar+gzip")]
+    layers = [put(layer, "layer.v1.tar+gzip") for layer in contents]
     images = []
     for architecture in ("amd64", "arm64", "s390x"):
         platform = {"architecture": architecture, "os": "linux"}
-        rootfs = {"type": "layers", "diff_ids": [sha256(gzip.decompress(layer))]}
+        rootfs = {"type": "layers", "diff_ids": [sha256(gzip.decompress(layer)) for layer in contents]}
         config = document("config.v1+json", {**platform, "config": {"Env": ["FROM=base"]}, "rootfs": rootfs})
         manifest = {"schemaVersion": 2, "config": config, "layers": layers}
         images.append(document("manifest.v1+json", manifest, platform=platform))
