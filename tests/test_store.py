@@ -1129,6 +1129,21 @@ def in_children(*works):
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 for child in children]
 
 
+def test_what_a_deletion_writes_is_not_cleared_away(store, tmp_path, monkeypatch):
+    """Another process begins to make an entry just then, and clears what processes that died have left."""
+    put(store)
+    store.bentos.import_archive(write_archive(tmp_path / "a.bento", bento_files("hi:v2")))
+    replace = Path.replace
+
+    def disturbed(self, target):
+        with locks.staging(store.home):
+            return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", disturbed)
+    store.bentos.delete("hi:v2")
+    assert str(store.bentos.get("hi:latest").tag) == "hi:v1"
+
+
 def test_writers_at_the_same_time_do_not_disturb_each_other(store, tmp_path):
     tags = [f"hi:v{number}" for number in range(6)]
     archives = [

@@ -25,14 +25,21 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
 
     `force` deletes such a model nevertheless.
     """
-    with locks.committing(home):
-        users = users_of(home, tag) if kind is MODEL and not force else []
-        if users:
-            raise BentoError(f"{tag}: is used by {', '.join(map(str, users))}. Delete them first, or use force.")
-        entries = _recorded(home, kind, tag)
-        home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
-        trash = unique(home.trash)
-        Shelf(home, kind).remove(tag, trash)
+    # Who makes entries clears away what was left half done, and what is under way here is not.
+    with locks.staging(home):
+        with locks.committing(home):
+            users = users_of(home, tag) if kind is MODEL and not force else []
+            if users:
+                raise BentoError(f"{tag}: is used by {', '.join(map(str, users))}. Delete them first, or use force.")
+            entries = _recorded(home, kind, tag)
+            home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
+            trash = unique(home.trash)
+            Shelf(home, kind).remove(tag, trash)
+        _discard(home, trash, entries)
+
+
+def _discard(home: Home, trash: Path, entries: tuple[File, ...]) -> None:
+    """Remove the files, and of the pool what had no other name."""
     pool = Pool(home.pool, home.trash)
     places = [
         pool.place(entry.blake3, executable=entry.mode & 0o100 != 0) for entry in entries if entry.blake3 is not None

@@ -22,7 +22,7 @@ def committing(home: Home) -> Iterator[None]:
 
 @contextmanager
 def staging(home: Home) -> Iterator[None]:
-    """The block makes entries, as others may at the same time; nobody clears the staging folder meanwhile."""
+    """The block makes entries or removes one, as others may at the same time; nobody clears away meanwhile."""
     with _open(home, "lock") as file:
         # What is there when nobody is at work is of processes that died.
         if _flock(file, exclusive=True, wait=False):
@@ -33,7 +33,7 @@ def staging(home: Home) -> Iterator[None]:
 
 @contextmanager
 def alone(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Nobody makes entries during the block. `waiting` is called if somebody does, and has to end first."""
+    """Nobody makes or removes entries during the block. `waiting` is called if somebody does, and has to end first."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:
