@@ -126,8 +126,8 @@ def make_bento(home: Path, kind: str, megabytes: int) -> Path:
 def pack(folder: Path, out: Path, threads: int) -> None:
     """What is measured as ours, in a process of its own: a part of all files, joined."""
     sys.path.insert(0, str(PACKAGE))
-    from rules_bento import archive
-    from rules_bento.tarstream import Member
+    from rules_bento.archives import archive
+    from rules_bento.archives.tarstream import Member
 
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     part = out.with_suffix(".part")

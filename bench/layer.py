@@ -44,9 +44,9 @@ class Used(NamedTuple):
 
 def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
     """What is measured as ours, in a process of its own: large wheels alone, a part of each other one, joined."""
-    from rules_bento.install import Layout
-    from rules_bento.layer import write_wheel_layer
-    from rules_bento.layer_parts import Part, join_parts, write_part
+    from rules_bento.images.install import Layout
+    from rules_bento.images.layer import write_wheel_layer
+    from rules_bento.images.layer_parts import Part, join_parts, write_part
 
     layout = Layout.venv("/app/.venv", sys.version_info[1])
     parts, large = [], 0
@@ -64,8 +64,8 @@ def limit(kind: str, wheels: Sequence[Path]) -> None:
     """Inflate, hash, compress; nothing else that could be left out."""
     import hashlib
 
-    from rules_bento.layer import ZSTD_FRAME, _zstd_frames
-    from rules_bento.wheel import Wheel, fast_zlib
+    from rules_bento.images.layer import ZSTD_FRAME, _zstd_frames
+    from rules_bento.images.wheel import Wheel, fast_zlib
 
     compression, _, record = kind.partition("+")
     inflater, compress = fast_zlib(), _zstd_frames()
@@ -151,7 +151,7 @@ def ways(wheels: Sequence[Path], folder: Path, uv: str | None, out: Path) -> dic
 
 def unpacked(wheels: Sequence[Path]) -> int:
     """Bytes of all files."""
-    from rules_bento.wheel import Wheel
+    from rules_bento.images.wheel import Wheel
 
     return sum(member.size for wheel in wheels for member in Wheel.read(wheel).members)
 

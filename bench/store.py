@@ -116,7 +116,7 @@ def fill(home: Path, entries: int) -> None:
 
 def pack(path: Path, tag: str, files: Iterator[tuple[str, int, BinaryIO]]) -> None:
     """An archive as `bentoml export` writes it, but in minutes less."""
-    from rules_bento import xz
+    from rules_bento.archives import xz
 
     text = descriptor(tag, 1)
     plain = path.with_suffix(".tar")

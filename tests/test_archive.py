@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento import archive, tarstream, xz
+from rules_bento.archives import archive, tarstream, xz
+from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
-from rules_bento.tarstream import Member
 
 RANDOM = random.Random(6).randbytes(2 * xz.BLOCK)
 
@@ -426,7 +426,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     program = """
         import sys
         from pathlib import Path
-        from rules_bento import archive, tarstream
+        from rules_bento.archives import archive, tarstream
 
         weights, part, out = map(Path, sys.argv[1:])
         archive.write_part(part, [tarstream.Member.file("weights", str(weights))], threads=4)

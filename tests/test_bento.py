@@ -12,7 +12,7 @@ from projects import HERE, Listing, document_of, mode_of, write_project
 from rules_bento.env import distros
 from rules_bento.errors import BentoError
 from rules_bento.folder import Beside, build_bentofile
-from rules_bento.requirements import parse
+from rules_bento.locks.requirements import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from projects import HERE
+from rules_bento.build_options.options import KEYS
 from rules_bento.image import STEPS
-from rules_bento.options import KEYS
 
 TEXT = (HERE.parent / "docs" / "compatibility.md").read_text("utf-8")
 ROWS = [

@@ -11,7 +11,9 @@ import yaml
 from projects import write_project
 from rules_bento.actions import archive, package, snapshot
 from rules_bento.actions.arguments import Arguments
-from rules_bento.bentofile import read
+from rules_bento.build_options.bentofile import read
+from rules_bento.build_options.named_files import named_files
+from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.folder import (
     BENTOML_VERSION,
@@ -22,9 +24,7 @@ from rules_bento.folder import (
     build,
     build_bentofile,
 )
-from rules_bento.model import ModelDescription
-from rules_bento.named_files import named_files
-from rules_bento.project import ProjectFiles
+from rules_bento.models.model import ModelDescription
 from rules_bento.service import read_service
 from test_bento import BENTO_PROJECTS, store_of
 
@@ -76,7 +76,7 @@ def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(),
 
 def model_files(work: Path, made) -> list[tuple[Path, Path]]:
     """Description and part of each model, as the model's own action writes them."""
-    from rules_bento.archive import write_part
+    from rules_bento.archives.archive import write_part
 
     found = []
     for index, model in enumerate(made.models):

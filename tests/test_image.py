@@ -6,10 +6,10 @@ import json
 
 import pytest
 from rules_bento import image as images
+from rules_bento.build_options.options import BuildOptions, Docker, Python
+from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.image import Image, Step
-from rules_bento.options import BuildOptions, Docker, Python
-from rules_bento.project import ProjectFiles
 from rules_bento.service import Image as Declared
 from rules_bento.service import ImageCall
 

@@ -7,7 +7,7 @@ import yaml
 from projects import write_project
 from rules_bento.errors import BentoError
 from rules_bento.folder import build
-from rules_bento.image_commands import refuse_commands
+from rules_bento.images.image_commands import refuse_commands
 
 SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"
 FILES = {"setup.sh": "#!/bin/sh\n", "t.j2": "{% extends bento_base_template %}\n"}

@@ -23,12 +23,12 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_wheels import Maker, record_line
-from rules_bento import deflate, layer, layer_tar
-from rules_bento import wheel as reader
 from rules_bento.errors import BentoError
-from rules_bento.install import Layout
-from rules_bento.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
-from rules_bento.wheel import Wheel
+from rules_bento.images import deflate, layer, layer_tar
+from rules_bento.images import wheel as reader
+from rules_bento.images.install import Layout
+from rules_bento.images.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
+from rules_bento.images.wheel import Wheel
 
 CHANCE = random.Random(9)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))
@@ -551,8 +551,8 @@ MEASURED = r"""
 import re, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
-from rules_bento.install import Layout
-from rules_bento.layer import write_wheel_layer
+from rules_bento.images.install import Layout
+from rules_bento.images.layer import write_wheel_layer
 for compression in ("gzip", "zstd", "none"):
     write_wheel_layer(Path(sys.argv[2]), Path(sys.argv[1]), Layout.venv("/app", 12), compression, threads=4)
 print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])

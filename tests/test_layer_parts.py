@@ -9,11 +9,11 @@ import zlib
 
 import pytest
 from made_wheels import Maker
-from rules_bento import wheel as wheel_module
 from rules_bento.errors import BentoError
-from rules_bento.install import Layout
-from rules_bento.layer import write_wheel_layer
-from rules_bento.layer_parts import Listing, Part, join_parts, write_part
+from rules_bento.images import wheel as wheel_module
+from rules_bento.images.install import Layout
+from rules_bento.images.layer import write_wheel_layer
+from rules_bento.images.layer_parts import Listing, Part, join_parts, write_part
 from test_layer import COMPRESSIONS, LAYOUT, SITE, members, odd_wheel, unpacked
 
 

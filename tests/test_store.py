@@ -1009,7 +1009,7 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
     everything = copy_of(base.home.root, tmp_path / "everything")
     everything.bentos.import_archive(archives["hi:v3"])
     bundle = tmp_path / "all.bentobundle"
-    from rules_bento import bundle as bundles
+    from rules_bento.archives import bundle as bundles
 
     bundles.write(everything, list(VERSIONS), bundle)
     # Name, store before, work, entries after.

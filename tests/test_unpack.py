@@ -22,10 +22,10 @@ import yaml
 import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rules_bento import unpack
+from rules_bento.archives import unpack
+from rules_bento.archives.unpack import Limits
 from rules_bento.errors import BentoError
 from rules_bento.store import Store
-from rules_bento.unpack import Limits
 from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
 
 __all__ = ["real"]

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rules_bento import image as images
-from rules_bento import references
+from rules_bento.build_options.option_checks import check_features
+from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reasons
+from rules_bento.build_options.project import ProjectFiles
 from rules_bento.env import spec1, spec2
 from rules_bento.env.environment import Environment, docker_env, joined_envs
 from rules_bento.env.python import LockedRequirements
 from rules_bento.errors import BentoError
 from rules_bento.manifest import Entry, Manifest, content_version
-from rules_bento.option_checks import check_features
-from rules_bento.options import BuildOptions, Env, filled, v1_reasons
-from rules_bento.project import ProjectFiles
-from rules_bento.references import BundledModel
+from rules_bento.models import references
+from rules_bento.models.references import BundledModel
 from rules_bento.tag import Tag, check_version, check_word
 
 TYPE_CHECKING = False

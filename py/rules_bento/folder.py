@@ -13,25 +13,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rules_bento import bentofile as bentofiles
-from rules_bento import model_store, option_reader, snapshot, target_options
 from rules_bento import service as services
+from rules_bento import snapshot
 from rules_bento.actions import archive as archives
 from rules_bento.actions.arguments import Arguments
 from rules_bento.actions.package import members
-from rules_bento.archive import write_part
+from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
 from rules_bento.bento import Bento, LockedRequirements, Settings, make_bento
-from rules_bento.document import Document
-from rules_bento.options import BuildOptions, merge
-from rules_bento.project import ProjectFiles
-from rules_bento.tarstream import Member
+from rules_bento.build_options import bentofile as bentofiles
+from rules_bento.build_options import option_reader, target_options
+from rules_bento.build_options.document import Document
+from rules_bento.build_options.options import BuildOptions, merge
+from rules_bento.build_options.project import ProjectFiles
+from rules_bento.models import model_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rules_bento.image import Image
-    from rules_bento.model_store import StoredModel
+    from rules_bento.models.model_store import StoredModel
     from rules_bento.snapshot import Declared
     from rules_bento.tag import Tag
 
@@ -231,7 +233,7 @@ def default_store() -> Path:
 
 
 def _export(files: ProjectFiles, *, uv: str) -> str:
-    from rules_bento.uv_export import export
+    from rules_bento.locks.uv_export import export
 
     return export(files, uv)
 

@@ -10,18 +10,18 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
-from rules_bento.document import as_text, did_you_mean
+from rules_bento.build_options.document import as_text, did_you_mean
+from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
 from rules_bento.env import distros, python, scripts
 from rules_bento.errors import BentoError
-from rules_bento.lock import parse_toml
-from rules_bento.option_checks import check_package, check_system_package, short_python_version
+from rules_bento.locks.lock import parse_toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rules_bento.options import BuildOptions
-    from rules_bento.project import ProjectFiles
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import Image as DeclaredImage
 
 StepKind = Literal[

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rules_bento import bentofile as bentofiles
-from rules_bento import model_store, snapshot
 from rules_bento import service as services
+from rules_bento import snapshot
+from rules_bento.build_options import bentofile as bentofiles
+from rules_bento.build_options.options import BuildOptions
+from rules_bento.build_options.project import ProjectFiles
 from rules_bento.env import python as env_python
 from rules_bento.errors import BentoError
 from rules_bento.folder import BENTOML_VERSION, PYTHON_VERSION, build_bentofile, default_store
 from rules_bento.folder import Beside as BesideOptions
-from rules_bento.options import BuildOptions
-from rules_bento.project import ProjectFiles
-from rules_bento.requirements import normalized
+from rules_bento.locks.requirements import normalized
+from rules_bento.models import model_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

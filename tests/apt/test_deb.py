@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 from made_debs import COMPRESS, ar_of, make_deb, member, tar_of
-from rules_bento.deb import Deb
+from rules_bento.debian.deb import Deb
 from rules_bento.errors import BentoError
 
 CONTENT = bytes(range(256)) * 3000

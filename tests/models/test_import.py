@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from actions.verbs import Actions
-from rules_bento.archive import join
+from rules_bento.archives.archive import join
 
 SAVE = """\
 import bentoml

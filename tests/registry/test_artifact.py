@@ -9,15 +9,15 @@ import pytest
 import servers
 from images import make_image
 from relay import Relay
-from rules_bento import archive
+from rules_bento.archives import archive
+from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
-from rules_bento.model import ModelDescription
+from rules_bento.models.model import ModelDescription
 from rules_bento.registry import artifact
 from rules_bento.registry.artifact import ModelPart
 from rules_bento.registry.copying import copy
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
-from rules_bento.tarstream import Member
 
 BENTO_YAML = """\
 service: service:Iris

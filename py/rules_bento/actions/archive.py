@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.archive import join, write_part
-from rules_bento.model import ModelDescription, latest
-from rules_bento.tarstream import Member
+from rules_bento.archives.archive import join, write_part
+from rules_bento.archives.tarstream import Member
+from rules_bento.models.model import ModelDescription, latest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

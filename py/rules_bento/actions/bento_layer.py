@@ -5,9 +5,9 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-from rules_bento import layer_description
-from rules_bento.layer import Entry, write_files_layer
-from rules_bento.model import ModelDescription, latest
+from rules_bento.images import layer_description
+from rules_bento.images.layer import Entry, write_files_layer
+from rules_bento.models.model import ModelDescription, latest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

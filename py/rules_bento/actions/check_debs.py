@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento import apt
+from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False

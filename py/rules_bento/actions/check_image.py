@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento import image_checks
 from rules_bento.errors import BentoError
-from rules_bento.libraries import Libraries
-from rules_bento.oci_image import Layer
+from rules_bento.images import image_checks
+from rules_bento.images.libraries import Libraries
+from rules_bento.images.oci_image import Layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rules_bento import lock as locks
-from rules_bento import resolution, stated
 from rules_bento.errors import BentoError
-from rules_bento.indexes import Indexes
+from rules_bento.locks import lock as locks
+from rules_bento.locks import resolution, stated
+from rules_bento.locks.indexes import Indexes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
-    from rules_bento.lock import Lock
+    from rules_bento.locks.lock import Lock
 
 SOURCE_FLAGS = {
     "--extra": 1,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento import layer_description, system
-from rules_bento.deb import Deb
+from rules_bento.debian import system
+from rules_bento.debian.deb import Deb
+from rules_bento.debian.rootfs import Filter, Rootfs
 from rules_bento.errors import BentoError
-from rules_bento.layer import write_tar_layer
-from rules_bento.rootfs import Filter, Rootfs
+from rules_bento.images import layer_description
+from rules_bento.images.layer import write_tar_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from rules_bento import image as images
+from rules_bento.build_options.option_checks import check_package
+from rules_bento.build_options.project import ProjectFiles
 from rules_bento.env import scripts
 from rules_bento.errors import BentoError
-from rules_bento.option_checks import check_package
-from rules_bento.project import ProjectFiles
-from rules_bento.requirements import parse
+from rules_bento.locks.requirements import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

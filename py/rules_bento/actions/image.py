@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rules_bento import oci_image
 from rules_bento.errors import BentoError
-from rules_bento.image_commands import refuse_commands
+from rules_bento.images import oci_image
+from rules_bento.images.image_commands import refuse_commands
 from rules_bento.workspace_status import filled, read_status
 
 TYPE_CHECKING = False

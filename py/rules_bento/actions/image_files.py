@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento import oci_image, oci_layout
 from rules_bento.errors import BentoError
+from rules_bento.images import oci_image, oci_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

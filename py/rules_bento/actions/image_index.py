@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento import oci_image
 from rules_bento.errors import BentoError
+from rules_bento.images import oci_image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento import layer_description
-from rules_bento.layer_parts import Listing, Part, join_parts
+from rules_bento.images import layer_description
+from rules_bento.images.layer_parts import Listing, Part, join_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento import layer_report, report_page
-from rules_bento.oci_image import Layer
+from rules_bento.images import layer_report, report_page
+from rules_bento.images.oci_image import Layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento import oci_image, oci_layout
 from rules_bento.errors import BentoError
+from rules_bento.images import oci_image, oci_layout
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor
 from rules_bento.registry.download import download

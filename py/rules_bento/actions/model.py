@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rules_bento import model_store, snapshot
-from rules_bento.archive import write_part
+from rules_bento import snapshot
+from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
-from rules_bento.model import make_entry
-from rules_bento.model_store import StoredModel
+from rules_bento.models import model_store
+from rules_bento.models.model import make_entry
+from rules_bento.models.model_store import StoredModel
 from rules_bento.tag import Tag
 
 TYPE_CHECKING = False
@@ -59,7 +60,7 @@ def read_model(arguments: Arguments) -> Iterator[StoredModel]:
         yield _made(arguments)
         return
     for path, name in arguments.records("--archive"):
-        from rules_bento.model_archive import unpacked
+        from rules_bento.models.model_archive import unpacked
 
         scratch = Path(arguments.one("--scratch"))
         shutil.rmtree(scratch, ignore_errors=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rules_bento import layer_description
 from rules_bento.actions import model
-from rules_bento.layer import Entry, write_files_layer
+from rules_bento.images import layer_description
+from rules_bento.images.layer import Entry, write_files_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rules_bento import bento, image, option_checks, service, target_options
-from rules_bento.archive import write_part
+from rules_bento import bento, image, service
+from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
+from rules_bento.build_options import option_checks, target_options
+from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.manifest import Manifest
-from rules_bento.model import ModelDescription
-from rules_bento.project import ProjectFiles
-from rules_bento.tarstream import Member
+from rules_bento.models.model import ModelDescription
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _settings(arguments: Arguments, facts: dict[str, Any]) -> bento.Settings:
 
 
 def _export(files: ProjectFiles, *, uv: str, python: str | None) -> str:
-    from rules_bento.uv_export import export
+    from rules_bento.locks.uv_export import export
 
     return export(files, uv, python)
 
@@ -129,7 +130,7 @@ def _attributes(arguments: Arguments) -> dict[str, Any]:
     data |= {key: text for key, text in texts.items() if text}
     data["labels"] = data.get("labels", {}) | arguments.labels()
     for path, name in arguments.records("--arg-file"):
-        from rules_bento.bentofile import read_arguments
+        from rules_bento.build_options.bentofile import read_arguments
 
         data["args"] = read_arguments(path, name) | data.get("args", {})
     envs = [vars(option_checks.env_of_text(text, "envs")) for text in arguments.texts("--env")]

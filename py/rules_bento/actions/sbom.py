@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import cast
 
-from rules_bento import requirements, sbom
-from rules_bento.model import ModelDescription
+from rules_bento.images import sbom
+from rules_bento.locks import requirements
+from rules_bento.models.model import ModelDescription
 from rules_bento.tag import Tag
 
 TYPE_CHECKING = False

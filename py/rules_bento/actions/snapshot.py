@@ -9,19 +9,19 @@ from pathlib import Path
 
 from rules_bento import service as services
 from rules_bento import snapshot
-from rules_bento.archive import write_part
+from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
-from rules_bento.requirements import WHEELS
-from rules_bento.tarstream import Member
+from rules_bento.locks.requirements import WHEELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rules_bento.actions.arguments import Arguments
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.project import ProjectFiles
     from rules_bento.manifest import Manifest
-    from rules_bento.options import BuildOptions
-    from rules_bento.project import ProjectFiles
     from rules_bento.service import ServiceInfo
     from rules_bento.snapshot import Declared, Selection
 
@@ -103,7 +103,7 @@ def _plan(arguments: Arguments, declared: Sequence[Declared]) -> _Plan:
     include, exclude = arguments.many("--include"), arguments.many("--exclude")
     if not arguments.records("--options") and not arguments.records("--bentofile"):
         return _Plan(service, include or ["*"], exclude)
-    from rules_bento.target_options import read
+    from rules_bento.build_options.target_options import read
 
     attributes = json.loads(arguments.optional("--options", "{}"))
     given = {"service": service, "include": include or None, "exclude": exclude or None}
@@ -117,15 +117,15 @@ def _plan(arguments: Arguments, declared: Sequence[Declared]) -> _Plan:
 def _service(plan: _Plan, sources: dict[str, str]) -> ServiceInfo:
     service = plan.service
     if service is None:
-        from rules_bento.options import BuildOptions
-        from rules_bento.target_options import service_of
+        from rules_bento.build_options.options import BuildOptions
+        from rules_bento.build_options.target_options import service_of
 
         service = service_of(plan.options or BuildOptions(), sources)
     return services.read_service(service, services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes()))
 
 
 def _project(declared: Sequence[Declared]) -> ProjectFiles:
-    from rules_bento.project import ProjectFiles
+    from rules_bento.build_options.project import ProjectFiles
 
     return ProjectFiles({file.path: file.source for file in declared if file.filtered})
 
@@ -134,8 +134,8 @@ def _named_files(info: ServiceInfo, plan: _Plan, declared: Sequence[Declared]) -
     """The files that options and the service's image name: what follows sees no other source."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
-    from rules_bento.named_files import named_files
-    from rules_bento.options import BuildOptions
+    from rules_bento.build_options.named_files import named_files
+    from rules_bento.build_options.options import BuildOptions
 
     return named_files(info, plan.options or BuildOptions(), _project(declared))
 
@@ -145,8 +145,8 @@ def _stated(arguments: Arguments, info: ServiceInfo, plan: _Plan, declared: Sequ
     if plan.options is None and info.image is None and not arguments.records("--image"):
         return "[]\n"
     from rules_bento import image as images
-    from rules_bento.options import BuildOptions
-    from rules_bento.stated_packages import dumps, stated_packages
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.locks.stated_packages import dumps, stated_packages
 
     image = images.Image()
     for path, label in arguments.records("--image"):

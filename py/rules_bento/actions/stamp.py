@@ -8,9 +8,9 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-from rules_bento.archive import write_part
+from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
 from rules_bento.bento import dump_yaml
-from rules_bento.tarstream import Member
 from rules_bento.workspace_status import filled, read_status
 
 TYPE_CHECKING = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.model import ModelDescription
+from rules_bento.models.model import ModelDescription
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento import apt
 from rules_bento.actions.check_debs import REQUEST_FLAGS, read_request
+from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False

@@ -6,15 +6,15 @@ import os
 import sys
 from pathlib import Path
 
-from rules_bento import lock as locks
-from rules_bento import resolution, stated
 from rules_bento.actions.check_requirements import SOURCE_FLAGS, read_sources
 from rules_bento.errors import BentoError
+from rules_bento.locks import lock as locks
+from rules_bento.locks import resolution, stated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
-    from rules_bento.lock import Lock
+    from rules_bento.locks.lock import Lock
 
 FLAGS = SOURCE_FLAGS | {
     "--lock": 1,  # path from the root of the workspace

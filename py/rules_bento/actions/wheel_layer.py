@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento import layer_description
-from rules_bento.layer import write_wheel_layer
+from rules_bento.images import layer_description
+from rules_bento.images.layer import write_wheel_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

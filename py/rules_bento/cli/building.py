@@ -92,7 +92,7 @@ def _build(options: Namespace, store: Store) -> Built:
 def _args(options: Namespace) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if options.arg_file:
-        from rules_bento.bentofile import read_arguments
+        from rules_bento.build_options.bentofile import read_arguments
 
         values = read_arguments(options.arg_file, options.arg_file)
     return values | _pairs(options.arg, "--arg")

@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Bundle."""
-    from rules_bento import bundle
+    from rules_bento.archives import bundle
     from rules_bento.store.api import local
 
     out = local(options.out)

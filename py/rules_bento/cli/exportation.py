@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """A tag; where to, and as what; the output."""
-    from rules_bento.unpack import FORMS
+    from rules_bento.archives.unpack import FORMS
 
     parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}")
     parser.add_argument(

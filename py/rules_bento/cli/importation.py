@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """The archives; how they are taken; the output."""
-    from rules_bento.unpack import FORMS
+    from rules_bento.archives.unpack import FORMS
 
     parser.add_argument("paths", metavar="PATH", nargs="+", help="an archive or a folder; - is the standard input")
     parser.add_argument("--format", choices=FORMS, help="what it is (default: what its name says)")
@@ -36,7 +36,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def add_options(parser: ArgumentParser) -> None:
     """What all commands have that take archives in."""
-    from rules_bento.unpack import Limits
+    from rules_bento.archives.unpack import Limits
 
     limits = Limits()
     group = parser.add_argument_group("limits, against archives that grow without end")
@@ -55,8 +55,8 @@ def add_options(parser: ArgumentParser) -> None:
 
 def options_of(options: Namespace) -> Options:
     """What `add_options` parsed."""
+    from rules_bento.archives.unpack import Limits
     from rules_bento.store.importing import Options
-    from rules_bento.unpack import Limits
 
     return Options(
         limits=Limits(options.max_size, options.max_files, options.max_ratio, options.max_memory, options.same_letters),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.unpack import Progress
+    from rules_bento.archives.unpack import Progress
 
 _DELAY, _INTERVAL = 0.5, 0.1  # seconds: short works show nothing
 

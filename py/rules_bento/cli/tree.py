@@ -75,7 +75,7 @@ def _of_entry(entry: Entry) -> _Node:
 
 
 def _of_archive(path: Path) -> _Node:
-    from rules_bento import unpack
+    from rules_bento.archives import unpack
 
     root = _Node()
     form = "folder" if path.is_dir() else unpack.form_of(path.name)

@@ -55,7 +55,7 @@ def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
 
 
 def _with_archives(found: Verified, paths: list[Path]) -> Verified:
-    from rules_bento import unpack
+    from rules_bento.archives import unpack
     from rules_bento.errors import BentoError
     from rules_bento.store.comparing import of_archive
 

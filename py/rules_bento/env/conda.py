@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rules_bento.options import channels
+from rules_bento.build_options.options import channels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.options import Conda
-    from rules_bento.project import ProjectFiles
+    from rules_bento.build_options.options import Conda
+    from rules_bento.build_options.project import ProjectFiles
 
 
 def environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:

@@ -14,9 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rules_bento.build_options.options import Env
     from rules_bento.env.distros import Distro
     from rules_bento.image import Command
-    from rules_bento.options import Env
 
 UV_VERSION = "0.13.8"
 # Of uv's wheels for Linux: x86_64 and aarch64 with glibc and musl, ppc64le, s390x.

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rules_bento.build_options.option_checks import check_env
+from rules_bento.build_options.options import Env
 from rules_bento.env import dotenv
-from rules_bento.option_checks import check_env
-from rules_bento.options import Env
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.options import BuildOptions
-    from rules_bento.project import ProjectFiles
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.project import ProjectFiles
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import shlex
 from dataclasses import dataclass
 
 from rules_bento.errors import BentoError
-from rules_bento.requirements import normalized
+from rules_bento.locks.requirements import normalized
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.options import BuildOptions, Python
-    from rules_bento.project import ProjectFiles
+    from rules_bento.build_options.options import BuildOptions, Python
+    from rules_bento.build_options.project import ProjectFiles
 
 # Options that uv takes from a requirements file, which is where a Bento of spec 2 can carry them, and their values.
 _CARRIED = {

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from rules_bento.build_options.options import filled
 from rules_bento.env import conda, distros, dockerfile, python, scripts
 from rules_bento.env.entrypoint import ENTRYPOINT
 from rules_bento.env.environment import Environment, docker_env, joined_envs
 from rules_bento.errors import BentoError
-from rules_bento.options import filled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rules_bento.bento import Settings
-    from rules_bento.options import BuildOptions, Env
+    from rules_bento.build_options.options import BuildOptions, Env
 
 
 def make(settings: Settings, envs: Sequence[Env], *, models: bool) -> Environment:

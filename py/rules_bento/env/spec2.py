@@ -9,14 +9,14 @@ from rules_bento.env.entrypoint import ENTRYPOINT
 from rules_bento.env.environment import Environment, docker_env, joined_envs
 from rules_bento.errors import BentoError
 from rules_bento.image import FrozenImage, Image, freeze
-from rules_bento.requirements import WHEELS
+from rules_bento.locks.requirements import WHEELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rules_bento.bento import Settings
-    from rules_bento.options import BuildOptions, Env
+    from rules_bento.build_options.options import BuildOptions, Env
 
 
 def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool) -> Environment:

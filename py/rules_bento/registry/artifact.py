@@ -13,9 +13,10 @@ import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rules_bento import archive
+from rules_bento.archives import archive
+from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
-from rules_bento.model import ModelDescription, latest
+from rules_bento.models.model import ModelDescription, latest
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry import parallel
 from rules_bento.registry.content import BytesSource, FileSource
@@ -23,7 +24,6 @@ from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.download import download
 from rules_bento.registry.push import Package
 from rules_bento.tag import Tag
-from rules_bento.tarstream import Member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

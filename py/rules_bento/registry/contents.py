@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
-from rules_bento.model import ModelDescription
+from rules_bento.models.model import ModelDescription
 from rules_bento.registry import artifact
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource, RemoteSource

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rules_bento.archives.unpack import Form, Limits
     from rules_bento.store.api import Source, Store
     from rules_bento.store.checking import Finding, Verified
     from rules_bento.store.comparing import Difference
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from rules_bento.store.garbage import Collected
     from rules_bento.store.home import BENTO, MODEL, Home, Kind
     from rules_bento.store.importing import Imported, Options
-    from rules_bento.unpack import Form, Limits
 
 _HOMES = {
     "BENTO": "store.home",
@@ -38,7 +38,7 @@ _HOMES = {
     "Home": "store.home",
     "Imported": "store.importing",
     "Kind": "store.home",
-    "Limits": "unpack",
+    "Limits": "archives.unpack",
     "NotFoundError": "store.entries",
     "Options": "store.importing",
     "Store": "store.api",

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rules_bento.archives.unpack import form_of
 from rules_bento.errors import BentoError
 from rules_bento.store.home import BENTO, MODEL, Home
 from rules_bento.store.shelf import Shelf
-from rules_bento.unpack import form_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
 
+    from rules_bento.archives.unpack import Form, Progress
     from rules_bento.store.checking import Verified
     from rules_bento.store.comparing import Difference
     from rules_bento.store.entries import Entry
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from rules_bento.store.garbage import Collected
     from rules_bento.store.home import Kind
     from rules_bento.store.importing import Imported, Options
-    from rules_bento.unpack import Form, Progress
 
     Source = str | Path | BinaryIO
     """An archive: a path, or an open file (seekable, for a zip)."""

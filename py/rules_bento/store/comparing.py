@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rules_bento import unpack
+from rules_bento.archives import unpack
 from rules_bento.errors import BentoError
 from rules_bento.manifest import Entry as File
 from rules_bento.store import descriptors, staging
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from rules_bento.archives.unpack import Form, Limits
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Kind
-    from rules_bento.unpack import Form, Limits
 
 _MODELS = "models/"
 

@@ -15,21 +15,21 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from rules_bento import tarstream, xz
+from rules_bento.archives import tarstream, xz
+from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.store import checking
 from rules_bento.store.entries import NotFoundError
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.shelf import LATEST, Shelf
-from rules_bento.tarstream import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from rules_bento.archives.unpack import Form, Progress
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home, Kind
     from rules_bento.tag import Tag
-    from rules_bento.unpack import Form, Progress
 
 _KNOWN: dict[str, Form] = {
     ".gz": "gz",

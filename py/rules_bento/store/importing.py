@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rules_bento import unpack
+from rules_bento.archives import unpack
 from rules_bento.errors import BentoError
 from rules_bento.store import descriptors, durable, locks, records
 from rules_bento.store.entries import read_descriptor
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from rules_bento.archives.unpack import Contents, Form, Item, Limits, Progress
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home, Kind
-    from rules_bento.unpack import Contents, Form, Item, Limits, Progress
 
 _MODELS = "models"
 # BentoML writes over the first in a copy of the tree, the others are of one version anyway: never share them.

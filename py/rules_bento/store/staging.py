@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from rules_bento.unpack import Contents, Item
+    from rules_bento.archives.unpack import Contents, Item
 
 _SMALL = 1 << 20  # bytes up to which a file is hashed before it is written, and perhaps need not be
 

@@ -3,7 +3,7 @@
 Taken are the formats that occur (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the one before them), as
 `tarfile` takes them for `bentoml import`. Not taken is what makes readers disagree on what is in an archive: it may
 not end early or go on behind its end, every checksum and number must be well formed, and a folder or link has no
-contents. Limits and the safety of names are the caller's matter (`rules_bento.unpack`).
+contents. Limits and the safety of names are the caller's matter (`rules_bento.archives.unpack`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Archives of Bentos and models, written and read."""

@@ -1,0 +1,1 @@
+"""What a bentofile or a target says of a build, read and checked."""

@@ -1,0 +1,230 @@
+"""`bentofile.yaml`, and `[tool.bentoml.build]` of a `pyproject.toml`, with the line of each value for messages."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Any
+
+from rules_bento.build_options import option_reader
+from rules_bento.build_options.document import Document, WrittenFloat, plain
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.build_options.document import Path
+    from rules_bento.build_options.options import BuildOptions
+
+NAMES = ("bentofile.yaml", "pyproject.toml")
+"""Where BentoML looks for options, in this order."""
+
+_TABLE = ("tool", "bentoml", "build")
+
+
+def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> BuildOptions:
+    """Read the options of a file; `origin` names it in messages.
+
+    `src_exists` is whether a folder `src` lies beside a pyproject.toml, which then says where the packages begin.
+    Raises BentoError with file and line for what cannot be read or built from.
+    """
+    text = _text(path, origin)
+    if FilePath(path).suffix == ".toml":
+        return from_pyproject(text, origin, src_exists=src_exists)
+    return from_yaml(text, origin)
+
+
+def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
+    """Read the arguments of a Bento, keys with any values in YAML; `origin` names the file in messages.
+
+    Raises BentoError with file and line for what cannot be read.
+    """
+    values = plain(yaml_document(_text(path, origin), origin).data)
+    return {str(key): value for key, value in values.items()}
+
+
+def _text(path: str | FilePath, origin: str) -> str:
+    try:
+        return FilePath(path).read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BentoError(f"{origin} is not UTF-8 text. Save it as UTF-8.") from None
+    except OSError as error:
+        raise BentoError(f"{origin} cannot be read: {error.strerror}. Name another file.") from None
+
+
+def from_yaml(text: str, origin: str) -> BuildOptions:
+    """The options of a bentofile.yaml."""
+    return _lowered(option_reader.parse(yaml_document(text, origin)))
+
+
+def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
+    """The options of a pyproject.toml: those of its BentoML section, the project's name and its dependencies."""
+    tables = _toml(text, origin)
+    section = tables
+    for key in _TABLE:
+        section = section.get(key, {})
+        if not isinstance(section, dict):
+            raise BentoError(f"{origin}: {'.'.join(_TABLE)} is no table. Write [{'.'.join(_TABLE)}].")
+    lines = _toml_lines(text)
+    within = {path[len(_TABLE) :]: line for path, line in lines.items() if path[: len(_TABLE)] == _TABLE}
+    project = tables.get("project", {})
+    options = option_reader.parse(Document(origin, section, within))
+    if options.name is None and isinstance(project.get("name"), str):
+        places = {**options.places, "name": f"{origin}:{lines.get(('project', 'name'), 1)}: project.name"}
+        options = replace(options, name=project["name"], places=places)
+    options = _with_dependencies(options, project, f"{origin}:{lines.get(('project', 'dependencies'), 1)}")
+    if options.python.is_src_layout is None and src_exists:
+        options = replace(options, python=replace(options.python, is_src_layout=True))
+    return _lowered(options)
+
+
+def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
+    """The options with the project's own packages. A requirements file stands for all packages, as in BentoML."""
+    dependencies = project.get("dependencies", [])
+    place = f"{place}: project.dependencies"
+    if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
+        raise BentoError(f"{place} is no list of texts. Correct it.")
+    python = options.python
+    if python.requirements_txt or not dependencies:
+        return options
+    places = {"python.packages": place, **options.places}
+    return replace(options, python=replace(python, packages=(*(python.packages or ()), *dependencies)), places=places)
+
+
+def _lowered(options: BuildOptions) -> BuildOptions:
+    """BentoML takes a name with capitals and lowers it."""
+    return replace(options, name=options.name.lower()) if options.name else options
+
+
+# YAML
+
+
+def yaml_document(text: str, origin: str) -> Document:
+    """The values of a YAML text and the line of each. Raises BentoError for what is no YAML, or no table of keys."""
+    import yaml
+
+    lines: dict[Path, int] = {}
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        data = _YamlReader(loader, origin, lines).value(node, ()) if node is not None else {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise BentoError(f"{origin}{line}: not YAML: {error.problem or error.context}. Correct it.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise BentoError(f"{origin}: not YAML: {' '.join(str(error).split())}. Correct it.") from None
+    except RecursionError:
+        raise BentoError(f"{origin}: not a bentofile: it is nested too deeply.") from None
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise BentoError(f"{origin}:1: keys with values are expected, such as 'service: \"service:Svc\"'.")
+    return Document(origin, data, lines)
+
+
+class _YamlReader:
+    """Makes values of YAML nodes and remembers their lines."""
+
+    def __init__(self, loader: Any, origin: str, lines: dict[Path, int]) -> None:
+        self._lines = lines
+        self._loader = loader
+        self._origin = origin
+        self._within: list[Any] = []  # nodes on the way from the root, to find an alias of one of them
+
+    def value(self, node: Any, path: Path) -> Any:
+        """The value of a node; every key's and item's line is noted."""
+        import yaml
+
+        self._lines.setdefault(path, node.start_mark.line + 1)
+        if any(node is outer for outer in self._within):
+            raise BentoError(f"{self._origin}:{node.start_mark.line + 1}: a value that contains itself. Write it out.")
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        self._within.append(node)
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+            return self._table(node, path)
+        finally:
+            self._within.pop()
+
+    def _scalar(self, node: Any) -> Any:
+        if node.tag == "tag:yaml.org,2002:float" and re.fullmatch(r"[-+]?\d+\.\d+", node.value):
+            return WrittenFloat(node.value)
+        return self._loader.construct_object(node)
+
+    def _table(self, node: Any, path: Path) -> dict[str, Any]:
+        written = [key.value for key, _ in node.value if isinstance(key.value, str)]
+        for key, _ in node.value:
+            if isinstance(key.value, str) and key.value != "<<" and written.count(key.value) > 1:
+                line = max(other.start_mark.line for other, _ in node.value if other.value == key.value) + 1
+                raise BentoError(f"{self._origin}:{line}: {key.value!r} stands there twice. Keep one of them.")
+        self._loader.flatten_mapping(node)
+        table = {}
+        for key, item in node.value:
+            name = self._loader.construct_object(key) if not isinstance(key.value, list) else None
+            if not isinstance(name, (str, int, float, bool)):
+                raise BentoError(f"{self._origin}:{key.start_mark.line + 1}: a key that is no text. Write one.")
+            text = name if isinstance(name, str) else key.value
+            inner: Path = (*path, text)
+            self._lines[inner] = key.start_mark.line + 1
+            table[text] = self.value(item, inner)
+        return table
+
+
+# TOML
+
+
+def _toml(text: str, origin: str) -> dict[str, Any]:
+    try:
+        tomllib: Any = importlib.import_module("tomllib")
+    except ImportError:
+        raise BentoError(
+            f"{origin}: TOML is read by Python 3.11 or newer. Set bento_tools.python(version = ...), or write a "
+            f"bentofile.yaml."
+        ) from None
+    try:
+        tables: dict[str, Any] = tomllib.loads(text, parse_float=WrittenFloat)
+    except (ValueError, RecursionError) as error:
+        raise BentoError(f"{origin}: not TOML: {error}. Correct it.") from None
+    return tables
+
+
+_HEADER = re.compile(r"\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}\s*(#.*)?")
+_KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
+
+
+def _toml_lines(text: str) -> dict[Path, int]:
+    """The lines of tables and keys. A text of several lines may look like keys: then a message names a near line."""
+    lines: dict[Path, int] = {}
+    table: tuple[str, ...] = ()
+    counts: dict[tuple[str, ...], int] = {}
+    prefix: Path = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.fullmatch(line)
+        if header:
+            table = _keys(header[1])
+            prefix = table
+            if line.lstrip().startswith("[["):
+                counts[table] = counts.get(table, -1) + 1
+                prefix = (*table, counts[table])
+            lines.setdefault(prefix, number)
+            continue
+        assignment = _ASSIGNMENT.match(line)
+        if assignment:
+            lines.setdefault((*prefix, *_keys(assignment[1])), number)
+    return lines
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def find(folder: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
+    """The file with the options of a project, in BentoML's order; None where it has none."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)

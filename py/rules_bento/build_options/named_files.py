@@ -1,0 +1,58 @@
+"""The files of a build context that options and a service's image name, for somebody who has all files at hand."""
+
+from __future__ import annotations
+
+from rules_bento.env import python
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.project import ProjectFiles
+    from rules_bento.service import ServiceInfo
+
+
+def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
+    """The content of each file that is named and declared, by its path in the build context.
+
+    What cannot be read is left out: who needs it says so, with the place that names it.
+    """
+    for written in _requirements(info, options):
+        try:
+            python.with_nested(written, files, "")
+        except BentoError:
+            continue
+    for written in _files(info, options):
+        try:
+            files.read(written, "")
+        except BentoError:
+            continue
+    return dict(sorted(files.taken.items()))
+
+
+def _requirements(info: ServiceInfo, options: BuildOptions) -> Iterator[str]:
+    if options.python.requirements_txt:
+        yield options.python.requirements_txt
+    for call in info.image.calls if info.image else ():
+        if call.method == "requirements_file":
+            yield from call.args
+
+
+def _files(info: ServiceInfo, options: BuildOptions) -> Iterator[str]:
+    for description in (options.description, info.description):
+        if description and description.startswith("file:"):
+            yield description.removeprefix("file:").strip()
+    docker = options.docker
+    for name in (docker.setup_script, docker.dockerfile_template, docker.env_file, options.conda.environment_yml):
+        if name:
+            yield name
+    yield from options.python.wheels or ()
+    for call in info.image.calls if info.image else ():
+        if call.method == "run_script":
+            yield from call.args
+        elif call.method == "pyproject_toml":
+            yield from call.args or ("pyproject.toml",)
+        elif call.method == "uv_lock":
+            yield from ("pyproject.toml", "uv.lock")

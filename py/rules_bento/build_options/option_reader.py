@@ -1,0 +1,270 @@
+"""From a document to `BuildOptions`: what a bentofile or a target wrote, checked value by value."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rules_bento.build_options.document import Table, did_you_mean, kind, plain
+from rules_bento.build_options.option_checks import check_env, check_package, check_system_package, short_python_version
+from rules_bento.build_options.options import (
+    CONDA,
+    DOCKER,
+    GROUPS,
+    PYTHON,
+    TOP,
+    BuildOptions,
+    Conda,
+    Docker,
+    Env,
+    ModelChoice,
+    Python,
+    check,
+)
+from rules_bento.env import distros
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.build_options.document import Document
+
+_HINTS = {key: f" It belongs under {group!r}." for group, keys in GROUPS.items() for key in keys} | {
+    "additional_models": " Write 'models'.",
+    "dependencies": " Packages of pip belong under 'python' as 'packages', those of conda under 'conda'.",
+    "env": " Write 'envs' (a list of name, value, stage), or 'env' under 'docker'.",
+    "image": " An image is declared in the service, as @bentoml.service(image = bentoml.images.Image(...)).",
+    "requirements": " Write 'requirements_txt' or 'packages' under 'python'.",
+    "version": " A version is given to the build: bento_package(version = ...), or --version.",
+}
+_FILTER = re.compile(r"label:[^\s=,]+(=[^\s=,]*)?")
+
+
+def parse(document: Document) -> BuildOptions:
+    """Read and check options. Raises BentoError with the place of the first that is wrong."""
+    top = Table(document, (), TOP, _HINTS)
+    options = BuildOptions(
+        service=top.text("service") or None,
+        name=top.text("name"),
+        description=top.text("description"),
+        labels=_labels(top),
+        include=top.texts("include"),
+        exclude=top.texts("exclude"),
+        docker=_docker(Table(document, ("docker",), DOCKER) if top.has("docker") else None),
+        python=_python(Table(document, ("python",), PYTHON) if top.has("python") else None),
+        conda=_conda(Table(document, ("conda",), CONDA) if top.has("conda") else None),
+        models=_models(document, top),
+        envs=_envs(document, top),
+        args=_args(top),
+        places=_places(document),
+    )
+    check(options)
+    return options
+
+
+def _places(document: Document) -> dict[str, str]:
+    places = {}
+    for key, value in document.data.items():
+        places[key] = document.at((key,))
+        if key in GROUPS and isinstance(value, dict):
+            places.update({f"{key}.{inner}": document.at((key, inner)) for inner in value})
+    return places
+
+
+def _labels(top: Table) -> dict[str, str]:
+    labels = top.mapping("labels") or {}
+    for key in labels:
+        if not key.strip():
+            raise BentoError(f"{top.at('labels')}: a label has an empty key. Give it a name.")
+    return labels
+
+
+def _args(top: Table) -> dict[str, Any]:
+    value = top.value("args")
+    if value is not None and not isinstance(value, dict):
+        raise top.wrong("args", "keys with values")
+    return {str(key): plain(item) for key, item in (value or {}).items()}
+
+
+def _envs(document: Document, top: Table) -> tuple[Env, ...]:
+    envs = []
+    for index, item in enumerate(top.items("envs")):
+        if isinstance(item, str):
+            raise BentoError(
+                f"{top.at('envs', index)} is the text {item!r}, where name, value and stage are expected, such as "
+                f"{{name: {item.partition('=')[0]}, value: {item.partition('=')[2]!r}}}."
+            )
+        table = Table(document, ("envs", index), ("name", "value", "stage"))
+        if not table.has("name"):
+            raise BentoError(f"{top.at('envs', index)} has no name. Give the variable's.")
+        env = Env(table.text("name") or "", table.text("value") or "", table.text("stage") or "all")
+        check_env(env, document.at(("envs", index)))
+        envs.append(env)
+    return tuple(envs)
+
+
+def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
+    if not top.has("models"):
+        return None
+    models = []
+    for index, item in enumerate(top.items("models")):
+        if isinstance(item, str):
+            models.append(ModelChoice(item))
+            continue
+        table = Table(document, ("models", index), ("tag", "filter", "alias"))
+        tag = table.text("tag")
+        if not tag:
+            raise BentoError(f"{top.at('models', index)} has no tag. Write the model's, such as 'iris_clf:latest'.")
+        choice = ModelChoice(tag, table.text("filter"), table.text("alias"))
+        for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
+            if not _FILTER.fullmatch(condition.strip()):
+                raise BentoError(
+                    f"{table.at('filter')}: {condition.strip()!r} cannot be read. Write label:KEY or label:KEY=VALUE, "
+                    f"several with commas between."
+                )
+        models.append(choice)
+    return tuple(models)
+
+
+def _docker(table: Table | None) -> Docker:
+    if table is None:
+        return Docker()
+    env, env_file = _docker_env(table)
+    return Docker(
+        distro=_choice(table, "distro", distros.NAMES),
+        python_version=_python_version(table),
+        cuda_version=_cuda_version(table),
+        env=env,
+        env_file=env_file,
+        system_packages=_system_packages(table),
+        setup_script=table.text("setup_script"),
+        base_image=_base_image(table),
+        dockerfile_template=table.text("dockerfile_template"),
+    )
+
+
+def _choice(table: Table, key: str, choices: tuple[str, ...]) -> str | None:
+    value = table.text(key)
+    if value is not None and value not in choices:
+        near = did_you_mean(value, choices)
+        raise BentoError(f"{table.at(key)} is {value!r}.{near} Known are {', '.join(choices)}.")
+    return value
+
+
+def _python_version(table: Table) -> str | None:
+    value = table.text("python_version")
+    return None if value is None else short_python_version(value, table.at("python_version"))
+
+
+def _cuda_version(table: Table) -> str | None:
+    value = table.text("cuda_version")
+    if value in (None, "", "None"):
+        return None
+    if value not in distros.CUDA_VERSIONS:
+        known = ", ".join(distros.CUDA_VERSIONS)
+        raise BentoError(f"{table.at('cuda_version')} is {value!r}, for which there is no image. Known are {known}.")
+    return distros.CUDA_VERSIONS[value]
+
+
+def _docker_env(table: Table) -> tuple[dict[str, str] | None, str | None]:
+    value = table.value("env")
+    if not value:
+        return None, None
+    if isinstance(value, str):
+        return None, value
+    if isinstance(value, dict):
+        env = table.mapping("env") or {}
+    elif isinstance(value, list):
+        env = {}
+        for text in table.texts("env") or ():
+            name, equals, setting = text.partition("=")
+            if not equals:
+                raise BentoError(f"{table.at('env')}: {text!r} cannot be read. Write NAME=VALUE.")
+            env[name] = setting
+    else:
+        raise table.wrong("env", "a table, a list of NAME=VALUE, or the path of a file of these")
+    for name, setting in env.items():
+        check_env(Env(name, setting), table.at("env"))
+    return env, None
+
+
+def _system_packages(table: Table) -> tuple[str, ...] | None:
+    packages = table.texts("system_packages")
+    for package in packages or ():
+        check_system_package(package, table.at("system_packages"))
+    return packages
+
+
+def _base_image(table: Table) -> str | None:
+    value = table.text("base_image")
+    if value is None:
+        return None
+    name = " ".join(value.split())
+    if not name or " " in name:
+        raise BentoError(f"{table.at('base_image')} is {value!r}, which is not the name of an image.")
+    return name
+
+
+def _python(table: Table | None) -> Python:
+    if table is None:
+        return Python()
+    packages = table.texts("packages")
+    for package in packages or ():
+        check_package(package, table.at("packages"))
+    urls = {key: table.texts(key, or_one=True) for key in ("trusted_host", "find_links", "extra_index_url")}
+    index_url = table.text("index_url")
+    for key, values in {**urls, "index_url": (index_url,) if index_url else None}.items():
+        for value in values or ():
+            if not value or re.search(r"\s", value):
+                raise BentoError(f"{table.at(key)}: {value!r} is empty or has blanks. Write one address.")
+    pip_args = table.text("pip_args")
+    if pip_args and "\n" in pip_args.strip():
+        raise BentoError(f"{table.at('pip_args')} has several lines. Write one.")
+    return Python(
+        requirements_txt=table.text("requirements_txt"),
+        packages=packages,
+        lock_packages=table.flag("lock_packages"),
+        pack_git_packages=table.flag("pack_git_packages"),
+        index_url=index_url,
+        no_index=table.flag("no_index"),
+        pip_args=pip_args,
+        wheels=_wheels(table),
+        is_src_layout=table.flag("is_src_layout"),
+        **urls,
+    )
+
+
+def _wheels(table: Table) -> tuple[str, ...] | None:
+    wheels = table.texts("wheels")
+    names = [wheel.rpartition("/")[2] for wheel in wheels or ()]
+    for wheel, name in zip(wheels or (), names, strict=True):
+        if "*" in wheel or "?" in wheel:
+            raise BentoError(
+                f"{table.at('wheels')}: {wheel!r} is a pattern, which BentoML does not expand. Name files."
+            )
+        if not name.endswith((".whl", ".tar.gz", ".zip")):
+            raise BentoError(f"{table.at('wheels')}: {wheel!r} is neither a wheel (.whl) nor a source archive.")
+        if names.count(name) > 1:
+            raise BentoError(f"{table.at('wheels')} has {name!r} twice, but all go into one folder. Remove one.")
+    return wheels
+
+
+def _conda(table: Table | None) -> Conda:
+    if table is None:
+        return Conda()
+    dependencies = []
+    for item in table.items("dependencies"):
+        if isinstance(item, dict):
+            pip = item.get("pip")
+            if set(item) != {"pip"} or not isinstance(pip, list) or not all(isinstance(one, str) for one in pip):
+                raise BentoError(f"{table.at('dependencies')}: a table among them holds 'pip', a list of texts, alone.")
+            dependencies.append({"pip": list(pip)})
+        elif isinstance(item, str):
+            dependencies.append(item)  # type: ignore[arg-type]
+        else:
+            raise BentoError(f"{table.at('dependencies')} has {kind(item)}, where a text is expected.")
+    return Conda(
+        environment_yml=table.text("environment_yml"),
+        channels=table.texts("channels"),
+        dependencies=tuple(dependencies) if table.has("dependencies") else None,
+        pip=table.texts("pip"),
+    )

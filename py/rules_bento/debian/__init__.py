@@ -1,0 +1,1 @@
+"""Debian packages: locked, read, and made into root file systems."""

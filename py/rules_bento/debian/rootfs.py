@@ -1,0 +1,267 @@
+"""A root file system made of Debian packages, as the tar of a layer.
+
+Packages are unpacked one after the other, as dpkg would, in one streaming pass: nothing lies on the disk in between,
+and nothing of them runs. What maintainer scripts would have done is in `system`; here is dpkg's database, so that
+dpkg, apt and scanners see what is installed. /bin, /lib and /sbin are links to /usr, as Debian has had it since 12.
+
+A layer may lie over others that this module has made: it knows them by an index, a JSON object::
+
+    {"packages": {"libc6": "2.41-12+deb13u4"}, "status": "<text of dpkg's status file>",
+     "folders": {"etc": [493, 0, 0]}, "files": {"etc/passwd": "<package>"}, "links": {"bin": "usr/bin"}}
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rules_bento.debian.apt import Stanza, parse_stanzas
+from rules_bento.errors import BentoError
+from rules_bento.images import layer_tar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+    from rules_bento.debian.deb import Deb, Member
+
+Index = dict[str, Any]
+
+HARD_LINK = b"1"
+MADE = "rules_bento"
+"""Who a file belongs to that no package has."""
+
+_MERGED = re.compile(r"\A(bin|sbin|lib|lib32|lib64|libo32|libx32)(?=/|\Z)")
+_DPKG = "var/lib/dpkg/"
+_WHITEOUT = ".wh."  # OCI image layer specification: such a file removes one of a layer below
+
+
+class Filter(NamedTuple):
+    """Which paths are left out, by patterns of dpkg's `path-exclude` and `path-include`."""
+
+    exclude: re.Pattern[str]
+    include: re.Pattern[str]
+    folders: re.Pattern[str]  # links to folders that have something to include
+
+    @staticmethod
+    def of(exclude: Iterable[str], include: Sequence[str]) -> Filter:
+        """From patterns, which begin with a slash and whose `*` stands for slashes, too."""
+        for pattern in [*exclude, *include]:
+            if not pattern.startswith("/"):
+                raise BentoError(f"the pattern {pattern!r} does not begin with a slash, as those of dpkg do")
+        return Filter(_any_of(exclude), _any_of(include), _folders(pattern.rpartition("/")[0] for pattern in include))
+
+    def leaves_out(self, path: str, *, is_link: bool) -> bool:
+        """Whether a path, without the slash before it, is left out."""
+        text = f"/{path}"
+        if not self.exclude.match(text) or self.include.match(text):
+            return False
+        return not (is_link and self.folders.match(text))
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
+
+
+def _folders(patterns: Iterable[str]) -> re.Pattern[str]:
+    """The same, with stars that do not stand for slashes."""
+    words = ["[^/]*".join(map(re.escape, pattern.split("*"))) + r"\Z" for pattern in patterns]
+    return re.compile("|".join(words) or r"(?!)")
+
+
+class Rootfs:
+    """What is in the layer so far, and in those below it."""
+
+    def __init__(
+        self, lower: Index | None, paths: Filter, captured: Callable[[str], bool], unmade: Collection[str] = ()
+    ) -> None:
+        """Begin with what is below.
+
+        The contents of files that `captured` names are kept. Folders in `unmade` are made only if something is in them.
+        """
+        below = lower or {}
+        self.packages: dict[str, str] = dict(below.get("packages", {}))
+        self.folders: dict[str, tuple[int, int, int]] = {
+            path: tuple(of) for path, of in below.get("folders", {}).items()
+        }
+        self.files: dict[str, str] = dict(below.get("files", {}))
+        self.links: dict[str, str] = dict(below.get("links", {}))
+        self.kept: dict[str, bytes] = {}
+        self._status: str = below.get("status", "")
+        self._paths = paths
+        self._captured = captured
+        self._unmade = unmade
+        self._written: set[str] = set()  # folders of this layer
+        self._waiting: dict[str, tuple[int, int, int]] = {}  # folders that nothing needs so far
+
+    def index(self) -> Index:
+        """What a layer above has to know."""
+        return {
+            "packages": dict(sorted(self.packages.items())),
+            "status": self._status,
+            "folders": dict(sorted(self.folders.items())),
+            "files": dict(sorted(self.files.items())),
+            "links": dict(sorted(self.links.items())),
+        }
+
+    def install(self, deb: Deb) -> Iterator[bytes]:
+        """The tar of a package and of what dpkg knows of it; nothing, if a layer below has it."""
+        control = deb.control()
+        [stanza] = parse_stanzas(control["control"].decode("utf-8"))
+        name, version = stanza["Package"], stanza["Version"]
+        if self.packages.get(name) == version:
+            return
+        if name in self.packages:
+            raise BentoError(
+                f"{name} {version}: version {self.packages[name]} is there already, below or beside it. Take all "
+                f"packages from one lock, and layers over each other from the same."
+            )
+        self.packages[name] = version
+        own: dict[str, str] = {}  # path to MD5, which is dpkg's
+        paths = ["/."]
+        lines = control.get("conffiles", b"").decode("utf-8").splitlines()
+        conffiles = {line.rstrip() for line in lines if line.startswith("/")}  # others are of earlier versions
+        for member, data in deb.members():
+            path = _MERGED.sub(r"usr/\1", member.path) if not _is_merged_link(member) else member.path
+            if self._is_left_out(path, member.kind):
+                if member.kind == "folder":
+                    self._waiting.setdefault(path, (member.mode, member.uid, member.gid))
+                continue
+            paths.append(f"/{member.path}")
+            yield from self._member(member._replace(path=path), data, name, own, conffiles)
+        self._waiting.clear()
+        yield from self._record(stanza, control, own, paths)
+
+    def folder(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
+        """A folder, unless it is there; what is there keeps its mode and owner."""
+        if path not in self.files and path not in self.folders:
+            yield from self._folder(path, (mode, uid, gid), MADE)
+
+    def file(self, path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
+        """A file that no package has."""
+        yield from self._place(path, MADE)
+        yield layer_tar.header(path, layer_tar.REGULAR, mode, uid, gid, 0, len(data))
+        yield data + layer_tar.padding(len(data))
+
+    def link(self, path: str, target: str) -> Iterator[bytes]:
+        """A symbolic link that no package has."""
+        yield from self._place(path, MADE)
+        self.links[path] = target
+        yield layer_tar.header(path, layer_tar.LINK, 0o777, 0, 0, 0, 0, target)
+
+    def has(self, path: str) -> bool:
+        """Whether there is something at a path."""
+        return path in self.files or path in self.folders
+
+    def database(self) -> Iterator[bytes]:
+        """The files of dpkg that are about all packages; to be written last."""
+        stanzas = sorted(self._status.split("\n\n"))
+        self._status = "\n\n".join(stanza for stanza in stanzas if stanza)
+        if not self.has(f"{_DPKG}info/format"):
+            yield from self.file(f"{_DPKG}info/format", b"1\n")
+        for name in ("updates", "triggers"):
+            yield from self.folder(_DPKG + name)
+        self.files.pop(f"{_DPKG}status", None)  # the one of a layer below is replaced
+        yield from self.file(f"{_DPKG}status", f"{self._status}\n\n".encode())
+
+    def _is_left_out(self, path: str, kind: str) -> bool:
+        if not path or (kind == "folder" and path in self._unmade):
+            return True
+        return self._paths.leaves_out(path, is_link=kind == "link")
+
+    def _member(
+        self, member: Member, data: Iterable[bytes], package: str, own: dict[str, str], conffiles: Collection[str]
+    ) -> Iterator[bytes]:
+        path = member.path
+        if member.kind == "folder":
+            if path not in self.links:  # of another package, to a folder
+                yield from self._folder(path, (member.mode, member.uid, member.gid), package)
+            return
+        if member.kind == "link" and self.links.get(path) == member.link:
+            return
+        yield from self._place(path, package)
+        if member.kind == "link":
+            self.links[path] = member.link
+            yield layer_tar.header(path, layer_tar.LINK, 0o777, member.uid, member.gid, 0, 0, member.link)
+            return
+        if member.kind == "hard link":
+            target = _MERGED.sub(r"usr/\1", member.link)
+            if self.files.get(target) != package:
+                raise BentoError(
+                    f"{package}: /{path} is a hard link to /{target}, which is left out. Include that, too."
+                )
+            yield layer_tar.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, 0, target)
+            return
+        yield layer_tar.header(path, layer_tar.REGULAR, member.mode, member.uid, member.gid, 0, member.size)
+        yield from self._contents(path, data, own if f"/{path}" in conffiles else None)
+        yield layer_tar.padding(member.size)
+
+    def _contents(self, path: str, data: Iterable[bytes], own: dict[str, str] | None) -> Iterator[bytes]:
+        if own is None and not self._captured(path):
+            yield from data
+            return
+        whole = b"".join(data)
+        if own is not None:
+            own[f"/{path}"] = hashlib.md5(whole, usedforsecurity=False).hexdigest()
+        if self._captured(path):
+            self.kept[path] = whole
+        yield whole
+
+    def _folder(self, path: str, owner: tuple[int, int, int], package: str) -> Iterator[bytes]:
+        """A folder of this layer, with those above it; one that a layer below has stays what it is."""
+        if path in self.files:
+            raise BentoError(self._conflict(path, package))
+        if path in self._written:
+            return
+        yield from self._parents(path, package)
+        self._written.add(path)
+        mode, uid, gid = self.folders.setdefault(path, owner)
+        yield layer_tar.header(path, layer_tar.FOLDER, mode, uid, gid, 0)
+
+    def _parents(self, path: str, package: str) -> Iterator[bytes]:
+        above = path.rpartition("/")[0]
+        if above and above not in self._written:
+            yield from self._folder(above, self._waiting.get(above, (0o755, 0, 0)), package)
+
+    def _place(self, path: str, package: str) -> Iterator[bytes]:
+        """Take a path for something that is no folder."""
+        if path in self.files or path in self.folders:
+            raise BentoError(self._conflict(path, package))
+        if path.rpartition("/")[2].startswith(_WHITEOUT):
+            raise BentoError(f"{package}: /{path} would remove files of a layer. Exclude it.")
+        yield from self._parents(path, package)
+        self.files[path] = package
+
+    def _conflict(self, path: str, package: str) -> str:
+        other = self.files.get(path)
+        if other is None:
+            return (
+                f"{package}: /{path} is a folder in another package, and something else in this. Leave one of them out."
+            )
+        return f"/{path} is in {other} and in {package}. Leave one of these packages out, or exclude the path."
+
+    def _record(
+        self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
+    ) -> Iterator[bytes]:
+        """What dpkg writes down of a package, with the paths that are really there."""
+        name = stanza["Package"]
+        base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
+        yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())
+        if "md5sums" in control:
+            there = {path[1:].encode() for path in paths}
+            lines = [line for line in control["md5sums"].splitlines(keepends=True) if line[34:].strip() in there]
+            yield from self.file(f"{base}.md5sums", b"".join(lines))
+        fields = {"Package": name, "Status": "install ok installed"} | {
+            key: of for key, of in stanza.items() if key != "Package"
+        }
+        if own:
+            yield from self.file(f"{base}.conffiles", "".join(f"{path}\n" for path in sorted(own)).encode())
+            fields["Conffiles"] = "".join(f"\n {path} {own[path]}" for path in sorted(own))
+        text = "\n".join(f"{key}:{'' if of.startswith(chr(10)) else ' '}{of}" for key, of in fields.items())
+        self._status += f"{text}\n\n"
+
+
+def _is_merged_link(member: Member) -> bool:
+    """Whether it is itself one of the links of a merged /usr."""
+    return member.kind == "link" and _MERGED.fullmatch(member.path) is not None

@@ -1,0 +1,168 @@
+"""Layers of several wheels, joined from parts that are made once for each wheel.
+
+A part holds the files of one wheel, as tar members that are compressed on their own: gzip members and zstd frames may
+follow one another (RFC 1952, RFC 8878). What the part lacks is in its listing: the folders, which wheels share, stand
+once at the head of the layer. So a wheel is converted once for all images, and joining copies; it decompresses for
+the layer's diff id alone. Where two wheels have a file at one path the later one's is taken, as when they are
+installed one after the other, and the part of the earlier one is packed again without it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_bento.archives import archive
+from rules_bento.archives.tarstream import END
+from rules_bento.errors import BentoError
+from rules_bento.images import layer, layer_gzip, layer_tar
+from rules_bento.images.wheel import fast_zlib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from rules_bento.images.install import Layout
+    from rules_bento.images.layer import Compression, LayerInfo
+
+_PIECE = 1 << 20
+_MEMBERS = 1 << 18  # bytes of members at once: the rest behind each of them is copied
+_GZIP = 31  # zlib's: with gzip's header and checksum
+
+
+class Listing(NamedTuple):
+    """What is in a part."""
+
+    wheel: str  # its file name
+    folders: tuple[str, ...]  # that its files need, from the top; not in the part
+    files: dict[str, str]  # path to `<algorithm>:<hex>`
+
+    @staticmethod
+    def loads(text: str) -> Listing:
+        """Read a listing, a JSON object."""
+        fields = json.loads(text)
+        return Listing(fields["wheel"], tuple(fields["folders"]), fields["files"])
+
+    def dumps(self) -> str:
+        """The JSON object."""
+        return json.dumps(self._asdict(), ensure_ascii=False, indent=0) + "\n"
+
+
+class Part(NamedTuple):
+    """A part and its listing."""
+
+    listing: Listing
+    path: Path
+
+
+def write_part(out: Path, wheel: Path, layout: Layout, compression: Compression) -> Listing:
+    """Write the part of a wheel to `out`, which is there only when it is whole. Raises as `layer.write_wheel_layer`."""
+    plan = layer.WheelPlan.of(wheel, layout)
+    folders = plan.all_folders()
+    carry = compression == "gzip"
+    encode = layer_gzip.carried if carry else layer.encoder(compression, 1)
+    layer.write(out, layer.wheel_files(plan, layout, set(folders), carry=carry), encode)
+    files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
+    return Listing(plan.wheel.name, tuple(sorted(folders)), files)
+
+
+def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Compression) -> LayerInfo:
+    """Write a layer of parts, of this layout and compression, to `out`, which is there only when it is whole.
+
+    Raises BentoError where a file of one wheel is a folder of another.
+    """
+    left_out = _left_out([part.listing for part in parts])
+    encode = layer.encoder(compression, 1)
+
+    def packed() -> Iterator[tuple[bytes, bytes]]:
+        """Tar and the bytes of the blob that stand for it; of a part one after the other."""
+        folders = b"".join(layer.folder_header(folder, layout) for folder in _folders(parts))
+        yield folders, b"".join(encode(iter([(layer.TAR, folders, b"")])))
+        for part, names in zip(parts, left_out, strict=True):
+            if not names:
+                for piece in _pieces(part.path):
+                    yield b"", piece
+                for tar in _unpacked(part.path, compression):
+                    yield tar, b""
+                continue
+            kept = b"".join(_without(b"".join(_unpacked(part.path, compression)), names))
+            yield kept, b"".join(encode(iter([(layer.TAR, kept, b"")])))
+        yield END, b"".join(encode(iter([(layer.TAR, END, b"")])))
+
+    import hashlib
+
+    diff, digest = hashlib.sha256(), hashlib.sha256()
+    tar_size = size = 0
+    with archive._whole(out) as file:
+        for tar, blob in packed():
+            diff.update(tar)
+            tar_size += len(tar)
+            digest.update(blob)
+            size += len(blob)
+            file.write(blob)
+    return layer.LayerInfo(f"sha256:{diff.hexdigest()}", f"sha256:{digest.hexdigest()}", size, tar_size)
+
+
+def _folders(parts: Iterable[Part]) -> list[str]:
+    return sorted({folder for part in parts for folder in part.listing.folders})
+
+
+def _left_out(listings: Sequence[Listing]) -> list[set[str]]:
+    """For each wheel, the files that a later one has, too."""
+    folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
+    taken: dict[str, str] = {}
+    found: list[set[str]] = []
+    for listing in reversed(listings):
+        found.append(listing.files.keys() & taken.keys())
+        taken.update(dict.fromkeys(listing.files.keys() - found[-1], listing.wheel))
+    for path in sorted(folders.keys() & taken.keys()):
+        raise BentoError(
+            f"{taken[path]}: {path} is a file, but a folder in {folders[path]}. Leave one of the packages out."
+        )
+    return found[::-1]
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
+    """The tar of a part, in pieces."""
+    if compression == "none":
+        yield from _pieces(path)
+    elif compression == "zstd":
+        import zstandard
+
+        with path.open("rb") as file:
+            reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            while piece := reader.read(_PIECE):
+                yield piece
+    else:
+        yield from _inflated(path)
+
+
+def _inflated(path: Path) -> Iterator[bytes]:
+    """What is in the members of a gzip file."""
+    inflater = fast_zlib()
+    with path.open("rb", buffering=0) as file:
+        member = inflater.decompressobj(_GZIP)
+        while packed := file.read(_MEMBERS):
+            while packed:
+                yield member.decompress(packed)
+                packed = member.unused_data
+                if member.eof:
+                    member = inflater.decompressobj(_GZIP)
+
+
+def _without(tar: bytes, names: set[str]) -> Iterator[bytes]:
+    """The members of a tar without those of these names: headers and contents as they are."""
+    import io
+    import tarfile
+
+    with tarfile.open(fileobj=io.BytesIO(tar + END), mode="r:") as members:
+        for member in members:
+            end = member.offset_data + member.size + len(layer_tar.padding(member.size))
+            if member.name not in names:
+                yield tar[member.offset : end]

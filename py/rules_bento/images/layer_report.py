@@ -1,0 +1,166 @@
+"""What is in the layers of an image: packages with their sizes and largest files, and what differs from another image.
+
+Who a file belongs to is what the layer itself says: RECORD of an installed wheel, the lists of dpkg, the folders of a
+Bento and its models.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rules_bento.images.oci_image import Layer
+
+Kind = Literal["wheel", "deb", "model", "bento", "other"]
+
+_DPKG_LISTS = "var/lib/dpkg/info/"
+_MOST_FILES = 12
+_SMALL = 32 << 20  # no RECORD or list is larger
+
+
+class Owner(NamedTuple):
+    """Whose a file is."""
+
+    kind: Kind
+    name: str
+    version: str = ""
+
+
+@dataclass
+class Package:
+    """Files of one owner in one layer."""
+
+    owner: Owner
+    size: int = 0  # bytes of all files
+    files: int = 0
+    largest: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, path: str, size: int) -> None:
+        """Count a file."""
+        self.size += size
+        self.files += 1
+        self.largest.append((size, path))
+        if len(self.largest) > 4 * _MOST_FILES:
+            self._cut()
+
+    def _cut(self) -> None:
+        self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MOST_FILES]
+
+    def to_json(self) -> dict[str, Any]:
+        """For the report."""
+        self._cut()
+        return {
+            **self.owner._asdict(),
+            "size": self.size,
+            "files": self.files,
+            "largest": [{"path": path, "size": size} for size, path in self.largest],
+        }
+
+
+def describe_layer(layer: Layer, blob: Path | None, bento: str) -> dict[str, Any]:
+    """The report of one layer, without packages if its bytes are not here. `bento` is the Bento's folder."""
+    packages = read_packages(blob, layer.media_type, bento) if blob else []
+    return {
+        "name": layer.name,
+        "digest": layer.digest,
+        "size": layer.size,
+        "packages": [package.to_json() for package in packages],
+    }
+
+
+def read_packages(blob: Path, media_type: str, bento: str) -> list[Package]:
+    """The packages of a layer, the largest first."""
+    files: dict[str, int] = {}
+    owners: dict[str, Owner] = {}
+    with _opened(blob, media_type) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        for member in tar:
+            if member.isreg():
+                files[member.name] = member.size
+                content = tar.extractfile(member) if _lists_others(member) else None
+                if content:
+                    owners.update(_listed(member.name, content.read().decode("utf-8", "replace")))
+    packages: dict[Owner, Package] = {}
+    for path, size in files.items():
+        owner = owners.get(path) or _by_folder(path, bento.strip("/"))
+        packages.setdefault(owner, Package(owner)).add(path, size)
+    return sorted(packages.values(), key=lambda package: (-package.size, package.owner))
+
+
+def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
+    """Packages that came, went, or have another size or version, the largest difference first."""
+    before, after = _by_name(old), _by_name(new)
+    found = []
+    for key in before.keys() | after.keys():
+        one, other = before.get(key, {}), after.get(key, {})
+        if (one.get("size"), one.get("version")) != (other.get("size"), other.get("version")):
+            found.append(
+                {
+                    "kind": key[0],
+                    "name": key[1],
+                    "before": one.get("version") if one else None,
+                    "after": other.get("version") if other else None,
+                    "change": other.get("size", 0) - one.get("size", 0),
+                }
+            )
+    return sorted(found, key=lambda change: (-abs(change["change"]), change["kind"], change["name"]))
+
+
+def _by_name(report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for layer in report["layers"]:
+        for package in layer["packages"]:
+            known = found.setdefault((package["kind"], package["name"]), {"size": 0, "version": package["version"]})
+            known["size"] += package["size"]
+    return found
+
+
+def _opened(blob: Path, media_type: str) -> IO[bytes]:
+    if media_type.endswith("+zstd"):
+        import zstandard
+
+        return zstandard.ZstdDecompressor().stream_reader(blob.open("rb"), read_across_frames=True, closefd=True)
+    if media_type.endswith("+gzip"):
+        import gzip
+
+        return gzip.open(blob)  # type: ignore[return-value]
+    return blob.open("rb")
+
+
+def _lists_others(member: tarfile.TarInfo) -> bool:
+    name = member.name
+    listing = name.endswith(".dist-info/RECORD") or (name.startswith(_DPKG_LISTS) and name.endswith(".list"))
+    return listing and member.size < _SMALL
+
+
+def _listed(path: str, text: str) -> Iterator[tuple[str, Owner]]:
+    """The files that a list says are its package's."""
+    if path.startswith(_DPKG_LISTS):
+        owner = Owner("deb", path.removeprefix(_DPKG_LISTS).removesuffix(".list").partition(":")[0])
+        yield path, owner
+        yield from ((line.lstrip("/"), owner) for line in text.splitlines())
+        return
+    import csv
+    import posixpath
+
+    info = path.rpartition("/")[0]
+    root, _, name = info.rpartition("/")
+    distribution, _, version = name.removesuffix(".dist-info").partition("-")
+    owner = Owner("wheel", distribution.lower().replace("_", "-").replace(".", "-"), version)
+    for row in csv.reader(text.splitlines()):
+        if row:
+            yield posixpath.normpath(f"{root}/{row[0]}"), owner
+
+
+def _by_folder(path: str, bento: str) -> Owner:
+    if path.startswith(f"{bento}/models/"):
+        name, _, rest = path.removeprefix(f"{bento}/models/").partition("/")
+        version = rest.partition("/")[0]
+        return Owner("model", name, "" if version == "latest" else version)
+    if path.startswith(f"{bento}/"):
+        return Owner("bento", "Bento")
+    return Owner("other", "/" + "/".join(path.split("/")[:2]))

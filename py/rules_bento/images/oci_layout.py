@@ -1,0 +1,77 @@
+"""Images as files: an OCI image layout (a folder), and the archive that `docker load` takes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.archives import tarstream
+from rules_bento.images.oci_image import MANIFEST, descriptor, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rules_bento.images.oci_image import Image
+
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_REFERENCE = "org.opencontainers.image.ref.name"
+# containerd's store takes the name of a loaded image from this one.
+_CONTAINERD_NAME = "io.containerd.image.name"
+
+
+def write_layout(folder: Path, image: Image, blobs: dict[str, Path], reference: str) -> None:
+    """Write an OCI layout of an image: `blobs` are the layers by digest, `reference` names the image in the index."""
+    sha256 = folder / "blobs" / "sha256"
+    sha256.mkdir(parents=True)
+    for content in (image.config, image.manifest):
+        (sha256 / _hex(digest_of(content))).write_bytes(content)
+    for digest, path in blobs.items():
+        shutil.copyfile(path, sha256 / _hex(digest))
+    (folder / "oci-layout").write_bytes(_LAYOUT)
+    (folder / "index.json").write_bytes(_index(image, reference))
+
+
+def write_docker_archive(out: Path, image: Image, blobs: dict[str, Path], reference: str) -> None:
+    """Write a tar that is both an OCI archive and what `docker load` and `podman load` take."""
+    with out.open("wb") as file:
+        file.writelines(docker_archive(image, blobs, reference))
+
+
+def docker_archive(image: Image, blobs: dict[str, Path], reference: str) -> Iterator[bytes]:
+    """The bytes of that tar, in pieces."""
+    layers = [layer["digest"] for layer in json.loads(image.manifest)["layers"]]
+    manifest = [
+        {
+            "Config": _blob(digest_of(image.config)),
+            "RepoTags": [reference],
+            "Layers": [_blob(digest) for digest in layers],
+        }
+    ]
+    members = [
+        tarstream.Member.inline("oci-layout", _LAYOUT),
+        tarstream.Member.inline("index.json", _index(image, reference)),
+        tarstream.Member.inline("manifest.json", json.dumps(manifest, separators=(",", ":")).encode()),
+        *(tarstream.Member.inline(_blob(digest_of(content)), content) for content in (image.config, image.manifest)),
+        *(tarstream.Member.file(_blob(digest), str(path)) for digest, path in sorted(blobs.items())),
+    ]
+    yield from tarstream.stream(members)
+    yield tarstream.END
+
+
+def _index(image: Image, reference: str) -> bytes:
+    config: dict[str, Any] = json.loads(image.config)
+    entry = descriptor(MANIFEST, image.manifest) | {
+        "platform": {"architecture": config["architecture"], "os": config["os"]},
+        "annotations": {_REFERENCE: reference.rpartition(":")[2], _CONTAINERD_NAME: reference},
+    }
+    return json.dumps({"schemaVersion": 2, "manifests": [entry]}, separators=(",", ":")).encode()
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/sha256/{_hex(digest)}"
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")

@@ -1,0 +1,181 @@
+"""A software bill of materials: the packages, models and sources of a Bento, and the system below it.
+
+Nothing in it is drawn by lot or by a clock: its identity is a name-based UUID of the image that it belongs to.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rules_bento.locks.requirements import Requirement
+    from rules_bento.models.model import ModelDescription
+
+Format = Literal["cyclonedx", "spdx"]
+
+_CYCLONEDX = "1.6"
+_ALGORITHMS = {"sha256": "SHA-256", "blake3": "BLAKE3"}  # CycloneDX's names; SPDX has its own
+_NOT_SAID = "NOASSERTION"
+
+
+class Subject(NamedTuple):
+    """What the bill is of."""
+
+    name: str
+    version: str
+    digest: str  # sha256:<hex> of the image's manifest
+    created: str  # RFC 3339
+
+
+class Component(NamedTuple):
+    """What is in it. `reference` is unique in a bill: the package URL, where there is one."""
+
+    kind: Literal["library", "machine-learning-model", "application"]
+    reference: str
+    name: str
+    version: str
+    digest: str = ""  # <algorithm>:<hex>
+
+    @property
+    def purl(self) -> str:
+        """The package URL; empty for none."""
+        return self.reference if self.reference.startswith("pkg:") else ""
+
+
+def python_package(requirement: Requirement) -> Component:
+    """A pinned requirement. A release has several files; which one it is is said where a single one can be meant."""
+    name, version = requirement.pin or ("", "")
+    digest = f"sha256:{requirement.hashes[0]}" if len(requirement.hashes) == 1 else ""
+    return Component("library", f"pkg:pypi/{quote(name)}@{quote(version)}", name, version, digest)
+
+
+def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
+    """Packages of dpkg's, by name."""
+    return [
+        Component("library", f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", name, version)
+        for name, version in versions.items()
+    ]
+
+
+def model(description: ModelDescription) -> Component:
+    """A model of the store."""
+    name, _, version = description.tag.partition(":")
+    digest = f"blake3:{description.blake3}"
+    return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
+
+
+def sources(subject: Subject, digest: str) -> Component:
+    """The Bento's own files, with the `blake3:<hex>` of the Bento."""
+    return Component("application", f"bento:{subject.name}:{subject.version}", subject.name, subject.version, digest)
+
+
+def make_sbom(subject: Subject, components: Iterable[Component], form: Format) -> bytes:
+    """The bill, in CycloneDX 1.6 or SPDX 2.3, as JSON."""
+    ordered = sorted(set(components), key=lambda component: component.reference)
+    document = _cyclonedx(subject, ordered) if form == "cyclonedx" else _spdx(subject, ordered)
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _cyclonedx(subject: Subject, components: list[Component]) -> dict[str, Any]:
+    root = {"type": "container", "bom-ref": subject.digest, "name": subject.name, "version": subject.version}
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": _CYCLONEDX,
+        "serialNumber": f"urn:uuid:{_uuid(subject.digest)}",
+        "version": 1,
+        "metadata": {
+            "timestamp": subject.created,
+            "tools": {"components": [{"type": "application", "name": "rules_bento"}]},
+            "component": root,
+        },
+        "components": [_cyclonedx_component(component) for component in components],
+        "dependencies": [
+            {"ref": subject.digest, "dependsOn": [component.reference for component in components]},
+        ],
+    }
+
+
+def _cyclonedx_component(component: Component) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "type": component.kind,
+        "bom-ref": component.reference,
+        "name": component.name,
+        "version": component.version,
+    }
+    if component.purl:
+        fields["purl"] = component.purl
+    if component.digest:
+        algorithm, _, value = component.digest.partition(":")
+        fields["hashes"] = [{"alg": _ALGORITHMS[algorithm], "content": value}]
+    return fields
+
+
+def _spdx(subject: Subject, components: list[Component]) -> dict[str, Any]:
+    image = {
+        "SPDXID": "SPDXRef-image",
+        "name": subject.name,
+        "versionInfo": subject.version,
+        "downloadLocation": _NOT_SAID,
+        "filesAnalyzed": False,
+        "primaryPackagePurpose": "CONTAINER",
+        "checksums": [_spdx_checksum(subject.digest)],
+    }
+    packages = [_spdx_package(component, number) for number, component in enumerate(components)]
+    related = [("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-image")]
+    related += [("SPDXRef-image", "CONTAINS", package["SPDXID"]) for package in packages]
+    return {
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": f"{subject.name}-{subject.version}",
+        "documentNamespace": f"urn:uuid:{_uuid(subject.digest)}",
+        "creationInfo": {"created": _utc(subject.created), "creators": ["Tool: rules_bento"]},
+        "packages": [image, *packages],
+        "relationships": [
+            {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
+            for one, kind, other in related
+        ],
+    }
+
+
+def _spdx_package(component: Component, number: int) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "SPDXID": f"SPDXRef-{number}",
+        "name": component.name,
+        "versionInfo": component.version,
+        "downloadLocation": _NOT_SAID,
+        "filesAnalyzed": False,
+        "primaryPackagePurpose": {"library": "LIBRARY", "application": "APPLICATION"}.get(component.kind, "OTHER"),
+    }
+    if component.digest.startswith("sha256:"):
+        fields["checksums"] = [_spdx_checksum(component.digest)]
+    elif component.digest:
+        # SPDX's own library takes a BLAKE3 digest of 256 bits for one that is too short.
+        fields["comment"] = component.digest
+    if component.purl:
+        fields["externalRefs"] = [
+            {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": component.purl}
+        ]
+    return fields
+
+
+def _spdx_checksum(digest: str) -> dict[str, str]:
+    return {"algorithm": "SHA256", "checksumValue": digest.removeprefix("sha256:")}
+
+
+def _utc(moment: str) -> str:
+    """As SPDX writes moments: in seconds, in UTC."""
+    from datetime import datetime, timezone
+
+    found = datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(timezone.utc)
+    return found.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _uuid(digest: str) -> str:
+    import uuid
+
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, digest))

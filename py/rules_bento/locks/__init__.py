@@ -1,0 +1,1 @@
+"""Python packages: stated, locked, sliced for a service, built from source."""

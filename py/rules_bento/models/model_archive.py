@@ -1,0 +1,45 @@
+"""Archives of one model, as `bentoml models export` writes them, or a model's part of a Bento's archive."""
+
+from __future__ import annotations
+
+from rules_bento.archives import unpack
+from rules_bento.errors import BentoError
+from rules_bento.snapshot import Declared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def unpacked(archive: Path, name: str, folder: Path) -> list[Declared]:
+    """The files of an archive, written below a folder; `name` tells its form.
+
+    A `models/NAME/VERSION` around all of them is left out. Raises BentoError as `unpack.read` does, and for an archive
+    of several models.
+    """
+    files: dict[str, Path] = {}
+    links: dict[str, str] = {}
+    for item, contents in unpack.read(archive, unpack.form_of(name)):
+        if item.kind == "link":
+            links[item.path] = item.link
+        elif item.kind == "file":
+            files[item.path] = _write(folder / item.path, contents, executable=item.executable)
+    around = _around(files)
+    if not all(path.startswith(around) for path in (*files, *links)):
+        raise BentoError(f"{name} has several models, or a Bento. Export the model alone.")
+    declared = [Declared(path.removeprefix(around), str(source), name) for path, source in files.items()]
+    return declared + [Declared(path.removeprefix(around), "", name, link) for path, link in links.items()]
+
+
+def _around(files: dict[str, Path]) -> str:
+    parts = next(iter(files), "").split("/")
+    return "/".join(parts[:3]) + "/" if parts[0] == "models" and len(parts) > 3 else ""
+
+
+def _write(target: Path, contents: unpack.Contents, *, executable: bool) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
+        for piece in contents:
+            file.write(piece)
+    target.chmod(0o755 if executable else 0o644)
+    return target

@@ -1,0 +1,143 @@
+"""Models of BentoML's own store, as Bentos bundle them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rules_bento import snapshot
+from rules_bento.archives.tarstream import Member
+from rules_bento.errors import BentoError
+from rules_bento.models import references
+from rules_bento.models.model import MODEL_YAML, ModelDescription, ModelEntry, labels_of, make_entry
+from rules_bento.models.references import BundledModel
+from rules_bento.tag import Tag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.service import ServiceInfo
+
+_KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "api_version")
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model of the store with its files."""
+
+    entry: ModelEntry
+    sources: dict[str, str]  # where to read each file but model.yaml
+
+    def bundled(self) -> BundledModel:
+        """What a Bento needs to know of it."""
+        return BundledModel(self.entry.description)
+
+    def members(self) -> list[Member]:
+        """The files, at their places in an archive."""
+        root = "models/" + self.entry.description.tag.replace(":", "/")
+        found = []
+        for file in self.entry.manifest.entries:
+            path = f"{root}/{file.path}"
+            if file.path == MODEL_YAML:
+                found.append(Member.inline(path, self.entry.model_yaml))
+            elif file.link is not None:
+                found.append(Member.symlink(path, file.link))
+            else:
+                found.append(Member.file(path, self.sources[file.path], size=file.size, mode=file.mode))
+        return found
+
+
+def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
+    """The models that a service and its options name, each version once. Raises BentoError for one that is missing."""
+    names = {reference.tag.partition(":")[0] for service in info.services for reference in service.models}
+    names |= {reference.tag.partition(":")[0] for reference in info.models}
+    names |= {choice.tag.lower().partition(":")[0] for choice in options.models or ()}
+    aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
+    candidates = [model for name in sorted(names - aliases.keys() - {""}) for model in _versions(store, name)]
+    bundled = [_with_alias(model, aliases) for model in candidates]
+    wanted = [entry["tag"] for entry in references.chosen_models(options.models or (), bundled, options.at("models"))]
+    for service in info.services:
+        entries = references.service_models(service, bundled, "")
+        wanted += [entry["tag"] for entry in entries if "registry" not in entry]
+    wanted += [entry["tag"] for entry in references.legacy_models(info, bundled)[0]]
+    return [_read(store, tag) for tag in dict.fromkeys(wanted)]
+
+
+def newest(store: Path, tag: str) -> dict[str, Any] | None:
+    """`model.yaml` of the newest model that a tag means; None where there is none."""
+    name, _, version = tag.lower().removesuffix(":latest").partition(":")
+    tags = [model.description.tag for model in _versions(store, name)]
+    found = [_model_yaml(store / found.replace(":", "/") / MODEL_YAML) for found in tags]
+    found = [fields for fields in found if str(fields["version"]).startswith(version)]
+    return max(found, key=_time) if found else None
+
+
+def _with_alias(model: BundledModel, aliases: dict[str, str]) -> BundledModel:
+    """A candidate under the alias that options give it, by which a source may name it."""
+    for alias, tag in aliases.items():
+        name, _, version = tag.lower().removesuffix(":latest").partition(":")
+        if model.tag.name == name and model.tag.version.startswith(version):
+            return BundledModel(model.description, alias)
+    return model
+
+
+def _versions(store: Path, name: str) -> list[BundledModel]:
+    """All versions of a model, without a look at their files."""
+    folder = store / name
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if (path / MODEL_YAML).is_file():
+            fields = _model_yaml(path / MODEL_YAML)
+            description = ModelDescription(
+                f"{name}:{path.name}", fields["module"], _time(fields), "", 0, labels_of(fields)
+            )
+            found.append(BundledModel(description))
+    return found
+
+
+def _read(store: Path, tag: str) -> StoredModel:
+    folder = store / tag.replace(":", "/")
+    return of_files(list(snapshot.walk(str(folder))), str(folder), Tag.parse(tag, "models"))
+
+
+def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = None) -> StoredModel:
+    """The entry that the files of one are, `model.yaml` among them, which names it unless `tag` does.
+
+    Raises BentoError, naming `origin`, where they are none.
+    """
+    descriptor = next((file for file in files if file.path == MODEL_YAML), None)
+    if descriptor is None:
+        raise BentoError(f"{origin} has no {MODEL_YAML} at its top, so it is no entry of a model store.")
+    fields = _model_yaml(Path(descriptor.source))
+    tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
+    others = [
+        snapshot.Declared(file.path, file.source, file.origin, file.link, filtered=False)
+        for file in files
+        if file is not descriptor
+    ]
+    entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _time(fields), snapshot.digest(others))
+    return StoredModel(entry, {file.path: file.source for file in others})
+
+
+def _model_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        fields = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BentoError(f"{path} cannot be read: {' '.join(str(error).split())}. Save the model again.") from None
+    if not isinstance(fields, dict):
+        raise BentoError(f"{path} is no description of a model. Save the model again.")
+    fields.setdefault("signatures", {})
+    missing = [key for key in ("name", "version", *_KEYS, "creation_time") if key not in fields]
+    if missing:
+        raise BentoError(f"{path} has no {', '.join(missing)}. Save the model again.")
+    return fields
+
+
+def _time(fields: dict[str, Any]) -> str:
+    value = fields["creation_time"]
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,150 @@
+"""Which bundled model each reference of a service, or line of a bentofile, means."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from rules_bento.errors import BentoError
+from rules_bento.tag import Tag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.build_options.options import ModelChoice
+    from rules_bento.models.model import ModelDescription
+    from rules_bento.service import HuggingFace, Model, Service, ServiceInfo
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """A model that a Bento brings along, under its own name and perhaps an alias."""
+
+    description: ModelDescription
+    alias: str = ""
+
+    @property
+    def tag(self) -> Tag:
+        """Name and version."""
+        return Tag.parse(self.description.tag, "models")
+
+    def entry(self, alias: str = "") -> dict[str, Any]:
+        """The entry of bento.yaml."""
+        description = self.description
+        entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
+        return entry | ({"alias": alias} if alias else {})
+
+
+def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
+    """The entries of a service's own models. Raises BentoError for one that is not bundled.
+
+    Snapshots of a Hugging Face hub are not: BentoML fetches them where the Bento is served.
+    """
+    entries = []
+    for reference in service.models:
+        place = f"{service.path}:{service.line}"
+        if reference.huggingface:
+            entries.append(
+                _snapshot(reference.huggingface, f"{place}: {service.class_name}.{reference.attribute}", creation_time)
+            )
+        else:
+            entries.append(_service_model(reference, models, service, place))
+    return entries
+
+
+def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
+    """The entry that BentoML makes, but for the hub where none is named: that is for who serves it to say."""
+    if not _COMMIT.fullmatch(source.revision):
+        raise BentoError(
+            f"{place}: the revision {source.revision!r} of {source.model_id} moves, and a build asks no hub where it "
+            f"is. Write the commit, 40 hexadecimal digits; or bundle the model: bento.model(huggingface = ...)."
+        )
+    name = source.model_id.lower()
+    metadata = {
+        "model_id": name,
+        "revision": source.revision,
+        "endpoint": source.endpoint,
+        "include": None if source.include is None else list(source.include),
+        "exclude": None if source.exclude is None else list(source.exclude),
+    }
+    text = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    return {
+        "tag": f"{name.replace('/', '--')}:{digest}",
+        "module": None,
+        "creation_time": creation_time,
+        "registry": "huggingface",
+        "metadata": metadata,
+    }
+
+
+def _service_model(reference: Model, models: Sequence[BundledModel], service: Service, place: str) -> dict[str, Any]:
+    aliased = [model for model in models if model.alias == reference.tag] if reference.alias else []
+    if aliased:
+        return _newest(aliased).entry()
+    return _meant(reference.tag, models, place, f"{service.class_name} needs").entry()
+
+
+def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The entries of a legacy service's models, and the whole tag by each tag that its source names."""
+    found = {model.tag: _meant(model.tag, models, info.path, f"{info.service} needs") for model in info.models}
+    entries = {model.description.tag: model.entry() for model in found.values()}
+    return list(entries.values()), {tag: model.description.tag for tag, model in found.items()}
+
+
+def chosen_models(choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str) -> list[dict[str, Any]]:
+    """The entries of the models that options name, in their order. Raises BentoError for one that is not bundled."""
+    entries: dict[str, dict[str, Any]] = {}
+    for choice in choices:
+        candidates = [model for model in models if _passes(model, choice.filter)]
+        wanted = f"{choice.tag!r} with filter {choice.filter!r}" if choice.filter else ""
+        model = _meant(choice.tag, candidates, place, "the Bento needs", wanted)
+        entry = model.entry(choice.alias or model.alias)
+        known = entries.setdefault(model.description.tag, entry)
+        if known.setdefault("alias", entry.get("alias")) != entry.get("alias", known["alias"]):
+            raise BentoError(
+                f"{place}: {model.description.tag} has the aliases {known['alias']!r} and {entry['alias']!r}, but a "
+                f"Bento can hold one for each model. Choose one."
+            )
+    return [{key: value for key, value in entry.items() if value is not None} for entry in entries.values()]
+
+
+def _passes(model: BundledModel, conditions: str | None) -> bool:
+    """Whether a model has all labels that a filter asks for."""
+    for condition in conditions.split(",") if conditions else ():
+        key, equals, value = condition.strip().removeprefix("label:").partition("=")
+        labels = model.description.labels
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
+
+
+def _meant(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
+    """The model of a tag whose version may be missing, `latest`, or the beginning of one."""
+    name, _, version = tag.lower().removesuffix(":latest").partition(":")
+    found = [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
+    if not found:
+        have = ", ".join(model.description.tag for model in models) or "none"
+        raise BentoError(
+            f"{place}: {needs} the model {wanted or repr(tag)}, but models has {have}. Add its bento_model to models."
+        )
+    newest = _newest(found)
+    if version and len({model.description.tag for model in found}) > 1:
+        exact = [model for model in found if model.tag.version == version]
+        if not exact:
+            raise BentoError(
+                f"{place}: {tag!r} begins the versions of several models: "
+                f"{', '.join(model.description.tag for model in found)}. Write the whole version."
+            )
+        newest = exact[0]
+    return newest
+
+
+def _newest(models: Sequence[BundledModel]) -> BundledModel:
+    return max(models, key=lambda model: (model.description.creation_time, model.tag.version))
