@@ -27,7 +27,7 @@ old = rule(
 
 def the_next_bazel_is_met(bench: Workbench) -> str:
     """All targets are analysed, and a Bento is built, with the flags that 8 and 9 set."""
-    checkout = bench.plain
+    checkout = bench.checkout("next")
     checkout.build("//...", FLAGS, "--nobuild")
     built = checkout.build(TARGET, FLAGS)
     checkout.write("old/defs.bzl", OLD)

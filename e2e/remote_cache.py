@@ -102,7 +102,7 @@ def only_what_is_asked_for_is_fetched(first: Checkout, second: Checkout, cache: 
 def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: CacheServer, bench: Workbench) -> None:
     """To push, the contents are fetched from the cache; nothing is built."""
     second.write("tests/pushed/BUILD.bazel", PUSH)
-    with RegistryServer(bench.folder / "registry") as registry:
+    with RegistryServer(bench.folder / "remote-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
         behind = ("--", "--insecure", host, "--repository", f"{host}/iris")
         pushed = second.bazel("run", "//tests/pushed", *OTHERWISE, "--remote_download_minimal", *behind).succeeded()
