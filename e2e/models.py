@@ -1,4 +1,4 @@
-"""Models from elsewhere, on loopback: files of a server, of a Hugging Face hub that wants a token, and an export."""
+"""Models from elsewhere, on loopback: a server's files and exports, a hub of Hugging Face's kind, a registry."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import io
 import json
 import tarfile
 import threading
+import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from indexes import files_with
+from registry_server import RegistryServer
 
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
@@ -24,6 +26,7 @@ FILES = {
     "config.json": b'{"model_type": "tiny"}',
     "deep/weights 1.safetensors": bytes(range(256)) * 4000,
 }
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 MODEL_YAML = """\
 name: exported
 version: v7
@@ -45,11 +48,18 @@ bento.model(name = "hub", huggingface = "acme/tiny", revision = "{revision}", fi
 bento.model(name = "plain", address = "{address}/plain", files = {files}, tag = "plain:v1")
 bento.model(name = "exported", archive = "{address}/exported.bentomodel", sha256 = "{archive}")
 bento.model(name = "changed", address = "{address}/plain", files = {{"config.json": "{wrong}"}})
+bento.model(name = "pushed", image = "127.0.0.1:{port}/plain", digest = "{digest}")
 bento.model(name = "branch", huggingface = "acme/tiny", revision = "main", files = {files})
-use_repo(bento, "branch", "changed", "exported", "hub", "plain")
+use_repo(bento, "branch", "changed", "exported", "hub", "plain", "pushed")
 """
 BUILD = """\
-load("@rules_bento//rules:defs.bzl", "bento_package")
+load("@rules_bento//rules:defs.bzl", "bento_package", "bento_push")
+
+bento_push(
+    name = "push",
+    src = "@plain",
+    tags_to_set = ["v1"],
+)
 
 [
     bento_package(
@@ -64,6 +74,7 @@ load("@rules_bento//rules:defs.bzl", "bento_package")
         "all": ["@exported", "@hub", "@plain"],
         "wrong": ["@changed"],
         "moving": ["@branch"],
+        "from_registry": ["@pushed"],
     }.items()
 ]
 """
@@ -86,11 +97,29 @@ def models_come_from_elsewhere(bench: Workbench) -> str:
         assert "Checksum was" in wrong.errors, wrong.told()
         moving = checkout.bazel("build", "//:moving", workspace=WORKSPACE, HF_ENDPOINT=address)
         assert "give the commit, 40 hexadecimal digits" in moving.errors, moving.told()
+        a_pushed_model_is_pulled(checkout, bench, address, archive)
     shown = [result.command for result in (without, built) if TOKEN in result.output + result.errors]
     assert not shown, f"the token is shown by {shown}"
     kept = files_with(TOKEN.encode(), checkout.root.parent / "scratch")
     assert not kept, f"the token is in {kept}"
-    return f"{len(asked)} requests for a hub's snapshot, plain files and an export; none without need"
+    return f"{len(asked)} requests for a snapshot, files and an export, none without need; one through a registry"
+
+
+def a_pushed_model_is_pulled(checkout: Checkout, bench: Workbench, address: str, archive: bytes) -> None:
+    """To a real registry and back, the model is the same, tag and all."""
+    with RegistryServer(bench.folder / "models-registry") as registry:
+        host = f"127.0.0.1:{registry.port}"
+        behind = ("--", "--insecure", host, "--repository", f"{host}/plain")
+        checkout.bazel("run", "//:push", *behind, workspace=WORKSPACE).succeeded()
+        request = urllib.request.Request(f"http://{host}/v2/plain/manifests/v1", headers={"Accept": MANIFEST})
+        with urllib.request.urlopen(request, timeout=30) as response:
+            digest = response.headers["Docker-Content-Digest"]
+        write_workspace(checkout, address, archive, registry.port, digest)
+        checkout.build("//:from_registry", workspace=WORKSPACE)
+    with tarfile.open(checkout.root / WORKSPACE / "bazel-bin/from_registry.bento", "r:xz") as bento:
+        names = {name.removeprefix("./"): name for name in bento.getnames()}
+        for path, content in FILES.items():
+            assert bento.extractfile(names[f"models/plain/v1/{path}"]).read() == content, path
 
 
 def models_are_in(checkout: Checkout) -> None:
@@ -116,10 +145,13 @@ def exported() -> bytes:
     return archive.getvalue()
 
 
-def write_workspace(checkout: Checkout, address: str, archive: bytes) -> None:
+def write_workspace(
+    checkout: Checkout, address: str, archive: bytes, port: int = 9, pushed: str = f"sha256:{'0' * 64}"
+) -> None:
     files = json.dumps({path: hashlib.sha256(content).hexdigest() for path, content in FILES.items()})
     digest = hashlib.sha256(archive).hexdigest()
     values = {"address": address, "archive": digest, "files": files, "revision": REVISION, "wrong": "0" * 64}
+    values |= {"port": str(port), "digest": pushed}
     checkout.write(f"{WORKSPACE}/MODULE.bazel", MODULE.format(**values))
     checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD)
     checkout.write(f"{WORKSPACE}/service.py", SERVICE)

@@ -39,8 +39,8 @@ Or the files of the entry itself: `srcs = glob(["iris_clf/v1/**"])`, `strip_pref
     attrs = {
         "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
         "archive": attr.label(
-            allow_single_file = [".bentomodel", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"],
-            doc = "The entry, as `bentoml models export` writes it.",
+            allow_single_file = [".bentomodel", ".part", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"],
+            doc = "The entry, as `bentoml models export` writes it, or as a registry has it (`.part`).",
         ),
         "srcs": attr.label_list(allow_files = True, doc = "The files of the entry, `model.yaml` among them."),
         "strip_prefix": attr.string(doc = "The folder of the entry, below the package."),

@@ -104,15 +104,15 @@ def _download_archive(rctx):
     _write_imported(rctx, "model" + found[0])
 
 def _pull(rctx):
-    """The one layer of a model's artifact is an archive of it (docs/oci.md)."""
+    """The one layer of a model's artifact is its part of archives."""
     rctx.report_progress("pulling {}".format(rctx.attr.image))
     run_helper(rctx, _place(rctx), "pull", ["--image", "{}@{}".format(rctx.attr.image, rctx.attr.digest), "--layout", "layout"])
     manifest = json.decode(rctx.read("layout/blobs/" + rctx.attr.digest.replace(":", "/")))
     layers = manifest.get("layers", [])
     if manifest.get("artifactType") != "application/vnd.rules-bento.model.v1" or len(layers) != 1:
         fail("{}: {} is no model; push one with bento_push".format(_place(rctx), rctx.attr.image))
-    rctx.symlink("layout/blobs/" + layers[0]["digest"].replace(":", "/"), "model.bentomodel")
-    _write_imported(rctx, "model.bentomodel")
+    rctx.symlink("layout/blobs/" + layers[0]["digest"].replace(":", "/"), "model.part")
+    _write_imported(rctx, "model.part")
 
 def _model_repo_impl(rctx):
     sources = [name for name in ("archive", "address", "huggingface", "image") if getattr(rctx.attr, name)]

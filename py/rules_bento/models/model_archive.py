@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.archives import unpack
+from rules_bento.archives.archive import join
 from rules_bento.errors import BentoError
 from rules_bento.snapshot import Declared
 
@@ -10,13 +11,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
+_PART = ".part"
+
 
 def unpacked(archive: Path, name: str, folder: Path) -> list[Declared]:
     """The files of an archive, written below a folder; `name` tells its form.
 
-    A `models/NAME/VERSION` around all of them is left out. Raises BentoError as `unpack.read` does, and for an archive
-    of several models.
+    A `models/NAME/VERSION` around all of them is left out. A `.part` has no end, as registries have it.
+    Raises BentoError as `unpack.read` does, and for an archive of several models.
     """
+    if name.endswith(_PART):
+        folder.mkdir(parents=True)
+        whole, folder = folder / "whole", folder / "files"
+        join(whole, [archive])
+        archive, name = whole, name.removesuffix(_PART)
     files: dict[str, Path] = {}
     links: dict[str, str] = {}
     for item, contents in unpack.read(archive, unpack.form_of(name)):
