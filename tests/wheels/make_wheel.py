@@ -1,18 +1,24 @@
 """Writes a wheel: its path, a requirement, and modules."""
 
+import base64
+import hashlib
 import sys
 import zipfile
 from pathlib import Path
 
 target, requirement, *modules = sys.argv[1:]
 name, version, *_ = Path(target).name.split("-")
-texts = {
-    "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requirement}\n",
-    "WHEEL": "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    "RECORD": "",
-}
+folder = f"{name}-{version}.dist-info"
+files = {Path(path).name: Path(path).read_bytes() for path in modules}
+files[f"{folder}/METADATA"] = (
+    f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requirement}\n".encode()
+)
+files[f"{folder}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+record = f"{folder}/RECORD,,\n"
+for path, content in files.items():
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    record += f"{path},sha256={digest},{len(content)}\n"
+files[f"{folder}/RECORD"] = record.encode()
 with zipfile.ZipFile(target, "w") as wheel:
-    for path in modules:
-        wheel.writestr(zipfile.ZipInfo(Path(path).name), Path(path).read_bytes())
-    for file, text in texts.items():
-        wheel.writestr(zipfile.ZipInfo(f"{name}-{version}.dist-info/{file}"), text)
+    for path, content in files.items():
+        wheel.writestr(zipfile.ZipInfo(path), content)

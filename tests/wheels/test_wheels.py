@@ -7,6 +7,7 @@ import json
 import re
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -37,6 +38,14 @@ def test_what_is_installed_from_sources_is_there_before(files):
     assert f"./wheels/{WHEEL}" in document["image"]["python_requirements"].splitlines()
     dockerfile = files["env/docker/Dockerfile"].decode()
     assert "uv --directory src pip install --require-hashes" in dockerfile
+
+
+def test_an_image_has_it_installed():
+    report = json.loads(Path("tests/wheels/image.layers.json").read_text("utf-8"))
+    packages = {package["name"]: package for layer in report["layers"] for package in layer["packages"]}
+    assert "pathspec" in packages
+    installed = [file["path"].rpartition("site-packages/")[2] for file in packages["acme-scaling"]["largest"]]
+    assert "acme_scaling.py" in installed
 
 
 def write(folder, name, metadata):
