@@ -46,7 +46,8 @@ load("@rules_bento//rules:defs.bzl", "bento_package")
 
 [bento_package(
     name = name,
-    srcs = glob(["**"], exclude = ["BUILD.bazel", "bentofile.yaml"]),
+    srcs = glob(["**"], exclude = ["BUILD.bazel", "bentofile.yaml", "data.bin"]),
+    data = glob(["data.bin"], allow_empty = True),
     requirements = requirements,
     service = "service:Hello",
 ) for name, requirements in {"locked": ["@pypi//bentoml"], "unlocked": []}.items()]

@@ -20,6 +20,16 @@ bento_package(
     service = "service:Service",
 )
 """
+DATA = """\
+load("//rules:defs.bzl", "bento_package")
+
+bento_package(
+    name = "bento",
+    srcs = ["service.py"],
+    data = ["table.csv"],
+    service = "service:Service",
+)
+"""
 SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
@@ -30,6 +40,7 @@ def changes_rerun_what_they_must(bench: Workbench) -> str:
     a_name_in_the_library(checkout)
     the_source_of_a_model(checkout)
     a_file_that_no_pattern_keeps(checkout)
+    a_line_beside_data(checkout)
     return f"a comment in the service takes {seconds:.2f} s"
 
 
@@ -83,3 +94,16 @@ def a_file_that_no_pattern_keeps(checkout: Checkout) -> None:
     assert checkout.build("//kept:bento").ran == ["BentoSnapshot"], "what it writes has not changed"
     checkout.write("kept/service.py", SERVICE + "# A remark.\n")
     assert checkout.build("//kept:bento").ran == first
+
+
+def a_line_beside_data(checkout: Checkout) -> None:
+    """Data may be large: they are packed again only if they change."""
+    checkout.write("beside/BUILD.bazel", DATA)
+    checkout.write("beside/service.py", SERVICE)
+    checkout.write("beside/table.csv", "1,2\n")
+    first = checkout.build("//beside:bento").ran
+    assert first == ["BentoArchive", "BentoData", "BentoPackage", "BentoSnapshot"], first
+    checkout.write("beside/service.py", SERVICE + "# A remark.\n")
+    assert checkout.build("//beside:bento").ran == ["BentoArchive", "BentoPackage", "BentoSnapshot"]
+    checkout.write("beside/table.csv", "3,4\n")
+    assert checkout.build("//beside:bento").ran == first

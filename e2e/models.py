@@ -89,7 +89,7 @@ def models_come_from_elsewhere(bench: Workbench) -> str:
         write_workspace(checkout, address, archive)
         checkout.build("//:without", workspace=WORKSPACE)
         assert not asked, f"nobody needs {asked}"
-        # Alone: the repository cache knows contents by hash, and would take its files from a model that anyone may read.
+        # Alone: a model that anyone may read would leave the same contents in the repository cache.
         without = checkout.bazel("build", "@hub", workspace=WORKSPACE, HF_ENDPOINT=address, HF_TOKEN="")
         assert without.code != 0, "the hub lets anyone in"
         built = checkout.build("//:all", workspace=WORKSPACE, HF_ENDPOINT=address, HF_TOKEN=TOKEN)

@@ -69,19 +69,23 @@ def _wheel_layers(ctx, parts):
 def _bento_layer(ctx, bento):
     """bento.yaml, environment and sources: the one layer that a change of a source line rebuilds."""
     models = bento.models.to_list()
+    parts = bento.parts[:2]  # data have a layer of their own
     args = arguments(ctx)
     args.add_all(["--folder", BENTO, "--user", USER])
-    args.add_all(bento.parts, before_each = "--part")
+    args.add_all(parts, before_each = "--part")
     args.add_all([model.description for model in models], before_each = "--model")
     return write_layer(
         ctx,
         args = args,
         compression = ctx.attr.compression,
-        inputs = depset(list(bento.parts) + [model.description for model in models]),
+        inputs = depset(list(parts) + [model.description for model in models]),
         name = ctx.label.name + ".bento",
         progress_message = "Packing sources of %{label} into a layer",
         verb = "bento_layer",
     )
+
+def _data_layers(bento, compression):
+    return [bento.data_layers[compression]] if bento.data_layers else []
 
 def _model_layers(bento, compression):
     return [model.layers[compression] for model in bento.models.to_list()]
@@ -142,6 +146,7 @@ def _bento_image_impl(ctx):
         _wheel_layers(ctx, parts) +
         _model_layers(bento, ctx.attr.compression) +
         [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
+        _data_layers(bento, ctx.attr.compression) +
         [_bento_layer(ctx, bento)]
     )
     image = _assemble(ctx, base, bento, layers)

@@ -3,6 +3,7 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:archive.bzl", "STAMPED_LABELS", "write_archive")
 load("//rules/private:attributes.bzl", "CREATION_TIME")
+load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "requirements_files", "write_metadata")
@@ -43,9 +44,11 @@ def _bento_package_impl(ctx):
     locked = _locked(ctx)
     sources_part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     metadata_part = ctx.actions.declare_file(ctx.label.name + ".metadata.part")
+    data = pack_data(ctx)
     snapshot = read_sources(
         ctx,
         environment = environment,
+        packed_data = data,
         part = sources_part,
         vendored = depset(transitive = [info.vendored for info in locked]),
         states_packages = bool(locked),
@@ -71,18 +74,20 @@ def _bento_package_impl(ctx):
         python_version = _python_version(locked),
         snapshot = snapshot,
     )
-    archive = write_archive(ctx, metadata = metadata_part, models = models, sources = sources_part)
+    contents = [sources_part] + ([data.part] if data else [])
+    archive = write_archive(ctx, contents = contents, metadata = metadata_part, models = models)
     launcher = serve_launcher(ctx, archive)
     figures = {"--archive": archive, "--manifest": described.manifest}
     return [
         BentoInfo(
             archive = archive,
             bento_yaml = described.bento_yaml,
+            data_layers = data.layers if data else {},
             digest = described.digest,
             locked_requirements = lock.locked_with_hashes if lock else None,
             manifest = described.manifest,
             models = depset(models),
-            parts = (metadata_part, sources_part),
+            parts = tuple([metadata_part] + contents),
             requirements = depset(
                 stated_requirements(ctx.attr.requirements),
                 transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
@@ -132,7 +137,7 @@ know before any action runs is an attribute in any case: files that options name
             doc = "The folder that becomes the Bento's `src/`: `.` for this package, else a path from the repository's root (`//` for the root itself).",
         ),
         "conda": attr.string(doc = "What conda installs: `conda_options(...)`."),
-        "data": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Further files of the build context."),
+        "data": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Further files of the build context, packed apart from `srcs`: what is large, or changes seldom, is then a part of the archive and a layer of images of its own."),
         "deps": attr.label_list(
             aspects = [sources_aspect],
             cfg = stated_only,

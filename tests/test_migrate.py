@@ -219,6 +219,17 @@ def test_a_project_without_a_bentofile(tmp_path):
     assert any("BentoML finds it" in note for note in made.notes)
 
 
+def test_large_files_are_data(tmp_path):
+    folder = project(tmp_path, "service: service:Svc\nexclude: [left_out.bin]\n", **{"table.csv": "1,2"})
+    for name in ("weights.bin", "left_out.bin"):
+        (folder / name).write_bytes(bytes(10_000_000))
+    build = migrate(folder, "svc").build
+    assert 'data = ["weights.bin"],' in build
+    assert build.count("weights.bin") == 2, "it is no source"
+    assert "left_out.bin" not in build
+    assert "table.csv" not in build
+
+
 def test_services_that_the_source_does_not_state(tmp_path):
     service = SERVICE.replace("@bentoml.service", "@bentoml.service(name=open('n').read())")
     made = migrate(project(tmp_path, "name: x", service))

@@ -35,6 +35,7 @@ _HUB = "pypi"
 _FILES_OF_BAZEL = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", "MODULE.bazel.lock")
 _LINKS_OF_BAZEL = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _NEVER_WALKED = (".git", ".venv", "node_modules", "venv")
+_LARGE = 10_000_000  # bytes of a file that is packed apart from the sources
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class _Project:
     options: BuildOptions
     info: ServiceInfo
     files: ProjectFiles
+    data: tuple[str, ...]  # paths in the folder of files that are large
     store: Path
 
     def label(self, file: str) -> str:
@@ -112,7 +114,9 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     info = services.read_service(options.service or "service", tree)
     name = path.relative_to(folder).as_posix() if path is not None else None
     files = ProjectFiles({file.path: file.source for file in declared})
-    return _Project(folder, package.strip("/"), name, options, info, files, store)
+    kept = set(sources.values())
+    data = tuple(file.path for file in declared if file.source in kept and Path(file.source).stat().st_size >= _LARGE)
+    return _Project(folder, package.strip("/"), name, options, info, files, data, store)
 
 
 # Packages
@@ -243,12 +247,14 @@ def _build_file(project: _Project, packages: Sequence[str], models: Sequence[str
     load = f'load("@rules_bento//rules:defs.bzl", {", ".join(f"{chr(34)}{rule}{chr(34)}" for rule in rules)})\n'
     names = [match[1] for model in models if (match := re.search(r'name = "(.+)"', model))]
     hub = [f"@{_HUB}//{name.replace('-', '_')}" for name in dict.fromkeys(map(_name, packages)) if name]
+    data = sorted(path for path in project.data if not path.startswith(tuple(f"models/{name}/" for name in names)))
     python = project.options.docker.python_version
     bento = project.options.name or project.info.bento_name or "bento"
     attributes: dict[str, Any] = {
         "name": re.sub(r"\W", "_", bento) + "_bento",
-        "srcs": _sources(sorted([*excluded, *(f"models/{name}/**" for name in names)])),
+        "srcs": _sources(sorted([*excluded, *data, *(f"models/{name}/**" for name in names)])),
         "bentofile": project.bentofile,
+        "data": data,
         "models": [f":{name}" for name in names],
         "python_version": python,
         "requirements": sorted(hub),

@@ -41,20 +41,20 @@ def _stamped(ctx, part):
     )
     return output
 
-def write_archive(ctx, *, metadata, sources, models):
+def write_archive(ctx, *, metadata, contents, models):
     """Declares the `.bento` and the actions that write it.
 
     Args:
       ctx: context of a rule with the attributes of `STAMPED_LABELS`.
       metadata: File, the part with bento.yaml.
-      sources: File, the part with the sources.
+      contents: list of Files, the parts with sources and data.
       models: list of BentoModelInfo.
 
     Returns:
       The File.
     """
     archive = ctx.actions.declare_file(ctx.label.name + ".bento")
-    parts = [_stamped(ctx, metadata), sources]
+    parts = [_stamped(ctx, metadata)] + contents
     args = arguments(ctx)
     args.add_all(["--output", archive])
     args.add_all(parts, before_each = "--part")

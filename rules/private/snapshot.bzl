@@ -36,19 +36,43 @@ def image_arguments(ctx, environment):
     """
     return ["--image", environment.image, label_text(ctx.attr.image.label)] if environment else []
 
-def _options(ctx):
-    """The options that may name files."""
+def file_options(ctx):
+    """The options that may name files.
+
+    Args:
+      ctx: context of bento_package.
+
+    Returns:
+      A dict in the form of a bentofile.
+    """
     options = option_groups(ctx)
     if ctx.attr.description.startswith("file:"):
         options["description"] = ctx.attr.description
     return options
 
-def read_sources(ctx, *, part, environment, vendored, states_packages):
+def add_selection(ctx, args, options):
+    """Adds to the arguments what selects among declared files.
+
+    Args:
+      ctx: context of bento_package.
+      args: an Args.
+      options: what `file_options` returned.
+    """
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(bentofile_arguments(ctx))
+    if options:
+        args.add_all(["--options", json.encode(options)])
+    args.add_all(["--build-ctx", _build_ctx(ctx)])
+    args.add_all(ctx.attr.include, before_each = "--include")
+    args.add_all(ctx.attr.exclude, before_each = "--exclude")
+
+def read_sources(ctx, *, part, packed_data, environment, vendored, states_packages):
     """Selects, places and digests the sources, and reads the service.
 
     Args:
       ctx: context of bento_package.
       part: File to write the sources' part of the archive to.
+      packed_data: what `pack_data` returned.
       environment: BentoEnvironmentInfo of the target, or None.
       vendored: depset of wheels that the Bento carries.
       states_packages: whether it is to be told which packages bentofile and image ask for, which a lock has to give.
@@ -62,24 +86,20 @@ def read_sources(ctx, *, part, environment, vendored, states_packages):
     outputs = [manifest, service, part, unused]
     inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile
     dependencies = depset(transitive = [dep[BentoSourcesInfo].files for dep in ctx.attr.deps])
-    options = _options(ctx)
     stated = None
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    add_selection(ctx, args, file_options(ctx))
     if ctx.attr.service:
         args.add_all(["--service", ctx.attr.service])
-    args.add_all(bentofile_arguments(ctx))
-    if options:
-        args.add_all(["--options", json.encode(options)])
     if states_packages:
         stated = ctx.actions.declare_file(ctx.label.name + ".stated.json")
         outputs.append(stated)
         args.add_all(["--stated", stated])
         args.add_all(image_arguments(ctx, environment))
         inputs = inputs + ([environment.image] if environment else [])
-    args.add_all(["--build-ctx", _build_ctx(ctx)])
-    args.add_all(ctx.attr.include, before_each = "--include")
-    args.add_all(ctx.attr.exclude, before_each = "--exclude")
+    if packed_data:
+        args.add_all(["--packed-data", packed_data.manifest])
+        inputs = inputs + [packed_data.manifest]
     args.add_all(
         depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
         before_each = "--import-root",

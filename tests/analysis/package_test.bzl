@@ -63,6 +63,20 @@ def _inputs_impl(ctx):
 
 inputs_test = analysistest.make(_inputs_impl)
 
+def _data_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.equals(env, ["weights.bin"], _own_inputs(_action(env, "BentoData")), "no source has a say in what data are packed to")
+    asserts.equals(
+        env,
+        ["with_data.data.part", "with_data.metadata.part", "with_data.sources.part"],
+        _own_inputs(_action(env, "BentoArchive")),
+    )
+    info = analysistest.target_under_test(env)[BentoInfo]
+    asserts.equals(env, ["gzip", "zstd"], sorted(info.data_layers))
+    return analysistest.end(env)
+
+data_test = analysistest.make(_data_impl)
+
 def _hermetic_impl(ctx):
     env = analysistest.begin(ctx)
     for action in analysistest.target_actions(env):

@@ -63,6 +63,27 @@ def test_the_layers_hold_the_same_files_however_they_are_compressed_and_wherever
     assert listing("image", "app/.venv") == listing("gzip_image", "opt/.venv")
 
 
+def test_data_lie_in_a_layer_of_their_own_below_that_of_the_sources():
+    *_, data, bento = document("data_image", "manifest")["layers"]
+    with tarfile.open(fileobj=io.BytesIO(tar_of("data_image", data))) as tar:
+        names = [member.name for member in tar if member.isfile()]
+    assert names == ["home/bentoml/bento/src/table.csv"]
+    with tarfile.open(fileobj=io.BytesIO(tar_of("data_image", bento))) as tar:
+        names = [member.name for member in tar]
+    assert "home/bentoml/bento/src/service_with_data.py" in names
+    assert "home/bentoml/bento/src/table.csv" not in names
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_home_of_the_user_is_the_users(image):
+    owners = {}
+    for layer in document(image, "manifest")["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(tar_of(image, layer))) as tar:
+            owners |= {member.name: member.uid for member in tar}
+    assert {uid for name, uid in owners.items() if f"{name}/".startswith("home/bentoml/")} == {1034}
+    assert owners["home"] == 0
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_config_serves_the_bento_as_nobody_in_particular(image):
     config = document(image, "config")["config"]

@@ -1,12 +1,13 @@
-"""Packs a Bento without its models into a layer: the one that a changed source line changes."""
+"""Packs a Bento without models and data into a layer: the one that a changed source line changes."""
 
 from __future__ import annotations
 
 import tarfile
 from pathlib import Path
 
-from rules_bento.images import layer_description
-from rules_bento.images.layer import Entry, write_files_layer
+from rules_bento.archives import xz
+from rules_bento.images import layer_description, layer_tar
+from rules_bento.images.layer import write_tar_layer
 from rules_bento.models.model import ModelDescription, latest
 
 TYPE_CHECKING = False
@@ -22,31 +23,59 @@ FLAGS = layer_description.FLAGS | {
     "--user": 1,
 }
 
+_FOLDER, _FILE, _LINK = 0o755, 0o644, 0o777
+
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    folder = arguments.one("--folder").strip("/")
-    owner = layer_description.owner(arguments.one("--user"))
-    models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.many("--model")]
-    entries = [Entry.folder(folder, **owner)]
-    for part in arguments.many("--part"):
-        entries += _entries(part, folder, owner)
-    entries += [
-        Entry.inline(f"{folder}/models/{name}/latest", version.encode(), **owner)
-        for name, version in latest(models).items()
-    ]
     out, compression = layer_description.output(arguments)
-    info = write_files_layer(out, entries, compression)
+    info = write_tar_layer(out, _tar(arguments), compression)
     layer_description.describe(arguments, info, "Bento")
 
 
-def _entries(part: str, folder: str, owner: dict[str, int]) -> Iterator[Entry]:
-    """The members of a part; sources and metadata are small, so they are held in memory."""
-    with tarfile.open(part, "r:xz") as archive:
-        for member in archive:
-            path = f"{folder}/{member.name.removeprefix('./')}"
-            if member.issym():
-                yield Entry.symlink(path, member.linkname, **owner)
-            else:
-                data = archive.extractfile(member)
-                yield Entry.inline(path, data.read() if data else b"", mode=member.mode, **owner)
+def _tar(arguments: Arguments) -> Iterator[bytes]:
+    """The members of the parts as they come: a source may be larger than memory."""
+    folder = arguments.one("--folder").strip("/")
+    put = _Place(folder, **layer_description.owner(arguments.one("--user")))
+    yield put.folder(folder)
+    for part in arguments.many("--part"):
+        with tarfile.open(part, "r:xz") as archive:
+            for member in archive:
+                path = f"{folder}/{member.name.removeprefix('./')}"
+                yield put.link(path, member.linkname) if member.issym() else put.file(path, member.mode, member.size)
+                if file := archive.extractfile(member) if member.isfile() else None:
+                    while data := file.read(xz.BLOCK):
+                        yield data
+                    yield layer_tar.padding(member.size)
+    models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.many("--model")]
+    for name, version in latest(models).items():
+        data = version.encode()
+        yield put.file(f"{folder}/models/{name}/latest", _FILE, len(data)) + data + layer_tar.padding(len(data))
+
+
+class _Place:
+    """Headers of what lies in a folder, which belongs to its user as the folder above it, the user's home, does."""
+
+    def __init__(self, folder: str, uid: int, gid: int) -> None:
+        self._home = folder.rpartition("/")[0]
+        self._owner = (uid, gid)
+        self._known: set[str] = set()
+
+    def folder(self, path: str) -> bytes:
+        """The header of a folder, after those above it that are not there yet."""
+        if not path or path in self._known:
+            return b""
+        self._known.add(path)
+        owner = self._owner if f"{path}/".startswith(f"{self._home}/") else (0, 0)
+        return self._above(path) + layer_tar.header(path, layer_tar.FOLDER, _FOLDER, *owner, 0)
+
+    def file(self, path: str, mode: int, size: int) -> bytes:
+        """The header of a file, after those of folders."""
+        return self._above(path) + layer_tar.header(path, layer_tar.REGULAR, mode, *self._owner, 0, size)
+
+    def link(self, path: str, target: str) -> bytes:
+        """The header of a symbolic link, after those of folders."""
+        return self._above(path) + layer_tar.header(path, layer_tar.LINK, _LINK, *self._owner, 0, 0, target)
+
+    def _above(self, path: str) -> bytes:
+        return self.folder(path.rpartition("/")[0])

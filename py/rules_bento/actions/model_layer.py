@@ -25,8 +25,11 @@ def run(arguments: Arguments) -> None:
     owner = layer_description.owner(arguments.one("--user"))
     with model.read_model(arguments) as stored:
         tag = stored.entry.description.tag
-        folder = f"{arguments.one('--folder').strip('/')}/models/{tag.replace(':', '/')}"
-        entries = []
+        bento = arguments.one("--folder").strip("/")
+        folder = f"{bento}/models/{tag.replace(':', '/')}"
+        entries = [
+            Entry.folder(bento.rpartition("/")[0], **owner)
+        ]  # the user's home, from which all below has its owner
         for file in stored.entry.manifest.entries:
             path = f"{folder}/{file.path}"
             if file.link is not None:

@@ -42,7 +42,7 @@ MODEL_PART = "application/vnd.rules-bento.model.part.v1.tar+xz"
 
 _STANDARD = "org.opencontainers.image."
 _MODEL = "rules-bento.model"  # annotation of a layer: tag of the model
-_PART_NAMES = ("metadata", "sources")
+_PART_NAMES = ("metadata", "sources", "data")
 _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
 
 
@@ -76,8 +76,9 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path], models: Se
 
     document = yaml.load(bento_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     facts = BentoFacts(document, digest, tuple(model.description for model in models))
-    names = _PART_NAMES if len(parts) == len(_PART_NAMES) else [f"part-{number}" for number in range(len(parts))]
-    layers = [_layer(part, BENTO_PART, f"{name}.tar.xz") for part, name in zip(parts, names, strict=True)]
+    layers = [
+        _layer(part, BENTO_PART, f"{name}.tar.xz") for part, name in zip(parts, _PART_NAMES[: len(parts)], strict=True)
+    ]
     layers += [_model_layer(model) for model in models]
     config = {
         "bento": facts.bento,

@@ -1,0 +1,69 @@
+"""The actions that pack `data` of a Bento apart from its sources: a changed line packs, stores and sends no data again."""
+
+load(":attributes.bzl", "describe_data", "describe_source")
+load(":helper.bzl", "arguments", "run_helper")
+load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
+load(":snapshot.bzl", "add_selection", "file_options")
+
+_IGNORE_FILE = ".bentoignore"
+
+def _selecting_sources(ctx, options):
+    """The sources whose names, or contents, have a say in which data the Bento has."""
+    if options or ctx.file.bentofile:
+        return ctx.files.srcs
+    return [file for file in ctx.files.srcs if file.basename == _IGNORE_FILE]
+
+def pack_data(ctx):
+    """Declares what a Bento has of its `data`.
+
+    Args:
+      ctx: context of bento_package.
+
+    Returns:
+      None without data; else a struct of the Files `part` (of the archive) and `manifest`, and of `layers`, a dict from
+      compression to BentoLayerInfo.
+    """
+    if not ctx.files.data:
+        return None
+    options = file_options(ctx)
+    sources = _selecting_sources(ctx, options)
+    ignore_files = [file for file in sources if file.basename == _IGNORE_FILE]
+    inputs = depset(ctx.files.data + ctx.files.bentofile + ignore_files)
+    packages = ["blake3"] + (["pyyaml"] if ctx.file.bentofile else [])
+
+    def selecting():
+        args = arguments(ctx)
+        add_selection(ctx, args, options)
+        args.add_all(sources, map_each = describe_source)
+        args.add_all(ctx.files.data, map_each = describe_data)
+        return args
+
+    part = ctx.actions.declare_file(ctx.label.name + ".data.part")
+    manifest = ctx.actions.declare_file(ctx.label.name + ".data.json")
+    args = selecting()
+    args.add_all(["--part", part, "--manifest", manifest])
+    run_helper(
+        ctx,
+        mnemonic = "BentoData",
+        progress_message = "Packing data of %{label}",
+        verb = "data",
+        args = args,
+        inputs = inputs,
+        outputs = [part, manifest],
+        packages = packages,
+    )
+    layers = {}
+    for compression in COMPRESSIONS:
+        args = selecting()
+        args.add_all(["--folder", BENTO, "--user", USER])
+        layers[compression] = write_layer(
+            ctx,
+            args = args,
+            compression = compression,
+            inputs = inputs,
+            name = ctx.label.name + ".data",
+            packages = packages,
+            progress_message = "Packing data of %{label} into a layer",
+            verb = "data_layer",
+        )
+    return struct(layers = layers, manifest = manifest, part = part)

@@ -1,0 +1,8 @@
+"""A service beside data."""
+
+import bentoml
+
+
+@bentoml.service
+class Service:
+    """Nothing."""
