@@ -1,4 +1,4 @@
-"""Downloads are cached by their hash, for all workspaces of a machine."""
+"""Downloads are cached by their hash, for all workspaces of a machine; or vendored, for machines without one."""
 
 from __future__ import annotations
 
@@ -29,5 +29,9 @@ def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
     empty = bench.checkout("nothing", cache=bench.folder / "empty", surroundings=cut_off)
     failed = empty.bazel("build", "//...", workspace=WORKSPACE, startup=("--batch",))
     assert failed.code != 0, "the network is not cut: it builds with an empty cache too"
+    vendored = f"--vendor_dir={bench.folder / 'vendored'}"
+    second.bazel("vendor", vendored, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
+    empty.bazel("build", vendored, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
+    assert first.digest(archive) == empty.digest(archive)
     kept = sum(len(files) for _, _, files in os.walk(bench.folder / "fresh"))
-    return f"{kept} files of the cache sufficed, the Bento is the same; without them nothing is built"
+    return f"{kept} files of the cache sufficed, and so did what is vendored; without them nothing is built"
