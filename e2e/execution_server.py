@@ -45,7 +45,12 @@ class ExecutionServer(Server):
     @property
     def option(self) -> str:
         """What tells Bazel of it."""
-        return f"--remote_executor=grpc://127.0.0.1:{self.port}"
+        return f"--remote_executor={self.address}"
+
+    @property
+    def address(self) -> str:
+        """Where it, and its cache, is."""
+        return f"grpc://127.0.0.1:{self.port}"
 
 
 def provision(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,14 @@ bento_push(
     src = "//examples/iris:iris_bento",
     tags_to_set = ["latest"],
 )
+
+bento_push(
+    name = "pushed_image",
+    src = "//examples/iris:iris_image",
+    tags_to_set = ["latest"],
+)
 """
+FROM_CACHE = "--@rules_bento//rules:push_from=cache"
 CI = "--config=ci"
 ADDRESS = "grpcs://cache.example.com"
 OTHERWISE = (CI, "--compilation_mode=opt")
@@ -107,10 +115,36 @@ def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: Cache
         behind = ("--", "--insecure", host, "--repository", f"{host}/iris")
         pushed = second.bazel("run", "//tests/pushed", *OTHERWISE, "--remote_download_minimal", *behind).succeeded()
         stored = registry.blobs()
+        layers_go_from_cache_to_registry(second, cache, behind)
     built = [spawn.mnemonic for spawn in pushed.spawns if spawn.runner != HIT]
     assert not built, f"to push, these ran: {built}"
     missing = [part for part in PARTS[:2] if first.digest(part) not in stored]
     assert not missing, f"the registry lacks {missing}; it has {stored}"
+
+
+def layers_go_from_cache_to_registry(checkout: Checkout, cache: CacheServer, behind: Sequence[str]) -> None:
+    """Bazel downloads none; the push fetches those that the registry lacks, and the second time nothing."""
+    command = ("run", "//tests/pushed:pushed_image", *OTHERWISE, "--remote_download_minimal", FROM_CACHE, *behind)
+    lost = checkout.bazel(*command)
+    assert "Give the build's --remote_cache" in lost.errors, lost.told()
+    cache.transfers()
+    checkout.bazel(*command, f"--remote_cache={cache.url}").succeeded()
+    layers = built_layers(checkout)
+    fetched = [transfer.digest for transfer in cache.transfers() if transfer.method == "GET"]
+    streamed = [digest for digest in fetched if digest in layers]
+    assert streamed, f"no layer of {layers} was fetched, but {fetched}"
+    assert len(streamed) == len(set(streamed)), "a layer was fetched twice"
+    checkout.bazel(*command, f"--remote_cache={cache.url}").succeeded()
+    again = [transfer.digest for transfer in cache.transfers() if transfer.digest in layers]
+    assert not again, f"fetched again: {again}"
+
+
+def built_layers(checkout: Checkout) -> set[str]:
+    """The digests of layers of which descriptions were downloaded, and nothing else."""
+    files = list(checkout.root.glob("bazel-out/*/bin/**/*.layer.*"))
+    downloaded = [path for path in files if path.suffix != ".json"]
+    assert not downloaded, f"layers were downloaded: {downloaded}"
+    return {json.loads(path.read_text())["digest"].removeprefix("sha256:") for path in files}
 
 
 def recovers_from_a_wrong_content(first: Checkout, second: Checkout, cache: CacheServer) -> None:

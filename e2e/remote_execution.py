@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from execution_server import ExecutionServer
-from remote_cache import EXAMPLES, ours
+from registry_server import RegistryServer
+from remote_cache import EXAMPLES, FROM_CACHE, PUSH, built_layers, ours
 
 if TYPE_CHECKING:
     from workbench import Checkout, Spawn, Workbench
@@ -61,6 +62,7 @@ def actions_run_where_there_is_nothing(bench: Workbench) -> str:
     checkout.write("python/BUILD.bazel", RUNTIME)
     with ExecutionServer(bench.folder / "executor") as server:
         remote = ours(checkout.build(*EXAMPLES, server.option, *REMOTE))
+        layers_are_streamed_from_the_cache(checkout, server, bench)
     elsewhere = {spawn.mnemonic for spawn in remote if spawn.runner != "remote"}
     assert not elsewhere, f"did not run on a worker: {sorted(elsewhere)}"
     inputs_are_few(remote)
@@ -71,6 +73,20 @@ def actions_run_where_there_is_nothing(bench: Workbench) -> str:
     assert not differing, f"outputs that differ from those of local execution: {differing}"
     mnemonics = {spawn.mnemonic for spawn in remote}
     return f"{len(remote)} actions of {len(mnemonics)} kinds; {len(local)} compared with local ones, the same bytes"
+
+
+def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServer, bench: Workbench) -> None:
+    """By ByteStream, from the server that the workers gave them to."""
+    checkout.write("tests/pushed/BUILD.bazel", PUSH)
+    checkout.bazel("clean").succeeded()
+    with RegistryServer(bench.folder / "execution-registry") as registry:
+        host = f"127.0.0.1:{registry.port}"
+        behind = ("--insecure", host, "--repository", f"{host}/iris", f"--remote_cache={server.address}")
+        options = (server.option, *REMOTE, "--remote_download_minimal", FROM_CACHE)
+        checkout.bazel("run", "//tests/pushed:pushed_image", *options, "--", *behind).succeeded()
+        stored = registry.blobs()
+    layers = built_layers(checkout)
+    assert layers <= set(stored), f"the registry lacks {layers - set(stored)}"
 
 
 def a_lock_without_an_interpreter_is_refused(checkout: Checkout) -> None:

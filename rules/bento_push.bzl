@@ -4,10 +4,16 @@ load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile", "runfile_path")
+load("//rules/private:wheels.bzl", "always_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
+load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+
+_CACHE = "cache"
 
 def _bento_push_impl(ctx):
-    contents, files = contents_of(ctx, ctx.attr.src)
+    from_cache = ctx.attr._push_from[BentoFlagInfo].value == _CACHE
+    contents, files = contents_of(ctx, ctx.attr.src, leave_built = from_cache)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(contents))
     files = files + [description] + ctx.files.tag_files
@@ -26,6 +32,7 @@ def _bento_push_impl(ctx):
         ctx,
         arguments = arguments,
         files = depset(files),
+        more_modules = ctx.attr._http2[0][BentoRequirementInfo].modules.to_list() if from_cache else [],
         packages = ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"],
         verb = "push",
     )
@@ -46,13 +53,18 @@ bento_push(
 
 `src` is an image or an index, or a Bento or a model, which travel as OCI artifacts. Blobs are sent in parallel, streamed,
 resumed and verified; what a repository has is not sent again. Credentials are those of docker's config and its helpers.
-Behind `--`, `--repository` takes the place of `repositories` and `--tag` adds a tag.""",
+Behind `--`, `--repository` takes the place of `repositories` and `--tag` adds a tag.
+
+With `--@rules_bento//rules:push_from=cache` the layers of images are not downloaded: those that the registry lacks are streamed to
+it from the build's remote cache, which is named, and opened, by the build's own flags behind `--` (docs/ci.md).""",
     attrs = {
         "repositories": attr.string_list(doc = "Where to push, `registry/name` each; `{KEY}` stands for a value of the workspace status if `stamped`."),
         "src": attr.label(doc = "What to push.", mandatory = True, providers = PUSHABLE),
         "stamped": attr.bool(doc = "Whether `{KEY}` is filled in from Bazel's workspace status."),
         "tag_files": attr.label_list(allow_files = True, doc = "Files with a tag to a line."),
         "tags_to_set": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
+        "_http2": attr.label(cfg = always_modules, default = "//toolchains:http2", providers = [BentoRequirementInfo]),
+        "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),
     },
     executable = True,
     toolchains = [TOOLCHAIN_TYPE],

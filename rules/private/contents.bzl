@@ -9,13 +9,17 @@ load(":launcher.bzl", "runfile_path")
 # One of these has to be provided.
 PUSHABLE = [[BentoImageInfo], [BentoImageIndexInfo], [BentoInfo], [BentoModelInfo]]
 
-def _blob(ctx, layer):
-    where = {"path": runfile_path(ctx, layer.blob)} if layer.blob else {"from": layer.origin}
+def _blob(ctx, layer, is_built):
+    where = {"from": layer.origin}
+    if layer.blob:
+        where = {"built": layer.blob.path} if is_built else {"path": runfile_path(ctx, layer.blob)}
     return {"description": runfile_path(ctx, layer.description)} | where
 
-def _image(ctx, image):
+def _image(ctx, image, leave_built):
+    # A source file is in no cache.
+    built = [bool(leave_built and layer.blob and not layer.blob.is_source) for layer in image.layers]
     contents = {
-        "blobs": [_blob(ctx, layer) for layer in image.layers],
+        "blobs": [_blob(ctx, layer, is_built) for layer, is_built in zip(image.layers, built)],
         "config": runfile_path(ctx, image.config),
         "manifest": runfile_path(ctx, image.manifest),
         "referrers": [
@@ -23,7 +27,8 @@ def _image(ctx, image):
             for referrer in image.referrers
         ],
     }
-    files = [image.config, image.manifest] + [file for layer in image.layers for file in (layer.blob, layer.description) if file]
+    files = [image.config, image.manifest] + [layer.description for layer in image.layers]
+    files += [layer.blob for layer, is_built in zip(image.layers, built) if layer.blob and not is_built]
     return contents, files + [referrer.file for referrer in image.referrers]
 
 def _model(ctx, model):
@@ -40,23 +45,24 @@ def _bento(ctx, bento):
     }
     return contents, [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
 
-def contents_of(ctx, target):
+def contents_of(ctx, target, leave_built = False):
     """Describes what a target has for a registry.
 
     Args:
       ctx: the rule's context.
       target: a Target with one of the providers of `PUSHABLE`.
+      leave_built: whether layers of images that actions write are not asked for, only told where they would be.
 
     Returns:
       A dict for the helper, with paths below the runfiles, and the list of the Files that it names.
     """
     if BentoImageIndexInfo in target:
         info = target[BentoImageIndexInfo]
-        images = [_image(ctx, image) for image in info.images]
+        images = [_image(ctx, image, leave_built) for image in info.images]
         contents = {"images": [image for image, _ in images], "manifest": runfile_path(ctx, info.index)}
         return {"index": contents}, [info.index] + [file for _, files in images for file in files]
     if BentoImageInfo in target:
-        contents, files = _image(ctx, target[BentoImageInfo])
+        contents, files = _image(ctx, target[BentoImageInfo], leave_built)
         return {"image": contents}, files
     if BentoInfo in target:
         contents, files = _bento(ctx, target[BentoInfo])

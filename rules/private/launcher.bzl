@@ -49,7 +49,7 @@ def python_path(ctx):
     python = ctx.toolchains[TOOLCHAIN_TYPE].python
     return runfile(ctx, python.interpreter) if python.interpreter else python.interpreter_path
 
-def helper_launcher(ctx, *, verb, arguments, files, packages = [], in_runfiles = False):
+def helper_launcher(ctx, *, verb, arguments, files, packages = [], more_modules = [], in_runfiles = False):
     """Writes a program that runs a verb of the helper; the caller's arguments follow behind `--`.
 
     Args:
@@ -58,13 +58,14 @@ def helper_launcher(ctx, *, verb, arguments, files, packages = [], in_runfiles =
       arguments: list of flags and values; paths as `runfile` gives them.
       files: depset of what the verb reads.
       packages: names of the third-party packages that the verb imports.
+      more_modules: list of BentoWheelModulesInfo of packages that are not the toolchain's.
       in_runfiles: whether its current folder is the runfiles' root, else the caller's.
 
     Returns:
       A struct of executable (File) and runfiles.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    modules = [module for name in packages for module in toolchain.packages[name]]
+    modules = [module for name in packages for module in toolchain.packages[name]] + more_modules
     command = [python_path(ctx)] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
     for module in modules:
         for root in module.imports:

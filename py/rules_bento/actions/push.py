@@ -1,6 +1,7 @@
 """Pushes an image, an index, a Bento or a model to registries. What follows `--` is for whoever runs it.
 
-There, `--repository` takes the place of the target's, `--tag` comes to its tags.
+There, `--repository` takes the place of the target's, `--tag` comes to its tags, and the flags of `build_cache` say
+where layers are that were not downloaded.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from rules_bento.actions.arguments import Arguments
 from rules_bento.errors import BentoError
-from rules_bento.registry import artifact, contents
+from rules_bento.registry import artifact, build_cache, contents
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.parallel import JOBS
@@ -23,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.registry.push import Package, Pushed
 
-_CALLERS = {
+_CALLERS = build_cache.FLAGS | {
     "--insecure": 1,  # host[:port] that may be reached without encryption
     "--jobs": 1,  # blobs at once
     "--repository": 1,  # registry/name
@@ -44,12 +45,13 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Push; standard output gets a line for each repository, `registry/name@digest`."""
-    caller = Arguments(arguments.rest, _CALLERS)
+    caller = Arguments(build_cache.words(arguments.rest), _CALLERS)
     status = read_status(_folder(arguments) / file for file in arguments.many("--status"))
     targets = _targets(arguments, caller, status)
     insecure = arguments.many("--insecure") + caller.many("--insecure")
+    cache = build_cache.settings({flag: caller.many(flag) for flag in build_cache.FLAGS})
     with Registries(insecure) as registries:
-        package = _package(arguments, registries)
+        package = _package(arguments, registries, cache)
         with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
             pushed = push(package, targets, registries, progress, jobs=_jobs(arguments, caller))
             for referrer in _referrers(arguments, package):
@@ -61,11 +63,11 @@ def run(arguments: Arguments) -> None:
         sys.stdout.write(f"{entry.reference}\n")
 
 
-def _package(arguments: Arguments, registries: Registries) -> Package:
+def _package(arguments: Arguments, registries: Registries, cache: build_cache.Settings | None) -> Package:
     layout = arguments.optional("--layout")
     if layout:
         return Layout.open(_folder(arguments) / layout).package()
-    return contents.read(_folder(arguments) / arguments.one("--contents"), _folder(arguments), registries)
+    return contents.read(_folder(arguments) / arguments.one("--contents"), _folder(arguments), registries, cache)
 
 
 def _referrers(arguments: Arguments, package: Package) -> list[Package]:

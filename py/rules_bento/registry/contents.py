@@ -3,7 +3,8 @@
 One of these keys, each path relative to the folder that is given beside it:
 
 - `image`: an object of `manifest`, `config` and `blobs`, a list of objects with `path` and either `digest` or
-  `description` (a JSON file with a `digest`); a blob without a `path` has `from`, the repository that it is in;
+  `description` (a JSON file with a `digest` and a `size`); a blob without a `path` has `from`, the repository that
+  it is in, or `built`, where an action has written it, below the execution root: here, or in the remote cache alone;
   perhaps `referrers`, a list of objects with `media_type` and `path`: documents about the image;
 - `index`: an object of `manifest` and `images`;
 - `bento`: an object of `bento_yaml`, `digest`, `parts` and `models`, a list of objects with `description` and `part`;
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
-from rules_bento.registry import artifact
+from rules_bento.registry import artifact, build_cache
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource, RemoteSource
 from rules_bento.registry.descriptor import Manifest
@@ -34,11 +35,14 @@ if TYPE_CHECKING:
     from rules_bento.registry.content import Source
 
 
-def read(path: Path, folder: Path, registries: Registries) -> Package:
-    """Read the description of what is pushed. Raises BentoError if it, or a file that it names, cannot be read."""
+def read(path: Path, folder: Path, registries: Registries, cache: build_cache.Settings | None = None) -> Package:
+    """Read the description of what is pushed; `cache` is where blobs are that were built and not downloaded.
+
+    Raises BentoError if it, or a file that it names, cannot be read.
+    """
     try:
         document = json.loads(path.read_bytes())
-        package = _package(document, folder, registries)
+        package = _package(document, folder, registries, cache)
         return replace(package, mount_from=[*package.mount_from, *document.get("mount_from", ())])
     except OSError as error:
         raise BentoError(f"{error.filename}: cannot be read: {error.strerror}. Build it again.") from None
@@ -57,11 +61,13 @@ def read_referrers(path: Path, folder: Path) -> list[Package]:
     ]
 
 
-def _package(document: dict[str, Any], folder: Path, registries: Registries) -> Package:
+def _package(
+    document: dict[str, Any], folder: Path, registries: Registries, cache: build_cache.Settings | None
+) -> Package:
     if "image" in document:
-        return _image(document["image"], folder, registries)
+        return _image(document["image"], folder, registries, cache)
     if "index" in document:
-        images = [_image(image, folder, registries) for image in document["index"]["images"]]
+        images = [_image(image, folder, registries, cache) for image in document["index"]["images"]]
         root = _manifest(folder / document["index"]["manifest"])
         sources = {digest: source for image in images for digest, source in image.sources.items()}
         mount_from = dict.fromkeys(name for image in images for name in image.mount_from)
@@ -77,14 +83,18 @@ def _package(document: dict[str, Any], folder: Path, registries: Registries) -> 
     return artifact.pack_model(_model(document["model"], folder))
 
 
-def _image(image: dict[str, Any], folder: Path, registries: Registries) -> Package:
+def _image(image: dict[str, Any], folder: Path, registries: Registries, cache: build_cache.Settings | None) -> Package:
     root = _manifest(folder / image["manifest"])
     sources: dict[str, Source] = {root.config.digest: FileSource(folder / image["config"])}
     elsewhere: dict[str, None] = {}
     for blob in image["blobs"]:
-        digest = blob.get("digest") or json.loads((folder / blob["description"]).read_bytes())["digest"]
+        described = json.loads((folder / blob["description"]).read_bytes()) if "description" in blob else blob
+        digest = described["digest"]
         if "path" in blob:
             sources[digest] = FileSource(folder / blob["path"])
+        elif "built" in blob:
+            file = build_cache.built_file(blob["built"])
+            sources[digest] = build_cache.BuiltSource(file, digest, described["size"], cache)
         else:
             reference = Reference.parse(blob["from"])
             sources[digest] = RemoteSource(registries.repository(reference), digest)

@@ -1,0 +1,241 @@
+"""Layers that only the build's remote cache has, over both of its protocols: a push streams them from there.
+
+The servers are stand-ins of a few lines, for what real ones do not do when asked; e2e `remote_cache` and
+`remote_execution` push from real ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import os
+import socket
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, StreamEnded
+from rules_bento.errors import BentoError
+from rules_bento.registry import build_cache
+from rules_bento.registry.errors import CutError
+
+CONTENT = bytes(range(256)) * 5000  # more than a frame, and than a first window
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+SECRET = "s3cret-header"
+
+
+class Nowhere:
+    """A progress that nobody sees."""
+
+    def advance(self, count: int) -> None:
+        pass
+
+
+def pushed(settings, start: int = 0, end: int = len(CONTENT), folder: str = "/nonexistent") -> bytes:
+    """What arrives at a registry's end of a connection."""
+    source = build_cache.BuiltSource(build_cache.Path(folder, "layer"), f"sha256:{DIGEST}", len(CONTENT), settings)
+    here, there = socket.socketpair()
+    received = bytearray()
+
+    def receive() -> None:
+        while data := there.recv(1 << 16):
+            received.extend(data)
+
+    reader = threading.Thread(target=receive)
+    reader.start()
+    try:
+        source.send(here, start, end, Nowhere())
+    finally:
+        here.close()
+        reader.join()
+        there.close()
+    return bytes(received)
+
+
+def settings(url: str, *more: str):
+    given: dict[str, list[str]] = {}
+    words = build_cache.words([f"--remote_cache={url}", *more])
+    for flag, value in zip(words[::2], words[1::2], strict=True):
+        given.setdefault(flag, []).append(value)
+    return build_cache.settings(given)
+
+
+@contextmanager
+def http_cache(content: bytes, wanted: str = ""):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path == f"/kept/cas/{DIGEST}"
+            allowed = not wanted or self.headers.get("x-key") == wanted
+            self.send_response(401 if not allowed else 200 if known else 404)
+            self.send_header("Content-Length", str(len(CONTENT) if known and allowed else 0))
+            self.end_headers()
+            if known and allowed:
+                self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{running.server_port}/kept"
+    finally:
+        running.shutdown()
+        running.server_close()
+
+
+@contextmanager
+def grpc_cache(status: int = 0, wanted: str = "", most: int = len(CONTENT)):
+    """ByteStream for one blob; ends after `most` bytes with the status."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                channel, _ = listening.accept()
+            except OSError:
+                return
+            with channel, suppress(ConnectionResetError):
+                answer(channel, status, wanted, most)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"grpc://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.close()
+
+
+def answer(channel: socket.socket, status: int, wanted: str, most: int) -> None:
+    http2 = H2Connection(config=H2Configuration(client_side=False, header_encoding="utf-8"))
+    http2.initiate_connection()
+    channel.sendall(http2.data_to_send())
+    request = bytearray()
+    headers: dict[str, str] = {}
+    stream, ended, waiting = 0, False, b""
+    while data := channel.recv(1 << 16):
+        for event in http2.receive_data(data):
+            headers |= dict(getattr(event, "headers", None) or ())
+            if isinstance(event, DataReceived):
+                request += event.data
+            if isinstance(event, StreamEnded):
+                stream = event.stream_id
+                allowed = not wanted or headers.get("x-key") == wanted
+                # resource_name is field 1, read_offset field 2: a number of groups of seven bits.
+                name, _, offset = bytes(request[7:]).partition(str(len(CONTENT)).encode())
+                assert name.endswith(f"main/blobs/{DIGEST}/".encode())
+                start = sum((byte & 0x7F) << 7 * n for n, byte in enumerate(offset[1:]))
+                waiting = b"" if not allowed or status else b"".join(map(message, pieces(start, most)))
+                http2.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+                status = status if allowed else 16
+        if stream and not ended:
+            waiting = sent(http2, stream, waiting)
+            if ended := not waiting:
+                http2.send_headers(stream, [("grpc-status", str(status))], end_stream=True)
+        channel.sendall(http2.data_to_send())
+
+
+def sent(http2: H2Connection, stream: int, waiting: bytes) -> bytes:
+    """Send what the window takes; the rest."""
+    while waiting and (room := min(http2.local_flow_control_window(stream), http2.max_outbound_frame_size)):
+        http2.send_data(stream, waiting[:room])
+        waiting = waiting[room:]
+    return waiting
+
+
+def pieces(start: int, most: int) -> list[bytes]:
+    return [CONTENT[at : min(at + 100_000, most)] for at in range(start, most, 100_000)]
+
+
+def message(data: bytes) -> bytes:
+    """`ReadResponse` of the data, with a length of three groups, as a message of gRPC."""
+    length = len(data)
+    body = bytes((0x52, length & 0x7F | 0x80, length >> 7 & 0x7F | 0x80, length >> 14)) + data
+    return b"\0" + len(body).to_bytes(4, "big") + body
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, len(CONTENT)), (5, len(CONTENT)), (300_000, 900_001)])
+@pytest.mark.parametrize("cache", [lambda: http_cache(CONTENT), grpc_cache])
+def test_any_range_of_a_blob_is_streamed(cache, start, end):
+    with cache() as url:
+        assert pushed(settings(url, "--remote_instance_name=main"), start, end) == CONTENT[start:end]
+
+
+def test_the_end_of_an_upload_asks_for_nothing():
+    assert pushed(settings("http://127.0.0.1:9"), len(CONTENT)) == b""
+
+
+def test_a_blob_that_was_downloaded_is_taken_from_there(tmp_path):
+    (tmp_path / "layer").write_bytes(CONTENT)
+    assert pushed(None, folder=str(tmp_path)) == CONTENT
+
+
+def test_without_a_cache_it_says_what_to_give():
+    with pytest.raises(BentoError, match=r"Give the build's --remote_cache behind --"):
+        pushed(None)
+
+
+@pytest.mark.parametrize("cache", [lambda: http_cache(CONTENT), lambda: grpc_cache(status=5)])
+def test_a_blob_that_the_cache_has_lost(cache):
+    with cache() as url, pytest.raises(BentoError, match=r"any more\. Build again"):
+        pushed(settings(url.replace("/kept", "/other"), "--remote_instance_name=main"))
+
+
+@pytest.mark.parametrize("cache", [lambda: http_cache(CONTENT, SECRET), lambda: grpc_cache(wanted=SECRET)])
+def test_headers_open_it_and_are_not_shown(cache):
+    with cache() as url:
+        assert pushed(settings(url, "--remote_instance_name=main", f"--remote_header=x-key={SECRET}")) == CONTENT
+        wrong = settings(url, "--remote_instance_name=main", "--remote_header=x-key=an0ther")
+        with pytest.raises(BentoError, match=r"Give the --remote_header") as refused:
+            pushed(wrong)
+    assert "an0ther" not in str(refused.value) + repr(wrong)
+
+
+@pytest.mark.parametrize("cache", [lambda: http_cache(CONTENT[:500_000]), lambda: grpc_cache(most=500_000)])
+def test_a_blob_that_is_cut_short_is_worth_another_try(cache):
+    with cache() as url, pytest.raises(CutError):
+        pushed(settings(url, "--remote_instance_name=main"))
+
+
+@pytest.mark.parametrize("status", [14, 13, 4])
+def test_a_cache_that_is_away_is_worth_another_try(status):
+    with grpc_cache(status=status) as url, pytest.raises(CutError):
+        pushed(settings(url, "--remote_instance_name=main"))
+
+
+def test_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(CutError):
+        pushed(settings(f"grpc://127.0.0.1:{port}"))
+
+
+def test_a_credential_helper_gives_headers(tmp_path):
+    helper = tmp_path / "helper"
+    helper.write_text(f'#!/bin/sh\n[ "$1" = get ] && echo \'{{"headers": {{"x-key": ["{SECRET}"]}}}}\'\n')
+    helper.chmod(0o755)
+    with http_cache(CONTENT, SECRET) as url:
+        assert pushed(settings(url, f"--credential_helper=127.0.0.1={helper}")) == CONTENT
+        with pytest.raises(BentoError, match="gives no headers"):
+            settings(url, f"--credential_helper={tmp_path / 'none'}")
+
+
+@pytest.mark.parametrize("address", ["ftp://cache", "grpc://"])
+def test_an_address_of_another_kind(address):
+    with pytest.raises(BentoError, match="--remote_cache"):
+        settings(address)
+
+
+def test_a_header_without_a_value():
+    with pytest.raises(BentoError, match="NAME=VALUE"):
+        settings("grpc://cache", "--remote_header=lonely")
+
+
+def test_an_address_without_a_scheme_is_what_bazel_takes_it_for():
+    assert str(settings("cache.example.com")) == "grpcs://cache.example.com:443"
+
+
+def test_where_the_files_of_a_build_are(monkeypatch, tmp_path):
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", os.fspath(tmp_path))
+    assert build_cache.built_file("bazel-out/k8/bin/a.layer") == tmp_path / "bazel-out/k8/bin/a.layer"
