@@ -1,7 +1,7 @@
 """bento_package: a service, its sources, its models and its environment as a Bento."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/private:archive.bzl", "STAMPED_LABELS", "write_archive")
+load("//rules/private:archive.bzl", "STAMPED_LABELS", "write_archives")
 load("//rules/private:attributes.bzl", "CREATION_TIME")
 load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
@@ -75,12 +75,12 @@ def _bento_package_impl(ctx):
         snapshot = snapshot,
     )
     contents = [sources_part] + ([data.part] if data else [])
-    archive = write_archive(ctx, contents = contents, metadata = metadata_part, models = models)
-    launcher = serve_launcher(ctx, archive)
-    figures = {"--archive": archive, "--manifest": described.manifest}
+    archives = write_archives(ctx, contents = contents, metadata = metadata_part, models = models)
+    launcher = serve_launcher(ctx, archives.bento)
+    figures = {"--archive": archives.bento, "--manifest": described.manifest}
     return [
         BentoInfo(
-            archive = archive,
+            archive = archives.bento,
             bento_yaml = described.bento_yaml,
             data_layers = data.layers if data else {},
             digest = described.digest,
@@ -94,13 +94,14 @@ def _bento_package_impl(ctx):
             ),
             tag = described.tag,
         ),
-        DefaultInfo(files = depset([archive]), executable = launcher.executable, runfiles = launcher.runfiles),
+        DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles),
         OutputGroupInfo(
             bento_yaml = depset([described.bento_yaml]),
             digest = depset([described.digest]),
             manifest = depset([described.manifest]),
             summary = depset([write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models)]),
             tag = depset([described.tag]),
+            **{group: depset([file]) for group, file in archives.others.items()}
         ),
     ]
 
@@ -121,7 +122,8 @@ bento_package(
 
 The sources are read, never imported. The version is the digest of the content unless `version` is set, so the
 same inputs have the same tag everywhere. Output groups: `bento_yaml`, `digest`, `manifest`, `tag`,
-`summary` (sizes, for dashboards).
+`summary` (sizes, for dashboards), and the other forms that `bentoml import` takes, `tar`, `tar_gz`, `zip`; `folder` is
+what an archive has, unpacked.
 
 All options may stand in a bentofile, which an action reads; attributes win over it, option by option. What Bazel has to
 know before any action runs is an attribute in any case: files that options name (`srcs`, `data`), packages of a hub

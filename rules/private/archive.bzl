@@ -12,6 +12,14 @@ STAMPED_LABELS = {
 # The keys of the workspace status whose change reruns an action; with the others it waits for another reason to run.
 _STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
+# Output group to form and suffix, by which BentoML goes.
+_OTHERS = {
+    "folder": ("folder", ".folder"),
+    "tar": ("tar", ".tar"),
+    "tar_gz": ("gz", ".tar.gz"),
+    "zip": ("zip", ".zip"),
+}
+
 def _status(ctx):
     """The files of the workspace status that the labels name keys of."""
     texts = ctx.attr.stamped_labels.values()
@@ -41,8 +49,27 @@ def _stamped(ctx, part):
     )
     return output
 
-def write_archive(ctx, *, metadata, contents, models):
-    """Declares the `.bento` and the actions that write it.
+def _join(ctx, output, *, parts, models, form = ""):
+    """The action that joins parts and models to one file or folder."""
+    args = arguments(ctx)
+    args.add_all(["--output", output], expand_directories = False)
+    if form:
+        args.add_all(["--form", form])
+    args.add_all(parts, before_each = "--part")
+    for model in models:
+        args.add_all(["--model", model.description, model.archive_part])
+    run_helper(
+        ctx,
+        mnemonic = "BentoExport" if form else "BentoArchive",
+        progress_message = "Writing %{label} as %{output}" if form else "Archiving %{label}",
+        verb = "archive",
+        args = args,
+        inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),
+        outputs = [output],
+    )
+
+def write_archives(ctx, *, metadata, contents, models):
+    """Declares the `.bento`, the other forms that BentoML reads, and the actions that write them.
 
     Args:
       ctx: context of a rule with the attributes of `STAMPED_LABELS`.
@@ -51,22 +78,15 @@ def write_archive(ctx, *, metadata, contents, models):
       models: list of BentoModelInfo.
 
     Returns:
-      The File.
+      A struct of `bento` (File) and `others` (dict of output group to File), which are made if they are asked for.
     """
-    archive = ctx.actions.declare_file(ctx.label.name + ".bento")
     parts = [_stamped(ctx, metadata)] + contents
-    args = arguments(ctx)
-    args.add_all(["--output", archive])
-    args.add_all(parts, before_each = "--part")
-    for model in models:
-        args.add_all(["--model", model.description, model.archive_part])
-    run_helper(
-        ctx,
-        mnemonic = "BentoArchive",
-        progress_message = "Archiving %{label}",
-        verb = "archive",
-        args = args,
-        inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),
-        outputs = [archive],
-    )
-    return archive
+    name = ctx.label.name
+    bento = ctx.actions.declare_file(name + ".bento")
+    _join(ctx, bento, parts = parts, models = models)
+    others = {}
+    for group, (form, suffix) in _OTHERS.items():
+        declare = ctx.actions.declare_directory if form == "folder" else ctx.actions.declare_file
+        others[group] = declare(name + suffix)
+        _join(ctx, others[group], form = form, parts = parts, models = models)
+    return struct(bento = bento, others = others)

@@ -30,6 +30,10 @@ def _outputs_impl(ctx):
     asserts.equals(env, ["bento.digest"], _names(groups.digest.to_list()))
     asserts.equals(env, ["bento.manifest.json"], _names(groups.manifest.to_list()))
     asserts.equals(env, ["bento.tag"], _names(groups.tag.to_list()))
+    for group, suffix in {"folder": "folder", "tar": "tar", "tar_gz": "tar.gz", "zip": "zip"}.items():
+        [output] = getattr(groups, group).to_list()
+        asserts.equals(env, "bento." + suffix, output.basename)
+        asserts.equals(env, group == "folder", output.is_directory, "the one tree artifact is on request")
     return analysistest.end(env)
 
 outputs_test = analysistest.make(_outputs_impl)
@@ -59,6 +63,9 @@ def _inputs_impl(ctx):
         _own_inputs(_action(env, "BentoArchive")),
         "archives are joined from parts",
     )
+    for action in analysistest.target_actions(env):
+        if action.mnemonic == "BentoExport":
+            asserts.equals(env, _own_inputs(_action(env, "BentoArchive")), _own_inputs(action), "and so are the other forms")
     return analysistest.end(env)
 
 inputs_test = analysistest.make(_inputs_impl)

@@ -1,10 +1,11 @@
-"""Joins the parts of a Bento and its models to a `.bento`."""
+"""Joins the parts of a Bento and its models to a `.bento`, or writes them in another form."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
-from rules_bento.archives.archive import join, write_part
+from rules_bento.archives.archive import join, transcode, write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.models.model import ModelDescription, latest
 
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rules_bento.actions.arguments import Arguments
+    from rules_bento.archives.archive import Form
 
 FLAGS = {
+    "--form": 1,  # default: a `.bento`
     "--model": 2,  # description, archive part
     "--output": 1,
     "--part": 1,
@@ -35,7 +38,10 @@ def run(arguments: Arguments) -> None:
         pointers = output.with_name(output.name + ".latest")
         write_part(pointers, _pointers(description for description, _ in models.values()), threads=1)
         parts.append(pointers)
-    join(output, parts)
+    if form := arguments.optional("--form"):
+        transcode(output, parts, cast("Form", form))
+    else:
+        join(output, parts)
     if models:
         pointers.unlink()
 

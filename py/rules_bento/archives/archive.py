@@ -15,11 +15,10 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, cast
 
-from rules_bento.archives import tarstream, xz
+from rules_bento.archives import forms, tarstream, xz
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
-    import tarfile
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import IO
@@ -81,20 +80,16 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
     """Write the members of the parts in another form at `out`, which is there only when it is whole.
 
-    The bytes depend on the parts (and where they are compressed, on the zlib that does it). A folder may be
-    there already if it is empty. A zip cannot have links: BentoML refuses one that has, so this does, too
-    (BentoError).
+    A folder may be there already if it is empty. Raises BentoError as `forms` does, and for a damaged part.
     """
     if form == "folder":
         _write_folder(out, parts)
         return
     with _whole(out) as file:
-        if form == "tar":
-            file.writelines(_tar(parts))
-        elif form == "gz":
-            file.writelines(xz.in_order(_gzip_member, xz.cut(_tar(parts))))
+        if form == "zip":
+            forms.write_zip(file, _items(parts))
         else:
-            _write_zip(file, parts)
+            forms.write_tar(file, form, _tar(parts))
 
 
 @contextmanager
@@ -163,49 +158,24 @@ class _Pieces:
         return next(self._pieces, b"")
 
 
-def _members(parts: Sequence[Path]) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes] | None]]:
-    """Each member's path, entry and, if it is a file, contents: to be read before the next member."""
+def _items(parts: Sequence[Path]) -> Iterator[forms.Item]:
     import tarfile
 
     file = cast("BinaryIO", _Pieces(_tar(parts)))
     with tarfile.open(fileobj=file, mode="r|", bufsize=xz.BLOCK) as tar:
         for info in tar:
             path = info.name.removeprefix("./")
-            tarstream.check(path, info.linkname if info.issym() else None)
+            link = info.linkname if info.issym() else None
+            tarstream.check(path, link)
             if not (info.isfile() or info.isdir() or info.issym()):
                 raise BentoError(f"{path}: neither a file nor a directory nor a symbolic link")
-            yield path, info, tar.extractfile(info) if info.isfile() else None
+            contents = tar.extractfile(info) if info.isfile() else None
+            yield forms.Item(path, info.mode, info.size, link, _pieces(contents) if contents else None)
 
 
-def _gzip_member(block: bytes) -> bytes:
-    """A gzip of its own: their concatenation is a gzip too, and each has no time and no name."""
-    import zlib
-
-    compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    return compressor.compress(block) + compressor.flush()
-
-
-def _write_zip(file: BinaryIO, parts: Sequence[Path]) -> None:
-    import shutil
-    import stat
-    import zipfile
-
-    with zipfile.ZipFile(file, "w") as archive:
-        for path, info, contents in _members(parts):
-            if info.issym():
-                raise BentoError(f"{path}: a link, which `bentoml import` refuses in a zip: use another form")
-            entry = zipfile.ZipInfo(path + "/" * info.isdir())  # its time is 1980, the first that a zip knows
-            entry.create_system = 3  # Unix, on every host: the mode is in the upper half of the attributes
-            entry.external_attr = ((stat.S_IFREG if contents else stat.S_IFDIR) | info.mode) << 16
-            entry.file_size = info.size
-            if contents is None:
-                archive.writestr(entry, b"")
-                continue
-            first = contents.read(xz.BLOCK)
-            entry.compress_type = zipfile.ZIP_DEFLATED if xz.compressible(first) else zipfile.ZIP_STORED
-            with archive.open(entry, "w") as target:
-                target.write(first)
-                shutil.copyfileobj(contents, target, xz.BLOCK)
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    while piece := file.read(xz.BLOCK):
+        yield piece
 
 
 def _write_folder(out: Path, parts: Sequence[Path]) -> None:
@@ -214,28 +184,8 @@ def _write_folder(out: Path, parts: Sequence[Path]) -> None:
     unfinished = _sibling(out)
     try:
         unfinished.mkdir()
-        _fill(unfinished, parts)
+        forms.write_folder(unfinished, _items(parts))
         unfinished.replace(out)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-
-
-def _fill(folder: Path, parts: Sequence[Path]) -> None:
-    import shutil
-
-    links = []
-    for path, info, contents in _members(parts):
-        target = folder / path
-        if info.issym():
-            links.append((target, info.linkname))
-        elif contents is None:
-            target.mkdir(parents=True, exist_ok=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as file:
-                shutil.copyfileobj(contents, file, xz.BLOCK)
-            target.chmod(info.mode)
-    for target, link in links:  # last, so that nothing is written through one
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(link)

@@ -88,14 +88,19 @@ def stream(members: Iterable[Member], mtime: int = 0) -> Iterator[bytes]:
             raise BentoError(f"{member.path}: twice in one archive")
         seen[member.path] = member.is_directory
         yield header(member, mtime)
-        if member.data is not None:
-            if len(member.data) != member.size:
-                raise ValueError(f"{member.path}: {len(member.data)} bytes at hand, declared {member.size}")
-            yield member.data
-        elif member.source is not None:
-            yield from _contents(member.source, member.size)
+        yield from contents(member)
         yield bytes(-member.size % RECORD)
     _check_parents(seen)
+
+
+def contents(member: Member) -> Iterator[bytes]:
+    """The bytes of a file, in pieces; none of what is no file. Raises BentoError if a source has not its size."""
+    if member.data is not None:
+        if len(member.data) != member.size:
+            raise ValueError(f"{member.path}: {len(member.data)} bytes at hand, declared {member.size}")
+        yield member.data
+    elif member.source is not None:
+        yield from _contents(member.source, member.size)
 
 
 def check(path: str, link: str | None = None) -> None:

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from rules_bento.archives import tarstream, xz
+from rules_bento.archives import forms, tarstream
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.store import checking
@@ -133,21 +133,9 @@ def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
 def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
     """Write the members to an open file, in any form but a folder."""
     if form == "zip":
-        _write_zip(file, members)
-        return
-    tar = chain(tarstream.stream(members), [tarstream.END])
-    if form == "tar":
-        file.writelines(tar)
-    elif form == "xz":
-        file.writelines(xz.stream(tar))
-    elif form == "gz":
-        file.writelines(xz.in_order(_gzip_member, xz.cut(tar)))
-    elif form == "bz2":
-        import bz2
-
-        file.writelines(xz.in_order(bz2.compress, xz.cut(tar)))
+        forms.write_zip(file, _items(members))
     else:
-        _write_zstd(file, tar)
+        forms.write_tar(file, cast("forms.TarForm", form), chain(tarstream.stream(members), [tarstream.END]))
 
 
 @contextmanager
@@ -223,46 +211,11 @@ def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[M
             progress(member.size)
 
 
-def _gzip_member(block: bytes) -> bytes:
-    """A gzip of its own: their concatenation is a gzip too, and each has no time and no name."""
-    import zlib
-
-    compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    return compressor.compress(block) + compressor.flush()
-
-
-def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
-    import zstandard
-
-    # The bytes are the same for any number of threads but none.
-    compressor = zstandard.ZstdCompressor(level=3, threads=max(1, min(8, os.cpu_count() or 1)), write_checksum=True)
-    with compressor.stream_writer(file, closefd=False) as writer:
-        for piece in xz.cut(tar):
-            writer.write(piece)
-
-
-def _write_zip(file: BinaryIO, members: Iterable[Member]) -> None:
-    import stat
-    import zipfile
-
-    with zipfile.ZipFile(file, "w") as archive:
-        for member in members:
-            if member.link is not None:
-                raise BentoError(f"{member.path}: a link, which `bentoml import` refuses in a zip. Use another format.")
-            tarstream.check(member.path)
-            entry = zipfile.ZipInfo(member.path + "/" * member.is_directory)  # its time is 1980, the first of a zip
-            entry.create_system = 3  # Unix, on every host: the mode is in the upper half of the attributes
-            entry.external_attr = ((stat.S_IFDIR if member.is_directory else stat.S_IFREG) | member.mode) << 16
-            if member.source is None:
-                archive.writestr(entry, member.data or b"")
-                continue
-            entry.file_size = member.size
-            with Path(member.source).open("rb") as source:
-                first = source.read(xz.BLOCK)
-                entry.compress_type = zipfile.ZIP_DEFLATED if xz.compressible(first) else zipfile.ZIP_STORED
-                with archive.open(entry, "w") as target:
-                    target.write(first)
-                    shutil.copyfileobj(source, target, xz.BLOCK)
+def _items(members: Iterable[Member]) -> Iterator[forms.Item]:
+    for member in members:
+        tarstream.check(member.path, member.link)
+        contents = None if member.is_directory or member.link is not None else tarstream.contents(member)
+        yield forms.Item(member.path, member.mode, member.size, member.link, contents)
 
 
 def _write_folder(path: Path, members: Iterable[Member]) -> None:
@@ -272,19 +225,7 @@ def _write_folder(path: Path, members: Iterable[Member]) -> None:
     try:
         shutil.rmtree(unfinished, ignore_errors=True)  # of a process that had the same number, and died
         unfinished.mkdir(parents=True)
-        for member in members:
-            tarstream.check(member.path, member.link)
-            target = unfinished / member.path
-            if member.is_directory:
-                target.mkdir()
-            elif member.link is not None:
-                target.symlink_to(member.link)
-            else:
-                if member.source is None:
-                    target.write_bytes(member.data or b"")
-                else:
-                    shutil.copyfile(member.source, target)
-                target.chmod(member.mode)
+        forms.write_folder(unfinished, _items(members))
         unfinished.replace(path)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)

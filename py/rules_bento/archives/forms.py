@@ -1,0 +1,111 @@
+"""The forms of an archive beside `.bento`: each is written in one way, wherever the members come from.
+
+Pieces pass through, so that memory stays constant, and the bytes depend on the members alone (and where they are
+compressed, on the library that does it), not on the number of cores.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+
+from rules_bento.archives import xz
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]
+"""A tar, plain or compressed."""
+
+
+class Item(NamedTuple):
+    """A member that is written: a link has a `link`, a file `contents` of `size` bytes, a directory neither.
+
+    Contents have to be taken before the next item is asked for.
+    """
+
+    path: str
+    mode: int
+    size: int = 0
+    link: str | None = None
+    contents: Iterator[bytes] | None = None
+
+
+def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
+    """Write a tar, given in pieces and with its end."""
+    if form == "tar":
+        file.writelines(tar)
+    elif form == "xz":
+        file.writelines(xz.stream(tar))
+    elif form == "gz":
+        file.writelines(xz.in_order(_gzip_member, xz.cut(tar)))
+    elif form == "bz2":
+        import bz2
+
+        file.writelines(xz.in_order(bz2.compress, xz.cut(tar)))
+    else:
+        _write_zstd(file, tar)
+
+
+def write_zip(file: BinaryIO, items: Iterable[Item]) -> None:
+    """Write a zip. It cannot have links: BentoML refuses one that has, so this does, too (BentoError)."""
+    import stat
+    import zipfile
+
+    with zipfile.ZipFile(file, "w") as archive:
+        for item in items:
+            if item.link is not None:
+                raise BentoError(f"{item.path}: a link, which `bentoml import` refuses in a zip. Use another format.")
+            # Its time is 1980, the first that a zip knows.
+            entry = zipfile.ZipInfo(item.path + "/" * (item.contents is None))
+            entry.create_system = 3  # Unix, on every host: the mode is in the upper half of the attributes
+            entry.external_attr = ((stat.S_IFDIR if item.contents is None else stat.S_IFREG) | item.mode) << 16
+            entry.file_size = item.size
+            if item.contents is None:
+                archive.writestr(entry, b"")
+                continue
+            first = next(item.contents, b"")
+            entry.compress_type = zipfile.ZIP_DEFLATED if xz.compressible(first) else zipfile.ZIP_STORED
+            with archive.open(entry, "w") as target:
+                target.write(first)
+                target.writelines(item.contents)
+
+
+def write_folder(folder: Path, items: Iterable[Item]) -> None:
+    """Fill a folder that is empty. Links come last, so that nothing is written through one."""
+    links = []
+    for item in items:
+        target = folder / item.path
+        if item.link is not None:
+            links.append((target, item.link))
+        elif item.contents is None:
+            target.mkdir(parents=True, exist_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                file.writelines(item.contents)
+            target.chmod(item.mode)
+    for target, link in links:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(link)
+
+
+def _gzip_member(block: bytes) -> bytes:
+    """A gzip of its own: their concatenation is a gzip too, and each has no time and no name."""
+    import zlib
+
+    compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return compressor.compress(block) + compressor.flush()
+
+
+def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
+    import os
+
+    import zstandard
+
+    # The bytes are the same for any number of threads but none.
+    compressor = zstandard.ZstdCompressor(level=3, threads=max(1, min(8, os.cpu_count() or 1)), write_checksum=True)
+    with compressor.stream_writer(file, closefd=False) as writer:
+        for piece in xz.cut(tar):
+            writer.write(piece)
