@@ -37,7 +37,8 @@ bento_model(
 ```
 
 The action runs once for all Bentos that name the model. The service finds it by
-`bentoml.models.BentoModel("iris_clf:latest")` and the loaders of BentoML's framework modules.""",
+`bentoml.models.BentoModel("iris_clf:latest")` and the loaders of BentoML's framework modules. Output groups: `bentomodel`,
+which `bentoml models import` takes, for Bentos that do not bundle it; `manifest`; `part`, what archives are joined from.""",
     attrs = {
         "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
         "api_version": attr.string(default = "v1", doc = "Version of the framework module's format, as its loader expects it."),

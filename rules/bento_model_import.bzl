@@ -35,7 +35,8 @@ bento_model_import(
 )
 ```
 
-Or the files of the entry itself: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`.""",
+Or the files of the entry itself: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`. Output groups are those of
+`bento_model`.""",
     attrs = {
         "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
         "archive": attr.label(

@@ -75,12 +75,18 @@ def _bento_package_impl(ctx):
         snapshot = snapshot,
     )
     contents = [sources_part] + ([data.part] if data else [])
-    archives = write_archives(ctx, contents = contents, metadata = metadata_part, models = models)
-    launcher = serve_launcher(ctx, archives.bento)
+    archives = write_archives(
+        ctx,
+        bundle = ctx.attr.bundle_models,
+        contents = contents,
+        metadata = metadata_part,
+        models = models,
+    )
+    launcher = serve_launcher(ctx, archives.bento, models = [] if ctx.attr.bundle_models else models)
     figures = {"--archive": archives.bento, "--manifest": described.manifest}
     return [
         BentoInfo(
-            archive = archives.bento,
+            archive = archives.whole,
             bento_yaml = described.bento_yaml,
             data_layers = data.layers if data else {},
             digest = described.digest,
@@ -138,6 +144,10 @@ know before any action runs is an attribute in any case: files that options name
             default = OWN_PACKAGE,
             doc = "The folder that becomes the Bento's `src/`: `.` for this package, else a path from the repository's root (`//` for the root itself).",
         ),
+        "bundle_models": attr.bool(
+            default = True,
+            doc = "Whether the `.bento` and its other forms have the models in them. Without, `bento.yaml` names them all the same, and BentoML takes them from the model store where the Bento is served. Version, images, tests and `bazel run` are the same.",
+        ),
         "conda": attr.string(doc = "What conda installs: `conda_options(...)`."),
         "data": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Further files of the build context, packed apart from `srcs`: what is large, or changes seldom, is then a part of the archive and a layer of images of its own."),
         "deps": attr.label_list(
@@ -156,7 +166,7 @@ know before any action runs is an attribute in any case: files that options name
         "include": attr.string_list(doc = "Patterns, as in `.gitignore`, of files to take. Default: the bentofile's, else all."),
         "labels": attr.string_dict(doc = "Labels; a label of the service's own decorator wins over one here, as in BentoML. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds to all Bentos of a build."),
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` has the hashes of all files of a release, not only of those for the platform."),
-        "models": attr.label_list(cfg = as_elsewhere, doc = "Models that are bundled.", providers = [BentoModelInfo]),
+        "models": attr.label_list(cfg = as_elsewhere, doc = "Models that the Bento needs, bundled unless `bundle_models` is off.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Requirements (PEP 508), as `python.packages` of a bentofile. Beside packages of a hub they narrow these, such as `numpy<3`."),
         "python": attr.string(doc = "How Python packages are installed in the image: `python_options(...)`."),
         "python_version": attr.string(doc = "Version of Python in the Bento's image, `X.Y`. Default: that of the hub, else 3.11."),

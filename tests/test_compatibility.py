@@ -123,7 +123,7 @@ EXPLAINED = {
     "img_no_bentofile": "the default command stands there once",
     "img_plus_bentofile_nopost": "the default command stands there once",
     "img_uvlock": "`uv_lock()` is kept",
-    "models_key": "a model that is\nnot bundled",
+    "models_key": "a model that is\nnot among `models`",
     "no_bentofile": "a build never resolves",
     "src_layout_pathed": "`src.pkg:Svc` with a src layout",
     "unknown_key": "unknown keys, unknown values",

@@ -61,14 +61,14 @@ def _join(ctx, output, *, parts, models, form = ""):
     run_helper(
         ctx,
         mnemonic = "BentoExport" if form else "BentoArchive",
-        progress_message = "Writing %{label} as %{output}" if form else "Archiving %{label}",
+        progress_message = "Writing %{output}" if form else "Archiving %{label}",
         verb = "archive",
         args = args,
         inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),
         outputs = [output],
     )
 
-def write_archives(ctx, *, metadata, contents, models):
+def write_archives(ctx, *, metadata, contents, models, bundle):
     """Declares the `.bento`, the other forms that BentoML reads, and the actions that write them.
 
     Args:
@@ -76,17 +76,24 @@ def write_archives(ctx, *, metadata, contents, models):
       metadata: File, the part with bento.yaml.
       contents: list of Files, the parts with sources and data.
       models: list of BentoModelInfo.
+      bundle: whether the models are in them.
 
     Returns:
-      A struct of `bento` (File) and `others` (dict of output group to File), which are made if they are asked for.
+      A struct of `bento` (File), `whole` (File, with the models in any case) and `others` (dict of output group to
+      File). Each is made if it is asked for.
     """
     parts = [_stamped(ctx, metadata)] + contents
     name = ctx.label.name
     bento = ctx.actions.declare_file(name + ".bento")
-    _join(ctx, bento, parts = parts, models = models)
+    whole = bento
+    if models and not bundle:
+        whole = ctx.actions.declare_file(name + ".whole.bento")
+        _join(ctx, whole, models = models, parts = parts)
+        models = []
+    _join(ctx, bento, models = models, parts = parts)
     others = {}
     for group, (form, suffix) in _OTHERS.items():
         declare = ctx.actions.declare_directory if form == "folder" else ctx.actions.declare_file
         others[group] = declare(name + suffix)
-        _join(ctx, others[group], form = form, parts = parts, models = models)
-    return struct(bento = bento, others = others)
+        _join(ctx, others[group], form = form, models = models, parts = parts)
+    return struct(bento = bento, others = others, whole = whole)

@@ -13,6 +13,24 @@ def _arguments(ctx, describe):
     describe(args)
     return args
 
+def _archive(ctx, describe, inputs, packages):
+    """The model as `bentoml models import` takes it; written only if its output group is asked for."""
+    output = ctx.actions.declare_file(ctx.label.name + ".bentomodel")
+    args = _arguments(ctx, describe)
+    args.add_all(["--output", output])
+    args.add_all(["--scratch", ctx.label.name + ".bentomodel.files"])
+    run_helper(
+        ctx,
+        mnemonic = "BentoExport",
+        progress_message = "Writing %{output}",
+        verb = "export_model",
+        args = args,
+        inputs = inputs,
+        outputs = [output],
+        packages = _PACKAGES + packages,
+    )
+    return output
+
 def _layer(ctx, describe, inputs, packages, compression):
     """The model as a layer; written only if an image asks for it."""
     args = _arguments(ctx, describe)
@@ -69,5 +87,9 @@ def model_entry(ctx, describe, inputs, alias, packages = []):
             manifest = manifest,
         ),
         DefaultInfo(files = depset([description])),
-        OutputGroupInfo(manifest = depset([manifest]), part = depset([part])),
+        OutputGroupInfo(
+            bentomodel = depset([_archive(ctx, describe, inputs, packages)]),
+            manifest = depset([manifest]),
+            part = depset([part]),
+        ),
     ]

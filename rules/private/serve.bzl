@@ -4,12 +4,13 @@ load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE")
 load(":launcher.bzl", "helper_launcher", "python_path", "runfile")
 
-def serve_launcher(ctx, archive):
+def serve_launcher(ctx, archive, *, models = []):
     """Writes a program that serves a Bento with the BentoML of its requirements.
 
     Args:
       ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains.
       archive: the Bento's archive.
+      models: list of BentoModelInfo that are not in it.
 
     Returns:
       A struct of executable (File) and runfiles.
@@ -17,7 +18,8 @@ def serve_launcher(ctx, archive):
     uv = ctx.toolchains[TOOLCHAIN_TYPE].uv
     return helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", python_path(ctx)],
-        files = depset([archive, uv]),
+        arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", python_path(ctx)] +
+                    [word for model in models for word in ("--model-part", runfile(ctx, model.archive_part))],
+        files = depset([archive, uv] + [model.archive_part for model in models]),
         verb = "serve",
     )

@@ -3,12 +3,12 @@
 BentoInfo = provider(
     doc = "A Bento: what it is called, what is in it, and the parts that archives and images are made of.",
     fields = {
-        "archive": "File - the `.bento`, as `bentoml import` takes it.",
+        "archive": "File - the `.bento` with all its models, as `bentoml import` takes it; the target's default output unless that leaves them out.",
         "bento_yaml": "File - its `bento.yaml`.",
         "data_layers": "dict[str, BentoLayerInfo] - by compression: `data` as a layer of images; empty without data.",
         "digest": "File - text: `blake3:<hex>` of the content.",
         "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file but the models'.",
-        "models": "depset[BentoModelInfo] - the models that are bundled.",
+        "models": "depset[BentoModelInfo] - the models that it needs.",
         "parts": "tuple[File] - archive parts: environment and metadata, sources, and data where there are some.",
         "locked_requirements": "File | None - pinned requirements with hashes, where they come from a hub.",
         "requirements": "depset[BentoRequirementInfo] - the packages of a hub that it states; their wheels only where the configuration brings them.",

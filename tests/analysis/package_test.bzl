@@ -84,6 +84,29 @@ def _data_impl(ctx):
 
 data_test = analysistest.make(_data_impl)
 
+def _reference_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    own = [output.basename for output in target[DefaultInfo].files.to_list()]
+    asserts.equals(env, ["reference.bento"], own)
+    archives = {
+        action.outputs.to_list()[0].basename: [name for name in _own_inputs(action) if name.startswith("model.")]
+        for action in analysistest.target_actions(env)
+        if action.mnemonic in ("BentoArchive", "BentoExport")
+    }
+    asserts.equals(env, ["model.model.json", "model.model.part"], archives.pop("reference.whole.bento"), "tests need the model")
+    for name, models in archives.items():
+        asserts.equals(env, [], models, name)
+    info = target[BentoInfo]
+    asserts.equals(env, "reference.whole.bento", info.archive.basename)
+    asserts.equals(env, ["model.model.json"], [model.description.basename for model in info.models.to_list()], "images have its layer")
+    runfiles = [file.basename for file in target[DefaultInfo].default_runfiles.files.to_list()]
+    asserts.true(env, "model.model.part" in runfiles, "`bazel run` serves it")
+    asserts.false(env, "reference.whole.bento" in runfiles, "`bazel build` would join it")
+    return analysistest.end(env)
+
+reference_test = analysistest.make(_reference_impl)
+
 def _hermetic_impl(ctx):
     env = analysistest.begin(ctx)
     for action in analysistest.target_actions(env):

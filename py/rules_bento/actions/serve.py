@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--archive": 1,
+    "--model-part": 1,  # of a model that is not in the archive
     "--python": 1,
     "--target": 1,
     "--uv": 1,
@@ -29,8 +30,9 @@ def run(arguments: Arguments) -> int:
     options = [word for word in arguments.rest if word != "serve"]
     with tempfile.TemporaryDirectory(prefix="rules_bento-serve-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")
-        with tarfile.open(arguments.one("--archive"), "r:xz") as archive:
-            _extract(archive, bento)
+        for part in [arguments.one("--archive"), *arguments.many("--model-part")]:
+            with tarfile.open(part, "r:xz") as archive:
+                _extract(archive, bento)
         _install(arguments, bento, environment)
         command = [str(environment / "bin" / "bentoml"), "serve", str(bento), *options]
         variables = os.environ | {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true"}

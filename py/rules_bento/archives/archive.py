@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, cast
 
 from rules_bento.archives import forms, tarstream, xz
@@ -60,6 +61,12 @@ def write_part(
             digest.update(piece)
             size += len(piece)
     return PartInfo(digest.hexdigest(), size, tar_size)
+
+
+def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
+    """Write the members, in the order given, as an archive at `out`; else as `write_part`."""
+    with _whole(out) as file:
+        forms.write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:

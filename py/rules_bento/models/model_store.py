@@ -36,11 +36,17 @@ class StoredModel:
         return BundledModel(self.entry.description)
 
     def members(self) -> list[Member]:
-        """The files, at their places in an archive."""
-        root = "models/" + self.entry.description.tag.replace(":", "/")
+        """The files, at their places in the archive of a Bento."""
+        return self._members(f"models/{self.entry.description.tag.replace(':', '/')}/")
+
+    def own_members(self) -> list[Member]:
+        """The files, at their places in an archive of the model alone."""
+        return self._members("")
+
+    def _members(self, folder: str) -> list[Member]:
         found = []
         for file in self.entry.manifest.entries:
-            path = f"{root}/{file.path}"
+            path = folder + file.path
             if file.path == MODEL_YAML:
                 found.append(Member.inline(path, self.entry.model_yaml))
             elif file.link is not None:

@@ -1,0 +1,57 @@
+"""A Bento that leaves its models out: to real BentoML it is what it would be with them, once they are in the store."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from conftest import post
+
+FOLDER = Path("tests/models").absolute()
+TAG = (FOLDER / "reference.tag").read_text("utf-8").strip()
+
+
+def names(archive: Path) -> list[str]:
+    with tarfile.open(archive) as tar:
+        return [name for name in tar.getnames() if name.startswith("./models/")]
+
+
+@pytest.mark.parametrize("suffix", ["bento", "tar"])
+def test_the_models_are_not_in_the_archive(suffix):
+    assert names(FOLDER / f"reference.{suffix}") == []
+    assert any(name.endswith("/weights.txt") for name in names(FOLDER / "bundled.bento"))
+
+
+def test_it_is_the_same_bento():
+    """Another version would be another Bento to everyone who names it, and it is not one."""
+    assert (FOLDER / "bundled.tag").read_text("utf-8").strip() == TAG
+    assert (FOLDER / "bundled.bento.yaml").read_bytes() == (FOLDER / "reference.bento.yaml").read_bytes()
+
+
+def test_bentoml_misses_the_model_by_its_name(bentoml):
+    bentoml.run("import", str(FOLDER / "reference.bento"))
+    assert [entry["tag"] for entry in bentoml.json("list")] == [TAG]
+    command = [str(bentoml.python.parent / "bentoml"), "serve", TAG]
+    done = subprocess.run(
+        command, cwd=bentoml.folder, env=bentoml.variables, check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode != 0
+    assert "Model plain_weights:" in done.stderr + done.stdout
+
+
+def test_bentoml_serves_it_with_the_model_of_the_store(bentoml):
+    bentoml.run("models", "import", str(FOLDER / "weights.bentomodel"))
+    bentoml.run("import", str(FOLDER / "reference.bento"))
+    with bentoml.serve(TAG) as address:
+        assert post(f"{address}/read", {}) == ["seven"]
+
+
+def test_the_model_alone_is_what_a_bento_brings(bentoml):
+    bentoml.run("import", str(FOLDER / "bundled.bento"))
+    bundled = bentoml.json("models", "get", "plain_weights")
+    shutil.rmtree(bentoml.home)
+    bentoml.run("models", "import", str(FOLDER / "weights.bentomodel"))
+    assert bentoml.json("models", "get", "plain_weights") == bundled
