@@ -40,6 +40,7 @@ from sharing import each_wheel_is_converted_once
 from sources import wheels_are_built_from_locked_sources
 from stamping import a_new_commit_rebuilds_little
 from unfit import images_that_cannot_run_fail_the_build
+from weights import weights_rerun_what_holds_them
 from workbench import Workbench
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "offline": a_second_checkout_downloads_nothing,
     "reproducibility": two_places_give_the_same_bytes,
     "incremental": changes_rerun_what_they_must,
+    "weights": weights_rerun_what_holds_them,
     "hermetic": variables_of_the_caller_rerun_nothing,
     "stamping": a_new_commit_rebuilds_little,
     "errors": builds_say_what_is_wrong,

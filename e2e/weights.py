@@ -1,0 +1,88 @@
+"""What is heavy is made again if it has changed, and for no other reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench import Checkout, Workbench
+
+BENTOS = ("apart", "both", "other")
+BUILD = """\
+load("//rules:defs.bzl", "bento_model", "bento_package")
+
+[
+    bento_model(name = name, srcs = glob([name + "/*.bin"]), tag = "weights_" + name)
+    for name in ("large", "small")
+]
+
+[
+    bento_package(
+        name = name,
+        srcs = ["service.py"],
+        bundle_models = name == "both",
+        models = [":large", ":small"],
+        service = "service:Both",
+    )
+    for name in ("apart", "both")
+]
+
+bento_package(name = "other", srcs = ["other.py"], models = [":small"], service = "other:Other")
+"""
+SERVICE = """\
+import bentoml
+
+@bentoml.service
+class {name}:
+    small = bentoml.models.BentoModel("weights_small:latest")
+"""
+LARGE = '    large = bentoml.models.BentoModel("weights_large:latest")\n'
+
+
+def weights_rerun_what_holds_them(bench: Workbench) -> str:
+    """Counted are the processes of the execution log, with their targets."""
+    checkout = bench.plain
+    checkout.write("heavy/BUILD.bazel", BUILD)
+    checkout.write("heavy/service.py", SERVICE.format(name="Both") + LARGE)
+    checkout.write("heavy/other.py", SERVICE.format(name="Other"))
+    for name in ("large/first", "large/second", "small/only"):
+        checkout.write(f"heavy/{name}.bin", f"{name}\n" * 100_000)
+    models = ["BentoModel large", "BentoModel small"]
+    of_bentos = [f"Bento{verb} {bento}" for verb in ("Archive", "Package", "Snapshot") for bento in BENTOS]
+    ran = build(checkout)
+    assert ran == sorted([*models, *of_bentos]), ran
+    a_weight(checkout)
+    a_line(checkout)
+    return "a weight reruns its model and the Bentos that name it, a line no model"
+
+
+def a_weight(checkout: Checkout) -> None:
+    """Versions of Bentos are digests of what they hold, models among it."""
+    tags = tags_of(checkout)
+    checkout.write("heavy/large/second.bin", "trained once more\n" * 100_000)
+    ran = build(checkout)
+    of_bentos = [f"Bento{verb} {bento}" for verb in ("Archive", "Package") for bento in ("apart", "both")]
+    assert ran == sorted(["BentoModel large", *of_bentos]), ran
+    now = tags_of(checkout)
+    assert [bento for bento in BENTOS if now[bento] != tags[bento]] == ["apart", "both"], now
+
+
+def a_line(checkout: Checkout) -> None:
+    """The parts of models are what they were, so joining them is all that is done for them."""
+    tags = tags_of(checkout)
+    checkout.edit("heavy/other.py", "@bentoml", "# A remark.\n@bentoml")
+    ran = build(checkout)
+    assert ran == ["BentoArchive other", "BentoPackage other", "BentoSnapshot other"], ran
+    assert tags_of(checkout)["other"] != tags["other"]
+
+
+def build(checkout: Checkout) -> list[str]:
+    targets = [f"//heavy:{bento}" for bento in BENTOS]
+    spawns = checkout.build(*targets, "--output_groups=+tag").spawns
+    # The helper is compiled once, in whichever build comes first.
+    own = [spawn for spawn in spawns if "//heavy:" in spawn.target]
+    return sorted(f"{spawn.mnemonic} {spawn.target.rpartition(':')[2]}" for spawn in own)
+
+
+def tags_of(checkout: Checkout) -> dict[str, str]:
+    return {bento: checkout.read(f"bazel-bin/heavy/{bento}.tag") for bento in BENTOS}
