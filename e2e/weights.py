@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def weights_rerun_what_holds_them(bench: Workbench) -> str:
     assert ran == sorted([*models, *of_bentos]), ran
     a_weight(checkout)
     a_line(checkout)
+    the_tree(checkout)
     return "a weight reruns its model and the Bentos that name it, a line no model"
 
 
@@ -74,6 +76,15 @@ def a_line(checkout: Checkout) -> None:
     ran = build(checkout)
     assert ran == ["BentoArchive other", "BentoPackage other", "BentoSnapshot other"], ran
     assert tags_of(checkout)["other"] != tags["other"]
+
+
+def the_tree(checkout: Checkout) -> None:
+    """`bazel run` says what is in a Bento, and counts models that its archive leaves out."""
+    for bento in ("apart", "both"):
+        shown = checkout.bazel("run", f"//heavy:{bento}", "--", "tree", "-o", "json").succeeded().output
+        sizes = {child["name"]: child["size"] for child in json.loads(shown)["children"]}
+        assert sizes["src"] > 0, shown
+        assert sizes["models"] > 2_000_000, shown
 
 
 def build(checkout: Checkout) -> list[str]:

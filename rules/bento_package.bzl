@@ -113,7 +113,8 @@ def _bento_package_impl(ctx):
 
 bento_package = rule(
     implementation = _bento_package_impl,
-    doc = """A Bento: `bazel build` writes `<name>.bento`, which `bentoml import` takes; `bazel run` serves it.
+    doc = """A Bento: `bazel build` writes `<name>.bento`, which `bentoml import` takes; `bazel run` serves it, and
+`bazel run … -- tree` shows what is in it.
 
 ```starlark
 bento_package(

@@ -5,7 +5,7 @@ load(":helper.bzl", "TOOLCHAIN_TYPE")
 load(":launcher.bzl", "helper_launcher", "python_path", "runfile")
 
 def serve_launcher(ctx, archive, *, models = []):
-    """Writes a program that serves a Bento with the BentoML of its requirements.
+    """Writes a program that serves a Bento with the BentoML of its requirements, or says what is in it.
 
     Args:
       ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains.
@@ -19,7 +19,7 @@ def serve_launcher(ctx, archive, *, models = []):
     return helper_launcher(
         ctx,
         arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", python_path(ctx)] +
-                    [word for model in models for word in ("--model-part", runfile(ctx, model.archive_part))],
-        files = depset([archive, uv] + [model.archive_part for model in models]),
+                    [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
+        files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
         verb = "serve",
     )

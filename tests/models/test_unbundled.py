@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -23,6 +25,18 @@ def names(archive: Path) -> list[str]:
 def test_the_models_are_not_in_the_archive(suffix):
     assert names(FOLDER / f"reference.{suffix}") == []
     assert any(name.endswith("/weights.txt") for name in names(FOLDER / "bundled.bento"))
+
+
+def test_its_tree_shows_the_models_that_it_needs():
+    options = ["--target", "//tests/models:reference", "--archive", str(FOLDER / "reference.bento")]
+    options += ["--model", str(FOLDER / "weights.model.json"), str(FOLDER / "weights.model.part")]
+    command = [sys.executable, "-I", "-S", "py/main.py", "serve", *options, "--", "tree"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert text.startswith("//tests/models:reference  ")
+    [line] = [line for line in text.splitlines() if "not in the archive" in line]
+    description = json.loads((FOLDER / "weights.model.json").read_text("utf-8"))
+    assert description["tag"].partition(":")[2] in line
+    assert f"{description['size']}.00 B" in line
 
 
 def test_it_is_the_same_bento():

@@ -1,4 +1,7 @@
-"""Serves a built Bento with real BentoML, in an environment of its own requirements, and leaves nothing behind."""
+"""Serves a built Bento with real BentoML, in an environment of its own requirements, and leaves nothing behind.
+
+`tree` in the place of `serve` says what is in it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--archive": 1,
-    "--model-part": 1,  # of a model that is not in the archive
+    "--model": 2,  # one that is not in the archive: description, archive part
     "--python": 1,
     "--target": 1,
     "--uv": 1,
@@ -27,16 +30,28 @@ FLAGS = {
 
 def run(arguments: Arguments) -> int:
     """Unpack, install, serve until a signal; returns the exit status. `bentoml serve` gets what follows `--`."""
+    if arguments.rest[:1] == ["tree"]:
+        return _tree(arguments)
     options = [word for word in arguments.rest if word != "serve"]
     with tempfile.TemporaryDirectory(prefix="rules_bento-serve-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")
-        for part in [arguments.one("--archive"), *arguments.many("--model-part")]:
+        for part in [arguments.one("--archive"), *(part for _, part in arguments.records("--model"))]:
             with tarfile.open(part, "r:xz") as archive:
                 _extract(archive, bento)
         _install(arguments, bento, environment)
         command = [str(environment / "bin" / "bentoml"), "serve", str(bento), *options]
         variables = os.environ | {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true"}
         return _run_until_signal(command, variables, home)
+
+
+def _tree(arguments: Arguments) -> int:
+    from rules_bento.cli import tree
+    from rules_bento.models.model import ModelDescription
+
+    models = [
+        ModelDescription.loads(Path(description).read_text("utf-8")) for description, _ in arguments.records("--model")
+    ]
+    return tree.of_built(arguments.one("--target"), Path(arguments.one("--archive")), models, arguments.rest[1:])
 
 
 def _extract(archive: tarfile.TarFile, folder: Path) -> None:

@@ -9,9 +9,10 @@ from rules_bento.cli import show, status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from rules_bento.models.model import ModelDescription
     from rules_bento.store.api import Store
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Kind
@@ -51,7 +52,24 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         entry = store.section(kind).get(options.tag)
         name, root = str(entry.tag), _of_entry(entry)
         _add_models(root, entry, store)
-    if not show.data(root.data(name), options.output):
+    return _show(name, root, options.output)
+
+
+def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
+    """Show the tree of a Bento that a target has built; `models` are those that are not in the archive."""
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser(f"bazel run {target} -- tree", description="What is in the Bento.", allow_abbrev=False)
+    show.add_output(parser, "text", "json")
+    options = parser.parse_args(words)
+    root = _of_archive(archive)
+    for model in models:
+        _add(root, f"models/{model.tag.replace(':', '/')}", model.size, "not in the archive")
+    return _show(target, root, options.output)
+
+
+def _show(name: str, root: _Node, output: str) -> int:
+    if not show.data(root.data(name), output):
         show.out(f"{show.plain(name)}  {show.faint(show.size(root.size))}")
         for line in _lines(root, ""):
             show.out(line)
