@@ -3,6 +3,7 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:archive.bzl", "STAMPED_LABELS", "write_archives")
 load("//rules/private:attributes.bzl", "CREATION_TIME")
+load("//rules/private:bento_report.bzl", "write_bento_report")
 load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
@@ -105,6 +106,14 @@ def _bento_package_impl(ctx):
             bento_yaml = depset([described.bento_yaml]),
             digest = depset([described.digest]),
             manifest = depset([described.manifest]),
+            report = depset(write_bento_report(
+                ctx,
+                archive = archives.bento,
+                described = described,
+                metadata = metadata_part,
+                models = models,
+                snapshot = snapshot,
+            )),
             summary = depset([write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models)]),
             tag = depset([described.tag]),
             **{group: depset([file]) for group, file in archives.others.items()}
@@ -129,7 +138,7 @@ bento_package(
 
 The sources are read, never imported. The version is the digest of the content unless `version` is set, so the
 same inputs have the same tag everywhere. Output groups: `bento_yaml`, `digest`, `manifest`, `tag`,
-`summary` (sizes, for dashboards), and the other forms that `bentoml import` takes, `tar`, `tar_gz`, `zip`; `folder` is
+`summary` (sizes, for dashboards), `report` (what is in it, as JSON and as a page to look at), and the other forms that `bentoml import` takes, `tar`, `tar_gz`, `zip`; `folder` is
 what an archive has, unpacked.
 
 All options may stand in a bentofile, which an action reads; attributes win over it, option by option. What Bazel has to
@@ -171,6 +180,7 @@ know before any action runs is an attribute in any case: files that options name
         "packages": attr.string_list(doc = "Requirements (PEP 508), as `python.packages` of a bentofile. Beside packages of a hub they narrow these, such as `numpy<3`."),
         "python": attr.string(doc = "How Python packages are installed in the image: `python_options(...)`."),
         "python_version": attr.string(doc = "Version of Python in the Bento's image, `X.Y`. Default: that of the hub, else 3.11."),
+        "report_against": attr.label(allow_single_file = [".json"], cfg = as_elsewhere, doc = "The report of another build, from its output group `report`, to show what differs."),
         "requirements": attr.label_list(
             allow_files = True,
             cfg = stated_only,

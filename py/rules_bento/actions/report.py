@@ -1,0 +1,85 @@
+"""Writes what is in a Bento, as JSON and as a page to look at."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.manifest import Manifest
+from rules_bento.models.model import ModelDescription
+from rules_bento.reports import bento_page, bento_report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--against": 2,  # report of another build, name in messages
+    "--archive": 1,
+    "--digest": 1,  # file
+    "--manifest": 1,
+    "--model": 2,  # description, manifest
+    "--output": 1,
+    "--page": 1,
+    "--part": 1,  # the one with the environment
+    "--service-info": 1,
+    "--tag": 1,  # file
+    "--target": 1,
+}
+_REQUIREMENTS = ("./env/python/requirements.lock.txt", "./env/python/requirements.txt")  # the first that is there
+
+
+def run(arguments: Arguments) -> None:
+    """Write both."""
+    facts = json.loads(_read(arguments.one("--service-info")))
+    manifest = arguments.one("--manifest")
+    report: dict[str, Any] = {
+        "target": arguments.one("--target"),
+        "tag": _read(arguments.one("--tag")).strip(),
+        "digest": _read(arguments.one("--digest")).strip(),
+        "archive_size": Path(arguments.one("--archive")).stat().st_size,
+        "services": bento_report.services(facts["service"]),
+        "models": [
+            bento_report.model(ModelDescription.loads(_read(path)), Manifest.from_json(_read(files), files))
+            for path, files in arguments.records("--model")
+        ],
+        "packages": bento_report.packages(_requirements(arguments.one("--part"))),
+        "files": bento_report.files(Manifest.from_json(_read(manifest), manifest)),
+    }
+    for path, name in arguments.records("--against"):
+        other = _other(path, name)
+        report["against"] = {key: other[key] for key in ("tag", "digest")}
+        report["changes"] = bento_report.changes(report, other)
+    Path(arguments.one("--output")).write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    Path(arguments.one("--page")).write_text(bento_page.page(report), "utf-8")
+
+
+def _other(path: str, name: str) -> dict[str, Any]:
+    try:
+        other: dict[str, Any] = json.loads(_read(path))
+        bento_report.changes(other, other)
+        if all(isinstance(other[key], str) for key in ("tag", "digest")):
+            return other
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass
+    raise BentoError(f"report_against: {name} is no report of a Bento. Give the JSON of the output group `report`.")
+
+
+def _requirements(part: str) -> str:
+    with tarfile.open(part, "r:xz") as archive:
+        texts = {
+            member.name: file.read().decode()
+            for member in archive
+            if member.name in _REQUIREMENTS
+            for file in [archive.extractfile(member)]
+            if file
+        }
+    return next((texts[path] for path in _REQUIREMENTS if path in texts), "")
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text("utf-8")

@@ -1,0 +1,104 @@
+"""What is in a Bento: its files, packages, models and APIs, and what differs from another build of it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.manifest import Manifest
+    from rules_bento.models.model import ModelDescription
+
+_ORDER = ("API", "model", "package", "file")
+_NOTHING: tuple[str | None, int] = (None, 0)
+_PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*])?\s*==\s*([^\s;,\\]+)")
+_NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
+
+
+def packages(requirements: str) -> list[dict[str, str]]:
+    """Name and version of each package of a requirements file; the whole condition where it pins none."""
+    found = []
+    for line in requirements.splitlines():
+        text = line.partition(" #")[0].partition(";")[0].rstrip("\\ ")
+        match = _PINNED.match(text) or _NAMED.match(text)
+        if match:  # else an option, a remark, the hashes of the line before
+            found.append({"name": match[1], "version": match[2]})
+    return sorted(found, key=lambda package: package["name"].lower())
+
+
+def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Services as the reading of their source has them, with their APIs and what is mounted."""
+    if facts["kind"] == "legacy":
+        apis = [_api(api) for api in facts["apis"]]
+        return [{"name": facts["bento_name"] or facts["service"], "doc": None, "apis": apis, "mounts": []}]
+    return [
+        {
+            "name": service["name"] or service["class_name"],
+            "doc": service["doc"],
+            "apis": [_api(api) for api in service["apis"]],
+            "mounts": [mount["path"] for mount in service["mounts"]],
+        }
+        for service in facts["services"]
+    ]
+
+
+def _api(api: dict[str, Any]) -> dict[str, str]:
+    flags = {"is_task": "task", "is_stream": "stream", "batchable": "batched"}
+    types = [api[key] for key in ("input_type", "output_type") if api[key]]
+    what = [word for flag, word in flags.items() if api[flag]] + ([" → ".join(types)] if types else [])
+    return {"name": api["name"], "route": api["route"], "what": ", ".join(what)}
+
+
+def model(description: ModelDescription, files: Manifest) -> dict[str, Any]:
+    """A model with its files."""
+    return {
+        "tag": description.tag,
+        "module": description.module,
+        "labels": description.labels,
+        "size": description.size,
+        "blake3": description.blake3,
+        "files": [{"path": file.path, "size": file.size} for file in files.entries],
+    }
+
+
+def files(manifest: Manifest) -> list[dict[str, Any]]:
+    """All files of the Bento itself; of a link its target in the place of a digest."""
+    return [
+        {"path": file.path, "size": file.size, "content": file.blake3 or f"-> {file.link}"} for file in manifest.entries
+    ]
+
+
+def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
+    """What came, went, or is another: `kind`, `name`, `before` and `after`, `change` in bytes.
+
+    Before and after are versions of models and packages, what an API is, the beginning of a file's digest; None where
+    there was none. APIs come first, and of a kind the largest difference.
+    """
+    before, after = dict(_things(old)), dict(_things(new))
+    found = []
+    for key in before.keys() | after.keys():
+        one, other = before.get(key, _NOTHING), after.get(key, _NOTHING)
+        if one != other:
+            found.append(
+                {"kind": key[0], "name": key[1], "before": one[0], "after": other[0], "change": other[1] - one[1]}
+            )
+    return sorted(found, key=lambda change: (_ORDER.index(change["kind"]), -abs(change["change"]), change["name"]))
+
+
+def _things(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
+    """What reports are compared by: kind and name, to what it is and its bytes."""
+    for service in report["services"]:
+        for api in service["apis"]:
+            yield ("API", f"{service['name']} {api['route']}"), (api["what"] or "plain", 0)
+        for path in service["mounts"]:
+            yield ("API", f"{service['name']} {path}"), ("mounted", 0)
+    for name in dict.fromkeys(model["tag"].partition(":")[0] for model in report["models"]):
+        same = [model for model in report["models"] if model["tag"].startswith(f"{name}:")]
+        versions = ", ".join(sorted(model["tag"].partition(":")[2] for model in same))
+        yield ("model", name), (versions, sum(model["size"] for model in same))
+    for package in report["packages"]:
+        yield ("package", package["name"]), (package["version"], 0)
+    for file in report["files"]:
+        yield ("file", file["path"]), (file["content"][:12], file["size"])

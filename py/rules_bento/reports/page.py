@@ -1,0 +1,222 @@
+"""Pages that reports are: one file without anything from elsewhere, for a desk or a phone, light or dark.
+
+Tables say all of it without a script; the script draws a map, whose areas are sizes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_LONG = 24  # characters of a version
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8884; font: 15px/1.4 system-ui, sans-serif; }}
+body {{ margin: 0 auto; max-width: 75rem; padding: 1rem; overflow-wrap: anywhere; }}
+h1 {{ font-size: 1.2rem; margin: 0; }}
+h2 {{ font-size: 1.1rem; margin: 1rem 0 .3rem; }}
+p {{ margin: .3rem 0; }}
+#map {{ position: relative; overflow: hidden; height: 65vh; min-height: 20rem; margin: .8rem 0; }}
+#map button {{ position: absolute; box-sizing: border-box; overflow: hidden; padding: 2px 4px; border: 1px solid #fff8;
+  border-radius: 2px; color: #111; font: inherit; font-size: .75rem; line-height: 1.2; text-align: left;
+  display: flex; align-items: flex-start; overflow-wrap: anywhere; cursor: zoom-in; }}
+#map button:focus-visible {{ outline: 3px solid currentColor; z-index: 2; }}
+#map .leaf {{ cursor: default; }}
+.layer {{ background: #d9dde3; }}
+.wheel {{ background: #a8c8f0; }} .deb {{ background: #f3c6a5; }} .model {{ background: #c3a8e8; }}
+.bento {{ background: #a9dcae; }} .other {{ background: #d6d6d6; }}
+#trail button {{ font: inherit; color: inherit; background: none; border: 0; padding: .4rem .2rem;
+  text-align: left; text-decoration: underline; }}
+.key span {{ display: inline-block; padding: 0 .5rem; margin-right: .3rem; border-radius: 2px; color: #111; }}
+table {{ border-collapse: collapse; width: 100%; }}
+.wide {{ overflow-x: auto; }}
+th, td {{ border-bottom: 1px solid var(--line); padding: .25rem .5rem .25rem 0; text-align: left;
+  vertical-align: top; }}
+.kind {{ white-space: nowrap; }}
+.size {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
+summary {{ padding: .4rem 0; cursor: pointer; }}
+</style>
+<h1>{title}</h1>
+{summary}<p class="key">{key}</p>
+<noscript><p>The map needs a script; the tables below say the same.</p></noscript>
+<nav id="trail" aria-label="Where the map is"></nav>
+<div id="map" role="group" aria-label="Map of what is in it: areas are sizes"></div>
+{sections}<script type="application/json" id="tree">{tree}</script>
+<script>{script}</script>
+</html>
+"""
+
+_SCRIPT = """
+"use strict";
+const root = JSON.parse(document.getElementById("tree").textContent);
+const map = document.getElementById("map"), trail = document.getElementById("trail");
+const text = size => size < 1e5 ? (size / 1e3).toFixed(1) + " kB"
+  : size < 1e9 ? (size / 1e6).toFixed(1) + " MB" : (size / 1e9).toFixed(2) + " GB";
+const sum = nodes => nodes.reduce((total, node) => total + node.size, 0);
+
+// Rows along the shorter side, each as square as it gets.
+function place(nodes, x, y, width, height) {
+  let items = nodes.filter(item => item.size > 0).sort((one, other) => other.size - one.size);
+  let left = sum(items);
+  const placed = [];
+  while (items.length) {
+    const side = Math.min(width, height), scale = width * height / left;
+    let row = [], worst = Infinity, area = 0;
+    for (const item of items) {
+      const more = area + item.size * scale, thick = more / side;
+      const shape = Math.max(...[...row, item].map(one => {
+        const long = one.size * scale / thick;
+        return Math.max(long / thick, thick / long);
+      }));
+      if (shape > worst) break;
+      row.push(item); worst = shape; area = more;
+    }
+    const thick = area / side;
+    let at = 0;
+    for (const item of row) {
+      const long = item.size * scale / thick;
+      placed.push(width >= height ? [item, x, y + at, thick, long] : [item, x + at, y, long, thick]);
+      at += long;
+    }
+    if (width >= height) { x += thick; width -= thick; } else { y += thick; height -= thick; }
+    left -= sum(row);
+    items = items.slice(row.length);
+  }
+  return placed;
+}
+let path = [root];
+function go(to) { path = to; draw(); }
+function box(item, x, y, width, height, to) {
+  if (width < 3 || height < 3) return;
+  const button = document.createElement("button");
+  button.className = item.kind + (item.children.length ? "" : " leaf");
+  button.style.cssText = `left:${x}px;top:${y}px;width:${width}px;height:${height}px`;
+  button.title = item.label + ", " + text(item.size);
+  button.setAttribute("aria-label", button.title);
+  if (width > 40 && height > 16) button.textContent = button.title;
+  else button.style.padding = 0;
+  if (item.children.length) button.style.whiteSpace = "nowrap";
+  if (item.children.length) button.onclick = () => go(to);
+  map.append(button);
+}
+function draw() {
+  map.replaceChildren();
+  const here = path[path.length - 1];
+  for (const [item, x, y, width, height] of place(here.children, 0, 0, map.clientWidth, map.clientHeight)) {
+    const to = [...path, item];
+    box(item, x, y, width, height, to);
+    if (here === root && width > 60 && height > 50)
+      for (const [inner, ...where] of place(item.children, x + 3, y + 20, width - 6, height - 23))
+        box(inner, ...where, [...to, inner]);
+  }
+  trail.replaceChildren(...path.map((item, depth) => {
+    const button = document.createElement("button");
+    button.textContent = (depth ? "\\u203a " : "") + item.label + ", " + text(item.size);
+    button.onclick = () => go(path.slice(0, depth + 1));
+    return button;
+  }));
+}
+addEventListener("resize", draw);
+draw();
+"""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What is a rectangle of the map: `kind` is a class of the style, `size` bytes, of which the children have some."""
+
+    label: str
+    kind: str
+    size: int
+    children: Sequence[Node] = field(default=())
+
+    def data(self) -> dict[str, Any]:
+        """For the script."""
+        children = [child.data() for child in self.children]
+        return {"label": self.label, "kind": self.kind, "size": self.size, "children": children}
+
+
+def document(title: str, summary: Iterable[str], kinds: Mapping[str, str], tree: Node, sections: Iterable[str]) -> str:
+    """The HTML of a page; title and the paragraphs of the summary are text, sections what `section` and `table` made.
+
+    `kinds` is what the colours of the map mean, by class.
+    """
+    return _PAGE.format(
+        title=escape(title),
+        summary="".join(f"<p>{escape(text)}</p>\n" for text in summary),
+        key="".join(f'<span class="{kind}">{name}</span>' for kind, name in kinds.items()),
+        sections="".join(sections),
+        # So that nothing in it ends the element.
+        tree=json.dumps(tree.data(), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+        script=_SCRIPT,
+    )
+
+
+def section(title: str, body: str, *, is_open: bool = False) -> str:
+    """HTML that a touch of the title opens; `body` is HTML."""
+    return f"<details{' open' * is_open}><summary>{escape(title)}</summary>\n{body}</details>\n"
+
+
+def heading(title: str, body: str) -> str:
+    """HTML that is open for good; `body` is HTML."""
+    return f"<h2>{escape(title)}</h2>\n{body}"
+
+
+def paragraph(text: str) -> str:
+    """The HTML of a text."""
+    return f"<p>{escape(text)}</p>\n"
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, last: str = "size") -> str:
+    """The HTML of a table of texts; `last` is the class of the last column, `size` for numbers.
+
+    A first column without a title says of what kind a row is.
+    """
+    return '<div class="wide"><table>\n' + "".join(_lines(titles, rows, last)) + "</table></div>\n"
+
+
+def _lines(titles: Sequence[str], rows: Iterable[Sequence[str]], last: str) -> Iterator[str]:
+    classes = ["" if titles[0] else "kind", *[""] * (len(titles) - 2), last]
+    styles = [f' class="{name}"' if name else "" for name in classes]
+    heads = (f'<th scope="col"{style}>{escape(title)}</th>' for title, style in zip(titles, styles, strict=True))
+    yield "<tr>" + "".join(heads) + "</tr>\n"
+    for row in rows:
+        cells = (f"<td{style}>{escape(cell)}</td>" for cell, style in zip(row, styles, strict=True))
+        yield "<tr>" + "".join(cells) + "</tr>\n"
+
+
+def size(count: int) -> str:
+    """Bytes as people read them: `4.0 kB`, `12.3 MB`, `2.00 GB`."""
+    if count < 100_000:
+        return f"{count / 1e3:.1f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
+
+
+def difference(count: int) -> str:
+    """Bytes with a sign."""
+    return f"{'+' if count >= 0 else '-'}{size(abs(count))}"
+
+
+def versions(before: str | None, after: str | None) -> str:
+    """What became of something that has versions, the long ones shortened; None where it was not there."""
+    if before is None:
+        return f"new {_short(after or '')}".strip()
+    if after is None:
+        return f"gone {_short(before)}".strip()
+    return _short(after) if before == after else f"{_short(before)} → {_short(after)}"
+
+
+def _short(version: str) -> str:
+    """A digest by its beginning, else the columns beside it have no place on a phone."""
+    return version if len(version) <= _LONG else f"{version[:12]}…"

@@ -1,0 +1,49 @@
+"""What is in a Bento, for people."""
+
+load(":attributes.bzl", "label_text")
+load(":helper.bzl", "arguments", "run_helper")
+
+def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
+    """Declares the report of a Bento; made only if its output group is asked for.
+
+    Args:
+      ctx: context of bento_package.
+      archive: File, the target's `.bento`.
+      described: what `write_metadata` returned.
+      metadata: File, the part with the environment.
+      models: list of BentoModelInfo.
+      snapshot: what `read_sources` returned.
+
+    Returns:
+      A list of two Files: JSON, and a page.
+    """
+    report = ctx.actions.declare_file(ctx.label.name + ".report.json")
+    page = ctx.actions.declare_file(ctx.label.name + ".report.html")
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--archive", archive])
+    args.add_all(["--digest", described.digest])
+    args.add_all(["--manifest", described.manifest])
+    args.add_all(["--part", metadata])
+    args.add_all(["--service-info", snapshot.service])
+    args.add_all(["--tag", described.tag])
+    for model in models:
+        args.add_all(["--model", model.description, model.manifest])
+    for file in ctx.files.report_against:
+        args.add_all(["--against", file, file.short_path])
+    args.add_all(["--output", report])
+    args.add_all(["--page", page])
+    run_helper(
+        ctx,
+        mnemonic = "BentoReport",
+        progress_message = "Reporting what is in %{label}",
+        verb = "report",
+        args = args,
+        inputs = depset(
+            [archive, described.digest, described.manifest, described.tag, metadata, snapshot.service] +
+            [file for model in models for file in (model.description, model.manifest)] +
+            ctx.files.report_against,
+        ),
+        outputs = [report, page],
+    )
+    return [report, page]

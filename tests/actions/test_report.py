@@ -1,0 +1,130 @@
+"""BentoReport: what is in a Bento, and what differs from another build."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from actions.test_errors import refused
+from actions.verbs import LABEL, Actions
+from rules_bento.reports import bento_page, bento_report
+
+
+@pytest.fixture
+def actions(tmp_path):
+    return Actions(tmp_path)
+
+
+def reported(actions, *more, requirements="numpy==2.1", weights=b"weights", version="v1"):
+    """The report of a Bento with a model."""
+    model = actions.model("--tag", f"weights:{version}", srcs=[actions.write("svc/weights.bin", weights)]).outputs
+    description = actions.write("bazel-out/model.json", model["--description"])
+    package = actions.package("--requirement", requirements, "--model", description, "").outputs
+    arguments = ["--target", LABEL, "--service-info", "bazel-out/service.json", *more]
+    arguments += ["--model", description, actions.write("bazel-out/model.manifest", model["--manifest"])]
+    arguments += ["--archive", actions.write("bazel-out/archive", b"12345")]
+    for flag in ("part", "manifest", "digest", "tag"):
+        arguments += [f"--{flag}", actions.write(f"bazel-out/made.{flag}", package[f"--{flag}"])]
+    return actions.run("report", arguments, {"--output": "report.json", "--page": "report.html"})
+
+
+def told(outcome):
+    assert (outcome.code, outcome.errors) == (0, "")
+    return json.loads(outcome.outputs["--output"])
+
+
+def test_it_says_what_is_there(actions):
+    report = told(reported(actions))
+    assert report["tag"].startswith("service:")
+    assert report["digest"].startswith("blake3:")
+    assert report["archive_size"] == 5
+    [service] = report["services"]
+    assert (service["name"], service["apis"]) == ("Service", [{"name": "ask", "route": "/ask", "what": ""}])
+    [model] = report["models"]
+    assert (model["tag"], [file["path"] for file in model["files"]]) == ("weights:v1", ["model.yaml", "weights.bin"])
+    assert model["size"] == sum(file["size"] for file in model["files"])
+    assert {"name": "numpy", "version": "2.1"} in report["packages"]
+    assert {"src/service.py", "bento.yaml"} <= {file["path"] for file in report["files"]}
+    assert "changes" not in report
+
+
+def test_it_says_what_differs(actions):
+    first = reported(actions)
+    against = ["--against", actions.write("old.json", first.outputs["--output"]), "old.json"]
+    assert told(reported(actions, *against))["changes"] == []
+    second = reported(actions, *against, requirements="numpy==2.2", weights=b"other weights", version="v2")
+    changes = {(change["kind"], change["name"]): change for change in told(second)["changes"]}
+    assert changes.pop(("package", "numpy")) == {
+        "kind": "package",
+        "name": "numpy",
+        "before": "2.1",
+        "after": "2.2",
+        "change": 0,
+    }
+    assert changes.pop(("model", "weights"))["change"] == len("other ")
+    assert {kind for kind, _ in changes} == {"file"}, "bento.yaml, and the files with the requirements"
+    assert ("file", "src/service.py") not in changes
+    assert b"2.1 \xe2\x86\x92 2.2" in second.outputs["--page"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"services": []}', "null"])
+def test_what_is_no_report_is_refused(actions, text):
+    outcome = reported(actions, "--against", actions.write("old.json", text), "svc/old.json")
+    refused(outcome, LABEL, "report_against: svc/old.json is no report of a Bento")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("a==1.0", ("a", "1.0")),
+        ("A.b[x,y] == 1.0 ; python_version < '4'", ("A.b", "1.0")),
+        ("a==1.0 \\", ("a", "1.0")),
+        ("a>=1,<2", ("a", ">=1,<2")),
+        ("a @ https://host/a.whl", ("a", "@ https://host/a.whl")),
+        ("a  # a remark", ("a", "")),
+        ("    --hash=sha256:00", None),
+        ("--index-url x", None),
+        ("# a remark", None),
+        ("", None),
+    ],
+)
+def test_packages_of_a_line(line, expected):
+    assert [tuple(package.values()) for package in bento_report.packages(line)] == ([expected] if expected else [])
+
+
+class Page(HTMLParser):
+    """What a browser would fetch."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.addresses, self.tags = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+
+
+def test_the_page_is_whole_and_fetches_nothing(actions):
+    report = told(reported(actions))
+    evil = "<img src=x onerror=alert(1)></script>"
+    report["files"].append({"path": f"src/{evil}", "size": 1, "content": evil})
+    report["services"][0]["doc"] = evil
+    report["models"][0]["labels"][evil] = evil
+    report["against"] = {"tag": evil, "digest": evil}
+    report["changes"] = bento_report.changes(report, report | {"files": []})
+    text = bento_page.page(report)
+    page = Page(text)
+    assert page.addresses == []
+    assert "img" not in page.tags
+    assert text.count("</script>") == 2, "what is in the report ends no script"
+    assert not re.search(r"url\(|@import|https?:", text)
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+    assert "color-scheme: light dark" in text
+    assert bento_page.page(report) == text
+    tree = json.loads(text.partition('id="tree">')[2].partition("</script>")[0])
+    assert tree["size"] == sum(file["size"] for file in report["files"]) + report["models"][0]["size"]
+    kinds = {child["label"]: child["kind"] for child in tree["children"]}
+    assert (kinds["src/"], kinds["env/"], kinds["weights:v1"]) == ("bento", "other", "model")
