@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,10 +117,35 @@ def test_mode_follows_from_the_content_only(tmp_path: Path, content: bytes, mode
 
 @pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 5000])
 def test_large_files_hash_as_small_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(manifest, "_MAPPED", 100)
+    monkeypatch.setattr(manifest, "_PIECE", 100)
     content = b"#!" + bytes(size)
     (tmp_path / "a").write_bytes(content)
     assert Entry.of_file("a", str(tmp_path / "a"), "//svc:bento") == Entry.of_bytes("a", content)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the peak")
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    """The process itself says its peak: for getrusage the one of its parent counts."""
+    with (tmp_path / "weights").open("wb") as file:
+        file.truncate(400 << 20)
+    program = """
+import sys
+sys.path[:0] = sys.argv[2:]
+from rules_bento.manifest import Entry
+Entry.of_file("weights", sys.argv[1], "//svc:bento")
+print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "weights"), *sys.path]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(told.split()[1]) < 60 << 10  # in KiB
+
+
+def test_large_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "_PIECE", 2)
+    (tmp_path / "a").write_bytes(b"123")
+    monkeypatch.setattr(os, "readv", lambda _file, _buffers: 0)
+    with pytest.raises(BentoError, match="changed while it was read"):
+        Entry.of_file("a", str(tmp_path / "a"), "//svc:bento")
 
 
 def test_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

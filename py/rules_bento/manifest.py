@@ -20,7 +20,7 @@ _REGULAR = 0o644
 _EXECUTABLE = 0o755
 _LINK = 0o777
 
-_MAPPED = 4 << 20  # bytes from which on mapping a file and hashing it on all cores is the faster way
+_PIECE = 4 << 20  # bytes that are read at once, and hashed on all cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +159,25 @@ def _of_open_file(path: str, file: int, source: str, origin: str) -> Entry:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
         raise BentoError(f"{path} (from {origin}) is {kind}, where a file is expected. Declare files, or exclude it.")
-    if status.st_size >= _MAPPED:
-        hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads
-        hasher.update_mmap(source)
-        return Entry(path, status.st_size, _mode(os.read(file, 4)), hasher.hexdigest())
-    content = os.read(file, status.st_size + 1)
-    if len(content) != status.st_size:
+    if status.st_size < _PIECE:
+        content = os.read(file, status.st_size + 1)
+        size, beginning, digest = len(content), content, blake3(content).hexdigest()
+    else:
+        size, beginning, digest = _of_pieces(file)
+    if size != status.st_size:
         raise BentoError(f"{path} (from {origin}) changed while it was read. Build again.")
-    return Entry(path, len(content), _mode(content), blake3(content).hexdigest())
+    return Entry(path, size, _mode(beginning), digest)
+
+
+def _of_pieces(file: int) -> tuple[int, bytes, str]:
+    """Size, first bytes and digest of a large file. A mapping of all of it would count as memory, and is no faster."""
+    from blake3 import blake3
+
+    hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads
+    buffer = bytearray(_PIECE)
+    size, beginning = 0, b""
+    while read := os.readv(file, [buffer]):
+        hasher.update(memoryview(buffer)[:read])
+        beginning = beginning or bytes(buffer[:4])
+        size += read
+    return size, beginning, hasher.hexdigest()
