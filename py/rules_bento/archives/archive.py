@@ -14,7 +14,7 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from rules_bento.archives import forms, tarstream, xz
 from rules_bento.errors import BentoError
@@ -22,10 +22,12 @@ from rules_bento.errors import BentoError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-    from typing import IO
 
 Form = Literal["tar", "gz", "zip", "folder"]
 """What BentoML reads beside `.bento`: `.tar`, `.gz` (of a tar), `.zip`, a directory."""
+
+
+_MOST_MEMORY = 32 << 20  # bytes for decoding a part, whose dictionaries are no larger than a block
 
 
 class PartInfo(NamedTuple):
@@ -142,47 +144,22 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
 
 def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
     """The parts as one tar, in pieces."""
-    import lzma
+    from rules_bento.store import streams
 
     for part in parts:
-        with lzma.open(part) as file:
-            try:
-                while piece := file.read(xz.BLOCK):
-                    yield piece
-            except (lzma.LZMAError, EOFError) as error:
-                raise BentoError(f"{part}: a damaged part: {error}") from error
+        with part.open("rb", buffering=0) as file:
+            yield from streams.decode(streams.pieces(file), "xz", _MOST_MEMORY, str(part))
     yield tarstream.END
 
 
-class _Pieces:
-    """An iterator of bytes as the file that tarfile's stream mode reads: it asks for nothing else."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-
-    def read(self, size: int) -> bytes:
-        """The next piece, whatever its size, or nothing at the end."""
-        return next(self._pieces, b"")
-
-
 def _items(parts: Sequence[Path]) -> Iterator[forms.Item]:
-    import tarfile
+    from rules_bento.store import tarread
 
-    file = cast("BinaryIO", _Pieces(_tar(parts)))
-    with tarfile.open(fileobj=file, mode="r|", bufsize=xz.BLOCK) as tar:
-        for info in tar:
-            path = info.name.removeprefix("./")
-            link = info.linkname if info.issym() else None
-            tarstream.check(path, link)
-            if not (info.isfile() or info.isdir() or info.issym()):
-                raise BentoError(f"{path}: neither a file nor a directory nor a symbolic link")
-            contents = tar.extractfile(info) if info.isfile() else None
-            yield forms.Item(path, info.mode, info.size, link, _pieces(contents) if contents else None)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(xz.BLOCK):
-        yield piece
+    for member, contents in tarread.members(tarread.Bytes(_tar(parts), "a part")):
+        path = member.name.removeprefix("./").rstrip("/")
+        link = member.link if member.kind == "link" else None
+        tarstream.check(path, link)
+        yield forms.Item(path, member.mode, member.size, link, xz.cut(contents) if member.kind == "file" else None)
 
 
 def _write_folder(out: Path, parts: Sequence[Path]) -> None:

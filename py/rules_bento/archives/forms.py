@@ -35,7 +35,7 @@ class Item(NamedTuple):
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
     """Write a tar, given in pieces and with its end."""
     if form == "tar":
-        file.writelines(tar)
+        file.writelines(xz.cut(tar))  # whole pages at a time
     elif form == "xz":
         file.writelines(xz.stream(tar))
     elif form == "gz":

@@ -126,7 +126,7 @@ def blocks_of(file: BinaryIO) -> tuple[int, list[Record]]:
     return blocks, records
 
 
-def cut(data: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
+def cut(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes]:
     """The same bytes in blocks of `size`, the last one shorter; none if there is no data."""
     waiting: list[memoryview] = []
     missing = size
