@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from workbench import Checkout, Result, Workbench
 
 TARGET = "//examples/iris:iris_bento"
+GROUPS = ("tag", "manifest", "tar", "tar_gz", "zip", "folder", "report")
 ARCHIVE = "bazel-bin/examples/iris/iris_bento.bento"
 # Says where an action thinks that it is. Its outputs must differ, or else the comparison would prove nothing.
 WITNESS = """\
@@ -61,9 +62,10 @@ def two_places_give_the_same_bytes(bench: Workbench) -> str:
 def outputs_of(checkout: Checkout, *options: str) -> dict[str, str]:
     """The digests of all that the actions of the Bento wrote, by mnemonic and path."""
     checkout.write("witness/BUILD.bazel", WITNESS)
-    built = checkout.build(TARGET, "//witness", "--output_groups=+tag,+manifest", *options)
+    built = checkout.build(TARGET, "//witness", f"--output_groups=+{',+'.join(GROUPS)}", *options)
     mnemonics = {spawn.mnemonic for spawn in built.spawns}
-    expected = {"BentoArchive", "BentoLock", "BentoModel", "BentoPackage", "BentoSnapshot", "Genrule"}
+    verbs = ("Archive", "Export", "Lock", "Model", "Package", "Report", "Snapshot")
+    expected = {"Genrule", *(f"Bento{verb}" for verb in verbs)}
     assert expected <= mnemonics, f"ran only {sorted(mnemonics)}"
     return digests(built)
 
