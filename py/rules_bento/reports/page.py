@@ -43,7 +43,7 @@ table {{ border-collapse: collapse; width: 100%; }}
 .wide {{ overflow-x: auto; }}
 th, td {{ border-bottom: 1px solid var(--line); padding: .25rem .5rem .25rem 0; text-align: left;
   vertical-align: top; }}
-.kind {{ white-space: nowrap; }}
+th, .kind {{ white-space: nowrap; }}
 .size {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
 summary {{ padding: .4rem 0; cursor: pointer; }}
 </style>
@@ -97,7 +97,7 @@ function place(nodes, x, y, width, height) {
 }
 let path = [root];
 function go(to) { path = to; draw(); }
-function box(item, x, y, width, height, to) {
+function box(item, x, y, width, height, to, open) {
   if (width < 3 || height < 3) return;
   const button = document.createElement("button");
   button.className = item.kind + (item.children.length ? "" : " leaf");
@@ -106,7 +106,7 @@ function box(item, x, y, width, height, to) {
   button.setAttribute("aria-label", button.title);
   if (width > 40 && height > 16) button.textContent = button.title;
   else button.style.padding = 0;
-  if (item.children.length) button.style.whiteSpace = "nowrap";
+  if (open) button.style.whiteSpace = "nowrap";
   if (item.children.length) button.onclick = () => go(to);
   map.append(button);
 }
@@ -115,8 +115,9 @@ function draw() {
   const here = path[path.length - 1];
   for (const [item, x, y, width, height] of place(here.children, 0, 0, map.clientWidth, map.clientHeight)) {
     const to = [...path, item];
-    box(item, x, y, width, height, to);
-    if (here === root && width > 60 && height > 50)
+    const open = here === root && item.children.length && width > 60 && height > 50;
+    box(item, x, y, width, height, to, open);
+    if (open)
       for (const [inner, ...where] of place(item.children, x + 3, y + 20, width - 6, height - 23))
         box(inner, ...where, [...to, inner]);
   }
