@@ -9,7 +9,7 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "requirements_files", "write_metadata")
 load("//rules/private:serve.bzl", "serve_launcher")
-load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "read_sources")
+load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "build_ctx", "read_sources")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:wheels.bzl", "as_elsewhere", "stated_only")
@@ -89,8 +89,10 @@ def _bento_package_impl(ctx):
         BentoInfo(
             archive = archives.whole,
             bento_yaml = described.bento_yaml,
+            build_ctx = build_ctx(ctx),
             data_layers = data.layers if data else {},
             digest = described.digest,
+            import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
             locked_requirements = lock.locked_with_hashes if lock else None,
             manifest = described.manifest,
             models = depset(models),
@@ -101,6 +103,7 @@ def _bento_package_impl(ctx):
             ),
             tag = described.tag,
         ),
+        coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles),
         OutputGroupInfo(
             bento_yaml = depset([described.bento_yaml]),

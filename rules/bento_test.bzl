@@ -26,6 +26,8 @@ def _bento_test_impl(ctx):
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
     ctx.actions.write(settings, json.encode({
         "archive": runfile_path(ctx, bento.archive),
+        "build_ctx": bento.build_ctx,
+        "import_roots": bento.import_roots.to_list(),
         "imports": [ctx.workspace_name],
         "roots": [root for module in modules for root in module.imports],
         "serve_options": ctx.attr.serve_options,
@@ -44,6 +46,7 @@ def _bento_test_impl(ctx):
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        coverage_common.instrumented_files_info(ctx, dependency_attributes = ["bento", "deps"], extensions = ["py"], source_attributes = ["srcs"]),
         testing.ExecutionInfo({"block-network": "1"}),
     ]
 
@@ -60,9 +63,10 @@ bento_test(
 )
 ```
 
-Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and folder), `server`. The server starts when the
-first test asks for it, on a free port of the loopback interface, without any other network; what it writes is shown
-beside tests that fail.""",
+Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and folder), `server`, and `serve`, which starts
+another one. The server starts when the first test asks for it, on a free port of the loopback interface, without any other network;
+what it writes is shown beside tests that fail. `shard_count` shares the tests out, with a server for each shard.
+`bazel coverage` records the sources of the Bento and of `deps` ([more](../docs/testing.md)).""",
     attrs = {
         "bento": attr.label(cfg = stated_and_modules, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
         "data": attr.label_list(allow_files = True, doc = "What the tests read."),

@@ -8,7 +8,15 @@ load(":option_groups.bzl", "option_groups")
 # build_ctx of a target whose package is the context.
 OWN_PACKAGE = "."
 
-def _build_ctx(ctx):
+def build_ctx(ctx):
+    """The folder that becomes the Bento's `src/`.
+
+    Args:
+      ctx: context of bento_package.
+
+    Returns:
+      A path as short paths begin.
+    """
     folder = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
     return folder_path(ctx.label, folder)
 
@@ -62,7 +70,7 @@ def add_selection(ctx, args, options):
     args.add_all(bentofile_arguments(ctx))
     if options:
         args.add_all(["--options", json.encode(options)])
-    args.add_all(["--build-ctx", _build_ctx(ctx)])
+    args.add_all(["--build-ctx", build_ctx(ctx)])
     args.add_all(ctx.attr.include, before_each = "--include")
     args.add_all(ctx.attr.exclude, before_each = "--exclude")
 

@@ -5,8 +5,10 @@ BentoInfo = provider(
     fields = {
         "archive": "File - the `.bento` with all its models, as `bentoml import` takes it; the target's default output unless that leaves them out.",
         "bento_yaml": "File - its `bento.yaml`.",
+        "build_ctx": "str - the folder that became its `src/`, as short paths begin.",
         "data_layers": "dict[str, BentoLayerInfo] - by compression: `data` as a layer of images; empty without data.",
         "digest": "File - text: `blake3:<hex>` of the content.",
+        "import_roots": "depset[str] - the `imports` of its libraries, `<repository>/<folder>`.",
         "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file but the models'.",
         "models": "depset[BentoModelInfo] - the models that it needs.",
         "parts": "tuple[File] - archive parts: environment and metadata, sources, and data where there are some.",

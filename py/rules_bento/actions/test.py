@@ -24,6 +24,8 @@ FLAGS = {
 
 def run(arguments: Arguments) -> int:
     """Unpack the Bento, make an environment of the wheels, run pytest; what follows `--` goes to pytest."""
+    if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
+        Path(shards).touch()  # tells Bazel that tests are shared out
     settings = json.loads(Path(arguments.one("--settings")).read_text("utf-8"))
     folder = Path(os.environ["TEST_TMPDIR"], "bento_test")
     roots = [Path(root).absolute() for root in settings["roots"]]
@@ -32,6 +34,17 @@ def run(arguments: Arguments) -> int:
     with tarfile.open(settings["archive"], "r:xz") as archive:
         archive.extractall(bento, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(bento)
     sys.path[:0] = [*(str(Path(root).absolute()) for root in settings["imports"]), *map(str, roots)]
+    bytecode = str(folder / "bytecode")  # of wheels, which are read-only: compiled once for tests and servers
+    sys.pycache_prefix, sys.dont_write_bytecode = bytecode, False
+    # What tests start finds the wheels, too, and writes nowhere else: `bentoml.serve` and the like.
+    sys.executable = str(python)
+    os.environ |= {
+        "BENTOML_DO_NOT_TRACK": "true",
+        "BENTOML_HOME": str(folder / "home"),
+        "HOME": str(folder),
+        "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPYCACHEPREFIX": bytecode,
+    }
     return _run_pytest(settings, python, bento, folder, arguments.rest)
 
 
@@ -42,10 +55,12 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Pat
         raise BentoError(
             "requirements: pytest is missing, which runs the tests. Add the hub's package of it."
         ) from None
-    from rules_bento.testing.plugin import Bento, Plugin, Setting
+    from rules_bento.testing import plugin
+    from rules_bento.testing.recording import recording
 
-    setting = Setting(
-        bento=Bento(Path(settings["tag"]).read_text("utf-8").strip(), bento),
+    record = recording(settings, bento, folder / "recording")
+    setting = plugin.Setting(
+        bento=plugin.Bento(Path(settings["tag"]).read_text("utf-8").strip(), bento),
         python=python,
         folder=folder,
         start_seconds=float(os.environ.get("TEST_TIMEOUT", "300")) * 0.8,
@@ -56,4 +71,11 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Pat
         options.append(f"--junitxml={report}")
     if chosen := os.environ.get("TESTBRIDGE_TEST_ONLY"):
         options += ["-k", chosen]
-    return int(pytest.main([*options, *rest, *settings["tests"]], plugins=[Plugin(setting)]))
+    if record:
+        record.start(python)
+    status = pytest.main([*options, *rest, *settings["tests"]], plugins=[plugin, plugin.Servers(setting)])
+    if record:
+        record.finish(Path(os.environ["COVERAGE_OUTPUT_FILE"]))
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED and os.environ.get("TEST_TOTAL_SHARDS"):
+        return 0  # there are more shards than tests
+    return int(status)

@@ -1,15 +1,20 @@
-"""Fixtures for tests of a Bento: `bento`, `server`, `url`, `client`, `server_log`."""
+"""Fixtures for tests of a Bento: `bento`, `serve`, `server`, `url`, `client`."""
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from rules_bento.testing.server import NotReadyError, Server, serve
+from rules_bento.testing.server import NotReadyError, Server
+from rules_bento.testing.server import serve as run_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -30,53 +35,91 @@ class Setting(NamedTuple):
     options: tuple[str, ...]
 
 
-class Plugin:
-    """A pytest plugin for one Bento."""
+class Servers:
+    """Starts servers of the Bento under test, and knows what they wrote."""
 
     def __init__(self, setting: Setting) -> None:
-        """Serve what `setting` says, when the first test asks for it."""
-        self._setting = setting
-        self._log: Path | None = None
+        """Serve what `setting` says, when somebody asks for it."""
+        self.setting = setting
+        self.logs: list[Path] = []
+        self._numbers = count()
 
-    @pytest.fixture(scope="session")
-    def bento(self) -> Bento:
-        """The Bento: its tag and the folder that it is unpacked to."""
-        return self._setting.bento
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Let fixtures find it."""
+        config.stash[_SERVERS] = self
 
-    @pytest.fixture(scope="session")
-    def server(self) -> Iterator[Server]:
-        """The server, which all tests of the target share."""
-        setting = self._setting
+    @contextmanager
+    def serve(self, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
+        """Run one for the block; `options` go to `bentoml serve`."""
+        setting = self.setting
+        folder = setting.folder / f"server{next(self._numbers)}"
         try:
-            with serve(
+            with run_server(
                 setting.python,
                 setting.bento.path,
-                setting.folder / "server",
+                folder,
                 seconds=setting.start_seconds,
-                options=setting.options,
+                options=options,
+                variables=variables,
             ) as server:
-                self._log = server.log
+                self.logs.append(server.log)
                 yield server
         except NotReadyError as error:
             pytest.fail(str(error), pytrace=False)
 
-    @pytest.fixture(scope="session")
-    def url(self, server: Server) -> str:
-        """The server's address, without a slash at its end."""
-        return server.url
-
-    @pytest.fixture
-    def client(self, url: str) -> Iterator[Any]:
-        """A `bentoml.SyncHTTPClient` of the server."""
-        import bentoml
-
-        with bentoml.SyncHTTPClient(url) as client:
-            yield client
-
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Any:
-        """Show what the server wrote beside a test that failed."""
+        """Show what servers wrote beside a test that failed."""
         report = yield
-        if report.failed and self._log:
-            report.sections.append(("log of the server", self._log.read_text("utf-8", "replace")))
+        if report.failed:
+            for log in self.logs:
+                report.sections.append(("log of the server", log.read_text("utf-8", "replace")))
         return report
+
+
+_SERVERS = pytest.StashKey[Servers]()
+
+
+@pytest.fixture(scope="session")
+def bento(request: pytest.FixtureRequest) -> Bento:
+    """The Bento: its tag and the folder that it is unpacked to."""
+    return request.config.stash[_SERVERS].setting.bento
+
+
+@pytest.fixture(scope="session")
+def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Server]]:
+    """Another server for a `with` block, by options of `bentoml serve` and `variables` of its environment."""
+    return request.config.stash[_SERVERS].serve
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The server, which all tests of the target (of a shard, where it has some) share."""
+    servers = request.config.stash[_SERVERS]
+    with servers.serve(*servers.setting.options) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def url(server: Server) -> str:
+    """The server's address, without a slash at its end."""
+    return server.url
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Any]:
+    """A `bentoml.SyncHTTPClient` of the server."""
+    import bentoml
+
+    with bentoml.SyncHTTPClient(url) as client:
+        yield client
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of this shard: every n-th, in their order."""
+    shards = int(os.environ.get("TEST_TOTAL_SHARDS", "1"))
+    if shards > 1:
+        shard = int(os.environ["TEST_SHARD_INDEX"])
+        config.hook.pytest_deselected(items=[item for at, item in enumerate(items) if at % shards != shard])
+        items[:] = items[shard::shards]

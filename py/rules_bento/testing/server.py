@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -12,10 +13,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _STOPPING_SECONDS = 60
+_HOST = "127.0.0.1"
+# A port is free when it is chosen; another test may have it when BentoML binds it.
+_PORTS_TO_TRY = 5
 
 
 class Server(NamedTuple):
@@ -31,46 +35,69 @@ class NotReadyError(Exception):
 
 @contextmanager
 def serve(
-    python: Path, bento: Path, folder: Path, *, seconds: float, options: tuple[str, ...] = ()
+    python: Path,
+    bento: Path,
+    folder: Path,
+    *,
+    seconds: float,
+    options: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Serve the Bento in the folder `bento` with the BentoML of an environment's interpreter.
 
-    `folder` takes its store, its temporary files and its log. The server answers when the block begins and has stopped
-    when it ends. Raises NotReadyError if it is not ready within `seconds`.
+    `folder`, which is made, takes its log; `options` go to `bentoml serve`, `variables` to its environment beside
+    those of this process. The server answers when the block begins, and has stopped when it ends. Raises
+    NotReadyError if it is not ready within `seconds`.
     """
     folder.mkdir(parents=True)
     log = folder / "server.log"
-    port = _free_port()
-    command = [str(python), "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port), *options]
-    variables = os.environ | {
-        "BENTOML_DO_NOT_TRACK": "true",
-        "BENTOML_HOME": str(folder / "home"),
-        "HOME": str(folder),
-        "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "TMPDIR": str(folder),
-    }
-    with log.open("wb") as output:
-        # From a folder without modules, for BentoML prefers those to the Bento.
-        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=output, stderr=output)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait(url, process, log, seconds)
-        yield Server(url, log)
-    finally:
+    # Services of a Bento talk over sockets in TMPDIR, whose paths may have 103 characters: a test's folder is longer.
+    with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
+        command = [str(python), "-m", "bentoml", "serve", str(bento), "--host", _HOST, *options]
+        environment = os.environ | {"TMPDIR": scratch} | dict(variables or {})
+        process, url = _start(command, environment, log, time.monotonic() + seconds)
+        try:
+            yield Server(url, log)
+        finally:
+            _stop(process)
+
+
+def _start(
+    command: list[str], environment: Mapping[str, str], log: Path, deadline: float
+) -> tuple[subprocess.Popen[bytes], str]:
+    for _ in range(_PORTS_TO_TRY):
+        port = _free_port()
+        with log.open("wb") as output:
+            # From a folder without modules, for BentoML prefers those to the Bento.
+            process = subprocess.Popen(
+                [*command, "--port", str(port)], cwd=log.parent, env=environment, stdout=output, stderr=output
+            )
+        url = f"http://{_HOST}:{port}"
+        try:
+            reason = _wait(url, process, deadline)
+        except BaseException:
+            _stop(process)
+            raise
+        if not reason:
+            return process, url
         _stop(process)
+        written = log.read_text("utf-8", "replace")
+        if f"Could not bind {_HOST}:{port}" not in written:
+            raise NotReadyError(f"the server {reason}; its log:\n{written}")
+    raise NotReadyError(f"the server found no port in {_PORTS_TO_TRY} attempts; its log:\n{written}")
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+def _wait(url: str, process: subprocess.Popen[bytes], deadline: float) -> str:
+    """Wait until the server is ready; returns why it is not, or nothing."""
+    began = time.monotonic()
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"{url}/readyz", timeout=5):
-                return
+                return ""
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     ended = process.poll()
-    reason = f"did not answer within {seconds:.0f} s" if ended is None else f"ended with status {ended}"
-    raise NotReadyError(f"the server {reason}; its log:\n{log.read_text('utf-8', 'replace')}")
+    return f"did not answer within {time.monotonic() - began:.0f} s" if ended is None else f"ended with status {ended}"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -84,6 +111,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]
         return port

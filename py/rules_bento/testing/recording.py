@@ -1,0 +1,125 @@
+"""Which lines of the user's sources ran, in the tests and in all processes of servers: LCOV, for `bazel coverage`.
+
+coverage.py does the work, where it is among the requirements of the test. Bazel names the sources by their path in the
+workspace; the Bento has them in its own `src/`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rules_bento.errors import BentoError
+from rules_bento.snapshot import DEPENDENCIES, place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# Interpreters of the environment read it as they start; the name comes behind that of the wheels' folders.
+_STARTUP = "wheels_recorded.pth"
+_START = "import coverage; coverage.process_startup()\n"
+
+_SETTINGS = """\
+[run]
+data_file = {folder}/lines
+include =
+{files}
+parallel = true
+sigterm = true
+disable_warnings = no-data-collected
+"""
+
+
+class Recording:
+    """One run of the tests."""
+
+    def __init__(self, folder: Path, files: Mapping[Path, str]) -> None:
+        """Keep what is recorded in `folder`, which is made; `files` is each file to its path in the workspace."""
+        folder.mkdir(parents=True)
+        self._files = files
+        self._settings = folder / "settings"
+        lines = "".join(f"    {_pattern(path)}\n" for path in files)
+        self._settings.write_text(_SETTINGS.format(folder=folder, files=lines), "utf-8")
+        self._coverage: Any = None
+
+    def start(self, python: Path) -> None:
+        """Record from here on: in this process, and in those of the environment of `python` that it starts."""
+        import coverage
+
+        [packages] = python.parent.parent.glob("lib/python*/site-packages")
+        (packages / _STARTUP).write_text(_START, "utf-8")
+        os.environ["COVERAGE_PROCESS_START"] = str(self._settings)
+        self._coverage = coverage.Coverage(config_file=str(self._settings))
+        self._coverage.start()
+
+    def finish(self, output: Path) -> None:
+        """Write what all processes recorded, as LCOV with paths of the workspace."""
+        import coverage
+
+        self._coverage.stop()
+        self._coverage.save()
+        self._coverage.combine()
+        try:
+            self._coverage.lcov_report(morfs=[str(path) for path in self._files], outfile=str(output))
+        except coverage.exceptions.NoDataError:  # nothing of them was imported
+            output.write_text("", "utf-8")
+            return
+        lines = output.read_text("utf-8").splitlines(keepends=True)
+        output.write_text("".join(self._in_workspace(line) for line in lines), "utf-8")
+
+    def _in_workspace(self, line: str) -> str:
+        if not line.startswith("SF:"):
+            return line
+        return f"SF:{self._files[Path(line[3:-1]).absolute()]}\n"
+
+
+def recording(settings: Mapping[str, Any], bento: Path, folder: Path) -> Recording | None:
+    """What `bazel coverage` asks for; None if this is another command, or nothing of Python is to be recorded."""
+    manifest = os.environ.get("COVERAGE_MANIFEST")
+    if not os.environ.get("COVERAGE") or not manifest:
+        return None
+    named = sorted(line for line in Path(manifest).read_text("utf-8").splitlines() if line.endswith(".py"))
+    files = _recorded_files(named, settings, bento)
+    if not files:
+        return None
+    try:
+        import coverage  # noqa: F401
+    except ImportError:
+        raise BentoError(
+            "requirements: coverage is missing, which records what ran. Add the hub's package of it."
+        ) from None
+    return Recording(folder, files)
+
+
+def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
+    """Where each source lies that Bazel names: in the Bento, and where tests import it from."""
+    files = {}
+    for name in named:
+        short_path = _short_path(name)
+        in_bento = place(
+            short_path,
+            build_ctx=settings["build_ctx"],
+            import_roots=settings["import_roots"],
+            attribute=DEPENDENCIES,
+            label="",
+        ).path
+        candidates = [bento / "src" / in_bento, bento / "src" / in_bento.removeprefix("src/"), Path(short_path)]
+        files.update({path.absolute(): name for path in candidates if path.is_file()})
+    return files
+
+
+def _short_path(path: str) -> str:
+    """Bazel's short path of a path from its execution root."""
+    parts = path.split("/")
+    if parts[0] == "bazel-out":
+        parts = parts[3:]
+    if parts[0] == "external":
+        parts[0] = ".."
+    return "/".join(parts)
+
+
+def _pattern(path: Path) -> str:
+    """A pattern for the path; coverage.py knows no way to quote what it has a meaning for."""
+    return "".join("?" if letter in "*?[]" else letter for letter in str(path))
