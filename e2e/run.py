@@ -31,6 +31,7 @@ from models import models_come_from_elsewhere
 from monorepo import a_monorepo_builds_without_a_wheel, changes_touch_what_they_must
 from next import the_next_bazel_is_met
 from offline import a_second_checkout_downloads_nothing
+from recording import coverage_reaches_into_servers
 from remote_cache import two_machines_share_a_cache
 from remote_execution import actions_run_where_there_is_nothing
 from reproducibility import two_places_give_the_same_bytes
@@ -73,6 +74,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "indexes": a_private_index_wins_and_keeps_its_password,
     "models": models_come_from_elsewhere,
     "misfits": misfits_are_told_of_when_they_are_built,
+    "coverage": coverage_reaches_into_servers,
     "sources": wheels_are_built_from_locked_sources,
     "remote_cache": two_machines_share_a_cache,
     "remote_execution": actions_run_where_there_is_nothing,

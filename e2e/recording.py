@@ -1,0 +1,60 @@
+"""`bazel coverage` of services, and what a failing test of one shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench import Checkout, Workbench
+
+TEST = "//examples/studio:studio_test"
+SERVICE = "examples/studio/service.py"
+# Bazel's own merges reports and would be downloaded; it runs with --combined_report=lcov only.
+MERGER = "--coverage_report_generator=//tools:bento"
+
+
+def coverage_reaches_into_servers(bench: Workbench) -> str:
+    """Lines that the processes of both services run are recorded, under the paths of the workspace."""
+    checkout = bench.plain
+    checkout.bazel("coverage", MERGER, TEST).succeeded()
+    lines = recorded(checkout)
+    assert set(lines) == {SERVICE, "examples/studio/gallery.py"}, sorted(lines)
+    text = checkout.read(SERVICE).splitlines()
+    for code in ("return len(self.drawings)", "self.classifier)", "return self.archive.nearest("):
+        [number] = [at for at, line in enumerate(text, 1) if code in line]
+        assert lines[SERVICE][number], f"{SERVICE}:{number} ran and is not recorded"
+    ran = sum(map(bool, lines[SERVICE].values()))
+    assert ran == len(lines[SERVICE]), lines
+    checkout.edit(SERVICE, "    @bentoml.task\n", "    def idle(self) -> None:\n        return\n\n    @bentoml.task\n")
+    checkout.bazel("coverage", MERGER, TEST).succeeded()
+    assert sum(not count for count in recorded(checkout)[SERVICE].values()) == 1, "what did not run is told, too"
+    a_failing_test_shows_the_log(checkout)
+    return f"{ran} lines of two services"
+
+
+def recorded(checkout: Checkout) -> dict[str, dict[int, int]]:
+    """How often each line of each file ran, in all shards."""
+    counts: dict[str, dict[int, int]] = {}
+    for report in sorted((checkout.root / "bazel-testlogs/examples/studio/studio_test").glob("*/coverage.dat")):
+        lines: dict[int, int] = {}
+        for line in report.read_text("utf-8").splitlines():
+            kind, _, value = line.partition(":")
+            if kind == "SF":
+                lines = counts.setdefault(value, {})
+            elif kind == "DA":
+                number, count = map(int, value.split(",")[:2])
+                lines[number] = lines.get(number, 0) + count
+    return counts
+
+
+def a_failing_test_shows_the_log(checkout: Checkout) -> None:
+    checkout.edit(
+        SERVICE,
+        "        return [self.words[language]",
+        '        raise LookupError("no such word")\n        return [self.words[language]',
+    )
+    failed = checkout.bazel("test", TEST)
+    assert failed.code == 3, failed.told()
+    told = failed.output + failed.errors
+    assert "log of the server" in told, failed.told()
+    assert "LookupError: no such word" in told, failed.told()
