@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -27,6 +28,8 @@ class Bentoml:
         self.home = folder / "home"
         self.folder = folder / "elsewhere"  # BentoML imports modules of the current folder
         self.folder.mkdir()
+        # Services of a Bento talk over sockets there, whose paths may have 103 characters.
+        self.scratch = tempfile.TemporaryDirectory(prefix="bento-")
         self.variables = {
             "BENTOML_HOME": str(self.home),
             "COLUMNS": "1000",  # else it breaks long paths
@@ -35,7 +38,7 @@ class Bentoml:
             "LANG": "C.UTF-8",
             "PATH": f"{self.python.parent}:/usr/bin:/bin",
             "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),  # one for all tests, for wheels are read-only
-            "TMPDIR": str(folder),
+            "TMPDIR": self.scratch.name,
         }
 
     def run(self, *arguments: str, program: str = "bentoml") -> str:
@@ -96,5 +99,7 @@ def bentoml(tmp_path: Path):
     """A real BentoML with an empty store."""
     if "RULES_BENTO_ROOTS" not in os.environ:
         pytest.skip("the wheels of BentoML come with Bazel")
-    yield Bentoml(tmp_path)
+    made = Bentoml(tmp_path)
+    yield made
+    made.scratch.cleanup()
     shutil.rmtree(tmp_path / "home", ignore_errors=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,6 @@ def run(arguments: Arguments) -> int:
     folder = Path(os.environ["TEST_TMPDIR"], "bento_test")
     roots = [Path(root).absolute() for root in settings["roots"]]
     python = make_environment(folder / "environment", roots)
-    bento = folder / "bento"
-    with tarfile.open(settings["archive"], "r:xz") as archive:
-        archive.extractall(bento, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(bento)
     sys.path[:0] = [*(str(Path(root).absolute()) for root in settings["imports"]), *map(str, roots)]
     bytecode = str(folder / "bytecode")  # of wheels, which are read-only: compiled once for tests and servers
     sys.pycache_prefix, sys.dont_write_bytecode = bytecode, False
@@ -45,7 +44,14 @@ def run(arguments: Arguments) -> int:
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPYCACHEPREFIX": bytecode,
     }
-    return _run_pytest(settings, python, bento, folder, arguments.rest)
+    # On a time-out Bazel asks before it kills: servers are stopped, and nothing is left.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    # BentoML refuses files below hidden folders, and Bazel's own folder for tests is in `~/.cache`.
+    with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
+        bento = Path(scratch, "bento")
+        with tarfile.open(settings["archive"], "r:xz") as archive:
+            archive.extractall(bento, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(bento)
+        return _run_pytest(settings, python, bento, folder, arguments.rest)
 
 
 def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Path, rest: list[str]) -> int:

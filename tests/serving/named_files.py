@@ -1,0 +1,14 @@
+"""A service whose image names a file: BentoML looks at it whenever it imports the service."""
+
+from __future__ import annotations
+
+import bentoml
+
+image = bentoml.images.Image().requirements_file("requirements.txt")
+
+
+@bentoml.service(image=image)
+class NamedFiles:
+    @bentoml.api
+    def hello(self) -> str:
+        return "hello"
