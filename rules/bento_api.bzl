@@ -14,12 +14,14 @@ def _bento_api_impl(ctx):
     modules = depset(transitive = [info.modules for info in requirements.to_list()]).to_list()
     openapi = ctx.actions.declare_file(ctx.label.name + ".openapi.yaml")
     schema = ctx.actions.declare_file(ctx.label.name + ".schema.json")
+    derived = ctx.actions.declare_file(ctx.label.name + ".bento.yaml")
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--archive", bento.archive])
     args.add_all([root for module in modules for root in module.import_roots], before_each = "--root")
     args.add_all(["--openapi", openapi])
     args.add_all(["--schema", schema])
+    args.add_all(["--derived", derived])
     run_helper(
         ctx,
         mnemonic = "BentoInspect",
@@ -27,19 +29,21 @@ def _bento_api_impl(ctx):
         verb = "inspect",
         args = args,
         inputs = depset([bento.archive], transitive = [module.files for module in modules]),
-        outputs = [openapi, schema],
+        outputs = [openapi, schema, derived],
     )
     return [
         BentoApiInfo(openapi = openapi, schema = schema),
         DefaultInfo(files = depset([openapi, schema])),
+        OutputGroupInfo(bento_yaml = depset([derived])),
     ]
 
 bento_api = rule(
     implementation = _bento_api_impl,
-    doc = """The API of a Bento's service: OpenAPI specification and BentoML's schema.
+    doc = """The API of a Bento's service: OpenAPI specification and BentoML's schema, as `bentoml build` writes them to `apis/`.
 
 The service is imported by real BentoML, in the sandbox, with the locked wheels. This stands beside the build: no Bento
-needs it, and one whose service cannot be imported here is built all the same.""",
+needs it, and one whose service cannot be imported here is built all the same. It fails if importing fails, and if it gives other services
+than the Bento states. The output group `bento_yaml` has the parts of `bento.yaml` that come of importing.""",
     attrs = {
         "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
     },

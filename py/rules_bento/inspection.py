@@ -1,0 +1,118 @@
+"""What real BentoML says of a service that it has imported, in an environment of BentoML and the service's wheels.
+
+    inspection.main([BENTO, OPENAPI, SCHEMA, DERIVED, PROBLEM])
+
+BENTO is an unpacked Bento. OPENAPI and SCHEMA are what `bentoml build` writes to `apis/`, byte for byte; DERIVED is
+the part of its `bento.yaml` that comes of importing. Where there is none of that, PROBLEM has the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def main(argv: list[str]) -> int:
+    """Inspect; returns 1 if there is a problem, which is in its file then."""
+    bento, openapi, schema, derived, problem = map(Path, argv)
+    import yaml
+
+    stated = yaml.safe_load((bento / "bento.yaml").read_text("utf-8"))
+    doing = "the service cannot be imported"
+    try:
+        service = _load(bento, stated["service"])
+        service.bento = None  # `bentoml build` describes it before there is a Bento, and so a version
+        doing = "BentoML cannot describe the API of the service"
+        found = _derived(service, stated)
+        texts = {
+            openapi: yaml.dump(service.openapi_spec),
+            schema: json.dumps(found["schema"], indent=2),
+            derived: yaml.safe_dump(found, sort_keys=False),
+        }
+    except BaseException as error:  # whatever the user's code raises, an exit too
+        problem.write_text(f"{doing}:\n{_told(error, bento / 'src')}", "utf-8")
+        return 1
+    if difference := _difference(_graph(stated), _graph(found)):
+        problem.write_text(difference, "utf-8")
+        return 1
+    for path, text in texts.items():
+        path.write_text(text, "utf-8")
+    return 0
+
+
+def _load(bento: Path, identifier: str) -> Any:
+    """Import the service as serving does."""
+    import bentoml
+
+    try:
+        return bentoml.load(str(bento))
+    except StopIteration:  # bento.yaml lacks one of the services, which is told below
+        from bentoml._internal.service.loader import import_service
+
+        return import_service(identifier, working_dir=str(bento / "src"))
+
+
+def _derived(service: Any, stated: dict[str, Any]) -> dict[str, Any]:
+    """What `bentoml build` puts into `bento.yaml` of the imported service, by BentoML's own classes."""
+    from bentoml._internal.bento.bento import BentoApiInfo, BentoRunnerInfo, BentoServiceInfo
+    from bentoml._internal.utils.cattr import bentoml_cattr
+
+    legacy = not hasattr(service, "all_services")
+    parts = {
+        "entry_service": service.name,
+        "runners": [BentoRunnerInfo.from_runner(runner) for runner in service.runners] if legacy else [],
+        "apis": [BentoApiInfo.from_inference_api(api) for api in service.apis.values()] if legacy else [],
+        "services": [] if legacy else [BentoServiceInfo.from_service(one) for one in service.all_services().values()],
+        "schema": {} if legacy else service.schema(),
+    }
+    plain: dict[str, Any] = bentoml_cattr.unstructure(parts)
+    for model in (model for one in plain["services"] for model in one["models"]):
+        if model.get("registry") == "huggingface" and "creation_time" in stated:
+            model["creation_time"] = str(stated["creation_time"])  # BentoML's is the time of asking
+    return plain
+
+
+def _graph(document: dict[str, Any]) -> dict[str, list[str]]:
+    """The services of a `bento.yaml`, the entry service first, with those that each depends on."""
+    services = {
+        service["name"]: [dependency.get("service", "") for dependency in service.get("dependencies", [])]
+        for service in document.get("services", [])
+    }
+    return services or {document["entry_service"]: []}
+
+
+def _difference(stated: dict[str, list[str]], found: dict[str, list[str]]) -> str:
+    """What would keep BentoML from serving the Bento: it looks services up by the names that stand there."""
+    if stated == found:
+        return ""
+    return (
+        f"bento.yaml has the services {json.dumps(stated)}, importing gives {json.dumps(found)}. "
+        "Set the attribute services of the Bento to the latter."
+    )
+
+
+def _told(error: BaseException, source: Path) -> str:
+    """The error that came out of the user's code, with the user's own frames; what BentoML made of it says less."""
+    reason = next((one for one in _reasons(error) if _frames(one, source)), error)
+    what = reason.msg if isinstance(reason, SyntaxError) else str(reason)
+    lines = [*_frames(reason, source), f"{type(reason).__name__}: {what}"]
+    return "\n".join(f"  {line}" for text in lines for line in text.splitlines())
+
+
+def _reasons(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _frames(error: BaseException, source: Path) -> list[str]:
+    frames = [(frame.filename, frame.lineno, frame.line) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        frames.append((error.filename or "", error.lineno, (error.text or "").strip()))
+    prefix = f"{source}/"
+    return [f"{name[len(prefix) :]}:{number}: {text}" for name, number, text in frames if name.startswith(prefix)]

@@ -1,0 +1,211 @@
+"""What inspecting gives is what `bentoml build` writes, for each service of the suite and each golden Bento."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from projects import HERE, write_project
+from rules_bento.environment import make_environment
+
+SERVICES = HERE / "services"
+GOLDEN = HERE / "golden" / "bentos"
+PROJECTS = yaml.safe_load((GOLDEN / "projects.yaml").read_text("utf-8"))
+CASES = sorted(path.parent for path in SERVICES.glob("*/expected.json"))
+
+
+def header(folder: Path) -> str:
+    for path in sorted(folder.rglob("*.py")):
+        for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()[:5]:
+            if line.startswith("# service: "):
+                return line.partition(": ")[2].strip()
+    raise AssertionError(f"{folder} names no service")
+
+
+class Comparison:
+    """Real BentoML beside the inspection, many times over one import of it."""
+
+    def __init__(self, folder: Path, *models: Path) -> None:
+        if "RULES_BENTO_ROOTS" in os.environ:
+            roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
+            python = make_environment(folder / "environment", roots)
+        else:
+            python = Path(os.environ["RULES_BENTO_BENTOML"])
+        self._log = (folder / "log").open("w", encoding="utf-8")
+        variables = {
+            "BENTOML_DO_NOT_TRACK": "true",
+            "HOME": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "PATH": f"{python.parent}:/usr/bin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(HERE.parent / "py"),
+        }
+        command = [
+            str(python),
+            str(Path(__file__).with_name("comparing.py")),
+            str(SERVICES / "record.py"),
+            *map(str, models),
+        ]
+        self._process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+
+    def __call__(self, folder: Path, service: str, scratch: Path) -> dict:
+        order = {"folder": str(folder), "service": service, "scratch": str(scratch)}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, Path(self._log.name).read_text("utf-8")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self._process.communicate()
+        self._log.close()
+
+
+@pytest.fixture
+def tmp_path():
+    """A folder of which no parent is hidden, as those of Bazel's are: BentoML refuses files in such."""
+    with tempfile.TemporaryDirectory(prefix="rules_bento-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def compare(tmp_path_factory):
+    comparison = Comparison(tmp_path_factory.mktemp("bentoml"))
+    yield comparison
+    comparison.close()
+
+
+def copied(folder: Path, target: Path) -> Path:
+    files = {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "expected.json" and path.parent.name != "__pycache__"
+    }
+    for path, content in files.items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_bytes(content)
+    return target
+
+
+def agrees(found: dict) -> None:
+    assert found["status"] == 0, found
+    for document in found["derived"]:
+        for model in (model for service in document["services"] for model in service["models"]):
+            if model.get("registry") == "huggingface":
+                del model["creation_time"]  # BentoML's is the time of asking
+    for part in ("openapi", "schema", "derived"):
+        ours, real = found[part]
+        assert ours == (real if real is not None else "{}"), part
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+def test_the_suite_of_static_reading(compare, folder, tmp_path):
+    truth = json.loads((folder / "expected.json").read_text("utf-8"))[0]
+    found = compare(copied(folder, tmp_path / "project"), header(folder), tmp_path)
+    if "import_error" in truth or "build_error" in truth:
+        assert not found["built"]
+        assert found["status"] == 1, found
+        assert found["problem"], found["log"]
+    else:
+        agrees(found)
+
+
+@pytest.fixture(scope="module")
+def compare_golden(tmp_path_factory):
+    """With the models that the golden Bentos name in the store."""
+    store = tmp_path_factory.mktemp("store") / "models"
+    for path in GOLDEN.glob("model_*.yaml"):
+        document = yaml.safe_load(path.read_text("utf-8"))
+        entry = store / document["name"] / document["version"]
+        entry.mkdir(parents=True)
+        (entry / "model.yaml").write_bytes(path.read_bytes())
+        (entry.parent / "latest").write_text(document["version"], "utf-8")
+        (entry / "saved_model.pkl").write_bytes(b"weights")
+    comparison = Comparison(tmp_path_factory.mktemp("golden"), store)
+    yield comparison
+    comparison.close()
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_golden_bentos(compare_golden, name, tmp_path):
+    project = write_project(tmp_path / "project", PROJECTS[name], "")
+    found = compare_golden(project, PROJECTS[name].get("service", ""), tmp_path)
+    agrees(found)
+    for part, suffix, read in (("openapi", "openapi.yaml", yaml.safe_load), ("schema", "schema.json", json.loads)):
+        golden = GOLDEN / f"{name}.{suffix}"
+        if golden.exists():
+            ours, theirs = read(found[part][0]), read(golden.read_text("utf-8"))
+            if part == "openapi":
+                ours["info"]["description"] = "<contents of README.md>"  # as the golden files have it
+            assert ours == theirs
+
+
+def problem_of(compare, tmp_path, stated="services:\n- name: Svc\n  service: ''\n", **sources):
+    """What the inspection of a Bento of these modules says."""
+    source = tmp_path / "bento" / "src"
+    source.mkdir(parents=True)
+    for name, text in sources.items():
+        (source / f"{name}.py").write_text(text, "utf-8")
+    document = f"service: service:Svc\nname: svc\nversion: v1\nentry_service: Svc\n{stated}"
+    (source.parent / "bento.yaml").write_text(document, "utf-8")
+    found = compare(source, "service:Svc", tmp_path)
+    assert found["status"] == 1, found
+    assert not any((tmp_path / part).exists() for part in ("openapi", "schema", "derived")), "half of an output"
+    return found["problem"]
+
+
+def test_an_error_at_import_is_told_with_the_frames_of_the_user_alone(compare, tmp_path):
+    weights = "import json\n\n\ndef load(text):\n    return json.loads(text)\n"
+    service = "import bentoml\nfrom weights import load\n\nWEIGHTS = load('{')\n\n@bentoml.service\nclass Svc: ...\n"
+    assert problem_of(compare, tmp_path, service=service, weights=weights) == (
+        "the service cannot be imported:\n"
+        "  service.py:4: WEIGHTS = load('{')\n"
+        "  weights.py:5: return json.loads(text)\n"
+        "  JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("import nowhere", "  service.py:1: import nowhere\n  ModuleNotFoundError: No module named 'nowhere'"),
+        ("x = = 1", "  service.py:1: x = = 1\n  SyntaxError: invalid syntax"),
+        ("raise SystemExit(3)", "  service.py:1: raise SystemExit(3)\n  SystemExit: 3"),
+        ("raise OSError('no\\nGPU')", "  service.py:1: raise OSError('no\\nGPU')\n  OSError: no\n  GPU"),
+        ("x = 1", "  BentoMLException: Service Svc is not found"),
+    ],
+    ids=["import", "syntax", "exit", "lines", "none"],
+)
+def test_what_keeps_a_service_from_being_imported(compare, tmp_path, line, told):
+    problem = problem_of(compare, tmp_path, service=f"{line}\n")
+    head, _, rest = problem.partition("\n")
+    assert head == "the service cannot be imported:"
+    assert rest == told or (line == "x = 1" and "Svc" in rest), problem
+
+
+def test_an_api_that_bentoml_cannot_describe(compare, tmp_path):
+    service = (
+        "from __future__ import annotations\nimport bentoml\nfrom pydantic import BaseModel\n\n"
+        "class Node(BaseModel):\n    children: list[Node] = []\n\n"
+        "@bentoml.service\nclass Svc:\n    @bentoml.api\n    def grow(self, node: Node) -> Node:\n        return node\n"
+    )
+    problem = problem_of(compare, tmp_path, service=service)
+    assert problem.startswith("BentoML cannot describe the API of the service:\n"), problem
+
+
+def test_other_services_than_the_bento_states(compare, tmp_path):
+    service = (
+        "import bentoml\n\n@bentoml.service\nclass Inner: ...\n\n"
+        "@bentoml.service\nclass Svc:\n    inner = bentoml.depends(Inner)\n"
+    )
+    assert problem_of(compare, tmp_path, service=service) == (
+        'bento.yaml has the services {"Svc": []}, importing gives {"Svc": ["Inner"], "Inner": []}. '
+        "Set the attribute services of the Bento to the latter."
+    )
