@@ -68,7 +68,10 @@ def test_the_same_schema_has_no_changes():
         ),
         (
             lambda r: r["input"]["properties"].update(top={"anyOf": [{"type": "integer"}, {"type": "null"}]}),
-            ["compatible: /classify input.top: integer became integer or null"],
+            [
+                "compatible: /classify input.top: integer became integer or null",
+                "compatible: /classify input.top: maximum 5 became nothing",
+            ],
         ),
         (
             lambda r: r["input"]["properties"]["top"].update(maximum=3),
@@ -85,7 +88,119 @@ def test_the_same_schema_has_no_changes():
             ["breaking: /classify output.score: number became null or number"],
         ),
         (lambda r: r["input"].update(title="Other"), []),
+        (lambda r: r.update(batchable=True), []),
+        (
+            lambda r: r.update(name="tell"),
+            ["breaking: /classify: clients of BentoML call it tell now, and not classify"],
+        ),
+        (
+            lambda r: r["input"]["properties"]["top"].update(maximum=9),
+            ["compatible: /classify input.top: maximum 5 became 9"],
+        ),
+        (
+            lambda r: r["input"]["properties"]["top"].update(minimum=0),
+            ["breaking: /classify input.top: minimum nothing became 0"],
+        ),
+        (
+            lambda r: r["input"]["properties"]["top"].update(default=2),
+            ["compatible: /classify input.top: default 1 became 2"],
+        ),
+        (
+            lambda r: r["output"]["properties"]["score"].update(maximum=1),
+            ["compatible: /classify output.score: maximum nothing became 1"],
+        ),
+        (
+            lambda r: r["output"].update(is_stream=True),
+            ["breaking: /classify output: is_stream nothing became True"],
+        ),
+        (
+            lambda r: r["input"].update(root_input=True),
+            ["breaking: /classify input: root_input nothing became True"],
+        ),
+        (
+            lambda r: r["input"].update(additionalProperties=False),
+            ["breaking: /classify input.*: any others became no others"],
+        ),
     ],
 )
 def test_a_change_is_told_by_what_it_means_for_callers(edit, expected):
     assert _changed(edit) == expected
+
+
+def _of(old, new, *, sent=True):
+    """The changes of one value: whether they break, and what they are."""
+    found = changes(*({"routes": [_route(value, sent)]} for value in (old, new)))
+    return [(change.breaking, change.where.partition(" ")[2].partition(".")[2], change.what) for change in found]
+
+
+def _route(value, sent):
+    parts = [{"properties": {"x": value}}, {}]
+    given, taken = parts if sent else parts[::-1]
+    return {"name": "a", "route": "/a", "input": given, "output": taken}
+
+
+def _any(*options):
+    return {"anyOf": list(options)}
+
+
+_NUMBERS, _TEXTS = ({"type": "array", "items": {"type": kind}} for kind in ("number", "string"))
+_NONE = {"type": "null"}
+_CAT, _DOG = (
+    {"title": kind, "type": "object", "properties": {"kind": {"const": kind, "type": "string"}}}
+    for kind in ("Cat", "Dog")
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sent", "read"),
+    [
+        # What lies in an optional value is looked into, whether it was optional before or not.
+        (_any(_NUMBERS, _NONE), _any(_TEXTS, _NONE), True, True),
+        (_NUMBERS, _any(_TEXTS, _NONE), True, True),
+        (_NUMBERS, _any(_NUMBERS, _NONE), False, True),
+        (_any(_NUMBERS, _NONE), _NUMBERS, True, False),
+        ({"type": ["integer", "null"]}, {"type": "integer"}, True, False),
+        # Several kinds of objects.
+        (_any(_CAT), _any(_CAT, _DOG), False, True),
+        (_any(_CAT, _DOG), _any(_DOG, _CAT), None, None),
+        ({"oneOf": [_CAT, _DOG]}, {"oneOf": [_DOG]}, True, False),
+        # Choices.
+        ({"enum": ["a"]}, {"enum": ["a", "b"]}, False, True),
+        ({"enum": ["a", "b"]}, {"enum": ["b"]}, True, False),
+        ({"enum": ["a", "b"]}, {"enum": ["b", "c"]}, True, True),
+        ({"const": "a"}, {"enum": ["a", "b"]}, False, True),
+        ({"enum": ["a"]}, {}, False, True),
+        # Bounds.
+        ({"maxLength": 3}, {"maxLength": 4}, False, True),
+        ({"minLength": 3}, {"minLength": 4}, True, False),
+        ({}, {"maxItems": 3}, True, False),
+        ({"exclusiveMinimum": 0}, {}, False, True),
+        ({"pattern": "a"}, {"pattern": "b"}, True, True),
+        # Dicts, tuples.
+        ({"additionalProperties": {"type": "integer"}}, {"additionalProperties": {"type": "number"}}, False, True),
+        ({"additionalProperties": {"type": "integer"}}, {}, False, True),
+        ({}, {"additionalProperties": {"type": "integer"}}, True, False),
+        ({"additionalProperties": False}, {}, False, False),
+        ({"prefixItems": [{"type": "integer"}]}, {"prefixItems": [{"type": "string"}]}, True, True),
+        ({"prefixItems": [{"type": "integer"}]}, {"prefixItems": [{"type": "integer"}] * 2}, True, True),
+        # Arrays, frames and files, as BentoML describes them.
+        ({"type": "tensor", "dtype": "float32"}, {"type": "tensor", "dtype": "float64"}, True, True),
+        ({"type": "tensor", "dtype": "float32"}, {"type": "tensor"}, False, True),
+        ({"type": "tensor", "dim": [2, 4]}, {"type": "tensor", "dim": [2, 5]}, True, True),
+        ({"type": "dataframe", "columns": ["a"]}, {"type": "dataframe", "columns": ["b"]}, True, True),
+        ({"type": "file", "content_type": "image/png"}, {"type": "file", "content_type": "image/gif"}, True, True),
+        ({"type": "file", "format": "image"}, {"type": "string"}, True, True),
+    ],
+)
+def test_a_value_that_is_sent_and_one_that_is_read(old, new, sent, read):
+    for breaking, direction in ((sent, True), (read, False)):
+        found = _of(old, new, sent=direction)
+        assert bool(found) is (breaking is not None), found
+        assert any(change[0] for change in found) is bool(breaking), found
+
+
+def test_a_route_that_an_application_answers_now():
+    old = {"routes": [{"name": "a", "route": "/a", "input": {}, "output": {}}]}
+    new = {"routes": [], "paths": {"/a": {"mounted": True}}}
+    assert [str(change) for change in changes(old, new)] == ["breaking: /a: it is of a mounted application now"]
+    assert [str(change) for change in changes(new, old)] == ["breaking: /a: it is an API now"]

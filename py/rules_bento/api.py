@@ -2,17 +2,19 @@
 
 The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if a caller
 who did right by the old schema can fail with the new one: what it sends is refused, or what it reads is gone or another
-type. All else is compatible.
+type. All else is compatible. Titles, descriptions and examples are no part of an API.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Schema = dict[str, Any]
+_Way = Literal["wider", "narrower", "other"]
 
 
 class Change(NamedTuple):
@@ -45,6 +47,11 @@ def _routes(schema: Schema) -> dict[str, Schema]:
 
 
 def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
+    if ("name" in old) != ("name" in new):
+        yield Change(True, route, "it is an API now" if "name" in new else "it is of a mounted application now")
+        return
+    if old.get("name") != new.get("name"):
+        yield Change(True, route, f"clients of BentoML call it {new['name']} now, and not {old['name']}")
     if old.get("is_task") != new.get("is_task"):
         yield Change(True, route, "it is a task now" if new.get("is_task") else "it is no task any more")
     yield from _compare(f"{route} input", old.get("input"), new.get("input"), sent=True)
@@ -53,21 +60,49 @@ def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
 
 def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
     """Differences of two JSON schemas; `sent` says that callers send values of it, else that they read them."""
-    old, new = old or {}, new or {}
+    old, new = _schema(old), _schema(new)
     if old == new:
         return
     if _kind(old) != _kind(new):
         wider = _kind(new) > _kind(old) if sent else _kind(new) < _kind(old)
         yield Change(not wider, where, f"{_words(old)} became {_words(new)}")
-        return
+    if "default" in old and "default" in new and old["default"] != new["default"] and sent:
+        yield Change(False, where, f"default {old['default']!r} became {new['default']!r}")
+    before, after = _by_type(old), _by_type(new)
+    if "integer" in before and "integer" not in after and "number" in after and "number" not in before:
+        before["number"] = before.pop("integer")
+    for kind in before.keys() & after.keys():
+        if len(before[kind]) == len(after[kind]) == 1:
+            yield from _compare_one(where, before[kind][0], after[kind][0], sent=sent)
+        else:
+            yield from _alternatives(where, before[kind], after[kind], sent=sent)
+
+
+def _alternatives(where: str, old: list[Schema], new: list[Schema], *, sent: bool) -> Iterator[Change]:
+    """Several forms of one type, such as two kinds of objects."""
+    for form in old:
+        if form not in new:
+            yield Change(sent, where, f"{_title(form)} is none of its forms any more")
+    for form in new:
+        if form not in old:
+            yield Change(not sent, where, f"{_title(form)} is a new form of it")
+
+
+def _compare_one(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator[Change]:
     yield from _properties(where, old, new, sent=sent)
+    yield from _additional(where, old, new, sent=sent)
     if "items" in old or "items" in new:
         yield from _compare(f"{where}[]", old.get("items"), new.get("items"), sent=sent)
+    first, then = old.get("prefixItems", []), new.get("prefixItems", [])
+    if len(first) != len(then):
+        yield Change(True, where, f"{len(first)} values became {len(then)}")
+    for number, (one, other) in enumerate(zip(first, then, strict=False)):
+        yield from _compare(f"{where}[{number}]", one, other, sent=sent)
     for rule in sorted((old.keys() | new.keys()) - _STRUCTURE - _WORDS):
         if old.get(rule) != new.get(rule):
-            yield Change(
-                _tightens(rule, old, new, sent), where, f"{rule} {_value(old, rule)} became {_value(new, rule)}"
-            )
+            way = _way(rule, old, new)
+            breaking = way == "other" or way == ("narrower" if sent else "wider")
+            yield Change(breaking, where, f"{rule} {_value(old, rule)} became {_value(new, rule)}")
 
 
 def _properties(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator[Change]:
@@ -92,31 +127,91 @@ def _required(place: str, *, now: bool, sent: bool) -> Change:
     return Change(not now, place, "it is always there now" if now else "it may be missing now")
 
 
-_STRUCTURE = frozenset(("type", "anyOf", "properties", "required", "items"))
-_WORDS = frozenset(("title", "description", "examples", "default"))  # these change nothing for a caller
+def _additional(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator[Change]:
+    """Properties that have no name in the schema: of a dict, or of a model that takes others, too."""
+    before, after = (schema.get("additionalProperties", True) for schema in (old, new))
+    if isinstance(before, dict) and isinstance(after, dict):
+        yield from _compare(f"{where}.*", before, after, sent=sent)
+    elif before != after:
+        narrower = after is False or before is True
+        breaking = narrower if sent else isinstance(before, dict)
+        yield Change(breaking, f"{where}.*", f"{_others(before)} became {_others(after)}")
 
 
-def _types(schema: Schema) -> frozenset[str]:
-    """The types that a schema names."""
-    if "anyOf" in schema:
-        return frozenset().union(*(_types(option) for option in schema["anyOf"]))
-    types = schema.get("type", "any")
-    return frozenset([types] if isinstance(types, str) else types)
+def _others(additional: Any) -> str:
+    if isinstance(additional, dict):
+        return f"others of type {_words(additional)}"
+    return "any others" if additional else "no others"
+
+
+_STRUCTURE = frozenset(
+    (
+        "type",
+        "anyOf",
+        "oneOf",
+        "properties",
+        "required",
+        "items",
+        "prefixItems",
+        "additionalProperties",
+        "discriminator",
+    )
+)
+_WORDS = frozenset(("title", "description", "examples", "default"))
+_MOST = frozenset(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"))
+_LEAST = frozenset(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"))
+_FORM = frozenset(("is_stream", "root_input"))  # another way to send or to read the same
+
+
+def _schema(value: Any) -> Schema:
+    """A schema in which a constant is a choice of one."""
+    schema = {} if value is None or value is True else value
+    return {**schema, "enum": [schema["const"]]} if "const" in schema else schema
+
+
+def _by_type(schema: Schema) -> dict[str, list[Schema]]:
+    """The forms that a schema allows, by their type."""
+    found: dict[str, list[Schema]] = {}
+    for form in map(_schema, schema.get("anyOf") or schema.get("oneOf") or [schema]):
+        types = form.get("type", "any")
+        if "anyOf" in form or "oneOf" in form:
+            for kind, forms in _by_type(form).items():
+                found.setdefault(kind, []).extend(forms)
+        else:
+            for kind in [types] if isinstance(types, str) else types:
+                found.setdefault(kind, []).append({key: value for key, value in form.items() if key != "const"})
+    return found
 
 
 def _kind(schema: Schema) -> frozenset[str]:
     """The types that a schema takes: an integer is a number."""
-    types = _types(schema)
+    types = frozenset(_by_type(schema))
     return types | {"integer"} if "number" in types else types
 
 
 def _words(schema: Schema) -> str:
-    return " or ".join(sorted(_types(schema)))
+    return " or ".join(sorted(_by_type(_schema(schema))))
 
 
-def _tightens(rule: str, old: Schema, new: Schema, sent: bool) -> bool:
-    """Whether a change of a rule such as `maximum` can hurt: one that is new for what is sent, lifted for the rest."""
-    return rule in new if sent else rule in old
+def _title(schema: Schema) -> str:
+    return repr(schema.get("title", schema.get("type", "any")))
+
+
+def _way(rule: str, old: Schema, new: Schema) -> _Way:
+    """Whether a schema takes more or less after a change of a rule; `other` if that is not plain."""
+    before, after = old.get(rule), new.get(rule)
+    if rule in _FORM:
+        return "other"
+    if rule in _MOST or rule in _LEAST:
+        sign, none = (1, inf) if rule in _MOST else (-1, -inf)
+        more = sign * (none if after is None else after) > sign * (none if before is None else before)
+        return "wider" if more else "narrower"
+    if before is None or after is None:
+        return "narrower" if before is None else "wider"
+    if rule == "enum":
+        kept = [value for value in before if value in after]
+        return "wider" if kept == before else "narrower" if len(kept) == len(after) else "other"
+    return "other"
 
 
 def _value(schema: Schema, rule: str) -> str:
