@@ -421,7 +421,7 @@ def test_help_and_wrong_commands(bento):
     text = bento("--help")
     assert all(found.name in text for found in commands.COMMANDS if not found.hidden)
     assert not re.search("^  complete ", text, re.MULTILINE)
-    assert len(re.findall("^  models ", bento("models", "--help"), re.MULTILINE)) == 5
+    assert len(re.findall("^  models ", bento("models", "--help"), re.MULTILINE)) == 7
     bento(code=status.USAGE)
     bento("models", code=status.USAGE)
     bento("lst", code=status.USAGE)

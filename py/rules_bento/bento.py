@@ -17,6 +17,7 @@ from rules_bento.env import spec1, spec2
 from rules_bento.env.environment import Environment, docker_env, joined_envs
 from rules_bento.env.python import LockedRequirements
 from rules_bento.errors import BentoError
+from rules_bento.identity import content_identity, dump_yaml
 from rules_bento.manifest import Entry, Manifest, content_version
 from rules_bento.models import references
 from rules_bento.models.references import BundledModel
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from rules_bento.image import Image
     from rules_bento.service import Service, ServiceInfo
 
-__all__ = ["Bento", "BundledModel", "LockedRequirements", "Settings", "dump_yaml", "make_bento"]
+__all__ = ["Bento", "BundledModel", "LockedRequirements", "Settings", "make_bento"]
 
 BENTOFILE = "bentofile.yaml"
 
@@ -96,11 +97,12 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
     }
     if info.kind == "legacy":
         document |= _legacy(info, entries)
-    digest = _identity(document, files, sources, models)
+    own = [*_entries(files), *sources.under("src").entries]
+    digest = content_identity(document, own, [model.description for model in models])
     tag = Tag(name, settings.version or content_version(digest))
     document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
     files["bento.yaml"] = dump_yaml(document)
-    manifest = Manifest.of([*_entries(files), *sources.under("src").entries])
+    manifest = Manifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
     return Bento(tag, digest, manifest, files)
 
 
@@ -267,32 +269,5 @@ def _bentofile(info: ServiceInfo, settings: Settings, environment: Environment, 
     return text.encode()
 
 
-def _identity(
-    document: dict[str, Any], files: dict[str, bytes], sources: Manifest, models: Sequence[BundledModel]
-) -> bytes:
-    """BLAKE3 of the tree, with the models by their own identity and bento.yaml without its times."""
-    timeless = {key: value for key, value in document.items() if key != "creation_time"}
-    timeless["models"] = [_without_time(entry) for entry in document["models"]]
-    timeless["services"] = [
-        service | {"models": [_without_time(entry) for entry in service["models"]]} for service in document["services"]
-    ]
-    tree = [*_entries(files | {"bento.yaml": dump_yaml(timeless)}), *sources.under("src").entries]
-    unique = {model.description.tag: model.description for model in models}
-    tree += [Entry("models/" + tag.replace(":", "/"), model.size, 0o644, model.blake3) for tag, model in unique.items()]
-    return Manifest.of(tree).identity()
-
-
-def _without_time(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key != "creation_time"}
-
-
 def _entries(files: dict[str, bytes]) -> list[Entry]:
     return [Entry.of_bytes(path, content) for path, content in files.items()]
-
-
-def dump_yaml(document: dict[str, Any]) -> bytes:
-    """The text of bento.yaml."""
-    import yaml
-
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    return text.encode()

@@ -27,6 +27,7 @@ class Module(Protocol):
 
     def add_arguments(self, parser: ArgumentParser, kind: Kind) -> None: ...  # noqa: D102
     def run(self, options: Namespace, store: Store, kind: Kind) -> int: ...  # noqa: D102
+    def split(self, words: list[str]) -> tuple[list[str], list[str]]: ...  # noqa: D102 - if it forwards
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Command:
     summary: str
     kind: Kind = BENTO
     hidden: bool = False
+    forwards: bool = False  # words that are not its own go on to another program; its module has a `split`, too
 
     def load(self) -> Module:
         """Import the module."""
@@ -62,6 +64,11 @@ COMMANDS = (
     Command("delete", "deletion", "Delete Bentos."),
     Command("import", "importation", "Take archives of Bentos, and their models, into the store."),
     Command("export", "exportation", "Write a Bento and its models to an archive."),
+    Command("push", "pushing", "Send a Bento and its models to a registry."),
+    Command("pull", "pulling", "Fetch a Bento and its models from a registry into the store."),
+    Command("tags", "tags", "List the tags of a repository of a registry."),
+    Command("copy", "copying", "Copy what a registry has to other places."),
+    Command("serve", "serving", "Serve a Bento with real BentoML.", forwards=True),
     Command("verify", "verification", "Look for damage: in the store, or in an archive."),
     Command("diff", "difference", "Show how two Bentos or archives differ."),
     Command("bundle", "bundling", "Pack several Bentos, and their models once, into one file."),
@@ -72,6 +79,8 @@ COMMANDS = (
     Command("models delete", "deletion", "Delete models that no Bento uses.", MODEL),
     Command("models import", "importation", "Take archives of models into the store.", MODEL),
     Command("models export", "exportation", "Write a model to an archive.", MODEL),
+    Command("models push", "pushing", "Send a model to a registry.", MODEL),
+    Command("models pull", "pulling", "Fetch a model from a registry into the store.", MODEL),
     Command("completion", "completion", "Print the script that lets a shell complete this command."),
     Command("complete", "candidates", "Print what could come next; for the scripts of `completion`.", hidden=True),
 )

@@ -28,10 +28,20 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
         _unknown(rest)
     command, count = found
     words = before + rest[count:]
+    if command.forwards:
+        return command, _forwarding(command, words)
     if "--" in words:
         return command, make_parser(command).parse_args(words)
     # Options may stand between a tag and a path.
     return command, make_parser(command).parse_intermixed_args(words)
+
+
+def _forwarding(command: Command, words: list[str]) -> argparse.Namespace:
+    """Its own options; `rest` are the words that it forwards."""
+    ours, theirs = command.load().split(words)
+    options = make_parser(command).parse_args(ours)
+    options.rest = theirs
+    return options
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

@@ -66,8 +66,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
         raise BentoError(f"srcs: {MODEL_YAML} is written by the rule. Leave it out; its values are attributes.")
     if not files.entries:
         raise BentoError("srcs: a model needs at least one file.")
-    anonymous = Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, _yaml({"name": tag.name, **fields}))])
-    identity = anonymous.identity()
+    identity = content_identity(tag.name, fields, files)
     tag = Tag(tag.name, tag.version or content_version(identity))
     text = _yaml({"name": tag.name, "version": tag.version, **fields, "creation_time": creation_time})
     manifest = Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, text)])
@@ -80,6 +79,11 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
         labels=labels_of(fields),
     )
     return ModelEntry(description, text, manifest)
+
+
+def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> bytes:
+    """What a model is, whenever it was made and whatever version it was given; `fields` and `files` as above."""
+    return Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, _yaml({"name": name, **fields}))]).identity()
 
 
 def labels_of(fields: dict[str, Any]) -> dict[str, str]:

@@ -9,8 +9,9 @@ from typing import Any
 from rules_bento import snapshot
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
+from rules_bento.manifest import Manifest
 from rules_bento.models import references
-from rules_bento.models.model import MODEL_YAML, ModelDescription, ModelEntry, labels_of, make_entry
+from rules_bento.models.model import MODEL_YAML, ModelDescription, ModelEntry, content_identity, labels_of, make_entry
 from rules_bento.models.references import BundledModel
 from rules_bento.tag import Tag
 
@@ -126,6 +127,21 @@ def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = 
     ]
     entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _time(fields), snapshot.digest(others))
     return StoredModel(entry, {file.path: file.source for file in others})
+
+
+def describe(folder: Path, tag: Tag, files: Manifest) -> ModelDescription:
+    """What is said of the entry in a folder, whose files (model.yaml among them) are known."""
+    fields = _model_yaml(folder / MODEL_YAML)
+    chosen = {key: fields[key] for key in _KEYS}
+    others = Manifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))
+    return ModelDescription(
+        tag=str(tag),
+        module=str(fields["module"]),
+        creation_time=_time(fields),
+        blake3=content_identity(tag.name, chosen, others).hex(),
+        size=sum(entry.size for entry in files.entries),
+        labels=labels_of(fields),
+    )
 
 
 def _model_yaml(path: Path) -> dict[str, Any]:

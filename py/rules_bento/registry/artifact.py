@@ -41,7 +41,7 @@ MODEL_CONFIG = "application/vnd.rules-bento.model.config.v1+json"
 MODEL_PART = "application/vnd.rules-bento.model.part.v1.tar+xz"
 
 _STANDARD = "org.opencontainers.image."
-_MODEL = "rules-bento.model"  # annotation of a layer: tag of the model
+MODEL_ANNOTATION = "rules-bento.model"  # of a layer: tag of the model
 _PART_NAMES = ("metadata", "sources", "data")
 _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
 
@@ -80,26 +80,32 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path], models: Se
         _layer(part, BENTO_PART, f"{name}.tar.xz") for part, name in zip(parts, _PART_NAMES[: len(parts)], strict=True)
     ]
     layers += [_model_layer(model) for model in models]
-    config = {
-        "bento": facts.bento,
-        "digest": facts.digest,
-        "models": [asdict(description) for description in facts.models],
-    }
     created = str(document.get("creation_time", ""))
-    return _pack(BENTO, BENTO_CONFIG, config, layers, _annotations(facts.tag, created))
+    return _pack(BENTO, BENTO_CONFIG, bento_config(facts), layers, _annotations(facts.tag, created))
 
 
 def pack_model(model: ModelPart) -> Package:
     """The artifact of a model, for `push`: its blob is the one that Bentos with this model have, too."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
-    return _pack(MODEL, MODEL_CONFIG, asdict(model.description), [_model_layer(model)], annotations)
+    return _pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
+
+
+def bento_config(facts: BentoFacts) -> bytes:
+    """The config of a Bento's artifact: the same for the same content, however that is packed."""
+    models = [asdict(description) for description in facts.models]
+    return _json({"bento": facts.bento, "digest": facts.digest, "models": models})
+
+
+def model_config(description: ModelDescription) -> bytes:
+    """The config of a model's artifact."""
+    return _json(asdict(description))
 
 
 def attach(subject: Descriptor, artifact_type: str, file: Path) -> Package:
     """An artifact that refers to a manifest: one file, such as a bill of materials, of the media type given."""
     layer = _layer(file, artifact_type, file.name)
-    return _pack(artifact_type, oci.EMPTY, {}, [layer], {}, subject)
+    return _pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
 
 
 def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
@@ -115,6 +121,18 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
     except (ValueError, TypeError, KeyError) as error:
         raise BentoError(f"{origin}: the config of this Bento cannot be read ({error}). Push it again.") from None
     return facts
+
+
+def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
+    """What a model's artifact says of it. Raises BentoError, naming `origin`, for another kind of artifact."""
+    if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
+        raise BentoError(f"{origin}: is no model; see docs/oci.md.")
+    try:
+        description = ModelDescription.loads(config.decode())
+        Tag.parse(description.tag, "tag")
+    except (ValueError, TypeError) as error:
+        raise BentoError(f"{origin}: the config of this model cannot be read ({error}). Push it again.") from None
+    return description
 
 
 def get_facts(repository: Repository, target: str) -> BentoFacts:
@@ -145,9 +163,7 @@ def pull_bento(repository: Repository, target: str, out: Path, counter: Counter)
 def pull_model(repository: Repository, target: str, out: Path, counter: Counter) -> ModelDescription:
     """Write a model's files as a part of an archive at `out`. Raises as `download` does."""
     manifest = repository.get_manifest(target)
-    if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
-        raise BentoError(f"{repository}: {target}: is no model; see docs/oci.md.")
-    description = ModelDescription.loads(repository.read_blob(manifest.config).decode())
+    description = read_model(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
     download(repository, manifest.layers()[0], out, counter)
     return description
 
@@ -172,17 +188,16 @@ def _download(repository: Repository, layers: Sequence[Descriptor], folder: Path
 def _pack(
     artifact_type: str,
     config_type: str,
-    config: Mapping[str, Any],
+    config: bytes,
     layers: Sequence[tuple[Descriptor, Source]],
     annotations: Mapping[str, str],
     subject: Descriptor | None = None,
 ) -> Package:
-    content = json.dumps(config, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode()
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,
         "artifactType": artifact_type,
-        "config": Descriptor.of(content, config_type).to_json(),
+        "config": Descriptor.of(config, config_type).to_json(),
         "layers": [layer.to_json() for layer, _ in layers],
     }
     if subject:
@@ -191,13 +206,17 @@ def _pack(
     if annotations:
         document["annotations"] = dict(annotations)
     sources: dict[str, Source] = {layer.digest: source for layer, source in layers}
-    sources[oci.digest_of(content)] = BytesSource(content)
+    sources[oci.digest_of(config)] = BytesSource(config)
     return Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, artifact_type), (), sources)
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode()
 
 
 def _model_layer(model: ModelPart) -> tuple[Descriptor, Source]:
     tag = model.description.tag
-    return _layer(model.part, MODEL_PART, f"models/{tag.replace(':', '/')}.tar.xz", {_MODEL: tag})
+    return _layer(model.part, MODEL_PART, f"models/{tag.replace(':', '/')}.tar.xz", {MODEL_ANNOTATION: tag})
 
 
 def _layer(

@@ -15,6 +15,9 @@ _DEFAULT_API = "registry-1.docker.io"
 _DEFAULT_CREDENTIALS = "https://index.docker.io/v1/"
 _DEFAULT_NAMESPACE = "library"
 
+SCHEME = "oci://"
+"""What references begin with where other addresses may stand, too."""
+
 _HOST = re.compile(r"(?:[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -50,6 +53,19 @@ class Reference:
                 f"digits, with '.', '_', '__' or '-' between them; at most {_LONGEST_NAME} characters."
             )
         return Reference(registry, repository, tag, digest)
+
+    @staticmethod
+    def of_address(text: str) -> Reference:
+        """Read `oci://registry/repository[:tag][@digest]`, where nothing is left to defaults. Raises as `parse`."""
+        rest = text.removeprefix(SCHEME)
+        host, slash, name = rest.partition("/")
+        if rest == text or not slash:
+            raise BentoError(f"{text!r}: is no place in a registry. Write `{SCHEME}registry/repository:tag`.")
+        # A dot makes the first part a host for `parse`; the name itself may be one without.
+        known = Reference.parse(f"host.invalid/{name}")
+        if not _HOST.fullmatch(host):
+            raise BentoError(f"{text!r}: {host!r} is no host name. Write `{SCHEME}host:port/repository`.")
+        return replace(known, registry=_DEFAULT_REGISTRY if host == _DEFAULT_ALIAS else host)
 
     def __str__(self) -> str:
         return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")

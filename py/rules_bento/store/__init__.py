@@ -15,9 +15,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from rules_bento.archives.unpack import Form, Limits
+    from rules_bento.distribution.pulling import Pulled
+    from rules_bento.distribution.pushing import Delivered
     from rules_bento.store.api import Source, Store
     from rules_bento.store.checking import Finding, Verified
     from rules_bento.store.comparing import Difference
@@ -31,6 +35,7 @@ _HOMES = {
     "BENTO": "store.home",
     "MODEL": "store.home",
     "Collected": "store.garbage",
+    "Delivered": "distribution.pushing",
     "Difference": "store.comparing",
     "Entry": "store.entries",
     "Exported": "store.exporting",
@@ -41,6 +46,7 @@ _HOMES = {
     "Limits": "archives.unpack",
     "NotFoundError": "store.entries",
     "Options": "store.importing",
+    "Pulled": "distribution.pulling",
     "Store": "store.api",
     "Verified": "store.checking",
 }
@@ -113,6 +119,63 @@ def export_model(
     return _store(home).models.export(tag, out, form)
 
 
+def push(
+    tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
+) -> Sequence[Delivered]:
+    """Send a Bento and its models to registries (`oci://registry/repository[:tag]`): what they lack."""
+    from rules_bento.distribution.api import push
+
+    return push(_store(home).bentos, tag, targets, insecure)
+
+
+def pull(
+    source: str,
+    *,
+    force: bool = False,
+    options: Options | None = None,
+    insecure: Collection[str] = (),
+    home: str | Path | None = None,
+) -> Pulled:
+    """Fetch a Bento, and those of its models that are missing, from a registry into the store."""
+    from rules_bento.distribution.api import pull
+
+    return pull(_store(home).bentos, source, force, options, insecure)
+
+
+def push_model(
+    tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
+) -> Sequence[Delivered]:
+    """Send a model to registries."""
+    from rules_bento.distribution.api import push
+
+    return push(_store(home).models, tag, targets, insecure)
+
+
+def pull_model(
+    source: str,
+    *,
+    force: bool = False,
+    options: Options | None = None,
+    insecure: Collection[str] = (),
+    home: str | Path | None = None,
+) -> Pulled:
+    """Fetch a model from a registry into the store."""
+    from rules_bento.distribution.api import pull
+
+    return pull(_store(home).models, source, force, options, insecure)
+
+
+def serve(tag: str, *options: str, python: str = "", home: str | Path | None = None) -> subprocess.Popen[bytes]:
+    """Start real BentoML's server of a Bento, with options of `bentoml serve`; the caller stops it."""
+    import subprocess
+
+    from rules_bento.store.serving import server
+
+    store = _store(home)
+    command, variables = server(store.home, store.bentos.get(tag), options, python)
+    return subprocess.Popen(command, env=variables)
+
+
 def verify(*entries: Entry, home: str | Path | None = None) -> Verified:
     """Hold entries against what was imported; without any, everything that is there."""
     return _store(home).verify(*entries)
@@ -138,6 +201,7 @@ __all__ = [
     "BENTO",
     "MODEL",
     "Collected",
+    "Delivered",
     "Difference",
     "Entry",
     "Exported",
@@ -148,6 +212,7 @@ __all__ = [
     "Limits",
     "NotFoundError",
     "Options",
+    "Pulled",
     "Store",
     "Verified",
     "delete",
@@ -162,5 +227,10 @@ __all__ = [
     "import_model",
     "list",
     "list_models",
+    "pull",
+    "pull_model",
+    "push",
+    "push_model",
+    "serve",
     "verify",
 ]

@@ -121,7 +121,7 @@ def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
     """Members of the entry's tree, and of the models below `models/`, by path."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
-    for member in _walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
+    for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
         if models and not bundled and member.path > "models":
             bundled = True
             yield from _models(models)
@@ -182,10 +182,11 @@ def _models(models: list[Entry]) -> Iterator[Member]:
             if model.tag.name == name:
                 top = f"models/{name}/{model.tag.version}"
                 yield Member.directory(top)
-                yield from _walk(model.path, f"{top}/")
+                yield from walk(model.path, f"{top}/")
 
 
-def _walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
+def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
+    """All below a folder as members, without times and owners; `skip` is a name at its top that is left out."""
     with os.scandir(folder) as scan:
         entries = sorted(scan, key=lambda entry: entry.name)
     for entry in entries:
@@ -196,7 +197,7 @@ def _walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
             yield Member.symlink(path, os.readlink(entry.path))  # noqa: PTH115 - Path.readlink would tidy the text
         elif entry.is_dir():
             yield Member.directory(path)
-            yield from _walk(Path(entry.path), f"{path}/")
+            yield from walk(Path(entry.path), f"{path}/")
         elif entry.is_file():
             status = entry.stat()
             yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)

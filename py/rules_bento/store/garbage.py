@@ -1,7 +1,8 @@
-"""What nothing uses any more: in the pool, among the records, in the staging folder."""
+"""What nothing uses any more: in the pool, among the records, of pulls that nobody went on with."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,11 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
             size += status.st_size
             if not dry_run:
                 place.unlink()
+        for entry in walk(home.downloads) if home.downloads.is_dir() else ():
+            files += 1
+            size += entry.stat(follow_symlinks=False).st_size
         if not dry_run:
+            shutil.rmtree(home.downloads, ignore_errors=True)
             for kind, tag in orphans:
                 records.remove(home, kind, tag)
         return Collected(files, size, len(orphans))

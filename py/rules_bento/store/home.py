@@ -6,6 +6,7 @@ BENTOML_HOME/.rules_bento/                                   ours; without it th
     pool/AB/CDEF...[-x]       contents by BLAKE3 (executable files apart), shared with the entries by links
     records/bentos/NAME/VERSION   what was imported, to verify against
     summaries/bentos          descriptors that were parsed before, so that listing need not
+    downloads/    parts of what is being pulled, by digest, so that a pull that was cut goes on
     staging/  trash/          what is not yet, or no longer, in the store
     lock  commit.lock
 """
@@ -62,6 +63,11 @@ class Home:
     def pool(self) -> Path:
         """Contents by digest."""
         return self.own / "pool"
+
+    @property
+    def downloads(self) -> Path:
+        """Parts of what is being pulled."""
+        return self.own / "downloads"
 
     @property
     def staging(self) -> Path:

@@ -119,9 +119,11 @@ class Workshop:
         self._pool = Pool(home.pool, folder, None if options.share else "copy")
         self._count = 0
 
-    def draft(self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None) -> Draft:
-        """Read an archive into trees of the staging folder."""
-        return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress)
+    def draft(
+        self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
+    ) -> Draft:
+        """Read an archive into trees of the staging folder; `below` is where in it all of the entry is (`a/b/`)."""
+        return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
     def commit(self, drafts: list[Draft]) -> list[Imported]:
         """Bring what the drafts have into the store, in their order, the models of each before it."""
@@ -168,9 +170,14 @@ class _Reader:
         self._links: dict[Tag, dict[str, str]] = {}
         self._tops: set[str] = set()
 
-    def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None) -> Draft:
+    def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None, below: str = "") -> Draft:
         where = unpack.name_of(source)
-        for item, contents in unpack.read(source, form, self._options.limits, progress):
+        for found, contents in unpack.read(source, form, self._options.limits, progress):
+            if not found.path.startswith(below):
+                if found.kind == "folder" and below.startswith(f"{found.path}/"):
+                    continue
+                raise BentoError(f"{where}: {found.path!r} has no place beside {below}.")
+            item = found._replace(path=found.path.removeprefix(below))
             self._tops.add(item.path.partition("/")[0])
             if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
                 self._take_of_model(item, contents, where)

@@ -1,0 +1,44 @@
+"""What all commands have that ask registries."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+
+    from rules_bento.registry.client import Registries
+    from rules_bento.registry.progress import Progress
+
+ADDRESS = "oci://registry/repository:tag"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """How registries are reached."""
+    parser.add_argument(
+        "--insecure",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="host[:port] of a registry that may be reached without encryption",
+    )
+
+
+@contextmanager
+def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
+    """Registries, and what shows how far it is."""
+    from rules_bento.registry.client import Registries
+    from rules_bento.registry.progress import Progress
+
+    with Registries(options.insecure) as registries, Progress(what) as progress:
+        yield registries, progress
+
+
+def jobs(text: str) -> int:
+    """A number of transfers at once."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number

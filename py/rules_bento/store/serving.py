@@ -1,0 +1,76 @@
+"""A Bento of the store, served by real BentoML: by that of an environment which has what the Bento needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_bento.errors import BentoError
+from rules_bento.store.exporting import models_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home
+
+
+class Server(NamedTuple):
+    """A program to run: its words and its environment."""
+
+    command: list[str]
+    variables: dict[str, str]
+
+
+def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> Server:
+    """What serves an entry; `options` are those of `bentoml serve`, `python` is as `interpreter` takes it.
+
+    The Bento is named by its folder: by a tag, BentoML would first look for a module of that name in the current one.
+    Raises BentoError for a model that is missing and where there is no BentoML.
+    """
+    models_of(home, entry)
+    chosen = interpreter(python)
+    variables = {**os.environ, "BENTOML_HOME": str(home.root)}
+    # Programs that a service starts are those of its environment.
+    variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
+    return Server([str(chosen), "-m", "bentoml", "serve", str(entry.path), *options], variables)
+
+
+def interpreter(asked: str = "") -> Path:
+    """The Python that has BentoML: the one asked for, or of the environment asked for.
+
+    Else that of VIRTUAL_ENV, of the `bentoml` on PATH, or the one that this runs in. Raises BentoError if none has.
+    """
+    if asked:
+        found = Path(asked)
+        found = found / "bin" / "python" if found.is_dir() else Path(shutil.which(asked) or found)
+        if not _has_bentoml(found):
+            raise BentoError(f"{asked}: has no BentoML. Install the requirements of the Bento there, or name another.")
+        return found
+    command = shutil.which("bentoml")
+    candidates = [
+        Path(os.environ["VIRTUAL_ENV"], "bin", "python") if os.environ.get("VIRTUAL_ENV") else None,
+        Path(command).parent / "python" if command else None,
+        Path(sys.executable),
+    ]
+    for candidate in filter(None, candidates):
+        if _has_bentoml(candidate):
+            return candidate
+    raise BentoError(
+        "No BentoML is here to serve with. Activate an environment that has what the Bento needs (its "
+        "env/python/requirements.txt), or name it with --python."
+    )
+
+
+def _has_bentoml(python: Path) -> bool:
+    """Whether an interpreter can import BentoML: asked of it, for its path may be made in many ways."""
+    import subprocess
+
+    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('bentoml') is None)"
+    try:
+        return subprocess.run([python, "-c", code], check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False

@@ -1,0 +1,159 @@
+"""What tests of pushing, pulling and containers share: stores, registries, commands that are killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from rules_bento.cli import main
+from rules_bento.registry.client import Registries
+from rules_bento.registry.progress import Progress
+from rules_bento.registry.reference import Reference
+from rules_bento.store import Store
+from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
+
+# The servers and the bad connections of the tests of registries, which have a conftest of their own.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "registry"))
+relay = import_module("relay")
+servers = import_module("servers")
+
+CLF = {"clf:v1": model_files(payload=random.Random(1).randbytes(300_000))}
+BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2)}
+
+POINTS = int(os.environ.get("RULES_BENTO_POINTS", "15"))
+"""How many random moments to kill or cut at, in each test that does; many more were run once (docs/distribution.md)."""
+
+_VARIABLES = ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "NETRC", "SSL_CERT_FILE")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def nobody(tmp_path, monkeypatch):
+    """A user without credentials and proxies."""
+    (tmp_path / "user").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    for name in (*_VARIABLES, *_PROXIES, *map(str.upper, _PROXIES), "BENTOML_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def registry_binary(tmp_path_factory):
+    binary = servers.find_binary(tmp_path_factory.mktemp("docker-registry"))
+    if not binary:
+        pytest.skip("no docker-registry is here: it comes with Bazel")
+    return binary
+
+
+@pytest.fixture(scope="session")
+def server(registry_binary, tmp_path_factory):
+    """A registry that wants to see nothing."""
+    with servers.serve(registry_binary, tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def second_server(registry_binary, tmp_path_factory):
+    """Another one."""
+    with servers.serve(registry_binary, tmp_path_factory.mktemp("second")) as running:
+        yield running
+
+
+@pytest.fixture
+def registries():
+    with Registries(sleep=lambda _: None) as made:
+        yield made
+
+
+@pytest.fixture
+def progress():
+    return Progress("test")
+
+
+@pytest.fixture
+def name(request):
+    """A repository of the test's own."""
+    text = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())
+    return text.strip("-")[-100:].lstrip("-")
+
+
+@pytest.fixture
+def reference(server, name):
+    return Reference.parse(f"{server.host}/t/{name}")
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with two Bentos that share a model."""
+    made = Store(tmp_path / "ours", durable=False)
+    for number, models in ((1, CLF), (2, BOTH)):
+        files = bento_files(f"hi:v{number}", f"2026-01-0{number}T00:00:00+00:00", models, src__new=b"%d" % number)
+        made.bentos.import_archive(write_archive(tmp_path / f"v{number}.bento", files))
+    return made
+
+
+@pytest.fixture
+def other(tmp_path):
+    """An empty store."""
+    return Store(tmp_path / "other", durable=False)
+
+
+@pytest.fixture
+def bento(store, capsys):
+    """Runs a command on the store, in this process; gives what it prints."""
+
+    def run(*words, code=0, home=store):
+        try:
+            found = main(["--home", str(home.home.root), *map(str, words)])
+        except SystemExit as end:
+            found = end.code
+        out, err = capsys.readouterr()
+        assert found == code, (out, err)
+        return out + err
+
+    return run
+
+
+def same(one, other, *tags):
+    """That entries are the same in two stores, their models too, and that nothing is wrong with them."""
+    for tag in tags:
+        entry = other.bentos.get(tag)
+        assert tree(entry.path) == tree(one.bentos.get(tag).path)
+        for model in entry.summary.models:
+            assert tree(other.models.get(model).path) == tree(one.models.get(model).path)
+    assert other.verify().damages == ()
+    left = [path for folder in (other.home.staging, other.home.downloads) for path in folder.glob("**/*")]
+    assert left == []
+
+
+def whole(store, *possible):
+    """That nothing is in a store but these Bentos, each whole, and their models."""
+    assert {str(entry.tag) for entry in store.bentos.list()} <= set(possible)
+    assert store.bentos.shelf.list().problems == store.models.shelf.list().problems == ()
+    assert store.verify().damages == ()
+
+
+def started(*words, **variables):
+    """Our command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "import sys; from rules_bento.cli import main; sys.exit(main())", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE), *filter(None, sys.path)]), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def killed(chance, *words, **variables):
+    """Run a command and kill it at some moment of its life; whether it had not come to its end."""
+    process = started(*words, **variables)
+    time.sleep(chance.uniform(0.08, 0.6))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return process.returncode != 0

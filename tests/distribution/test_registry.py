@@ -1,0 +1,276 @@
+"""Entries of the store to registries and back: whole, nothing twice, and taken up where a pull was cut."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from projects import write_project
+from rules_bento import store as api
+from rules_bento.actions.package import members
+from rules_bento.archives.archive import write_part
+from rules_bento.cli import status
+from rules_bento.distribution.pulling import pull
+from rules_bento.distribution.pushing import push
+from rules_bento.errors import BentoError
+from rules_bento.folder import Beside, build_bentofile
+from rules_bento.registry import artifact
+from rules_bento.registry.client import Registries
+from rules_bento.registry.errors import RegistryError
+from rules_bento.registry.push import push as push_package
+from rules_bento.registry.reference import Reference
+from rules_bento.store import BENTO, MODEL, Options, Store
+from store_support import bento_files, real, tree, write_archive
+from support import (
+    POINTS,
+    bento,
+    killed,
+    name,
+    nobody,
+    other,
+    progress,
+    reference,
+    registries,
+    registry_binary,
+    relay,
+    same,
+    second_server,
+    server,
+    store,
+    whole,
+)
+from test_bento import BENTO_PROJECTS, store_of
+
+__all__ = [
+    "bento", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",
+    "second_server", "server", "store",
+]  # fmt: skip
+
+
+def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progress, other, monkeypatch):
+    folder = write_project(tmp_path / "svc", BENTO_PROJECTS["iris_svc"], "")
+    made = build_bentofile(build_ctx=str(folder), beside=Beside(store=store_of(other.home.root / "models")))
+    other.bentos.import_archive(made.archive(tmp_path / "built.bento"))
+    [model] = made.models
+    write_part(tmp_path / "metadata", members(made.bento))
+    write_part(tmp_path / "sources", made._source_members())
+    write_part(tmp_path / "model", model.members())
+    package = artifact.pack_bento(
+        made.bento.files["bento.yaml"],
+        made.digest,
+        [tmp_path / "metadata", tmp_path / "sources"],
+        [artifact.ModelPart(model.entry.description, tmp_path / "model")],
+    )
+    push_package(package, [reference.with_tag("rule")], registries, progress)
+    entry = other.bentos.get(str(made.tag))
+    # Its model is the same blob.
+    [new] = push(other.home, entry, [reference.with_tag("new")], registries, progress)
+    assert (new.pushed.blobs, new.pushed.sent) == (4, 2), "config and model are there"
+    # And it is not packed again where the tag stands for it.
+    monkeypatch.setattr("rules_bento.distribution.packing.write_part", lambda *_: pytest.fail("packed again"))
+    [done] = push(other.home, entry, [reference.with_tag("rule")], registries, progress)
+    assert done.pushed.reference.digest == package.root.descriptor.digest
+
+
+def test_a_round_trip_changes_nothing(store, other, registries, reference, progress):
+    for tag in "hi:v1", "hi:v2":
+        push(store.home, store.bentos.get(tag), [reference], registries, progress)
+    assert sorted(artifact.versions(registries.repository(reference))) == ["v1", "v2"]
+    one = pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
+    assert (one.new, [str(model.tag) for model in one.models], one.known) == (True, ["clf:v1"], ())
+    two = pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
+    assert ([str(model.tag) for model in two.models], list(map(str, two.known))) == (["clf:v2"], ["clf:v1"])
+    same(store, other, "hi:v1", "hi:v2")
+    again = pull(other.home, BENTO, two.reference, registries, progress)
+    assert (again.new, again.entry.path) == (False, two.entry.path)
+
+
+def test_only_what_is_new_is_sent(store, registries, reference, progress):
+    first, second = (store.bentos.get(tag) for tag in ("hi:v1", "hi:v2"))
+    [one] = push(store.home, first, [reference], registries, progress)
+    assert (one.pushed.blobs, one.pushed.sent) == (4, 4)
+    [two] = push(store.home, second, [reference], registries, progress)
+    assert (two.pushed.blobs, two.pushed.sent) == (5, 4), "the model that both have is there"
+    [three] = push(store.home, second, [reference, reference.with_tag("latest")], registries, progress)
+    assert (three.pushed.sent, three.tags) == (0, ("v2", "latest"))
+
+
+def test_what_is_there_is_not_even_packed(store, server, registries, reference, progress, monkeypatch):
+    entry = store.bentos.get("hi:v1")
+    [done] = push(store.home, entry, [reference], registries, progress)
+    monkeypatch.setattr("rules_bento.distribution.packing.write_part", lambda *_: pytest.fail("packed again"))
+    assert push(store.home, entry, [reference], registries, progress)[0].pushed.reference == done.pushed.reference
+    # Another Bento under the tag is no reason to leave ours away.
+    monkeypatch.undo()
+    moved = reference.with_tag("v1")
+    push(store.home, store.bentos.get("hi:v2"), [moved], registries, progress)
+    assert push(store.home, entry, [moved], registries, progress)[0].pushed.reference == done.pushed.reference
+
+
+def test_damage_does_not_travel(store, registries, reference, progress):
+    entry = store.bentos.get("hi:v1")
+    file = entry.path / "src/package/data.csv"
+    file.chmod(0o644)
+    file.write_bytes(b"x" + file.read_bytes()[1:])
+    with pytest.raises(BentoError, match=r"src/package/data.csv: has other contents"):
+        push(store.home, entry, [reference], registries, progress)
+    assert registries.repository(reference).manifest_digest("v1") == ""
+
+
+def test_models_travel_alone(store, other, registries, reference, progress):
+    push(store.home, store.models.get("clf:v1"), [reference], registries, progress)
+    done = pull(other.home, MODEL, reference.with_tag("v1"), registries, progress)
+    assert tree(done.entry.path) == tree(store.models.get("clf:v1").path)
+    with pytest.raises(BentoError, match="is no Bento, but"):
+        pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
+    push(store.home, store.bentos.get("hi:v1"), [reference.with_tag("b")], registries, progress)
+    with pytest.raises(BentoError, match="is no model"):
+        pull(other.home, MODEL, reference.with_tag("b"), registries, progress)
+    without = pull(other.home, BENTO, reference.with_tag("b"), registries, progress, Options(models=False))
+    assert without.models == ()
+
+
+def test_empty_folders_and_links_travel(store, other, registries, reference, progress, tmp_path):
+    folder = tmp_path / "made"
+    files = bento_files("ho:v1")
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    (folder / "apis").mkdir()
+    (folder / "src/link").symlink_to("package/data.csv")
+    store.bentos.import_archive(folder)
+    push(store.home, store.bentos.get("ho:v1"), [reference], registries, progress)
+    entry = pull(other.home, BENTO, reference.with_tag("v1"), registries, progress).entry
+    assert (entry.path / "apis").is_dir()
+    assert (entry.path / "src/link").readlink().as_posix() == "package/data.csv"
+
+
+def test_force_replaces_what_the_store_has(store, other, registries, reference, progress, tmp_path):
+    push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
+    other.bentos.import_archive(write_archive(tmp_path / "x.bento", bento_files("hi:v1", src__other=b"mine")))
+    assert not pull(other.home, BENTO, reference.with_tag("v1"), registries, progress).new
+    assert (other.bentos.get("hi:v1").path / "src/other").exists()
+    assert pull(other.home, BENTO, reference.with_tag("v1"), registries, progress, force=True).new
+    same(store, other, "hi:v1")
+
+
+def test_bentoml_serves_from_the_store_what_was_pulled(store, real, registries, reference, progress):
+    push(store.home, store.bentos.get("hi:v2"), [reference], registries, progress)
+    pull(Store(real.home).home, BENTO, reference.with_tag("v2"), registries, progress)
+    assert [row["tag"] for row in real.json("list")] == ["hi:v2"]
+    assert {row["tag"] for row in real.json("models", "list")} == {"clf:v1", "clf:v2"}
+
+
+def test_wrong_bytes_never_come_in(store, other, server, registries, reference, progress):
+    push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
+    with relay.Relay(server.port, [relay.Flip(relay.DOWN, 200_000)]) as way:
+        through = Reference.parse(f"{way.host}/{reference.repository}:v1")
+        pull(other.home, BENTO, through, registries, progress)
+    assert way.happened
+    same(store, other, "hi:v1")
+
+
+def test_a_reference_is_complete(reference):
+    assert Reference.of_address(f"oci://{reference}:v1") == reference.with_tag("v1")
+    assert Reference.of_address("oci://registry/name").registry == "registry", "no name of a hub is guessed"
+    for text in "registry/name", "oci://registry", "oci://", "oci://-/name", "oci://registry/Name", "s3://bucket/x":
+        with pytest.raises(BentoError):
+            Reference.of_address(text)
+
+
+def test_what_is_wrong_is_said(store, other, registries, reference, progress):
+    with pytest.raises(RegistryError, match="404"):
+        pull(other.home, BENTO, reference.with_tag("gone"), registries, progress)
+    with pytest.raises(BentoError, match="gets the digest that it has"):
+        push(store.home, store.bentos.get("hi:v1"), [reference.with_digest("sha256:" + "0" * 64)], registries, progress)
+
+
+# ---- The command --------------------------------------------------------------------------------------------------
+
+
+def test_the_command_pushes_lists_copies_and_pulls(bento, other, store, reference, second_server):
+    address = f"oci://{reference}"
+    assert "as v2: 5 of 5 blobs sent" in bento("push", "hi", address)
+    [facts] = json.loads(bento("push", "hi:v1", f"{address}:one", "-o", "json"))
+    assert (facts["tag"], facts["tags"], facts["blobs"]) == ("hi:v1", ["one"], 4)
+    assert sorted(bento("tags", address).split()) == ["one", "v2"]
+    elsewhere = f"oci://{second_server.host}/{reference.repository}"
+    [copied] = json.loads(bento("copy", f"{address}:v2", elsewhere, "-o", "json"))
+    assert copied["sent"] == 5
+    assert json.loads(bento("tags", elsewhere, "-o", "json")) == ["v2"]
+    assert bento("pull", f"{elsewhere}:v2", home=other) == "Pulled Bento hi:v2 with clf:v1, clf:v2.\n"
+    assert bento("pull", f"{elsewhere}:v2", home=other) == "Bento hi:v2 was there.\n"
+    pulled = json.loads(bento("pull", facts["reference"], "-o", "json", home=other))
+    assert (pulled["tag"], pulled["known_models"]) == ("hi:v1", ["clf:v1"])
+    bento("models", "push", "clf:v1", f"{address}/models")
+    assert bento("models", "pull", f"{address}/models:v1", home=other) == "model clf:v1 was there.\n"
+    same(store, other, "hi:v1", "hi:v2")
+    assert "no Bento" in bento("push", "gone", address, code=status.NOT_FOUND)
+    assert "oci://" in bento("push", "hi", "registry/name", code=status.ERROR)
+
+
+def test_as_functions(store, other, reference):
+    [done] = api.push("hi:v2", f"oci://{reference}", home=store.home.root)
+    assert done.tags == ("v2",)
+    pulled = api.pull(f"oci://{done.pushed.reference}", home=other.home.root)
+    assert (pulled.new, str(pulled.entry.tag)) == (True, "hi:v2")
+    api.push_model("clf:v1", f"oci://{reference}/clf", home=store.home.root)
+    assert not api.pull_model(f"oci://{reference}/clf:v1", home=other.home.root).new
+    same(store, other, "hi:v2")
+
+
+# ---- Kills and cuts -----------------------------------------------------------------------------------------------
+
+
+def test_a_pull_killed_at_any_time_is_completed_by_the_next(store, server, registries, reference, progress, tmp_path):
+    push(store.home, store.bentos.get("hi:v2"), [reference], registries, progress)
+    chance = random.Random(5)
+    cut = 0
+    for point in range(POINTS):
+        other = Store(tmp_path / f"killed-{point}", durable=False)
+        # Slow enough that most are killed on their way.
+        with relay.Relay(server.port, rate=2 << 20) as way:
+            address = f"oci://{way.host}/{reference.repository}:v2"
+            cut += killed(chance, "--home", other.home.root, "pull", address)
+            whole(other, "hi:v2")
+        pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
+        same(store, other, "hi:v2")
+    assert cut > POINTS // 3
+
+
+def test_a_push_killed_at_any_time_is_completed_by_the_next(store, other, server, registries, name, progress):
+    chance = random.Random(6)
+    entry = store.bentos.get("hi:v2")
+    cut = 0
+    for point in range(POINTS):
+        target = Reference.parse(f"{server.host}/t/{name}/{point}")
+        with relay.Relay(server.port, rate=2 << 20) as way:
+            address = f"oci://{way.host}/{target.repository}"
+            cut += killed(chance, "--home", store.home.root, "push", "hi:v2", address)
+        repository = registries.repository(target)
+        if repository.manifest_digest("v2"):  # what has a tag is whole
+            for blob in repository.get_manifest("v2").blobs():
+                assert repository.has_blob(blob.digest, blob.size)
+        push(store.home, entry, [target], registries, progress)
+        fresh = Store(other.home.root / str(point), durable=False)
+        pull(fresh.home, BENTO, target.with_tag("v2"), registries, progress)
+        same(store, fresh, "hi:v2")
+    assert cut > POINTS // 3
+
+
+@pytest.mark.parametrize("direction", [relay.UP, relay.DOWN])
+def test_cuts_at_any_byte_are_gone_on_from(direction, store, server, name, progress, tmp_path):
+    chance = random.Random(7)
+    happened = 0
+    for point in range(POINTS):
+        target = f"t/{name}/{point}"
+        fault = relay.Cut(direction, chance.randrange(310_000), reset=chance.random() < 0.5)
+        with relay.Relay(server.port, [fault]) as way, Registries(sleep=lambda _: None) as registries:
+            through = Reference.parse(f"{way.host}/{target}")
+            push(store.home, store.bentos.get("hi:v2"), [through], registries, progress)
+            other = Store(tmp_path / f"{point}", durable=False)
+            pull(other.home, BENTO, through.with_tag("v2"), registries, progress)
+            happened += len(way.happened)
+        same(store, other, "hi:v2")
+    assert happened > POINTS // 2

@@ -1,0 +1,122 @@
+"""`bento serve`: the real BentoML over a Bento of the store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import free_port, post, wait_until_ready
+from rules_bento.cli import status
+from rules_bento.cli.serving import split
+from rules_bento.errors import BentoError
+from rules_bento.folder import Beside, build
+from rules_bento.store import Store
+from rules_bento.store.serving import interpreter, server
+from store_support import PACKAGE, model_files, real, write_archive
+from support import bento, nobody, other, store
+
+__all__ = ["bento", "nobody", "other", "real", "store"]
+
+SERVICE = """\
+import bentoml
+
+@bentoml.service
+class Hi:
+    model = bentoml.models.BentoModel("clf:v1")
+
+    @bentoml.api
+    def greet(self, name: str) -> list[str]:
+        with open(self.model.path_of("weights.bin"), "rb") as file:
+            return [name, str(len(file.read()))]
+"""
+
+
+@pytest.fixture
+def served(real, tmp_path):
+    """The store of real BentoML with a Bento that it can serve."""
+    home = Store(real.home, durable=False)
+    home.models.import_archive(write_archive(tmp_path / "clf.bentomodel", model_files()))
+    folder = tmp_path / "svc"
+    folder.mkdir()
+    (folder / "service.py").write_text(SERVICE)
+
+    made = build("service:Hi", build_ctx=str(folder), beside=Beside(store=real.home / "models"))
+    home.bentos.import_archive(made.archive(tmp_path / "hi.bento"))
+    return home
+
+
+def start(real, *words):
+    """The command as people start it: beside BentoML on PATH, in a folder that has a module of the Bento's name."""
+    (real.folder / "hi.py").write_text("raise SystemExit('this is not the Bento')\n")
+    path = os.pathsep.join([str(PACKAGE), *filter(None, sys.path)])
+    script = (
+        f"import sys; sys.path[:0] = {path.split(os.pathsep)!r}; from rules_bento.cli import main; sys.exit(main())"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", script, "serve", *words],
+        cwd=real.folder,
+        env=real.variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_it_is_bentoml_that_serves_and_gets_signals(served, real):
+    port = free_port()
+    process = start(real, "--port", str(port), "hi:latest", "--host", "127.0.0.1", "--python", str(real.python))
+    log = real.folder / "log"
+    log.write_text("")
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process, log)
+        assert post(f"http://127.0.0.1:{port}/greet", {"name": "you"}) == ["you", "4000"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+
+
+def test_the_status_is_that_of_bentoml(served, real):
+    process = start(real, "hi", "--no-such-option", "x")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "No such option" in out
+
+
+def test_words_go_where_they_belong():
+    assert split(["--port", "3000", "hi:v1", "--reload", "--host=h"]) == (
+        ["hi:v1"],
+        ["--port", "3000", "--reload", "--host=h"],
+    )
+    assert split(["--home", "h", "--reload", "hi", "--python=p", "-p", "1"]) == (
+        ["--home", "h", "hi", "--python=p"],
+        ["--reload", "-p", "1"],
+    )
+    assert split(["hi", "--help"]) == (["hi", "--help"], [])
+    assert split(["hi", "more", "--port"]) == (["hi"], ["more", "--port"])
+
+
+def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, monkeypatch):
+    assert "no Bento" in bento("serve", "gone", code=status.NOT_FOUND)
+    assert "has no BentoML" in bento("serve", "hi", "--python", tmp_path / "nothing", code=status.ERROR)
+    store.models.delete("clf:v1", force=True)
+    assert "needs a model that is missing" in bento("serve", "hi:v1", code=status.NOT_FOUND)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(BentoError, match="Activate an environment"):
+        interpreter()
+
+
+def test_an_environment_is_found(store, real, monkeypatch):
+    monkeypatch.setenv("PATH", real.variables["PATH"])
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert interpreter() == real.python
+    assert interpreter(str(real.python.parents[1])) == real.python
+    command, variables = server(store.home, store.bentos.get("hi:v1"), ["--reload"])
+    assert command[1:] == ["-m", "bentoml", "serve", str(store.bentos.get("hi:v1").path), "--reload"]
+    assert variables["BENTOML_HOME"] == str(store.home.root)
