@@ -9,17 +9,17 @@ from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Sequence
 
+    from rules_bento.cloud.pulling import Pulled as PulledFromCloud
+    from rules_bento.distribution.pulling import Pulled
     from rules_bento.store.api import Store
-    from rules_bento.store.entries import Entry
     from rules_bento.store.home import Kind
-    from rules_bento.tag import Tag
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Where from; how it is taken; the output."""
-    parser.add_argument("source", metavar="REFERENCE", help=registries.ADDRESS)
+    parser.add_argument("source", metavar="REFERENCE", help=f"{registries.ADDRESS}, or a tag, which the cloud has")
+    parser.add_argument("--context", metavar="NAME", help="of the cloud (default: the current one)")
     parser.add_argument("-f", "--force", action="store_true", help="replace what the store has under the tag")
     if kind is BENTO:
         parser.add_argument("--no-models", action="store_true", help="leave the models of the Bento out")
@@ -36,6 +36,14 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Pull."""
+    if "/" in options.source:
+        _pull(options, store, kind)
+    else:
+        _pull_from_cloud(options, store, kind)
+    return status.OK
+
+
+def _pull(options: Namespace, store: Store, kind: Kind) -> None:
     from rules_bento.distribution.pulling import pull
     from rules_bento.registry.reference import Reference
 
@@ -43,39 +51,38 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     taken = importation.options_of(options)
     with registries.connected(options, f"Pulling {reference}") as (servers, progress):
         done = pull(store.home, kind, reference, servers, progress, taken, force=options.force)
-    tell(options, done.entry, done.models, done.known, done.notes, new=done.new, origin=f"oci://{done.reference}")
-    return status.OK
+    _tell(options, done, f"oci://{done.reference}")
 
 
-def tell(
-    options: Namespace,
-    entry: Entry,
-    models: Sequence[Entry],
-    known: Sequence[Tag],
-    notes: Sequence[str],
-    *,
-    new: bool,
-    origin: str,
-) -> None:
+def _pull_from_cloud(options: Namespace, store: Store, kind: Kind) -> None:
+    from rules_bento.cloud.pulling import pull
+
+    taken = importation.options_of(options)
+    with registries.cloud(options, store, f"Pulling {options.source} from") as (cloud, progress):
+        done = pull(store.home, kind, options.source, cloud, progress, taken, force=options.force)
+        where = str(cloud)
+    _tell(options, done, where)
+
+
+def _tell(options: Namespace, done: Pulled | PulledFromCloud, origin: str) -> None:
     """Print what a pull has brought."""
-    for note in notes:
+    entry, models = done.entry, [str(model.tag) for model in done.models]
+    for note in done.notes:
         show.note(note)
     if options.output == "path":
         show.out(str(entry.path))
     elif options.output == "text":
-        if not new:
-            show.out(f"{entry.kind.noun} {entry.tag} was there.")
-            return
-        text = f"Pulled {entry.kind.noun} {entry.tag}"
-        text += f" with {', '.join(str(model.tag) for model in models)}" if models else ""
-        text += f" ({', '.join(map(str, known))} {'was' if len(known) == 1 else 'were'} there)" if known else ""
-        show.out(f"{text}.")
+        known = f" ({', '.join(map(str, done.known))} {'was' if len(done.known) == 1 else 'were'} there)"
+        text = f"Pulled {entry.kind.noun} {entry.tag}" if done.new else f"{entry.kind.noun} {entry.tag} was there"
+        if models:
+            text += f" with {', '.join(models)}" if done.new else f"; pulled {', '.join(models)}"
+        show.out(f"{text}{known if done.known and done.new else ''}.")
     facts = {
         "tag": str(entry.tag),
         "path": str(entry.path),
-        "reference": origin,
-        "new": new,
-        "models": [str(model.tag) for model in models],
-        "known_models": [str(tag) for tag in known],
+        "origin": origin,
+        "new": done.new,
+        "models": models,
+        "known_models": [str(tag) for tag in done.known],
     }
     show.data(facts, options.output)

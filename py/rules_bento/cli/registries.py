@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
+    from rules_bento.cloud.client import Cloud
     from rules_bento.registry.client import Registries
     from rules_bento.registry.progress import Progress
+    from rules_bento.store.api import Store
 
 ADDRESS = "oci://registry/repository:tag"
 
@@ -42,3 +44,15 @@ def jobs(text: str) -> int:
     if number < 1:
         raise ValueError
     return number
+
+
+@contextmanager
+def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
+    """The cloud of `--context`, or of the current one, and what shows how far it is."""
+    from rules_bento.cloud.client import Cloud
+    from rules_bento.cloud.contexts import Contexts, of_environment
+    from rules_bento.registry.progress import Progress
+
+    context = of_environment() or Contexts(store.home).get(options.context or "")
+    with Cloud(context) as reached, Progress(f"{what} {context.endpoint}") as progress:
+        yield reached, progress

@@ -5,17 +5,16 @@ Blobs are kept in the store's own folder until the entry is there, so that anoth
 
 from __future__ import annotations
 
-import fcntl
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
 from rules_bento.registry import artifact, parallel
-from rules_bento.registry.download import download, unfinished
-from rules_bento.store import locks
+from rules_bento.registry.download import download
+from rules_bento.store import downloads, locks
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.importing import Options, workshop
 from rules_bento.store.shelf import Shelf
@@ -61,10 +60,10 @@ def pull(
 ) -> Pulled:
     """Have the entry that a reference stands for in the store, a Bento with its models.
 
-    What the store has under the tag already stays; with `force` it is deleted, but not before all was fetched.
+    What the store has under the tag already stays; with `force` it is replaced, when all was fetched.
     Raises BentoError and RegistryError, and for content that is not what the artifact says it is.
     """
-    options = options or Options()
+    options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
     manifest = repository.get_manifest(reference.target)
     tag, models = _told(repository, manifest, kind, str(reference))
@@ -72,19 +71,15 @@ def pull(
     shelf = Shelf(home, kind)
     there = shelf.has(tag)
     if there and not force:
-        _forget(home, manifest.layers())
+        downloads.forget(home, map(_name, manifest.layers()))
         return Pulled(shelf.get(str(tag)), (), (), new=False, notes=(), reference=by_digest)
     missing, known = _missing(home, models if options.models else ())
     layers = [layer for layer in manifest.layers() if _wanted(layer, kind, missing)]
     with locks.staging(home):
         with ExitStack() as stack:
             blobs = _fetch(repository, layers, home.downloads, counter, stack)
-            if there:
-                from rules_bento.store.deleting import delete
-
-                delete(home, kind, tag, force=True)
             imported = _take(home, kind, tag, blobs, options, str(reference))
-        _forget(home, manifest.layers())
+        downloads.forget(home, map(_name, manifest.layers()))
     return Pulled(imported.entry, imported.models, known, new=True, notes=imported.notes, reference=by_digest)
 
 
@@ -112,8 +107,9 @@ def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
     return kind is MODEL or model is None or model in missing
 
 
-def _place(folder: Path, layer: Descriptor) -> Path:
-    return folder / layer.digest.replace(":", "-")
+def _name(layer: Descriptor) -> str:
+    """What a layer is called among the downloads."""
+    return layer.digest.replace(":", "-")
 
 
 def _fetch(
@@ -123,7 +119,7 @@ def _fetch(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def one(layer: Descriptor, counter: Counter) -> BinaryIO:
-        path = _place(folder, layer)
+        path = folder / _name(layer)
         for attempt in range(_ATTEMPTS):
             try:
                 download(repository, layer, path, counter)
@@ -139,20 +135,6 @@ def _fetch(
     for file in files:
         stack.enter_context(file)
     return [by_digest[layer.digest] for layer in layers]
-
-
-def _forget(home: Home, layers: Sequence[Descriptor]) -> None:
-    """Remove what was kept of layers, also by pulls that were cut, unless another process is at it."""
-    if not home.downloads.is_dir():
-        return
-    for layer in layers:
-        place = _place(home.downloads, layer)
-        place.unlink(missing_ok=True)
-        with suppress(OSError), unfinished(place).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            unfinished(place).unlink()
-    with suppress(OSError):  # others are at work
-        home.downloads.rmdir()
 
 
 def _take(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: Options, origin: str) -> Imported:

@@ -30,18 +30,13 @@ if TYPE_CHECKING:
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
     """Have the blob at `path`. Raises as `Registry.request` does, and BentoError if it has not the digest and size."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(path).open("a+b") as file:
+    with path.with_name(f".{path.name}.part").open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # who comes second finds the blob there
         if not path.exists():
             counter.expect(blob.size)
             _Receiving(repository, blob, file, Tally(counter)).run()
             file.flush()
-            unfinished(path).rename(path)
-
-
-def unfinished(path: Path) -> Path:
-    """Where what came of a blob is until it is whole."""
-    return path.with_name(f".{path.name}.part")
+            path.with_name(f".{path.name}.part").rename(path)
 
 
 class _Receiving:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.errors import BentoError
 from rules_bento.store import locks, records
@@ -31,15 +31,29 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
             users = users_of(home, tag) if kind is MODEL and not force else []
             if users:
                 raise BentoError(f"{tag}: is used by {', '.join(map(str, users))}. Delete them first, or use force.")
-            entries = _recorded(home, kind, tag)
-            home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
-            trash = unique(home.trash)
-            Shelf(home, kind).remove(tag, trash)
-        _discard(home, trash, entries)
+            removed = take_out(home, kind, tag)
+        discard(home, removed)
 
 
-def _discard(home: Home, trash: Path, entries: tuple[File, ...]) -> None:
+class Removed(NamedTuple):
+    """An entry that the store lists no more: where its files are, and what they are as far as that is known."""
+
+    trash: Path
+    entries: tuple[File, ...]
+
+
+def take_out(home: Home, kind: Kind, tag: Tag) -> Removed:
+    """Take an entry out of the store; called with the lock for it (`locks.committing`)."""
+    entries = _recorded(home, kind, tag)
+    home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
+    trash = unique(home.trash)
+    Shelf(home, kind).remove(tag, trash)
+    return Removed(trash, entries)
+
+
+def discard(home: Home, removed: Removed) -> None:
     """Remove the files, and of the pool what had no other name."""
+    trash, entries = removed
     pool = Pool(home.pool, home.trash)
     places = [
         pool.place(entry.blake3, executable=entry.mode & 0o100 != 0) for entry in entries if entry.blake3 is not None

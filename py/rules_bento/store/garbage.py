@@ -49,11 +49,13 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
             size += status.st_size
             if not dry_run:
                 place.unlink()
-        for entry in walk(home.downloads) if home.downloads.is_dir() else ():
-            files += 1
-            size += entry.stat(follow_symlinks=False).st_size
+        for folder in (home.downloads, home.uploads):
+            for entry in walk(folder) if folder.is_dir() else ():
+                files += 1
+                size += entry.stat(follow_symlinks=False).st_size
+            if not dry_run:
+                shutil.rmtree(folder, ignore_errors=True)
         if not dry_run:
-            shutil.rmtree(home.downloads, ignore_errors=True)
             for kind, tag in orphans:
                 records.remove(home, kind, tag)
         return Collected(files, size, len(orphans))

@@ -7,6 +7,7 @@ BENTOML_HOME/.rules_bento/                                   ours; without it th
     records/bentos/NAME/VERSION   what was imported, to verify against
     summaries/bentos          descriptors that were parsed before, so that listing need not
     downloads/    parts of what is being pulled, by digest, so that a pull that was cut goes on
+    uploads/      which parts of an upload are there, so that a push that was cut goes on
     staging/  trash/          what is not yet, or no longer, in the store
     lock  commit.lock
 """
@@ -68,6 +69,11 @@ class Home:
     def downloads(self) -> Path:
         """Parts of what is being pulled."""
         return self.own / "downloads"
+
+    @property
+    def uploads(self) -> Path:
+        """Notes of uploads in parts."""
+        return self.own / "uploads"
 
     @property
     def staging(self) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rules_bento.archives import unpack
 from rules_bento.errors import BentoError
-from rules_bento.store import descriptors, durable, locks, records
+from rules_bento.store import deleting, descriptors, durable, locks, records
 from rules_bento.store.entries import read_descriptor
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.pool import Pool
@@ -41,6 +41,7 @@ class Options:
 
     limits: Limits = field(default_factory=unpack.Limits)
     models: bool = True  # take a Bento's models, too
+    replace: bool = False  # an entry of the same tag; else that is an error
     share: bool = True  # with other entries, what is equal; else every file is the entry's own and writable
 
 
@@ -118,6 +119,7 @@ class Workshop:
         self._options = options
         self._pool = Pool(home.pool, folder, None if options.share else "copy")
         self._count = 0
+        self._replaced: list[deleting.Removed] = []
 
     def draft(
         self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
@@ -130,7 +132,10 @@ class Workshop:
         trees = [part.tree for draft in drafts for part in (draft.main, *draft.models)]
         durable.flush_trees(self._home, self._folder, [path for tree in trees for path in tree.written])
         with locks.committing(self._home):
-            return [self._commit(draft) for draft in drafts]
+            done = [self._commit(draft) for draft in drafts]
+        for removed in self._replaced:
+            deleting.discard(self._home, removed)
+        return done
 
     def _commit(self, draft: Draft) -> Imported:
         shelf = Shelf(self._home, MODEL)
@@ -144,6 +149,8 @@ class Workshop:
                 known.append(part.description.tag)
             else:
                 models.append(self._place(part))
+        if self._options.replace and Shelf(self._home, draft.main.kind).has(draft.tag):
+            self._replaced.append(deleting.take_out(self._home, draft.main.kind, draft.tag))
         return Imported(self._place(draft.main), tuple(models), tuple(known), draft.notes)
 
     def _place(self, part: _Part) -> Entry:
@@ -196,7 +203,7 @@ class _Reader:
         """Read the descriptor as soon as it is there: the rest may be large."""
         data = read_descriptor(self._kind, self._main.folder / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
-        if Shelf(self._home, self._kind).has(description.tag):
+        if Shelf(self._home, self._kind).has(description.tag) and not self._options.replace:
             raise BentoError(f"{where}: {description.tag} is in the store already. Delete it first to replace it.")
         return description
 

@@ -41,6 +41,11 @@ def pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
+def form_of(first: bytes) -> str:
+    """The form of what begins so, as `decode` calls them; a tar, if it is none of the others."""
+    return _guess(first) or "tar"
+
+
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
     """The bytes that `raw` holds in a form: `tar` (as they are), `xz`, `gz`, `bz2` or `zst`.
 

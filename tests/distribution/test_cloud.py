@@ -1,0 +1,456 @@
+"""BentoCloud and Yatai: beside the real client of BentoML, both ways round, and over all that goes wrong."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import stat
+
+import pytest
+import yaml
+from cloud_server import TOKEN, Cloud, Fault
+from rules_bento.cli import status
+from rules_bento.cloud import documents, uploading
+from rules_bento.cloud.client import Cloud as Client
+from rules_bento.cloud.client import CloudError
+from rules_bento.cloud.contexts import Contexts, make
+from rules_bento.cloud.pulling import pull
+from rules_bento.cloud.pushing import push
+from rules_bento.errors import BentoError
+from rules_bento.store import BENTO, MODEL, NotFoundError, Store
+from store_support import bento_files, model_files, real, tree, write_archive
+from support import FEW, bento, killed, nobody, other, progress, relay, same, store, whole
+
+__all__ = ["bento", "nobody", "other", "progress", "real", "store"]
+
+STRATEGIES = ("proxy", "presigned_url", "multipart")
+
+
+@pytest.fixture(params=STRATEGIES)
+def cloud(request):
+    with Cloud(request.param).serve() as running:
+        yield running
+    assert running.problems == []
+
+
+@pytest.fixture
+def one_cloud():
+    """For what is the same in all ways to send bytes."""
+    with Cloud("presigned_url").serve() as running:
+        yield running
+    assert running.problems == []
+
+
+def client(cloud, address="", **options):
+    return Client(make("test", address or cloud.address, TOKEN), sleep=lambda _: None, **options)
+
+
+def push_to(cloud, store, tag, progress, section="bentos", **options):
+    with client(cloud) as reached:
+        return push(store.home, getattr(store, section).get(tag), reached, progress, **options)
+
+
+def pull_from(cloud, store, tag, progress, kind=BENTO, **options):
+    with client(cloud) as reached:
+        return pull(store.home, kind, tag, reached, progress, **options)
+
+
+def login(real, cloud):
+    real.variables |= {"BENTO_CLOUD_API_KEY": TOKEN, "BENTO_CLOUD_API_ENDPOINT": cloud.address}
+
+
+# ---- Both ways round ----------------------------------------------------------------------------------------------
+
+
+def test_what_we_push_bentoml_pulls(cloud, store, real, progress):
+    done = push_to(cloud, store, "hi:v2", progress)
+    assert done.main.sent
+    assert {str(sent.tag) for sent in done.models if sent.sent} == {"clf:v1", "clf:v2"}
+    assert cloud.status("bento", "hi:v2") == cloud.status("model", "clf:v1") == "success"
+    login(real, cloud)
+    real.run("pull", "hi:v2", "--with-models")
+    theirs = Store(real.home)
+    files = tree(store.bentos.get("hi:v2").path)
+    assert tree(theirs.bentos.get("hi:v2").path).keys() == files.keys()
+    for path, (data, _) in tree(theirs.bentos.get("hi:v2").path).items():
+        assert path == "bento.yaml" or data == files[path][0]
+    for model in "clf:v1", "clf:v2":
+        found = tree(theirs.models.get(model).path)
+        assert found["weights.bin"][0] == tree(store.models.get(model).path)["weights.bin"][0]
+
+
+def test_what_bentoml_pushes_we_pull(cloud, store, real, other, progress, tmp_path):
+    for version in "v1", "v2":
+        real.run("import", str(tmp_path / f"{version}.bento"))
+    login(real, cloud)
+    real.run("push", "hi:v2")
+    done = pull_from(cloud, other, "hi:v2", progress)
+    assert (done.new, {str(model.tag) for model in done.models}) == (True, {"clf:v1", "clf:v2"})
+    theirs = Store(real.home)
+    assert tree(other.bentos.get("hi:v2").path) == tree(theirs.bentos.get("hi:v2").path)
+    for model in "clf:v1", "clf:v2":
+        assert tree(other.models.get(model).path) == tree(theirs.models.get(model).path)
+    assert other.verify().damages == ()
+
+
+def test_we_ask_what_bentoml_asks(cloud, store, real, progress, tmp_path):
+    """The same requests with the same documents, but for the label that is ours."""
+    for version in "v1", "v2":
+        real.run("import", str(tmp_path / f"{version}.bento"))
+    login(real, cloud)
+    talks = []
+    for push_it in (lambda: real.run("push", "hi:v2"), lambda: push_to(cloud, store, "hi:v2", progress)):
+        for state in (cloud.repositories, cloud.versions, cloud.blobs, cloud.parts, cloud.requests):
+            state.clear()
+        push_it()
+        first = sorted(cloud.requests[:], key=lambda request: request[1].split("/", 6)[:6])
+        # And once more, when an upload has failed.
+        cloud.requests.clear()
+        cloud.versions["bento", "hi", "v2"]["upload_status"] = "failed"
+        push_it()
+        talks.append([*_plain(first), *_plain(cloud.requests)])
+    theirs, ours = talks
+    assert ours == theirs
+    assert len(ours) > 15
+
+
+def _plain(requests):
+    """Requests as they are compared: of several models in the order of their names."""
+    found = []
+    for method, path, document in requests:
+        if isinstance(document, dict) and "labels" in document:
+            labels = [label for label in document["labels"] if label["key"] != documents.DIGEST_LABEL]
+            document = document | {"labels": labels}
+        text = json.dumps(document, sort_keys=True)
+        # Which comes first is chance, and a tar by other hands is another one.
+        text = re.sub(r'"(etag|upload_id)": "(\\"\w+\\"|up\d+)"', r'"\1": ""', text)
+        found.append((path, method, text))
+    models = [request for request in found if "model" in request[0]]
+    rest = [request for request in found if "model" not in request[0]]
+    return [*sorted(models), *rest]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_stand_in_is_asked_what_was_recorded(strategy, store, progress):
+    """The recordings: which requests follow one another for one Bento that is new."""
+    expected = {
+        "proxy": ["start_upload", "upload"],
+        "presigned_url": ["presign_upload_url", "start_upload", "blob", "finish_upload"],
+        "multipart": [
+            "start_upload",
+            "start_multipart_upload",
+            "presign_multipart_upload_url",
+            "blob",
+            "complete_multipart_upload",
+            "finish_upload",
+        ],
+    }[strategy]
+    with Cloud(strategy).serve() as cloud:
+        push_to(cloud, store, "hi:v1", progress)
+    asked = [(method, path) for method, path, _ in cloud.requests if "model" not in path]
+    names = ["blob" if path.startswith("/blob") else path.rpartition("/")[2] for _, path in asked]
+    assert names == ["hi", "bento_repositories", "v1", "bentos", *expected]
+
+
+# ---- Nothing twice ------------------------------------------------------------------------------------------------
+
+
+def test_a_round_trip_changes_nothing(cloud, store, other, progress):
+    push_to(cloud, store, "hi:v1", progress)
+    push_to(cloud, store, "hi:v2", progress)
+    one = pull_from(cloud, other, "hi:v1", progress)
+    two = pull_from(cloud, other, "hi", progress)
+    assert (str(two.entry.tag), list(map(str, two.known))) == ("hi:v2", ["clf:v1"])
+    assert [str(model.tag) for model in one.models] == ["clf:v1"]
+    same(store, other, "hi:v1", "hi:v2")
+    assert not pull_from(cloud, other, "hi:v1", progress).new
+
+
+def test_what_is_there_is_not_sent(cloud, store, progress):
+    push_to(cloud, store, "hi:v1", progress)
+    before = cloud.taken["up"]
+    again = push_to(cloud, store, "hi:v1", progress)
+    assert (again.main.sent, [sent.sent for sent in again.models]) == (False, [False])
+    assert cloud.taken["up"] == before
+    assert push_to(cloud, store, "hi:v1", progress, force=True).main.sent
+
+
+def test_other_contents_under_a_tag_are_told_of(one_cloud, store, other, progress, tmp_path):
+    push_to(one_cloud, store, "clf:v1", progress, "models")
+    other.models.import_archive(write_archive(tmp_path / "x.bentomodel", model_files(payload=b"others")))
+    done = push_to(one_cloud, other, "clf:v1", progress, "models")
+    assert not done.main.sent
+    assert "has other contents under this tag" in done.main.notes[0]
+    assert push_to(one_cloud, other, "clf:v1", progress, "models", force=True).main.notes == ()
+
+
+def test_models_alone_and_those_that_are_missing(one_cloud, store, other, progress):
+    push_to(one_cloud, store, "hi:v2", progress)
+    assert pull_from(one_cloud, other, "clf:v1", progress, MODEL).new
+    assert not pull_from(one_cloud, other, "clf:v1", progress, MODEL).new
+    pull_from(one_cloud, other, "hi:v2", progress)
+    other.models.delete("clf:v2", force=True)
+    done = pull_from(one_cloud, other, "hi:v2", progress)
+    assert (done.new, [str(model.tag) for model in done.models]) == (False, ["clf:v2"])
+    assert pull_from(one_cloud, other, "hi:v2", progress, force=True).new
+    same(store, other, "hi:v2")
+
+
+def test_models_of_a_hub_are_named_and_not_sent(one_cloud, store, other, progress, tmp_path):
+    reference = {
+        "tag": "org--model:0123",
+        "module": None,
+        "creation_time": "2026-01-01T00:00:00+00:00",
+        "registry": "huggingface",
+        "metadata": {"model_id": "org/model", "revision": "0" * 40},
+    }
+    files = bento_files("ho:v1")
+    fields = yaml.safe_load(files["bento.yaml"])
+    fields["services"][0]["models"] = [reference]
+    files["bento.yaml"] = yaml.safe_dump(fields, sort_keys=False).encode()
+    store.bentos.import_archive(write_archive(tmp_path / "ho.bento", files))
+    push_to(one_cloud, store, "ho:v1", progress)
+    assert one_cloud.versions["model", "org--model", "0123"]["manifest"]["metadata"]["registry"] == "huggingface"
+    done = pull_from(one_cloud, other, "ho:v1", progress)
+    assert (done.models, str(done.entry.tag)) == ((), "ho:v1")
+
+
+def test_parts_go_side_by_side_and_are_gone_on_with(store, other, progress, monkeypatch):
+    monkeypatch.setattr(uploading, "PART", 64 << 10)
+    with Cloud("multipart").serve() as cloud:
+        cloud.faults = [Fault(r"PUT .*partNumber=4&", status=400)]
+        with pytest.raises(CloudError, match="400"):
+            push_to(cloud, store, "clf:v1", progress, "models", jobs=1)
+        assert cloud.status("model", "clf:v1") == "failed"
+        [sent] = cloud.parts.values()
+        assert sorted(sent) == [1, 2, 3]
+        push_to(cloud, store, "clf:v1", progress, "models", jobs=3)
+        assert [request for request in cloud.requests if request[1].endswith("start_multipart_upload")][1:] == []
+        assert cloud.taken["up"] == len(cloud.blobs["model/clf/v1"]), "no part twice"
+        assert list(store.home.uploads.glob("*")) == []
+        # One that the cloud has forgotten is begun anew.
+        cloud.faults = [Fault(r"PUT .*partNumber=2&", status=400)]
+        with pytest.raises(CloudError):
+            push_to(cloud, store, "clf:v1", progress, "models", jobs=1, force=True)
+        cloud.parts.clear()
+        push_to(cloud, store, "clf:v1", progress, "models", jobs=2, force=True)
+        pull_from(cloud, other, "clf:v1", progress, MODEL)
+    assert tree(other.models.get("clf:v1").path) == tree(store.models.get("clf:v1").path)
+
+
+# ---- What goes wrong ----------------------------------------------------------------------------------------------
+
+
+def test_what_passes_is_tried_again(cloud, store, other, progress):
+    cloud.faults = [
+        Fault("GET /api", 503),
+        Fault("POST .*/models$", 502),
+        Fault("POST .*/bentos$"),  # it is cut: perhaps it was done
+        Fault("PATCH .*start_upload", 500, times=2),
+        Fault("PUT ", 503),
+        Fault("PUT ", after=1000),
+        Fault("PATCH .*finish_upload", 504),
+    ]
+    push_to(cloud, store, "hi:v1", progress)
+    cloud.faults += [Fault("GET .*(/download|/blob)", after=1000), Fault("GET .*(/download|/blob)", 503)]
+    pull_from(cloud, other, "hi:v1", progress)
+    same(store, other, "hi:v1")
+    assert [fault for fault in cloud.faults if fault.times and "finish" not in fault.line] == []
+
+
+def test_a_download_that_was_cut_is_gone_on_with(cloud, store, other, progress):
+    push_to(cloud, store, "clf:v1", progress, "models")
+    size = len(cloud.blobs["model/clf/v1"])
+    cloud.faults = [Fault("GET .*(/download|/blob)", after=200_000)]
+    pull_from(cloud, other, "clf:v1", progress, MODEL)
+    assert cloud.taken["down"] == size, "no byte twice"
+
+
+def test_a_server_without_ranges_begins_again(one_cloud, store, other, progress):
+    one_cloud.ranges = False
+    push_to(one_cloud, store, "hi:v1", progress)
+    one_cloud.faults = [Fault("GET /blob", after=5000)]
+    pull_from(one_cloud, other, "hi:v1", progress)
+    same(store, other, "hi:v1")
+
+
+def test_addresses_whose_time_is_over_are_replaced(store, other, progress):
+    for strategy in "presigned_url", "multipart":
+        with Cloud(strategy).serve() as cloud:
+            cloud.ended = {"1", "3"}
+            push_to(cloud, store, "hi:v1", progress)
+            cloud.ended = {str(cloud.signatures + 1), str(cloud.signatures + 2)}
+            fresh = Store(other.home.root / strategy, durable=False)
+            pull_from(cloud, fresh, "hi:v1", progress)
+            same(store, fresh, "hi:v1")
+            cloud.ended = {str(number) for number in range(1000)}
+            with pytest.raises(CloudError, match="403"):
+                push_to(cloud, store, "hi:v1", progress, force=True)
+            assert cloud.status("model", "clf:v1") == "failed"
+            assert "signature" not in cloud.versions["model", "clf", "v1"]["upload_finished_reason"]
+
+
+def test_wrong_bytes_never_come_in(cloud, store, other, progress):
+    push_to(cloud, store, "hi:v1", progress)
+    right = cloud.blobs["model/clf/v1"]
+    at = right.index(b"weights.bin") + 2048  # in a file, where no tar looks
+    cloud.blobs["model/clf/v1"] = right[:at] + bytes([right[at] ^ 1]) + right[at + 1 :]
+    with pytest.raises(BentoError, match="is not what was pushed"):
+        pull_from(cloud, other, "hi:v1", progress)
+    assert (other.bentos.list(), other.models.list()) == ((), ())
+    cloud.blobs["model/clf/v1"] = right[: len(right) // 2]
+    with pytest.raises(BentoError):
+        pull_from(cloud, other, "hi:v1", progress)
+    assert (other.bentos.list(), other.models.list()) == ((), ())
+    cloud.blobs["model/clf/v1"] = right
+    pull_from(cloud, other, "hi:v1", progress)
+    same(store, other, "hi:v1")
+
+
+def test_what_is_not_whole_there_is_not_pulled(one_cloud, store, other, progress):
+    one_cloud.faults = [Fault("PUT /blob/bento", 400, body="no")]
+    with pytest.raises(CloudError, match=r"answers 400 \(no\)"):
+        push_to(one_cloud, store, "hi:v1", progress)
+    with pytest.raises(BentoError, match="its upload is 'failed'"):
+        pull_from(one_cloud, other, "hi:v1", progress)
+    with pytest.raises(NotFoundError, match="has no Bento with this tag"):
+        pull_from(one_cloud, other, "hi:v9", progress)
+    with pytest.raises(NotFoundError, match="has no Bento of this name"):
+        pull_from(one_cloud, other, "nothing", progress)
+
+
+def test_a_wrong_token_is_told_and_not_shown(one_cloud, store, progress):
+    wrong = Client(make("test", one_cloud.address, "wrong-token-77"))
+    with wrong, pytest.raises(CloudError, match="Log in again") as error:
+        push(store.home, store.bentos.get("hi:v1"), wrong, progress)
+    assert "wrong-token-77" not in str(error.value)
+    one_cloud.faults = [Fault("GET", 400, body=f'{{"error": "the token {TOKEN} is odd"}}')]
+    with pytest.raises(CloudError, match=r"the token \*\*\* is odd"):
+        push_to(one_cloud, store, "hi:v1", progress)
+
+
+# ---- Contexts and commands ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ours(tmp_path):
+    return Store(tmp_path / "home", durable=False)
+
+
+def test_contexts_are_those_of_bentoml(one_cloud, bento, real, monkeypatch):
+    home = Store(real.home, durable=False)
+    monkeypatch.setattr("sys.stdin.readline", lambda: f"{TOKEN}\n", raising=False)
+    out = bento("cloud", "login", "--endpoint", one_cloud.address, "--api-token", "-", home=home)
+    assert f"Logged in to {one_cloud.address} as tester@example.com of tests (context default)." in out
+    real.run("cloud", "login", "--endpoint", one_cloud.address, "--api-token", TOKEN)
+    assert json.loads(real.run("cloud", "current-context"))["api_token"] == TOKEN
+    bento("cloud", "login", "--endpoint", one_cloud.address, "--api-token", TOKEN, "--context", "second", home=home)
+    assert json.loads(real.run("cloud", "list-context")) == ["default", "second"]
+    assert json.loads(bento("cloud", "list-context", home=home)) == ["default", "second"]
+    real.run("cloud", "update-current-context", "second")
+    shown = bento("cloud", "current-context", home=home)
+    assert json.loads(shown) == {"name": "second", "endpoint": one_cloud.address, "email": "tester@example.com"}
+    bento("cloud", "update-current-context", "default", home=home)
+    assert json.loads(real.run("cloud", "current-context"))["name"] == "default"
+    assert TOKEN not in out + shown
+    assert stat.S_IMODE((real.home / ".yatai.yaml").stat().st_mode) == 0o600
+
+
+def test_the_file_keeps_what_else_it_has(ours):
+    ours.home.root.mkdir()
+    file = ours.home.root / ".yatai.yaml"
+    file.write_text("contexts:\n- {name: a, endpoint: 'http://a/', api_token: t, more: 1}\nother: 2\n")
+    contexts = Contexts(ours.home)
+    assert contexts.save(make("b", "https://b/", "u")) is False
+    assert contexts.save(make("a", "https://a", "v", "me@x")) is True
+    found = yaml.safe_load(file.read_text())
+    assert found["other"] == 2
+    assert found["contexts"][0] == {"name": "a", "endpoint": "https://a", "api_token": "v", "more": 1, "email": "me@x"}
+    assert "'v'" not in repr(contexts.contexts)
+    assert [path.name for path in ours.home.root.iterdir()] == [".yatai.yaml"]
+
+
+@pytest.mark.parametrize("text", ["[", "- a", "contexts: 1", "contexts: [1]", "contexts: [{name: a}]", "\tsecret: x"])
+def test_a_broken_file_is_told_without_its_tokens(ours, bento, text):
+    ours.home.root.mkdir()
+    (ours.home.root / ".yatai.yaml").write_text(text)
+    out = bento("cloud", "list-context", home=ours, code=status.ERROR)
+    assert ".yatai.yaml: " in out
+    assert "secret" not in out
+
+
+@pytest.mark.parametrize("endpoint", ["cloud.example.com", "ftp://x", "https://", "https://u:p@x", "https://x?a=b"])
+def test_an_endpoint_is_an_address(endpoint, bento, ours):
+    assert "is no address of a cloud" in bento(
+        "cloud", "login", "--endpoint", endpoint, "--api-token", "t", home=ours, code=status.ERROR
+    )
+
+
+def test_a_wrong_login_is_not_kept(one_cloud, bento, ours, monkeypatch):
+    words = ["cloud", "login", "--endpoint", one_cloud.address]
+    assert "Log in again" in bento(*words, "--api-token", "wrong", home=ours, code=status.ERROR)
+    assert not (ours.home.root / ".yatai.yaml").exists()
+    assert "Nobody can be asked" in bento(*words, home=ours, code=status.ERROR)
+    assert "There is none. Log in" in bento("pull", "hi:v1", home=ours, code=status.ERROR)
+
+
+def test_the_command_pushes_and_pulls(one_cloud, bento, store, other, monkeypatch):
+    monkeypatch.setenv("BENTO_CLOUD_API_KEY", TOKEN)
+    monkeypatch.setenv("BENTO_CLOUD_API_ENDPOINT", one_cloud.address)
+    assert re.match(r"Pushed Bento hi:v1 with clf:v1: \d+\.\d\d KiB to http://", bento("push", "hi:v1"))
+    facts = json.loads(bento("push", "hi:v2", "-o", "json", "-t", "2"))
+    assert (facts["sent"], facts["models"]) == (
+        True,
+        [{"tag": "clf:v1", "sent": False}, {"tag": "clf:v2", "sent": True}],
+    )
+    assert "Bento hi:v1 was there (clf:v1 was there)" in bento("push", "hi:v1")
+    assert bento("models", "push", "clf:v1").startswith("model clf:v1 was there")
+    assert bento("pull", "hi:v1", home=other) == "Pulled Bento hi:v1 with clf:v1.\n"
+    assert bento("pull", "hi", home=other) == "Pulled Bento hi:v2 with clf:v2 (clf:v1 was there).\n"
+    assert json.loads(bento("models", "pull", "clf:v1", "-o", "json", home=other))["new"] is False
+    same(store, other, "hi:v1", "hi:v2")
+    assert "has no Bento" in bento("pull", "gone", home=other, code=status.NOT_FOUND)
+
+
+# ---- Kills and cuts -----------------------------------------------------------------------------------------------
+
+
+def test_a_push_or_pull_killed_at_any_time_is_completed_by_the_next(cloud, store, progress, tmp_path, other):
+    chance = random.Random(8)
+    push_to(cloud, store, "hi:v1", progress)
+    cut = 0
+    for point in range(FEW):
+        for state in (cloud.repositories, cloud.versions, cloud.blobs):
+            state.clear()
+        with relay.Relay(cloud.port, rate=2 << 20) as way:
+            variables = {"BENTO_CLOUD_API_KEY": TOKEN, "BENTO_CLOUD_API_ENDPOINT": f"http://{way.host}"}
+            cut += killed(chance, "--home", store.home.root, "push", "hi:v2", **variables)
+            push_to(cloud, store, "hi:v2", progress)
+            fresh = Store(tmp_path / f"killed-{point}", durable=False)
+            cut += killed(chance, "--home", fresh.home.root, "pull", "hi:v2", **variables)
+            whole(fresh, "hi:v2")
+        pull_from(cloud, fresh, "hi:v2", progress)
+        same(store, fresh, "hi:v2")
+    assert cut > FEW // 2
+
+
+@pytest.mark.parametrize("direction", [relay.UP, relay.DOWN])
+def test_cuts_at_any_byte_are_gone_on_from(cloud, direction, store, progress, tmp_path):
+    chance = random.Random(9)
+    happened = 0
+    for point in range(FEW):
+        for state in (cloud.repositories, cloud.versions, cloud.blobs):
+            state.clear()
+        fault = relay.Cut(direction, chance.randrange(320_000), reset=chance.random() < 0.5)
+        with relay.Relay(cloud.port, [fault]) as way:
+            address, cloud.address = cloud.address, f"http://{way.host}"  # signed addresses lead there, too
+            fresh = Store(tmp_path / f"{direction}-{point}", durable=False)
+            try:
+                push_to(cloud, store, "hi:v2", progress)
+                pull_from(cloud, fresh, "hi:v2", progress)
+            finally:
+                cloud.address = address
+            happened += len(way.happened)
+        same(store, fresh, "hi:v2")
+    assert happened > FEW // 2
