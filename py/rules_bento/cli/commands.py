@@ -69,6 +69,7 @@ COMMANDS = (
     Command("tags", "tags", "List the tags of a repository of a registry."),
     Command("copy", "copying", "Copy what a registry has to other places."),
     Command("serve", "serving", "Serve a Bento with real BentoML.", forwards=True),
+    Command("containerize", "containerizing", "Build an image of a Bento with docker, podman and their like."),
     Command("verify", "verification", "Look for damage: in the store, or in an archive."),
     Command("diff", "difference", "Show how two Bentos or archives differ."),
     Command("bundle", "bundling", "Pack several Bentos, and their models once, into one file."),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.archives.unpack import Form, Limits
+    from rules_bento.containers.building import Containerized
+    from rules_bento.containers.command import Options as BackendOptions
     from rules_bento.distribution.pulling import Pulled
     from rules_bento.distribution.pushing import Delivered
     from rules_bento.store.api import Source, Store
@@ -35,6 +37,7 @@ _HOMES = {
     "BENTO": "store.home",
     "MODEL": "store.home",
     "Collected": "store.garbage",
+    "Containerized": "containers.building",
     "Delivered": "distribution.pushing",
     "Difference": "store.comparing",
     "Entry": "store.entries",
@@ -165,6 +168,24 @@ def pull_model(
     return pull(_store(home).models, source, force, options, insecure)
 
 
+def containerize(
+    tag: str,
+    *,
+    backend: str = "",
+    names: Sequence[str] = (),
+    options: BackendOptions | None = None,
+    features: Sequence[str] = (),
+    home: str | Path | None = None,
+) -> Containerized:
+    """Build an image of a Bento with docker, podman and their like; `options` are those of the backend by name."""
+    from rules_bento.containers.backends import choose
+    from rules_bento.containers.building import containerize
+
+    store = _store(home)
+    entry = store.bentos.get(tag)
+    return containerize(store.home, entry, choose(backend), names, options, features=features)
+
+
 def serve(tag: str, *options: str, python: str = "", home: str | Path | None = None) -> subprocess.Popen[bytes]:
     """Start real BentoML's server of a Bento, with options of `bentoml serve`; the caller stops it."""
     import subprocess
@@ -201,6 +222,7 @@ __all__ = [
     "BENTO",
     "MODEL",
     "Collected",
+    "Containerized",
     "Delivered",
     "Difference",
     "Entry",
@@ -215,6 +237,7 @@ __all__ = [
     "Pulled",
     "Store",
     "Verified",
+    "containerize",
     "delete",
     "delete_model",
     "diff",

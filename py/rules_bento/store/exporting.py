@@ -74,7 +74,7 @@ def export(
         checking.require_whole(home, [entry, *taken])
     members = _counted(contents(entry, taken), progress)
     if form == "folder":
-        _write_folder(path, members)
+        write_folder(path, members)
     else:
         with whole(path) as file:
             write(file, form, members)
@@ -219,7 +219,8 @@ def _items(members: Iterable[Member]) -> Iterator[forms.Item]:
         yield forms.Item(member.path, member.mode, member.size, member.link, contents)
 
 
-def _write_folder(path: Path, members: Iterable[Member]) -> None:
+def write_folder(path: Path, members: Iterable[Member]) -> None:
+    """Write the members as a folder, which is there only when it is whole; it may be there if it is empty."""
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: is a folder that is not empty. Give another one, or empty it.")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")

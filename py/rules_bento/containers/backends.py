@@ -1,0 +1,99 @@
+"""The builders: what they are called, whether they are here and well, and what they set."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+VARIABLE = "BENTOML_CONTAINERIZE_BACKEND"
+"""BentoML's variable for the one to take."""
+
+_SECONDS = 30  # that a daemon has to answer
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One of them; how its words are made is in `command`."""
+
+    name: str
+    program: str
+    words: tuple[str, ...] = ("build",)
+    buildkit: bool = True  # whether it always has BuildKit's ways: progress, secrets for single steps
+    probes: tuple[tuple[str, ...], ...] = ()  # each has to succeed
+    daemon: bool = False  # whether it needs buildkitd
+    variables: Mapping[str, str] = field(default_factory=dict)  # unless they are set
+
+    def problem(self) -> str:
+        """Why it cannot be used here; empty if it can. BentoML's own tests of it, once."""
+        found = shutil.which(self.program)
+        if not found:
+            return f"{self.program} is not installed"
+        if self.daemon and not os.environ.get("BUILDKIT_HOST") and not shutil.which("buildkitd"):
+            return "neither is buildkitd installed nor does BUILDKIT_HOST say where one is"
+        for probe in self.probes:
+            try:
+                done = subprocess.run([found, *probe], check=False, capture_output=True, timeout=_SECONDS, text=True)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                return f"`{' '.join([self.program, *probe])}` does not answer ({error})"
+            if done.returncode:
+                said = " ".join((done.stderr or done.stdout).split())[:200]
+                return f"`{' '.join([self.program, *probe])}` fails: {said}"
+        return ""
+
+
+_DOCKER = ("version", "--format", "{{json .Server.Version}}")
+_BUILDKIT = {"DOCKER_BUILDKIT": "1", "DOCKER_SCAN_SUGGEST": "false"}
+_BUILDAH = {"BUILDAH_FORMAT": "oci", "DOCKER_BUILDKIT": "0"}
+
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend("docker", "docker", probes=(_DOCKER,), variables=_BUILDKIT),
+        Backend("buildx", "docker", ("buildx", "build"), probes=(_DOCKER, ("buildx", "version")), variables=_BUILDKIT),
+        Backend("podman", "podman", buildkit=False, variables=_BUILDAH),
+        Backend("buildah", "buildah", buildkit=False, variables=_BUILDAH),
+        Backend("nerdctl", "nerdctl", daemon=True),
+        Backend("buildctl", "buildctl", daemon=True),
+    )
+}
+
+# buildx is docker's, and who has docker means docker.
+_ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
+
+
+def choose(asked: str = "") -> Backend:
+    """The backend of a name, else of BentoML's variable, else the first that is here and well.
+
+    Raises BentoError for one that is none, or cannot be used here.
+    """
+    asked = asked or os.environ.get(VARIABLE, "")
+    if asked == "native":
+        raise BentoError(
+            "native: images without a builder are made by the rule bento_image, which has the locked wheels and the "
+            "base by their digests. Here nothing is locked for a platform. Take the rule, or another backend."
+        )
+    if asked and asked not in BACKENDS:
+        raise BentoError(f"{asked!r}: is no backend. There are {', '.join(BACKENDS)}.")
+    if asked:
+        problem = BACKENDS[asked].problem()
+        if problem:
+            others = ", ".join(backend.name for backend in usable() if backend.name != asked)
+            way_out = f"{others} would do: `--backend`." if others else "Install it, or one of the others."
+            raise BentoError(f"{asked}: cannot be used here: {problem}. {way_out}")
+        return BACKENDS[asked]
+    for backend in usable():
+        return backend
+    raise BentoError(f"No builder of images is here, or none is well. Install one of {', '.join(_ORDER)}.")
+
+
+def usable() -> Iterator[Backend]:
+    """The backends that are here and well, in the order in which they are taken."""
+    return (BACKENDS[name] for name in _ORDER if not BACKENDS[name].problem())

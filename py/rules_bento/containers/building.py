@@ -1,0 +1,169 @@
+"""One image: the context, the builder, and what became of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from rules_bento.containers.command import Job, words
+from rules_bento.containers.context import DOCKERFILE, context
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rules_bento.containers.backends import Backend
+    from rules_bento.containers.command import Options
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home
+
+_LOADERS = ("docker", "podman", "nerdctl")
+_STANDARD_ERROR = 2  # the process's own, whatever Python's is
+_STOPPING = (signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Containerized:
+    """What was built: the names of the image, and what runs it (empty if nothing here does)."""
+
+    entry: Entry
+    backend: Backend
+    names: tuple[str, ...]
+    runner: str
+
+
+def containerize(
+    home: Home,
+    entry: Entry,
+    backend: Backend,
+    names: Sequence[str] = (),
+    options: Options | None = None,
+    *,
+    features: Sequence[str] = (),
+    as_root: bool = False,
+    check: bool = True,
+) -> Containerized:
+    """Build an image of a Bento under the names, or else its tag; what the builder says goes to the standard error.
+
+    Raises BentoError where it fails. Nothing is left of the context, nor of secrets, also where it is interrupted.
+    """
+    names = tuple(names) or (str(entry.tag),)
+    given = dict(options or {})
+    variables = {**backend.variables, **os.environ}
+    with context(home, entry, features, check=check) as folder, _secrets(entry) as secrets:
+        dockerfile = folder / DOCKERFILE
+        if variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit and "--mount=" in dockerfile.read_text("utf-8"):
+            raise BentoError(f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} needs BuildKit. Unset the variable.")
+        if secrets:
+            before = given.get("secret") or ()
+            given["secret"] = [*(before if not isinstance(before, bool) else ()), *secrets]
+        if not backend.buildkit:
+            given.pop("progress", None)  # which BentoML leaves out, too
+        command = [backend.program, *words(backend, Job(folder, dockerfile, names, given))]
+        command = ["sudo", *command] if as_root else command
+        if backend.name == "buildctl" and "output" not in given:
+            _run_and_load(command, variables)
+        else:
+            _run(command, variables)
+    return Containerized(entry, backend, names, _runner(backend))
+
+
+@contextmanager
+def _secrets(entry: Entry) -> Iterator[list[str]]:
+    """Variables of the stage `build` as secrets of the builder: in files that only we can read, while it runs.
+
+    Raises BentoError for one that has no value, neither in the Bento nor in our environment.
+    """
+    wanted = [env for env in entry.describe().document["envs"] if env["stage"] == "build"]
+    with tempfile.TemporaryDirectory(prefix="bento-secrets-") as folder:
+        found = []
+        for env in wanted:
+            value = os.environ.get(env["name"], env["value"])
+            if not value:
+                raise BentoError(f"{env['name']}: is needed to build the image of {entry.tag}. Set the variable.")
+            path = Path(folder, env["name"])
+            path.write_text(value, "utf-8")
+            path.chmod(0o600)
+            found.append(f"id={env['name']},src={path}")
+        yield found
+
+
+def _run(command: list[str], variables: dict[str, str]) -> None:
+    with _started(command, variables, None) as process:
+        _judge(command, process.wait())
+
+
+def _run_and_load(command: list[str], variables: dict[str, str]) -> None:
+    """Let the image go to the first program that loads it, as it comes."""
+    loader = next(filter(shutil.which, _LOADERS), None)
+    if loader is None:
+        raise BentoError(
+            "buildctl: nothing here loads the image that it builds: docker, podman and nerdctl do. Install one, or say "
+            "where to write it: `--opt output=type=oci,dest=image.tar`."
+        )
+    with (
+        _started(command, variables, subprocess.PIPE) as process,
+        _started([loader, "load"], variables, None, process.stdout) as loading,
+    ):
+        if process.stdout:
+            process.stdout.close()  # it is the loader's alone, so that the builder sees when that ends
+        built, loaded = process.wait(), loading.wait()
+        _judge(command, built)
+        _judge([loader, "load"], loaded)
+
+
+@contextmanager
+def _started(
+    command: list[str], variables: dict[str, str], stdout: int | None, stdin: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is told when we are to stop, and never outlives the block."""
+    to_people = _STANDARD_ERROR if stdout is None else stdout
+    try:
+        process = subprocess.Popen(command, env=variables, stdout=to_people, stdin=stdin)
+    except OSError as error:
+        raise BentoError(f"{command[0]}: cannot be started: {error.strerror}.") from None
+    before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if _in_main_thread() else {}
+    try:
+        yield process
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            process.wait()
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _in_main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
+
+
+def _judge(command: list[str], status: int) -> None:
+    if status:
+        program = " ".join(command[:2])
+        raise BentoError(f"{program}: ended with status {status}; what it says is above. No image was made.")
+
+
+def _runner(backend: Backend) -> str:
+    if backend.name in ("docker", "buildx"):
+        return "docker"
+    if backend.name in ("podman", "buildah"):
+        return "podman" if shutil.which("podman") else ""
+    if backend.name == "buildctl":
+        return next(filter(shutil.which, _LOADERS), "")
+    return backend.name
