@@ -18,6 +18,7 @@ from bases import images_are_built_on_pulled_bases
 from bentofile import a_project_moves_over
 from consumer import a_consumer_builds_a_bento_that_imports
 from container import a_container_serves_a_prediction
+from delivery import bentos_are_delivered
 from distribution import images_are_loaded, images_travel_by_registries
 from dockerfile import dockerfiles_make_images_that_serve
 from errors import builds_say_what_is_wrong
@@ -62,6 +63,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "dockerfile": dockerfiles_make_images_that_serve,
     "distribution": images_travel_by_registries,
     "load": images_are_loaded,
+    "delivery": bentos_are_delivered,
     "bases": images_are_built_on_pulled_bases,
     "schemas": documents_follow_their_schemas,
     "unfit": images_that_cannot_run_fail_the_build,

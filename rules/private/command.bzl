@@ -1,14 +1,14 @@
 """The `bento` command as a program of Bazel."""
 
 load(":helper.bzl", "TOOLCHAIN_TYPE")
-load(":launcher.bzl", "helper_launcher")
+load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher")
 
 def _bento_command_impl(ctx):
     launcher = helper_launcher(
         ctx,
         arguments = [],
         files = depset(),
-        packages = ["blake3", "jinja2", "pyyaml", "zstandard"],
+        packages = COMMAND_PACKAGES,
         verb = "command",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]

@@ -2,6 +2,9 @@
 
 load(":helper.bzl", "INTERPRETER_FLAGS", "TOOLCHAIN_TYPE")
 
+# What the `bento` command imports.
+COMMAND_PACKAGES = ["blake3", "jinja2", "pyyaml", "zstandard"]
+
 # sh is what every system that Bazel runs programs on has; all else comes from the toolchain.
 _LAUNCHER = """\
 #!/bin/sh

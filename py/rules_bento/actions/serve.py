@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from rules_bento.actions import deliver
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
@@ -29,9 +30,14 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> int:
-    """Unpack, install, serve until a signal; returns the exit status. `bentoml serve` gets what follows `--`."""
+    """Unpack, install, serve until a signal; returns the exit status. `bentoml serve` gets what follows `--`.
+
+    If that begins with `tree` or one of `deliver.VERBS`, this is done in its place.
+    """
     if arguments.rest[:1] == ["tree"]:
         return _tree(arguments)
+    if arguments.rest and arguments.rest[0] in deliver.VERBS:
+        return deliver.deliver(Path(arguments.one("--archive")), arguments.rest[0], arguments.rest[1:])
     options = [word for word in arguments.rest if word != "serve"]
     with tempfile.TemporaryDirectory(prefix="rules_bento-serve-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")

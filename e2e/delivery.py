@@ -1,0 +1,75 @@
+"""A built Bento on its way by `bazel run`: into a store, to a file, to a cloud, as targets and callers say."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/distribution"))
+
+from cloud_server import TOKEN, Cloud
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+
+PACKAGE = "deliveries"
+BENTO = "//examples/iris:iris_bento"
+BUILD = """\
+load("//rules:defs.bzl", "bento_cloud_push", "bento_export", "bento_import")
+
+bento_export(
+    name = "export",
+    src = "//examples/iris:iris_bento",
+    stamped = True,
+    to = "out/iris-{STABLE_TEAM}.tar",
+)
+
+bento_import(
+    name = "import",
+    src = "//examples/iris:iris_bento",
+)
+
+bento_cloud_push(
+    name = "cloud",
+    src = "//examples/iris:iris_bento",
+)
+"""
+STATUS = "#!/bin/sh\necho STABLE_TEAM flora\n"
+
+
+def bentos_are_delivered(bench: Workbench) -> str:
+    """What targets say, what callers say behind `--`, and the same from the Bento's own target."""
+    checkout = bench.plain
+    checkout.write(f"{PACKAGE}/BUILD.bazel", BUILD)
+    checkout.write(f"{PACKAGE}/status.sh", STATUS)
+    (checkout.root / PACKAGE / "status.sh").chmod(0o755)
+    (checkout.root / "out").mkdir(exist_ok=True)
+    status = f"--workspace_status_command={checkout.root}/{PACKAGE}/status.sh"
+    home = bench.folder / "delivered"
+    checkout.bazel("run", status, f"//{PACKAGE}:export").succeeded()
+    with tarfile.open(checkout.root / "out/iris-flora.tar") as tar:
+        names = tar.getnames()
+    assert "./bento.yaml" in names, names
+    assert any(name.startswith("./models/") for name in names), names
+    checkout.bazel("run", f"//{PACKAGE}:import", BENTOML_HOME=str(home)).succeeded()
+    listed = checkout.bazel("run", "//tools:bento", "--", "list", "-o", "json", BENTOML_HOME=str(home)).succeeded()
+    [entry] = json.loads(listed.output)
+    elsewhere = bench.folder / "elsewhere.zip"
+    checkout.bazel("run", BENTO, "--", "export", str(elsewhere)).succeeded()
+    assert elsewhere.is_file()
+    wrong = checkout.bazel("run", BENTO, "--", "push", "registry/name")
+    assert wrong.code != 0, "that is no reference"
+    assert "oci://" in wrong.errors, wrong.told()
+    assert "Traceback" not in wrong.errors, wrong.told()
+    with Cloud("presigned_url").serve() as cloud:
+        variables = {"BENTO_CLOUD_API_KEY": TOKEN, "BENTO_CLOUD_API_ENDPOINT": cloud.address}
+        pushed = checkout.bazel("run", f"//{PACKAGE}:cloud", "--", "--threads", "2", **variables).succeeded()
+        assert cloud.status("bento", entry["tag"]) == "success", pushed.told()
+        assert TOKEN not in pushed.output + pushed.errors
+        again = checkout.bazel("run", BENTO, "--", "push", **variables).succeeded()
+        assert "was there" in again.output, again.told()
+    size = elsewhere.stat().st_size
+    return f"{entry['tag']} to a store, a tar, a zip ({size / 1e3:.0f} kB) and a cloud"

@@ -1,0 +1,36 @@
+"""bento_export: a Bento to a file, a folder, or wherever `bento export` writes."""
+
+load("//rules/private:deliver.bzl", "SRC", "STAMPED", "delivery")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+
+def _bento_export_impl(ctx):
+    words = ["--format", ctx.attr.format] if ctx.attr.format else []
+    if not ctx.attr.bundle_models:
+        words.append("--no-models")
+    return delivery(ctx, verb = "export", to = ctx.attr.to, words = words, stamped = ctx.attr.stamped)
+
+bento_export = rule(
+    implementation = _bento_export_impl,
+    doc = """A program, for `bazel run`, that writes a Bento and its models where `to` says.
+
+```starlark
+bento_export(
+    name = "export",
+    src = ":iris_bento",
+    stamped = True,
+    to = "release/iris-{STABLE_VERSION}.bento",
+)
+```
+
+`to` is all that `bento export` takes, relative to the folder that Bazel is started from; a place behind `--` takes its place,
+and options of `bento export` may follow. Credentials are asked for when it runs, and are in no output.""",
+    attrs = {
+        "bundle_models": attr.bool(default = True, doc = "Whether the models of the Bento are written with it."),
+        "format": attr.string(doc = "What is written. Default: what the name says.", values = ["", "xz", "gz", "bz2", "zst", "tar", "zip", "folder"]),
+        "src": SRC,
+        "stamped": STAMPED,
+        "to": attr.string(doc = "A file or a folder. Default: the folder that Bazel is started from. `{KEY}` stands for a value of the workspace status if `stamped`."),
+    },
+    executable = True,
+    toolchains = [TOOLCHAIN_TYPE],
+)

@@ -1,0 +1,20 @@
+"""bento_import: a Bento into the store of BentoML on this machine."""
+
+load("//rules/private:deliver.bzl", "SRC", "delivery")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+
+def _bento_import_impl(ctx):
+    return delivery(ctx, verb = "import")
+
+bento_import = rule(
+    implementation = _bento_import_impl,
+    doc = """A program, for `bazel run`, that takes a Bento and its models into the store that `BENTOML_HOME` names.
+
+Options of `bento import` may follow behind `--`. `bazel run` of the Bento itself does the same with `-- import`; as a target
+it can be one of several that a multirun starts.""",
+    attrs = {
+        "src": SRC,
+    },
+    executable = True,
+    toolchains = [TOOLCHAIN_TYPE],
+)

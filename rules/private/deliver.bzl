@@ -1,0 +1,35 @@
+"""Run targets that give a Bento to a command of `bento`."""
+
+load("//rules/providers:bento.bzl", "BentoInfo")
+load(":attributes.bzl", "label_text")
+load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher", "runfile")
+
+SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
+STAMPED = attr.bool(doc = "Whether `{KEY}` is filled in from Bazel's workspace status.")
+
+def delivery(ctx, *, verb, to = "", words = [], stamped = False):
+    """Writes a program that runs a command on the Bento of `src`; the caller's arguments follow.
+
+    Args:
+      ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains, and a `src`.
+      verb: the command.
+      to: where to, if that is stated; the caller may name another place.
+      words: list of further words for it.
+      stamped: whether `{KEY}` in `to` and `words` stands for a value of the workspace status.
+
+    Returns:
+      The providers of the rule.
+    """
+    archive = ctx.attr.src[BentoInfo].archive
+    files = [archive]
+    arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--verb", verb]
+    if to:
+        arguments += ["--to", to]
+    for word in words:
+        arguments += ["--word", word]
+    if stamped:
+        for file in (ctx.info_file, ctx.version_file):
+            arguments += ["--status", runfile(ctx, file)]
+            files.append(file)
+    launcher = helper_launcher(ctx, arguments = arguments, files = depset(files), packages = COMMAND_PACKAGES, verb = "deliver")
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
