@@ -1,0 +1,46 @@
+"""What tests of clouds share: stand-ins, and clients of ours and of BentoML that talk to them."""
+
+from __future__ import annotations
+
+import pytest
+from cloud_server import TOKEN, Cloud
+from rules_bento.cloud.client import Cloud as Client
+from rules_bento.cloud.contexts import make
+from rules_bento.cloud.pulling import pull
+from rules_bento.cloud.pushing import push
+from rules_bento.store import BENTO
+
+STRATEGIES = ("proxy", "presigned_url", "multipart")
+
+
+@pytest.fixture(params=STRATEGIES)
+def cloud(request):
+    with Cloud(request.param).serve() as running:
+        yield running
+    assert running.problems == []
+
+
+@pytest.fixture
+def one_cloud():
+    """For what is the same in all ways to send bytes."""
+    with Cloud("presigned_url").serve() as running:
+        yield running
+    assert running.problems == []
+
+
+def client(cloud, address="", **options):
+    return Client(make("test", address or cloud.address, TOKEN), sleep=lambda _: None, **options)
+
+
+def push_to(cloud, store, tag, progress, section="bentos", **options):
+    with client(cloud) as reached:
+        return push(store.home, getattr(store, section).get(tag), reached, progress, **options)
+
+
+def pull_from(cloud, store, tag, progress, kind=BENTO, **options):
+    with client(cloud) as reached:
+        return pull(store.home, kind, tag, reached, progress, **options)
+
+
+def login(real, cloud):
+    real.variables |= {"BENTO_CLOUD_API_KEY": TOKEN, "BENTO_CLOUD_API_ENDPOINT": cloud.address}
