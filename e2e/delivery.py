@@ -15,7 +15,7 @@ from cloud_server import TOKEN, Cloud
 if TYPE_CHECKING:
     from workbench import Workbench
 
-PACKAGE = "deliveries"
+PACKAGE = "tests/deliveries"
 BENTO = "//examples/iris:iris_bento"
 BUILD = """\
 load("//rules:defs.bzl", "bento_cloud_push", "bento_export", "bento_import")

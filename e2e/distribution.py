@@ -108,7 +108,7 @@ def images_are_loaded(bench: Workbench) -> str:
     (bin_folder / "podman").write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
     (bin_folder / "podman").chmod(0o755)
     path = f"--run_under=env PATH={bin_folder}:/usr/bin:/bin"
-    loaded = checkout.bazel("run", path, "//travel:load").succeeded()
+    loaded = checkout.bazel("run", path, "//tests/travel:load").succeeded()
     config = json.loads(checkout.read(f"bazel-bin/{IMAGE}.config.json"))
     config_digest = hashlib.sha256((checkout.root / f"bazel-bin/{IMAGE}.config.json").read_bytes()).hexdigest()
     [found] = json.loads(call("podman", *store, "inspect", "--type=image", "localhost/iris:loaded"))
@@ -146,15 +146,15 @@ def locked_deb(bench: Workbench, name: str) -> Path:
 
 
 def write_package(checkout: Checkout, plain: str, secured: str) -> None:
-    checkout.write("travel/BUILD.bazel", BUILD.format(plain=plain, secured=secured))
-    checkout.write("travel/tags", "from-file\n")
-    checkout.write("travel/status.sh", STATUS)
-    (checkout.root / "travel/status.sh").chmod(0o755)
+    checkout.write("tests/travel/BUILD.bazel", BUILD.format(plain=plain, secured=secured))
+    checkout.write("tests/travel/tags", "from-file\n")
+    checkout.write("tests/travel/status.sh", STATUS)
+    (checkout.root / "tests/travel/status.sh").chmod(0o755)
 
 
 def run(checkout: Checkout, *arguments: str, **variables: str) -> Result:
-    status = f"--workspace_status_command={checkout.root}/travel/status.sh"
-    return checkout.bazel("run", status, "//travel:push", *arguments, **variables)
+    status = f"--workspace_status_command={checkout.root}/tests/travel/status.sh"
+    return checkout.bazel("run", status, "//tests/travel:push", *arguments, **variables)
 
 
 def docker_config(folder: Path, host: str) -> Path:

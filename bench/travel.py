@@ -1,0 +1,126 @@
+"""One large Bento to and from a registry and a cloud, all on this machine, beside BentoML's own client and oras.
+
+    python bench/travel.py [--registry DOCKER_REGISTRY] [--bentoml COMMAND] [--megabytes N] [--runs N]
+
+A line for each operation and tool: median of the runs on the clock, "cpu" of the program and its children, "peak" the
+largest resident size of one of them. The cloud is the stand-in of the tests, in a process of its own.
+BentoML has no registries; oras pushes and pulls a file of that size, without a store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests/registry"), str(ROOT / "tests/distribution"), str(Path(__file__).parent)]
+
+import servers  # noqa: E402
+from cloud_server import TOKEN  # noqa: E402
+from store import OURS, PACKAGE, Row, large_file, pack, run, show  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLOUD = "import sys, time; sys.path.insert(0, sys.argv[1]); from cloud_server import Cloud\n"
+CLOUD += "with Cloud(sys.argv[2]).serve() as cloud:\n    print(cloud.address, flush=True)\n    time.sleep(100000)\n"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--registry", default=shutil.which("docker-registry"))
+    parser.add_argument("--bentoml", default=os.environ.get("RULES_BENTO_BENTOML") or shutil.which("bentoml"))
+    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    sys.path.insert(0, str(PACKAGE))
+    print(f"{'operation':36} {'tool':16} {'wall s':>8} {'cpu s':>8} {'MB':>6}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        home = folder / "home"
+        archive = folder / "v1.bento"
+        pack(archive, "hi:v1", large_file(options.megabytes))
+        (home / "models").mkdir(parents=True)
+        run([*OURS, "import", "--no-sync", str(archive)], home)
+        title = f"{options.megabytes} MB"
+        if options.registry:
+            registry(folder, home, title, options)
+        for strategy in "presigned_url", "multipart":
+            cloud(folder, home, title, strategy, options)
+
+
+def fresh(folder: Path, before: Callable[[], object]) -> Callable[[], Path]:
+    """Empty stores, each after something was done."""
+
+    def home() -> Path:
+        before()
+        made = Path(tempfile.mkdtemp(dir=folder))
+        (made / "bentos").mkdir()
+        (made / "models").mkdir()
+        return made
+
+    return home
+
+
+def registry(folder: Path, home: Path, title: str, options: argparse.Namespace) -> None:
+    """Measure a registry: pushes to a repository each."""
+    with servers.serve(options.registry, folder / "registry") as server:
+        for number in range(options.runs):
+            place = f"oci://{server.host}/bench/{number}"
+            show(
+                Row(f"registry: push {title}, {number + 1}", "bento", [*OURS, "push", "hi:v1", place], lambda: home), 1
+            )
+        show(
+            Row(f"registry: push {title}, again", "bento", [*OURS, "push", "hi:v1", place], lambda: home), options.runs
+        )
+        pull = [*OURS, "pull", "--no-sync", f"{place}:v1"]
+        show(Row(f"registry: pull {title}", "bento", pull, fresh(folder, lambda: None)), options.runs)
+        oras = shutil.which("oras")
+        if oras:
+            shutil.copyfile(next((home / "bentos/hi/v1/src").glob("weights.bin")), folder / "weights.bin")
+            for number in range(options.runs):
+                words = [oras, "push", "--plain-http", f"{server.host}/oras/{number}:v1", "--disable-path-validation"]
+                show(
+                    Row(
+                        f"registry: push {title}, {number + 1}",
+                        "oras",
+                        [*words, str(folder / "weights.bin")],
+                        lambda: home,
+                    ),
+                    1,
+                )
+            words = [oras, "pull", "--plain-http", f"{server.host}/oras/0:v1", "-o", str(folder / "pulled")]
+            show(Row(f"registry: pull {title}", "oras", words, lambda: home), options.runs)
+
+
+def cloud(folder: Path, home: Path, title: str, strategy: str, options: argparse.Namespace) -> None:
+    """Measure a cloud that wants its bytes in one of the ways."""
+    command = [sys.executable, "-c", CLOUD, str(ROOT / "tests/distribution"), strategy]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            address = server.stdout.readline().strip() if server.stdout else ""
+            os.environ |= {"BENTO_CLOUD_API_KEY": TOKEN, "BENTO_CLOUD_API_ENDPOINT": address}
+            time.sleep(0.2)
+            theirs = [options.bentoml] if options.bentoml else []
+            for tool, words in (("bento", OURS), ("bentoml", theirs)):
+                if words:
+                    push = [*words, "push", "hi:v1", "--force"]
+                    show(Row(f"cloud, {strategy}: push {title}", tool, push, lambda: home), options.runs)
+            for tool, words in (("bento", [*OURS, "pull", "--no-sync"]), ("bentoml", [*theirs, "pull"])):
+                if words[0] != "pull":
+                    empty = fresh(folder, lambda: None)
+                    show(Row(f"cloud, {strategy}: pull {title}", tool, [*words, "hi:v1"], empty), options.runs)
+        finally:
+            server.kill()
+
+
+if __name__ == "__main__":
+    main()
