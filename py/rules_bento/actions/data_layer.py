@@ -26,7 +26,7 @@ def run(arguments: Arguments) -> None:
     owner = layer_description.owner(arguments.one("--user"))
     folder = arguments.one("--folder").strip("/")
     kept = data.kept_data(arguments)
-    entries = [Entry.folder(folder.rpartition("/")[0], **owner)]  # the user's home, from which all below has its owner
+    entries = [layer_description.home(folder, owner)]
     for file, entry in zip(kept, snapshot.digest(kept).entries, strict=True):
         entries.append(Entry.file(f"{folder}/src/{file.path}", file.source, mode=entry.mode, size=entry.size, **owner))
     out, compression = layer_description.output(arguments)

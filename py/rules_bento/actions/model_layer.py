@@ -27,9 +27,7 @@ def run(arguments: Arguments) -> None:
         tag = stored.entry.description.tag
         bento = arguments.one("--folder").strip("/")
         folder = f"{bento}/models/{tag.replace(':', '/')}"
-        entries = [
-            Entry.folder(bento.rpartition("/")[0], **owner)
-        ]  # the user's home, from which all below has its owner
+        entries = [layer_description.home(bento, owner)]
         for file in stored.entry.manifest.entries:
             path = f"{folder}/{file.path}"
             if file.link is not None:

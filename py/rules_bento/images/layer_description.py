@@ -58,3 +58,8 @@ def owner(user: str) -> dict[str, int]:
     """The owner of entries, `uid` or `uid:gid`."""
     uid, _, gid = user.partition(":")
     return {"uid": int(uid), "gid": int(gid or uid)}
+
+
+def home(bento: str, whose: dict[str, int]) -> layer.Entry:
+    """The folder that a Bento's folder lies in, the user's home, from which all that is below it has its owner."""
+    return layer.Entry.folder(bento.rpartition("/")[0] or bento, **whose)
