@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bases import images_are_built_on_pulled_bases
 from bentofile import a_project_moves_over
+from builders import builders_make_the_same_image
 from consumer import a_consumer_builds_a_bento_that_imports
 from container import a_container_serves_a_prediction
 from delivery import bentos_are_delivered
@@ -64,6 +65,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "distribution": images_travel_by_registries,
     "load": images_are_loaded,
     "delivery": bentos_are_delivered,
+    "builders": builders_make_the_same_image,
     "bases": images_are_built_on_pulled_bases,
     "schemas": documents_follow_their_schemas,
     "unfit": images_that_cannot_run_fail_the_build,

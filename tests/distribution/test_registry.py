@@ -146,6 +146,22 @@ def test_empty_folders_and_links_travel(store, other, registries, reference, pro
     assert (entry.path / "src/link").readlink().as_posix() == "package/data.csv"
 
 
+def test_what_nobody_goes_on_with_is_collected(store, other, server, registries, reference, progress, name):
+    push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
+    # Cut so often that it gives up, with a part of the model on the disk.
+    cuts = [relay.Cut(relay.DOWN, 150_000 + number) for number in range(50)]
+    with relay.Relay(server.port, cuts) as way, pytest.raises(BentoError, match="no connection"):
+        through = Reference.parse(f"{way.host}/{reference.repository}:v1")
+        pull(other.home, BENTO, through, registries, progress)
+    [*parts] = other.home.downloads.iterdir()
+    kept = sum(part.stat().st_size for part in parts)
+    assert kept > 100_000
+    assert other.gc(dry_run=True).size == kept
+    assert (other.gc().size, other.home.downloads.exists()) == (kept, False)
+    pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
+    same(store, other, "hi:v1")
+
+
 def test_force_replaces_what_the_store_has(store, other, registries, reference, progress, tmp_path):
     push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
     other.bentos.import_archive(write_archive(tmp_path / "x.bento", bento_files("hi:v1", src__other=b"mine")))

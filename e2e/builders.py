@@ -1,0 +1,84 @@
+"""Real builders make images of a Bento of the store: podman and buildah, by the command that Bazel runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from container import call
+from distribution import need
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+
+TOOLS = ("podman", "buildah")
+BENTO = {
+    "bento.yaml": """\
+service: service:Hi
+name: hi
+version: v1
+bentoml_version: 1.4.40
+creation_time: '2026-01-01T00:00:00+00:00'
+spec: 2
+entry_service: Hi
+services: [{name: Hi, service: ''}]
+image: {base_image: scratch, python_version: '3.11'}
+""",
+    # Nothing is run, so that no base is needed, and no network.
+    "env/docker/Dockerfile": "FROM scratch\nARG WHO=nobody\nLABEL who=$WHO\nCOPY . /bento\n",
+    "env/docker/entrypoint.sh": "#!/bin/sh\nexec true\n",
+    "src/service.py": "import bentoml\n",
+}
+
+
+def builders_make_the_same_image(bench: Workbench) -> str:
+    """One Bento, two builders: all files are there with the modes and times of the context, and options arrive."""
+    need(*TOOLS)
+    folder, home = bench.folder / "built-bento", bench.folder / "built-home"
+    for path, text in BENTO.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    (folder / "env/docker/entrypoint.sh").chmod(0o755)
+    programs = bench.folder / "builders-bin"
+    programs.mkdir()
+    store = ["--root", f"{bench.folder}/built", "--runroot", f"{bench.folder}/built-run", "--storage-driver", "vfs"]
+    for tool in TOOLS:
+        # What `bazel run` starts sees the provisioned /usr; builders are the host's, in a store of the scenario's.
+        enter = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--", shutil.which(tool) or "", *store]
+        (programs / tool).write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
+        (programs / tool).chmod(0o755)
+    path = f"--run_under=env PATH={programs}:/usr/bin:/bin"
+
+    def bento(*words: str) -> None:
+        bench.plain.bazel("run", path, "//tools:bento", "--", "--home", str(home), *words).succeeded()
+
+    bento("import", str(folder))
+    seen = []
+    for tool in TOOLS:
+        image = f"localhost/hi:{tool}"
+        bento("containerize", "hi", "--backend", tool, "-t", image, "--build-arg", "WHO=me", "--no-cache")
+        labels = call("podman", *store, "inspect", "--type=image", "--format={{.Labels.who}}", image)
+        assert labels.strip() == "me", labels
+        root = Path(call("podman", *store, "image", "mount", image).strip(), "bento")
+        seen.append(
+            {
+                found.relative_to(root).as_posix(): (
+                    oct(found.stat().st_mode),
+                    int(found.stat().st_mtime),
+                    content(found),
+                )
+                for found in root.rglob("*")
+            }
+        )
+        call("podman", *store, "image", "unmount", image)
+    assert seen[0] == seen[1], seen
+    assert seen[0]["env/docker/entrypoint.sh"][0] == "0o100755"
+    assert {time for _, time, _ in seen[0].values()} == {315532800}, seen
+    assert {"models", "hf-models", *BENTO} <= set(seen[0])
+    return f"{' and '.join(TOOLS)} copied the same {len(seen[0])} files and folders"
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
