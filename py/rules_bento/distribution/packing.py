@@ -89,8 +89,8 @@ def _model(home: Home, entry: Entry, folder: Path) -> Package:
 
 def _model_part(model: Entry, description: ModelDescription, folder: Path) -> ModelPart:
     part = folder / f"{model.tag.name}-{model.tag.version}.model"
-    write_part(part, _members(model.path, f"{_MODELS}{model.tag.name}/{model.tag.version}/"))
-    return ModelPart(description, part)
+    written = write_part(part, _members(model.path, f"{_MODELS}{model.tag.name}/{model.tag.version}/"))
+    return ModelPart(description, part, written)
 
 
 def _descriptor(entry: Entry) -> bytes:

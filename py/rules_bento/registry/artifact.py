@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from rules_bento.archives.archive import PartInfo
     from rules_bento.registry.client import Repository
     from rules_bento.registry.content import Source
     from rules_bento.registry.progress import Counter
@@ -47,10 +48,11 @@ _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
 
 
 class ModelPart(NamedTuple):
-    """A model, and its files as a part of an archive."""
+    """A model, and its files as a part of an archive; what `write_part` said of that, by who has just written it."""
 
     description: ModelDescription
     part: Path
+    written: PartInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -216,22 +218,32 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 def _model_layer(model: ModelPart) -> tuple[Descriptor, Source]:
     tag = model.description.tag
-    return _layer(model.part, MODEL_PART, f"models/{tag.replace(':', '/')}.tar.xz", {MODEL_ANNOTATION: tag})
+    title = f"models/{tag.replace(':', '/')}.tar.xz"
+    return _layer(model.part, MODEL_PART, title, {MODEL_ANNOTATION: tag}, model.written)
 
 
 def _layer(
-    path: Path, media_type: str, title: str, annotations: Mapping[str, str] | None = None
+    path: Path,
+    media_type: str,
+    title: str,
+    annotations: Mapping[str, str] | None = None,
+    written: PartInfo | None = None,
 ) -> tuple[Descriptor, Source]:
+    sha256, size = (written.sha256, written.size) if written else _read(path)
+    described = {f"{_STANDARD}title": title, **(annotations or {})}
+    return Descriptor(media_type, f"sha256:{sha256}", size, described), FileSource(path)
+
+
+def _read(path: Path) -> tuple[str, int]:
+    """SHA-256 (hexadecimal) and size in bytes of a file."""
     digest = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as file:
             while piece := file.read(1 << 20):
                 digest.update(piece)
-        size = path.stat().st_size
+        return digest.hexdigest(), path.stat().st_size
     except OSError as error:
         raise BentoError(f"{path}: cannot be read: {error.strerror}. Build it again.") from None
-    described = {f"{_STANDARD}title": title, **(annotations or {})}
-    return Descriptor(media_type, f"sha256:{digest.hexdigest()}", size, described), FileSource(path)
 
 
 def _annotations(tag: Tag, created: str) -> dict[str, str]:
