@@ -11,6 +11,7 @@ from rules_bento import store as api
 from rules_bento.actions.package import members
 from rules_bento.archives.archive import write_part
 from rules_bento.cli import status
+from rules_bento.distribution import packing, streamed
 from rules_bento.distribution.pulling import pull
 from rules_bento.distribution.pushing import push
 from rules_bento.errors import BentoError
@@ -21,7 +22,7 @@ from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push as push_package
 from rules_bento.registry.reference import Reference
 from rules_bento.store import BENTO, MODEL, Options, Store
-from store_support import bento_files, real, tree, write_archive
+from store_support import bento_files, model_files, real, tree, write_archive
 from support import (
     POINTS,
     bento,
@@ -106,6 +107,53 @@ def test_what_is_there_is_not_even_packed(store, server, registries, reference, 
     moved = reference.with_tag("v1")
     push(store.home, store.bentos.get("hi:v2"), [moved], registries, progress)
     assert push(store.home, entry, [moved], registries, progress)[0].pushed.reference == done.pushed.reference
+
+
+def test_a_large_model_is_never_written(store, other, server, registries, name, progress, monkeypatch):
+    """The same blob as from a file, also after cuts at any byte."""
+    [written] = push(store.home, store.models.get("clf:v1"), [at(server, name, "file")], registries, progress)
+    monkeypatch.setattr(streamed, "LARGE", 100_000)
+    monkeypatch.setattr(packing, "write_part", lambda *_: pytest.fail("it was written"))
+    [sent] = push(store.home, store.models.get("clf:v1"), [at(server, name, "stream")], registries, progress)
+    assert sent.pushed.reference.digest == written.pushed.reference.digest
+    chance = random.Random(10)
+    for point in range(POINTS):
+        cuts = [relay.Cut(relay.UP, chance.randrange(320_000), reset=chance.random() < 0.5) for _ in range(2)]
+        with relay.Relay(server.port, cuts) as way:
+            push(store.home, store.models.get("clf:v1"), [at(way, name, str(point))], registries, progress)
+    pull(other.home, MODEL, at(server, name, "0").with_tag("v1"), registries, progress)
+    assert tree(other.models.get("clf:v1").path) == tree(store.models.get("clf:v1").path)
+    compressible = write_archive(
+        other.home.root.parent / "x.bentomodel", model_files("text:v1", payload=b"a" * 200_000)
+    )
+    monkeypatch.undo()
+    store.models.import_archive(compressible)
+    monkeypatch.setattr(streamed, "LARGE", 100_000)
+    monkeypatch.setattr(streamed.StreamedPart, "send", lambda *_: pytest.fail("it was made twice"))
+    push(store.home, store.models.get("text:v1"), [at(server, name, "text")], registries, progress)
+
+
+def at(server, name, point):
+    """A repository of its own, reached by a server or a relay."""
+    return Reference.parse(f"{server.host}/t/{name}/{point}")
+
+
+def test_a_model_that_changes_on_its_way_is_told_of(store, server, name, registries, progress, monkeypatch):
+    monkeypatch.setattr(streamed, "LARGE", 100_000)
+    entry = store.models.get("clf:v1")
+    measure = streamed.StreamedPart.measure
+
+    def change(part):
+        found = measure(part)
+        weights = entry.path / "weights.bin"
+        weights.chmod(0o644)
+        weights.write_bytes(b"x" + weights.read_bytes()[1:])
+        return found
+
+    monkeypatch.setattr(streamed.StreamedPart, "measure", change)
+    with pytest.raises(BentoError, match="has changed while it was sent"):
+        push(store.home, entry, [at(server, name, "x")], registries, progress)
+    assert registries.repository(at(server, name, "x")).manifest_digest("v1") == ""
 
 
 def test_damage_does_not_travel(store, registries, reference, progress):

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rules_bento.archives.archive import write_part
+from rules_bento.distribution import streamed
 from rules_bento.manifest import Entry as File
 from rules_bento.manifest import Manifest
 from rules_bento.registry import artifact
-from rules_bento.registry.artifact import ModelPart
+from rules_bento.registry.artifact import ModelPart, Part
 from rules_bento.store import locks, records
 from rules_bento.store.entries import read_descriptor
 from rules_bento.store.home import BENTO, unique
@@ -34,7 +35,7 @@ _MODELS = "models/"
 
 @contextmanager
 def packed(home: Home, entry: Entry, models: Sequence[Entry]) -> Iterator[Package]:
-    """The artifact of an entry, with the models of a Bento; its parts are on the disk while the block lasts."""
+    """The artifact of an entry, with the models of a Bento; its small parts are on the disk while the block lasts."""
     import shutil
 
     with locks.staging(home):
@@ -71,9 +72,8 @@ def _bento(home: Home, entry: Entry, models: Sequence[Entry], folder: Path) -> P
     members = [member for member in _members(entry.path) if not member.path.startswith(_MODELS)]
     own = [member for member in members if not member.path.startswith(_SOURCES)]
     own.sort(key=lambda member: member.path != BENTO.descriptor)  # first, so that who streams it knows what comes
-    parts = [folder / "metadata", folder / "sources"]
-    write_part(parts[0], own)
-    write_part(parts[1], [member for member in members if member.path.startswith(_SOURCES)])
+    sources = [member for member in members if member.path.startswith(_SOURCES)]
+    parts = [_part(own, folder / "metadata"), _part(sources, folder / "sources")]
     described = zip(facts.models, models, strict=True)
     return artifact.pack_bento(
         _descriptor(entry),
@@ -88,9 +88,17 @@ def _model(home: Home, entry: Entry, folder: Path) -> Package:
 
 
 def _model_part(model: Entry, description: ModelDescription, folder: Path) -> ModelPart:
-    part = folder / f"{model.tag.name}-{model.tag.version}.model"
-    written = write_part(part, _members(model.path, f"{_MODELS}{model.tag.name}/{model.tag.version}/"))
-    return ModelPart(description, part, written)
+    members = _members(model.path, f"{_MODELS}{model.tag.name}/{model.tag.version}/")
+    part = _part(members, folder / f"{model.tag.name}-{model.tag.version}.model")
+    return ModelPart(description, *part)
+
+
+def _part(members: Sequence[Member], path: Path) -> Part:
+    """The members as a part: written to the path, or made when it is sent."""
+    if streamed.fits(members):
+        source = streamed.StreamedPart(members)
+        return Part(source, source.measure())
+    return Part(path, write_part(path, members))
 
 
 def _descriptor(entry: Entry) -> bytes:

@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rules_bento.archives import archive
@@ -27,7 +28,6 @@ from rules_bento.tag import Tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from rules_bento.archives.archive import PartInfo
     from rules_bento.registry.client import Repository
@@ -47,12 +47,19 @@ _PART_NAMES = ("metadata", "sources", "data")
 _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
 
 
+class Part(NamedTuple):
+    """A part of an archive: a file, or a source; and what is known of it already."""
+
+    part: Path | Source
+    known: PartInfo | None = None  # always of a source
+
+
 class ModelPart(NamedTuple):
-    """A model, and its files as a part of an archive; what `write_part` said of that, by who has just written it."""
+    """A model, and its files as a part of an archive: a file, or a source; and what is known of it already."""
 
     description: ModelDescription
-    part: Path
-    written: PartInfo | None = None
+    part: Path | Source
+    known: PartInfo | None = None  # always of a source
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class BentoFacts:
         return Tag(str(self.bento["name"]), str(self.bento["version"]))
 
 
-def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path], models: Sequence[ModelPart]) -> Package:
+def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Package:
     """The artifact of a Bento, for `push`; `parts` are its own, in the order of its archive.
 
     The same inputs give the same digest. Raises BentoError for a part that cannot be read.
@@ -78,8 +85,10 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path], models: Se
 
     document = yaml.load(bento_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     facts = BentoFacts(document, digest, tuple(model.description for model in models))
+    given = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
-        _layer(part, BENTO_PART, f"{name}.tar.xz") for part, name in zip(parts, _PART_NAMES[: len(parts)], strict=True)
+        _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
+        for (part, known), name in zip(given, _PART_NAMES[: len(given)], strict=True)
     ]
     layers += [_model_layer(model) for model in models]
     created = str(document.get("creation_time", ""))
@@ -219,23 +228,26 @@ def _json(document: Mapping[str, Any]) -> bytes:
 def _model_layer(model: ModelPart) -> tuple[Descriptor, Source]:
     tag = model.description.tag
     title = f"models/{tag.replace(':', '/')}.tar.xz"
-    return _layer(model.part, MODEL_PART, title, {MODEL_ANNOTATION: tag}, model.written)
+    return _layer(model.part, MODEL_PART, title, {MODEL_ANNOTATION: tag}, model.known)
 
 
 def _layer(
-    path: Path,
+    part: Path | Source,
     media_type: str,
     title: str,
     annotations: Mapping[str, str] | None = None,
-    written: PartInfo | None = None,
+    known: PartInfo | None = None,
 ) -> tuple[Descriptor, Source]:
-    sha256, size = (written.sha256, written.size) if written else _read(path)
+    source = FileSource(part) if isinstance(part, Path) else part
+    sha256, size = (known.sha256, known.size) if known else _read(part)
     described = {f"{_STANDARD}title": title, **(annotations or {})}
-    return Descriptor(media_type, f"sha256:{sha256}", size, described), FileSource(path)
+    return Descriptor(media_type, f"sha256:{sha256}", size, described), source
 
 
-def _read(path: Path) -> tuple[str, int]:
+def _read(path: Path | Source) -> tuple[str, int]:
     """SHA-256 (hexadecimal) and size in bytes of a file."""
+    if not isinstance(path, Path):
+        raise TypeError("nothing is known of a source")
     digest = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as file:
