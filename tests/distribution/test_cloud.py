@@ -232,6 +232,12 @@ def test_an_endpoint_is_an_address(endpoint, bento, ours):
     )
 
 
+def test_a_token_without_encryption_is_told_of():
+    assert make("a", "http://yatai.example.com", "t").is_open
+    assert not make("a", "https://yatai.example.com", "t").is_open
+    assert not make("a", "http://127.0.0.1:3000", "t").is_open
+
+
 def test_a_wrong_login_is_not_kept(one_cloud, bento, ours, monkeypatch):
     words = ["cloud", "login", "--endpoint", one_cloud.address]
     assert "Log in again" in bento(*words, "--api-token", "wrong", home=ours, code=status.ERROR)

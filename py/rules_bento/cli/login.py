@@ -41,6 +41,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     contexts = Contexts(store.home)
     endpoint = options.endpoint or os.environ.get(_ENDPOINT) or DEFAULT_ENDPOINT
     context = make(options.context or contexts.current_name, endpoint, _token(options.api_token))
+    if context.is_open:
+        show.note(f"{context.endpoint} has no encryption: the token, and all that is pushed, can be read on its way.")
     with Cloud(context) as cloud:
         user = _get(cloud, "/api/v1/auth/current", "the user")
         organization = _get(cloud, "/api/v1/current_org", "the organization")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.registry.proxy import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,12 @@ class Context:
     endpoint: str
     api_token: str = field(repr=False)
     email: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others can read on the way there what is sent."""
+        parts = urlsplit(self.endpoint)
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> Context:
