@@ -47,8 +47,6 @@ def main(recorder: str, models: str = "") -> None:
             scratch = Path(order["scratch"])
             if not (scratch / "bento").exists():
                 in_child(build, scratch, order)
-            if not (scratch / "bento").exists():
-                lay_out(scratch / "bento", order)
             in_child(inspect, scratch, order)
             sys.stdout.write(json.dumps(answer(scratch)) + "\n")
             sys.stdout.flush()
@@ -93,13 +91,6 @@ def inspect(scratch: Path, _order: dict) -> int:
     bento = scratch / "bento"
     os.chdir(bento / "src")
     return inspection.main([str(bento), *(str(scratch / name) for name in ("openapi", "schema", "derived", "problem"))])
-
-
-def lay_out(bento: Path, order: dict) -> None:
-    """A Bento of what BentoML builds none of: the sources, and what serving needs to know."""
-    shutil.copytree(order["folder"], bento / "src")
-    stated = f"service: {order['service']}\nname: svc\nversion: v1\nentry_service: svc\n"
-    (bento / "bento.yaml").write_text(stated + "services:\n- name: Svc\n  service: ''\n", "utf-8")
 
 
 def answer(scratch: Path) -> dict:
