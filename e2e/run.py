@@ -39,6 +39,7 @@ from remote_execution import actions_run_where_there_is_nothing
 from reproducibility import two_places_give_the_same_bytes
 from resolution import the_modules_resolve_by_a_registry
 from schemas import documents_follow_their_schemas
+from serving import bentos_are_served
 from sharing import each_wheel_is_converted_once
 from sources import wheels_are_built_from_locked_sources
 from stamping import a_new_commit_rebuilds_little
@@ -78,6 +79,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "indexes": a_private_index_wins_and_keeps_its_password,
     "models": models_come_from_elsewhere,
     "misfits": misfits_are_told_of_when_they_are_built,
+    "serving": bentos_are_served,
     "coverage": coverage_reaches_into_servers,
     "sources": wheels_are_built_from_locked_sources,
     "remote_cache": two_machines_share_a_cache,

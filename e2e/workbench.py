@@ -160,6 +160,19 @@ class Checkout:
         spawns = read_spawns(log) if log.exists() else []
         return Result(["tools/bazel", command, *arguments], done.returncode, done.stdout, done.stderr, spawns)
 
+    def start(self, target: str, *arguments: str, log: Path, **variables: str) -> subprocess.Popen[bytes]:
+        """Run a target, and do not wait; Bazel's client becomes the program."""
+        program = [str(self.root / "tools/bazel"), *self._startup, "run", f"--repository_cache={self._cache}"]
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                [*program, "--noshow_progress", target, "--", *arguments],
+                cwd=self.root,
+                env=self._variables | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
     def build(self, *arguments: str, workspace: str = ".", **variables: str) -> Result:
         """Build, with success."""
         return self.bazel("build", *arguments, workspace=workspace, startup=(), **variables).succeeded()

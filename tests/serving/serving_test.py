@@ -35,7 +35,7 @@ def processes_of(text: str) -> list[str]:
 
 
 def folders_of_servers() -> list[Path]:
-    return sorted(Path(tempfile.gettempdir()).glob("bento-*"))
+    return sorted(Path(tempfile.gettempdir()).glob("b-*"))
 
 
 def test_a_server_takes_options_and_variables_and_leaves_nothing(serve):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from rules_bento.actions import deliver
@@ -18,6 +19,8 @@ from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FrameType
+
     from rules_bento.actions.arguments import Arguments
 
 FLAGS = {
@@ -28,26 +31,35 @@ FLAGS = {
     "--uv": 1,
 }
 
+# Commands of BentoML that serve. The second is for legacy services, whose requirements have its extra `grpc`.
+_COMMANDS = ("serve", "serve-grpc")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def run(arguments: Arguments) -> int:
-    """Unpack, install, serve until a signal; returns the exit status. `bentoml serve` gets what follows `--`.
+    """Unpack, install, serve until a signal; returns the exit status.
 
-    If that begins with `tree` or one of `deliver.VERBS`, this is done in its place.
+    Behind `--` stands a command, `serve` if there is none, and its options, which BentoML gets. With `tree` or one of
+    `deliver.VERBS` this is done in its place.
     """
-    if arguments.rest[:1] == ["tree"]:
+    given = arguments.rest
+    if given[:1] == ["tree"]:
         return _tree(arguments)
-    if arguments.rest and arguments.rest[0] in deliver.VERBS:
-        return deliver.deliver(Path(arguments.one("--archive")), arguments.rest[0], arguments.rest[1:])
-    options = [word for word in arguments.rest if word != "serve"]
-    with tempfile.TemporaryDirectory(prefix="rules_bento-serve-") as home:
+    if given and given[0] in deliver.VERBS:
+        return deliver.deliver(Path(arguments.one("--archive")), given[0], given[1:])
+    command, options = (given[0], given[1:]) if given and given[0] in _COMMANDS else ("serve", given)
+    for number in _SIGNALS:  # by an exception, so that what was written is removed
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+    # Services of a Bento talk over sockets there, whose paths may have 103 characters.
+    with tempfile.TemporaryDirectory(prefix="b-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")
         for part in [arguments.one("--archive"), *(part for _, part in arguments.records("--model"))]:
             with tarfile.open(part, "r:xz") as archive:
                 _extract(archive, bento)
         _install(arguments, bento, environment)
-        command = [str(environment / "bin" / "bentoml"), "serve", str(bento), *options]
-        variables = os.environ | {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true"}
-        return _run_until_signal(command, variables, home)
+        variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
+        program = str(environment / "bin" / "bentoml")
+        return _run_until_signal([program, command, str(bento), *options], os.environ | variables, home)
 
 
 def _tree(arguments: Arguments) -> int:
@@ -88,6 +100,19 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
 def _run_until_signal(command: list[str], variables: dict[str, str], home: str) -> int:
     """Run BentoML and pass signals on, once each: a session of its own keeps those of the terminal from it."""
     server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _frame: server.send_signal(received))
-    return server.wait()
+    try:
+        for number in _SIGNALS:
+            # Its supervisor takes a hang-up for the wish to start all workers again.
+            passed_on = signal.SIGTERM if number == signal.SIGHUP else number
+            signal.signal(number, partial(_pass_on, server, passed_on))
+        status = server.wait()
+    finally:
+        for number in _SIGNALS:  # the rest takes a moment, and is to be done
+            signal.signal(number, signal.SIG_IGN)
+        server.terminate()
+        server.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _pass_on(server: subprocess.Popen[bytes], number: signal.Signals, _received: int, _frame: FrameType | None) -> None:
+    server.send_signal(number)

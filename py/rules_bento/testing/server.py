@@ -51,8 +51,8 @@ def serve(
     """
     folder.mkdir(parents=True)
     log = folder / "server.log"
-    # Services of a Bento talk over sockets in TMPDIR, whose paths may have 103 characters: a test's folder is longer.
-    with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
+    # Services of a Bento talk over sockets in TMPDIR, whose paths may have 103 characters, and TMPDIR of macOS has 49.
+    with tempfile.TemporaryDirectory(prefix="b-") as scratch:
         command = [str(python), "-m", "bentoml", "serve", str(bento), "--host", _HOST, *options]
         environment = os.environ | {"TMPDIR": scratch} | dict(variables or {})
         process, url = _start(command, environment, log, time.monotonic() + seconds)

@@ -1,0 +1,145 @@
+"""`bazel run` of a Bento: real BentoML serves it, takes its options, and leaves nothing when it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from server import free_port
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from workbench import Checkout, Workbench
+
+SECONDS_TO_START = 120
+MARK = "RULES_BENTO_SERVING"
+# A client of the interface that BentoML has of its own.
+CLIENT = """\
+import sys
+import grpc
+from bentoml.grpc.v1 import service_pb2, service_pb2_grpc
+from google.protobuf import wrappers_pb2
+
+with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
+    grpc.channel_ready_future(channel).result(timeout=60)
+    request = service_pb2.Request(api_name="shout", text=wrappers_pb2.StringValue(value="hello"))
+    print(service_pb2_grpc.BentoServiceStub(channel).Call(request, timeout=30).text.value)
+"""
+CLIENT_BUILD = """\
+load("@rules_python//python:defs.bzl", "py_binary")
+
+py_binary(name = "client", srcs = ["client.py"], deps = ["@pypi//bentoml:grpc"])
+"""
+STUDIO = "//examples/studio:studio_bento"
+
+
+def bentos_are_served(bench: Workbench) -> str:
+    """Two services and a legacy one, over HTTP and gRPC; SIGINT, SIGTERM and SIGHUP end them."""
+    checkout = bench.plain
+    checkout.write("asking/client.py", CLIENT)
+    checkout.write("asking/BUILD.bazel", CLIENT_BUILD)
+    checkout.build(STUDIO, "//tests/serving:legacy", "//asking:client")
+    bench.folder.joinpath("served").mkdir()
+    serving = Serving(checkout, bench.folder / "served")
+    for number, options in (
+        (signal.SIGINT, ["serve", "--timeout", "30", "--api-workers", "2"]),
+        (signal.SIGTERM, ["--development"]),
+        (signal.SIGHUP, ["--host", "localhost"]),
+    ):
+        port = free_port()
+        with serving.of(STUDIO, *options, "--port", str(port), until=number):
+            serving.wait_until_ready(port)
+            assert answer(port, "size", {}) == 2048
+    serving.stop_early()
+    port = free_port()
+    options = ["serve-grpc", "--host", "127.0.0.1", "--port", str(port)]
+    with serving.of("//tests/serving:legacy", *options, until=signal.SIGINT):
+        asked = checkout.bazel("run", "//asking:client", "--", str(port))
+        assert asked.output.splitlines()[-1:] == ["HELLO"], asked.told() + serving.written()
+    return "over HTTP and gRPC; three signals, and one while installing, leave nothing"
+
+
+class Serving:
+    """Servers that write to a folder which is empty before and after."""
+
+    def __init__(self, checkout: Checkout, folder: Path) -> None:
+        self._checkout = checkout
+        self._folder = folder
+        self._log = folder.with_name("served.log")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @contextmanager
+    def of(self, target: str, *options: str, until: signal.Signals) -> Iterator[None]:
+        """Serve for the block, which the signal ends."""
+        process = self._start(target, *options)
+        try:
+            yield
+        finally:
+            process.send_signal(until)
+            status = process.wait(60)
+        assert status in (0, 128 + until), f"status {status} after {until!r}\n{self.written()}"
+        self._nothing_is_left()
+
+    def stop_early(self) -> None:
+        """Before there is a server, too."""
+        process = self._start(STUDIO)
+        while not any(self._folder.iterdir()):
+            assert process.poll() is None, self.written()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM, self.written()
+        self._nothing_is_left()
+        assert "Traceback" not in self.written()
+
+    def wait_until_ready(self, port: int) -> None:
+        deadline = time.monotonic() + SECONDS_TO_START
+        while True:
+            assert self._process
+            assert self._process.poll() is None, self.written()
+            assert time.monotonic() < deadline, self.written()
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+
+    def written(self) -> str:
+        return self._log.read_text("utf-8", "replace")
+
+    def _start(self, target: str, *options: str) -> subprocess.Popen[bytes]:
+        variables = {"TMPDIR": str(self._folder), MARK: "1"}
+        self._process = self._checkout.start(target, *options, log=self._log, **variables)
+        return self._process
+
+    def _nothing_is_left(self) -> None:
+        left = sorted(path.name for path in self._folder.iterdir())
+        assert not left, f"{left} is left\n{self.written()}"
+        assert not marked(), f"{marked()} runs still\n{self.written()}"
+
+
+def marked() -> list[str]:
+    """The command lines of the processes of servers."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK}=1".encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def answer(port: int, route: str, body: Any) -> Any:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/{route}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
