@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
+from rules_bento.actions import run
 from rules_bento.api import changes
 
 _SCHEMA = {
@@ -204,3 +206,39 @@ def test_a_route_that_an_application_answers_now():
     new = {"routes": [], "paths": {"/a": {"mounted": True}}}
     assert [str(change) for change in changes(old, new)] == ["breaking: /a: it is of a mounted application now"]
     assert [str(change) for change in changes(new, old)] == ["breaking: /a: it is an API now"]
+
+
+def _check(tmp_path, golden, schema, *more):
+    for name, text in (("golden.json", golden), ("schema.json", schema)):
+        (tmp_path / name).write_text(text if isinstance(text, str) else json.dumps(text), "utf-8")
+    arguments = ["--golden", f"{tmp_path}/golden.json", "--golden-path", "golden.json"]
+    arguments += ["--schema", f"{tmp_path}/schema.json", "--target", "//svc:api_test"]
+    return run(["check_api", *arguments, "--", *more])
+
+
+def test_the_committed_api_passes(tmp_path, capsys):
+    assert _check(tmp_path, _SCHEMA, _SCHEMA) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_another_api_fails_with_the_changes_and_what_to_do(tmp_path, capsys):
+    changed = copy.deepcopy(_SCHEMA)
+    changed["routes"][0]["input"]["required"].append("top")
+    assert _check(tmp_path, _SCHEMA, changed) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "breaking: /classify input.top: callers must send it now",
+        "The API differs from golden.json. If that is wanted: bazel run //svc:api_test -- --update",
+    ]
+
+
+def test_the_committed_file_is_written_on_demand(tmp_path, monkeypatch):
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
+    assert _check(tmp_path, "", _SCHEMA, "--update") == 0
+    assert json.loads((tmp_path / "golden.json").read_text("utf-8")) == _SCHEMA
+
+
+def test_what_is_no_schema_is_refused(tmp_path, capsys):
+    assert _check(tmp_path, "# not yet", _SCHEMA) == 1
+    assert "golden: golden.json is not JSON" in capsys.readouterr().err
+    assert _check(tmp_path, {}, {}) == 1
+    assert "the service is a legacy one" in capsys.readouterr().err

@@ -34,7 +34,12 @@ def run(arguments: Arguments) -> int:
         raise BentoError(
             f"golden: {arguments.one('--golden-path')} is not JSON: {error}. {_remedy(arguments)}"
         ) from None
-    found = changes(committed, json.loads(schema.read_text("utf-8")))
+    made = json.loads(schema.read_text("utf-8"))
+    if not made:
+        raise BentoError(
+            "api: the service is a legacy one, of which BentoML has no schema: nothing can be compared. Remove the test."
+        )
+    found = changes(committed, made)
     for change in found:
         sys.stderr.write(f"{change}\n")
     if found:
