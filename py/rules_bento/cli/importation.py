@@ -6,12 +6,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.cli import show, status
-from rules_bento.cli.progress import progress
+from rules_bento.cli.progress import progress, transfer
+from rules_bento.errors import BentoError
 from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from pathlib import Path
 
     from rules_bento.store.api import Store
     from rules_bento.store.home import Kind
@@ -22,15 +22,20 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """The archives; how they are taken; the output."""
     from rules_bento.archives.unpack import FORMS
 
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="an archive or a folder; - is the standard input")
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", help="an archive, a folder or a URL; - is the standard input"
+    )
     parser.add_argument("--format", choices=FORMS, help="what it is (default: what its name says)")
     if kind is BENTO:
         parser.add_argument("--no-models", action="store_true", help="leave the models of the Bento out")
+    parser.add_argument("--sha256", metavar="HEX", default="", help="what the archive at a URL must have")
     add_options(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
         f"A name that ends in .bento, .bentomodel or .xz, or in nothing known, is a tar in xz; .gz, .bz2, .zst and\n"
-        f".tar are tars, .zip a zip. A {kind.noun} that is in the store already is an error."
+        f".tar are tars, .zip a zip. A {kind.noun} that is in the store already is an error.\n"
+        f"URLs are of s3, gs, az, ftp, ftps, sftp, http, https and dropbox; who asks is known to their own tools, or\n"
+        f"stands in ~/.netrc. A transfer that was cut goes on when it is asked for again."
     )
 
 
@@ -67,8 +72,8 @@ def options_of(options: Namespace) -> Options:
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Import one after the other."""
-    from rules_bento.store.api import local
-
+    if options.sha256 and len(options.paths) > 1:
+        raise BentoError("--sha256 is of one archive. Import one at a time.")
     section = store.section(kind)
     done = []
     for text in options.paths:
@@ -76,9 +81,10 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
             with progress("Importing") as tell:
                 found = section.import_archive(sys.stdin.buffer, options.format or "xz", options_of(options), tell)
         else:
-            path = local(text)
-            with progress("Importing", _total(path)) as tell:
-                found = section.import_archive(path, options.format, options_of(options), tell)
+            with transfer("Downloading", text) as counter, progress("Importing", _total(text)) as tell:
+                found = section.import_archive(
+                    text, options.format, options_of(options), tell, sha256=options.sha256, counter=counter
+                )
         for note in found.notes:
             show.note(note)
         if options.output in ("text", "path"):
@@ -109,7 +115,13 @@ def data(found: Imported) -> dict[str, Any]:
     }
 
 
-def _total(path: Path) -> int:
+def _total(text: str) -> int:
+    from rules_bento.store.api import local
+    from rules_bento.transports.address import parse
+
+    if parse(text):
+        return 0
+    path = local(text)
     return path.stat().st_size if path.is_file() else 0
 
 

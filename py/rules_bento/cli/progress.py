@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.archives.unpack import Progress
+    from rules_bento.registry.progress import Counter
 
 _DELAY, _INTERVAL = 0.5, 0.1  # seconds: short works show nothing
 
@@ -26,6 +27,24 @@ def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
         yield line
     finally:
         line.clear()
+
+
+@contextmanager
+def transfer(verb: str, url: str) -> Iterator[Counter | None]:
+    """What a transfer tells how far it is, if the text is a URL."""
+    from rules_bento.transports.address import parse
+
+    address = parse(url) if "://" in url else None
+    if address is None:
+        yield None
+        return
+    from rules_bento.cli import show
+    from rules_bento.registry.progress import Progress
+
+    if address.password:
+        show.note("The password in the URL is seen by other users of this machine. ~/.netrc is a place for it.")
+    with Progress(verb) as counter:
+        yield counter
 
 
 class _Line:

@@ -47,10 +47,10 @@ class Origin(NamedTuple):
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            raise BentoError("The registry sent us to an address that cannot be read.") from None
+            raise BentoError("The server sent us to an address that cannot be read.") from None
         if parts.scheme not in _PORTS or not parts.hostname:
             raise BentoError(
-                f"The registry sent us to an address of the scheme {parts.scheme!r}; we take http and https."
+                f"The server sent us to an address of the scheme {parts.scheme!r}; we take http and https."
             )
         return Origin(parts.scheme, parts.hostname, port or _PORTS[parts.scheme])
 
@@ -311,7 +311,7 @@ def _cuts() -> Iterator[None]:
         yield
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
-            f"The registry's certificate is not believed: {error.verify_message}. Put its authority into the file that "
+            f"The server's certificate is not believed: {error.verify_message}. Put its authority into the file that "
             f"SSL_CERT_FILE names, or into /etc/docker/certs.d/HOST:PORT/ca.crt."
         ) from None
     except (OSError, http.client.HTTPException) as error:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from rules_bento.archives.unpack import Form, Progress
+    from rules_bento.registry.progress import Counter
     from rules_bento.store.checking import Verified
     from rules_bento.store.comparing import Difference
     from rules_bento.store.entries import Entry
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rules_bento.store.importing import Imported, Options
 
     Source = str | Path | BinaryIO
-    """An archive: a path, or an open file (seekable, for a zip)."""
+    """An archive: a path, a URL, or an open file (seekable, for a zip)."""
 
 
 class Section:
@@ -65,15 +66,29 @@ class Section:
         form: Form | None = None,
         options: Options | None = None,
         progress: Progress | None = None,
+        *,
+        sha256: str = "",
+        counter: Counter | None = None,
     ) -> Imported:
         """Take an archive in; its name says its form unless one is given, and a folder is one.
 
-        `progress` is told how many more bytes of the archive were read.
+        `progress` is told how many more bytes of the archive were read. What a URL names is brought here first, which
+        `counter` is told of, and is held against `sha256` if that is given.
         """
         from rules_bento.store.importing import import_archive
+        from rules_bento.transports.address import parse
 
         if isinstance(source, str):
+            address = parse(source)
+            if address:
+                from rules_bento.store.transferring import receive
+
+                return receive(
+                    self.home, self.kind, address, form, options, sha256=sha256, counter=counter, progress=progress
+                )
             source = local(source)
+        if sha256:
+            raise BentoError("A sha256 is for what comes from a URL. A file of this machine is read as it is.")
         return import_archive(self.home, self.kind, source, form or _form(source), options, progress)
 
     def export(
@@ -85,13 +100,32 @@ class Section:
         models: bool = True,
         check: bool = True,
         progress: Progress | None = None,
+        counter: Counter | None = None,
     ) -> Exported:
-        """Write an entry to a file or folder as `bentoml export` does (`exporting.destination` says where).
+        """Write an entry to a file, folder or URL as `bentoml export` does (`exporting.destination` says where).
 
-        `models` are left out of a Bento if false, `check` reads all files first. `progress` is told bytes.
+        `models` are left out of a Bento if false, `check` reads all files first. `progress` is told bytes that are
+        packed, `counter` those that are sent to a URL.
         """
         from rules_bento.store.exporting import export
+        from rules_bento.transports.address import parse
 
+        address = parse(out) if isinstance(out, str) else None
+        if address:
+            from rules_bento.store.transferring import send
+
+            entry = self.get(tag)
+            return send(
+                self.home,
+                self.kind,
+                entry,
+                address,
+                form,
+                models=models,
+                check=check,
+                counter=counter,
+                progress=progress,
+            )
         out = str(local(out)) + "/" * out.endswith("/") if isinstance(out, str) and out else str(out)
         return export(self.home, self.kind, self.get(tag), out, form, models=models, check=check, progress=progress)
 

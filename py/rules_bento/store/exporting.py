@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home, Kind
     from rules_bento.tag import Tag
+    from rules_bento.transports.address import Address
 
 _KNOWN: dict[str, Form] = {
     ".gz": "gz",
@@ -47,7 +48,7 @@ class Exported:
     """What was written: where, and which models of a Bento with it (and not, for they are not in the store)."""
 
     entry: Entry
-    path: Path
+    path: Path | Address
     models: tuple[Tag, ...]
     left_out: tuple[str, ...]  # models of Hugging Face, which are fetched when the Bento is served
 
@@ -70,16 +71,30 @@ def export(
     """
     path, form = destination(kind, entry.tag, out, form)
     taken = models_of(home, entry) if models and kind is BENTO else []
-    if check:
-        checking.require_whole(home, [entry, *taken])
-    members = _counted(contents(entry, taken), progress)
+    members = checked_members(home, entry, taken, progress, check=check)
     if form == "folder":
         write_folder(path, members)
     else:
         with whole(path) as file:
             write(file, form, members)
-    left_out = [model.tag for model in entry.describe().models if model.registry == "huggingface"]
-    return Exported(entry, path, tuple(model.tag for model in taken), tuple(left_out) if kind is BENTO else ())
+    return exported(entry, path, taken)
+
+
+def checked_members(
+    home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
+) -> Iterator[Member]:
+    """What is written of an entry and its models. With `check`, raises BentoError at once if they are damaged."""
+    if check:
+        checking.require_whole(home, [entry, *models])
+    return _counted(contents(entry, models), progress)
+
+
+def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exported:
+    """What was done."""
+    left_out: tuple[str, ...] = ()
+    if entry.kind is BENTO:
+        left_out = tuple(model.tag for model in entry.describe().models if model.registry == "huggingface")
+    return Exported(entry, path, tuple(model.tag for model in models), left_out)
 
 
 def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
@@ -88,18 +103,25 @@ def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path
     Nothing is the current folder. A folder, or what ends with a slash, gets `NAME-VERSION` with a suffix. A suffix
     that is not known gets the default one added.
     """
-    suffix = f".{kind.extension}"
     path = Path(out or ".")
     if form == "folder":
         return path, form
-    if not out or out.endswith("/") or path.is_dir():
-        return path / f"{tag.name}-{tag.version}{_SUFFIX.get(form or '', suffix)}", form or "xz"
+    folder = not out or out.endswith("/") or path.is_dir()
+    name, form = file_name(kind, tag, "" if folder else path.name, form)
+    return (path / name if folder else path.with_name(name)), form
+
+
+def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, Form]:
+    """The name and form of an archive that is to have a name, or none in particular."""
+    suffix = f".{kind.extension}"
+    if not name:
+        return f"{tag.name}-{tag.version}{_SUFFIX.get(form or '', suffix)}", form or "xz"
     if form is None:
-        form = _KNOWN.get(path.suffix)
+        known = Path(name).suffix
+        form = _KNOWN.get(known)
         if form is None:
-            form = "xz"
-            path = path if path.suffix == suffix else path.with_name(path.name + suffix)
-    return path, form
+            return (name if known == suffix else name + suffix), "xz"
+    return name, form
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:

@@ -12,6 +12,7 @@ from rules_bento.store.checking import walk
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.pool import Pool
 from rules_bento.store.shelf import Shelf
+from rules_bento.transports import download
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
         return Collected(0, 0, 0)
     with locks.alone(home, waiting), locks.committing(home):
         used, orphans = _used(home)
-        files = size = 0
+        files, size = download.clear(home.transfers, dry_run=dry_run)
         for entry in walk(home.pool) if home.pool.is_dir() else ():
             status = entry.stat(follow_symlinks=False)
             place = home.pool / entry.path[len(str(home.pool)) + 1 :]

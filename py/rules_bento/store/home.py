@@ -9,6 +9,7 @@ BENTOML_HOME/.rules_bento/                                   ours; without it th
     downloads/    parts of what is being pulled, by digest, so that a pull that was cut goes on
     uploads/      which parts of an upload are there, so that a push that was cut goes on
     staging/  trash/          what is not yet, or no longer, in the store
+    transfers/    what came of an archive at a URL before it was cut
     lock  commit.lock
 """
 
@@ -84,6 +85,11 @@ class Home:
     def trash(self) -> Path:
         """What is no longer in the store."""
         return self.own / "trash"
+
+    @property
+    def transfers(self) -> Path:
+        """What came of archives at URLs."""
+        return self.own / "transfers"
 
     def records(self, kind: Kind) -> Path:
         """What was imported, by name and version."""

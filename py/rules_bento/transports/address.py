@@ -1,0 +1,99 @@
+"""URLs, read as `bentoml import` and `bentoml export` read them, and shown without what is secret in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote, urlsplit
+
+from rules_bento.errors import BentoError
+
+_WEB = ("http", "https")
+_LOCAL = ("file", "osfs", "tar", "zip")
+_CANONICAL = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "ssh": "sftp"}
+
+SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
+"""What `open` of `remote.py` knows."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where one archive is. As text it has no password and no query, for both are credentials."""
+
+    scheme: str
+    host: str  # a server, a bucket, a container; of Azure perhaps `container@account`
+    path: str  # with the slash at its beginning; as it was given, nothing is unquoted
+    port: int | None = None
+    user: str = ""
+    password: str = field(default="", repr=False)
+    query: str = field(default="", repr=False)  # of http and https
+
+    def __str__(self) -> str:
+        place = self._place(self.user)
+        return f"{self.scheme}://{place}{self.path if place else self.path.lstrip('/')}"
+
+    @property
+    def url(self) -> str:
+        """What is asked for by HTTP: the query is part of it, user and password are not."""
+        return f"{self.scheme}://{self._place('')}{self.path}" + (f"?{self.query}" if self.query else "")
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    def with_path(self, path: str) -> Address:
+        """Another path of the same place."""
+        return replace(self, path=path if path.startswith("/") else f"/{path}")
+
+    def redact(self, text: object) -> str:
+        """The text of somebody else, without what is secret here."""
+        shown = str(text)
+        for secret in filter(None, (self.query, self.password)):
+            shown = shown.replace(secret, "***")
+        return shown
+
+    def _place(self, user: str) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (f"{user}@" if user else "") + host + (f":{self.port}" if self.port else "")
+
+
+def parse(text: str) -> Address | None:
+    """The address that a text means; None for a path, or a URL, of this machine.
+
+    Raises BentoError for a URL that no transport takes.
+    """
+    scheme, colon, rest = text.partition("://")
+    if not colon or "/" in scheme or scheme.lower() in _LOCAL:
+        return None
+    scheme = _CANONICAL.get(scheme.lower(), scheme.lower())
+    if scheme not in SCHEMES:
+        raise BentoError(f"{scheme}://: is not known here. Known are {', '.join(SCHEMES)}, and paths of this machine.")
+    if scheme in _WEB:
+        return _of_web(scheme, text)
+    # As for fsspec, the rest is a path to its end: keys and names may have `?`, `#` and `%`.
+    netloc, slash, path = rest.partition("/")
+    if scheme == "dropbox":  # it has no hosts
+        return Address(scheme, "", "/" + (f"{netloc}/{path}" if slash else netloc).lstrip("/"))
+    if scheme in ("ftp", "ftps", "sftp"):
+        return _with_server(scheme, netloc, slash + path)
+    if not netloc:
+        raise BentoError(f"{scheme}:///{path}: names no bucket. Write {scheme}://BUCKET/PATH.")
+    return Address(scheme, netloc, f"/{path}")
+
+
+def _of_web(scheme: str, text: str) -> Address:
+    parts = urlsplit(text)
+    server = _with_server(scheme, parts.netloc, parts.path or "/")
+    return replace(server, query=parts.query)
+
+
+def _with_server(scheme: str, netloc: str, path: str) -> Address:
+    try:
+        parts = urlsplit(f"//{netloc}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host:
+        # Not the text itself: there may be a password in it.
+        raise BentoError(f"{scheme}://…{path}: has no host, or a wrong port. Write {scheme}://HOST[:PORT]/PATH.")
+    return Address(scheme, host, path or "/", port, unquote(parts.username or ""), unquote(parts.password or ""))

@@ -1,0 +1,74 @@
+"""Blobs of Azure: `az://CONTAINER/BLOB` (abfs and abfss are the same), or `az://CONTAINER@ACCOUNT.…/BLOB`.
+
+The variables are those of adlfs, which BentoML uses: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME
+with AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN. Without a key or token there, azure-identity goes through its
+chain, if it is installed, else obstore through a shorter one.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.errors import BentoError
+from rules_bento.transports import objects
+
+if TYPE_CHECKING:
+    from rules_bento.transports.address import Address
+    from rules_bento.transports.remote import Remote
+
+_REMEDY = "Look at the credentials (`az login`, AZURE_STORAGE_CONNECTION_STRING), and at the roles that they have."
+_PREFIX = "AZURE_STORAGE_"
+
+
+def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
+    """What speaks to the address. Raises BentoError if there is no client, or nothing names the account."""
+    kind = objects.store("AzureStore", "azure")
+    container, _, host = address.host.partition("@")
+    options = _settings()
+    if host:
+        options["account_name"] = host.partition(".")[0]
+    if "account_name" not in options:
+        raise BentoError(
+            f"{address}: names no storage account. Set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING."
+        )
+    if not options.keys() & {"account_key", "sas_key"}:
+        options |= _chain()
+    allow_http = str(options.get("endpoint", "")).startswith("http:")
+    make = partial(kind, container, client_options={**objects.CLIENT, "allow_http": allow_http}, **options)
+    return objects.Objects(address, lambda retries: make(retry_config=retries), _REMEDY)
+
+
+def _settings() -> dict[str, Any]:
+    """Account, key or signature, and endpoint, of the environment."""
+    text = os.environ.get(f"{_PREFIX}CONNECTION_STRING", "")
+    said = dict(field.split("=", 1) for field in text.split(";") if "=" in field)
+    names = {
+        "account_name": ("AccountName", "ACCOUNT_NAME"),
+        "account_key": ("AccountKey", "ACCOUNT_KEY"),
+        "sas_key": ("SharedAccessSignature", "SAS_TOKEN"),
+        "endpoint": ("BlobEndpoint", "ENDPOINT"),
+    }
+    found = {
+        option: said.get(field) or os.environ.get(f"{_PREFIX}{variable}") for option, (field, variable) in names.items()
+    }
+    if "account_name" in found and not found["endpoint"] and said.get("EndpointSuffix"):
+        protocol = said.get("DefaultEndpointsProtocol", "https")
+        found["endpoint"] = f"{protocol}://{found['account_name']}.blob.{said['EndpointSuffix']}"
+    return {option: value for option, value in found.items() if value}
+
+
+def _chain() -> dict[str, Any]:
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ImportError:
+        return {"use_azure_cli": "AZURE_CLIENT_ID" not in os.environ}
+    credential = DefaultAzureCredential()
+
+    def provide() -> dict[str, Any]:
+        token = credential.get_token("https://storage.azure.com/.default")
+        return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, timezone.utc)}
+
+    return {"credential_provider": provide}

@@ -1,0 +1,195 @@
+"""Google Cloud Storage by its JSON API: `gs://BUCKET/OBJECT`.
+
+Uploads are resumable sessions: the server says how much it has, so that a cut costs what was under way. It holds the
+whole against the MD5 that we state with it. Credentials are those that google-auth finds (application default
+credentials); without any, what is public can be read. STORAGE_EMULATOR_HOST is an emulator, asked without credentials.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from base64 import b64decode, b64encode
+from contextlib import contextmanager
+from http.client import responses
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from rules_bento.errors import BentoError
+from rules_bento.registry.errors import CutError
+from rules_bento.registry.retry import TRANSIENT, Retry
+from rules_bento.registry.transport import Bytes, Transport
+from rules_bento.transports.remote import ChangedError, Remote, Stat, needs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rules_bento.registry.progress import Counter
+    from rules_bento.registry.transport import Response
+    from rules_bento.transports.address import Address
+    from rules_bento.transports.upload import Source
+
+_CHUNK = 16 << 20  # a multiple of 256 KiB; how much a cut may cost
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_HOST = "https://storage.googleapis.com"
+_REMEDY = "Log in: `gcloud auth application-default login`, or name a key file in GOOGLE_APPLICATION_CREDENTIALS."
+
+
+class Gcs(Remote):
+    """One object in a bucket."""
+
+    parallel = 4
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self._transport = Transport()
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "").rstrip("/")
+        self._host = (emulator if "://" in emulator else f"http://{emulator}") if emulator else _HOST
+        self._authorization: Callable[[], dict[str, str]] = dict if emulator else _login(self._transport)
+        self._name = address.path.lstrip("/")
+        bucket = quote(address.host, safe="")
+        self._object = f"{self._host}/storage/v1/b/{bucket}/o/{quote(self._name, safe='')}"
+        self._uploads = (
+            f"{self._host}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&name={quote(self._name, safe='')}"
+        )
+
+    def stat(self) -> Stat:
+        found = self._json("GET", self._object)
+        digests = {"md5": b64decode(found["md5Hash"]).hex()} if found.get("md5Hash") else {}
+        sha256 = (found.get("metadata") or {}).get("sha256")
+        if sha256:
+            digests["sha256"] = str(sha256)
+        return Stat(int(found["size"]), str(found.get("generation", "")), digests)
+
+    def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
+        url = f"{self._object}?alt=media" + (f"&generation={stat.version}" if stat.version else "")
+        last = (end if end is not None else stat.size or 0) - 1
+        with self._ask("GET", url, {"Range": f"bytes={start}-{last}"}) as response:
+            if response.status == 404:
+                raise ChangedError
+            self._check(response, (206, 200) if start == 0 else (206,))
+            given = response.headers.get("Content-Range", "")
+            if given and not given.strip().startswith(f"bytes {start}-{last}/"):
+                raise CutError(f"the server answers with {given!r} when asked for bytes {start} to {last}")
+            yield from response.pieces()
+
+    def write(self, source: Source, counter: Counter) -> None:
+        about = {
+            "name": self._name,
+            "contentType": "application/octet-stream",
+            "md5Hash": b64encode(bytes.fromhex(source.digest("md5"))).decode(),
+            "metadata": {"sha256": source.sha256},
+        }
+        session = self.attempt(lambda: self._begin(about, source.size))
+        at = 0
+        retry = Retry()
+        made: dict[str, Any] | None = None
+        while made is None:
+            chunk = source.read(at, _CHUNK)
+            try:
+                reached, made = self._send(session, chunk, at, source.size)
+            except CutError as cut:
+                if not retry.again():
+                    raise self.unreachable(cut) from None
+                reached, made = self.attempt(lambda: self._send(session, b"", None, source.size))
+            if reached > at:
+                retry.progressed()
+            counter.advance(reached - at)
+            at = reached
+        if int(made.get("size", -1)) != source.size or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
+            raise BentoError(f"{self.address}: the server has other bytes than were sent. Export it again.")
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _begin(self, about: Mapping[str, Any], size: int) -> str:
+        """The address of a new session."""
+        headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
+        with self._ask("POST", self._uploads, headers, json.dumps(about).encode()) as response:
+            self._check(response, (200, 201))
+            response.read()
+            location: str = response.headers.get("Location", "")
+            if not location:
+                raise CutError("the server began no session")
+            return location
+
+    def _send(self, session: str, chunk: bytes, at: int | None, size: int) -> tuple[int, dict[str, Any] | None]:
+        """Send bytes, or ask (without `at`). Returns how many bytes the server has, and the object when it has all."""
+        given = f"bytes {at}-{at + len(chunk) - 1}/{size}" if at is not None and chunk else f"bytes */{size}"
+        with self._ask("PUT", session, {"Content-Range": given}, chunk) as response:
+            if response.status == 308:
+                response.read()
+                found = re.fullmatch(r"(?:bytes=)?0-(\d+)", response.headers.get("Range", ""))
+                return (int(found[1]) + 1 if found else 0), None
+            if response.status in (404, 410):
+                raise BentoError(f"{self.address}: the server has given the upload up. Export it again.")
+            self._check(response, (200, 201))
+            return size, json.loads(response.read())
+
+    def _json(self, method: str, url: str) -> dict[str, Any]:
+        with self._ask(method, url) as response:
+            if response.status == 404:
+                response.read()
+                raise self.missing()
+            self._check(response, (200,))
+            try:
+                found: dict[str, Any] = json.loads(response.read())
+            except ValueError:
+                raise CutError("the answer is no JSON") from None
+            return found
+
+    @contextmanager
+    def _ask(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Iterator[Response]:
+        everything = {**(headers or {}), **self._authorization()}
+        with self._transport.exchange(method, url, everything, None if body is None else Bytes(body)) as response:
+            yield response
+
+    def _check(self, response: Response, wanted: tuple[int, ...]) -> None:
+        status = response.status
+        if status in wanted:
+            return
+        if status in TRANSIENT:
+            raise CutError(f"the server answers {status}")
+        said = _said(response.read()) or responses.get(status, "")
+        raise self.refused(f"{status}: {said}", _REMEDY if status in (401, 403) else "Look at the bucket and the name.")
+
+
+def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
+    """What speaks to the address. Raises BentoError if google-auth is not installed."""
+    return Gcs(address)
+
+
+def _login(transport: Transport) -> Callable[[], dict[str, str]]:
+    """What gives the header for a request."""
+    try:
+        from google import auth
+        from google.auth import exceptions
+
+        from rules_bento.transports.google import Asker
+    except ImportError:
+        raise needs("google-auth", "gs") from None
+    try:
+        credentials, _ = auth.default(scopes=[_SCOPE])
+    except exceptions.DefaultCredentialsError:
+        return dict
+
+    def authorization() -> dict[str, str]:
+        try:
+            if not credentials.valid:
+                credentials.refresh(Asker(transport))
+        except exceptions.GoogleAuthError as error:
+            said = str(error.args[0] if error.args else error).partition("\n")[0]
+            raise BentoError(f"gs://: the credentials could not be used: {said}. {_REMEDY}") from None
+        return {"Authorization": f"Bearer {credentials.token}"}
+
+    return authorization
+
+
+def _said(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"]["message"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return ""

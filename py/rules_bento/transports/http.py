@@ -1,0 +1,154 @@
+"""HTTP and HTTPS, for reading: RFC 9110, with ranges where the server has them.
+
+Who asks is told to the server that the URL names (of the URL, else of netrc), and to none that it sends us to.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from rules_bento.errors import BentoError
+from rules_bento.registry.errors import CutError
+from rules_bento.registry.retry import TRANSIENT
+from rules_bento.registry.transport import Origin, Transport
+from rules_bento.transports import netrc
+from rules_bento.transports.remote import ChangedError, Remote, Stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from email.message import Message
+
+    from rules_bento.registry.progress import Counter
+    from rules_bento.registry.transport import Response
+    from rules_bento.transports.address import Address
+    from rules_bento.transports.upload import Source
+
+_MOST_REDIRECTS = 10
+_REMEDIES = {
+    401: "Put user and password for the host into ~/.netrc.",
+    403: "Ask for access, or for a new address if it was signed for some time.",
+}
+
+
+class Http(Remote):
+    """One URL."""
+
+    parallel = 4
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self._transport = Transport()
+        user, password = netrc.login(address)
+        self._login = {"Authorization": f"Basic {_basic(user, password)}"} if user else {}
+
+    def stat(self) -> Stat:
+        # Not HEAD: servers refuse it for addresses that were signed for GET.
+        with self._get({"Range": "bytes=0-0"}) as response:
+            headers = response.headers
+            if response.status == 206:
+                found = re.fullmatch(r"bytes 0-0/(\d+)", headers.get("Content-Range", "").strip())
+                response.read()
+                if not found:
+                    raise CutError("the server does not say how long it is")
+                return Stat(int(found[1]), _version(headers), _digests(headers))
+            if response.status == 416:  # it is empty
+                return Stat(0, _version(headers))
+            return Stat(response.length, _version(headers), _digests(headers), ranges=False)
+
+    def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
+        headers = {}
+        if end is not None:
+            headers["Range"] = f"bytes={start}-{end - 1}"
+            if stat.version:
+                headers["If-Range"] = stat.version
+        with self._get(headers) as response:
+            if stat.version and _version(response.headers) not in ("", stat.version):
+                raise ChangedError
+            if end is not None:
+                if response.status != 206:
+                    raise ChangedError
+                self._check_range(response, stat, start, end)
+            yield from response.pieces()
+
+    def write(self, source: Source, counter: Counter) -> None:
+        raise BentoError(f"{self.address}: {self.address.scheme} is for reading. Export to a file, or to a store.")
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _check_range(self, response: Response, stat: Stat, start: int, end: int) -> None:
+        given = response.headers.get("Content-Range", "").strip()
+        if given not in (f"bytes {start}-{end - 1}/{stat.size}", f"bytes {start}-{end - 1}/*"):
+            raise CutError(f"the server answers with {given!r} when asked for bytes {start} to {end - 1}")
+        if response.length not in (None, end - start):
+            raise CutError(f"the server answers with {response.length} bytes when asked for {end - start}")
+
+    @contextmanager
+    def _get(self, headers: dict[str, str]) -> Iterator[Response]:
+        """The answer, after redirects; its body must not be compressed on its way."""
+        url = self.address.url
+        first = Origin.of(url)
+        for _ in range(_MOST_REDIRECTS):
+            origin = Origin.of(url)
+            login = self._login if origin == first else {}
+            with self._transport.exchange(
+                "GET", url, {"Accept-Encoding": "identity", "User-Agent": "rules_bento", **headers, **login}
+            ) as response:
+                location = response.headers.get("Location", "")
+                if response.status in (301, 302, 303, 307, 308) and location:
+                    url = urljoin(url, location).partition("#")[0]
+                    if first.scheme == "https" and not url.startswith("https:"):
+                        raise self.refused("it leads from https to http", "Ask the server's owner.")
+                    continue
+                self._check(response)
+                yield response
+                return
+        raise self.refused("it leads from one address to the next without end", "Ask the server's owner.")
+
+    def _check(self, response: Response) -> None:
+        status = response.status
+        if status in (200, 206, 416):
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise self.refused("the server compresses it, though asked not to", "Ask the server's owner.")
+            return
+        if status in (404, 410):
+            raise self.missing()
+        if status in TRANSIENT:
+            raise CutError(f"the server answers {status}")
+        raise self.refused(f"the server answers {status}", _REMEDIES.get(status, "Ask the server's owner."))
+
+
+def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
+    """What speaks to the address."""
+    return Http(address)
+
+
+def _basic(user: str, password: str) -> str:
+    return b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _version(headers: Message) -> str:
+    """A validator that is fit for `If-Range`: a strong entity tag, else the time of the last change."""
+    tag: str = headers.get("ETag", "").strip()
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
+
+
+def _digests(headers: Message) -> dict[str, str]:
+    """What the whole should have, where a server says so: RFC 9530, and what object stores and proxies send."""
+    from base64 import b64decode
+
+    found: dict[str, str] = {}
+    for name, value in re.findall(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):", headers.get("Repr-Digest", "")):
+        found[name.replace("-", "")] = b64decode(value).hex()
+    for header in ("X-Checksum-Sha256", "X-Amz-Meta-Sha256", "X-Ms-Meta-Sha256", "X-Goog-Meta-Sha256"):
+        value = headers.get(header, "").strip()
+        if re.fullmatch("[0-9a-fA-F]{64}", value):
+            found["sha256"] = value
+    goog = re.search(r"md5=([A-Za-z0-9+/=]+)", ",".join(headers.get_all("X-Goog-Hash", [])))
+    if goog:
+        found["md5"] = b64decode(goog[1]).hex()
+    return found

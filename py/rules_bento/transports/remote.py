@@ -1,0 +1,130 @@
+"""What a protocol has to be able to do, and which module does it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
+
+from rules_bento.errors import BentoError
+from rules_bento.registry.errors import CutError
+from rules_bento.registry.retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rules_bento.registry.progress import Counter
+    from rules_bento.transports.address import Address
+    from rules_bento.transports.upload import Source
+
+    Buffer = bytes | bytearray | memoryview
+
+_MODULES = {
+    "http": "http",
+    "https": "http",
+    "s3": "s3",
+    "az": "azure",
+    "gs": "gcs",
+    "ftp": "ftp",
+    "ftps": "ftp",
+    "sftp": "sftp",
+    "dropbox": "dropbox",
+}
+_Result = TypeVar("_Result")
+
+
+class MissingError(BentoError):
+    """Nothing is at an address."""
+
+
+class ChangedError(Exception):
+    """What is at an address is not what it was when the transfer began. Never reaches people."""
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What is at an address.
+
+    `size` in bytes, None if the server does not say; `version` is other text for other content, empty if there is
+    none such; `digests` are hexadecimal, by the name that `hashlib` has for them.
+    """
+
+    size: int | None
+    version: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    ranges: bool = True  # whether it can be read from any byte on
+
+
+class Remote(ABC):
+    """One address. What fails for now raises CutError, and is tried again by the caller."""
+
+    parallel = 1
+    """How many threads may call `read` at once, because that is faster."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    @abstractmethod
+    def stat(self) -> Stat:
+        """What is there. Raises MissingError."""
+
+    @abstractmethod
+    def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
+        """The bytes from `start` up to `end` (None: all that come) of what `stat` told of.
+
+        Each piece is good until the next one. Raises ChangedError if it is another version now.
+        """
+
+    @abstractmethod
+    def write(self, source: Source, counter: Counter) -> None:
+        """Put the source there, in the place of what is there: in one step, after all of it has come.
+
+        Tries again by itself, where it was cut; raises BentoError in the end, and leaves nothing that looks whole.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """Give connections back."""
+
+    def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
+        """The result of a step that may be repeated; raises BentoError when it has failed too often."""
+        retry = retry or Retry()
+        while True:
+            try:
+                return step()
+            except CutError as cut:
+                if not retry.again():
+                    raise self.unreachable(cut) from None
+
+    def unreachable(self, cut: CutError) -> BentoError:
+        """The error for a connection that has failed too often."""
+        said = self.address.redact(cut).rstrip(".")
+        return BentoError(f"{self.address}: the transfer failed several times, at last by this: {said}. Try again.")
+
+    def missing(self) -> MissingError:
+        """The error for an address with nothing at it."""
+        return MissingError(f"{self.address}: nothing is there. Look at the spelling, and whether you may see it.")
+
+    def refused(self, said: object, remedy: str) -> BentoError:
+        """The error for a server that says no."""
+        return BentoError(f"{self.address}: refused ({self.address.redact(said).rstrip('.')}). {remedy}")
+
+
+@contextmanager
+def opened(address: Address) -> Iterator[Remote]:
+    """What speaks to an address, for the block. Raises BentoError if the package for it is not installed."""
+    module = import_module(f"rules_bento.transports.{_MODULES[address.scheme]}")
+    remote: Remote = module.open(address)
+    try:
+        yield remote
+    finally:
+        remote.close()
+
+
+def needs(package: str, extra: str) -> BentoError:
+    """The error for a transport whose package is not there."""
+    return BentoError(
+        f"{extra}: needs the package {package}, which is not installed. Install it: "
+        f"pip install 'rules-bento[{extra}]'; with Bazel, run @rules_bento//tools:bento_with_transports."
+    )

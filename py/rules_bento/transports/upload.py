@@ -1,0 +1,73 @@
+"""From a file of this machine to an address."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rules_bento.transports import hashes
+from rules_bento.transports.remote import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from rules_bento.registry.progress import Counter
+    from rules_bento.transports.address import Address
+
+_BLOCK = 1 << 20
+
+
+def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
+    """Put an open file (of the disk) at an address. Raises BentoError, and then nothing new is there."""
+    source = Source(file)
+    counter.expect(source.size)
+    with opened(address) as remote:
+        remote.write(source, counter)
+    return source
+
+
+class Source:
+    """The bytes to be sent, from any of them on, as often as need be; for several threads."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        file.flush()
+        self._file = file.fileno()
+        self.size = os.fstat(self._file).st_size
+
+    def read(self, at: int, size: int) -> bytes:
+        """The bytes from `at` on, so many unless the end comes before."""
+        found = os.pread(self._file, size, at)
+        while len(found) < min(size, self.size - at):
+            found += os.pread(self._file, size - len(found), at + len(found))
+        return found
+
+    def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
+        """All bytes from `at` up to `end`, `size` at once."""
+        stop = self.size if end is None else end
+        while at < stop:
+            yield self.read(at, min(size, stop - at))
+            at += size
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal."""
+        return self.digest("sha256")
+
+    @cached_property
+    def blake3(self) -> str:
+        """Hexadecimal; the fastest one, for what only we look at."""
+        from blake3 import blake3
+
+        found = blake3()
+        for piece in self.pieces():
+            found.update(piece)
+        return found.hexdigest()
+
+    def digest(self, name: str) -> str:
+        """The digest by a name that `hashes.new` knows, hexadecimal."""
+        found = hashes.new(name)
+        for piece in self.pieces():
+            found.update(piece)
+        return found.hexdigest()

@@ -1,0 +1,398 @@
+"""Servers of each protocol, in this process: those that others wrote, and stand-ins where there are none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+USER, PASSWORD = "ann", "s3cr3t-w0rd"
+
+
+class Server:
+    """One that is running. `port` may be that of a relay before it."""
+
+    port = 0
+    writable = True
+
+    def url(self, name: str, port: int = 0) -> str:
+        """The URL of an archive."""
+        raise NotImplementedError
+
+    def environment(self, port: int = 0) -> dict[str, str]:
+        """What a client has to know beside the URL."""
+        return {}
+
+    def put(self, name: str, data: bytes) -> None:
+        raise NotImplementedError
+
+    def get(self, name: str) -> bytes | None:
+        raise NotImplementedError
+
+    def names(self) -> list[str]:
+        """Everything that is there, also what is hidden."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+class S3(Server):
+    """moto."""
+
+    def __init__(self, folder: Path) -> None:
+        import botocore.session
+        from moto.server import ThreadedMotoServer
+
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self._server.start()
+        self.port = self._server.get_host_and_port()[1]
+        self._client = botocore.session.Session().create_client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=USER,
+            aws_secret_access_key=PASSWORD,
+        )
+        self._client.create_bucket(Bucket="bucket")
+
+    def url(self, name, port=0):
+        return f"s3://bucket/{name}"
+
+    def environment(self, port=0):
+        return {
+            "AWS_ACCESS_KEY_ID": USER,
+            "AWS_SECRET_ACCESS_KEY": PASSWORD,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port or self.port}",
+        }
+
+    def put(self, name, data):
+        self._client.put_object(Bucket="bucket", Key=name, Body=data)
+
+    def get(self, name):
+        return self._client.get_object(Bucket="bucket", Key=name)["Body"].read() if name in self.names() else None
+
+    def names(self):
+        return [found["Key"] for found in self._client.list_objects_v2(Bucket="bucket").get("Contents", [])]
+
+    def uploads(self):
+        """Uploads of several parts that nobody finished or took back."""
+        return self._client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
+
+    def clear(self):
+        for name in self.names():
+            self._client.delete_object(Bucket="bucket", Key=name)
+
+    def close(self):
+        self._server.stop()
+
+
+class Gcs(Server):
+    """gcp-storage-emulator."""
+
+    def __init__(self, folder: Path) -> None:
+        from gcp_storage_emulator.server import create_server
+
+        logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
+        self._server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
+        self._server.start()
+        self.port = self._server._api._httpd.socket.getsockname()[1]
+
+    @property
+    def _storage(self):
+        return self._server._api._storage
+
+    def url(self, name, port=0):
+        return f"gs://bucket/{name}"
+
+    def environment(self, port=0):
+        return {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port or self.port}"}
+
+    def put(self, name, data):
+        import json
+        import urllib.request
+
+        url = f"http://127.0.0.1:{self.port}/upload/storage/v1/b/bucket/o?uploadType=media&name={name}"
+        with urllib.request.urlopen(urllib.request.Request(url, data, method="POST")) as response:
+            json.load(response)
+
+    def get(self, name):
+        return self._storage.get_file("bucket", name) if name in self.names() else None
+
+    def names(self):
+        return [found["name"] for found in self._storage.get_file_list("bucket")[0]] if self._has() else []
+
+    def _has(self):
+        return self._storage.get_bucket("bucket") is not None
+
+    def clear(self):
+        for name in self.names():
+            self._storage.delete_file("bucket", name)
+
+    def close(self):
+        self._server.stop()
+
+
+class Folder(Server):
+    """A server of files that are in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.root.mkdir(parents=True)
+
+    def put(self, name, data):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def get(self, name):
+        path = self.root / name
+        return path.read_bytes() if path.is_file() else None
+
+    def names(self):
+        return [str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()]
+
+    def clear(self):
+        for name in self.names():
+            (self.root / name).unlink()
+
+
+class Ftp(Folder):
+    """pyftpdlib."""
+
+    scheme = "ftp"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        from pyftpdlib.authorizers import DummyAuthorizer
+        from pyftpdlib.handlers import FTPHandler
+        from pyftpdlib.ioloop import IOLoop
+        from pyftpdlib.servers import FTPServer
+
+        logging.getLogger("pyftpdlib").setLevel(logging.CRITICAL)
+        authorizer = DummyAuthorizer()
+        authorizer.add_user(USER, PASSWORD, str(self.root), perm="elradfmwMT")
+        self._loop = IOLoop()
+        self.handler = type("Handler", (self._handler(folder, FTPHandler),), {"authorizer": authorizer})
+        self._server = FTPServer(("127.0.0.1", 0), self.handler, ioloop=self._loop)
+        self.port = self._server.address[1]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self._netrc = folder / "netrc"
+        self._netrc.write_text(
+            "".join(f"machine {host} login {USER} password {PASSWORD}\n" for host in ("127.0.0.1", "localhost"))
+        )
+        self._netrc.chmod(0o600)
+
+    def _handler(self, folder, handler):
+        return handler
+
+    def _run(self):
+        while not self._stop.is_set():
+            self._server.serve_forever(timeout=0.02, blocking=False)
+        self._server.close_all()
+
+    def url(self, name, port=0):
+        return f"{self.scheme}://127.0.0.1:{port or self.port}/{name}"
+
+    def environment(self, port=0):
+        return {"NETRC": str(self._netrc)}
+
+    def close(self):
+        self._stop.set()
+        self._thread.join(5)
+
+
+class Ftps(Ftp):
+    """pyftpdlib, which refuses what is not encrypted."""
+
+    scheme = "ftps"
+
+    def _handler(self, folder, handler):
+        from pyftpdlib.handlers import TLS_FTPHandler
+
+        self.certificate = certificate(folder)
+        return type(
+            "Tls",
+            (TLS_FTPHandler,),
+            {"certfile": str(folder / "both.pem"), "tls_control_required": True, "tls_data_required": True},
+        )
+
+    def environment(self, port=0):
+        return {**super().environment(port), "SSL_CERT_FILE": str(self.certificate)}
+
+
+class Sftp(Folder):
+    """asyncssh's server."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        import asyncssh
+
+        self._home = folder / "home"
+        (self._home / ".ssh").mkdir(parents=True, mode=0o700)
+        host = asyncssh.generate_private_key("ssh-ed25519")
+        mine = asyncssh.generate_private_key("ssh-ed25519")
+        mine.write_private_key(str(self._home / ".ssh" / "id_ed25519"))
+        (self._home / ".ssh" / "known_hosts").write_bytes(b"* " + host.export_public_key())
+        authorized = folder / "authorized"
+        authorized.write_bytes(mine.export_public_key())
+
+        class Login(asyncssh.SSHServer):
+            def begin_auth(self, username):
+                return True
+
+            def password_auth_supported(self):
+                return True
+
+            def validate_password(self, username, password):
+                return (username, password) == (USER, PASSWORD)
+
+        async def listen():
+            logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
+            return await asyncssh.create_server(
+                Login,
+                "127.0.0.1",
+                0,
+                server_host_keys=[host],
+                authorized_client_keys=str(authorized),
+                sftp_factory=partial(asyncssh.SFTPServer, chroot=str(self.root).encode()),
+            )
+
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._server = asyncio.run_coroutine_threadsafe(listen(), self._loop).result(30)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def url(self, name, port=0):
+        return f"sftp://{USER}@127.0.0.1:{port or self.port}/{name}"
+
+    def environment(self, port=0):
+        return {"HOME": str(self._home), "SSH_AUTH_SOCK": "", "NETRC": "/nowhere"}
+
+    def close(self):
+        self._loop.call_soon_threadsafe(self._server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+class _Files(BaseHTTPRequestHandler):
+    """Files with ranges and entity tags, as RFC 9110 has them."""
+
+    protocol_version = "HTTP/1.1"
+    server: Http._Server
+
+    def do_GET(self):
+        owner = self.server.owner
+        owner.asked.append((self.path, dict(self.headers)))
+        if owner.answer and owner.answer(self):
+            return
+        data = owner.get(self.path.partition("?")[0].lstrip("/"))
+        if data is None:
+            self._send(404, b"not here")
+            return
+        headers = {"ETag": owner.tag or f'"{hash(data) & 0xFFFFFFFF:x}"', **owner.more(data)}
+        asked = self.headers.get("Range", "")
+        current = self.headers.get("If-Range") in (None, headers["ETag"])
+        if not asked or not current or not owner.ranges:
+            self._send(200, data, headers)
+            return
+        start, _, last = asked.removeprefix("bytes=").partition("-")
+        if int(start) >= len(data):
+            self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            return
+        part = data[int(start) : int(last) + 1]
+        where = f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}"
+        self._send(206, part, {**headers, "Content-Range": where})
+
+    do_POST = do_GET
+
+    def _send(self, status, body, headers=None):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            if value:
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Http(Folder):
+    """A stand-in, for the standard library's has no ranges."""
+
+    writable = False
+    scheme = "http"
+
+    class _Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request, client_address):
+            pass
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.answer = None  # what may answer a request in place of the files
+        self.tag = ""
+        self.ranges = True
+        self.more: Callable[[bytes], dict[str, str]] = lambda data: {}
+        self._server = self._Server(("127.0.0.1", 0), _Files)
+        self._server.owner = self
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def url(self, name, port=0):
+        return f"{self.scheme}://127.0.0.1:{port or self.port}/{name}"
+
+    def environment(self, port=0):
+        return {"NETRC": "/nowhere"}
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for this machine, which is its own authority; with its key in `both.pem`."""
+    from datetime import datetime, timedelta, timezone
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public = made.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(public)
+    (folder / "both.pem").write_bytes(private + public)
+    return path

@@ -1,0 +1,110 @@
+"""Stores and servers for the tests of transports, as fixtures to be imported."""
+
+from __future__ import annotations
+
+import os
+import random
+from datetime import timedelta
+
+import pytest
+from dropbox_stand_in import Dropbox
+from rules_bento.registry import retry, transport
+from rules_bento.store import Store
+from rules_bento.transports import download, objects
+from servers import S3, Ftp, Ftps, Gcs, Http, Sftp
+from store_support import bento_files, model_files, write_archive
+
+KINDS = {"s3": S3, "gs": Gcs, "ftp": Ftp, "ftps": Ftps, "sftp": Sftp, "http": Http, "dropbox": Dropbox}
+WRITABLE = [name for name in KINDS if name != "http"]
+TAG = "hi:v1"
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory):
+    """Servers by kind, each started when it is first asked for."""
+    found = {}
+
+    def start(kind):
+        if kind not in found:
+            found[kind] = KINDS[kind](tmp_path_factory.mktemp(kind))
+        return found[kind]
+
+    yield start
+    for server in found.values():
+        server.close()
+
+
+@pytest.fixture
+def serve(running, monkeypatch):
+    """An empty server of a kind, with what a client of it has to know in the environment."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "DROPBOX_", "GOOGLE_", "STORAGE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    known = set()
+
+    def start(kind, port=0):
+        server = running(kind)
+        if kind not in known:
+            known.add(kind)
+            server.clear()
+        for name, value in server.environment(port).items():
+            monkeypatch.setenv(name, value)
+        return server
+
+    return start
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Short waits, little patience, and small pieces, so that small archives have several."""
+    monkeypatch.setattr(retry, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(download, "PIECE", 1 << 16)
+    monkeypatch.setattr(transport.Transport.__init__, "__defaults__", (1.0,))
+    monkeypatch.setitem(objects.CLIENT, "read_timeout", "2s")
+    monkeypatch.setitem(objects.BACKOFF, "init_backoff", timedelta(milliseconds=1))
+    monkeypatch.setitem(objects.BACKOFF, "max_backoff", timedelta(milliseconds=10))
+
+
+def noise(size, seed=1):
+    """Bytes that do not compress."""
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.fixture
+def files():
+    """The files of a Bento with a model: about a megabyte that does not compress."""
+    model = model_files("clf:v1", payload=noise(800_000))
+    return bento_files(TAG, models={"clf:v1": model}, src__data=noise(200_000, 2))
+
+
+@pytest.fixture
+def store(tmp_path, files):
+    """A store with the Bento."""
+    found = Store(tmp_path / "ours", durable=False)
+    found.bentos.import_archive(write_archive(tmp_path / "source.bento", files))
+    return found
+
+
+@pytest.fixture
+def other(tmp_path):
+    """An empty store."""
+    return Store(tmp_path / "other", durable=False)
+
+
+def same(one, two):
+    """Whether two stores have the same Bento, with its model."""
+    return one.bentos.list() != () and all(
+        _tree(one.section(kind).get(tag).path) == _tree(two.section(kind).get(tag).path)
+        for kind, tag in ((one.bentos.kind, TAG), (one.models.kind, "clf:v1"))
+    )
+
+
+def _tree(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def empty(store):
+    """Whether there is nothing in a store, not even in part."""
+    shelves = [store.home.root / "bentos", store.home.root / "models", store.home.staging]
+    return not any(path for shelf in shelves if shelf.exists() for path in shelf.iterdir())

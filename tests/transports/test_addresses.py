@@ -1,0 +1,104 @@
+"""URLs: what they mean, and what of them is never shown."""
+
+from __future__ import annotations
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.transports import hashes, netrc
+from rules_bento.transports.address import parse
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "host", "port", "path"),
+    [
+        ("s3://bucket/a/b.bento", "s3", "bucket", None, "/a/b.bento"),
+        ("s3a://bucket/a#b?c%20d.bento", "s3", "bucket", None, "/a#b?c%20d.bento"),
+        ("S3://bucket", "s3", "bucket", None, "/"),
+        ("gcs://bucket/x", "gs", "bucket", None, "/x"),
+        (
+            "abfss://container@account.dfs.core.windows.net/x",
+            "az",
+            "container@account.dfs.core.windows.net",
+            None,
+            "/x",
+        ),
+        ("ftp://ann:pw@host:2121/d/x", "ftp", "host", 2121, "/d/x"),
+        ("sftp://ann:p%40w@[::1]:22/d/x", "sftp", "::1", 22, "/d/x"),
+        ("ssh://host/x", "sftp", "host", None, "/x"),
+        ("dropbox://d/x.bento", "dropbox", "", None, "/d/x.bento"),
+        ("dropbox:///d/x.bento", "dropbox", "", None, "/d/x.bento"),
+        ("https://host/d/x.bento?signature=abc", "https", "host", None, "/d/x.bento"),
+    ],
+)
+def test_what_they_mean(text, scheme, host, port, path):
+    found = parse(text)
+    assert (found.scheme, found.host, found.port, found.path) == (scheme, host, port, path)
+
+
+@pytest.mark.parametrize("text", ["x.bento", "/a/b", "./s3:/x", "file:///a/b", "osfs:///a", "a/b://c", "tag:v1"])
+def test_paths_of_this_machine(text):
+    assert parse(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hdfs://a/b", r"hdfs://: is not known here. Known are s3, gs, az, ftp, ftps, sftp, http, https, dropbox"),
+        ("s3:///x", "names no bucket"),
+        ("ftp:///x", "has no host, or a wrong port"),
+        ("sftp://ann:s3cr3t@host:port/x", "has no host, or a wrong port"),
+    ],
+)
+def test_refused(text, said):
+    with pytest.raises(BentoError, match=said) as error:
+        parse(text)
+    assert "s3cr3t" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sftp://ann:s3cr3t@host/x.bento", "sftp://ann@host/x.bento"),
+        ("https://ann:s3cr3t@host:1/x.bento?X-Amz-Signature=s3cr3t", "https://ann@host:1/x.bento"),
+        ("dropbox://d/x", "dropbox://d/x"),
+        ("ftp://[::1]:21/x", "ftp://[::1]:21/x"),
+    ],
+)
+def test_what_is_shown(text, shown):
+    found = parse(text)
+    assert str(found) == shown
+    assert "s3cr3t" not in repr(found)
+    if "s3cr3t" in text:
+        assert "s3cr3t" not in found.redact(f"cannot reach {text}, login s3cr3t")
+
+
+def test_what_is_asked_for():
+    assert parse("https://ann:s3cr3t@host:1/x?a=b").url == "https://host:1/x?a=b"
+
+
+def test_who_asks(tmp_path, monkeypatch):
+    path = tmp_path / "netrc"
+    path.write_text("machine host login ann password one\nmachine other login bob password two\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(path))
+    assert netrc.login(parse("ftp://host/x")) == ("ann", "one")
+    assert netrc.login(parse("ftp://ann@host/x")) == ("ann", "one")
+    assert netrc.login(parse("ftp://eve@host/x")) == ("eve", "")
+    assert netrc.login(parse("ftp://eve:three@host/x")) == ("eve", "three")
+    assert netrc.login(parse("ftp://nobody/x")) == ("", "")
+    path.write_text("machine host logi ann password s3cr3t\n")
+    with pytest.raises(BentoError, match="cannot be read") as error:
+        netrc.login(parse("ftp://host/x"))
+    assert "s3cr3t" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 << 20, (4 << 20) + 1, 9 << 20])
+def test_the_hash_of_dropbox(size):
+    import hashlib
+
+    data = bytes(size)
+    blocks = [hashlib.sha256(data[at : at + (4 << 20)]).digest() for at in range(0, size, 4 << 20)]
+    made = hashes.new(hashes.DROPBOX)
+    for at in range(0, size, 1_000_003):
+        made.update(data[at : at + 1_000_003])
+    assert made.hexdigest() == hashlib.sha256(b"".join(blocks)).hexdigest()

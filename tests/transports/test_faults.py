@@ -1,0 +1,324 @@
+"""Transports over connections that fail: what comes in the end is whole, or nothing came."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from relay import Fault, Relay
+from rules_bento.errors import BentoError
+from rules_bento.registry import retry
+from rules_bento.registry.progress import Progress
+from store_support import tar
+from support import KINDS, TAG, WRITABLE, empty, files, other, quick, running, same, serve, store
+
+__all__ = ["files", "other", "quick", "running", "serve", "store"]
+
+HTTP = ["s3", "gs", "http", "dropbox"]
+CUTS = [0, 1, 5_000, 100_000, 600_000]
+WRITABLE_HTTP = ["s3", "gs", "dropbox"]
+
+
+@pytest.fixture(autouse=True)
+def quickly(quick):
+    pass
+
+
+@pytest.fixture
+def packed(store):
+    """The archive of the Bento."""
+    return store.bentos.export(TAG, str(store.home.root / "packed.bento")).path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_download_goes_on_after_cuts(kind, serve, store, other, packed):
+    serve(kind).put("hi.bento", packed)
+    with Relay(serve(kind).port, *(Fault(cut_down=cut) for cut in CUTS)) as relay:
+        server = serve(kind, relay.port)
+        other.bentos.import_archive(server.url("hi.bento", relay.port))
+        # Some make another connection for the rest, so that not all of the faults are met.
+        assert relay.met >= 2
+    assert same(store, other)
+
+
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_an_upload_goes_on_after_cuts(kind, serve, store, packed):
+    server = serve(kind)
+    with Relay(server.port, *(Fault(cut_up=cut) for cut in CUTS[1:])) as relay:
+        serve(kind, relay.port)
+        store.bentos.export(TAG, server.url("hi.bento", relay.port))
+        assert relay.met >= 1
+    assert server.get("hi.bento") == packed
+    assert server.names() == ["hi.bento"]
+
+
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_an_answer_that_is_lost_is_asked_for_again(kind, serve, store, packed):
+    server = serve(kind)
+    with Relay(server.port, *(Fault(cut_down=cut) for cut in (0, 40, 300, 1000))) as relay:
+        serve(kind, relay.port)
+        store.bentos.export(TAG, server.url("hi.bento", relay.port))
+        assert relay.met >= 1
+    assert server.get("hi.bento") == packed
+    assert server.names() == ["hi.bento"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_always_cuts_is_given_up(kind, serve, other, packed):
+    serve(kind).put("hi.bento", packed)
+    with Relay(serve(kind).port, forever=Fault(cut_down=20)) as relay:
+        server = serve(kind, relay.port)
+        with pytest.raises(BentoError, match="the transfer failed several times") as error:
+            other.bentos.import_archive(server.url("hi.bento", relay.port))
+        assert str(error.value).startswith(server.url("hi.bento", relay.port))
+    assert empty(other)
+
+
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_an_upload_that_always_fails_leaves_what_was_there(kind, serve, store):
+    server = serve(kind)
+    server.put("hi.bento", b"old")
+    with Relay(server.port, forever=Fault(cut_up=100_000)) as relay:
+        serve(kind, relay.port)
+        # SFTP and FTP go on from where they were, so that a hundred kilobytes each time are enough in the end.
+        try:
+            store.bentos.export(TAG, server.url("hi.bento", relay.port))
+        except BentoError as error:
+            assert "the transfer failed several times" in str(error)
+            assert server.get("hi.bento") == b"old"
+    if kind == "s3":
+        assert not server.uploads()
+
+
+@pytest.mark.parametrize("kind", HTTP)
+@pytest.mark.parametrize("status", [503, 429])
+def test_trouble_of_the_server_passes(kind, status, serve, store, other, packed):
+    serve(kind).put("hi.bento", packed)
+    with Relay(serve(kind).port, *[Fault(status=status)] * 3) as relay:
+        server = serve(kind, relay.port)
+        other.bentos.import_archive(server.url("hi.bento", relay.port))
+        assert relay.met == 3
+    assert same(store, other)
+
+
+@pytest.mark.parametrize("kind", WRITABLE_HTTP)
+@pytest.mark.parametrize("status", [500])
+def test_trouble_of_the_server_passes_for_uploads(kind, status, serve, store, packed):
+    server = serve(kind)
+    with Relay(server.port, *[Fault(status=status)] * 3) as relay:
+        serve(kind, relay.port)
+        store.bentos.export(TAG, server.url("hi.bento"))
+        assert relay.met == 3
+    assert server.get("hi.bento") == packed
+
+
+@pytest.mark.parametrize("kind", HTTP)
+def test_trouble_that_does_not_pass_is_told(kind, serve, other, packed):
+    serve(kind).put("hi.bento", packed)
+    with Relay(serve(kind).port, forever=Fault(status=503)) as relay:
+        server = serve(kind, relay.port)
+        with pytest.raises(BentoError, match=r"(?s)hi\.bento: the transfer failed several times.*503"):
+            other.bentos.import_archive(server.url("hi.bento", relay.port))
+    assert empty(other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_slow_server_is_waited_for(kind, serve, store, other, packed):
+    serve(kind).put("hi.bento", packed)
+    with Relay(serve(kind).port, forever=Fault(pause=0.01)) as relay:
+        server = serve(kind, relay.port)
+        other.bentos.import_archive(server.url("hi.bento", relay.port))
+        assert relay.met
+    assert same(store, other)
+
+
+@pytest.mark.parametrize("kind", HTTP)
+@pytest.mark.parametrize("longer", [-100, 100])
+def test_a_wrong_length_is_no_archive(kind, longer, serve, store, other, packed):
+    serve(kind).put("hi.bento", packed)
+    with Relay(serve(kind).port, Fault(longer=longer), Fault(longer=longer)) as relay:
+        server = serve(kind, relay.port)
+        try:
+            other.bentos.import_archive(server.url("hi.bento", relay.port))
+        except BentoError:
+            assert empty(other)
+        else:
+            assert same(store, other)
+        assert relay.met
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs", "http", "dropbox", "ftp"])
+def test_wrong_bytes_are_noticed_in_any_form(kind, serve, store, other, files):
+    """A plain tar has no checksum of its files, so what is noticed is so by the transport (or by --sha256)."""
+    server = serve(kind)
+    data = tar(files)
+    if kind == "s3":  # as our own export leaves it
+        store.bentos.export(TAG, server.url("x.tar"))
+        data = server.get("x.tar")
+    else:
+        server.put("x.tar", data)
+    digest = hashlib.sha256(data).hexdigest() if kind in ("http", "ftp") else ""
+    with Relay(server.port, forever=Fault(flip_down=100_000)) as relay:
+        serve(kind, relay.port)
+        with pytest.raises(BentoError, match="what comes is wrong: its"):
+            other.bentos.import_archive(server.url("x.tar", relay.port), sha256=digest)
+    assert empty(other)
+    assert not list(other.home.transfers.iterdir())
+    serve(kind, server.port)
+    other.bentos.import_archive(server.url("x.tar"), sha256=digest)
+
+
+@pytest.mark.parametrize("kind", ["ftp", "http"])
+def test_wrong_bytes_are_noticed_by_the_archive(kind, serve, other, packed):
+    server = serve(kind)
+    server.put("x.bento", packed)
+    with Relay(server.port, forever=Fault(flip_down=100_000)) as relay, pytest.raises(BentoError):
+        other.bentos.import_archive(server.url("x.bento", relay.port))
+    assert empty(other)
+
+
+@pytest.mark.parametrize("kind", ["ftps", "sftp"])
+def test_wrong_bytes_break_what_is_encrypted(kind, serve, store, other, packed):
+    serve(kind).put("x.bento", packed)
+    with Relay(serve(kind).port, *[Fault(flip_down=size) for size in (700, 50_000, 400_000)]) as relay:
+        server = serve(kind, relay.port)
+        other.bentos.import_archive(server.url("x.bento", relay.port))
+        assert relay.met
+    assert same(store, other)
+
+
+@pytest.mark.parametrize("kind", ["gs", "ftp"])
+def test_wrong_bytes_of_an_upload_are_noticed(kind, serve, store):
+    """The bytes are changed on their way there, each time."""
+    server = serve(kind)
+    with Relay(server.port, forever=Fault(flip_up=400_000)) as relay:
+        serve(kind, relay.port)
+        with pytest.raises(BentoError, match="MD5 hash|what arrives there is not what is sent"):
+            store.bentos.export(TAG, server.url("x.tar", relay.port))
+    assert server.names() == []
+
+
+@pytest.mark.parametrize("kind", ["dropbox", "ftp", "ftps", "sftp"])
+def test_wrong_bytes_of_an_upload_are_sent_again(kind, serve, store):
+    server = serve(kind)
+    data = store.bentos.export(TAG, str(store.home.root / "x.tar")).path.read_bytes()
+    fault = Fault(flip_up=300_000, cut_up=1_050_000)
+    with Relay(server.port, *[fault] * (2 if kind == "ftp" else 1)) as relay:
+        serve(kind, relay.port)
+        store.bentos.export(TAG, server.url("x.tar", relay.port))
+        assert relay.met
+    assert server.get("x.tar") == data
+    assert server.names() == ["x.tar"]
+
+
+def test_the_parts_of_s3_carry_their_digests(serve, store):
+    """moto does not look at them, S3 does."""
+    import base64
+
+    server = serve("s3")
+    seen = []
+    with Relay(server.port) as relay:
+        pump = relay._pump
+
+        def spy(source, sink, cut, flip, fault, pair):
+            if fault is None:
+                original = source.recv
+
+                class Source:
+                    def recv(self, size):
+                        data = original(size)
+                        seen.append(data)
+                        return data
+
+                pump(Source(), sink, cut, flip, fault, pair)
+            else:
+                pump(source, sink, cut, flip, fault, pair)
+
+        relay._pump = spy
+        serve("s3", relay.port)
+        store.bentos.export(TAG, server.url("x.tar"))
+    sent = b"".join(seen)
+    digest = base64.b64encode(hashlib.sha256(server.get("x.tar")).digest())
+    assert b"x-amz-checksum-sha256: " + digest in sent
+
+
+def test_another_version_in_the_middle_begins_anew(serve, store, other, packed):
+    server = serve("http")
+    server.put("x.bento", packed[:-1])
+    asked = []
+
+    def answer(handler):
+        asked.append(handler.path)
+        if len(asked) == 3:
+            server.put("x.bento", packed)
+        return False
+
+    server.answer = answer
+    try:
+        other.bentos.import_archive(server.url("x.bento"))
+    finally:
+        server.answer = None
+    assert same(store, other)
+
+
+def test_a_server_without_ranges(serve, store, other, packed):
+    server = serve("http")
+    server.put("x.bento", packed)
+    server.ranges = False
+    try:
+        with Relay(server.port, Fault(), Fault(cut_down=300_000), Fault(cut_down=900_000)) as relay:
+            other.bentos.import_archive(server.url("x.bento", relay.port))
+            assert relay.met == 2
+    finally:
+        server.ranges = True
+    assert same(store, other)
+
+
+def test_what_came_before_is_not_asked_for_again(serve, store, other, packed):
+    """A second run goes on: it asks for no more than what is missing, and a piece."""
+    server = serve("http")
+    server.put("x.bento", packed)
+    with Relay(server.port, Fault(), forever=Fault(cut_down=250_000)) as relay:
+        stop = retry._ATTEMPTS
+        retry._ATTEMPTS = 1
+        try:
+            with pytest.raises(BentoError):
+                other.bentos.import_archive(server.url("x.bento", relay.port))
+        finally:
+            retry._ATTEMPTS = stop
+        came = relay.down
+    assert empty(other)
+    with Relay(server.port) as relay:
+        server.asked.clear()
+        # The relay's port is part of the address, and so of what is remembered.
+        other.home.transfers.joinpath("x").write_bytes(b"")
+        other.bentos.import_archive(server.url("x.bento", relay.port))
+    assert same(store, other)
+    assert came > 200_000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_progress_adds_up(kind, serve, store, other, packed):
+    class Counter:
+        expected = done = 0
+
+        def expect(self, size):
+            self.expected += size
+
+        def advance(self, size):
+            self.done += size
+
+    server = serve(kind)
+    server.put("x.bento", packed)
+    with Relay(server.port, *(Fault(cut_down=cut) for cut in CUTS)) as relay:
+        serve(kind, relay.port)
+        counter = Counter()
+        other.bentos.import_archive(server.url("x.bento", relay.port), counter=counter)
+        assert counter.expected == counter.done == len(packed)
+    if server.writable:
+        with Relay(server.port, *(Fault(cut_up=cut) for cut in CUTS[2:])) as relay:
+            serve(kind, relay.port)
+            counter = Counter()
+            store.bentos.export(TAG, server.url("y.bento", relay.port), counter=counter)
+            assert counter.expected == counter.done == len(packed)
+    assert Progress("x")

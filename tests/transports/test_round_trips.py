@@ -1,0 +1,135 @@
+"""Each transport against a server: what is exported comes back the same, and nothing else is left there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+
+import pytest
+from rules_bento.cli import main
+from rules_bento.errors import BentoError
+from rules_bento.store import import_bento
+from rules_bento.transports.remote import MissingError
+from store_support import tar
+from support import KINDS, TAG, WRITABLE, empty, files, other, quick, running, same, serve, store
+
+__all__ = ["files", "other", "quick", "running", "serve", "store"]
+
+
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_what_is_exported_comes_back(kind, serve, store, other):
+    server = serve(kind)
+    done = store.bentos.export(TAG, server.url("releases/hi.bento"))
+    assert str(done.path) == server.url("releases/hi.bento")
+    assert server.names() == ["releases/hi.bento"]
+    assert lzma.decompress(server.get("releases/hi.bento"))
+    found = other.bentos.import_archive(server.url("releases/hi.bento"))
+    assert [str(model.tag) for model in found.models] == ["clf:v1"]
+    assert same(store, other)
+    assert not list(other.home.transfers.iterdir())
+
+
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_an_export_replaces_what_is_there(kind, serve, store, other):
+    server = serve(kind)
+    server.put("hi.bento", b"old")
+    store.bentos.export(TAG, server.url("hi.bento"))
+    other.bentos.import_archive(server.url("hi.bento"))
+    assert same(store, other)
+    assert server.names() == ["hi.bento"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [(kind, "zip") for kind in KINDS] + [("ftp", form) for form in ("tar", "tar.gz", "tar.zst")]
+)
+def test_every_form_travels(kind, suffix, serve, store, other, tmp_path, quick):
+    server = serve(kind)
+    path = store.bentos.export(TAG, str(tmp_path / f"x.{suffix}")).path
+    server.put(f"x.{suffix}", path.read_bytes())
+    other.bentos.import_archive(server.url(f"x.{suffix}"))
+    assert same(store, other)
+    if server.writable:
+        store.bentos.export(TAG, server.url(f"y.{suffix}"))
+        assert server.get(f"y.{suffix}") == path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_models_travel(kind, serve, store, other):
+    server = serve(kind)
+    store.models.export("clf:v1", server.url("clf.bentomodel"))
+    assert str(other.models.import_archive(server.url("clf.bentomodel")).entry.tag) == "clf:v1"
+
+
+@pytest.mark.parametrize("kind", ["s3", "ftp"])
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [("", "hi-v1.bento"), ("a/b/", "a/b/hi-v1.bento"), ("a/x", "a/x.bento"), ("x.y", "x.y.bento"), ("x.tar", "x.tar")],
+)
+def test_names_are_those_of_bentoml(kind, url, name, serve, store):
+    server = serve(kind)
+    done = store.bentos.export(TAG, server.url(url))
+    assert server.names() == [name]
+    assert str(done.path) == server.url(name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_there(kind, serve, other):
+    url = serve(kind).url("nothing.bento")
+    with pytest.raises(MissingError) as error:
+        other.bentos.import_archive(url)
+    assert str(error.value).startswith(f"{url}: nothing is there.")
+    assert empty(other)
+
+
+def test_no_bucket(serve, store):
+    serve("s3")
+    with pytest.raises(BentoError, match=r"there is no 'elsewhere'"):
+        store.bentos.export(TAG, "s3://elsewhere/x.bento")
+    serve("gs")
+    with pytest.raises(BentoError, match=r"gs://elsewhere/x.bento: refused .404"):
+        store.bentos.export(TAG, "gs://elsewhere/x.bento")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_known_digest_is_held(kind, serve, other, files):
+    server = serve(kind)
+    data = tar(files)
+    server.put("x.tar", data)
+    url = server.url("x.tar")
+    with pytest.raises(BentoError, match="its sha256 is"):
+        other.bentos.import_archive(url, sha256="0" * 64)
+    assert empty(other)
+    assert not list(other.home.transfers.iterdir())
+    other.bentos.import_archive(url, sha256=hashlib.sha256(data).hexdigest().upper())
+
+
+def test_the_command(serve, store, other, capsys, monkeypatch):
+    server = serve("ftp")
+    monkeypatch.setenv("BENTOML_HOME", str(store.home.root))
+    assert main(["export", TAG, server.url("d/"), "-o", "json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made == {"tag": TAG, "path": server.url("d/hi-v1.bento"), "models": ["clf:v1"]}
+    monkeypatch.setenv("BENTOML_HOME", str(other.home.root))
+    assert main(["import", server.url("d/hi-v1.bento")]) == 0
+    assert capsys.readouterr().out == f"Imported Bento {TAG} with clf:v1.\n"
+    assert main(["import", server.url("d/hi-v1.bento")]) == 1
+    assert "is in the store already" in capsys.readouterr().err
+    assert main(["models", "export", "clf:v1", server.url("m/"), "-o", "path"]) == 0
+    assert capsys.readouterr().out == server.url("m/clf-v1.bentomodel") + "\n"
+    assert main(["import", "--sha256", "0" * 64, "a.bento", "b.bento"]) == 1
+    assert "--sha256 is of one archive" in capsys.readouterr().err
+
+
+def test_functions_take_urls(serve, store, other):
+    server = serve("http")
+    server.put("hi.bento", store.bentos.export(TAG, str(store.home.root / "hi.bento")).path.read_bytes())
+    assert str(import_bento(server.url("hi.bento"), home=other.home.root).entry.tag) == TAG
+
+
+def test_folders_stay_here(serve, store, other):
+    server = serve("ftp")
+    with pytest.raises(BentoError, match="folders are written on this machine only"):
+        store.bentos.export(TAG, server.url("x"), "folder")
+    with pytest.raises(BentoError, match="folders are taken of this machine only"):
+        other.bentos.import_archive(server.url("x"), "folder")
