@@ -14,6 +14,8 @@ load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC")
 
 _TOOLS_LOCK = Label("//toolchains:tools.lock.json")
 _TOOLS_HUB = "bento_tools"
+_TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
+_TRANSPORTS_HUB = "bento_transports"
 _DEFAULT_PYTHON = "3.11"
 
 def _bento_tools_impl(mctx):
@@ -34,16 +36,17 @@ def _bento_tools_impl(mctx):
         uv = "@bento_uv//:uv",
         version = version,
     )
-    declare_hub(
-        name = _TOOLS_HUB,
+    for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None)}.items():
+        declare_hub(
+            name = name,
 
-        # These are imported at the start of every action.
-        compiler = "@bento_python//:path",
-        glibc = DEFAULT_GLIBC,
-        lock = lock,
-        platforms = [host_platform(mctx)],
-        python_version = "",
-    )
+            # The tools are imported at the start of every action.
+            compiler = "@bento_python//:path",
+            glibc = DEFAULT_GLIBC,
+            lock = locked,
+            platforms = [host_platform(mctx)],
+            python_version = "",
+        )
     return mctx.extension_metadata(reproducible = True)
 
 _python = tag_class(

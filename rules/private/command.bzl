@@ -1,13 +1,19 @@
 """The `bento` command as a program of Bazel."""
 
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE")
 load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher")
+load(":wheels.bzl", "always_modules")
 
 def _bento_command_impl(ctx):
+    modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports])
     launcher = helper_launcher(
         ctx,
         arguments = [],
         files = depset(),
+
+        # A handful, and only of the target that has any.
+        more_modules = modules.to_list(),
         packages = COMMAND_PACKAGES,
         verb = "command",
     )
@@ -16,6 +22,9 @@ def _bento_command_impl(ctx):
 bento_command = rule(
     implementation = _bento_command_impl,
     doc = "The `bento` command, in the toolchain's interpreter.",
+    attrs = {
+        "transports": attr.label_list(cfg = always_modules, doc = "Packages that speak to other places.", providers = [BentoRequirementInfo]),
+    },
     executable = True,
     toolchains = [TOOLCHAIN_TYPE],
 )
