@@ -37,7 +37,7 @@ def run(arguments: Arguments) -> int:
     made = json.loads(schema.read_text("utf-8"))
     if not made:
         raise BentoError(
-            "api: the service is a legacy one, of which BentoML has no schema: nothing can be compared. Remove the test."
+            "api: the service is a legacy one, of which BentoML has no schema to compare. Remove the test."
         )
     found = changes(committed, made)
     for change in found:
