@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,16 +28,31 @@ def test_the_models_are_not_in_the_archive(suffix):
     assert any(name.endswith("/weights.txt") for name in names(FOLDER / "bundled.bento"))
 
 
-def test_its_tree_shows_the_models_that_it_needs():
+def run(*words: str, **variables: str) -> str:
+    """What `bazel run` of it prints."""
     options = ["--target", "//tests/models:reference", "--archive", str(FOLDER / "reference.bento")]
     options += ["--model", str(FOLDER / "weights.model.json"), str(FOLDER / "weights.model.part")]
-    command = [sys.executable, "-I", "-S", "py/main.py", "serve", *options, "--", "tree"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    packages = [word for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep) for word in ("--packages", root)]
+    command = [sys.executable, "-I", "-S", "py/main.py", *packages, "serve", *options, "--", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | variables).stdout
+
+
+def test_its_tree_shows_the_models_that_it_needs():
+    text = run("tree")
     assert text.startswith("//tests/models:reference  ")
     [line] = [line for line in text.splitlines() if "not in the archive" in line]
     description = json.loads((FOLDER / "weights.model.json").read_text("utf-8"))
     assert description["tag"].partition(":")[2] in line
     assert f"{description['size']}.00 B" in line
+
+
+def test_run_targets_hand_it_on_with_its_models(tmp_path):
+    run("export", str(tmp_path / "exported.bento"))
+    assert any(name.endswith("/weights.txt") for name in names(tmp_path / "exported.bento"))
+    run("import", BENTOML_HOME=str(tmp_path / "home"))
+    assert (tmp_path / "home/bentos" / TAG.replace(":", "/") / "bento.yaml").exists()
+    [weights] = (tmp_path / "home/models/plain_weights").glob("*/weights.txt")
+    assert weights.read_text("utf-8") == "seven\n"
 
 
 def test_it_is_the_same_bento():

@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> int:
 
 
 def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
-    """Run a command of `bento` on an archive, in the folder that Bazel was started from; its status."""
+    """Run a command of `bento` on an archive or a folder, where Bazel was started from; its status."""
     from rules_bento.cli import main
     from rules_bento.store.api import Store
 
@@ -58,7 +58,7 @@ def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
         store = Store(scratch, durable=False)
         _keep_contexts(store)
-        entry = store.bentos.import_archive(archive, "xz").entry
+        entry = store.bentos.import_archive(archive, "folder" if archive.is_dir() else "xz").entry
         return main(["--home", scratch, verb, str(entry.tag), *words])
 
 

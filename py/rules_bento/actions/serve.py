@@ -46,16 +46,14 @@ def run(arguments: Arguments) -> int:
     if given[:1] == ["tree"]:
         return _tree(arguments)
     if given and given[0] in deliver.VERBS:
-        return deliver.deliver(Path(arguments.one("--archive")), given[0], given[1:])
+        return _deliver(arguments)
     command, options = (given[0], given[1:]) if given and given[0] in _COMMANDS else ("serve", given)
     for number in _SIGNALS:  # by an exception, so that what was written is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     # Services of a Bento talk over sockets there, whose paths may have 103 characters.
     with tempfile.TemporaryDirectory(prefix="b-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")
-        for part in [arguments.one("--archive"), *(part for _, part in arguments.records("--model"))]:
-            with tarfile.open(part, "r:xz") as archive:
-                _extract(archive, bento)
+        _unpack(arguments, bento)
         _install(arguments, bento, environment)
         variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
         program = str(environment / "bin" / "bentoml")
@@ -70,6 +68,23 @@ def _tree(arguments: Arguments) -> int:
         ModelDescription.loads(Path(description).read_text("utf-8")) for description, _ in arguments.records("--model")
     ]
     return tree.of_built(arguments.one("--target"), Path(arguments.one("--archive")), models, arguments.rest[1:])
+
+
+def _deliver(arguments: Arguments) -> int:
+    """Give the Bento to another command, whole."""
+    verb, *words = arguments.rest
+    if not arguments.records("--model"):
+        return deliver.deliver(Path(arguments.one("--archive")), verb, words)
+    with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as folder:
+        _unpack(arguments, Path(folder, "bento"))
+        return deliver.deliver(Path(folder, "bento"), verb, words)
+
+
+def _unpack(arguments: Arguments, folder: Path) -> None:
+    """The Bento with all its models."""
+    for part in [arguments.one("--archive"), *(part for _, part in arguments.records("--model"))]:
+        with tarfile.open(part, "r:xz") as archive:
+            _extract(archive, folder)
 
 
 def _extract(archive: tarfile.TarFile, folder: Path) -> None:
