@@ -106,16 +106,25 @@ def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
     bentoml.run("models", "export", "weights:v7", str(tmp_path / "w.bentomodel"))
     (tmp_path / "root").mkdir()
     words = ["--target", "//svc:model", "--archive", str(tmp_path / "w.bentomodel"), "w.bentomodel"]
-    words += ["--scratch", "model.files", "--folder", "/bento", "--user", "1034:1034", "--compression", "none"]
+    words += [
+        "--scratch",
+        "model.files",
+        "--folder",
+        "/home/bentoml/bento",
+        "--user",
+        "1034:1034",
+        "--compression",
+        "none",
+    ]
     made = Actions(tmp_path / "root").run("model_layer", words, {"--output": "layer", "--description": "description"})
     assert made.code == 0, made.errors
     with tarfile.open(fileobj=io.BytesIO(made.outputs["--output"])) as layer:
         found = {member.name: member for member in layer if member.isfile()}
-        weights = found["bento/models/weights/v7/deep/weights.bin"]
+        weights = found["home/bentoml/bento/models/weights/v7/deep/weights.bin"]
         assert layer.extractfile(weights).read() == (folder / "deep/weights.bin").read_bytes()
     assert weights.uid == 1034
-    assert found["bento/models/weights/v7/run.sh"].mode == 0o755
-    assert "bento/models/weights/v7/model.yaml" in found
+    assert found["home/bentoml/bento/models/weights/v7/run.sh"].mode == 0o755
+    assert "home/bentoml/bento/models/weights/v7/model.yaml" in found
 
 
 @pytest.mark.parametrize(
