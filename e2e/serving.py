@@ -52,7 +52,7 @@ def bentos_are_served(bench: Workbench) -> str:
     for number, options in (
         (signal.SIGINT, ["serve", "--timeout", "30", "--api-workers", "2"]),
         (signal.SIGTERM, ["--development"]),
-        (signal.SIGHUP, ["--host", "localhost"]),
+        (signal.SIGHUP, ["--host", "127.0.0.1"]),
     ):
         port = free_port()
         with serving.of(STUDIO, *options, "--port", str(port), until=number):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import bentoml
 from bentoml.io import JSON, Text
+
+# BentoML's gRPC server takes the event loop of the thread, and Python 3.14 makes none by itself.
+asyncio.set_event_loop(asyncio.new_event_loop())
 
 svc = bentoml.legacy.Service("legacy")
 
