@@ -7,7 +7,6 @@ import hashlib
 import pytest
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
-from rules_bento.registry import retry
 from rules_bento.registry.progress import Progress
 from store_support import tar
 from support import KINDS, TAG, WRITABLE, empty, files, other, quick, running, same, serve, store
@@ -274,27 +273,93 @@ def test_a_server_without_ranges(serve, store, other, packed):
     assert same(store, other)
 
 
-def test_what_came_before_is_not_asked_for_again(serve, store, other, packed):
-    """A second run goes on: it asks for no more than what is missing, and a piece."""
+class Interrupted:
+    """A counter that ends the transfer after so many bytes, as Ctrl-C does."""
+
+    def __init__(self, after):
+        self._left = after
+
+    def expect(self, size):
+        pass
+
+    def advance(self, size):
+        self._left -= size
+        if self._left < 0:
+            raise KeyboardInterrupt
+
+
+class Counted:
+    """A counter that remembers what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def expect(self, size):
+        pass
+
+    def advance(self, size):
+        self.told.append(size)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_run_goes_on(kind, serve, store, other, packed):
+    server = serve(kind)
+    server.put("x.bento", packed)
+    with pytest.raises(KeyboardInterrupt):
+        other.bentos.import_archive(server.url("x.bento"), counter=Interrupted(600_000))
+    assert empty(other)
+    counter = Counted()
+    other.bentos.import_archive(server.url("x.bento"), counter=counter)
+    # What is there is told at once; of each of four spans a piece may have been lost.
+    [there] = [size for size in counter.told if size][:1]
+    assert 600_000 - 4 * (1 << 16) - (1 << 18) <= there <= len(packed)
+    assert sum(counter.told) == len(packed)
+    assert same(store, other)
+
+
+@pytest.mark.parametrize("kind", ["ftp", "ftps", "sftp"])
+def test_another_run_goes_on_with_an_upload(kind, serve, store, packed, monkeypatch):
+    monkeypatch.setattr("rules_bento.transports.sftp._BLOCK", 1 << 16)
+    monkeypatch.setattr("rules_bento.transports.sftp.Sftp.window", 1 << 19)
+    server = serve(kind)
+    with pytest.raises(KeyboardInterrupt):
+        store.bentos.export(TAG, server.url("x.bento"), counter=Interrupted(800_000))
+    [left] = server.names()
+    assert left.startswith(".x.bento.")
+    counter = Counted()
+    store.bentos.export(TAG, server.url("x.bento"), counter=counter)
+    [there] = [size for size in counter.told if size][:1]
+    assert there > 100_000
+    assert server.names() == ["x.bento"]
+    assert server.get("x.bento") == packed
+
+
+def test_what_an_upload_left_is_not_believed(serve, store, packed):
+    server = serve("sftp")
+    with pytest.raises(KeyboardInterrupt):
+        store.bentos.export(TAG, server.url("x.bento"), counter=Interrupted(0))
+    [left] = server.names()
+    server.put(left, b"wrong" + packed[5:])
+    store.bentos.export(TAG, server.url("x.bento"))
+    assert server.get("x.bento") == packed
+    assert server.names() == ["x.bento"]
+
+
+def test_what_a_cut_download_left_is_collected(serve, other, packed):
+    import fcntl
+
     server = serve("http")
     server.put("x.bento", packed)
-    with Relay(server.port, Fault(), forever=Fault(cut_down=250_000)) as relay:
-        stop = retry._ATTEMPTS
-        retry._ATTEMPTS = 1
-        try:
-            with pytest.raises(BentoError):
-                other.bentos.import_archive(server.url("x.bento", relay.port))
-        finally:
-            retry._ATTEMPTS = stop
-        came = relay.down
-    assert empty(other)
-    with Relay(server.port) as relay:
-        server.asked.clear()
-        # The relay's port is part of the address, and so of what is remembered.
-        other.home.transfers.joinpath("x").write_bytes(b"")
-        other.bentos.import_archive(server.url("x.bento", relay.port))
-    assert same(store, other)
-    assert came > 200_000
+    with pytest.raises(KeyboardInterrupt):
+        other.bentos.import_archive(server.url("x.bento"), counter=Interrupted(500_000))
+    [part] = other.home.transfers.glob("*.part")
+    with part.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert other.gc().files == 0, "somebody is at it"
+    assert other.gc(dry_run=True).files == 1
+    assert part.exists()
+    assert other.gc().files == 1
+    assert not list(other.home.transfers.iterdir())
 
 
 @pytest.mark.parametrize("kind", KINDS)
