@@ -32,6 +32,7 @@ class Dropbox(Server):
         self.files: dict[str, bytes] = {}
         self.revisions: dict[str, bytes] = {}
         self.sessions: dict[str, bytes] = {}
+        self.begun = 0
         self.asked: list[tuple[str, dict]] = []
         self._server = self._Server(("127.0.0.1", 0), _Handler)
         self._server.owner = self
@@ -115,7 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(206, part, {"Content-Range": f"bytes {start}-{last}/{len(data)}"})
 
     def upload_session_start(self, owner, about, body):
-        session = f"session{len(owner.sessions)}"
+        owner.begun += 1
+        session = f"session{owner.begun}"
         owner.sessions[session] = body
         self._json(200, {"session_id": session})
 
@@ -132,13 +134,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def upload_session_finish(self, owner, about, body):
         cursor, commit = about["cursor"], about["commit"]
-        held = owner.sessions[cursor["session_id"]]
+        held = owner.sessions.get(cursor["session_id"])
+        if held is None:
+            self._no({".tag": "lookup_failed", "lookup_failed": {".tag": "not_found"}})
+            return
         if cursor["offset"] != len(held):
             self._no(
                 {".tag": "lookup_failed", "lookup_failed": {".tag": "incorrect_offset", "correct_offset": len(held)}}
             )
             return
         owner.put(commit["path"][1:], held)
+        del owner.sessions[cursor["session_id"]]
         self._json(200, owner.about(commit["path"]))
 
     def _no(self, error):

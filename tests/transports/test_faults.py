@@ -7,7 +7,9 @@ import hashlib
 import pytest
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
+from rules_bento.registry.errors import CutError
 from rules_bento.registry.progress import Progress
+from rules_bento.transports import dropbox, gcs
 from store_support import tar
 from support import KINDS, TAG, WRITABLE, empty, files, other, quick, running, same, serve, store
 
@@ -271,6 +273,29 @@ def test_a_server_without_ranges(serve, store, other, packed):
     finally:
         server.ranges = True
     assert same(store, other)
+
+
+def test_a_session_of_dropbox_whose_end_was_not_heard(serve, store, packed, monkeypatch):
+    server = serve("dropbox")
+    heard = dropbox.Dropbox._finish
+
+    def deaf(self, session, size):
+        heard(self, session, size)
+        monkeypatch.setattr(dropbox.Dropbox, "_finish", heard)
+        raise CutError("gone")
+
+    monkeypatch.setattr(dropbox.Dropbox, "_finish", deaf)
+    store.bentos.export(TAG, server.url("x.bento"))
+    assert server.get("x.bento") == packed
+
+
+@pytest.mark.parametrize(("kind", "verb"), [("gs", "_send"), ("dropbox", "_append")])
+def test_a_server_that_takes_nothing_is_given_up(kind, verb, serve, store, monkeypatch):
+    server = serve(kind)
+    cls = {"gs": gcs.Gcs, "dropbox": dropbox.Dropbox}[kind]
+    monkeypatch.setattr(cls, verb, lambda *_: (0, None) if kind == "gs" else 0)
+    with pytest.raises(BentoError, match="the server takes nothing more"):
+        store.bentos.export(TAG, server.url("x.bento"))
 
 
 class Interrupted:

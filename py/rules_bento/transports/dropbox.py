@@ -77,10 +77,19 @@ class Dropbox(Remote):
                 continue  # a chunk that had come is answered with where to go on
             if reached > at:
                 retry.progressed()
+            elif not retry.again():
+                raise self.unreachable(CutError("the server takes nothing more"))
             counter.advance(reached - at)
             at = reached
-        made = self.attempt(lambda: self._finish(session, source.size))
-        if made["size"] != source.size or made.get("content_hash") != source.digest(hashes.DROPBOX):
+        digest = source.digest(hashes.DROPBOX)
+        try:
+            made = self.attempt(lambda: self._finish(session, source.size))
+        except BentoError:
+            # A session whose end was answered, and the answer lost, is not known any more.
+            made = self._call("files/get_metadata", {"path": self.address.path})
+            if made.get("content_hash") != digest:
+                raise
+        if made["size"] != source.size or made.get("content_hash") != digest:
             raise BentoError(f"{self.address}: the server has other bytes than were sent. Export it again.")
 
     def close(self) -> None:

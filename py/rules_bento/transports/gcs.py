@@ -95,6 +95,8 @@ class Gcs(Remote):
                 reached, made = self.attempt(lambda: self._send(session, b"", None, source.size))
             if reached > at:
                 retry.progressed()
+            elif made is None and not retry.again():
+                raise self.unreachable(CutError("the server takes nothing more"))
             counter.advance(reached - at)
             at = reached
         if int(made.get("size", -1)) != source.size or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
