@@ -134,7 +134,7 @@ def test_a_slow_server_is_waited_for(kind, serve, store, other, packed):
 
 
 @pytest.mark.parametrize("kind", HTTP)
-@pytest.mark.parametrize("longer", [-100, 100])
+@pytest.mark.parametrize("longer", [-1, 100])
 def test_a_wrong_length_is_no_archive(kind, longer, serve, store, other, packed):
     serve(kind).put("hi.bento", packed)
     with Relay(serve(kind).port, Fault(longer=longer), Fault(longer=longer)) as relay:
