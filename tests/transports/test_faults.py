@@ -351,10 +351,11 @@ def test_another_run_goes_on_with_an_upload(kind, serve, store, packed, monkeypa
         store.bentos.export(TAG, server.url("x.bento"), counter=Interrupted(800_000))
     [left] = server.names()
     assert left.startswith(".x.bento.")
+    server.put(left, packed[:700_000])  # how much is there after a hasty end is the server's affair
     counter = Counted()
     store.bentos.export(TAG, server.url("x.bento"), counter=counter)
     [there] = [size for size in counter.told if size][:1]
-    assert there > 100_000
+    assert there == 700_000 - ((1 << 19) if kind == "sftp" else 0)
     assert server.names() == ["x.bento"]
     assert server.get("x.bento") == packed
 
