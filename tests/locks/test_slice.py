@@ -34,14 +34,14 @@ def plain(name, version, *dependencies, files=None, **more):
 
 
 def closure(roots):
-    """What the lock has of the closure of packages that hold on every platform and in this Python."""
+    """What the lock has of the closure of packages, without extras, that hold on every platform and in this Python."""
     from packaging.markers import Marker
 
     def holds(edge):
         return "marker" not in edge or Marker(edge["marker"]).evaluate()
 
     found = {}
-    queue = [edge for edge in LOCKED["roots"] if edge["name"] in roots and holds(edge)]
+    queue = [{**edge, "extras": []} for edge in LOCKED["roots"] if edge["name"] in roots and holds(edge)]
     while queue:
         edge = queue.pop()
         for package in LOCKED["packages"]:
