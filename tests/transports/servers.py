@@ -153,6 +153,7 @@ class Folder(Server):
     def put(self, name, data):
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # a server that is still at the file goes on in the one that was there
         path.write_bytes(data)
 
     def get(self, name):
