@@ -9,7 +9,7 @@ from rules_bento.errors import BentoError
 from rules_bento.registry.descriptor import is_digest
 
 # What the format says of names without a registry: they are Docker Hub's, which has three host names.
-_DEFAULT_REGISTRY = "docker.io"
+DEFAULT_REGISTRY = "docker.io"
 _DEFAULT_ALIAS = "index.docker.io"
 _DEFAULT_API = "registry-1.docker.io"
 _DEFAULT_CREDENTIALS = "https://index.docker.io/v1/"
@@ -65,7 +65,7 @@ class Reference:
         known = Reference.parse(f"host.invalid/{name}")
         if not _HOST.fullmatch(host):
             raise BentoError(f"{text!r}: {host!r} is no host name. Write `{SCHEME}host:port/repository`.")
-        return replace(known, registry=_DEFAULT_REGISTRY if host == _DEFAULT_ALIAS else host)
+        return replace(known, registry=DEFAULT_REGISTRY if host == _DEFAULT_ALIAS else host)
 
     def __str__(self) -> str:
         return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
@@ -83,12 +83,12 @@ class Reference:
     @property
     def api_host(self) -> str:
         """Where the registry's API is: host, or host:port."""
-        return _DEFAULT_API if self.registry == _DEFAULT_REGISTRY else self.registry
+        return _DEFAULT_API if self.registry == DEFAULT_REGISTRY else self.registry
 
     @property
     def credentials_key(self) -> str:
         """What credential stores call the registry."""
-        return _DEFAULT_CREDENTIALS if self.registry == _DEFAULT_REGISTRY else self.registry
+        return _DEFAULT_CREDENTIALS if self.registry == DEFAULT_REGISTRY else self.registry
 
     def with_tag(self, tag: str) -> Reference:
         """The same repository under a tag. Raises BentoError for what is no tag."""
@@ -105,9 +105,9 @@ def _split(name: str) -> tuple[str, str]:
     """Registry and repository. The first part is a host if it cannot be anything else."""
     first, slash, rest = name.partition("/")
     if not slash or not (first == "localhost" or "." in first or ":" in first or first.lower() != first):
-        return _DEFAULT_REGISTRY, name if slash else f"{_DEFAULT_NAMESPACE}/{name}"
-    if first in (_DEFAULT_REGISTRY, _DEFAULT_ALIAS):
-        return _DEFAULT_REGISTRY, rest if "/" in rest else f"{_DEFAULT_NAMESPACE}/{rest}"
+        return DEFAULT_REGISTRY, name if slash else f"{_DEFAULT_NAMESPACE}/{name}"
+    if first in (DEFAULT_REGISTRY, _DEFAULT_ALIAS):
+        return DEFAULT_REGISTRY, rest if "/" in rest else f"{_DEFAULT_NAMESPACE}/{rest}"
     return first, rest
 
 
