@@ -17,6 +17,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
+from h2.exceptions import ProtocolError
 from rules_bento.errors import BentoError
 from rules_bento.registry import build_cache
 from rules_bento.registry.errors import CutError
@@ -97,13 +98,17 @@ def grpc_cache(status: int = 0, wanted: str = "", most: int = len(CONTENT)):
                 channel, _ = listening.accept()
             except OSError:
                 return
-            with channel, suppress(ConnectionResetError):
+            with channel, suppress(ConnectionResetError, ProtocolError):
                 answer(channel, status, wanted, most)
 
-    threading.Thread(target=serve, daemon=True).start()
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
     try:
         yield f"grpc://127.0.0.1:{listening.getsockname()[1]}"
     finally:
+        # Closed under the thread, the number could be another socket's before the thread waits on it again.
+        listening.shutdown(socket.SHUT_RDWR)
+        server.join()
         listening.close()
 
 
@@ -202,6 +207,13 @@ def test_a_blob_that_is_cut_short_is_worth_another_try(cache):
 def test_a_cache_that_is_away_is_worth_another_try(status):
     with grpc_cache(status=status) as url, pytest.raises(CutError):
         pushed(settings(url, "--remote_instance_name=main"))
+
+
+def test_a_cache_that_speaks_the_other_protocol():
+    with grpc_cache() as url, pytest.raises(CutError):
+        pushed(settings(url.replace("grpc:", "http:")))
+    with http_cache(CONTENT) as url, pytest.raises(CutError):
+        pushed(settings(url.replace("http:", "grpc:")))
 
 
 def test_nobody_listens():

@@ -10,6 +10,7 @@ protocols, as Bazel's `--remote_cache` knows them:
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -210,8 +211,6 @@ class _HttpCache:
         self._where = where
 
     def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
-        import http.client
-
         with _cuts(self._where), closing(_connect(self._where)) as channel:
             connection = http.client.HTTPConnection(self._where.host, self._where.port)
             connection.sock = channel
@@ -240,15 +239,15 @@ class _GrpcCache:
 
         where = self._where
         with _cuts(where), closing(_connect(where, ["h2"])) as channel:
-            http = H2Connection(config=H2Configuration())
-            http.initiate_connection()
-            http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
-            http.increment_flow_control_window(_WINDOW)
-            stream = http.get_next_available_stream_id()
-            http.send_headers(stream, self._request_headers())
+            http2 = H2Connection(config=H2Configuration())
+            http2.initiate_connection()
+            http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
+            http2.increment_flow_control_window(_WINDOW)
+            stream = http2.get_next_available_stream_id()
+            http2.send_headers(stream, self._request_headers())
             resource = "/".join(filter(None, (where.instance, "blobs", digest, str(size))))
-            http.send_data(stream, _framed(_read_request(resource, start)), end_stream=True)
-            channel.sendall(http.data_to_send())
+            http2.send_data(stream, _framed(_read_request(resource, start)), end_stream=True)
+            channel.sendall(http2.data_to_send())
             received = bytearray()
             status = b"0"
             ended = False
@@ -257,7 +256,7 @@ class _GrpcCache:
                 if not data:
                     raise CutError("the remote cache closed the connection")
                 try:
-                    events = http.receive_data(data)
+                    events = http2.receive_data(data)
                 except ProtocolError as error:
                     raise CutError(f"the remote cache sent what is not HTTP/2: {error}") from None
                 for event in events:
@@ -265,11 +264,11 @@ class _GrpcCache:
                         status = dict(event.headers).get(b"grpc-status", status)
                     elif isinstance(event, DataReceived):
                         received += event.data
-                        http.acknowledge_received_data(event.flow_controlled_length, stream)
+                        http2.acknowledge_received_data(event.flow_controlled_length, stream)
                     elif isinstance(event, StreamReset):
                         raise CutError("the remote cache gave up")
                     ended = ended or isinstance(event, StreamEnded)
-                channel.sendall(http.data_to_send())
+                channel.sendall(http2.data_to_send())
                 yield from _contents(received)
             self._check(digest, int(status))
 
@@ -333,8 +332,8 @@ def _cuts(where: Settings) -> Iterator[None]:
         raise BentoError(
             f"{where}: its certificate is not believed: {error.verify_message}. Give the build's --tls_certificate."
         ) from None
-    except OSError as error:
-        raise CutError(f"{where}: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise CutError(f"{where}: {error!r}") from error
 
 
 def _framed(message: bytes) -> bytes:
