@@ -46,6 +46,7 @@ from stamping import a_new_commit_rebuilds_little
 from unfit import images_that_cannot_run_fail_the_build
 from weights import weights_rerun_what_holds_them
 from workbench import Workbench
+from workers import workers_make_the_same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "sources": wheels_are_built_from_locked_sources,
     "remote_cache": two_machines_share_a_cache,
     "remote_execution": actions_run_where_there_is_nothing,
+    "workers": workers_make_the_same,
     "next": the_next_bazel_is_met,
     "lint": lint_sees_every_file,
 }

@@ -1,4 +1,4 @@
-"""The helper's program: `main.py [--packages FOLDER]... VERB @ARGUMENTS`.
+"""The helper's program: `main.py [--packages FOLDER]... VERB (@ARGUMENTS | --persistent_worker)`.
 
 Actions start it as `python -I -S -B -X utf8`, so nothing of the host is importable: its own package lies beside
 it, and each folder of third-party packages is named.
@@ -20,6 +20,10 @@ def main() -> int:
         del argv[:2]
     from rules_bento.actions import run
 
+    if argv[-1:] == ["--persistent_worker"]:
+        from rules_bento.worker import serve
+
+        return serve(run, argv[:-1])
     return run(argv)
 
 

@@ -30,6 +30,7 @@ def _bento_api_impl(ctx):
         args = args,
         inputs = depset([bento.archive], transitive = [module.files for module in modules]),
         outputs = [openapi, schema, derived],
+        sandboxed = True,
     )
     return [
         BentoApiInfo(openapi = openapi, schema = schema),

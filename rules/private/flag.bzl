@@ -9,6 +9,13 @@ bento_flag = rule(
     provides = [BentoFlagInfo],
 )
 
+bento_switch = rule(
+    implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.build_setting_value else ""),
+    doc = "A flag without a text: `--@rules_bento//rules:<name>`.",
+    build_setting = config.bool(flag = True),
+    provides = [BentoFlagInfo],
+)
+
 bento_texts_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = tuple(ctx.build_setting_value)),
     doc = "A flag that may be repeated, with a text each time.",

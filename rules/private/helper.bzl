@@ -5,6 +5,11 @@ TOOLCHAIN_TYPE = Label("//toolchains:toolchain_type")
 # -I and -S keep the host's packages and variables out, -B its byte code; texts are UTF-8 in every locale.
 INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
+_REQUIREMENTS = {"block-network": "1", "supports-path-mapping": "1"}
+
+# Not multiplex: --worker_sandboxing would be without effect then, and a fork for each request has no use for it.
+_WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "supports-workers": "1"}
+
 def arguments(ctx):
     """Starts the arguments of a verb; they travel in a file, one to a line.
 
@@ -29,6 +34,7 @@ def run_helper(
         inputs,
         outputs,
         packages = [],
+        sandboxed = False,
         unused_inputs_list = None):
     """Runs a verb of the helper as an action.
 
@@ -41,10 +47,12 @@ def run_helper(
       inputs: depset of what the verb reads.
       outputs: list of what it writes.
       packages: names of the third-party packages that the verb imports.
+      sandboxed: whether it runs code of others, which only a sandbox holds to what is declared: no worker does that.
       unused_inputs_list: a file of `outputs` that names the inputs without influence.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     modules = [module for name in packages for module in toolchain.packages[name]]
+    in_worker = toolchain.persistent_workers and not sandboxed
     start = ctx.actions.args()
     start.add_all(INTERPRETER_FLAGS)
     start.add(toolchain.helper)
@@ -63,6 +71,6 @@ def run_helper(
         ),
         unused_inputs_list = unused_inputs_list,
         env = {},
-        execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
+        execution_requirements = _WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS,
         toolchain = TOOLCHAIN_TYPE,
     )

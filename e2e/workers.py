@@ -1,0 +1,126 @@
+"""Persistent workers make the bytes that processes of their own make, and may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+from fcntl import ioctl
+from pathlib import Path
+from termios import FIONREAD
+from typing import TYPE_CHECKING
+
+from remote_cache import ours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workbench import Checkout, Spawn, Workbench
+
+TARGETS = ("//examples/iris:iris_bento", "//examples/iris:iris_image")
+SOURCE = "examples/iris/service.py"
+WORKERS = ("--@rules_bento//rules:persistent_workers", "--spawn_strategy=worker,linux-sandbox")
+# Mapped paths are there in a sandbox only.
+ISOLATED = ("--worker_sandboxing", "--experimental_output_paths=strip")
+# It makes what workers run.
+NEVER = {"BentoCompile"}
+MISTAKE = "\ndef (\n"
+REFUSED = "//examples/iris:iris_bento: service.py:"
+DIED = "Worker process did not return a WorkResponse"
+SECONDS = 60
+
+
+def workers_make_the_same(bench: Workbench) -> str:
+    """In a worker or not: the same keys of a cache, the same bytes, the same errors."""
+    checkout = bench.checkout("workers")
+    cold = ours(checkout.build(*TARGETS))
+    isolated = in_workers(checkout, *ISOLATED)
+    assert contents(isolated) == contents(cold), "workers in a sandbox make other bytes"
+    cache = f"--disk_cache={bench.folder}/workers-cache"
+    warm = in_workers(checkout, cache)
+    assert contents(warm) == contents(cold), "workers make other bytes"
+    found = {spawn.runner for spawn in ours(checkout.build(*TARGETS, cache)) if spawn.mnemonic not in NEVER}
+    assert found == {"disk cache hit"}, f"what workers made is not found: {found}"
+    mistakes_are_told_the_same(checkout)
+    a_dead_worker_costs_a_repetition(checkout)
+    return f"{len(isolated)} actions in sandboxed workers with mapped paths, {len(warm)} in others: the same bytes"
+
+
+def in_workers(checkout: Checkout, *options: str) -> list[Spawn]:
+    """Builds all in workers; that they run there is news for Bazel, so it builds again."""
+    spawns = ours(checkout.build(*TARGETS, *WORKERS, *options))
+    elsewhere = {spawn.mnemonic for spawn in spawns if spawn.runner != "worker"}
+    assert elsewhere <= NEVER, f"did not run in a worker: {elsewhere}"
+    return spawns
+
+
+def contents(spawns: list[Spawn]) -> list[tuple[str, str, list[str]]]:
+    """What actions wrote, apart from where."""
+    made = [spawn for spawn in spawns if spawn.mnemonic not in NEVER]
+    return sorted((spawn.mnemonic, spawn.target, sorted(spawn.outputs.values())) for spawn in made)
+
+
+def mistakes_are_told_the_same(checkout: Checkout) -> None:
+    """And the worker that told of one goes on."""
+    right = checkout.read(SOURCE)
+    checkout.write(SOURCE, right + MISTAKE)
+    told = []
+    for options in ((), WORKERS):
+        refused = checkout.bazel("build", *TARGETS, *options)
+        assert refused.code != 0, refused.told()
+        told.append([line for line in refused.errors.splitlines() if line.startswith(REFUSED)])
+    assert told[0], "nothing is told"
+    assert told[0] == told[1]
+    before = workers(checkout)
+    checkout.write(SOURCE, right + "\n# One more line.\n")
+    checkout.build(*TARGETS, *WORKERS)
+    assert before & workers(checkout), "none has gone on"
+
+
+def a_dead_worker_costs_a_repetition(checkout: Checkout) -> None:
+    """Killed between two requests, nobody notices; in the middle of one, the build says so, and the next is well."""
+    for pid in workers(checkout):
+        os.kill(pid, signal.SIGKILL)
+    checkout.write(SOURCE, checkout.read(SOURCE) + "\n# Another line.\n")
+    checkout.build(*TARGETS, *WORKERS)
+    checkout.write(SOURCE, checkout.read(SOURCE) + "\n# And another.\n")
+    stopped = workers(checkout)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(checkout.bazel, "build", *TARGETS, *WORKERS)
+        wait_until(lambda: any(is_asked(pid) for pid in stopped) or building.done())
+        for pid in stopped:
+            os.kill(pid, signal.SIGKILL)
+        died = building.result()
+    assert died.code != 0, died.told()
+    assert DIED in died.errors, died.told()
+    checkout.build(*TARGETS, *WORKERS)
+
+
+def workers(checkout: Checkout) -> set[int]:
+    """The processes of a checkout that wait for requests."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words, folder = (process / "cmdline").read_bytes().split(b"\0"), (process / "cwd").readlink()
+        except OSError:  # it has ended
+            continue
+        if b"--persistent_worker" in words and folder.is_relative_to(checkout.root.parent):
+            found.add(int(process.name))
+    return found
+
+
+def is_asked(pid: int) -> bool:
+    """Whether a request waits for a worker."""
+    with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as stdin:
+        return struct.unpack("i", ioctl(stdin, FIONREAD, bytes(4)))[0] > 0
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < until, "it does not come to pass"
+        time.sleep(0.05)

@@ -1,0 +1,252 @@
+"""A persistent worker gives what a process of its own would, whatever it was asked before."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from verbs import FLAGS, HELPER, Actions, Outcome, packages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SECONDS = 20
+# Tells of what a process carries along, and then changes all of it.
+SPOIL = """\
+import locale, os, random, signal, sys, threading, time, warnings
+def run(words):
+    umask = os.umask(0o022)
+    os.umask(umask)
+    print(os.getcwd(), umask, sorted(os.environ), sys.path, sorted(os.listdir("/dev/fd")), sys.flags.utf8_mode)
+    print(len(warnings.filters), threading.active_count(), signal.getsignal(signal.SIGTERM), locale.setlocale(0))
+    print(getattr(os, "spoiled", None), sys.argv, sys.stdin.read(), words)
+    os.spoiled = True
+    os.chdir("/")
+    os.umask(0o077)
+    os.environ["SPOILED"] = "1"
+    sys.path.insert(0, "/spoiled")
+    sys.argv.append("spoiled")
+    warnings.simplefilter("error")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.open("/", os.O_RDONLY)
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    return 0
+"""
+LOUD = """\
+import os, subprocess, sys
+def run(words):
+    if words == ["raise"]:
+        raise ZeroDivisionError("of a verb")
+    if words == ["die"]:
+        os.kill(os.getpid(), 9)
+    print("{" * 200_000)
+    os.write(1, b"\\xff")
+    subprocess.run([sys.executable, "-c", "import os; os.write(1, b'of a child')"], check=True)
+    sys.stderr.write("to a person")
+    return 3
+"""
+SLOW = """\
+import fcntl, os, pathlib, time
+def run(words):
+    held = open("held.new", "w")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    os.rename("held.new", "held")
+    time.sleep(60)
+    return 0
+"""
+
+
+class Request(NamedTuple):
+    """A request that was seen, and what a process of its own made of it."""
+
+    words: list[str]
+    outcome: Outcome
+    paths: dict[str, str]
+
+
+class Recorded(Actions):
+    """Actions that are noted down."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.requests: list[Request] = []
+
+    def run(self, verb: str, arguments: list[str], outputs: dict[str, str]) -> Outcome:
+        """Run where no output is, and note down."""
+        paths = {flag: f"bazel-out/{verb}.{name}" for flag, name in outputs.items()}
+        self.remove(paths)
+        outcome = super().run(verb, arguments, outputs)
+        words = (self.root / f"bazel-out/{verb}.params").read_text("utf-8").split("\n")[:-1]
+        self.requests.append(Request([verb, *words], outcome, paths))
+        return outcome
+
+    def remove(self, paths: dict[str, str]) -> None:
+        """Take outputs away, as Bazel does before an action."""
+        for path in paths.values():
+            (self.root / path).unlink(missing_ok=True)
+
+
+class Worker:
+    """A worker that has been started, as Bazel talks with it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def ask(self, words: list[str], number: int = 0) -> dict[str, Any]:
+        """A request, and its response."""
+        request = {"arguments": words, "inputs": [{"path": "a", "digest": "YQ=="}]}
+        self.send(json.dumps(request | ({"requestId": number} if number else {})))
+        stdout = self.process.stdout
+        assert stdout
+        response = json.loads(stdout.readline())
+        assert isinstance(response, dict)
+        return response
+
+    def send(self, line: str) -> None:
+        """A line, whatever it is."""
+        stdin: IO[str] | None = self.process.stdin
+        assert stdin
+        stdin.write(line + "\n")
+        stdin.flush()
+
+
+@contextmanager
+def started(command: list[str], folder: Path, *, code: int = 0, errors: str = "") -> Iterator[Worker]:
+    """A worker in a folder; it ends when nothing more comes, with `code`, and tells Bazel's log `errors`."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, *FLAGS, *command], cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env={}
+    ) as process:
+        try:
+            yield Worker(process)
+            output, told = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+        assert output == ""
+        assert process.returncode == code, told
+        assert told.startswith(errors)
+        assert bool(told) == bool(errors)
+
+
+def serving(run: str) -> list[str]:
+    """The words that start a worker with another function in the place of the verbs."""
+    start = f"import sys; sys.path.insert(0, {str(HELPER.parent)!r}); from rules_bento.worker import serve"
+    return ["-c", f"{start}\n{run}\nsys.exit(serve(run, []))"]
+
+
+@pytest.fixture
+def actions(tmp_path: Path) -> Recorded:
+    """An execution root."""
+    (tmp_path / "root").mkdir()
+    return Recorded(tmp_path / "root")
+
+
+@pytest.fixture
+def helper() -> list[str]:
+    """The words that start the helper as a worker."""
+    given = [word for root in packages("blake3", "yaml") for word in ("--packages", str(root))]
+    return [str(HELPER), *given, "--persistent_worker"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_makes_what_processes_of_their_own_make(actions: Recorded, helper: list[str], seed: int) -> None:
+    """In any order, with refusals and mistakes in between."""
+    actions.package("--label", '"größe"', '"ж\\nδ"')
+    actions.package("--service", "another:Service")
+    actions.snapshot(srcs=[actions.write("svc/other.py", "x =")], service="other:Service")
+    actions.snapshot(srcs=["svc/missing.py"])
+    actions.model(srcs=[actions.write("svc/größe.bin", b"1")])
+    actions.model("--unknown")
+    actions.run("no_verb", [], {})
+    assert {request.outcome.code for request in actions.requests} == {0, 1, 2}
+    order = actions.requests * 3
+    random.Random(seed).shuffle(order)
+    with started(helper, actions.root) as worker:
+        for request in order:
+            actions.remove(request.paths)
+            response = worker.ask(request.words)
+            assert (response["exitCode"], response["output"]) == (request.outcome.code, request.outcome.errors)
+            files = {flag: actions.root / path for flag, path in request.paths.items()}
+            assert {flag: file.read_bytes() for flag, file in files.items() if file.exists()} == request.outcome.outputs
+
+
+def test_the_verb_may_come_with_the_start(actions: Recorded, helper: list[str]) -> None:
+    """As it does in actions."""
+    actions.snapshot()
+    with started([*helper[:-1], "snapshot", helper[-1]], actions.root) as worker:
+        assert worker.ask(actions.requests[0].words[1:])["exitCode"] == 0
+
+
+def test_nothing_of_a_request_is_left(tmp_path: Path) -> None:
+    """Not a folder, a variable, a filter, a thread or an open file."""
+    with started(serving(SPOIL), tmp_path) as worker:
+        told = [worker.ask(["words"])["output"] for _ in range(3)]
+    assert str(tmp_path) in told[0]
+    assert "SPOILED" not in told[0]
+    assert told[1:] == told[:2]
+
+
+def test_responses_hold_what_is_printed(tmp_path: Path) -> None:
+    """Also what is none of Python's, much of it, a mistake of ours, and the end of the process."""
+    with started(serving(LOUD), tmp_path) as worker:
+        loud = worker.ask([], 7)
+        assert (loud["exitCode"], loud["requestId"]) == (3, 7)
+        assert loud["output"].count("{") == 200_000
+        assert all(text in loud["output"] for text in ("\ufffd", "of a child", "to a person"))
+        assert "ZeroDivisionError: of a verb" in worker.ask(["raise"])["output"]
+        assert worker.ask(["die"]) == {
+            "exitCode": 9,
+            "output": "the process was ended by signal 9\n",
+            "requestId": 0,
+        }
+        assert worker.ask([])["exitCode"] == 3
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", "7", "{}", '{"arguments": 1}', '{"arguments": [], "requestId": "x"}', "é\0"]
+)
+def test_a_line_that_is_no_request_stops_it(tmp_path: Path, line: str) -> None:
+    """With a word for Bazel's log and none for Bazel, which starts another."""
+    told = "a worker of rules_bento got a line that is no request"
+    with started(serving(LOUD), tmp_path, code=1, errors=told) as worker:
+        worker.send(line)
+        worker.process.wait(SECONDS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_request_ends_with_its_worker(tmp_path: Path, number: signal.Signals) -> None:
+    """Lest it writes what Bazel has had made again."""
+    held = tmp_path / "held"
+    with started(serving(SLOW), tmp_path, code=-number) as worker:
+        worker.send('{"arguments": []}')
+        wait_until(held.exists)
+        assert not is_free(held)
+        worker.process.send_signal(number)
+        wait_until(lambda: is_free(held))
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Return when it holds, or fail."""
+    until = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < until, "it goes on"
+        time.sleep(0.01)
+
+
+def is_free(path: Path) -> bool:
+    """Whether no process has the lock of a file."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
