@@ -1,14 +1,16 @@
-"""What a repository of many services costs: `python bench/scale.py [N]...`, a table for each N (10, 100, 500).
+"""What a repository of many services costs: `python bench/scale.py [--workers] [N]...`, one table for each.
 
 N services share one lock (that of e2e/monorepo) and one library; each tenth requires scikit-learn as well. The real
 Bazel loads and analyses them in a server that has just started (repositories are there), builds all, builds again
 without a change, with another line in one service, with another line in the library, and with another version of a
 package of the lock that scikit-learn needs. Counted are the processes that ran, what they wrote, and Bazel's own
-seconds; `heap` is what the server holds after the analysis. Needs an index the first time.
+seconds; `heap` is what the server holds after the analysis. With `--workers` actions run in persistent workers that
+see only what they declare. Needs an index the first time.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import sys
@@ -18,8 +20,11 @@ from typing import TYPE_CHECKING
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "e2e"))
 import workbench  # noqa: E402 - found by the line above
+from workers import ISOLATED, WORKERS  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from workbench import Checkout, Result, Workbench
 
 WORKSPACE = "e2e/scale"
@@ -71,13 +76,13 @@ def measured(step: str, result: Result) -> str:
     return f"{step:24}{len(result.spawns):>10}{written / 1000:>12.0f} kB{result.seconds:>10.1f} s"
 
 
-def measure(bench: Workbench, number: int) -> None:
-    """Print the table of one number of services."""
+def measure(bench: Workbench, number: int, given: Sequence[str]) -> None:
+    """Print the table of one number of services, built with the options `given`."""
     checkout = bench.checkout(f"of_{number}")
     make_services(checkout, number)
 
     def build(*options: str) -> Result:
-        return checkout.build(ALL, *options, workspace=WORKSPACE)
+        return checkout.build(ALL, *given, *options, workspace=WORKSPACE)
 
     build("--nobuild")
     checkout.bazel("shutdown", workspace=WORKSPACE)
@@ -106,10 +111,14 @@ def measure(bench: Workbench, number: int) -> None:
 
 def main() -> None:
     """Measure each number."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", action="store_true")
+    parser.add_argument("numbers", type=int, nargs="*", default=[10, 100, 500], metavar="N")
+    options = parser.parse_args()
     workbench.TIME_LIMIT = HOURS
     with workbench.Workbench() as bench:
-        for number in [int(argument) for argument in sys.argv[1:]] or [10, 100, 500]:
-            measure(bench, number)
+        for number in options.numbers:
+            measure(bench, number, (*WORKERS, *ISOLATED) if options.workers else ())
 
 
 if __name__ == "__main__":

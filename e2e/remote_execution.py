@@ -48,6 +48,13 @@ INPUTS = {
     "BentoPackage": (7, 53),
     "BentoSnapshot": (4, 11),
 }
+# Of each rule for tests, one: what they run is the same wherever it stands.
+TESTS = (
+    "//examples/base:debian_test",
+    "//examples/iris:iris_api_test",
+    "//examples/iris:iris_test",
+    "//toolchains:tools_test",
+)
 HELPER = "/toolchains/helper.zip"
 INTERPRETER_FILES = 41
 INTERPRETER_BYTES = 32_000_000
@@ -71,8 +78,20 @@ def actions_run_where_there_is_nothing(bench: Workbench) -> str:
     written = {path: digest for spawn in remote for path, digest in spawn.outputs.items()}
     differing = [path for spawn in local for path in spawn.outputs if spawn.outputs[path] != written.get(path)]
     assert not differing, f"outputs that differ from those of local execution: {differing}"
+    tests_run_where_there_is_bash(checkout, bench)
     mnemonics = {spawn.mnemonic for spawn in remote}
-    return f"{len(remote)} actions of {len(mnemonics)} kinds; {len(local)} compared with local ones, the same bytes"
+    return (
+        f"{len(remote)} actions of {len(mnemonics)} kinds, and {len(TESTS)} tests; "
+        f"{len(local)} compared with local ones, the same bytes"
+    )
+
+
+def tests_run_where_there_is_bash(checkout: Checkout, bench: Workbench) -> None:
+    """Which Bazel's test-setup.sh wants, and a few programs; there is still no Python and no network."""
+    with ExecutionServer(bench.folder / "test-executor", tests=True) as server:
+        tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
+    ran = {spawn.target: spawn.runner for spawn in tested.spawns if spawn.mnemonic == "TestRunner"}
+    assert ran == dict.fromkeys(TESTS, "remote"), f"did not run on a worker: {ran}"
 
 
 def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServer, bench: Workbench) -> None:

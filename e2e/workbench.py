@@ -59,6 +59,7 @@ class Spawn:
     inputs: dict[str, int]  # path to bytes
     outputs: dict[str, str]  # path to digest
     written: int  # bytes of the outputs
+    seconds: float  # from when it was its turn until the outputs were there
 
 
 @dataclass(frozen=True)
@@ -251,7 +252,8 @@ def read_spawns(log: Path) -> list[Spawn]:
         outputs = {output["path"]: digest_of(output) for output in entry.get("actualOutputs", [])}
         action, target = entry.get("digest", {}).get("hash", ""), entry.get("targetLabel", "")
         written = sum(int(output.get("digest", {}).get("sizeBytes", 0)) for output in entry.get("actualOutputs", []))
-        spawns.append(Spawn(entry["mnemonic"], target, entry["runner"], action, inputs, outputs, written))
+        seconds = float(entry.get("metrics", {}).get("totalTime", "0s").removesuffix("s"))
+        spawns.append(Spawn(entry["mnemonic"], target, entry["runner"], action, inputs, outputs, written, seconds))
     return spawns
 
 

@@ -1,0 +1,104 @@
+"""What each action reads, writes and takes: `python bench/actions.py [--rounds N] [--isolated]`, a table.
+
+The real Bazel builds the examples with all their output groups, and targets of the tests for what these do not
+have, one action at a time: in processes of their own (sandboxed), and in persistent workers that have started before.
+Each round runs every action again; printed are medians over rounds and actions of a kind. Inputs are those beside the
+interpreter's, times are what Bazel notes, with the making of sandboxes. What runs code of others, and what makes the
+helper, is never in a worker. Needs an index, for a package without a wheel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "e2e"))
+import sources  # noqa: E402 - found by the line above
+import workbench  # noqa: E402
+from workers import ISOLATED, WORKERS  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from workbench import Checkout, Spawn, Workbench
+
+TARGETS = (
+    "//examples/...",
+    "//tests/analysis:environment",
+    "//tests/analysis:stamped",
+    "//tests/analysis:with_data",
+    "//tests/images:data_image",
+    "//tests/wheels:acme",
+)
+GROUPS = "--output_groups=+docker_archive,+layer_report,+oci_layout,+report,+sbom,+summary"
+NEVER = "never"  # in a worker
+
+
+def build(checkout: Checkout, rounds: int, options: Sequence[str]) -> tuple[list[Spawn], list[Spawn]]:
+    """The processes of cold rounds and those of workers. Where one ran is part of Bazel's own key, so each is new."""
+    cold, warm = [], []
+    command = (*TARGETS, GROUPS, "--jobs=1")
+    checkout.build(*command)
+    for number in range(rounds + 1):
+        worked = checkout.build(*command, *WORKERS, *options).spawns
+        warm += worked if number else []  # workers start in the first
+        cold += checkout.build(*command, *(option for option in options if "sandboxing" not in option)).spawns
+    return cold, warm
+
+
+def build_wheels(checkout: Checkout) -> list[Spawn]:
+    """Wheels from sources, a bento_wheel of a lock."""
+    sources.write_workspace(checkout, "antlr4-python3-runtime==4.9.3\n")
+    for target in ("//:requirements.update", "//:build.update"):
+        checkout.bazel("run", target, workspace=sources.WORKSPACE).succeeded()
+    return checkout.build(sources.WHEELS[1], workspace=sources.WORKSPACE).spawns
+
+
+def of_kinds(spawns: Iterable[Spawn]) -> dict[str, list[Spawn]]:
+    """Ours, by mnemonic."""
+    found: dict[str, list[Spawn]] = defaultdict(list)
+    for spawn in spawns:
+        if spawn.mnemonic.startswith("Bento"):
+            found[spawn.mnemonic].append(spawn)
+    return found
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def milliseconds(spawns: list[Spawn]) -> str:
+    """The median, which is there if anything ran."""
+    return f"{1000 * median(spawn.seconds for spawn in spawns):.0f}" if spawns else NEVER
+
+
+def measure(bench: Workbench, rounds: int, options: Sequence[str]) -> None:
+    """Print the table."""
+    checkout = bench.checkout("actions")
+    cold, warm = (of_kinds(spawns) for spawns in build(checkout, rounds, options))
+    print("| action | inputs | written | ms | ms in a worker |\n|---|---|---|---|---|")
+    for kind, spawns in sorted((of_kinds(build_wheels(checkout)) | cold).items()):
+        own = [sum("bento_python/" not in path for path in spawn.inputs) for spawn in spawns]
+        written = size(median(spawn.written for spawn in spawns))
+        worked = [spawn for spawn in warm.get(kind, []) if spawn.runner == "worker"]
+        print(f"| `{kind}` | {median(own):.0f} | {written} | {milliseconds(spawns)} | {milliseconds(worked)} |")
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--isolated", action="store_true", help="sandboxed workers, and mapped paths in all rounds")
+    options = parser.parse_args()
+    with workbench.Workbench() as bench:
+        measure(bench, options.rounds, ISOLATED if options.isolated else ())
+
+
+if __name__ == "__main__":
+    main()
