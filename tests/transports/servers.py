@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import shutil
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -235,7 +237,7 @@ class Ftps(Ftp):
 
 
 class Sftp(Folder):
-    """asyncssh's server."""
+    """asyncssh's server, for a machine without `ssh`."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -246,6 +248,7 @@ class Sftp(Folder):
         host = asyncssh.generate_private_key("ssh-ed25519")
         mine = asyncssh.generate_private_key("ssh-ed25519")
         mine.write_private_key(str(self._home / ".ssh" / "id_ed25519"))
+        (self._home / ".ssh" / "id_ed25519").chmod(0o600)
         (self._home / ".ssh" / "known_hosts").write_bytes(b"* " + host.export_public_key())
         authorized = folder / "authorized"
         authorized.write_bytes(mine.export_public_key())
@@ -280,11 +283,31 @@ class Sftp(Folder):
         return f"sftp://{USER}@127.0.0.1:{port or self.port}/{name}"
 
     def environment(self, port=0):
-        return {"HOME": str(self._home), "SSH_AUTH_SOCK": "", "NETRC": "/nowhere"}
+        return {"HOME": str(self._home), "SSH_AUTH_SOCK": "", "NETRC": "/nowhere", "PATH": "/nowhere"}
 
     def close(self):
         self._loop.call_soon_threadsafe(self._server.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+class Ssh(Sftp):
+    """The same, for a machine with `ssh`: OpenSSH's own, that takes HOME for home."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        program = shutil.which("ssh")
+        assert program, "OpenSSH's client is not here; Debian's package openssh-client has it"
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "ssh").write_text(
+            f'#!/bin/sh\nexec {program} -F /dev/null -i "$HOME/.ssh/id_ed25519"'
+            ' -o UserKnownHostsFile="$HOME/.ssh/known_hosts" "$@"\n'
+        )
+        (programs / "ssh").chmod(0o755)
+        self._path = f"{programs}:{os.environ['PATH']}"
+
+    def environment(self, port=0):
+        return {**super().environment(port), "PATH": self._path}
 
 
 class _Files(BaseHTTPRequestHandler):

@@ -11,10 +11,19 @@ from dropbox_stand_in import Dropbox
 from rules_bento.registry import retry, transport
 from rules_bento.store import Store
 from rules_bento.transports import download, objects
-from servers import S3, Ftp, Ftps, Gcs, Http, Sftp
+from servers import S3, Ftp, Ftps, Gcs, Http, Sftp, Ssh
 from store_support import bento_files, model_files, write_archive
 
-KINDS = {"s3": S3, "gs": Gcs, "ftp": Ftp, "ftps": Ftps, "sftp": Sftp, "http": Http, "dropbox": Dropbox}
+KINDS = {
+    "s3": S3,
+    "gs": Gcs,
+    "ftp": Ftp,
+    "ftps": Ftps,
+    "sftp": Sftp,
+    "ssh": Ssh,
+    "http": Http,
+    "dropbox": Dropbox,
+}
 WRITABLE = [name for name in KINDS if name != "http"]
 TAG = "hi:v1"
 

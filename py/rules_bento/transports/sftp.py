@@ -1,9 +1,13 @@
-"""SFTP by asyncssh. Whom we believe and who we are is OpenSSH's to say: known_hosts, ~/.ssh/config, keys, the agent."""
+"""SFTP: by the machine's `ssh`, or by asyncssh where there is none.
+
+Whom we believe and who we are is OpenSSH's to say, of either: known_hosts, `~/.ssh/config`, keys, the agent.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections import deque
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -12,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rules_bento.registry.errors import CutError
 from rules_bento.transports import netrc
 from rules_bento.transports.beside import Files
+from rules_bento.transports.openssh import OpenSsh
 from rules_bento.transports.remote import Stat, needs
 
 if TYPE_CHECKING:
@@ -28,7 +33,7 @@ _CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"  # half the processo
 _Result = TypeVar("_Result")
 
 
-class Sftp(Files):
+class AsyncSsh(Files):
     """One file. asyncssh is asynchronous inside, and is waited for here."""
 
     window = _BLOCK * _BLOCKS
@@ -193,11 +198,14 @@ class Sftp(Files):
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address. Raises BentoError if asyncssh is not installed."""
+    """What speaks to the address. Raises BentoError if there is no `ssh`, and asyncssh is not installed either."""
+    program = shutil.which("ssh")
+    if program:
+        return OpenSsh(address, program)
     try:
         import asyncssh  # noqa: F401
     except ImportError:
-        raise needs("asyncssh", "sftp") from None
+        raise needs("asyncssh (or OpenSSH's program ssh)", "sftp") from None
     for name in ("asyncio", "asyncssh"):  # errors tell what went wrong; without a handler, logs would be printed
         logging.getLogger(name).addHandler(logging.NullHandler())
-    return Sftp(address)
+    return AsyncSsh(address)
