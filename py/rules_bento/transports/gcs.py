@@ -21,16 +21,17 @@ from rules_bento.registry.errors import CutError
 from rules_bento.registry.retry import TRANSIENT, Retry
 from rules_bento.registry.transport import Bytes, Transport
 from rules_bento.transports.remote import ChangedError, Remote, Stat, needs
+from rules_bento.transports.upload import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from rules_bento.registry.progress import Counter
-    from rules_bento.registry.transport import Response
+    from rules_bento.registry.transport import Body, Response
     from rules_bento.transports.address import Address
     from rules_bento.transports.upload import Source
 
-_CHUNK = 16 << 20  # a multiple of 256 KiB; how much a cut may cost
+_CHUNK = 64 << 20  # a multiple of 256 KiB; how much a cut may cost
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _HOST = "https://storage.googleapis.com"
 _REMEDY = "Log in: `gcloud auth application-default login`, or name a key file in GOOGLE_APPLICATION_CREDENTIALS."
@@ -56,10 +57,10 @@ class Gcs(Remote):
 
     def stat(self) -> Stat:
         found = self._json("GET", self._object)
-        digests = {"md5": b64decode(found["md5Hash"]).hex()} if found.get("md5Hash") else {}
         sha256 = (found.get("metadata") or {}).get("sha256")
-        if sha256:
-            digests["sha256"] = str(sha256)
+        digests = {"sha256": str(sha256)} if sha256 else {}
+        if found.get("md5Hash") and not sha256:
+            digests["md5"] = b64decode(found["md5Hash"]).hex()
         return Stat(int(found["size"]), str(found.get("generation", "")), digests)
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
@@ -75,24 +76,25 @@ class Gcs(Remote):
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:
+        digests = source.digests("md5", "sha256")
         about = {
             "name": self._name,
             "contentType": "application/octet-stream",
-            "md5Hash": b64encode(bytes.fromhex(source.digest("md5"))).decode(),
-            "metadata": {"sha256": source.sha256},
+            "md5Hash": b64encode(bytes.fromhex(digests["md5"])).decode(),
+            "metadata": {"sha256": digests["sha256"]},
         }
         session = self.attempt(lambda: self._begin(about, source.size))
         at = 0
         retry = Retry()
         made: dict[str, Any] | None = None
         while made is None:
-            chunk = source.read(at, _CHUNK)
+            chunk = Slice(source, at, min(at + _CHUNK, source.size))
             try:
-                reached, made = self._send(session, chunk, at, source.size)
+                reached, made = self._send(session, chunk, source.size)
             except CutError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
-                reached, made = self.attempt(lambda: self._send(session, b"", None, source.size))
+                reached, made = self.attempt(lambda: self._send(session, None, source.size))
             if reached > at:
                 retry.progressed()
             elif made is None and not retry.again():
@@ -108,7 +110,7 @@ class Gcs(Remote):
     def _begin(self, about: Mapping[str, Any], size: int) -> str:
         """The address of a new session."""
         headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
-        with self._ask("POST", self._uploads, headers, json.dumps(about).encode()) as response:
+        with self._ask("POST", self._uploads, headers, Bytes(json.dumps(about).encode())) as response:
             self._check(response, (200, 201))
             response.read()
             location: str = response.headers.get("Location", "")
@@ -116,10 +118,10 @@ class Gcs(Remote):
                 raise CutError("the server began no session")
             return location
 
-    def _send(self, session: str, chunk: bytes, at: int | None, size: int) -> tuple[int, dict[str, Any] | None]:
-        """Send bytes, or ask (without `at`). Returns how many bytes the server has, and the object when it has all."""
-        given = f"bytes {at}-{at + len(chunk) - 1}/{size}" if at is not None and chunk else f"bytes */{size}"
-        with self._ask("PUT", session, {"Content-Range": given}, chunk) as response:
+    def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
+        """Send bytes, or ask (without any). Returns how many bytes the server has, and the object when it has all."""
+        given = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
+        with self._ask("PUT", session, {"Content-Range": given}, chunk or Bytes(b"")) as response:
             if response.status == 308:
                 response.read()
                 found = re.fullmatch(r"(?:bytes=)?0-(\d+)", response.headers.get("Range", ""))
@@ -143,10 +145,10 @@ class Gcs(Remote):
 
     @contextmanager
     def _ask(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
         everything = {**(headers or {}), **self._authorization()}
-        with self._transport.exchange(method, url, everything, None if body is None else Bytes(body)) as response:
+        with self._transport.exchange(method, url, everything, body) as response:
             yield response
 
     def _check(self, response: Response, wanted: tuple[int, ...]) -> None:

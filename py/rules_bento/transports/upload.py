@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rules_bento.transports import hashes
 from rules_bento.transports.remote import opened
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from typing import BinaryIO
 
@@ -71,3 +73,27 @@ class Source:
         for piece in self.pieces():
             found.update(piece)
         return found.hexdigest()
+
+    def digests(self, *names: str) -> dict[str, str]:
+        """Several digests by their names, each on a processor of its own."""
+        with ThreadPoolExecutor(len(names)) as threads:
+            return dict(zip(names, threads.map(self.digest, names), strict=True))
+
+
+class Slice:
+    """Some of a source's bytes, as the body of a request."""
+
+    def __init__(self, source: Source, start: int, end: int) -> None:
+        self._source = source
+        self.start = start
+        self.end = end
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return self.end - self.start
+
+    def write_to(self, connection: socket.socket) -> None:
+        """Write all of them."""
+        for piece in self._source.pieces(self.start, end=self.end):
+            connection.sendall(piece)
