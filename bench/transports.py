@@ -23,10 +23,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
 _OURS_PUT = """
+from pathlib import Path
 from rules_bento.transports import address, upload
 from rules_bento.store.transferring import Uncounted
 with open(path, "rb") as file:
-    upload.upload(address.parse(url), file, Uncounted())
+    upload.upload(address.parse(url), file, Uncounted(), Path(path + ".notes"))
 """
 _OURS_GET = """
 import os

@@ -37,6 +37,7 @@ class Relay:
         self._open: list[socket.socket] = []
         self.met = 0  # connections that had a fault
         self.down = 0  # bytes from the server
+        self.up = 0  # bytes to it
         self.port = self._listen(port)
 
     def __enter__(self) -> Relay:
@@ -95,16 +96,19 @@ class Relay:
                 if fault:
                     time.sleep(fault.pause)
                     data = self._passive(data)
-                    with self._lock:
+                with self._lock:
+                    if fault:
                         self.down += len(data)
-                    if longer and b"Content-Length: " in data:
-                        data = re.sub(
-                            rb"Content-Length: (\d+)",
-                            lambda found: b"Content-Length: %d" % (int(found[1]) + longer),
-                            data,
-                            count=1,
-                        )
-                        longer = 0
+                    else:
+                        self.up += len(data)
+                if longer and b"Content-Length: " in data:
+                    data = re.sub(
+                        rb"Content-Length: (\d+)",
+                        lambda found: b"Content-Length: %d" % (int(found[1]) + longer),
+                        data,
+                        count=1,
+                    )
+                    longer = 0
                 if flip and (count + len(data)) // flip > count // flip:
                     data = bytearray(data)
                     data[-1 - (count + len(data)) % flip] ^= 1

@@ -51,7 +51,10 @@ class S3(Server):
 
     def __init__(self, folder: Path) -> None:
         import botocore.session
+        from moto.s3 import models
         from moto.server import ThreadedMotoServer
+
+        models.S3_UPLOAD_PART_MIN_SIZE = 1  # so that small archives have parts
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -94,6 +97,8 @@ class S3(Server):
     def clear(self):
         for name in self.names():
             self._client.delete_object(Bucket="bucket", Key=name)
+        for upload in self.uploads():
+            self._client.abort_multipart_upload(Bucket="bucket", Key=upload["Key"], UploadId=upload["UploadId"])
 
     def close(self):
         self._server.stop()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 
 import pytest
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
 from rules_bento.registry.errors import CutError
 from rules_bento.registry.progress import Progress
-from rules_bento.transports import dropbox, gcs
+from rules_bento.transports import dropbox, gcs, objects
 from store_support import tar
 from support import KINDS, TAG, WRITABLE, empty, files, other, quick, running, same, serve, store
 
@@ -415,3 +417,81 @@ def test_progress_adds_up(kind, serve, store, other, packed):
             store.bentos.export(TAG, server.url("y.bento", relay.port), counter=counter)
             assert counter.expected == counter.done == len(packed)
     assert Progress("x")
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Parts so small that an archive has several."""
+    monkeypatch.setattr("rules_bento.transports.objects.PART", PART)
+
+
+PART = 1 << 15
+
+
+def begun(server, store, ended=500_000):
+    """An upload in parts that ended early. Returns what names it."""
+    with pytest.raises(KeyboardInterrupt):
+        store.bentos.export(TAG, server.url("x.bento"), counter=Interrupted(ended))
+    [upload] = server.uploads()
+    return {"Bucket": "bucket", "Key": "x.bento", "UploadId": upload["UploadId"]}
+
+
+@pytest.mark.parametrize("ended", [200_000, 700_000])
+def test_another_run_goes_on_with_parts(ended, parts, serve, store, packed):
+    server = serve("s3")
+    with Relay(server.port) as relay:
+        serve("s3", relay.port)
+        begun(server, store, ended)
+        before, counter = relay.up, Counted()
+        store.bentos.export(TAG, server.url("x.bento"), counter=counter)
+        sent = relay.up - before
+    # What was under way when it ended is sent again, and each request says something of itself.
+    assert sent < len(packed) - ended + objects.UPLOADS * PART + 2_000 * len(packed) // PART
+    assert sum(counter.told) == len(packed)
+    assert server.get("x.bento") == packed
+    assert not server.uploads()
+    assert not list(store.home.uploads.iterdir())
+
+
+def test_parts_that_are_others_are_sent_again(parts, serve, store, packed):
+    server = serve("s3")
+    upload = begun(server, store)
+    server._client.upload_part(**upload, PartNumber=1, Body=b"x" * PART)
+    server._client.upload_part(**upload, PartNumber=2, Body=b"short")
+    store.bentos.export(TAG, server.url("x.bento"))
+    assert server.get("x.bento") == packed
+
+
+def test_an_upload_that_the_server_gave_up_begins_anew(parts, serve, store, packed):
+    server = serve("s3")
+    server._client.abort_multipart_upload(**begun(server, store))
+    counter = Counted()
+    store.bentos.export(TAG, server.url("x.bento"), counter=counter)
+    assert sum(counter.told) == len(packed)
+    assert server.get("x.bento") == packed
+    assert not server.uploads()
+
+
+def test_other_bytes_are_another_upload(parts, serve, store):
+    server = serve("s3")
+    begun(server, store)
+    store.bentos.export(TAG, server.url("x.bento"), "tar")
+    with tarfile.open(fileobj=io.BytesIO(server.get("x.bento"))) as archive:
+        assert "./bento.yaml" in archive.getnames() or "bento.yaml" in archive.getnames()
+    assert len(server.uploads()) == 1  # a rule of the bucket clears it
+
+
+@pytest.mark.parametrize("way", ["cut_up", "cut_down"])
+def test_parts_go_on_after_cuts(way, parts, serve, store, packed):
+    server = serve("s3")
+    with Relay(server.port, *(Fault(**{way: cut}) for cut in (40, 300, 1000, 50_000, 100_000) * 2)) as relay:
+        serve("s3", relay.port)
+        store.bentos.export(TAG, server.url("x.bento"))
+        assert relay.met >= 3
+    assert server.get("x.bento") == packed
+
+
+def test_parts_that_are_refused_say_why(parts, serve, store):
+    serve("s3")
+    with pytest.raises(BentoError, match=r"s3://elsewhere/x.bento: refused .there is no 'elsewhere'"):
+        store.bentos.export(TAG, "s3://elsewhere/x.bento")

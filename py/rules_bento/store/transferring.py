@@ -79,5 +79,5 @@ def send(
     members = exporting.checked_members(home, entry, taken, progress, check=check)
     with TemporaryFile() as file:  # it has no name, so that nothing is left of it whatever happens
         exporting.write(file, form, members)
-        upload(address, file, counter or Uncounted())
+        upload(address, file, counter or Uncounted(), home.uploads)
     return exporting.exported(entry, address, taken)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PART = 8 << 20
 _MOST_PARTS = 9_000  # of S3's 10,000
-_UPLOADS = 6  # at once: that many parts are in memory
+UPLOADS = 6  # at once: that many parts are in memory
 _PIECE = 1 << 20
 
 BACKOFF = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2}
@@ -88,8 +88,8 @@ class Objects(Remote):
                 parts(),
                 attributes={"Content-Type": "application/octet-stream", "sha256": source.sha256},
                 use_multipart=source.size > PART,
-                chunk_size=max(PART, -(-source.size // _MOST_PARTS)),
-                max_concurrency=_UPLOADS,
+                chunk_size=part_size(source),
+                max_concurrency=UPLOADS,
             )
         except Exception as error:
             failure = self._failure(error)
@@ -116,6 +116,11 @@ class Objects(Remote):
         if isinstance(error, exceptions.BaseError):
             return self.refused(said, self._remedy)
         return error
+
+
+def part_size(source: Source) -> int:
+    """Bytes of each part of an upload."""
+    return max(PART, -(-source.size // _MOST_PARTS))
 
 
 def _retries(count: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rules_bento.transports.remote import opened
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import BinaryIO
 
     from rules_bento.registry.progress import Counter
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 20
 
 
-def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
-    """Put an open file (of the disk) at an address. Raises BentoError, and then nothing new is there."""
-    source = Source(file)
+def upload(address: Address, file: BinaryIO, counter: Counter, notes: Path | None = None) -> Source:
+    """Put an open file (of the disk) at an address. Raises BentoError, and then nothing new is there.
+
+    `notes` is a folder for what another run has to know to go on.
+    """
+    source = Source(file, notes)
     counter.expect(source.size)
     with opened(address) as remote:
         remote.write(source, counter)
@@ -33,8 +37,9 @@ def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
 class Source:
     """The bytes to be sent, from any of them on, as often as need be; for several threads."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, notes: Path | None = None) -> None:
         file.flush()
+        self.notes = notes
         self._file = file.fileno()
         self.size = os.fstat(self._file).st_size
 
