@@ -2,12 +2,13 @@
 
 load("//rules/private:deliver.bzl", "SRC", "STAMPED", "delivery")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/providers:command.bzl", "BentoCommandInfo")
 
 def _bento_export_impl(ctx):
     words = ["--format", ctx.attr.format] if ctx.attr.format else []
     if not ctx.attr.bundle_models:
         words.append("--no-models")
-    return delivery(ctx, verb = "export", to = ctx.attr.to, words = words, stamped = ctx.attr.stamped)
+    return delivery(ctx, verb = "export", to = ctx.attr.to, words = words, stamped = ctx.attr.stamped, command = ctx.attr.command)
 
 bento_export = rule(
     implementation = _bento_export_impl,
@@ -23,9 +24,12 @@ bento_export(
 ```
 
 `to` is all that `bento export` takes, relative to the folder that Bazel is started from; a place behind `--` takes its place,
-and options of `bento export` may follow. Credentials are asked for when it runs, and are in no output.""",
+and options of `bento export` may follow. Credentials are asked for when it runs, and are in no output.
+
+S3, Azure and Google Cloud Storage need packages that only this fetches: `command = "@rules_bento//tools:bento_with_transports"`.""",
     attrs = {
         "bundle_models": attr.bool(default = True, doc = "Whether the models of the Bento are written with it."),
+        "command": attr.label(doc = "The `bento` whose packages are used. Default: those that each has, for files, FTP, Dropbox, and SFTP by `ssh`.", providers = [BentoCommandInfo]),
         "format": attr.string(doc = "What is written. Default: what the name says.", values = ["", "xz", "gz", "bz2", "zst", "tar", "zip", "folder"]),
         "src": SRC,
         "stamped": STAMPED,

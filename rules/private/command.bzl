@@ -1,5 +1,6 @@
 """The `bento` command as a program of Bazel."""
 
+load("//rules/providers:command.bzl", "BentoCommandInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE")
 load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher")
@@ -17,7 +18,10 @@ def _bento_command_impl(ctx):
         packages = COMMAND_PACKAGES,
         verb = "command",
     )
-    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+    return [
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        BentoCommandInfo(modules = modules),
+    ]
 
 bento_command = rule(
     implementation = _bento_command_impl,

@@ -183,3 +183,12 @@ def _unstamped_impl(ctx):
     return analysistest.end(env)
 
 unstamped_test = analysistest.make(_unstamped_impl)
+
+def _launchers_impl(ctx):
+    env = analysistest.begin(ctx)
+    files = [file.short_path for file in analysistest.target_under_test(env)[DefaultInfo].default_runfiles.files.to_list()]
+    found = any(["/obstore/" in file for file in files])
+    asserts.equals(env, ctx.attr.transports, found, "whether packages of transports are in the runfiles")
+    return analysistest.end(env)
+
+export_test = analysistest.make(_launchers_impl, attrs = {"transports": attr.bool(mandatory = True)})
