@@ -7,7 +7,7 @@ load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
-load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
+load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
@@ -49,10 +49,38 @@ def _check_python(ctx, base, wheels):
                 base.python_version,
             ))
 
-def _wheel_layers(ctx, parts):
+def _check_bytecode(ctx, base, parts):
+    for part in parts:
+        if not part.part:
+            fail(("{target}: bytecode = \"{bytecode}\" needs a Python {version} that runs here, and the actions' is {own}: " +
+                  "name one in MODULE.bazel, bento_tools.compiler(version = \"{version}\"), or leave bytecode out").format(
+                bytecode = ctx.attr.bytecode,
+                own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
+                target = ctx.label,
+                version = base.python_version,
+            ))
+
+def _by_name(parts):
+    return {part.wheel.distribution: part for part in parts}
+
+def _bytecode_layers(ctx, parts, groups):
+    """The byte code of the wheels, in layers of the same groups."""
+    by_name = _by_name(parts)
+    return [
+        write_joined_layer(
+            ctx,
+            compression = ctx.attr.compression,
+            name = "{}.bytecode-{}".format(ctx.label.name, names[0]),
+            parts = [by_name[name] for name in names],
+            prefix = ctx.attr.prefix,
+            what = "byte code of ",
+        )
+        for names in groups
+    ] if parts else []
+
+def _wheel_layers(ctx, parts, groups):
     """Large wheels by themselves, the others in groups."""
-    by_name = {part.wheel.distribution: part for part in parts}
-    groups = plan_layers({name: part.wheel.size for name, part in by_name.items()}, ctx.attr.wheel_layers)
+    by_name = _by_name(parts)
     alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
     return alone + [
         write_joined_layer(
@@ -140,10 +168,14 @@ def _bento_image_impl(ctx):
     # The closure of a service is some dozens of wheels, which become layers by their sizes.
     parts = ctx.split_attr.bento["packages"][BentoWheelPartsInfo].parts.to_list()
     _check_python(ctx, base, [part.wheel for part in parts])
+    bytecode = ctx.split_attr.bento["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else []
+    _check_bytecode(ctx, base, bytecode)
+    groups = plan_layers({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.wheel_layers)
     layers = (
         list(base.layers) +
         [_environment_layer(ctx, base)] +
-        _wheel_layers(ctx, parts) +
+        _wheel_layers(ctx, parts, groups) +
+        _bytecode_layers(ctx, bytecode, groups) +
         _model_layers(bento, ctx.attr.compression) +
         [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
         _data_layers(bento, ctx.attr.compression) +
@@ -194,6 +226,7 @@ glibc than the base has, shared libraries that nothing brings, CUDA libraries th
         "annotations": attr.string_dict(doc = "Annotations of the manifest, beside the standard ones that are filled in: title, version, created, and of the base its name and digest."),
         "base": attr.label(doc = "What the image is built on: Python and the libraries of the system.", mandatory = True, providers = [BentoBaseInfo]),
         "bento": attr.label(aspects = [wheel_parts_aspect], cfg = stated_and_files, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "bytecode": attr.string(default = "none", doc = "Whether the packages have their byte code, in layers of its own: `checked-hash`, which Python holds against the source, or `unchecked-hash`, which it takes as it is (PEP 552).", values = BYTECODES),
         "cmd": attr.string_list(doc = "Arguments behind the entry point, which the caller of a container may replace."),
         "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`, or `gzip` for runtimes of old.", values = COMPRESSIONS),
         "entrypoint": attr.string_list(doc = "What a container runs. Default: the environment's Python serves the Bento."),

@@ -35,6 +35,17 @@ def test_files_of_wheels_are_the_wheels(tmp_path, compression):
     assert any(file["path"] == "app/.venv/bin/acme" for file in told["largest"])
 
 
+def test_byte_code_belongs_to_its_module_in_a_layer_below(tmp_path):
+    wheel = Maker("Acme_Tools", "2.1").add({"acme/a.py": "1" * 5000}).write(tmp_path)
+    write_wheel_layer(tmp_path / "out", wheel, Layout.venv("/app/.venv", 12), "gzip")
+    site = "app/.venv/lib/python3.12/site-packages"
+    layer = files_layer(tmp_path / "bytecode", {f"{site}/acme/__pycache__/a.cpython-312.pyc": b"1" * 100})
+    owners = {}
+    read_packages(tmp_path / "out", layer.media_type, BENTO, owners)
+    [package] = read_packages(tmp_path / "bytecode", layer.media_type, BENTO, owners)
+    assert (package.owner, package.size) == (("wheel", "acme-tools", "2.1"), 100)
+
+
 def test_files_of_dpkg_models_and_the_bento(tmp_path):
     files = {
         "usr/lib/libacme.so.1": b"1" * 100,

@@ -3,6 +3,7 @@
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
 load("//toolchains/private:base.bzl", "base_tag", "declare_base")
+load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:host.bzl", "host_platform")
 load("//toolchains/private:hub.bzl", "declare_hub")
 load("//toolchains/private:locks.bzl", "is_normal_form", "read_lock")
@@ -18,13 +19,33 @@ _TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
 _DEFAULT_PYTHON = "3.11"
 
+def _declare_compilers(mctx):
+    """Declares the interpreters that make byte code, each fetched only for images that ask for it."""
+    names = []
+    for module in mctx.modules:
+        for tag in module.tags.compiler if module.is_root else []:
+            name = "bento_compiler_" + tag.version.replace(".", "_")
+            if name in names:
+                fail("bento_tools.compiler(version = \"{}\") stands there twice: leave one".format(tag.version))
+            names.append(name)
+            python_repo(
+                name = name,
+                debs = python_debs(mctx, tag, "bento_tools.compiler", name + "_debs"),
+                interpreter = tag.interpreter,
+                lock = tag.debs,
+                only_version = True,
+                uv = "@bento_uv//:uv",
+                version = tag.version,
+            )
+    compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names])
+
 def _bento_tools_impl(mctx):
     interpreter, version, debs, debs_lock = "", _DEFAULT_PYTHON, [], None
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
         for tag in module.tags.python if module.is_root else []:
             interpreter, version, debs_lock = tag.interpreter, tag.version, tag.debs
-            debs = python_debs(mctx, tag) if tag.debs else []
+            debs = python_debs(mctx, tag, "bento_tools.python", "bento_python_debs")
     lock = read_lock(mctx, _TOOLS_LOCK, None)
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
     uv_repo(name = "bento_uv", files = uv["files"], version = uv["version"])
@@ -36,6 +57,7 @@ def _bento_tools_impl(mctx):
         uv = "@bento_uv//:uv",
         version = version,
     )
+    _declare_compilers(mctx)
     for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None)}.items():
         declare_hub(
             name = name,
@@ -59,10 +81,20 @@ _python = tag_class(
     },
 )
 
+_compiler = tag_class(
+    doc = "A further interpreter, for the root module to name: it makes the byte code of images whose Python is of another version than the actions'.",
+    attrs = {
+        "debs": attr.label(doc = "As in `python`."),
+        "interpreter": attr.string(doc = "Path of an interpreter on the host. Default: one is fetched."),
+        "mirrors": attr.string_list(doc = "As in `python`."),
+        "version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
+    },
+)
+
 bento_tools = module_extension(
     implementation = _bento_tools_impl,
     doc = "Brings uv, an interpreter, and the packages of the action helpers.",
-    tag_classes = {"python": _python},
+    tag_classes = {"compiler": _compiler, "python": _python},
     os_dependent = True,
     arch_dependent = True,
 )

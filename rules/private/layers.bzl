@@ -10,6 +10,9 @@ USER = "1034"
 
 COMPRESSIONS = ["zstd", "gzip"]
 
+# How an image's Python knows that byte code belongs to its source; the latter two are py_compile's.
+BYTECODES = ["none", "checked-hash", "unchecked-hash"]
+
 # Packages that the verbs import, by compression.
 _PACKAGES = {"gzip": [], "zstd": ["zstandard"]}
 
@@ -117,7 +120,44 @@ def write_wheel_part(ctx, *, wheel, prefix, compression):
     )
     return part, listing
 
-def write_joined_layer(ctx, *, name, parts, prefix, compression):
+def write_bytecode_part(ctx, *, wheel, prefix, compression, bytecode, compiler, program):
+    """Declares what layers of byte code have of a wheel.
+
+    Args:
+      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
+      wheel: the BentoWheelInfo.
+      prefix: where the environment lies in the image.
+      compression: one of `COMPRESSIONS`.
+      bytecode: one of `BYTECODES`, not `none`.
+      compiler: the BentoPythonInfo that compiles, of the wheel's version of Python.
+      program: what it runs, a File.
+
+    Returns:
+      Part and listing, Files.
+    """
+    part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, compression))
+    listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, compression))
+    args = _wheel_arguments(ctx, prefix, wheel.python_version)
+    args.add_all(["--wheel", wheel.file])
+    args.add_all(["--bytecode", bytecode])
+    args.add_all(["--interpreter", compiler.interpreter or compiler.interpreter_path])
+    args.add_all(["--program", program])
+    args.add_all(["--compression", compression])
+    args.add_all(["--output", part])
+    args.add_all(["--listing", listing])
+    run_helper(
+        ctx,
+        mnemonic = "BentoBytecode",
+        progress_message = "Compiling the modules of {}".format(_name(wheel)),
+        verb = "bytecode_part",
+        args = args,
+        inputs = depset([wheel.file, program], transitive = [compiler.files]),
+        outputs = [part, listing],
+        packages = INFLATE + _PACKAGES[compression],
+    )
+    return part, listing
+
+def write_joined_layer(ctx, *, name, parts, prefix, compression, what = ""):
     """Declares a layer of several wheels.
 
     Args:
@@ -126,11 +166,12 @@ def write_joined_layer(ctx, *, name, parts, prefix, compression):
       parts: list of BentoWheelPartInfo, for one version of Python.
       prefix: where the environment lies in the image.
       compression: one of `COMPRESSIONS`.
+      what: what it has of the wheels, where that is not all of them.
 
     Returns:
       A BentoLayerInfo.
     """
-    what = "{} small packages".format(len(parts)) if len(parts) > 1 else _name(parts[0].wheel)
+    what += "{} small packages".format(len(parts)) if len(parts) > 1 else _name(parts[0].wheel)
     args = _wheel_arguments(ctx, prefix, parts[0].wheel.python_version)
     args.add_all(["--name", what])
     for part in parts:

@@ -1,12 +1,13 @@
 """Layers and parts of layers for the wheels of a closure, declared where the wheels are, so that all images share them."""
 
+load("//rules/providers:compilers.bzl", "BentoCompilersInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 load("//rules/providers:wheel_part.bzl", "BentoWheelPartInfo")
 load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 load(":layer_plan.bzl", "ALONE")
-load(":layers.bzl", "COMPRESSIONS", "INFLATE", "write_wheel_layer", "write_wheel_part")
+load(":layers.bzl", "COMPRESSIONS", "INFLATE", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
 
 _EDGES = ["deps", "requirements", "wheels"]
 
@@ -37,30 +38,58 @@ def _libraries(ctx, wheel):
     )
     return output
 
-def _wheel_parts_aspect_impl(target, ctx):
-    if BentoWheelInfo not in target:
-        return [BentoWheelPartsInfo(parts = depset(transitive = _edges(ctx)))]
-    wheel = target[BentoWheelInfo]
-    settings = {"compression": ctx.attr.compression, "prefix": ctx.attr._prefix[BentoFlagInfo].value}
+def _compiler(ctx, wheel):
+    """A Python of the wheel's version: one that was named for that, or the toolchain's; None if there is none."""
+    for python in ctx.attr._compilers[BentoCompilersInfo].pythons + (ctx.toolchains[TOOLCHAIN_TYPE].python,):
+        if python.version.startswith(wheel.python_version + "."):
+            return python
+    return None
+
+def _bytecode(ctx, wheel, bytecode, settings):
+    compiler = _compiler(ctx, wheel)
+    part, listing = None, None
+    if compiler:
+        part, listing = write_bytecode_part(
+            ctx,
+            bytecode = bytecode,
+            compiler = compiler,
+            program = ctx.file._bytecode_program,
+            wheel = wheel,
+            **settings
+        )
+    return BentoWheelPartInfo(layer = None, libraries = None, listing = listing, part = part, wheel = wheel)
+
+def _files(ctx, wheel, settings):
     part, listing = write_wheel_part(ctx, wheel = wheel, **settings)
 
     # A small one is never alone; whether a large one is depends on the others of an image.
     layer = write_wheel_layer(ctx, wheel = wheel, **settings) if wheel.size >= ALONE else None
-    info = BentoWheelPartInfo(
+    return BentoWheelPartInfo(
         layer = layer,
         libraries = _libraries(ctx, wheel),
         listing = listing,
         part = part,
         wheel = wheel,
     )
+
+def _wheel_parts_aspect_impl(target, ctx):
+    if BentoWheelInfo not in target:
+        return [BentoWheelPartsInfo(parts = depset(transitive = _edges(ctx)))]
+    wheel = target[BentoWheelInfo]
+    settings = {"compression": ctx.attr.compression, "prefix": ctx.attr._prefix[BentoFlagInfo].value}
+    bytecode = ctx.attr._bytecode[BentoFlagInfo].value
+    info = _files(ctx, wheel, settings) if bytecode == "none" else _bytecode(ctx, wheel, bytecode, settings)
     return [BentoWheelPartsInfo(parts = depset([info], transitive = _edges(ctx)))]
 
 wheel_parts_aspect = aspect(
     implementation = _wheel_parts_aspect_impl,
-    doc = "What becomes of each wheel of a closure in images, written once for all of them.",
+    doc = "What becomes of each wheel of a closure in images, or of its byte code, written once for all of them.",
     attr_aspects = _EDGES,
     attrs = {
         "compression": attr.string(values = COMPRESSIONS),
+        "_bytecode": attr.label(default = "//rules:bytecode", providers = [BentoFlagInfo]),
+        "_bytecode_program": attr.label(allow_single_file = True, default = "//py:bytecode.py"),
+        "_compilers": attr.label(default = "//toolchains:compilers", providers = [BentoCompilersInfo]),
         "_prefix": attr.label(default = "//rules:prefix", providers = [BentoFlagInfo]),
     },
     provides = [BentoWheelPartsInfo],

@@ -12,6 +12,7 @@ names, so what each needs is a configuration of its own, reached by a transition
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
 _PREFIX = "//rules:prefix"
+_BYTECODE = "//rules:bytecode"
 
 # Where the environment lies in an image, as in BentoML's own.
 ENVIRONMENT = "/app/.venv"
@@ -42,29 +43,32 @@ stated_and_modules = _stated_and("modules")
 
 def _stated_and_files_impl(settings, attr):
     version = attr.python_version or settings[_PYTHON_VERSION]
-    return {
-        "packages": {_FLAG: "files", _PREFIX: attr.prefix, _PYTHON_VERSION: version},
-        "stated": {_FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT, _PYTHON_VERSION: version},
+    packages = {_BYTECODE: "none", _FLAG: "files", _PREFIX: attr.prefix, _PYTHON_VERSION: version}
+    bytecode = {"bytecode": packages | {_BYTECODE: attr.bytecode}} if attr.bytecode != "none" else {}
+    return bytecode | {
+        "packages": packages,
+        "stated": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT, _PYTHON_VERSION: version},
     }
 
 # For images, whose base decides the version of Python, and which say where the environment lies: the attributes
-# `python_version` and `prefix` of the rule.
+# `python_version`, `prefix` and `bytecode` of the rule. Byte code has a configuration of its own, so that images with
+# it and without it share the layers of wheels.
 stated_and_files = transition(
     implementation = _stated_and_files_impl,
     inputs = [_FLAG, _PYTHON_VERSION],
-    outputs = [_FLAG, _PREFIX, _PYTHON_VERSION],
+    outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
 )
 
 # For the helper's own packages, which run whatever the target around them asks of its packages.
 always_modules = transition(
-    implementation = lambda _settings, _attr: {_FLAG: "modules", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
+    implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "modules", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
     inputs = [],
-    outputs = [_FLAG, _PREFIX, _PYTHON_VERSION],
+    outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
 )
 
 # For what is made by programs: those run in the toolchain's Python, whatever the Bento is for.
 as_elsewhere = transition(
-    implementation = lambda _settings, _attr: {_FLAG: "auto", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
+    implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "auto", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
     inputs = [],
-    outputs = [_FLAG, _PREFIX, _PYTHON_VERSION],
+    outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
 )

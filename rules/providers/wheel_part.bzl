@@ -1,12 +1,12 @@
 """A wheel, ready for layers."""
 
 BentoWheelPartInfo = provider(
-    doc = "What becomes of a wheel in images: a layer of its own, or a part of one.",
+    doc = "What becomes of a wheel in images: a layer of its own, or a part of one. Where `//rules:bytecode` asks for it, a part with its byte code.",
     fields = {
         "layer": "BentoLayerInfo - the wheel alone; None for a small one.",
         "libraries": "File - JSON: which shared libraries the wheel has and needs; None for a pure one.",
         "listing": "File - JSON: folders and files of the part.",
-        "part": "File - the wheel's files as members of a tar, compressed: layers are joined from parts.",
+        "part": "File - the wheel's files as members of a tar, compressed: layers are joined from parts. None for byte code that no interpreter makes.",
         "wheel": "BentoWheelInfo - the wheel.",
     },
 )

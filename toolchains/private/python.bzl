@@ -126,8 +126,12 @@ def _python_repo_impl(rctx):
         build, python = _BUILD_PACKED, rctx.path(_OWN)
     elif not python:
         problem = _install_managed(rctx)
+        if problem and rctx.attr.only_version:
+            fail("CPython {0} could not be fetched: {1}.\nName one of this machine, or a lock of Debian packages: bento_tools.compiler(version = \"{0}\", interpreter or debs = \"...\").".format(rctx.attr.version, problem))
         build, python = (_BUILD_HOST, host_python(rctx).realpath) if problem else (_BUILD_MANAGED, rctx.path(_OWN))
     version = _version_of(rctx, python)
+    if rctx.attr.only_version and not (version + ".").startswith(rctx.attr.version + "."):
+        fail("bento_tools.compiler(version = \"{}\"): {} is Python {}".format(rctx.attr.version, rctx.attr.lock or python, version))
     if problem:
         # buildifier: disable=print
         print(("\nrules_bento runs its actions in the host's Python {} ({}), for CPython {} could not be fetched: {}.\n" +
@@ -144,6 +148,7 @@ python_repo = repository_rule(
         "debs": attr.label_list(doc = "Debian packages of an interpreter, the C library left out, with patchelf."),
         "interpreter": attr.string(doc = "Path of an interpreter on the host that is to be used; empty to fetch one."),
         "lock": attr.label(doc = "The lock that names the packages."),
+        "only_version": attr.bool(doc = "Whether no other version will do."),
         "uv": attr.label(doc = "The uv that fetches it.", mandatory = True),
         "version": attr.string(doc = "The version to fetch, X.Y or X.Y.Z.", mandatory = True),
     },

@@ -3,28 +3,31 @@
 load(":apt.bzl", "deb_files", "declare_deb_files")
 load(":host.bzl", "host_platform")
 
-_HUB = "bento_python_debs"
 _ARCHITECTURES = {"linux_aarch64": "arm64", "linux_x86_64": "amd64"}
 
 # It has to be the one that the loader of the machine belongs to.
 _C_LIBRARY = "libc6"
 
-def python_debs(mctx, tag):
+def python_debs(mctx, tag, where, hub):
     """Declares the packages of a lock, and chooses those of its interpreter.
 
     Args:
       mctx: the module context.
-      tag: the tag `bento_tools.python`.
+      tag: the tag `bento_tools.python` or `bento_tools.compiler`.
+      where: how messages name the tag.
+      hub: what the names of the packages' repositories begin with.
 
     Returns:
-      Labels of files.
+      Labels of files; none if the tag names no lock.
     """
-    where = "bento_tools.python(debs = \"{}\")".format(tag.debs)
+    if not tag.debs:
+        return []
+    where = "{}(debs = \"{}\")".format(where, tag.debs)
     if tag.interpreter:
         fail("{}: set interpreter or debs, not both".format(where))
     platform = host_platform(mctx)
     architecture = _ARCHITECTURES.get(platform)
-    locked = declare_deb_files(mctx, hub = _HUB, lock = tag.debs, mirrors = tag.mirrors, tag = where)
+    locked = declare_deb_files(mctx, hub = hub, lock = tag.debs, mirrors = tag.mirrors, tag = where)
     packages = locked.get(architecture, [])
     names = [package["name"] for package in packages]
     interpreters = [name for name in names if name.startswith("python3.") and name.endswith("-minimal")]
@@ -36,4 +39,4 @@ def python_debs(mctx, tag):
         ))
     library = "lib{}-stdlib".format(interpreters[0].removesuffix("-minimal"))
     wanted = [interpreters[0], "patchelf"] + ([library] if library in names else [])
-    return [label for name, label in deb_files(_HUB, packages, architecture, wanted).items() if name != _C_LIBRARY]
+    return [label for name, label in deb_files(hub, packages, architecture, wanted).items() if name != _C_LIBRARY]

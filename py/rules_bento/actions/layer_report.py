@@ -28,7 +28,8 @@ def run(arguments: Arguments) -> None:
     target, bento = arguments.one("--target"), arguments.one("--bento")
     described: list[tuple[str, Path | None]] = [(path, None) for path in arguments.many("--elsewhere")]
     described += [(description, Path(blob)) for description, blob in arguments.records("--layer")]
-    layers = [layer_report.describe_layer(Layer.loads(_read(path)), blob, bento) for path, blob in described]
+    owners: dict[str, layer_report.Owner] = {}
+    layers = [layer_report.describe_layer(Layer.loads(_read(path)), blob, bento, owners) for path, blob in described]
     report = {"target": target, "layers": layers}
     if against := arguments.optional("--against"):
         report["changes"] = layer_report.changes(report, json.loads(_read(against)))

@@ -3,7 +3,7 @@
 The rules are those of PyPA's "Binary distribution format" (spread, scripts, RECORD) and "Recording installed
 projects" (INSTALLER, REQUESTED); where these leave room, the choice is that of `uv pip install --no-compile`, so
 that an image holds the tree that its users know. RECORD is true: every file that is installed, with its digest
-and size, sorted, and nothing else. Byte code is not made.
+and size, sorted, and nothing else. Byte code is not made here (`bytecode`).
 """
 
 from __future__ import annotations

@@ -62,9 +62,14 @@ class Package:
         }
 
 
-def describe_layer(layer: Layer, blob: Path | None, bento: str) -> dict[str, Any]:
-    """The report of one layer, without packages if its bytes are not here. `bento` is the Bento's folder."""
-    packages = read_packages(blob, layer.media_type, bento) if blob else []
+def describe_layer(
+    layer: Layer, blob: Path | None, bento: str, owners: dict[str, Owner] | None = None
+) -> dict[str, Any]:
+    """The report of one layer, without packages if its bytes are not here. `bento` is the Bento's folder.
+
+    `owners` is what layers below have said of files; what this one says is added.
+    """
+    packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     return {
         "name": layer.name,
         "digest": layer.digest,
@@ -73,10 +78,10 @@ def describe_layer(layer: Layer, blob: Path | None, bento: str) -> dict[str, Any
     }
 
 
-def read_packages(blob: Path, media_type: str, bento: str) -> list[Package]:
-    """The packages of a layer, the largest first."""
+def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[Package]:
+    """The packages of a layer, the largest first; `owners` as in `describe_layer`."""
     files: dict[str, int] = {}
-    owners: dict[str, Owner] = {}
+    owners = {} if owners is None else owners
     with _opened(blob, media_type) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
         for member in tar:
             if member.isreg():
@@ -86,7 +91,7 @@ def read_packages(blob: Path, media_type: str, bento: str) -> list[Package]:
                     owners.update(_listed(member.name, content.read().decode("utf-8", "replace")))
     packages: dict[Owner, Package] = {}
     for path, size in files.items():
-        owner = owners.get(path) or _by_folder(path, bento.strip("/"))
+        owner = owners.get(path) or owners.get(_source(path)) or _by_folder(path, bento.strip("/"))
         packages.setdefault(owner, Package(owner)).add(path, size)
     return sorted(packages.values(), key=lambda package: (-package.size, package.owner))
 
@@ -154,6 +159,12 @@ def _listed(path: str, text: str) -> Iterator[tuple[str, Owner]]:
     for row in csv.reader(text.splitlines()):
         if row:
             yield posixpath.normpath(f"{root}/{row[0]}"), owner
+
+
+def _source(path: str) -> str:
+    """The module whose byte code a file is, if it is."""
+    folder, cache, name = path.rpartition("/__pycache__/")
+    return f"{folder}/{name.partition('.')[0]}.py" if cache else ""
 
 
 def _by_folder(path: str, bento: str) -> Owner:

@@ -1,0 +1,53 @@
+"""Compiles modules for the images: `bytecode.py INVALIDATION_MODE`, run by a Python of the image's version.
+
+Reads requests from standard input until it ends: lengths of a path and a source (two big-endian 32-bit numbers), the
+path of the module in the image, the source. Answers each with a length and what is to be in `__pycache__` (PEP 552);
+length 0 stands for a source that cannot be compiled, such as a template or one for Python 2. The first answer is the
+cache tag. INVALIDATION_MODE is `checked-hash` or `unchecked-hash`.
+
+Byte code depends on the requests and the interpreter alone. marshal writes down which objects more than one place
+refers to, the compiler's own among them; so the code is read back before it is written. An interned string that an
+earlier module has left behind still counts: the modules of a wheel come in one order, to a process of their own.
+"""
+
+import importlib.util
+import marshal
+import struct
+import sys
+import warnings
+from typing import BinaryIO
+
+_LENGTHS = struct.Struct(">2L")
+_LENGTH = struct.Struct(">L")
+_FLAGS = {"checked-hash": 0b11, "unchecked-hash": 0b01}
+
+
+def main() -> None:
+    """Answer requests."""
+    flags = struct.pack("<L", _FLAGS[sys.argv[1]])
+    warnings.simplefilter("ignore")
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    _answer(answers, (sys.implementation.cache_tag or "").encode())
+    while lengths := requests.read(_LENGTHS.size):
+        path, source = (requests.read(length) for length in _LENGTHS.unpack(lengths))
+        _answer(answers, _compiled(path.decode(), source, flags))
+
+
+def _answer(answers: BinaryIO, content: bytes) -> None:
+    answers.write(_LENGTH.pack(len(content)) + content)
+    answers.flush()
+
+
+def _compiled(path: str, source: bytes, flags: bytes) -> bytes:
+    try:
+        code = compile(source, path, "exec", dont_inherit=True, optimize=0)
+    except Exception:
+        return b""
+    header = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source)
+    first = marshal.dumps(code)
+    del code
+    return header + marshal.dumps(marshal.loads(first))
+
+
+if __name__ == "__main__":
+    main()

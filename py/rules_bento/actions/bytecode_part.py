@@ -1,0 +1,32 @@
+"""Compiles the modules of a wheel into a part of layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.images import layer_description
+from rules_bento.images.bytecode import Compiler, write_bytecode_part
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = layer_description.ENVIRONMENT | {
+    "--bytecode": 1,  # checked-hash or unchecked-hash
+    "--compression": 1,
+    "--interpreter": 1,  # that compiles
+    "--listing": 1,
+    "--output": 1,
+    "--program": 1,  # that it runs
+    "--wheel": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write part and listing."""
+    layout = layer_description.environment(arguments)
+    out, compression = layer_description.output(arguments)
+    words = [arguments.one(flag) for flag in ("--interpreter", "--program", "--bytecode")]
+    with Compiler(*words) as compiler:
+        listing = write_bytecode_part(out, Path(arguments.one("--wheel")), layout, compression, compiler)
+    Path(arguments.one("--listing")).write_text(listing.dumps(), "utf-8")

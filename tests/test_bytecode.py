@@ -1,0 +1,151 @@
+"""Byte code of wheels: what Python takes instead of compiling, bound to its sources, the same wherever it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import marshal
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from made_wheels import Maker
+from rules_bento.errors import BentoError
+from rules_bento.images.bytecode import Compiler, write_bytecode_part
+from rules_bento.images.install import Layout
+from rules_bento.images.layer_parts import Part, join_parts
+from test_layer import COMPRESSIONS, members, unpacked
+
+PROGRAM = Path(__file__).parents[1] / "py/bytecode.py"
+MINOR = sys.version_info.minor
+LAYOUT = Layout.venv("/app/.venv", MINOR, uid=1034, gid=1035)
+SITE = LAYOUT.site_packages[1:]
+TAG = sys.implementation.cache_tag
+MODULES = {
+    "acme/__init__.py": "",
+    "acme/number.py": "NAMES = frozenset({'a', 'b', 'c', None})\n\n\ndef number():\n    return 1\n",
+    "acme/latin.py": "# -*- coding: latin-1 -*-\nNAME = 'größe'\n".encode("latin-1"),
+    "acme/templates/old.py": "print 'for Python 2'\n",
+    "acme/templates/new.py": "{{ name }} = \0\n",
+    "acme/table.csv": "1,2\n",
+}
+COMPILED = {f"{SITE}/acme/__pycache__/{name}.{TAG}.pyc" for name in ("__init__", "latin", "number")}
+
+
+def part_of(folder, wheel, mode="checked-hash", compression="none", layout=LAYOUT, program=PROGRAM):
+    with Compiler(sys.executable, str(program), mode) as compiler:
+        listing = write_bytecode_part(folder / "part", wheel, layout, compression, compiler)
+    return Part(listing, folder / "part")
+
+
+def made(folder, files=MODULES):
+    return Maker("acme").add(files).write(folder)
+
+
+def installed(folder, part, compression="none"):
+    """What an image with the wheel and its byte code has, below `folder`."""
+    join_parts(folder / "layer", [part], LAYOUT, compression)
+    with tarfile.open(fileobj=io.BytesIO(unpacked(folder / "layer", compression))) as layer:
+        layer.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else layer.extractall(folder)
+    for path, content in MODULES.items():
+        target = folder / SITE / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder / SITE
+
+
+def run(site, code):
+    """What Python says, which may write nothing, and the byte code that it took."""
+    script = f"import sys; sys.path.insert(0, {str(site)!r}); {code}"
+    done = subprocess.run([sys.executable, "-I", "-B", "-v", "-c", script], capture_output=True, text=True, check=True)
+    taken = {line.split("'")[1] for line in done.stderr.splitlines() if line.startswith("# code object from '")}
+    return done.stdout.strip(), {
+        Path(path).relative_to(site).as_posix() for path in taken if path.startswith(str(site))
+    }
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_python_takes_it_instead_of_compiling(tmp_path, compression):
+    site = installed(tmp_path, part_of(tmp_path, made(tmp_path), compression=compression), compression)
+    said, taken = run(site, "import acme.number, acme.latin; print(acme.number.number(), acme.latin.NAME)")
+    assert said == "1 größe"
+    assert {f"{SITE}/{path}" for path in taken} == COMPILED
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("checked-hash", "2"), ("unchecked-hash", "1")])
+def test_a_source_that_is_another_one_counts_where_it_is_checked(tmp_path, mode, expected):
+    site = installed(tmp_path, part_of(tmp_path, made(tmp_path), mode))
+    (site / "acme/number.py").write_text(MODULES["acme/number.py"].replace("1", "2"))
+    assert run(site, "import acme.number; print(acme.number.number())")[0] == expected
+
+
+def test_a_part_has_byte_code_alone_and_none_of_what_cannot_be_compiled(tmp_path):
+    part = part_of(tmp_path, made(tmp_path))
+    join_parts(tmp_path / "layer", [part], LAYOUT, "none")
+    found = members(tmp_path / "layer")
+    files = {name: (info, content) for name, (info, content) in found.items() if info.isfile()}
+    assert files.keys() == COMPILED == part.listing.files.keys()
+    for name, (info, content) in files.items():
+        assert (info.mode, info.uid, info.gid, info.mtime) == (0o644, 1034, 1035, 0)
+        assert part.listing.files[name] == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    folders = {name for name, (info, _) in found.items() if info.isdir()}
+    assert folders == {str(parent) for name in COMPILED for parent in Path(name).parents} - {"."}
+
+
+def test_a_wheel_without_modules_has_an_empty_part(tmp_path):
+    part = part_of(tmp_path, made(tmp_path, {"acme/libacme.so.1": b"\x7fELF"}))
+    assert part.listing.files == {}
+    join_parts(tmp_path / "layer", [part], LAYOUT, "none")
+    assert members(tmp_path / "layer") == {}
+
+
+def test_tracebacks_name_the_path_in_the_image(tmp_path):
+    part_of(tmp_path, made(tmp_path))
+    with tarfile.open(fileobj=io.BytesIO((tmp_path / "part").read_bytes() + bytes(1024))) as tar:
+        content = tar.extractfile(f"{SITE}/acme/__pycache__/number.{TAG}.pyc").read()
+    assert marshal.loads(content[16:]).co_filename == f"{LAYOUT.site_packages}/acme/number.py"
+
+
+def test_it_is_the_same_in_every_process_place_and_environment(tmp_path):
+    """Of the standard library, for its sets, its constants, and names that many modules share."""
+    library = Path(json.__file__).parents[1]
+    modules = [*library.glob("*.py"), *library.glob("json/*.py"), *library.glob("asyncio/*.py")]
+    files = {f"std/{path.relative_to(library)}": path.read_bytes() for path in sorted(modules)[:120]}
+    wheel = made(tmp_path, files)
+    digests = set()
+    for seed in ("0", "1", "random"):
+        folder = tmp_path / seed
+        (folder / "beside").mkdir(parents=True)
+        program = folder / "beside/bytecode.py"
+        program.write_bytes(PROGRAM.read_bytes())
+        os.environ["PYTHONHASHSEED"] = seed
+        try:
+            part_of(folder, wheel, program=program)
+        finally:
+            del os.environ["PYTHONHASHSEED"]
+        digests.add(hashlib.sha256((folder / "part").read_bytes()).hexdigest())
+    assert len(files) > 100
+    assert len(digests) == 1
+
+
+def test_a_python_of_another_version_is_refused(tmp_path):
+    layout = Layout.venv("/app/.venv", MINOR + 1)
+    with pytest.raises(BentoError, match=rf"for CPython 3\.{MINOR + 1}, but its interpreter is {TAG}\. Name another"):
+        part_of(tmp_path, made(tmp_path), layout=layout)
+    assert not (tmp_path / "part").exists()
+
+
+def test_an_interpreter_that_ends_is_an_error_with_what_it_said(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("import sys\nsys.exit('no memory')\n")
+    with pytest.raises(BentoError, match=r"the interpreter ended: no memory\. Leave out bytecode"):
+        Compiler(sys.executable, str(program), "checked-hash")
+    late = PROGRAM.read_text().replace('return b""', 'sys.exit("no stack")')
+    program.write_text(late)
+    with pytest.raises(BentoError, match=r"acme/templates/new\.py: no byte code, .* no stack"):
+        part_of(tmp_path, made(tmp_path), program=program)
+    assert not (tmp_path / "part").exists()
