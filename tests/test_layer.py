@@ -218,7 +218,7 @@ def test_the_same_bytes_elsewhere(out, tmp_path):
     wheel = maker.write(tmp_path, level=0)  # as every zlib writes it
     info = write_wheel_layer(out, wheel, LAYOUT, "gzip")
     assert info.diff_id == "sha256:69d1f1b2dc3761763b0373e82a453cdef387446f077671200d415b2f63d24f05"
-    assert info.digest == "sha256:d5ce0d8969f6f84b223e26ecb864123c57d4e54cf34362fd10ca588cef46376f"
+    assert info.digest == "sha256:0bea1fdeedc524c1759927327ccd9d16bb7d880d90efb20eb090bba07e70f933"
     if zstandard.ZSTD_VERSION == (1, 5, 7):
         assert (
             write_wheel_layer(out, wheel, LAYOUT, "zstd").digest
@@ -416,7 +416,9 @@ def test_deflated_records(padding, data, before, between):
 @settings(deadline=None)
 @given(LINES)
 def test_deflated_lines(data):
-    assert inflated(deflate.lines(data)) == data
+    """With the codes that each reader knows, and with those for RECORD."""
+    for lines in (data, data * 50, data + b"a" * 2000):
+        assert inflated(deflate.lines(lines)) == lines
 
 
 def test_deflated_runs_of_each_length_and_matches_of_each_distance():
@@ -446,7 +448,7 @@ def test_the_size_of_what_is_made_by_hand():
     assert len(deflate.records(0, one)) < 1.4 * len(zlib.compress(one, 9))
     assert len(deflate.records(100, two, one, 2000)) < 0.6 * len(zlib.compress(two, 9))
     lines = "".join(f"{record_line(f'package/module/file{number}.py', b'%d' % number)}\n" for number in range(100))
-    assert len(deflate.lines(lines.encode())) < 0.75 * len(lines)
+    assert len(deflate.lines(lines.encode())) < 1.1 * len(zlib.compress(lines.encode(), 9))
 
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=300)

@@ -116,8 +116,8 @@ def _tar(
     """The tar, without folders; `files` gets the digests."""
     import hashlib
 
-    contents = wheel.chunks(module.member for module in modules if module.member)
-    for module, chunks in zip(modules, contents, strict=True):
+    sources = wheel.chunks(module.member for module in modules if module.member)
+    for module, chunks in zip(modules, sources, strict=True):
         source = b"".join(chunk.data for chunk in chunks)
         content = compiler.compile(f"/{module.path}", source)
         if content:
@@ -125,7 +125,7 @@ def _tar(
             path = f"{folder}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc"
             files[path] = f"sha256:{hashlib.sha256(content).hexdigest()}"
             header = layer_tar.header(path, layer_tar.REGULAR, 0o644, layout.uid, layout.gid, 0, len(content))
-            yield layer.TAR, header + content + layer_tar.padding(len(content)), b""
+            yield layer.contents(header + content + layer_tar.padding(len(content)))
 
 
 def _open(pipe: IO[bytes] | None) -> IO[bytes]:

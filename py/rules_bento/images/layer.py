@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rules_bento.archives import archive, xz
 from rules_bento.archives.tarstream import END
@@ -25,13 +25,15 @@ from rules_bento.errors import BentoError
 from rules_bento.images import layer_gzip, layer_tar
 from rules_bento.images.install import Layout, installed_files, installed_folders
 from rules_bento.images.layer_gzip import CARRIED, JOINED, LINES, PLAIN
-from rules_bento.images.wheel import PIECE, Chunk, Wheel
+from rules_bento.images.wheel import PIECE, Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from rules_bento.images.install import Installed
     from rules_bento.images.layer_gzip import Piece
+
+    Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
 
 Compression = Literal["zstd", "gzip", "none"]
 
@@ -51,8 +53,6 @@ _ZSTD_LEVEL = 3
 _BUFFERED = PIECE
 _FOLDER_MODE, _FILE_MODE, _EXECUTABLE_MODE, _LINK_MODE = 0o755, 0o644, 0o755, 0o777
 _WHITEOUT = ".wh."
-TAR = layer_gzip.RECORDS
-"""The kind of a piece of tar that is compressed as it is."""
 
 
 class LayerInfo(NamedTuple):
@@ -148,66 +148,86 @@ def write_tar_layer(
 
     The pieces of `tar` may have any length. `threads` as in `write_wheel_layer`.
     """
-    return write(out, ((TAR, data, b"") for data in chain(tar, (END,))), encoder(compression, threads))
+    return write(out, (contents(data) for data in chain(tar, (END,))), encoder(compression, threads))
 
 
-class _Blob:
-    """The file that is written, its digest and its size."""
+class Sum:
+    """Digest and size of what goes by."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self) -> None:
         import hashlib
 
-        self._file = file
-        self.digest = hashlib.sha256()
+        self._digest = hashlib.sha256()
         self.size = 0
-        self._waiting: list[bytes] = []
-        self._waiting_size = 0
 
-    def write(self, data: bytes) -> None:
-        """Append; small pieces are collected."""
-        self._waiting.append(data)
-        self._waiting_size += len(data)
-        if self._waiting_size >= _BUFFERED:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what was collected."""
-        data = b"".join(self._waiting)
-        self._file.write(data)
-        self.digest.update(data)
+    def add(self, data: bytes) -> None:
+        """Count what follows."""
+        self._digest.update(data)
         self.size += len(data)
-        self._waiting.clear()
-        self._waiting_size = 0
+
+    def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The same, counted."""
+        for piece in pieces:
+            self.add(piece)
+            yield piece
+
+    @property
+    def digest(self) -> str:
+        """As images name it."""
+        return f"sha256:{self._digest.hexdigest()}"
 
 
-def write(out: Path, pieces: Iterable[Piece], encode: Callable[[Iterator[Piece]], Iterator[bytes]]) -> LayerInfo:
+def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
     """Write a layer of pieces to `out`, which is there only when it is whole."""
-    import hashlib
-
-    diff = hashlib.sha256()
-    tar_size = 0
+    tar, blob = Sum(), Sum()
 
     def counted() -> Iterator[Piece]:
-        nonlocal tar_size
         for piece in pieces:
-            diff.update(piece[1])
-            tar_size += len(piece[1])
+            records, _, data, _ = piece
+            if records:
+                tar.add(records)
+            if data:
+                tar.add(data)
             yield piece
 
     with archive._whole(out) as file:
-        blob = _Blob(file)
-        for data in encode(counted()):
-            blob.write(data)
-        blob.flush()
-    return LayerInfo(f"sha256:{diff.hexdigest()}", f"sha256:{blob.digest.hexdigest()}", blob.size, tar_size)
+        file.writelines(blob.passing(gathered(encode(counted()))))
+    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
-def encoder(compression: Compression, threads: int | None) -> Callable[[Iterator[Piece]], Iterator[bytes]]:
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: small ones cost more than what is done with them."""
+    waiting = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _BUFFERED:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    yield b"".join(waiting)
+
+
+def contents(data: bytes) -> Piece:
+    """A piece of tar that is compressed as it is."""
+    return b"", PLAIN, data, b""
+
+
+def encoder(compression: Compression, threads: int | None) -> Encoder:
     """How pieces become the bytes of a blob, without carrying anything over; `threads` as in `write_wheel_layer`."""
     if compression == "none":
-        return lambda pieces: (piece[1] for piece in pieces)
+        return _tar
     compress, size = (layer_gzip.compressed, GZIP_MEMBER) if compression == "gzip" else (_zstd_frames(), ZSTD_FRAME)
-    return lambda pieces: xz.in_order(compress, xz.cut((piece[1] for piece in pieces), size), threads)
+    return lambda pieces: xz.in_order(compress, xz.cut(_tar(pieces), size), threads)
+
+
+def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    for records, _, data, _ in pieces:
+        if records:
+            yield records
+        if data:
+            yield data
 
 
 def _zstd_frames() -> Callable[[bytes], bytes]:
@@ -255,23 +275,25 @@ def wheel_files(
 ) -> Iterator[Piece]:
     """The tar of a wheel, and `end`, without the folders that are `known`; `carry` over its deflate streams."""
     wheel, folders, files = plan
-    contents = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
+    members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     before = b""  # what is to be written before the next header
     for folder in folders:
         before += _folder_headers(f"{folder}/", known, layout, mtime)
     for file in files:
-        before += _folder_headers(file.path, known, layout, mtime)
+        if file.path.rpartition("/")[0] not in known:
+            before += _folder_headers(file.path, known, layout, mtime)
         mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
         size = file.size
-        header = layer_tar.header(file.path, layer_tar.REGULAR, mode, layout.uid, layout.gid, mtime, size)
-        yield TAR, before + header, b""
+        before += layer_tar.header(file.path, layer_tar.REGULAR, mode, layout.uid, layout.gid, mtime, size)
         if file.member and size:
-            yield from map(_piece, next(contents))
-        elif size:
-            yield LINES, file.data, b""
+            for data, packed, joined in next(members):
+                kind = PLAIN if packed is None else JOINED if joined else CARRIED
+                yield before, kind, data, packed or b""
+                before = b""
+        else:
+            yield before, LINES, file.data, b""
         before = layer_tar.padding(size)
-    if before or end:
-        yield TAR, before + end, b""
+    yield before + end, PLAIN, b"", b""
 
 
 def folder_header(folder: str, layout: Layout, mtime: int = 0) -> bytes:
@@ -285,24 +307,17 @@ def _folder_headers(path: str, known: set[str], layout: Layout, mtime: int) -> b
     return b"".join([folder_header(folder, layout, mtime) for folder in _new_folders(path, known)])
 
 
-def _piece(chunk: Chunk) -> Piece:
-    if chunk.packed is None:
-        return PLAIN, chunk.data, b""
-    return JOINED if chunk.joined else CARRIED, chunk.data, chunk.packed
-
-
 def _files_tar(entries: Iterable[Entry], mtime: int) -> Iterator[Piece]:
     for entry in entries:
         kind = layer_tar.FOLDER if entry.is_folder else layer_tar.REGULAR if entry.link is None else layer_tar.LINK
         size, link = entry.size, entry.link or ""
-        yield TAR, layer_tar.header(entry.path, kind, entry.mode, entry.uid, entry.gid, mtime, size, link), b""
+        yield contents(layer_tar.header(entry.path, kind, entry.mode, entry.uid, entry.gid, mtime, size, link))
         if entry.data is not None:
-            yield PLAIN, entry.data, b""
+            yield contents(entry.data)
         elif entry.source is not None:
-            for data in _source(entry.source, size):
-                yield PLAIN, data, b""
-        yield TAR, layer_tar.padding(size), b""
-    yield TAR, END, b""
+            yield from map(contents, _source(entry.source, size))
+        yield contents(layer_tar.padding(size))
+    yield contents(END)
 
 
 def _source(path: str, size: int) -> Iterator[bytes]:

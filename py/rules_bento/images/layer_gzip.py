@@ -17,12 +17,12 @@ from rules_bento.images.wheel import fast_zlib
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-RECORDS, LINES, PLAIN, CARRIED, JOINED = range(5)
-"""What a piece of a tar is: the padding of a file and records; a text; contents that are not deflated; contents
-and the part of a deflate stream that they come from; all contents of a file and its stream, ready to be joined."""
+LINES, PLAIN, CARRIED, JOINED = range(4)
+"""What contents are: a text; not deflated, or none; with the part of a deflate stream that they come from; all
+contents of a file, with a stream that is ready to be joined."""
 
-Piece = tuple[int, bytes, bytes]
-"""Which of these, bytes of the tar, bytes of the deflate stream."""
+Piece = tuple[bytes, int, bytes, bytes]
+"""Bytes of a tar: the padding of a file and records; what follows them, its bytes, and those of its deflate stream."""
 
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, from no system in particular
 _LEVEL = 6
@@ -41,20 +41,20 @@ def carried(pieces: Iterable[Piece]) -> Iterator[bytes]:
     """The members of a tar of wheels, whose streams are carried over. Only `PLAIN` pieces meet zlib."""
     member = _Member()
     is_ending = False
-    for kind, data, packed in pieces:
-        if is_ending and kind != CARRIED:  # the stream of a file has come to its end
+    for records, kind, data, packed in pieces:
+        if is_ending and (records or kind != CARRIED):  # the stream of a file has come to its end
             yield member.close()
             is_ending = False
-        if kind == RECORDS:
-            yield member.records(data)
-        elif kind == LINES:
-            yield member.add(data, deflate.lines(data))
-        elif kind == PLAIN:
-            yield member.end()
-            yield compressed(data)
-        else:
+        if records:
+            yield member.records(records)
+        if kind >= CARRIED:
             yield member.add(data, packed)
             is_ending = kind == CARRIED
+        elif data and kind == LINES:
+            yield member.add(data, deflate.lines(data))
+        elif data:
+            yield member.end()
+            yield compressed(data)
     yield member.end()
 
 

@@ -10,6 +10,7 @@ installed one after the other, and the part of the earlier one is packed again w
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.archives import archive
@@ -61,7 +62,8 @@ def write_part(out: Path, wheel: Path, layout: Layout, compression: Compression)
     folders = plan.all_folders()
     carry = compression == "gzip"
     encode = layer_gzip.carried if carry else layer.encoder(compression, 1)
-    layer.write(out, layer.wheel_files(plan, layout, set(folders), carry=carry), encode)
+    with archive._whole(out) as file:
+        file.writelines(layer.gathered(encode(layer.wheel_files(plan, layout, set(folders), carry=carry))))
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
     return Listing(plan.wheel.name, tuple(sorted(folders)), files)
 
@@ -73,34 +75,27 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
     """
     left_out = _left_out([part.listing for part in parts])
     encode = layer.encoder(compression, 1)
+    tar, blob = layer.Sum(), layer.Sum()
 
-    def packed() -> Iterator[tuple[bytes, bytes]]:
-        """Tar and the bytes of the blob that stand for it; of a part one after the other."""
-        folders = b"".join(layer.folder_header(folder, layout) for folder in _folders(parts))
-        yield folders, b"".join(encode(iter([(layer.TAR, folders, b"")])))
+    def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """What is not copied."""
+        return encode(layer.contents(piece) for piece in tar.passing(pieces))
+
+    def joined() -> Iterator[bytes]:
+        yield from packed(layer.folder_header(folder, layout) for folder in _folders(parts))
         for part, names in zip(parts, left_out, strict=True):
-            if not names:
-                for piece in _pieces(part.path):
-                    yield b"", piece
-                for tar in _unpacked(part.path, compression):
-                    yield tar, b""
+            contents = _unpacked(part.path, compression)
+            if names:
+                yield from packed(_without(names, contents, part, layout))
                 continue
-            kept = b"".join(_without(b"".join(_unpacked(part.path, compression)), names))
-            yield kept, b"".join(encode(iter([(layer.TAR, kept, b"")])))
-        yield END, b"".join(encode(iter([(layer.TAR, END, b"")])))
+            yield from _pieces(part.path)
+            for piece in contents:
+                tar.add(piece)
+        yield from packed([END])
 
-    import hashlib
-
-    diff, digest = hashlib.sha256(), hashlib.sha256()
-    tar_size = size = 0
     with archive._whole(out) as file:
-        for tar, blob in packed():
-            diff.update(tar)
-            tar_size += len(tar)
-            digest.update(blob)
-            size += len(blob)
-            file.write(blob)
-    return layer.LayerInfo(f"sha256:{diff.hexdigest()}", f"sha256:{digest.hexdigest()}", size, tar_size)
+        file.writelines(blob.passing(joined()))
+    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
 def _folders(parts: Iterable[Part]) -> list[str]:
@@ -149,20 +144,27 @@ def _inflated(path: Path) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as file:
         member = inflater.decompressobj(_GZIP)
         while packed := file.read(_MEMBERS):
-            while packed:
-                yield member.decompress(packed)
-                packed = member.unused_data
+            is_more = True
+            while is_more:
+                data = member.decompress(packed, _PIECE)
+                yield data
                 if member.eof:
-                    member = inflater.decompressobj(_GZIP)
+                    packed, member = member.unused_data, inflater.decompressobj(_GZIP)
+                    is_more = bool(packed)
+                else:
+                    packed = member.unconsumed_tail
+                    is_more = bool(packed) or len(data) == _PIECE  # which may be all that there was room for
 
 
-def _without(tar: bytes, names: set[str]) -> Iterator[bytes]:
-    """The members of a tar without those of these names: headers and contents as they are."""
-    import io
-    import tarfile
+def _without(names: set[str], tar: Iterable[bytes], part: Part, layout: Layout) -> Iterator[bytes]:
+    """The tar of a part without the files of these names."""
+    from rules_bento.store import tarread
 
-    with tarfile.open(fileobj=io.BytesIO(tar + END), mode="r:") as members:
-        for member in members:
-            end = member.offset_data + member.size + len(layer_tar.padding(member.size))
-            if member.name not in names:
-                yield tar[member.offset : end]
+    stream = tarread.Bytes(chain(tar, [END]), str(part.path))
+    for member, contents in tarread.members(stream):
+        if member.name not in names:
+            yield layer_tar.header(
+                member.name, layer_tar.REGULAR, member.mode, layout.uid, layout.gid, mtime=0, size=member.size
+            )
+            yield from map(bytes, contents)
+            yield layer_tar.padding(member.size)

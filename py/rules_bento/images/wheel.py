@@ -216,14 +216,12 @@ class _Zip:
 
     def chunks(self, member: Member, *, join: bool = False) -> Iterator[Chunk]:
         """See `Wheel.chunks`."""
-        start = member.offset
-        local = self.read(start, min(member.room, PIECE))
+        local = self.read(member.offset, min(member.room, PIECE))
         begin = self._contents_at(member, local)
-        small = begin + member.packed_size <= len(local) and member.size <= _MOST_INFLATED
-        if small:
-            yield self._small(member, local[begin : begin + member.packed_size], join=join)
-        else:
-            yield from self._large(member, start + begin)
+        end = begin + member.packed_size
+        if end <= len(local) and member.size <= _MOST_INFLATED:
+            return iter((self._small(member, local[begin:end], join=join),))
+        return self._large(member, member.offset + begin)
 
     def _contents_at(self, member: Member, local: bytes) -> int:
         """How far behind the local header's begin the contents are; the header must say what the directory says."""

@@ -1,0 +1,137 @@
+"""The codes of deflate's blocks (RFC 1951, 3.2): the bits for a byte, for a match, for the end of a block.
+
+Bits are text here, "0" and "1" in the order of the stream; `packed` and `Bits` are what becomes of it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Bits = tuple[int, int]
+"""A piece of a stream: a number whose bits, the lowest first, are those of the stream, and how many they are."""
+
+SHORTEST, LONGEST = 3, 258
+"""Bytes that a match may have."""
+
+WINDOW = 1 << 15
+"""Bytes that a match may reach back."""
+
+_LENGTHS, _DISTANCES = 29, 30  # so many symbols; those for lengths follow the bytes and the end of a block
+_END = 256
+_FIXED, _DYNAMIC = "010", "001"  # headers: not the last block, and how its codes are found
+_IN_HEADER = tuple(
+    4 if 0 < symbol <= 16 else 0 for symbol in (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
+)
+_AGAIN, _MOST_AGAIN = 16, 6  # symbol of a header: the length before, 3 to 6 times
+
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+class Code:
+    """The codes of a kind of block."""
+
+    def __init__(self, header: str, symbols: Sequence[str], distances: Sequence[str]) -> None:
+        self.header = header
+        self.bytes = symbols[:_END]
+        self.end = symbols[_END]
+        self.lengths = _lengths(symbols[_END + 1 :])
+        self._distances = distances
+
+    @classmethod
+    def fixed(cls) -> Code:
+        """The codes that each reader knows (3.2.6)."""
+        return cls(_FIXED, _canonical([8] * 144 + [9] * 112 + [7] * 24 + [8] * 8), _canonical([5] * _DISTANCES))
+
+    @classmethod
+    def fitted(cls, symbols: Sequence[int], distances: Sequence[int]) -> Code:
+        """The codes that fit how often bytes, the end, lengths, and distances occur (3.2.7)."""
+        lengths = [_huffman(symbols), _huffman(distances)]
+        sizes = _number(len(symbols) - _END - 1, 5) + _number(len(distances) - 1, 5) + _number(len(_IN_HEADER) - 4, 4)
+        widths = "".join(_number(width, 3) for width in _IN_HEADER)
+        header = _DYNAMIC + sizes + widths + _told(lengths[0] + lengths[1])
+        return cls(header, *map(_canonical, lengths))
+
+    def match(self, length: int, distance: int) -> str:
+        """So many bytes again, from so many bytes before."""
+        return self.lengths[length] + self.distance(distance)
+
+    @lru_cache(maxsize=1 << 12)  # noqa: B019  # there are two of them, and they stay
+    def distance(self, distance: int) -> str:
+        """Two symbols for each number of extra bits, from two on."""
+        extra = max(0, (distance - 1).bit_length() - 2)
+        symbol = 2 * extra + (distance - 1 >> extra)
+        return self._distances[symbol] + _number((distance - 1) & ((1 << extra) - 1), extra)
+
+
+def bits(text: str) -> Bits:
+    """Bits as a number."""
+    return int(text[::-1] or "0", 2), len(text)
+
+
+def packed(text: str) -> bytes:
+    """Bits as bytes; those of the last byte that are not there are zeros."""
+    size = (len(text) + 7) // 8
+    return int(text.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big").translate(_MIRRORED)
+
+
+def _number(value: int, width: int) -> str:
+    """Numbers have their lowest bit first, unlike codes."""
+    return f"{value:0{width}b}"[::-1] if width else ""
+
+
+def _canonical(widths: Sequence[int]) -> list[str]:
+    """The codes of these widths: shorter ones first, then by their symbols (3.2.2)."""
+    codes = [""] * len(widths)
+    code = width = 0
+    for symbol in sorted(range(len(widths)), key=widths.__getitem__):
+        code <<= widths[symbol] - width
+        width = widths[symbol]
+        codes[symbol] = f"{code:0{width}b}"
+        code += 1
+    return codes
+
+
+def _huffman(weights: Sequence[int]) -> list[int]:
+    """How wide the code of each symbol is."""
+    import heapq
+
+    widths = [0] * len(weights)
+    heap = [(weight, symbol, [symbol]) for symbol, weight in enumerate(weights)]
+    heapq.heapify(heap)
+    while len(heap) > 1:
+        one, other = heapq.heappop(heap), heapq.heappop(heap)
+        symbols = one[2] + other[2]
+        for symbol in symbols:
+            widths[symbol] += 1
+        heapq.heappush(heap, (one[0] + other[0], min(one[1], other[1]), symbols))
+    return widths
+
+
+def _told(widths: Sequence[int]) -> str:
+    """The widths as a header tells them."""
+    from itertools import groupby
+
+    codes = _canonical([4] * _AGAIN)  # of 1 to 16
+    text = ""
+    for width, run in groupby(widths):
+        text += codes[width - 1]
+        left = len(list(run)) - 1
+        while left >= SHORTEST:
+            again = min(left, _MOST_AGAIN)
+            text += codes[_AGAIN - 1] + _number(again - SHORTEST, 2)
+            left -= again
+        text += codes[width - 1] * left
+    return text
+
+
+def _lengths(symbols: Sequence[str]) -> list[str]:
+    """The bits of each length: a code for a range, and extra bits for the place in it."""
+    found = [""] * SHORTEST
+    for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
+        extra = max(0, (number - 4) // 4)
+        found += [symbol + _number(place, extra) for place in range(1 << extra)]
+    return [*found[:LONGEST], symbols[_LENGTHS - 1]]
