@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import subprocess
+import sys
 import tarfile
 import zlib
 
 import pytest
+import zstandard
 from made_wheels import Maker
 from rules_bento.errors import BentoError
 from rules_bento.images import wheel as wheel_module
 from rules_bento.images.install import Layout
 from rules_bento.images.layer import write_wheel_layer
 from rules_bento.images.layer_parts import Listing, Part, join_parts, write_part
-from test_layer import COMPRESSIONS, LAYOUT, SITE, members, odd_wheel, unpacked
+from test_layer import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, unpacked
 
 
 def parts_of(folder, wheels, compression="gzip", layout=LAYOUT):
@@ -112,3 +116,48 @@ def test_the_bytes_are_those_of_any_inflater(tmp_path, compression, monkeypatch)
         parts = parts_of(tmp_path, wheels, compression)
         found.append((join_parts(tmp_path / "out", parts, LAYOUT, compression), (tmp_path / "out").read_bytes()))
     assert found[0] == found[1]
+
+
+JOINED = r"""
+import re, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[4:]
+from rules_bento.images.install import Layout
+from rules_bento.images.layer_parts import Listing, Part, join_parts, write_part
+out, layout = Path(sys.argv[2]), Layout.venv("/app", 12)
+parts = []
+for wheel in map(Path, sys.argv[3].split(":")):
+    path = wheel.with_suffix(".part")
+    parts.append(Part(write_part(path, wheel, layout, sys.argv[1]), path))
+info = join_parts(out, parts, layout, sys.argv[1])
+print(info.diff_id, re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of one process")
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_memory_does_not_grow_with_what_is_joined(tmp_path, compression):
+    """A wheel that is copied, where 250 kB of a stream hold 250 MB, and one that is packed again."""
+    big = {"zeros.bin": bytes(250_000_000), "large.bin": LARGE * 10}
+    copied = Maker("copied").add({f"copied/{name}": data for name, data in big.items()}).write(tmp_path)
+    again = Maker("again").add(big | {"shared.py": "1"}).write(tmp_path)
+    later = Maker("later").add({"shared.py": "2"}).write(tmp_path)
+    wheels = ":".join(map(str, (copied, again, later)))
+    command = [sys.executable, "-c", JOINED, compression, tmp_path / "out", wheels, *filter(None, sys.path)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    diff_id, peak = done.stdout.split()
+    assert int(peak) < 200 << 10
+    assert diff_id == f"sha256:{tar_digest(tmp_path / 'out', compression)}"
+
+
+def tar_digest(path, compression):
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        opened = (
+            gzip.GzipFile(fileobj=file)
+            if compression == "gzip"
+            else zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        )
+        while piece := opened.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
