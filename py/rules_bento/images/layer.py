@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from rules_bento.archives import archive, xz
 from rules_bento.archives.tarstream import END
@@ -29,6 +29,7 @@ from rules_bento.images.wheel import PIECE, Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from rules_bento.images.install import Installed
     from rules_bento.images.layer_gzip import Piece
@@ -51,6 +52,7 @@ MEDIA_TYPES: dict[Compression, str] = {
 
 _ZSTD_LEVEL = 3
 _BUFFERED = PIECE
+_LARGE = 4 << 20  # bytes
 _FOLDER_MODE, _FILE_MODE, _EXECUTABLE_MODE, _LINK_MODE = 0o755, 0o644, 0o755, 0o777
 _WHITEOUT = ".wh."
 
@@ -190,9 +192,17 @@ def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
                 tar.add(data)
             yield piece
 
-    with archive._whole(out) as file:
+    with opened(out) as file:
         file.writelines(blob.passing(gathered(encode(counted()))))
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+
+
+def opened(out: Path) -> AbstractContextManager[BinaryIO]:
+    """The file of a layer, which becomes `out` if all goes well."""
+    # glibc returns free memory to the kernel, to ask for it again, until it has seen a large block come and go: 17,000
+    # page faults, and 4 per cent of the time of a layer.
+    bytes(_LARGE)
+    return archive._whole(out)
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -13,7 +13,6 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from rules_bento.archives import archive
 from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
 from rules_bento.images import layer, layer_gzip, layer_tar
@@ -62,7 +61,7 @@ def write_part(out: Path, wheel: Path, layout: Layout, compression: Compression)
     folders = plan.all_folders()
     carry = compression == "gzip"
     encode = layer_gzip.carried if carry else layer.encoder(compression, 1)
-    with archive._whole(out) as file:
+    with layer.opened(out) as file:
         file.writelines(layer.gathered(encode(layer.wheel_files(plan, layout, set(folders), carry=carry))))
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
     return Listing(plan.wheel.name, tuple(sorted(folders)), files)
@@ -93,7 +92,7 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
                 tar.add(piece)
         yield from packed([END])
 
-    with archive._whole(out) as file:
+    with layer.opened(out) as file:
         file.writelines(blob.passing(joined()))
     return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 

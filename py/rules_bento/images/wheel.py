@@ -51,7 +51,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 # Absolute here or on Windows, or with a character that ends or separates something somewhere.
 _REFUSED_NAME = re.compile(r"\A/|\A[A-Za-z]:|[\\\x00-\x1f\x7f]")
-_WHITEOUT = ".wh."  # OCI image layer spec: a file of that name removes one of the layers below
+_REFUSED_PART = re.compile(r"(?:\A|/)(?:\.?\.?(?:/|\Z)|(\.wh\.))")
 _FILE_NAME = re.compile(r"([^-]+)-([^-]+)(?:-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl")
 _SCRIPT = re.compile(r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?")
 _DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
@@ -413,11 +413,10 @@ def _name(zip_file: _Zip, raw: bytes, flags: int) -> str:
 def _check_name(zip_file: _Zip, name: str) -> None:
     if _REFUSED_NAME.search(name):
         raise zip_file.error("a name that is absolute, or has a character that no file name should have", name)
-    for part in name.removesuffix("/").split("/"):
-        if part in ("", ".", ".."):
-            raise zip_file.error("a name that is not a plain relative path", name)
-        if part.startswith(_WHITEOUT):
+    if refused := _REFUSED_PART.search(name.removesuffix("/")):
+        if refused[1]:  # OCI image layer spec: a whiteout, for a file of the layers below
             raise zip_file.error("a name that removes files in an image", name)
+        raise zip_file.error("a name that is not a plain relative path", name)
 
 
 def _zip64(zip_file: _Zip, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
@@ -545,7 +544,7 @@ def _with_digest(zip_file: _Zip, member: Member, row: tuple[str, str] | None) ->
         known = ", ".join(_DIGESTS)
         raise zip_file.error(f"its digest in RECORD is {algorithm or 'missing'}; it must be {known}", member.path)
     try:
-        digest = binascii.a2b_base64(encoded.translate(_URL_SAFE) + "=" * (-len(encoded) % 4))
+        digest = binascii.a2b_base64(encoded.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(encoded) % 4))
     except ValueError:
         digest = b""
     if len(digest) != length:
@@ -555,7 +554,7 @@ def _with_digest(zip_file: _Zip, member: Member, row: tuple[str, str] | None) ->
     return member._replace(algorithm=algorithm, digest=digest)
 
 
-_URL_SAFE = str.maketrans("-_", "+/")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 def _entry_points(zip_file: _Zip, text: str) -> tuple[EntryPoint, ...]:
