@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from container import call
 from relay import Relay
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from workbench import Checkout, Workbench
@@ -35,12 +37,49 @@ bento.base(
     python = "/usr/bin/python3",
     python_version = "3.13",
 )
-use_repo(bento, "pulled", "saved")
+bento.base(
+    name = "bare",
+    archive = "//tests/bases:bare.tar",
+    python_version = "3.13",
+)
+bento.base(
+    name = "foreign",
+    layout = "//tests/bases:foreign/index.json",
+    python_version = "3.13",
+)
+bento.base(
+    name = "gone",
+    layout = "//tests/bases:gone/index.json",
+    python_version = "3.13",
+)
+bento.base(
+    name = "partial",
+    layout = "//tests/bases:partial/index.json",
+    python_version = "3.13",
+)
+bento.base(
+    name = "text",
+    archive = "//tests/bases:BUILD.bazel",
+    python_version = "3.13",
+)
+bento.base(
+    name = "unknown",
+    digest = "sha256:{nothing}",
+    image = "{host}/base/python",
+    python_version = "3.13",
+)
+bento.base(
+    name = "nowhere",
+    digest = "{digest}",
+    image = "{host}/base/other",
+    python_version = "3.13",
+)
+use_repo(bento, "bare", "foreign", "gone", "nowhere", "partial", "pulled", "saved", "text", "unknown")
 """
 BUILD = """\
 load("//rules:defs.bzl", "bento_image", "bento_push")
 
-exports_files(["python.tar"])
+exports_files(glob(["**"]))
 
 [
     bento_image(
@@ -50,7 +89,7 @@ exports_files(["python.tar"])
         compression = "gzip",
         python_version = "3.13",
     )
-    for base in ["pulled", "saved"]
+    for base in ["bare", "pulled", "saved"]
 ]
 
 bento_push(
@@ -60,6 +99,7 @@ bento_push(
 )
 """
 LAYER = "tests/images/gzip_debs.layer.gzip"
+ARCHITECTURES = ("amd64", "arm64", "s390x")
 FETCHED = "--//rules:base_layers=fetched"
 
 
@@ -82,26 +122,28 @@ def images_are_built_on_pulled_bases(bench: Workbench) -> str:
         target = f"docker://{server.host}/base/python:3"
         call("skopeo", "copy", "--all", "--quiet", "--dest-tls-verify=false", login, f"oci:{layout}:3", target)
         module = checkout.read("MODULE.bazel")
-        added = MODULE.format(digest=digest, host=relay.host, mirror=mirror.host)
+        added = MODULE.format(digest=digest, host=relay.host, mirror=mirror.host, nothing="0" * 64)
         checkout.write("MODULE.bazel", module + added)
         (checkout.root / "tests/bases").mkdir()
         archive = checkout.root / "tests/bases/python.tar"
         call("skopeo", "copy", "--quiet", "--override-arch=amd64", f"oci:{layout}:3", f"docker-archive:{archive}")
         checkout.write("tests/bases/BUILD.bazel", BUILD.format(host=relay.host))
+        write_misfits(checkout.root / "tests/bases", layers[1])
         try:
-            told = pulled_as_needed(checkout, bench.folder / "login", relay, layers)
+            shown = {"DOCKER_CONFIG": str(distribution.docker_config(bench.folder / "login", relay.host))}
+            told = pulled_as_needed(checkout, relay, layers, shown)
             unpacked(checkout, layers)
+            misfits(checkout, relay, shown)
         finally:
             checkout.write("MODULE.bazel", module)
     return told
 
 
-def pulled_as_needed(checkout: Checkout, folder: Path, relay: Relay, layers: list[bytes]) -> str:
+def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], shown: dict[str, str]) -> str:
     refused = checkout.bazel("build", "//tests/bases:pulled")
     assert refused.code != 0, "the registry lets anyone in"
     assert 'bento.base(name = "pulled")' in refused.errors, refused.told()
     assert relay.host in refused.errors, refused.told()
-    shown = {"DOCKER_CONFIG": str(distribution.docker_config(folder, relay.host))}
     checkout.build("//tests/bases:pulled", **shown)
     hexadecimal = hashlib.sha256(layers[1]).hexdigest()
     assert not [line for line in relay.requests if hexadecimal in line], relay.requests
@@ -124,6 +166,47 @@ def pulled_as_needed(checkout: Checkout, folder: Path, relay: Relay, layers: lis
     return f"no layer fetched for a build and a push, {sum(map(len, layers)) / 1e6:.0f} MB once for an OCI layout"
 
 
+def write_misfits(folder: Path, layer: bytes) -> None:
+    """Bases that nothing can be built on: without libraries, for another machine, with a blob missing."""
+    write_layout(folder / "bare", [layer], ("amd64",))
+    call("skopeo", "copy", "--quiet", f"oci:{folder / 'bare'}:3", f"docker-archive:{folder / 'bare.tar'}")
+    shutil.rmtree(folder / "bare")
+    write_layout(folder / "foreign", [layer], ("s390x",))
+    write_layout(folder / "partial", [layer], ("amd64",))
+    (folder / "partial/blobs/sha256" / sha256(layer).partition(":")[2]).unlink()
+
+
+def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
+    """Each says which base it is, what is wrong, and what to do."""
+    for target, *texts in (
+        ("//tests/bases:bare", "@bare: has no libc.so.6", "Take a base with the GNU C library"),
+        ("@foreign", "has no image for linux/amd64 or linux/arm64, only for linux/s390x"),
+        ("@gone", "tests/bases/gone/index.json is not there; layout is the file index.json of an OCI layout"),
+        ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "answers 404", f"`docker login {relay.host}`"),
+        ("@partial", "has no blob sha256:", "copy the whole image into the layout"),
+        ("@text", "BUILD.bazel: not an uncompressed tar of an image", "Give what `docker save` writes"),
+        ("@unknown", f"{relay.host}/base/python: manifest sha256:000000", "answers 404"),
+    ):
+        refused = checkout.bazel("build", target, **shown)
+        assert refused.code != 0, target
+        place = f'bento.base(name = "{target[1:]}")' if target.startswith("@") else target
+        for text in (place, *texts):
+            assert text in refused.errors, refused.told()
+    module = checkout.read("MODULE.bazel")
+    for old, new, text in (
+        (
+            'digest = "sha256:000',
+            'digest = "sha256:00',
+            "digest is `sha256:` and 64 hexadecimal digits, not sha256:000",
+        ),
+        ('/base/python"', '/base/python:3"', "image is `registry/repository` without a tag"),
+    ):
+        checkout.write("MODULE.bazel", module.replace(old, new, 1))
+        refused = checkout.bazel("build", "@unknown", **shown)
+        assert refused.code != 0, new
+        assert text in refused.errors, refused.told()
+
+
 def unpacked(checkout: Checkout, layers: list[bytes]) -> None:
     """What skopeo saves as an archive of docker's is a base, too."""
     checkout.build("//tests/bases:saved", "--output_groups=+oci_layout")
@@ -142,8 +225,10 @@ def random_layer() -> bytes:
     return gzip.compress(tar.getvalue())
 
 
-def write_layout(folder: Path, contents: list[bytes]) -> str:
-    """An OCI layout of an index for two architectures, called 3. Returns its digest."""
+def write_layout(
+    folder: Path, contents: list[bytes], architectures: Sequence[str] = ("amd64", "arm64", "s390x")
+) -> str:
+    """An OCI layout of an index for these architectures, called 3. Returns its digest."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -157,7 +242,7 @@ def write_layout(folder: Path, contents: list[bytes]) -> str:
 
     layers = [put(layer, "layer.v1.tar+gzip") for layer in contents]
     images = []
-    for architecture in ("amd64", "arm64", "s390x"):
+    for architecture in architectures:
         platform = {"architecture": architecture, "os": "linux"}
         rootfs = {"type": "layers", "diff_ids": [sha256(gzip.decompress(layer)) for layer in contents]}
         config = document("config.v1+json", {**platform, "config": {"Env": ["FROM=base"]}, "rootfs": rootfs})

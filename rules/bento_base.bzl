@@ -1,5 +1,6 @@
 """bento_base: layers of Debian packages as what images are built on."""
 
+load("//rules/private:attributes.bzl", "label_text")
 load("//rules/providers:base.bzl", "BentoBaseInfo")
 load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
 
@@ -21,6 +22,8 @@ def _bento_base_impl(ctx):
             debs = debs.index,
             glibc = debs.glibc,
             layers = debs.layers,
+            libraries = None,
+            name = label_text(ctx.label),
             python = ctx.attr.python,
             python_version = _python_version(ctx, debs),
         ),

@@ -2,6 +2,8 @@
 
 load("//rules/providers:base.bzl", "BentoBaseInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
+load(":attributes.bzl", "label_text")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 
 def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
@@ -18,13 +20,38 @@ image_layer = rule(
     provides = [BentoLayerInfo],
 )
 
+def _libraries(ctx, layers):
+    """Which shared libraries the base has, as far as its layers are here."""
+    if [layer for layer in layers if not layer.blob]:
+        return None
+    output = ctx.actions.declare_file(ctx.label.name + ".libraries.json")
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    for layer in layers:
+        args.add_all(["--layer", layer.description, layer.blob])
+    args.add_all(["--output", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoBaseLibraries",
+        progress_message = "Looking for the shared libraries of %{label}",
+        verb = "base_libraries",
+        args = args,
+        inputs = depset([file for layer in layers for file in (layer.blob, layer.description)]),
+        outputs = [output],
+        packages = ["zstandard"],
+    )
+    return output
+
 def _image_base_impl(ctx):
+    layers = [target[BentoLayerInfo] for target in ctx.attr.layers]
     return [
         BentoBaseInfo(
             config = ctx.file.config,
             debs = None,
             glibc = ctx.attr.glibc,
-            layers = tuple([target[BentoLayerInfo] for target in ctx.attr.layers]),
+            layers = tuple(layers),
+            libraries = _libraries(ctx, layers),
+            name = ctx.attr.base,
             python = ctx.attr.python,
             python_version = ctx.attr.python_version,
         ),
@@ -35,6 +62,7 @@ image_base = rule(
     implementation = _image_base_impl,
     doc = "An image as what others are built on.",
     attrs = {
+        "base": attr.string(doc = "What people know it by.", mandatory = True),
         "config": attr.label(allow_single_file = [".json"], doc = "Architecture, os and environment: see BentoBaseInfo.", mandatory = True),
         "glibc": attr.string(doc = "Version of its C library, `X.Y`; empty if not known."),
         "layers": attr.label_list(doc = "Its layers, from the lowest up.", mandatory = True, providers = [BentoLayerInfo]),
@@ -42,4 +70,5 @@ image_base = rule(
         "python_version": attr.string(doc = "Version of its interpreter, `X.Y`.", mandatory = True),
     },
     provides = [BentoBaseInfo],
+    toolchains = [TOOLCHAIN_TYPE],
 )

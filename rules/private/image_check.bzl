@@ -20,14 +20,16 @@ def check_image(ctx, base, parts, layers):
     output = ctx.actions.declare_file(ctx.label.name + ".checked")
     libraries = [part.libraries for part in parts if part.libraries]
     descriptions = [layer.description for layer in layers]
-    known = base.debs and not [target for target in ctx.attr.layers if BentoDebLayerInfo not in target]
+    known = (base.debs or base.libraries) and not [target for target in ctx.attr.layers if BentoDebLayerInfo not in target]
     debs = known_debs(ctx, base) if known else []
+    below = [base.libraries] if known and base.libraries else []
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--base", label_text(ctx.attr.base.label)])
+    args.add_all(["--base", base.name])
     args.add_all(["--base-config", base.config])
     if base.glibc:
         args.add_all(["--glibc", base.glibc])
+    args.add_all(below, before_each = "--base-libraries")
     args.add_all(debs, before_each = "--index")
     args.add_all(libraries, before_each = "--libraries")
     args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
@@ -41,7 +43,7 @@ def check_image(ctx, base, parts, layers):
         progress_message = "Checking image %{label}",
         verb = "check_image",
         args = args,
-        inputs = depset([base.config] + debs + libraries + descriptions),
+        inputs = depset([base.config] + below + debs + libraries + descriptions),
         outputs = [output],
     )
     return output

@@ -7,6 +7,8 @@ BentoBaseInfo = provider(
         "debs": "File - JSON: the Debian packages in it, as in BentoDebLayerInfo.index; None if they are not known.",
         "glibc": "str - version of its C library, `X.Y`; empty if not known.",
         "layers": "tuple[BentoLayerInfo] - from the lowest up.",
+        "libraries": "File - JSON: file names of the shared libraries in it; None where `debs` know them, or nobody does.",
+        "name": "str - what people know it by: a label.",
         "python": "str - absolute path of its interpreter.",
         "python_version": "str - `X.Y`.",
     },

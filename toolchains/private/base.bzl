@@ -24,6 +24,9 @@ def _check(tag):
         fail("bento.base(name = \"{}\"): it has {}; name one of archive, image and layout".format(tag.name, " and ".join(given) or "none"))
     if bool(tag.image) != bool(tag.digest):
         fail("bento.base(name = \"{}\"): image and digest come together, so that nobody can change what is built on: digest = \"sha256:...\"".format(tag.name))
+    hexadecimal = tag.digest.removeprefix("sha256:")
+    if tag.digest and (len(hexadecimal) != 64 or hexadecimal == tag.digest or hexadecimal.strip("0123456789abcdef")):
+        fail("bento.base(name = \"{}\"): digest is `sha256:` and 64 hexadecimal digits, not {}".format(tag.name, tag.digest))
     if tag.image and ("@" in tag.image or ":" in tag.image.rpartition("/")[2]):
         fail("bento.base(name = \"{}\"): image is `registry/repository` without a tag, not {}; the digest says which one is meant".format(tag.name, tag.image))
     if tag.mirrors and not tag.image:

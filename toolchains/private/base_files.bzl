@@ -32,6 +32,7 @@ image_layer(
 _BASE = """
 image_base(
     name = "{name}",
+    base = "@{base}",
     config = "{name}.json",
     glibc = "{glibc}",
     layers = {layers},
@@ -116,7 +117,7 @@ def images_by_platform(rctx, layout):
     Returns:
       A dict of `os/architecture` to a struct of digest, manifest, config.
     """
-    found = {}
+    found, others = {}, {}
     for digest, manifest in _manifests(rctx, layout):
         if not [layer for layer in manifest["layers"] if _MEDIA_TYPES.get(layer["mediaType"], layer["mediaType"]) not in _LAYERS]:
             config = read_blob(rctx, layout, manifest["config"]["digest"])
@@ -125,8 +126,15 @@ def images_by_platform(rctx, layout):
                 fail("bento.base(name = \"{}\"): {} has several images for {}; leave one there".format(rctx.attr.base, layout, platform))
             if platform in SETTINGS:
                 found[platform] = struct(config = config, digest = digest, manifest = manifest)
+            else:
+                others[platform] = True
     if not found:
-        fail("bento.base(name = \"{}\"): {} has no image for {}".format(rctx.attr.base, layout, " or ".join(SETTINGS)))
+        fail("bento.base(name = \"{}\"): {} has no image for {}{}".format(
+            rctx.attr.base,
+            layout,
+            " or ".join(SETTINGS),
+            ", only for " + " and ".join(others) if others else "",
+        ))
     return found
 
 def platform_name(platform):
@@ -160,6 +168,7 @@ def _base(rctx, name, image, blob, origin):
     facts = {key: image.config[key] for key in ("architecture", "os", "variant", "history") if key in image.config}
     rctx.file(name + ".json", json.encode_indent(facts | {"digest": image.digest, "env": env, "origin": origin}))
     return text + _BASE.format(
+        base = rctx.attr.base,
         name = name,
         glibc = rctx.attr.glibc,
         layers = json.encode([":" + layer for layer in layers]),

@@ -4,7 +4,10 @@ load(":base_files.bzl", "BASE_ATTRIBUTES", "blob_path", "write_base")
 load(":helper.bzl", "run_helper")
 
 def _layout_base_repo_impl(rctx):
-    layout = rctx.path(rctx.attr.layout).dirname
+    index = rctx.path(rctx.attr.layout)
+    if index.basename != "index.json" or not index.exists:
+        fail("bento.base(name = \"{}\"): {} is not there; layout is the file index.json of an OCI layout, as `skopeo copy` writes it".format(rctx.attr.base, index))
+    layout = index.dirname
 
     def blob(_platform, digest):
         path = "blobs/" + digest.replace(":", "/")
@@ -29,6 +32,8 @@ layout_base_repo = repository_rule(
 
 def _archive_base_repo_impl(rctx):
     place = "bento.base(name = \"{}\")".format(rctx.attr.base)
+    if not rctx.path(rctx.attr.archive).exists:
+        fail("{}: {} is not there; archive is a tar that `docker save` writes".format(place, rctx.path(rctx.attr.archive)))
     run_helper(rctx, place, "unpack_image", ["--archive", rctx.path(rctx.attr.archive), "--layout", "layout"])
     write_base(rctx, rctx.path("layout"), lambda _platform, digest: repr("layout/blobs/" + digest.replace(":", "/")))
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 FLAGS = {
     "--base": 1,  # its label
     "--base-config": 1,
+    "--base-libraries": 1,  # what base_libraries wrote, of a base that is not made of Debian packages
     "--glibc": 1,  # of the base, X.Y
-    "--index": 1,  # of Debian packages in the base or in a layer; without any, system libraries are not known
+    "--index": 1,  # of Debian packages in the base or in a layer; with none of both, system libraries are not known
     "--layer": 1,  # description
     "--libraries": 1,  # of a wheel
     "--output": 1,
@@ -32,7 +33,8 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write that all is well, or raise BentoError with all problems."""
     indexes = [json.loads(_read(path)) for path in arguments.many("--index")]
-    libraries = {
+    below = [json.loads(_read(path)) for path in arguments.many("--base-libraries")]
+    libraries = {name for names in below for name in names} | {
         path.rpartition("/")[2] for index in indexes for path in (*index["files"], *index["links"]) if ".so" in path
     }
     architecture = json.loads(_read(arguments.one("--base-config")))["architecture"]
@@ -42,7 +44,7 @@ def run(arguments: Arguments) -> None:
         arguments.one("--base"),
         architecture,
         (int(major), int(minor)) if glibc else None,
-        libraries if indexes else None,
+        libraries if indexes or below else None,
     )
     packages = [Libraries.loads(_read(path)) for path in arguments.many("--libraries")]
     found = list(image_checks.problems(base, arguments.many("--wheel"), packages, arguments.many("--unchecked")))

@@ -21,6 +21,7 @@ _OF_CUDA = re.compile(
     r"(lib(?:cu(?:blas|blasLt|dart|dnn|fft|fftw|file|pti|rand|solver|solverMg|sparse|sparseLt)"
     r"|nccl|nvJitLink|nvjpeg|nvrtc|nvrtc-builtins|nvToolsExt|npp[a-z]+))(?:-[0-9a-f]{6,16})?\.so(?:\.|$)"
 )
+_LIBC = "libc.so.6"
 _LARGEST = 5
 
 
@@ -46,7 +47,9 @@ def problems(
             yield from _old_glibc(package, base, base.glibc)
     if base.libraries is not None:
         there = set(base.libraries).union(unchecked, *(package.names() for package in libraries))
-        for package in libraries:
+        if without := _without_glibc(libraries, base, there):
+            yield without
+        for package in libraries if not without else ():
             yield from _missing(package, base, lambda name: name in there or bool(_OF_THE_DRIVER.fullmatch(name)))
     yield from _duplicates(libraries, unchecked)
 
@@ -100,6 +103,17 @@ def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterat
             f"{package.wheel}: {wanted[max(wanted)]} uses functions of glibc {_dotted(max(wanted))}, but {base.name} "
             f"has {_dotted(glibc)}. Take an older wheel of {package.distribution}, or a newer base."
         )
+
+
+def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection[str]) -> str:
+    """What to say of a base that has none: everything would be missing. Empty if all is well."""
+    wheels = sorted(package.wheel for package in libraries if any(_LIBC in elf.needed for _, elf in package.linked))
+    if _LIBC in there or not wheels:
+        return ""
+    return (
+        f"{base.name}: has no {_LIBC}, which {wheels[0]} and all others with compiled modules need. Take a base "
+        "with the GNU C library; Alpine, for one, has another."
+    )
 
 
 def _missing(package: Libraries, base: Base, is_there: Callable[[str], bool]) -> Iterator[str]:

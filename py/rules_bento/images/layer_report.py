@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import tarfile
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from rules_bento.images.layer_contents import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +84,7 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
     """The packages of a layer, the largest first; `owners` as in `describe_layer`."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
-    with _opened(blob, media_type) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+    with opened(blob, media_type) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
         for member in tar:
             if member.isreg():
                 files[member.name] = member.size
@@ -122,18 +124,6 @@ def _by_name(report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
             known = found.setdefault((package["kind"], package["name"]), {"size": 0, "version": package["version"]})
             known["size"] += package["size"]
     return found
-
-
-def _opened(blob: Path, media_type: str) -> IO[bytes]:
-    if media_type.endswith("+zstd"):
-        import zstandard
-
-        return zstandard.ZstdDecompressor().stream_reader(blob.open("rb"), read_across_frames=True, closefd=True)
-    if media_type.endswith("+gzip"):
-        import gzip
-
-        return gzip.open(blob)  # type: ignore[return-value]
-    return blob.open("rb")
 
 
 def _lists_others(member: tarfile.TarInfo) -> bool:

@@ -1,0 +1,57 @@
+"""What layers of others hold: the libraries of a base, with what a layer above removes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+
+import pytest
+import zstandard
+from rules_bento.errors import BentoError
+from rules_bento.images.layer import MEDIA_TYPES
+from rules_bento.images.layer_contents import library_names
+
+PACK = {"none": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
+
+
+def layer(folder, *paths, compression="gzip"):
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as members:
+        for path in paths:
+            name, _, link = path.partition(" -> ")
+            info = tarfile.TarInfo(name)
+            if link:
+                info.type, info.linkname = tarfile.SYMTYPE, link
+            elif name.endswith("/"):
+                info.type = tarfile.DIRTYPE
+            members.addfile(info)
+    blob = folder / f"{len(list(folder.iterdir()))}.blob"
+    blob.write_bytes(PACK[compression](tar.getvalue()))
+    return blob, MEDIA_TYPES[compression]
+
+
+@pytest.mark.parametrize("compression", PACK)
+def test_libraries_of_all_places_and_links_to_them(tmp_path, compression):
+    files = ("lib64/", "./usr/lib64/libz.so.1.3", "usr/lib64/libz.so.1 -> libz.so.1.3", "opt/conda/lib/libomp.so")
+    others = ("usr/lib64/libm.a", "lib/x.so.d/", "etc/ld.conf")
+    assert library_names([layer(tmp_path, *files, *others, compression=compression)]) == {
+        "libz.so.1.3",
+        "libz.so.1",
+        "libomp.so",
+    }
+
+
+def test_a_layer_above_removes_files_and_folders_but_none_of_its_own(tmp_path):
+    below = layer(tmp_path, "lib/libone.so.1", "lib/libtwo.so.1", "opt/a/liba.so", "srv/libs.so", "srv/b/libb.so")
+    above = layer(tmp_path, "lib/.wh.libone.so.1", "opt/.wh.a", "srv/libnew.so", "srv/.wh..wh..opq")
+    assert library_names([below, above]) == {"libtwo.so.1", "libnew.so"}
+    assert library_names([above, below]) > {"libone.so.1", "libs.so"}
+
+
+@pytest.mark.parametrize("compression", PACK)
+def test_a_damaged_layer_is_an_error_with_a_name(tmp_path, compression):
+    blob, media_type = layer(tmp_path, *(f"lib/lib{number}.so" for number in range(100)), compression=compression)
+    blob.write_bytes(blob.read_bytes()[:300])
+    with pytest.raises(BentoError, match=r"0\.blob: a layer that cannot be read \(.*\)\. Fetch the base image again\."):
+        library_names([(blob, media_type)])
