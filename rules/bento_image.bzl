@@ -43,7 +43,7 @@ def _check_python(ctx, base, wheels):
         if wheel.python_version != base.python_version:
             fail("{}: base {} has Python {}, but the packages are for Python {}: set python_version = \"{}\", and more_python_versions of the hub".format(
                 ctx.label,
-                ctx.attr.base.label,
+                base.name,
                 base.python_version,
                 wheel.python_version,
                 base.python_version,
@@ -182,7 +182,7 @@ def _bento_image_impl(ctx):
         [_bento_layer(ctx, bento)]
     )
     image = _assemble(ctx, base, bento, layers)
-    sbom = write_sbom(ctx, base, bento, image)
+    sbom = write_sbom(ctx, base, bento, image, [part.wheel for part in parts])
     return [
         BentoImageInfo(
             config = image.config,

@@ -93,7 +93,6 @@ def _bento_package_impl(ctx):
             data_layers = data.layers if data else {},
             digest = described.digest,
             import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
-            locked_requirements = lock.locked_with_hashes if lock else None,
             manifest = described.manifest,
             models = depset(models),
             parts = tuple([metadata_part] + contents),

@@ -23,7 +23,7 @@ def known_debs(ctx, base):
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
     return [base.debs] + layers if base.debs else layers
 
-def write_sbom(ctx, base, bento, image):
+def write_sbom(ctx, base, bento, image, wheels):
     """The bill of materials of the image.
 
     Args:
@@ -31,6 +31,7 @@ def write_sbom(ctx, base, bento, image):
       base: its BentoBaseInfo.
       bento: its BentoInfo.
       image: struct of its digest, a File.
+      wheels: list of the BentoWheelInfo that are in it.
 
     Returns:
       A struct of file and media_type.
@@ -38,7 +39,7 @@ def write_sbom(ctx, base, bento, image):
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
     models = [model.description for model in bento.models.to_list()]
-    requirements = [bento.locked_requirements] if bento.locked_requirements else []
+    built = [wheel for wheel in wheels if not wheel.sha256]
     debs = known_debs(ctx, base)
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
@@ -50,7 +51,9 @@ def write_sbom(ctx, base, bento, image):
     args.add_all(["--tag", bento.tag])
     args.add_all(debs, before_each = "--index")
     args.add_all(models, before_each = "--model")
-    args.add_all(requirements, before_each = "--requirements")
+    for wheel in wheels:
+        name = [wheel.distribution, wheel.version]
+        args.add_all(["--wheel"] + name + [wheel.sha256] if wheel.sha256 else ["--built-wheel"] + name + [wheel.file])
     args.add_all(["--output", output])
     run_helper(
         ctx,
@@ -58,7 +61,7 @@ def write_sbom(ctx, base, bento, image):
         progress_message = "Writing the bill of materials of %{label}",
         verb = "sbom",
         args = args,
-        inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + requirements),
+        inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + [wheel.file for wheel in built]),
         outputs = [output],
         packages = ["blake3"],
     )

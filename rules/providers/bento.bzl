@@ -12,7 +12,6 @@ BentoInfo = provider(
         "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file but the models'.",
         "models": "depset[BentoModelInfo] - the models that it needs.",
         "parts": "tuple[File] - archive parts: environment and metadata, sources, and data where there are some.",
-        "locked_requirements": "File | None - pinned requirements with hashes, where they come from a hub.",
         "requirements": "depset[BentoRequirementInfo] - the packages of a hub that it states; their wheels only where the configuration brings them.",
         "tag": "File - text: `<name>:<version>`.",
     },

@@ -123,6 +123,21 @@ def test_the_bill_of_materials_has_packages_models_and_the_system():
     assert [c["name"] for c in bill["components"] if c["type"] == "machine-learning-model"] == ["iris_clf"]
 
 
+def test_the_bill_of_materials_has_the_hash_of_the_very_wheel():
+    lock = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
+    names = {digest: name for package in lock["packages"] for name, digest in package["files"].items()}
+    installed = set()
+    for component in document("image", "cdx")["components"]:
+        if component.get("purl", "").startswith("pkg:pypi/"):
+            [digest] = component["hashes"]
+            installed.add(names[digest["content"]])
+    assert len(installed) > 60
+    scipy = next(name for name in installed if name.startswith("scipy-"))
+    assert "-cp313-cp313-manylinux" in scipy
+    assert scipy.endswith("x86_64.whl")
+    assert all(name.endswith(("-any.whl", "x86_64.whl")) for name in installed), installed
+
+
 def test_the_report_says_whose_the_files_are():
     layers = document("image", "layers")["layers"]
     packages = [package for layer in layers for package in layer["packages"]]

@@ -17,6 +17,7 @@ locked_wheel(
     distribution = "{distribution}",
     file = "{wheel}",
     python_version = "{python_version}",
+    sha256 = "{sha256}",
     size = {size},
     version = "{version}",
     visibility = ["//visibility:public"],
@@ -101,6 +102,7 @@ def _wheel_repo_impl(rctx):
     rctx.file("BUILD.bazel", _WHEEL_BUILD.format(
         distribution = rctx.attr.distribution,
         python_version = ".".join(version.split(".")[:2]),
+        sha256 = rctx.attr.files[wheel],
         size = facts["size"],
         version = rctx.attr.version,
         wheel = wheel,

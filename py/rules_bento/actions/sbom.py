@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 from rules_bento.images import sbom
-from rules_bento.locks import requirements
 from rules_bento.models.model import ModelDescription
 from rules_bento.tag import Tag
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--base-config": 1,
+    "--built-wheel": 3,  # name, version, file
     "--bento-digest": 1,  # file
     "--created": 1,
     "--digest": 1,  # file
@@ -24,9 +24,9 @@ FLAGS = {
     "--index": 1,  # of Debian packages in the base or in a layer
     "--model": 1,  # description
     "--output": 1,
-    "--requirements": 1,  # file, with hashes
     "--tag": 1,  # file
     "--target": 1,
+    "--wheel": 3,  # name, version, SHA-256
 }
 
 
@@ -36,15 +36,24 @@ def run(arguments: Arguments) -> None:
     subject = sbom.Subject(tag.name, tag.version, _read(arguments.one("--digest")).strip(), arguments.one("--created"))
     architecture = json.loads(_read(arguments.one("--base-config")))["architecture"]
     components = [sbom.sources(subject, _read(arguments.one("--bento-digest")).strip())]
-    for path in arguments.many("--requirements"):
-        components += [
-            sbom.python_package(package) for package in requirements.parse(_read(path), path)[0] if package.pin
-        ]
+    components += [sbom.python_package(*wheel) for wheel in arguments.records("--wheel")]
+    for name, version, path in arguments.records("--built-wheel"):
+        components.append(sbom.python_package(name, version, _sha256(path)))
     components += [sbom.model(ModelDescription.loads(_read(path))) for path in arguments.many("--model")]
     for path in arguments.many("--index"):
         components += sbom.debian_packages(json.loads(_read(path))["packages"], architecture)
     form = cast("sbom.Format", arguments.one("--format"))
     Path(arguments.one("--output")).write_bytes(sbom.make_sbom(subject, components, form))
+
+
+def _sha256(path: str) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _read(path: str) -> str:

@@ -12,7 +12,6 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rules_bento.locks.requirements import Requirement
     from rules_bento.models.model import ModelDescription
 
 Format = Literal["cyclonedx", "spdx"]
@@ -46,11 +45,9 @@ class Component(NamedTuple):
         return self.reference if self.reference.startswith("pkg:") else ""
 
 
-def python_package(requirement: Requirement) -> Component:
-    """A pinned requirement. A release has several files; which one it is is said where a single one can be meant."""
-    name, version = requirement.pin or ("", "")
-    digest = f"sha256:{requirement.hashes[0]}" if len(requirement.hashes) == 1 else ""
-    return Component("library", f"pkg:pypi/{quote(name)}@{quote(version)}", name, version, digest)
+def python_package(name: str, version: str, sha256: str) -> Component:
+    """A wheel: of the files of its release, the one that is installed."""
+    return Component("library", f"pkg:pypi/{quote(name)}@{quote(version)}", name, version, f"sha256:{sha256}")
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
