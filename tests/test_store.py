@@ -1060,6 +1060,35 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
         assert latest == (max(found, key=VERSIONS.get) if found else "")
 
 
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_process_killed_while_it_replaces_leaves_one_or_the_other(exchanges, tmp_path, monkeypatch):
+    if not exchanges:  # a system that cannot
+        monkeypatch.setattr("rules_bento.store.durable.exchange", lambda *_: False)
+    new = {**CONTENTS["hi:v2"], "src/service.py": b"# new\n"}
+    archive = write_archive(tmp_path / "new.bento", new)
+    base = Store(tmp_path / "base", durable=False)
+    for tag in "hi:v1", "hi:v2":
+        base.bentos.import_archive(write_archive(tmp_path / "old.bento", CONTENTS[tag]))
+    one_or_other = [expected(CONTENTS["hi:v2"]), expected(new)]
+    found = set()
+    for step in count(1):
+        store = copy_of(base.home.root, tmp_path / f"{step}")
+        done = killed_at(step, lambda: store.bentos.import_archive(archive, options=Options(replace=True)))
+        there = {str(entry.tag): tree(entry.path) for entry in store.bentos.list()}
+        assert there["hi:v1"] == expected(CONTENTS["hi:v1"])
+        if exchanges or "hi:v2" in there:
+            found.add(one_or_other.index(there["hi:v2"]))
+        assert store.verify().damages == ()
+        store.bentos.import_archive(archive, options=Options(replace=True))
+        assert {str(entry.tag): tree(entry.path) for entry in store.bentos.list()}["hi:v2"] == expected(new)
+        verified = store.verify()
+        assert (verified.damages, verified.changes, verified.unknown) == ((), (), ())
+        assert str(store.bentos.get("hi").tag) == "hi:v2"
+        if done:
+            break
+    assert found == {0, 1}
+
+
 def test_a_process_killed_at_any_time_leaves_whole_entries(tmp_path):
     """As above, but between steps too, in the middle of a write."""
     chance = random.Random(3)

@@ -44,7 +44,7 @@ class Removed(NamedTuple):
 
 def take_out(home: Home, kind: Kind, tag: Tag) -> Removed:
     """Take an entry out of the store; called with the lock for it (`locks.committing`)."""
-    entries = _recorded(home, kind, tag)
+    entries = recorded(home, kind, tag)
     home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
     trash = unique(home.trash)
     Shelf(home, kind).remove(tag, trash)
@@ -75,7 +75,8 @@ def users_of(home: Home, model: Tag) -> list[Tag]:
     ]
 
 
-def _recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
+def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
+    """What an entry has, as far as that is known."""
     with suppress(BentoError):  # a damaged record must not keep the entry
         record = records.read(home, kind, tag, Shelf(home, kind).path(tag))
         return record.entries if record else ()

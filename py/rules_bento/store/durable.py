@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from rules_bento.store.home import Home
 
+_CURRENT_FOLDER, _EXCHANGE = -100, 2  # of renameat2
+_SWAP = 2  # of renamex_np
+_CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV)
 _FEW = 64  # files that are cheaper to flush one by one than with all that the machine has not written yet
 
 
@@ -47,6 +51,25 @@ def write(home: Home, path: Path, data: bytes) -> None:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two names of one file system change places in one step; False, and nothing is done, if the system cannot."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        if sys.platform == "darwin":
+            status = library.renamex_np(*names, ctypes.c_uint(_SWAP))
+        else:
+            here = ctypes.c_int(_CURRENT_FOLDER)
+            status = library.renameat2(here, names[0], here, names[1], ctypes.c_uint(_EXCHANGE))
+    except AttributeError:
+        return False
+    if status and ctypes.get_errno() not in _CANNOT:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+    return int(status) == 0
 
 
 def _flush(path: Path | str) -> None:

@@ -149,9 +149,21 @@ class Workshop:
                 known.append(part.description.tag)
             else:
                 models.append(self._place(part))
-        if self._options.replace and Shelf(self._home, draft.main.kind).has(draft.tag):
-            self._replaced.append(deleting.take_out(self._home, draft.main.kind, draft.tag))
-        return Imported(self._place(draft.main), tuple(models), tuple(known), draft.notes)
+        there = self._options.replace and Shelf(self._home, draft.main.kind).has(draft.tag)
+        entry = self._replace(draft.main) if there else self._place(draft.main)
+        return Imported(entry, tuple(models), tuple(known), draft.notes)
+
+    def _replace(self, part: _Part) -> Entry:
+        """Bring an entry into the place of another one, in one step where the system can."""
+        kind, tag, tree = part.kind, part.description.tag, part.tree
+        before = deleting.recorded(self._home, kind, tag)
+        records.remove(self._home, kind, tag)  # so that it never stands beside the wrong one
+        entry = Shelf(self._home, kind).replace(tree.folder, of_description(part.description), tree.manifest())
+        if entry:
+            self._replaced.append(deleting.Removed(tree.folder, before))
+            return entry
+        self._replaced.append(deleting.take_out(self._home, kind, tag)._replace(entries=before))
+        return self._place(part)
 
     def _place(self, part: _Part) -> Entry:
         shelf = Shelf(self._home, part.kind)

@@ -110,6 +110,23 @@ class Shelf:
         summaries.note(self.home, self.kind, target, summary)
         return Entry(self.kind, target, summary)
 
+    def replace(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry | None:
+        """Let the tree and the entry of the summary's tag change places, in one step.
+
+        None where the system cannot, and then nothing has changed.
+        """
+        tag = summary.tag
+        target = self.path(tag)
+        if not durable.exchange(tree, target):
+            return None
+        records.write(self.home, self.kind, tag, manifest)
+        newest = self._newest(tag.name)
+        if newest:
+            durable.write(self.home, target.parent / LATEST, newest.version.encode())
+        durable.flush_folder(self.home, target.parent)
+        summaries.note(self.home, self.kind, target, summary)
+        return Entry(self.kind, target, summary)
+
     def remove(self, tag: Tag, trash: Path) -> None:
         """Take an entry out of the store, to the path `trash`, whose parent must be there."""
         path = self.path(tag)
