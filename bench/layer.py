@@ -6,9 +6,11 @@ All on one core. FOLDER has wheels for the Python that runs this. "cpu" is user 
 its processes, median of the runs; MB/s are unpacked bytes in that time, so that other work on the machine has little
 say; "wall" is the clock. "size" is relative to `gzip -6` or `zstd -3`, "peak" the largest resident size of one process.
 
-The ways of uv neither verify RECORD nor compute digests, and start from an empty cache. The limits inflate all files
-in memory, compress them (zstd in the frames of a layer, gzip not at all) and take SHA-256 of both; "limit, RECORD"
-takes that of each file, too, which must be done to know that RECORD is true. They write nothing.
+The ways of uv neither verify RECORD nor compute digests, and start from an empty cache. Each way has an empty folder to
+write to; removing it is not measured. Ours are compiled before they are measured, as they are for actions, and inflate
+by ISA-L if it is here, as actions do; the first line says so. The limits inflate all files in memory, compress them
+(zstd in the frames of a layer, gzip not at all) and take SHA-256 of both; "limit, RECORD" takes that of each file, too,
+which must be done to know that RECORD is true. They write nothing.
 """
 
 from __future__ import annotations
@@ -112,8 +114,9 @@ def one_core() -> None:
 
 
 def run(command: Sequence[str | Path], out: Path) -> Used:
-    """Run a way to its end on one core; an error ends the benchmark."""
-    out.unlink(missing_ok=True)
+    """Run a way to its end on one core, in an empty folder; an error ends the benchmark."""
+    shutil.rmtree(out.parent, ignore_errors=True)
+    out.parent.mkdir()
     before = os.times()
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=one_core)
@@ -128,9 +131,10 @@ def run(command: Sequence[str | Path], out: Path) -> Used:
     return Used(wall, cpu, usage.ru_maxrss / unit, out.stat().st_size if out.exists() else 0)
 
 
-def ways(wheels: Sequence[Path], folder: Path, uv: str | None, out: Path) -> dict[str, list[str | Path]]:
-    """The ways that are here, by name, and their commands."""
-    ours: list[str | Path] = [sys.executable, "-I", "-B", Path(__file__), "--out", out, *wheels]
+def ways(wheels: Sequence[Path], compiled: Path, uv: str | None, out: Path) -> dict[str, list[str | Path]]:
+    """The ways that are here, by name, and their commands; byte code goes to `compiled`."""
+    options = ["-I", "-X", f"pycache_prefix={compiled}"]
+    ours: list[str | Path] = [sys.executable, *options, Path(__file__), "--out", out, *wheels]
     found: dict[str, list[str | Path]] = {}
     for kind in ("gzip", "zstd", "none"):
         found[f"ours, {kind}"] = [*ours, "--write", kind]
@@ -139,8 +143,8 @@ def ways(wheels: Sequence[Path], folder: Path, uv: str | None, out: Path) -> dic
     if not uv:
         return found
     install = f"{uv} pip install -q --no-deps --no-compile --offline --no-index --no-config --python {sys.executable}"
-    target = folder / "target"
-    prepare = f'set -e; rm -rf {target}; {install} --cache-dir {target}/cache --target {target}/site "$@"'
+    target = out.with_name("target")
+    prepare = f'set -e; {install} --cache-dir {target}/cache --target {target}/site "$@"'
     tar = f"tar -C {target} --sort=name --mtime=@0 --owner=0 --group=0 -c site"
     for compressor in ("gzip -6", "pigz -6", "zstd -3"):
         if shutil.which(compressor.split()[0]):
@@ -183,12 +187,16 @@ def main() -> None:
 
 def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
     """Run all ways in turn, so that what else the machine does meets all of them."""
+    from rules_bento.images.wheel import fast_zlib
+
     size = unpacked(wheels)
     packed = sum(wheel.stat().st_size for wheel in wheels)
-    print(f"{len(wheels)} wheels, {packed / 1e6:.0f} MB, {size / 1e6:.0f} MB unpacked")
+    inflater = fast_zlib().__name__
+    print(f"{len(wheels)} wheels, {packed / 1e6:.0f} MB, {size / 1e6:.0f} MB unpacked; inflated by {inflater}")
     with tempfile.TemporaryDirectory() as name:
-        out = Path(name) / "layer"
-        commands = ways(wheels, Path(name), options.uv, out)
+        out = Path(name) / "out" / "layer"
+        commands = ways(wheels, Path(name) / "compiled", options.uv, out)
+        run(commands["ours, zstd"], out)  # which compiles all
         used: dict[str, list[Used]] = {way: [] for way in commands}
         for _ in range(options.runs):
             for way, command in commands.items():

@@ -2,13 +2,13 @@
 
 Libraries differ in what they make of the same bytes, between versions, forks and processors. What a gzip layer
 of wheels holds beside the wheels' own streams are tar headers, padding, and lists with one line for each file.
-They are short and of one kind, so a fixed code and few sorts of matches do as well as zlib: runs of zeros, what a
+They are short and of one kind, so fixed codes and few sorts of matches do as well as zlib: runs of zeros, what a
 header shares with the header before it, and what a line shares with the line before it. So the bytes are the same
 on every machine, and it takes no longer than setting zlib up for each header.
 
-The format is RFC 1951: blocks with fixed codes (3.2.6), lengths and distances (3.2.5), stored blocks (3.2.4). A
-stream of whole blocks ends, here, with an empty stored block, as after a flush of zlib: it fills up the last byte,
-and what follows may be the next stream.
+The format is RFC 1951: blocks whose codes each reader knows (3.2.6), or that tell theirs (3.2.7, for RECORD), and
+stored blocks (3.2.4). A stream of whole blocks ends, here, at a whole byte, and what follows may be the next stream:
+blocks without anything in them fill it up, such as the stored one that zlib makes of a flush.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
         value |= block << width
         width += more
         before, distance = record, RECORD
-    return value.to_bytes((width + _END_OF_BLOCK + _HEADER + 7) // 8, "little") + _EMPTY
+    return _whole(value, width + _END_OF_BLOCK)
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
@@ -120,6 +120,17 @@ def _common(one: bytes, other: bytes) -> int:
     length = min(len(one), len(other))
     different = int.from_bytes(one[:length], "little") ^ int.from_bytes(other[:length], "little")
     return ((different & -different).bit_length() - 1) >> 3 if different else length
+
+
+def _whole(value: int, width: int) -> bytes:
+    """Fill up the last byte: by blocks without anything in them, of ten bits each, or by a stored one."""
+    missing = -width % 8
+    if missing % 2:
+        return value.to_bytes((width + _HEADER + 7) // 8, "little") + _EMPTY
+    for _ in range(missing // 2):
+        value |= _BLOCK[0] << width
+        width += _BLOCK[1] + _END_OF_BLOCK
+    return value.to_bytes(width // 8, "little")
 
 
 @lru_cache(maxsize=1)
