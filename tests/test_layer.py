@@ -8,9 +8,7 @@ import hashlib
 import io
 import os
 import random
-import re
 import shutil
-import stat
 import subprocess
 import sys
 import tarfile
@@ -570,102 +568,3 @@ def test_memory_does_not_grow_with_the_wheel(out, tmp_path):
     command = [sys.executable, "-c", MEASURED, wheel, out, *filter(None, sys.path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(done.stdout) < 200 << 10
-
-
-# The judge: the tree that uv installs.
-
-WHEELS = sorted(Path(os.environ["RULES_BENTO_WHEELS"]).glob("*.whl")) if "RULES_BENTO_WHEELS" in os.environ else []
-NOT_OF_THE_WHEEL = ("uv_cache.json", "direct_url.json")  # what uv notes about its own source
-
-
-@pytest.fixture(scope="module")
-def uv(tmp_path_factory):
-    return Uv(tmp_path_factory.mktemp("uv"))
-
-
-class Uv:
-    """The real uv, offline, with a cache of its own."""
-
-    def __init__(self, folder):
-        self.program = required(os.environ.get("RULES_BENTO_UV") or shutil.which("uv"), "uv")
-        self.folder = folder
-        self.variables = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "UV_CACHE_DIR": str(folder / "cache"),
-            "UV_NO_CONFIG": "1",
-            "UV_OFFLINE": "1",
-            "UV_PYTHON_DOWNLOADS": "never",
-        }
-
-    def run(self, *arguments):
-        done = subprocess.run(
-            [self.program, *arguments], env=self.variables, check=False, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-
-    def install(self, wheel):
-        """A new environment, what is in one without wheels, and what this one brought."""
-        environment = self.folder / "environment"
-        shutil.rmtree(environment, ignore_errors=True)
-        self.run("venv", "--quiet", "--python", sys.executable, str(environment))
-        before = files_of(environment)
-        options = ["--no-deps", "--no-compile", "--link-mode", "copy", "--no-index", "--python", str(environment)]
-        self.run("pip", "install", "--quiet", *options, str(wheel))
-        return environment, before, {path: file for path, file in files_of(environment).items() if path not in before}
-
-
-def files_of(folder):
-    """Contents and executable bit of each file, by its path; nothing for a folder."""
-    return {
-        path.relative_to(folder).as_posix(): (path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
-        if path.is_file()
-        else None
-        for path in folder.rglob("*")
-        if path != folder / ".lock"
-    }
-
-
-def compare(wheel, uv, out):
-    environment, before, theirs = uv.install(wheel)
-    layout = Layout.venv(str(environment), sys.version_info[1])._replace(installer="uv", requested=True)
-    write_wheel_layer(out, wheel, layout, "gzip")
-    ours = {
-        os.path.relpath(f"/{name}", environment): (data, bool(entry.mode & 0o100)) if entry.isfile() else None
-        for name, (entry, data) in members(out, "gzip").items()
-        if f"/{name}".startswith(f"{environment}/")
-    }
-    for folder in before:
-        ours.pop(folder, None)
-    notes = [path for path in theirs if path.endswith(NOT_OF_THE_WHEEL)]
-    for path in notes:
-        del theirs[path]
-    site = os.path.relpath(layout.site_packages, environment)
-    (record,) = [path for path in theirs if re.fullmatch(rf"{site}/[^/]+\.dist-info/RECORD", path)]
-    data, executable = theirs[record]
-    lines = [
-        line
-        for line in data.splitlines(keepends=True)
-        if not line.partition(b",")[0].endswith(tuple(name.encode() for name in NOT_OF_THE_WHEEL))
-    ]
-    theirs[record] = (b"".join(lines), executable)
-    assert sorted(ours) == sorted(theirs)
-    assert [path for path in ours if ours[path] != theirs[path]] == []
-    check_record({path: file[0] for path, file in ours.items() if file}, *record.rsplit("/", 2)[:2])
-
-
-def test_an_odd_wheel_as_uv_installs_it(uv, out, tmp_path):
-    maker = odd_wheel()
-    # uv lists twice what a wheel brings and it writes itself, and keeps the line of a script that it leaves out.
-    for path in (
-        f"{maker.dist_info}/INSTALLER",
-        f"{maker.dist_info}/RECORD.jws",
-        f"{maker.data}/scripts/odd-script.py",
-    ):
-        del maker.files[path]
-    compare(maker.write(tmp_path), uv, out)
-
-
-@pytest.mark.parametrize("wheel", WHEELS, ids=lambda wheel: wheel.name.split("-")[0])
-def test_real_wheels_as_uv_installs_them(uv, out, wheel):
-    compare(wheel, uv, out)
