@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workbench import Workbench
 
 TARGET = "//tests/images:gzip_image"
@@ -37,7 +39,7 @@ def a_container_serves_a_prediction(bench: Workbench) -> str:
         with log.open("wb") as output:
             container = subprocess.Popen(["runc", "run", name], cwd=bundle, stdout=output, stderr=output)
         try:
-            seconds = wait(f"http://127.0.0.1:{port}/readyz", container, log)
+            seconds = wait(f"http://127.0.0.1:{port}/readyz", lambda: container.poll() is None, log.read_text)
             assert post(f"http://127.0.0.1:{port}/classify") == [0, 2], log.read_text()
             assert user_of(name) == "1034"
             taken = byte_code(name)
@@ -68,16 +70,17 @@ def configure(bundle: Path) -> int:
     return port
 
 
-def wait(url: str, container: subprocess.Popen[bytes], log: Path) -> float:
+def wait(url: str, runs: Callable[[], bool], log: Callable[[], str]) -> float:
+    """The seconds until there is an answer."""
     began = time.monotonic()
     while time.monotonic() - began < SECONDS:
-        assert container.poll() is None, log.read_text()
+        assert runs(), log()
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return time.monotonic() - began
         except OSError:
             time.sleep(0.2)
-    raise AssertionError(f"no answer:\n{log.read_text()}")
+    raise AssertionError(f"no answer:\n{log()}")
 
 
 def post(url: str) -> object:

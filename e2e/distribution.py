@@ -8,11 +8,13 @@ import json
 import os
 import re
 import shutil
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from container import call
+from container import call, post, wait
 from workbench import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "tests/registry"))
@@ -96,11 +98,12 @@ def images_travel_by_registries(bench: Workbench) -> str:
 
 
 def images_are_loaded(bench: Workbench) -> str:
-    """podman reads what bento_load streams, skopeo what is in the output group."""
-    need("podman", "skopeo")
+    """podman reads what bento_load streams, and runs it; skopeo reads what is in the output group."""
+    need("podman", "runc", "skopeo")
     checkout = bench.plain
     write_package(checkout, "registry.invalid", "registry.invalid")
-    store = ["--root", f"{bench.folder}/store", "--runroot", f"{bench.folder}/runroot", "--storage-driver", "vfs"]
+    # Not vfs, of which each layer is a copy of all below.
+    store = ["--root", f"{bench.folder}/store", "--runroot", f"{bench.folder}/runroot", "--storage-driver", "overlay"]
     bin_folder = bench.folder / "podman-bin"
     bin_folder.mkdir()
     # What `bazel run` starts sees the provisioned /usr; podman is the host's.
@@ -108,19 +111,45 @@ def images_are_loaded(bench: Workbench) -> str:
     (bin_folder / "podman").write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
     (bin_folder / "podman").chmod(0o755)
     path = f"--run_under=env PATH={bin_folder}:/usr/bin:/bin"
-    loaded = checkout.bazel("run", path, "//tests/travel:load").succeeded()
-    config = json.loads(checkout.read(f"bazel-bin/{IMAGE}.config.json"))
-    config_digest = hashlib.sha256((checkout.root / f"bazel-bin/{IMAGE}.config.json").read_bytes()).hexdigest()
-    [found] = json.loads(call("podman", *store, "inspect", "--type=image", "localhost/iris:loaded"))
-    assert found["Id"] == config_digest, (found["Id"], loaded.told())
-    assert found["RootFS"]["Layers"] == config["rootfs"]["diff_ids"]
-    assert found["Config"]["User"] == "1034:1034"
+    try:
+        loaded = checkout.bazel("run", path, "//tests/travel:load").succeeded()
+        config = json.loads(checkout.read(f"bazel-bin/{IMAGE}.config.json"))
+        config_digest = hashlib.sha256((checkout.root / f"bazel-bin/{IMAGE}.config.json").read_bytes()).hexdigest()
+        [found] = json.loads(call("podman", *store, "inspect", "--type=image", "localhost/iris:loaded"))
+        assert found["Id"] == config_digest, (found["Id"], loaded.told())
+        assert found["RootFS"]["Layers"] == config["rootfs"]["diff_ids"]
+        assert found["Config"]["User"] == "1034:1034"
+        engine = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
+        seconds = podman_serves(engine, "localhost/iris:loaded")
+    finally:
+        # The driver mounts its folder over itself.
+        subprocess.run(["umount", f"{bench.folder}/store/overlay"], check=False, capture_output=True)
     checkout.build(f"//{IMAGE.replace('/gzip', ':gzip')}", "--output_groups=+docker_archive")
     archive = (checkout.root / f"bazel-bin/{IMAGE}.tar").resolve()
     for kind in ("docker-archive", "oci-archive"):
         raw = json.loads(call("skopeo", "inspect", "--config", "--raw", f"{kind}:{archive}"))
         assert raw == config, f"{kind}: {raw}"
-    return f"{len(config['rootfs']['diff_ids'])} layers in podman's store, with the digest of the config as id"
+    layers = len(config["rootfs"]["diff_ids"])
+    return f"{layers} layers in podman's store, with the digest of the config as id; ready after {seconds:.1f} s"
+
+
+def podman_serves(podman: list[str], image: str) -> float:
+    """An engine runs the image as it says of itself, without a file system to write to; the seconds until it does."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # Limits that can be set where none can be raised.
+    options = ["--network=host", "--read-only", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
+    call(*podman, "run", *options, "--detach", "--name=iris", image, "--port", str(port))
+    try:
+        address = f"http://127.0.0.1:{port}"
+        running = [*podman, "inspect", "--format={{.State.Running}}", "iris"]
+        seconds = wait(f"{address}/readyz", lambda: call(*running) == "true\n", lambda: call(*podman, "logs", "iris"))
+        assert post(f"{address}/classify") == [0, 2]
+        assert call(*podman, "exec", "iris", "/opt/.venv/bin/python", "-c", "import os; print(os.getuid())") == "1034\n"
+    finally:
+        call(*podman, "rm", "--force", "--time=10", "iris")
+    return seconds
 
 
 def need(*tools: str) -> None:
