@@ -1,10 +1,14 @@
 """A changed line of a service, to its finished image and to a registry, for images of several sizes.
 
-    python bench/change.py --registry DOCKER_REGISTRY [--megabytes N,N,...] [--runs N]
+    python bench/change.py --registry DOCKER_REGISTRY [--megabytes N,N,...] [--runs N] [--no-buildah]
 
 The image is that of examples/iris with a model of so many megabytes that do not compress. "seconds" is Bazel's elapsed
-time for the build after the change, median of the runs, "actions" what ran in it, "written" the bytes of all that these
-wrote. "pushed" is what `bento_push` then sends: requests that write, and bytes. In a checkout of its own.
+time for the build after the change, "in actions" the part of it that its actions take one after the other on the clock,
+"cpu" their user and system seconds; medians of the runs. "written" are the bytes of all that they wrote. "pushed" is
+what `bento_push` then sends: requests that write, and bytes. In a checkout of its own.
+
+buildah builds the Dockerfile of the same Bento, on a base of Debian's packages, with all that it has cached; its "cpu"
+is that of all its processes, and "written" what its store grew by. Three times the largest model has to fit into /tmp.
 """
 
 from __future__ import annotations
@@ -13,14 +17,17 @@ import argparse
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "e2e"), str(ROOT / "tests/registry")]
 
 import servers  # noqa: E402
+from dockerfile import VERSION, Engine  # noqa: E402
 from relay import UP, Relay  # noqa: E402
 from workbench import Checkout, Workbench  # noqa: E402
 
@@ -78,26 +85,31 @@ def push(checkout: Checkout, label: str, relay: Relay) -> None:
     checkout.bazel("run", f"{label}:push", "--", "--repository", f"{relay.host}/bench/app", "--tag", "v1").succeeded()
 
 
-def measure(checkout: Checkout, label: str, runs: int, server: servers.Server) -> str:
+def measure(checkout: Checkout, label: str, runs: int, binary: str) -> str:
     """The rest of a row of the table."""
     checkout.build(f"{label}:image")
-    with Relay(server.port) as relay:
-        push(checkout, label, relay)
-    seconds, written, actions = [], [], []
-    for number in range(1, runs + 1):
-        checkout.write(f"{label[2:]}/service.py", SOURCE.format(number))
-        built = checkout.build(f"{label}:image")
-        seconds.append(built.seconds)
-        actions.append(len(built.spawns))
-        outputs = {path for spawn in built.spawns for path in spawn.outputs}
-        written.append(sum((checkout.root / path).stat().st_size for path in outputs))
-    with Relay(server.port) as relay:
-        push(checkout, label, relay)
-        writes = [line for line in relay.requests if not line.startswith(("HEAD", "GET"))]
-        sent = relay.carried(UP)
+    server = Path("/proc", checkout.bazel("info", "server_pid").succeeded().output.strip(), "stat")
+    with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as registry:
+        with Relay(registry.port) as relay:
+            push(checkout, label, relay)
+        seconds, inside, cpu, written, actions = [], [], [], [], []
+        for number in range(1, runs + 1):
+            checkout.write(f"{label[2:]}/service.py", SOURCE.format(number))
+            before = spent(server)
+            built = checkout.build(f"{label}:image")
+            cpu.append(spent(server) - before)
+            seconds.append(built.seconds)
+            inside.append(sum(spawn.seconds for spawn in built.spawns))
+            actions.append(len(built.spawns))
+            written.append(sum(spawn.written for spawn in built.spawns))
+        with Relay(registry.port) as relay:
+            push(checkout, label, relay)
+            writes = [line for line in relay.requests if not line.startswith(("HEAD", "GET"))]
+            sent = relay.carried(UP)
     cells = (
         f"{statistics.median(seconds):.2f}",
-        str(max(actions)),
+        f"{statistics.median(inside):.2f}, {max(actions)} actions",
+        f"{statistics.median(cpu):.2f}",
         f"{max(written) / 1e3:.0f} kB",
         str(len(writes)),
         f"{sent / 1e3:.0f} kB",
@@ -105,21 +117,98 @@ def measure(checkout: Checkout, label: str, runs: int, server: servers.Server) -
     return " | ".join(cells)
 
 
+def spent(stat: Path) -> float:
+    """CPU seconds of the processes that one has waited for."""
+    fields = stat.read_text("utf-8").rpartition(") ")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
+class Buildah:
+    """buildah with what it keeps, and a Bento as its context."""
+
+    def __init__(self, checkout: Checkout, folder: Path) -> None:
+        """Make the base, and unpack a Bento whose model is empty so far."""
+        self._store = folder / "images"
+        self._engine = Engine(folder)
+        self._engine.make_base()
+        label = write_workspace(checkout, 0)
+        checkout.build(f"{label}:bento", f"--//rules:python_version={VERSION}")
+        self._context = folder / "context"
+        self._context.mkdir()
+        archive = checkout.root / f"bazel-bin/{label[2:]}/bento.bento"
+        subprocess.run(["tar", "-xJf", archive, "-C", self._context], check=True)
+        [self._weights] = self._context.glob("models/weights/*/weights.bin")
+        self._built = 0
+
+    def measure(self, weights: Path, runs: int) -> str:
+        """The rest of a row of the table, for a model of these weights."""
+        self._weights.unlink()
+        os.link(weights, self._weights)
+        self._build()
+        used = []
+        for _ in range(runs):
+            (self._context / "src/service.py").write_text(SOURCE.format(self._built), "utf-8")
+            used.append(self._build())
+        seconds, cpu, written = zip(*used, strict=True)
+        return f"{statistics.median(seconds):.2f} | | {statistics.median(cpu):.2f} | {max(written) / 1e3:,.0f} kB | |"
+
+    def _build(self) -> tuple[float, float, int]:
+        """Build the image anew and drop the one before; seconds, CPU seconds, bytes that were added."""
+        self._built += 1
+        before = kept(self._store)
+        dockerfile = self._context / "env/docker/Dockerfile"
+        command = self._engine.build_command(f"app:{self._built}", self._context, dockerfile, "--layers")
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        told = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(told.decode())
+        written = kept(self._store) - before
+        if self._built > 1:
+            self._engine.remove(f"app:{self._built - 1}")
+        return seconds, usage.ru_utime + usage.ru_stime, written
+
+    def close(self) -> None:
+        """Unmount what is mounted."""
+        self._engine.close()
+
+
+def kept(folder: Path) -> int:
+    """Bytes on the disk of the files below a folder."""
+    return sum(path.lstat().st_blocks for path in folder.rglob("*")) * 512
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--registry", default="docker-registry")
-    parser.add_argument("--megabytes", default="100,1000")
+    parser.add_argument("--megabytes", default="100,3000")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--no-buildah", action="store_true")
     options = parser.parse_args()
     binary = shutil.which(options.registry)
     if not binary:
         raise SystemExit(f"{options.registry}: no such program; Debian's package docker-registry has it")
-    print("| model, MB | seconds | actions | written | requests that write | pushed |\n|---|---|---|---|---|---|")
-    with Workbench() as bench, tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
-        for megabytes in map(int, options.megabytes.split(",")):
-            label = write_workspace(bench.plain, megabytes)
-            print(f"| {megabytes} | {measure(bench.plain, label, options.runs, server)} |", flush=True)
+    print("| model, MB | | seconds | in actions | cpu | written | requests that write | pushed |")
+    print("|---|---|---|---|---|---|---|---|")
+    with Workbench() as bench, tempfile.TemporaryDirectory() as folder:
+        buildah = None if options.no_buildah else Buildah(bench.plain, Path(folder))
+        try:
+            for megabytes in map(int, options.megabytes.split(",")):
+                label = write_workspace(bench.plain, megabytes)
+                print(f"| {megabytes} | ours | {measure(bench.plain, label, options.runs, binary)} |", flush=True)
+                bench.plain.bazel("clean").succeeded()
+                weights = bench.plain.root / label[2:] / "weights.bin"
+                if buildah:
+                    print(f"| | buildah | {buildah.measure(weights, options.runs)} |", flush=True)
+                weights.unlink()
+        finally:
+            if buildah:
+                buildah.close()
 
 
 if __name__ == "__main__":

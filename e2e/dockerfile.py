@@ -163,9 +163,17 @@ class Engine:
         self.build(BASE, self._folder, dockerfile)
 
     def build(self, tag: str, context: Path, dockerfile: Path) -> None:
-        """Build an image; its RUN commands see the network of the machine."""
-        options = ["--isolation=chroot", "--network=host", "--pull-never", "--quiet"]
-        call(*self._buildah, "build", *options, "--tag", tag, "--file", str(dockerfile), str(context))
+        """Build an image."""
+        call(*self.build_command(tag, context, dockerfile))
+
+    def build_command(self, tag: str, context: Path, dockerfile: Path, *more: str) -> list[str]:
+        """What builds an image; its RUN commands see the network of the machine."""
+        options = ["--isolation=chroot", "--network=host", "--pull-never", "--quiet", *more]
+        return [*self._buildah, "build", *options, "--tag", tag, "--file", str(dockerfile), str(context)]
+
+    def remove(self, tag: str) -> None:
+        """Remove an image, and what no other has."""
+        call(*self._buildah, "rmi", "--force", tag)
 
     def ask(self, image: str, route: str) -> Any:
         """Start an image as it says of itself, and post nothing to a route."""
