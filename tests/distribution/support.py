@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 from rules_bento.cli import main
-from rules_bento.registry.client import Registries
-from rules_bento.registry.progress import Progress
-from rules_bento.registry.reference import Reference
 from rules_bento.store import Store
 from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
 
@@ -23,6 +20,10 @@ from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_
 sys.path.append(str(Path(__file__).resolve().parents[1] / "registry"))
 relay = import_module("relay")
 servers = import_module("servers")
+_fixtures = import_module("registry_fixtures")
+nobody = _fixtures.home
+registry_binary, server, second_server = _fixtures.registry_binary, _fixtures.server, _fixtures.second_server
+registries, progress, name, reference = _fixtures.registries, _fixtures.progress, _fixtures.name, _fixtures.reference
 
 CLF = {"clf:v1": model_files(payload=random.Random(1).randbytes(300_000))}
 BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2)}
@@ -32,63 +33,6 @@ POINTS = int(os.environ.get("RULES_BENTO_POINTS", "8"))
 
 FEW = POINTS // 3
 """The same where a test runs for each way to send bytes."""
-
-_VARIABLES = ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "NETRC", "SSL_CERT_FILE")
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-
-
-@pytest.fixture(autouse=True)
-def nobody(tmp_path, monkeypatch):
-    """A user without credentials and proxies."""
-    (tmp_path / "user").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "user"))
-    for name in (*_VARIABLES, *_PROXIES, *map(str.upper, _PROXIES), "BENTOML_HOME"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="session")
-def registry_binary(tmp_path_factory):
-    binary = servers.find_binary(tmp_path_factory.mktemp("docker-registry"))
-    if not binary:
-        pytest.skip("no docker-registry is here: it comes with Bazel")
-    return binary
-
-
-@pytest.fixture(scope="session")
-def server(registry_binary, tmp_path_factory):
-    """A registry that wants to see nothing."""
-    with servers.serve(registry_binary, tmp_path_factory.mktemp("registry")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def second_server(registry_binary, tmp_path_factory):
-    """Another one."""
-    with servers.serve(registry_binary, tmp_path_factory.mktemp("second")) as running:
-        yield running
-
-
-@pytest.fixture
-def registries():
-    with Registries(sleep=lambda _: None) as made:
-        yield made
-
-
-@pytest.fixture
-def progress():
-    return Progress("test")
-
-
-@pytest.fixture
-def name(request):
-    """A repository of the test's own."""
-    text = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())
-    return text.strip("-")[-100:].lstrip("-")
-
-
-@pytest.fixture
-def reference(server, name):
-    return Reference.parse(f"{server.host}/t/{name}")
 
 
 @pytest.fixture

@@ -133,3 +133,23 @@ def test_folders_stay_here(serve, store, other):
         store.bentos.export(TAG, server.url("x"), "folder")
     with pytest.raises(BentoError, match="folders are taken of this machine only"):
         other.bentos.import_archive(server.url("x"), "folder")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tag_that_is_there_is_not_fetched(kind, quick, serve, store, monkeypatch):
+    monkeypatch.setattr("rules_bento.transports.download.HEAD", 20_000)
+    server = serve(kind)
+    server.put("x.bento", store.bentos.export(TAG, str(store.home.root / "x.bento")).path.read_bytes())
+
+    class Counter:
+        expected = 0
+
+        def expect(self, size):
+            self.expected += size
+
+        advance = expect
+
+    counter = Counter()
+    with pytest.raises(BentoError, match=rf"{server.url('x.bento')}: {TAG} is in the store already"):
+        store.bentos.import_archive(server.url("x.bento"), counter=counter)
+    assert counter.expected == 0

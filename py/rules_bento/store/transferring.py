@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+from io import BytesIO
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from rules_bento.archives import unpack
 from rules_bento.archives.unpack import form_of
 from rules_bento.errors import BentoError
-from rules_bento.store import exporting
+from rules_bento.store import descriptors, exporting
 from rules_bento.store.home import BENTO
-from rules_bento.store.importing import import_archive
+from rules_bento.store.importing import Options, import_archive
+from rules_bento.store.shelf import Shelf
 from rules_bento.transports.download import downloaded
 from rules_bento.transports.upload import upload
 
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
     from rules_bento.store.entries import Entry
     from rules_bento.store.exporting import Exported
     from rules_bento.store.home import Home, Kind
-    from rules_bento.store.importing import Imported, Options
+    from rules_bento.store.importing import Imported
     from rules_bento.transports.address import Address
 
 
@@ -51,8 +56,22 @@ def receive(
     form = form or form_of(address.name)
     if form == "folder":
         raise BentoError(f"{address}: folders are taken of this machine only. Export it as a file.")
-    with downloaded(address, home.transfers, counter or Uncounted(), sha256) as file:
+    options = options or Options()
+    look = None if options.replace or form == "zip" else partial(_refuse_known, home, kind, address, form)
+    with downloaded(address, home.transfers, counter or Uncounted(), sha256, look) as file:
         return import_archive(home, kind, file, form, options, progress)
+
+
+def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
+    """Raise BentoError if an archive that begins so is of a tag that the store has, and has its descriptor first."""
+    description = None
+    with suppress(BentoError):  # all of it says more than its beginning
+        for item, contents in unpack.read(BytesIO(head), form):
+            if item.path == kind.descriptor:
+                description = descriptors.parse(kind, b"".join(contents), str(address))
+                break
+    if description and Shelf(home, kind).has(description.tag):
+        raise BentoError(f"{address}: {description.tag} is in the store already. Delete it first to replace it.")
 
 
 def send(

@@ -23,7 +23,7 @@ from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -32,18 +32,26 @@ if TYPE_CHECKING:
     from rules_bento.transports.remote import Remote, Stat
 
 PIECE = 8 << 20
+HEAD = 1 << 20
+"""Bytes that `look` is given."""
+
 _TRIES = 3  # of the whole, where it came but is not what it should be
 _BLOCK = 1 << 20
 
 
 @contextmanager
-def downloaded(address: Address, folder: Path, counter: Counter, sha256: str = "") -> Iterator[BinaryIO]:
+def downloaded(
+    address: Address, folder: Path, counter: Counter, sha256: str = "", look: Callable[[bytes], None] | None = None
+) -> Iterator[BinaryIO]:
     """The archive as an open file that bears the address as its name; gone when the block ends.
 
-    It has the digests that the server states, and `sha256` (hexadecimal) if that is given. Raises BentoError.
+    It has the digests that the server states, and `sha256` (hexadecimal) if that is given. A large one is not fetched
+    if `look`, which gets its first bytes, raises an error. Raises BentoError.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with opened(address) as remote:
+        if look:
+            look(_head(remote))
         part = _download(remote, folder, counter, sha256.lower())
     try:
         raw = FileIO(part.file.fileno(), closefd=False)
@@ -52,6 +60,17 @@ def downloaded(address: Address, folder: Path, counter: Counter, sha256: str = "
             yield file
     finally:
         part.remove()
+
+
+def _head(remote: Remote) -> bytes:
+    """The first bytes of what is large; nothing of what is small, or where they do not come at once."""
+    try:
+        stat = remote.stat()
+        if not stat.ranges or (stat.size or 0) < PIECE:
+            return b""
+        return b"".join(bytes(piece) for piece in remote.read(stat, 0, min(HEAD, stat.size or 0)))
+    except (ChangedError, CutError):
+        return b""
 
 
 def _download(remote: Remote, folder: Path, counter: Counter, sha256: str) -> _Part:

@@ -41,6 +41,7 @@ class Ftp(Files):
     def stat(self) -> Stat:
         path = self.address.path
         with self._errors():
+            self._hang_up_data()
             ftp = self._connect()
             try:
                 size = ftp.size(path)

@@ -1,0 +1,68 @@
+"""Registries for tests, clients that wait for nothing, and a user who is nobody: fixtures to be imported."""
+
+from __future__ import annotations
+
+import pytest
+import servers
+from rules_bento.registry.client import Registries
+from rules_bento.registry.progress import Progress
+from rules_bento.registry.reference import Reference
+
+_VARIABLES = ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "NETRC", "SSL_CERT_FILE")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """The folder of a user without credentials, proxies and certificates."""
+    folder = tmp_path / "user"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in (*_VARIABLES, *_PROXIES, *map(str.upper, _PROXIES), "BENTOML_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def registry_binary(tmp_path_factory):
+    binary = servers.find_binary(tmp_path_factory.mktemp("docker-registry"))
+    if not binary:
+        pytest.skip("no docker-registry is here: it comes with Bazel")
+    return binary
+
+
+@pytest.fixture(scope="session")
+def server(registry_binary, tmp_path_factory):
+    """A registry that wants to see nothing."""
+    with servers.serve(registry_binary, tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def second_server(registry_binary, tmp_path_factory):
+    """Another one."""
+    with servers.serve(registry_binary, tmp_path_factory.mktemp("second")) as running:
+        yield running
+
+
+@pytest.fixture
+def registries():
+    with Registries(sleep=lambda _: None) as made:
+        yield made
+
+
+@pytest.fixture
+def progress():
+    return Progress("test")
+
+
+@pytest.fixture
+def name(request):
+    """A repository of the test's own."""
+    text = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())
+    return text.strip("-")[-100:].lstrip("-")
+
+
+@pytest.fixture
+def reference(server, name):
+    return Reference.parse(f"{server.host}/t/{name}")
