@@ -300,8 +300,7 @@ class Ssh(Sftp):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        program = shutil.which("ssh")
-        assert program, "OpenSSH's client is not here; Debian's package openssh-client has it"
+        program = _ssh(folder / "openssh")
         programs = folder / "bin"
         programs.mkdir()
         (programs / "ssh").write_text(
@@ -313,6 +312,27 @@ class Ssh(Sftp):
 
     def environment(self, port=0):
         return {**super().environment(port), "PATH": self._path}
+
+
+def _ssh(folder: Path) -> str:
+    """What starts OpenSSH's client: that of the packages which Bazel brings, else of the host."""
+    from rules_bento.debian.deb import Deb
+
+    debs = list(Path("..").glob("*ssh_debs__*/*.deb"))
+    if not debs:
+        program = shutil.which("ssh")
+        assert program, "OpenSSH's client is not here; Debian's package openssh-client has it"
+        return program
+    folder.mkdir()
+    for deb in debs:
+        for member, contents in Deb(deb).members():
+            target = folder / Path(member.path).name
+            if member.kind == "file" and (member.path == "usr/bin/ssh" or ".so." in target.name):
+                target.write_bytes(b"".join(contents))
+                target.chmod(0o755)
+            elif member.kind == "link" and ".so." in target.name:
+                target.symlink_to(Path(member.link).name)
+    return f"env LD_LIBRARY_PATH={folder} {folder}/ssh"
 
 
 class _Files(BaseHTTPRequestHandler):
