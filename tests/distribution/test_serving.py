@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from conftest import free_port, post, wait_until_ready
+from rules_bento.actions.serve import from_caller
 from rules_bento.cli import status
 from rules_bento.cli.serving import split
 from rules_bento.errors import BentoError
@@ -120,3 +121,10 @@ def test_an_environment_is_found(store, real, monkeypatch):
     command, variables = server(store.home, store.bentos.get("hi:v1"), ["--reload"])
     assert command[1:] == ["-m", "bentoml", "serve", str(store.bentos.get("hi:v1").path), "--reload"]
     assert variables["BENTOML_HOME"] == str(store.home.root)
+
+
+def test_files_of_bazel_run_are_the_callers(monkeypatch):
+    monkeypatch.setenv("BUILD_WORKING_DIRECTORY", "/where/i/am")
+    given = ["--ssl-keyfile", "key.pem", "--arg-file=args.yaml", "--port", "3000", "--ssl-certfile", "/etc/c.pem"]
+    wanted = ["--ssl-keyfile", "/where/i/am/key.pem", "--arg-file=/where/i/am/args.yaml", "--port", "3000"]
+    assert from_caller(given) == [*wanted, "--ssl-certfile", "/etc/c.pem"]

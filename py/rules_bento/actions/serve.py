@@ -19,6 +19,7 @@ from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
     from rules_bento.actions.arguments import Arguments
@@ -33,6 +34,7 @@ FLAGS = {
 
 # Commands of BentoML that serve. The second is for legacy services, whose requirements have its extra `grpc`.
 _COMMANDS = ("serve", "serve-grpc")
+_PATHS = ("--arg-file", "--ssl-certfile", "--ssl-keyfile", "--ssl-ca-certs")  # options with a file of the caller's
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -57,7 +59,20 @@ def run(arguments: Arguments) -> int:
         _install(arguments, bento, environment)
         variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
         program = str(environment / "bin" / "bentoml")
-        return _run_until_signal([program, command, str(bento), *options], os.environ | variables, home)
+        return _run_until_signal([program, command, str(bento), *from_caller(options)], os.environ | variables, home)
+
+
+def from_caller(options: Sequence[str]) -> list[str]:
+    """The options with files named from where Bazel was started: the server starts elsewhere."""
+    folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
+    found: list[str] = []
+    for option in options:
+        name, equals, value = option.partition("=")
+        if name in _PATHS and equals:
+            found.append(f"{name}={folder / value}")
+        else:
+            found.append(str(folder / option) if found and found[-1] in _PATHS else option)
+    return found
 
 
 def _tree(arguments: Arguments) -> int:
