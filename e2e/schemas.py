@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 JUDGES = ("cyclonedx-python-lib[json-validation]==11.12.0", "spdx-tools==0.8.5")
 BUILD = """\
-load("//rules:defs.bzl", "bento_image", "bento_image_index")
+load("//rules:defs.bzl", "bento_image", "bento_image_index", "bento_push")
 
 [
     bento_image(
@@ -36,6 +36,11 @@ bento_image_index(
     name = "index",
     image = ":spdx",
     platforms = ["//toolchains/platforms:linux_amd64"],
+)
+
+bento_push(
+    name = "push",
+    src = ":spdx",
 )
 """
 STATUS = "#!/bin/sh\necho STABLE_REVISION {}\n"
@@ -95,7 +100,8 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
     subprocess.run([sys.executable, "-m", "venv", bench.folder / "judges"], check=True)
     python = bench.folder / "judges/bin/python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", *JUDGES], check=True, stdin=subprocess.DEVNULL)
-    pairs = [f"{document}={schema}" for document, schema in SCHEMAS.items()]
+    documents = SCHEMAS | referrers(bench, status)
+    pairs = [f"{document}={schema}" for document, schema in documents.items()]
     command = [python, "-c", JUDGE, folder, schemas, *pairs]
     judged = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
     assert judged.returncode == 0, judged.stderr
@@ -108,7 +114,23 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
     again = checkout.build(status, targets[1])
     assert revision(folder) == "two"
     assert set(again.ran) <= {"BentoImage", "BentoSbom", "BentoImageCheck"}, again.ran
-    return f"{len(SCHEMAS)} documents and two bills of materials; a new revision reran {', '.join(again.ran)}"
+    return f"{len(documents)} documents and two bills of materials; a new revision reran {', '.join(again.ran)}"
+
+
+def referrers(bench: Workbench, status: str) -> dict[str, str]:
+    """What a push attaches to an image, as a registry has it: files of the manifest and the list, and their schemas."""
+    folder = bench.folder / "referrers"
+    folder.mkdir()
+    digest = bench.plain.read(f"{FOLDER}/spdx.digest").strip()
+    with servers.serve(distribution.registry_program(bench), bench.folder / "documents") as server:
+        name = f"{server.host}/documents/spdx"
+        bench.plain.bazel("run", status, "//tests/documents:push", "--", "--repository", name).succeeded()
+        index = servers.get(server, f"/v2/documents/spdx/manifests/{digest.replace(':', '-')}")[1]
+        [entry] = json.loads(index)["manifests"]
+        manifest = servers.get(server, f"/v2/documents/spdx/manifests/{entry['digest']}")[1]
+    (folder / "index.json").write_bytes(index)
+    (folder / "manifest.json").write_bytes(manifest)
+    return {f"{folder}/index.json": "image-index-schema.json", f"{folder}/manifest.json": "image-manifest-schema.json"}
 
 
 def revision(folder: Path) -> str:
