@@ -313,8 +313,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault and not fault.status:
             rest = rest[: fault.after]
             self.close_connection = True
+        self.cloud.taken["down"] += len(rest)  # before the other side can have them, and look
         self.wfile.write(rest)
-        self.cloud.taken["down"] += len(rest)
         if self.close_connection:
             self.wfile.flush()
 
