@@ -24,7 +24,10 @@ __all__ = ["bento", "nobody", "other", "real", "store"]
 BUILDER = """\
 #!/bin/sh
 name="${0##*/}"
-if [ "$name $1" = "docker load" ]; then cat > "$TALES/loaded"; exit 0; fi
+if [ "$1" = load ]; then
+    [ "$FAKE" = full ] && { echo "no space left" >&2; exit 3; }
+    cat > "$TALES/loaded"; echo "$name" > "$TALES/loader"; exit 0
+fi
 case "$*" in
 "version --format {{json .Server.Version}}" | "buildx version")
     echo "$name $*" >> "$TALES/probes"
@@ -47,6 +50,7 @@ for word in "$@"; do
 done
 [ "$FAKE" = slow ] && { touch "$TALES/waiting"; exec sleep 60; }
 [ "$FAKE" = bad ] && { echo "no such base" >&2; exit 7; }
+[ "$FAKE" = full ] && { while true; do echo an image; done; }
 echo an image
 """
 
@@ -114,9 +118,10 @@ def test_what_differs_from_bentoml(tales, bento, tmp_path):
     assert argv(tales).endswith(
         "--output type=docker,name=a,dest=x.tar --no-cache --opt build-arg:A=B --opt target=t"
     ), "build_arg, as BentoML has it, is unknown to buildctl"
-    bento("containerize", "hi", "--backend", "buildctl", "-t", "a:1", "-t", "host.io/b:2")
-    assert '--output type=docker,"name=docker.io/a:1,host.io/b:2"' in argv(tales)
+    bento("containerize", "hi", "--backend", "buildctl", "-t", "a:1", "-t", "host.io/b:2", "-t", "localhost/c")
+    assert '--output type=docker,"name=docker.io/a:1,host.io/b:2,localhost/c"' in argv(tales)
     assert (tales / "loaded").read_text() == "an image\n"
+    (tales / "probes").unlink()
     bento("containerize", "hi", "--backend", "podman", "--progress", "plain")
     assert "--progress" not in argv(tales), "podman has none"
     assert (tales / "cwd").read_text().strip() == str(Path.cwd()), "so that relative paths are the caller's"
@@ -243,6 +248,16 @@ def test_a_daemon_that_is_not_there_is_told(tales, bento, monkeypatch):
     out = bento("containerize", "hi", "--backend", "docker", code=status.ERROR)
     assert "docker: cannot be used here: `docker version" in out
     assert "Cannot connect to the daemon. podman, buildah, nerdctl, buildctl would do" in out
+
+
+def test_an_image_of_buildctl_goes_to_who_answers(tales, bento, monkeypatch):
+    """A client of docker is on many machines whose daemon is not."""
+    monkeypatch.setenv("FAKE", "sick")
+    assert "To run it: podman run" in bento("containerize", "hi", "--backend", "buildctl")
+    assert (tales / "loader").read_text() == "podman\n"
+    monkeypatch.setenv("FAKE", "full")
+    out = bento("containerize", "hi", "--backend", "buildctl", code=status.ERROR)
+    assert "docker load: ended with status 3" in out, "that the builder could not go on is no news"
 
 
 def test_a_failure_is_told_and_leaves_nothing(tales, bento, monkeypatch):

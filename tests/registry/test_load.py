@@ -64,10 +64,21 @@ def test_layers_of_a_base_come_from_its_registry(server, reference, home, image,
     assert_whole(tool, made)
 
 
+def test_a_tool_that_does_not_answer_is_passed_over(home, image, tool):
+    folder, made, document = image
+    (tool / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (tool / "docker").chmod(0o755)
+    load(folder, document, home, tool)
+    assert_whole(tool, made)
+
+
 def test_a_tool_that_is_not_there_is_named(home, image, tool):
     folder, _, document = image
     done = load(folder, document, home, tool, "--tool", "nerdctl", code=1)
-    assert "//:load: nerdctl: not on PATH. Install one, or build the output group docker_archive" in done.stderr
+    assert (
+        "//:load: nerdctl: not on PATH, or without an answer. Install or start one, or build the output group"
+        in done.stderr
+    )
 
 
 def test_an_archive_is_taken_apart(home, image, tool, tmp_path):

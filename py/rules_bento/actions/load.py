@@ -1,4 +1,4 @@
-"""Loads an image into docker, podman or nerdctl, whichever is there.
+"""Loads an image into docker, podman or nerdctl, whichever answers.
 
 Nothing is written to disk for it but layers of a base that are in its registry.
 """
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rules_bento.containers.backends import LOADERS, loader
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
 from rules_bento.registry.client import Registries
@@ -34,10 +35,8 @@ FLAGS = {
     "--folder": 1,  # that its paths are relative to
     "--reference": 1,
     "--target": 1,
-    "--tool": 1,  # docker, podman or nerdctl; the first that is there if not given
+    "--tool": 1,  # docker, podman or nerdctl; the first that answers if not given
 }
-
-_TOOLS = ("docker", "podman", "nerdctl")
 
 
 def run(arguments: Arguments) -> int:
@@ -82,11 +81,9 @@ def _load(tool: str, archive: Iterator[bytes]) -> int:
 
 
 def _tool(wanted: str) -> str:
-    for name in [wanted] if wanted else _TOOLS:
-        found = shutil.which(name)
-        if found:
-            return found
+    if found := shutil.which(wanted or loader()):
+        return found
     raise BentoError(
-        f"{wanted or ', '.join(_TOOLS)}: not on PATH. Install one, or build the output group docker_archive of the "
-        f"image and load that file where one is."
+        f"{wanted or ', '.join(LOADERS)}: not on PATH, or without an answer. Install or start one, or build the output "
+        f"group docker_archive of the image and load that file where one is."
     )

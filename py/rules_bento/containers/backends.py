@@ -33,11 +33,17 @@ class Backend:
 
     def problem(self) -> str:
         """Why it cannot be used here; empty if it can. BentoML's own tests of it, once."""
-        found = shutil.which(self.program)
-        if not found:
+        if not shutil.which(self.program):
             return f"{self.program} is not installed"
         if self.daemon and not os.environ.get("BUILDKIT_HOST") and not shutil.which("buildkitd"):
             return "neither is buildkitd installed nor does BUILDKIT_HOST say where one is"
+        return self.silence()
+
+    def silence(self) -> str:
+        """Why it does nothing at all here; empty if it answers."""
+        found = shutil.which(self.program)
+        if not found:
+            return f"{self.program} is not installed"
         for probe in self.probes:
             try:
                 done = subprocess.run([found, *probe], check=False, capture_output=True, timeout=_SECONDS, text=True)
@@ -68,6 +74,9 @@ BACKENDS = {
 # buildx is docker's, and who has docker means docker.
 _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
+LOADERS = ("docker", "podman", "nerdctl")
+"""Those that take an image from `load` and run it, in the order in which they are taken."""
+
 
 def choose(asked: str = "") -> Backend:
     """The backend of a name, else of BentoML's variable, else the first that is here and well.
@@ -97,3 +106,8 @@ def choose(asked: str = "") -> Backend:
 def usable() -> Iterator[Backend]:
     """The backends that are here and well, in the order in which they are taken."""
     return (BACKENDS[name] for name in _ORDER if not BACKENDS[name].problem())
+
+
+def loader() -> str:
+    """The first of `LOADERS` that is here and answers; empty if there is none."""
+    return next((name for name in LOADERS if not BACKENDS[name].silence()), "")

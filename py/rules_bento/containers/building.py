@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from rules_bento.containers.backends import LOADERS, loader
 from rules_bento.containers.command import Job, words
 from rules_bento.containers.context import DOCKERFILE, context
 from rules_bento.errors import BentoError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home
 
-_LOADERS = ("docker", "podman", "nerdctl")
 _STANDARD_ERROR = 2  # the process's own, whatever Python's is
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -69,10 +69,11 @@ def containerize(
         command = [backend.program, *words(backend, Job(folder, dockerfile, names, given))]
         command = ["sudo", *command] if as_root else command
         if backend.name == "buildctl" and "output" not in given:
-            _run_and_load(command, variables)
+            runner = _run_and_load(command, variables)
         else:
             _run(command, variables)
-    return Containerized(entry, backend, names, _runner(backend))
+            runner = _runner(backend)
+    return Containerized(entry, backend, names, runner)
 
 
 @contextmanager
@@ -100,23 +101,26 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
         _judge(command, process.wait())
 
 
-def _run_and_load(command: list[str], variables: dict[str, str]) -> None:
-    """Let the image go to the first program that loads it, as it comes."""
-    loader = next(filter(shutil.which, _LOADERS), None)
-    if loader is None:
+def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
+    """Let the image go to the first program that loads it, as it comes; returns that."""
+    runner = loader()
+    if not runner:
         raise BentoError(
-            "buildctl: nothing here loads the image that it builds: docker, podman and nerdctl do. Install one, or say "
-            "where to write it: `--opt output=type=oci,dest=image.tar`."
+            f"buildctl: nothing here loads the image that it builds: {', '.join(LOADERS)} do. Install or start one, or "
+            "say where to write it: `--opt output=type=oci,dest=image.tar`."
         )
     with (
         _started(command, variables, subprocess.PIPE) as process,
-        _started([loader, "load"], variables, None, process.stdout) as loading,
+        _started([runner, "load"], variables, None, process.stdout) as loading,
     ):
         if process.stdout:
             process.stdout.close()  # it is the loader's alone, so that the builder sees when that ends
         built, loaded = process.wait(), loading.wait()
+        if built != -signal.SIGPIPE:  # else it is the loader that did not want more
+            _judge(command, built)
+        _judge([runner, "load"], loaded)
         _judge(command, built)
-        _judge([loader, "load"], loaded)
+    return runner
 
 
 @contextmanager
@@ -164,6 +168,4 @@ def _runner(backend: Backend) -> str:
         return "docker"
     if backend.name in ("podman", "buildah"):
         return "podman" if shutil.which("podman") else ""
-    if backend.name == "buildctl":
-        return next(filter(shutil.which, _LOADERS), "")
-    return backend.name
+    return "" if backend.name == "buildctl" else backend.name

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.errors import BentoError
-from rules_bento.registry.reference import DEFAULT_REGISTRY
+from rules_bento.registry.reference import DEFAULT_REGISTRY, names_registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,5 +95,5 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 def _loadable(names: Sequence[str]) -> str:
     """The archive that `docker load` takes, under all names."""
-    listed = ",".join(name if "." in name.partition("/")[0] else f"{DEFAULT_REGISTRY}/{name}" for name in names)
+    listed = ",".join(name if names_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

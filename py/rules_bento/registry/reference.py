@@ -101,10 +101,16 @@ class Reference:
         return replace(self, tag="", digest=digest)
 
 
+def names_registry(name: str) -> bool:
+    """Whether a name begins with a registry: its first part is a host if it cannot be anything else."""
+    first, slash, _ = name.partition("/")
+    return bool(slash) and (first == "localhost" or "." in first or ":" in first or first.lower() != first)
+
+
 def _split(name: str) -> tuple[str, str]:
-    """Registry and repository. The first part is a host if it cannot be anything else."""
+    """Registry and repository."""
     first, slash, rest = name.partition("/")
-    if not slash or not (first == "localhost" or "." in first or ":" in first or first.lower() != first):
+    if not names_registry(name):
         return DEFAULT_REGISTRY, name if slash else f"{_DEFAULT_NAMESPACE}/{name}"
     if first in (DEFAULT_REGISTRY, _DEFAULT_ALIAS):
         return DEFAULT_REGISTRY, rest if "/" in rest else f"{_DEFAULT_NAMESPACE}/{rest}"
