@@ -2,9 +2,9 @@
 
 The real Bazel builds the examples with all their output groups, and targets of the tests for what these do not
 have, one action at a time: in processes of their own (sandboxed), and in persistent workers that have started before.
-Each round runs every action again; printed are medians over rounds and actions of a kind. Inputs are those beside the
-interpreter's, times are what Bazel notes, with the making of sandboxes. What runs code of others, and what makes the
-helper, is never in a worker. Needs an index, for a package without a wheel.
+Each round runs again what may be in a worker; printed are medians over rounds and actions of a kind. Inputs are those
+beside the interpreter's, times are what Bazel notes, with the making of sandboxes. What runs code of others, and what
+makes the helper, is never in a worker. Needs an index, for a package without a wheel.
 """
 
 from __future__ import annotations
@@ -33,17 +33,16 @@ TARGETS = (
     "//tests/analysis:stamped",
     "//tests/analysis:with_data",
     "//tests/images:data_image",
-    "//tests/wheels:acme",
+    "//tests/wheels:bento",
 )
 GROUPS = "--output_groups=+docker_archive,+layer_report,+oci_layout,+report,+sbom,+summary"
 NEVER = "never"  # in a worker
 
 
 def build(checkout: Checkout, rounds: int, options: Sequence[str]) -> tuple[list[Spawn], list[Spawn]]:
-    """The processes of cold rounds and those of workers. Where one ran is part of Bazel's own key, so each is new."""
-    cold, warm = [], []
-    command = (*TARGETS, GROUPS, "--jobs=1")
-    checkout.build(*command)
+    """The processes of cold rounds and those of workers. Whether one may be in a worker is part of Bazel's own key."""
+    command = (*TARGETS, GROUPS, "--jobs=1", "--stamp")
+    cold, warm = checkout.build(*command).spawns, []
     for number in range(rounds + 1):
         worked = checkout.build(*command, *WORKERS, *options).spawns
         warm += worked if number else []  # workers start in the first

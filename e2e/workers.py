@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from fcntl import ioctl
@@ -116,7 +115,7 @@ def workers(checkout: Checkout) -> set[int]:
 def is_asked(pid: int) -> bool:
     """Whether a request waits for a worker."""
     with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as stdin:
-        return struct.unpack("i", ioctl(stdin, FIONREAD, bytes(4)))[0] > 0
+        return any(ioctl(stdin, FIONREAD, bytes(4)))  # how many bytes
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
