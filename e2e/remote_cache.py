@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cache_server import CacheServer
@@ -33,7 +35,13 @@ PARTS = [
 ]
 SOURCE = "examples/iris/service.py"
 PUSH = """\
-load("//rules:defs.bzl", "bento_push")
+load("//rules:defs.bzl", "bento_load", "bento_push")
+
+bento_load(
+    name = "loaded",
+    image = "//examples/iris:iris_image",
+    tool = "docker",
+)
 
 bento_push(
     name = "pushed",
@@ -68,6 +76,7 @@ def two_machines_share_a_cache(bench: Workbench) -> str:
         hits = [the_second_runs_nothing(first, second, cache, workspace) for workspace in WORKSPACES]
         archive = only_what_is_asked_for_is_fetched(first, second, cache)
         pushes_what_it_does_not_have(first, second, cache, bench)
+        loads_what_it_does_not_have(second, bench)
         recovers_from_a_wrong_content(first, second, cache)
         recovers_from_lost_contents(second, cache)
     return (
@@ -120,6 +129,29 @@ def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: Cache
     assert not built, f"to push, these ran: {built}"
     missing = [part for part in PARTS[:2] if first.digest(part) not in stored]
     assert not missing, f"the registry lacks {missing}; it has {stored}"
+
+
+def loads_what_it_does_not_have(checkout: Checkout, bench: Workbench) -> None:
+    """To load, the layers are fetched from the cache; nothing is built. What docker would read is kept."""
+    program, given = bench.folder / "docker-bin/docker", bench.folder / "given.tar"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\ncat > "{given}"\n')
+    program.chmod(0o755)
+    checkout.bazel("clean").succeeded()
+    path = f"--run_under=env PATH={program.parent}:/usr/bin:/bin"
+    loaded = checkout.bazel("run", path, "//tests/pushed:loaded", *OTHERWISE, "--remote_download_minimal").succeeded()
+    built = [spawn.mnemonic for spawn in loaded.spawns if spawn.runner != HIT]
+    assert not built, f"to load, these ran: {built}"
+    with tarfile.open(given) as archive:
+        files = {member.name.removeprefix("./"): archive.extractfile(member) for member in archive}
+        contents = {name: file.read() for name, file in files.items() if file}
+    [described] = json.loads(contents["manifest.json"])
+    blobs = {name: content for name, content in contents.items() if name.startswith("blobs/sha256/")}
+    wrong = [name for name, content in blobs.items() if not name.endswith(sha256(content).hexdigest())]
+    missing = {described["Config"], *described["Layers"]} - contents.keys()
+    assert described["Layers"], "the image has no layer"
+    assert not wrong, f"contents that are not what their names say: {wrong}"
+    assert not missing, f"the archive lacks {missing}"
 
 
 def layers_go_from_cache_to_registry(checkout: Checkout, cache: CacheServer, behind: Sequence[str]) -> None:
