@@ -41,7 +41,10 @@ NEVER = "never"  # in a worker
 
 def build(checkout: Checkout, rounds: int, options: Sequence[str]) -> tuple[list[Spawn], list[Spawn]]:
     """The processes of cold rounds and those of workers. Whether one may be in a worker is part of Bazel's own key."""
-    command = (*TARGETS, GROUPS, "--jobs=1", "--stamp")
+    checkout.write("status.sh", "#!/bin/sh\necho STABLE_GIT_COMMIT abc\n")
+    (checkout.root / "status.sh").chmod(0o755)
+    status = f"--workspace_status_command={checkout.root}/status.sh"
+    command = (*TARGETS, GROUPS, "--jobs=1", "--stamp", status)
     cold, warm = checkout.build(*command).spawns, []
     for number in range(rounds + 1):
         worked = checkout.build(*command, *WORKERS, *options).spawns
