@@ -1,12 +1,13 @@
 """Wheels to a layer, beside `uv pip install` + `tar` + a compressor, and beside what this machine can do at all.
 
-    python bench/layer.py FOLDER [--runs N] [--uv COMMAND]
+    python bench/layer.py FOLDER [--runs N] [--uv COMMAND] [--img COMMAND]
 
 All on one core. FOLDER has wheels for the Python that runs this. "cpu" is user and system seconds of a way and all
 its processes, median of the runs; MB/s are unpacked bytes in that time, so that other work on the machine has little
 say; "wall" is the clock. "size" is relative to `gzip -6` or `zstd -3`, "peak" the largest resident size of one process.
 
-The ways of uv neither verify RECORD nor compute digests, and start from an empty cache. Each way has an empty folder to
+The ways of uv neither verify RECORD nor compute digests, and start from an empty cache; `img` is rules_img's tool,
+which makes a layer, with its digests, of what uv has installed. Each way has an empty folder to
 write to; removing it is not measured. Ours are compiled before they are measured, as they are for actions, and inflate
 by ISA-L if it is here, as actions do; the first line says so. The limits inflate all files in memory, compress them
 (zstd in the frames of a layer, gzip not at all) and take SHA-256 of both; "limit, RECORD" takes that of each file, too,
@@ -131,7 +132,9 @@ def run(command: Sequence[str | Path], out: Path) -> Used:
     return Used(wall, cpu, usage.ru_maxrss / unit, out.stat().st_size if out.exists() else 0)
 
 
-def ways(wheels: Sequence[Path], compiled: Path, uv: str | None, out: Path) -> dict[str, list[str | Path]]:
+def ways(
+    wheels: Sequence[Path], compiled: Path, uv: str | None, img: str | None, out: Path
+) -> dict[str, list[str | Path]]:
     """The ways that are here, by name, and their commands; byte code goes to `compiled`."""
     options = ["-I", "-X", f"pycache_prefix={compiled}"]
     ours: list[str | Path] = [sys.executable, *options, Path(__file__), "--out", out, *wheels]
@@ -150,6 +153,10 @@ def ways(wheels: Sequence[Path], compiled: Path, uv: str | None, out: Path) -> d
         if shutil.which(compressor.split()[0]):
             script = f"{prepare}; {tar} | {compressor} > {out}"
             found[f"uv, tar, {compressor}"] = ["sh", "-c", script, "sh", *wheels]
+    for kind in ("gzip", "zstd") if img else ():
+        listed = f"(cd {target}; find site -type f -printf '%p\\0f{target}/%p\\n') > {target}/files"
+        layer = f"GOMAXPROCS=1 {img} layer --format {kind} --compressor-jobs 1 --add-from-file {target}/files {out}"
+        found[f"uv, img, {kind}"] = ["sh", "-c", f"{prepare}; {listed}; {layer}", "sh", *wheels]
     return found
 
 
@@ -171,6 +178,7 @@ def main() -> None:
     parser.add_argument("wheels", type=Path, nargs="+", metavar="FOLDER", help="a folder of wheels, or wheels")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--uv", default=os.environ.get("RULES_BENTO_UV") or shutil.which("uv"))
+    parser.add_argument("--img", help="rules_img's tool")
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--write", help=argparse.SUPPRESS)
     parser.add_argument("--limit", help=argparse.SUPPRESS)
@@ -195,7 +203,7 @@ def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
     print(f"{len(wheels)} wheels, {packed / 1e6:.0f} MB, {size / 1e6:.0f} MB unpacked; inflated by {inflater}")
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "out" / "layer"
-        commands = ways(wheels, Path(name) / "compiled", options.uv, out)
+        commands = ways(wheels, Path(name) / "compiled", options.uv, options.img, out)
         run(commands["ours, zstd"], out)  # which compiles all
         used: dict[str, list[Used]] = {way: [] for way in commands}
         for _ in range(options.runs):
