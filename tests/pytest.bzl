@@ -38,7 +38,7 @@ def _pytest_test_impl(ctx):
     return [
         DefaultInfo(
             executable = executable,
-            runfiles = ctx.runfiles(transitive_files = files).merge_all([target[DefaultInfo].default_runfiles for target in ctx.attr.data]),
+            runfiles = ctx.runfiles(transitive_files = files).merge_all([target[DefaultInfo].default_runfiles for target in ctx.attr.programs]),
         ),
         testing.ExecutionInfo({"block-network": "1"}),
     ]
@@ -47,7 +47,8 @@ pytest_test = rule(
     implementation = _pytest_test_impl,
     doc = "Runs test files with pytest; the folder is the root of the repository's runfiles.",
     attrs = {
-        "data": attr.label_list(allow_files = True, doc = "What the tests read and start."),
+        "data": attr.label_list(allow_files = True, doc = "What the tests read."),
+        "programs": attr.label_list(doc = "Targets that the tests start."),
         "requirements": attr.label_list(doc = "Packages that the tests import.", providers = [BentoRequirementInfo]),
         "srcs": attr.label_list(allow_files = [".py"], doc = "The test files.", mandatory = True),
         "_helper": attr.label_list(allow_files = True, default = ["//py:main.py", "//py:sources"]),
