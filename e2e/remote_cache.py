@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     from workbench import Checkout, Result, Spawn, Workbench
 
-# All examples but the image for another machine, which is the same actions on other wheels.
+# All examples but the image for another machine, which is the same actions on other wheels, and the model of 2 GB.
 EXAMPLES = (
     "//examples/base/...",
     "//examples/iris:iris_api",
     "//examples/iris:iris_bento",
     "//examples/iris:iris_image",
+    "//examples/studio:studio_api",
+    "//examples/studio:studio_bento",
 )
 WORKSPACES: dict[str, Sequence[str]] = {".": EXAMPLES, MONOREPO: BENTOS}
 BENTO = "//examples/iris:iris_bento"
