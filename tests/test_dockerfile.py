@@ -326,6 +326,43 @@ def test_templates_that_do_not_work(project, template, message):
     assert message in str(error.value)
 
 
+ESCAPE = """\
+{{% set tree = {environment}.parse('{{{{ 1 }}}}') %}}
+{{% set _ = tree.body[0].nodes.append({environment}.extensions['jinja2.ext.LoopControlExtension'].attr(
+    "identifier, open({victim!r}, 'w').write('x')")) %}}
+{{% set __ = {environment}.from_string(tree).render() %}}
+"""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    ["bento_base_template.environment", "self.environment", "self._TemplateReference__context.environment"],
+)
+def test_templates_run_no_code_of_theirs(project, tmp_path, environment):
+    victim = tmp_path / "victim"
+    with pytest.raises(BentoError):
+        templated(project, ESCAPE.format(environment=environment, victim=str(victim)))
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ 'x' * 2 ** 34 }}",
+        "{{ 'x' | center(2 ** 34) }}",
+        "{% set x = 9 ** (9 ** 9) %}",
+        "{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}",
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    ],
+)
+def test_templates_have_bounds(project, template, monkeypatch):
+    monkeypatch.setattr("rules_bento.env.template._SECONDS", 1)
+    with pytest.raises(BentoError, match=r"T\.j2"):
+        templated(project, f"{{% block SETUP_BENTO_USER %}}{template}{{% endblock %}}")
+
+
 def test_template_without_from(project):
     (project / "T.j2").write_text("RUN true\n")
     with pytest.raises(BentoError, match="Dockerfile without FROM"):
