@@ -185,15 +185,44 @@ def test_variables_of_the_build_are_secrets(tales, bento, store, tmp_path, monke
     tag = with_envs(
         store, tmp_path, b"FROM scratch\n", {"name": "TOKEN", "stage": "build"}, {"name": "X", "value": "1"}
     )
-    assert "TOKEN: is needed to build the image" in bento("containerize", tag, "--backend", "docker", code=status.ERROR)
+    containerize = ("containerize", tag, "--backend", "docker")
+    assert "--secret id=TOKEN" in bento(*containerize, code=status.ERROR)
+    assert "Set the variable" in bento(*containerize, "--secret", "id=TOKEN", code=status.ERROR)
     monkeypatch.setenv("TOKEN", "s3cret-77")
-    out = bento("containerize", tag, "--backend", "docker", "--secret", "id=a,src=b")
+    out = bento(*containerize, "--secret", "id=a,src=b", "--secret", "id=TOKEN")
     words = argv(tales)
     assert "--secret id=a,src=b --secret id=TOKEN,src=/" in words
     assert "s3cret-77" not in words + out
     assert (tales / "secret").read_text() == "s3cret-77"
     assert (tales / "mode").read_text().startswith("-rw-------")
     assert "--secret" not in bento("containerize", "hi", "--backend", "docker")
+
+
+def test_a_bento_gets_none_of_our_variables_that_was_not_asked_for(tales, bento, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret-77")
+    wanted = {"name": "AWS_SECRET_ACCESS_KEY", "stage": "build"}
+    tag = with_envs(store, tmp_path, b"FROM scratch\n", wanted)
+    out = bento("containerize", tag, "--backend", "docker", code=status.ERROR)
+    assert "AWS_SECRET_ACCESS_KEY: is needed to build the image" in out
+    tag = with_envs(store, tmp_path, b"FROM scratch\n", wanted | {"value": "of the Bento"}, tag="hy:v1")
+    bento("containerize", tag, "--backend", "docker")
+    assert (tales / "secret").read_text() == "of the Bento"
+    bento("containerize", tag, "--backend", "docker", "--secret", "id=AWS_SECRET_ACCESS_KEY,src=of-ours")
+    assert argv(tales).count("AWS_SECRET_ACCESS_KEY") == 1, "where it is from is the user's to say"
+
+
+@pytest.mark.parametrize("name", ["{victim}", "../../victim", "A,src=victim", "", "A\nB"])
+def test_names_of_variables_are_no_paths(name, tales, bento, store, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    tag = with_envs(
+        store,
+        tmp_path,
+        b"FROM scratch\n",
+        {"name": name.format(victim=victim), "value": "of an attacker", "stage": "build"},
+    )
+    assert "is no name of a variable" in bento("containerize", tag, "--backend", "docker", code=status.ERROR)
+    assert victim.read_text() == "untouched"
 
 
 def test_features_are_installed_before_the_user_changes(store, tmp_path):

@@ -58,8 +58,9 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     choices = ("text", "json", "yaml")
     parser.add_argument("-o", dest="shown", choices=choices, default="text", help="what is printed (default: text)")
     parser.epilog = (
-        "All backends get the same folder: the Bento, its models and its Dockerfile. Values of variables of the stage\n"
-        "build are taken from the environment, and go to the backend as secrets."
+        "All backends get the same folder: the Bento, its models and its Dockerfile. Variables of the stage build\n"
+        "go to the backend as secrets, with the value that the Bento has. `--secret id=NAME` gives the value of your\n"
+        "environment; no Bento gets one that was not asked for."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STANDARD_ERROR = 2  # the process's own, whatever Python's is
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -57,13 +59,16 @@ def containerize(
     names = tuple(names) or (str(entry.tag),)
     given = dict(options or {})
     variables = {**backend.variables, **os.environ}
-    with context(home, entry, features, check=check) as folder, _secrets(entry) as secrets:
+    asked = given.pop("secret", None)
+    with (
+        context(home, entry, features, check=check) as folder,
+        _secrets(entry, asked if isinstance(asked, list) else []) as secrets,
+    ):
         dockerfile = folder / DOCKERFILE
         if variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit and "--mount=" in dockerfile.read_text("utf-8"):
             raise BentoError(f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} needs BuildKit. Unset the variable.")
         if secrets:
-            before = given.get("secret") or ()
-            given["secret"] = [*(before if not isinstance(before, bool) else ()), *secrets]
+            given["secret"] = secrets
         if not backend.buildkit:
             given.pop("progress", None)  # which BentoML leaves out, too
         command = [backend.program, *words(backend, Job(folder, dockerfile, names, given))]
@@ -77,23 +82,40 @@ def containerize(
 
 
 @contextmanager
-def _secrets(entry: Entry) -> Iterator[list[str]]:
-    """Variables of the stage `build` as secrets of the builder: in files that only we can read, while it runs.
+def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the builder's secrets: those that were asked for, and the Bento's variables of the stage `build`.
 
-    Raises BentoError for one that has no value, neither in the Bento nor in our environment.
+    A Bento is somebody's: it names variables, but which of ours its Dockerfile gets to see is ours to say. So a value
+    comes from our environment where `--secret id=NAME` asks for it, and else from the Bento. Values lie in files that
+    only we can read, numbered, for names are the Bento's too; they are there while the builder runs.
+
+    Raises BentoError for a variable whose name is none, or that has no value.
     """
-    wanted = [env for env in entry.describe().document["envs"] if env["stage"] == "build"]
+    secrets = list(asked)
     with tempfile.TemporaryDirectory(prefix="bento-secrets-") as folder:
-        found = []
-        for env in wanted:
-            value = os.environ.get(env["name"], env["value"])
+        for number, (name, value) in enumerate(_build_variables(entry).items()):
+            of_ours = [secret for secret in secrets if secret.split(",") == [f"id={name}"]]
+            if any(f"id={name}" in secret.split(",") and secret not in of_ours for secret in secrets):
+                continue  # the builder reads it from where it was told to
+            value = os.environ.get(name, "") if of_ours else value
             if not value:
-                raise BentoError(f"{env['name']}: is needed to build the image of {entry.tag}. Set the variable.")
-            path = Path(folder, env["name"])
-            path.write_text(value, "utf-8")
-            path.chmod(0o600)
-            found.append(f"id={env['name']},src={path}")
-        yield found
+                raise BentoError(
+                    f"{name}: is needed to build the image of {entry.tag}, and has no value. "
+                    + ("Set the variable." if of_ours else f"To give it that of your environment: --secret id={name}.")
+                )
+            path = Path(folder, str(number))
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+                file.write(value)
+            secrets = [secret for secret in secrets if secret not in of_ours] + [f"id={name},src={path}"]
+        yield secrets
+
+
+def _build_variables(entry: Entry) -> dict[str, str]:
+    variables = {env["name"]: env["value"] for env in entry.describe().document["envs"] if env["stage"] == "build"}
+    for name in variables:
+        if not _VARIABLE.fullmatch(name):
+            raise BentoError(f"{entry.tag}: {name!r} is no name of a variable, and no image is built with it.")
+    return variables
 
 
 def _run(command: list[str], variables: dict[str, str]) -> None:
