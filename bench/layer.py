@@ -47,9 +47,9 @@ class Used(NamedTuple):
 
 def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
     """What is measured as ours, in a process of its own: large wheels alone, a part of each other one, joined."""
-    from rules_bento.images.install import Layout
-    from rules_bento.images.layer import write_wheel_layer
-    from rules_bento.images.layer_parts import Part, join_parts, write_part
+    from rules_bento.images.layers.layer import write_wheel_layer
+    from rules_bento.images.layers.parts import Part, join_parts, write_part
+    from rules_bento.images.wheels.install import Layout
 
     layout = Layout.venv("/app/.venv", sys.version_info[1])
     parts, large = [], 0
@@ -67,8 +67,8 @@ def limit(kind: str, wheels: Sequence[Path]) -> None:
     """Inflate, hash, compress; nothing else that could be left out."""
     import hashlib
 
-    from rules_bento.images.layer import ZSTD_FRAME, _zstd_frames
-    from rules_bento.images.wheel import Wheel, fast_zlib
+    from rules_bento.images.layers.layer import ZSTD_FRAME, _zstd_frames
+    from rules_bento.images.wheels.wheel import Wheel, fast_zlib
 
     compression, _, record = kind.partition("+")
     inflater, compress = fast_zlib(), _zstd_frames()
@@ -162,7 +162,7 @@ def ways(
 
 def unpacked(wheels: Sequence[Path]) -> int:
     """Bytes of all files."""
-    from rules_bento.images.wheel import Wheel
+    from rules_bento.images.wheels.wheel import Wheel
 
     return sum(member.size for wheel in wheels for member in Wheel.read(wheel).members)
 
@@ -195,7 +195,7 @@ def main() -> None:
 
 def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
     """Run all ways in turn, so that what else the machine does meets all of them."""
-    from rules_bento.images.wheel import fast_zlib
+    from rules_bento.images.wheels.wheel import fast_zlib
 
     size = unpacked(wheels)
     packed = sum(wheel.stat().st_size for wheel in wheels)

@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "py"
 _OURS_PUT = """
 from pathlib import Path
 from rules_bento.transports import address, upload
-from rules_bento.store.transferring import Uncounted
+from rules_bento.sharing.urls import Uncounted
 with open(path, "rb") as file:
     upload.upload(address.parse(url), file, Uncounted(), Path(path + ".notes"))
 """
@@ -33,7 +33,7 @@ _OURS_GET = """
 import os
 from pathlib import Path
 from rules_bento.transports import address, download
-from rules_bento.store.transferring import Uncounted
+from rules_bento.sharing.urls import Uncounted
 with download.downloaded(address.parse(url), Path(path + ".d"), Uncounted()) as file:
     os.link(next(Path(path + ".d").glob("*.part")), path)
 """

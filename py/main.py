@@ -18,7 +18,7 @@ def main() -> int:
     while len(argv) > 1 and argv[0] == "--packages":
         sys.path.append(argv[1])
         del argv[:2]
-    from rules_bento.actions import run
+    from rules_bento.verbs import run
 
     if argv[-1:] == ["--persistent_worker"]:
         from rules_bento.worker import serve

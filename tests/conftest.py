@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from rules_bento.environment import make_environment
+from rules_bento.packages.virtualenv import make_environment
 
 
 class Bentoml:

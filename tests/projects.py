@@ -133,7 +133,7 @@ class RealBuilder:
 def real_builder(folder: Path) -> RealBuilder:
     """BentoML from the locked wheels under Bazel, else the one whose interpreter RULES_BENTO_BENTOML names."""
     if "RULES_BENTO_ROOTS" in os.environ:
-        from rules_bento.environment import make_environment
+        from rules_bento.packages.virtualenv import make_environment
 
         roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
         python = make_environment(folder / "environment", roots)

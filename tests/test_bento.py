@@ -9,10 +9,10 @@ import re
 import pytest
 import yaml
 from projects import HERE, Listing, document_of, mode_of, write_project
-from rules_bento.env import distros
+from rules_bento.bento.of_folder import Beside, build_bentofile
+from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
-from rules_bento.folder import Beside, build_bentofile
-from rules_bento.locks.requirements import parse
+from rules_bento.packages.requirements import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

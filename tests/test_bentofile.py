@@ -8,11 +8,11 @@ from dataclasses import asdict
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rules_bento.bento.env import dotenv
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.bentofile import from_pyproject, from_yaml, read
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import KEYS, Env, ModelChoice, merge
-from rules_bento.env import dotenv
 from rules_bento.errors import BentoError
 
 EVERYTHING = """\

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 from projects import write_project
-from rules_bento.cli import commands, main, parsing, progress, show, status
-from rules_bento.folder import build_bentofile
-from rules_bento.store import Store
+from rules_bento.bento.of_folder import build_bentofile
+from rules_bento.cli import main, parsing, progress, show, status, table
+from rules_bento.library import Store
 from store_support import (
     DAY_1,
     DAY_2,
@@ -419,7 +419,7 @@ def test_migrate(bento, project):
 
 def test_help_and_wrong_commands(bento):
     text = bento("--help")
-    assert all(found.name in text for found in commands.COMMANDS if not found.hidden)
+    assert all(found.name in text for found in table.COMMANDS if not found.hidden)
     assert not re.search("^  complete ", text, re.MULTILINE)
     assert len(re.findall("^  models ", bento("models", "--help"), re.MULTILINE)) == 7
     bento(code=status.USAGE)
@@ -431,7 +431,7 @@ def test_help_and_wrong_commands(bento):
     bento("list", "--nothing", code=status.USAGE)
     bento("import", code=status.USAGE)
     assert bento("--version").startswith("bento ")
-    for found in commands.COMMANDS:
+    for found in table.COMMANDS:
         assert found.summary[:40] in bento(*found.name.split(), "--help")
 
 
@@ -439,7 +439,7 @@ def test_every_command_is_documented():
     text = (PACKAGE.parent / "docs/cli.md").read_text("utf-8") if (PACKAGE.parent / "docs/cli.md").exists() else None
     if text is None:
         pytest.skip("the documentation is not here")
-    for found in commands.COMMANDS:
+    for found in table.COMMANDS:
         assert found.hidden or f"`bento {found.name}" in text, found.name
         for action in parsing.make_parser(found)._actions:
             for flag in action.option_strings:
@@ -563,7 +563,7 @@ def test_names_cannot_drive_the_terminal(bento, home):
 
 
 def test_errors_are_one_message(home, monkeypatch, capsys):
-    monkeypatch.setattr("rules_bento.store.api.Store.gc", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("rules_bento.library.Store.gc", lambda *_, **__: 1 / 0)
     assert main(["gc"]) == status.ERROR
     assert capsys.readouterr().err == (
         "bento: an error of this program: ZeroDivisionError: division by zero. BENTO_TRACEBACK=1 shows where.\n"
@@ -577,7 +577,7 @@ def test_interruption(home, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rules_bento.store.api.Store.gc", interrupted)
+    monkeypatch.setattr("rules_bento.library.Store.gc", interrupted)
     assert main(["gc"]) == status.INTERRUPTED
     assert capsys.readouterr().err == "bento: interrupted\n"
 

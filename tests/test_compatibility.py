@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from projects import HERE
+from rules_bento.bento.image_steps import STEPS
 from rules_bento.build_options.options import KEYS
-from rules_bento.image import STEPS
 
 TEXT = (HERE.parent / "docs" / "compatibility.md").read_text("utf-8")
 ROWS = [
@@ -49,7 +49,7 @@ print(json.dumps({
 def known(tmp_path_factory):
     """What the real BentoML has."""
     if "RULES_BENTO_ROOTS" in os.environ:
-        from rules_bento.environment import make_environment
+        from rules_bento.packages.virtualenv import make_environment
 
         roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
         python = make_environment(tmp_path_factory.mktemp("bentoml"), roots)
@@ -77,7 +77,7 @@ def test_flags(known):
 
 
 def test_blocks_and_variables_of_templates():
-    from rules_bento.env import dockerfile
+    from rules_bento.bento.env import dockerfile
 
     recipe = dockerfile.Recipe("base", "install")
     assert set(dockerfile.blocks(recipe, dockerfile.Names())) <= NAMED

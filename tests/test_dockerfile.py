@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rules_bento.bento import LockedRequirements
-from rules_bento.env import distros, dockerfile
-from rules_bento.env.entrypoint import ENTRYPOINT
+from rules_bento.bento.env import dockerfile
+from rules_bento.bento.env.entrypoint import ENTRYPOINT
+from rules_bento.bento.making import LockedRequirements
+from rules_bento.bento.of_folder import Beside, build
+from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
-from rules_bento.folder import Beside, build
 
 SERVICE = """\
 import bentoml
@@ -358,7 +359,7 @@ def test_templates_run_no_code_of_theirs(project, tmp_path, environment):
     ],
 )
 def test_templates_have_bounds(project, template, monkeypatch):
-    monkeypatch.setattr("rules_bento.env.template._SECONDS", 1)
+    monkeypatch.setattr("rules_bento.bento.env.template._SECONDS", 1)
     with pytest.raises(BentoError, match=r"T\.j2"):
         templated(project, f"{{% block SETUP_BENTO_USER %}}{template}{{% endblock %}}")
 

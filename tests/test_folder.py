@@ -11,11 +11,7 @@ import yaml
 from projects import write_project
 from rules_bento.actions import archive, package, snapshot
 from rules_bento.actions.arguments import Arguments
-from rules_bento.build_options.bentofile import read
-from rules_bento.build_options.named_files import named_files
-from rules_bento.build_options.project import ProjectFiles
-from rules_bento.errors import BentoError
-from rules_bento.folder import (
+from rules_bento.bento.of_folder import (
     BENTOML_VERSION,
     CREATION_TIME,
     PYTHON_VERSION,
@@ -24,6 +20,10 @@ from rules_bento.folder import (
     build,
     build_bentofile,
 )
+from rules_bento.build_options.bentofile import read
+from rules_bento.build_options.named_files import named_files
+from rules_bento.build_options.project import ProjectFiles
+from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.service import read_service
 from test_bento import BENTO_PROJECTS, store_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from rules_bento import image as images
+from rules_bento.bento import image_steps as images
+from rules_bento.bento.image_steps import Image, Step
 from rules_bento.build_options.options import BuildOptions, Docker, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
-from rules_bento.image import Image, Step
 from rules_bento.service import Image as Declared
 from rules_bento.service import ImageCall
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 from projects import write_project
+from rules_bento.bento.of_folder import build
 from rules_bento.errors import BentoError
-from rules_bento.folder import build
 from rules_bento.images.image_commands import refuse_commands
 
 SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"

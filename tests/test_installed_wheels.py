@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.images.install import Layout
-from rules_bento.images.layer import write_wheel_layer
+from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.wheels.install import Layout
 from test_layer import check_record, members, odd_wheel, required
 
 

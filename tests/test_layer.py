@@ -22,11 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_wheels import Maker, record_line
 from rules_bento.errors import BentoError
-from rules_bento.images import deflate, layer, layer_tar
-from rules_bento.images import wheel as reader
-from rules_bento.images.install import Layout
-from rules_bento.images.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
-from rules_bento.images.wheel import Wheel
+from rules_bento.images.layers import deflate, headers, layer
+from rules_bento.images.layers.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
+from rules_bento.images.wheels import wheel as reader
+from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.wheel import Wheel
 
 CHANCE = random.Random(9)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))
@@ -440,7 +440,7 @@ def test_the_size_of_what_is_made_by_hand():
     """Not much larger than what zlib makes of a header, and less than half of that behind another."""
 
     def header(name, size):
-        return layer_tar.header(f"{SITE}/package/{name}.py", layer_tar.REGULAR, 0o644, 1034, 1034, 0, size)
+        return headers.header(f"{SITE}/package/{name}.py", headers.REGULAR, 0o644, 1034, 1034, 0, size)
 
     one, two = header("module/submodule", 12345), header("module/other", 678)
     assert len(deflate.records(0, one)) < 1.4 * len(zlib.compress(one, 9))
@@ -456,7 +456,7 @@ NAME = TEXT.filter(lambda name: not name.startswith("/") and not name.endswith("
 @settings(deadline=None)
 @given(
     NAME,
-    st.sampled_from([layer_tar.REGULAR, layer_tar.LINK, layer_tar.FOLDER]),
+    st.sampled_from([headers.REGULAR, headers.LINK, headers.FOLDER]),
     st.integers(0, 0o7777),
     st.integers(0, 2**32 - 2),
     st.integers(0, 2**32 - 2),
@@ -465,8 +465,8 @@ NAME = TEXT.filter(lambda name: not name.startswith("/") and not name.endswith("
     TEXT,
 )
 def test_headers_as_tarfile_reads_them(name, kind, mode, uid, gid, mtime, size, link):
-    size, link = (size if kind == layer_tar.REGULAR else 0), (link if kind == layer_tar.LINK else "")
-    data = layer_tar.header(name, kind, mode, uid, gid, mtime, size, link)
+    size, link = (size if kind == headers.REGULAR else 0), (link if kind == headers.LINK else "")
+    data = headers.header(name, kind, mode, uid, gid, mtime, size, link)
     assert len(data) % 512 == 0
     with tarfile.open(fileobj=io.BytesIO(data + bytes(1024)), mode="r:") as tar:
         info = tar.next()
@@ -476,7 +476,7 @@ def test_headers_as_tarfile_reads_them(name, kind, mode, uid, gid, mtime, size, 
 
 def test_short_names_need_one_header():
     for name in ("a", "a" * 100, "d" * 150 + "/" + "n" * 100, f"{SITE}/" + "x" * 99):
-        assert len(layer_tar.header(name, layer_tar.REGULAR, 0o644, 0, 0, 0)) == 512
+        assert len(headers.header(name, headers.REGULAR, 0o644, 0, 0, 0)) == 512
 
 
 def test_zstd_frames(out, tmp_path):
@@ -551,8 +551,8 @@ MEASURED = r"""
 import re, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
-from rules_bento.images.install import Layout
-from rules_bento.images.layer import write_wheel_layer
+from rules_bento.images.wheels.install import Layout
+from rules_bento.images.layers.layer import write_wheel_layer
 for compression in ("gzip", "zstd", "none"):
     write_wheel_layer(Path(sys.argv[2]), Path(sys.argv[1]), Layout.venv("/app", 12), compression, threads=4)
 print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])

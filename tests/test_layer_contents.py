@@ -9,8 +9,8 @@ import tarfile
 import pytest
 import zstandard
 from rules_bento.errors import BentoError
-from rules_bento.images.layer import MEDIA_TYPES
-from rules_bento.images.layer_contents import library_names
+from rules_bento.images.layers.contents import library_names
+from rules_bento.images.layers.layer import MEDIA_TYPES
 
 PACK = {"none": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
 

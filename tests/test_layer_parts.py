@@ -14,10 +14,10 @@ import pytest
 import zstandard
 from made_wheels import Maker
 from rules_bento.errors import BentoError
-from rules_bento.images import wheel as wheel_module
-from rules_bento.images.install import Layout
-from rules_bento.images.layer import write_wheel_layer
-from rules_bento.images.layer_parts import Listing, Part, join_parts, write_part
+from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
+from rules_bento.images.wheels import wheel as wheel_module
+from rules_bento.images.wheels.install import Layout
 from test_layer import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, unpacked
 
 
@@ -122,8 +122,8 @@ JOINED = r"""
 import re, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
-from rules_bento.images.install import Layout
-from rules_bento.images.layer_parts import Listing, Part, join_parts, write_part
+from rules_bento.images.wheels.install import Layout
+from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
 out, layout = Path(sys.argv[2]), Layout.venv("/app", 12)
 parts = []
 for wheel in map(Path, sys.argv[3].split(":")):

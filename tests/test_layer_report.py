@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 from made_wheels import Maker
-from rules_bento.images.install import Layout
-from rules_bento.images.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
 from rules_bento.images.layer_report import changes, describe_layer, read_packages
+from rules_bento.images.layers.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.report_page import page
+from rules_bento.images.wheels.install import Layout
 
 BENTO = "/home/bentoml/bento"
 COMPRESSIONS = list(MEDIA_TYPES)

@@ -12,9 +12,9 @@ import pytest
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento import manifest
 from rules_bento.errors import BentoError
-from rules_bento.manifest import Entry, Manifest, content_version
+from rules_bento.sources import manifest
+from rules_bento.sources.manifest import Entry, Manifest, content_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,7 +131,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     program = """
 import sys
 sys.path[:0] = sys.argv[2:]
-from rules_bento.manifest import Entry
+from rules_bento.sources.manifest import Entry
 Entry.of_file("weights", sys.argv[1], "//svc:bento")
 print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM:")))
 """

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from projects import write_project
+from rules_bento.bento.migrate import migrate
 from rules_bento.errors import BentoError
-from rules_bento.migrate import migrate
 from test_bento import BENTO_PROJECTS, store_of
 
 SERVICE = """\

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pathspec import PathSpec
-from rules_bento import patterns
 from rules_bento.errors import BentoError
-from rules_bento.patterns import Filter, Patterns
+from rules_bento.sources import patterns
+from rules_bento.sources.patterns import Filter, Patterns
 
 # Few letters, so that generated paths and lines meet; every character that means something in a line.
 PIECES = [*"ab/*?[]!^-\\. #c", "**", "**/", "/**", "[a-c]", "[!a]", "[+-9]", "a/", "\t"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.locks.requirements import Option, parse
+from rules_bento.packages.requirements import Option, parse
 
 _A, _B = "a" * 64, "b" * 64
 

@@ -573,7 +573,7 @@ def test_loading_is_cheap():
     """The facts load without the reader, and neither pulls in what takes long to import."""
     code = (
         "import sys; sys.path[:0] = sys.argv[1:2]; import rules_bento.service as s; "
-        "early = 'rules_bento.service.interpreter' in sys.modules; "
+        "early = 'rules_bento.service.python.interpreter' in sys.modules; "
         "s.read_service('s:A', {'s.py': sys.argv[2].encode()}); "
         "print(early, sorted({'typing', 'json', 'pathlib', 'importlib.metadata'} & set(sys.modules)))"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.snapshot import Declared, Place, digest, place, require_kept, select, walk
+from rules_bento.sources.snapshot import Declared, Place, digest, place, require_kept, select, walk
 
 MATRIX = json.loads((Path(__file__).parent / "golden" / "include_matrix.json").read_text(encoding="utf-8"))
 

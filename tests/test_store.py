@@ -18,22 +18,10 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento import store as api
+from rules_bento import library as api
 from rules_bento.errors import BentoError
-from rules_bento.store import (
-    BENTO,
-    MODEL,
-    Limits,
-    NotFoundError,
-    Options,
-    Store,
-    deleting,
-    descriptors,
-    locks,
-    pool,
-    records,
-    summaries,
-)
+from rules_bento.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
+from rules_bento.store import deleting, descriptors, locks, pool, records, summaries
 from rules_bento.tag import Tag
 from store_support import (
     DAY_1,
@@ -1009,7 +997,7 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
     everything = copy_of(base.home.root, tmp_path / "everything")
     everything.bentos.import_archive(archives["hi:v3"])
     bundle = tmp_path / "all.bentobundle"
-    from rules_bento.archives import bundle as bundles
+    from rules_bento.sharing import bundle as bundles
 
     bundles.write(everything, list(VERSIONS), bundle)
     # Name, store before, work, entries after.

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from rules_bento.archives import unpack
 from rules_bento.archives.unpack import Limits
 from rules_bento.errors import BentoError
-from rules_bento.store import Store
+from rules_bento.library import Store
 from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
 
 __all__ = ["real"]

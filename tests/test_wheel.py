@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_wheels import Maker, central, local, patched, record_line, renamed
 from rules_bento.errors import BentoError
-from rules_bento.images import deflate
-from rules_bento.images import wheel as reader
-from rules_bento.images.wheel import EntryPoint, Wheel, normalized
+from rules_bento.images.layers import deflate
+from rules_bento.images.wheels import wheel as reader
+from rules_bento.images.wheels.wheel import EntryPoint, Wheel, normalized
 
 CHANCE = random.Random(8)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))

@@ -42,7 +42,7 @@ def run_helper(
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       mnemonic: `Bento...`.
       progress_message: what a person reads while it runs.
-      verb: the verb, a module of `py/rules_bento/actions`.
+      verb: the verb, a module of `py/rules_bento/actions` or `run`.
       args: what `arguments` returned, filled.
       inputs: depset of what the verb reads.
       outputs: list of what it writes.

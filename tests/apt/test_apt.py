@@ -8,9 +8,9 @@ import os
 import stat
 
 import pytest
-from rules_bento.actions import run
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
+from rules_bento.verbs import run
 
 REQUEST = apt.Request(["trixie"], ["arm64", "amd64"], ["python3"], ["tzdata"])
 STANZAS = """\

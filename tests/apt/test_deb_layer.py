@@ -14,7 +14,7 @@ import tarfile
 
 import pytest
 from made_debs import make_deb, member
-from rules_bento.actions import run
+from rules_bento.verbs import run
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from projects import document_of, real_builder, tree_of_folder
-from rules_bento.folder import Beside, build_bentofile
+from rules_bento.bento.of_folder import Beside, build_bentofile
 from test_bento import comparable, known_tree, nameless
 
 HERE = Path("tests/bentofiles")

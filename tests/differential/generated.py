@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import yaml
 from hypothesis import strategies as st
 from projects import HERE
-from rules_bento.env import distros
+from rules_bento.build_options import distros
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from cloud_server import TOKEN, Cloud
-from rules_bento.cloud.client import Cloud as Client
-from rules_bento.cloud.contexts import make
-from rules_bento.cloud.pulling import pull
-from rules_bento.cloud.pushing import push
-from rules_bento.store import BENTO
+from rules_bento.library import BENTO
+from rules_bento.sharing.cloud.client import Cloud as Client
+from rules_bento.sharing.cloud.contexts import make
+from rules_bento.sharing.cloud.pulling import pull
+from rules_bento.sharing.cloud.pushing import push
 
 STRATEGIES = ("proxy", "presigned_url", "multipart")
 

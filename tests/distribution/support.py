@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.cli import main
-from rules_bento.store import Store
+from rules_bento.library import Store
 from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
 
 # The servers and the bad connections of the tests of registries, which have a conftest of their own.

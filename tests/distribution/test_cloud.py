@@ -11,9 +11,9 @@ import yaml
 from cloud_server import TOKEN, Cloud
 from cloud_support import STRATEGIES, cloud, login, one_cloud, pull_from, push_to
 from rules_bento.cli import status
-from rules_bento.cloud import documents
-from rules_bento.cloud.contexts import Contexts, make
-from rules_bento.store import MODEL, Store
+from rules_bento.library import MODEL, Store
+from rules_bento.sharing.cloud import documents
+from rules_bento.sharing.cloud.contexts import Contexts, make
 from store_support import bento_files, model_files, real, tree, write_archive
 from support import bento, nobody, other, progress, same, store
 

@@ -7,13 +7,13 @@ import random
 import pytest
 from cloud_server import TOKEN, Cloud, Fault
 from cloud_support import client, cloud, one_cloud, pull_from, push_to
-from rules_bento.cloud import uploading
-from rules_bento.cloud.client import Cloud as Client
-from rules_bento.cloud.client import CloudError
-from rules_bento.cloud.contexts import make
-from rules_bento.cloud.pushing import push
 from rules_bento.errors import BentoError
-from rules_bento.store import MODEL, NotFoundError, Store
+from rules_bento.library import MODEL, NotFoundError, Store
+from rules_bento.sharing.cloud import uploading
+from rules_bento.sharing.cloud.client import Cloud as Client
+from rules_bento.sharing.cloud.client import CloudError
+from rules_bento.sharing.cloud.contexts import make
+from rules_bento.sharing.cloud.pushing import push
 from store_support import tree
 from support import FEW, killed, nobody, other, progress, relay, same, store, whole
 

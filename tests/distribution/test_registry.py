@@ -10,18 +10,17 @@ from projects import write_project
 from rules_bento import store as api
 from rules_bento.actions.package import members
 from rules_bento.archives.archive import write_part
+from rules_bento.bento.of_folder import Beside, build_bentofile
 from rules_bento.cli import status
-from rules_bento.distribution import packing, streamed
-from rules_bento.distribution.pulling import pull
-from rules_bento.distribution.pushing import push
 from rules_bento.errors import BentoError
-from rules_bento.folder import Beside, build_bentofile
-from rules_bento.registry import artifact
+from rules_bento.library import BENTO, MODEL, Options, Store
 from rules_bento.registry.client import Registries
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push as push_package
 from rules_bento.registry.reference import Reference
-from rules_bento.store import BENTO, MODEL, Options, Store
+from rules_bento.sharing.registry import artifact, packing, streamed
+from rules_bento.sharing.registry.pulling import pull
+from rules_bento.sharing.registry.pushing import push
 from store_support import bento_files, model_files, real, tree, write_archive
 from support import (
     POINTS,
@@ -69,7 +68,7 @@ def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progre
     [new] = push(other.home, entry, [reference.with_tag("new")], registries, progress)
     assert (new.pushed.blobs, new.pushed.sent) == (4, 2), "config and model are there"
     # And it is not packed again where the tag stands for it.
-    monkeypatch.setattr("rules_bento.distribution.packing.write_part", lambda *_: pytest.fail("packed again"))
+    monkeypatch.setattr("rules_bento.sharing.registry.packing.write_part", lambda *_: pytest.fail("packed again"))
     [done] = push(other.home, entry, [reference.with_tag("rule")], registries, progress)
     assert done.pushed.reference.digest == package.root.descriptor.digest
 
@@ -100,7 +99,7 @@ def test_only_what_is_new_is_sent(store, registries, reference, progress):
 def test_what_is_there_is_not_even_packed(store, server, registries, reference, progress, monkeypatch):
     entry = store.bentos.get("hi:v1")
     [done] = push(store.home, entry, [reference], registries, progress)
-    monkeypatch.setattr("rules_bento.distribution.packing.write_part", lambda *_: pytest.fail("packed again"))
+    monkeypatch.setattr("rules_bento.sharing.registry.packing.write_part", lambda *_: pytest.fail("packed again"))
     assert push(store.home, entry, [reference], registries, progress)[0].pushed.reference == done.pushed.reference
     # Another Bento under the tag is no reason to leave ours away.
     monkeypatch.undo()

@@ -9,13 +9,13 @@ import sys
 
 import pytest
 from conftest import free_port, post, wait_until_ready
-from rules_bento.actions.serve import from_caller
+from rules_bento.bento.of_folder import Beside, build
 from rules_bento.cli import status
-from rules_bento.cli.serving import split
+from rules_bento.cli.commands.serve import split
 from rules_bento.errors import BentoError
-from rules_bento.folder import Beside, build
-from rules_bento.store import Store
-from rules_bento.store.serving import interpreter, server
+from rules_bento.library import Store
+from rules_bento.run.serve import from_caller
+from rules_bento.sharing.serving import interpreter, server
 from store_support import PACKAGE, model_files, real, write_archive
 from support import bento, nobody, other, store
 

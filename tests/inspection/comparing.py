@@ -1,4 +1,4 @@
-"""Real `bentoml build` of many services, and what `rules_bento.inspection` says of them: `comparing.py RECORDER [MODELS]`.
+"""Real `bentoml build` of many services, and what `rules_bento.service.imported` says of them: `comparing.py RECORDER [MODELS]`.
 
 Runs in BentoML's interpreter, with orders as JSON lines: {"folder", "service", "scratch"}, where `scratch` may have a
 folder `bento` already. The answer to each has the
@@ -86,11 +86,11 @@ def build(scratch: Path, order: dict) -> int:
 
 def inspect(scratch: Path, _order: dict) -> int:
     """Inspect that Bento."""
-    from rules_bento import inspection
+    from rules_bento.service import imported
 
     bento = scratch / "bento"
     os.chdir(bento / "src")
-    return inspection.main([str(bento), *(str(scratch / name) for name in ("openapi", "schema", "derived", "problem"))])
+    return imported.main([str(bento), *(str(scratch / name) for name in ("openapi", "schema", "derived", "problem"))])
 
 
 def answer(scratch: Path) -> dict:

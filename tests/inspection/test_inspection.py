@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from projects import HERE, write_project
-from rules_bento.environment import make_environment
+from rules_bento.packages.virtualenv import make_environment
 
 SERVICES = HERE / "services"
 GOLDEN = HERE / "golden" / "bentos"

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from rules_bento.actions import run
+from rules_bento.verbs import run
 
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
 ROOTS = os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)

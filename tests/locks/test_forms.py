@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from locks.metadata_index import Index, from_lock, package, serve
 from rules_bento.errors import BentoError
-from rules_bento.locks.indexes import Indexes
-from rules_bento.locks.resolution import normalize
+from rules_bento.packages.indexes import Indexes
+from rules_bento.packages.resolution import normalize
 
 UV = os.environ["RULES_BENTO_UV"]
 PYTHON = f"=={sys.version_info[0]}.{sys.version_info[1]}.*"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.locks.slice import Resolver, Target, agreed, make_slice
+from rules_bento.packages.slice import Resolver, Target, agreed, make_slice
 
 LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
 MINOR = ".".join(str(part) for part in sys.version_info[:2])

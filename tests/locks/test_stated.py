@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from rules_bento.actions import run
 from rules_bento.errors import BentoError
-from rules_bento.locks import lock as locks
-from rules_bento.locks import resolution
-from rules_bento.locks.indexes import Indexes, split_index
-from rules_bento.locks.stated import Source, read
+from rules_bento.packages import lock as locks
+from rules_bento.packages import resolution
+from rules_bento.packages.indexes import Indexes, split_index
+from rules_bento.packages.stated import Source, read
+from rules_bento.verbs import run
 
 PROJECT = """\
 [project]

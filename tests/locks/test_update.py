@@ -7,8 +7,8 @@ import os
 
 import pytest
 from locks.metadata_index import Index, package, serve
-from rules_bento.actions import run
-from rules_bento.locks import lock as locks
+from rules_bento.packages import lock as locks
+from rules_bento.verbs import run
 
 UV = os.environ["RULES_BENTO_UV"]
 

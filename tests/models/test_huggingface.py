@@ -6,8 +6,8 @@ import json
 
 import pytest
 import yaml
+from rules_bento.bento.of_folder import build
 from rules_bento.errors import BentoError
-from rules_bento.folder import build
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SERVICE = """\

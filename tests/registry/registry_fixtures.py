@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import servers
+from rules_bento.net.progress import Progress
 from rules_bento.registry.client import Registries
-from rules_bento.registry.progress import Progress
 from rules_bento.registry.reference import Reference
 
 _VARIABLES = ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "NETRC", "SSL_CERT_FILE")

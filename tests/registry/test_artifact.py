@@ -13,11 +13,11 @@ from rules_bento.archives import archive
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
-from rules_bento.registry import artifact
-from rules_bento.registry.artifact import ModelPart
 from rules_bento.registry.copying import copy
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
+from rules_bento.sharing.registry import artifact
+from rules_bento.sharing.registry.artifact import ModelPart
 
 BENTO_YAML = """\
 service: service:Iris

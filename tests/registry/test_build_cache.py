@@ -19,8 +19,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
 from rules_bento.errors import BentoError
-from rules_bento.registry import build_cache
 from rules_bento.registry.errors import CutError
+from rules_bento.run import push_cache
 
 CONTENT = bytes(range(256)) * 5000  # more than a frame, and than a first window
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -36,7 +36,7 @@ class Nowhere:
 
 def pushed(settings, start: int = 0, end: int = len(CONTENT), folder: str = "/nonexistent") -> bytes:
     """What arrives at a registry's end of a connection."""
-    source = build_cache.BuiltSource(build_cache.Path(folder, "layer"), f"sha256:{DIGEST}", len(CONTENT), settings)
+    source = push_cache.BuiltSource(push_cache.Path(folder, "layer"), f"sha256:{DIGEST}", len(CONTENT), settings)
     here, there = socket.socketpair()
     received = bytearray()
 
@@ -57,10 +57,10 @@ def pushed(settings, start: int = 0, end: int = len(CONTENT), folder: str = "/no
 
 def settings(url: str, *more: str):
     given: dict[str, list[str]] = {}
-    words = build_cache.words([f"--remote_cache={url}", *more])
+    words = push_cache.words([f"--remote_cache={url}", *more])
     for flag, value in zip(words[::2], words[1::2], strict=True):
         given.setdefault(flag, []).append(value)
-    return build_cache.settings(given)
+    return push_cache.settings(given)
 
 
 @contextmanager
@@ -250,4 +250,4 @@ def test_an_address_without_a_scheme_is_what_bazel_takes_it_for():
 
 def test_where_the_files_of_a_build_are(monkeypatch, tmp_path):
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", os.fspath(tmp_path))
-    assert build_cache.built_file("bazel-out/k8/bin/a.layer") == tmp_path / "bazel-out/k8/bin/a.layer"
+    assert push_cache.built_file("bazel-out/k8/bin/a.layer") == tmp_path / "bazel-out/k8/bin/a.layer"

@@ -9,11 +9,11 @@ import urllib.parse
 
 import servers
 from images import make_image, make_index
-from rules_bento.registry import artifact
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.copying import copy
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
+from rules_bento.sharing.registry import artifact
 
 SBOM = "application/vnd.cyclonedx+json"
 

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
-from rules_bento.registry import retry
-from rules_bento.store import Store
+from rules_bento.library import Store
+from rules_bento.net import retry
 from rules_bento.transports import download, objects
 from store_support import PACKAGE, bento_files, model_files, write_archive
 from support import KINDS, TAG, empty, noise, same
@@ -141,7 +141,7 @@ class Trial:
         code = (
             f"from rules_bento.transports import download, objects; download.PIECE = objects.PART = {_SMALL}\n"
             "import sys; from rules_bento.cli import main\n"
-            f"import rules_bento.transports.{module(self.kind)}, rules_bento.store.transferring\n"
+            f"import rules_bento.transports.{module(self.kind)}, rules_bento.sharing.urls\n"
             "print('ready', flush=True); sys.exit(main())"
         )
         process = subprocess.Popen(

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 from dropbox_stand_in import Dropbox
-from rules_bento.registry import retry, transport
-from rules_bento.store import Store
+from rules_bento.library import Store
+from rules_bento.net import retry, transport
 from rules_bento.transports import download, objects
 from servers import S3, Ftp, Ftps, Gcs, Http, Sftp, Ssh
 from store_support import bento_files, model_files, write_archive

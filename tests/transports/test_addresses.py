@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.transports import hashes, netrc
+from rules_bento.net import netrc
+from rules_bento.transports import hashes
 from rules_bento.transports.address import parse
 
 

@@ -184,7 +184,7 @@ def test_google_gets_its_token_over_our_connections(serve, running, monkeypatch,
     """A key file of a service account: google-auth signs, and our connections ask."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
-    from rules_bento.registry.transport import Transport
+    from rules_bento.net.transport import Transport
     from rules_bento.transports import gcs
 
     server = serve("http")

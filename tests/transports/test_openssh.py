@@ -7,7 +7,7 @@ import time
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.registry import retry
+from rules_bento.net import retry
 from rules_bento.transports import address, openssh
 from rules_bento.transports.upload import Source
 

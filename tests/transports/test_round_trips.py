@@ -9,7 +9,7 @@ import lzma
 import pytest
 from rules_bento.cli import main
 from rules_bento.errors import BentoError
-from rules_bento.store import import_bento
+from rules_bento.library import import_bento
 from rules_bento.transports.remote import MissingError
 from store_support import tar
 from support import KINDS, TAG, WRITABLE, empty, files, other, quick, running, same, serve, store

@@ -1,4 +1,4 @@
-"""Locks in their forms, read into the one that hubs are made of (see py/rules_bento/locks/lock.py)."""
+"""Locks in their forms, read into the one that hubs are made of (see py/rules_bento/packages/lock.py)."""
 
 load("//toolchains:indexes.bzl", "encode_indexes", "indexes_at")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.images.layer_contents import library_names
+from rules_bento.images.layers.contents import library_names
 from rules_bento.images.oci_image import Layer
 
 TYPE_CHECKING = False

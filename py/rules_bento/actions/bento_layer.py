@@ -6,8 +6,8 @@ import tarfile
 from pathlib import Path
 
 from rules_bento.archives import xz
-from rules_bento.images import layer_description, layer_tar
-from rules_bento.images.layer import write_tar_layer
+from rules_bento.images.layers import description, headers
+from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.models.model import ModelDescription, latest
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rules_bento.actions.arguments import Arguments
 
-FLAGS = layer_description.FLAGS | {
+FLAGS = description.FLAGS | {
     "--folder": 1,  # of the Bento, in the image
     "--model": 1,  # description
     "--part": 1,
@@ -28,15 +28,15 @@ _FOLDER, _FILE, _LINK = 0o755, 0o644, 0o777
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    out, compression = layer_description.output(arguments)
+    out, compression = description.output(arguments)
     info = write_tar_layer(out, _tar(arguments), compression)
-    layer_description.describe(arguments, info, "Bento")
+    description.describe(arguments, info, "Bento")
 
 
 def _tar(arguments: Arguments) -> Iterator[bytes]:
     """The members of the parts as they come: a source may be larger than memory."""
     folder = arguments.one("--folder").strip("/")
-    put = _Place(folder, **layer_description.owner(arguments.one("--user")))
+    put = _Place(folder, **description.owner(arguments.one("--user")))
     yield put.folder(folder)
     for part in arguments.many("--part"):
         with tarfile.open(part, "r:xz") as archive:
@@ -46,11 +46,11 @@ def _tar(arguments: Arguments) -> Iterator[bytes]:
                 if file := archive.extractfile(member) if member.isfile() else None:
                     while data := file.read(xz.BLOCK):
                         yield data
-                    yield layer_tar.padding(member.size)
+                    yield headers.padding(member.size)
     models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.many("--model")]
     for name, version in latest(models).items():
         data = version.encode()
-        yield put.file(f"{folder}/models/{name}/latest", _FILE, len(data)) + data + layer_tar.padding(len(data))
+        yield put.file(f"{folder}/models/{name}/latest", _FILE, len(data)) + data + headers.padding(len(data))
 
 
 class _Place:
@@ -67,15 +67,15 @@ class _Place:
             return b""
         self._known.add(path)
         owner = self._owner if f"{path}/".startswith(f"{self._home}/") else (0, 0)
-        return self._above(path) + layer_tar.header(path, layer_tar.FOLDER, _FOLDER, *owner, 0)
+        return self._above(path) + headers.header(path, headers.FOLDER, _FOLDER, *owner, 0)
 
     def file(self, path: str, mode: int, size: int) -> bytes:
         """The header of a file, after those of folders."""
-        return self._above(path) + layer_tar.header(path, layer_tar.REGULAR, mode, *self._owner, 0, size)
+        return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, 0, size)
 
     def link(self, path: str, target: str) -> bytes:
         """The header of a symbolic link, after those of folders."""
-        return self._above(path) + layer_tar.header(path, layer_tar.LINK, _LINK, *self._owner, 0, 0, target)
+        return self._above(path) + headers.header(path, headers.LINK, _LINK, *self._owner, 0, 0, target)
 
     def _above(self, path: str) -> bytes:
         return self.folder(path.rpartition("/")[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from rules_bento.locks import build
+from rules_bento.packages import build
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

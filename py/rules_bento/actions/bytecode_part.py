@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.images import layer_description
-from rules_bento.images.bytecode import Compiler, write_bytecode_part
+from rules_bento.images.layers import description
+from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
 
-FLAGS = layer_description.ENVIRONMENT | {
+FLAGS = description.ENVIRONMENT | {
     "--bytecode": 1,  # checked-hash or unchecked-hash
     "--compression": 1,
     "--interpreter": 1,  # that compiles
@@ -24,8 +24,8 @@ FLAGS = layer_description.ENVIRONMENT | {
 
 def run(arguments: Arguments) -> None:
     """Write part and listing."""
-    layout = layer_description.environment(arguments)
-    out, compression = layer_description.output(arguments)
+    layout = description.environment(arguments)
+    out, compression = description.output(arguments)
     words = [arguments.one(flag) for flag in ("--interpreter", "--program", "--bytecode")]
     with Compiler(*words) as compiler:
         listing = write_bytecode_part(out, Path(arguments.one("--wheel")), layout, compression, compiler)

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from rules_bento.api import changes
 from rules_bento.errors import BentoError
+from rules_bento.service.api_changes import changes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.images import image_checks
-from rules_bento.images.libraries import Libraries
 from rules_bento.images.oci_image import Layer
+from rules_bento.images.wheels.libraries import Libraries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

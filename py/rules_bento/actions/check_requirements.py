@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
-from rules_bento.locks import lock as locks
-from rules_bento.locks import resolution, stated
-from rules_bento.locks.indexes import Indexes
+from rules_bento.packages import lock as locks
+from rules_bento.packages import resolution, stated
+from rules_bento.packages.indexes import Indexes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
-    from rules_bento.locks.lock import Lock
+    from rules_bento.packages.lock import Lock
 
 SOURCE_FLAGS = {
     "--extra": 1,

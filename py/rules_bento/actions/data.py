@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from rules_bento import snapshot
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
-from rules_bento.locks.requirements import WHEELS
+from rules_bento.packages.requirements import WHEELS
+from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from rules_bento.actions.arguments import Arguments
     from rules_bento.build_options.options import BuildOptions
-    from rules_bento.manifest import Manifest
-    from rules_bento.snapshot import Declared, Selection
+    from rules_bento.sources.manifest import Manifest
+    from rules_bento.sources.snapshot import Declared, Selection
 
 # What every verb takes that selects among declared files.
 SELECTION = {

@@ -9,8 +9,8 @@ from rules_bento.debian import system
 from rules_bento.debian.deb import Deb
 from rules_bento.debian.rootfs import Filter, Rootfs
 from rules_bento.errors import BentoError
-from rules_bento.images import layer_description
-from rules_bento.images.layer import write_tar_layer
+from rules_bento.images.layers import description
+from rules_bento.images.layers.layer import write_tar_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rules_bento.actions.arguments import Arguments
 
-FLAGS = layer_description.FLAGS | {
+FLAGS = description.FLAGS | {
     "--certificate": 1,
     "--deb": 1,
     "--exclude": 1,
@@ -43,9 +43,9 @@ def run(arguments: Arguments) -> None:
         system.MADE_LINKS,
     )
     below = set(root.packages)
-    out, compression = layer_description.output(arguments)
+    out, compression = description.output(arguments)
     info = write_tar_layer(out, _tar(arguments, root, is_lowest=not lower), compression)
-    layer_description.describe(arguments, info, _name(sorted(root.packages.keys() - below)))
+    description.describe(arguments, info, _name(sorted(root.packages.keys() - below)))
     Path(arguments.one("--index")).write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
 
 

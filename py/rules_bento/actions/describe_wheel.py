@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
-from rules_bento.locks.requirements import normalized
+from rules_bento.packages.requirements import normalized
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run(arguments: Arguments) -> None:
 
 
 def describe(wheel: Path, name: str) -> dict[str, Any]:
-    """The entry of a lock (`rules_bento.locks.lock`), without extras. Raises BentoError for what is no wheel."""
+    """The entry of a lock (`rules_bento.packages.lock`), without extras. Raises BentoError for what is no wheel."""
     headers = HeaderParser().parsestr(_metadata(wheel, name))
     distribution, version = headers.get("Name", ""), headers.get("Version", "")
     parts = name.split("-")

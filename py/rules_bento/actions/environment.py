@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from rules_bento import image as images
+from rules_bento.bento import image_steps as images
+from rules_bento.bento.env import scripts
 from rules_bento.build_options.option_checks import check_package
 from rules_bento.build_options.project import ProjectFiles
-from rules_bento.env import scripts
 from rules_bento.errors import BentoError
-from rules_bento.locks.requirements import parse
+from rules_bento.packages.requirements import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
-    from rules_bento.image import Step
+    from rules_bento.bento.image_steps import Step
 
 FLAGS = {
     "--extends": 2,  # an image's JSON, label

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from rules_bento.images import layer_description
-from rules_bento.images.layer import Entry, write_files_layer
+from rules_bento.images.layers import description
+from rules_bento.images.layers.layer import Entry, write_files_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
 
-FLAGS = layer_description.FLAGS | {
+FLAGS = description.FLAGS | {
     "--home": 1,
     "--prefix": 1,
     "--python": 1,  # the base's interpreter
@@ -25,7 +25,7 @@ def run(arguments: Arguments) -> None:
     """Write layer and description."""
     prefix, home = arguments.one("--prefix").strip("/"), arguments.one("--home").strip("/")
     python, version = arguments.one("--python"), arguments.one("--python-version")
-    owner = layer_description.owner(arguments.one("--user"))
+    owner = description.owner(arguments.one("--user"))
     settings = f"home = {python.rpartition('/')[0]}\ninclude-system-site-packages = false\nversion = {version}\n"
     entries = [
         Entry.folder(home, **owner),
@@ -36,6 +36,6 @@ def run(arguments: Arguments) -> None:
         Entry.symlink(f"{prefix}/bin/python3", "python", **owner),
         Entry.symlink(f"{prefix}/bin/python{version}", "python", **owner),
     ]
-    out, compression = layer_description.output(arguments)
+    out, compression = description.output(arguments)
     info = write_files_layer(out, entries, compression)
-    layer_description.describe(arguments, info, "environment")
+    description.describe(arguments, info, "environment")

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 import rules_bento
-from rules_bento.environment import make_environment
 from rules_bento.errors import BentoError
+from rules_bento.packages.virtualenv import make_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ FLAGS = {
 
 # Behind the wheels, for the environment has nothing of ours.
 _START = (
-    "import sys; sys.path.append(sys.argv[1]); from rules_bento.inspection import main; sys.exit(main(sys.argv[2:]))"
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from rules_bento.service.imported import main; sys.exit(main(sys.argv[2:]))"
 )
 
 

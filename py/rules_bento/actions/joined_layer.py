@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.images import layer_description
-from rules_bento.images.layer_parts import Listing, Part, join_parts
+from rules_bento.images.layers import description
+from rules_bento.images.layers.parts import Listing, Part, join_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
 
 FLAGS = (
-    layer_description.FLAGS
-    | layer_description.ENVIRONMENT
+    description.FLAGS
+    | description.ENVIRONMENT
     | {
         "--name": 1,
         "--part": 2,  # listing, part
@@ -27,6 +27,6 @@ def run(arguments: Arguments) -> None:
         Part(Listing.loads(Path(listing).read_text("utf-8")), Path(part))
         for listing, part in arguments.records("--part")
     ]
-    out, compression = layer_description.output(arguments)
-    info = join_parts(out, parts, layer_description.environment(arguments), compression)
-    layer_description.describe(arguments, info, arguments.one("--name"))
+    out, compression = description.output(arguments)
+    info = join_parts(out, parts, description.environment(arguments), compression)
+    description.describe(arguments, info, arguments.one("--name"))

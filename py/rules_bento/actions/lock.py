@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.locks import slice as slices
-from rules_bento.locks import stated_packages
+from rules_bento.packages import slice as slices
+from rules_bento.packages import stated_packages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

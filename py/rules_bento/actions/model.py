@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rules_bento import snapshot
 from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.models.model import make_entry
 from rules_bento.models.model_store import StoredModel
+from rules_bento.sources import snapshot
 from rules_bento.tag import Tag
 
 TYPE_CHECKING = False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rules_bento.actions import model
-from rules_bento.images import layer_description
-from rules_bento.images.layer import Entry, write_files_layer
+from rules_bento.images.layers import description
+from rules_bento.images.layers.layer import Entry, write_files_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     model.FLAGS
-    | layer_description.FLAGS
+    | description.FLAGS
     | {
         "--folder": 1,  # of the Bento, in the image
         "--user": 1,
@@ -22,12 +22,12 @@ FLAGS = (
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    owner = layer_description.owner(arguments.one("--user"))
+    owner = description.owner(arguments.one("--user"))
     with model.read_model(arguments) as stored:
         tag = stored.entry.description.tag
         bento = arguments.one("--folder").strip("/")
         folder = f"{bento}/models/{tag.replace(':', '/')}"
-        entries = [layer_description.home(bento, owner)]
+        entries = [description.home(bento, owner)]
         for file in stored.entry.manifest.entries:
             path = f"{folder}/{file.path}"
             if file.link is not None:
@@ -37,6 +37,6 @@ def run(arguments: Arguments) -> None:
                 entries.append(Entry.file(path, source, mode=file.mode, size=file.size, **owner))
             else:
                 entries.append(Entry.inline(path, stored.entry.model_yaml, mode=file.mode, **owner))
-        out, compression = layer_description.output(arguments)
+        out, compression = description.output(arguments)
         info = write_files_layer(out, entries, compression)
-    layer_description.describe(arguments, info, f"model {tag}")
+    description.describe(arguments, info, f"model {tag}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.locks import lock as locks
-from rules_bento.locks.indexes import Indexes
-from rules_bento.locks.resolution import normalize
+from rules_bento.packages import lock as locks
+from rules_bento.packages.indexes import Indexes
+from rules_bento.packages.resolution import normalize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,14 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rules_bento import bento, image, service
+from rules_bento import service
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
+from rules_bento.bento import image_steps, making
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
-from rules_bento.manifest import Manifest
 from rules_bento.models.model import ModelDescription
+from rules_bento.sources.manifest import Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def run(arguments: Arguments) -> None:
     service.require_known(info, arguments.one("--target"))
     sources_path = arguments.one("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
-    made = bento.make_bento(info, settings, sources, _models(arguments))
+    made = making.make_bento(info, settings, sources, _models(arguments))
     write_part(Path(arguments.one("--part")), members(made), threads=1)
     Path(arguments.one("--bento-yaml")).write_bytes(made.files["bento.yaml"])
     Path(arguments.one("--manifest")).write_text(made.manifest.to_json(), "utf-8")
@@ -79,23 +80,23 @@ def run(arguments: Arguments) -> None:
     Path(arguments.one("--tag")).write_text(f"{made.tag}\n", "utf-8")
 
 
-def members(made: bento.Bento) -> list[Member]:
+def members(made: making.Bento) -> list[Member]:
     """The files that are made here; bento.yaml first: who streams an archive learns at once what it is."""
     modes = {entry.path: entry.mode for entry in made.manifest.entries}
     ordered = sorted(made.files, key=lambda path: (path != "bento.yaml", path))
     return [Member.inline(path, made.files[path], mode=modes[path]) for path in ordered]
 
 
-def _models(arguments: Arguments) -> list[bento.BundledModel]:
+def _models(arguments: Arguments) -> list[making.BundledModel]:
     return [
-        bento.BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
+        making.BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
         for path, alias in arguments.records("--model")
     ]
 
 
-def _settings(arguments: Arguments, facts: dict[str, Any]) -> bento.Settings:
+def _settings(arguments: Arguments, facts: dict[str, Any]) -> making.Settings:
     uv, spec = arguments.optional("--uv"), arguments.optional("--spec")
-    return bento.Settings(
+    return making.Settings(
         creation_time=arguments.one("--creation-time"),
         bentoml_version=arguments.one("--bentoml-version"),
         python_version=option_checks.short_python_version(arguments.one("--python-version"), "python_version"),
@@ -115,7 +116,7 @@ def _settings(arguments: Arguments, facts: dict[str, Any]) -> bento.Settings:
 
 
 def _export(files: ProjectFiles, *, uv: str, python: str | None) -> str:
-    from rules_bento.locks.uv_export import export
+    from rules_bento.packages.uv_export import export
 
     return export(files, uv, python)
 
@@ -161,15 +162,15 @@ def _requirements(arguments: Arguments) -> str:
     return "".join(text if text.endswith("\n") or not text else text + "\n" for text in texts)
 
 
-def _lock(arguments: Arguments) -> bento.LockedRequirements | None:
+def _lock(arguments: Arguments) -> making.LockedRequirements | None:
     for paths in arguments.records("--locked"):
-        return bento.LockedRequirements(*(Path(path).read_text("utf-8") for path in paths))
+        return making.LockedRequirements(*(Path(path).read_text("utf-8") for path in paths))
     return None
 
 
-def _image(arguments: Arguments) -> image.Image | None:
+def _image(arguments: Arguments) -> image_steps.Image | None:
     for path, label in arguments.records("--image"):
-        return image.from_json(Path(path).read_text("utf-8"), label)
+        return image_steps.from_json(Path(path).read_text("utf-8"), label)
     return None
 
 

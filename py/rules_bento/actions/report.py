@@ -7,9 +7,9 @@ import tarfile
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.manifest import Manifest
 from rules_bento.models.model import ModelDescription
 from rules_bento.reports import bento_page, bento_report
+from rules_bento.sources.manifest import Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

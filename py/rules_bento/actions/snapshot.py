@@ -7,11 +7,11 @@ from base64 import b64encode
 from pathlib import Path
 
 from rules_bento import service as services
-from rules_bento import snapshot
 from rules_bento.actions import data
 from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
-from rules_bento.manifest import Manifest
+from rules_bento.sources import snapshot
+from rules_bento.sources.manifest import Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
     from rules_bento.actions.data import Plan
     from rules_bento.build_options.project import ProjectFiles
-    from rules_bento.manifest import Entry
     from rules_bento.service import ServiceInfo
-    from rules_bento.snapshot import Declared, Selection
+    from rules_bento.sources.manifest import Entry
+    from rules_bento.sources.snapshot import Declared, Selection
 
 FLAGS = data.SELECTION | {
     "--image": 2,  # path of the image's JSON, label in messages
@@ -107,9 +107,9 @@ def _stated(arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Seque
     """The packages that options and image ask for, as JSON."""
     if plan.options is None and info.image is None and not arguments.records("--image"):
         return "[]\n"
-    from rules_bento import image as images
+    from rules_bento.bento import image_steps as images
     from rules_bento.build_options.options import BuildOptions
-    from rules_bento.locks.stated_packages import dumps, stated_packages
+    from rules_bento.packages.stated_packages import dumps, stated_packages
 
     image = images.Image()
     for path, label in arguments.records("--image"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
-from rules_bento.identity import dump_yaml
+from rules_bento.bento.identity import dump_yaml
 from rules_bento.workspace_status import filled, read_status
 
 TYPE_CHECKING = False

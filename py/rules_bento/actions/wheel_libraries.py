@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.images.libraries import Libraries
+from rules_bento.images.wheels.libraries import Libraries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -144,7 +144,7 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
 
 def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
     """The parts as one tar, in pieces."""
-    from rules_bento.store import streams
+    from rules_bento.archives import streams
 
     for part in parts:
         with part.open("rb", buffering=0) as file:
@@ -153,7 +153,7 @@ def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
 
 
 def _items(parts: Sequence[Path]) -> Iterator[forms.Item]:
-    from rules_bento.store import tarread
+    from rules_bento.archives import tarread
 
     for member, contents in tarread.members(tarread.Bytes(_tar(parts), "a part")):
         path = member.name.removeprefix("./").rstrip("/")

@@ -130,7 +130,7 @@ def _checked(guard: _Guard, members: Iterator[tuple[Item, Contents]]) -> Iterato
 
 
 def _tar(file: _Counted, form: Form, guard: _Guard) -> Iterator[tuple[Item, Contents]]:
-    from rules_bento.store import streams, tarread
+    from rules_bento.archives import streams, tarread
 
     decoded = streams.decode(streams.pieces(file), form, guard.limits.memory, guard.where)  # type: ignore[arg-type]
     stream = tarread.Bytes(guard.bounded(decoded, file), guard.where)
@@ -139,7 +139,7 @@ def _tar(file: _Counted, form: Form, guard: _Guard) -> Iterator[tuple[Item, Cont
 
 
 def _zip(file: _Counted, where: str) -> Iterator[tuple[Item, Contents]]:
-    from rules_bento.store import zipread
+    from rules_bento.archives import zipread
 
     for member, contents in zipread.members(file, where):  # type: ignore[arg-type]
         yield Item(member.name, member.kind, member.size, bool(member.mode & 0o100)), contents  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.env import python
+from rules_bento.bento.env import python
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False

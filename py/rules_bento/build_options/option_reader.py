@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rules_bento.build_options import distros
 from rules_bento.build_options.document import Table, did_you_mean, kind, plain
 from rules_bento.build_options.option_checks import check_env, check_package, check_system_package, short_python_version
 from rules_bento.build_options.options import (
@@ -21,7 +22,6 @@ from rules_bento.build_options.options import (
     Python,
     check,
 )
-from rules_bento.env import distros
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from rules_bento.env import distros
+from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False

@@ -7,10 +7,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from rules_bento.cli import commands, status
+from rules_bento.cli import status, table
 
 if TYPE_CHECKING:
-    from rules_bento.cli.commands import Command
+    from rules_bento.cli.table import Command
 
 _USAGE = "usage: bento [--home FOLDER] COMMAND ...\n"
 _HOME = "the store, instead of what BENTOML_HOME names, or else ~/bentoml"
@@ -23,7 +23,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
         _help(rest)
     if rest[0] == "--version":
         _version()
-    found = commands.find(rest)
+    found = table.find(rest)
     if found is None:
         _unknown(rest)
     command, count = found
@@ -78,7 +78,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 def overview(prefix: str = "") -> str:
     """The commands, one to a line, those of a group if its word is given."""
-    shown = [command for command in commands.COMMANDS if not command.hidden and command.name.startswith(prefix)]
+    shown = [command for command in table.COMMANDS if not command.hidden and command.name.startswith(prefix)]
     width = max(len(command.name) for command in shown)
     return "".join(f"  {command.name:{width}}  {command.summary}\n" for command in shown)
 
@@ -104,13 +104,13 @@ def _version() -> NoReturn:
 
 
 def _unknown(words: list[str]) -> NoReturn:
-    if commands.is_group(words[0]):
+    if table.is_group(words[0]):
         if words[1:2] in ([], ["-h"], ["--help"]):
             _help(words[1:], f"{words[0]} ")
         words = [" ".join(words[:2])]
     import difflib
 
-    known = [command.name for command in commands.COMMANDS if not command.hidden]
+    known = [command.name for command in table.COMMANDS if not command.hidden]
     close = difflib.get_close_matches(words[0], known, 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     sys.stderr.write(f"{_USAGE}bento: {words[0]!r} is no command.{hint} `bento --help` lists them.\n")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.archives.unpack import Progress
-    from rules_bento.registry.progress import Counter
+    from rules_bento.net.progress import Counter
 
 _DELAY, _INTERVAL = 0.5, 0.1  # seconds: short works show nothing
 
@@ -39,7 +39,7 @@ def transfer(verb: str, url: str) -> Iterator[Counter | None]:
         yield None
         return
     from rules_bento.cli import show
-    from rules_bento.registry.progress import Progress
+    from rules_bento.net.progress import Progress
 
     if address.password:
         show.note("The password in the URL is seen by other users of this machine. ~/.netrc is a place for it.")

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
-    from rules_bento.cloud.client import Cloud
+    from rules_bento.library import Store
+    from rules_bento.net.progress import Progress
     from rules_bento.registry.client import Registries
-    from rules_bento.registry.progress import Progress
-    from rules_bento.store.api import Store
+    from rules_bento.sharing.cloud.client import Cloud
 
 ADDRESS = "oci://registry/repository:tag"
 
@@ -31,8 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 @contextmanager
 def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
     """Registries, and what shows how far it is."""
+    from rules_bento.net.progress import Progress
     from rules_bento.registry.client import Registries
-    from rules_bento.registry.progress import Progress
 
     with Registries(options.insecure) as registries, Progress(what) as progress:
         yield registries, progress
@@ -49,9 +49,9 @@ def jobs(text: str) -> int:
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
     """The cloud of `--context`, or of the current one, and what shows how far it is."""
-    from rules_bento.cloud.client import Cloud
-    from rules_bento.cloud.contexts import Contexts, of_environment
-    from rules_bento.registry.progress import Progress
+    from rules_bento.net.progress import Progress
+    from rules_bento.sharing.cloud.client import Cloud
+    from rules_bento.sharing.cloud.contexts import Contexts, of_environment
 
     context = of_environment() or Contexts(store.home).get(options.context or "")
     with Cloud(context) as reached, Progress(f"{what} {context.endpoint}") as progress:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rules_bento.debian.apt import Stanza, parse_stanzas
 from rules_bento.errors import BentoError
-from rules_bento.images import layer_tar
+from rules_bento.images.layers import headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -141,14 +141,14 @@ class Rootfs:
     def file(self, path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
         """A file that no package has."""
         yield from self._place(path, MADE)
-        yield layer_tar.header(path, layer_tar.REGULAR, mode, uid, gid, 0, len(data))
-        yield data + layer_tar.padding(len(data))
+        yield headers.header(path, headers.REGULAR, mode, uid, gid, 0, len(data))
+        yield data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> Iterator[bytes]:
         """A symbolic link that no package has."""
         yield from self._place(path, MADE)
         self.links[path] = target
-        yield layer_tar.header(path, layer_tar.LINK, 0o777, 0, 0, 0, 0, target)
+        yield headers.header(path, headers.LINK, 0o777, 0, 0, 0, 0, target)
 
     def has(self, path: str) -> bool:
         """Whether there is something at a path."""
@@ -183,7 +183,7 @@ class Rootfs:
         yield from self._place(path, package)
         if member.kind == "link":
             self.links[path] = member.link
-            yield layer_tar.header(path, layer_tar.LINK, 0o777, member.uid, member.gid, 0, 0, member.link)
+            yield headers.header(path, headers.LINK, 0o777, member.uid, member.gid, 0, 0, member.link)
             return
         if member.kind == "hard link":
             target = _MERGED.sub(r"usr/\1", member.link)
@@ -191,11 +191,11 @@ class Rootfs:
                 raise BentoError(
                     f"{package}: /{path} is a hard link to /{target}, which is left out. Include that, too."
                 )
-            yield layer_tar.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, 0, target)
+            yield headers.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, 0, target)
             return
-        yield layer_tar.header(path, layer_tar.REGULAR, member.mode, member.uid, member.gid, 0, member.size)
+        yield headers.header(path, headers.REGULAR, member.mode, member.uid, member.gid, 0, member.size)
         yield from self._contents(path, data, own if f"/{path}" in conffiles else None)
-        yield layer_tar.padding(member.size)
+        yield headers.padding(member.size)
 
     def _contents(self, path: str, data: Iterable[bytes], own: dict[str, str] | None) -> Iterator[bytes]:
         if own is None and not self._captured(path):
@@ -217,7 +217,7 @@ class Rootfs:
         yield from self._parents(path, package)
         self._written.add(path)
         mode, uid, gid = self.folders.setdefault(path, owner)
-        yield layer_tar.header(path, layer_tar.FOLDER, mode, uid, gid, 0)
+        yield headers.header(path, headers.FOLDER, mode, uid, gid, 0)
 
     def _parents(self, path: str, package: str) -> Iterator[bytes]:
         above = path.rpartition("/")[0]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from rules_bento.images.libraries import Libraries
     from rules_bento.images.oci_image import Layer
+    from rules_bento.images.wheels.libraries import Libraries
 
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 _OLD = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rules_bento.env import distros
+from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
 
 _WAY_OUT = (

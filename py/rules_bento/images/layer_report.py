@@ -10,7 +10,7 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from rules_bento.images.layer_contents import opened
+from rules_bento.images.layers.contents import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

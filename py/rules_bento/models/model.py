@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rules_bento.errors import BentoError
-from rules_bento.manifest import Entry, Manifest, content_version
+from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag
 
 TYPE_CHECKING = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules_bento.archives import unpack
 from rules_bento.archives.archive import join
 from rules_bento.errors import BentoError
-from rules_bento.snapshot import Declared
+from rules_bento.sources.snapshot import Declared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

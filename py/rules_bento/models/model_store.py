@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rules_bento import snapshot
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
-from rules_bento.manifest import Manifest
 from rules_bento.models import references
 from rules_bento.models.model import MODEL_YAML, ModelDescription, ModelEntry, content_identity, labels_of, make_entry
 from rules_bento.models.references import BundledModel
+from rules_bento.sources import snapshot
+from rules_bento.sources.manifest import Manifest
 from rules_bento.tag import Tag
 
 TYPE_CHECKING = False

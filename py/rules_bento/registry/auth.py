@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.net.retry import TRANSIENT
+from rules_bento.net.transport import Bytes, Origin
 from rules_bento.registry import credentials
 from rules_bento.registry.errors import CutError, refusal
-from rules_bento.registry.retry import TRANSIENT
-from rules_bento.registry.transport import Bytes, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rules_bento.net.transport import Transport
     from rules_bento.registry.credentials import Credentials
     from rules_bento.registry.reference import Reference
-    from rules_bento.registry.transport import Transport
 
 _LEAST_LIFE = 60.0  # seconds a token is good for where the answer does not say
 _MARGIN = 10.0  # seconds before its end from which on a token is not used any more

@@ -8,16 +8,16 @@ from io import FileIO
 from typing import TYPE_CHECKING, Protocol
 
 from rules_bento.errors import BentoError
+from rules_bento.net.transport import PIECE
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import CutError, refusal
-from rules_bento.registry.transport import PIECE
 
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from rules_bento.net.progress import Tally
     from rules_bento.registry.client import Repository
-    from rules_bento.registry.progress import Tally
 
 _SLICE = 8 << 20  # bytes that the kernel moves between two looks at the progress
 

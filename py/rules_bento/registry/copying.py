@@ -10,8 +10,8 @@ from rules_bento.registry.push import push
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rules_bento.net.progress import Counter
     from rules_bento.registry.client import Registries, Repository
-    from rules_bento.registry.progress import Counter
     from rules_bento.registry.push import Pushed
     from rules_bento.registry.reference import Reference
 

@@ -11,20 +11,20 @@ import re
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.net.progress import Tally
+from rules_bento.net.retry import TRANSIENT, asked_wait
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.progress import Tally
-from rules_bento.registry.retry import TRANSIENT, asked_wait
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from rules_bento.net.progress import Counter
+    from rules_bento.net.transport import Response
     from rules_bento.registry.client import Repository
     from rules_bento.registry.descriptor import Descriptor
-    from rules_bento.registry.progress import Counter
-    from rules_bento.registry.transport import Response
 
 
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.net import parallel
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry import parallel
 from rules_bento.registry.content import RemoteSource
 from rules_bento.registry.download import download
 from rules_bento.registry.push import Package
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import Any
 
+    from rules_bento.net.progress import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.layout import Layout
-    from rules_bento.registry.progress import Counter
     from rules_bento.registry.reference import Reference
 
 

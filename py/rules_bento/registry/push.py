@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.errors import BentoError
-from rules_bento.registry import parallel, referrers
+from rules_bento.net import parallel
+from rules_bento.registry import referrers
 from rules_bento.registry.upload import upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rules_bento.net.progress import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.content import Source
     from rules_bento.registry.descriptor import Descriptor, Manifest
-    from rules_bento.registry.progress import Counter
     from rules_bento.registry.reference import Reference
     from rules_bento.registry.upload import Outcome
 

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from rules_bento.net.progress import Tally
+from rules_bento.net.retry import TRANSIENT, asked_wait
 from rules_bento.registry.client import Reply, Upload
 from rules_bento.registry.content import Part
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.progress import Tally
-from rules_bento.registry.retry import TRANSIENT, asked_wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rules_bento.net.progress import Counter
     from rules_bento.registry.client import Repository
     from rules_bento.registry.content import Source
-    from rules_bento.registry.progress import Counter
 
 Outcome = Literal["there", "mounted", "sent"]
 """What it took to have a blob in a repository."""

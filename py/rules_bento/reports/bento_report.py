@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.manifest import Manifest
     from rules_bento.models.model import ModelDescription
+    from rules_bento.sources.manifest import Manifest
 
 _ORDER = ("API", "model", "package", "file")
 _NOTHING: tuple[str | None, int] = (None, 0)

@@ -100,7 +100,7 @@ def override(
         BentoError: a declared service contradicts what the source states plainly.
 
     """
-    from rules_bento.service.declared import Declared, apply
+    from rules_bento.service.bentoml.declared import Declared, apply
 
     return apply(info, Declared(services, bento_name, models, envs, labels, image))
 
@@ -114,13 +114,13 @@ def require_known(info: ServiceInfo, target: str = "") -> None:
         BentoError: one is unknown; the message has file, line, what is not plain, and the attribute.
 
     """
-    from rules_bento.service.declared import require
+    from rules_bento.service.bentoml.declared import require
 
     require(info, target)
 
 
 def snake_case(name: str) -> str:
     """Give the Bento name that BentoML derives from a service's name: `ImgSvc` -> `img_svc`."""
-    from rules_bento.service.declared import bento_name_of
+    from rules_bento.service.bentoml.declared import bento_name_of
 
     return bento_name_of(name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from rules_bento.errors import BentoError
-from rules_bento.service.asgi import MOUNTED, joined_path
-from rules_bento.service.declared import bento_name_of
+from rules_bento.service.bentoml.asgi import MOUNTED, joined_path
+from rules_bento.service.bentoml.declared import bento_name_of
 from rules_bento.service.facts import (
     Api,
     Dependency,
@@ -20,7 +20,7 @@ from rules_bento.service.facts import (
     ServiceInfo,
     Unknown,
 )
-from rules_bento.service.values import (
+from rules_bento.service.python.values import (
     AsgiApp,
     AsgiRoute,
     Class,
@@ -43,7 +43,7 @@ from rules_bento.service.values import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.service.facts import Json
-    from rules_bento.service.interpreter import Interpreter
+    from rules_bento.service.python.interpreter import Interpreter
 
 _CHAT = "/chat/completions"
 
@@ -508,7 +508,7 @@ def _no_service(value: Value) -> str:
 
 def _is_standard(value: Opaque) -> bool:
     """Whether a value comes from no library outside the sources and the standard one."""
-    from rules_bento.service.sources import in_standard_library
+    from rules_bento.service.python.sources import in_standard_library
 
     return not value.origin or value.origin.startswith("bentoml.") or in_standard_library(value.origin)
 

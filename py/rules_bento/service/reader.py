@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 
 from rules_bento.errors import BentoError
+from rules_bento.service.bentoml.legacy import legacy_info
 from rules_bento.service.collect import Collector
-from rules_bento.service.expressions import get_attribute
 from rules_bento.service.facts import ServiceInfo, SourceTree, Unknown
-from rules_bento.service.interpreter import Interpreter
-from rules_bento.service.legacy import legacy_info
-from rules_bento.service.sources import Sources
-from rules_bento.service.values import (
+from rules_bento.service.python.expressions import get_attribute
+from rules_bento.service.python.interpreter import Interpreter
+from rules_bento.service.python.sources import Sources
+from rules_bento.service.python.values import (
     Class,
     Const,
     DependsOn,
@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rules_bento.service.scopes import Module
+    from rules_bento.service.python.scopes import Module
 
 _FORM = "write `module:attribute`, `file.py:attribute` or `module`"
 

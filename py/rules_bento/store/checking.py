@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from rules_bento.manifest import Entry as File
-    from rules_bento.manifest import Manifest
+    from rules_bento.sources.manifest import Entry as File
+    from rules_bento.sources.manifest import Manifest
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home
 

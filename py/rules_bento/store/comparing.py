@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rules_bento.archives import unpack
 from rules_bento.errors import BentoError
-from rules_bento.manifest import Entry as File
+from rules_bento.sources.manifest import Entry as File
 from rules_bento.store import descriptors, staging
 from rules_bento.store.checking import digest_of, walk
 from rules_bento.store.home import BENTO, MODEL

@@ -15,7 +15,7 @@ from rules_bento.store.shelf import Shelf
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.manifest import Entry as File
+    from rules_bento.sources.manifest import Entry as File
     from rules_bento.store.home import Home, Kind
     from rules_bento.tag import Tag
 

@@ -9,7 +9,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rules_bento.env import distros
+from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
 from rules_bento.store.shape import anything, items, only_flag, only_text, optional, record, text
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
-from rules_bento.manifest import Manifest
+from rules_bento.sources.manifest import Manifest
 from rules_bento.store import durable
 from rules_bento.store.pool import digest_time
 from rules_bento.tag import Tag

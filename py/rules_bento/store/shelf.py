@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rules_bento.manifest import Manifest
+    from rules_bento.sources.manifest import Manifest
     from rules_bento.store.home import Home, Kind
 
 LATEST = "latest"

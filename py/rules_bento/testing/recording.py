@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
-from rules_bento.snapshot import DEPENDENCIES, place
+from rules_bento.sources.snapshot import DEPENDENCIES, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.net.retry import Retry
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.retry import Retry
 from rules_bento.transports.remote import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.registry.progress import Counter
+    from rules_bento.net.progress import Counter
     from rules_bento.transports.remote import Buffer
     from rules_bento.transports.upload import Source
 

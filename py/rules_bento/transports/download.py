@@ -16,9 +16,9 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.net.parallel import for_each
+from rules_bento.net.retry import Retry
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.parallel import for_each
-from rules_bento.registry.retry import Retry
 from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, opened
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from rules_bento.registry.progress import Counter
+    from rules_bento.net.progress import Counter
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Remote, Stat
 

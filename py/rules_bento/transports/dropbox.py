@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from rules_bento.errors import BentoError
+from rules_bento.net.retry import TRANSIENT, Retry
+from rules_bento.net.transport import Bytes, Transport
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.retry import TRANSIENT, Retry
-from rules_bento.registry.transport import Bytes, Transport
 from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, Remote, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rules_bento.registry.progress import Counter
-    from rules_bento.registry.transport import Response
+    from rules_bento.net.progress import Counter
+    from rules_bento.net.transport import Response
     from rules_bento.transports.address import Address
     from rules_bento.transports.upload import Source
 

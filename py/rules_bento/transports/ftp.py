@@ -8,9 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
-from rules_bento.registry import tls
+from rules_bento.net import netrc, tls
 from rules_bento.registry.errors import CutError
-from rules_bento.transports import netrc
 from rules_bento.transports.beside import Files
 from rules_bento.transports.remote import Stat
 

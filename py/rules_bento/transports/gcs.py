@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rules_bento.errors import BentoError
+from rules_bento.net.retry import TRANSIENT, Retry
+from rules_bento.net.transport import Bytes, Transport
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.retry import TRANSIENT, Retry
-from rules_bento.registry.transport import Bytes, Transport
 from rules_bento.transports.remote import ChangedError, Remote, Stat, needs
 from rules_bento.transports.upload import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from rules_bento.registry.progress import Counter
-    from rules_bento.registry.transport import Body, Response
+    from rules_bento.net.progress import Counter
+    from rules_bento.net.transport import Body, Response
     from rules_bento.transports.address import Address
     from rules_bento.transports.upload import Source
 

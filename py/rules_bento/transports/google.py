@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from google.auth import exceptions, transport
 
+from rules_bento.net.transport import Bytes
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.transport import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rules_bento.registry.transport import Transport
+    from rules_bento.net.transport import Transport
 
 
 class _Answer(transport.Response):  # type: ignore[misc]

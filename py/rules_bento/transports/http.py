@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from rules_bento.errors import BentoError
+from rules_bento.net import netrc
+from rules_bento.net.retry import TRANSIENT
+from rules_bento.net.transport import Origin, Transport
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.retry import TRANSIENT
-from rules_bento.registry.transport import Origin, Transport
-from rules_bento.transports import netrc
 from rules_bento.transports.remote import ChangedError, Remote, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
 
-    from rules_bento.registry.progress import Counter
-    from rules_bento.registry.transport import Response
+    from rules_bento.net.progress import Counter
+    from rules_bento.net.transport import Response
     from rules_bento.transports.address import Address
     from rules_bento.transports.upload import Source
 

@@ -16,7 +16,7 @@ from rules_bento.transports.remote import ChangedError, Remote, Stat, needs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rules_bento.registry.progress import Counter
+    from rules_bento.net.progress import Counter
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Buffer
     from rules_bento.transports.upload import Source

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from rules_bento.errors import BentoError
+from rules_bento.net.retry import Retry
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from rules_bento.registry.progress import Counter
+    from rules_bento.net.progress import Counter
     from rules_bento.transports.address import Address
     from rules_bento.transports.upload import Source
 

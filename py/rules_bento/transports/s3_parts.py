@@ -12,15 +12,15 @@ from base64 import b64encode
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from rules_bento.registry import parallel
+from rules_bento.net import parallel
+from rules_bento.net.retry import TRANSIENT
 from rules_bento.registry.errors import CutError
-from rules_bento.registry.retry import TRANSIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rules_bento.registry.progress import Counter
+    from rules_bento.net.progress import Counter
     from rules_bento.transports.remote import Remote
     from rules_bento.transports.upload import Source
 

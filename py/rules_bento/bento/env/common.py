@@ -1,0 +1,45 @@
+"""What `env/` and the end of bento.yaml have in common in both of BentoML's formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rules_bento.bento.env import dotenv
+from rules_bento.build_options.option_checks import check_env
+from rules_bento.build_options.options import Env
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.project import ProjectFiles
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment of a Bento in one of the formats."""
+
+    document: dict[str, Any]  # the end of bento.yaml, from `spec` on
+    envs: tuple[Env, ...]  # of bento.yaml
+    files: dict[str, bytes]  # by path in the Bento
+    bentoml_version: str  # that its requirements pin
+
+
+def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
+    """`docker.env` with the file that it names read."""
+    docker = options.docker
+    if docker.env_file is None:
+        return docker.env
+    place = options.at("docker.env")
+    found = dotenv.parse(files.text(docker.env_file, place), docker.env_file)
+    for name, value in found.items():
+        check_env(Env(name, value), place)
+    return found | (docker.env or {})
+
+
+def joined_envs(env: dict[str, str] | None, envs: Sequence[Env]) -> tuple[Env, ...]:
+    """`docker.env` before `envs`, which say more and win."""
+    named = {one.name for one in envs}
+    return (*(Env(name, value) for name, value in (env or {}).items() if name not in named), *envs)

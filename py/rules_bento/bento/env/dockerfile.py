@@ -1,0 +1,241 @@
+"""`env/docker/Dockerfile`, for BuildKit, podman and buildah, with the Bento's root as the context.
+
+What changes seldom comes first: base, packages of the distribution, uv, the Python packages, models, and the sources
+last. Downloads go through cache mounts and stay out of the image. A service runs as a user of its own.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.bento.image_steps import Command
+    from rules_bento.build_options.distros import Distro
+    from rules_bento.build_options.options import Env
+
+UV_VERSION = "0.13.8"
+# Of uv's wheels for Linux: x86_64 and aarch64 with glibc and musl, ppc64le, s390x.
+UV_HASHES = (
+    "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984",
+    "29451c60f5e8b07403e0a175d5229efc36b0289b34143ff4aaa499a5dd52553a",
+    "0b3e8b1a4f5e405e31e2ff33de8af4744831e9f7338539671efbd8c3c94e791d",
+    "6999618363d03a0a085a9491db319e00b461dbda205db06ef1fd55dfcbf6472b",
+    "13050c64530a1ccfc223af0306a8152d41c0d36ea63bc19161221ca65dfe480a",
+)
+
+HEADER = """\
+# Written by rules_bento. From the root of the Bento, with BuildKit, podman or buildah:
+#   docker build --file env/docker/Dockerfile .
+"""
+
+_PATH_OF_ENVIRONMENT = "/app/.venv"
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the image calls its user and folders."""
+
+    user: str = "bentoml"
+    uid_gid: str = "1034"
+    home: str = "/home/bentoml/"
+    path: str = "/home/bentoml/bento"
+    entrypoint: str = "/home/bentoml/bento/env/docker/entrypoint.sh"
+    owner: str = "$BENTO_USER"  # of the Bento's files
+    login: str = "$BENTO_USER_UID:$BENTO_USER_GID"  # as numbers, by which Kubernetes knows that it is not root
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an image is made of. `spec1` and `spec2` each make one of their own options."""
+
+    base_image: str
+    install: str  # the command that installs env/python
+    distro: Distro | None = None  # whose package manager is used
+    packages: tuple[str, ...] = ()  # of the distribution
+    commands: tuple[Command, ...] = ()
+    post_commands: tuple[Command, ...] = ()
+    setup_script: bool = False  # env/docker/setup_script, which sees the whole Bento
+    envs: tuple[Env, ...] = ()
+    python_version: str | None = None
+    conda: bool = False
+    build_include: tuple[str, ...] = ()
+    models: bool = False  # whether the Bento brings some
+
+
+def render(recipe: Recipe) -> str:
+    """The text of the Dockerfile."""
+    return HEADER + "\n" + "\n\n".join(blocks(recipe, Names()).values()) + "\n"
+
+
+def blocks(recipe: Recipe, names: Names) -> dict[str, str]:
+    """The parts of the Dockerfile by the names that templates know them by."""
+    parts = {
+        "SETUP_BENTO_BASE_IMAGE": _base_image(recipe),
+        "SETUP_BENTO_USER": _user(names),
+        "SETUP_BENTO_ENVARS": _variables(recipe, names),
+        "SETUP_BENTO_COMPONENTS": _components(recipe, names),
+        "SETUP_BENTO_ENTRYPOINT": _entrypoint(recipe, names),
+    }
+    return {name: "\n".join(lines) for name, lines in parts.items()}
+
+
+def _base_image(recipe: Recipe) -> list[str]:
+    # A tag such as `latest` is the user's choice, or of an image that has no other.
+    lines = ["# hadolint ignore=DL3006,DL3007", f"FROM {recipe.base_image} AS base-container", "USER 0"]
+    lines.append("ENV LANG=C.UTF-8 LC_ALL=C.UTF-8 PYTHONIOENCODING=UTF-8 PYTHONUNBUFFERED=1")
+    if recipe.distro and recipe.packages:
+        lines += _installed(recipe.distro, recipe.packages, recipe.distro.setup)
+    return lines
+
+
+def _installed(distro: Distro, packages: Sequence[str], setup: str = "") -> list[str]:
+    install = " ".join([distro.install, *(shlex.quote(package) for package in dict.fromkeys(packages))])
+    commands = [*install.split(" && "), *(setup.split(" && ") if setup else ())]
+    mounts = [f"type=cache,target={cache},sharing=locked" for cache in distro.caches]
+    return [f"# hadolint ignore={distro.ignored_rules}", _run(commands, mounts)]
+
+
+def _run(commands: Sequence[str], mounts: Sequence[str] = ()) -> str:
+    """A RUN instruction; each command on a line, and the next only after success."""
+    head = [f"--mount={mount}" for mount in mounts]
+    words = [*head, commands[0], *(f"&& {command}" for command in commands[1:])]
+    return "RUN " + " \\\n    ".join(words)
+
+
+def _user(names: Names) -> list[str]:
+    return [
+        f"ARG BENTO_USER={names.user}",
+        f"ARG BENTO_USER_UID={names.uid_gid}",
+        f"ARG BENTO_USER_GID={names.uid_gid}",
+        """\
+RUN if command -v groupadd >/dev/null 2>&1; then \\
+      groupadd -o -g "$BENTO_USER_GID" "$BENTO_USER" \\
+      && useradd -l -m -o -r -u "$BENTO_USER_UID" -g "$BENTO_USER_GID" "$BENTO_USER"; \\
+    else \\
+      addgroup -S -g "$BENTO_USER_GID" "$BENTO_USER" \\
+      && adduser -S -u "$BENTO_USER_UID" -G "$BENTO_USER" "$BENTO_USER"; \\
+    fi""",
+    ]
+
+
+def _variables(recipe: Recipe, names: Names) -> list[str]:
+    lines = []
+    for env in recipe.envs:
+        if env.stage == "all":
+            lines += [f"ARG {env.name}" + (f"={word(env.value)}" if env.value else ""), f"ENV {env.name}=${env.name}"]
+    return [
+        *lines,
+        f"ARG BENTO_PATH={names.path}",
+        f"ENV BENTO_PATH=$BENTO_PATH BENTOML_HOME={names.home} BENTOML_HF_CACHE_DIR=$BENTO_PATH/hf-models \\",
+        "    BENTOML_CONTAINERIZED=true",
+        f'RUN mkdir -p "$BENTO_PATH" && chown "{names.owner}:{names.owner}" "$BENTO_PATH"',
+        "WORKDIR $BENTO_PATH",
+    ]
+
+
+def word(value: str) -> str:
+    """A value as Dockerfile's own lexer reads it back: as it stands, or in quotes."""
+    if re.fullmatch(r"[\w.,:/@%+=-]*", value, re.ASCII):
+        return value
+    return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
+
+
+def _components(recipe: Recipe, names: Names) -> list[str]:
+    secrets = _Secrets(recipe.envs)
+    owned = f"COPY --chown={names.owner}:{names.owner}"
+    lines = [line for command in recipe.commands for line in _command(command, recipe.distro, secrets)]
+    lines += _conda() if recipe.conda else []
+    lines += _uv(secrets)
+    lines += _environment(recipe, secrets)
+    lines.append("COPY env/python ./env/python/")
+    lines += [f"COPY src/{path} ./src/{path}" for path in recipe.build_include]
+    lines.append(_run([secrets.exported(recipe.install)], [*secrets.mounts, _cache("uv")]))
+    lines += [line for command in recipe.post_commands for line in _command(command, recipe.distro, secrets)]
+    if recipe.models:
+        lines.append(f"{owned} models ./models/")
+    lines.append(f"{owned} src ./src/")
+    if recipe.setup_script:
+        lines += [
+            "COPY --chmod=755 env/docker/setup_script ./env/docker/setup_script",
+            _run([secrets.exported("./env/docker/setup_script")], secrets.mounts),
+        ]
+    lines.append(f"{owned} README.md bento.yaml ./")
+    return lines
+
+
+class _Secrets:
+    """The variables that only the build sees: mounted for each command, in no layer."""
+
+    def __init__(self, envs: Sequence[Env]) -> None:
+        secret = [env for env in envs if env.stage == "build"]
+        self.mounts = [f"type=secret,id={env.name}{'' if env.value else ',required=true'}" for env in secret]
+        self._exports = [
+            f'{env.name}="$(cat /run/secrets/{env.name}{self._default(env.value)})"; export {env.name}; '
+            for env in secret
+        ]
+
+    def exported(self, command: str) -> str:
+        """The command with the variables set."""
+        return "".join(self._exports) + command
+
+    @staticmethod
+    def _default(value: str) -> str:
+        return f" 2>/dev/null || printf %s {shlex.quote(value)}" if value else ""
+
+
+def _cache(name: str) -> str:
+    return f"type=cache,target=/root/.cache/{name}"
+
+
+def _command(command: Command, distro: Distro | None, secrets: _Secrets) -> list[str]:
+    if command.packages and distro:
+        return _installed(distro, command.packages)
+    if command.script:
+        copied = f"COPY --chmod=755 {command.script} ./{command.script}"
+        return [copied, _run([secrets.exported(f"./{command.script}")], secrets.mounts)]
+    return [_run([secrets.exported(command.text)], secrets.mounts)]
+
+
+def _conda() -> list[str]:
+    update = "/opt/conda/bin/conda env update -n base -f env/conda/environment.yml"
+    return ["COPY env/conda ./env/conda/", _run([update], ["type=cache,target=/opt/conda/pkgs"])]
+
+
+def _uv(secrets: _Secrets) -> list[str]:
+    requirement = " \\\n        ".join([f"uv=={UV_VERSION}", *(f"--hash=sha256:{digest}" for digest in UV_HASHES)])
+    install = f"""\
+if ! command -v uv >/dev/null 2>&1; then \\
+      python3 -m venv /opt/uv \\
+      && printf '%s\\n' '{requirement}' > /opt/uv/requirements.txt \\
+      && /opt/uv/bin/pip install --disable-pip-version-check --require-hashes -r /opt/uv/requirements.txt \\
+      && ln -sf /opt/uv/bin/uv /usr/local/bin/uv; \\
+    fi"""
+    return [_run([secrets.exported(install)], [*secrets.mounts, _cache("pip")])]
+
+
+def _environment(recipe: Recipe, secrets: _Secrets) -> list[str]:
+    # What conda installed lies in its own Python, so the environment has to be of that one, and see its packages.
+    conda = " --system-site-packages --python /opt/conda/bin/python3" if recipe.conda else ""
+    version = f" --python {recipe.python_version}" if recipe.python_version and not recipe.conda else ""
+    return [
+        f"ENV VIRTUAL_ENV={_PATH_OF_ENVIRONMENT} UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_PROGRESS=1 \\",
+        "    UV_PYTHON_INSTALL_DIR=/app/python",
+        _run([secrets.exported(f"uv venv{conda}{version} {_PATH_OF_ENVIRONMENT}")], secrets.mounts),
+        f"ENV PATH={_PATH_OF_ENVIRONMENT}/bin:$PATH",
+    ]
+
+
+def _entrypoint(recipe: Recipe, names: Names) -> list[str]:
+    runtime = [f"ENV {env.name}={word(env.value)}" for env in recipe.envs if env.stage == "runtime" and env.value]
+    return [
+        *runtime,
+        f"COPY --chmod=755 env/docker/entrypoint.sh {names.entrypoint}",
+        "EXPOSE 3000 3001",
+        f"USER {names.login}",
+        f'ENTRYPOINT ["{names.entrypoint}"]',
+    ]

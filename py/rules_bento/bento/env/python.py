@@ -1,0 +1,260 @@
+"""`env/python`: the requirements as pip and uv read them, and the script that installs them in a Bento of spec 1."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from dataclasses import dataclass
+
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import normalized
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.build_options.options import BuildOptions, Python
+    from rules_bento.build_options.project import ProjectFiles
+
+# Options that uv takes from a requirements file, which is where a Bento of spec 2 can carry them, and their values.
+_CARRIED = {
+    "--index-url": 1,
+    "-i": 1,
+    "--extra-index-url": 1,
+    "--find-links": 1,
+    "-f": 1,
+    "--trusted-host": 1,
+    "--no-index": 0,
+    "--no-binary": 1,
+    "--only-binary": 1,
+}
+_REFERENCE = re.compile(r"(-r|--requirement|-c|--constraint)[=\s]\s*(\S+)\s*")
+
+
+def option_lines(python: Python, place: str) -> list[str]:
+    """The index and other options as the first lines of a requirements file (spec 2).
+
+    Raises BentoError, which begins with `place`, for a part of `pip_args` that only a command line can have.
+    """
+    lines = [f"--index-url {python.index_url}"] if python.index_url else []
+    lines += ["--no-index"] if python.no_index else []
+    lines += [f"--trusted-host {host}" for host in python.trusted_host or ()]
+    lines += [f"--extra-index-url {url}" for url in python.extra_index_url or ()]
+    lines += [f"--find-links {link}" for link in python.find_links or ()]
+    return lines + _lines_of_arguments(python.pip_args or "", place)
+
+
+def _lines_of_arguments(arguments: str, place: str) -> list[str]:
+    words = arguments.split()
+    lines = []
+    while words:
+        flag, equals, value = words.pop(0).partition("=")
+        if flag not in _CARRIED:
+            raise BentoError(
+                f"{place}: {flag!r} cannot be carried by a Bento of spec 2, where BentoML would leave it out. "
+                f"Remove it, or set spec = 1."
+            )
+        if _CARRIED[flag] and not equals:
+            if not words:
+                raise BentoError(f"{place}: {flag!r} has no value. Give it one.")
+            value = words.pop(0)
+        lines.append(f"{flag} {value}".strip())
+    return lines
+
+
+def command_arguments(python: Python) -> list[str]:
+    """The same options as arguments of pip (spec 1)."""
+    words = ["--index-url", python.index_url] if python.index_url else []
+    for flag, values in (
+        ("--trusted-host", python.trusted_host),
+        ("--find-links", python.find_links),
+        ("--extra-index-url", python.extra_index_url),
+    ):
+        words += [word for value in values or () for word in (flag, value)]
+    return words + (["--no-index"] if python.no_index else []) + (python.pip_args or "").split()
+
+
+def with_nested(path: str, files: ProjectFiles, place: str) -> str:
+    """The text of a requirements file with the files that it refers to in the place of the references.
+
+    Constraints become requirements, as they do in BentoML's own Bentos of spec 1: there is no file to name once the
+    text stands in bento.yaml. Raises BentoError for a file that is not declared or that refers to itself.
+    """
+    return _with_nested(files.path(path, place), files, place, ())
+
+
+def _with_nested(path: str, files: ProjectFiles, place: str, within: tuple[str, ...]) -> str:
+    if path in within:
+        raise BentoError(f"{place}: {path} refers to itself, by way of {', '.join(within)}. Break the circle.")
+    text = files.text(path, place)
+    lines = []
+    for number, line in enumerate(text.splitlines(), 1):
+        found = _REFERENCE.fullmatch(line.partition(" #")[0].strip())
+        if not found:
+            lines.append(line.rstrip())
+            continue
+        if "://" in found[2]:
+            raise BentoError(f"{path}:{number}: {found[2]!r} is on a network. Declare a copy of the file.")
+        nested = files.path(posixpath.join(posixpath.dirname(path), found[2]), f"{path}:{number}")
+        lines.append(_with_nested(nested, files, f"{path}:{number}", (*within, path)).rstrip("\n"))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def packages_place(options: BuildOptions) -> str:
+    """How a message begins that is about the packages of options."""
+    return options.at("python.requirements_txt" if options.python.requirements_txt else "python.packages")
+
+
+def check_git(text: str, place: str, *, packed: bool) -> None:
+    """Refuse requirements that BentoML would clone and pack at build time, unless they are not to be `packed`."""
+    if not packed:
+        return
+    for line in text.splitlines():
+        if re.search(r"(^|\s|@)git\+", line.partition(" #")[0]):
+            raise BentoError(
+                f"{place}: {line.strip()!r} is in a git repository, which a build without network cannot pack. Declare "
+                f"its source archive in wheels, or set python.pack_git_packages to false: then the build of the image "
+                f"clones it."
+            )
+
+
+@dataclass(frozen=True)
+class LockedRequirements:
+    """The texts of env/python where a lock has been sliced."""
+
+    roots: str
+    pinned: str
+    pinned_with_hashes: str
+
+    @property
+    def has_wheels(self) -> bool:
+        """Whether some are wheels that the Bento carries."""
+        return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What env/python says, with a bentoml in it."""
+
+    roots: str  # what was asked for
+    text: str  # what is installed
+    hashed: str | None  # the same with the hashes of all files, where a lock knows them
+    bentoml_version: str
+
+
+def assemble(
+    text: str, lock: LockedRequirements | None, bentoml_version: str, features: Sequence[str], place: str
+) -> Requirements:
+    """The requirements, with bentoml and its extras for `features`, and with the lock's pins where there is one.
+
+    Raises BentoError where text, which `place` says the origin of, and lock disagree, and for hashes that leave bentoml
+    out.
+    """
+    if lock is None:
+        text, version = _with_bentoml(text, bentoml_version, features)
+        return Requirements(text, text, None, version)
+    found = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
+    if not found:
+        raise BentoError("requirements: bentoml is missing, which serves the Bento. Add the hub's package of it.")
+    missing = sorted(_names(text) - _names(lock.pinned))
+    if missing:
+        raise BentoError(
+            f"{place}: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it to the "
+            f"target's requirements."
+        )
+    extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
+    absent = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
+    if absent:
+        wanted = f"bentoml[{','.join(sorted(features))}]"
+        raise BentoError(f"features: the lock's bentoml is without {', '.join(absent)}. Write {wanted!r} in packages.")
+    # What is no package: options such as the index, and archives that the Bento brings along.
+    lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(("-", "./")))
+    hashed = None if "./" in lines else lines + lock.pinned_with_hashes
+    return Requirements(lines + lock.roots, lines + lock.pinned, hashed, found[1])
+
+
+def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
+    """The requirements with a bentoml among them, and the version of it that they pin."""
+    pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
+    if pinned:
+        named = f"{_bentoml(features, pinned[1])}=={pinned[2]}"
+        return text[: pinned.start()] + named + text[pinned.end() :], pinned[2]
+    if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
+        if features:
+            raise BentoError("features: write them as extras of the bentoml that the requirements name by address.")
+        return text, version
+    if "--hash=" in text:
+        raise BentoError(
+            "requirements: a file with hashes has to have bentoml, too. Add it to its source and lock again."
+        )
+    return f"{text}{_bentoml(features)}=={version}\n", version
+
+
+def _bentoml(features: Sequence[str], extras: str | None = None) -> str:
+    """`bentoml[grpc,io]`."""
+    given = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
+    joined = ",".join(sorted({*given, *features}))
+    return f"bentoml[{joined}]" if joined else "bentoml"
+
+
+def _names(text: str) -> set[str]:
+    """The normalized names of the packages in requirements, of those that have a name and are for every machine."""
+    lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
+    found = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
+    return {normalized(match[1]) for match in found if match}
+
+
+_INSTALL = """\
+# Installs the Bento's Python packages into the environment $VIRTUAL_ENV, or else into that of python3.
+# BentoML's image runs it as `bash -euxo pipefail install.sh`; any POSIX shell will do.
+set -eu
+cd -- "$(dirname -- "$0")"
+: "${{BENTOML_VERSION:={version}}}"
+
+if [ -n "${{VIRTUAL_ENV:-}}" ]; then
+    PATH="$VIRTUAL_ENV/bin:$PATH"
+    export PATH
+    if [ -f ../conda/environment.yml ]; then
+        # The packages of conda lie in the Python below the environment, which would hide them.
+        sed -i 's/^include-system-site-packages = false$/include-system-site-packages = true/' "$VIRTUAL_ENV/pyvenv.cfg"
+    fi
+fi
+
+install() {{
+    if command -v uv >/dev/null 2>&1; then
+        uv pip install "$@"
+    else
+        python3 -m pip install "$@"
+    fi
+}}
+
+set -- {arguments}
+
+if [ -f requirements.lock.txt ]; then
+    if grep -q -e '--hash=' requirements.lock.txt; then
+        install "$@" --require-hashes -r requirements.lock.txt
+    else
+        install "$@" -r requirements.lock.txt
+    fi
+elif [ -f requirements.txt ]; then
+    install "$@" -r requirements.txt
+fi
+
+for archive in wheels/*; do
+    case $archive in
+    *.whl | *.tar.gz | *.zip) install "$@" "./$archive" ;;
+    esac
+done
+
+if ! python3 -c 'import bentoml' >/dev/null 2>&1; then
+    install "$@" "bentoml==$BENTOML_VERSION"
+fi
+"""
+
+
+def install_script(python: Python, bentoml_version: str) -> str:
+    """`install.sh`."""
+    return _INSTALL.format(version=bentoml_version, arguments=shlex.join(command_arguments(python))).replace(
+        "set -- \n", "set --\n"
+    )

@@ -1,0 +1,139 @@
+"""`env/` and `docker:`, `python:`, `conda:` of a Bento of spec 1: legacy services, conda, CUDA, templates, wheels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rules_bento.bento.env import conda, dockerfile, python, scripts
+from rules_bento.bento.env.common import Environment, docker_env, joined_envs
+from rules_bento.bento.env.entrypoint import ENTRYPOINT
+from rules_bento.build_options import distros
+from rules_bento.build_options.options import filled
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.bento.making import Settings
+    from rules_bento.build_options.options import BuildOptions, Env
+
+
+def make(settings: Settings, envs: Sequence[Env], *, models: bool) -> Environment:
+    """The environment of the settings' options."""
+    options = settings.options
+    _check(options, envs)
+    requirements = _requirements(settings)
+    env = docker_env(options, settings.files)
+    variables = joined_envs(env, envs)
+    environment = conda.environment(options.conda, settings.files, options.at("conda.environment_yml"))
+    written = {one.name: dockerfile.word(one.value) for one in variables}
+    values = filled(options, settings.python_version, written, locked=settings.lock is not None)
+    files = {
+        "env/docker/entrypoint.sh": ENTRYPOINT.encode(),
+        "env/python/install.sh": python.install_script(options.python, requirements.bentoml_version).encode(),
+        "env/python/requirements.txt": requirements.roots.encode(),
+        "env/python/version.txt": (values["docker"]["python_version"] or settings.python_version).encode(),
+        **_named_files(settings),
+    }
+    if requirements.hashed is not None:
+        files["env/python/requirements.lock.txt"] = requirements.hashed.encode()
+    if environment is not None:
+        files["env/conda/environment.yml"] = environment.encode()
+    recipe = _recipe(settings, values["docker"], environment, variables, models)
+    text = _dockerfile(settings, recipe, values["docker"])
+    files["env/docker/Dockerfile"] = text.encode()
+    document = {"spec": 1, "runners": [], "apis": [], **{key: values[key] for key in ("docker", "python", "conda")}}
+    return Environment(document, tuple(envs), files, requirements.bentoml_version)
+
+
+def _check(options: BuildOptions, envs: Sequence[Env]) -> None:
+    """Refuse what this format loses."""
+    docker = options.docker
+    if docker.distro == "amazonlinux" and not docker.base_image:
+        raise BentoError(
+            f"{options.at('docker.distro')}: BentoML refuses a Bento of spec 1 for amazonlinux. Set base_image to the "
+            f"image, or use another distro."
+        )
+    if docker.base_image and docker.system_packages:
+        raise BentoError(
+            f"{options.at('docker.system_packages')}: in a Bento of spec 1, BentoML ignores it beside "
+            f"docker.base_image. Install the packages in a setup_script."
+        )
+    for env in envs:
+        if env.stage == "build":
+            raise BentoError(
+                f"{options.at('envs')}: {env.name} has the stage 'build', but a Bento of spec 1 would keep its value "
+                f"in the image. Take the stage 'all', or do without what makes the Bento spec 1."
+            )
+
+
+def _requirements(settings: Settings) -> python.Requirements:
+    if settings.lock and settings.lock.has_wheels:
+        raise BentoError(
+            "requirements: a Bento of spec 1 installs wheels of its own from elsewhere. Name the file in "
+            "python_options(wheels = [...]), or do without what makes the Bento spec 1."
+        )
+    options, place = settings.options, python.packages_place(settings.options)
+    text = "".join(f"{package}\n" for package in options.python.packages or ())
+    if options.python.requirements_txt:
+        text = python.with_nested(options.python.requirements_txt, settings.files, place)
+    text += settings.requirements
+    python.check_git(text, place, packed=options.python.pack_git_packages is not False)
+    return python.assemble(text, settings.lock, settings.bentoml_version, settings.features, place)
+
+
+def _named_files(settings: Settings) -> dict[str, bytes]:
+    """Script, template and wheels, at their places in the Bento."""
+    options, files = settings.options, settings.files
+    made = {}
+    if options.docker.setup_script:
+        place = options.at("docker.setup_script")
+        content = files.read(options.docker.setup_script, place)
+        scripts.check_script(options.docker.setup_script, content, place)
+        made["env/docker/setup_script"] = content
+    if options.docker.dockerfile_template:
+        template = files.read(options.docker.dockerfile_template, options.at("docker.dockerfile_template"))
+        made["env/docker/Dockerfile.template"] = template
+    for wheel in options.python.wheels or ():
+        name = wheel.rpartition("/")[2]
+        made[f"env/python/wheels/{name}"] = files.read(wheel, options.at("python.wheels"))
+    return made
+
+
+def _recipe(
+    settings: Settings, docker: dict[str, Any], environment: str | None, envs: Sequence[Env], models: bool
+) -> dockerfile.Recipe:
+    options = settings.options
+    recipe = dockerfile.Recipe(
+        base_image=docker["base_image"] or "",
+        install="sh env/python/install.sh",
+        envs=tuple(envs),
+        setup_script=options.docker.setup_script is not None,
+        python_version=docker["python_version"],
+        conda=environment is not None,
+        models=models,
+    )
+    if docker["base_image"]:
+        return recipe
+    distro = distros.get(docker["distro"])
+    packages = (*distro.packages, *(options.docker.system_packages or ()))
+    image = distro.image(docker["python_version"])
+    if options.docker.cuda_version:
+        image = distro.cuda_image(options.docker.cuda_version)
+        packages = (*packages, distro.cuda_python)
+    elif not options.conda.is_empty:
+        image = distro.conda_image
+        recipe = replace(recipe, python_version=conda.python_version(environment) or recipe.python_version)
+    return replace(recipe, base_image=image, distro=distro, packages=packages)
+
+
+def _dockerfile(settings: Settings, recipe: dockerfile.Recipe, docker: dict[str, Any]) -> str:
+    template = settings.options.docker.dockerfile_template
+    if not template:
+        return dockerfile.render(recipe)
+    from rules_bento.bento.env import template as templates
+
+    place = settings.options.at("docker.dockerfile_template")
+    return templates.render(settings.files.text(template, place), recipe, docker, template)

@@ -1,0 +1,99 @@
+"""`env/` and `image:` of a Bento of spec 2, BentoML's own format since 1.4."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rules_bento.bento.env import dockerfile, python
+from rules_bento.bento.env.common import Environment, docker_env, joined_envs
+from rules_bento.bento.env.entrypoint import ENTRYPOINT
+from rules_bento.bento.image_steps import FrozenImage, Image, freeze
+from rules_bento.build_options import distros
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import WHEELS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.bento.making import Settings
+    from rules_bento.build_options.options import BuildOptions, Env
+
+
+def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool) -> Environment:
+    """The environment of an image under the settings' options."""
+    options = settings.options
+    lock, exported = settings.lock, None
+    if lock is None and any(step.kind == "uv_lock" for step in image.steps):
+        exported = _exported(settings, image)
+    frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported)
+    if lock and lock.has_wheels:
+        # They lie in src/, and are there when packages are installed.
+        frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
+    text = frozen.requirements + settings.requirements
+    place, packed = python.packages_place(options), options.python.pack_git_packages
+    python.check_git(text, place, packed=image.pack_git_packages is not False if packed is None else packed)
+    requirements = python.assemble(text, lock, settings.bentoml_version, settings.features, place)
+    envs = joined_envs(docker_env(options, settings.files), envs)
+    files = {
+        **frozen.files,
+        "env/docker/Dockerfile": dockerfile.render(_recipe(frozen, requirements, options, envs, models)).encode(),
+        "env/docker/entrypoint.sh": ENTRYPOINT.encode(),
+        "env/python/requirements.in": requirements.roots.encode(),
+        "env/python/requirements.txt": requirements.text.encode(),
+    }
+    if requirements.hashed is not None:
+        files["env/python/requirements.lock.txt"] = requirements.hashed.encode()
+    document = {"spec": 2, "image": _document(frozen, requirements.text)}
+    return Environment(document, tuple(envs), files, requirements.bentoml_version)
+
+
+def _exported(settings: Settings, image: Image) -> str:
+    if settings.export_uv_lock is None:
+        raise BentoError(f"{image.place}: uv_lock() needs uv, which is not at hand. Name packages of a hub instead.")
+    return settings.export_uv_lock(settings.files)
+
+
+def _document(image: FrozenImage, requirements: str) -> dict[str, object]:
+    return {
+        "base_image": image.base_image,
+        "python_version": image.python_version,
+        "commands": [command.text for command in image.commands],
+        "python_requirements": requirements,
+        "post_commands": [command.text for command in image.post_commands],
+        "build_include": list(image.build_include),
+    }
+
+
+def _recipe(
+    image: FrozenImage,
+    requirements: python.Requirements,
+    options: BuildOptions,
+    envs: Sequence[Env],
+    models: bool,
+) -> dockerfile.Recipe:
+    packages: list[str] = []
+    commands = list(image.commands)
+    while commands and commands[0].packages:
+        packages += commands.pop(0).packages
+    return dockerfile.Recipe(
+        base_image=image.base_image,
+        install=_install(requirements, options, bool(image.build_include)),
+        distro=distros.get(image.distro) if image.distro else None,
+        packages=tuple(packages),
+        commands=tuple(commands),
+        post_commands=image.post_commands,
+        envs=tuple(envs),
+        python_version=image.python_version,
+        build_include=tuple(dict.fromkeys(image.build_include)),
+        models=models,
+    )
+
+
+def _install(requirements: python.Requirements, options: BuildOptions, from_sources: bool) -> str:
+    """The command that installs the requirements; paths in them begin in src/ where some of it is there."""
+    name, flags = "requirements.txt", [f"--allow-insecure-host {host}" for host in options.python.trusted_host or ()]
+    if requirements.hashed is not None:
+        name, flags = "requirements.lock.txt", [*flags, "--require-hashes"]
+    uv, root = ("uv --directory src", '"$BENTO_PATH"/') if from_sources else ("uv", "")
+    return " ".join([f"{uv} pip install", *flags, f"-r {root}env/python/{name}"])

@@ -1,0 +1,177 @@
+"""`docker.dockerfile_template`: a project's Jinja2 template that replaces blocks of the Dockerfile.
+
+The template is hostile until it is rendered. Jinja2's sandbox keeps it from Python's internals as long as it is given
+plain values and functions alone: an object of Jinja2's own, such as a compiled template, leads to the environment and
+from there to code of the template's choice. What a sandbox cannot bound, time and memory, the process does in which
+the template is rendered: one of its own, with limits that the kernel enforces.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.bento.env import dockerfile
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+# Bounds of one rendering: seconds of the processor, address space, and the Dockerfile itself. Plain templates take some
+# hundredths of a second.
+_SECONDS = 5
+_MEMORY = 1 << 30
+_MOST_BYTES = 1 << 20
+
+# The name by which a template extends ours.
+_BASE = "bento_base_template"
+_MARKS = dockerfile.Names(
+    user="\0user\0",
+    uid_gid="\0uid_gid\0",
+    home="\0home\0",
+    path="\0path\0",
+    entrypoint="\0entrypoint\0",
+    owner="\0user\0",
+    login="\0uid_gid\0",
+)
+
+
+def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin: str) -> str:
+    """The Dockerfile that the template makes of ours.
+
+    `options` are those of `docker`, which the template sees as `__options__<key>`. Raises BentoError, naming
+    `origin` and the line where it is known, for a template that does not work.
+    """
+    made = _in_a_process_of_its_own(lambda: _rendered(text, recipe, options, origin), origin)
+    if not re.search(r"^FROM\s", made, re.MULTILINE | re.IGNORECASE):
+        raise BentoError(
+            f"{origin}: the template makes a Dockerfile without FROM. Begin it with "
+            f"'{{% extends bento_base_template %}}'."
+        )
+    return re.sub(r"\n{3,}", "\n\n", made).rstrip("\n") + "\n"
+
+
+def _rendered(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin: str) -> str:
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        extensions=["jinja2.ext.loopcontrols"],
+        keep_trailing_newline=True,
+        loader=jinja2.DictLoader({_BASE: _base(recipe)}),
+        lstrip_blocks=True,
+        trim_blocks=True,
+    )
+    environment.filters["bash_quote"] = shlex.quote
+    environment.filters["normalize_line"] = _normalized
+    environment.globals["expands_bento_path"] = _expanded
+    # A name and no template object: see above.
+    environment.globals[_BASE] = _BASE
+    try:
+        return environment.from_string(text).render(**_variables(recipe, options))
+    except jinja2.TemplateNotFound as error:
+        raise BentoError(
+            f"{origin}: the template takes {error.name!r} from another file, but a Bento holds the template alone. "
+            f"Put the text into it."
+        ) from None
+    except jinja2.TemplateSyntaxError as error:
+        raise BentoError(f"{origin}:{error.lineno}: {error.message}. Correct the template.") from None
+    except RecursionError:
+        raise BentoError(f"{origin}: the template is nested too deeply. Correct it.") from None
+    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise BentoError(f"{origin}: the template cannot be rendered: {error}. Correct it.") from None
+
+
+def _in_a_process_of_its_own(render: Callable[[], str], origin: str) -> str:
+    """Return what `render` makes in a fork with bounds of time and memory.
+
+    Raises the BentoError that `render` raises, and one for a rendering that goes beyond a bound.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        _render_and_exit(render, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        said = answer.read(_MOST_BYTES + 2)
+    _, status = os.waitpid(child, 0)
+    if len(said) > _MOST_BYTES + 1:
+        raise BentoError(f"{origin}: the template makes a Dockerfile of more than {_MOST_BYTES} bytes. Shorten it.")
+    if not said or status:
+        raise BentoError(
+            f"{origin}: to render the template takes more than {_SECONDS} seconds or {_MEMORY >> 20} MB. Simplify it."
+        )
+    text = said[1:].decode("utf-8", "surrogatepass")
+    if said[:1] == _REFUSED:
+        raise BentoError(text)
+    return text
+
+
+# The first byte of a child's answer; the rest is the Dockerfile, or the message.
+_MADE, _REFUSED = b"+", b"-"
+
+
+def _render_and_exit(render: Callable[[], str], answer: int) -> NoReturn:
+    """Render within the bounds, answer, and end the process without anything of the parent's being run again."""
+    status = 1
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for kind, bound in ((resource.RLIMIT_CPU, _SECONDS), (resource.RLIMIT_AS, _MEMORY)):
+            _, most = resource.getrlimit(kind)
+            resource.setrlimit(kind, (bound if most == resource.RLIM_INFINITY else min(bound, most), most))
+        try:
+            said = _MADE + render().encode("utf-8", "surrogatepass")
+        except BentoError as error:
+            said = _REFUSED + str(error).encode("utf-8", "replace")
+        with os.fdopen(answer, "wb") as pipe:
+            pipe.write(said[: _MOST_BYTES + 2])
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _base(recipe: dockerfile.Recipe) -> str:
+    """Our Dockerfile as the template that others extend."""
+    parts = [dockerfile.HEADER]
+    for name, text in dockerfile.blocks(recipe, _MARKS).items():
+        parts.append(f"{{% block {name} %}}\n{_as_template(text)}\n{{% endblock %}}\n")
+    return "\n".join(parts)
+
+
+def _as_template(text: str) -> str:
+    """Text in which Jinja2 finds nothing but the names that a template may set."""
+    literal = re.sub(r"\{[{%#]", lambda found: f"{{{{ '{found[0]}' }}}}", text)
+    return re.sub(r"\0(\w+)\0", r"{{ bento__\1 }}", literal)
+
+
+def _variables(recipe: dockerfile.Recipe, options: dict[str, Any]) -> dict[str, Any]:
+    names = dockerfile.Names()
+    return {
+        "bento__user": names.user,
+        "bento__uid_gid": int(names.uid_gid),
+        "bento__home": names.home,
+        "bento__path": names.path,
+        "bento__entrypoint": names.entrypoint,
+        "bento__add_header": True,
+        "bento__buildkit_frontend": "docker/dockerfile:1",
+        "bento__enable_buildkit": True,
+        "__enable_buildkit__": True,
+        "__base_image__": recipe.base_image,
+        "__conda_python_version__": recipe.python_version,
+        "__is_cuda__": bool(options.get("cuda_version")),
+        "__prometheus_port__": 3001,
+        **{f"__options__{key}": value for key, value in options.items()},
+    }
+
+
+def _normalized(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _expanded(*parts: str, bento_path: str = dockerfile.Names.path) -> str:
+    return "/".join([bento_path, *parts])

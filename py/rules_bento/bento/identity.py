@@ -1,0 +1,42 @@
+"""What a Bento is, whenever it was built and whatever version it was given: the digest of its content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rules_bento.sources.manifest import Entry, Manifest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rules_bento.models.model import ModelDescription
+
+
+def content_identity(document: dict[str, Any], entries: Iterable[Entry], models: Iterable[ModelDescription]) -> bytes:
+    """BLAKE3 of a Bento's tree, with the models by their own identity and bento.yaml without its version and times.
+
+    `document` is bento.yaml's, `entries` all files but it and those of models.
+    """
+    timeless = {key: value for key, value in document.items() if key not in ("name", "version", "creation_time")}
+    timeless["models"] = [_without_time(entry) for entry in document.get("models", ())]
+    timeless["services"] = [
+        service | {"models": [_without_time(entry) for entry in service.get("models", ())]}
+        for service in document.get("services", ())
+    ]
+    unique = {model.tag: model for model in models}
+    tree = [*entries, Entry.of_bytes("bento.yaml", dump_yaml(timeless))]
+    tree += [Entry("models/" + tag.replace(":", "/"), model.size, 0o644, model.blake3) for tag, model in unique.items()]
+    return Manifest.of(tree).identity()
+
+
+def _without_time(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "creation_time"}
+
+
+def dump_yaml(document: dict[str, Any]) -> bytes:
+    """The text of bento.yaml."""
+    import yaml
+
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return text.encode()

@@ -1,0 +1,356 @@
+"""The image of a Bento as steps in order: BentoML's `bentoml.images.Image`, or a target's.
+
+An `Image` is what somebody wrote; `freeze` reads the files that it names and gives what bento.yaml's `image` and a
+Dockerfile are made of.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+from rules_bento.bento.env import python, scripts
+from rules_bento.build_options import distros
+from rules_bento.build_options.document import as_text, did_you_mean
+from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
+from rules_bento.errors import BentoError
+from rules_bento.packages.lock import parse_toml
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.project import ProjectFiles
+    from rules_bento.service import Image as DeclaredImage
+
+StepKind = Literal[
+    "system_packages",
+    "run",
+    "run_script",
+    "python_packages",
+    "requirements_file",
+    "pyproject_toml",
+    "requirements",  # the text of some, not in BentoML
+    "run_after",  # a command after the Python packages in any case: the constructor's post_commands
+    "uv_lock",
+    "build_include",
+    "wheels",  # files, not in BentoML
+]
+STEPS: tuple[str, ...] = (
+    *("system_packages", "run", "run_script", "python_packages", "requirements_file", "pyproject_toml"),
+    *("requirements", "run_after", "uv_lock", "build_include", "wheels"),
+)
+_PACKAGES = ("python_packages", "requirements_file", "pyproject_toml", "requirements", "wheels")
+_FIELDS = ("base_image", "distro", "python_version", "lock_python_packages", "pack_git_packages", "steps")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call on an image."""
+
+    kind: StepKind
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as it was written; None is a field that nobody set."""
+
+    base_image: str | None = None
+    distro: str | None = None  # empty: none, for a base image that needs no packages
+    python_version: str | None = None
+    lock_python_packages: bool | None = None
+    pack_git_packages: bool | None = None
+    steps: tuple[Step, ...] = ()
+    place: str = field(default="image", compare=False)  # how messages begin
+
+    def extended(self, other: Image) -> Image:
+        """An image with the steps of another behind its own; what the other sets wins."""
+        taken = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
+        return replace(self, **taken, steps=self.steps + other.steps, place=other.place)
+
+    def to_json(self) -> str:
+        """The text of a JSON object."""
+        steps = [[step.kind, *step.values] for step in self.steps]
+        values = {name: getattr(self, name) for name in _FIELDS[:-1] if getattr(self, name) is not None}
+        return json.dumps({**values, "steps": steps}, ensure_ascii=False, indent=1) + "\n"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of an image build. In bento.yaml it is `text`; a Dockerfile may do the same in a better way."""
+
+    text: str
+    packages: tuple[str, ...] = ()  # of the distribution, if that is all that the command installs
+    script: str = ""  # path of the script in the Bento, if that is what it runs
+
+
+@dataclass(frozen=True)
+class FrozenImage:
+    """An image with all that it needs at hand."""
+
+    base_image: str
+    python_version: str
+    distro: str  # empty: unknown
+    commands: tuple[Command, ...]
+    post_commands: tuple[Command, ...]
+    requirements: str
+    build_include: tuple[str, ...]
+    uv_lock: bool
+    files: dict[str, bytes]  # by path in the Bento: scripts, wheels
+
+
+def from_json(text: str, origin: str) -> Image:
+    """Read what `to_json` or a rule wrote, and check it. Raises BentoError, naming `origin`."""
+    data = json.loads(text)
+    for name in data:
+        if name not in _FIELDS:
+            raise BentoError(f"{origin}: {name!r} is no field of an image.{did_you_mean(name, _FIELDS)}")
+    steps = tuple(_step(step[0], step[1:], origin) for step in data.get("steps", []))
+    image = Image(**{name: data[name] for name in _FIELDS[:-1] if name in data}, steps=steps, place=origin)
+    check(image)
+    return image
+
+
+def from_service(declared: DeclaredImage, place: str) -> Image:
+    """The image that a service's source declares. Raises BentoError for a call that BentoML does not know."""
+    arguments = declared.arguments
+    steps = [Step("run", (command,)) for command in _texts(arguments.get("commands"), "commands", place)]
+    requirements = arguments.get("python_requirements")
+    if requirements:
+        steps.append(Step("requirements", (str(requirements),)))
+    steps += [Step("run_after", (text,)) for text in _texts(arguments.get("post_commands"), "post_commands", place)]
+    steps += [
+        Step("build_include", (path,))
+        for path in _texts(arguments.get("build_include_paths"), "build_include_paths", place)
+    ]
+    steps += [_step(call.method, call.args, place) for call in declared.calls]
+    image = Image(
+        base_image=_optional_text(arguments.get("base_image")) or None,
+        distro=_optional_text(arguments.get("distro")),
+        python_version=_optional_text(arguments.get("python_version")),
+        lock_python_packages=cast("bool | None", arguments.get("lock_python_packages")),
+        pack_git_packages=cast("bool | None", arguments.get("pack_git_packages")),
+        steps=tuple(steps),
+        place=place,
+    )
+    check(image)
+    return image
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else as_text(value)
+
+
+def _texts(value: object, name: str, place: str) -> list[str]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BentoError(f"{place}: {name} is no list of texts. Correct it.")
+    return value
+
+
+def _step(kind: str, values: Iterable[str], place: str) -> Step:
+    if kind not in STEPS:
+        known = ", ".join(STEPS)
+        raise BentoError(f"{place}: {kind!r} is no step of an image.{did_you_mean(kind, STEPS)} Known are {known}.")
+    return Step(cast("StepKind", kind), tuple(values))
+
+
+def check(image: Image) -> None:
+    """Raise BentoError for an image that cannot be built: names, versions, and steps in a wrong order."""
+    if image.distro and image.distro not in distros.NAMES:
+        near = did_you_mean(image.distro, distros.NAMES)
+        raise BentoError(f"{image.place}: distro is {image.distro!r}.{near} Known are {', '.join(distros.NAMES)}.")
+    if image.distro == "" and not image.base_image:
+        raise BentoError(f"{image.place}: without a distro, a base_image is needed. Set one of them.")
+    if image.python_version is not None:
+        version = short_python_version(image.python_version, f"{image.place}: python_version")
+        if not image.base_image and version not in distros.PYTHON_VERSIONS:
+            known = ", ".join(distros.PYTHON_VERSIONS)
+            raise BentoError(f"{image.place}: there is no image with Python {version}. Known are {known}.")
+    for step in image.steps:
+        _check_step(step, image)
+    _check_order(image)
+
+
+def _check_step(step: Step, image: Image) -> None:
+    place = f"{image.place}: {step.kind}"
+    wanted = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
+    if step.kind in wanted and len(step.values) != wanted[step.kind]:
+        raise BentoError(f"{place} has {len(step.values)} arguments, where {wanted[step.kind]} are expected.")
+    if step.kind in ("system_packages", "python_packages", "wheels", "build_include") and not step.values:
+        raise BentoError(f"{place} names nothing. Remove it, or name what is wanted.")
+    if step.kind == "system_packages":
+        if image.distro == "":
+            raise BentoError(f"{place}: without a distro it is not known how to install them. Set distro.")
+        for package in step.values:
+            check_system_package(package, place)
+    if step.kind == "python_packages":
+        for package in step.values:
+            check_package(package, place)
+    if step.kind in ("run", "run_after") and ("\n" in step.values[0].strip() or not step.values[0].strip()):
+        raise BentoError(f"{place}: a command is one line. Join lines with '&&', or use run_script.")
+
+
+def _check_order(image: Image) -> None:
+    """Refuse Python packages behind a command that follows Python packages: an image installs them in one go."""
+    packages = after = False
+    for step in image.steps:
+        if step.kind in _PACKAGES:
+            if after:
+                raise BentoError(
+                    f"{image.place}: {step.kind} follows a command that runs after the Python packages, but these are "
+                    f"installed in one go. Name all packages before that command."
+                )
+            packages = True
+        elif step.kind == "run_after" or (packages and step.kind in ("run", "run_script")):
+            after = True
+
+
+def freeze(
+    image: Image, options: BuildOptions, files: ProjectFiles, default_python: str, *, uv_lock: str | None = None
+) -> FrozenImage:
+    """Read what the image names and add the options, which win over its fields and come behind its steps.
+
+    `uv_lock` is the text of the requirements that the project's uv.lock stands for. Raises BentoError.
+    """
+    docker, place = options.docker, image.place
+    distro = docker.distro if docker.distro is not None else image.distro
+    base_image = docker.base_image or image.base_image
+    python_version = short_python_version(
+        docker.python_version or image.python_version or default_python, f"{place}: python_version"
+    )
+    builder = _Builder(files, options)
+    for step in image.steps:
+        builder.add(step, place)
+    builder.add_options(options)
+    installs = distro is not None or builder.system_packages or not base_image
+    known = distros.get(distro or distros.DEFAULT) if installs and distro != "" else None
+    return FrozenImage(
+        base_image=base_image or (known or distros.get(distros.DEFAULT)).image(python_version),
+        python_version=python_version,
+        distro=known.name if known else "",
+        commands=builder.commands_of(known),
+        post_commands=tuple(builder.post_commands),
+        requirements=(uv_lock or "") + builder.requirements,
+        build_include=tuple(builder.build_include),
+        uv_lock=builder.uv_lock,
+        files=builder.made,
+    )
+
+
+class _Builder:
+    """Collects the steps of an image."""
+
+    def __init__(self, files: ProjectFiles, options: BuildOptions) -> None:
+        self.commands: list[Command | tuple[str, ...]] = []  # a tuple: packages of the distribution
+        self.post_commands: list[Command] = []
+        self.requirements = ""
+        self.build_include: list[str] = []
+        self.made: dict[str, bytes] = {}
+        self.uv_lock = False
+        self._files = files
+        self._after = False
+
+    @property
+    def system_packages(self) -> bool:
+        """Whether packages of the distribution are asked for."""
+        return any(isinstance(command, tuple) for command in self.commands)
+
+    def add(self, step: Step, place: str) -> None:
+        """Add one step."""
+        match step.kind:
+            case "system_packages":
+                self.commands.append(step.values)
+            case "run":
+                self._run(Command(step.values[0].strip()))
+            case "run_after":
+                self.post_commands.append(Command(step.values[0].strip()))
+            case "run_script":
+                self._run(self._script(step.values[0], place))
+            case "build_include":
+                for path in step.values:
+                    self._files.path(path, f"{place}: build_include")
+                self.build_include += step.values
+            case "uv_lock":
+                self.uv_lock = True
+            case "wheels":
+                self._wheels(step.values, place)
+            case _:
+                self._require(requirements_of(step, self._files, place))
+
+    def add_options(self, options: BuildOptions) -> None:
+        """Add what the options of a build say, in BentoML's order."""
+        if options.docker.system_packages:
+            self.commands.append(options.docker.system_packages)
+        lines = python.option_lines(options.python, options.at("python.pip_args"))
+        if lines:
+            self._require("".join(f"{line}\n" for line in lines))
+        if options.python.requirements_txt:
+            place = options.at("python.requirements_txt")
+            self._require(python.with_nested(options.python.requirements_txt, self._files, place))
+        elif options.python.packages:
+            self._require("".join(f"{package}\n" for package in options.python.packages))
+        if options.docker.setup_script:
+            self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
+
+    def commands_of(self, distro: distros.Distro | None) -> tuple[Command, ...]:
+        """The commands before the Python packages, the distribution's own first."""
+        if distro is None:
+            return tuple(command for command in self.commands if isinstance(command, Command))
+        own = (
+            command if isinstance(command, Command) else Command(distro.command(command), command)
+            for command in self.commands
+        )
+        return (Command(distro.first_command, distro.packages), *own)
+
+    def _run(self, command: Command) -> None:
+        (self.post_commands if self._after else self.commands).append(command)
+
+    def _require(self, lines: str) -> None:
+        self.requirements += lines
+        self._after = True
+
+    def _script(self, written: str, place: str) -> Command:
+        path = self._files.path(written, place)
+        content = self._files.read(path, place)
+        scripts.check_script(path, content, place)
+        target = scripts.script_path(path, content)
+        self.made[target] = content
+        return Command(scripts.script_command(target), script=target)
+
+    def _wheels(self, written: Sequence[str], place: str) -> None:
+        for path in written:
+            name = path.rpartition("/")[2]
+            self.made[f"src/wheels/{name}"] = self._files.read(path, f"{place}: wheels")
+            self._require(f"./wheels/{name}\n")
+        if "wheels" not in self.build_include:
+            self.build_include.append("wheels")
+
+
+def requirements_of(step: Step, files: ProjectFiles, place: str) -> str:
+    """The lines that a step adds to the requirements. Raises BentoError for a file that nobody declared."""
+    at = f"{place}: {step.kind}"
+    packages: tuple[str, ...] | list[str] = ()
+    match step.kind:
+        case "requirements":
+            return step.values[0].rstrip("\n") + "\n"
+        case "requirements_file":
+            return python.with_nested(step.values[0], files, at)
+        case "pyproject_toml":
+            packages = project_dependencies(step.values[0] if step.values else "pyproject.toml", files, at)
+        case "python_packages":
+            packages = step.values
+    return "".join(f"{package}\n" for package in packages)
+
+
+def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
+    """`project.dependencies` of a pyproject.toml."""
+    tables: dict[str, Any] = parse_toml(files.text(path, place), path)
+    dependencies = tables.get("project", {}).get("dependencies", [])
+    if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
+        raise BentoError(f"{path}: project.dependencies is no list of texts. Correct it.")
+    return dependencies

@@ -1,0 +1,273 @@
+"""A Bento from declared inputs: bento.yaml, and what lies beside its sources.
+
+The format is BentoML 1.4's, found by experiment; see docs/compatibility.md. `services`, labels, envs and the image
+come from the static reading of the service, everything else from the options of a target or a bentofile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rules_bento.bento import image_steps as images
+from rules_bento.bento.env import spec1, spec2
+from rules_bento.bento.env.common import Environment, docker_env, joined_envs
+from rules_bento.bento.env.python import LockedRequirements
+from rules_bento.bento.identity import content_identity, dump_yaml
+from rules_bento.build_options.option_checks import check_features
+from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reasons
+from rules_bento.build_options.project import ProjectFiles
+from rules_bento.errors import BentoError
+from rules_bento.models import references
+from rules_bento.models.references import BundledModel
+from rules_bento.sources.manifest import Entry, Manifest, content_version
+from rules_bento.tag import Tag, check_version, check_word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rules_bento.bento.image_steps import Image
+    from rules_bento.service import Service, ServiceInfo
+
+__all__ = ["Bento", "BundledModel", "LockedRequirements", "Settings", "make_bento"]
+
+BENTOFILE = "bentofile.yaml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a target says of its Bento beyond the service's own source."""
+
+    creation_time: str  # ISO 8601
+    bentoml_version: str
+    python_version: str  # X.Y: of the lock, or what images have where no option says it
+    options: BuildOptions = field(default_factory=BuildOptions)
+    files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options name
+    version: str = ""  # default: from the content
+    readme: str | None = None  # of the project
+    requirements: str = ""  # the text of requirements files, beside the options'
+    lock: LockedRequirements | None = None  # takes the place of requirements
+    image: Image | None = None  # of the target, in the place of the service's own
+    features: tuple[str, ...] = ()  # extras of bentoml
+    spec: int | None = None  # default: 2 where that can hold the options, else 1
+    export_uv_lock: Callable[[ProjectFiles], str] | None = None  # the requirements of the project's uv.lock
+
+
+@dataclass(frozen=True)
+class Bento:
+    """Everything of a Bento but the bytes of its sources and models."""
+
+    tag: Tag
+    digest: bytes  # BLAKE3 of the content
+    manifest: Manifest  # of all files, those of the models left out
+    files: dict[str, bytes]  # what is made here, by path
+
+
+def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models: Sequence[BundledModel]) -> Bento:
+    """Put a Bento together. Raises BentoError for what BentoML could not import or serve."""
+    _require_plain(info, settings)
+    check_features(settings.features, "features")
+    options = settings.options
+    if not info.bento_name and not options.name:
+        raise BentoError("bento_name: the source does not state the service's name plainly. Set the attribute.")
+    # The attribute cannot be called as the bentofile's key is: targets have a name of their own.
+    place = "bento_name" if options.at("name") == "name" else options.at("name")
+    name = check_word(options.name or str(info.bento_name), f"{place}: the name")
+    if settings.version:
+        check_version(settings.version, "version: the version")
+    entries = _Models(info, settings, models)
+    environment = _environment(info, settings, _envs(info, options), models=bool(models))
+    labels = options.labels | info.labels
+    files = {"README.md": _readme(info, settings).encode(), **environment.files}
+    if not any(entry.path == BENTOFILE for entry in sources.entries):
+        files[f"src/{BENTOFILE}"] = _bentofile(info, settings, environment, labels)
+    document = {
+        "service": info.service,
+        "bentoml_version": environment.bentoml_version,
+        "creation_time": settings.creation_time,
+        "labels": labels,
+        "models": entries.own,
+        "entry_service": info.entry_service,
+        "services": [_service_entry(service, entries.of_services[service.name]) for service in info.services],
+        "envs": [vars(env) for env in environment.envs],
+        "schema": {},
+        "args": options.args,
+        **environment.document,
+    }
+    if info.kind == "legacy":
+        document |= _legacy(info, entries)
+    own = [*_entries(files), *sources.under("src").entries]
+    digest = content_identity(document, own, [model.description for model in models])
+    tag = Tag(name, settings.version or content_version(digest))
+    document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
+    files["bento.yaml"] = dump_yaml(document)
+    manifest = Manifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
+    return Bento(tag, digest, manifest, files)
+
+
+def _require_plain(info: ServiceInfo, settings: Settings) -> None:
+    """Refuse facts that the source computes and that no option states, for a Bento without them would differ."""
+    remedies = {
+        "image": "declare a bento_environment in image",
+        "labels": "declare it in labels",
+        "envs": "declare it in envs",
+    }
+    for unknown in info.unknowns:
+        remedy = remedies.get(unknown.attribute)
+        if unknown.fact == "description" and settings.options.description is None:
+            remedy = "declare it in description"
+        if remedy:
+            raise BentoError(f"{unknown.path}:{unknown.line}: {unknown.what}. State it plainly, or {remedy}.")
+
+
+def _environment(info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, models: bool) -> Environment:
+    """The environment in the format that can hold it."""
+    reasons = v1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
+    image = settings.image
+    if image is None and info.image is not None:
+        image = images.from_service(info.image, f"{info.path}: the image of the service")
+    if settings.spec == 2 and reasons:
+        raise BentoError(
+            f"spec: a Bento of spec 2 cannot hold {' and '.join(reasons)}. Leave spec unset, or set it to 1."
+        )
+    if image is not None and (reasons or settings.spec == 1):
+        what = " and ".join(reasons) or "spec = 1"
+        raise BentoError(
+            f"{image.place}: a Bento with an image is of spec 2, which cannot hold {what}; BentoML would leave it out. "
+            f"Remove one of the two."
+        )
+    if settings.lock is not None:
+        _check_python(settings, image)
+    if reasons or settings.spec == 1:
+        return spec1.make(settings, envs, models=models)
+    return spec2.make(settings, image or images.Image(), envs, models=models)
+
+
+def _check_python(settings: Settings, image: Image | None) -> None:
+    """Refuse another Python than the one that the packages were locked for."""
+    stated = settings.options.docker.python_version
+    # As with the name: of a target, this is the attribute that it is set by.
+    place = settings.options.at("docker.python_version").removeprefix("docker.")
+    if stated is None and image is not None:
+        stated, place = image.python_version, f"{image.place}: python_version"
+    if stated is not None and stated != settings.python_version:
+        raise BentoError(
+            f"{place} is {stated}, but the packages are locked for Python {settings.python_version}. Make them equal."
+        )
+
+
+def _envs(info: ServiceInfo, options: BuildOptions) -> list[Env]:
+    """The options' variables and then the service's, in BentoML's order."""
+    named = {env.name for env in options.envs}
+    own = [env for env in info.envs if env.value is not None or env.name not in named]
+    return [*options.envs, *(Env(env.name, "" if env.value is None else str(env.value), env.stage) for env in own)]
+
+
+class _Models:
+    """The model entries of bento.yaml."""
+
+    def __init__(self, info: ServiceInfo, settings: Settings, models: Sequence[BundledModel]) -> None:
+        options = settings.options
+        self.of_services = {
+            service.name: references.service_models(service, models, settings.creation_time)
+            for service in info.services
+        }
+        legacy, self.tags = references.legacy_models(info, models)
+        referenced = {entry["tag"] for entries in self.of_services.values() for entry in entries}
+        chosen = references.chosen_models(options.models or (), models, options.at("models"))
+        known = {entry["tag"] for entry in chosen}
+        further = [
+            model.entry(model.alias)
+            for model in models
+            if model.description.tag not in known and (model.alias or model.description.tag not in referenced)
+        ]
+        self.own = _unique([*chosen, *legacy, *further])
+
+
+def _unique(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_tag: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        by_tag[entry["tag"]] = by_tag.get(entry["tag"], {}) | entry
+    return list(by_tag.values())
+
+
+def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, Any]:
+    dependencies = [
+        {
+            key: value
+            for key in ("service", "deployment", "cluster", "url")
+            if (value := getattr(dependency, key)) is not None
+        }
+        for dependency in service.dependencies
+    ]
+    return {
+        "name": service.name,
+        "service": "",
+        "models": models,
+        "dependencies": dependencies,
+        "config": service.config,
+    }
+
+
+def _legacy(info: ServiceInfo, entries: _Models) -> dict[str, Any]:
+    """Runners and APIs of a legacy service."""
+    modules = {entry["tag"]: entry["module"] for entry in entries.own}
+    runners = [
+        {
+            "name": runner.name,
+            "runnable_type": runner.runnable_type or _runnable_type(modules.get(models[0] if models else "", "")),
+            "embedded": runner.embedded,
+            "models": models,
+            "resource_config": None,
+        }
+        for runner in info.runners
+        for models in [[entries.tags.get(tag, tag) for tag in runner.models]]
+    ]
+    apis = [{"name": api.name, "input_type": api.input_type, "output_type": api.output_type} for api in info.apis]
+    return {"runners": runners, "apis": apis}
+
+
+def _runnable_type(module: str) -> str:
+    """The class that runs a model of a framework, where the source names the model and not the framework."""
+    from rules_bento.service.bentoml.legacy import RUNNABLES
+
+    return RUNNABLES.get(module.removeprefix("bentoml."), "")
+
+
+def _readme(info: ServiceInfo, settings: Settings) -> str:
+    """The Bento's README: the options', the service's, the project's, else a title, in BentoML's order."""
+    for text, place in (
+        (settings.options.description, settings.options.at("description")),
+        (info.description, f"{info.path}: description"),
+    ):
+        if text is not None:
+            if text.startswith("file:") and "\n" not in text.strip():
+                return settings.files.text(text.removeprefix("file:").strip(), place)
+            return text
+    if settings.readme is not None:
+        return settings.readme
+    return f"# {info.entry_service}:{settings.version or 'dev'}\n"
+
+
+def _bentofile(info: ServiceInfo, settings: Settings, environment: Environment, labels: dict[str, str]) -> bytes:
+    """The record of all options that BentoML leaves among the sources of a project without a bentofile of its own."""
+    options = replace(
+        settings.options,
+        service=info.service,
+        description=settings.options.description if settings.options.description is not None else info.description,
+        labels=labels,
+        envs=environment.envs,
+    )
+    env = joined_envs(docker_env(options, settings.files), environment.envs)
+    values = filled(
+        options, settings.python_version, {one.name: one.value for one in env}, locked=settings.lock is not None
+    )
+    import yaml
+
+    text: str = yaml.safe_dump(values)
+    return text.encode()
+
+
+def _entries(files: dict[str, bytes]) -> list[Entry]:
+    return [Entry.of_bytes(path, content) for path, content in files.items()]

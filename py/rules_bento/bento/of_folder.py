@@ -1,0 +1,249 @@
+"""Bentos of plain folders, without Bazel: `build` and `build_bentofile`, for scripts, notebooks and a shell.
+
+The same inputs give the same tag and the same bytes as the rule `bento_package`, for both go through the same
+helpers. Nothing is imported, resolved or downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rules_bento import service as services
+from rules_bento.actions import archive as archives
+from rules_bento.actions.arguments import Arguments
+from rules_bento.actions.package import members
+from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
+from rules_bento.bento.making import Bento, LockedRequirements, Settings, make_bento
+from rules_bento.build_options import bentofile as bentofiles
+from rules_bento.build_options import option_reader, target_options
+from rules_bento.build_options.document import Document
+from rules_bento.build_options.options import BuildOptions, merge
+from rules_bento.build_options.project import ProjectFiles
+from rules_bento.models import model_store
+from rules_bento.sources import snapshot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rules_bento.bento.image_steps import Image
+    from rules_bento.models.model_store import StoredModel
+    from rules_bento.sources.snapshot import Declared
+    from rules_bento.tag import Tag
+
+# What the rules take where nobody says another.
+BENTOML_VERSION = "1.4.39"
+PYTHON_VERSION = "3.11"
+CREATION_TIME = "1980-01-01T00:00:00+00:00"
+
+_README = "README.md"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A Bento of a folder."""
+
+    bento: Bento
+    sources: tuple[Declared, ...]
+    models: tuple[StoredModel, ...]
+
+    @property
+    def tag(self) -> Tag:
+        """Name and version."""
+        return self.bento.tag
+
+    @property
+    def digest(self) -> str:
+        """The digest of the content, as the rule's output group of that name says it."""
+        return f"blake3:{self.bento.digest.hex()}"
+
+    def archive(self, out: str | os.PathLike[str]) -> Path:
+        """Write the `.bento` at `out`, models included; `bentoml import` takes it. Returns the path."""
+        target = Path(out)
+        with tempfile.TemporaryDirectory() as folder:
+            parts = [Path(folder, "metadata"), Path(folder, "sources")]
+            write_part(parts[0], members(self.bento), threads=1)
+            write_part(parts[1], self._source_members())
+            words = ["--output", str(target), *(word for part in parts for word in ("--part", str(part)))]
+            for index, model in enumerate(self.models):
+                description, part = Path(folder, f"{index}.json"), Path(folder, f"{index}.part")
+                description.write_text(model.entry.description.dumps(), "utf-8")
+                write_part(part, model.members())
+                words += ["--model", str(description), str(part)]
+            archives.run(Arguments(words, archives.FLAGS))
+        return target
+
+    def _source_members(self) -> list[Member]:
+        entries = {entry.path: entry for entry in self.bento.manifest.entries}
+        found = []
+        for file in self.sources:
+            path = f"src/{file.path}"
+            if file.link is not None:
+                found.append(Member.symlink(path, file.link))
+            else:
+                found.append(Member.file(path, file.source, size=entries[path].size, mode=entries[path].mode))
+        return found
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a build can say beside BentoML's own options; the rule has an attribute for each."""
+
+    image: Image | None = None  # in the place of the one that the service declares
+    services: Mapping[str, Sequence[str]] | None = None  # where the source does not say it: each, and what it needs
+    features: tuple[str, ...] = ()  # extras of bentoml
+    spec: int | None = None  # 1 or 2; without it, 2 where that format holds the options
+    requirements: str = ""  # the text of a requirements file, behind the options' packages
+    lock: LockedRequirements | None = None  # in the place of all packages
+    creation_time: str = CREATION_TIME  # ISO 8601
+    bentoml_version: str = BENTOML_VERSION  # what the requirements pin unless they name one
+    python_version: str = PYTHON_VERSION  # of the lock, and of the image where no option says another
+    store: Path | None = None  # of models; without it, `models` under $BENTOML_HOME or ~/bentoml
+    uv: str | None = None  # the program, for an image with `uv_lock()`
+
+
+def build(
+    service: str | None = None,
+    *,
+    name: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    description: str | None = None,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    envs: Sequence[Mapping[str, str]] | None = None,
+    docker: Mapping[str, Any] | None = None,
+    python: Mapping[str, Any] | None = None,
+    conda: Mapping[str, Any] | None = None,
+    models: Sequence[str | Mapping[str, str]] | None = None,
+    version: str = "",
+    build_ctx: str | os.PathLike[str] = ".",
+    args: Mapping[str, Any] | None = None,
+    beside: Beside = Beside(),
+) -> Built:
+    """Build a Bento of the folder `build_ctx` and of these options; a bentofile in it is not read.
+
+    The parameters are those of `bentoml.build`. Without `service`, the one service of `service.py` is taken; without
+    `version`, the digest of the content. Raises BentoError for what cannot be built from, with place and remedy.
+    """
+    options = _options(
+        service=service,
+        name=name,
+        labels=labels,
+        description=description,
+        include=include,
+        exclude=exclude,
+        envs=envs,
+        docker=docker,
+        python=python,
+        conda=conda,
+        models=models,
+        args=args,
+    )
+    return _built(options, Path(build_ctx), version, beside)
+
+
+def build_bentofile(
+    bentofile: str | os.PathLike[str] | None = None,
+    *,
+    service: str | None = None,
+    name: str | None = None,
+    version: str = "",
+    labels: Mapping[str, str] | None = None,
+    build_ctx: str | os.PathLike[str] = ".",
+    args: Mapping[str, Any] | None = None,
+    beside: Beside = Beside(),
+) -> Built:
+    """Build a Bento of the folder `build_ctx` and a bentofile; what is given here wins over the file.
+
+    The parameters are those of `bentoml.bentos.build_bentofile`. Without `bentofile`, that of the folder is read:
+    bentofile.yaml, else pyproject.toml. Raises BentoError for what cannot be built from, with place and remedy.
+    """
+    folder = Path(build_ctx)
+    path = Path(bentofile) if bentofile is not None else bentofiles.find(folder)
+    options = BuildOptions()
+    if path is not None:
+        options = bentofiles.read(path, str(path), src_exists=(path.parent / "src").is_dir())
+    attributes = _options(service=service, name=name, labels=labels, args=args)
+    return _built(merge(attributes, options), folder, version, beside)
+
+
+def _options(**given: Any) -> BuildOptions:
+    return option_reader.parse(Document("", {key: _plain(value) for key, value in given.items() if value is not None}))
+
+
+def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) -> Built:
+    declared = list(snapshot.walk(str(folder)))
+    selection = snapshot.select(
+        declared,
+        options.include if options.include is not None else ("*",),
+        options.exclude or (),
+        src_layout=bool(options.python.is_src_layout),
+    )
+    files = ProjectFiles({file.path: file.source for file in declared})
+    settings = Settings(
+        creation_time=beside.creation_time,
+        bentoml_version=beside.bentoml_version,
+        python_version=beside.python_version,
+        options=options,
+        files=files,
+        version=version,
+        readme=files.text(_README, _README) if files.has(_README) else None,
+        requirements=beside.requirements,
+        lock=beside.lock,
+        image=beside.image,
+        features=beside.features,
+        spec=beside.spec,
+        export_uv_lock=partial(_export, uv=beside.uv) if beside.uv else None,
+    )
+    info = _service(settings, selection.kept, beside.services)
+    models = model_store.referenced(info, options, beside.store or default_store())
+    made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
+    return Built(made, selection.kept, tuple(models))
+
+
+def _service(
+    settings: Settings, kept: Sequence[Declared], declared: Mapping[str, Sequence[str]] | None
+) -> services.ServiceInfo:
+    options = settings.options
+    sources = {file.path: file.source for file in kept if file.link is None}
+    name = target_options.service_of(options, sources)
+    tree = services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes())
+    info = services.override(
+        services.read_service(name, tree),
+        services=declared,
+        bento_name=options.name,
+        envs=[env.name for env in options.envs] or None,
+        labels=options.labels or None,
+        image=settings.image,
+    )
+    services.require_known(info)
+    return info
+
+
+def default_store() -> Path:
+    """Where BentoML keeps its models."""
+    home = os.environ.get("BENTOML_HOME")
+    return (Path(home) if home else Path.home() / "bentoml") / "models"
+
+
+def _export(files: ProjectFiles, *, uv: str) -> str:
+    from rules_bento.packages.uv_export import export
+
+    return export(files, uv)
+
+
+def _plain(value: Any) -> Any:
+    """Tables and lists of any kind as dicts and lists, which is what documents hold."""
+    if isinstance(value, (str, bytes)) or value is None:
+        return value
+    if hasattr(value, "items"):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,122 @@
+"""`bento build`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.cli import show, status
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from pathlib import Path
+
+    from rules_bento.bento.of_folder import Built
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """The project; what wins over its bentofile; where the Bento goes."""
+    parser.add_argument(
+        "build_ctx", metavar="PATH", nargs="?", default=".", help="the project's folder (.), or a service"
+    )
+    parser.add_argument("-f", "--bentofile", metavar="FILE", help="default: bentofile.yaml, else pyproject.toml")
+    parser.add_argument("--name", help="of the Bento")
+    parser.add_argument("--version", default="", help="of the Bento (default: the digest of its content)")
+    parser.add_argument("--label", metavar="KEY=VALUE", action="append", default=[])
+    parser.add_argument("--arg", metavar="KEY=VALUE", action="append", default=[])
+    parser.add_argument("--arg-file", metavar="FILE", help="arguments as YAML")
+    parser.add_argument("--enable-features", metavar="LIST", default="", help="extras of bentoml, with commas between")
+    parser.add_argument("--spec", type=int, choices=(1, 2), help="format of bento.yaml (default: 2 where it can)")
+    parser.add_argument("--bentoml-version", help="that serves it, where the requirements do not say")
+    parser.add_argument("--python-version", help="of the image, where no option says it")
+    parser.add_argument("--creation-time", help="ISO 8601 (default: the same for all)")
+    parser.add_argument("--archive", metavar="FILE", help="write a .bento there, and leave the store alone")
+    parser.add_argument("--no-sync", action="store_true", help="do not wait for the disk; a power cut may lose it")
+    show.add_output(parser, "text", "json", "yaml", "tag", "path")
+    parser.epilog = (
+        "The service is read and never imported, and nothing is resolved or downloaded. The same project makes the\n"
+        "same Bento everywhere, and the same that the rule bento_package makes of it where no hub locks the packages."
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Build, and keep it."""
+    from pathlib import Path
+
+    made = _build(options, store)
+    if options.archive:
+        path, known = made.archive(Path(options.archive)), False
+    else:
+        path, known = _keep(made, options.version, store)
+    if options.output == "tag":
+        show.out(f"__tag__:{made.tag}")  # as BentoML's
+    elif options.output == "path":
+        show.out(str(path))
+    elif not show.data({"tag": str(made.tag), "digest": made.digest, "path": str(path)}, options.output):
+        where = f" at {show.plain(str(path))}" if options.archive else " (it was in the store)" if known else ""
+        show.out(f"Built {made.tag}{where}.")
+    return status.OK
+
+
+def _build(options: Namespace, store: Store) -> Built:
+    import shutil
+    from pathlib import Path
+
+    from rules_bento.bento import of_folder
+    from rules_bento.store.home import MODEL
+
+    given = {"bentoml_version": options.bentoml_version, "python_version": options.python_version}
+    given["creation_time"] = options.creation_time
+    beside = of_folder.Beside(
+        features=tuple(feature for feature in options.enable_features.split(",") if feature),
+        spec=options.spec,
+        store=store.home.shelf(MODEL),
+        uv=shutil.which("uv"),
+        **{key: value for key, value in given.items() if value},
+    )
+    is_service = ":" in options.build_ctx or not Path(options.build_ctx).is_dir()
+    return of_folder.build_bentofile(
+        options.bentofile,
+        service=options.build_ctx if is_service else None,
+        name=options.name,
+        version=options.version,
+        labels=_pairs(options.label, "--label"),
+        build_ctx="." if is_service else options.build_ctx,
+        args=_args(options),
+        beside=beside,
+    )
+
+
+def _args(options: Namespace) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if options.arg_file:
+        from rules_bento.build_options.bentofile import read_arguments
+
+        values = read_arguments(options.arg_file, options.arg_file)
+    return values | _pairs(options.arg, "--arg")
+
+
+def _pairs(texts: list[str], flag: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise BentoError(f"{flag}: {text!r} cannot be read. Write KEY=VALUE.")
+        pairs[key] = value
+    return pairs
+
+
+def _keep(made: Built, version: str, store: Store) -> tuple[Path, bool]:
+    """Take the Bento into the store; returns its folder, and whether it was there: a digest means the same Bento."""
+    import tempfile
+    from pathlib import Path
+
+    if store.bentos.shelf.has(made.tag):
+        if version:
+            raise BentoError(f"{made.tag} is in the store already. Delete it first, or build another version.")
+        return store.bentos.shelf.path(made.tag), True
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = made.archive(Path(scratch, "built.bento"))
+        return store.bentos.import_archive(archive).entry.path, False

@@ -1,0 +1,26 @@
+"""`bento cloud list-context`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """The output."""
+    show.add_output(parser, "json", "yaml")
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """List the names, in the order of the file."""
+    from rules_bento.sharing.cloud.contexts import Contexts
+
+    show.data([context.name for context in Contexts(store.home).contexts], options.output)
+    return status.OK

@@ -1,0 +1,78 @@
+"""`bento cloud login`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.cli import show, status
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.sharing.cloud.client import Cloud
+    from rules_bento.store.home import Kind
+
+_KEY, _ENDPOINT = "BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """Where; with what; under which name."""
+    from rules_bento.sharing.cloud.contexts import DEFAULT_ENDPOINT
+
+    parser.add_argument("--endpoint", metavar="URL", help=f"({_ENDPOINT}, else {DEFAULT_ENDPOINT})")
+    parser.add_argument("--api-token", metavar="TOKEN", help=f"({_KEY}); - is the standard input")
+    parser.add_argument("--context", metavar="NAME", help="what it is called (default: the current context)")
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = (
+        "A token on a command line can be seen by other users of the machine: leave the option out to be asked\n"
+        "for it, or let - read it. It is kept where BentoML keeps it: in .yatai.yaml of the home, for you alone."
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Ask the cloud who we are, then keep the context."""
+    from rules_bento.sharing.cloud.client import Cloud
+    from rules_bento.sharing.cloud.contexts import DEFAULT_ENDPOINT, Contexts, make
+
+    contexts = Contexts(store.home)
+    endpoint = options.endpoint or os.environ.get(_ENDPOINT) or DEFAULT_ENDPOINT
+    context = make(options.context or contexts.current_name, endpoint, _token(options.api_token))
+    if context.is_open:
+        show.note(f"{context.endpoint} has no encryption: the token, and all that is pushed, can be read on its way.")
+    with Cloud(context) as cloud:
+        user = _get(cloud, "/api/v1/auth/current", "the user")
+        organization = _get(cloud, "/api/v1/current_org", "the organization")
+    email = user.get("email")
+    replaced = contexts.save(make(context.name, context.endpoint, context.api_token, str(email) if email else None))
+    facts = {"name": context.name, "endpoint": context.endpoint, "email": email}
+    facts["organization"] = organization["name"]
+    if replaced:
+        show.note(f"The context {context.name} took the place of an earlier one.")
+    if not show.data(facts, options.output):
+        who = f"{email or user.get('name')} of {organization['name']}"
+        show.out(f"Logged in to {context.endpoint} as {show.plain(who)} (context {show.plain(context.name)}).")
+    return status.OK
+
+
+def _token(given: str | None) -> str:
+    if given == "-":
+        return sys.stdin.readline()
+    given = given or os.environ.get(_KEY)
+    if given:
+        return given
+    if not sys.stdin.isatty():
+        raise BentoError(f"Nobody can be asked here for the API token. Set {_KEY}, or give it to `--api-token -`.")
+    from getpass import getpass
+
+    return getpass("API token: ")
+
+
+def _get(cloud: Cloud, path: str, what: str) -> dict[str, Any]:
+    found = cloud.find(path, what=what)
+    if not found or "name" not in found:
+        raise BentoError(f"{what}: {cloud} knows none for this token. Is it of this endpoint?")
+    return found

@@ -1,0 +1,27 @@
+"""`bento cloud update-current-context`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """A name."""
+    parser.add_argument("name", metavar="NAME", help="of a context")
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Choose it."""
+    from rules_bento.sharing.cloud.contexts import Contexts
+
+    context = Contexts(store.home).set_current(options.name)
+    show.out(f"The context is {show.plain(context.name)}, {context.endpoint}.")
+    return status.OK

@@ -1,0 +1,59 @@
+"""`bento complete -- WORD...`: what the last of the words could become, a line each; nothing for a path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import parsing, show, status, table
+
+if TYPE_CHECKING:
+    from argparse import Action, ArgumentParser, Namespace
+    from collections.abc import Iterable
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """The words of the command line so far, without the command's own."""
+    parser.add_argument("words", nargs="*", help="the last one is to be completed")
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Print candidates."""
+    *before, last = options.words or [""]
+    before = parsing.split(before)[1]
+    for candidate in sorted(set(_candidates(before, store))):
+        if candidate.startswith(last):
+            show.out(candidate)
+    return status.OK
+
+
+def _candidates(before: list[str], store: Store) -> Iterable[str]:
+    found = table.find(before)
+    if found is None:
+        start = " ".join([*before, ""]).lstrip()
+        names = [command.name for command in table.COMMANDS if not command.hidden]
+        return [name[len(start) :].partition(" ")[0] for name in names if name.startswith(start)]
+    command, count = found
+    actions = parsing.make_parser(command)._actions  # argparse has no other way to ask
+    asked = next((action for action in actions if before[-1] in action.option_strings and action.nargs != 0), None)
+    if asked is not None:
+        return _values(asked, store, command.kind)
+    flags = [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
+    positional = [action for action in actions if not action.option_strings]
+    given = sum(not word.startswith("-") for word in before[count:])
+    if not positional:
+        return flags
+    values = list(_values(positional[min(given, len(positional) - 1)], store, command.kind))
+    return [*values, *flags] if values else []
+
+
+def _values(action: Action, store: Store, kind: Kind) -> Iterable[str]:
+    if action.choices:
+        return [str(choice) for choice in action.choices]
+    if action.metavar == "TAG":
+        # Names of folders are enough, and all that a hurried shell should wait for.
+        places = store.section(kind).shelf.folder.glob("*/*")
+        return [f"{path.parent.name}:{path.name}" for path in places if path.is_dir()]
+    return []

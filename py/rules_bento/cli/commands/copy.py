@@ -1,0 +1,56 @@
+"""`bento copy`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import registries, show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """Where from, where to; the output."""
+    parser.add_argument("source", metavar="REFERENCE", help=registries.ADDRESS)
+    parser.add_argument(
+        "targets", metavar="TARGET", nargs="+", help="the same of another place; without a tag, it has the source's"
+    )
+    parser.add_argument(
+        "--no-referrers", action="store_true", help="leave out what refers to it, as bills of materials"
+    )
+    registries.add_arguments(parser)
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = (
+        "Nothing is written to the disk: what the other registry lacks streams through, or is mounted there."
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Copy."""
+    from rules_bento.registry.copying import copy
+    from rules_bento.registry.reference import Reference
+
+    source = Reference.of_address(options.source)
+    targets = [Reference.of_address(text) for text in options.targets]
+    targets = [target if target.tag or not source.tag else target.with_tag(source.tag) for target in targets]
+    with registries.connected(options, f"Copying {source}") as (servers, progress):
+        done = copy(source, targets, servers, progress, with_referrers=not options.no_referrers)
+    facts = [
+        {
+            "reference": f"oci://{pushed.reference}",
+            "blobs": pushed.blobs,
+            "sent": pushed.sent,
+            "mounted": pushed.mounted,
+            "size": pushed.size,
+        }
+        for pushed in done
+    ]
+    if not show.data(facts, options.output):
+        for pushed in done:
+            took = f"{pushed.sent} of {show.count(pushed.blobs, 'blob')} sent ({show.size(pushed.size)})"
+            show.out(f"Copied to oci://{pushed.reference}: {took}, {pushed.mounted} mounted.")
+    return status.OK

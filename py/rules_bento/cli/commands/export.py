@@ -1,0 +1,66 @@
+"""`bento export`, `bento models export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+from rules_bento.cli.progress import progress, transfer
+from rules_bento.store.home import BENTO
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """A tag; where to, and as what; the output."""
+    from rules_bento.archives.unpack import FORMS
+
+    parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}")
+    parser.add_argument(
+        "out",
+        metavar="PATH",
+        nargs="?",
+        default="",
+        help=f"a file or URL, or a folder in which it is NAME-VERSION.{kind.extension} (default: the current one)",
+    )
+    parser.add_argument("--format", choices=FORMS, help="what to write (default: what the name says)")
+    if kind is BENTO:
+        parser.add_argument("--no-models", action="store_true", help="leave the models of the Bento out")
+    parser.add_argument("--no-verify", action="store_true", help="do not look for damage first")
+    show.add_output(parser, "text", "json", "yaml", "path")
+    parser.epilog = (
+        f".{kind.extension} and .xz are tars in xz, .gz, .bz2, .zst and .tar other tars, .zip a zip; a name that ends\n"
+        f"in nothing known gets .{kind.extension} added. BentoML imports all but .zst. URLs are of s3, gs, az,\n"
+        f"ftp, ftps, sftp and dropbox; who asks is known to their own tools, or stands in ~/.netrc."
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Export."""
+    models = not getattr(options, "no_models", False)
+    with transfer("Uploading", options.out) as counter, progress("Exporting") as tell:
+        done = store.section(kind).export(
+            options.tag,
+            options.out,
+            options.format,
+            models=models,
+            check=not options.no_verify,
+            progress=tell,
+            counter=counter,
+        )
+    for tag in done.left_out:
+        show.note(f"{tag} of Hugging Face is not in the archive. It is fetched when the Bento is served.")
+    if options.output == "path":
+        show.out(str(done.path))
+    elif options.output == "text":
+        what = "".join(f" with {tag}" if not number else f", {tag}" for number, tag in enumerate(done.models))
+        show.out(f"Exported {kind.noun} {done.entry.tag}{what} to {show.plain(str(done.path))}.")
+    path = str(done.path.absolute() if isinstance(done.path, Path) else done.path)
+    facts = {"tag": str(done.entry.tag), "path": path, "models": list(map(str, done.models))}
+    show.data(facts, options.output)
+    return status.OK

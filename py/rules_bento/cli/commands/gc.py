@@ -1,0 +1,36 @@
+"""`bento gc`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """Whether to do it; the output."""
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be removed")
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = (
+        "Bentos and models stay: this is about files that were shared with what `bentoml delete` deleted, and about\n"
+        "remainders of commands that were killed."
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Collect."""
+    done = store.gc(
+        dry_run=options.dry_run, waiting=lambda: show.note("Another command is at work; this waits for its end.")
+    )
+    facts = {"files": done.files, "size": done.size, "records": done.records}
+    if not show.data(facts, options.output):
+        verb = "Would remove" if options.dry_run else "Removed"
+        what = f"{show.count(done.files, 'file')} ({show.size(done.size)}) and {show.count(done.records, 'record')}"
+        show.out(f"{verb} {what}.")
+    return status.OK

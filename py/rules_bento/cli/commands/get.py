@@ -1,0 +1,31 @@
+"""`bento get`, `bento models get`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """A tag; the output."""
+    parser.add_argument(
+        "tag", metavar="TAG", help=f"the {kind.noun}: name:version, the beginning of one, or a name for its latest"
+    )
+    show.add_output(parser, "yaml", "json", "path")
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Show the descriptor with all defaults, as BentoML does."""
+    entry = store.section(kind).get(options.tag)
+    if options.output == "path":
+        show.out(str(entry.path))
+    else:
+        show.data(entry.describe().document, options.output)
+    return status.OK

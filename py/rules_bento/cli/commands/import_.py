@@ -1,0 +1,131 @@
+"""`bento import`, `bento models import`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.cli import show, status
+from rules_bento.cli.progress import progress, transfer
+from rules_bento.errors import BentoError
+from rules_bento.store.home import BENTO
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+    from rules_bento.store.importing import Imported, Options
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """The archives; how they are taken; the output."""
+    from rules_bento.archives.unpack import FORMS
+
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", help="an archive, a folder or a URL; - is the standard input"
+    )
+    parser.add_argument("--format", choices=FORMS, help="what it is (default: what its name says)")
+    if kind is BENTO:
+        parser.add_argument("--no-models", action="store_true", help="leave the models of the Bento out")
+    parser.add_argument("--sha256", metavar="HEX", default="", help="what the archive at a URL must have")
+    add_options(parser)
+    show.add_output(parser, "text", "json", "yaml", "path")
+    parser.epilog = (
+        f"A name that ends in .bento, .bentomodel or .xz, or in nothing known, is a tar in xz; .gz, .bz2, .zst and\n"
+        f".tar are tars, .zip a zip. A {kind.noun} that is in the store already is an error.\n"
+        f"URLs are of s3, gs, az, ftp, ftps, sftp, http, https and dropbox; who asks is known to their own tools, or\n"
+        f"stands in ~/.netrc. A transfer that was cut goes on when it is asked for again."
+    )
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """What all commands have that take archives in."""
+    from rules_bento.archives.unpack import Limits
+
+    limits = Limits()
+    group = parser.add_argument_group("limits, against archives that grow without end")
+    group.add_argument("--max-size", type=_size, metavar="SIZE", default=limits.size, help="of all files (256G)")
+    group.add_argument("--max-files", type=int, metavar="N", default=limits.members, help=f"({limits.members})")
+    group.add_argument(
+        "--max-ratio", type=int, metavar="N", default=limits.ratio, help=f"unpacked to packed ({limits.ratio})"
+    )
+    group.add_argument("--max-memory", type=_size, metavar="SIZE", default=limits.memory, help="to decompress (128M)")
+    parser.add_argument(
+        "--same-letters", action="store_true", help="take names that differ in case only, which only Linux tells apart"
+    )
+    parser.add_argument("--copy", action="store_true", help="share no files with other versions; all are writable")
+    parser.add_argument("--no-sync", action="store_true", help="do not wait for the disk; a power cut may lose it")
+
+
+def options_of(options: Namespace) -> Options:
+    """What `add_options` parsed."""
+    from rules_bento.archives.unpack import Limits
+    from rules_bento.store.importing import Options
+
+    return Options(
+        limits=Limits(options.max_size, options.max_files, options.max_ratio, options.max_memory, options.same_letters),
+        models=not getattr(options, "no_models", False),
+        share=not options.copy,
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Import one after the other."""
+    if options.sha256 and len(options.paths) > 1:
+        raise BentoError("--sha256 is of one archive. Import one at a time.")
+    section = store.section(kind)
+    done = []
+    for text in options.paths:
+        if text == "-":
+            with progress("Importing") as tell:
+                found = section.import_archive(sys.stdin.buffer, options.format or "xz", options_of(options), tell)
+        else:
+            with transfer("Downloading", text) as counter, progress("Importing", _total(text)) as tell:
+                found = section.import_archive(
+                    text, options.format, options_of(options), tell, sha256=options.sha256, counter=counter
+                )
+        for note in found.notes:
+            show.note(note)
+        if options.output in ("text", "path"):
+            show.out(str(found.entry.path) if options.output == "path" else describe(found))
+        done.append(data(found))
+    show.data(done if len(done) > 1 else done[0], options.output)
+    return status.OK
+
+
+def describe(found: Imported) -> str:
+    """What happened, for people."""
+    parts = [f"Imported {found.entry.kind.noun} {found.entry.tag}"]
+    if found.models:
+        parts.append(f"with {', '.join(str(model.tag) for model in found.models)}")
+    if found.known:
+        parts.append(f"({', '.join(map(str, found.known))} {'was' if len(found.known) == 1 else 'were'} there)")
+    return " ".join(parts) + "."
+
+
+def data(found: Imported) -> dict[str, Any]:
+    """What happened, for programs."""
+    return {
+        "tag": str(found.entry.tag),
+        "path": str(found.entry.path),
+        "models": [str(model.tag) for model in found.models],
+        "known_models": [str(tag) for tag in found.known],
+        "notes": list(found.notes),
+    }
+
+
+def _total(text: str) -> int:
+    from rules_bento.library import local
+    from rules_bento.transports.address import parse
+
+    if parse(text):
+        return 0
+    path = local(text)
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _size(text: str) -> int:
+    units = {"K": 10, "M": 20, "G": 30, "T": 40}
+    number, shift = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 0)
+    return int(number) << shift

@@ -1,0 +1,52 @@
+"""`bento migrate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from pathlib import Path
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+_WORKSPACE = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """The project; its bentofile; the output."""
+    parser.add_argument("project", metavar="PATH", nargs="?", default=".", help="the project's folder (.)")
+    parser.add_argument("-f", "--bentofile", metavar="FILE", help="default: bentofile.yaml, else pyproject.toml")
+    parser.add_argument("--package", help="of Bazel (default: where the folder lies in its workspace)")
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = (
+        "Nothing is written, and nothing of the project is imported. What is not carried over is said, and why."
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Print what the project becomes."""
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from rules_bento.bento.migrate import migrate
+    from rules_bento.store.home import MODEL
+
+    project = Path(options.project)
+    package = _package(project) if options.package is None else options.package
+    made = migrate(project, package, bentofile=options.bentofile, store=store.home.shelf(MODEL))
+    if not show.data(asdict(made), options.output):
+        show.out(made.text().rstrip("\n"))
+    return status.OK
+
+
+def _package(project: Path) -> str:
+    """The folder as a package of the workspace around it; the root where there is none."""
+    folder = project.resolve()
+    for root in (folder, *folder.parents):
+        if any((root / name).is_file() for name in _WORKSPACE):
+            return "" if root == folder else folder.relative_to(root).as_posix()
+    return ""

@@ -1,0 +1,60 @@
+"""`bento serve`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+_OURS = ("--home", "--python")
+# Options of `bentoml serve` that take no value; behind each other one the next word is its value.
+_FLAGS = ("--debug", "--development", "--do-not-track", "--production", "--quiet", "-q", "--reload", "--verbose")
+_HELP = ("-h", "--help")
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """A tag; who serves it."""
+    parser.add_argument("tag", metavar="TAG", help="the Bento")
+    parser.add_argument("--python", metavar="PATH", help="an environment, or its interpreter, that has BentoML")
+    parser.epilog = (
+        "All other options are those of `bentoml serve`: --host, --port, --reload and so on. The real BentoML serves:\n"
+        "that of --python, else of VIRTUAL_ENV, else the one on PATH. It takes the place of this command, so that\n"
+        "signals reach it, and its status is the status."
+    )
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Our words, and those for BentoML: a tag may stand anywhere, as it may for BentoML."""
+    ours: list[str] = []
+    theirs: list[str] = []
+    tag = ""
+    waiting = list(reversed(words))
+    while waiting:
+        word = waiting.pop()
+        name, equals, _ = word.partition("=")
+        side = theirs if tag or word.startswith("-") else ours
+        if name in _OURS or word in _HELP:
+            side = ours
+        elif side is ours:
+            tag = word
+        side.append(word)
+        if waiting and word.startswith("-") and not equals and word not in (*_FLAGS, *_HELP):
+            side.append(waiting.pop())
+    return ours, theirs
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> NoReturn:
+    """Become the server."""
+    from rules_bento.sharing.serving import server
+
+    entry = store.bentos.get(options.tag)
+    command, variables = server(store.home, entry, options.rest, options.python or "")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(command[0], command, variables)

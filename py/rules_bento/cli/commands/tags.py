@@ -1,0 +1,35 @@
+"""`bento tags`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import registries, show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """A repository; the output."""
+    parser.add_argument("repository", metavar="REPOSITORY", help="oci://registry/repository")
+    registries.add_arguments(parser)
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = "Tags that only list what refers to others are left out."
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """List, in the registry's order."""
+    from rules_bento.registry.reference import Reference
+    from rules_bento.sharing.registry.artifact import versions
+
+    reference = Reference.of_address(options.repository)
+    with registries.connected(options, "Listing") as (servers, _):
+        found = versions(servers.repository(reference))
+    if not show.data(found, options.output):
+        for tag in found:
+            show.out(show.plain(tag))
+    return status.OK

@@ -1,0 +1,51 @@
+"""`bento unbundle`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+from rules_bento.cli.commands import import_
+from rules_bento.cli.progress import progress
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """The bundle; where to; how; the output."""
+    parser.add_argument("path", metavar="PATH", help="the bundle")
+    parser.add_argument("--to", metavar="FOLDER", help="write archives that BentoML imports here, not to the store")
+    import_.add_options(parser)
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = "Nothing comes into the store before the whole bundle was read. What is there already stays."
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Unbundle."""
+    from rules_bento.library import local
+    from rules_bento.sharing import bundle
+
+    path = local(options.path)
+    total = path.stat().st_size if path.is_file() else 0
+    taken = import_.options_of(options)
+    with progress("Unbundling", total) as tell:
+        if options.to:
+            files = bundle.extract(path, local(options.to), taken.limits, tell)
+            if not show.data([str(file) for file in files], options.output):
+                show.out(f"Wrote {show.count(len(files), 'archive')} to {show.plain(options.to)}.")
+            return status.OK
+        done = bundle.read(store, path, taken, tell)
+    for found in done.imported:
+        for note in found.notes:
+            show.note(note)
+    facts = {"imported": [import_.data(found) for found in done.imported], "known": list(done.known)}
+    if not show.data(facts, options.output):
+        for found in done.imported:
+            show.out(import_.describe(found))
+        for tag in done.known:
+            show.out(f"{tag} was there.")
+    return status.OK

@@ -1,0 +1,95 @@
+"""`bento verify`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+from rules_bento.cli.progress import progress
+from rules_bento.store.checking import Finding, Verified
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from pathlib import Path
+
+    from rules_bento.library import Store
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """What to verify; the output."""
+    parser.add_argument(
+        "tags",
+        metavar="TAG",
+        nargs="*",
+        help=f"a {kind.noun}, with its models, or the path of an archive (default: all)",
+    )
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = (
+        "Entries are held against what was imported, so those that BentoML made itself cannot be verified.\n"
+        f"The status is {status.FOUND} if something is damaged."
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Verify entries, and archives by reading them."""
+    from rules_bento.library import is_archive
+
+    archives = [path for path in map(is_archive, options.tags) if path]
+    tags = [tag for tag in options.tags if not is_archive(tag)]
+    with progress("Verifying") as tell:
+        entries = [entry for tag in tags for entry in _with_models(tag, store, kind)]
+        found = store.verify(*entries, progress=tell) if entries or not archives else Verified(0, 0, (), (), ())
+        found = _with_archives(found, archives)
+    if not show.data(_data(found), options.output):
+        _print(found)
+    return status.FOUND if found.damages else status.OK
+
+
+def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
+    from rules_bento.store.exporting import models_of
+
+    entry = store.section(kind).get(tag)
+    return [entry, *models_of(store.home, entry)]
+
+
+def _with_archives(found: Verified, paths: list[Path]) -> Verified:
+    from rules_bento.archives import unpack
+    from rules_bento.errors import BentoError
+    from rules_bento.store.comparing import of_archive
+
+    damages = list(found.damages)
+    files = found.files
+    for path in paths:
+        try:
+            files += len(of_archive(path, "folder" if path.is_dir() else unpack.form_of(path.name)).files)
+        except BentoError as error:
+            damages.append(Finding("archive", str(path), "", str(error).removeprefix(f"{path}: ")))
+    return Verified(found.entries + len(paths), files, tuple(damages), found.changes, found.unknown)
+
+
+def _print(found: Verified) -> None:
+    for damage in found.damages:
+        show.out(f"{show.bad('damaged')}  {show.plain(str(damage))}")
+    for change in found.changes:
+        show.out(f"{show.changed('changed')}  {show.plain(str(change))}")
+    for tag in found.unknown:
+        show.out(f"{show.faint('unknown')}  {tag}: was not imported by this command; there is nothing to hold it to")
+    result = show.bad(f"{len(found.damages)} damaged") if found.damages else show.good("nothing damaged")
+    entries = f"{found.entries:,} {'entry' if found.entries == 1 else 'entries'}"
+    show.out(f"{entries}, {show.count(found.files, 'file')}: {result}.")
+
+
+def _data(found: Verified) -> dict[str, object]:
+    return {
+        "entries": found.entries,
+        "files": found.files,
+        "damages": [_finding(finding) for finding in found.damages],
+        "changes": [_finding(finding) for finding in found.changes],
+        "unknown": list(found.unknown),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, str]:
+    return {"kind": finding.noun, "tag": finding.tag, "path": finding.path, "problem": finding.problem}

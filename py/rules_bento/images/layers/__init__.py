@@ -1,0 +1,1 @@
+"""Layers: tar members in order, compressed by gzip or zstd, whole or as parts that are joined."""

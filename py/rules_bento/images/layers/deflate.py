@@ -1,0 +1,200 @@
+"""Deflate streams of tar headers and of RECORD, made here, and streams of others joined to one.
+
+Libraries differ in what they make of the same bytes, between versions, forks and processors. What a gzip layer
+of wheels holds beside the wheels' own streams are tar headers, padding, and lists with one line for each file.
+They are short and of one kind, so fixed codes and few sorts of matches do as well as zlib: runs of zeros, what a
+header shares with the header before it, and what a line shares with the line before it. So the bytes are the same
+on every machine, and it takes no longer than setting zlib up for each header.
+
+The format is RFC 1951: blocks whose codes each reader knows (3.2.6), or that tell theirs (3.2.7, for RECORD), and
+stored blocks (3.2.4). A stream of whole blocks ends, here, at a whole byte, and what follows may be the next stream:
+blocks without anything in them fill it up, such as the stored one that zlib makes of a flush.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rules_bento.images.layers.deflate_codes import LONGEST, SHORTEST, WINDOW, Bits, Code, bits, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+END = b"\x03\x00"
+"""A last block without anything in it: what ends a stream that is at a whole byte."""
+
+RECORD = 512
+"""Bytes of a tar record."""
+
+_EMPTY = b"\0\0\xff\xff"  # what follows the three zero bits of a stored block's header, from the next byte on
+_END_OF_BLOCK, _HEADER = 7, 3  # so many zero bits
+_AT_ONCE = 1 << 10  # lines
+_SHORT = 1 << 10  # bytes of lines that are not worth telling a code for
+
+_SAME = re.compile(rb"\0{4,}")
+_ZEROS = re.compile(rb"\0{4,}|0{4,}")  # a field that is not used; a number
+_HASH = b",sha256="  # in every line of RECORD
+
+_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-"
+_LOWER = b"abcdefghijklmnopqrstuvwxyz0123456789_"
+
+_CODE = Code.fixed()
+_BLOCK = bits(_CODE.header)
+_EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  # those of ASCII, and a few more
+
+
+def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -> bytes:
+    """Blocks that hold `padding` zeros and then records of tar.
+
+    `before` is a record like them, which the stream holds already: it begins `distance` bytes before the padding
+    does. Without it, or too far away, runs of zeros are matched and nothing else.
+    """
+    value, width = _BLOCK
+    if padding:
+        block, more = _padding(padding)
+        value |= block << width
+        width += more
+    distance += padding
+    for at in range(0, len(data), RECORD):
+        record = data[at : at + RECORD]
+        block, more = _record(record, before, distance)
+        value |= block << width
+        width += more
+        before, distance = record, RECORD
+    return _whole(value, width + _END_OF_BLOCK)
+
+
+def joinable(stream: bytes) -> Iterator[bytes]:
+    """What a stream might be like if others could follow it: guesses, the best one first; none if it cannot.
+
+    A stream of one block has the bit that says so as its first. Without it, the zeros that fill up the last byte
+    begin a stored block, if they are three; else a byte more is needed. Which it is only inflating tells.
+    """
+    if stream and stream[0] & 1:
+        first, rest = bytes((stream[0] ^ 1,)), stream[1:]
+        for more in (b"", b"\0") if stream[-1] < 0x20 else (b"\0", b""):
+            yield b"".join((first, rest, more, _EMPTY))
+
+
+def lines(data: bytes) -> bytes:
+    """A block of lines of text each of which begins like the one before it, as sorted paths do."""
+    code = _code_of_record() if len(data) > _SHORT else _CODE
+    pieces = []
+    text = [code.header]
+    before = b""
+    for number, line in enumerate(data.splitlines(keepends=True)):
+        _line(code, line, before, text)
+        before = line
+        if number % _AT_ONCE == 0:
+            waiting = "".join(text)
+            whole = len(waiting) & -8
+            pieces.append(packed(waiting[:whole]))
+            text = [waiting[whole:]]
+    return b"".join((*pieces, packed("".join((*text, code.end, "0" * _HEADER))), _EMPTY))
+
+
+def _line(code: Code, line: bytes, before: bytes, text: list[str]) -> None:
+    """Append the bits of a line."""
+    byte = code.bytes.__getitem__
+    begin = min(_common(line, before), LONGEST)
+    if begin >= SHORTEST and len(before) <= WINDOW:
+        text.append(code.match(begin, len(before)))
+    else:
+        begin = 0
+    here, there = line.find(_HASH, begin), before.find(_HASH)
+    distance = here + len(before) - there
+    if here >= 0 and there >= 0 and distance <= WINDOW:
+        same = len(_HASH)
+        while here > begin and there and line[here - 1] == before[there - 1]:  # file names end alike, too
+            here, there, same = here - 1, there - 1, same + 1
+        text.extend(map(byte, line[begin:here]))
+        text.append(code.match(min(same, LONGEST), distance))
+        begin = here + min(same, LONGEST)
+    text.extend(map(byte, line[begin:]))
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes both begin with."""
+    length = min(len(one), len(other))
+    different = int.from_bytes(one[:length], "little") ^ int.from_bytes(other[:length], "little")
+    return ((different & -different).bit_length() - 1) >> 3 if different else length
+
+
+def _whole(value: int, width: int) -> bytes:
+    """Fill up the last byte: by blocks without anything in them, of ten bits each, or by a stored one."""
+    missing = -width % 8
+    if missing % 2:
+        return value.to_bytes((width + _HEADER + 7) // 8, "little") + _EMPTY
+    for _ in range(missing // 2):
+        value |= _BLOCK[0] << width
+        width += _BLOCK[1] + _END_OF_BLOCK
+    return value.to_bytes(width // 8, "little")
+
+
+@lru_cache(maxsize=1)
+def _code_of_record() -> Code:
+    """A code for RECORD: base64, of which most of it is, names of files, sizes, and what two lines share."""
+    symbols = [1] * 257 + [4] * 8 + [60] + [10] * 8 + [1] * 12
+    for text, weight in ((_UPPER, 68), (_LOWER, 100), (b",\n", 100), (b".", 20), (b"/", 12)):
+        for byte in text:
+            symbols[byte] = weight
+    symbols[257 + len(_HASH) - SHORTEST] = 28
+    distances = [1] * 12 + [60, 30] + [1] * 16
+    return Code.fitted(symbols, distances)
+
+
+@lru_cache(maxsize=RECORD)
+def _padding(size: int) -> Bits:
+    return _record(bytes(size), b"", 0)
+
+
+def _record(record: bytes, before: bytes, distance: int) -> Bits:
+    """A record as what is the same in the one before it, or runs of zeros, and as the bytes between."""
+    if before and distance <= WINDOW:
+        runs, first = _SAME.finditer(_different(record, before)), 0
+    else:
+        runs, first, distance = _ZEROS.finditer(record), 1, 1
+    value = width = at = 0
+    codes = record.translate(_EIGHT) if record.isascii() else b""
+    for run in runs:
+        begin, end = run.span()
+        begin += first  # a run matches itself, but for its first byte
+        if begin > at:
+            block, more = _literals(record[at:begin], codes[at:begin])
+            value |= block << width
+            width += more
+        block, more = _matches(end - begin, distance)
+        value |= block << width
+        width += more
+        at = end
+    if at < len(record):
+        block, more = _literals(record[at:], codes[at:])
+        value |= block << width
+        width += more
+    return value, width
+
+
+def _different(one: bytes, other: bytes) -> bytes:
+    """Zeros where both are the same."""
+    return (int.from_bytes(one, "little") ^ int.from_bytes(other, "little")).to_bytes(len(one), "little")
+
+
+def _literals(data: bytes, codes: bytes) -> Bits:
+    """Bytes as they are; `codes` are theirs if each has eight bits."""
+    if codes:
+        return int.from_bytes(codes, "little"), 8 * len(codes)
+    return bits("".join(map(_CODE.bytes.__getitem__, data)))
+
+
+@lru_cache(maxsize=1 << 12)
+def _matches(length: int, distance: int) -> Bits:
+    """Bytes from so many bytes before, at least three of them."""
+    text = ""
+    while length:
+        # None may be left that is too short.
+        step = length if length <= LONGEST else min(LONGEST, length - SHORTEST)
+        text += _CODE.match(step, distance)
+        length -= step
+    return bits(text)

@@ -1,0 +1,65 @@
+"""The description of a layer: a small JSON file that images are assembled from, in place of the layer's bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento.images.layers import layer
+from rules_bento.images.wheels.install import Layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+# What every verb that writes a layer takes.
+FLAGS = {
+    "--compression": 1,  # zstd, gzip or none
+    "--description": 1,
+    "--output": 1,
+    "--target": 1,
+}
+
+# What every verb that installs wheels takes.
+ENVIRONMENT = {
+    "--prefix": 1,  # of the environment, in the image
+    "--python-version": 1,  # X.Y
+    "--user": 1,  # uid or uid:gid
+}
+
+
+def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
+    """Where to write the layer, and how it is compressed."""
+    compression: layer.Compression = arguments.one("--compression")  # type: ignore[assignment]
+    return Path(arguments.one("--output")), compression
+
+
+def describe(arguments: Arguments, info: layer.LayerInfo, name: str) -> None:
+    """Write the description of the layer that was written; `name` says what it holds."""
+    fields = {
+        "media_type": layer.MEDIA_TYPES[output(arguments)[1]],
+        "digest": info.digest,
+        "size": info.size,
+        "diff_id": info.diff_id,
+        "uncompressed_size": info.uncompressed_size,
+        "name": name,
+    }
+    Path(arguments.one("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
+
+
+def environment(arguments: Arguments) -> Layout:
+    """Where wheels are installed, and whose the files are."""
+    minor = int(arguments.one("--python-version").split(".")[1])
+    whose = owner(arguments.one("--user"))
+    return Layout.venv(arguments.one("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])
+
+
+def owner(user: str) -> dict[str, int]:
+    """The owner of entries, `uid` or `uid:gid`."""
+    uid, _, gid = user.partition(":")
+    return {"uid": int(uid), "gid": int(gid or uid)}
+
+
+def home(bento: str, whose: dict[str, int]) -> layer.Entry:
+    """The folder that a Bento's folder lies in, the user's home, from which all that is below it has its owner."""
+    return layer.Entry.folder(bento.rpartition("/")[0] or bento, **whose)

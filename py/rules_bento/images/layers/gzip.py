@@ -1,0 +1,96 @@
+"""Gzip of a layer: around deflate streams that are there already, or by zlib.
+
+RFC 1952: a file is members one after the other, each a deflate stream with the CRC and the size of what is in it.
+The streams of a wheel are carried over: those that can be joined (`deflate.joinable`) go into one member, with the
+tar headers between them in blocks of our own; one that cannot be ends its member.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from rules_bento.archives import xz
+from rules_bento.images.layers import deflate
+from rules_bento.images.wheels.wheel import fast_zlib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+LINES, PLAIN, CARRIED, JOINED = range(4)
+"""What contents are: a text; not deflated, or none; with the part of a deflate stream that they come from; all
+contents of a file, with a stream that is ready to be joined."""
+
+Piece = tuple[bytes, int, bytes, bytes]
+"""Bytes of a tar: the padding of a file and records; what follows them, its bytes, and those of its deflate stream."""
+
+_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, from no system in particular
+_LEVEL = 6
+
+
+def compressed(data: bytes) -> bytes:
+    """A member that zlib makes; what does not get smaller is stored."""
+    import zlib
+
+    compressor = zlib.compressobj(_LEVEL if xz.compressible(data) else 0, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = compressor.compress(data) + compressor.flush()
+    return b"".join((_HEAD, packed, struct.pack("<2L", fast_zlib().crc32(data), len(data))))
+
+
+def carried(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    """The members of a tar of wheels, whose streams are carried over. Only `PLAIN` pieces meet zlib."""
+    member = _Member()
+    is_ending = False
+    for records, kind, data, packed in pieces:
+        if is_ending and (records or kind != CARRIED):  # the stream of a file has come to its end
+            yield member.close()
+            is_ending = False
+        if records:
+            yield member.records(records)
+        if kind >= CARRIED:
+            yield member.add(data, packed)
+            is_ending = kind == CARRIED
+        elif data and kind == LINES:
+            yield member.add(data, deflate.lines(data))
+        elif data:
+            yield member.end()
+            yield compressed(data)
+    yield member.end()
+
+
+class _Member:
+    """The member that is being written, if there is one."""
+
+    def __init__(self) -> None:
+        self._crc32 = fast_zlib().crc32
+        self._crc = 0
+        self._size = 0
+        self._before = b""  # the last tar record
+        self._before_at = 0
+
+    def add(self, data: bytes, packed: bytes) -> bytes:
+        """Append blocks that hold the data."""
+        head = b"" if self._size else _HEAD
+        self._crc = self._crc32(data, self._crc)
+        self._size += len(data)
+        return head + packed if head else packed
+
+    def records(self, data: bytes) -> bytes:
+        """Append padding, which ends a record, and whole records."""
+        padding = len(data) % deflate.RECORD
+        packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
+        packed = self.add(data, packed)
+        self._before = data[-deflate.RECORD :]
+        self._before_at = self._size - deflate.RECORD
+        return packed
+
+    def end(self) -> bytes:
+        """End the stream, and the member; nothing if there is none."""
+        return deflate.END + self.close() if self._size else b""
+
+    def close(self) -> bytes:
+        """End the member, whose stream has its end."""
+        trailer = struct.pack("<2L", self._crc, self._size & 0xFFFFFFFF)
+        self._crc = self._size = self._before_at = 0
+        self._before = b""
+        return trailer

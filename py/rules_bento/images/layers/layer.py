@@ -1,0 +1,402 @@
+"""Layers of an image: tars of wheels or of files, compressed, with the digests that an image names them by.
+
+A layer is a tar (OCI image layer specification), known by the digest of the tar (its diff id) and by that of the
+blob as it is stored. Both, and the sizes, come out of the one pass that writes it. All members have one time, and
+each folder comes before what is in it.
+
+- `gzip` (RFC 1952) of wheels: the deflate streams of the wheels are carried over (`layer_gzip`). Nothing is
+  compressed again but what installing changes.
+- `zstd` (RFC 8878): a frame for each `ZSTD_FRAME` bytes of tar, with its content size and without a checksum.
+- `none`: the tar.
+
+The bytes depend on the inputs alone, not on cores or host: for `zstd` on the version of libzstd, which is pinned
+with the package that carries it; for `gzip` of plain files, and of files that a wheel does not deflate, on zlib's.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+
+from rules_bento.archives import archive, xz
+from rules_bento.archives.tarstream import END
+from rules_bento.errors import BentoError
+from rules_bento.images.layers import gzip, headers
+from rules_bento.images.layers.gzip import CARRIED, JOINED, LINES, PLAIN
+from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
+from rules_bento.images.wheels.wheel import PIECE, Wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from rules_bento.images.layers.gzip import Piece
+    from rules_bento.images.wheels.install import Installed
+
+    Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
+
+Compression = Literal["zstd", "gzip", "none"]
+
+ZSTD_FRAME = 2 << 20
+"""Bytes of tar in a zstd frame: as much as the window of the level used here; less costs size, more memory."""
+
+GZIP_MEMBER = 1 << 20
+"""Bytes of tar in a gzip member where nothing is carried over."""
+
+MEDIA_TYPES: dict[Compression, str] = {
+    "none": "application/vnd.oci.image.layer.v1.tar",
+    "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+}
+
+_ZSTD_LEVEL = 3
+_BUFFERED = PIECE
+_LARGE = 4 << 20  # bytes
+_FOLDER_MODE, _FILE_MODE, _EXECUTABLE_MODE, _LINK_MODE = 0o755, 0o644, 0o755, 0o777
+_WHITEOUT = ".wh."
+
+
+class LayerInfo(NamedTuple):
+    """What was written. Digests are `sha256:` and hexadecimal digits, sizes are bytes."""
+
+    diff_id: str  # of the tar
+    digest: str  # of the file
+    size: int  # of the file
+    uncompressed_size: int  # of the tar
+
+
+class Entry(NamedTuple):
+    """A file, symbolic link or folder of a layer; use the constructors below.
+
+    `path` is the one in the image, without the slash before it. A folder that is not given has mode 0755 and the
+    owner of the nearest one above that is given, else root's.
+    """
+
+    path: str
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    source: str | None = None
+    data: bytes | None = None
+    link: str | None = None
+
+    @classmethod
+    def file(
+        cls, path: str, source: str, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0, size: int | None = None
+    ) -> Entry:
+        """A file whose bytes are those of `source`, read when needed; its size is asked for if not given."""
+        if size is None:
+            size = Path(source).stat().st_size
+        return cls(path, mode, uid, gid, size, source=source)
+
+    @classmethod
+    def inline(cls, path: str, data: bytes, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0) -> Entry:
+        """A file whose bytes are at hand."""
+        return cls(path, mode, uid, gid, len(data), data=data)
+
+    @classmethod
+    def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> Entry:
+        """A symbolic link; its target is not looked at."""
+        return cls(path, _LINK_MODE, uid, gid, link=link)
+
+    @classmethod
+    def folder(cls, path: str, *, mode: int = _FOLDER_MODE, uid: int = 0, gid: int = 0) -> Entry:
+        """A folder."""
+        return cls(path, mode, uid, gid)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is neither a file nor a link."""
+        return self.source is None and self.data is None and self.link is None
+
+
+def write_wheel_layer(
+    out: Path,
+    wheel: Path,
+    layout: Layout,
+    compression: Compression,
+    *,
+    mtime: int = 0,
+    threads: int | None = None,
+) -> LayerInfo:
+    """Write a layer with the wheel as it is installed to `out`, which is there only when it is whole.
+
+    `mtime` is in seconds since 1970; `threads` compress (zstd), by default one for each core. Memory stays below
+    200 MB. Raises BentoError for a wheel that should not be installed (`wheel`, `install`).
+    """
+    plan = WheelPlan.of(wheel, layout)
+    carry = compression == "gzip"
+    encode = gzip.carried if carry else encoder(compression, threads)
+    return write(out, wheel_files(plan, layout, set(), mtime, carry=carry, end=END), encode)
+
+
+def write_files_layer(
+    out: Path, entries: Iterable[Entry], compression: Compression, *, mtime: int = 0, threads: int | None = None
+) -> LayerInfo:
+    """Write a layer with the entries, by path, to `out`, which is there only when it is whole.
+
+    `mtime` and `threads` as in `write_wheel_layer`. Raises BentoError for a path that is not a plain relative one,
+    comes twice or is below a file or a link, and for a source whose size is not the one declared.
+    """
+    return write(out, _files_tar(_with_folders(entries), mtime), encoder(compression, threads))
+
+
+def write_tar_layer(
+    out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
+) -> LayerInfo:
+    """Write a layer with the members of `tar`, a tar without its end, to `out`, which is there only when it is whole.
+
+    The pieces of `tar` may have any length. `threads` as in `write_wheel_layer`.
+    """
+    return write(out, (contents(data) for data in chain(tar, (END,))), encoder(compression, threads))
+
+
+class Sum:
+    """Digest and size of what goes by."""
+
+    def __init__(self) -> None:
+        import hashlib
+
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        """Count what follows."""
+        self._digest.update(data)
+        self.size += len(data)
+
+    def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The same, counted."""
+        for piece in pieces:
+            self.add(piece)
+            yield piece
+
+    @property
+    def digest(self) -> str:
+        """As images name it."""
+        return f"sha256:{self._digest.hexdigest()}"
+
+
+def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
+    """Write a layer of pieces to `out`, which is there only when it is whole."""
+    tar, blob = Sum(), Sum()
+
+    def counted() -> Iterator[Piece]:
+        for piece in pieces:
+            records, _, data, _ = piece
+            if records:
+                tar.add(records)
+            if data:
+                tar.add(data)
+            yield piece
+
+    with opened(out) as file:
+        file.writelines(blob.passing(gathered(encode(counted()))))
+    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+
+
+def opened(out: Path) -> AbstractContextManager[BinaryIO]:
+    """The file of a layer, which becomes `out` if all goes well."""
+    # glibc returns free memory to the kernel, to ask for it again, until it has seen a large block come and go: 17,000
+    # page faults, and 4 per cent of the time of a layer.
+    bytes(_LARGE)
+    return archive._whole(out)
+
+
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: small ones cost more than what is done with them."""
+    waiting = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _BUFFERED:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    yield b"".join(waiting)
+
+
+def contents(data: bytes) -> Piece:
+    """A piece of tar that is compressed as it is."""
+    return b"", PLAIN, data, b""
+
+
+def encoder(compression: Compression, threads: int | None) -> Encoder:
+    """How pieces become the bytes of a blob, without carrying anything over; `threads` as in `write_wheel_layer`."""
+    if compression == "none":
+        return _tar
+    compress, size = (gzip.compressed, GZIP_MEMBER) if compression == "gzip" else (_zstd_frames(), ZSTD_FRAME)
+    return lambda pieces: xz.in_order(compress, xz.cut(_tar(pieces), size), threads)
+
+
+def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    for records, _, data, _ in pieces:
+        if records:
+            yield records
+        if data:
+            yield data
+
+
+def _zstd_frames() -> Callable[[bytes], bytes]:
+    import zstandard
+
+    # One at a time may use a compressor, and making one costs as much as a small frame.
+    idle: list[zstandard.ZstdCompressor] = []
+
+    def frame(data: bytes) -> bytes:
+        compressor = (
+            idle.pop()
+            if idle
+            else zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=False, write_content_size=True)
+        )
+        packed = compressor.compress(data)
+        idle.append(compressor)
+        return packed
+
+    return frame
+
+
+class WheelPlan(NamedTuple):
+    """A wheel, and what it brings to the image."""
+
+    wheel: Wheel
+    folders: list[str]  # those that it lists
+    files: list[Installed]
+
+    @classmethod
+    def of(cls, path: Path, layout: Layout) -> WheelPlan:
+        """Read the wheel's lists. Raises BentoError for one that should not be installed."""
+        wheel = Wheel.read(path)
+        return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
+
+    def all_folders(self) -> set[str]:
+        """The folders that there have to be."""
+        known: set[str] = set()
+        for path in (*(f"{folder}/" for folder in self.folders), *(file.path for file in self.files)):
+            _new_folders(path, known)
+        return known
+
+
+def wheel_files(
+    plan: WheelPlan, layout: Layout, known: set[str], mtime: int = 0, *, carry: bool, end: bytes = b""
+) -> Iterator[Piece]:
+    """The tar of a wheel, and `end`, without the folders that are `known`; `carry` over its deflate streams."""
+    wheel, folders, files = plan
+    members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
+    before = b""  # what is to be written before the next header
+    for folder in folders:
+        before += _folder_headers(f"{folder}/", known, layout, mtime)
+    for file in files:
+        if file.path.rpartition("/")[0] not in known:
+            before += _folder_headers(file.path, known, layout, mtime)
+        mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
+        size = file.size
+        before += headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, mtime, size)
+        if file.member and size:
+            for data, packed, joined in next(members):
+                kind = PLAIN if packed is None else JOINED if joined else CARRIED
+                yield before, kind, data, packed or b""
+                before = b""
+        else:
+            yield before, LINES, file.data, b""
+        before = headers.padding(size)
+    yield before + end, PLAIN, b"", b""
+
+
+def folder_header(folder: str, layout: Layout, mtime: int = 0) -> bytes:
+    """The header of a folder: the environment's belong to its owner, those above to root."""
+    owner = (layout.uid, layout.gid) if _is_below(folder, layout) else (0, 0)
+    return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *owner, mtime)
+
+
+def _folder_headers(path: str, known: set[str], layout: Layout, mtime: int) -> bytes:
+    """The headers of the folders above a path that are not known yet."""
+    return b"".join([folder_header(folder, layout, mtime) for folder in _new_folders(path, known)])
+
+
+def _files_tar(entries: Iterable[Entry], mtime: int) -> Iterator[Piece]:
+    for entry in entries:
+        kind = headers.FOLDER if entry.is_folder else headers.REGULAR if entry.link is None else headers.LINK
+        size, link = entry.size, entry.link or ""
+        yield contents(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, mtime, size, link))
+        if entry.data is not None:
+            yield contents(entry.data)
+        elif entry.source is not None:
+            yield from map(contents, _source(entry.source, size))
+        yield contents(headers.padding(size))
+    yield contents(END)
+
+
+def _source(path: str, size: int) -> Iterator[bytes]:
+    remaining = size
+    with Path(path).open("rb", buffering=0) as file:
+        while data := file.read(min(PIECE, remaining + 1)):
+            remaining -= len(data)
+            if remaining < 0:
+                break
+            yield data
+    if remaining:
+        more = "fewer" if remaining > 0 else "more"
+        raise BentoError(f"{path}: has {more} than the {size} bytes that were declared. Build again.")
+
+
+def _with_folders(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries by path, with the folders that are not given."""
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        _check_path(entry.path)
+        _check_text(entry.link or "")
+        if entry.path in found:
+            raise BentoError(f"{entry.path}: twice in one layer. Leave one of them out.")
+        found[entry.path] = entry
+    for path in sorted(found):
+        above: Entry | None = None
+        for folder in _parents(path):
+            uid, gid = (above.uid, above.gid) if above else (0, 0)
+            above = found.setdefault(folder, Entry.folder(folder, uid=uid, gid=gid))
+            if not above.is_folder:
+                raise BentoError(f"{folder}: a file or a link, but {path} would be below it. Move one of them.")
+    return [found[path] for path in sorted(found)]
+
+
+def _check_path(path: str) -> None:
+    _check_text(path)
+    for part in path.split("/"):
+        if part in ("", ".", "..") or "\0" in part or part.startswith(_WHITEOUT):
+            raise BentoError(f"{path!r}: not a plain relative path, or one that removes files. Name it otherwise.")
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BentoError(f"{text!r}: not UTF-8, as names in an image are. Name it otherwise.") from None
+
+
+def _new_folders(path: str, known: set[str]) -> list[str]:
+    """The folders above a path that are not known yet, from the top; they are then."""
+    folder = path.rpartition("/")[0]
+    if folder in known:
+        return []
+    new = [folder for folder in _parents(path) if folder not in known]
+    known.update(new)
+    return new
+
+
+def _parents(path: str) -> list[str]:
+    """The folders above a path, from the top."""
+    found = []
+    at = path.find("/")
+    while at >= 0:
+        found.append(path[:at])
+        at = path.find("/", at + 1)
+    return found
+
+
+def _is_below(folder: str, layout: Layout) -> bool:
+    """Whether it belongs to the environment, not to what is above."""
+    roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
+    return any(f"/{folder}/".startswith(f"{root}/") for root in roots)

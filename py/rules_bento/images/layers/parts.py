@@ -1,0 +1,169 @@
+"""Layers of several wheels, joined from parts that are made once for each wheel.
+
+A part holds the files of one wheel, as tar members that are compressed on their own: gzip members and zstd frames may
+follow one another (RFC 1952, RFC 8878). What the part lacks is in its listing: the folders, which wheels share, stand
+once at the head of the layer. So a wheel is converted once for all images, and joining copies; it decompresses for
+the layer's diff id alone. Where two wheels have a file at one path the later one's is taken, as when they are
+installed one after the other, and the part of the earlier one is packed again without it.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_bento.archives.tarstream import END
+from rules_bento.errors import BentoError
+from rules_bento.images.layers import gzip, headers, layer
+from rules_bento.images.wheels.wheel import fast_zlib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from rules_bento.images.layers.layer import Compression, LayerInfo
+    from rules_bento.images.wheels.install import Layout
+
+_PIECE = 1 << 20
+_MEMBERS = 1 << 18  # bytes of members at once: the rest behind each of them is copied
+_GZIP = 31  # zlib's: with gzip's header and checksum
+
+
+class Listing(NamedTuple):
+    """What is in a part."""
+
+    wheel: str  # its file name
+    folders: tuple[str, ...]  # that its files need, from the top; not in the part
+    files: dict[str, str]  # path to `<algorithm>:<hex>`
+
+    @staticmethod
+    def loads(text: str) -> Listing:
+        """Read a listing, a JSON object."""
+        fields = json.loads(text)
+        return Listing(fields["wheel"], tuple(fields["folders"]), fields["files"])
+
+    def dumps(self) -> str:
+        """The JSON object."""
+        return json.dumps(self._asdict(), ensure_ascii=False, indent=0) + "\n"
+
+
+class Part(NamedTuple):
+    """A part and its listing."""
+
+    listing: Listing
+    path: Path
+
+
+def write_part(out: Path, wheel: Path, layout: Layout, compression: Compression) -> Listing:
+    """Write the part of a wheel to `out`, which is there only when it is whole. Raises as `layer.write_wheel_layer`."""
+    plan = layer.WheelPlan.of(wheel, layout)
+    folders = plan.all_folders()
+    carry = compression == "gzip"
+    encode = gzip.carried if carry else layer.encoder(compression, 1)
+    with layer.opened(out) as file:
+        file.writelines(layer.gathered(encode(layer.wheel_files(plan, layout, set(folders), carry=carry))))
+    files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
+    return Listing(plan.wheel.name, tuple(sorted(folders)), files)
+
+
+def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Compression) -> LayerInfo:
+    """Write a layer of parts, of this layout and compression, to `out`, which is there only when it is whole.
+
+    Raises BentoError where a file of one wheel is a folder of another.
+    """
+    left_out = _left_out([part.listing for part in parts])
+    encode = layer.encoder(compression, 1)
+    tar, blob = layer.Sum(), layer.Sum()
+
+    def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """What is not copied."""
+        return encode(layer.contents(piece) for piece in tar.passing(pieces))
+
+    def joined() -> Iterator[bytes]:
+        yield from packed(layer.folder_header(folder, layout) for folder in _folders(parts))
+        for part, names in zip(parts, left_out, strict=True):
+            contents = _unpacked(part.path, compression)
+            if names:
+                yield from packed(_without(names, contents, part, layout))
+                continue
+            yield from _pieces(part.path)
+            for piece in contents:
+                tar.add(piece)
+        yield from packed([END])
+
+    with layer.opened(out) as file:
+        file.writelines(blob.passing(joined()))
+    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+
+
+def _folders(parts: Iterable[Part]) -> list[str]:
+    return sorted({folder for part in parts for folder in part.listing.folders})
+
+
+def _left_out(listings: Sequence[Listing]) -> list[set[str]]:
+    """For each wheel, the files that a later one has, too."""
+    folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
+    taken: dict[str, str] = {}
+    found: list[set[str]] = []
+    for listing in reversed(listings):
+        found.append(listing.files.keys() & taken.keys())
+        taken.update(dict.fromkeys(listing.files.keys() - found[-1], listing.wheel))
+    for path in sorted(folders.keys() & taken.keys()):
+        raise BentoError(
+            f"{taken[path]}: {path} is a file, but a folder in {folders[path]}. Leave one of the packages out."
+        )
+    return found[::-1]
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
+    """The tar of a part, in pieces."""
+    if compression == "none":
+        yield from _pieces(path)
+    elif compression == "zstd":
+        import zstandard
+
+        with path.open("rb") as file:
+            reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            while piece := reader.read(_PIECE):
+                yield piece
+    else:
+        yield from _inflated(path)
+
+
+def _inflated(path: Path) -> Iterator[bytes]:
+    """What is in the members of a gzip file."""
+    inflater = fast_zlib()
+    with path.open("rb", buffering=0) as file:
+        member = inflater.decompressobj(_GZIP)
+        while packed := file.read(_MEMBERS):
+            is_more = True
+            while is_more:
+                data = member.decompress(packed, _PIECE)
+                yield data
+                if member.eof:
+                    packed, member = member.unused_data, inflater.decompressobj(_GZIP)
+                    is_more = bool(packed)
+                else:
+                    packed = member.unconsumed_tail
+                    is_more = bool(packed) or len(data) == _PIECE  # which may be all that there was room for
+
+
+def _without(names: set[str], tar: Iterable[bytes], part: Part, layout: Layout) -> Iterator[bytes]:
+    """The tar of a part without the files of these names."""
+    from rules_bento.archives import tarread
+
+    stream = tarread.Bytes(chain(tar, [END]), str(part.path))
+    for member, contents in tarread.members(stream):
+        if member.name not in names:
+            yield headers.header(
+                member.name, headers.REGULAR, member.mode, layout.uid, layout.gid, mtime=0, size=member.size
+            )
+            yield from map(bytes, contents)
+            yield headers.padding(member.size)

@@ -1,0 +1,82 @@
+"""The shared libraries of a wheel: which it has, and which it needs of others."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
+from rules_bento.images.wheels.wheel import Wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rules_bento.images.wheels.wheel import Chunk
+
+_LIBRARY = re.compile(r"\.so(?:\.|$)")
+
+
+class Linked(NamedTuple):
+    """A file of a wheel that is linked when it is loaded."""
+
+    path: str  # in the wheel
+    elf: Elf
+
+
+class Libraries(NamedTuple):
+    """What image checks have to know of a wheel."""
+
+    wheel: str  # its file name
+    distribution: str
+    linked: tuple[Linked, ...]
+
+    @staticmethod
+    def read(file: Path) -> Libraries:
+        """Look into each file that may be linked; one at a time is unpacked, to a temporary file."""
+        wheel = Wheel.read(file)
+        candidates = [member for member in wheel.members if _LIBRARY.search(member.path) or member.executable]
+        linked = [
+            Linked(member.path, elf)
+            for member, chunks in zip(candidates, wheel.chunks(candidates), strict=True)
+            if (elf := _elf(chunks))
+        ]
+        return Libraries(wheel.name, wheel.distribution, tuple(linked))
+
+    @staticmethod
+    def loads(text: str) -> Libraries:
+        """Read what `dumps` wrote."""
+        fields: dict[str, Any] = json.loads(text)
+        linked = [
+            Linked(path, Elf(machine, soname, tuple(needed), tuple(versions)))
+            for path, (machine, soname, needed, versions) in fields["linked"].items()
+        ]
+        return Libraries(fields["wheel"], fields["distribution"], tuple(linked))
+
+    def dumps(self) -> str:
+        """A JSON object."""
+        linked = {path: list(elf) for path, elf in self.linked}
+        fields = {"wheel": self.wheel, "distribution": self.distribution, "linked": linked}
+        return json.dumps(fields, indent=1) + "\n"
+
+    def names(self) -> set[str]:
+        """What others may call its libraries."""
+        return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
+
+
+def _elf(chunks: Iterator[Chunk]) -> Elf | None:
+    import mmap
+    import tempfile
+
+    first = next(chunks, None)
+    if first is None or not first.data.startswith(MAGIC):
+        for _ in chunks:
+            pass
+        return None
+    with tempfile.TemporaryFile() as file:
+        file.write(first.data)
+        file.writelines(chunk.data for chunk in chunks)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return read_elf(data)

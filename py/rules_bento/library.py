@@ -1,0 +1,430 @@
+"""What scripts import: the store as one class, and its everyday verbs as functions.
+
+    from rules_bento.library import Store, import_bento
+
+    import_bento("iris.bento")
+    for bento in Store().bentos.list("iris"):
+        print(bento.tag, bento.size())
+
+The functions are those of `Store` for the default home; `home` names another one. Both work on the very folders that
+BentoML works on (`rules_bento.store.home` shows them), at the same time if need be. Errors are BentoError.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rules_bento.archives.unpack import form_of
+from rules_bento.errors import BentoError
+from rules_bento.store.home import BENTO, MODEL, Home
+from rules_bento.store.shelf import Shelf
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Collection, Sequence
+    from typing import BinaryIO
+
+    from rules_bento.archives.unpack import Form, Limits, Progress
+    from rules_bento.net.progress import Counter
+    from rules_bento.sharing.builders.building import Containerized
+    from rules_bento.sharing.builders.command import Options as BackendOptions
+    from rules_bento.sharing.registry.pulling import Pulled
+    from rules_bento.sharing.registry.pushing import Delivered
+    from rules_bento.store.checking import Finding, Verified
+    from rules_bento.store.comparing import Difference
+    from rules_bento.store.entries import Entry, NotFoundError
+    from rules_bento.store.exporting import Exported
+    from rules_bento.store.garbage import Collected
+    from rules_bento.store.home import Kind
+    from rules_bento.store.importing import Imported, Options
+
+    Source = str | Path | BinaryIO
+    """An archive: a path, a URL, or an open file (seekable, for a zip)."""
+
+_HOMES = {
+    "Collected": "store.garbage",
+    "Containerized": "sharing.builders.building",
+    "Delivered": "sharing.registry.pushing",
+    "Difference": "store.comparing",
+    "Entry": "store.entries",
+    "Exported": "store.exporting",
+    "Finding": "store.checking",
+    "Imported": "store.importing",
+    "Kind": "store.home",
+    "Limits": "archives.unpack",
+    "NotFoundError": "store.entries",
+    "Options": "store.importing",
+    "Pulled": "sharing.registry.pulling",
+    "Verified": "store.checking",
+}
+
+
+class Section:
+    """The Bentos, or the models, of one store. Errors are BentoError; NotFoundError if nothing has the tag."""
+
+    def __init__(self, home: Home, kind: Kind) -> None:
+        self.home = home
+        self.kind = kind
+        self.shelf = Shelf(home, kind)
+
+    def list(self, tag: str = "") -> tuple[Entry, ...]:
+        """All entries by name and version, those of a name, or the one of a tag.
+
+        Folders that are no entries are passed over; `shelf.list` tells of them.
+        """
+        return self.shelf.list(tag).entries
+
+    def get(self, tag: str) -> Entry:
+        """The entry of a tag, of the beginning of one, or the latest of a name."""
+        return self.shelf.get(tag)
+
+    def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
+        """Delete the entry that `get` gives for a tag with a version, all entries of a name without one.
+
+        A model that a Bento needs is not deleted without `force`. Returns what was deleted.
+        """
+        from rules_bento.store.deleting import delete
+        from rules_bento.tag import Tag
+
+        entries = (self.get(tag),) if ":" in tag else self.list(tag)
+        for entry in entries:
+            delete(self.home, self.kind, Tag(entry.path.parent.name, entry.path.name), force=force)
+        return entries
+
+    def import_archive(
+        self,
+        source: Source,
+        form: Form | None = None,
+        options: Options | None = None,
+        progress: Progress | None = None,
+        *,
+        sha256: str = "",
+        counter: Counter | None = None,
+    ) -> Imported:
+        """Take an archive in; its name says its form unless one is given, and a folder is one.
+
+        `progress` is told how many more bytes of the archive were read. What a URL names is brought here first, which
+        `counter` is told of, and is held against `sha256` if that is given.
+        """
+        from rules_bento.store.importing import import_archive
+        from rules_bento.transports.address import parse
+
+        if isinstance(source, str):
+            address = parse(source)
+            if address:
+                from rules_bento.sharing.urls import receive
+
+                return receive(
+                    self.home, self.kind, address, form, options, sha256=sha256, counter=counter, progress=progress
+                )
+            source = local(source)
+        if sha256:
+            raise BentoError("A sha256 is for what comes from a URL. A file of this machine is read as it is.")
+        return import_archive(self.home, self.kind, source, form or _form(source), options, progress)
+
+    def export(
+        self,
+        tag: str,
+        out: str | Path = "",
+        form: Form | None = None,
+        *,
+        models: bool = True,
+        check: bool = True,
+        progress: Progress | None = None,
+        counter: Counter | None = None,
+    ) -> Exported:
+        """Write an entry to a file, folder or URL as `bentoml export` does (`exporting.destination` says where).
+
+        `models` are left out of a Bento if false, `check` reads all files first. `progress` is told bytes that are
+        packed, `counter` those that are sent to a URL.
+        """
+        from rules_bento.store.exporting import export
+        from rules_bento.transports.address import parse
+
+        address = parse(out) if isinstance(out, str) else None
+        if address:
+            from rules_bento.sharing.urls import send
+
+            entry = self.get(tag)
+            return send(
+                self.home,
+                self.kind,
+                entry,
+                address,
+                form,
+                models=models,
+                check=check,
+                counter=counter,
+                progress=progress,
+            )
+        out = str(local(out)) + "/" * out.endswith("/") if isinstance(out, str) and out else str(out)
+        return export(self.home, self.kind, self.get(tag), out, form, models=models, check=check, progress=progress)
+
+
+class Store:
+    """A BentoML home: `bentos` and `models`."""
+
+    def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
+        """The home is by default that of BentoML: BENTOML_HOME, else `~/bentoml`. It need not be there.
+
+        A `durable` store waits for the disk, so that what is done outlives a power cut.
+        """
+        self.home = Home.find(home, durable=durable)
+        self.bentos = Section(self.home, BENTO)
+        self.models = Section(self.home, MODEL)
+
+    def section(self, kind: Kind) -> Section:
+        """The entries of a kind."""
+        return self.bentos if kind is BENTO else self.models
+
+    def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
+        """Hold entries against what was imported; without any, everything that is there."""
+        from rules_bento.store.checking import verify, verify_all
+
+        return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
+
+    def gc(self, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
+        """Remove what nothing uses any more; entries are never touched.
+
+        `waiting` is called if another process makes entries, which has to end first.
+        """
+        from rules_bento.store.garbage import collect
+
+        return collect(self.home, dry_run=dry_run, waiting=waiting)
+
+    def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
+        """How two of them differ: tags, or paths of archives."""
+        from rules_bento.store.comparing import Side, compare, of_archive, of_entry
+
+        def side(text: str) -> Side:
+            path = is_archive(text)
+            return of_archive(path, _form(path)) if path else of_entry(self.section(kind).get(text))
+
+        return compare(side(one), side(other))
+
+
+def is_archive(text: str) -> Path | None:
+    """The path if the text is one (it has a slash, or a file is there), and not a tag."""
+    path = Path(text)
+    return path if "/" in text or path.is_file() else None
+
+
+def local(text: str) -> Path:
+    """A path of this machine. Raises BentoError for an address of another one."""
+    scheme, colon, rest = text.partition("://")
+    if not colon:
+        return Path(text)
+    if scheme in ("file", "osfs") and rest.startswith("/"):
+        return Path(rest)
+    raise BentoError(f"{text}: only files of this machine can be read and written here. Transfer it first.")
+
+
+def _form(source: Path | BinaryIO) -> Form:
+    if not isinstance(source, Path):
+        return "xz"
+    return "folder" if source.is_dir() else form_of(source.name)
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is asked for: a command needs few of them, and starts fast."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"rules_bento.{_HOMES[name]}"), name)
+
+
+def list(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
+    """All Bentos by name and version, those of a name, or the one of a tag."""
+    return _store(home).bentos.list(tag)
+
+
+def get(tag: str, *, home: str | Path | None = None) -> Entry:
+    """The Bento of a tag, of the beginning of one, or the latest of a name. Raises NotFoundError."""
+    return _store(home).bentos.get(tag)
+
+
+def delete(tag: str, *, home: str | Path | None = None) -> tuple[Entry, ...]:
+    """Delete a Bento, or all of a name; returns what was deleted. Raises NotFoundError."""
+    return _store(home).bentos.delete(tag)
+
+
+def import_bento(
+    source: Source, form: Form | None = None, *, options: Options | None = None, home: str | Path | None = None
+) -> Imported:
+    """Take a Bento and its models in from an archive. Raises BentoError for one that is not whole, safe and valid."""
+    return _store(home).bentos.import_archive(source, form, options)
+
+
+def export_bento(
+    tag: str, out: str | Path = "", form: Form | None = None, *, models: bool = True, home: str | Path | None = None
+) -> Exported:
+    """Write a Bento, with its models unless told otherwise, to a file or folder that BentoML imports."""
+    return _store(home).bentos.export(tag, out, form, models=models)
+
+
+def list_models(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:
+    """All models by name and version, those of a name, or the one of a tag."""
+    return _store(home).models.list(tag)
+
+
+def get_model(tag: str, *, home: str | Path | None = None) -> Entry:
+    """The model of a tag, of the beginning of one, or the latest of a name. Raises NotFoundError."""
+    return _store(home).models.get(tag)
+
+
+def delete_model(tag: str, *, force: bool = False, home: str | Path | None = None) -> tuple[Entry, ...]:
+    """Delete a model, or all of a name, but none that a Bento needs without `force`; returns what was deleted."""
+    return _store(home).models.delete(tag, force=force)
+
+
+def import_model(
+    source: Source, form: Form | None = None, *, options: Options | None = None, home: str | Path | None = None
+) -> Imported:
+    """Take a model in from an archive."""
+    return _store(home).models.import_archive(source, form, options)
+
+
+def export_model(
+    tag: str, out: str | Path = "", form: Form | None = None, *, home: str | Path | None = None
+) -> Exported:
+    """Write a model to a file or folder that BentoML imports."""
+    return _store(home).models.export(tag, out, form)
+
+
+def push(
+    tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
+) -> Sequence[Delivered]:
+    """Send a Bento and its models to registries (`oci://registry/repository[:tag]`): what they lack."""
+    from rules_bento.sharing.registry.api import push
+
+    return push(_store(home).bentos, tag, targets, insecure)
+
+
+def pull(
+    source: str,
+    *,
+    force: bool = False,
+    options: Options | None = None,
+    insecure: Collection[str] = (),
+    home: str | Path | None = None,
+) -> Pulled:
+    """Fetch a Bento, and those of its models that are missing, from a registry into the store."""
+    from rules_bento.sharing.registry.api import pull
+
+    return pull(_store(home).bentos, source, force, options, insecure)
+
+
+def push_model(
+    tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
+) -> Sequence[Delivered]:
+    """Send a model to registries."""
+    from rules_bento.sharing.registry.api import push
+
+    return push(_store(home).models, tag, targets, insecure)
+
+
+def pull_model(
+    source: str,
+    *,
+    force: bool = False,
+    options: Options | None = None,
+    insecure: Collection[str] = (),
+    home: str | Path | None = None,
+) -> Pulled:
+    """Fetch a model from a registry into the store."""
+    from rules_bento.sharing.registry.api import pull
+
+    return pull(_store(home).models, source, force, options, insecure)
+
+
+def containerize(
+    tag: str,
+    *,
+    backend: str = "",
+    names: Sequence[str] = (),
+    options: BackendOptions | None = None,
+    features: Sequence[str] = (),
+    home: str | Path | None = None,
+) -> Containerized:
+    """Build an image of a Bento with docker, podman and their like; `options` are those of the backend by name."""
+    from rules_bento.sharing.builders.backends import choose
+    from rules_bento.sharing.builders.building import containerize
+
+    store = _store(home)
+    entry = store.bentos.get(tag)
+    return containerize(store.home, entry, choose(backend), names, options, features=features)
+
+
+def serve(tag: str, *options: str, python: str = "", home: str | Path | None = None) -> subprocess.Popen[bytes]:
+    """Start real BentoML's server of a Bento, with options of `bentoml serve`; the caller stops it."""
+    import subprocess
+
+    from rules_bento.sharing.serving import server
+
+    store = _store(home)
+    command, variables = server(store.home, store.bentos.get(tag), options, python)
+    return subprocess.Popen(command, env=variables)
+
+
+def verify(*entries: Entry, home: str | Path | None = None) -> Verified:
+    """Hold entries against what was imported; without any, everything that is there."""
+    return _store(home).verify(*entries)
+
+
+def diff(one: str, other: str, *, home: str | Path | None = None) -> Difference:
+    """How two Bentos differ: tags, or paths of archives."""
+    return _store(home).diff(one, other)
+
+
+def gc(*, dry_run: bool = False, home: str | Path | None = None) -> Collected:
+    """Remove what no entry uses."""
+    return _store(home).gc(dry_run=dry_run)
+
+
+def _store(home: str | Path | None) -> Store:
+    from rules_bento.library import Store
+
+    return Store(home)
+
+
+__all__ = [
+    "BENTO",
+    "MODEL",
+    "Collected",
+    "Containerized",
+    "Delivered",
+    "Difference",
+    "Entry",
+    "Exported",
+    "Finding",
+    "Home",
+    "Imported",
+    "Kind",
+    "Limits",
+    "NotFoundError",
+    "Options",
+    "Pulled",
+    "Store",
+    "Verified",
+    "containerize",
+    "delete",
+    "delete_model",
+    "diff",
+    "export_bento",
+    "export_model",
+    "gc",
+    "get",
+    "get_model",
+    "import_bento",
+    "import_model",
+    "list",
+    "list_models",
+    "pull",
+    "pull_model",
+    "push",
+    "push_model",
+    "serve",
+    "verify",
+]

@@ -1,0 +1,179 @@
+"""Wheels from sources: the build systems' own work (PEP 517), without a network, with the same bytes each time.
+
+The build system runs in an environment that has the locked build requirements and nothing else. Times, hash seeds,
+locales and the folder's name are fixed, and what it makes is written anew: entries sorted, stored, dated 1980.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+import zipfile
+
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import normalized
+from rules_bento.packages.virtualenv import make_environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_SOURCE_DATE = "315532800"  # the same day
+_FAILED_REQUIREMENTS = 3
+# Runs in the environment: asks the build system for what else it needs, then for the wheel.
+_HOOK = """\
+import importlib, importlib.metadata, json, os, re, sys
+sys.path[:0] = {path}
+backend = importlib.import_module({module})
+for name in {attributes}:
+    backend = getattr(backend, name)
+missing = []
+for requirement in getattr(backend, "get_requires_for_build_wheel", lambda settings: [])(None):
+    name = re.split(r"[^-._A-Za-z0-9]", requirement)[0]
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        missing.append(name)
+if missing:
+    print("\\n" + json.dumps(missing))
+    sys.exit({failed})
+print("\\n" + json.dumps(backend.build_wheel({output}, None)))
+"""
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack a source archive; returns the one folder that it has."""
+    folder.mkdir()
+    try:
+        if archive.suffix == ".zip":
+            with zipfile.ZipFile(archive) as file:
+                file.extractall(folder)
+        else:
+            with tarfile.open(archive) as tar:
+                if hasattr(tarfile, "data_filter"):
+                    tar.extractall(folder, filter="data")
+                else:
+                    tar.extractall(folder)
+    except (tarfile.TarError, zipfile.BadZipFile) as error:
+        raise BentoError(f"{archive.name} cannot be unpacked: {error}. Lock again.") from None
+    entries = [entry for entry in folder.iterdir() if entry.is_dir()]
+    if len(entries) != 1:
+        raise BentoError(f"{archive.name} is no source archive: it has {len(entries)} folders, not one. Lock again.")
+    return entries[0]
+
+
+def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
+    """Let the build system of a source make its wheel; returns the file."""
+    python = make_environment(scratch / "environment", roots).absolute()
+    output = scratch / "wheels"
+    output.mkdir()
+    module, attributes, path = _backend(source)
+    hook = _HOOK.format(
+        attributes=attributes,
+        failed=_FAILED_REQUIREMENTS,
+        module=repr(module),
+        output=repr(str(output.absolute())),
+        path=path,
+    )
+    command = [str(python), "-B", "-X", "utf8", "-c", hook]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=source, env=_variables(python, scratch, version)
+    )
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    if done.returncode == _FAILED_REQUIREMENTS:
+        names = ", ".join(json.loads(last))
+        raise BentoError(f"its build system also asks for {names}. Add it to what the build_lock is made from.")
+    if done.returncode:
+        log = "\n".join((done.stdout + done.stderr).replace(str(scratch), "").strip().splitlines()[-40:])
+        raise BentoError(
+            f"its build failed. It sees its locked build requirements, /usr/bin and no network; what else it needs, "
+            f"only its authors can change.\n{log}"
+        )
+    return output / str(json.loads(last))
+
+
+def check(wheel: Path, distribution: str, version: str, python_version: str) -> None:
+    """Raise BentoError if a wheel is not what the lock has, or not for the Python that it is to run in."""
+    name, found, python = wheel.name.split("-")[0], wheel.name.split("-")[1], wheel.name.split("-")[-3]
+    if normalized(name) != distribution or _plain(found) != _plain(version):
+        raise BentoError(f"its source builds {name} {found}, but the lock has {distribution} {version}. Lock again.")
+    wanted = f"cp{python_version.replace('.', '')}"
+    abi = wheel.name.split("-")[-2]
+    if python.startswith("cp") and abi != "abi3" and wanted not in python.split("."):
+        raise BentoError(
+            f"its wheel holds machine code for {python}, but {wanted} is asked for. Builds run in the toolchain's "
+            f"interpreter: set bento_tools.python(version = {python_version!r})."
+        )
+
+
+def repack(wheel: Path, output: Path) -> None:
+    """Write a wheel again, sorted and stored, with the entries' times and modes fixed and a RECORD of it."""
+    with zipfile.ZipFile(wheel) as made, zipfile.ZipFile(output, "w") as archive:
+        entries = {entry.filename: entry for entry in made.infolist() if not entry.is_dir()}
+        [record] = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
+        rows = []
+        for name in sorted(entries.keys() - {record}, key=lambda name: (".dist-info/" in name, name)):
+            content = made.read(name)
+            executable = (entries[name].external_attr >> 16) & 0o111
+            archive.writestr(_entry(name, 0o755 if executable else 0o644), content)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            rows.append((name, f"sha256={digest}", len(content)))
+        archive.writestr(_entry(record, 0o644), _csv([*rows, (record, "", "")]))
+
+
+def _entry(name: str, mode: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.create_system = 3
+    entry.external_attr = (0o100000 | mode) << 16
+    return entry
+
+
+def _csv(rows: Sequence[tuple[str, str, object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _plain(version: str) -> str:
+    """A version in which spellings of the same one agree."""
+    return re.sub(r"(\.0)+$", "", re.sub(r"[-_]", ".", version.lower()))
+
+
+def _backend(source: Path) -> tuple[str, list[str], list[str]]:
+    """Module and attributes of the build system, and the folders of the source that it lies in."""
+    project = source / "pyproject.toml"
+    table = {}
+    if project.exists():
+        from rules_bento.packages.lock import parse_toml
+
+        table = parse_toml(project.read_text("utf-8"), project.name).get("build-system", {})
+    module, _, attribute = table.get("build-backend", "setuptools.build_meta:__legacy__").partition(":")
+    path = [str((source / folder).absolute()) for folder in table.get("backend-path", [])]
+    return module, [name for name in attribute.split(".") if name], path
+
+
+def _variables(python: Path, scratch: Path, version: str) -> dict[str, str]:
+    flags = f"-g0 -ffile-prefix-map={scratch}=/build"
+    return {
+        "CFLAGS": flags,
+        "CXXFLAGS": flags,
+        "HOME": str(scratch),
+        "LC_ALL": "C.UTF-8",
+        "PATH": f"{python.parent}{os.pathsep}/usr/bin{os.pathsep}/bin",
+        "PYTHONHASHSEED": "0",
+        # A source archive or a commit without its history: tools that ask git for the version get the lock's.
+        "SETUPTOOLS_SCM_PRETEND_VERSION": version,
+        "SOURCE_DATE_EPOCH": _SOURCE_DATE,
+        "TMPDIR": str(scratch),
+        "TZ": "UTC",
+        "VIRTUAL_ENV": str(python.parent.parent),
+    }

@@ -1,0 +1,146 @@
+"""Where uv is to look for packages: indexes, folders, and which package comes from where.
+
+Credentials are no part of it. uv takes them from netrc, its own store, `UV_INDEX_<NAME>_USERNAME` and the like, or the
+keyring, and this module refuses an address that holds some.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import normalized
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rules_bento.packages.requirements import Option
+
+_CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
+# For an explicit package that is only a dependency of others: uv looks at the index of what the project itself names.
+EXPLICIT_GROUP = "rules-bento-explicit"
+
+
+@dataclass(frozen=True)
+class Indexes:
+    """The settings of a `bento.pypi` tag or a `bento_requirements` target.
+
+    `extra` are `NAME=URL` or `URL`, asked before `default`; `explicit` is package to the name of one of them, which
+    then serves these packages only. All of it empty: what uv itself is set up for.
+    """
+
+    default: str = ""
+    extra: tuple[str, ...] = ()
+    explicit: Mapping[str, str] = field(default_factory=dict)
+    find_links: tuple[str, ...] = ()
+    no_index: bool = False
+    trusted_hosts: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, text: str, origin: str) -> Indexes:
+        """Read what a rule writes; `origin` is named in errors."""
+        values: dict[str, Any] = json.loads(text or "{}")
+        for key in ("extra", "find_links", "trusted_hosts"):
+            values[key] = tuple(values.get(key, ()))
+        return cls(**values)._checked(origin)
+
+    def with_options(self, options: Iterable[Option], origin: str) -> Indexes:
+        """These, changed by the option lines of requirements files."""
+        found: dict[str, list[str]] = {}
+        for option in options:
+            found.setdefault(_LONG.get(option.flag, option.flag), []).append(option.value)
+        return Indexes(
+            default=(found.get("--index-url") or [self.default])[-1],
+            extra=(*self.extra, *found.get("--extra-index-url", [])),
+            explicit=self.explicit,
+            find_links=(*self.find_links, *found.get("--find-links", [])),
+            no_index=self.no_index or "--no-index" in found,
+            trusted_hosts=(*self.trusted_hosts, *found.get("--trusted-host", [])),
+        )._checked(origin)
+
+    @property
+    def digest(self) -> str:
+        """Changes with the settings, and tells nobody what they are; empty for none."""
+        if self == Indexes():
+            return ""
+        parts: list[Any] = [self.default, self.extra, dict(sorted(self.explicit.items())), self.find_links]
+        text = json.dumps([*parts, self.no_index, self.trusted_hosts])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def project_tables(self) -> list[str]:
+        """The lines of a pyproject.toml, from within `[tool.uv]` on."""
+        lines = []
+        if self.find_links:
+            lines.append(f"find-links = {json.dumps([_absolute(link) for link in self.find_links])}")
+        if self.no_index:
+            lines.append("no-index = true")
+        if self.trusted_hosts:
+            lines.append(f"allow-insecure-host = {json.dumps(self.trusted_hosts)}")
+        for entry in self.extra:
+            name, url = split_index(entry)
+            lines += ["[[tool.uv.index]]", f"url = {json.dumps(url)}"]
+            lines += [f"name = {json.dumps(name)}"] if name else []
+            lines += ["explicit = true"] if name in self.explicit.values() else []
+        if self.default:
+            lines += ["[[tool.uv.index]]", f"url = {json.dumps(self.default)}", "default = true"]
+        if self.explicit:
+            lines.append("[tool.uv.sources]")
+            lines += [
+                f"{json.dumps(package)} = {{ index = {json.dumps(name)} }}" for package, name in self._by_package()
+            ]
+            lines += [
+                "[dependency-groups]",
+                f"{EXPLICIT_GROUP} = {json.dumps([name for name, _ in self._by_package()])}",
+            ]
+        return lines
+
+    def _by_package(self) -> list[tuple[str, str]]:
+        return sorted((normalized(package), name) for package, name in self.explicit.items())
+
+    def _checked(self, origin: str) -> Indexes:
+        names = {split_index(entry)[0] for entry in self.extra} - {""}
+        for address in (self.default, *self.extra, *self.find_links):
+            refuse_credentials(address, origin)
+        for package, name in self.explicit.items():
+            if name not in names:
+                raise BentoError(
+                    f"{origin}: explicit: {package} is to come from the index {name!r}, but indexes has "
+                    f"{', '.join(sorted(names)) or 'none with a name'}. Add '{name}=<address>' there."
+                )
+        return self
+
+
+_LONG = {"-i": "--index-url", "-f": "--find-links"}
+INDEX_OPTIONS = frozenset(
+    {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
+)
+
+
+def split_index(entry: str) -> tuple[str, str]:
+    """Name and address of `NAME=URL`; the name is empty for a mere address."""
+    found = re.match(r"([A-Za-z0-9_.-]+)=(?=\w+:|/)", entry)
+    return (found[1], entry[found.end() :]) if found else ("", entry)
+
+
+def refuse_credentials(text: str, origin: str) -> None:
+    """Raise BentoError for an address with a password or token in it, without repeating it."""
+    if _CREDENTIALS.search(text):
+        raise BentoError(
+            f"{origin}: {without_credentials(text)} has credentials in its address. Take them out; uv finds them in "
+            f"netrc, in UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or in the keyring."
+        )
+
+
+def without_credentials(text: str) -> str:
+    """A text as people may see it."""
+    return _CREDENTIALS.sub(lambda found: found[1] or f"{found[2].rpartition('//')[0]}//", text)
+
+
+def _absolute(link: str) -> str:
+    return link if "://" in link else str(Path(link).absolute())

@@ -1,0 +1,232 @@
+"""What uv resolves over the network: a lock from requirements, and the edges that other locks leave out."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rules_bento.errors import BentoError
+from rules_bento.packages import lock as locks
+from rules_bento.packages import requirements
+from rules_bento.packages.indexes import Indexes, without_credentials
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from rules_bento.packages.lock import Lock
+    from rules_bento.packages.stated import Stated
+
+_PROJECT = "locked-by-rules-bento"
+# Only what the rules can run: no Windows, no musl.
+_ENVIRONMENTS = ("sys_platform == 'linux'", "sys_platform == 'darwin'")
+_SYSTEMS = {"linux": "linux", "macos": "darwin"}
+# For a range that this interpreter is not in; the environments say what is locked for.
+_ANY_PYTHON = ">=3.8"
+# uv prefers what a uv.lock has; that ours names no index does not matter to it.
+_NO_REGISTRY = "https://locked.invalid/simple"
+_PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
+
+
+@dataclass(frozen=True)
+class Project:
+    """What uv is to lock."""
+
+    requirements: Sequence[str]
+    requires_python: str
+    constraints: Sequence[str] = ()
+    indexes: Indexes = field(default_factory=Indexes)
+    platforms: Sequence[str] = ()  # <os>_<machine>; empty for all that the rules know
+
+    def pyproject(self) -> str:
+        """The text of its pyproject.toml."""
+        lines = [
+            "[project]",
+            f'name = "{_PROJECT}"',
+            'version = "0"',
+            f"requires-python = {json.dumps(self.requires_python if self._runs_here() else _ANY_PYTHON)}",
+            f"dependencies = {json.dumps(list(self.requirements))}",
+            "[tool.uv]",
+            "package = false",
+            f"constraint-dependencies = {json.dumps(list(self.constraints))}",
+            f"environments = {json.dumps(self._environments())}",
+            *self.indexes.project_tables(),
+        ]
+        return "\n".join([*lines, ""])
+
+    def _runs_here(self) -> bool:
+        """Whether this interpreter is one that it is for: uv locks nothing without one."""
+        return all(_holds(*clause) for clause in self._clauses())
+
+    def _clauses(self) -> list[tuple[str, str]]:
+        found = [
+            re.fullmatch(r"\s*(===|[=!<>~]=|[<>])\s*([0-9.*]+)\s*", part) for part in self.requires_python.split(",")
+        ]
+        if None in found:
+            raise BentoError(f"requires_python: {self.requires_python!r} is no range of versions, such as '>=3.10'.")
+        return [(clause[1], clause[2]) for clause in found if clause]
+
+    def _environments(self) -> list[str]:
+        python = [] if self._runs_here() else [f"python_full_version {op} '{value}'" for op, value in self._clauses()]
+        environments = []
+        for platform in self.platforms:
+            system, _, machine = platform.partition("_")
+            if system not in _SYSTEMS:
+                raise BentoError(f"platforms: {platform!r} is not known. Write <os>_<machine> with linux or macos.")
+            environments.append(f"sys_platform == '{_SYSTEMS[system]}' and platform_machine == '{machine}'")
+        return [" and ".join([environment, *python]) for environment in environments or _ENVIRONMENTS]
+
+
+def _holds(operator: str, version: str) -> bool:
+    """Whether this interpreter's version fits a clause of a range."""
+    wanted = [int(part) for part in version.split(".") if part.isdigit()]
+    here = list(sys.version_info[:3])
+    prefix = here[: len(wanted)]
+    if "*" in version:
+        return (prefix == wanted) == (operator == "==")
+    padded = wanted + [0] * (3 - len(wanted))
+    return {
+        "!=": here != padded,
+        "<": here < padded,
+        "<=": here <= padded,
+        "==": here == padded,
+        "===": here == padded,
+        ">": here > padded,
+        ">=": here >= padded,
+        "~=": here >= padded and prefix[:-1] == wanted[:-1],
+    }[operator]
+
+
+def stated_in_lock(stated: Stated, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
+    """What a lock records of that from which it was made; fields that say nothing are left out."""
+    record: dict[str, Any] = {"requirements": sorted(stated.requirements)}
+    for name, value in (("constraints", sorted(stated.constraints)), ("platforms", sorted(platforms))):
+        record |= {name: value} if value else {}
+    return record | ({"indexes": indexes.digest} if indexes.digest else {})
+
+
+def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, upgrade: Collection[str] = ()) -> Lock:
+    """Resolve a project over the network; uv reports its progress on standard error.
+
+    What the previous lock pins stays where it still fits, unless `upgrade` names it; `*` upgrades all.
+    """
+    with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as name:
+        folder = Path(name)
+        (folder / "pyproject.toml").write_text(project.pyproject(), "utf-8")
+        command = [str(uv), "lock", "--project", name, *_PYTHON_FLAGS]
+        if previous and "*" not in upgrade:
+            (folder / "uv.lock").write_text(_preferences(previous), "utf-8")
+            command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
+        if subprocess.run(command, check=False).returncode:
+            raise BentoError(f"{origin}: uv found no set of packages that fits (see above); the lock stays as it was.")
+        lock = locks.from_uv_lock((folder / "uv.lock").read_text("utf-8"), origin)
+        return lock | {"requires_python": project.requires_python}
+
+
+def _preferences(lock: Lock) -> str:
+    """A `uv.lock` that is too poor to be used, and tells uv which versions to prefer."""
+    lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}"]
+    lines += ["[[package]]", f'name = "{_PROJECT}"', 'version = "0"', 'source = { virtual = "." }']
+    # The newest of several first: those that do not fit a Python are passed over.
+    for package in sorted(
+        lock["packages"], key=lambda package: (package["name"], _release(package["version"])), reverse=True
+    ):
+        if "source" not in package:
+            lines += [
+                "[[package]]",
+                f"name = {json.dumps(package['name'])}",
+                f"version = {json.dumps(package['version'])}",
+            ]
+            lines.append(f'source = {{ registry = "{_NO_REGISTRY}" }}')
+    return "\n".join([*lines, ""])
+
+
+def _release(version: str) -> list[int]:
+    return [int(part) for part in version.partition("+")[0].split(".") if part.isdigit()]
+
+
+def normalize(
+    path: Path,
+    *,
+    uv: Path,
+    requires_python: str,
+    extras: Collection[str] | None = None,
+    groups: Collection[str] | None = None,
+    indexes: Indexes | None = None,
+) -> Lock:
+    """Read a lock in any of its forms: our own, `uv.lock`, `pylock.toml`, or requirements with hashes.
+
+    The last two name no edges: uv finds them out for the pinned releases, over the network where it has not seen them
+    before, and only files of a committed hash are taken.
+    """
+    if path.name.endswith(".json"):
+        return locks.load(path)
+    text = path.read_text("utf-8")
+    if path.name == "uv.lock":
+        return locks.from_uv_lock(text, str(path), extras=extras, groups=groups)
+    if path.name.startswith("pylock") and path.name.endswith(".toml"):
+        pins, hashes, options = _read_pylock(text, str(path))
+    else:
+        pins, hashes, options = _read_requirements(text, str(path))
+    found = (indexes or Indexes()).with_options(options, str(path))
+    resolved = _uv_lock(Project(pins, requires_python, indexes=found), uv, str(path))
+    lock = locks.from_uv_lock(resolved, str(path)) | {"requires_python": requires_python}
+    return locks.keep_locked(lock, {requirements.name_of(pin) for pin in pins}, hashes, str(path))
+
+
+def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
+    found, options = requirements.parse(text, origin)
+    for requirement in found:
+        if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
+            continue
+        lacks = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
+        raise BentoError(
+            f"{origin}:{requirement.line}: {requirement.text!r} lacks {lacks}. Write the lock with "
+            f"`uv pip compile --universal --generate-hashes` or `pip-compile --generate-hashes`."
+        )
+    return [entry.text for entry in found], {sha256 for entry in found for sha256 in entry.hashes}, options
+
+
+def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
+    """Pins and hashes of a lock as PEP 751 has it."""
+    document = locks.parse_toml(text, origin)
+    pins: list[str] = []
+    hashes: set[str] = set()
+    for package in document.get("packages", []):
+        marker = f" ; {package['marker']}" if "marker" in package else ""
+        pins.append(_pylock_requirement(package, origin) + marker)
+        files = [*package.get("wheels", []), *(package[key] for key in ("sdist", "archive") if key in package)]
+        hashes |= {file["hashes"]["sha256"] for file in files if "sha256" in file.get("hashes", {})}
+    return pins, hashes, []
+
+
+def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
+    if "vcs" in package:
+        vcs = package["vcs"]
+        folder = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
+        return f"{package['name']} @ {vcs['type']}+{vcs['url']}@{vcs['commit-id']}{folder}"
+    if "url" in package.get("archive", {}):
+        return f"{package['name']} @ {package['archive']['url']}"
+    if "version" not in package:
+        raise BentoError(
+            f"{origin}: {package['name']} has no version. Only packages of an index or a commit can be used."
+        )
+    return f"{package['name']}=={package['version']}"
+
+
+def _uv_lock(project: Project, uv: Path, origin: str) -> str:
+    """The text of the `uv.lock` of a project. What uv remembers is used where it suffices."""
+    with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as folder:
+        Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
+        command = [str(uv), "lock", "--no-progress", "--project", folder, *_PYTHON_FLAGS]
+        for offline in (["--offline"], []):
+            done = subprocess.run([*command, *offline], check=False, stderr=subprocess.PIPE, text=True)
+            if done.returncode == 0:
+                return Path(folder, "uv.lock").read_text("utf-8")
+    raise BentoError(f"{origin}: uv found no set of packages that fits:\n{without_credentials(done.stderr.strip())}")

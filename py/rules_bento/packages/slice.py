@@ -1,0 +1,244 @@
+"""The slice of a lock that one service needs, resolved by uv without a network.
+
+uv gets the locked packages as wheels that are nothing but metadata: a zip with METADATA, WHEEL and RECORD under the
+name of each real file, with the edges of the lock as requirements. So it resolves in the sandbox, for the service's
+platform and Python, what it would resolve over the network, and explains a conflict in its own words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import WHEELS, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-compile')"
+# pip-tools shows its own where it explains a conflict.
+_TRACEBACK = re.compile(r"(?m)^Traceback \(most recent call last\):\n(?:[ ].*\n|\n)*")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\nTag: {tag}\n"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the slice is for."""
+
+    platform: str  # <os>_<machine>
+    python_version: str  # X.Y[.Z]
+    glibc: str  # X.Y, for Linux
+
+    @property
+    def python_minor(self) -> str:
+        """`X.Y`."""
+        return ".".join(self.python_version.split(".")[:2])
+
+    @property
+    def uv_platform(self) -> str:
+        """The platform as uv's `--python-platform` spells it."""
+        system, _, machine = self.platform.partition("_")
+        if system == "linux":
+            return f"{machine}-manylinux_{self.glibc.replace('.', '_')}"
+        return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Pinned requirements, in the order of their names, and the same with the hashes of their files."""
+
+    requirements: str
+    requirements_with_hashes: str
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """The programs that resolve: uv, or pip-tools where folders are named that it is imported from."""
+
+    python: str
+    uv: Path
+    pip_tools: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return "pip-tools" if self.pip_tools else "uv"
+
+
+def make_slice(
+    roots: Sequence[str], packages: Iterable[Path], target: Target, resolver: Resolver, *, all_files: bool
+) -> Slice:
+    """Resolve `roots` (PEP 508) against what the lock has of `packages` (a JSON file each).
+
+    `all_files` asks for the hashes of all files of a release, not only of those for the platform. Raises BentoError
+    with uv's explanation if there is no solution, and for one that differs from the packages given.
+    """
+    locked = {entry["name"]: entry for entry in (json.loads(path.read_text("utf-8")) for path in packages)}
+    _require_locked(locked.values(), target)
+    with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
+        links = Path(scratch, "links")
+        links.mkdir()
+        for package in locked.values():
+            _write_stubs(links, package)
+        pins = _compile(roots, links, target, resolver)
+    _compare(pins, locked, resolver.name)
+    pins = [(_with_source(line, locked[name]), name) for line, name in pins]
+    return Slice(
+        "".join(f"{line}\n" for line, _ in pins),
+        "".join(_with_hashes(line, locked[name], target, all_files) for line, name in pins),
+    )
+
+
+def known(packages: Iterable[Path]) -> dict[str, set[str]]:
+    """The extras that a lock knows of each of its packages, by normalized names."""
+    entries = (json.loads(path.read_text("utf-8")) for path in packages)
+    return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
+
+
+def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
+    """The names of pins (`name==version`) that come from elsewhere. Raises BentoError for one that the lock has not."""
+    versions = {entry["name"]: entry["version"] for entry in (json.loads(path.read_text("utf-8")) for path in packages)}
+    names = []
+    for pin in pins:
+        name, _, version = pin.partition("==")
+        if name not in versions:
+            raise BentoError(
+                f"deps bring {pin} of another hub, but requirements do not. Add the lock's {name} to them."
+            )
+        if version not in ("", versions[name]):
+            raise BentoError(
+                f"deps bring {pin} of another hub, but the lock has {name}=={versions[name]}. Lock both to one version."
+            )
+        names.append(name)
+    return sorted(names)
+
+
+def _compile(roots: Sequence[str], links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
+    """The pinned requirements, as text and by name."""
+    source = links.with_name("requirements.in")
+    source.write_text("".join(f"{root}\n" for root in roots), "utf-8")
+    command = _pip_tools_command(target, resolver) if resolver.pip_tools else _uv_command(target, resolver)
+    command += ["--quiet", "--no-header", "--no-annotate", "--no-index", "--find-links", str(links), "--strip-extras"]
+    # A hub takes wheels for any macOS; uv would stop at 13.
+    environment = {"HOME": str(links.parent), "MACOSX_DEPLOYMENT_TARGET": "30.0", "PATH": "/usr/bin:/bin"}
+    environment["TMPDIR"] = str(links.parent)
+    done = subprocess.run([*command, str(source)], check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        explanation = (
+            _TRACEBACK.sub("", done.stderr).strip().replace(str(links), "the lock").replace(str(source), "the target")
+        )
+        raise BentoError(
+            f"requirements and packages do not fit the lock for {target.platform} with Python {target.python_version}. "
+            f"Change them, or lock again.\n{explanation}"
+        )
+    found, _ = parse(done.stdout, resolver.name)
+    return sorted(((requirement.text, requirement.name) for requirement in found), key=lambda pin: pin[1])
+
+
+def _uv_command(target: Target, resolver: Resolver) -> list[str]:
+    command = [str(resolver.uv), "pip", "compile", "--no-config", "--no-cache", "--offline", "--no-python-downloads"]
+    command += ["--python", resolver.python, "--color", "never"]
+    return [*command, "--python-version", target.python_version, "--python-platform", target.uv_platform]
+
+
+def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
+    here = ".".join(str(part) for part in sys.version_info[:2])
+    if sys.platform not in target.platform.replace("macos", "darwin") or here != target.python_minor:
+        raise BentoError(
+            f"pip-tools knows only what it runs on: it cannot lock for {target.platform} with Python "
+            f"{target.python_minor} on {sys.platform} with {here}. Leave resolver at 'uv'."
+        )
+    program = (
+        f"import sys; sys.path[:0] = {[str(Path(root).absolute()) for root in resolver.pip_tools]!r}; {_PIP_COMPILE}"
+    )
+    command = [resolver.python, "-I", "-S", "-B", "-X", "utf8", "-c", program, "--no-config", "--allow-unsafe"]
+    return [*command, "--no-emit-index-url", "--no-emit-find-links", "--output-file", "-"]
+
+
+def _require_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
+    unlocked = sorted(package["name"] for package in packages if "unlocked" in package)
+    if unlocked:
+        raise BentoError(
+            f"the lock is not for {target.platform} with Python {target.python_minor}: it leaves out "
+            f"{', '.join(unlocked)}. Lock for all platforms, as `uv pip compile --universal` does."
+        )
+
+
+def _compare(pins: list[tuple[str, str]], locked: dict[str, Any], resolver: str) -> None:
+    """Bazel's graph and the resolver's solution have to be the same packages."""
+    solved = {name for _, name in pins}
+    missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
+    if missing or needless:
+        raise BentoError(
+            f"the lock's graph and {resolver}'s solution differ: only {resolver} has {missing or 'none'}, only "
+            f"the graph has {needless or 'none'}. Lock again; if they still differ, it is a bug of rules_bento."
+        )
+
+
+def _write_stubs(links: Path, package: dict[str, Any]) -> None:
+    """Wheels of metadata for each wheel of a package, or one for any platform where it is built from source."""
+    name, version = package["name"].replace("-", "_"), package["version"]
+    wheels = [file for file in package["files"] if file.endswith(".whl")]
+    if len(wheels) < len(package["files"]) or not wheels:
+        wheels.append(f"{name}-{version}-py3-none-any.whl")  # what has a source fits everywhere
+    metadata = _metadata(package)
+    for wheel in wheels:
+        folder = "-".join(wheel.split("-")[:2]) + ".dist-info"
+        tag = "-".join(wheel.removesuffix(".whl").split("-")[-3:])
+        with zipfile.ZipFile(links / wheel, "w") as archive:
+            for file, text in (("METADATA", metadata), ("WHEEL", _WHEEL.format(tag=tag)), ("RECORD", "")):
+                archive.writestr(zipfile.ZipInfo(f"{folder}/{file}", _EPOCH), text)
+
+
+def _metadata(package: dict[str, Any]) -> str:
+    lines = ["Metadata-Version: 2.1", f"Name: {package['name']}", f"Version: {package['version']}"]
+    lines += [f"Requires-Dist: {_requirement(edge, '')}" for edge in package.get("dependencies", [])]
+    for extra, edges in package.get("extras", {}).items():
+        lines.append(f"Provides-Extra: {extra}")
+        lines += [f"Requires-Dist: {_requirement(edge, extra)}" for edge in edges]
+    return "\n".join([*lines, "", ""])
+
+
+def _requirement(edge: dict[str, Any], extra: str) -> str:
+    extras = f"[{','.join(edge['extras'])}]" if "extras" in edge else ""
+    version = f"=={edge['version']}" if "version" in edge else ""
+    conditions = [f"({edge['marker']})"] if "marker" in edge else []
+    conditions += [f"extra == '{extra}'"] if extra else []
+    marker = f" ; {' and '.join(conditions)}" if conditions else ""
+    return f"{edge['name']}{extras}{version}{edge.get('specifier', '')}{marker}"
+
+
+def _with_source(line: str, package: dict[str, Any]) -> str:
+    """The line of a package that comes from no index: its address in place of its version."""
+    source = package.get("source")
+    if not source:
+        return line
+    if "wheel" in source:
+        return f"./{WHEELS}/{source['wheel']}"
+    folder = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
+    return f"{package['name']} @ " + (source.get("url") or f"git+{source['git']}@{source['commit']}{folder}")
+
+
+def _with_hashes(line: str, package: dict[str, Any], target: Target, all_files: bool) -> str:
+    hashes = sorted(sha256 for file, sha256 in package["files"].items() if all_files or _is_for(file, target.platform))
+    return " \\\n".join([line, *(f"    --hash=sha256:{sha256}" for sha256 in hashes)]) + "\n"
+
+
+def _is_for(file: str, platform: str) -> bool:
+    """Whether an installer on the platform might take a file."""
+    if not file.endswith(".whl"):
+        return True
+    system, _, machine = platform.partition("_")
+    tag = file.removesuffix(".whl").rpartition("-")[2]
+    named = {"linux": "linux", "macos": "macosx"}[system]
+    return tag == "any" or (named in tag and (machine in tag or "universal2" in tag))

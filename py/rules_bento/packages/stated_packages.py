@@ -1,0 +1,84 @@
+"""The Python packages that options and an image ask for, for whoever has a lock to hold them against."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import normalized, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from rules_bento.bento.image_steps import Image
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.project import ProjectFiles
+
+
+@dataclass(frozen=True)
+class StatedPackages:
+    """Requirements (PEP 508) of one origin, and how a message begins that is about them."""
+
+    place: str
+    requirements: list[str]
+
+    def held_against(self, known: Mapping[str, Collection[str]]) -> list[str]:
+        """Notes on extras that a lock does not know; `known` has those that it knows, by normalized names.
+
+        Raises BentoError for a package that the lock does not give, unless a marker may be the reason.
+        """
+        missing, notes = [], []
+        for text in self.requirements:
+            name, extras = re.match(r"([-._A-Za-z0-9]+)\s*(?:\[([^]]*)])?", text).groups(default="")  # type: ignore[union-attr]
+            if normalized(name) not in known:
+                missing += [] if ";" in text else [text]
+                continue
+            asked = {normalized(extra.strip()) for extra in extras.split(",") if extra.strip()}
+            notes += [
+                f"{self.place}: {text}: the lock knows no extra {extra!r}, so its packages have to be requirements of "
+                f"the target themselves."
+                for extra in sorted(asked - {normalized(extra) for extra in known[normalized(name)]})
+            ]
+        if missing:
+            raise BentoError(
+                f"{self.place}: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it "
+                f"to the target's requirements."
+            )
+        return notes
+
+
+def dumps(stated: Iterable[StatedPackages]) -> str:
+    """The text of a JSON array, in which they travel between actions."""
+    return json.dumps([asdict(packages) for packages in stated], ensure_ascii=False, indent=1) + "\n"
+
+
+def loads(text: str) -> list[StatedPackages]:
+    """Read what `dumps` gave."""
+    return [StatedPackages(**packages) for packages in json.loads(text)]
+
+
+def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) -> list[StatedPackages]:
+    """What is asked for. Raises BentoError for a file that is named and not declared, and for what cannot be read."""
+    from rules_bento.bento.env.python import packages_place, with_nested
+    from rules_bento.bento.image_steps import requirements_of
+
+    place = packages_place(options)
+    of_image = "".join(requirements_of(step, files, image.place) for step in image.steps)
+    if options.python.requirements_txt:
+        of_options = with_nested(options.python.requirements_txt, files, place)
+    else:
+        of_options = "".join(f"{package}\n" for package in options.python.packages or ())
+    return [
+        StatedPackages(origin, _requirements(text, origin))
+        for origin, text in ((image.place, of_image), (place, of_options))
+        if text
+    ]
+
+
+def _requirements(text: str, origin: str) -> list[str]:
+    """Without files; addresses and commits are the lock's to say, the name tells that the package is wanted."""
+    found, _ = parse(text, origin)
+    return [item.name if item.is_direct else item.text for item in found if not item.text.startswith(".")]

@@ -1,0 +1,1 @@
+"""What `bazel run` and `bazel test` start: a verb to a module. These alone reach a network or a store."""

@@ -1,0 +1,72 @@
+"""What run targets do with a built Bento: a command of `bento` with the archive in the place of a tag.
+
+The Bento is taken into a store that lasts as long as the command; `import` takes it into the caller's own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+from rules_bento.workspace_status import filled, read_status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.actions.arguments import Arguments
+    from rules_bento.library import Store
+
+VERBS = ("push", "containerize", "export", "import")
+"""The commands that a built Bento can be given to."""
+
+FLAGS = {
+    "--archive": 1,
+    "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in words
+    "--target": 1,
+    "--to": 1,  # where to, which the first of the caller's words takes the place of, unless it is an option
+    "--verb": 1,  # one of VERBS
+    "--word": 1,  # for the command, before the caller's
+}
+
+
+def run(arguments: Arguments) -> int:
+    """Run the command that the target names; what follows `--` goes to it, too."""
+    status = read_status(map(Path, arguments.many("--status")))
+    places = [filled(place, status, "to") for place in arguments.many("--to")]
+    if arguments.rest and not arguments.rest[0].startswith("-"):
+        places = []
+    words = [*places, *(filled(word, status, "arguments") for word in arguments.many("--word")), *arguments.rest]
+    return deliver(Path(arguments.one("--archive")), arguments.one("--verb"), words)
+
+
+def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
+    """Run a command of `bento` on an archive or a folder, where Bazel was started from; its status."""
+    from rules_bento.cli import main
+    from rules_bento.library import Store
+
+    archive = archive.absolute()
+    folder = os.environ.get("BUILD_WORKING_DIRECTORY")
+    if folder:
+        os.chdir(folder)
+    if verb == "import":
+        return main([verb, str(archive), *words])
+    if verb not in VERBS:
+        raise BentoError(f"{verb!r}: cannot be done with a Bento. There are {', '.join(VERBS)}.")
+    with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
+        store = Store(scratch, durable=False)
+        _keep_contexts(store)
+        entry = store.bentos.import_archive(archive, "folder" if archive.is_dir() else "xz").entry
+        return main(["--home", scratch, verb, str(entry.tag), *words])
+
+
+def _keep_contexts(store: Store) -> None:
+    """Let the caller's contexts of clouds be those of the store that lasts as long as the command."""
+    from rules_bento.sharing.cloud.contexts import FILE
+    from rules_bento.store.home import Home
+
+    known = Home.find().root / FILE
+    if known.is_file():
+        (store.home.root / FILE).symlink_to(known)

@@ -1,0 +1,89 @@
+"""Loads an image into docker, podman or nerdctl, whichever answers.
+
+Nothing is written to disk for it but layers of a base that are in its registry.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.images import oci_image, oci_layout
+from rules_bento.net.parallel import for_each
+from rules_bento.net.progress import Progress
+from rules_bento.registry.client import Registries
+from rules_bento.registry.descriptor import Descriptor
+from rules_bento.registry.download import download
+from rules_bento.registry.reference import Reference
+from rules_bento.sharing.builders.backends import LOADERS, loader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from rules_bento.actions.arguments import Arguments
+    from rules_bento.net.progress import Counter
+
+FLAGS = {
+    "--contents": 1,  # JSON, see registry/contents.py
+    "--folder": 1,  # that its paths are relative to
+    "--reference": 1,
+    "--target": 1,
+    "--tool": 1,  # docker, podman or nerdctl; the first that answers if not given
+}
+
+
+def run(arguments: Arguments) -> int:
+    """Stream the archive to the tool; returns its exit status."""
+    tool = _tool(arguments.optional("--tool"))
+    folder = Path(arguments.one("--folder"))
+    contents = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))["image"]
+    image = oci_image.Image((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
+    with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
+        blobs = _blobs(contents["blobs"], folder, Path(scratch))
+        return _load(tool, oci_layout.docker_archive(image, blobs, arguments.one("--reference")))
+
+
+def _blobs(described: list[dict[str, Any]], folder: Path, scratch: Path) -> dict[str, Path]:
+    """The files of the layers by digest; those that are in a registry are brought to `scratch`."""
+    blobs = {}
+    elsewhere = []
+    for blob in described:
+        layer = oci_image.Layer.loads((folder / blob["description"]).read_text("utf-8"))
+        blobs[layer.digest] = folder / blob["path"] if "path" in blob else scratch / layer.digest.partition(":")[2]
+        if "path" not in blob:
+            elsewhere.append((Reference.parse(blob["from"]), Descriptor("", layer.digest, layer.size)))
+    with Registries() as registries, Progress("fetching layers of the base") as progress:
+
+        def fetch(item: tuple[Reference, Descriptor], counter: Counter) -> None:
+            download(registries.repository(item[0]), item[1], blobs[item[1].digest], counter)
+
+        for_each(fetch, elsewhere, progress)
+    return blobs
+
+
+def _load(tool: str, archive: Iterator[bytes]) -> int:
+    loading = subprocess.Popen([tool, "load"], stdin=subprocess.PIPE)
+    if loading.stdin is None:
+        raise AssertionError
+    try:
+        with loading.stdin as pipe:
+            pipe.writelines(archive)
+    except BrokenPipeError:
+        sys.stderr.write(f"{tool} ended before it had read the image\n")
+    return loading.wait()
+
+
+def _tool(wanted: str) -> str:
+    if found := shutil.which(wanted or loader()):
+        return found
+    raise BentoError(
+        f"{wanted or ', '.join(LOADERS)}: not on PATH, or without an answer. Install or start one, or build the output "
+        f"group docker_archive of the image and load that file where one is."
+    )

@@ -1,0 +1,117 @@
+"""Pushes an image, an index, a Bento or a model to registries. What follows `--` is for whoever runs it.
+
+There, `--repository` takes the place of the target's, `--tag` comes to its tags, and the flags of `build_cache` say
+where layers are that were not downloaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rules_bento.actions.arguments import Arguments
+from rules_bento.errors import BentoError
+from rules_bento.net.parallel import JOBS
+from rules_bento.net.progress import Progress
+from rules_bento.registry.client import Registries
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.push import push
+from rules_bento.registry.reference import Reference
+from rules_bento.run import push_cache, push_contents
+from rules_bento.sharing.registry import artifact
+from rules_bento.workspace_status import filled, read_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.registry.push import Package, Pushed
+
+_CALLERS = push_cache.FLAGS | {
+    "--insecure": 1,  # host[:port] that may be reached without encryption
+    "--jobs": 1,  # blobs at once
+    "--repository": 1,  # registry/name
+    "--tag": 1,
+}
+
+FLAGS = {
+    **_CALLERS,
+    "--attach": 2,  # media type, file: refers to what is pushed
+    "--contents": 1,  # JSON, see registry/contents.py
+    "--folder": 1,  # that the paths of --contents and --attach are relative to
+    "--layout": 1,  # instead of --contents: an OCI layout
+    "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in tags and repositories
+    "--tag-file": 1,  # a tag to a line
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Push; standard output gets a line for each repository, `registry/name@digest`."""
+    caller = Arguments(push_cache.words(arguments.rest), _CALLERS)
+    status = read_status(_folder(arguments) / file for file in arguments.many("--status"))
+    targets = _targets(arguments, caller, status)
+    insecure = arguments.many("--insecure") + caller.many("--insecure")
+    cache = push_cache.settings({flag: caller.many(flag) for flag in push_cache.FLAGS})
+    with Registries(insecure) as registries:
+        package = _package(arguments, registries, cache)
+        with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
+            pushed = push(package, targets, registries, progress, jobs=_jobs(arguments, caller))
+            for referrer in _referrers(arguments, package):
+                untagged = [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in pushed]
+                push(referrer, untagged, registries, progress)
+    for entry in pushed:
+        tags = sorted({target.tag for target in targets if target.name == entry.reference.name and target.tag})
+        sys.stderr.write(f"{_report(entry, tags)}\n")
+        sys.stdout.write(f"{entry.reference}\n")
+
+
+def _package(arguments: Arguments, registries: Registries, cache: push_cache.Settings | None) -> Package:
+    layout = arguments.optional("--layout")
+    if layout:
+        return Layout.open(_folder(arguments) / layout).package()
+    return push_contents.read(_folder(arguments) / arguments.one("--contents"), _folder(arguments), registries, cache)
+
+
+def _referrers(arguments: Arguments, package: Package) -> list[Package]:
+    """What refers to it: documents about images, and what the caller attaches."""
+    folder, described = _folder(arguments), arguments.optional("--contents")
+    return [
+        *(push_contents.read_referrers(folder / described, folder) if described else ()),
+        *(
+            artifact.attach(package.root.descriptor, media_type, folder / file)
+            for media_type, file in arguments.records("--attach")
+        ),
+    ]
+
+
+def _folder(arguments: Arguments) -> Path:
+    return Path(arguments.optional("--folder", "."))
+
+
+def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) -> list[Reference]:
+    repositories = caller.many("--repository") or arguments.many("--repository")
+    if not repositories:
+        raise BentoError("repository: none is set. Set the attribute, or run with `-- --repository registry/name`.")
+    tags = arguments.many("--tag") + caller.many("--tag")
+    for file in arguments.many("--tag-file"):
+        tags += (_folder(arguments) / file).read_text("utf-8").split()
+    targets = []
+    for text in dict.fromkeys(repositories):
+        repository = Reference.parse(filled(text, status, "repository"))
+        wanted = dict.fromkeys(filled(tag, status, "tag") for tag in tags)
+        targets += [repository.with_tag(tag) for tag in wanted] or [repository]
+    return targets
+
+
+def _jobs(arguments: Arguments, caller: Arguments) -> int:
+    text = caller.optional("--jobs") or arguments.optional("--jobs") or str(JOBS)
+    if not text.isdigit() or not int(text):
+        raise BentoError(f"--jobs takes a number from 1 on, not {text!r}.")
+    return int(text)
+
+
+def _report(pushed: Pushed, tags: list[str]) -> str:
+    there = pushed.blobs - pushed.sent - pushed.mounted
+    return (
+        f"pushed {pushed.reference.name}{' as ' if tags else ''}{', '.join(tags)}: {pushed.sent} of {pushed.blobs} "
+        f"blobs sent ({pushed.size / 1_000_000:.1f} MB), {pushed.mounted} mounted, {there} there already"
+    )

@@ -1,0 +1,386 @@
+"""Blobs in the build's remote cache, which are pushed from there without landing here.
+
+Remote caches keep what actions write by its SHA-256 and size, which is how images name their layers, too. Two
+protocols, as Bazel's `--remote_cache` knows them:
+
+- `http://`, `https://`: GET `<path>/cas/<sha256>` (Bazel's HTTP caching protocol);
+- `grpc://`, `grpcs://`: `google.bytestream.ByteStream/Read` of `<instance>/blobs/<sha256>/<size>` (Remote Execution
+  API v2). Blobs are asked for as they are: layers are compressed already.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from rules_bento.errors import BentoError
+from rules_bento.net import tls
+from rules_bento.net.transport import PATIENCE, PIECE
+from rules_bento.registry.content import FileSource
+from rules_bento.registry.errors import CutError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.net.progress import Tally
+    from rules_bento.registry.content import Source
+
+FLAGS = {
+    "--credential_helper": 1,  # a program, or `domain=program`: asked for headers as Bazel asks it
+    "--remote_cache": 1,
+    "--remote_header": 1,  # NAME=VALUE
+    "--remote_instance_name": 1,
+    "--tls_certificate": 1,  # the authority of the server's
+    "--tls_client_certificate": 1,
+    "--tls_client_key": 1,
+}
+"""Bazel's own, so that a build's options can be given to a push as they are; none of them is ever printed."""
+
+_PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
+_DEFAULT = "grpcs"  # what Bazel takes an address without a scheme for
+_PATH = "/google.bytestream.ByteStream/Read"
+_WINDOW = 16 << 20  # bytes that a server may send ahead of what we have read
+_HELPER_TIME = 60  # seconds
+_OK, _NOT_FOUND, _DENIED = 0, 5, {7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
+_PASSING = {
+    4,
+    8,
+    10,
+    13,
+    14,
+}  # gRPC's statuses that another try may change: deadline, exhausted, aborted, internal, away
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the cache is, and what opens it. Shows no secret."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+    instance: str = ""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    authority: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+def words(arguments: list[str]) -> list[str]:
+    """Bazel's `--flag=value` as two words, for the flags above."""
+    split: list[str] = []
+    for word in arguments:
+        flag, equals, value = word.partition("=")
+        split += [flag, value] if equals and flag in FLAGS else [word]
+    return split
+
+
+def settings(values: dict[str, list[str]]) -> Settings | None:
+    """Read the flags, by name; None without `--remote_cache`. Raises BentoError for an address that is none."""
+
+    def last(flag: str) -> str:
+        return values.get(flag, [""])[-1] if values.get(flag) else ""
+
+    address = last("--remote_cache")
+    if not address:
+        return None
+    parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise BentoError("--remote_cache: give grpc://, grpcs://, http:// or https://, and a host, as for the build.")
+    headers = [_header(text) for text in values.get("--remote_header", ())]
+    if parts.username is not None and parts.scheme.startswith("http"):
+        from base64 import b64encode
+        from urllib.parse import unquote
+
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers.append(("authorization", "Basic " + b64encode(pair.encode()).decode()))
+    headers += _from_helper(values.get("--credential_helper", []), parts.scheme, parts.hostname)
+    return Settings(
+        parts.scheme,
+        parts.hostname,
+        parts.port or _PORTS[parts.scheme],
+        parts.path.rstrip("/"),
+        last("--remote_instance_name"),
+        tuple(headers),
+        last("--tls_certificate"),
+        last("--tls_client_certificate"),
+        last("--tls_client_key"),
+    )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise BentoError("--remote_header: give NAME=VALUE.")
+    return name.lower(), value
+
+
+def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
+    """What a credential helper says (EngFlow's credential-helper-spec): the last one that is for the host."""
+    program = ""
+    for text in helpers:
+        domain, equals, named = text.partition("=")
+        if not equals:
+            program = text
+        elif domain == host or (domain.startswith("*.") and host.endswith(domain[1:])):
+            program = named
+    if not program:
+        return []
+    request = json.dumps({"uri": f"{'https' if scheme.endswith('s') else 'http'}://{host}"})
+    try:
+        done = subprocess.run(
+            [program, "get"], input=request, capture_output=True, text=True, timeout=_HELPER_TIME, check=True
+        )
+        headers: dict[str, list[str]] = json.loads(done.stdout or "{}").get("headers", {})
+        return [(name.lower(), value) for name, values in headers.items() for value in values]
+    except (OSError, ValueError, AttributeError, subprocess.SubprocessError):
+        raise BentoError(f"--credential_helper: {program} gives no headers for {host}. Run it by hand.") from None
+
+
+class _Cache(Protocol):
+    def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
+        """The bytes of a blob from `start` on."""
+
+
+def open_cache(where: Settings) -> _Cache:
+    """The cache. Nothing is sent yet."""
+    return _HttpCache(where) if where.scheme.startswith("http") else _GrpcCache(where)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltSource:
+    """A blob that an action has written: in Bazel's output folder if it was downloaded, else in the cache."""
+
+    file: Path
+    digest: str
+    size: int
+    cache: Settings | None
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes, as they come."""
+        if start == end:  # what ends an upload in chunks
+            return
+        if here := self._here():
+            here.send(connection, start, end, tally)
+            return
+        if self.cache is None:
+            raise BentoError(
+                f"{self.digest}: is neither downloaded nor is it said where it is. Give the build's --remote_cache "
+                f"behind --, or run without --@rules_bento//rules:push_from=cache."
+            )
+        at = start
+        for piece in open_cache(self.cache).read(self.digest.partition(":")[2], self.size, start):
+            wanted = piece[: end - at]
+            connection.sendall(wanted)
+            tally.advance(len(wanted))
+            at += len(wanted)
+            if at == end:
+                return
+        if at < end:
+            raise CutError(f"the remote cache gave {at} bytes of a blob of {self.size}")
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise BentoError if the bytes in the file are not the digest's; a cache's are the registry's to verify."""
+        if here := self._here():
+            here.check(digest, size)
+
+    def _here(self) -> Source | None:
+        with_size = self.file.is_file() and self.file.stat().st_size == self.size
+        return FileSource(self.file) if with_size else None
+
+
+def built_file(path: str) -> Path:
+    """Where a file of the build is, if it was downloaded; `path` is relative to the execution root."""
+    return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."), path)
+
+
+class _HttpCache:
+    def __init__(self, where: Settings) -> None:
+        self._where = where
+
+    def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
+        with _cuts(self._where), closing(_connect(self._where)) as channel:
+            connection = http.client.HTTPConnection(self._where.host, self._where.port)
+            connection.sock = channel
+            headers = dict(self._where.headers) | ({"range": f"bytes={start}-"} if start else {})
+            connection.request("GET", f"{self._where.path}/cas/{digest}", headers=headers)
+            response = connection.getresponse()
+            if response.status not in (200, 206):
+                raise _refused(self._where, digest, f"HTTP {response.status}", missing=response.status == 404)
+            at = start if response.status == 206 else 0  # not every cache gives a part
+            while piece := response.read(PIECE):
+                if wanted := piece[max(0, start - at) :]:
+                    yield wanted
+                at += len(piece)
+
+
+class _GrpcCache:
+    def __init__(self, where: Settings) -> None:
+        self._where = where
+
+    def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
+        from h2.config import H2Configuration
+        from h2.connection import H2Connection
+        from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+        from h2.exceptions import ProtocolError
+        from h2.settings import SettingCodes
+
+        where = self._where
+        with _cuts(where), closing(_connect(where, ["h2"])) as channel:
+            http2 = H2Connection(config=H2Configuration())
+            http2.initiate_connection()
+            http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
+            http2.increment_flow_control_window(_WINDOW)
+            stream = http2.get_next_available_stream_id()
+            http2.send_headers(stream, self._request_headers())
+            resource = "/".join(filter(None, (where.instance, "blobs", digest, str(size))))
+            http2.send_data(stream, _framed(_read_request(resource, start)), end_stream=True)
+            channel.sendall(http2.data_to_send())
+            received = bytearray()
+            status = b"0"
+            ended = False
+            while not ended:
+                data = channel.recv(PIECE)
+                if not data:
+                    raise CutError("the remote cache closed the connection")
+                try:
+                    events = http2.receive_data(data)
+                except ProtocolError as error:
+                    raise CutError(f"the remote cache sent what is not HTTP/2: {error}") from None
+                for event in events:
+                    if isinstance(event, (ResponseReceived, TrailersReceived)):
+                        status = dict(event.headers).get(b"grpc-status", status)
+                    elif isinstance(event, DataReceived):
+                        received += event.data
+                        http2.acknowledge_received_data(event.flow_controlled_length, stream)
+                    elif isinstance(event, StreamReset):
+                        raise CutError("the remote cache gave up")
+                    ended = ended or isinstance(event, StreamEnded)
+                channel.sendall(http2.data_to_send())
+                yield from _contents(received)
+            self._check(digest, int(status))
+
+    def _request_headers(self) -> list[tuple[str, str]]:
+        where = self._where
+        return [
+            (":method", "POST"),
+            (":scheme", "https" if where.scheme == "grpcs" else "http"),
+            (":path", _PATH),
+            (":authority", f"{where.host}:{where.port}"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            *where.headers,
+        ]
+
+    def _check(self, digest: str, status: int) -> None:
+        if status in _PASSING:
+            raise CutError(f"the remote cache answers with gRPC's status {status}")
+        if status != _OK:
+            said = _DENIED.get(status, f"gRPC status {status}")
+            raise _refused(self._where, digest, said, missing=status == _NOT_FOUND)
+
+
+def _refused(where: Settings, digest: str, said: str, *, missing: bool) -> BentoError:
+    if missing:
+        return BentoError(
+            f"{where} has no blob sha256:{digest} any more. Build again, which makes it anew, or run without "
+            f"--@rules_bento//rules:push_from=cache."
+        )
+    return BentoError(
+        f"{where} does not give blob sha256:{digest}: {said}. Give the --remote_header, --credential_helper or "
+        f"--tls_client_certificate of the build behind --."
+    )
+
+
+def _connect(where: Settings, protocols: list[str] | None = None) -> socket.socket:
+    channel = socket.create_connection((where.host, where.port), timeout=PATIENCE)
+    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if where.scheme not in ("https", "grpcs"):
+        return channel
+    context = tls.context_for(f"{where.host}:{where.port}")
+    try:
+        if where.authority:
+            context.load_verify_locations(where.authority)
+        if where.certificate:
+            context.load_cert_chain(where.certificate, where.key or None)
+    except OSError as error:
+        channel.close()
+        raise BentoError(f"--tls_certificate, --tls_client_certificate, --tls_client_key: {error}.") from None
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    return context.wrap_socket(channel, server_hostname=where.host)
+
+
+@contextmanager
+def _cuts(where: Settings) -> Iterator[None]:
+    """What a connection can do to us: worth another try, but for a certificate that is not believed."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise BentoError(
+            f"{where}: its certificate is not believed: {error.verify_message}. Give the build's --tls_certificate."
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise CutError(f"{where}: {error!r}") from error
+
+
+def _framed(message: bytes) -> bytes:
+    """A message of gRPC: not compressed, its length, its bytes."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def _read_request(resource: str, start: int) -> bytes:
+    """`google.bytestream.ReadRequest`: resource_name = 1, read_offset = 2."""
+    name = resource.encode()
+    message = b"\x0a" + _varint(len(name)) + name
+    return message + (b"\x10" + _varint(start) if start else b"")
+
+
+def _contents(received: bytearray) -> Iterator[bytes]:
+    """Take whole messages from the front: the data (field 10) of each `google.bytestream.ReadResponse`."""
+    while len(received) >= 5:
+        length = int.from_bytes(received[1:5], "big")
+        if len(received) < 5 + length:
+            return
+        message = bytes(received[5 : 5 + length])
+        del received[: 5 + length]
+        at = 0
+        while at < len(message):
+            key, at = _number(message, at)
+            size, at = _number(message, at)
+            if key & 7 != 2 or at + size > len(message):
+                raise CutError("the remote cache sent a message that cannot be read")
+            if key >> 3 == 10 and size:
+                yield message[at : at + size]
+            at += size
+
+
+def _varint(value: int) -> bytes:
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*groups, value))
+
+
+def _number(message: bytes, at: int) -> tuple[int, int]:
+    """A number, the lowest seven bits first, and where it ends."""
+    value = shift = 0
+    for end in range(at, len(message)):
+        value |= (message[end] & 0x7F) << shift
+        shift += 7
+        if message[end] < 0x80:
+            return value, end + 1
+    raise CutError("the remote cache sent a message that cannot be read")

@@ -1,0 +1,113 @@
+"""What a rule hands to `push`: a JSON object that says where the files of an image, a Bento or a model are.
+
+One of these keys, each path relative to the folder that is given beside it:
+
+- `image`: an object of `manifest`, `config` and `blobs`, a list of objects with `path` and either `digest` or
+  `description` (a JSON file with a `digest` and a `size`); a blob without a `path` has `from`, the repository that
+  it is in, or `built`, where an action has written it, below the execution root: here, or in the remote cache alone;
+  perhaps `referrers`, a list of objects with `media_type` and `path`: documents about the image;
+- `index`: an object of `manifest` and `images`;
+- `bento`: an object of `bento_yaml`, `digest`, `parts` and `models`, a list of objects with `description` and `part`;
+- `model`: an object of `description` and `part`.
+
+Beside it may stand `mount_from`, a list of repositories that may have some of the blobs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.errors import BentoError
+from rules_bento.models.model import ModelDescription
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.content import FileSource, RemoteSource
+from rules_bento.registry.descriptor import Manifest
+from rules_bento.registry.push import Package
+from rules_bento.registry.reference import Reference
+from rules_bento.run import push_cache
+from rules_bento.sharing.registry import artifact
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.registry.client import Registries
+    from rules_bento.registry.content import Source
+
+
+def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Settings | None = None) -> Package:
+    """Read the description of what is pushed; `cache` is where blobs are that were built and not downloaded.
+
+    Raises BentoError if it, or a file that it names, cannot be read.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        package = _package(document, folder, registries, cache)
+        return replace(package, mount_from=[*package.mount_from, *document.get("mount_from", ())])
+    except OSError as error:
+        raise BentoError(f"{error.filename}: cannot be read: {error.strerror}. Build it again.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BentoError(f"{path}: does not say what is to be pushed ({error!r}). See registry/contents.py.") from None
+
+
+def read_referrers(path: Path, folder: Path) -> list[Package]:
+    """The documents about what `read` gave, each as an artifact that refers to its image. Raises as `read` does."""
+    document = json.loads(path.read_bytes())
+    images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
+    return [
+        artifact.attach(_manifest(folder / image["manifest"]).descriptor, entry["media_type"], folder / entry["path"])
+        for image in images
+        for entry in image.get("referrers", ())
+    ]
+
+
+def _package(
+    document: dict[str, Any], folder: Path, registries: Registries, cache: push_cache.Settings | None
+) -> Package:
+    if "image" in document:
+        return _image(document["image"], folder, registries, cache)
+    if "index" in document:
+        images = [_image(image, folder, registries, cache) for image in document["index"]["images"]]
+        root = _manifest(folder / document["index"]["manifest"])
+        sources = {digest: source for image in images for digest, source in image.sources.items()}
+        mount_from = dict.fromkeys(name for image in images for name in image.mount_from)
+        return Package(root, [image.root for image in images], sources, list(mount_from))
+    if "bento" in document:
+        bento = document["bento"]
+        return artifact.pack_bento(
+            (folder / bento["bento_yaml"]).read_bytes(),
+            (folder / bento["digest"]).read_text("utf-8").strip(),
+            [folder / part for part in bento["parts"]],
+            [_model(model, folder) for model in bento["models"]],
+        )
+    return artifact.pack_model(_model(document["model"], folder))
+
+
+def _image(image: dict[str, Any], folder: Path, registries: Registries, cache: push_cache.Settings | None) -> Package:
+    root = _manifest(folder / image["manifest"])
+    sources: dict[str, Source] = {root.config.digest: FileSource(folder / image["config"])}
+    elsewhere: dict[str, None] = {}
+    for blob in image["blobs"]:
+        described = json.loads((folder / blob["description"]).read_bytes()) if "description" in blob else blob
+        digest = described["digest"]
+        if "path" in blob:
+            sources[digest] = FileSource(folder / blob["path"])
+        elif "built" in blob:
+            file = push_cache.built_file(blob["built"])
+            sources[digest] = push_cache.BuiltSource(file, digest, described["size"], cache)
+        else:
+            reference = Reference.parse(blob["from"])
+            sources[digest] = RemoteSource(registries.repository(reference), digest)
+            elsewhere[reference.name] = None
+    return Package(root, (), sources, list(elsewhere))
+
+
+def _manifest(path: Path) -> Manifest:
+    content = path.read_bytes()
+    return Manifest.read(content, str(json.loads(content).get("mediaType", oci.MANIFEST)), str(path))
+
+
+def _model(model: dict[str, Any], folder: Path) -> artifact.ModelPart:
+    description = ModelDescription.loads((folder / model["description"]).read_text("utf-8"))
+    return artifact.ModelPart(description, folder / model["part"])

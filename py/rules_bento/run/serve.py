@@ -1,0 +1,148 @@
+"""Serves a built Bento with real BentoML, in an environment of its own requirements, and leaves nothing behind.
+
+`tree` in the place of `serve` says what is in it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.run import deliver
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--archive": 1,
+    "--model": 2,  # one that is not in the archive: description, archive part
+    "--python": 1,
+    "--target": 1,
+    "--uv": 1,
+}
+
+# Commands of BentoML that serve. The second is for legacy services, whose requirements have its extra `grpc`.
+_COMMANDS = ("serve", "serve-grpc")
+_PATHS = ("--arg-file", "--ssl-certfile", "--ssl-keyfile", "--ssl-ca-certs")  # options with a file of the caller's
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(arguments: Arguments) -> int:
+    """Unpack, install, serve until a signal; returns the exit status.
+
+    Behind `--` stands a command, `serve` if there is none, and its options, which BentoML gets. With `tree` or one of
+    `deliver.VERBS` this is done in its place.
+    """
+    given = arguments.rest
+    if given[:1] == ["tree"]:
+        return _tree(arguments)
+    if given and given[0] in deliver.VERBS:
+        return _deliver(arguments)
+    command, options = (given[0], given[1:]) if given and given[0] in _COMMANDS else ("serve", given)
+    for number in _SIGNALS:  # by an exception, so that what was written is removed
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+    # Services of a Bento talk over sockets there, whose paths may have 103 characters.
+    with tempfile.TemporaryDirectory(prefix="b-") as home:
+        bento, environment = Path(home, "bento"), Path(home, "environment")
+        _unpack(arguments, bento)
+        _install(arguments, bento, environment)
+        variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
+        program = str(environment / "bin" / "bentoml")
+        return _run_until_signal([program, command, str(bento), *from_caller(options)], os.environ | variables, home)
+
+
+def from_caller(options: Sequence[str]) -> list[str]:
+    """The options with files named from where Bazel was started: the server starts elsewhere."""
+    folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
+    found: list[str] = []
+    for option in options:
+        name, equals, value = option.partition("=")
+        if name in _PATHS and equals:
+            found.append(f"{name}={folder / value}")
+        else:
+            found.append(str(folder / option) if found and found[-1] in _PATHS else option)
+    return found
+
+
+def _tree(arguments: Arguments) -> int:
+    from rules_bento.cli.commands import tree
+    from rules_bento.models.model import ModelDescription
+
+    models = [
+        ModelDescription.loads(Path(description).read_text("utf-8")) for description, _ in arguments.records("--model")
+    ]
+    return tree.of_built(arguments.one("--target"), Path(arguments.one("--archive")), models, arguments.rest[1:])
+
+
+def _deliver(arguments: Arguments) -> int:
+    """Give the Bento to another command, whole."""
+    verb, *words = arguments.rest
+    if not arguments.records("--model"):
+        return deliver.deliver(Path(arguments.one("--archive")), verb, words)
+    with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as folder:
+        _unpack(arguments, Path(folder, "bento"))
+        return deliver.deliver(Path(folder, "bento"), verb, words)
+
+
+def _unpack(arguments: Arguments, folder: Path) -> None:
+    """The Bento with all its models."""
+    for part in [arguments.one("--archive"), *(part for _, part in arguments.records("--model"))]:
+        with tarfile.open(part, "r:xz") as archive:
+            _extract(archive, folder)
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    # What we packed needs no filter, but some versions of Python warn where none is chosen.
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+    else:
+        archive.extractall(folder)
+
+
+def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
+    uv = arguments.one("--uv")
+    folder = bento / "env" / "python"
+    locked = folder / "requirements.lock.txt"
+    requirements = locked if locked.exists() else folder / "requirements.txt"
+    sys.stderr.write(f"installing the requirements of {arguments.one('--target')}\n")
+    for command in (
+        [uv, "venv", "--quiet", "--no-config", "--python", arguments.one("--python"), str(environment)],
+        [uv, "pip", "install", "--quiet", "--python", str(environment), "--requirement", str(requirements)],
+    ):
+        done = subprocess.run(command, check=False, cwd=bento / "src")
+        if done.returncode:
+            raise BentoError(
+                "its requirements could not be installed (see above). Serving fetches them; the build does not."
+            )
+
+
+def _run_until_signal(command: list[str], variables: dict[str, str], home: str) -> int:
+    """Run BentoML and pass signals on, once each: a session of its own keeps those of the terminal from it."""
+    server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True)
+    try:
+        for number in _SIGNALS:
+            # Its supervisor takes a hang-up for the wish to start all workers again.
+            passed_on = signal.SIGTERM if number == signal.SIGHUP else number
+            signal.signal(number, partial(_pass_on, server, passed_on))
+        status = server.wait()
+    finally:
+        for number in _SIGNALS:  # the rest takes a moment, and is to be done
+            signal.signal(number, signal.SIG_IGN)
+        server.terminate()
+        server.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _pass_on(server: subprocess.Popen[bytes], number: signal.Signals, _received: int, _frame: FrameType | None) -> None:
+    server.send_signal(number)

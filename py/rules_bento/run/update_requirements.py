@@ -1,0 +1,100 @@
+"""Locks what sources require, over the network, and writes the lock into the source tree; `bazel run` starts it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from rules_bento.actions.check_requirements import SOURCE_FLAGS, read_sources
+from rules_bento.errors import BentoError
+from rules_bento.packages import lock as locks
+from rules_bento.packages import resolution, stated
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+    from rules_bento.packages.lock import Lock
+
+FLAGS = SOURCE_FLAGS | {
+    "--lock": 1,  # path from the root of the workspace
+    "--uv": 1,
+}
+_USAGE = "bazel run %s [-- [--upgrade | --upgrade-package NAME]... [--from-bentofile FILE]]"
+
+
+def run(arguments: Arguments) -> None:
+    """Read the sources, resolve, and replace the lock if all went well."""
+    root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+    target = arguments.one("--target")
+    if not root:
+        raise BentoError(f"it writes into the source tree. Start it with `{_USAGE % target}`.")
+    upgrade, bentofiles = _options(arguments.rest, target)
+    for bentofile in bentofiles:
+        _import(bentofile, [source.name for source in _sources(arguments)], Path(root))
+    found, indexes = read_sources(arguments, _sources(arguments))
+    project = resolution.Project(
+        list(found.requirements),
+        arguments.one("--requires-python"),
+        list(found.constraints),
+        indexes,
+        arguments.many("--platform"),
+    )
+    output = Path(root, arguments.one("--lock"))
+    previous = _previous(output)
+    lock = resolution.update(project, previous, uv=Path(arguments.one("--uv")), origin=target, upgrade=upgrade)
+    record = resolution.stated_in_lock(found, indexes, project.platforms)
+    lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "stated": record} | lock
+    _write(output, locks.dumps(lock))
+    count = len(lock["packages"])
+    sys.stderr.write(f"{arguments.one('--lock')}: {count} packages, {'as before' if lock == previous else 'written'}\n")
+
+
+def _sources(arguments: Arguments) -> list[stated.Source]:
+    return [stated.Source(Path(path), name) for path, name in arguments.records("--source")]
+
+
+def _options(words: list[str], target: str) -> tuple[list[str], list[Path]]:
+    """Packages to upgrade, and bentofiles to import."""
+    upgrade, bentofiles = [], []
+    rest = list(words)
+    while rest:
+        word, _, value = rest.pop(0).partition("=")
+        if word == "--upgrade":
+            upgrade.append("*")
+        elif word in ("--upgrade-package", "--from-bentofile") and (value or rest):
+            value = value or rest.pop(0)
+            if word == "--upgrade-package":
+                upgrade.append(value)
+            else:
+                bentofiles.append(Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."), value))
+        else:
+            raise BentoError(f"unknown or unfinished argument {word!r}. Usage: {_USAGE % target}")
+    return upgrade, bentofiles
+
+
+def _import(bentofile: Path, sources: list[str], root: Path) -> None:
+    """Append what a bentofile requires to the first requirements file, but for what is there."""
+    names = [name for name in sources if name.endswith((".in", ".txt"))]
+    if not names:
+        raise BentoError(f"{bentofile}: no requirements file to import it into. Add one to srcs.")
+    found = stated.Stated()
+    stated.read_bentofile(stated.Source(bentofile, str(bentofile)), found)
+    target = root / names[0]
+    there = stated.read([stated.Source(target, names[0])]).requirements
+    text = target.read_text("utf-8")
+    new = "".join(f"{requirement}\n" for requirement in found.requirements if requirement not in there)
+    target.write_text(text + ("" if text.endswith("\n") or not text else "\n") + new, "utf-8")
+    options = "".join(f"  {option.flag} {option.value}\n" for option in found.options)
+    if options:
+        sys.stderr.write(f"{bentofile} also has these, for attributes of the target and of bento.pypi:\n{options}")
+
+
+def _previous(path: Path) -> Lock | None:
+    return locks.load(path) if path.exists() and path.stat().st_size else None
+
+
+def _write(path: Path, text: str) -> None:
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(text, "utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,1 @@
+"""An evaluator of the part of Python that declares services. It runs nothing of what it reads."""

@@ -1,0 +1,385 @@
+"""Reads calls: of BentoML's names, of functions and classes of the sources, of what Python has built in.
+
+A call of anything else gives an `Opaque` value, and may change the lists and dicts that it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rules_bento.service.bentoml import sdk
+from rules_bento.service.python import expressions, operations
+from rules_bento.service.python.arguments import decorator
+from rules_bento.service.python.classes import linearize, lookup
+from rules_bento.service.python.effects import forget_names, not_followed, spoil_all
+from rules_bento.service.python.names import MAKERS
+from rules_bento.service.python.reach import may_make, opens
+from rules_bento.service.python.scopes import Scope
+from rules_bento.service.python.sources import in_standard_library
+from rules_bento.service.python.values import (
+    AsgiApp,
+    Bound,
+    Class,
+    Const,
+    Dict,
+    Function,
+    ImageSpec,
+    Instance,
+    LegacyService,
+    ModelRef,
+    Mutable,
+    Names,
+    Opaque,
+    Partial,
+    Place,
+    Sequence,
+    ServiceObject,
+    Symbol,
+    Value,
+    Wrapped,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+
+    from rules_bento.service.python.interpreter import Interpreter
+
+# Outside names that give their one argument back: what they decorate stays what it is.
+_IDENTITIES = frozenset(
+    {
+        "abc.abstractmethod",
+        "bentoml.on_deployment",
+        "bentoml.on_shutdown",
+        "bentoml.on_startup",
+        "dataclasses.dataclass",
+        "functools.total_ordering",
+        "typing.final",
+        "typing.no_type_check",
+        "typing.override",
+        "typing.runtime_checkable",
+        "typing_extensions.final",
+        "typing_extensions.override",
+        "typing_extensions.runtime_checkable",
+    }
+)
+# The standard library's functions that change an argument; all others leave theirs as they are.
+_CHANGERS = ("bisect.", "collections.", "functools.update_wrapper", "heapq.", "operator.", "random.shuffle")
+_ANYTHING = frozenset({"builtins.exec", "builtins.eval"})
+_NAMES = frozenset({"builtins.globals", "builtins.locals", "builtins.vars"})
+
+
+def evaluate_call(reader: Interpreter, node: ast.Call, scope: Scope) -> Value:
+    """Give the value of a call expression."""
+    place = scope.place(node)
+    function = expressions.evaluate(reader, node.func, scope)
+    args = expressions.items_of(reader, node.args, scope)
+    kwargs: dict[str, Value] = {}
+    rest: Opaque | None = args if isinstance(args, Opaque) else None
+    for keyword in node.keywords:
+        value = expressions.evaluate(reader, keyword.value, scope)
+        if keyword.arg is not None:
+            kwargs[keyword.arg] = value
+        elif isinstance(value, Dict) and all(isinstance(key, str) for key in value.items):
+            kwargs.update({str(key): inner for key, inner in value.items.items()})
+        else:
+            rest = Opaque(f"`**{expressions.source_of(keyword.value)}` is not plain", place)
+    if rest is not None:
+        plain_args = [] if isinstance(args, Opaque) else args
+        return sdk.call_open(reader, function, plain_args, kwargs, rest, place)
+    assert not isinstance(args, Opaque)
+    if isinstance(function, Symbol) and not args and function.dotted in _NAMES:
+        return Names(scope.module.scope if function.dotted == "builtins.globals" else scope)
+    if isinstance(function, Symbol) and function.dotted in _ANYTHING:
+        forget_names(scope, Opaque(f"`{function.dotted.partition('.')[2]}` may have changed it", place))
+    value = call(reader, function, args, kwargs, place)
+    if isinstance(value, Opaque) and not value.why:
+        return replace(value, why=f"`{expressions.source_of(node)}` is known only when the code runs")
+    return value
+
+
+def call(
+    reader: Interpreter,
+    function: Value,
+    args: list[Value],
+    kwargs: dict[str, Value],
+    place: Place,
+    result: Value | None = None,
+) -> Value:
+    """Give what calling a value returns, `result` instead if that is set (for `+=`)."""
+    args = [reader.force(arg) for arg in args]
+    value = _called(reader, function, args, kwargs, place)
+    return reader.fresh(value) if result is None else result
+
+
+def _called(reader: Interpreter, function: Value, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
+    match function:
+        case Partial():
+            return function.apply(args, kwargs)
+        case Symbol():
+            return _symbol(reader, function, args, kwargs, place)
+        case Function():
+            return reader.call_function(function, args, kwargs, place)
+        case Wrapped(inner=inner):
+            return _called(reader, inner, args, kwargs, place)
+        case Class():
+            return _instance(reader, function, args, kwargs, place)
+        case Instance() if isinstance(lookup(function.of, "__call__", reader.force), Function):
+            return _own_method(reader, function, "__call__", args, kwargs, place)
+        case Bound():
+            return _method(reader, function, args, kwargs, place)
+        case _:
+            return _outside(reader, function, args, kwargs, place)
+
+
+def _symbol(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
+    if symbol.dotted in _IDENTITIES:
+        if "slots" in kwargs:
+            return decorator(lambda _: Opaque("`@dataclass(slots=True)` makes another class of it", place), place)
+        # `@dataclass` and `@dataclass(frozen=True)` alike.
+        return _kept(symbol.dotted, args[0]) if args else decorator(lambda value: _kept(symbol.dotted, value), place)
+    if symbol.dotted == "typing.cast" and len(args) == 2:
+        return args[1]
+    value = sdk.call(reader, symbol.dotted, args, kwargs, place)
+    if value is None and symbol.dotted.startswith(("builtins.", "functools.partial")):
+        value = _builtin(reader, symbol.dotted, args, kwargs, place)
+    return _outside(reader, symbol, args, kwargs, place) if value is None else value
+
+
+def _kept(decorator: str, value: Value) -> Value:
+    """Give back what a decorator leaves as it is; `@dataclass` writes a docstring where there is none."""
+    doc = value.attributes.get("__doc__") if isinstance(value, Class) else None
+    if isinstance(value, Class) and decorator == "dataclasses.dataclass" and (isinstance(doc, Const) and not doc.value):
+        value.attributes["__doc__"] = Opaque("`@dataclass` makes it of the signature", value.place, inert=True)
+    return value
+
+
+def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
+    """Give the result of code that was not read."""
+    origin = function.dotted if isinstance(function, Symbol) else ""
+    if isinstance(function, Opaque):
+        origin = function.origin
+    given = [*args, *kwargs.values()]
+    if isinstance(function, Opaque):
+        # A method of it: containers change, classes and services do not lose their names by it.
+        kept = (part for part in function.parts if isinstance(part, (Sequence, Dict)))
+        spoil_all(reader, kept, "a method of it may be called", place)
+    takes_functions = any(isinstance(value, (Function, Wrapped, Bound, Partial)) for value in given)
+    if takes_functions and len(given) > 1:
+        # One function alone is taken for what a decorator gets: it is not called at once.
+        not_followed(reader, function, given, f"`{origin or 'a function'}` may change it", place, called=False)
+    harmless = bool(origin) and in_standard_library(origin) and not origin.startswith(_CHANGERS)
+    for value in given:
+        changeable = isinstance(value, (Sequence, Dict, ImageSpec, AsgiApp))
+        if isinstance(value, Mutable) and changeable and not harmless:
+            reader.spoil(value, f"`{origin or 'a function'}` may change it", place)
+        elif isinstance(value, Opaque) and not harmless:
+            spoil_all(reader, value.parts, f"`{origin or 'a function'}` may change it", place)
+        elif isinstance(value, Names):
+            assert isinstance(value.scope, Scope)
+            forget_names(value.scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
+    makes = opens(function) or any(may_make(reader.sources, value) for value in given)
+    return Opaque("", place, not makes and not origin.startswith(MAKERS), origin)
+
+
+def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
+    for base in linearize(of, reader.force):
+        if isinstance(base, Opaque) or (isinstance(base, Symbol) and base.dotted.startswith("bentoml.")):
+            return Opaque(f"it is a `{of.name}`, which only running the code tells", place)
+    if expressions.is_enumeration(reader, of) and len(args) == 1:
+        return Opaque(f"it is a member of `{of.name}`", place, inert=True)
+    instance = Instance(of, plain=not args and not kwargs)
+    found = lookup(of, "__init__", reader.force)
+    if isinstance(found, Function):
+        reader.call_function(found, [instance, *args], kwargs, place)
+    if isinstance(lookup(of, "__new__", reader.force), (Function, Wrapped)):
+        not_followed(reader, of, [*args, *kwargs.values()], f"`{of.name}.__new__` may change it", place)
+        return Opaque(f"`{of.name}.__new__` gives it", place)
+    return instance
+
+
+def bind_arguments(function: Function, args: list[Value], kwargs: dict[str, Value], names: dict[str, Value]) -> bool:
+    """Bind a call's arguments to a function's parameters; False where they do not fit."""
+    spec = function.node.args
+    positional = [*spec.posonlyargs, *spec.args]
+    rest = dict(kwargs)
+    for index, parameter in enumerate(positional):
+        default = index - (len(positional) - len(function.defaults))
+        if index < len(args):
+            names[parameter.arg] = args[index]
+        elif parameter.arg in rest:
+            names[parameter.arg] = rest.pop(parameter.arg)
+        elif default >= 0:
+            names[parameter.arg] = function.defaults[default]
+        else:
+            return False
+    if spec.vararg:
+        names[spec.vararg.arg] = Sequence(args[len(positional) :], "tuple")
+    elif len(args) > len(positional):
+        return False
+    for parameter, value in zip(spec.kwonlyargs, function.keywords, strict=True):
+        bound = rest.pop(parameter.arg, value)
+        if bound is None:
+            return False
+        names[parameter.arg] = bound
+    if spec.kwarg:
+        names[spec.kwarg.arg] = Dict(dict(rest.items()))
+        return True
+    return not rest
+
+
+# Methods
+
+
+def _method(reader: Interpreter, bound: Bound, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
+    owner, name = bound.owner, bound.name
+    match owner:
+        case Const(value=str() as text):
+            value = operations.string_method(text, name, args, kwargs)
+            return value or Opaque("", place, inert=True)
+        case Sequence():
+            return _list_method(reader, owner, name, args, place)
+        case Names():
+            return _names_method(owner, name, args, kwargs, place)
+        case Dict():
+            return _dict_method(reader, owner, name, args, kwargs, place)
+        case Instance() | Class():
+            return _own_method(reader, owner, name, args, kwargs, place)
+        case ServiceObject() | LegacyService() | ModelRef() | ImageSpec() | AsgiApp():
+            return sdk.method(reader, owner, name, args, kwargs, place)
+        case _:
+            return Opaque("", place, inert=True)
+
+
+def _own_method(
+    reader: Interpreter,
+    owner: Instance | Class,
+    name: str,
+    args: list[Value],
+    kwargs: dict[str, Value],
+    place: Place,
+) -> Value:
+    of = owner.of if isinstance(owner, Instance) else owner
+    found = lookup(of, name, reader.force)
+    if isinstance(found, Wrapped):
+        first = [] if found.kind == "staticmethod" else [of]
+        return _called(reader, found.inner, [*first, *args], kwargs, place)
+    if isinstance(found, Function):
+        return reader.call_function(found, [owner, *args], kwargs, place)
+    return Opaque("", place)
+
+
+def _list_method(reader: Interpreter, owner: Sequence, name: str, args: list[Value], place: Place) -> Value:
+    if name in ("index", "count", "copy") or owner.kind == "tuple":
+        return Sequence(list(owner.items), owner.kind) if name == "copy" else Opaque("", place, inert=True)
+    if not reader.may_change(owner, f"`.{name}` changes it on some way only", place):
+        return Opaque("", place, inert=True)
+    match name, args:
+        case ("append" | "add", [item]):
+            owner.items.append(item)
+        case "extend", [Sequence(items=items)] if owner.kind == "list":
+            owner.items.extend(items)
+        case "insert", [Const(value=int() as position), item]:
+            owner.items.insert(position, item)
+        case _:
+            reader.spoil(owner, f"`.{name}` changes it", place)
+            return Opaque("", place, inert=True)
+    return Const(None)
+
+
+def _dict_method(
+    reader: Interpreter, owner: Dict, name: str, args: list[Value], kwargs: dict[str, Value], place: Place
+) -> Value:
+    match name, args:
+        case "get", [Const(value=key), *rest]:
+            return owner.items.get(key, rest[0] if rest else Const(None))
+        case "copy", []:
+            return Dict(dict(owner.items))
+        case (("get" | "keys" | "values" | "items" | "copy"), _):
+            return Opaque("", place)
+    if not reader.may_change(owner, f"`.{name}` changes it on some way only", place):
+        return Opaque("", place)
+    match name, args:
+        case "update", [] | [Dict()]:
+            for other in args:
+                assert isinstance(other, Dict)
+                owner.items.update(other.items)
+            owner.items.update(kwargs)
+            return Const(None)
+        case "setdefault", [Const(value=key), default]:
+            return owner.items.setdefault(key, default)
+    reader.spoil(owner, f"`.{name}` changes it", place)
+    return Opaque("", place)
+
+
+def _names_method(owner: Names, name: str, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
+    scope = owner.scope
+    assert isinstance(scope, Scope)
+    plain = isinstance(args[0], Dict) and not args[0].spoiled if args else True
+    if name == "update" and plain:
+        given = args[0].items if args and isinstance(args[0], Dict) else {}
+        scope.names.update({str(key): value for key, value in [*given.items(), *kwargs.items()]})
+    elif name not in ("get", "keys", "values", "items", "copy"):
+        forget_names(scope, Opaque(f"`globals().{name}` may have changed it", place))
+    return Opaque("", place)
+
+
+# Built-in functions
+
+
+def _builtin(
+    reader: Interpreter, dotted: str, args: list[Value], kwargs: dict[str, Value], place: Place
+) -> Value | None:
+    match dotted.partition(".")[2], args:
+        case ("staticmethod" | "classmethod") as kind, [inner]:
+            return Wrapped(kind, inner) if isinstance(inner, Function) else inner
+        case "partial", [inner, *first]:
+            return _partial(reader, inner, first, kwargs, place)
+        case "dict", [] | [Dict()]:
+            entries: dict[object, Value] = dict(args[0].items) if args and isinstance(args[0], Dict) else {}
+            entries.update(kwargs)
+            return Dict(entries)
+        case ("list" | "tuple") as kind, [] | [Sequence()]:
+            return Sequence(list(args[0].items) if args and isinstance(args[0], Sequence) else [], kind)
+        case ("str" | "int" | "float" | "bool") as kind, [Const(value=value)]:
+            return _converted(kind, value)
+        case "len", [Sequence() | Dict() as sized]:
+            return Const(len(sized.items))
+        case "len", [Const(value=str() | bytes() as text)]:
+            return Const(len(text))
+        case "getattr", [owner, Const(value=str() as name), *_]:
+            return reader.force(expressions.get_attribute(reader, owner, name, place))
+        case "setattr", [owner, Const(value=str() as name), value]:
+            expressions.set_attribute(reader, owner, name, value, place)
+            return Const(None)
+        case (("setattr" | "delattr"), [Mutable() as owner, *_]):
+            reader.spoil(owner, "an attribute whose name is not plain is set", place)
+            return Const(None)
+        case "type", [Const(value=str() as name), Sequence(items=bases), Dict(items=names)]:
+            attributes = {str(key): value for key, value in names.items()}
+            return Class(name, list(bases), attributes, place)
+        case _:
+            return None
+
+
+def _partial(reader: Interpreter, inner: Value, first: list[Value], given: dict[str, Value], place: Place) -> Value:
+    """Follow `functools.partial`."""
+    return Partial(lambda args, kwargs: call(reader, inner, [*first, *args], {**given, **kwargs}, place))
+
+
+def _converted(kind: str, value: object) -> Value | None:
+    if not isinstance(value, (str, int, float, bool, type(None))):
+        return None
+    try:
+        match kind:
+            case "str":
+                return Const(str(value))
+            case "bool":
+                return Const(bool(value))
+            case "int" if value is not None and len(str(value)) <= 20:
+                return Const(int(value))
+            case "float" if value is not None and len(str(value)) <= 64:
+                return Const(float(value))
+    except (ValueError, OverflowError):
+        pass
+    return None

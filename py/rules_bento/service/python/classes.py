@@ -1,0 +1,150 @@
+"""Classes of the sources as Python sees them: bases in order, attributes through them, `dir()`."""
+
+from __future__ import annotations
+
+from rules_bento.service.python.sources import in_standard_library
+from rules_bento.service.python.values import Class, Const, Instance, Opaque, Place, Symbol, Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Bases and metaclasses that add nothing that BentoML looks for.
+_PLAIN_METACLASSES = frozenset({"builtins.type", "abc.ABCMeta"})
+# Bases of the standard library through which a class's attributes read as they are written.
+_PLAIN_BASES = frozenset(
+    {"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol", "typing_extensions.Protocol"}
+)
+# Where these are defined, an instance's attributes are not the class's.
+_MAKERS = ("__init__", "__new__", "__getattr__", "__getattribute__", "__post_init__", "__slots__")
+
+
+def class_of(name: str, bases: list[Value], names: dict[str, Value], keywords: dict[str, Value], place: Place) -> Class:
+    """Make the class of a class statement from its body's names."""
+    attributes = {_mangled(attribute, name): value for attribute, value in names.items()}
+    extended = None
+    for keyword, value in keywords.items():
+        plain = isinstance(value, Symbol) and value.dotted in _PLAIN_METACLASSES
+        if keyword == "metaclass" and plain:
+            continue
+        extended = Opaque(f"`{name}` has the class keyword `{keyword}`, which may add attributes", place)
+    return Class(name, bases, attributes, place, extended)
+
+
+def _mangled(attribute: str, name: str) -> str:
+    """Apply Python's rule for `__private` names of a class."""
+    if not attribute.startswith("__") or attribute.endswith("__") or not name.strip("_"):
+        return attribute
+    return f"_{name.lstrip('_')}{attribute}"
+
+
+def linearize(of: Class, force: Callable[[Value], Value]) -> list[Value]:
+    """Give a class and its bases in method resolution order (C3); outside bases stand for themselves."""
+    return _linear(of, force, [])
+
+
+def _linear(of: Value, force: Callable[[Value], Value], path: list[Value]) -> list[Value]:
+    of = force(of)
+    if not isinstance(of, Class):
+        return [of]
+    if of.spoiled:
+        return [of, Opaque(f"`{of.name}` may be changed: {of.spoiled.why}", of.spoiled.place)]
+    if any(of is seen for seen in path):
+        return [Opaque(f"`{of.name}` is among its own bases", of.place)]
+    bases = [_explained(force(base), of) for base in of.bases]
+    queues = [_linear(base, force, [*path, of]) for base in bases] + [bases[:]]
+    order: list[Value] = [of]
+    while any(queues):
+        head = next((queue[0] for queue in queues if queue and not _in_a_tail(queue[0], queues)), None)
+        if head is None:
+            return [*order, Opaque(f"the bases of `{of.name}` have no consistent order", of.place)]
+        order.append(head)
+        queues = [queue[1:] if queue and _same(queue[0], head) else queue for queue in queues]
+    return order
+
+
+def _explained(base: Value, of: Class) -> Value:
+    if isinstance(base, Opaque):
+        return Opaque(f"a base class of `{of.name}` is not plain ({base.why})", base.place)
+    return base
+
+
+def _same(left: Value, right: Value) -> bool:
+    if isinstance(left, Symbol) and isinstance(right, Symbol):
+        return left.dotted == right.dotted
+    return left is right
+
+
+def _in_a_tail(value: Value, queues: list[list[Value]]) -> bool:
+    return any(_same(value, other) for queue in queues for other in queue[1:])
+
+
+def lookup(of: Class, attribute: str, force: Callable[[Value], Value]) -> Value | None:
+    """Give a class's attribute; `Opaque` where a base that was not read may have it, None where none has."""
+    for base in linearize(of, force):
+        if isinstance(base, Class):
+            if attribute in base.attributes:
+                return force(base.attributes[attribute])
+            if base.extended is not None:
+                return base.extended
+        elif not (isinstance(base, Symbol) and base.dotted in _PLAIN_BASES):
+            return open_end(base, of) or Opaque(f"it comes from a base class of `{of.name}`", of.place, inert=True)
+    return None
+
+
+def is_enum(of: Class, force: Callable[[Value], Value]) -> bool:
+    """Whether a class is an enumeration."""
+    return any(isinstance(base, Symbol) and base.dotted.startswith("enum.") for base in linearize(of, force))
+
+
+def members(of: Class, force: Callable[[Value], Value]) -> tuple[dict[str, Value], list[Opaque]]:
+    """Give what `dir()` lists with the values, in its order, and why there may be more.
+
+    An attribute of the standard library's bases is no BentoML object and is left out.
+    """
+    found: dict[str, Value] = {}
+    more: list[Opaque] = []
+    for base in linearize(of, force):
+        if isinstance(base, Class):
+            for attribute, value in base.attributes.items():
+                found.setdefault(attribute, value)
+            if base.extended is not None:
+                more.append(base.extended)
+            if "__init_subclass__" in base.attributes and base is not of:
+                more.append(Opaque(f"`{base.name}.__init_subclass__` may add attributes", base.place))
+        else:
+            end = open_end(base, of)
+            if end is not None:
+                more.append(end)
+    return {name: _taken(force(found[name]), force) for name in sorted(found)}, more
+
+
+def _taken(value: Value, force: Callable[[Value], Value]) -> Value:
+    """Give what `getattr` of a class makes of an attribute: a descriptor of the sources decides itself."""
+    if isinstance(value, Instance) and lookup(value.of, "__get__", force) is not None:
+        return Opaque(f"`{value.of.name}.__get__` gives it when the code runs", value.of.place)
+    return value
+
+
+def open_end(base: Value, of: Class) -> Opaque | None:
+    """Say why a base that is no class of the sources may add attributes; None where it does not."""
+    if isinstance(base, Symbol):
+        if in_standard_library(base.dotted) or base.dotted.startswith("typing_extensions."):
+            return None
+        return Opaque(f"the base class `{base.dotted}` of `{of.name}` is outside the sources", of.place)
+    if isinstance(base, Opaque):
+        return base
+    if isinstance(base, Const):
+        return None
+    return Opaque(f"a base class of `{of.name}` is not plain", of.place)
+
+
+def attributes_are_the_instances(of: Class, force: Callable[[Value], Value]) -> bool:
+    """Whether `of().x` is `of.x` for what the class body assigns."""
+    for base in linearize(of, force):
+        if isinstance(base, Class):
+            if base.extended or any(name in base.attributes for name in _MAKERS):
+                return False
+        elif not (isinstance(base, Symbol) and base.dotted in _PLAIN_BASES):
+            return False
+    return True

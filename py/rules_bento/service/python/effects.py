@@ -1,0 +1,228 @@
+"""What statements that are not followed may do: the names they bind, the objects they change."""
+
+from __future__ import annotations
+
+import ast
+
+from rules_bento.service.python.scopes import Scope
+from rules_bento.service.python.values import (
+    Bound,
+    Class,
+    Dict,
+    Function,
+    Instance,
+    Lazy,
+    Mutable,
+    Names,
+    Opaque,
+    Partial,
+    Place,
+    Sequence,
+    ServiceObject,
+    Symbol,
+    Value,
+    Wrapped,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rules_bento.service.python.interpreter import Interpreter
+
+# Methods that leave what they belong to as it is.
+_READING = frozenset(
+    [
+        "copy",
+        "count",
+        "decode",
+        "encode",
+        "endswith",
+        "format",
+        "get",
+        "index",
+        "items",
+        "join",
+        "keys",
+        "lower",
+        "lstrip",
+        "partition",
+        "replace",
+        "rstrip",
+        "split",
+        "startswith",
+        "strip",
+        "title",
+        "upper",
+        "values",
+    ]
+)
+# Stands in a class body for attributes whose names are not plain.
+ANY_NAME = "*"
+
+
+def same_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Walk nodes without going into functions, whose bodies run later if at all."""
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def bound_names(node: ast.AST) -> list[str]:
+    """Give the names that one node binds in its scope."""
+    match node:
+        case ast.Name(ctx=ast.Store() | ast.Del()):
+            return [node.id]
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [node.name]
+        case ast.Import() | ast.ImportFrom():
+            return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+        case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name):
+            return [name]
+        case ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
+            return [name]
+        case _:
+            return []
+
+
+def is_generator(node: ast.AST) -> bool:
+    """Whether a function yields."""
+    body: list[ast.AST] = getattr(node, "body", []) if not isinstance(node, ast.Lambda) else [node.body]
+    return any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in same_scope(body))
+
+
+def changed_globals(tree: ast.Module) -> frozenset[str]:
+    """Give the names that functions of a module change with `global`."""
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Global))
+    return frozenset(name for node in nodes for name in node.names)
+
+
+def give_up(reader: Interpreter, nodes: list[ast.AST], scope: Scope, why: str) -> None:
+    """Make everything unknown that statements may bind, return or change."""
+    changed = _used(nodes, scope) if _may_change(reader, nodes, scope, set()) else []
+    for node in same_scope(nodes):
+        place = scope.place(node)
+        for name in bound_names(node):
+            reader.bind(name, Opaque(why, place), scope)
+        if isinstance(node, ast.Return):
+            scope.returns.append(Opaque(why, place))
+            scope.left = True
+            reader.region = reader.new_region()
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            value = scope.find(node.id)
+            if isinstance(value, (Sequence, Dict)):
+                reader.spoil(value, why, place)
+    spoil_all(reader, changed, why, scope.place(nodes[0]))
+
+
+def _used(nodes: list[ast.AST], scope: Scope) -> list[Value]:
+    names = {node.id for node in same_scope(nodes) if isinstance(node, ast.Name)}
+    return [value for name in sorted(names) if (value := scope.find(name)) is not None]
+
+
+def _may_change(reader: Interpreter, nodes: list[ast.AST], scope: Scope, seen: set[int]) -> bool:
+    """Whether statements, or functions of the sources that they name, set an attribute or an item."""
+    for node in same_scope(nodes):
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
+            return True
+        if not isinstance(node, ast.Name):
+            continue
+        value = scope.find(node.id)
+        if isinstance(value, Lazy):
+            value = reader.force(value)
+        if isinstance(value, Wrapped):
+            value = value.inner
+        if isinstance(value, Symbol) and value.dotted in ("builtins.setattr", "builtins.delattr"):
+            return True
+        if value is None and node.id in ("setattr", "delattr", "exec"):
+            return True
+        if isinstance(value, (Instance, Bound)) or (isinstance(value, Opaque) and not value.inert):
+            return True
+        if isinstance(value, Function) and id(value) not in seen:
+            seen.add(id(value))
+            assert isinstance(value.scope, Scope)
+            if _may_change(reader, list(ast.iter_child_nodes(value.node)), value.scope, seen):
+                return True
+    return False
+
+
+def not_followed(
+    reader: Interpreter, function: Value, given: Iterable[Value], why: str, place: Place, *, called: bool = True
+) -> None:
+    """Give up what a call that is not followed may change: its arguments, and what its function reaches."""
+    functions = [function] if called else []
+    for value in given:
+        if isinstance(value, (Function, Wrapped, Bound, Partial)):
+            functions.append(value)
+        else:
+            spoil_all(reader, [value], why, place)
+    for value in functions:
+        inner = value.inner if isinstance(value, Wrapped) else value
+        if isinstance(inner, Bound) and isinstance(inner.owner, Mutable):
+            spoil_all(reader, [inner.owner], why, place)
+        elif isinstance(inner, Function):
+            assert isinstance(inner.scope, Scope)
+            body = list(ast.iter_child_nodes(inner.node))
+            if _may_change(reader, body, inner.scope, {id(inner)}):
+                spoil_all(reader, _used(body, inner.scope), why, place)
+
+
+def comprehension(reader: Interpreter, node: ast.expr, scope: Scope, place: Place) -> None:
+    """Give up what an expression that is not followed may change by the calls in it."""
+    if any(isinstance(inner, ast.Call) and not _only_reads(inner, scope) for inner in ast.walk(node)):
+        give_up(reader, [node], scope, "a comprehension may change it")
+
+
+def _only_reads(call: ast.Call, scope: Scope) -> bool:
+    """Whether a call changes nothing, by the name of its method or of its built-in function."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr in _READING
+    value = scope.find(call.func.id) if isinstance(call.func, ast.Name) else None
+    return isinstance(call.func, ast.Name) and (value is None or isinstance(value, (Class, Symbol)))
+
+
+def spoil_all(reader: Interpreter, values: Iterable[Value], why: str, place: Place) -> None:
+    """Give up values that code which is not followed may change, and what they lead to."""
+    seen: set[int] = set()
+    for value in values:
+        _spoil_deep(reader, value, why, place, seen)
+
+
+def _spoil_deep(reader: Interpreter, value: Value, why: str, place: Place, seen: set[int]) -> None:
+    """Give up a value and the classes and services that it leads to."""
+    value = reader.force(value) if isinstance(value, Lazy) else value
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Mutable):
+        reader.spoil(value, why, place)
+    if isinstance(value, Names):
+        assert isinstance(value.scope, Scope)
+        forget_names(value.scope, Opaque(why, place))
+    match value:
+        case Sequence(items=items) | Opaque(parts=items):
+            below = list(items)
+        case Dict(items=entries):
+            below = list(entries.values())
+        case ServiceObject():
+            below = [value.inner, value.config]
+        case Class(attributes=attributes):
+            below = [inner for inner in attributes.values() if isinstance(inner, (Class, Dict, Sequence))]
+        case _:
+            below = []
+    for inner in below:
+        _spoil_deep(reader, inner, why, place, seen)
+
+
+def forget_names(scope: Scope, why: Opaque) -> None:
+    """Follow what may bind any name of a scope, as `exec` does."""
+    for known, value in scope.names.items():
+        if not isinstance(value, Symbol) and not known.startswith("__"):
+            scope.names[known] = why
+    if scope.kind == "class":
+        scope.names[ANY_NAME] = why
+    else:
+        scope.module.star = why

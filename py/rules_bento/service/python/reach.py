@@ -1,0 +1,98 @@
+"""Whether a value that was not followed can be, or lead to, an object of BentoML.
+
+A class attribute that may be a dependency or a model has to be declared; one that a library made of plain
+arguments need not. What comes from outside the sources is taken for no BentoML object, unless something was
+put into it from which it could make one.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from rules_bento.service.python.scopes import Scope
+from rules_bento.service.python.values import (
+    AsgiApp,
+    Bound,
+    Class,
+    Const,
+    Dict,
+    Function,
+    ImageSpec,
+    Instance,
+    Lazy,
+    ModuleRef,
+    Mounted,
+    Opaque,
+    Sequence,
+    Symbol,
+    Value,
+    Wrapped,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.service.python.sources import Sources
+
+
+def is_inert(value: Value) -> bool:
+    """Whether a class attribute of this value is no dependency, model or API for certain."""
+    match value:
+        case Opaque():
+            return value.inert
+        case Const() | Sequence() | Dict() | Symbol() | ModuleRef() | Instance() | Bound():
+            return True
+        case Function() | Wrapped() | Class() | ImageSpec() | AsgiApp() | Mounted():
+            return True
+        case _:
+            return False
+
+
+def opens(value: Value) -> bool:
+    """Whether an item, an attribute or a call of a value may be a BentoML object."""
+    match value:
+        case Opaque():
+            return value.opens or not value.inert
+        case Sequence(items=items):
+            return any(not is_inert(item) or opens(item) for item in items)
+        case Dict(items=entries):
+            return any(not is_inert(item) or opens(item) for item in entries.values())
+        case Symbol():
+            return value.dotted == "bentoml" or value.dotted.startswith("bentoml.")
+        case Function() | Wrapped() | Class() | Instance() | Bound():
+            return True
+        case _:
+            return False
+
+
+def may_make(sources: Sources, value: Value, seen: set[int] | None = None) -> bool:
+    """Whether code outside the sources that is given a value may make a BentoML object with it."""
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return False
+    seen.add(id(value))
+    match value:
+        case Class():
+            return False
+        case Instance(of=of):
+            return "__get__" in of.attributes
+        case Function():
+            return any(may_make(sources, used, seen) for used in _used(value))
+        case Wrapped(inner=inner) | Bound(owner=inner):
+            return may_make(sources, inner, seen)
+        case Sequence(items=items):
+            return any(may_make(sources, item, seen) for item in items)
+        case Dict(items=entries):
+            return any(may_make(sources, item, seen) for item in entries.values())
+        case Lazy(module=module) | ModuleRef(name=module):
+            path = sources.find(module)
+            return path is not None and sources.mentions(path, b"bentoml")
+        case _:
+            return not is_inert(value) or opens(value)
+
+
+def _used(function: Function) -> list[Value]:
+    """Give the values of the names that a function's body reads from around it."""
+    scope = function.scope
+    assert isinstance(scope, Scope)
+    names = {node.id for node in ast.walk(function.node) if isinstance(node, ast.Name)}
+    return [value for name in sorted(names) if (value := scope.find(name)) is not None]

@@ -1,0 +1,1 @@
+"""Entries of the store to and from others: registries, clouds, builders of images, bundles, URLs, servers."""

@@ -1,0 +1,99 @@
+"""The words for a builder: those that BentoML gives it, for the same options.
+
+BentoML puts some options of each builder first and the others in the order in which they were given.
+docs/distribution.md has what differs from it, and why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_bento.errors import BentoError
+from rules_bento.registry.reference import DEFAULT_REGISTRY, names_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rules_bento.sharing.builders.backends import Backend
+
+    Options = Mapping[str, Sequence[str] | bool]
+    """Options by name, without hyphens before: values, one for each time that it was given, or just true."""
+
+_FIRST = {
+    "docker": ("add-host", "build-arg", "cache-from", "isolation", "label", "output", "secret"),
+    "buildx": (
+        *("output", "push", "pull", "load", "platform", "add-host", "build-arg", "build-context", "cache-from"),
+        *("cache-to", "label", "no-cache-filter", "secret", "ulimit", "attest", "provenance", "sbom"),
+    ),
+    "podman": (
+        *("add-host", "all-platforms", "label", "annotation", "build-arg", "build-context", "creds", "decryption-key"),
+        *("env", "output", "runtime-flag", "secret", "ulimit", "userns-gid-map", "userns-uid-map", "volume"),
+    ),
+    "buildah": (
+        *("add-host", "label", "annotation", "build-arg", "creds", "decryption-key", "runtime-flag", "secret"),
+        *("ulimit", "volume"),
+    ),
+    "nerdctl": ("build-arg", "cache-from", "cache-to", "label", "output", "secret"),
+}
+# What buildctl itself knows; everything else is for its frontend.
+_OF_BUILDCTL = (
+    *("output", "progress", "trace", "local", "frontend", "opt", "no-cache", "export-cache", "import-cache"),
+    *("secret", "allow", "ssh", "metadata-file"),
+)
+# Options of docker, and what buildctl's frontend calls them.
+_OF_FRONTEND = {"cache-to": "export-cache", "cache-from": "import-cache"}
+_KEYED = ("build-arg", "label", "build-context")
+
+
+class Job(NamedTuple):
+    """What is to be built: the folder, its Dockerfile, the names of the image, and how."""
+
+    context: Path
+    dockerfile: Path
+    names: Sequence[str]
+    options: Options
+
+
+def words(backend: Backend, job: Job) -> list[str]:
+    """The arguments of the backend's program, its own command first. Raises BentoError for options that clash."""
+    options = dict(job.options)
+    if options.get("load") and options.get("push"):
+        raise BentoError("--load and --push: an image goes to one of the two. Take one of them.")
+    if backend.name == "buildctl":
+        return [*backend.words, *_buildctl(job, options)]
+    if backend.name == "buildx" and not options.keys() & {"push", "load", "output"}:
+        options["load"] = True
+    first = _FIRST[backend.name]
+    ordered = [name for name in first if name in options] + [name for name in options if name not in first]
+    found = [word for name in ordered for word in _option(name, options[name])]
+    tags = [word for name in job.names for word in ("--tag", name)]
+    return [*backend.words, *found, *tags, "--file", str(job.dockerfile), str(job.context)]
+
+
+def _option(name: str, value: Sequence[str] | bool) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}"] if value else []
+    return [word for one in value for word in (f"--{name}", one)]
+
+
+def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
+    found = ["--local", f"context={job.context}", "--local", f"dockerfile={job.dockerfile.parent}"]
+    found += ["--frontend", "dockerfile.v0"]
+    outputs = options.pop("output", None) or [_loadable(job.names)]
+    found += _option("output", outputs)
+    options = {_OF_FRONTEND.get(name, name): value for name, value in options.items()}
+    for name in [name for name in options if name in _OF_BUILDCTL]:
+        found += _option(name, options.pop(name))
+    for name, value in options.items():
+        if isinstance(value, bool):
+            raise BentoError(f"--{name}: buildctl has no such option. Leave it out, or take another backend.")
+        for one in value:
+            found += ["--opt", f"{name}:{one}" if name in _KEYED else f"{name}={one}"]
+    return found
+
+
+def _loadable(names: Sequence[str]) -> str:
+    """The archive that `docker load` takes, under all names."""
+    listed = ",".join(name if names_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
+    return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

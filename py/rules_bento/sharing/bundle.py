@@ -1,0 +1,208 @@
+"""Bundles: several Bentos in one file, and each model that they need once, for places without a network.
+
+A bundle is a plain tar (by convention `.bentobundle`), in this order:
+
+    models/NAME/VERSION.bentomodel      each an archive that `bentoml models import` takes
+    bentos/NAME/VERSION.bento           each an archive that `bentoml import` takes, without its models
+    bundle.json                         what is in it: {"format": "bentobundle/1", "models": [...], "bentos": [...]},
+                                        of each {"tag", "file", "size" (bytes), "blake3"}, of a Bento {"models": [tag]}
+
+So `tar -x` is enough to unpack one by hand, models first to be imported. The list comes last: a bundle that was cut
+off has none. Packing needs as much free space as the largest part, beside the bundle; unpacking reads it once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from rules_bento.archives import tarstream, unpack
+from rules_bento.archives.tarstream import Member
+from rules_bento.errors import BentoError
+from rules_bento.store import exporting
+from rules_bento.store.checking import digest_of, require_whole
+from rules_bento.store.home import BENTO, MODEL, unique
+from rules_bento.store.importing import workshop
+from rules_bento.tag import Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+    from rules_bento.archives.unpack import Contents, Limits, Progress
+    from rules_bento.library import Store
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Kind
+    from rules_bento.store.importing import Draft, Imported, Options
+
+FORMAT = "bentobundle/1"
+INDEX = "bundle.json"
+_MOST_INDEX = 16 << 20
+
+
+@dataclass(frozen=True)
+class Unbundled:
+    """What came into the store, models first; and the tags that were there already."""
+
+    imported: tuple[Imported, ...]
+    known: tuple[str, ...]
+
+
+def write(store: Store, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Write a bundle of Bentos and the models that they need; returns its list.
+
+    All of them are verified first. Raises NotFoundError for a Bento or model that is not in the store.
+    """
+    bentos = list({entry.path: entry for entry in map(store.bentos.get, tags)}.values())
+    needed = {entry.path: exporting.models_of(store.home, entry) for entry in bentos}
+    models = list({model.tag: model for found in needed.values() for model in found}.values())
+    require_whole(store.home, [*bentos, *models])
+    index: dict[str, Any] = {"format": FORMAT, "models": [], "bentos": []}
+    with exporting.whole(out) as file:
+        for model in sorted(models, key=lambda model: model.tag):
+            index["models"].append(_append(file, out, model, progress))
+        for bento in sorted(bentos, key=lambda bento: bento.tag):
+            part = _append(file, out, bento, progress)
+            index["bentos"].append({**part, "models": [str(model.tag) for model in needed[bento.path]]})
+        file.writelines(tarstream.stream([Member.inline(INDEX, f"{json.dumps(index, indent=1)}\n".encode())]))
+        file.write(tarstream.END)
+    return index
+
+
+def read(store: Store, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
+    """Take all that a bundle has into the store, once it was read to its end and every digest found right.
+
+    What the store has already is passed over.
+    """
+    drafts: list[Draft] = []
+    known: list[str] = []
+    with workshop(store.home, options) as shop:
+        for part in _parts(path, options.limits, progress):
+            if store.section(part.kind).shelf.has(part.tag):
+                known.append(str(part.tag))
+                continue
+            draft = shop.draft(part.kind, cast("BinaryIO", part), "xz")
+            if draft.tag != part.tag:
+                raise BentoError(f"{part.name}: is {draft.tag} by its descriptor.")
+            drafts.append(draft)
+        return Unbundled(tuple(shop.commit(drafts)), tuple(known))
+
+
+def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
+    """Write the archives that a bundle has into a folder, which may not have any of them; returns their paths."""
+    unfinished = unique(folder.parent if folder.parent.is_dir() else Path())
+    try:
+        unfinished.mkdir()
+        files = []
+        for part in _parts(path, limits, progress):
+            target = unfinished / part.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                shutil.copyfileobj(cast("BinaryIO", part), file)
+            files.append(part.file)
+        if folder.exists():
+            raise BentoError(f"{folder}: is there already. Give a folder that is not.")
+        unfinished.replace(folder)
+        return [folder / file for file in files]
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+class _Part:
+    """A part of a bundle, as a file to read from once."""
+
+    def __init__(self, bundle: Path, kind: Kind, tag: Tag, file: str, contents: Contents) -> None:
+        from blake3 import blake3
+
+        self.kind = kind
+        self.tag = tag
+        self.file = file
+        self.name = f"{bundle}: {file}"
+        self.size = 0
+        self._contents = contents
+        self._hasher = blake3()
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, whatever its size, or nothing at the end."""
+        piece = next(self._contents, b"")
+        self._hasher.update(piece)
+        self.size += len(piece)
+        return bytes(piece)
+
+    def facts(self) -> dict[str, object]:
+        """What the list should say of it, once it was read to its end."""
+        while self.read():
+            pass
+        return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
+
+
+def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
+    """Add an entry as an archive of its own, which has to be whole before its size is known."""
+    name = f"{entry.kind.folder}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
+    part = out.with_name(f".{out.name}.part")
+    try:
+        with part.open("wb") as archive:
+            exporting.write(archive, "xz", exporting.contents(entry, ()))
+        size = part.stat().st_size
+        file.writelines(tarstream.stream([Member.file(name, str(part), size=size)]))
+        if progress:
+            progress(size)
+        return {"tag": str(entry.tag), "file": name, "size": size, "blake3": digest_of(part, size)}
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_Part]:
+    """The parts of a bundle, each to be read before the next one; at the end all are held against the list."""
+    found: list[dict[str, object]] = []
+    index: dict[str, Any] | None = None
+    for item, contents in unpack.read(path, "tar", limits, progress):
+        if item.kind == "folder":
+            continue
+        if index is not None or item.kind != "file":
+            raise BentoError(f"{path}: {item.path!r} has no place in a bundle.")
+        if item.path == INDEX:
+            index = _index(path, item.size, contents)
+            continue
+        part = _Part(path, *_named(path, item.path), item.path, contents)
+        yield part
+        found.append(part.facts())
+    if index is None:
+        raise BentoError(f"{path}: has no {INDEX} at its end: it is no bundle, or not a whole one.")
+    listed = [
+        {key: part.get(key) for key in ("tag", "file", "size", "blake3")}
+        for part in (*index["models"], *index["bentos"])
+    ]
+    for facts, said in zip(found, listed, strict=False):
+        if facts != said:
+            raise BentoError(f"{path}: {facts['file']} is not what the list says. Transfer the bundle again.")
+    if len(found) != len(listed):
+        raise BentoError(f"{path}: has {len(found)} parts, but lists {len(listed)}. Transfer it again.")
+
+
+def _named(path: Path, name: str) -> tuple[Kind, Tag]:
+    """What a part is, by its name."""
+    folder, _, rest = name.partition("/")
+    for kind in (BENTO, MODEL):
+        if folder == kind.folder and rest.endswith(f".{kind.extension}"):
+            text = rest.removesuffix(f".{kind.extension}").replace("/", ":")
+            tag = Tag.parse(text, f"{path}: {name}")
+            if tag.version:
+                return kind, tag
+    raise BentoError(f"{path}: {name!r} has no place in a bundle.")
+
+
+def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:
+    if size > _MOST_INDEX:
+        raise BentoError(f"{path}: its list has {size} bytes, which cannot be meant.")
+    try:
+        index = json.loads(b"".join(contents))
+        lists = [index["models"], index["bentos"]]
+        if index["format"] == FORMAT and all(isinstance(part, dict) for parts in lists for part in parts):
+            return cast("dict[str, Any]", index)
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise BentoError(f"{path}: its {INDEX} is not one of format {FORMAT}. Was it made by a newer version?")

@@ -1,0 +1,154 @@
+"""The REST API of a cloud: requests with our token, answers as JSON, tried again where that may help."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from rules_bento.errors import BentoError
+from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
+from rules_bento.net.transport import PATIENCE, Bytes, Transport
+from rules_bento.registry.errors import CutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rules_bento.net.transport import Body, Response
+    from rules_bento.sharing.cloud.contexts import Context
+
+# Whose protocol this is: clouds look at it.
+_BENTOML_VERSION = "1.4.40"
+_AGENT = "rules_bento"
+_REMEDIES = {
+    401: "Log in again: `bento cloud login`.",
+    403: "Ask for access, or log in as someone who has it: `bento cloud login`.",
+    404: "Look at the spelling, and at the context: `bento cloud current-context`.",
+}
+
+
+class CloudError(BentoError):
+    """An answer that says no; `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Cloud:
+    """One cloud, as one of its users. Methods raise CloudError for a refusal, BentoError if there is no answer."""
+
+    def __init__(
+        self, context: Context, sleep: Callable[[float], object] = time.sleep, patience: float = PATIENCE
+    ) -> None:
+        self._context = context
+        self._sleep = sleep
+        self._transport = Transport(patience)
+
+    def __enter__(self) -> Cloud:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+
+    def __str__(self) -> str:
+        return self._context.endpoint
+
+    def retry(self) -> Retry:
+        """The attempts at something that takes more than one request."""
+        return Retry(self._sleep)
+
+    def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
+        """The answer to a request, which may be sent several times."""
+        found = self._ask(method, path, document, what)
+        if found is None:
+            raise self.refusal(404, b"", what)
+        return found
+
+    def find(self, path: str, *, what: str) -> dict[str, Any] | None:
+        """What is at a path, if anything is."""
+        return self._ask("GET", path, None, what)
+
+    def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
+        """Make something that will be at a path; what is there, if somebody was faster, or an answer got lost."""
+        try:
+            return self.ask("POST", collection, document, what=what)
+        except CloudError:
+            found = self.find(path, what=what)
+            if found is None:
+                raise
+            return found
+
+    @contextmanager
+    def open(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
+    ) -> Iterator[Response]:
+        """One request, whatever it is answered, with our token if it is for the cloud itself. Raises CutError."""
+        url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
+        if path.startswith("/"):
+            url = f"{self._context.endpoint}{path}"
+            sent |= {"X-YATAI-API-TOKEN": self._context.api_token, "X-Bentoml-Version": _BENTOML_VERSION}
+        with self._transport.exchange(method, url, sent, body) as response:
+            yield response
+
+    def refusal(self, status: int, body: bytes, what: str) -> CloudError:
+        """The error for an answer that says no."""
+        words = self._words(body)
+        remedy = "It was tried several times; try again later." if status >= 500 else _REMEDIES.get(status, "")
+        said = f" ({words})" if words else ""
+        return CloudError(f"{what}: {self} answers {status}{said}. {remedy}".rstrip(), status)
+
+    def unreachable(self, what: str, cut: CutError) -> BentoError:
+        """The error for no answer."""
+        return BentoError(
+            f"{what}: no connection to {self} held ({cut}), in several attempts. Is it up, and does the way to it need "
+            f"a proxy (HTTPS_PROXY)?"
+        )
+
+    def _ask(self, method: str, path: str, document: object, what: str) -> dict[str, Any] | None:
+        body = None if document is None else Bytes(json.dumps(document, ensure_ascii=False).encode())
+        headers = {"Content-Type": "application/json"} if body else {}
+        retry = self.retry()
+        while True:
+            try:
+                with self.open(method, path, {"Accept": "application/json", **headers}, body) as response:
+                    status, answered, content = response.status, response.headers, response.read()
+            except CutError as cut:
+                if not retry.again():
+                    raise self.unreachable(what, cut) from None
+                continue
+            if status == 200:
+                return self._json(content, what)
+            # Older servers say 400 of what is not there.
+            if status == 404 or (status == 400 and b"record not found" in content):
+                return None
+            if status not in TRANSIENT or not retry.again(asked_wait(answered)):
+                raise self.refusal(status, content, what)
+
+    def _json(self, content: bytes, what: str) -> dict[str, Any]:
+        try:
+            found = json.loads(content or b"{}") or {}  # some answers are empty, or null
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise BentoError(f"{what}: {self} answers something else than JSON. Is it the endpoint of a cloud?")
+        return found
+
+    def _words(self, body: bytes) -> str:
+        """What an answer says to people, without our token, should it be in it."""
+        text = body.decode("utf-8", "replace")
+        try:
+            found = json.loads(text)
+            text = str(found.get("error") or found.get("message") or "") if isinstance(found, dict) else text
+        except ValueError:
+            if text.lstrip().startswith("<"):
+                return ""
+        text = " ".join(text.split()).replace(self._context.api_token, "***")
+        return "".join(char for char in text[:300] if char.isprintable())
+
+
+def quoted(word: str) -> str:
+    """A name or version in a path."""
+    return quote(word, safe="")

@@ -1,0 +1,166 @@
+"""What a cloud is told of a Bento or model: the documents that BentoML's own client sends."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.sources.manifest import Entry as File
+from rules_bento.sources.manifest import Manifest
+from rules_bento.store import records, shape
+from rules_bento.store.exporting import walk
+from rules_bento.store.home import BENTO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.store.descriptors import ModelReference
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home
+
+DIGEST_LABEL = "rules-bento/blake3"
+"""A label beside the entry's own: the identity of its files, which a pull holds them against."""
+
+_TIME = "%Y-%m-%d %H:%M:%S.%f"
+_README = "README.md"
+_MOST_README = 3 << 20  # bytes, beyond which BentoML sends none
+
+
+def bento(entry: Entry, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
+    """What a Bento is created with, or else updated."""
+    description = entry.describe()
+    found = description.document
+    document: dict[str, Any] = {"description": _readme(entry)}
+    if new:
+        document |= {"version": entry.tag.version, "build_at": time(entry.creation_time)}
+    runners = [_runner(runner) for runner in found.get("runners", ())]
+    manifest = {
+        "service": found["service"],
+        "bentoml_version": found["bentoml_version"],
+        "size_bytes": entry.size() + sum(model.size() for model in models),
+        "entry_service": found["entry_service"],
+        "name": entry.tag.name,
+        "apis": {},
+        "models": [model.tag for model in description.models],
+        "runners": runners if found["spec"] == 1 else [],
+        "services": [_service(service) for service in found["services"]],
+        "envs": found["envs"],
+        "schema": found["schema"],
+        "version": entry.tag.version,
+        "dev": False,
+        "image": found.get("image"),
+        "spec": found["spec"],
+    }
+    return document | {"manifest": manifest, "labels": _labels(found["labels"], digest)}
+
+
+def model(entry: Entry, digest: str) -> dict[str, Any]:
+    """What a model is created with."""
+    found = entry.describe().document
+    context = found["context"]
+    return {
+        "description": "",
+        "version": entry.tag.version,
+        "manifest": {
+            "module": found["module"],
+            "api_version": found["api_version"],
+            "bentoml_version": context["bentoml_version"],
+            "size_bytes": entry.size(),
+            "metadata": _timed(found["metadata"]),
+            "context": context,
+            "options": found["options"],
+        },
+        "build_at": time(entry.creation_time),
+        "labels": _labels(found["labels"], digest),
+    }
+
+
+def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, Any]:
+    """What a model of a Hugging Face hub is created with: where it is, for nothing of it is sent."""
+    metadata = {"registry": "huggingface", **(entry.get("metadata") or {})}
+    framework = {"framework_name": "huggingface", "framework_versions": {}, "bentoml_version": "", "python_version": ""}
+    return {
+        "description": "",
+        "version": reference.tag.partition(":")[2],
+        "manifest": {
+            "module": "",
+            "api_version": "v1",
+            "bentoml_version": "",
+            "size_bytes": 0,  # which only the hub knows
+            "metadata": metadata,
+            "context": framework,
+            "options": {},
+        },
+        "build_at": _text(entry["creation_time"]),
+        "labels": [],
+    }
+
+
+def digest_of(home: Home, entry: Entry) -> str:
+    """The identity of an entry's files as a label can have it: 52 letters and digits."""
+    noted = records.read(home, entry.kind, entry.tag, entry.path)
+    known = {file.path: file.blake3 for file in noted.entries} if noted else {}
+    files = []
+    for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
+        if member.link is not None:
+            files.append(File.of_link(member.path, member.link))
+        elif member.source is not None:
+            found = known.get(member.path) or File.of_file(member.path, member.source, member.path).blake3
+            files.append(File(member.path, member.size, member.mode, found))
+    return label_of(Manifest.of(files))
+
+
+def label_of(manifest: Manifest) -> str:
+    """The identity of files as a label can have it."""
+    from base64 import b32encode
+
+    return b32encode(manifest.identity()).decode().rstrip("=").lower()
+
+
+def time(moment: dt.datetime) -> str:
+    """A time as the protocol has it: without a zone, whatever it had."""
+    return moment.strftime(_TIME)
+
+
+def _text(value: Any) -> str:
+    """A time of a descriptor."""
+    return time(value if isinstance(value, dt.datetime) else shape.parse_time(str(value)))
+
+
+def _readme(entry: Entry) -> str:
+    place = entry.path / _README
+    if not place.is_file() or place.stat().st_size > _MOST_README:
+        return ""
+    return place.read_text("utf-8", "replace")
+
+
+def _labels(labels: dict[str, str], digest: str) -> list[dict[str, str]]:
+    found = {**labels, DIGEST_LABEL: digest}
+    return [{"key": key, "value": value} for key, value in found.items()]
+
+
+def _service(service: dict[str, Any]) -> dict[str, Any]:
+    models = [{**entry, "creation_time": _text(entry["creation_time"])} for entry in service["models"]]
+    return {**service, "models": models}
+
+
+def _runner(runner: dict[str, Any]) -> dict[str, Any]:
+    resources = runner["resource_config"]
+    if resources:
+        keys = {"cpu": "cpu", "nvidia_gpu": "nvidia.com/gpu", "custom_resources": "custom_resources"}
+        resources = {key: resources.get(name) for key, name in keys.items()}
+    return {
+        "name": runner["name"],
+        "runnable_type": runner["runnable_type"],
+        "models": runner["models"],
+        "resource_config": resources or None,
+    }
+
+
+def _timed(value: Any) -> Any:
+    """The value with times as the protocol has them."""
+    if isinstance(value, dict):
+        return {key: _timed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_timed(item) for item in value]
+    return time(value) if isinstance(value, dt.datetime) else value

@@ -1,0 +1,42 @@
+"""Where the API has things: repositories of Bentos or models, and their versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_bento.sharing.cloud.client import quoted
+from rules_bento.store.home import BENTO
+
+if TYPE_CHECKING:
+    from rules_bento.store.home import Kind
+    from rules_bento.tag import Tag
+
+
+class Place(NamedTuple):
+    """The paths of one Bento or model."""
+
+    kind: Kind
+    tag: Tag
+
+    @property
+    def repositories(self) -> str:
+        """All of the kind."""
+        return "/api/v1/bento_repositories" if self.kind is BENTO else "/api/v1/model_repositories"
+
+    @property
+    def repository(self) -> str:
+        """All of the name."""
+        return f"{self.repositories}/{quoted(self.tag.name)}"
+
+    @property
+    def versions(self) -> str:
+        """The versions of the name."""
+        return f"{self.repository}/{self.kind.folder}"
+
+    @property
+    def version(self) -> str:
+        """The one."""
+        return f"{self.versions}/{quoted(self.tag.version)}"
+
+    def __str__(self) -> str:
+        return f"{self.kind.noun} {self.tag}"

@@ -1,0 +1,301 @@
+"""A Bento or model of a cloud into the store: whole or not at all, and nothing that is there already.
+
+What came of a download is kept in the store's own folder, so that another run goes on where one was cut.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from rules_bento.archives import streams
+from rules_bento.errors import BentoError
+from rules_bento.net import parallel
+from rules_bento.net.progress import Tally
+from rules_bento.net.retry import TRANSIENT, asked_wait
+from rules_bento.registry.errors import CutError
+from rules_bento.sharing.cloud import documents
+from rules_bento.sharing.cloud.places import Place
+from rules_bento.sharing.cloud.pushing import label_in
+from rules_bento.store import downloads, locks
+from rules_bento.store.entries import NotFoundError
+from rules_bento.store.home import BENTO, MODEL
+from rules_bento.store.importing import Options, workshop
+from rules_bento.store.shelf import LATEST, Shelf
+from rules_bento.tag import Tag, check_word
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.archives.unpack import Form
+    from rules_bento.net.progress import Counter
+    from rules_bento.net.transport import Response
+    from rules_bento.sharing.cloud.client import Cloud
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home, Kind
+    from rules_bento.store.importing import Draft, Workshop
+
+_ENDED = (401, 403)
+_MOST_ADDRESSES = 4
+_MOST_WRONG = 2  # times that other bytes come than were pushed
+_UPLOADED = ("success", "")
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull gave."""
+
+    entry: Entry
+    models: tuple[Entry, ...]  # that came with it
+    known: tuple[Tag, ...]  # that were there, so that they were not fetched
+    new: bool  # whether the entry came now
+    notes: tuple[str, ...]
+
+
+def pull(
+    home: Home,
+    kind: Kind,
+    text: str,
+    cloud: Cloud,
+    counter: Counter,
+    options: Options | None = None,
+    *,
+    force: bool = False,
+) -> Pulled:
+    """Have an entry of a cloud in the store: `name:version`, or a name for what was pushed last.
+
+    A Bento's models come first, but all of them are in the store together or not at all. What the store has under the
+    tag already stays, and lacks perhaps models, which come; with `force` it is replaced, when all was fetched.
+    """
+    options = replace(options or Options(), replace=force)
+    tag = _tag(kind, text, cloud)
+    place = Place(kind, tag)
+    shelf = Shelf(home, kind)
+    there = shelf.has(tag) and not force
+    remote = {} if there else _whole(cloud, place, _found(cloud, place))
+    needed = shelf.get(str(tag)).summary.models if there else _models(remote)
+    wanted = [Tag.parse(model, "models") for model in needed] if kind is BENTO and options.models else []
+    models = Shelf(home, MODEL)
+    known = tuple(model for model in wanted if models.has(model))
+    missing = [Place(MODEL, model) for model in wanted if model not in known]
+    names = [_name(found) for found in (place, *(Place(MODEL, model) for model in wanted))]
+    if there and not missing:
+        downloads.forget(home, names)
+        return Pulled(shelf.get(str(tag)), (), known, new=False, notes=())
+    with locks.staging(home), workshop(home, options) as shop:
+        fetching = _Fetching(home, cloud, shop)
+        drafts = [draft for draft in parallel.for_each(fetching.model, missing, counter) if draft]
+        if not there:
+            drafts.append(fetching.entry(place, remote, counter))
+        done = shop.commit(drafts)
+        downloads.forget(home, names)
+    entry = shelf.get(str(tag)) if there else done.pop().entry
+    notes = tuple(note for imported in done for note in imported.notes)
+    return Pulled(entry, tuple(imported.entry for imported in done), known, new=not there, notes=notes)
+
+
+def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
+    name, _, version = text.lower().partition(":")
+    check_word(name, f"{text!r}: the name")
+    if version and version != LATEST:
+        return Tag(name, check_word(version, f"{text!r}: the version"))
+    place = Place(kind, Tag(name, LATEST))
+    what = f"{kind.noun} {name}"
+    found = cloud.find(f"{place.versions}?start=0&count=1", what=what)
+    items = (found or {}).get("items") or ()
+    if not items:
+        raise NotFoundError(f"{name}: {cloud} has no {kind.noun} of this name.")
+    return Tag(name, check_word(str(items[0].get("version", "")), f"{what}: the version"))
+
+
+def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
+    """What a cloud says of an entry."""
+    found = cloud.find(place.version, what=f"{place}")
+    if found is None:
+        raise NotFoundError(f"{place.tag}: {cloud} has no {place.kind.noun} with this tag.")
+    return found
+
+
+def _whole(cloud: Cloud, place: Place, found: dict[str, Any]) -> dict[str, Any]:
+    """The same, if the cloud has it whole."""
+    status = str(found.get("upload_status") or "")
+    if status not in _UPLOADED:
+        raise BentoError(f"{place}: is not whole at {cloud}: its upload is {status!r}. Push it again.")
+    return found
+
+
+def _models(remote: dict[str, Any]) -> list[str]:
+    """The models that a manifest names."""
+    manifest = remote.get("manifest") or {}
+    return list(dict.fromkeys(map(str, manifest.get("models") or ())))
+
+
+def _name(place: Place) -> str:
+    """How what comes of something is called among the downloads, before what tells its states apart."""
+    return f"cloud-{_digest(place.version)}"
+
+
+def _digest(*facts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, facts)).encode()).hexdigest()
+
+
+class _Fetching:
+    """Fetches entries of one cloud, and makes drafts of them."""
+
+    def __init__(self, home: Home, cloud: Cloud, shop: Workshop) -> None:
+        self._home = home
+        self._cloud = cloud
+        self._shop = shop
+        self._lock = threading.Lock()  # downloads go side by side, drafts are made one after the other
+
+    def model(self, place: Place, counter: Counter) -> Draft | None:
+        """The draft of a model; none for one of a hub, which is fetched from there when the Bento is served."""
+        remote = _found(self._cloud, place)
+        metadata = (remote.get("manifest") or {}).get("metadata") or {}
+        if metadata.get("registry") == "huggingface":
+            return None
+        return self.entry(place, _whole(self._cloud, place, remote), counter)
+
+    def entry(self, place: Place, remote: dict[str, Any], counter: Counter) -> Draft:
+        """The draft of an entry, held against the digest that was pushed with it, if it was."""
+        expected = label_in(remote)
+        path = self._place(place, remote)
+        for attempt in range(1, _MOST_WRONG + 1):
+            _Receiving(self._cloud, place, remote, path, counter).run()
+            try:
+                return self._draft(place, path, expected)
+            except BentoError:
+                path.unlink(missing_ok=True)
+                if attempt == _MOST_WRONG:
+                    raise
+        raise AssertionError
+
+    def _draft(self, place: Place, path: Path, expected: str) -> Draft:
+        with path.open("rb") as file, self._lock:
+            form = streams.form_of(file.read(512))
+            file.seek(0)
+            named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
+            draft = self._shop.draft(place.kind, named, cast("Form", form))
+        if draft.tag != place.tag:
+            raise BentoError(f"{place}: what {self._cloud} has is {draft.tag} by its descriptor. Push it again.")
+        if expected and documents.label_of(draft.main.tree.manifest()) != expected:
+            raise BentoError(f"{place}: what comes from {self._cloud} is not what was pushed. Nothing of it was kept.")
+        return draft
+
+    def _place(self, place: Place, remote: dict[str, Any]) -> Path:
+        """Where it goes: what was pushed anew is something else."""
+        state = _digest(remote.get("uid"), remote.get("updated_at"), label_in(remote))
+        return self._home.downloads / f"{_name(place)}-{state}"
+
+
+class _Named:
+    """An open file under the name that messages use."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        self.name = name
+
+    def read(self, size: int = -1) -> bytes:
+        """As of the file."""
+        return self._file.read(size)
+
+
+class _Receiving:
+    """The attempts at one download."""
+
+    def __init__(self, cloud: Cloud, place: Place, remote: dict[str, Any], path: Path, counter: Counter) -> None:
+        self._cloud = cloud
+        self._place = place
+        self._strategy = remote.get("transmission_strategy")
+        self._path = path
+        self._counter = counter
+        self._retry = cloud.retry()
+        self._given = 0
+        self._total: int | None = None
+
+    def run(self) -> None:
+        """Have the whole file at the path."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = self._path.with_name(f".{self._path.name}.part")
+        with unfinished.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if self._path.exists():
+                return
+            address = self._address()
+            tally = Tally(self._counter)
+            while not self._is_whole(file):
+                try:
+                    at = file.seek(0, 2)
+                    tally.move_to(at)
+                    headers = {"Range": f"bytes={at}-"} if at else {}
+                    with self._cloud.open("GET", address, headers) as response:
+                        if response.status in _ENDED and not address.startswith("/") and self._given < _MOST_ADDRESSES:
+                            response.read()
+                            address = self._address()
+                        else:
+                            self._receive(response, file, tally)
+                except CutError as cut:
+                    if not self._retry.again():
+                        raise self._cloud.unreachable(f"{self._place}", cut) from None
+            file.flush()
+            unfinished.rename(self._path)
+
+    def _address(self) -> str:
+        """Where the bytes are: with the cloud itself, or at an address that it signs."""
+        self._given += 1
+        proxied = f"{self._place.version}/download"
+        if self._strategy == "proxy":
+            return proxied
+        found = self._cloud.ask("PATCH", f"{self._place.version}/presign_download_url", what=f"{self._place}")
+        address = str(found.get("presigned_download_url") or "")
+        if address:
+            return address
+        if self._strategy is None:
+            return proxied
+        raise BentoError(f"{self._place}: {self._cloud} gives no address to download from.")
+
+    def _is_whole(self, file: BinaryIO) -> bool:
+        return self._total is not None and file.seek(0, 2) == self._total
+
+    def _receive(self, response: Response, file: BinaryIO, tally: Tally) -> None:
+        at = file.seek(0, 2)
+        if response.status == 206:
+            found = re.match(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+            if not found or int(found[1]) != at:
+                self._begin_again(file, tally)
+                raise CutError("the answer begins at another byte than was asked for")
+            self._total = int(found[2])
+        elif response.status == 200:
+            if at:
+                self._begin_again(file, tally)
+            self._total = response.length
+        elif response.status == 416:  # it was whole, or it is another one
+            response.read()
+            self._begin_again(file, tally)
+            raise CutError("there is less than came before")
+        else:
+            self._refuse(response)
+            return
+        self._counter.expect((self._total or 0) if not at else 0)
+        count = 0
+        for piece in response.pieces():
+            file.write(piece)
+            tally.advance(len(piece))
+            count += len(piece)
+            self._retry.progressed()
+        if self._total is None:
+            self._total = file.seek(0, 2)  # a body that says its end by itself
+
+    def _begin_again(self, file: BinaryIO, tally: Tally) -> None:
+        file.truncate(0)
+        self._total = None
+        tally.move_to(0)
+
+    def _refuse(self, response: Response) -> None:
+        content = response.read()
+        if response.status not in TRANSIENT or not self._retry.again(asked_wait(response.headers)):
+            raise self._cloud.refusal(response.status, content, f"{self._place}")

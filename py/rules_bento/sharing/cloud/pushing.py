@@ -1,0 +1,162 @@
+"""A Bento or model of the store to a cloud: models first, and nothing that is there."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.net import parallel
+from rules_bento.sharing.cloud import documents
+from rules_bento.sharing.cloud.places import Place
+from rules_bento.sharing.cloud.tarball import Tarball
+from rules_bento.sharing.cloud.uploading import upload
+from rules_bento.store import checking, locks
+from rules_bento.store.exporting import models_of, walk
+from rules_bento.store.home import BENTO, MODEL
+from rules_bento.tag import Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.net.progress import Counter
+    from rules_bento.sharing.cloud.client import Cloud
+    from rules_bento.store.descriptors import ModelReference
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home
+
+JOBS = 10
+"""Transfers at once, as BentoML's client has them."""
+
+_DONE = "success"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of an entry: whether it was sent, or was there; and what people should know of that."""
+
+    tag: Tag
+    sent: bool
+    size: int  # bytes of its tar; 0 if it was not sent
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What became of a Bento, and of its models."""
+
+    main: Sent
+    models: tuple[Sent, ...]
+
+
+def push(
+    home: Home,
+    entry: Entry,
+    cloud: Cloud,
+    counter: Counter,
+    *,
+    force: bool = False,
+    check: bool = True,
+    jobs: int = JOBS,
+) -> Pushed:
+    """Push an entry, a Bento after its models. What the cloud has whole is left alone, unless by `force`.
+
+    With `check` all files are first held against what was imported. Raises BentoError and CloudError.
+    """
+    models = models_of(home, entry) if entry.kind is BENTO else []
+    if check:
+        checking.require_whole(home, [entry, *models])
+    pushing = _Pushing(home, cloud, force=force, jobs=jobs)
+    with locks.staging(home):  # so that nobody clears away what is noted of uploads
+        if entry.kind is MODEL:
+            return Pushed(pushing.model(entry, counter), ())
+        sent = parallel.for_each(pushing.model, models, counter, min(jobs, parallel.JOBS))
+        for reference, found in _of_hubs(entry):
+            pushing.hub_model(reference, found)
+        return Pushed(pushing.bento(entry, models, counter), tuple(sent))
+
+
+def _of_hubs(entry: Entry) -> list[tuple[ModelReference, dict[str, Any]]]:
+    """The models of Hugging Face that a Bento needs, and their entries in bento.yaml."""
+    description = entry.describe()
+    entries = [*description.document["models"]]
+    entries += [found for service in description.document["services"] for found in service["models"]]
+    by_tag = {found["tag"]: found for found in entries}
+    return [
+        (reference, by_tag[reference.tag]) for reference in description.models if reference.registry == "huggingface"
+    ]
+
+
+class _Pushing:
+    """Pushes to one cloud."""
+
+    def __init__(self, home: Home, cloud: Cloud, *, force: bool, jobs: int) -> None:
+        self._home = home
+        self._cloud = cloud
+        self._force = force
+        self._jobs = jobs
+        self._lock = threading.Lock()  # versions of one model would make its repository twice
+
+    def model(self, entry: Entry, counter: Counter) -> Sent:
+        place = Place(MODEL, entry.tag)
+        digest = documents.digest_of(self._home, entry)
+        self._have_repository(place)
+        remote = self._cloud.find(place.version, what=f"{place}")
+        if self._is_there(remote):
+            return self._known(entry, remote, digest)
+        if remote is None:
+            remote = self._create(place, documents.model(entry, digest))
+        return self._upload(entry, place, remote, digest, counter)
+
+    def hub_model(self, reference: ModelReference, found: dict[str, Any]) -> None:
+        """Say where a model of a hub is."""
+        place = Place(MODEL, Tag.parse(reference.tag, "models"))
+        self._have_repository(place)
+        if self._cloud.find(place.version, what=f"{place}") is None:
+            self._create(place, documents.huggingface(reference, found))
+
+    def bento(self, entry: Entry, models: Sequence[Entry], counter: Counter) -> Sent:
+        place = Place(BENTO, entry.tag)
+        digest = documents.digest_of(self._home, entry)
+        self._have_repository(place)
+        remote = self._cloud.find(place.version, what=f"{place}")
+        if self._is_there(remote):
+            return self._known(entry, remote, digest)
+        document = documents.bento(entry, models, digest, new=remote is None)
+        if remote is None:
+            remote = self._create(place, document)
+        else:
+            remote = self._cloud.ask("PATCH", place.version, document, what=f"{place}")
+        return self._upload(entry, place, remote, digest, counter)
+
+    def _have_repository(self, place: Place) -> None:
+        with self._lock:
+            if self._cloud.find(place.repository, what=f"{place}") is None:
+                document = {"name": place.tag.name, "description": ""}
+                self._cloud.create(place.repositories, place.repository, document, what=f"{place}")
+
+    def _create(self, place: Place, document: dict[str, Any]) -> dict[str, Any]:
+        return self._cloud.create(place.versions, place.version, document, what=f"{place}")
+
+    def _is_there(self, remote: dict[str, Any] | None) -> bool:
+        return not self._force and remote is not None and remote.get("upload_status") == _DONE
+
+    def _known(self, entry: Entry, remote: dict[str, Any] | None, digest: str) -> Sent:
+        theirs = label_in(remote or {})
+        if theirs and theirs != digest:
+            note = f"{entry.tag}: {self._cloud} has other contents under this tag. They stay; --force replaces them."
+            return Sent(entry.tag, sent=False, size=0, notes=(note,))
+        return Sent(entry.tag, sent=False, size=0)
+
+    def _upload(self, entry: Entry, place: Place, remote: dict[str, Any], digest: str, counter: Counter) -> Sent:
+        tarball = Tarball(walk(entry.path, "", skip="models" if entry.kind is BENTO else ""))
+        upload(self._cloud, self._home, place, tarball, remote, digest, counter, self._jobs)
+        return Sent(entry.tag, sent=True, size=tarball.size)
+
+
+def label_in(remote: dict[str, Any]) -> str:
+    """The digest that a push of ours has left with a Bento or model; empty if there is none."""
+    for label in remote.get("labels") or ():
+        if isinstance(label, dict) and label.get("key") == documents.DIGEST_LABEL:
+            return str(label.get("value"))
+    return ""

@@ -1,0 +1,79 @@
+"""The tar of an entry, which is never written: headers at hand, and files where they are, sent from there."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rules_bento.archives import tarstream
+from rules_bento.registry.content import BytesSource, FileSource
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
+    from rules_bento.archives.tarstream import Member
+    from rules_bento.net.progress import Tally
+    from rules_bento.registry.content import Source
+
+
+class Tarball:
+    """A tar in the order of its members. Raises BentoError for a member that has no place in one."""
+
+    def __init__(self, members: Iterable[Member]) -> None:
+        self.size = 0
+        self._starts: list[int] = []
+        self._sources: list[Source] = []
+        pending = b""
+        for member in members:
+            tarstream.check(member.path, member.link)
+            pending += tarstream.header(member) + (member.data or b"")
+            if member.source is not None and member.size:
+                self._add(BytesSource(pending), len(pending))
+                self._add(FileSource(Path(member.source)), member.size)
+                pending = b""
+            pending += bytes(-member.size % tarstream.RECORD)
+        pending += tarstream.END
+        self._add(BytesSource(pending), len(pending))
+
+    def part(self, start: int, end: int, tally: Tally) -> Stretch:
+        """The bytes from `start` to `end`, as the body of a request."""
+        return Stretch(self, start, end, tally)
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes from `start` to `end`."""
+        at = bisect_right(self._starts, start) - 1
+        while start < end:
+            begin = self._starts[at]
+            stop = self._starts[at + 1] if at + 1 < len(self._starts) else self.size
+            upto = min(end, stop)
+            self._sources[at].send(connection, start - begin, upto - begin, tally)
+            start = upto
+            at += 1
+
+    def _add(self, source: Source, size: int) -> None:
+        if size:
+            self._starts.append(self.size)
+            self._sources.append(source)
+            self.size += size
+
+
+class Stretch:
+    """Some bytes of a tarball as a body; the tally counts from their start."""
+
+    def __init__(self, tarball: Tarball, start: int, end: int, tally: Tally) -> None:
+        self._tarball = tarball
+        self._start = start
+        self._end = end
+        self._tally = tally
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return self._end - self._start
+
+    def write_to(self, connection: socket.socket) -> None:
+        """Write all of them."""
+        self._tally.move_to(0)
+        self._tarball.send(connection, self._start, self._end, self._tally)

@@ -1,0 +1,215 @@
+"""The bytes of one Bento or model to where a cloud wants them, in one of three ways.
+
+- proxy: the cloud itself takes them;
+- one address: a store takes them at an address that the cloud has signed, which may end while it is in use;
+- parts: the same for each 100 MiB, several at once. Which parts are there is noted in the store's own folder, so that
+  another run sends only the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.errors import BentoError
+from rules_bento.net import parallel
+from rules_bento.net.progress import Tally
+from rules_bento.net.retry import TRANSIENT, asked_wait
+from rules_bento.registry.errors import CutError
+from rules_bento.sharing.cloud.client import CloudError
+from rules_bento.store import durable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.net.progress import Counter
+    from rules_bento.sharing.cloud.client import Cloud
+    from rules_bento.sharing.cloud.places import Place
+    from rules_bento.sharing.cloud.tarball import Tarball
+    from rules_bento.store.home import Home
+
+PART = 100 << 20  # bytes, as BentoML's client has them
+
+_OCTETS = {"Content-Type": "application/octet-stream"}
+_ENDED = (401, 403)  # what a store says of an address whose time is over
+_MOST_ADDRESSES = 4
+
+
+def upload(
+    cloud: Cloud,
+    home: Home,
+    place: Place,
+    tarball: Tarball,
+    remote: dict[str, Any],
+    digest: str,
+    counter: Counter,
+    jobs: int,
+) -> None:
+    """Send a tarball for what `remote` describes, in the way that it asks for. Raises BentoError."""
+    strategy, address = remote.get("transmission_strategy"), ""
+    if strategy is None:
+        address = _presign(cloud, place, "upload", {})
+        strategy = "presigned_url" if address else "proxy"
+    cloud.ask("PATCH", f"{place.version}/start_upload", what=f"{place}")
+    counter.expect(tarball.size)
+    if strategy == "proxy":
+        _Sending(cloud, place, tarball, 0, tarball.size, Tally(counter)).run(lambda: f"{place.version}/upload")
+        return
+    try:
+        if address:
+            addresses = _Addresses(cloud, place, {}, "upload", address)
+            _Sending(cloud, place, tarball, 0, tarball.size, Tally(counter)).run(addresses)
+        else:
+            _Parts(cloud, home, place, tarball, digest).run(counter, jobs)
+    except BentoError as error:
+        # People who look at the cloud see why; that this may fail, too, is of no interest to anyone.
+        with suppress(BentoError):
+            _finish(cloud, place, "failed", str(error))
+        raise
+    _finish(cloud, place, "success", "")
+
+
+def _finish(cloud: Cloud, place: Place, status: str, reason: str) -> None:
+    cloud.ask("PATCH", f"{place.version}/finish_upload", {"status": status, "reason": reason}, what=f"{place}")
+
+
+def _presign(cloud: Cloud, place: Place, verb: str, document: dict[str, Any]) -> str:
+    found = cloud.ask("PATCH", f"{place.version}/presign_{verb}_url", document or None, what=f"{place}")
+    return str(found.get("presigned_upload_url") or "")
+
+
+class _Addresses:
+    """Signed addresses for one thing: the one at hand, then new ones. Each call gives another."""
+
+    def __init__(self, cloud: Cloud, place: Place, document: dict[str, Any], verb: str, first: str = "") -> None:
+        self._cloud = cloud
+        self._place = place
+        self._document = document
+        self._verb = verb
+        self._first = first
+
+    def __call__(self) -> str:
+        first, self._first = self._first, ""
+        found = first or _presign(self._cloud, self._place, self._verb, self._document)
+        if not found:
+            raise BentoError(f"{self._place}: {self._cloud} gives no address to upload to.")
+        return found
+
+
+class _Sending:
+    """The attempts at some bytes of a tarball."""
+
+    def __init__(self, cloud: Cloud, place: Place, tarball: Tarball, start: int, end: int, tally: Tally) -> None:
+        self._cloud = cloud
+        self._place = place
+        self._body = tarball.part(start, end, tally)
+        self._tally = tally
+
+    def run(self, address: Any) -> str:
+        """Send them to what `address()` gives; the ETag of what arrived."""
+        retry = self._cloud.retry()
+        where, given = address(), 1
+        what = f"{self._place}: its upload"
+        while True:
+            headers = _OCTETS if where.startswith("/") else {}
+            try:
+                with self._cloud.open("PUT", where, headers, self._body) as response:
+                    status, answered, content = response.status, response.headers, response.read()
+            except CutError as cut:
+                if not retry.again():
+                    raise self._cloud.unreachable(what, cut) from None
+                continue
+            if status == 200:
+                self._tally.move_to(self._body.size)
+                return str(answered.get("ETag", ""))
+            if status in _ENDED and not where.startswith("/") and given < _MOST_ADDRESSES:
+                where, given = address(), given + 1
+            elif status not in TRANSIENT or not retry.again(asked_wait(answered)):
+                raise self._cloud.refusal(status, content, what)
+
+
+class _Parts:
+    """An upload in parts, which another run goes on with."""
+
+    def __init__(self, cloud: Cloud, home: Home, place: Place, tarball: Tarball, digest: str) -> None:
+        self._cloud = cloud
+        self._home = home
+        self._place = place
+        self._tarball = tarball
+        self._digest = digest
+        self._note = _note_of(home, cloud, place)
+        self._upload_id = ""
+        self._etags: dict[int, str] = {}
+
+    def run(self, counter: Counter, jobs: int) -> None:
+        """Send what is not there."""
+        taken_up = self._take_up()
+        try:
+            self._run(counter, jobs)
+        except CloudError as error:
+            # Perhaps the cloud does not know what an earlier run has begun any more.
+            if not taken_up or error.status >= 500:
+                raise
+            self._begin()
+            self._run(counter, jobs)
+        self._note.unlink(missing_ok=True)
+
+    def _run(self, counter: Counter, jobs: int) -> None:
+        numbers = range(1, max(1, -(-self._tarball.size // PART)) + 1)
+        for number in self._etags:
+            counter.advance(self._size(number))
+        try:
+            parallel.for_each(self._send, [number for number in numbers if number not in self._etags], counter, jobs)
+        finally:
+            self._write()
+        parts = [{"part_number": number, "etag": self._etags[number]} for number in numbers]
+        self._ask("complete_multipart_upload", {"parts": parts, "upload_id": self._upload_id})
+
+    def _send(self, number: int, counter: Counter) -> None:
+        asked = {"upload_id": self._upload_id, "part_number": number}
+        addresses = _Addresses(self._cloud, self._place, asked, "multipart_upload")
+        start = (number - 1) * PART
+        sending = _Sending(self._cloud, self._place, self._tarball, start, start + self._size(number), Tally(counter))
+        etag = sending.run(addresses)
+        if not etag:
+            raise BentoError(
+                f"{self._place}: the store of {self._cloud} took a part without saying which it is (ETag)."
+            )
+        self._etags[number] = etag
+        self._write()
+
+    def _size(self, number: int) -> int:
+        return min(PART, self._tarball.size - (number - 1) * PART)
+
+    def _ask(self, verb: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
+        return self._cloud.ask("PATCH", f"{self._place.version}/{verb}", document, what=f"{self._place}")
+
+    def _begin(self) -> None:
+        self._etags = {}
+        self._upload_id = str(self._ask("start_multipart_upload").get("upload_id") or "")
+        if not self._upload_id:
+            raise BentoError(f"{self._place}: {self._cloud} begins no upload in parts.")
+        self._write()
+
+    def _take_up(self) -> bool:
+        """Go on with what an earlier run has begun, or begin; whether it goes on."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads(self._note.read_bytes())
+            if (found["digest"], found["size"], found["part"]) == (self._digest, self._tarball.size, PART):
+                self._upload_id = str(found["upload_id"])
+                self._etags = {int(number): str(etag) for number, etag in found["etags"].items()}
+                return True
+        self._begin()
+        return False
+
+    def _write(self) -> None:
+        found = {"digest": self._digest, "size": self._tarball.size, "part": PART, "upload_id": self._upload_id}
+        self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.write(self._home, self._note, json.dumps({**found, "etags": dict(self._etags)}).encode())
+
+
+def _note_of(home: Home, cloud: Cloud, place: Place) -> Path:
+    name = hashlib.sha256(f"{cloud}\0{place.version}".encode()).hexdigest()
+    return home.uploads / name

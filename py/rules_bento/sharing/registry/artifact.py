@@ -1,0 +1,263 @@
+"""Bentos and models as OCI artifacts: docs/oci.md has the format.
+
+A Bento's blobs are the parts that its `.bento` is joined from, those of its models among them, so a new version sends
+only what is new. The config tells of it what bento.yaml does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rules_bento.archives import archive
+from rules_bento.archives.tarstream import Member
+from rules_bento.errors import BentoError
+from rules_bento.models.model import ModelDescription, latest
+from rules_bento.net import parallel
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.content import BytesSource, FileSource
+from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.download import download
+from rules_bento.registry.push import Package
+from rules_bento.tag import Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rules_bento.archives.archive import PartInfo
+    from rules_bento.net.progress import Counter
+    from rules_bento.registry.client import Repository
+    from rules_bento.registry.content import Source
+
+BENTO = "application/vnd.rules-bento.bento.v1"
+BENTO_CONFIG = "application/vnd.rules-bento.bento.config.v1+json"
+BENTO_PART = "application/vnd.rules-bento.bento.part.v1.tar+xz"
+MODEL = "application/vnd.rules-bento.model.v1"
+MODEL_CONFIG = "application/vnd.rules-bento.model.config.v1+json"
+MODEL_PART = "application/vnd.rules-bento.model.part.v1.tar+xz"
+
+_STANDARD = "org.opencontainers.image."
+MODEL_ANNOTATION = "rules-bento.model"  # of a layer: tag of the model
+_PART_NAMES = ("metadata", "sources", "data")
+_REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
+
+
+class Part(NamedTuple):
+    """A part of an archive: a file, or a source; and what is known of it already."""
+
+    part: Path | Source
+    known: PartInfo | None = None  # always of a source
+
+
+class ModelPart(NamedTuple):
+    """A model, and its files as a part of an archive: a file, or a source; and what is known of it already."""
+
+    description: ModelDescription
+    part: Path | Source
+    known: PartInfo | None = None  # always of a source
+
+
+@dataclass(frozen=True)
+class BentoFacts:
+    """What the config of a Bento's artifact says."""
+
+    bento: Mapping[str, Any]  # bento.yaml
+    digest: str  # `blake3:<hex>` of the content; empty if it was not known
+    models: tuple[ModelDescription, ...]
+
+    @property
+    def tag(self) -> Tag:
+        """Name and version."""
+        return Tag(str(self.bento["name"]), str(self.bento["version"]))
+
+
+def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Package:
+    """The artifact of a Bento, for `push`; `parts` are its own, in the order of its archive.
+
+    The same inputs give the same digest. Raises BentoError for a part that cannot be read.
+    """
+    import yaml
+
+    document = yaml.load(bento_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    facts = BentoFacts(document, digest, tuple(model.description for model in models))
+    given = [Part(part) if isinstance(part, Path) else part for part in parts]
+    layers = [
+        _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
+        for (part, known), name in zip(given, _PART_NAMES[: len(given)], strict=True)
+    ]
+    layers += [_model_layer(model) for model in models]
+    created = str(document.get("creation_time", ""))
+    return _pack(BENTO, BENTO_CONFIG, bento_config(facts), layers, _annotations(facts.tag, created))
+
+
+def pack_model(model: ModelPart) -> Package:
+    """The artifact of a model, for `push`: its blob is the one that Bentos with this model have, too."""
+    tag = Tag.parse(model.description.tag, "model")
+    annotations = _annotations(tag, model.description.creation_time)
+    return _pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
+
+
+def bento_config(facts: BentoFacts) -> bytes:
+    """The config of a Bento's artifact: the same for the same content, however that is packed."""
+    models = [asdict(description) for description in facts.models]
+    return _json({"bento": facts.bento, "digest": facts.digest, "models": models})
+
+
+def model_config(description: ModelDescription) -> bytes:
+    """The config of a model's artifact."""
+    return _json(asdict(description))
+
+
+def attach(subject: Descriptor, artifact_type: str, file: Path) -> Package:
+    """An artifact that refers to a manifest: one file, such as a bill of materials, of the media type given."""
+    layer = _layer(file, artifact_type, file.name)
+    return _pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
+
+
+def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
+    """What a Bento's artifact says of it. Raises BentoError, naming `origin`, for another kind of artifact."""
+    if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
+        kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
+        raise BentoError(f"{origin}: is no Bento, but {kind}. Images are for container runtimes; see docs/oci.md.")
+    try:
+        document = json.loads(config)
+        models = tuple(ModelDescription(**item) for item in document["models"])
+        facts = BentoFacts(document["bento"], document["digest"], models)
+        Tag.parse(str(facts.tag), "name and version")
+    except (ValueError, TypeError, KeyError) as error:
+        raise BentoError(f"{origin}: the config of this Bento cannot be read ({error}). Push it again.") from None
+    return facts
+
+
+def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
+    """What a model's artifact says of it. Raises BentoError, naming `origin`, for another kind of artifact."""
+    if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
+        raise BentoError(f"{origin}: is no model; see docs/oci.md.")
+    try:
+        description = ModelDescription.loads(config.decode())
+        Tag.parse(description.tag, "tag")
+    except (ValueError, TypeError) as error:
+        raise BentoError(f"{origin}: the config of this model cannot be read ({error}). Push it again.") from None
+    return description
+
+
+def get_facts(repository: Repository, target: str) -> BentoFacts:
+    """What is said of a Bento in a registry: two small requests. Raises as `Repository` does."""
+    manifest = repository.get_manifest(target)
+    return read_facts(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
+
+
+def pull_bento(repository: Repository, target: str, out: Path, counter: Counter) -> BentoFacts:
+    """Write the Bento as a `.bento` at `out`: the very bytes that were built, there only when it is whole.
+
+    What came before a failure is kept beside it, and not fetched again. Raises as `download` does.
+    """
+    manifest = repository.get_manifest(target)
+    facts = read_facts(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
+    folder = out.with_name(f".{out.name}.parts")
+    parts = _download(repository, manifest.layers(), folder, counter)
+    if facts.models:
+        pointers = folder / "latest"
+        members = [Member.inline(f"models/{name}/latest", to.encode()) for name, to in latest(facts.models).items()]
+        archive.write_part(pointers, members, threads=1)
+        parts.append(pointers)
+    archive.join(out, parts)
+    shutil.rmtree(folder)
+    return facts
+
+
+def pull_model(repository: Repository, target: str, out: Path, counter: Counter) -> ModelDescription:
+    """Write a model's files as a part of an archive at `out`. Raises as `download` does."""
+    manifest = repository.get_manifest(target)
+    description = read_model(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
+    download(repository, manifest.layers()[0], out, counter)
+    return description
+
+
+def versions(repository: Repository) -> list[str]:
+    """The tags of a repository, without those that list referrers."""
+    return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
+
+
+def _download(repository: Repository, layers: Sequence[Descriptor], folder: Path, counter: Counter) -> list[Path]:
+    """Have the layers in a folder, by their digests; their files, in order."""
+    paths = {layer.digest: folder / layer.digest.partition(":")[2] for layer in layers}
+    unique = {layer.digest: layer for layer in layers}.values()
+
+    def one(layer: Descriptor, counter: Counter) -> None:
+        download(repository, layer, paths[layer.digest], counter)
+
+    parallel.for_each(one, unique, counter)
+    return [paths[layer.digest] for layer in layers]
+
+
+def _pack(
+    artifact_type: str,
+    config_type: str,
+    config: bytes,
+    layers: Sequence[tuple[Descriptor, Source]],
+    annotations: Mapping[str, str],
+    subject: Descriptor | None = None,
+) -> Package:
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": oci.MANIFEST,
+        "artifactType": artifact_type,
+        "config": Descriptor.of(config, config_type).to_json(),
+        "layers": [layer.to_json() for layer, _ in layers],
+    }
+    if subject:
+        plain = Descriptor(subject.media_type, subject.digest, subject.size)
+        document["subject"] = plain.to_json()
+    if annotations:
+        document["annotations"] = dict(annotations)
+    sources: dict[str, Source] = {layer.digest: source for layer, source in layers}
+    sources[oci.digest_of(config)] = BytesSource(config)
+    return Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, artifact_type), (), sources)
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode()
+
+
+def _model_layer(model: ModelPart) -> tuple[Descriptor, Source]:
+    tag = model.description.tag
+    title = f"models/{tag.replace(':', '/')}.tar.xz"
+    return _layer(model.part, MODEL_PART, title, {MODEL_ANNOTATION: tag}, model.known)
+
+
+def _layer(
+    part: Path | Source,
+    media_type: str,
+    title: str,
+    annotations: Mapping[str, str] | None = None,
+    known: PartInfo | None = None,
+) -> tuple[Descriptor, Source]:
+    source = FileSource(part) if isinstance(part, Path) else part
+    sha256, size = (known.sha256, known.size) if known else _read(part)
+    described = {f"{_STANDARD}title": title, **(annotations or {})}
+    return Descriptor(media_type, f"sha256:{sha256}", size, described), source
+
+
+def _read(path: Path | Source) -> tuple[str, int]:
+    """SHA-256 (hexadecimal) and size in bytes of a file."""
+    if not isinstance(path, Path):
+        raise TypeError("nothing is known of a source")
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+        return digest.hexdigest(), path.stat().st_size
+    except OSError as error:
+        raise BentoError(f"{path}: cannot be read: {error.strerror}. Build it again.") from None
+
+
+def _annotations(tag: Tag, created: str) -> dict[str, str]:
+    found = {f"{_STANDARD}created": created, f"{_STANDARD}title": tag.name, f"{_STANDARD}version": tag.version}
+    return {key: value for key, value in found.items() if value}

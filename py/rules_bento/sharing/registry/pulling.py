@@ -1,0 +1,166 @@
+"""A Bento or a model of a registry into the store: whole or not at all, and nothing that is there already.
+
+Blobs are kept in the store's own folder until the entry is there, so that another run goes on where one was cut.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from rules_bento.archives import xz
+from rules_bento.archives.tarstream import END
+from rules_bento.errors import BentoError
+from rules_bento.net import parallel
+from rules_bento.registry.download import download
+from rules_bento.sharing.registry import artifact
+from rules_bento.store import downloads, locks
+from rules_bento.store.home import BENTO, MODEL
+from rules_bento.store.importing import Options, workshop
+from rules_bento.store.shelf import Shelf
+from rules_bento.tag import Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rules_bento.models.model import ModelDescription
+    from rules_bento.net.progress import Counter
+    from rules_bento.registry.client import Registries, Repository
+    from rules_bento.registry.descriptor import Descriptor, Manifest
+    from rules_bento.registry.reference import Reference
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home, Kind
+    from rules_bento.store.importing import Imported
+
+_ATTEMPTS = 3  # at a blob that another process takes away when it is done with it
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull gave."""
+
+    entry: Entry
+    models: tuple[Entry, ...]  # that came with it
+    known: tuple[Tag, ...]  # that were there, so that they were not fetched
+    new: bool  # whether the entry came now
+    notes: tuple[str, ...]
+    reference: Reference  # by digest
+
+
+def pull(
+    home: Home,
+    kind: Kind,
+    reference: Reference,
+    registries: Registries,
+    counter: Counter,
+    options: Options | None = None,
+    *,
+    force: bool = False,
+) -> Pulled:
+    """Have the entry that a reference stands for in the store, a Bento with its models.
+
+    What the store has under the tag already stays; with `force` it is replaced, when all was fetched.
+    Raises BentoError and RegistryError, and for content that is not what the artifact says it is.
+    """
+    options = replace(options or Options(), replace=force)
+    repository = registries.repository(reference)
+    manifest = repository.get_manifest(reference.target)
+    tag, models = _told(repository, manifest, kind, str(reference))
+    by_digest = reference.with_digest(manifest.descriptor.digest)
+    shelf = Shelf(home, kind)
+    there = shelf.has(tag)
+    if there and not force:
+        downloads.forget(home, map(_name, manifest.layers()))
+        return Pulled(shelf.get(str(tag)), (), (), new=False, notes=(), reference=by_digest)
+    missing, known = _missing(home, models if options.models else ())
+    layers = [layer for layer in manifest.layers() if _wanted(layer, kind, missing)]
+    with locks.staging(home):
+        with ExitStack() as stack:
+            blobs = _fetch(repository, layers, home.downloads, counter, stack)
+            imported = _take(home, kind, tag, blobs, options, str(reference))
+        downloads.forget(home, map(_name, manifest.layers()))
+    return Pulled(imported.entry, imported.models, known, new=True, notes=imported.notes, reference=by_digest)
+
+
+def _told(
+    repository: Repository, manifest: Manifest, kind: Kind, origin: str
+) -> tuple[Tag, Sequence[ModelDescription]]:
+    """The tag that the artifact is of, and the models that a Bento brings."""
+    if kind is BENTO:
+        facts = artifact.read_facts(manifest, repository.read_blob(manifest.config), origin)
+        return facts.tag, facts.models
+    description = artifact.read_model(manifest, repository.read_blob(manifest.config), origin)
+    return Tag.parse(description.tag, origin), ()
+
+
+def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
+    """The tags of the models that the store lacks, and of those that it has."""
+    shelf = Shelf(home, MODEL)
+    tags = [Tag.parse(model.tag, "models") for model in models]
+    known = tuple(tag for tag in tags if shelf.has(tag))
+    return {str(tag) for tag in tags if tag not in known}, known
+
+
+def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
+    model = layer.annotations.get(artifact.MODEL_ANNOTATION)
+    return kind is MODEL or model is None or model in missing
+
+
+def _name(layer: Descriptor) -> str:
+    """What a layer is called among the downloads."""
+    return layer.digest.replace(":", "-")
+
+
+def _fetch(
+    repository: Repository, layers: Sequence[Descriptor], folder: Path, counter: Counter, stack: ExitStack
+) -> list[BinaryIO]:
+    """The layers as open files, in their order."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def one(layer: Descriptor, counter: Counter) -> BinaryIO:
+        path = folder / _name(layer)
+        for attempt in range(_ATTEMPTS):
+            try:
+                download(repository, layer, path, counter)
+                return path.open("rb")
+            except FileNotFoundError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        raise AssertionError
+
+    files = parallel.for_each(one, {layer.digest: layer for layer in layers}.values(), counter)
+    by_digest = dict(zip({layer.digest: layer for layer in layers}, files, strict=True))
+    for file in files:
+        stack.enter_context(file)
+    return [by_digest[layer.digest] for layer in layers]
+
+
+def _take(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: Options, origin: str) -> Imported:
+    with workshop(home, options) as shop:
+        below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
+        draft = shop.draft(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
+        if draft.tag != tag:
+            raise BentoError(f"{origin}: says that it is {tag}, but brings {draft.tag}. Push it again.")
+        return shop.commit([draft])[0]
+
+
+class _Joined:
+    """Parts of an archive and its end as one file, to read from once: xz streams may stand one after the other."""
+
+    def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
+        self.name = name
+        self._pieces = self._read(parts)
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, whatever its size, or nothing at the end."""
+        return next(self._pieces, b"")
+
+    @staticmethod
+    def _read(parts: Sequence[BinaryIO]) -> Iterator[bytes]:
+        for part in parts:
+            while piece := part.read(xz.BLOCK):
+                yield piece
+        yield b"".join(bytes(piece) for piece in xz.stream([END], threads=1))

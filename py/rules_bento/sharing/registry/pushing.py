@@ -1,0 +1,86 @@
+"""A Bento or a model of the store to registries: only what they lack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rules_bento.errors import BentoError
+from rules_bento.net.parallel import JOBS
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.errors import RegistryError
+from rules_bento.registry.push import Pushed
+from rules_bento.registry.push import push as push_package
+from rules_bento.sharing.registry import artifact, packing
+from rules_bento.store import checking
+from rules_bento.store.exporting import models_of
+from rules_bento.store.home import BENTO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.net.progress import Counter
+    from rules_bento.registry.client import Registries, Repository
+    from rules_bento.registry.reference import Reference
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.home import Home
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What became of one repository: what it took, and the tags that stand for it there."""
+
+    pushed: Pushed
+    tags: tuple[str, ...]
+
+
+def push(
+    home: Home,
+    entry: Entry,
+    targets: Sequence[Reference],
+    registries: Registries,
+    counter: Counter,
+    *,
+    check: bool = True,
+    jobs: int = JOBS,
+) -> list[Delivered]:
+    """Push an entry, a Bento with its models, under each target's tag, or else under its version.
+
+    With `check` all files are first held against what was imported. A repository that has this very content under
+    the tags already is asked for nothing more. Raises as `registry.push` does, and for a model that is missing.
+    """
+    for target in targets:
+        if target.digest:
+            raise BentoError(f"{target}: what is pushed gets the digest that it has. Give a tag, or nothing.")
+    targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
+    models = models_of(home, entry) if entry.kind is BENTO else []
+    found = [_there(home, entry, models, registries.repository(target), target) for target in targets]
+    if all(found):
+        return [Delivered(pushed, (target.tag,)) for pushed, target in zip(found, targets, strict=True) if pushed]
+    if check:
+        checking.require_whole(home, [entry, *models])
+    with packing.packed(home, entry, models) as package:
+        pushed = push_package(package, targets, registries, counter, jobs=jobs)
+    return [
+        Delivered(one, tuple(dict.fromkeys(target.tag for target in targets if target.name == one.reference.name)))
+        for one in pushed
+    ]
+
+
+def _there(
+    home: Home, entry: Entry, models: Sequence[Entry], repository: Repository, target: Reference
+) -> Pushed | None:
+    """What pushing to the target would give, if it stands for this content already: found out without packing it."""
+    try:
+        manifest = repository.get_manifest(target.tag)
+    except RegistryError as error:
+        if error.status == 404:
+            return None
+        raise
+    if entry.kind is BENTO:
+        config = artifact.bento_config(packing.facts_of(home, entry, models))
+    else:
+        config = artifact.model_config(packing.describe(home, entry))
+    if manifest.is_index or manifest.config.digest != oci.digest_of(config):
+        return None
+    return Pushed(target.with_digest(manifest.descriptor.digest), len(list(manifest.blobs())), 0, 0, 0)

@@ -1,0 +1,102 @@
+"""Archives of other places come into the store, and entries go there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from io import BytesIO
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from rules_bento.archives import unpack
+from rules_bento.archives.unpack import form_of
+from rules_bento.errors import BentoError
+from rules_bento.store import descriptors, exporting
+from rules_bento.store.home import BENTO
+from rules_bento.store.importing import Options, import_archive
+from rules_bento.store.shelf import Shelf
+from rules_bento.transports.download import downloaded
+from rules_bento.transports.upload import upload
+
+if TYPE_CHECKING:
+    from rules_bento.archives.unpack import Form, Progress
+    from rules_bento.net.progress import Counter
+    from rules_bento.store.entries import Entry
+    from rules_bento.store.exporting import Exported
+    from rules_bento.store.home import Home, Kind
+    from rules_bento.store.importing import Imported
+    from rules_bento.transports.address import Address
+
+
+class Uncounted:
+    """A counter for those who do not look."""
+
+    def expect(self, size: int) -> None:
+        """There are `size` bytes more to be moved."""
+
+    def advance(self, size: int) -> None:
+        """`size` bytes were moved."""
+
+
+def receive(
+    home: Home,
+    kind: Kind,
+    address: Address,
+    form: Form | None = None,
+    options: Options | None = None,
+    *,
+    sha256: str = "",
+    counter: Counter | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Take in an archive of another place, which has `sha256` if that is given.
+
+    Raises as `import_archive` does, and BentoError if it does not come whole.
+    """
+    form = form or form_of(address.name)
+    if form == "folder":
+        raise BentoError(f"{address}: folders are taken of this machine only. Export it as a file.")
+    options = options or Options()
+    look = None if options.replace or form == "zip" else partial(_refuse_known, home, kind, address, form)
+    with downloaded(address, home.transfers, counter or Uncounted(), sha256, look) as file:
+        return import_archive(home, kind, file, form, options, progress)
+
+
+def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
+    """Raise BentoError if an archive that begins so is of a tag that the store has, and has its descriptor first."""
+    description = None
+    with suppress(BentoError):  # all of it says more than its beginning
+        for item, contents in unpack.read(BytesIO(head), form):
+            if item.path == kind.descriptor:
+                description = descriptors.parse(kind, b"".join(contents), str(address))
+                break
+    if description and Shelf(home, kind).has(description.tag):
+        raise BentoError(f"{address}: {description.tag} is in the store already. Delete it first to replace it.")
+
+
+def send(
+    home: Home,
+    kind: Kind,
+    entry: Entry,
+    address: Address,
+    form: Form | None = None,
+    *,
+    models: bool = True,
+    check: bool = True,
+    counter: Counter | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write an entry as `exporting.export` does, to another place: there it is whole, or not at all.
+
+    A path that ends with a slash, or none, gets `NAME-VERSION` with a suffix.
+    """
+    if form == "folder":
+        raise BentoError(f"{address}: folders are written on this machine only. Choose another format.")
+    name, form = exporting.file_name(kind, entry.tag, address.name, form)
+    address = address.with_path(address.path[: len(address.path) - len(address.name)] + name)
+    taken = exporting.models_of(home, entry) if models and kind is BENTO else []
+    members = exporting.checked_members(home, entry, taken, progress, check=check)
+    with TemporaryFile() as file:  # it has no name, so that nothing is left of it whatever happens
+        exporting.write(file, form, members)
+        upload(address, file, counter or Uncounted(), home.uploads)
+    return exporting.exported(entry, address, taken)
