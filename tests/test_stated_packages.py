@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from rules_bento.bento.image_steps import Image, Step
+from rules_bento.bento.stated_packages import StatedPackages, dumps, loads, stated_packages
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
-from rules_bento.packages.stated_packages import StatedPackages, dumps, loads, stated_packages
 
 FILES = ProjectFiles({"r.txt": b"--index-url https://i.example\n-r more.txt\nidna>=3 # x\n", "more.txt": b"attrs\n"})
 IMAGE = Image(

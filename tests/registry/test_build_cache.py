@@ -19,7 +19,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
 from rules_bento.errors import BentoError
-from rules_bento.registry.errors import CutError
+from rules_bento.net.errors import CutError
 from rules_bento.run import push_cache
 
 CONTENT = bytes(range(256)) * 5000  # more than a frame, and than a first window

@@ -9,8 +9,8 @@ import tarfile
 import pytest
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Progress
-from rules_bento.registry.errors import CutError
 from rules_bento.transports import dropbox, gcs, objects
 from store_support import tar
 from support import KINDS, TAG, WRITABLE, empty, files, other, quick, running, same, serve, store

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rules_bento.bento import stated_packages
 from rules_bento.errors import BentoError
 from rules_bento.packages import slice as slices
-from rules_bento.packages import stated_packages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from typing import Any
 
 from rules_bento import service
 from rules_bento.archives.archive import write_part
-from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps, making
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
@@ -73,18 +72,11 @@ def run(arguments: Arguments) -> None:
     sources_path = arguments.one("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
     made = making.make_bento(info, settings, sources, _models(arguments))
-    write_part(Path(arguments.one("--part")), members(made), threads=1)
+    write_part(Path(arguments.one("--part")), making.members(made), threads=1)
     Path(arguments.one("--bento-yaml")).write_bytes(made.files["bento.yaml"])
     Path(arguments.one("--manifest")).write_text(made.manifest.to_json(), "utf-8")
     Path(arguments.one("--digest")).write_text(f"blake3:{made.digest.hex()}\n", "utf-8")
     Path(arguments.one("--tag")).write_text(f"{made.tag}\n", "utf-8")
-
-
-def members(made: making.Bento) -> list[Member]:
-    """The files that are made here; bento.yaml first: who streams an archive learns at once what it is."""
-    modes = {entry.path: entry.mode for entry in made.manifest.entries}
-    ordered = sorted(made.files, key=lambda path: (path != "bento.yaml", path))
-    return [Member.inline(path, made.files[path], mode=modes[path]) for path in ordered]
 
 
 def _models(arguments: Arguments) -> list[making.BundledModel]:

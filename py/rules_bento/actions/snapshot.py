@@ -108,8 +108,8 @@ def _stated(arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Seque
     if plan.options is None and info.image is None and not arguments.records("--image"):
         return "[]\n"
     from rules_bento.bento import image_steps as images
+    from rules_bento.bento.stated_packages import dumps, stated_packages
     from rules_bento.build_options.options import BuildOptions
-    from rules_bento.packages.stated_packages import dumps, stated_packages
 
     image = images.Image()
     for path, label in arguments.records("--image"):

@@ -16,6 +16,7 @@ from rules_bento.build_options.document import as_text, did_you_mean
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
 from rules_bento.errors import BentoError
 from rules_bento.packages.lock import parse_toml
+from rules_bento.packages.nested_requirements import with_nested
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ class _Builder:
             self._require("".join(f"{line}\n" for line in lines))
         if options.python.requirements_txt:
             place = options.at("python.requirements_txt")
-            self._require(python.with_nested(options.python.requirements_txt, self._files, place))
+            self._require(with_nested(options.python.requirements_txt, self._files, place))
         elif options.python.packages:
             self._require("".join(f"{package}\n" for package in options.python.packages))
         if options.docker.setup_script:
@@ -339,7 +340,7 @@ def requirements_of(step: Step, files: ProjectFiles, place: str) -> str:
         case "requirements":
             return step.values[0].rstrip("\n") + "\n"
         case "requirements_file":
-            return python.with_nested(step.values[0], files, at)
+            return with_nested(step.values[0], files, at)
         case "pyproject_toml":
             packages = project_dependencies(step.values[0] if step.values else "pyproject.toml", files, at)
         case "python_packages":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps as images
 from rules_bento.bento.env import spec1, spec2
 from rules_bento.bento.env.common import Environment, docker_env, joined_envs
@@ -104,6 +105,16 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
     files["bento.yaml"] = dump_yaml(document)
     manifest = Manifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
     return Bento(tag, digest, manifest, files)
+
+
+def members(made: Bento) -> list[Member]:
+    """Return the files that are made here as members of an archive.
+
+    bento.yaml is the first, so that whoever streams an archive learns at once what it is.
+    """
+    modes = {entry.path: entry.mode for entry in made.manifest.entries}
+    ordered = sorted(made.files, key=lambda path: (path != "bento.yaml", path))
+    return [Member.inline(path, made.files[path], mode=modes[path]) for path in ordered]
 
 
 def _require_plain(info: ServiceInfo, settings: Settings) -> None:

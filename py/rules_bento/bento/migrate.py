@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento import service as services
-from rules_bento.bento.env import python as env_python
 from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION, build_bentofile, default_store
 from rules_bento.bento.of_folder import Beside as BesideOptions
 from rules_bento.build_options import bentofile as bentofiles
@@ -19,6 +18,7 @@ from rules_bento.build_options.options import BuildOptions
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
+from rules_bento.packages.nested_requirements import with_nested
 from rules_bento.packages.requirements import normalized
 from rules_bento.sources import snapshot
 
@@ -128,12 +128,12 @@ def _packages(project: _Project) -> list[str]:
     lines: list[str] = list(python.packages or ())
     if python.requirements_txt:
         place = project.options.at("python.requirements_txt")
-        lines = env_python.with_nested(python.requirements_txt, project.files, place).splitlines()
+        lines = with_nested(python.requirements_txt, project.files, place).splitlines()
     for step in project.info.image.calls if project.info.image else ():
         if step.method == "python_packages":
             lines += step.args
         elif step.method == "requirements_file":
-            lines += env_python.with_nested(step.args[0], project.files, "requirements_file").splitlines()
+            lines += with_nested(step.args[0], project.files, "requirements_file").splitlines()
     stated = [text for line in lines if (text := re.sub(r"(^|\s)#.*", "", line).strip().rstrip("\\").strip())]
     stated = [line for line in stated if not line.startswith("--hash=")]
     if not any(_name(line) == "bentoml" for line in stated):

@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento import service as services
-from rules_bento.actions import archive as archives
-from rules_bento.actions.arguments import Arguments
-from rules_bento.actions.package import members
 from rules_bento.archives.archive import write_part
+from rules_bento.archives.assembling import assemble
 from rules_bento.archives.tarstream import Member
-from rules_bento.bento.making import Bento, LockedRequirements, Settings, make_bento
+from rules_bento.bento.making import Bento, LockedRequirements, Settings, make_bento, members
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.models import model_store
+from rules_bento.models.model import latest
 from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
@@ -70,13 +69,11 @@ class Built:
             parts = [Path(folder, "metadata"), Path(folder, "sources")]
             write_part(parts[0], members(self.bento), threads=1)
             write_part(parts[1], self._source_members())
-            words = ["--output", str(target), *(word for part in parts for word in ("--part", str(part)))]
-            for index, model in enumerate(self.models):
-                description, part = Path(folder, f"{index}.json"), Path(folder, f"{index}.part")
-                description.write_text(model.entry.description.dumps(), "utf-8")
-                write_part(part, model.members())
-                words += ["--model", str(description), str(part)]
-            archives.run(Arguments(words, archives.FLAGS))
+            models = {str(model.entry.description.tag): model for model in self.models}
+            for index, tag in enumerate(sorted(models)):
+                parts.append(Path(folder, f"{index}.part"))
+                write_part(parts[-1], models[tag].members())
+            assemble(target, parts, latest(models[tag].entry.description for tag in sorted(models)))
         return target
 
     def _source_members(self) -> list[Member]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rules_bento.bento.env import python
 from rules_bento.errors import BentoError
+from rules_bento.packages.nested_requirements import with_nested
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -
     """
     for written in _requirements(info, options):
         try:
-            python.with_nested(written, files, "")
+            with_nested(written, files, "")
         except BentoError:
             continue
     for written in _files(info, options):

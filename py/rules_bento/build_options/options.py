@@ -270,3 +270,8 @@ def channels(conda: Conda) -> list[str] | None:
 
 def _list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def packages_place(options: BuildOptions) -> str:
+    """How a message begins that is about the packages of options."""
+    return options.at("python.requirements_txt" if options.python.requirements_txt else "python.packages")

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.net import proxy, tls
-from rules_bento.registry.errors import CutError
+from rules_bento.net.errors import CutError
 
 if TYPE_CHECKING:
     import socket

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT
 from rules_bento.net.transport import Bytes, Origin
 from rules_bento.registry import credentials
-from rules_bento.registry.errors import CutError, refusal
+from rules_bento.registry.errors import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

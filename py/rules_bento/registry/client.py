@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin
 
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.proxy import is_loopback
 from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
 from rules_bento.net.transport import PATIENCE, Bytes, Origin, Response, Transport
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.errors import CutError, refusal
+from rules_bento.registry.errors import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

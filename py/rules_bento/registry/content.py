@@ -8,9 +8,10 @@ from io import FileIO
 from typing import TYPE_CHECKING, Protocol
 
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.transport import PIECE
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.errors import CutError, refusal
+from rules_bento.registry.errors import refusal
 
 if TYPE_CHECKING:
     import socket

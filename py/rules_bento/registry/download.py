@@ -11,11 +11,11 @@ import re
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply
-from rules_bento.registry.errors import CutError
 
 if TYPE_CHECKING:
     from pathlib import Path

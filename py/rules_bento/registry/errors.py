@@ -1,4 +1,4 @@
-"""What goes wrong between us and a registry."""
+"""What a registry says no to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
     from email.message import Message
-
-
-class CutError(Exception):
-    """The connection, or what came over it, ended too early: worth another try. Never reaches people."""
 
 
 class RegistryError(BentoError):

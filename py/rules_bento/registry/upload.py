@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
 from rules_bento.registry.client import Reply, Upload
 from rules_bento.registry.content import Part
-from rules_bento.registry.errors import CutError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.net import tls
+from rules_bento.net.errors import CutError
 from rules_bento.net.transport import PATIENCE, PIECE
 from rules_bento.registry.content import FileSource
-from rules_bento.registry.errors import CutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.retry import Retry
-from rules_bento.registry.errors import CutError
 from rules_bento.transports.remote import Remote
 
 if TYPE_CHECKING:

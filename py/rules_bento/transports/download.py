@@ -16,9 +16,9 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.parallel import for_each
 from rules_bento.net.retry import Retry
-from rules_bento.registry.errors import CutError
 from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, opened
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Transport
-from rules_bento.registry.errors import CutError
 from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, Remote, Stat
 

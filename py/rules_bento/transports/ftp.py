@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.net import netrc, tls
-from rules_bento.registry.errors import CutError
+from rules_bento.net.errors import CutError
 from rules_bento.transports.beside import Files
 from rules_bento.transports.remote import Stat
 

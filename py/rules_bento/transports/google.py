@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from google.auth import exceptions, transport
 
+from rules_bento.net.errors import CutError
 from rules_bento.net.transport import Bytes
-from rules_bento.registry.errors import CutError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

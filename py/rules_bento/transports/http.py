@@ -13,9 +13,9 @@ from urllib.parse import urljoin
 
 from rules_bento.errors import BentoError
 from rules_bento.net import netrc
+from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT
 from rules_bento.net.transport import Origin, Transport
-from rules_bento.registry.errors import CutError
 from rules_bento.transports.remote import ChangedError, Remote, Stat
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
-from rules_bento.registry.errors import CutError
+from rules_bento.net.errors import CutError
 from rules_bento.transports.remote import ChangedError, Remote, Stat, needs
 
 if TYPE_CHECKING:

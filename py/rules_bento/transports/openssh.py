@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.net import netrc
-from rules_bento.registry.errors import CutError
+from rules_bento.net.errors import CutError
 from rules_bento.transports.beside import Files
 from rules_bento.transports.remote import Stat
 

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.retry import Retry
-from rules_bento.registry.errors import CutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

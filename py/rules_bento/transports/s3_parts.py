@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.net import parallel
+from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT
-from rules_bento.registry.errors import CutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

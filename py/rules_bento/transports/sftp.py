@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rules_bento.net import netrc
-from rules_bento.registry.errors import CutError
+from rules_bento.net.errors import CutError
 from rules_bento.transports.beside import Files
 from rules_bento.transports.openssh import OpenSsh
 from rules_bento.transports.remote import Stat, needs

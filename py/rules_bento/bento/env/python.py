@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 import shlex
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.build_options.options import BuildOptions, Python
-    from rules_bento.build_options.project import ProjectFiles
+    from rules_bento.build_options.options import Python
 
 # Options that uv takes from a requirements file, which is where a Bento of spec 2 can carry them, and their values.
 _CARRIED = {
@@ -29,7 +27,6 @@ _CARRIED = {
     "--no-binary": 1,
     "--only-binary": 1,
 }
-_REFERENCE = re.compile(r"(-r|--requirement|-c|--constraint)[=\s]\s*(\S+)\s*")
 
 
 def option_lines(python: Python, place: str) -> list[str]:
@@ -73,37 +70,6 @@ def command_arguments(python: Python) -> list[str]:
     ):
         words += [word for value in values or () for word in (flag, value)]
     return words + (["--no-index"] if python.no_index else []) + (python.pip_args or "").split()
-
-
-def with_nested(path: str, files: ProjectFiles, place: str) -> str:
-    """The text of a requirements file with the files that it refers to in the place of the references.
-
-    Constraints become requirements, as they do in BentoML's own Bentos of spec 1: there is no file to name once the
-    text stands in bento.yaml. Raises BentoError for a file that is not declared or that refers to itself.
-    """
-    return _with_nested(files.path(path, place), files, place, ())
-
-
-def _with_nested(path: str, files: ProjectFiles, place: str, within: tuple[str, ...]) -> str:
-    if path in within:
-        raise BentoError(f"{place}: {path} refers to itself, by way of {', '.join(within)}. Break the circle.")
-    text = files.text(path, place)
-    lines = []
-    for number, line in enumerate(text.splitlines(), 1):
-        found = _REFERENCE.fullmatch(line.partition(" #")[0].strip())
-        if not found:
-            lines.append(line.rstrip())
-            continue
-        if "://" in found[2]:
-            raise BentoError(f"{path}:{number}: {found[2]!r} is on a network. Declare a copy of the file.")
-        nested = files.path(posixpath.join(posixpath.dirname(path), found[2]), f"{path}:{number}")
-        lines.append(_with_nested(nested, files, f"{path}:{number}", (*within, path)).rstrip("\n"))
-    return "".join(f"{line}\n" for line in lines)
-
-
-def packages_place(options: BuildOptions) -> str:
-    """How a message begins that is about the packages of options."""
-    return options.at("python.requirements_txt" if options.python.requirements_txt else "python.packages")
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:

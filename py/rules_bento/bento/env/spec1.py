@@ -9,8 +9,9 @@ from rules_bento.bento.env import conda, dockerfile, python, scripts
 from rules_bento.bento.env.common import Environment, docker_env, joined_envs
 from rules_bento.bento.env.entrypoint import ENTRYPOINT
 from rules_bento.build_options import distros
-from rules_bento.build_options.options import filled
+from rules_bento.build_options.options import filled, packages_place
 from rules_bento.errors import BentoError
+from rules_bento.packages.nested_requirements import with_nested
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ def _requirements(settings: Settings) -> python.Requirements:
             "requirements: a Bento of spec 1 installs wheels of its own from elsewhere. Name the file in "
             "python_options(wheels = [...]), or do without what makes the Bento spec 1."
         )
-    options, place = settings.options, python.packages_place(settings.options)
+    options, place = settings.options, packages_place(settings.options)
     text = "".join(f"{package}\n" for package in options.python.packages or ())
     if options.python.requirements_txt:
-        text = python.with_nested(options.python.requirements_txt, settings.files, place)
+        text = with_nested(options.python.requirements_txt, settings.files, place)
     text += settings.requirements
     python.check_git(text, place, packed=options.python.pack_git_packages is not False)
     return python.assemble(text, settings.lock, settings.bentoml_version, settings.features, place)

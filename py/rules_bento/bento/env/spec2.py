@@ -9,6 +9,7 @@ from rules_bento.bento.env.common import Environment, docker_env, joined_envs
 from rules_bento.bento.env.entrypoint import ENTRYPOINT
 from rules_bento.bento.image_steps import FrozenImage, Image, freeze
 from rules_bento.build_options import distros
+from rules_bento.build_options.options import packages_place
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import WHEELS
 
@@ -31,7 +32,7 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool)
         # They lie in src/, and are there when packages are installed.
         frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
     text = frozen.requirements + settings.requirements
-    place, packed = python.packages_place(options), options.python.pack_git_packages
+    place, packed = packages_place(options), options.python.pack_git_packages
     python.check_git(text, place, packed=image.pack_git_packages is not False if packed is None else packed)
     requirements = python.assemble(text, lock, settings.bentoml_version, settings.features, place)
     envs = joined_envs(docker_env(options, settings.files), envs)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
 from rules_bento.net.transport import PATIENCE, Bytes, Transport
-from rules_bento.registry.errors import CutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from rules_bento.archives import streams
 from rules_bento.errors import BentoError
 from rules_bento.net import parallel
+from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
-from rules_bento.registry.errors import CutError
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.pushing import label_in

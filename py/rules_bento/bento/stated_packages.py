@@ -62,8 +62,9 @@ def loads(text: str) -> list[StatedPackages]:
 
 def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) -> list[StatedPackages]:
     """What is asked for. Raises BentoError for a file that is named and not declared, and for what cannot be read."""
-    from rules_bento.bento.env.python import packages_place, with_nested
     from rules_bento.bento.image_steps import requirements_of
+    from rules_bento.build_options.options import packages_place
+    from rules_bento.packages.nested_requirements import with_nested
 
     place = packages_place(options)
     of_image = "".join(requirements_of(step, files, image.place) for step in image.steps)

@@ -1,0 +1,5 @@
+"""What goes wrong on the way to a server."""
+
+
+class CutError(Exception):
+    """The connection, or what came over it, ended too early: worth another try. Never reaches people."""
