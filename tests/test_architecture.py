@@ -1,0 +1,46 @@
+"""Folders of the package stand on one another in one order, which docs/architecture.md shows."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+PACKAGE = Path("py/rules_bento")
+
+
+def floors() -> list[list[str]]:
+    """The rows of the picture, from what stands on nothing upwards."""
+    picture = Path("docs/architecture.md").read_text("utf-8").partition("```floors\n")[2].partition("```")[0]
+    return [re.findall(r"[\w.]+", row) for row in reversed(picture.splitlines())]
+
+
+def unit(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path: Path) -> set[str]:
+    """Folders and modules of the package's top that a file imports when it runs, also late."""
+    tree = ast.parse(path.read_text("utf-8"))
+    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    left_out = {id(inner) for node in typing for statement in node.body for inner in ast.walk(statement)}
+    names = [
+        f"{node.module}.{alias.name}".split(".")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in left_out
+        for alias in node.names
+    ]
+    return {parts[1] for parts in names if parts[0] == "rules_bento"}
+
+
+def test_a_folder_imports_from_floors_below_its_own():
+    floor = {name: number for number, row in enumerate(floors()) for name in row}
+    files = [path for path in PACKAGE.rglob("*.py") if unit(path) != "__init__"]
+    assert {unit(path) for path in files} == set(floor)
+    wrong = [
+        f"{path} imports {name}"
+        for path in files
+        for name in imported(path) - {unit(path)}
+        if floor[name] >= floor[unit(path)]
+    ]
+    assert not wrong
