@@ -8,8 +8,8 @@ import random
 import pytest
 from projects import write_project
 from rules_bento import store as api
-from rules_bento.actions.package import members
 from rules_bento.archives.archive import write_part
+from rules_bento.bento.making import members
 from rules_bento.bento.of_folder import Beside, build_bentofile
 from rules_bento.cli import status
 from rules_bento.errors import BentoError
