@@ -87,7 +87,6 @@ exports_files(glob(["**"]))
         base = "@" + base,
         bento = "//examples/iris:iris_bento",
         compression = "gzip",
-        python_version = "3.13",
     )
     for base in ["bare", "pulled", "saved"]
 ]

@@ -25,7 +25,6 @@ load("//rules:defs.bzl", "bento_image", "bento_image_index", "bento_push")
         annotations = {"org.opencontainers.image.revision": "{STABLE_REVISION}"},
         base = "//examples/base:python",
         bento = "//examples/iris:iris_bento",
-        python_version = "3.13",
         sbom_format = form,
         stamped = True,
     )

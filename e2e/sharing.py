@@ -23,7 +23,6 @@ bento_image(
     name = "image_{number}",
     base = "//examples/base:python",
     bento = ":bento_{number}",
-    python_version = "3.13",
 )
 """
 SOURCE = """\

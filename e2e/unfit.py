@@ -29,7 +29,6 @@ bento_image(
     name = "large",
     base = "//examples/base:python",
     bento = "//examples/iris:iris_bento",
-    python_version = "3.13",
     size_limit = 50,
 )
 
@@ -38,7 +37,6 @@ bento_image(
         name = name,
         base = ":bare",
         bento = "//examples/iris:iris_bento",
-        python_version = "3.13",
         unchecked_libraries = unchecked,
     )
     for name, unchecked in {

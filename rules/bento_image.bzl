@@ -9,6 +9,7 @@ load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
 load("//rules/private:summary.bzl", "write_summary")
+load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
 load("//rules/providers:base.bzl", "BentoBaseInfo")
@@ -37,17 +38,24 @@ def _environment_layer(ctx, base):
         verb = "environment_layer",
     )
 
-def _check_python(ctx, base, wheels):
-    """Wheels for another version of Python than the base has would fail in production."""
-    for wheel in wheels:
-        if wheel.python_version != base.python_version:
-            fail("{}: base {} has Python {}, but the packages are for Python {}: set python_version = \"{}\", and more_python_versions of the hub".format(
-                ctx.label,
-                base.name,
-                base.python_version,
-                wheel.python_version,
-                base.python_version,
-            ))
+def _check_target(ctx, base, bento):
+    """Packages for another Python than the base has, or another platform, would fail in production."""
+    if bento.python_version != base.python_version:
+        fail("{}: base {} has Python {}, but the Bento is for Python {}: set python_version = \"{}\" of the bento_package, and more_python_versions of its hub".format(
+            ctx.label,
+            base.name,
+            base.python_version,
+            bento.python_version,
+            base.python_version,
+        ))
+    own = ctx.attr.platform or platform_name(ctx)
+    if bento.platform != own or ctx.attr.platform not in ("", bento.own_platform):
+        # An image of another Bento than the one that is exported and tested.
+        fail("{}: is for {}, but its Bento for {}: set the same platform of both, or of neither".format(
+            ctx.label,
+            own or "a platform that no hub knows",
+            bento.own_platform or "whatever the build is for",
+        ))
 
 def _check_bytecode(ctx, base, parts):
     for part in parts:
@@ -167,7 +175,7 @@ def _bento_image_impl(ctx):
 
     # The closure of a service is some dozens of wheels, which become layers by their sizes.
     parts = ctx.split_attr.bento["packages"][BentoWheelPartsInfo].parts.to_list()
-    _check_python(ctx, base, [part.wheel for part in parts])
+    _check_target(ctx, base, bento)
     bytecode = ctx.split_attr.bento["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else []
     _check_bytecode(ctx, base, bytecode)
     groups = plan_layers({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.wheel_layers)
@@ -236,7 +244,6 @@ glibc than the base has, shared libraries that nothing brings, CUDA libraries th
         "layers": attr.label_list(doc = "Further layers, below that of the Bento.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
         "prefix": attr.string(default = ENVIRONMENT, doc = "Where the environment with the packages lies. Images with the same one share layers."),
-        "python_version": attr.string(doc = "The base's version of Python, `X.Y`, where it is not that of the hub; the hub has to have it among `more_python_versions`."),
         "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
         "report_against": attr.label(allow_single_file = [".json"], doc = "The report of another image, from its output group `layer_report`, to show what differs."),
         "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
@@ -247,7 +254,8 @@ glibc than the base has, shared libraries that nothing brings, CUDA libraries th
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
         "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
         "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),
-    } | CREATION_TIME,
+    } | CREATION_TIME | PLATFORM,
+    cfg = of_image,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -12,14 +12,14 @@ load("//rules/private:serve.bzl", "serve_launcher")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "build_ctx", "read_sources")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:summary.bzl", "write_summary")
+load("//rules/private:target.bzl", "PLATFORM", "of_bento", "platform_name")
 load("//rules/private:wheels.bzl", "as_elsewhere", "stated_only")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:model.bzl", "BentoModelInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
-
-_DEFAULT_PYTHON = "3.11"
+load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
 def _check(ctx):
     """Refuses what no action has to find out."""
@@ -33,16 +33,24 @@ def _locked(ctx):
     own = stated_requirements(ctx.attr.requirements)
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
-def _python_version(locked):
+def _python_version(ctx, locked):
     """What the packages are locked for."""
     versions = [info.python_version for info in locked if info.python_version]
-    return ".".join(versions[0].split(".")[:2]) if versions else _DEFAULT_PYTHON
+    version = ".".join(versions[0].split(".")[:2]) if versions else ctx.attr.python_version or PYTHON_VERSION
+    if ctx.attr.python_version not in ("", version):
+        fail("{0}: python_version is {1}, but the packages are locked for {2}: set more_python_versions = [\"{1}\"] of the bento.pypi that has them".format(
+            ctx.label,
+            ctx.attr.python_version,
+            version,
+        ))
+    return version
 
 def _bento_package_impl(ctx):
     _check(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
     environment = ctx.attr.image[BentoEnvironmentInfo] if ctx.attr.image else None
     locked = _locked(ctx)
+    python_version = _python_version(ctx, locked)
     sources_part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     metadata_part = ctx.actions.declare_file(ctx.label.name + ".metadata.part")
     data = pack_data(ctx)
@@ -72,7 +80,7 @@ def _bento_package_impl(ctx):
         models = models,
         part = metadata_part,
         pins = pins,
-        python_version = _python_version(locked),
+        python_version = python_version,
         snapshot = snapshot,
     )
     contents = [sources_part] + ([data.part] if data else [])
@@ -95,7 +103,10 @@ def _bento_package_impl(ctx):
             import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
             manifest = described.manifest,
             models = depset(models),
+            own_platform = ctx.attr.platform,
             parts = tuple([metadata_part] + contents),
+            platform = platform_name(ctx),
+            python_version = python_version,
             requirements = depset(
                 stated_requirements(ctx.attr.requirements),
                 transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
@@ -181,7 +192,7 @@ know before any action runs is an attribute in any case: files that options name
         "models": attr.label_list(cfg = as_elsewhere, doc = "Models that the Bento needs, bundled unless `bundle_models` is off.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Requirements (PEP 508), as `python.packages` of a bentofile. Beside packages of a hub they narrow these, such as `numpy<3`."),
         "python": attr.string(doc = "How Python packages are installed in the image: `python_options(...)`."),
-        "python_version": attr.string(doc = "Version of Python in the Bento's image, `X.Y`. Default: that of the hub, else 3.11."),
+        "python_version": attr.string(doc = "The Python that it is for, `X.Y`: of its lock, its image and its tests; the hub has it as its own or among `more_python_versions`. Default: that of the hub, else {}.".format(PYTHON_VERSION)),
         "report_against": attr.label(allow_single_file = [".json"], cfg = as_elsewhere, doc = "The report of another build, from its output group `report`, to show what differs."),
         "requirements": attr.label_list(
             allow_files = True,
@@ -194,7 +205,8 @@ know before any action runs is an attribute in any case: files that options name
         "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
-    } | CREATION_TIME | RESOLVER | STAMPED_LABELS,
+    } | CREATION_TIME | PLATFORM | RESOLVER | STAMPED_LABELS,
+    cfg = of_bento,
     executable = True,
     provides = [BentoInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -1,6 +1,7 @@
 """The module extensions: `bento_tools` brings what actions run, `bento` what they build from."""
 
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
+load("//toolchains:versions.bzl", "PYTHON_VERSION")
 load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
 load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
@@ -17,7 +18,9 @@ _TOOLS_LOCK = Label("//toolchains:tools.lock.json")
 _TOOLS_HUB = "bento_tools"
 _TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
-_DEFAULT_PYTHON = "3.11"
+
+# What a hub is for that names no platforms.
+_PLATFORMS = ["linux_aarch64", "linux_x86_64", "macos_arm64", "macos_x86_64"]
 
 def _declare_compilers(mctx):
     """Declares the interpreters that make byte code, each fetched only for images that ask for it."""
@@ -40,7 +43,7 @@ def _declare_compilers(mctx):
     compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names])
 
 def _bento_tools_impl(mctx):
-    interpreter, version, debs, debs_lock = "", _DEFAULT_PYTHON, [], None
+    interpreter, version, debs, debs_lock = "", PYTHON_VERSION, [], None
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
         for tag in module.tags.python if module.is_root else []:
@@ -75,9 +78,9 @@ _python = tag_class(
     doc = "The interpreter of the actions, for the root module to choose.",
     attrs = {
         "debs": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
-        "interpreter": attr.string(doc = "Path of an interpreter on the host. Default: one is fetched."),
+        "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH. Default: one is fetched; where that fails, the build does."),
         "mirrors": attr.string_list(doc = "Where `debs` are fetched from, as in `bento.apt`."),
-        "version": attr.string(default = _DEFAULT_PYTHON, doc = "The version to fetch, `X.Y` or `X.Y.Z`."),
+        "version": attr.string(default = PYTHON_VERSION, doc = "The version to fetch, `X.Y` or `X.Y.Z`."),
     },
 )
 
@@ -85,7 +88,7 @@ _compiler = tag_class(
     doc = "A further interpreter, for the root module to name: it makes the byte code of images whose Python is of another version than the actions'.",
     attrs = {
         "debs": attr.label(doc = "As in `python`."),
-        "interpreter": attr.string(doc = "Path of an interpreter on the host. Default: one is fetched."),
+        "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH. Default: one is fetched; where that fails, the build does."),
         "mirrors": attr.string_list(doc = "As in `python`."),
         "version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
     },
@@ -142,7 +145,7 @@ def _declare_hubs(mctx, tag):
             glibc = tag.glibc,
             indexes = encode_indexes(tag),
             lock = lock,
-            platforms = tag.platforms or [host_platform(mctx)],
+            platforms = tag.platforms or _PLATFORMS,
             python_version = version,
             versions = others if name == tag.name else {},
         )
@@ -185,13 +188,13 @@ _pypi = tag_class(
             mandatory = True,
         ),
         "more_python_versions": attr.string_list(
-            doc = "Further versions of Python, `X.Y`, that Bentos can be built for: images choose one by `python_version`.",
+            doc = "Further versions of Python, `X.Y`, that Bentos can be built for: a bento_package chooses one by `python_version`.",
         ),
         "name": attr.string(doc = "Name of the hub.", mandatory = True),
         "platforms": attr.string_list(
-            doc = "What the wheels are for: `<os>_<machine>` of `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: the host.",
+            doc = "What the wheels are for: `<os>_<machine>` of `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all of these; no wheel is fetched before it is needed.",
         ),
-        "python_version": attr.string(doc = "`X.Y`. Default: that of the toolchain's interpreter."),
+        "python_version": attr.string(default = PYTHON_VERSION, doc = "The Python that the packages are for, `X.Y`."),
     } | INDEX_ATTRIBUTES,
 )
 

@@ -23,6 +23,13 @@ bento_texts_flag = rule(
     provides = [BentoFlagInfo],
 )
 
+bento_constant = rule(
+    implementation = lambda ctx: BentoFlagInfo(value = ctx.attr.value),
+    doc = "A text that a select chooses, for rules to ask.",
+    attrs = {"value": attr.string(doc = "The text.", mandatory = True)},
+    provides = [BentoFlagInfo],
+)
+
 # Not a flag of its own but one of Bazel's, which a select reads.
 bento_condition = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.attr.holds else ""),

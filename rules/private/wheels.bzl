@@ -42,21 +42,19 @@ def _stated_and(mode):
 stated_and_modules = _stated_and("modules")
 
 def _stated_and_files_impl(settings, attr):
-    version = attr.python_version or settings[_PYTHON_VERSION]
-    packages = {_BYTECODE: "none", _FLAG: "files", _PREFIX: attr.prefix, _PYTHON_VERSION: version}
+    packages = {_BYTECODE: "none", _FLAG: "files", _PREFIX: attr.prefix}
     bytecode = {"bytecode": packages | {_BYTECODE: attr.bytecode}} if attr.bytecode != "none" else {}
     return bytecode | {
         "packages": packages,
-        "stated": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT, _PYTHON_VERSION: version},
+        "stated": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT},
     }
 
-# For images, whose base decides the version of Python, and which say where the environment lies: the attributes
-# `python_version`, `prefix` and `bytecode` of the rule. Byte code has a configuration of its own, so that images with
+# For images, which say where the environment lies: the attributes `prefix` and `bytecode` of the rule. Byte code has a configuration of its own, so that images with
 # it and without it share the layers of wheels.
 stated_and_files = transition(
     implementation = _stated_and_files_impl,
-    inputs = [_FLAG, _PYTHON_VERSION],
-    outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
+    inputs = [_FLAG],
+    outputs = [_BYTECODE, _FLAG, _PREFIX],
 )
 
 # For the helper's own packages, which run whatever the target around them asks of its packages.

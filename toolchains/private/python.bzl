@@ -1,7 +1,5 @@
 """The repository of the interpreter that the action helpers run in."""
 
-load(":fetch.bzl", "host_python")
-
 _MINIMUM = [3, 10]
 
 # The interpreter of a repository that has one.
@@ -119,38 +117,53 @@ def _install_debs(rctx):
     _execute(rctx, patch, environment)
     rctx.delete("debian")
 
+def _on_host(rctx):
+    """The interpreter of this machine that MODULE.bazel names: a path, or a name on PATH."""
+    name = rctx.attr.interpreter
+    if "/" in name:
+        return name
+    found = rctx.which(name)
+    if not found:
+        fail("bento_tools.python(interpreter = \"{}\"): no program of that name is on PATH; install it, or choose another interpreter".format(name))
+    return str(found.realpath)
+
+def _cannot_fetch(rctx, problem):
+    if rctx.attr.only_version:
+        fail("CPython {0} could not be fetched: {1}.\nName one of this machine, or a lock of Debian packages: bento_tools.compiler(version = \"{0}\", interpreter or debs = \"...\").".format(rctx.attr.version, problem))
+    fail(("CPython {}, which actions run in, could not be fetched: {}.\n" +
+          "To take another, write into MODULE.bazel\n" +
+          "    bento_tools = use_extension(\"@rules_bento//toolchains:extensions.bzl\", \"bento_tools\")\n" +
+          "    bento_tools.python(debs = \"//:debian.lock.json\")  # one made of Debian packages that a bento_debs target locks, or\n" +
+          "    bento_tools.python(interpreter = \"python3\")  # the one on PATH; machines share a cache if theirs are at one path and of one version").format(rctx.attr.version, problem))
+
 def _python_repo_impl(rctx):
-    build, python, problem = _BUILD_HOST, rctx.attr.interpreter, None
+    build, python = _BUILD_HOST, None
     if rctx.attr.debs:
         _install_debs(rctx)
         build, python = _BUILD_PACKED, rctx.path(_OWN)
-    elif not python:
+    elif rctx.attr.interpreter:
+        python = _on_host(rctx)
+    else:
         problem = _install_managed(rctx)
-        if problem and rctx.attr.only_version:
-            fail("CPython {0} could not be fetched: {1}.\nName one of this machine, or a lock of Debian packages: bento_tools.compiler(version = \"{0}\", interpreter or debs = \"...\").".format(rctx.attr.version, problem))
-        build, python = (_BUILD_HOST, host_python(rctx).realpath) if problem else (_BUILD_MANAGED, rctx.path(_OWN))
+        if problem:
+            _cannot_fetch(rctx, problem)
+        build, python = _BUILD_MANAGED, rctx.path(_OWN)
     version = _version_of(rctx, python)
     if rctx.attr.only_version and not (version + ".").startswith(rctx.attr.version + "."):
         fail("bento_tools.compiler(version = \"{}\"): {} is Python {}".format(rctx.attr.version, rctx.attr.lock or python, version))
-    if problem:
-        # buildifier: disable=print
-        print(("\nrules_bento runs its actions in the host's Python {} ({}), for CPython {} could not be fetched: {}.\n" +
-               "Outputs are the same; cache hits between machines need the same path and a Python of the same minor version there.\n" +
-               "To choose: bento_tools.python(interpreter = \"...\") or (debs = \"...\") in MODULE.bazel.").format(version, python, rctx.attr.version, problem))
     rctx.file("BUILD.bazel", build.format(path = python, version = version))
     rctx.file("path", str(python))
     rctx.file("version", version)
 
 python_repo = repository_rule(
     implementation = _python_repo_impl,
-    doc = "An interpreter: the given one, or one of Debian packages, else one that uv fetches, else the host's.",
+    doc = "An interpreter: the given one, or one of Debian packages, else one that uv fetches. Never the host's unless it is given.",
     attrs = {
         "debs": attr.label_list(doc = "Debian packages of an interpreter, the C library left out, with patchelf."),
-        "interpreter": attr.string(doc = "Path of an interpreter on the host that is to be used; empty to fetch one."),
+        "interpreter": attr.string(doc = "An interpreter on the host that is to be used, a path or a name on PATH; empty to fetch one."),
         "lock": attr.label(doc = "The lock that names the packages."),
         "only_version": attr.bool(doc = "Whether no other version will do."),
         "uv": attr.label(doc = "The uv that fetches it.", mandatory = True),
         "version": attr.string(doc = "The version to fetch, X.Y or X.Y.Z.", mandatory = True),
     },
-    environ = ["PATH"],
 )

@@ -1,0 +1,4 @@
+"""Constants of this version of the module, which outputs depend on."""
+
+# The Python of hubs and Bentos that name none: never that of the machine.
+PYTHON_VERSION = "3.11"
