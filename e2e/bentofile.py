@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from workbench import with_python_here
+
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
@@ -39,7 +41,7 @@ TARGET = "//svc:greeter_bento"
 def a_project_moves_over(bench: Workbench) -> str:
     """`bento migrate` prints what is then built; an option rebuilds little; the command makes the rule's bytes."""
     checkout = bench.checkout("moved")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", MODULE + DEPENDENCY)
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE + DEPENDENCY))
     checkout.write(f"{WORKSPACE}/BUILD.bazel", "")
     for path, text in FILES.items():
         checkout.write(f"{WORKSPACE}/svc/{path}", text)
@@ -60,7 +62,7 @@ def migrated(checkout: Checkout) -> None:
     assert "bentoml" in {package["name"] for package in lock["packages"]}
     checkout.write(f"{WORKSPACE}/svc/requirements.lock.json", json.dumps(lock))
     module = made["module"].replace("requirements.lock", "requirements.lock.json")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", MODULE + module)
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE + module))
     checkout.write(f"{WORKSPACE}/svc/BUILD.bazel", made["build"])
     checkout.build(TARGET, "--output_groups=+bento_yaml", workspace=WORKSPACE)
     written = checkout.read(f"{WORKSPACE}/bazel-bin/svc/greeter_bento.bento.yaml")

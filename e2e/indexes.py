@@ -16,6 +16,8 @@ import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from workbench import with_python_here
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -100,7 +102,8 @@ def a_private_index_wins_and_keeps_its_password(bench: Workbench) -> str:
 
 def write_workspace(checkout: Checkout, address: str) -> None:
     explicit = str(EXPLICIT).replace("'", '"')
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", MODULE.format(address=address, explicit=explicit))
+    module = MODULE.format(address=address, explicit=explicit)
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(module))
     checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD.format(address=address, explicit=explicit))
     checkout.write(f"{WORKSPACE}/requirements.in", "acme-iris\n")
     checkout.write(f"{WORKSPACE}/requirements.lock.json", "")

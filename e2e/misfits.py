@@ -7,6 +7,8 @@ import json
 import zipfile
 from typing import TYPE_CHECKING
 
+from workbench import PYTHON_HERE, with_python_here
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -80,10 +82,10 @@ def write_workspace(checkout: Checkout) -> None:
     roots = [{"name": package["name"]} for package in packages]
     lock = {"lock": 1, "requires_python": ">=3.10", "roots": roots, "packages": packages}
     (below / "requirements.lock.json").write_text(json.dumps(lock), "utf-8")
-    (below / "MODULE.bazel").write_text(BELOW, "utf-8")
+    (below / "MODULE.bazel").write_text(with_python_here(BELOW).replace(PYTHON_HERE, ""), "utf-8")
     (below / "BUILD.bazel").write_text(BUILD.format(aliases="".join(map(ALIAS.format, files))), "utf-8")
     (below / "service.py").write_text(SERVICE, "utf-8")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", MODULE)
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE))
     checkout.write(f"{WORKSPACE}/BUILD.bazel", "")
 
 

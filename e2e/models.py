@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from indexes import files_with
 from registry_server import RegistryServer
+from workbench import with_python_here
 
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
@@ -153,7 +154,7 @@ def write_workspace(
     digest = hashlib.sha256(archive).hexdigest()
     values = {"address": address, "archive": digest, "files": files, "revision": REVISION, "wrong": "0" * 64}
     values |= {"port": str(port), "digest": pushed}
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", MODULE.format(**values))
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE.format(**values)))
     checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD)
     checkout.write(f"{WORKSPACE}/service.py", SERVICE)
 

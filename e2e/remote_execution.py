@@ -11,32 +11,9 @@ from remote_cache import EXAMPLES, FROM_CACHE, PUSH, built_layers, ours
 if TYPE_CHECKING:
     from workbench import Checkout, Spawn, Workbench
 
-LOCK, OTHER_LOCK = "//examples/base:debian.lock.json", "//tests/registry:debian.lock.json"
-INTERPRETER = f'bento_tools.python(debs = "{OTHER_LOCK}")\n'
+INTERPRETER = 'bento_tools_dev.python(debs = "//examples/base:debian.lock.json")'
+OTHER_INTERPRETER = 'bento_tools_dev.python(debs = "//tests/registry:debian.lock.json")'
 REFUSED = "the lock has no python3 for linux_x86_64; add it to the packages of its bento_debs target and lock again"
-# The example trains its model in an interpreter of rules_python, which is to be the same.
-RUNTIME = """\
-load("@rules_python//python:py_runtime.bzl", "py_runtime")
-load("@rules_python//python:py_runtime_pair.bzl", "py_runtime_pair")
-
-py_runtime(
-    name = "runtime",
-    files = ["@bento_python//:python"],
-    interpreter = "@bento_python//:cpython/bin/python3",
-    python_version = "PY3",
-)
-
-py_runtime_pair(
-    name = "pair",
-    py3_runtime = ":runtime",
-)
-
-toolchain(
-    name = "toolchain",
-    toolchain = ":pair",
-    toolchain_type = "@rules_python//python:toolchain_type",
-)
-"""
 # genrules need bash, and are not ours.
 REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
 # How many inputs each action of the example's Bento has of its own, and how many are the helper and the packages that
@@ -64,9 +41,7 @@ def actions_run_where_there_is_nothing(bench: Workbench) -> str:
     """On workers without a shell or a Python; with the bytes of local execution, from a known number of inputs."""
     checkout = bench.checkout("remote")
     a_lock_without_an_interpreter_is_refused(checkout)
-    checkout.edit("MODULE.bazel", f'debs = "{OTHER_LOCK}"', f'debs = "{LOCK}"')
-    checkout.write("MODULE.bazel", checkout.read("MODULE.bazel") + 'register_toolchains("//python:toolchain")\n')
-    checkout.write("python/BUILD.bazel", RUNTIME)
+    checkout.edit("MODULE.bazel", OTHER_INTERPRETER, INTERPRETER)
     with ExecutionServer(bench.folder / "executor") as server:
         remote = ours(checkout.build(*EXAMPLES, server.option, *REMOTE))
         layers_are_streamed_from_the_cache(checkout, server, bench)
@@ -110,7 +85,7 @@ def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServ
 
 def a_lock_without_an_interpreter_is_refused(checkout: Checkout) -> None:
     """With what to do."""
-    checkout.edit("MODULE.bazel", "use_repo(bento_tools,", f"{INTERPRETER}use_repo(bento_tools,")
+    checkout.edit("MODULE.bazel", INTERPRETER, OTHER_INTERPRETER)
     refused = checkout.bazel("build", "--nobuild", "//toolchains:helper")
     assert refused.code != 0, refused.told()
     assert REFUSED in refused.errors, refused.told()

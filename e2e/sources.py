@@ -6,7 +6,7 @@ import subprocess
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from workbench import Surroundings
+from workbench import Surroundings, with_python_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,7 @@ def built(checkout: Checkout) -> list[str]:
 
 
 def write_workspace(checkout: Checkout, requirements: str) -> None:
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", MODULE)
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE))
     checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD)
     checkout.write(f"{WORKSPACE}/requirements.in", requirements)
     checkout.write(f"{WORKSPACE}/build.in", "setuptools\nwheel\n")

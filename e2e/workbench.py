@@ -15,6 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enter import provisioned_root
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,6 +25,10 @@ ENTER = Path(__file__).resolve().parent / "enter.py"
 # What is no part of a commit.
 LEFT_OUT = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", "__pycache__", "bazel-*", "user.bazelrc")
 TIME_LIMIT = 900
+PYTHON_HERE = """
+bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
+bento_tools.python(interpreter = "python3")
+"""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ class Checkout:
         self._surroundings = surroundings
         self._served: set[str] = set()
         shutil.copytree(REPOSITORY, self.root, symlinks=True, ignore=LEFT_OUT)
+        for module in self.root.glob("e2e/*/MODULE.bazel"):
+            module.write_text(with_python_here(module.read_text("utf-8")), "utf-8")
         self._mask()
 
     def _mask(self) -> None:
@@ -239,6 +247,17 @@ class Workbench:
         command = [str(REPOSITORY / "tools/bazel"), *startup, "info", "repository_cache"]
         asked = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, check=True)
         return Path(os.fsdecode(asked.stdout).strip())
+
+
+def with_python_here(module: str) -> str:
+    """The MODULE.bazel of a user's workspace, whose actions and hubs are for the Python that Bazel's programs run in.
+
+    uv fetches an interpreter from where not every machine gets to, and programs of rules_python run in that one anyway.
+    """
+    version = str((provisioned_root(REPOSITORY) / "usr/bin/python3").readlink()).removeprefix("python")
+    if "python_version" not in module:
+        module = module.replace("bento.pypi(\n", f'bento.pypi(\n    python_version = "{version}",\n')
+    return f"{module}{PYTHON_HERE}"
 
 
 def read_spawns(log: Path) -> list[Spawn]:
