@@ -1,0 +1,80 @@
+"""TOML of others, by the standard library's reader; Python 3.10 has none, and takes tomli, which that was made of."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, decoded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LINE = re.compile(r" \(at line (\d+), column \d+\)| \(at end of document\)")
+# Texts and comments of a document without escaped quotes. One that does not end goes to where it had to.
+_QUOTED = re.compile(r"""\"""[\s\S]*?(?:"{3,5}|\Z)|'''[\s\S]*?(?:'{3,5}|\Z)|"[^"\n]*"?|'[^'\n]*'?|#[^\n]*""")
+_BLANKS_AND_KEYS = re.compile(r"[\w \t-]+")
+_LONG_NUMBER = re.compile(rf"(?<![\w.+-])[+-]?[0-9][\w.+-]{{{MAX_NUMBER}}}")
+
+
+def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
+    """Read a TOML document; `origin` names it in messages, `parse_float` makes numbers with a point.
+
+    Raises FormatError for what is no TOML, and for what is beyond the bounds of `rules_bento.formats`.
+    """
+    text = decoded(data, origin)
+    _check_keys_and_numbers(text, origin)
+    try:
+        tables: dict[str, Any] = _reader(origin).loads(text, parse_float=parse_float)
+    except (ValueError, RecursionError) as error:
+        found = _LINE.search(str(error))
+        line = f":{found[1]}" if found and found[1] else ""
+        reason = _LINE.sub("", str(error)) if not isinstance(error, RecursionError) else "nested too deeply"
+        raise FormatError(f"{origin}{line}: not TOML: {reason}. Correct it.") from None
+    _check_size(tables, origin)
+    return tables
+
+
+def _reader(origin: str) -> Any:
+    for name in ("tomllib", "tomli"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise FormatError(
+        f"{origin}: TOML is read by Python 3.11 and newer, or with the package tomli. Install tomli, or take another "
+        f"Python: in Bazel, bento_tools.python(version = ...)."
+    )
+
+
+def _check_keys_and_numbers(text: str, origin: str) -> None:
+    """Raise FormatError for keys of many parts and for long numbers, for which readers take the square of the time."""
+    if text.count(".") < MAX_PARTS and len(text) < MAX_NUMBER:
+        return
+    bare = _QUOTED.sub("", text.replace("\\\\", "").replace('\\"', ""))
+    if "." * MAX_PARTS in _BLANKS_AND_KEYS.sub("", bare):
+        raise FormatError(f"{origin}: a key has more than {MAX_PARTS} parts, which cannot be meant. Make it shorter.")
+    if _LONG_NUMBER.search(bare):
+        raise FormatError(f"{origin}: a number has more than {MAX_NUMBER} characters. Put it in quotes.")
+
+
+def _check_size(tables: dict[str, Any], origin: str) -> None:
+    """Raise FormatError for too many values, or too many in each other."""
+    level: list[Any] = [tables]
+    count = 1
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for value in level
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, (dict, list))
+        ]
+        count += sum(map(len, level))
+        if not level:
+            break
+    if level:
+        raise FormatError(f"{origin}: is nested more than {MAX_DEPTH} deep, which cannot be meant. Make it flatter.")
+    if count > MAX_VALUES:
+        raise FormatError(f"{origin}: has more than {MAX_VALUES:,} values, which cannot be meant. Make it smaller.")
