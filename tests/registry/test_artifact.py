@@ -14,6 +14,7 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry.copying import copy
+from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.sharing.registry import artifact
@@ -136,6 +137,53 @@ def test_an_image_is_no_bento(reference, registries, progress, tmp_path):
     push(make_image(tmp_path), [reference.with_tag("v1")], registries, progress)
     with pytest.raises(BentoError, match=r"is no Bento, but application/vnd.oci.image.manifest"):
         artifact.get_facts(registries.repository(reference), "v1")
+
+
+DESCRIPTION = {"tag": "clf:a", "module": "", "creation_time": "", "blake3": "", "size": 1, "labels": {}}
+FACTS = {"bento": {"name": "iris", "version": "v1"}, "digest": "", "models": [DESCRIPTION]}
+
+
+def manifest_of(kind, config):
+    document = {"artifactType": kind, "config": Descriptor.of(b"", config).to_json()}
+    layer = Descriptor.of(b"", artifact.MODEL_PART).to_json()
+    return Manifest.read(json.dumps(document | {"layers": [layer]}).encode(), "", "here")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [],
+        {},
+        {"bento": []},
+        {"bento": None},
+        {"bento": {"name": "iris"}},
+        {"bento": {"name": "iris", "version": 1}},
+        {"bento": {"name": "iris", "version": ""}},
+        {"bento": {"name": ["iris"], "version": "v1"}},
+        {"digest": 1},
+        {"models": 1},
+        {"models": [1]},
+        {"models": ["clf:a"]},
+        *({"models": [DESCRIPTION | {key: value}]} for key in DESCRIPTION for value in (None, [], {"a": 1}, True)),
+        {"models": [DESCRIPTION | {"tag": "clf"}]},
+        {"models": [DESCRIPTION | {"tag": "../../x:y"}]},
+        {"models": [DESCRIPTION | {"other": 1}]},
+    ],
+    ids=str,
+)
+def test_a_config_of_another_shape_is_refused(changed):
+    document = FACTS | changed if isinstance(changed, dict) and changed else changed
+    manifest = manifest_of(artifact.BENTO, artifact.BENTO_CONFIG)
+    assert artifact.read_facts(manifest, json.dumps(FACTS).encode(), "here").models[0].tag == "clf:a"
+    for config in (json.dumps(document).encode(), b"[" * 100_000, b'{"bento": ' * 200, b"\xff", b'"\\ud800"'):
+        with pytest.raises(BentoError, match=r"^here: the config of this Bento cannot be read"):
+            artifact.read_facts(manifest, config, "here")
+    model = manifest_of(artifact.MODEL, artifact.MODEL_CONFIG)
+    assert artifact.read_model(model, json.dumps(DESCRIPTION).encode(), "here").tag == "clf:a"
+    described = changed.get("models", [changed])[0] if isinstance(changed, dict) and changed.get("models") != 1 else 1
+    for config in (json.dumps(described).encode(), b"[" * 100_000, b"\xff"):
+        with pytest.raises(BentoError, match=r"^here: the config of this model cannot be read"):
+            artifact.read_model(model, config, "here")
 
 
 def test_packing_is_a_function_of_its_inputs(tmp_path):

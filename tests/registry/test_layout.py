@@ -105,6 +105,20 @@ def test_a_changed_manifest_in_a_layout_is_noticed(reference, registries, progre
         layout.package()
 
 
+GOOD = {"digest": "sha256:" + "0" * 64, "size": 1}
+
+
+def test_nothing_but_what_is_wanted_makes_a_manifest():
+    document = {"config": GOOD, "layers": None, "annotations": None, "artifactType": None, "mediaType": None}
+    assert Manifest.read(json.dumps(document).encode(), "", "somewhere").layers() == []
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"config": ' * 200, b'{"a": 1, "a": 2}', b"\xff"])
+def test_json_beyond_the_bounds_is_no_manifest(content):
+    with pytest.raises(BentoError, match="^somewhere"):
+        Manifest.read(content, "", "somewhere")
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -118,6 +132,21 @@ def test_a_changed_manifest_in_a_layout_is_noticed(reference, registries, progre
         {"manifests": [], "layers": []},
         {"mediaType": oci.INDEX, "manifests": [{"digest": "sha256:../x", "size": 1}]},
         {"mediaType": "text/plain"},
+        {"mediaType": [oci.MANIFEST], "config": GOOD},
+        {"config": GOOD, "layers": 1},
+        {"config": GOOD, "layers": {"a": 1}},
+        {"config": GOOD, "layers": [1]},
+        {"config": GOOD, "annotations": ["a"]},
+        {"config": GOOD, "annotations": {"a": 1}},
+        {"config": GOOD, "artifactType": {}},
+        {"config": GOOD | {"size": 1 << 63}},
+        {"config": GOOD | {"digest": [GOOD["digest"]]}},
+        {"config": GOOD | {"mediaType": 1}},
+        {"config": GOOD, "layers": [GOOD | {"annotations": 1}]},
+        {"config": GOOD, "layers": [GOOD | {"artifactType": []}]},
+        {"manifests": 1},
+        {"manifests": [GOOD | {"platform": "linux"}]},
+        {"manifests": [GOOD | {"platform": {"os": ["linux"]}}]},
     ],
 )
 def test_what_is_no_manifest_is_refused(document):
@@ -177,8 +206,14 @@ def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registrie
     ("members", "said"),
     [
         ({"x": b""}, "manifest.json is not in it"),
-        ({"manifest.json": b"{"}, "manifest.json is not JSON"),
+        ({"manifest.json": b"{"}, "manifest.json:1: not JSON"),
+        ({"manifest.json": b"[" * 100_000}, "manifest.json: not JSON: it is nested too deeply"),
         ({"manifest.json": b"[]"}, "does not list one image"),
+        ({"manifest.json": b"[{}]"}, "manifest.json: its image names no Config and Layers"),
+        ({"manifest.json": b"[1]"}, "names no Config and Layers"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": "c"}]', "c": b"{}"}, "names no Config and Layers"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": [["c"]]}]', "c": b"{}"}, "names no Config and Layers"),
+        ({"manifest.json": b'[{"Config": ["c"], "Layers": []}]', "c": b"{}"}, "names no Config and Layers"),
         ({"manifest.json": b'[{"Config": "c", "Layers": ["../../etc/passwd"]}]', "c": b"{}"}, "passwd is not in it"),
         ({"index.json": b'{"manifests": []}'}, "has 0 images"),
     ],

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_json
 from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag
 
@@ -34,8 +35,23 @@ class ModelDescription:
 
     @staticmethod
     def loads(text: str) -> ModelDescription:
-        """Read what `dumps` gave."""
-        return ModelDescription(**json.loads(text))
+        """Read what `dumps` gave. Raises BentoError for anything else."""
+        return ModelDescription.of(read_json(text, "the description of a model", constants=True))
+
+    @staticmethod
+    def of(fields: Any) -> ModelDescription:
+        """Return the description that a JSON value is. Raises BentoError for another one."""
+        if not isinstance(fields, dict) or fields.keys() - _TYPES.keys() or _TYPES.keys() - fields.keys() - {"labels"}:
+            raise BentoError(f"the description of a model has other fields than {', '.join(_TYPES)}. Push it again.")
+        for name, value in fields.items():
+            if type(value) is not _TYPES[name]:
+                raise BentoError(f"the description of a model has {value!r:.60} as {name}. Push it again.")
+        if not all(isinstance(label, str) for label in fields.get("labels", {}).values()):
+            raise BentoError("the description of a model has a label that is no text. Push it again.")
+        return ModelDescription(**fields)
+
+
+_TYPES = {"tag": str, "module": str, "creation_time": str, "blake3": str, "size": int, "labels": dict}
 
 
 def latest(models: Iterable[ModelDescription]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ INDEXES = (INDEX, DOCKER_INDEX)
 EMPTY_JSON = b"{}"
 """The content of a blob of media type `EMPTY`."""
 
+_MOST_SIZE = 2**63 - 1  # what a file can have
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 # Layers that registries do not hold: their bytes are at `urls` of the descriptor.
 _FOREIGN = re.compile(r"application/vnd\.(docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)\.")
@@ -79,18 +81,19 @@ class Descriptor:
         """Read the JSON object. Raises BentoError, naming `origin`, for what is no descriptor."""
         if (
             not isinstance(item, dict)
-            or not is_digest(str(item.get("digest")))
+            or not isinstance(item.get("digest"), str)
+            or not is_digest(item["digest"])
             or type(item.get("size")) is not int
-            or item["size"] < 0
+            or not 0 <= item["size"] <= _MOST_SIZE
         ):
             raise BentoError(f"{origin}: {json.dumps(item)[:200]} is no descriptor with media type, digest and size.")
         return Descriptor(
-            str(item.get("mediaType", "")),
+            _text(item, "mediaType", origin),
             item["digest"],
             item["size"],
-            item.get("annotations") or {},
-            item.get("artifactType") or "",
-            item.get("platform") or {},
+            _texts(item, "annotations", origin),
+            _text(item, "artifactType", origin),
+            _platform(item, origin),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -119,20 +122,18 @@ class Manifest:
 
         Raises BentoError, naming `origin`, for what is none.
         """
-        try:
-            document = json.loads(content)
-        except ValueError:
-            document = None
+        document = read_json(content, origin)
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
             raise BentoError(f"{origin}: not the JSON object of a manifest or of an index.")
-        stated = document.get("mediaType", "")
+        stated = _text(document, "mediaType", origin)
         if stated and media_type and stated != media_type:
             raise BentoError(f"{origin}: says that it is {stated}, but was declared as {media_type}.")
         kind = stated or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
             raise BentoError(f"{origin}: is {kind!r}, which is not a manifest or an index of the OCI's or docker's v2.")
-        others = {"artifact_type": document.get("artifactType") or "", "annotations": document.get("annotations") or {}}
-        manifest = Manifest(content, Descriptor.of(content, kind, **others), document)
+        artifact_type, annotations = _text(document, "artifactType", origin), _texts(document, "annotations", origin)
+        own = Descriptor.of(content, kind, artifact_type=artifact_type, annotations=annotations)
+        manifest = Manifest(content, own, document)
         for _ in (*manifest.blobs(), *manifest.children()):  # each is read, so each is checked
             pass
         return manifest
@@ -155,7 +156,7 @@ class Manifest:
 
     def layers(self) -> list[Descriptor]:
         """The layers, lowest first; none of an index."""
-        return [Descriptor.from_json(item, self.descriptor.digest) for item in self.document.get("layers") or ()]
+        return self._descriptors("layers")
 
     def blobs(self) -> Iterator[Descriptor]:
         """The config and the layers that a registry has to hold."""
@@ -167,7 +168,13 @@ class Manifest:
         """The manifests of an index."""
         if not self.is_index:
             return []
-        return [Descriptor.from_json(item, self.descriptor.digest) for item in self.document.get("manifests") or ()]
+        return self._descriptors("manifests")
+
+    def _descriptors(self, key: str) -> list[Descriptor]:
+        items = self.document.get(key) or []
+        if not isinstance(items, list):
+            raise BentoError(f"{self.descriptor.digest}: its {key} are no list.")
+        return [Descriptor.from_json(item, self.descriptor.digest) for item in items]
 
 
 def descend(root: Manifest, read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
@@ -179,6 +186,32 @@ def descend(root: Manifest, read: Callable[[Descriptor], Manifest]) -> list[Mani
             found |= {below.descriptor.digest: below for below in descend(child, read)}
             found[entry.digest] = child
     return list(found.values())
+
+
+def _text(item: Mapping[str, Any], key: str, origin: str) -> str:
+    """Return a text that may be missing or null. Raises BentoError for another value."""
+    value = item.get(key)
+    if value is not None and not isinstance(value, str):
+        raise BentoError(f"{origin}: its {key} is {json.dumps(value)[:60]}, where a text belongs.")
+    return value or ""
+
+
+def _texts(item: Mapping[str, Any], key: str, origin: str) -> Mapping[str, str]:
+    """Return texts by name, which may be missing or null. Raises BentoError for another value."""
+    value = item.get(key)
+    if value is not None and not (isinstance(value, dict) and all(isinstance(text, str) for text in value.values())):
+        raise BentoError(f"{origin}: its {key} are {json.dumps(value)[:60]}, where texts by name belong.")
+    return value or {}
+
+
+def _platform(item: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
+    """Return the platform, which may be missing or null. Raises BentoError for what is none."""
+    value = item.get("platform")
+    if value is not None and not isinstance(value, dict):
+        raise BentoError(f"{origin}: its platform is {json.dumps(value)[:60]}, where os and architecture belong.")
+    for key in ("os", "architecture", "variant", "os.version"):
+        _text(value or {}, key, f"{origin}: platform")
+    return value or {}
 
 
 def to_bytes(document: Mapping[str, Any]) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import posixpath
 import tarfile
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_json
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -61,10 +61,11 @@ class _Archive:
         listed = self._json("manifest.json")
         if not isinstance(listed, list) or len(listed) != 1:
             raise BentoError(f"{self._path}: its manifest.json does not list one image.")
-        config = self._content(str(listed[0]["Config"]))
-        sources = {oci.digest_of(config): self._source(listed[0]["Config"])}
+        config_name, names = _named(listed[0], f"{self._path}: manifest.json")
+        config = self._content(config_name)
+        sources = {oci.digest_of(config): self._source(config_name)}
         layers = []
-        for name in listed[0]["Layers"]:
+        for name in names:
             layer = self._layer(name)
             layers.append(layer.to_json())
             sources[layer.digest] = self._source(name)
@@ -96,10 +97,7 @@ class _Archive:
         return Manifest.read(content, entry.media_type, origin)
 
     def _json(self, name: str) -> Any:
-        try:
-            return json.loads(self._content(name))
-        except ValueError:
-            raise BentoError(f"{self._path}: {name} is not JSON.") from None
+        return read_json(self._content(name), f"{self._path}: {name}")
 
     def _content(self, name: str) -> bytes:
         member = self._member(name)
@@ -123,6 +121,15 @@ class _Archive:
             target = member.linkname if member.islnk() else posixpath.join(posixpath.dirname(name), member.linkname)
             name = posixpath.normpath(target)
         raise BentoError(f"{self._path}: the file {name} is not in it. Write the archive again.")
+
+
+def _named(image: Any, origin: str) -> tuple[str, list[str]]:
+    """Return the files of an image's config and layers. Raises BentoError for an entry of another shape."""
+    if isinstance(image, dict):
+        config, layers = image.get("Config"), image.get("Layers")
+        if isinstance(config, str) and isinstance(layers, list) and all(isinstance(name, str) for name in layers):
+            return config, layers
+    raise BentoError(f"{origin}: its image names no Config and Layers. Give what `docker save` writes.")
 
 
 def _blob_name(digest: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rules_bento.archives import archive
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_json
 from rules_bento.models.model import ModelDescription, latest
 from rules_bento.net import parallel
 from rules_bento.registry import descriptor as oci
@@ -81,9 +82,9 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
     The same inputs give the same digest. Raises BentoError for a part that cannot be read.
     """
-    import yaml
+    from rules_bento.formats.yaml import read_mapping
 
-    document = yaml.load(bento_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    document = read_mapping(bento_yaml, "bento.yaml")
     facts = BentoFacts(document, digest, tuple(model.description for model in models))
     given = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
@@ -125,11 +126,14 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
         raise BentoError(f"{origin}: is no Bento, but {kind}. Images are for container runtimes; see docs/oci.md.")
     try:
-        document = json.loads(config)
-        models = tuple(ModelDescription(**item) for item in document["models"])
-        facts = BentoFacts(document["bento"], document["digest"], models)
-        Tag.parse(str(facts.tag), "name and version")
-    except (ValueError, TypeError, KeyError) as error:
+        document = read_json(config, "its JSON", constants=True)  # model metadata and arguments may have them
+        models = tuple(ModelDescription.of(item) for item in document["models"])
+        facts = BentoFacts({**document["bento"]}, document["digest"], models)
+        if not all(isinstance(text, str) for text in (facts.digest, facts.bento["name"], facts.bento["version"])):
+            raise TypeError("digest, name and version are not all texts")
+        for tag in (str(facts.tag), *(model.tag for model in models)):
+            _check_whole(tag)
+    except (BentoError, TypeError, KeyError) as error:
         raise BentoError(f"{origin}: the config of this Bento cannot be read ({error}). Push it again.") from None
     return facts
 
@@ -140,10 +144,16 @@ def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescripti
         raise BentoError(f"{origin}: is no model; see docs/oci.md.")
     try:
         description = ModelDescription.loads(config.decode())
-        Tag.parse(description.tag, "tag")
-    except (ValueError, TypeError) as error:
+        _check_whole(description.tag)
+    except (BentoError, UnicodeDecodeError) as error:
         raise BentoError(f"{origin}: the config of this model cannot be read ({error}). Push it again.") from None
     return description
+
+
+def _check_whole(tag: str) -> None:
+    """Raise BentoError for what is no tag with a version."""
+    if not Tag.parse(tag, "tag").version:
+        raise BentoError(f"the tag {tag!r} has no version")
 
 
 def get_facts(repository: Repository, target: str) -> BentoFacts:
