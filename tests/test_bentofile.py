@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from contextlib import suppress
 from dataclasses import asdict
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rules_bento.bento.env import dotenv
 from rules_bento.build_options import option_reader
-from rules_bento.build_options.bentofile import from_pyproject, from_yaml, read
+from rules_bento.build_options.bentofile import from_pyproject, from_yaml, read, read_arguments
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import KEYS, Env, ModelChoice, merge
 from rules_bento.errors import BentoError
@@ -116,13 +118,13 @@ def test_python_versions(written, short):
 REFUSED = [
     ("a: [", "b.yaml:1: not YAML"),
     ("a: b: c", "b.yaml:1: not YAML"),
-    ("args: 2001-99-99", "b.yaml: not YAML"),
-    ("[" * 3000, "b.yaml: not a bentofile: it is nested too deeply"),
+    ("args: 2001-99-99", "b.yaml:1: '2001-99-99' cannot be read: month must be in 1..12"),
+    ("[" * 3000, "b.yaml:1: is nested more than 100 deep"),
     ("\tx: 1", "b.yaml:1: not YAML"),
     ("text", "b.yaml:1: keys with values are expected"),
     ("- a", "b.yaml:1: keys with values are expected"),
     ("&a [*a]", "b.yaml:1: a value that contains itself"),
-    ("args: &a\n  b: *a\n", "b.yaml:1: a value that contains itself"),
+    ("args: &a\n  b: *a\n", "b.yaml:2: a value that contains itself"),
     ("? [a]\n: b", "b.yaml:1: a key that is no text"),
     ("service: a\n\nservice: b", "b.yaml:3: 'service' stands there twice"),
     ("docker:\n  env:\n    A: 1\n    A: 2", "b.yaml:4: 'A' stands there twice"),
@@ -296,7 +298,7 @@ def test_a_name_of_its_own_wins_over_that_of_the_project():
         (("docker.python_version = 3.10", 'docker.distro = "x"'), "p:11: docker.distro is 'x'"),
         (('packages = ["numpy"]', "packages = 3"), "p:14: python.packages is the number 3"),
         (('name = "B"', 'nme = "B"'), "p:20: envs[1].nme is no option of BentoML 1.4. Did you mean 'name'?"),
-        (("[project]", "[project"), "p: not TOML"),
+        (("[project]", "[project"), "p:1: not TOML"),
         (('dependencies = ["idna", "attrs>=20"]', "dependencies = 3"), "p:3: project.dependencies is no list of texts"),
         (("[tool.bentoml.build]", "[tool.bentoml.build.docker]"), "p:"),
     ],
@@ -307,13 +309,56 @@ def test_pyproject_refused_with_its_place(change, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"\xff\xfe", "is not UTF-8 text"), (None, "cannot be read")])
+@pytest.mark.parametrize(("content", "message"), [(b"\xff\xfe", ":1: is not UTF-8 text"), (None, " cannot be read")])
 def test_files_that_cannot_be_read(tmp_path, content, message):
     path = tmp_path / "bentofile.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BentoError, match=f"^name {message}"):
+    with pytest.raises(BentoError, match=f"^name{message}"):
         read(path, "name")
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "bentofile.yaml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(BentoError, match="^name: is larger than 16 MiB"):
+        read(path, "name")
+
+
+@pytest.mark.parametrize("keys", [30_000, 50_000])
+def test_many_keys_are_read_in_time(keys):
+    started = time.process_time()
+    options = from_yaml("labels: {" + ", ".join(f"k{i}: v" for i in range(keys)) + "}", "b.yaml")
+    assert len(options.labels) == keys
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize("read", [from_yaml, read_arguments])
+def test_aliases_of_aliases_are_refused_before_they_are_written_out(tmp_path, read):
+    text = "".join(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}' if i else 'lol'] * 10)}]\n" for i in range(9))
+    path = tmp_path / "b.yaml"
+    path.write_text(text)
+    with pytest.raises(BentoError, match=r"^b.yaml:6: more than 500,000 values"):
+        read(path if read is read_arguments else text, "b.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = [" + " " * 100_000 + "]",
+        'x = """\n[' + " " * 200_000 + '\n"""\n',
+        'x = """\n[' + "a." * 100_000 + "a]\n" + "a=1\n" * 20_000 + '"""\n',
+        "x = " + "[" * 100_000,
+        "a." * 100_000 + "a = 1",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_pyproject_takes_time_in_proportion(text):
+    started = time.process_time()
+    with suppress(BentoError):
+        from_pyproject(text, "p")
+    assert time.process_time() - started < 5
 
 
 # Attributes and bentofile together

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from itertools import count
 from pathlib import Path
 
@@ -1247,6 +1250,70 @@ def test_large_trees_are_flushed_at_once(store, tmp_path):
         tmp_path / "a.bento", bento_files(**{f"src__{number}": f"{number}".encode() for number in range(100)})
     )
     assert len(tree(durable.bentos.import_archive(path).entry.path)) == 107
+
+
+LAUGHS = "".join(f"\n    - k: &a{i} [" + ", ".join([f"*a{i - 1}" if i else "lol"] * 10) + "]" for i in range(9))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (f"args:\n  a: !!pairs{LAUGHS}", "the tag 'tag:yaml.org,2002:pairs' is not taken here"),
+        (f"args:\n  a:{LAUGHS}", "more than 500,000 values"),
+        ("args: {a: " + "[" * 200_000 + "]" * 200_000 + "}", "is nested more than 100 deep"),
+        ("args: {a: " + "[" * 900 + "]" * 900 + "}", "is nested more than 100 deep"),
+        ("args: {a: 1" + ":1" * 200_000 + "}", "is a number in base sixty"),
+        ("args: {a: 9999-99-99}", "month must be in 1..12"),
+        ("args: {a: !!binary 'a'}", "cannot be read"),
+        ("args: {a: !!bool x}", "the tag 'bool' does not fit 'x'"),
+        ("args: {a: !!timestamp x}", "the tag 'timestamp' does not fit 'x'"),
+        ("labels: {a: 0x" + "f" * 5000 + "}", "it has more than 250 characters"),
+        ('labels: {a: "\\ud800"}', "not YAML"),
+        ("labels: {a: b, a: c}", "'a' stands there twice"),
+        ("version: v2", "'version' stands there twice"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_descriptor_beyond_the_bounds_is_refused_by_its_line(store, tmp_path, more, message):
+    text = b"service: a:B\nname: hi\nversion: v1\ncreation_time: 2026-01-01T00:00:00+00:00\n" + more.encode()
+    started = time.process_time()
+    with pytest.raises(BentoError, match=rf"bento.yaml:\d+: .*{re.escape(message)}"):
+        store.bentos.import_archive(write_archive(tmp_path / "a.bento", {"bento.yaml": text}))
+    assert time.process_time() - started < 10
+    assert not list(store.bentos.list())
+
+
+def test_bytes_are_taken_in_metadata_as_bentoml_writes_them():
+    text = model_yaml(metadata={"table": b"\x00\xff", "when": dt.date(2026, 1, 1)})
+    document = descriptors.parse(MODEL, text, "here").document
+    assert document["metadata"] == {"table": b"\x00\xff", "when": dt.date(2026, 1, 1)}
+
+
+@pytest.mark.parametrize("look", ["import", "diff", "get"])
+def test_a_large_descriptor_is_refused_by_its_size(store, tmp_path, look):
+    path = write_archive(tmp_path / "a.bento", {"bento.yaml": bytes(64 << 20)})
+    asked = {
+        "import": lambda: store.bentos.import_archive(path),
+        "diff": lambda: api.diff(str(path), str(path), home=store.home.root),
+        "get": lambda: store.bentos.get("hi").describe(),
+    }[look]
+    if look == "get":
+        put(store)
+        with (store.bentos.get("hi").path / "bento.yaml").open("wb") as file:
+            file.truncate(1 << 40)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BentoError, match=r"which cannot be meant"):
+            asked()
+        assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_descriptor_of_a_model_in_a_bento_is_refused_by_its_size(store, tmp_path):
+    files = {"models/clf/v1/model.yaml": bytes(20 << 20), **bento_files(models={"clf:v1": {}})}
+    with pytest.raises(BentoError, match=r"models/clf/v1/model.yaml: has 20971520 bytes"):
+        store.bentos.import_archive(write_archive(tmp_path / "a.bento", files))
 
 
 def test_summary_models_are_those_of_all_services():

@@ -132,7 +132,7 @@ def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
     [
         ({"weights.bin": "w"}, "//svc:model: bad.tar has no model.yaml at its top"),
         ({"model.yaml": "name: x\n"}, "has no version, module, labels"),
-        ({"model.yaml": "a: ["}, "model.yaml cannot be read"),
+        ({"model.yaml": "a: ["}, "model.yaml:1: not YAML"),
         ({"../x": "w"}, "refused: '../x'"),
         ({"models/a/1/model.yaml": "", "models/b/1/model.yaml": ""}, "bad.tar has several models, or a Bento"),
     ],

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_json
 from rules_bento.service.api_changes import changes
 
 TYPE_CHECKING = False
@@ -29,11 +31,9 @@ def run(arguments: Arguments) -> int:
         Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], arguments.one("--golden-path")).write_bytes(schema.read_bytes())
         return 0
     try:
-        committed = json.loads(golden.read_text("utf-8"))
-    except ValueError as error:
-        raise BentoError(
-            f"golden: {arguments.one('--golden-path')} is not JSON: {error}. {_remedy(arguments)}"
-        ) from None
+        committed = read_json(read_file(golden), arguments.one("--golden-path"))
+    except FormatError as error:
+        raise BentoError(f"golden: {error} {_remedy(arguments)}") from None
     made = json.loads(schema.read_text("utf-8"))
     if not made:
         raise BentoError(

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
 from rules_bento.images import image_checks
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.libraries import Libraries
@@ -37,7 +39,7 @@ def run(arguments: Arguments) -> None:
     libraries = {name for names in below for name in names} | {
         path.rpartition("/")[2] for index in indexes for path in (*index["files"], *index["links"]) if ".so" in path
     }
-    architecture = json.loads(_read(arguments.one("--base-config")))["architecture"]
+    architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]
     glibc = arguments.optional("--glibc")
     major, _, minor = glibc.partition(".")
     base = image_checks.Base(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
 from rules_bento.images import oci_image
 from rules_bento.images.image_commands import refuse_commands
 from rules_bento.workspace_status import filled, read_status
@@ -51,7 +52,7 @@ def run(arguments: Arguments) -> None:
             f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MOST_LAYERS}. "
             f"Give fewer of them."
         )
-    base = json.loads(Path(arguments.one("--base-config")).read_text("utf-8"))
+    base = read_object(read_file(arguments.one("--base-config")), "the base's config")
     image = oci_image.make_image(layers, _settings(arguments, base, _read_bento(arguments.one("--bento-yaml"))))
     Path(arguments.one("--config")).write_bytes(image.config)
     Path(arguments.one("--manifest")).write_bytes(image.manifest)
@@ -59,9 +60,9 @@ def run(arguments: Arguments) -> None:
 
 
 def _read_bento(path: str) -> dict[str, Any]:
-    import yaml
+    from rules_bento.formats.yaml import read_mapping
 
-    document: dict[str, Any] = yaml.load(Path(path).read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    document = read_mapping(read_file(path), path)
     refuse_commands(document)
     return document
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
 from rules_bento.images import layer_report, report_page
 from rules_bento.images.oci_image import Layer
 
@@ -32,7 +34,7 @@ def run(arguments: Arguments) -> None:
     layers = [layer_report.describe_layer(Layer.loads(_read(path)), blob, bento, owners) for path, blob in described]
     report = {"target": target, "layers": layers}
     if against := arguments.optional("--against"):
-        report["changes"] = layer_report.changes(report, json.loads(_read(against)))
+        report["changes"] = layer_report.changes(report, read_object(read_file(against), "report_against"))
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
     Path(arguments.one("--output")).write_text(text, "utf-8")
     Path(arguments.one("--page")).write_text(report_page.page(report), "utf-8")

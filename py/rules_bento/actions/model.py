@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
 from rules_bento.models import model_store
 from rules_bento.models.model import make_entry
 from rules_bento.models.model_store import StoredModel
@@ -119,9 +120,9 @@ def _fields(arguments: Arguments) -> dict[str, Any]:
 def _json_object(arguments: Arguments, flag: str) -> dict[str, Any]:
     attribute = flag.removeprefix("--")
     try:
-        value = json.loads(arguments.text(flag, "{}"))
-    except ValueError as error:
-        raise BentoError(f"{attribute}: not JSON: {error}. Write it with json.encode({{...}}).") from None
+        value = read_json(arguments.text(flag, "{}"), attribute)
+    except FormatError as error:
+        raise BentoError(f"{error} Write it with json.encode({{...}}).") from None
     if not isinstance(value, dict):
         raise BentoError(f"{attribute}: a JSON object is expected. Write it with json.encode({{...}}).")
     return value

@@ -7,6 +7,8 @@ import tarfile
 from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
 from rules_bento.reports import bento_page, bento_report
 from rules_bento.sources.manifest import Manifest
@@ -60,11 +62,11 @@ def run(arguments: Arguments) -> None:
 
 def _other(path: str, name: str) -> dict[str, Any]:
     try:
-        other: dict[str, Any] = json.loads(_read(path))
+        other = read_object(read_file(path), name)
         bento_report.changes(other, other)
         if all(isinstance(other[key], str) for key in ("tag", "digest")):
             return other
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (FormatError, ValueError, TypeError, KeyError, AttributeError):
         pass
     raise BentoError(f"report_against: {name} is no report of a Bento. Give the JSON of the output group `report`.")
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import cast
 
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
 from rules_bento.images import sbom
 from rules_bento.models.model import ModelDescription
 from rules_bento.tag import Tag
@@ -34,7 +36,7 @@ def run(arguments: Arguments) -> None:
     """Write the bill."""
     tag = Tag.parse(_read(arguments.one("--tag")).strip(), "tag")
     subject = sbom.Subject(tag.name, tag.version, _read(arguments.one("--digest")).strip(), arguments.one("--created"))
-    architecture = json.loads(_read(arguments.one("--base-config")))["architecture"]
+    architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]
     components = [sbom.sources(subject, _read(arguments.one("--bento-digest")).strip())]
     components += [sbom.python_package(*wheel) for wheel in arguments.records("--wheel")]
     for name, version, path in arguments.records("--built-wheel"):

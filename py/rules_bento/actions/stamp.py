@@ -45,8 +45,8 @@ def _members(part: str, labels: dict[str, str]) -> Iterator[Member]:
 
 
 def _labelled(content: bytes, labels: dict[str, str]) -> bytes:
-    import yaml
+    from rules_bento.formats.yaml import read_mapping
 
-    document = yaml.safe_load(content)
+    document = read_mapping(content, "bento.yaml")
     document["labels"] |= labels
     return dump_yaml(document)

@@ -15,7 +15,7 @@ from rules_bento.build_options import distros
 from rules_bento.build_options.document import as_text, did_you_mean
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
 from rules_bento.errors import BentoError
-from rules_bento.packages.lock import parse_toml
+from rules_bento.formats.toml import read_toml
 from rules_bento.packages.nested_requirements import with_nested
 
 TYPE_CHECKING = False
@@ -350,7 +350,7 @@ def requirements_of(step: Step, files: ProjectFiles, place: str) -> str:
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
     """`project.dependencies` of a pyproject.toml."""
-    tables: dict[str, Any] = parse_toml(files.text(path, place), path)
+    tables: dict[str, Any] = read_toml(files.text(path, place), path)
     dependencies = tables.get("project", {}).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
         raise BentoError(f"{path}: project.dependencies is no list of texts. Correct it.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -11,6 +10,8 @@ from typing import Any
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document, WrittenFloat, plain
 from rules_bento.errors import BentoError
+from rules_bento.formats import MAX_PARTS, decoded, read_file
+from rules_bento.formats.toml import read_toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
 
 def _text(path: str | FilePath, origin: str) -> str:
     try:
-        return FilePath(path).read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BentoError(f"{origin} is not UTF-8 text. Save it as UTF-8.") from None
+        return decoded(read_file(path, origin), origin)
     except OSError as error:
         raise BentoError(f"{origin} cannot be read: {error.strerror}. Name another file.") from None
 
@@ -62,7 +61,7 @@ def from_yaml(text: str, origin: str) -> BuildOptions:
 
 def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
     """The options of a pyproject.toml: those of its BentoML section, the project's name and its dependencies."""
-    tables = _toml(text, origin)
+    tables = read_toml(text, origin, WrittenFloat)
     section = tables
     for key in _TABLE:
         section = section.get(key, {})
@@ -104,21 +103,9 @@ def _lowered(options: BuildOptions) -> BuildOptions:
 
 def yaml_document(text: str, origin: str) -> Document:
     """The values of a YAML text and the line of each. Raises BentoError for what is no YAML, or no table of keys."""
-    import yaml
+    from rules_bento.formats.yaml import read_with_lines
 
-    lines: dict[Path, int] = {}
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        data = _YamlReader(loader, origin, lines).value(node, ()) if node is not None else {}
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise BentoError(f"{origin}{line}: not YAML: {error.problem or error.context}. Correct it.") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise BentoError(f"{origin}: not YAML: {' '.join(str(error).split())}. Correct it.") from None
-    except RecursionError:
-        raise BentoError(f"{origin}: not a bentofile: it is nested too deeply.") from None
+    data, lines = read_with_lines(text, origin, WrittenFloat)
     if data is None:
         data = {}
     if not isinstance(data, dict):
@@ -126,75 +113,9 @@ def yaml_document(text: str, origin: str) -> Document:
     return Document(origin, data, lines)
 
 
-class _YamlReader:
-    """Makes values of YAML nodes and remembers their lines."""
-
-    def __init__(self, loader: Any, origin: str, lines: dict[Path, int]) -> None:
-        self._lines = lines
-        self._loader = loader
-        self._origin = origin
-        self._within: list[Any] = []  # nodes on the way from the root, to find an alias of one of them
-
-    def value(self, node: Any, path: Path) -> Any:
-        """The value of a node; every key's and item's line is noted."""
-        import yaml
-
-        self._lines.setdefault(path, node.start_mark.line + 1)
-        if any(node is outer for outer in self._within):
-            raise BentoError(f"{self._origin}:{node.start_mark.line + 1}: a value that contains itself. Write it out.")
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
-        self._within.append(node)
-        try:
-            if isinstance(node, yaml.SequenceNode):
-                return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-            return self._table(node, path)
-        finally:
-            self._within.pop()
-
-    def _scalar(self, node: Any) -> Any:
-        if node.tag == "tag:yaml.org,2002:float" and re.fullmatch(r"[-+]?\d+\.\d+", node.value):
-            return WrittenFloat(node.value)
-        return self._loader.construct_object(node)
-
-    def _table(self, node: Any, path: Path) -> dict[str, Any]:
-        written = [key.value for key, _ in node.value if isinstance(key.value, str)]
-        for key, _ in node.value:
-            if isinstance(key.value, str) and key.value != "<<" and written.count(key.value) > 1:
-                line = max(other.start_mark.line for other, _ in node.value if other.value == key.value) + 1
-                raise BentoError(f"{self._origin}:{line}: {key.value!r} stands there twice. Keep one of them.")
-        self._loader.flatten_mapping(node)
-        table = {}
-        for key, item in node.value:
-            name = self._loader.construct_object(key) if not isinstance(key.value, list) else None
-            if not isinstance(name, (str, int, float, bool)):
-                raise BentoError(f"{self._origin}:{key.start_mark.line + 1}: a key that is no text. Write one.")
-            text = name if isinstance(name, str) else key.value
-            inner: Path = (*path, text)
-            self._lines[inner] = key.start_mark.line + 1
-            table[text] = self.value(item, inner)
-        return table
-
-
 # TOML
 
-
-def _toml(text: str, origin: str) -> dict[str, Any]:
-    try:
-        tomllib: Any = importlib.import_module("tomllib")
-    except ImportError:
-        raise BentoError(
-            f"{origin}: TOML is read by Python 3.11 or newer. Set bento_tools.python(version = ...), or write a "
-            f"bentofile.yaml."
-        ) from None
-    try:
-        tables: dict[str, Any] = tomllib.loads(text, parse_float=WrittenFloat)
-    except (ValueError, RecursionError) as error:
-        raise BentoError(f"{origin}: not TOML: {error}. Correct it.") from None
-    return tables
-
-
-_HEADER = re.compile(r"\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}\s*(#.*)?")
+_HEADER = re.compile(r"\s*\[{1,2}([^\]]*)\]{1,2}\s*(#.*)?")
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 
@@ -206,6 +127,8 @@ def _toml_lines(text: str) -> dict[Path, int]:
     counts: dict[tuple[str, ...], int] = {}
     prefix: Path = ()
     for number, line in enumerate(text.splitlines(), 1):
+        if line.partition("=")[0].count(".") >= MAX_PARTS:
+            continue  # a line of a text, for no key is that long
         header = _HEADER.fullmatch(line)
         if header:
             table = _keys(header[1])

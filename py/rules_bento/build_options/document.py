@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rules_bento.errors import BentoError
 
@@ -27,22 +27,30 @@ class WrittenFloat(float):
         return number
 
 
+class Lines(Protocol):
+    """Where values stand."""
+
+    def get(self, path: Path, /) -> int | None:
+        """Return the line of a value; None where it is not known."""
+
+
 @dataclass(frozen=True)
 class Document:
     """Options as plain values: of a file with its lines, or of a target's attributes, which have none."""
 
     origin: str  # the file's name; empty for attributes
     data: dict[str, Any]
-    lines: Mapping[Path, int] = field(default_factory=dict)
+    lines: Lines = field(default_factory=dict[Path, int])
 
     def at(self, path: Path) -> str:
         """The place of a value and its name, as a message begins."""
         if not self.origin:
             return dotted(path)
         known = path
-        while known and known not in self.lines:
+        while known and self.lines.get(known) is None:
             known = known[:-1]
-        line = f":{self.lines[known]}" if known in self.lines else ""
+        number = self.lines.get(known)
+        line = "" if number is None else f":{number}"
         return f"{self.origin}{line}: {dotted(path)}" if path else f"{self.origin}{line}"
 
 

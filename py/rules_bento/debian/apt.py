@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,9 +84,9 @@ def loads(text: str, origin: str) -> Lock:
     if not text.strip():
         return {"deb_lock": FORMAT, "stated": {}, "packages": {}}
     try:
-        lock: Lock = json.loads(text)
-    except ValueError as error:
-        raise BentoError(f"{origin}: not a lock of Debian packages: {error}") from None
+        lock: Lock = read_json(text, origin)
+    except FormatError as error:
+        raise BentoError(f"{error} It has to be a lock of Debian packages.") from None
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
         raise BentoError(f"{origin}: not a lock of Debian packages in format {FORMAT}")
     return lock

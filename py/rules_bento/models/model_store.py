@@ -8,6 +8,7 @@ from typing import Any
 
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
 from rules_bento.models import references
 from rules_bento.models.model import MODEL_YAML, ModelDescription, ModelEntry, content_identity, labels_of, make_entry
 from rules_bento.models.references import BundledModel
@@ -145,12 +146,12 @@ def describe(folder: Path, tag: Tag, files: Manifest) -> ModelDescription:
 
 
 def _model_yaml(path: Path) -> dict[str, Any]:
-    import yaml
+    from rules_bento.formats.yaml import read_yaml
 
     try:
-        fields = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BentoError(f"{path} cannot be read: {' '.join(str(error).split())}. Save the model again.") from None
+        fields = read_yaml(read_file(path), str(path), binary=True)  # its metadata may be bytes
+    except OSError as error:
+        raise BentoError(f"{path} cannot be read: {error.strerror}. Save the model again.") from None
     if not isinstance(fields, dict):
         raise BentoError(f"{path} is no description of a model. Save the model again.")
     fields.setdefault("signatures", {})

@@ -153,9 +153,10 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     project = source / "pyproject.toml"
     table = {}
     if project.exists():
-        from rules_bento.packages.lock import parse_toml
+        from rules_bento.formats import read_file
+        from rules_bento.formats.toml import read_toml
 
-        table = parse_toml(project.read_text("utf-8"), project.name).get("build-system", {})
+        table = read_toml(read_file(project), project.name).get("build-system", {})
     module, _, attribute = table.get("build-backend", "setuptools.build_meta:__legacy__").partition(":")
     path = [str((source / folder).absolute()) for folder in table.get("backend-path", [])]
     return module, [name for name in attribute.split(".") if name], path

@@ -24,13 +24,15 @@ what a `bento_requirements` target locked, by which a test knows that the lock i
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from typing import Any
 from urllib.parse import unquote
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_json
+from rules_bento.formats.toml import read_toml
 from rules_bento.packages.indexes import EXPLICIT_GROUP, refuse_credentials
 
 TYPE_CHECKING = False
@@ -51,11 +53,9 @@ def dumps(lock: Lock) -> str:
 def load(path: Path) -> Lock:
     """Read a lock in the normal form."""
     try:
-        lock: Lock = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise BentoError(
-            f"{path}: not a lock of rules_bento: {error}. Write it again with a bento_requirements target."
-        ) from None
+        lock: Lock = read_json(read_file(path), str(path))
+    except FormatError as error:
+        raise BentoError(f"{error} Or write the lock again with a bento_requirements target.") from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
         raise BentoError(
             f"{path}: not a lock of rules_bento in format {FORMAT}. Write it with a bento_requirements target."
@@ -71,7 +71,7 @@ def from_uv_lock(
     Roots are what the project and the members of its workspace depend on, with the named extras and dependency
     groups (None: all of them).
     """
-    document = parse_toml(text, origin)
+    document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
         raise BentoError(f"{origin}: not a uv.lock: it has no packages. Write it with `uv lock`.")
     counts: dict[str, int] = {}
@@ -114,21 +114,6 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
 
 def _unlocked(package: dict[str, Any]) -> dict[str, Any]:
     return {"name": package["name"], "version": package["version"], "files": {}, "unlocked": True}
-
-
-def parse_toml(text: str, origin: str) -> dict[str, Any]:
-    """The tables of a TOML file. Raises BentoError, naming `origin`."""
-    try:
-        tomllib: Any = importlib.import_module("tomllib")
-    except ImportError:
-        raise BentoError(
-            f"{origin}: TOML is read by Python 3.11 or newer. Set bento_tools.python(version = ...)."
-        ) from None
-    try:
-        tables: dict[str, Any] = tomllib.loads(text)
-    except ValueError as error:
-        raise BentoError(f"{origin}: not TOML: {error}") from None
-    return tables
 
 
 def _root_edges(

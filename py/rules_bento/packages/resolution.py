@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats.toml import read_toml
 from rules_bento.packages import lock as locks
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import Indexes, without_credentials
@@ -195,7 +196,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
     """Pins and hashes of a lock as PEP 751 has it."""
-    document = locks.parse_toml(text, origin)
+    document = read_toml(text, origin)
     pins: list[str] = []
     hashes: set[str] = set()
     for package in document.get("packages", []):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import INDEX_OPTIONS, refuse_credentials
-from rules_bento.packages.lock import parse_toml
 from rules_bento.packages.requirements import Option
 
 TYPE_CHECKING = False
@@ -60,12 +61,9 @@ def read(sources: Iterable[Source], extras: Sequence[str] = ("*",), groups: Sequ
 
 def read_bentofile(source: Source, stated: Stated) -> None:
     """Add `python.packages`, `python.requirements_txt` and the indexes of a bentofile."""
-    import yaml  # type: ignore[import-untyped,unused-ignore]
+    from rules_bento.formats.yaml import read_yaml
 
-    try:
-        document = yaml.safe_load(source.path.read_text("utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise BentoError(f"{source.name}: not YAML: {error}") from None
+    document = read_yaml(read_file(source.path, source.name), source.name) or {}
     python = document.get("python") or {} if isinstance(document, dict) else None
     if not isinstance(python, dict):
         raise BentoError(f"{source.name}: not a bentofile: `python` has to be a table.")
@@ -107,7 +105,7 @@ def _include(source: Source, value: str, line: int, stated: Stated, *, constrain
 
 
 def _read_pyproject(source: Source, extras: Sequence[str], groups: Sequence[str], stated: Stated) -> None:
-    document = parse_toml(source.path.read_text("utf-8"), source.name)
+    document = read_toml(read_file(source.path, source.name), source.name)
     project = document.get("project")
     if not isinstance(project, dict):
         raise BentoError(f"{source.name}: it has no [project], so it requires nothing. Name another file in srcs.")

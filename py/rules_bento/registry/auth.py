@@ -5,7 +5,6 @@ Basic authentication is RFC 7617; tokens are the distribution project's (`docs/s
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_object
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT
 from rules_bento.net.transport import Bytes, Origin
@@ -139,10 +140,9 @@ class Authorizer:
                 what = f"{self._reference.name}: a token (credentials from: {credentials.places()})"
                 raise refusal(response.status, response.headers, content, what, self._host)
         try:
-            answer = json.loads(content)
-        except ValueError:
-            answer = None
-        return answer if isinstance(answer, dict) else {}
+            return read_object(content, "the answer")
+        except FormatError:
+            return {}
 
     def _check_realm(self, realm: str) -> None:
         """Credentials that came under encryption, or would have, leave this machine under encryption."""

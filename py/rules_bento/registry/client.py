@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_object
 from rules_bento.net.errors import CutError
 from rules_bento.net.proxy import is_loopback
 from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
@@ -419,12 +420,9 @@ class Repository:
 
     def _json(self, reply: Reply, what: str) -> dict[str, Any]:
         try:
-            document = json.loads(reply.body)
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise BentoError(f"{self}: answers something else than JSON where its {what} are asked for.")
-        return document
+            return read_object(reply.body, str(self))
+        except FormatError as error:
+            raise BentoError(f"{error} It came where {what} are asked for.") from None
 
     def _next(self, reply: Reply) -> str | None:
         """Where the next page is (RFC 8288)."""

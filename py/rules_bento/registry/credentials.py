@@ -5,7 +5,6 @@ Never from a command line, and nothing here ever prints one.
 
 from __future__ import annotations
 
-import json
 import os
 from base64 import b64decode
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +67,8 @@ def _files() -> Iterator[Path]:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        document = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+        document = read_json(read_file(file), str(file))
+    except (OSError, FormatError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not JSON"
         raise BentoError(f"{file}: credentials cannot be read: {reason}. Repair the file, or log in again.") from None
     return document if isinstance(document, dict) else {}
@@ -143,9 +144,9 @@ def _ask(helper: str, key: str, file: Path) -> Credentials | None:
             f"{program} has no answer for {key} (exit status {done.returncode}). To see why: echo {key} | {program} get"
         )
     try:
-        answer = json.loads(done.stdout)
+        answer = read_json(done.stdout, program)
         username, secret = str(answer["Username"]), str(answer["Secret"])
-    except (ValueError, KeyError, TypeError):
+    except (FormatError, KeyError, TypeError):
         raise BentoError(
             f"{program} answered for {key} with something else than JSON of a name and a secret."
         ) from None

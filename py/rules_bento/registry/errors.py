@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -45,9 +46,9 @@ def refusal(status: int, headers: Message, body: bytes, what: str, host: str) ->
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:
     """Codes and words of an error response (distribution specification, `error codes`), else neither."""
     try:
-        errors = json.loads(body)["errors"]
+        errors = read_json(body, "the answer")["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)
         words = "; ".join(filter(None, (str(error.get("message") or error.get("code") or "") for error in errors)))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (FormatError, KeyError, TypeError, AttributeError):
         return (), ""
     return codes, "".join(character for character in words[:300] if character.isprintable())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_json
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -44,8 +45,8 @@ class Layout:
     def open(folder: Path) -> Layout:
         """The layout at a folder. Raises BentoError if there is none."""
         try:
-            version = json.loads((folder / "oci-layout").read_bytes())["imageLayoutVersion"]
-        except (OSError, ValueError, KeyError, TypeError):
+            version = read_json(read_file(folder / "oci-layout"), str(folder))["imageLayoutVersion"]
+        except (OSError, FormatError, KeyError, TypeError):
             raise BentoError(f"{folder}: is not an OCI layout: no oci-layout file with a version is in it.") from None
         if not str(version).startswith("1."):
             raise BentoError(f"{folder}: is an OCI layout of version {version}; known is 1.0.0.")

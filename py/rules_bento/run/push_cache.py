@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_object
 from rules_bento.net import tls
 from rules_bento.net.errors import CutError
 from rules_bento.net.transport import PATIENCE, PIECE
@@ -143,9 +145,9 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
         done = subprocess.run(
             [program, "get"], input=request, capture_output=True, text=True, timeout=_HELPER_TIME, check=True
         )
-        headers: dict[str, list[str]] = json.loads(done.stdout or "{}").get("headers", {})
+        headers: dict[str, list[str]] = read_object(done.stdout or "{}", program).get("headers", {})
         return [(name.lower(), value) for name, values in headers.items() for value in values]
-    except (OSError, ValueError, AttributeError, subprocess.SubprocessError):
+    except (OSError, FormatError, ValueError, AttributeError, subprocess.SubprocessError):
         raise BentoError(f"--credential_helper: {program} gives no headers for {host}. Run it by hand.") from None
 
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource, RemoteSource
@@ -105,7 +106,7 @@ def _image(image: dict[str, Any], folder: Path, registries: Registries, cache: p
 
 def _manifest(path: Path) -> Manifest:
     content = path.read_bytes()
-    return Manifest.read(content, str(json.loads(content).get("mediaType", oci.MANIFEST)), str(path))
+    return Manifest.read(content, str(read_object(content, str(path)).get("mediaType", oci.MANIFEST)), str(path))
 
 
 def _model(model: dict[str, Any], folder: Path) -> artifact.ModelPart:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, cast
 from rules_bento.archives import tarstream, unpack
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
 from rules_bento.store import exporting
 from rules_bento.store.checking import digest_of, require_whole
 from rules_bento.store.home import BENTO, MODEL, unique
@@ -199,10 +201,10 @@ def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:
     if size > _MOST_INDEX:
         raise BentoError(f"{path}: its list has {size} bytes, which cannot be meant.")
     try:
-        index = json.loads(b"".join(contents))
+        index = read_json(b"".join(contents), str(path))
         lists = [index["models"], index["bentos"]]
         if index["format"] == FORMAT and all(isinstance(part, dict) for parts in lists for part in parts):
             return cast("dict[str, Any]", index)
-    except (ValueError, TypeError, KeyError):
+    except (FormatError, TypeError, KeyError):
         pass
     raise BentoError(f"{path}: its {INDEX} is not one of format {FORMAT}. Was it made by a newer version?")

@@ -68,6 +68,7 @@ def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: by
     with suppress(BentoError):  # all of it says more than its beginning
         for item, contents in unpack.read(BytesIO(head), form):
             if item.path == kind.descriptor:
+                descriptors.check_size(item.size, str(address))
                 description = descriptors.parse(kind, b"".join(contents), str(address))
                 break
     if description and Shelf(home, kind).has(description.tag):

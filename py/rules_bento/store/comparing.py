@@ -72,6 +72,7 @@ def of_archive(path: Path, form: Form, limits: Limits | None = None) -> Side:
     texts: dict[str, bytes] = {}
     for item, contents in unpack.read(path, form, limits):
         if item.path in (BENTO.descriptor, MODEL.descriptor):
+            descriptors.check_size(item.size, f"{path}: {item.path}")
             texts[item.path] = b"".join(contents)
             contents = iter((texts[item.path],))
         if item.kind == "link":

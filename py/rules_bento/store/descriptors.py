@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import MAX_BYTES
 from rules_bento.store import shape
 from rules_bento.store.home import BENTO, Kind
 from rules_bento.store.shape import (
@@ -30,8 +31,6 @@ from rules_bento.tag import Tag, check_version, check_word
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MOST_BYTES = 16 << 20
-_MOST_NODES = 1_000_000  # as aliases expand: a page of them can stand for billions
 _STAGES = ("all", "build", "runtime")
 
 
@@ -97,35 +96,19 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
     return Description(Tag(name, version), created, ordered, tuple(notes))
 
 
-def _load(data: bytes, where: str) -> dict[str, Any]:
-    import yaml
+def check_size(size: int, where: str) -> None:
+    """Raise BentoError, beginning with `where`, for a descriptor that is too large for `parse`, before it is read."""
+    if size > MAX_BYTES:
+        raise BentoError(f"{where}: has {size} bytes, which cannot be meant. Is it the descriptor that BentoML wrote?")
 
-    if len(data) > _MOST_BYTES:
-        raise BentoError(f"{where}: has {len(data)} bytes, which cannot be meant.")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        document = yaml.load(data.decode(), loader)  # both are safe ones
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise BentoError(f"{where}: cannot be read as YAML: {reason}") from None
+
+def _load(data: bytes, where: str) -> dict[str, Any]:
+    from rules_bento.formats.yaml import read_yaml
+
+    document = read_yaml(data, where, binary=True)  # metadata of models may be bytes
     if not isinstance(document, dict):
         raise BentoError(f"{where}: is empty, or no mapping. Is it the descriptor that BentoML wrote?")
-    _check_expanded(document, where)
     return document
-
-
-def _check_expanded(document: dict[str, Any], where: str) -> None:
-    pending: list[Any] = [document]
-    count = 0
-    while pending:
-        value = pending.pop()
-        count += 1
-        if count > _MOST_NODES:
-            raise BentoError(f"{where}: its aliases expand without end. Write them out.")
-        if isinstance(value, dict):
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
 
 
 def _word(document: dict[str, Any], key: str, check: Callable[[str, str], str], where: str, notes: list[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
 from rules_bento.store import descriptors
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ class Entry:
 
 
 def read_descriptor(kind: Kind, place: Path) -> bytes:
-    """The bytes of a descriptor. Raises BentoError if there are none."""
+    """Return the bytes of a descriptor. Raises BentoError if there are none, and for too many of them."""
     try:
-        return place.read_bytes()
+        return read_file(place)
     except OSError as error:
         raise BentoError(
             f"{place.parent}: is no {kind.noun}: its {kind.descriptor} cannot be read ({error.strerror}). Remove the "

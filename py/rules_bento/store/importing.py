@@ -201,6 +201,8 @@ class _Reader:
             if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
                 self._take_of_model(item, contents, where)
                 continue
+            if item.path == self._kind.descriptor:
+                descriptors.check_size(item.size, f"{where}: {item.path}")
             self._main.add(item, contents, private=item.path in _PRIVATE)
             if item.path == self._kind.descriptor:
                 self._description = self._describe(where)
@@ -238,6 +240,8 @@ class _Reader:
             return
         tag = Tag(name, version)
         tree = self._tree_of(tag, where)
+        if path == MODEL.descriptor:
+            descriptors.check_size(item.size, f"{where}: {item.path}")
         item = item._replace(path=path)
         if item.kind == "link":
             self._links.setdefault(tag, {})[path] = item.link

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
 from rules_bento.store import descriptors, durable, shape
 from rules_bento.tag import Tag
 
@@ -140,8 +142,8 @@ def _from_line(line: list[object]) -> Summary:
 
 def _decode(text: str) -> list[object] | None:
     try:
-        line = json.loads(text)
-    except ValueError:  # the end of a process, or of the disk
+        line = read_json(text, "")
+    except FormatError:  # the end of a process, or of the disk
         return None
     return line if isinstance(line, list) and len(line) >= _FIELDS and line[0] == _FORMAT else None
 

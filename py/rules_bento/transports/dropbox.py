@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json, read_object
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Transport
@@ -186,15 +188,14 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 
 def _json(response: Response) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(response.read())
-    except ValueError:
+        return read_object(response.read(), "the answer")
+    except FormatError:
         raise CutError("the answer is no JSON") from None
-    return found
 
 
 def _error(body: bytes) -> dict[str, Any]:
     try:
-        error = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
+        error = read_json(body, "the answer")["error"]
+    except (FormatError, KeyError, TypeError):
         return {}
     return error if isinstance(error, dict) else {}

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json, read_object
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Transport
@@ -129,7 +131,7 @@ class Gcs(Remote):
             if response.status in (404, 410):
                 raise BentoError(f"{self.address}: the server has given the upload up. Export it again.")
             self._check(response, (200, 201))
-            return size, json.loads(response.read())
+            return size, _answer(response)
 
     def _json(self, method: str, url: str) -> dict[str, Any]:
         with self._ask(method, url) as response:
@@ -137,11 +139,7 @@ class Gcs(Remote):
                 response.read()
                 raise self.missing()
             self._check(response, (200,))
-            try:
-                found: dict[str, Any] = json.loads(response.read())
-            except ValueError:
-                raise CutError("the answer is no JSON") from None
-            return found
+            return _answer(response)
 
     @contextmanager
     def _ask(
@@ -192,8 +190,15 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
     return authorization
 
 
+def _answer(response: Response) -> dict[str, Any]:
+    try:
+        return read_object(response.read(), "the answer")
+    except FormatError:
+        raise CutError("the answer is no JSON") from None
+
+
 def _said(body: bytes) -> str:
     try:
-        return str(json.loads(body)["error"]["message"])[:300]
-    except (ValueError, KeyError, TypeError):
+        return str(read_json(body, "the answer")["error"]["message"])[:300]
+    except (FormatError, KeyError, TypeError):
         return ""

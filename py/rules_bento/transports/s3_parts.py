@@ -12,6 +12,8 @@ from base64 import b64encode
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_json
 from rules_bento.net import parallel
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT
@@ -61,8 +63,8 @@ class Parts:
 
     def _take_up(self, note: Path) -> bool:
         """Find what an earlier run has begun, or begin; whether it was found."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads(note.read_bytes())
+        with suppress(OSError, FormatError, KeyError, TypeError):
+            found = read_json(read_file(note), str(note))
             if found["about"] == self._about:
                 self._upload = str(found["upload"])
                 return True

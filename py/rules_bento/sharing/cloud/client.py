@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
 from rules_bento.net.transport import PATIENCE, Bytes, Transport
@@ -129,8 +131,8 @@ class Cloud:
 
     def _json(self, content: bytes, what: str) -> dict[str, Any]:
         try:
-            found = json.loads(content or b"{}") or {}  # some answers are empty, or null
-        except ValueError:
+            found = read_json(content or b"{}", what) or {}  # some answers are empty, or null
+        except FormatError:
             found = None
         if not isinstance(found, dict):
             raise BentoError(f"{what}: {self} answers something else than JSON. Is it the endpoint of a cloud?")
@@ -140,9 +142,9 @@ class Cloud:
         """What an answer says to people, without our token, should it be in it."""
         text = body.decode("utf-8", "replace")
         try:
-            found = json.loads(text)
+            found = read_json(body, "the answer")
             text = str(found.get("error") or found.get("message") or "") if isinstance(found, dict) else text
-        except ValueError:
+        except FormatError:
             if text.lstrip().startswith("<"):
                 return ""
         text = " ".join(text.split()).replace(self._context.api_token, "***")

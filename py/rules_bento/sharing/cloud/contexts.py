@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
 from rules_bento.net.proxy import is_loopback
 
 if TYPE_CHECKING:
@@ -135,15 +136,15 @@ class Contexts:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
+    from rules_bento.formats.yaml import read_yaml
 
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
+        found = read_yaml(read_file(path), str(path))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise BentoError(f"{path}: cannot be read ({error}).") from None
-    except yaml.YAMLError:
+    except FormatError:
         # The error would show a piece of the file, and that may be a token.
         raise _broken(path, "it is no YAML") from None
     if found is None:

@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_json
 from rules_bento.net import parallel
 from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Tally
@@ -195,8 +197,8 @@ class _Parts:
 
     def _take_up(self) -> bool:
         """Go on with what an earlier run has begun, or begin; whether it goes on."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads(self._note.read_bytes())
+        with suppress(OSError, FormatError, ValueError, KeyError, TypeError, AttributeError):
+            found = read_json(read_file(self._note), str(self._note))
             if (found["digest"], found["size"], found["part"]) == (self._digest, self._tarball.size, PART):
                 self._upload_id = str(found["upload_id"])
                 self._etags = {int(number): str(etag) for number, etag in found["etags"].items()}

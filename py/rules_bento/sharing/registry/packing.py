@@ -48,11 +48,10 @@ def packed(home: Home, entry: Entry, models: Sequence[Entry]) -> Iterator[Packag
 
 def facts_of(home: Home, entry: Entry, models: Sequence[Entry]) -> BentoFacts:
     """What the artifact of a Bento would say of it. Files are read only where nobody noted their digests."""
-    import yaml
-
     from rules_bento.bento.identity import content_identity
+    from rules_bento.formats.yaml import read_mapping
 
-    document = yaml.load(_descriptor(entry), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    document = read_mapping(_descriptor(entry), str(entry.path / BENTO.descriptor))
     files = [file for file in _files(home, entry).entries if file.path != BENTO.descriptor]
     described = tuple(describe(home, model) for model in models)
     digest = content_identity(document, files, described).hex()

@@ -1,0 +1,638 @@
+"""Readers of YAML, JSON and TOML: the values that the libraries give, nothing beyond the bounds, no error but ours."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import json
+import math
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import rules_bento
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rules_bento.formats import MAX_BYTES, MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, read_file
+from rules_bento.formats.json import read_json, read_object
+from rules_bento.formats.toml import read_toml
+from rules_bento.formats.yaml import read_mapping, read_with_lines, read_yaml
+
+GOLDEN = Path(__file__).with_name("golden")
+LAUGHS = "".join(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}' if i else 'lol'] * 10)}]\n" for i in range(9))
+SECONDS = 10  # what no input may take; each takes far less
+
+
+def bounded(read, *arguments):
+    """The error of a reader, which comes soon."""
+    started = time.process_time()
+    with pytest.raises(FormatError) as error:
+        read(*arguments)
+    assert time.process_time() - started < SECONDS
+    return str(error.value)
+
+
+def by_pyyaml(text):
+    return yaml.load(text, yaml.CSafeLoader)
+
+
+# YAML
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.rglob("*.yaml")), ids=lambda path: path.name)
+def test_what_bentoml_wrote_is_read_as_pyyaml_does(path):
+    expected = yaml.safe_load(path.read_text("utf-8"))
+    found = read_yaml(path.read_bytes(), path.name)
+    assert repr(found) == repr(expected)
+    assert yaml.safe_dump(found, sort_keys=False) == yaml.safe_dump(expected, sort_keys=False)
+
+
+TIMES = st.datetimes(timezones=st.none() | st.integers(-1439, 1439).map(lambda m: dt.timezone(dt.timedelta(minutes=m))))
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False)
+    | st.dates()
+    | TIMES
+    | st.text(max_size=20)
+    | st.sampled_from(["", "~", "null", "yes", "1:30", "0o7", "<<", "=", "1e3", "2026-01-01", "- a", "a: b", "\u2028"])
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(SCALARS, inner, max_size=4), max_leaves=20
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(VALUES, st.sampled_from([None, True, False]), st.booleans())
+def test_what_pyyaml_writes_is_read_as_pyyaml_does(value, style, wide):
+    text = yaml.safe_dump(value, default_flow_style=style, allow_unicode=wide)
+    expected = by_pyyaml(text)
+    found = read_yaml(text, "o")
+    assert repr(found) == repr(expected)
+
+
+WORDS = [
+    *(
+        "a",
+        "b: ",
+        "- ",
+        "? ",
+        ": ",
+        "[",
+        "]",
+        "{",
+        "}",
+        ", ",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "&a ",
+        "*a",
+        "&b ",
+        "*b",
+        "<<: ",
+        "= ",
+    ),
+    *(
+        "!!str ",
+        "!!int ",
+        "!!float ",
+        "!!bool ",
+        "!!null ",
+        "!!seq ",
+        "!!map ",
+        "!!set ",
+        "!!omap ",
+        "!!binary ",
+        "! ",
+        "!x ",
+    ),
+    *(
+        "1",
+        "0b_",
+        "0x1F",
+        "-017",
+        "1_0",
+        "1.5",
+        "1e400",
+        "1.0e+400",
+        ".inf",
+        "-.INF",
+        ".nan",
+        "1:30",
+        "0:30.5",
+        "01:30",
+    ),
+    *("yes", "Off", "~", "null", "'q'", '"\\ud800"', '"\\0"', "2026-01-01", "2001-99-99", "2001-01-01t1:02:03.4-99:99"),
+    *(
+        "|\n  x\n",
+        ">-\n  x\n",
+        "---\n",
+        "...\n",
+        "%YAML 1.1\n",
+        "%TAG ! !!\n",
+        "# c\n",
+        "\t",
+        "\u00e9",
+        "\ufeff",
+        "\u2028",
+    ),
+]
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join))
+def test_any_text_is_read_as_pyyaml_does_or_refused(text):
+    for read in (lambda: read_yaml(text, "o", binary=True), lambda: read_with_lines(text, "o", float)[0]):
+        try:
+            found = read()
+        except FormatError:
+            continue
+        expected = by_pyyaml(text)
+        assert repr(found) == repr(expected) or as_lists(found) == as_lists(expected)
+
+
+def as_lists(value):
+    """A value without its keys: those are texts where lines are read."""
+    if isinstance(value, dict):
+        return [as_lists(item) for item in value.values()]
+    return [as_lists(item) for item in value] if isinstance(value, list) else repr(value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60) | st.text(max_size=60))
+def test_any_bytes_are_read_or_refused(data):
+    for read in (read_yaml, read_json, read_toml):
+        try:
+            read(data, "o")
+        except FormatError as error:
+            assert str(error).startswith("o")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\na: 2", "o:2: 'a' stands there twice"),
+        ("a: !!pairs [x: 1]", "o:1: the tag 'tag:yaml.org,2002:pairs' is not taken here"),
+        ("a: !!omap [x: 1]", "is not taken here"),
+        ("a: !!set {x}", "is not taken here"),
+        ("a: !!binary aGk=", "the tag 'binary' is not taken here"),
+        (
+            "\na: !!python/object/apply:os.system [id]",
+            "o:2: the tag 'tag:yaml.org,2002:python/object/apply:os...' is not taken",
+        ),
+        ("a: !!python/none x", "is not taken here"),
+        ("a: !secret x", "o:1: the tag '!secret' is not taken here"),
+        ("a: !!bool x", "o:1: the tag 'bool' does not fit 'x'"),
+        ("a: !!int x", "the tag 'int' does not fit 'x'"),
+        ("a: !!float x", "the tag 'float' does not fit 'x'"),
+        ("a: !!null x", "the tag 'null' does not fit 'x'"),
+        ("a: !!timestamp x", "the tag 'timestamp' does not fit 'x'"),
+        ("a: !!str [x]", "is not taken here"),
+        ("a: !!seq {}", "is not taken here"),
+        ("a: !!map []", "is not taken here"),
+        ("a: 1:30", "o:1: '1:30' is a number in base sixty for YAML 1.1. Put it in quotes."),
+        ("a: 12:30:45.5", "is a number in base sixty"),
+        ("a: 1" + ":1" * 200_000, "is a number in base sixty"),
+        ("a: 0x" + "f" * 5000, f"it has more than {MAX_NUMBER} characters"),
+        ("a: " + "9" * 400_000, f"it has more than {MAX_NUMBER} characters"),
+        ("a: " + "9" * 300 + ".0", f"it has more than {MAX_NUMBER} characters"),
+        ("a: 1.0e+400", "beyond what a float can be"),
+        ("a: 0b_", "o:1: '0b_' cannot be read"),
+        ("a: 9999-99-99", "o:1: '9999-99-99' cannot be read: month must be in 1..12"),
+        ("a: 2001-12-14t21:59:43.10-99:99", "cannot be read: offset must be"),
+        ('a: "\\ud800"', "o:1: not YAML"),
+        ("a: \ud800", "o:1: has half of a surrogate pair"),
+        ("a: &x [*x]", "o:1: a value that contains itself"),
+        ("a: &x {b: [*x]}", "o:1: a value that contains itself"),
+        ("a: *x", "o:1: the alias *x has no anchor above"),
+        ("- &x 1\n- &x 2", "o:2: the anchor &x stands there twice"),
+        ("? [a]\n: b", "o:1: a key that is no text"),
+        ("? {a: b}\n: b", "o:1: a key that is no text"),
+        ("- <<", "o:1: '<<' is no value"),
+        ("<<: 1", "o:1: '<<' takes a mapping"),
+        ("<<: [{a: 1}, 2]", "o:1: '<<' takes a mapping"),
+        ("- =", "o:1: '=' has a meaning of its own"),
+        ("a\n---\nb", "o:2: a second document begins"),
+        ("a: [", "o:1: not YAML"),
+        ("[" * 200_000 + "]" * 200_000, f"o:1: is nested more than {MAX_DEPTH} deep"),
+        ("[" * 400_000, f"o:1: is nested more than {MAX_DEPTH} deep"),
+        ("{a: " * 101, f"o:1: is nested more than {MAX_DEPTH} deep"),
+        ("- " * 101 + "a", f"o:1: is nested more than {MAX_DEPTH} deep"),
+        (LAUGHS, "o:6: more than 500,000 values"),
+        (
+            "a: &a " + "x" * (1 << 20) + "\nb: [" + "*a, " * 100 + "]",
+            "o:2: more than 500,000 values or 64 MiB of text",
+        ),
+        ("[" + "1," * MAX_VALUES + "]", "o:1: more than 500,000 values"),
+        ("#" * (MAX_BYTES + 1), "o: is larger than 16 MiB"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
+)
+def test_yaml_that_is_refused(text, message):
+    assert message in bounded(read_yaml, text, "o")
+    assert bounded(read_with_lines, text, "o", float).startswith("o")
+
+
+def test_merges_take_no_longer_than_what_they_bring():
+    head = "a: &a {" + ", ".join(f"k{i}: v" for i in range(2000)) + "}\n"
+    assert "more than 500,000 values" in bounded(
+        read_yaml, head + "".join(f"m{i}: {{<<: *a}}\n" for i in range(300)), "o"
+    )
+    few = head + "m: {k1: own, <<: [*a, {new: 1, k2: lost}]}\n"
+    assert read_yaml(few, "o") == yaml.safe_load(few)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# nothing",
+        "---",
+        "a:\nb:",
+        "=: 1",
+        "! 12",
+        "'<<': 1",
+        "a: &x b\n*x : c",
+        "<<: {a: 1}\n<<: {a: 2, b: 1}",
+        "0: 1\n00_: 2",
+    ],
+)
+def test_yaml_that_is_taken(text):
+    try:
+        expected = yaml.safe_load(text)
+        assert repr(read_yaml(text, "o")) == repr(expected)
+    except FormatError as error:
+        assert "stands there twice" in str(error)
+
+
+def test_a_long_document_takes_time_in_proportion():
+    def seconds(keys):
+        text = "labels: {" + ", ".join(f"k{i}: v" for i in range(keys)) + "}\n"
+        started = time.process_time()
+        read_with_lines(text, "o", float)
+        return time.process_time() - started
+
+    seconds(1000)
+    assert seconds(160_000) < 20 * (seconds(20_000) + 0.05)
+
+
+def test_base_64_is_read_where_bytes_can_be():
+    assert read_yaml("a: !!binary |\n  aGVs\n  bG8=\n", "o", binary=True) == {"a": b"hello"}
+    assert "o:1" in bounded(lambda: read_yaml("a: !!binary 'a'", "o", binary=True))
+
+
+def test_lines_of_values():
+    text = "a: &x\n  b:\n  - 1\n  - c: 2\nd: *x\n3.10: {<<: *x, e: 1.50}\n"
+    value, lines = read_with_lines(text, "o", lambda text: f"as {text}")
+    assert value["3.10"] == {"b": [1, {"c": 2}], "e": "as 1.50"}
+    assert [
+        lines.get(path) for path in [(), ("a",), ("a", "b", 1, "c"), ("d",), ("d", "b", 0), ("3.10", "b"), ("x",)]
+    ] == [
+        1,
+        1,
+        4,
+        5,
+        3,
+        2,
+        None,
+    ]
+
+
+def test_keys_that_are_one_for_python_stand_twice():
+    assert "o:2: 'true' stands there twice" in bounded(read_yaml, "1: a\ntrue: b", "o")
+    assert read_with_lines("1: a\ntrue: b", "o", float)[0] == {"1": "a", "true": "b"}
+
+
+def test_a_mapping_is_asked_for():
+    assert "o: is empty, or no mapping" in bounded(read_mapping, "[]", "o")
+
+
+def test_readers_without_libyaml_refuse_the_same(monkeypatch):
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    for text in ('a: "\\ud800"', '- "\\ud83d\\ude00"', "[" * 5000, "{a: " * 2000, LAUGHS, "a: [", "a: 1:30"):
+        bounded(read_yaml, text, "o")
+    assert read_yaml("a: [1, 2.5, 2026-01-01]", "o") == yaml.safe_load("a: [1, 2.5, 2026-01-01]")
+
+
+# JSON
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=5),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON_VALUES, st.booleans())
+def test_json_is_read_as_the_standard_library_does(value, ascii_only):
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    assert repr(read_json(text, "o")) == repr(json.loads(text))
+    assert repr(read_json("\ufeff" + text, "o")) == repr(json.loads(text))
+    assert repr(read_json(text.encode(), "o")) == repr(json.loads(text))
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["[", "]", "{", "}", '"a"', '"b"', ":", ",", "1", "-0", "1e5", "NaN", "\\", '"', '"\\"[', '"\\\\"', "null"]
+        ),
+        max_size=16,
+    ).map("".join)
+)
+def test_any_text_is_read_as_the_standard_library_does_or_refused(text):
+    try:
+        found = read_json(text, "o")
+    except FormatError:
+        return
+    assert repr(found) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.rglob("*.json")), ids=lambda path: path.name)
+def test_golden_json_is_read_as_the_standard_library_does(path):
+    assert repr(read_json(path.read_bytes(), path.name)) == repr(json.loads(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1, "a": 2}', "o: not JSON: the key 'a' stands twice in one object"),
+        ('{"a": {"b": 1, "c": 0, "b": 2}}', "the key 'b' stands twice"),
+        ('{"a"\n:\n x}', "o:3: not JSON: Expecting value"),
+        ("[" * 100_000, "o: not JSON: it is nested too deeply"),
+        ("[" * 100_000 + "]" * 100_000, f"o: is nested more than {MAX_DEPTH} deep"),
+        ('{"a":[' * 51 + "]}" * 51, f"o: is nested more than {MAX_DEPTH} deep"),
+        ('["\\"[",' * 101 + "1" + "]" * 101, f"o: is nested more than {MAX_DEPTH} deep"),
+        ("1" * 5000, f"a number has more than {MAX_NUMBER} characters"),
+        ("-1e999", "beyond what a float can be"),
+        ("NaN", "NaN is no number of JSON's"),
+        ("[-Infinity]", "-Infinity is no number of JSON's"),
+        ('"\\ud800"', "half of a surrogate pair"),
+        ('{"\\uDC00": 1}', "half of a surrogate pair"),
+        (b'"\xed\xa0\x80"', "o:1: is not UTF-8 text"),
+        ("[]".encode("utf-16"), "o:1: is not UTF-8 text"),
+        ("[" + "[]," * MAX_VALUES + "1]", "o: has more than 500,000 values"),
+        ("[" + "1," * MAX_VALUES + "1]", "o: has more than 500,000 values"),
+        ("{" + ",".join(f'"{i}":0' for i in range(MAX_VALUES // 2 + 1)) + "}", "o: has more than 500,000 values"),
+        ('"' + "x" * MAX_BYTES + '"', "o: is larger than 16 MiB"),
+        ("", "o:1: not JSON"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_json_that_is_refused(text, message):
+    assert message in bounded(read_json, text, "o")
+
+
+def test_brackets_in_texts_do_not_count():
+    for text in (json.dumps(["[" * 1000, '\\"[{' * 200, "]"]), json.dumps([["{"] * 300] * 300)):
+        assert read_json(text, "o") == json.loads(text)
+    assert read_json("[" * MAX_DEPTH + "]" * MAX_DEPTH, "o")
+
+
+def test_constants_are_taken_where_asked_for():
+    assert math.isnan(read_json("[NaN]", "o", constants=True)[0])
+
+
+def test_an_object_is_asked_for():
+    assert "o: not a JSON object" in bounded(read_object, "[]", "o")
+
+
+# TOML
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "a",
+                    "b.c",
+                    '"q.r"',
+                    "'l'",
+                    " = ",
+                    "1",
+                    "1.5",
+                    "[",
+                    "]",
+                    "{",
+                    "}",
+                    ", ",
+                    "\n",
+                    "[[t]]\n",
+                    "[t.u]\n",
+                    "# c\n",
+                ),
+                *(
+                    '"s"',
+                    '"""m\n"""',
+                    "'''\n'''",
+                    '"\\""',
+                    "inf",
+                    "2026-01-01",
+                    "true",
+                    "1_0",
+                    ".",
+                    "0x1",
+                    '"""',
+                    "'''",
+                    "\r\n",
+                ),
+            ]
+        ),
+        max_size=16,
+    ).map("".join)
+)
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the judge is the standard library's reader")
+def test_toml_is_read_as_the_standard_library_does_or_refused(text):
+    import tomllib
+
+    try:
+        found = read_toml(text, "o")
+    except FormatError:
+        with pytest.raises((ValueError, RecursionError)):
+            tomllib.loads(text)
+    else:
+        assert repr(found) == repr(tomllib.loads(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = 1\na = 2\n", "o:2: not TOML"),
+        ("a = " + "[" * 100_000, "o: not TOML: nested too deeply"),
+        ("a = " + "[" * 101 + "]" * 101, f"o: is nested more than {MAX_DEPTH} deep"),
+        ("a." * 100_000 + "a = 1", f"o: a key has more than {MAX_PARTS} parts"),
+        ("[" + "a . " * 100_000 + "a]", f"o: a key has more than {MAX_PARTS} parts"),
+        ("x = '''\"'''\n" + '"a".' * 40 + "a = 1", f"o: a key has more than {MAX_PARTS} parts"),
+        ("a = " + "1" * 400_000, f"o: a number has more than {MAX_NUMBER} characters"),
+        ('a = "\\ud800"', "o:1: not TOML"),
+        (b"a = '\xff'", "o:1: is not UTF-8 text"),
+        ('"\\' * 200_000, "o: not TOML"),
+        ('"""\\"""' * 100_000, "o"),
+        ("a = [" + "1," * MAX_VALUES + "]", "o: has more than 500,000 values"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_toml_that_is_refused(text, message):
+    if sys.version_info >= (3, 11):
+        assert message in bounded(read_toml, text, "o")
+
+
+def test_dots_and_digits_in_texts_do_not_count():
+    if sys.version_info >= (3, 11):
+        text = f'a = "{"b." * 1000}"\nc = """\n{"d." * 1000}""""\ne = \'{"1" * 1000}\' # {"f." * 1000}\n'
+        assert read_toml(text, "o") == {"a": "b." * 1000, "c": "d." * 1000 + '"', "e": "1" * 1000}
+
+
+def test_without_a_reader_of_toml_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+    monkeypatch.setitem(sys.modules, "tomli", None)
+    assert "o: TOML is read by Python 3.11 and newer, or with the package tomli" in bounded(read_toml, "", "o")
+
+
+# Files
+
+
+@pytest.mark.parametrize("read", [read_yaml, read_json, read_toml])
+def test_a_byte_order_mark_may_stand_first(read):
+    assert read(b"\xef\xbb\xbf" + {read_toml: b"", read_yaml: b"{}", read_json: b"{}"}[read], "o") == {}
+    assert "o:1: begins with two byte order marks" in bounded(read, "\ufeff\ufeff{}", "o")
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    assert "large: is larger than 16 MiB" in bounded(read_file, path)
+
+
+@pytest.mark.parametrize("read", [read_yaml, read_json, read_toml])
+def test_mutated_documents_are_read_or_refused(read):
+    suffix = {read_yaml: "*.yaml", read_json: "*.json", read_toml: "*.yaml"}[read]
+    chosen = random.Random(14)
+    documents = [path.read_bytes() for path in sorted(GOLDEN.rglob(suffix))]
+    for _ in range(400):
+        data = bytearray(chosen.choice(documents)[:4000])
+        for _ in range(chosen.randint(1, 6)):
+            place = chosen.randrange(len(data) + 1)
+            data[place : place + chosen.randint(0, 3)] = chosen.choice(
+                [
+                    b"[",
+                    b"{",
+                    b"&a ",
+                    b"*a",
+                    b"!!x ",
+                    b'"',
+                    b"\xff",
+                    b"\\",
+                    b":",
+                    b"\n",
+                    b"\t",
+                    b"1e999",
+                    b"-",
+                    b"?",
+                    b"\0",
+                ]
+            )
+        try:
+            read(bytes(data), "o")
+        except FormatError as error:
+            assert str(error).startswith("o")
+
+
+# Nobody reads otherwise.
+
+OURS = {
+    "actions/arguments.py": "an action's own arguments",
+    "actions/check_api.py": "the schema that an action of ours wrote",
+    "actions/check_image.py": "indexes and names of libraries that actions of ours wrote",
+    "actions/data.py": "attributes of a rule",
+    "actions/deb_layer.py": "the index that an action of ours wrote",
+    "actions/image_index.py": "the config that an action of ours wrote",
+    "actions/package.py": "attributes of a rule, and what BentoSnapshot wrote",
+    "actions/report.py": "what BentoSnapshot wrote",
+    "actions/sbom.py": "the index that an action of ours wrote",
+    "actions/summary.py": "manifests that actions of ours wrote",
+    "bento/image_steps.py": "what a rule or an action of ours wrote",
+    "formats/json.py": "the reader",
+    "formats/toml.py": "the reader",
+    "formats/yaml.py": "the reader",
+    "images/layers/parts.py": "the listing that an action of ours wrote",
+    "images/oci_image.py": "the description that an action of ours wrote",
+    "images/oci_layout.py": "the image that was built",
+    "images/wheels/libraries.py": "what an action of ours wrote",
+    "packages/build.py": "what our own program prints last",
+    "packages/indexes.py": "attributes of a rule",
+    "packages/slice.py": "what a repository rule wrote of a lock that it has read",
+    "bento/stated_packages.py": "what an action of ours wrote",
+    "run/load.py": "what a rule wrote",
+    "run/push_contents.py": "what rules and actions of ours wrote",
+    "run/test.py": "what a rule wrote",
+    "service/imported.py": "the bento.yaml that an action of ours wrote, in the Bento's own environment",
+    "sources/manifest.py": "the manifest that an action of ours wrote; a list of all files can be long",
+    "worker.py": "what Bazel asks",
+}
+READERS = {
+    *(
+        ("yaml", name)
+        for name in ("load", "load_all", "safe_load", "safe_load_all", "full_load", "unsafe_load", "compose")
+    ),
+    *(
+        ("yaml", name)
+        for name in ("parse", "scan", "SafeLoader", "CSafeLoader", "Loader", "FullLoader", "UnsafeLoader")
+    ),
+    *(("json", name) for name in ("load", "loads", "JSONDecoder")),
+}
+
+
+_MODULES = ("yaml", "json", "json.decoder", "tomllib", "tomli")
+_WRITERS = ("dump", "dumps", "safe_dump", "JSONEncoder")
+
+
+def readers_of(tree):
+    """The names of readers that a module uses."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and (node.value.id, node.attr) in READERS
+        ):
+            yield f"{node.value.id}.{node.attr}"
+        elif isinstance(node, ast.ImportFrom):
+            names = {name.name for name in node.names}
+            yield from (f"from {node.module}" for name in names if node.module in _MODULES and name not in _WRITERS)
+        elif isinstance(node, ast.Import) and {name.name for name in node.names} & {
+            "tomllib",
+            "tomli",
+            "pickle",
+            "marshal",
+        }:
+            yield "import"
+        elif isinstance(node, ast.Constant) and node.value in ("tomllib", "tomli", "CSafeLoader"):
+            yield node.value
+
+
+def test_what_others_wrote_is_read_by_these_readers_alone():
+    folder = Path(rules_bento.__file__).parent
+    users = {
+        path.relative_to(folder).as_posix(): sorted(set(readers_of(ast.parse(path.read_text("utf-8")))))
+        for path in folder.rglob("*.py")
+    }
+    found = {path: names for path, names in users.items() if names}
+    assert {path: names for path, names in found.items() if path not in OURS} == {}, "read it by rules_bento.formats"
+    assert set(OURS) - set(found) == set(), "no longer true: strike it out"
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import json\njson.loads(x)", "import yaml\nyaml.safe_load(x)", "from json import loads", "import tomllib"],
+)
+def test_another_reader_would_be_found(source):
+    assert list(readers_of(ast.parse(source)))
