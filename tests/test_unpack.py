@@ -26,6 +26,9 @@ from rules_bento.archives import unpack
 from rules_bento.archives.unpack import Limits
 from rules_bento.errors import BentoError
 from rules_bento.library import Store
+from rules_bento.models import model_archive
+from rules_bento.store import importing
+from rules_bento.store.home import MODEL
 from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
 
 __all__ = ["real"]
@@ -788,6 +791,43 @@ def test_a_link_that_leaves_its_model_is_refused(tmp_path):
     assert tree(store.bentos.get("hi").path) == {
         name: (data, False) for name, (data, _) in expected(bento_files(models={"clf:v1": {}})).items()
     }
+
+
+@pytest.mark.parametrize("target", ["../../../.yatai.yaml", "../v1/folder/../other"])
+@pytest.mark.parametrize("name", ["weights.bin", "model.yaml"])
+def test_a_link_that_leaves_a_model_which_comes_in_its_folder_is_refused(tmp_path, name, target):
+    """As a registry has it: inside of the archive, but outside of the model's place in the store."""
+    store = Store(tmp_path)
+    (tmp_path / ".yatai.yaml").write_text("a token")
+    with pytest.raises(BentoError, match="leads outside") as caught:
+        import_with_link(store, name, target)
+    assert "token" not in str(caught.value)
+    assert not store.models.list()
+
+
+def test_a_link_inside_of_a_model_which_comes_in_its_folder_is_taken(tmp_path):
+    store = Store(tmp_path)
+    import_with_link(store, "folder/in", "../weights.bin")
+    assert (store.models.get("clf").path / "folder/in").readlink() == Path("../weights.bin")
+
+
+def import_with_link(store, name, target):
+    """Take in a model's archive that has a folder around it, and a link."""
+    files = {f"models/clf/v1/{path}": data for path, data in model_files().items() if path != name}
+    archive = raw_tar(*[(path, {}, data) for path, data in files.items()], link(f"models/clf/v1/{name}", target))
+    with importing.workshop(store.home, importing.Options()) as shop:
+        shop.commit([shop.draft(MODEL, io.BytesIO(archive), "tar", below="models/clf/v1/")])
+
+
+def test_a_link_that_leaves_a_model_of_an_archive_is_refused(tmp_path):
+    own = [(f"models/clf/v1/{path}", {}, data) for path, data in model_files().items()]
+    path = tmp_path / "a.tar"
+    path.write_bytes(raw_tar(*own, link("models/clf/v1/out", "../../../x")))
+    with pytest.raises(BentoError, match=r"model\.tar: refused: 'out': a link to '../../../x', which leads outside"):
+        model_archive.unpacked(path, "model.tar", tmp_path / "scratch")
+    path.write_bytes(raw_tar(*own, link("models/clf/v1/folder/in", "../weights.bin")))
+    found = model_archive.unpacked(path, "model.tar", tmp_path / "other")
+    assert {file.path: file.link for file in found if file.link} == {"folder/in": "../weights.bin"}
 
 
 def test_creation_times_without_a_zone_are_noted(tmp_path):

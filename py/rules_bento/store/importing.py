@@ -187,6 +187,7 @@ class _Reader:
         self._models: dict[Tag, Tree] = {}
         self._known: dict[Tag, dict[str, str]] = {}  # digests by path
         self._links: dict[Tag, dict[str, str]] = {}
+        self._main_links: list[Item] = []
         self._tops: set[str] = set()
 
     def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None, below: str = "") -> Draft:
@@ -200,18 +201,30 @@ class _Reader:
             self._tops.add(item.path.partition("/")[0])
             if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
                 self._take_of_model(item, contents, where)
-                continue
-            if item.path == self._kind.descriptor:
-                descriptors.check_size(item.size, f"{where}: {item.path}")
-            self._main.add(item, contents, private=item.path in _PRIVATE)
-            if item.path == self._kind.descriptor:
-                self._description = self._describe(where)
+            elif item.kind == "link":
+                self._main_links.append(item)
+            else:
+                self._add(item, contents, where)
+        self._add_links(where)
         if self._description is None:
             raise BentoError(self._missing(where))
         parts = tuple(self._model_part(tag, tree, where) for tag, tree in self._models.items())
         notes = (*self._description.notes, *self._differences())
         main = _Part(self._kind, self._main, self._description)
         return Draft(main, parts, tuple(self._known), notes)
+
+    def _add(self, item: Item, contents: Contents, where: str) -> None:
+        if item.path == self._kind.descriptor:
+            descriptors.check_size(item.size, f"{where}: {item.path}")
+        self._main.add(item, contents, private=item.path in _PRIVATE)
+        if item.path == self._kind.descriptor:
+            self._description = self._describe(where)
+
+    def _add_links(self, where: str) -> None:
+        """Add the links of the entry itself, which came last: the folder that was around it is gone."""
+        unpack.check_links({item.path: item.link for item in self._main_links}, where)
+        for item in self._main_links:
+            self._add(item, iter(()), where)
 
     def _describe(self, where: str) -> descriptors.Description:
         """Read the descriptor as soon as it is there: the rest may be large."""
