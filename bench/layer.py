@@ -67,8 +67,9 @@ def limit(kind: str, wheels: Sequence[Path]) -> None:
     """Inflate, hash, compress; nothing else that could be left out."""
     import hashlib
 
+    from rules_bento.archives.zipread import DEFLATED, fast_zlib
     from rules_bento.images.layers.layer import ZSTD_FRAME, _zstd_frames
-    from rules_bento.images.wheels.wheel import Wheel, fast_zlib
+    from rules_bento.images.wheels.wheel import Wheel
 
     compression, _, record = kind.partition("+")
     inflater, compress = fast_zlib(), _zstd_frames()
@@ -87,7 +88,7 @@ def limit(kind: str, wheels: Sequence[Path]) -> None:
                     + int.from_bytes(header[28:30], "little")
                 )
                 zip_file.seek(begin)
-                inflate = inflater.decompressobj(-15) if member.deflated else None
+                inflate = inflater.decompressobj(-15) if member.method == DEFLATED else None
                 own = hashlib.sha256()
                 left = member.packed_size
                 while left:
@@ -195,7 +196,7 @@ def main() -> None:
 
 def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
     """Run all ways in turn, so that what else the machine does meets all of them."""
-    from rules_bento.images.wheels.wheel import fast_zlib
+    from rules_bento.archives.zipread import fast_zlib
 
     size = unpacked(wheels)
     packed = sum(wheel.stat().st_size for wheel in wheels)

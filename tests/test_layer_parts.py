@@ -13,10 +13,10 @@ import zlib
 import pytest
 import zstandard
 from made_wheels import Maker
+from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
-from rules_bento.images.wheels import wheel as wheel_module
 from rules_bento.images.wheels.install import Layout
 from test_layer import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, unpacked
 
@@ -112,7 +112,7 @@ def test_the_bytes_are_those_of_any_inflater(tmp_path, compression, monkeypatch)
     wheels = [odd_wheel().write(tmp_path), *two_wheels(tmp_path)]
     found = []
     for module in (isal_zlib, zlib):
-        monkeypatch.setattr(wheel_module, "_zlib_module", module)
+        monkeypatch.setattr(zipread, "_zlib_module", module)
         parts = parts_of(tmp_path, wheels, compression)
         found.append((join_parts(tmp_path / "out", parts, LAYOUT, compression), (tmp_path / "out").read_bytes()))
     assert found[0] == found[1]

@@ -417,8 +417,14 @@ def test_nothing_may_follow_the_end(form):
 
 
 def test_nothing_may_come_before_a_zip():
-    with pytest.raises(BentoError, match="before the first member"):
+    with pytest.raises(BentoError, match="bytes that no directory lists, before its directory"):
         files_of(b"#!/bin/sh\n" + zipped(FILES), "zip")
+    prefixed = io.BytesIO()
+    prefixed.write(b"#!/bin/sh\n")
+    with zipfile.ZipFile(prefixed, "w") as archive:  # with offsets that count from the beginning of the file
+        archive.writestr("a", b"1")
+    with pytest.raises(BentoError, match="before the first member"):
+        files_of(prefixed.getvalue(), "zip")
 
 
 @pytest.mark.parametrize("form", [*PACKED, "zip"])
@@ -633,10 +639,10 @@ def test_hostile_zips_are_refused():
         "leaves the archive": zip_with(name="../a"),
         "absolute": zip_with(name="/a"),
         "a link": zip_with(external_attr=0o120777 << 16, create_system=3),
-        "neither a file nor a folder": zip_with(external_attr=0o010644 << 16, create_system=3),
+        "neither a regular file nor a folder": zip_with(external_attr=0o010644 << 16, create_system=3),
         "encrypted": zip_with()[: central + 8] + b"\1" + zip_with()[central + 9 :],
-        "compressed in a way": zip_with(compress_type=zipfile.ZIP_LZMA),
-        "fewer": zip_with()[:size] + struct.pack("<I", 9) + zip_with()[size + 4 :],
+        "is packed as lzma, and only stored or deflate or bzip2 is taken": zip_with(compress_type=zipfile.ZIP_LZMA),
+        "two sizes": zip_with()[:size] + struct.pack("<I", 9) + zip_with()[size + 4 :],
         "two members": zipped({"a": b"1"})[:0] + twice(),
         "has more than 1 MiB": zipped({"a": bytes(2 << 20)}),
     }
@@ -677,6 +683,54 @@ def test_zip_bombs_are_refused():
 
 
 # ---- Bombs ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "size", "declared"),
+    [
+        (zipfile.ZIP_DEFLATED, 300 << 20, 300 << 20),
+        (zipfile.ZIP_DEFLATED, 30 << 20, 0),
+        (zipfile.ZIP_DEFLATED, 30 << 20, 1 << 20),
+        (zipfile.ZIP_BZIP2, 30 << 20, 1 << 20),
+    ],
+)
+def test_zips_that_are_bombs_are_refused_in_little_memory(tmp_path, method, size, declared):
+    """One that says how large it is, and such as lie."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive, archive.open("zeros", "w") as file:
+        for _ in range(size >> 20):
+            file.write(bytes(1 << 20))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<I", size), struct.pack("<I", declared)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BentoError, match="as bombs are" if declared == size else f"not the {declared} bytes"):
+            for _, pieces in unpack.read(path, "zip"):
+                assert sum(map(len, pieces)) <= declared
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_zips_of_bzip2_are_read_to_their_end():
+    data = bytearray(zipped(FILES, zipfile.ZIP_BZIP2))
+    assert files_of(bytes(data), "zip") == FILES
+    large = random.Random(3).randbytes(1 << 20) * 3
+    assert files_of(zipped({"a": large}, zipfile.ZIP_BZIP2), "zip") == {"a": large}
+    data[data.index(b"1AY&SY") + 8] ^= 1
+    with pytest.raises(BentoError, match="bzip2 stream"):
+        files_of(bytes(data), "zip")
+
+
+def test_a_zip_has_no_more_members_than_are_allowed():
+    with pytest.raises(BentoError, match="has more than 2 members"):
+        files_of(zipped({"a": b"", "b": b"", "c": b""}), "zip", Limits(members=2))
+
+
+def test_a_name_of_a_zip_in_an_encoding_that_is_not_said_is_refused():
+    """Windows has its code pages there, macOS has UTF-8: what the name is, nobody knows."""
+    with pytest.raises(BentoError, match="not UTF-8, or not said to be"):
+        files_of(zipped({"xx": b"1"}).replace(b"xx", "é".encode()), "zip")
 
 
 @pytest.mark.parametrize("form", ["xz", "gz", "bz2", "zst"])

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_wheels import Maker, central, local, patched, record_line, renamed
+from rules_bento.archives import zipread as reader
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate
-from rules_bento.images.wheels import wheel as reader
 from rules_bento.images.wheels.wheel import EntryPoint, Wheel, normalized
 
 CHANCE = random.Random(8)
@@ -280,7 +280,8 @@ def test_encrypted_linked_or_packed_otherwise(tmp_path):
     refused(patched(wheel(), "a.py", in_central=[(10, "<H", 9)]), "deflate64", "a.py")
     refused(patched(wheel(), "a.py", in_central=[(10, "<H", 93)]), "zstd", "a.py")
     refused(patched(wheel(), "a.py", in_central=[(10, "<H", 77)]), "method 77", "a.py")
-    refused(patched(wheel(), "a.py", in_central=[(38, "<L", 0o120777 << 16)]), "neither a regular file", "a.py")
+    refused(patched(wheel(), "a.py", in_central=[(38, "<L", 0o120777 << 16)]), "is a link", "a.py")
+    refused(patched(wheel(), "a.py", in_central=[(38, "<L", 0o010644 << 16)]), "neither a regular file", "a.py")
     refused(patched(wheel(), "a.py", in_central=[(10, "<H", 0)], in_local=[(8, "<H", 0)]), "two sizes", "a.py")
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         path = wheel()

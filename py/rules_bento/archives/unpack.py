@@ -83,7 +83,7 @@ def read(
             return
         with source.open("rb") if isinstance(source, Path) else _Open(source) as file:
             counted = _Counted(file, progress)
-            members = _zip(counted, where) if form == "zip" else _tar(counted, form, guard)
+            members = _zip(counted, guard) if form == "zip" else _tar(counted, form, guard)
             yield from _checked(guard, members)
     except OSError as error:
         raise BentoError(f"{error.filename or where}: cannot be read: {error.strerror or error}.") from error
@@ -138,11 +138,16 @@ def _tar(file: _Counted, form: Form, guard: _Guard) -> Iterator[tuple[Item, Cont
         yield Item(member.name, member.kind, member.size, bool(member.mode & 0o100), member.link), contents  # type: ignore[arg-type]
 
 
-def _zip(file: _Counted, where: str) -> Iterator[tuple[Item, Contents]]:
-    from rules_bento.archives import zipread
+def _zip(file: _Counted, guard: _Guard) -> Iterator[tuple[Item, Contents]]:
+    from rules_bento.archives.zipread import Bounds, ZipOfFile
 
-    for member, contents in zipread.members(file, where):  # type: ignore[arg-type]
-        yield Item(member.name, member.kind, member.size, bool(member.mode & 0o100)), contents  # type: ignore[arg-type]
+    limits = guard.limits
+    way_out = "Allow more members, or a higher ratio, if it is no bomb"
+    bounds = Bounds(limits.ratio, _UNCOUNTED, limits.members, way_out=way_out)
+    archive = ZipOfFile(file, guard.where, bounds)  # type: ignore[arg-type]
+    for member in archive.members():
+        kind: Literal["file", "folder"] = "folder" if member.is_folder else "file"
+        yield Item(member.path, kind, member.size, bool(member.mode & 0o100)), archive.contents(member)
 
 
 def _folder(root: Path) -> Iterator[tuple[Item, Contents]]:

@@ -1,138 +1,389 @@
-"""Members of a zip archive, whose list at the end is held against what is in the file.
+"""Zips, read without mercy: the directory at the end is held against what is in the file.
 
-`zipfile` does the decoding. It believes the list: a name is cut at a NUL, a size may be a lie, entries may overlap
-(which is how a small file becomes a large one many times over), and foreign bytes behind the end pass. `bentoml
-import` takes all of these; here each is an error.
+PKWARE's APPNOTE 6.3. Wheels (`rules_bento.images.wheels.wheel`) and archives of the store (`rules_bento.archives.unpack`)
+are read by this and nothing else. A zip says everything twice, so that readers may disagree on what is in it; here
+a member that says one thing in the directory and another before its data, overlaps another, is encrypted, a link,
+split, packed in a way that is not taken, has a wrong CRC or more or fewer bytes than declared is a BentoError, and so
+are bytes before, between directory and end, and behind. Names, and whether two members may have the same, are the
+caller's matter.
+
+What is held in memory is the directory, and pieces of contents; `Bounds` has the limits of both.
 """
 
 from __future__ import annotations
 
-import stat
 import struct
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
-    import zipfile
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
+    from typing import Any, BinaryIO, Protocol
+
+    class Located(Protocol):
+        """Where a member is in the zip, and what the directory says of its contents."""
+
+        @property
+        def path(self) -> str: ...  # noqa: D102
+        @property
+        def size(self) -> int: ...  # noqa: D102
+        @property
+        def packed_size(self) -> int: ...  # noqa: D102
+        @property
+        def crc(self) -> int: ...  # noqa: D102
+        @property
+        def offset(self) -> int: ...  # noqa: D102
+        @property
+        def room(self) -> int: ...  # noqa: D102
+        @property
+        def method(self) -> int: ...  # noqa: D102
+
+
+PIECE = 1 << 18
+"""Bytes that are read at once, and of contents that stay together: measured, it fits the second cache."""
+
+STORED, DEFLATED, BZIP2 = 0, 8, 12
+
+_MOST_INFLATED = PIECE  # of contents at once; deflate can make a thousand times as much of a piece
+_METHODS = {
+    0: "stored",
+    1: "shrunk",
+    6: "imploded",
+    8: "deflate",
+    9: "deflate64",
+    12: "bzip2",
+    14: "lzma",
+    93: "zstd",
+    95: "xz",
+    98: "ppmd",
+}
+_DESCRIPTOR, _UTF8, _SECRET = 1 << 3, 1 << 11, 1 | 1 << 6 | 1 << 13  # the latter are encrypted in one way or other
+_UNIX, _KIND, _REGULAR, _DIRECTORY, _LINK = 3, 0o170000, 0o100000, 0o040000, 0o120000
+_IN_64 = 0xFFFFFFFF
 
 _END = struct.Struct("<4s4H2LH")
+_LOCATOR = struct.Struct("<4sLQL")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
-_LOCATOR_64 = 20  # bytes, between the two
-_LOCAL = struct.Struct("<4s2B4HL2L2H")
-_MOST_LISTED = 64 << 20  # bytes of the list: `zipfile` holds all of it in memory
-_PIECE = 1 << 20
-_UNIX = 3
+_CENTRAL = struct.Struct("<4s2B5H3L5H2L")
+_LOCAL = struct.Struct("<4s5H3L2H")
 
 
-class ZipMember(NamedTuple):
-    """A member as the list says: `kind` is file or folder, sizes in bytes."""
+class Bounds(NamedTuple):
+    """What a zip may be at most."""
 
-    name: str
-    kind: str
-    size: int
-    packed: int
-    mode: int
-
-
-def members(file: BinaryIO, where: str) -> Iterator[tuple[ZipMember, Iterator[bytes]]]:
-    """Each member and its contents, in the order of the list; contents must be taken at once, or left alone.
-
-    `file` must be seekable. Raises BentoError that begins with `where`.
-    """
-    import zipfile
-
-    _check_end(file, where)
-    with _as_damage(where):
-        archive = zipfile.ZipFile(file)
-    with archive:
-        _check_places(archive, file, where)
-        for info in archive.infolist():
-            member = _member(info, where)
-            yield member, _contents(archive, info, where) if member.kind == "file" else iter(())
+    ratio: int  # unpacked to packed, of the whole zip, by the sizes that are declared
+    unpacked: int  # bytes that it may have unpacked, whatever the ratio
+    members: int = 200_000
+    directory: int = 64 << 20  # bytes; all of it is held in memory
+    way_out: str = ""  # what people can do who know that a zip beyond them is none to be afraid of
 
 
-@contextmanager
-def _as_damage(where: str) -> Iterator[None]:
-    import zipfile
-    import zlib
+class Member(NamedTuple):
+    """A member as the directory says, which `Zip.contents` holds against the contents. A folder ends with a slash."""
 
-    try:
-        yield
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError, zlib.error, struct.error) as error:
-        raise BentoError(f"{where}: is a damaged zip ({error}). Transfer it again.") from error
+    path: str
+    size: int  # bytes unpacked
+    packed_size: int  # bytes in the zip
+    crc: int  # CRC-32 of the contents
+    offset: int  # of its local header in the zip
+    room: int  # bytes from there to the next member, or to the directory
+    method: int
+    mode: int  # as Unix has it; 0 if it was made elsewhere
 
-
-def _check_end(file: BinaryIO, where: str) -> None:
-    """That the file ends with the end of a zip, and that the list before it is of a size that can be meant."""
-    size = file.seek(0, 2)
-    start = max(0, size - _END.size - 0xFFFF - _END_64.size - _LOCATOR_64)
-    file.seek(start)
-    tail = file.read()
-    at = tail.rfind(b"PK\5\6")
-    if at < 0 or len(tail) - at < _END.size:
-        raise BentoError(f"{where}: has no end of a zip: it is truncated, or no zip. Transfer it again.")
-    *_, listed, _, comment = _END.unpack_from(tail, at)
-    if at + _END.size + comment != len(tail):
-        raise BentoError(f"{where}: has other bytes after the end of the zip. Make it anew.")
-    before = at - _LOCATOR_64 - _END_64.size
-    if before >= 0 and tail[before : before + 4] == b"PK\6\6":
-        *_, listed, _ = _END_64.unpack_from(tail, before)
-    if listed > _MOST_LISTED:
-        raise BentoError(f"{where}: lists its members in {listed} bytes; that cannot be meant.")
+    @property
+    def is_folder(self) -> bool:
+        """Whether it has no contents, but may have others below it."""
+        return self.path.endswith("/")
 
 
-def _check_places(archive: zipfile.ZipFile, file: BinaryIO, where: str) -> None:
-    """That no two members share bytes, and that the first begins where the file does."""
-    ordered = sorted(archive.infolist(), key=lambda info: info.header_offset)
-    end = 0
-    for info in ordered:
-        if info.header_offset < end:
-            raise BentoError(f"{where}: {info.filename!r} overlaps with another member. It is a zip bomb, or damaged.")
-        file.seek(info.header_offset)
-        header = file.read(_LOCAL.size)
-        if len(header) < _LOCAL.size:
-            raise BentoError(f"{where}: ends before {info.filename!r}. Transfer it again.")
-        *_, name, extra = _LOCAL.unpack(header)
-        end = info.header_offset + _LOCAL.size + name + extra + info.compress_size
-    if end > archive.start_dir:
-        raise BentoError(f"{where}: a member overlaps with the list of members. It is a zip bomb, or damaged.")
-    if ordered and ordered[0].header_offset:
-        raise BentoError(f"{where}: has other bytes before the first member. Make it anew.")
+class Chunk(NamedTuple):
+    """Up to `PIECE` bytes of the contents of a member, and what they were inflated from."""
+
+    data: bytes
+    packed: bytes | None  # bytes of the deflate stream, maybe none; None if the member is not deflated
+    joined: bool = False  # whether it is the whole stream, without its last bit, up to a whole byte: see `deflate`
 
 
-def _member(info: zipfile.ZipInfo, where: str) -> ZipMember:
-    import zipfile
+class Zip:
+    """An open zip. What is wrong with it is a BentoError that begins with `where` and ends with `remedy`."""
 
-    name = info.orig_filename
-    mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
-    if stat.S_ISLNK(mode):
-        raise BentoError(f"{where}: {name!r} is a link, which BentoML does not take in a zip. Use another format.")
-    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise BentoError(f"{where}: {name!r} is neither a file nor a folder. Pack plain files and folders.")
-    if info.flag_bits & 1:
-        raise BentoError(f"{where}: {name!r} is encrypted. Make a zip without a password.")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
-        raise BentoError(f"{where}: {name!r} is compressed in a way that is not taken. Use deflate, or store it.")
-    kind = "folder" if name.endswith("/") else "file"
-    if kind == "folder" and info.file_size:
-        raise BentoError(f"{where}: {name!r} is a folder with contents, which readers take for different things.")
-    return ZipMember(name, kind, info.file_size, info.compress_size, mode)
+    def __init__(self, where: str, remedy: str, bounds: Bounds, methods: Collection[int]) -> None:
+        self.where = where
+        self._remedy = remedy
+        self._bounds = bounds
+        self._methods = methods
 
+    def length(self) -> int:
+        """How many bytes it has."""
+        raise NotImplementedError
 
-def _contents(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> Iterator[bytes]:
-    missing = info.file_size
-    with _as_damage(where):
-        file = archive.open(info)  # it holds the CRC against the contents when it comes to their end
-    with file:
-        while True:
-            with _as_damage(where):
-                piece = file.read(_PIECE)
-            if not piece:
+    def read_some(self, offset: int, size: int) -> bytes:
+        """Some of the bytes there, at least one unless it is the end."""
+        raise NotImplementedError
+
+    def read(self, offset: int, size: int) -> bytes:
+        """The bytes there; fewer at the end of the file."""
+        data = self.read_some(offset, size)
+        while len(data) < size and (more := self.read_some(offset + len(data), size - len(data))):
+            data += more
+        return data
+
+    def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
+        """What is wrong with the zip, or with a member of it."""
+        where = f"{self.where}: {member!r}" if member else self.where
+        return BentoError(f"{where}: {message}. {remedy or self._remedy}.")
+
+    def members(self) -> list[Member]:
+        """All members, in the order in which they lie in the file."""
+        directory, start, count = self._directory()
+        found: list[Member] = []
+        at = 0
+        while at < len(directory) and len(found) <= count:
+            member, at = self._member(directory, at)
+            found.append(member)
+        if at < len(directory) or len(found) != count:
+            raise self.error(f"its directory has {len(found)} members or more, but says {count}")
+        found = self._with_room(found, start)
+        self._check_ratio(found, start)
+        return found
+
+    def contents(self, member: Located) -> Iterator[bytes]:
+        """The contents in pieces, held against size and CRC with the last of them."""
+        crc32 = fast_zlib().crc32
+        size = crc = 0
+        for chunk in self.unverified(member):
+            crc = crc32(chunk.data, crc)
+            size += len(chunk.data)
+            if size > member.size:
                 break
-            missing -= len(piece)
-            yield piece
-    if missing:
-        raise BentoError(f"{where}: {info.filename!r} has {missing} bytes fewer than stated. Transfer it again.")
+            yield chunk.data
+        self.check(member, size, crc)
+
+    def unverified(self, member: Located) -> Iterator[Chunk]:
+        """The contents in pieces, which may turn out to be too long or others than the directory says."""
+        begin = self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
+        return self.unpacked(member, member.offset + begin)
+
+    def unpacked(self, member: Located, start: int) -> Iterator[Chunk]:
+        """As `unverified`, of what begins at an offset."""
+        if member.method == DEFLATED:
+            return self._inflated(member, start)
+        if member.method == BZIP2:
+            return self._of_bzip2(member, start)
+        return (Chunk(piece, None) for piece in self._pieces(member, start))
+
+    def contents_at(self, member: Located, local: bytes) -> int:
+        """How far behind the local header's begin the contents are; the header must say what the directory says."""
+        if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
+            raise self.error("has no header where the directory says", member.path)
+        _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
+        begin: int = _LOCAL.size + name_length + extra_length
+        name = local[_LOCAL.size : _LOCAL.size + name_length]
+        declared: tuple[object, ...] = (0, member.method, member.path.encode())
+        found: tuple[object, ...] = (flags & _SECRET, method, name)
+        if not flags & _DESCRIPTOR and _IN_64 not in (packed_size, size):
+            declared += (member.crc, member.packed_size, member.size)
+            found += (crc, packed_size, size)
+        if found != declared:
+            raise self.error("its header says other things than the directory", member.path)
+        if begin + member.packed_size > member.room:
+            raise self.error("overlaps what follows it", member.path)
+        return begin
+
+    def inflate(self, member: Located, inflate: Any, packed: bytes, most: int) -> bytes:
+        """What an object of `fast_zlib` makes of a piece; at most so many bytes."""
+        try:
+            data: bytes = inflate.decompress(packed, most)
+        except fast_zlib().error as error:
+            raise self.error(f"its deflate stream is damaged ({error})", member.path) from None
+        return data
+
+    def check(self, member: Located, size: int, crc: int) -> None:
+        """Raise BentoError if contents of another size or CRC came than the directory says."""
+        if size != member.size:
+            raise self.error(f"its contents are not the {member.size} bytes that the directory says", member.path)
+        if crc != member.crc:
+            raise self.error("its CRC is not the one that the directory says", member.path)
+
+    def _directory(self) -> tuple[bytes, int, int]:
+        """The central directory, where it begins, and how many members it has."""
+        length = self.length()
+        tail_at = max(0, length - _END.size - 0xFFFF)
+        tail = self.read(tail_at, length - tail_at)
+        at = tail.rfind(b"PK\5\6")
+        if at < 0 or at + _END.size > len(tail):
+            raise self.error("is not a zip file, or not a whole one")
+        _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
+        if at + _END.size + comment != len(tail):
+            raise self.error("has bytes after its end")
+        end = tail_at + at
+        if 0xFFFF in (count, here) or _IN_64 in (size, start):
+            end, disk, first_disk, here, count, size, start = self._end_64(end)
+        if disk or first_disk or here != count:
+            raise self.error("is one part of a zip in several")
+        if size > self._bounds.directory:
+            raise self.error(f"lists its members in {size} bytes, which cannot be meant")
+        if count > self._bounds.members:
+            raise self.error(f"has more than {self._bounds.members} members", remedy=self._bounds.way_out)
+        if start + size != end:
+            raise self.error("has bytes that no directory lists, before its directory or before its end")
+        return self.read(start, size), start, count
+
+    def _end_64(self, end: int) -> tuple[int, int, int, int, int, int, int]:
+        locator = self.read(max(0, end - _LOCATOR.size), _LOCATOR.size)
+        if len(locator) < _LOCATOR.size or not locator.startswith(b"PK\6\7"):
+            raise self.error("is damaged: its end says zip64, but has none")
+        _, _, at, disks = _LOCATOR.unpack(locator)
+        record = self.read(at, _END_64.size) if at < end else b""
+        if len(record) < _END_64.size or not record.startswith(b"PK\6\6") or disks > 1:
+            raise self.error("is damaged: its zip64 end is not there")
+        _, size, _, _, disk, first_disk, here, count, directory_size, start = _END_64.unpack(record)
+        if at + 12 + size != end - _LOCATOR.size:
+            raise self.error("has bytes that no directory lists, before its end")
+        return at, disk, first_disk, here, count, directory_size, start
+
+    def _member(self, directory: bytes, at: int) -> tuple[Member, int]:
+        if not directory.startswith(b"PK\1\2", at) or at + _CENTRAL.size > len(directory):
+            raise self.error("its directory is damaged")
+        fields = _CENTRAL.unpack_from(directory, at)
+        _, _, system, _, flags, method, _, _, crc, packed_size, size = fields[:11]
+        name_length, extra_length, comment_length, disk, _, attributes, offset = fields[11:]
+        name_at = at + _CENTRAL.size
+        extra_at = name_at + name_length
+        end = extra_at + extra_length + comment_length
+        name = self._name(directory[name_at:extra_at], flags)
+        if end > len(directory) or disk not in (0, 0xFFFF):
+            raise self.error("its entry of the directory is damaged", name)
+        if _IN_64 in (size, packed_size, offset):
+            extra = directory[extra_at : extra_at + extra_length]
+            size, packed_size, offset = self._zip64(name, extra, size, packed_size, offset)
+        mode = attributes >> 16 if system == _UNIX else 0
+        member = Member(name, size, packed_size, crc, offset, 0, method, mode)
+        self._check_member(member, flags)
+        return member, end
+
+    def _name(self, raw: bytes, flags: int) -> str:
+        try:
+            return raw.decode("utf-8" if flags & _UTF8 else "ascii")
+        except UnicodeDecodeError:
+            raise self.error("a name that is not UTF-8, or not said to be", raw.decode("latin-1")) from None
+
+    def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
+        """The values that were too large for their fields: in this order, and only those."""
+        at = 0
+        while at + 4 <= len(extra):
+            kind, length = struct.unpack_from("<2H", extra, at)
+            if kind == 1:
+                values = iter(struct.unpack_from(f"<{min(length, len(extra) - at - 4) // 8}Q", extra, at + 4))
+                size, packed_size, offset = (
+                    next(values, _IN_64) if value == _IN_64 else value for value in (size, packed_size, offset)
+                )
+                return size, packed_size, offset
+            at += 4 + length
+        raise self.error("its zip64 sizes are not there", name)
+
+    def _check_member(self, member: Member, flags: int) -> None:
+        if flags & _SECRET:
+            raise self.error("is encrypted", member.path)
+        if member.method not in self._methods:
+            how = _METHODS.get(member.method, f"by method {member.method}")
+            taken = " or ".join(_METHODS[method] for method in self._methods)
+            raise self.error(f"is packed as {how}, and only {taken} is taken here", member.path)
+        kind = member.mode & _KIND
+        if kind == _LINK:
+            raise self.error("is a link, which not every reader of zips knows", member.path)
+        if kind not in (0, _DIRECTORY if member.is_folder else _REGULAR):
+            raise self.error("is neither a regular file nor a folder", member.path)
+        if member.is_folder and member.size:
+            raise self.error("is a folder with contents", member.path)
+        if member.method == STORED and member.size != member.packed_size:
+            raise self.error("is stored, but with two sizes", member.path)
+
+    def _check_ratio(self, members: Iterable[Member], packed: int) -> None:
+        size = sum(member.size for member in members)
+        if size > max(self._bounds.unpacked, packed * self._bounds.ratio):
+            largest = max(members, key=lambda member: member.size)
+            message = f"would be {size} bytes, unpacked from {packed}, as bombs are; the largest is this"
+            raise self.error(message, largest.path, self._bounds.way_out)
+
+    def _with_room(self, members: list[Member], end: int) -> list[Member]:
+        """The members as they lie, each with the bytes that it has at most; none may begin inside of another."""
+        found = []
+        for member in sorted(members, key=lambda member: member.offset, reverse=True):
+            room = end - member.offset
+            if room < _LOCAL.size + len(member.path) + member.packed_size:
+                raise self.error("overlaps what follows it", member.path)
+            found.append(member._replace(room=room))
+            end = member.offset
+        if end and found:
+            raise self.error("has bytes before the first member")
+        return found[::-1]
+
+    def _pieces(self, member: Located, start: int) -> Iterator[bytes]:
+        for offset in range(start, start + member.packed_size, PIECE):
+            yield self.read(offset, min(PIECE, start + member.packed_size - offset))
+
+    def _inflated(self, member: Located, start: int) -> Iterator[Chunk]:
+        inflate = fast_zlib().decompressobj(-15)
+        for piece in self._pieces(member, start):
+            if inflate.eof:
+                break
+            data = self.inflate(member, inflate, piece, _MOST_INFLATED)
+            yield Chunk(data, piece)
+            while len(data) == _MOST_INFLATED and not inflate.eof:  # it may hold back more
+                data = self.inflate(member, inflate, inflate.unconsumed_tail, _MOST_INFLATED)
+                yield Chunk(data, b"")
+        if not inflate.eof or inflate.unused_data:
+            raise self.error("its deflate stream does not end where the directory says", member.path)
+
+    def _of_bzip2(self, member: Located, start: int) -> Iterator[Chunk]:
+        import bz2
+
+        decoder = bz2.BZ2Decompressor()
+        try:
+            for piece in self._pieces(member, start):
+                if decoder.eof:
+                    break
+                yield Chunk(decoder.decompress(piece, _MOST_INFLATED), None)
+                while not decoder.eof and not decoder.needs_input:
+                    yield Chunk(decoder.decompress(b"", _MOST_INFLATED), None)
+        except OSError as error:
+            raise self.error(f"its bzip2 stream is damaged ({error})", member.path) from None
+        if not decoder.eof or decoder.unused_data:
+            raise self.error("its bzip2 stream does not end where the directory says", member.path)
+
+
+class ZipOfFile(Zip):
+    """A zip in an open file that can seek."""
+
+    def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:
+        super().__init__(where, "Transfer it again, or make it anew", bounds, (STORED, DEFLATED, BZIP2))
+        self._file = file
+
+    def length(self) -> int:
+        """See `Zip`."""
+        return self._file.seek(0, 2)
+
+    def read_some(self, offset: int, size: int) -> bytes:
+        """See `Zip`."""
+        self._file.seek(offset)
+        return self._file.read(size)
+
+
+def fast_zlib() -> Any:
+    """ISA-L's inflate where it is there, twice as fast; what comes out is the same."""
+    global _zlib_module
+    if _zlib_module is None:
+        try:
+            from isal import isal_zlib
+
+            _zlib_module = isal_zlib
+        except ImportError:
+            import zlib
+
+            _zlib_module = zlib
+    return _zlib_module
+
+
+_zlib_module: Any = None

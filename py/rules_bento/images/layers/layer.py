@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from rules_bento.archives import archive, xz
 from rules_bento.archives.tarstream import END
+from rules_bento.archives.zipread import PIECE
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers
 from rules_bento.images.layers.gzip import CARRIED, JOINED, LINES, PLAIN
 from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
-from rules_bento.images.wheels.wheel import PIECE, Wheel
+from rules_bento.images.wheels.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

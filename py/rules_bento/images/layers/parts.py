@@ -14,9 +14,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.archives.tarstream import END
+from rules_bento.archives.zipread import fast_zlib
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers, layer
-from rules_bento.images.wheels.wheel import fast_zlib
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rules_bento.images.wheels.wheel import Chunk
+    from rules_bento.archives.zipread import Chunk
 
 _LIBRARY = re.compile(r"\.so(?:\.|$)")
 
