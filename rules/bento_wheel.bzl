@@ -12,7 +12,7 @@ def _describe(ctx, distribution):
     description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--wheel", ctx.file.src, ctx.file.src.basename])
+    args.add_all(["--wheel", ctx.file.src])
     args.add_all(["--output", description])
     run_helper(
         ctx,

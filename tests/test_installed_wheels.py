@@ -14,8 +14,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_wheels import METADATA, Maker
+from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.wheel import Wheel
 from test_layer import check_record, members, odd_wheel, required
 
 
@@ -69,6 +72,12 @@ class Uv:
         options = ["--no-deps", "--no-compile", "--link-mode", "copy", "--no-index", "--python", str(environment)]
         self.run("pip", "install", "--quiet", *options, str(wheel))
         return environment, before, {path: file for path, file in files_of(environment).items() if path not in before}
+
+    def takes(self, wheel, target):
+        """Whether it installs the wheel."""
+        options = ["--quiet", "--no-deps", "--no-index", "--python", sys.executable, "--target", str(target)]
+        command = [self.program, "pip", "install", *options, str(wheel)]
+        return not subprocess.run(command, env=self.variables, check=False, capture_output=True).returncode
 
 
 def files_of(folder):
@@ -130,3 +139,54 @@ def test_there_are_many_real_wheels():
 @pytest.mark.parametrize("wheel", WHEELS, ids=lambda wheel: wheel.name.split("-")[0])
 def test_real_wheels_as_uv_installs_them(uv, out, wheel):
     compare(wheel, uv, out)
+
+
+def metadata(name, version):
+    return METADATA.format(name, version)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("odd-1.0", metadata("odd", "1.0")),
+        ("odd-1.0", metadata("oDd", "1.0.0")),
+        ("odd-1.0", metadata("odd", "v1")),
+        ("od_d-1.0", metadata("Od.D", "1.0")),
+        ("odd-1.0", metadata("other", "1.0")),
+        ("odd-1.0", metadata("odd", "2.0")),
+        ("odd-1.0", metadata("odd", "banana")),
+        ("odd-banana", metadata("odd", "banana")),
+        ("odd-1.0", None),
+        ("odd-1.0", ""),
+        ("odd-1.0", "Metadata-Version: 2.1\nName: odd\n"),
+        ("odd-1.0", "Metadata-Version: 2.1\nVersion: 1.0\n"),
+        ("odd-1.0", "metadata-version: 2.1\r\nname:\r\n odd\r\nversion: 1.0\r\n"),
+        ("odd-1.0", metadata("odd", "1.0") + "\nName: other\nVersion: 2.0\n"),
+        ("odd-1.0", "Metadata-Version: 2.1\nSummary: x\n\nName: odd\nVersion: 1.0\n"),
+        ("odd-1.0+cu132", metadata("odd", "1.0+cu132")),
+        ("odd-1.0+cu132", metadata("odd", "1.0")),
+        ("odd-1.0+Cu.132", metadata("odd", "1.0+cu-132")),
+        ("odd-1.0+cu132", metadata("odd", "1.0+cu126")),
+        ("odd-1.0", metadata("odd", "1.0+cu132")),
+        ("odd-1.0_cu132", metadata("odd", "1.0+cu132")),
+        ("odd-1!2.0", metadata("odd", "1!2.0")),
+        ("odd-2.0", metadata("odd", "1!2.0")),
+        ("odd-0!2.0", metadata("odd", "2.0")),
+        ("odd-1.0rc1", metadata("odd", "1.0.RC.1")),
+        ("odd-1.0rc1", metadata("odd", "1.0")),
+        ("odd-1.0.post1", metadata("odd", "1.0-1")),
+        ("odd-1.0-1abc", metadata("odd", "1.0")),
+    ],
+)
+def test_who_a_wheel_is_is_judged_as_by_uv(uv, tmp_path, file, text):
+    maker = Maker(*file.split("-")[:2])
+    maker.add({f"{maker.dist_info}/METADATA": text or ""})
+    if text is None:
+        del maker.files[f"{maker.dist_info}/METADATA"]
+    wheel = maker.write(tmp_path, file_name=f"{file}-py3-none-any.whl")
+    try:
+        Wheel.read(wheel)
+        taken = True
+    except BentoError:
+        taken = False
+    assert uv.takes(wheel, tmp_path / "target") == taken

@@ -13,10 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_wheels import Maker, central, local, patched, record_line, renamed
+from packaging.version import InvalidVersion, Version
 from rules_bento.archives import zipread as reader
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate
-from rules_bento.images.wheels.wheel import EntryPoint, Wheel, normalized
+from rules_bento.images.wheels.install import Layout, installed_files
+from rules_bento.images.wheels.metadata import canonical_version, normalized
+from rules_bento.images.wheels.wheel import EntryPoint, Wheel
+from rules_bento.verbs import run
 
 CHANCE = random.Random(8)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))
@@ -415,6 +419,96 @@ def test_metadata_that_is_not_a_wheels(tmp_path):
 )
 def test_entry_points_that_are_no_commands(tmp_path, line):
     refused(Maker().entry_points(f"[console_scripts]\n{line}\n").write(tmp_path), "odd-1.0")
+
+
+def unpack(wheel, folder):
+    return run(["unpack_wheel", "--wheel", str(wheel), "--output", str(folder)])
+
+
+def test_an_unpacked_wheel_has_what_is_imported(tmp_path):
+    maker = Maker().add({"odd/a.py": "a", "large.bin": LARGE, "other-1.0.data/purelib/b.py": "b"})
+    maker.add({f"{maker.data}/purelib/c.py": "c", f"{maker.data}/platlib/odd/d.so": "d"})
+    maker.add({f"{maker.data}/scripts/run": "#!python", f"{maker.data}/headers/a.h": "", f"{maker.data}/data/x": ""})
+    assert unpack(maker.write(tmp_path), tmp_path / "site") == 0
+    found = {
+        str(path.relative_to(tmp_path / "site")): path.read_bytes()
+        for path in (tmp_path / "site").rglob("*")
+        if path.is_file() and maker.dist_info not in str(path)
+    }
+    assert found == {
+        "c.py": b"c",
+        "large.bin": LARGE,
+        "odd/a.py": b"a",
+        "odd/d.so": b"d",
+        "other-1.0.data/purelib/b.py": b"b",
+    }
+    assert (tmp_path / f"site/{maker.dist_info}/METADATA").read_bytes() == maker.files[f"{maker.dist_info}/METADATA"]
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "odd-1.0.data/purelib/../../outside"])
+def test_no_wheel_is_unpacked_outside(tmp_path, capsys, name):
+    placeholder = "x" * len(name)
+    wheel = renamed(Maker().add({placeholder: "1"}).write(tmp_path), placeholder, name)
+    assert unpack(wheel, tmp_path / "below/site") == 1
+    assert "a name that" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("outside"))
+    assert not (tmp_path / "below").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"a": "1", "odd-1.0.data/purelib/a": "2"}, "two files for a"),
+        ({"odd-1.0.data/platlib/a": "1", "odd-1.0.data/purelib/a": "2"}, "two files for a"),
+        ({"a": "1", "odd-1.0.data/purelib/a/b": "2"}, "a is a file, but others are below it"),
+        ({"a/b/c": "1", "odd-1.0.data/purelib/a": "2"}, "a is a file, but others are below it"),
+    ],
+)
+def test_files_of_one_place_are_refused_when_a_wheel_is_spread(tmp_path, capsys, files, words):
+    wheel = Maker().add(files).write(tmp_path)
+    assert unpack(wheel, tmp_path / "site") == 1
+    assert words in capsys.readouterr().err
+    with pytest.raises(BentoError, match="two files|others are below it"):
+        installed_files(Wheel.read(wheel), Layout.venv("/app/.venv", 14))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: b"text", lambda data: b""])
+def test_a_damaged_wheel_is_told(tmp_path, capsys, damage):
+    wheel = Maker().add({"a.py": "1"}).write(tmp_path)
+    wheel.write_bytes(damage(wheel.read_bytes()))
+    assert unpack(wheel, tmp_path / "site") == 1
+    assert "odd-1.0-py3-none-any.whl: is not a zip file, or not a whole one" in capsys.readouterr().err
+
+
+def test_a_path_that_is_too_long_is_told(tmp_path, capsys):
+    wheel = Maker().add({"/".join(["long" * 60] * 20): "1"}).write(tmp_path)
+    assert unpack(wheel, tmp_path / "site") == 1
+    assert "cannot be written: File name too long" in capsys.readouterr().err
+    refused(Maker().add({f"{'é' * 128}/a": "1"}).write(tmp_path), "more than 255 bytes", f"{'é' * 128}/a")
+
+
+VERSIONS = st.from_regex(
+    r"v?(?:[01]!)?[01](?:\.[01]){0,2}(?:[-_.]?(?:a|alpha|c|rc|pre)[-_.]?[01]?)?(?:-[01]|[-_.]?(?:post|r)[-_.]?[01]?)?"
+    r"(?:[-_.]?dev[-_.]?[01]?)?(?:\+[a01](?:[-_.][a01]){0,2})?",
+    fullmatch=True,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(VERSIONS, VERSIONS)
+def test_spellings_of_a_version_are_those_of_pypa(one, other):
+    assert (canonical_version(one) == canonical_version(other)) == (Version(one) == Version(other))
+    assert Version(canonical_version(one)) == Version(one)
+
+
+@given(st.text("01a.-_+!v dev", max_size=9))
+def test_what_is_no_version_is_told_as_by_pypa(text):
+    try:
+        Version(text)
+    except InvalidVersion:
+        assert not canonical_version(text)
+    else:
+        assert canonical_version(text)
 
 
 def test_names_are_normalized():

@@ -6,11 +6,11 @@ import hashlib
 import json
 import re
 import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
+from made_wheels import Maker
 from rules_bento.actions.describe_wheel import describe
 from rules_bento.errors import BentoError
 
@@ -48,41 +48,44 @@ def test_an_image_has_it_installed():
     assert "acme_scaling.py" in installed
 
 
-def write(folder, name, metadata):
-    with zipfile.ZipFile(folder / name, "w") as wheel:
-        wheel.writestr("x-1.dist-info/METADATA", metadata)
-    return folder / name
+def write(folder, metadata):
+    maker = Maker("x", "1")
+    return maker.add({f"{maker.dist_info}/METADATA": metadata}).write(folder)
 
 
 def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
     wheel = write(
         tmp_path,
-        "x-1-py3-none-any.whl",
         "Metadata-Version: 2.1\nName: X\nVersion: 1\n"
         "Requires-Dist: Num_Py (>=1.20,<3) ; python_version > '3.8'\n"
         "Requires-Dist: httpx[http2]~=0.27\n"
         "Requires-Dist: pytest ; extra == 'test'\n\nRequires-Dist: not-this-one\n",
     )
-    assert json.loads(json.dumps(describe(wheel, wheel.name)["dependencies"])) == [
-        {"name": "num-py", "specifier": ">=1.20,<3", "marker": "python_version > '3.8'"},
-        {"name": "httpx", "extras": ["http2"], "specifier": "~=0.27"},
-    ]
+    assert describe(wheel) == {
+        "name": "x",
+        "version": "1",
+        "dependencies": [
+            {"name": "num-py", "specifier": ">=1.20,<3", "marker": "python_version > '3.8'"},
+            {"name": "httpx", "extras": ["http2"], "specifier": "~=0.27"},
+        ],
+        "files": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest()},
+        "source": {"wheel": wheel.name},
+    }
 
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ("Name: y\nVersion: 1\n", "has the metadata of y 1. Give the file its own name"),
+        ("Name: y\nVersion: 1\n", "has the METADATA of y 1, but the file name of x 1"),
         ("Name: x\nVersion: 1\nRequires-Dist: z @ https://h.example/z.whl\n", "requires 'z @ https.*no package of an"),
     ],
 )
 def test_a_wheel_that_is_not_what_it_says_is_refused(tmp_path, metadata, message):
-    wheel = write(tmp_path, "x-1-py3-none-any.whl", metadata)
     with pytest.raises(BentoError, match=message):
-        describe(wheel, wheel.name)
+        describe(write(tmp_path, metadata))
 
 
 def test_a_file_that_is_no_wheel_is_refused(tmp_path):
     (tmp_path / "x-1-py3-none-any.whl").write_text("text")
-    with pytest.raises(BentoError, match="x-1-py3-none-any.whl is no wheel"):
-        describe(tmp_path / "x-1-py3-none-any.whl", "x-1-py3-none-any.whl")
+    with pytest.raises(BentoError, match="x-1-py3-none-any.whl: is not a zip file"):
+        describe(tmp_path / "x-1-py3-none-any.whl")

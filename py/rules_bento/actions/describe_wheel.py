@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
-from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.packages.requirements import normalized
 
 TYPE_CHECKING = False
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 FLAGS = {
     "--output": 1,
     "--target": 1,
-    "--wheel": 2,  # path to read, file name
+    "--wheel": 1,
 }
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?")
@@ -28,43 +27,29 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?
 
 def run(arguments: Arguments) -> None:
     """Write name, version, edges and hash."""
-    for path, name in arguments.records("--wheel"):
-        package = describe(Path(path), name)
-        Path(arguments.one("--output")).write_text(json.dumps(package, indent=1) + "\n", "utf-8")
+    package = describe(Path(arguments.one("--wheel")))
+    Path(arguments.one("--output")).write_text(json.dumps(package, indent=1) + "\n", "utf-8")
 
 
-def describe(wheel: Path, name: str) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, Any]:
     """The entry of a lock (`rules_bento.packages.lock`), without extras. Raises BentoError for what is no wheel."""
-    headers = HeaderParser().parsestr(_metadata(wheel, name))
-    distribution, version = headers.get("Name", ""), headers.get("Version", "")
-    parts = name.split("-")
-    if (normalized(distribution), version.replace("-", "_")) != (normalized(parts[0]), parts[1]):
-        raise BentoError(f"{name} has the metadata of {distribution} {version}. Give the file its own name.")
-    edges = [_edge(text.strip(), name) for text in headers.get_all("Requires-Dist", [])]
-    with wheel.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file.read())
+    wheel = Wheel.read(path)
+    edges = [_edge(text, wheel.name) for text in wheel.metadata.requires]
     return {
-        "name": normalized(distribution),
-        "version": version,
+        "name": wheel.distribution,
+        "version": wheel.metadata.version,
         "dependencies": [edge for edge in edges if not re.search(r"\bextra\s*==", edge.get("marker", ""))],
-        "files": {name: digest.hexdigest()},
-        "source": {"wheel": name},
+        "files": {wheel.name: _sha256(path)},
+        "source": {"wheel": wheel.name},
     }
 
 
-def _digest(content: bytes) -> Any:
-    return hashlib.sha256(content)
-
-
-def _metadata(wheel: Path, name: str) -> str:
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            found = [entry for entry in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", entry)]
-            if len(found) == 1:
-                return archive.read(found[0]).decode("utf-8").partition("\n\n")[0]
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise BentoError(f"{name} is no wheel: {error}. Build it again.") from None
-    raise BentoError(f"{name} is no wheel: it has no METADATA. Build it again.")
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _edge(text: str, name: str) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import zipfile
 from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.images.wheels.install import imported_files
+from rules_bento.images.wheels.wheel import Wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write what an interpreter imports, and the metadata; scripts, headers and data are left out."""
     folder = Path(arguments.one("--output"))
-    with zipfile.ZipFile(arguments.one("--wheel")) as wheel:
-        for entry in wheel.infolist():
-            name = re.sub(r"^[^/]+\.data/(purelib|platlib)/", "", entry.filename)
-            if entry.is_dir() or re.match(r"[^/]+\.data/", name):
-                continue
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with wheel.open(entry) as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target)
+    wheel = Wheel.read(Path(arguments.one("--wheel")))
+    files = imported_files(wheel)
+    for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):
+        target = folder / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                file.writelines(chunk.data for chunk in chunks)
+        except OSError as error:
+            raise BentoError(f"{wheel.name}: {path!r} cannot be written: {error.strerror}.") from None

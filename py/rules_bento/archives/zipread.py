@@ -1,11 +1,10 @@
 """Zips, read without mercy: the directory at the end is held against what is in the file.
 
-PKWARE's APPNOTE 6.3. Wheels (`rules_bento.images.wheels.wheel`) and archives of the store (`rules_bento.archives.unpack`)
-are read by this and nothing else. A zip says everything twice, so that readers may disagree on what is in it; here
-a member that says one thing in the directory and another before its data, overlaps another, is encrypted, a link,
-split, packed in a way that is not taken, has a wrong CRC or more or fewer bytes than declared is a BentoError, and so
-are bytes before, between directory and end, and behind. Names, and whether two members may have the same, are the
-caller's matter.
+PKWARE's APPNOTE 6.3. Wheels (`rules_bento.images.wheels.wheel`) and archives of the store (`unpack`) are read by this
+and nothing else. A zip says everything twice, so that readers may disagree on what is in it; here a member that says
+one thing in the directory and another before its data, overlaps another, is encrypted, a link, split, packed in a way
+that is not taken, has a wrong CRC or more or fewer bytes than declared is a BentoError, and so are bytes before,
+between directory and end, and behind. Names, and whether two members may have the same, are the caller's matter.
 
 What is held in memory is the directory, and pieces of contents; `Bounds` has the limits of both.
 """

@@ -15,7 +15,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.wheels.wheel import SIGNATURES, Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from rules_bento.images.wheels.wheel import EntryPoint, Member
 
@@ -100,10 +100,11 @@ def installed_files(wheel: Wheel, layout: Layout) -> list[Installed]:
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):
         if file.path in files:
-            raise BentoError(f"{wheel.name}: two files for {file.path}. Take another wheel of that package.")
+            raise BentoError(_twice(wheel, file.path))
         if f"/{file.path}" in (layout.interpreter, f"{layout.prefix}/pyvenv.cfg"):
             raise BentoError(f"{wheel.name}: would replace {file.path}, the environment's own. Leave that package out.")
         files[file.path] = file
+    _check_parents(wheel, files)
     root = _inside(layout.site_packages)
     record = wheel.member(f"{wheel.dist_info}/RECORD")
     path = f"{root}/{record.path}"
@@ -112,9 +113,42 @@ def installed_files(wheel: Wheel, layout: Layout) -> list[Installed]:
     return [file for _, file in sorted(files.items())]
 
 
+def imported_files(wheel: Wheel) -> dict[str, Member]:
+    """What an interpreter imports, and the metadata, by path below site-packages; no scripts, headers and data.
+
+    Raises BentoError for a wheel that has two files at one place, or one below another.
+    """
+    files: dict[str, Member] = {}
+    for member in wheel.members:
+        path = member.path
+        if path.startswith(wheel.data_folder):
+            scheme, _, path = path.removeprefix(wheel.data_folder).partition("/")
+            if scheme not in ("purelib", "platlib"):
+                continue
+        if path in files:
+            raise BentoError(_twice(wheel, path))
+        files[path] = member
+    _check_parents(wheel, files)
+    return files
+
+
+def _twice(wheel: Wheel, path: str) -> str:
+    return f"{wheel.name}: two files for {path}. Take another wheel of that package."
+
+
+def _check_parents(wheel: Wheel, paths: Collection[str]) -> None:
+    """Raise BentoError if one of the files is below another, which only happens when a wheel is spread."""
+    parents = {path.rpartition("/")[0] for path in paths}
+    while parents:
+        for parent in parents:
+            if parent in paths:
+                raise BentoError(f"{wheel.name}: {parent} is a file, but others are below it. Take another wheel.")
+        parents = {parent.rpartition("/")[0] for parent in parents if parent}
+
+
 def installed_folders(wheel: Wheel, layout: Layout) -> list[str]:
     """The folders that the wheel lists, by path in the image: some may be without files."""
-    data_folder = _data_folder(wheel)
+    data_folder = wheel.data_folder
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
     found = set()
@@ -145,7 +179,7 @@ def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[Entry
 
 def _spread(wheel: Wheel, layout: Layout, launchers: Iterable[str]) -> Iterator[Installed]:
     """The wheel's own files, in their places."""
-    data_folder = _data_folder(wheel)
+    data_folder = wheel.data_folder
     made = {f"{wheel.dist_info}/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED")}
     signatures = {f"{wheel.dist_info}/{name}" for name in SIGNATURES}
     schemes = _schemes(wheel, layout)
@@ -168,10 +202,6 @@ def _spread(wheel: Wheel, layout: Layout, launchers: Iterable[str]) -> Iterator[
             yield Installed(f"{root}/{member.path}", member.executable, member)
     for script in scripts:
         yield _script(wheel, script, f"{schemes['scripts']}/{script.path.rpartition('/')[2]}", layout)
-
-
-def _data_folder(wheel: Wheel) -> str:
-    return wheel.dist_info.removesuffix(".dist-info") + ".data/"
 
 
 def _schemes(wheel: Wheel, layout: Layout) -> dict[str, str]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, fast_zlib
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate
+from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,11 +35,11 @@ BOUNDS = Bounds(ratio=100, unpacked=64 << 20)
 _MOST_METADATA = 64 << 20  # bytes of a file; RECORD has about 100 for each of the wheel's
 _REMEDY = "Take another wheel of that package, or build it again"
 _EXECUTABLE = 0o111
+_LONGEST_NAME = 255  # bytes of a file's or folder's name, on Linux and macOS
 
 # Absolute here or on Windows, or with a character that ends or separates something somewhere.
 _REFUSED_NAME = re.compile(r"\A/|\A[A-Za-z]:|[\\\x00-\x1f\x7f]")
 _REFUSED_PART = re.compile(r"(?:\A|/)(?:\.?\.?(?:/|\Z)|(\.wh\.))")
-_FILE_NAME = re.compile(r"([^-]+)-([^-]+)(?:-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl")
 _SCRIPT = re.compile(r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?")
 _DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
 
@@ -74,6 +75,7 @@ class Wheel(NamedTuple):
     folders: tuple[str, ...]  # those that the zip lists
     dist_info: str  # the folder's name
     distribution: str  # the normalized name
+    metadata: Metadata
     entry_points: tuple[EntryPoint, ...]  # console scripts and, after them, GUI scripts
 
     @property
@@ -86,6 +88,11 @@ class Wheel(NamedTuple):
         """Read the directory and the metadata. Raises BentoError for a file that no installer should take."""
         with _Zip(file) as zip_file:
             return _read(cls, zip_file)
+
+    @property
+    def data_folder(self) -> str:
+        """The folder, with a slash behind it, whose contents an installer spreads."""
+        return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def member(self, path: str) -> Member:
         """The member at a path, which must be there."""
@@ -204,11 +211,6 @@ class _Zip(Zip):
             raise self.error(f"its {member.algorithm} is not the one that RECORD says", member.path)
 
 
-def normalized(name: str) -> str:
-    """The name of a distribution as PyPA's "Names and normalization" has it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def _digest(member: Member, data: bytes) -> bytes:
     import hashlib
 
@@ -222,11 +224,12 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     dist_info = _dist_info(zip_file, members)
     by_path = {member.path: member for member in members}
     _check_wheel_version(zip_file, _text(zip_file, by_path, f"{dist_info}/WHEEL"))
+    metadata = _metadata(zip_file, _text(zip_file, by_path, f"{dist_info}/METADATA", errors="replace"))
     recorded = _with_digests(zip_file, members, f"{dist_info}/RECORD", _text(zip_file, by_path, f"{dist_info}/RECORD"))
     points = f"{dist_info}/entry_points.txt"
     entry_points = _entry_points(zip_file, _text(zip_file, by_path, points)) if points in by_path else ()
     distribution = normalized(dist_info.partition("-")[0])
-    return cls(zip_file.path, recorded, folders, dist_info, distribution, entry_points)
+    return cls(zip_file.path, recorded, folders, dist_info, distribution, metadata, entry_points)
 
 
 def _members(zip_file: _Zip) -> tuple[list[Member], tuple[str, ...]]:
@@ -253,6 +256,8 @@ def _check_name(zip_file: _Zip, name: str) -> None:
         if refused[1]:  # OCI image layer spec: a whiteout, for a file of the layers below
             raise zip_file.error("a name that removes files in an image", name)
         raise zip_file.error("a name that is not a plain relative path", name)
+    if any(len(part.encode()) > _LONGEST_NAME for part in name.split("/")):
+        raise zip_file.error(f"a name of more than {_LONGEST_NAME} bytes, which no file can have", name)
 
 
 def _check_parents(zip_file: _Zip, members: dict[str, Member], folders: set[str]) -> None:
@@ -269,20 +274,31 @@ def _dist_info(zip_file: _Zip, members: Sequence[Member]) -> str:
     names = sorted(name for name in found if name.endswith(".dist-info"))
     if len(names) != 1:
         raise zip_file.error(f"must have one folder *.dist-info, but has {', '.join(names) or 'none'}")
-    file_name = _FILE_NAME.fullmatch(zip_file.where)
-    if not file_name:
-        raise zip_file.error("has not the name of a wheel, NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
-    if normalized(file_name[1]) != normalized(names[0].partition("-")[0]):
+    if normalized(_file_name(zip_file).name) != normalized(names[0].partition("-")[0]):
         raise zip_file.error(f"has the metadata of something else, {names[0]}")
     return names[0]
 
 
-def _text(zip_file: _Zip, members: dict[str, Member], path: str) -> str:
+def _file_name(zip_file: _Zip) -> FileName:
+    file_name = FileName.of(zip_file.where)
+    if not file_name:
+        raise zip_file.error("has not the name of a wheel, NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
+    return file_name
+
+
+def _metadata(zip_file: _Zip, text: str) -> Metadata:
+    try:
+        return Metadata.read(text, _file_name(zip_file))
+    except BentoError as error:
+        raise zip_file.error(str(error)) from None
+
+
+def _text(zip_file: _Zip, members: dict[str, Member], path: str, errors: str = "strict") -> str:
     member = members.get(path)
     if member is None:
         raise zip_file.error("is missing", path)
     try:
-        return zip_file.whole(member).decode()  # without its digest, which is only known later
+        return zip_file.whole(member).decode("utf-8", errors)  # without its digest, which is only known later
     except UnicodeDecodeError:
         raise zip_file.error("is not UTF-8", path) from None
 

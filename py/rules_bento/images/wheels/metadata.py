@@ -1,0 +1,112 @@
+"""METADATA of a wheel: who it is and what it needs, held against the name of its file as uv does.
+
+PyPA's "Core metadata", "Binary distribution format" (the file's name) and "Version specifiers" (PEP 440: which
+spellings are one version).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from rules_bento.errors import BentoError
+
+_FILE_NAME = re.compile(r"([^-]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
+# PEP 440, appendix B.
+_VERSION = re.compile(
+    r"""v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)
+    (?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?([0-9]*))?
+    (?:-([0-9]+)|[-_.]?(post|rev|r)[-_.]?([0-9]*))?
+    (?:[-_.]?(dev)[-_.]?([0-9]*))?
+    (?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
+    re.VERBOSE,
+)
+_PRE = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
+_LONGEST_VERSION = 1000  # characters; int() of digits has its limit at 4,300
+
+
+class FileName(NamedTuple):
+    """What the name of a wheel's file says."""
+
+    name: str
+    version: str
+
+    @staticmethod
+    def of(text: str) -> FileName | None:
+        """The parts of a file name, None if it is not that of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl."""
+        parts = _FILE_NAME.fullmatch(text)
+        return FileName(parts[1], parts[2]) if parts and canonical_version(parts[2]) else None
+
+
+class Metadata(NamedTuple):
+    """What METADATA says."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...]  # Requires-Dist, as they are written
+
+    @staticmethod
+    def read(text: str, file: FileName) -> Metadata:
+        """Read METADATA. Raises BentoError, with what is wrong with it, if it is not that of a file of such a name."""
+        fields = _fields(text)
+        found = Metadata(
+            next(iter(fields.get("name", ())), ""),
+            next(iter(fields.get("version", ())), ""),
+            tuple(fields.get("requires-dist", ())),
+        )
+        if not found.name or not found.version:
+            raise BentoError("its METADATA has no Name, or no Version")
+        if normalized(found.name) != normalized(file.name) or not _is_version(found.version, file.version):
+            raise BentoError(
+                f"has the METADATA of {found.name} {found.version}, but the file name of {file.name} {file.version}"
+            )
+        return found
+
+
+def normalized(name: str) -> str:
+    """The name of a distribution as PyPA's "Names and normalization" has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def canonical_version(text: str) -> str:
+    """The one spelling of a version (PEP 440), with zeros at its end left out; empty if it is none."""
+    parts = _VERSION.fullmatch(text.strip().lower()) if len(text) <= _LONGEST_VERSION else None
+    if not parts:
+        return ""
+    epoch, release, pre, pre_number, implicit, post, post_number, dev, dev_number, local = parts.groups()
+    numbers = [int(number) for number in release.split(".")]
+    while len(numbers) > 1 and not numbers[-1]:
+        numbers.pop()
+    found = f"{int(epoch)}!" if epoch and int(epoch) else ""
+    found += ".".join(map(str, numbers))
+    if pre:
+        found += f"{_PRE.get(pre, pre)}{int(pre_number or 0)}"
+    if implicit or post:
+        found += f".post{int(implicit or post_number or 0)}"
+    if dev:
+        found += f".dev{int(dev_number or 0)}"
+    if local:
+        segments = re.split(r"[-_.]", local)
+        found += "+" + ".".join(str(int(segment)) if segment.isdigit() else segment for segment in segments)
+    return found
+
+
+def _is_version(stated: str, in_file_name: str) -> bool:
+    """Whether METADATA has the version of the file; its local part (`+cu126`) may be in the file's name only."""
+    found, wanted = canonical_version(stated), canonical_version(in_file_name)
+    return bool(found) and found in (wanted, wanted.partition("+")[0])
+
+
+def _fields(text: str) -> dict[str, list[str]]:
+    """The headers before the first empty line, by key in lower case; lines that begin with a blank go on."""
+    fields: dict[str, list[str]] = {}
+    last: list[str] = []
+    for line in text.replace("\r\n", "\n").partition("\n\n")[0].split("\n"):
+        if line[:1] in (" ", "\t"):
+            if last:
+                last[-1] = f"{last[-1]} {line.strip()}".strip()
+            continue
+        key, _, value = line.partition(":")
+        last = fields.setdefault(key.strip().lower(), [])
+        last.append(value.strip())
+    return fields
