@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from rules_bento.archives import forms, tarstream, xz
+from rules_bento.archives.whole import whole_file, whole_folder
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def write_part(
             tar_size += len(piece)
             yield piece
 
-    with _whole(out) as file:
+    with whole_file(out) as file:
         for piece in xz.stream(counted(), threads):
             file.write(piece)
             digest.update(piece)
@@ -67,7 +68,7 @@ def write_part(
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
     """Write the members, in the order given, as an archive at `out`; else as `write_part`."""
-    with _whole(out) as file:
+    with whole_file(out) as file:
         forms.write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
 
@@ -78,7 +79,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
     same path is the caller's care. Raises BentoError for a file that is no part.
     """
     records = []
-    with _whole(out) as file:
+    with whole_file(out) as file:
         file.write(xz.HEAD)
         for part in parts:
             records += _copy_blocks(part, file)
@@ -92,30 +93,14 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
     A folder may be there already if it is empty. Raises BentoError as `forms` does, and for a damaged part.
     """
     if form == "folder":
-        _write_folder(out, parts)
+        with whole_folder(out) as folder:
+            forms.write_folder(folder, _items(parts))
         return
-    with _whole(out) as file:
+    with whole_file(out) as file:
         if form == "zip":
             forms.write_zip(file, _items(parts))
         else:
             forms.write_tar(file, form, _tar(parts))
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[BinaryIO]:
-    """A file that becomes `out` if the block ends well, and leaves nothing behind if not."""
-    unfinished = _sibling(out)
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-        unfinished.replace(out)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-def _sibling(out: Path) -> Path:
-    return out.with_name(f".{out.name}.{os.getpid()}")
 
 
 def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
@@ -160,16 +145,3 @@ def _items(parts: Sequence[Path]) -> Iterator[forms.Item]:
         link = member.link if member.kind == "link" else None
         tarstream.check(path, link)
         yield forms.Item(path, member.mode, member.size, link, xz.cut(contents) if member.kind == "file" else None)
-
-
-def _write_folder(out: Path, parts: Sequence[Path]) -> None:
-    import shutil
-
-    unfinished = _sibling(out)
-    try:
-        unfinished.mkdir()
-        forms.write_folder(unfinished, _items(parts))
-        unfinished.replace(out)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise

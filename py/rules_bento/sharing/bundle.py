@@ -17,6 +17,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, cast
 
 from rules_bento.archives import tarstream, unpack
@@ -25,7 +26,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.store import exporting
-from rules_bento.store.checking import digest_of, require_whole
+from rules_bento.store.checking import require_whole
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.importing import workshop
 from rules_bento.tag import Tag
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
 FORMAT = "bentobundle/1"
 INDEX = "bundle.json"
-_MOST_INDEX = 16 << 20
+_MOST_INDEX = 16 << 20  # bytes
+_READ = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -143,18 +145,22 @@ class _Part:
 
 def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
     """Add an entry as an archive of its own, which has to be whole before its size is known."""
+    from blake3 import blake3
+
     name = f"{entry.kind.folder}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
-    part = out.with_name(f".{out.name}.part")
-    try:
-        with part.open("wb") as archive:
-            exporting.write(archive, "xz", exporting.contents(entry, ()))
-        size = part.stat().st_size
-        file.writelines(tarstream.stream([Member.file(name, str(part), size=size)]))
-        if progress:
-            progress(size)
-        return {"tag": str(entry.tag), "file": name, "size": size, "blake3": digest_of(part, size)}
-    finally:
-        part.unlink(missing_ok=True)
+    hasher = blake3()
+    with TemporaryFile(dir=out.parent) as archive:  # it has no name, so that nothing is left of it whatever happens
+        exporting.write(archive, "xz", exporting.contents(entry, ()))
+        size = archive.tell()
+        archive.seek(0)
+        file.write(tarstream.header(Member.file(name, "", size=size)))
+        while piece := archive.read(_READ):
+            hasher.update(piece)
+            file.write(piece)
+        file.write(bytes(-size % tarstream.RECORD))
+    if progress:
+        progress(size)
+    return {"tag": str(entry.tag), "file": name, "size": size, "blake3": hasher.hexdigest()}
 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_Part]:

@@ -97,7 +97,8 @@ def send(
     address = address.with_path(address.path[: len(address.path) - len(address.name)] + name)
     taken = exporting.models_of(home, entry) if models and kind is BENTO else []
     members = exporting.checked_members(home, entry, taken, progress, check=check)
-    with TemporaryFile() as file:  # it has no name, so that nothing is left of it whatever happens
+    home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with TemporaryFile(dir=home.staging) as file:  # it has no name, so that nothing is left of it whatever happens
         exporting.write(file, form, members)
         upload(address, file, counter or Uncounted(), home.uploads)
     return exporting.exported(entry, address, taken)

@@ -8,7 +8,6 @@ or folder appears at the destination when it is whole.
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from rules_bento.archives import forms, tarstream
 from rules_bento.archives.tarstream import Member
+from rules_bento.archives.whole import is_unfinished, whole_file, whole_folder
 from rules_bento.errors import BentoError
 from rules_bento.store import checking
 from rules_bento.store.entries import NotFoundError
@@ -163,22 +163,16 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
     """A file that becomes `path` if the block ends well, and leaves nothing behind if not."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with unfinished.open("wb") as file:
+        with whole_file(path) as file:
             yield file
-        unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise _failure(path, unfinished, error) from error
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+        raise _failure(path, error) from error
 
 
-def _failure(path: Path, unfinished: Path, error: OSError) -> BentoError:
+def _failure(path: Path, error: OSError) -> BentoError:
     reason = error.strerror or error
-    if error.filename is None or str(error.filename).startswith(str(unfinished)):
+    if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
         return BentoError(f"{path}: cannot be written: {reason}.")
     return BentoError(f"{error.filename}: cannot be read: {reason}. {path} was not written.")
 
@@ -245,15 +239,8 @@ def write_folder(path: Path, members: Iterable[Member]) -> None:
     """Write the members as a folder, which is there only when it is whole; it may be there if it is empty."""
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: is a folder that is not empty. Give another one, or empty it.")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that had the same number, and died
-        unfinished.mkdir(parents=True)
-        forms.write_folder(unfinished, _items(members))
-        unfinished.replace(path)
+        with whole_folder(path) as folder:
+            forms.write_folder(folder, _items(members))
     except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise _failure(path, unfinished, error) from error
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+        raise _failure(path, error) from error

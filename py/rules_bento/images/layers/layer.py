@@ -19,8 +19,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
-from rules_bento.archives import archive, xz
+from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
+from rules_bento.archives.whole import whole_file
 from rules_bento.archives.zipread import PIECE
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers
@@ -203,7 +204,7 @@ def opened(out: Path) -> AbstractContextManager[BinaryIO]:
     # glibc returns free memory to the kernel, to ask for it again, until it has seen a large block come and go: 17,000
     # page faults, and 4 per cent of the time of a layer.
     bytes(_LARGE)
-    return archive._whole(out)
+    return whole_file(out)
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:

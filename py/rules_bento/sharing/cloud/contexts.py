@@ -121,7 +121,7 @@ class Contexts:
         self._document = {**self._document, "contexts": fields, "current_context_name": self.current_name}
         text = yaml.safe_dump(self._document, sort_keys=False, allow_unicode=True)
         self._home.root.mkdir(parents=True, exist_ok=True)
-        unfinished = self._path.with_name(f"{FILE}.{os.getpid()}")
+        unfinished = self._path.with_name(f"{FILE}.{os.urandom(8).hex()}")
         try:
             # It has tokens: nobody else may ever read it, not even while it is written.
             with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

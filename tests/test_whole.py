@@ -1,0 +1,114 @@
+"""Files and folders in the making: nobody can be written through, nothing is left, nothing is there before it is whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+from rules_bento.archives import whole
+from rules_bento.archives.whole import is_unfinished, whole_file, whole_folder
+
+
+@pytest.fixture(params=["nameless", "named"])
+def making(request, monkeypatch):
+    """Both ways to make a file."""
+    if request.param == "named":
+        monkeypatch.setattr(whole, "_nameless", lambda folder: None)
+    elif sys.platform != "linux":
+        pytest.skip("only Linux has files without a name")
+    return request.param
+
+
+def names_in(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.usefixtures("making")
+def test_a_file_has_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "a"
+    for text in (b"one", b"two"):
+        with whole_file(path) as file:
+            file.write(text)
+            assert not path.exists() or path.read_bytes() == b"one"
+        assert path.read_bytes() == text
+    assert names_in(tmp_path) == ["a"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.usefixtures("making")
+def test_a_failure_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"before")
+    with pytest.raises(ValueError, match="stop"), whole_file(path) as file:
+        file.write(b"after")
+        file.flush()
+        raise ValueError("stop")
+    with pytest.raises(OSError, match="No such file") as caught, whole_file(tmp_path / "no/a"):
+        pass
+    assert is_unfinished(caught.value.filename, tmp_path / "no/a")
+    assert not is_unfinished(caught.value.filename, path)
+    assert names_in(tmp_path) == ["a"]
+    assert path.read_bytes() == b"before"
+
+
+@pytest.mark.usefixtures("making")
+def test_nothing_is_written_through_a_link(tmp_path, monkeypatch):
+    """Even by one who knows the name, which nobody can."""
+    victim, shared = tmp_path / "victim", tmp_path / "shared"
+    victim.write_bytes(b"important")
+    shared.mkdir()
+    monkeypatch.setattr(os, "urandom", bytes)
+    (shared / f".{bytes(12).hex()}.part").symlink_to(victim)
+    with pytest.raises(FileExistsError), whole_file(shared / "out") as file:
+        file.write(b"other bytes")
+    assert victim.read_bytes() == b"important"
+    (shared / "out").symlink_to(victim)
+    monkeypatch.undo()
+    with whole_file(shared / "out") as file:
+        file.write(b"other bytes")
+    assert victim.read_bytes() == b"important"
+    assert not (shared / "out").is_symlink()
+
+
+def test_names_in_the_making_are_not_told_from_the_process(tmp_path):
+    names = set()
+    for _ in range(2):
+        with whole_folder(tmp_path / "a") as folder:
+            names.add(folder.name)
+            (folder / "b").write_bytes(b"")
+            assert re.fullmatch(r"\.[0-9a-f]{24}\.part", folder.name)
+            assert is_unfinished(str(folder / "b"), tmp_path / "a")
+        (tmp_path / "a/b").unlink()
+    assert len(names) == 2
+    with pytest.raises(ValueError, match="stop"), whole_folder(tmp_path / "c"):
+        raise ValueError("stop")
+    assert names_in(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files without a name")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_process_leaves_nothing(tmp_path, number):
+    program = """
+import sys, time
+from pathlib import Path
+from rules_bento.archives.whole import whole_file
+with whole_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    print("writes", flush=True)
+    time.sleep(60)
+"""
+    paths = os.pathsep.join(["py", *sys.path])
+    command = [sys.executable, "-c", program, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": paths}) as process:
+        assert process.stdout.readline() == b"writes\n"
+        process.send_signal(number)
+    assert process.returncode == -number
+    assert not names_in(tmp_path)
