@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 from projects import write_project
 from rules_bento.actions import archive, package, snapshot
 from rules_bento.actions.arguments import Arguments
+from rules_bento.bento import migrate
 from rules_bento.bento.of_folder import (
     BENTOML_VERSION,
     CREATION_TIME,
@@ -162,6 +164,76 @@ def test_files_that_options_name_travel_with_the_facts(tmp_path):
     assert [(env["name"], env["value"]) for env in document["envs"]] == [("A", "1"), ("B", "1")]
     assert made.bento.files["README.md"] == b"# D\n"
     assert len([path for path in made.bento.files if "script__" in path]) == 2
+
+
+NAMED_BY_OPTIONS = {
+    "description": 'description: "file: notes"\n',
+    "script": "docker: {setup_script: notes}\n",
+    "template": "docker: {dockerfile_template: notes}\n",
+    "requirements": "python: {requirements_txt: notes}\n",
+    "conda": "conda: {environment_yml: notes}\n",
+    "variables": "docker: {env: notes}\n",
+    "readme": "",
+}
+LEAVING = {
+    "absolute": lambda folder: (folder / "notes").symlink_to(folder.parent / "secret"),
+    "relative": lambda folder: (folder / "notes").symlink_to("../secret"),
+    "by another link": lambda folder: [
+        (folder / "notes").symlink_to("sub/other"),
+        (folder / "sub").mkdir(),
+        (folder / "sub/other").symlink_to("../../secret"),
+    ],
+    "by a folder": lambda folder: [(folder / "up").symlink_to(".."), (folder / "notes").symlink_to("up/secret")],
+}
+
+
+def leaving_project(folder, option, leave):
+    files = {"service.py": NAMING["service.py"].split("service(image")[0] + "service\nclass Svc:\n    pass\n"}
+    files["bentofile.yaml"] = 'service: "service:Svc"\ninclude: ["service.py"]\n' + NAMED_BY_OPTIONS[option]
+    folder = write_project(folder, {"files": files}, "")
+    (folder.parent / "secret").write_text("a private key\n")
+    LEAVING[leave](folder)
+    if option == "readme":
+        (folder / "notes").rename(folder / "README.md")
+    return folder
+
+
+@pytest.mark.parametrize("option", NAMED_BY_OPTIONS)
+@pytest.mark.parametrize("leave", LEAVING)
+def test_an_option_cannot_name_what_is_outside(tmp_path, option, leave):
+    """Though no pattern keeps the link, so that nothing else has looked at it."""
+    folder = leaving_project(tmp_path / "svc", option, leave)
+    with pytest.raises(BentoError, match="which is outside of") as caught:
+        build_bentofile(build_ctx=folder)
+    assert "private key" not in str(caught.value)
+    if option == "requirements":
+        with pytest.raises(BentoError, match="which is outside of"):
+            migrate.migrate(folder, "svc")
+    else:
+        assert "private key" not in str(migrate.migrate(folder, "svc"))
+    work = tmp_path / "work"
+    work.mkdir()
+    words = ["--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"]
+    with pytest.raises(BentoError, match="which is absolute or leaves the workspace"):
+        by_actions(work, folder, snapshot_words=words, package_words=words)
+    assert not any("private key" in path.read_text("utf-8", "replace") for path in work.iterdir())
+
+
+def test_an_option_may_name_a_link_inside(tmp_path):
+    folder = leaving_project(tmp_path / "svc", "description", "relative")
+    (folder / "notes").unlink()
+    (folder / "notes").symlink_to("docs/real")
+    (folder / "docs").mkdir()
+    (folder / "docs/real").write_text("a text\n")
+    assert build_bentofile(build_ctx=folder).bento.files["README.md"] == b"a text\n"
+
+
+def test_an_option_cannot_name_a_pipe(tmp_path):
+    folder = leaving_project(tmp_path / "svc", "description", "relative")
+    (folder / "notes").unlink()
+    os.mkfifo(folder / "notes")
+    with pytest.raises(BentoError, match="notes is a pipe, a socket or a device"):
+        build_bentofile(build_ctx=folder)
 
 
 def test_only_what_is_named_travels(tmp_path):

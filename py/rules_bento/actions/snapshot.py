@@ -54,6 +54,7 @@ def run(arguments: Arguments) -> None:
     manifest = Manifest.of([*snapshot.digest(packed).entries, *apart.values()])
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
+    snapshot.check_followed(file for file in declared if file.path in named)  # patterns may have dropped them
     facts = {
         "readme": _text(readme) if readme else None,
         "service": services.to_json(info),
@@ -120,6 +121,7 @@ def _stated(arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Seque
 
 
 def _text(file: Declared) -> str:
+    snapshot.check_followed([file])
     try:
         return Path(file.source).read_text("utf-8")
     except UnicodeDecodeError:

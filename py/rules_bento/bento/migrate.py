@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento import service as services
-from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION, build_bentofile, default_store
+from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION, build_bentofile, default_store, project_files
 from rules_bento.bento.of_folder import Beside as BesideOptions
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
-from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.packages.nested_requirements import with_nested
@@ -24,6 +23,7 @@ from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rules_bento.build_options.project import ProjectFiles
     from collections.abc import Iterable, Sequence
 
     from rules_bento.service import ServiceInfo
@@ -113,7 +113,7 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     tree = services.SourceTree(sources, lambda name: Path(sources[name]).read_bytes())
     info = services.read_service(options.service or "service", tree)
     name = path.relative_to(folder).as_posix() if path is not None else None
-    files = ProjectFiles({file.path: file.source for file in declared})
+    files = project_files(declared, folder)
     kept = set(sources.values())
     data = tuple(file.path for file in declared if file.source in kept and Path(file.source).stat().st_size >= _LARGE)
     return _Project(folder, package.strip("/"), name, options, info, files, data, store)

@@ -182,7 +182,7 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
         options.exclude or (),
         src_layout=bool(options.python.is_src_layout),
     )
-    files = ProjectFiles({file.path: file.source for file in declared})
+    files = project_files(declared, folder)
     settings = Settings(
         creation_time=beside.creation_time,
         bentoml_version=beside.bentoml_version,
@@ -202,6 +202,15 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
     models = model_store.referenced(info, options, beside.store or default_store())
     made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
     return Built(made, selection.kept, tuple(models))
+
+
+def project_files(declared: Sequence[Declared], folder: Path) -> ProjectFiles:
+    """The files of a folder, for options to name. A link that leads out of it is refused when it is read."""
+    by_path = {file.path: file for file in declared}
+    return ProjectFiles(
+        {path: file.source for path, file in by_path.items()},
+        lambda path: snapshot.check_inside(by_path[path], str(folder)),
+    )
 
 
 def _service(

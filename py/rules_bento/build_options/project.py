@@ -10,7 +10,7 @@ from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class ProjectFiles:
@@ -19,9 +19,13 @@ class ProjectFiles:
     `taken` collects what was read, so that somebody who has all files can pass on those that matter.
     """
 
-    def __init__(self, files: Mapping[str, str | bytes]) -> None:
-        """Know files by path: where each is to be read, or its content."""
+    def __init__(self, files: Mapping[str, str | bytes], check: Callable[[str], None] | None = None) -> None:
+        """Know files by path: where each is to be read, or its content.
+
+        `check` is called with a path before the file is read, and raises BentoError if it must not be.
+        """
         self._files = files
+        self._check = check
         self.taken: dict[str, bytes] = {}
 
     def has(self, path: str) -> bool:
@@ -49,6 +53,11 @@ class ProjectFiles:
             raise BentoError(
                 f"{place}: {written!r} is not among the files of the build context.{hint} Add it to srcs or data."
             )
+        if self._check:
+            try:
+                self._check(path)
+            except BentoError as error:
+                raise BentoError(f"{place}: {error}") from None
         file = self._files[path]
         try:
             content = file if isinstance(file, bytes) else Path(file).read_bytes()

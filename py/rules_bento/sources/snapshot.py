@@ -199,6 +199,18 @@ def check_followed(kept: Iterable[Declared]) -> None:
             )
 
 
+def check_inside(file: Declared, folder: str) -> None:
+    """Refuse a file of a plain folder that is a link out of it, or no regular file.
+
+    What `walk` finds and no pattern keeps is held against nothing else, and an option may name it.
+    """
+    root, real = os.path.realpath(folder), os.path.realpath(file.source)
+    if not real.startswith(f"{root.rstrip('/')}/"):
+        raise BentoError(f"{file.path} is a link to {real!r}, which is outside of {folder}. Put a copy in its place.")
+    if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113 - as in walk
+        raise BentoError(f"{file.path} is a pipe, a socket or a device. Put a file in its place.")
+
+
 _by_path = attrgetter("path")
 
 
