@@ -23,9 +23,9 @@ from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.build_options.project import ProjectFiles
     from collections.abc import Iterable, Sequence
 
+    from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
 
 _LOCKS = ("uv.lock", "pylock.toml", "requirements.lock", "requirements.lock.txt")

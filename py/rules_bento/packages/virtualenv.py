@@ -7,15 +7,20 @@ holds neither packages of the host nor of its user.
 
 from __future__ import annotations
 
-import configparser
 import os
+import re
 import sys
 from pathlib import Path
+
+from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+_INTERPRETER = re.compile(r"pythonw?|python3(\.[0-9]+)?")
+_NAME = re.compile(r"(?!\.\.?\Z)[^/\\\x00-\x1f\x7f]+")
+_TARGET = re.compile(r"([\w.]+)\s*:\s*([\w.]+)\s*(?:\[.*\]\s*)?")
 _SCRIPT = """\
 #!{python}
 import sys
@@ -27,7 +32,8 @@ sys.exit({call}())
 def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
     """Make an environment of this interpreter's version in an empty or missing `folder`.
 
-    `roots` are the folders that hold the wheels' modules, `site-packages` of each. Returns its interpreter.
+    `roots` are the folders that hold the wheels' modules, `site-packages` of each. Returns its interpreter. Raises
+    BentoError for a wheel with a console script that is none, or that would replace the interpreter.
     """
     # The one that runs, not what a virtual environment calls it.
     interpreter = Path(os.path.realpath(sys.executable))
@@ -39,12 +45,27 @@ def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
     packages = folder / "lib" / f"python{_version(2)}" / "site-packages"
     packages.mkdir(parents=True)
     (packages / "wheels.pth").write_text("".join(f"{root.absolute()}\n" for root in roots), "utf-8")
-    for name, module, attribute in _console_scripts(roots):
-        script = python.with_name(name)
+    scripts = {name: (module, attribute) for name, module, attribute in _console_scripts(roots)}
+    for name, (module, attribute) in scripts.items():
         text = _SCRIPT.format(python=python.absolute(), module=module, name=attribute.partition(".")[0], call=attribute)
-        script.write_text(text, "utf-8")
-        script.chmod(0o755)
+        _write_new(python.with_name(name), text)
     return python
+
+
+def is_interpreter(name: str) -> bool:
+    """Whether a script of that name would replace the interpreter of an environment."""
+    return bool(_INTERPRETER.fullmatch(name))
+
+
+def _write_new(script: Path, text: str) -> None:
+    """Write a script where nothing is: a link there would be followed, and on macOS names may differ in case."""
+    try:
+        with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise BentoError(
+            f"the console script {script.name!r} of a wheel cannot be written: {error.strerror}. Leave it out."
+        ) from None
 
 
 def _version(parts: int) -> str:
@@ -55,10 +76,29 @@ def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
     """Name, module and attribute of each console script of the wheels."""
     for root in roots:
         for file in root.glob("*.dist-info/entry_points.txt"):
-            entry_points = configparser.ConfigParser(delimiters="=", interpolation=None)
-            entry_points.optionxform = str  # type: ignore[assignment,method-assign]
-            entry_points.read_string(file.read_text("utf-8"))
-            if entry_points.has_section("console_scripts"):
-                for name, target in entry_points.items("console_scripts"):
-                    module, _, attribute = target.partition("[")[0].strip().partition(":")
-                    yield name, module, attribute
+            for name, target in _entry_points(file):
+                found = _TARGET.fullmatch(target)
+                if not _NAME.fullmatch(name) or not found:
+                    raise BentoError(
+                        f"{file.parent.name}: its console script {name!r} is {target!r}, not a command and "
+                        f"MODULE:FUNCTION. Leave that package out."
+                    )
+                if is_interpreter(name):
+                    raise BentoError(
+                        f"{file.parent.name}: its console script {name!r} would replace the interpreter. Leave that "
+                        f"package out."
+                    )
+                yield name, found[1], found[2]
+
+
+def _entry_points(file: Path) -> list[tuple[str, str]]:
+    import configparser
+
+    parser = configparser.ConfigParser(delimiters="=", interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        parser.read_string(file.read_text("utf-8"))
+    except (configparser.Error, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())
+        raise BentoError(f"{file.parent.name}: its entry_points.txt cannot be read: {said}") from None
+    return parser.items("console_scripts") if parser.has_section("console_scripts") else []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.wheel import SIGNATURES, Wheel
+from rules_bento.packages.virtualenv import is_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = b"#!python"
 _LONGEST_INTERPRETER = 124  # with "#!" and a line feed: what old kernels read of a first line
-_RESERVED_SCRIPTS = frozenset(("python", "pythonw", "python3"))
 
 _LAUNCHER = """\
 {interpreter}
@@ -238,7 +238,7 @@ def _made(wheel: Wheel, layout: Layout, launchers: Iterable[EntryPoint]) -> Iter
     if layout.requested:
         yield Installed(f"{folder}/REQUESTED", executable=False, member=None)
     for point in launchers:
-        if point.name in _RESERVED_SCRIPTS or (point.name.startswith("python3.") and point.name[8:].isdecimal()):
+        if is_interpreter(point.name):
             raise BentoError(
                 f"{wheel.name}: its entry point {point.name!r} would replace the interpreter. Leave that package out."
             )
