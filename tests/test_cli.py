@@ -165,6 +165,28 @@ def test_tree(bento):
     assert yaml.safe_load(bento("tree", "./v1.bento", "-o", "yaml")) == archive | {"name": "v1.bento"}
 
 
+def test_folders_may_be_deep_but_not_without_end(bento, home, tmp_path):
+    deepest = "d/" * 100 + "f"
+    path = home / "bentos/hi/v1" / deepest
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    for words in (["-o", "text"], ["-o", "json"], ["-o", "yaml"]):
+        assert bento("tree", "hi:v1", *words).count("d") >= 100
+    bento("export", "hi:v1", str(tmp_path / "deep.bento"), "--no-verify")
+    assert bento("tree", str(tmp_path / "deep.bento"))
+    deeper = path.parent
+    for _ in range(500):
+        deeper = deeper / "e"
+        deeper.mkdir()
+    (deeper / "f").write_text("")
+    bento("tree", "hi:v1", code=status.ERROR)
+    assert "lies in more than 100 folders" in bento.err
+    for out in ("deeper.bento", "deeper.zip"):
+        bento("export", "hi:v1", str(tmp_path / out), "--no-verify", code=status.ERROR)
+        assert "lies in more than 100 folders" in bento.err
+        assert not (tmp_path / out).exists()
+
+
 def test_get_resolves_as_bentoml_does(bento):
     assert yaml.safe_load(bento("get", "hi"))["version"] == "v2"
     assert json.loads(bento("get", "hi:v1", "-o", "json"))["version"] == "v1"

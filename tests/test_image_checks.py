@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,31 @@ def test_as_readelf_says(path):
     needs = [line for line in lines if "Name: " in line and "Flags: " in line and "Version: " in line]
     named = {line.partition("Name: ")[2].split()[0] for line in needs}
     assert set(elf.versions) == named
+
+
+def library_that_names_itself(count, strings=b"GLIB\0", length=0):
+    """A library of a kB whose table of versions goes round in a circle, so that its two counts multiply."""
+    at = 64 + 2 * 56
+    dynamic = [(5, 0x300), (10, len(strings)), (0x6FFFFFFE, 0x3C0), (0x6FFFFFFF, count), (1, 0), (0, 0)]
+    table = b"".join(struct.pack("<QQ", *entry) for entry in dynamic)
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    load = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 0x1000, 0x1000, 0x1000)
+    linked = struct.pack("<IIQQQQQQ", 2, 6, at, at, at, length or len(table), len(table), 8)
+    body = bytearray(0x400)
+    for place, data in ((0, head + load + linked), (at, table), (0x300, strings)):
+        body[place : place + len(data)] = data
+    body[0x3C0:0x3D0] = struct.pack("<HHIII", 1, 65535, 0, 16, 0)
+    return bytes(body)
+
+
+@pytest.mark.parametrize("count", [1, 65535, 1 << 63])
+def test_tables_without_end_are_damage_and_take_no_time(count):
+    start = time.process_time()
+    assert read_elf(library_that_names_itself(count)) is None
+    assert time.process_time() - start < 1
+    assert read_elf(library_that_names_itself(0)) == Elf("amd64", "", ("GLIB",), ())
+    assert read_elf(library_that_names_itself(0, length=1 << 62)) == Elf("amd64", "", ("GLIB",), ())
+    assert read_elf(library_that_names_itself(0, strings=b"x" * 192) + b"x" * 5000) is None
 
 
 def test_cut_libraries_are_no_error():

@@ -520,6 +520,19 @@ def test_attributes_without_a_member_and_without_end_are_told():
         files_of(header.tobuf(tarfile.USTAR_FORMAT) + bytes(3 << 20), "tar")
 
 
+def test_attributes_for_all_members_are_not_without_end():
+    def common(number):
+        records = b"".join(b"29 %08d=%016d\n" % (key, 0) for key in range(number, number + 1000))
+        header = tarfile.TarInfo("g")
+        header.type, header.size = b"g", len(records)
+        return header.tobuf(tarfile.USTAR_FORMAT) + records.ljust(-(-len(records) // 512) * 512, b"\0")
+
+    data = tar({"a": b"hello"})
+    assert files_of(common(0) + data, "tar") == {"a": b"hello"}
+    with pytest.raises(BentoError, match="has 87000 bytes of attributes for all members"):
+        files_of(common(0) + common(1000) + common(2000) + data, "tar")
+
+
 def test_one_record_of_zeros_is_no_end():
     with pytest.raises(BentoError, match="truncated"):
         files_of(raw_tar(("a", {}, b"x" * 512), end=False) + bytes(512), "tar")
@@ -560,6 +573,9 @@ HOSTILE = {
     "link to nothing": ([link("a", "")], "nothing"),
     "circle": ([link("a", "b"), link("b", "a")], "circle"),
     "link to itself": ([link("a", "a")], "circle"),
+    "too deep": (["a/" * 101 + "f"], "a path of more than 100 folders"),
+    "much too deep": (["a/" * 3000 + "f"], "a path of more than 100 folders"),
+    "a link that is too long": ([link("a", "b/../" * 1000)], "nothing that can be named"),
     "hard link": (["a", ("b", {"type": tarfile.LNKTYPE, "linkname": "a"}, b"")], "hard link"),
     "hard link outside": ([("b", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}, b"")], "hard link"),
     "character device": ([("a", {"type": tarfile.CHRTYPE}, b"")], "device"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RECORD = 512
 _ZEROS = bytes(RECORD)
 _MOST_EXTENDED = 1 << 20  # bytes of names and attributes for one member
+_MOST_COMMON = 1 << 16  # bytes of attributes for all members, of which git writes 52
 _OCTAL = re.compile(rb"[0-7]*")
 _RECORD_OF_PAX = re.compile(rb"([1-9][0-9]{0,7}) ([^=\n]+)=", re.ASCII)
 
@@ -81,17 +82,31 @@ def members(stream: Bytes) -> Iterator[tuple[TarMember, Iterator[bytes | memoryv
 
     Raises BentoError that begins with the stream's `where`.
     """
-    common: dict[str, str] = {}
+    common = _Common()
     while (block := stream.exactly(RECORD)) != _ZEROS:
         extended: dict[str, str] = {}
         block = _read_extensions(stream, block, common, extended)
-        member = _member(block, common | extended, stream.where)
+        member = _member(block, common.values | extended, stream.where)
         contents = stream.run(member.size)
         yield member, contents
         for _ in contents:
             pass
         _skip_padding(stream, member.size)
     _check_end(stream)
+
+
+class _Common:
+    """The attributes that an archive states for all members that follow."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self._size = 0
+
+    def add(self, data: bytes, where: str) -> None:
+        self._size += len(data)
+        if self._size > _MOST_COMMON:
+            raise BentoError(f"{where}: has {self._size} bytes of attributes for all members; they cannot be meant.")
+        self.values.update(_pax(data, where))
 
 
 def _check_end(stream: Bytes) -> None:
@@ -107,8 +122,8 @@ def _skip_padding(stream: Bytes, size: int) -> None:
         pass
 
 
-def _read_extensions(stream: Bytes, block: bytes, common: dict[str, str], extended: dict[str, str]) -> bytes:
-    """Read what stands before a member's own header, into the dictionaries; returns that header."""
+def _read_extensions(stream: Bytes, block: bytes, common: _Common, extended: dict[str, str]) -> bytes:
+    """Read what stands before a member's own header, into the last two; returns that header."""
     while (kind := block[156:157]) in (b"L", b"K", b"x", b"X", b"g"):
         _check_sum(block, stream.where)
         size = _number(block[124:136], "a size", stream.where)
@@ -118,8 +133,10 @@ def _read_extensions(stream: Bytes, block: bytes, common: dict[str, str], extend
         _skip_padding(stream, size)
         if kind in (b"L", b"K"):
             extended["path" if kind == b"L" else "linkpath"] = _text(data)
+        elif kind == b"g":
+            common.add(data, stream.where)
         else:
-            (common if kind == b"g" else extended).update(_pax(data, stream.where))
+            extended.update(_pax(data, stream.where))
         block = stream.exactly(RECORD)
         if block == _ZEROS:
             raise BentoError(f"{stream.where}: ends after the attributes of a member that is missing.")

@@ -23,6 +23,9 @@ RECORD = 512
 END = bytes(2 * RECORD)
 """What ends an archive."""
 
+DEEPEST = 100
+"""Folders above a member: readers, BentoML's and those of others, call themselves for each."""
+
 _READ = 1 << 20
 _MOST_OCTAL = 8**11
 _MOST_NAME = 100
@@ -104,9 +107,11 @@ def contents(member: Member) -> Iterator[bytes]:
 
 
 def check(path: str, link: str | None = None) -> None:
-    """Raise BentoError if the path, or the target of the link at it, is not inside of the archive."""
+    """Raise BentoError if the path, or the target of the link at it, is not inside of the archive, or too deep."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         raise BentoError(f"{path!r}: not a plain relative path, which `bentoml import` needs")
+    if path.count("/") > DEEPEST:
+        raise BentoError(f"{path[:60]}...: lies in more than {DEEPEST} folders. Move it up.")
     if link is None:
         return
     if _NOT_RELATIVE.search(link):

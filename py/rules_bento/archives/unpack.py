@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
+from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _SUFFIXES: dict[str, Form] = {".gz": "gz", ".bz2": "bz2", ".tar": "tar", ".zip":
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MOST_HOPS = 40  # links on the way to a file, as Linux has it
+_LONGEST_LINK = 4095  # bytes, as Linux has it
 _UNCOUNTED = 256 << 20  # bytes that may come out of however few, before the ratio counts
 
 
@@ -282,6 +284,8 @@ class _Guard:
         parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
         if ".." in parts:
             raise self._refusal(f"{path!r}: a path that leaves the archive.")
+        if len(parts) > DEEPEST + 1:
+            raise self._refusal(f"{path[:60]!r}...: a path of more than {DEEPEST} folders. Pack it less deep.")
         normal = "/".join(parts)
         if _DRIVE.match(normal):
             raise self._refusal(f"{path!r}: an absolute path.")
@@ -316,7 +320,7 @@ class _Guard:
             )
 
     def _target(self, path: str, link: str) -> str:
-        if not link or "\0" in link:
+        if not link or "\0" in link or len(link) > _LONGEST_LINK:
             raise self._refusal(f"{path!r}: a link to nothing that can be named.")
         if link.startswith("/"):
             raise self._refusal(f"{path!r}: a link to {link!r}, which is absolute.")

@@ -203,22 +203,27 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
     """All below a folder as members, without times and owners; `skip` is a name at its top that is left out."""
-    with os.scandir(folder) as scan:
-        entries = sorted(scan, key=lambda entry: entry.name)
-    for entry in entries:
-        path = prefix + entry.name
-        if entry.name == skip:
+    pending = _entries(folder, prefix)
+    while pending:
+        path, entry = pending.pop()
+        if path == f"{prefix}{skip}":
             continue
         if entry.is_symlink():
             yield Member.symlink(path, os.readlink(entry.path))  # noqa: PTH115 - Path.readlink would tidy the text
         elif entry.is_dir():
             yield Member.directory(path)
-            yield from walk(Path(entry.path), f"{path}/")
+            pending += _entries(entry.path, f"{path}/")
         elif entry.is_file():
             status = entry.stat()
             yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)
         else:
             raise BentoError(f"{entry.path}: is neither a file nor a folder nor a link. Remove it.")
+
+
+def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
+    """What is in a folder, with paths that begin with `prefix`; the first one by name is the last."""
+    with os.scandir(folder) as scan:
+        return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda found: found[0], reverse=True)
 
 
 def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[Member]:

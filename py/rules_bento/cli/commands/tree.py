@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.cli import show, status
+from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -118,6 +120,8 @@ def _add_models(root: _Node, entry: Entry, store: Store) -> None:
 
 
 def _add(root: _Node, path: str, size: int, note: str) -> None:
+    if path.count("/") > DEEPEST:
+        raise BentoError(f"{path[:60]}...: lies in more than {DEEPEST} folders, which no tree shows.")
     node = root
     node.size += size
     for part in path.split("/"):

@@ -22,7 +22,9 @@ _VERSION = struct.Struct("<IHHII")
 _LOAD, _DYNAMIC = 1, 2
 _NULL, _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME = 0, 1, 5, 10, 14
 _VERSIONS, _VERSIONS_COUNT = 0x6FFFFFFE, 0x6FFFFFFF
-_MOST = 1 << 16  # entries of a table: more is damage
+# Real libraries have some hundreds of each; more is damage.
+_MOST = 1 << 14  # entries of the dynamic table, and of all tables of versions together
+_LONGEST = 4096  # bytes of a name
 
 
 class Elf(NamedTuple):
@@ -62,7 +64,7 @@ def _read(data: bytes | mmap) -> Elf | None:
 
     values: dict[int, list[int]] = {}
     at, length = dynamic[0]
-    for offset in range(at, at + length, _ENTRY.size):
+    for offset in range(at, at + min(length, _MOST * _ENTRY.size), _ENTRY.size):
         tag, value = _ENTRY.unpack_from(data, offset)
         if tag == _NULL:
             break
@@ -83,20 +85,22 @@ def _read(data: bytes | mmap) -> Elf | None:
 
 def _versions(data: bytes | mmap, at: int, count: int) -> list[int]:
     """Where, among the strings, the names of the needed versions are."""
-    found = []
+    found: list[int] = []
     for _ in range(min(count, _MOST)):
         _, versions, _, first, following = _NEED.unpack_from(data, at)
         version_at = at + first
-        for _ in range(min(versions, _MOST)):
+        for _ in range(versions):
             *_, name, step = _VERSION.unpack_from(data, version_at)
             found.append(name)
             version_at += step
+        if len(found) > _MOST:
+            raise ValueError
         at += following
     return found
 
 
 def _text(data: bytes | mmap, start: int, end: int) -> str:
-    stop = data.find(b"\0", start, end)
+    stop = data.find(b"\0", start, min(end, start + _LONGEST))
     if stop < 0:
         raise ValueError
     return data[start:stop].decode("utf-8", "replace")

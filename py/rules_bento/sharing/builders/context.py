@@ -40,6 +40,10 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
         folder = Path(scratch, "bento")
         write_folder(folder, contents(entry, models))
         for name in _FOLDERS:
+            if not (folder / name).is_dir() and os.path.lexists(folder / name):
+                raise BentoError(
+                    f"{entry.tag}: has a {name} that is no folder, which its Dockerfile may copy. Rename it."
+                )
             (folder / name).mkdir(exist_ok=True)
         dockerfile = folder / DOCKERFILE
         if not dockerfile.is_file():
