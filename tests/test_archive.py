@@ -20,8 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.archives import archive, tarstream, xz
+from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
+from rules_bento.sharing.cloud.tarball import Tarball
+from rules_bento.store import exporting
 
 RANDOM = random.Random(6).randbytes(2 * xz.BLOCK)
 
@@ -37,7 +40,7 @@ MEMBER = st.one_of(
 
 
 def consistent(members):
-    """The members without those below a file or a link, or at a path that is taken."""
+    """The members without those below a file or a link, at a path that is taken, and links that lead outside."""
     kept = {}
     for member in sorted(members, key=lambda member: member.path.count("/")):
         parents = [member.path[:at] for at, char in enumerate(member.path) if char == "/"]
@@ -45,6 +48,11 @@ def consistent(members):
             kept.get(parent, member).is_directory for parent in parents if parent in kept
         ):
             kept[member.path] = member
+    links = {member.path: member.link for member in kept.values() if member.link is not None}
+    try:
+        check_links(links, "")
+    except BentoError:
+        return [member for member in kept.values() if member.link is None]
     return list(kept.values())
 
 
@@ -307,6 +315,31 @@ def test_an_error_on_the_way_leaves_no_half_of_a_large_part(tmp_path):
     with pytest.raises(FileNotFoundError):
         archive.write_part(tmp_path / "out", members, threads=2)
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["part", "archive", "tar", "gz", "zst", "folder", "exported folder", "tarball"])
+def test_a_link_that_leaves_through_another_is_refused(tmp_path, kind):
+    """Each text alone stays inside."""
+    links = [Member.symlink("src/up", ".."), Member.symlink("src/out", "up/../x")]
+    for member in links:
+        tarstream.check(member.path, member.link)
+    part, out = tmp_path / "part", tmp_path / "out"
+    (part).write_bytes(b"".join(xz.stream(map(tarstream.header, links))))
+    writers = {
+        "part": lambda: archive.write_part(out, links),
+        "archive": lambda: archive.write_archive(out, links),
+        "folder": lambda: archive.transcode(out, [part], "folder"),
+        "exported folder": lambda: exporting.write_folder(out, links),
+        "tarball": lambda: Tarball(links),
+    }
+    with pytest.raises(BentoError, match=r"'src/out': a link to 'up/\.\./x', which leads outside"):
+        writers.get(kind, lambda: export_as(out, kind, links))()
+    assert not out.exists()
+
+
+def export_as(out, form, members):
+    with exporting.whole(out) as file:
+        exporting.write(file, form, members)
 
 
 def test_bytes_at_hand_of_another_size_are_an_error(tmp_path):

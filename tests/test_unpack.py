@@ -12,6 +12,7 @@ import random
 import socket
 import struct
 import tarfile
+import time
 import tracemalloc
 import zipfile
 import zlib
@@ -26,7 +27,9 @@ from rules_bento.archives import unpack
 from rules_bento.archives.unpack import Limits
 from rules_bento.errors import BentoError
 from rules_bento.library import Store
-from rules_bento.models import model_archive
+from rules_bento.models import model_archive, model_store
+from rules_bento.sources import snapshot
+from rules_bento.sources.snapshot import Declared
 from rules_bento.store import importing
 from rules_bento.store.home import MODEL
 from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
@@ -608,6 +611,22 @@ def test_names_that_differ_in_case_can_be_allowed():
     assert files_of(data, "tar", Limits(same_letters=True)) == {"a/B": b"1", "a/b": b"2"}
 
 
+def test_links_whose_ways_multiply_are_refused_in_time():
+    ways = "/".join(["a/.."] * 800)
+    members = [link("l", ways), *[link(f"m{number}", "l/" * 35 + "x") for number in range(500)]]
+    start = time.process_time()
+    with pytest.raises(BentoError, match="more than 4000000 names on their ways"):
+        files_of(raw_tar(*members), "tar")
+    assert time.process_time() - start < 10
+
+
+def test_names_are_bounded_together(monkeypatch):
+    monkeypatch.setattr(unpack, "_MOST_NAMES", 1 << 20)
+    assert files_of(raw_tar("a" * 200), "tar")
+    with pytest.raises(BentoError, match="more than 1 MiB of names"):
+        files_of(raw_tar(*(f"{number:0500}" for number in range(2100))), "tar")
+
+
 def test_links_inside_are_taken():
     data = raw_tar(("a/b", {}, b"1"), link("a/c", "b"), link("d", "a"), link("e", "d/../a/b"), link("a/f/g", "../../x"))
     found = contents(io.BytesIO(data), "tar")
@@ -889,15 +908,31 @@ def import_with_link(store, name, target):
         shop.commit([shop.draft(MODEL, io.BytesIO(archive), "tar", below="models/clf/v1/")])
 
 
-def test_a_link_that_leaves_a_model_of_an_archive_is_refused(tmp_path):
+def model_of_archive(tmp_path, *links):
+    """The model of an archive that has a folder around it."""
     own = [(f"models/clf/v1/{path}", {}, data) for path, data in model_files().items()]
-    path = tmp_path / "a.tar"
-    path.write_bytes(raw_tar(*own, link("models/clf/v1/out", "../../../x")))
+    path = tmp_path / "model.tar"
+    path.write_bytes(raw_tar(*own, *links))
+    return model_store.of_files(model_archive.unpacked(path, path.name, tmp_path / "scratch"), path.name)
+
+
+def test_a_link_that_leaves_a_model_of_an_archive_is_refused(tmp_path):
     with pytest.raises(BentoError, match=r"model\.tar: refused: 'out': a link to '../../../x', which leads outside"):
-        model_archive.unpacked(path, "model.tar", tmp_path / "scratch")
-    path.write_bytes(raw_tar(*own, link("models/clf/v1/folder/in", "../weights.bin")))
-    found = model_archive.unpacked(path, "model.tar", tmp_path / "other")
-    assert {file.path: file.link for file in found if file.link} == {"folder/in": "../weights.bin"}
+        model_of_archive(tmp_path, link("models/clf/v1/out", "../../../x"))
+
+
+def test_a_link_inside_of_a_model_of_an_archive_is_taken(tmp_path):
+    found = model_of_archive(tmp_path, link("models/clf/v1/folder/in", "../weights.bin"))
+    assert {file.path: file.link for file in found.own_members() if file.link} == {"folder/in": "../weights.bin"}
+
+
+@pytest.mark.parametrize("target", ["../../../.yatai.yaml", "/etc/passwd", "up/../x"])
+def test_a_model_of_the_store_whose_links_leave_it_is_in_no_bento(tmp_path, target):
+    (tmp_path / "model.yaml").write_bytes(model_files()["model.yaml"])
+    (tmp_path / "out").symlink_to(target)
+    files = [*snapshot.walk(str(tmp_path)), Declared("up", "", "store", ".")]
+    with pytest.raises(BentoError, match="store: refused: 'out': a link to .* (leads outside|is absolute)"):
+        model_store.of_files(files, "store")
 
 
 def test_creation_times_without_a_zone_are_noted(tmp_path):

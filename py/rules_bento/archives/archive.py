@@ -17,6 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from rules_bento.archives import forms, tarstream, xz
+from rules_bento.archives.links import check_links
 from rules_bento.archives.whole import whole_file, whole_folder
 from rules_bento.errors import BentoError
 
@@ -140,8 +141,12 @@ def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
 def _items(parts: Sequence[Path]) -> Iterator[forms.Item]:
     from rules_bento.archives import tarread
 
+    links: dict[str, str] = {}
     for member, contents in tarread.members(tarread.Bytes(_tar(parts), "a part")):
         path = member.name.removeprefix("./").rstrip("/")
         link = member.link if member.kind == "link" else None
         tarstream.check(path, link)
+        if link is not None:
+            links[path] = link
         yield forms.Item(path, member.mode, member.size, link, xz.cut(contents) if member.kind == "file" else None)
+    check_links(links, "the parts")

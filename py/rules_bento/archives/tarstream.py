@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from rules_bento.archives.links import check_links
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
@@ -81,12 +82,11 @@ def stream(members: Iterable[Member], mtime: int = 0) -> Iterator[bytes]:
     """The members as tar, in the order given, without the end of an archive.
 
     The length is a multiple of `RECORD`. Raises BentoError for what `bentoml import` would refuse or put
-    elsewhere: a path or link that is not inside (`check`), comes twice, or is below a file or a link; and for
+    elsewhere: a path or link that is not inside (`checked`), comes twice, or is below a file or a link; and for
     a source whose size is not the one declared.
     """
     seen: dict[str, bool] = {}
-    for member in members:
-        check(member.path, member.link)
+    for member in checked(members):
         if member.path in seen:
             raise BentoError(f"{member.path}: twice in one archive")
         seen[member.path] = member.is_directory
@@ -104,6 +104,20 @@ def contents(member: Member) -> Iterator[bytes]:
         yield member.data
     elif member.source is not None:
         yield from _contents(member.source, member.size)
+
+
+def checked(members: Iterable[Member]) -> Iterator[Member]:
+    """Yield the same members, each held against `check`, and all links against each other when they are known.
+
+    Raises BentoError as `check` and `check_links` do.
+    """
+    links: dict[str, str] = {}
+    for member in members:
+        check(member.path, member.link)
+        if member.link is not None:
+            links[member.path] = member.link
+        yield member
+    check_links(links, "the archive")
 
 
 def check(path: str, link: str | None = None) -> None:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
+from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     Contents = Iterator[bytes | memoryview]
     Progress = Callable[[int], None]
@@ -31,8 +32,8 @@ FORMS: tuple[Form, ...] = ("xz", "gz", "bz2", "zst", "tar", "zip", "folder")
 _SUFFIXES: dict[str, Form] = {".gz": "gz", ".bz2": "bz2", ".tar": "tar", ".zip": "zip", ".zst": "zst"}
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_MOST_HOPS = 40  # links on the way to a file, as Linux has it
-_LONGEST_LINK = 4095  # bytes, as Linux has it
+_LONGEST_LINK = 4095  # characters, as Linux has it
+_MOST_NAMES = 64 << 20  # characters of all paths and links, which are held in memory
 _UNCOUNTED = 256 << 20  # bytes that may come out of however few, before the ratio counts
 
 
@@ -94,32 +95,6 @@ def read(
 def name_of(source: Path | BinaryIO) -> str:
     """What messages call a source."""
     return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the archive"))
-
-
-def check_links(links: Mapping[str, str], where: str) -> None:
-    """Raise BentoError if one of the links (texts of targets by path) leads out of their common root, or in a circle.
-
-    A link is followed through all others on its way, which is not always where its text says.
-    """
-    for path in links:
-        place: list[str] = []
-        pending = path.split("/")[::-1]
-        hops = 0
-        while pending:
-            part = pending.pop()
-            if part == ".." and not place:
-                raise BentoError(f"{where}: refused: {path!r}: a link to {links[path]!r}, which leads outside.")
-            if part == "..":
-                place.pop()
-            elif part not in ("", "."):
-                place.append(part)
-                link = links.get("/".join(place))
-                if link is not None:
-                    place.pop()
-                    pending += link.split("/")[::-1]
-                    hops += 1
-            if hops > _MOST_HOPS:
-                raise BentoError(f"{where}: refused: {path!r}: a link to {links[path]!r}, which leads in a circle.")
 
 
 def _checked(guard: _Guard, members: Iterator[tuple[Item, Contents]]) -> Iterator[tuple[Item, Contents]]:
@@ -232,6 +207,7 @@ class _Guard:
         self._links: dict[str, str] = {}
         self._size = 0
         self._members = 0
+        self._names = 0
 
     def admit(self, item: Item) -> Item | None:
         """The item with its path in normal form; None for the root. Raises BentoError if it is not let in."""
@@ -239,6 +215,9 @@ class _Guard:
         self._members += 1
         if self._members > self.limits.members:
             raise self._refusal(f"has more than {self.limits.members} members. Allow more of them if it should have.")
+        self._names += len(item.path) + len(item.link)
+        if self._names > _MOST_NAMES:
+            raise self._refusal(f"has more than {_MOST_NAMES >> 20} MiB of names, which cannot be meant.")
         if not path:
             if item.kind != "folder":
                 raise self._refusal(f"{item.path!r} stands for the whole archive, but is a {item.kind}.")

@@ -18,8 +18,7 @@ def unpacked(archive: Path, name: str, folder: Path) -> list[Declared]:
     """The files of an archive, written below a folder; `name` tells its form.
 
     A `models/NAME/VERSION` around all of them is left out. A `.part` has no end, as registries have it.
-    Raises BentoError as `unpack.read` does, for an archive of several models, and for a link that leads out of the
-    model.
+    Raises BentoError as `unpack.read` does, and for an archive of several models.
     """
     if name.endswith(_PART):
         folder.mkdir(parents=True)
@@ -36,10 +35,8 @@ def unpacked(archive: Path, name: str, folder: Path) -> list[Declared]:
     around = _around(files)
     if not all(path.startswith(around) for path in (*files, *links)):
         raise BentoError(f"{name} has several models, or a Bento. Export the model alone.")
-    links = {path.removeprefix(around): link for path, link in links.items()}
-    unpack.check_links(links, name)  # safe in the archive is not safe without the folder around the model
     declared = [Declared(path.removeprefix(around), str(source), name) for path, source in files.items()]
-    return declared + [Declared(path, "", name, link) for path, link in links.items()]
+    return declared + [Declared(path.removeprefix(around), "", name, link) for path, link in links.items()]
 
 
 def _around(files: dict[str, Path]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
@@ -126,6 +127,7 @@ def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = 
         for file in files
         if file is not descriptor
     ]
+    check_links({file.path: file.link for file in others if file.link is not None}, origin)
     entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _time(fields), snapshot.digest(others))
     return StoredModel(entry, {file.path: file.source for file in others})
 

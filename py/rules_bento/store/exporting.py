@@ -234,8 +234,7 @@ def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[M
 
 
 def _items(members: Iterable[Member]) -> Iterator[forms.Item]:
-    for member in members:
-        tarstream.check(member.path, member.link)
+    for member in tarstream.checked(members):
         contents = None if member.is_directory or member.link is not None else tarstream.contents(member)
         yield forms.Item(member.path, member.mode, member.size, member.link, contents)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rules_bento.archives import unpack
+from rules_bento.archives.links import check_links
 from rules_bento.errors import BentoError
 from rules_bento.store import deleting, descriptors, durable, locks, records
 from rules_bento.store.entries import read_descriptor
@@ -222,7 +223,7 @@ class _Reader:
 
     def _add_links(self, where: str) -> None:
         """Add the links of the entry itself, which came last: the folder that was around it is gone."""
-        unpack.check_links({item.path: item.link for item in self._main_links}, where)
+        check_links({item.path: item.link for item in self._main_links}, where)
         for item in self._main_links:
             self._add(item, iter(()), where)
 
@@ -279,7 +280,7 @@ class _Reader:
     def _model_part(self, tag: Tag, tree: Tree, where: str) -> _Part:
         place = f"{where}: {_MODELS}/{tag.name}/{tag.version}"
         # Safe in the archive is not safe here: the model leaves the Bento's folder.
-        unpack.check_links(self._links.get(tag, {}), place)
+        check_links(self._links.get(tag, {}), place)
         if not (tree.folder / MODEL.descriptor).is_file():
             raise BentoError(f"{place}: has no {MODEL.descriptor}, so it is no model.")
         data = read_descriptor(MODEL, tree.folder / MODEL.descriptor)

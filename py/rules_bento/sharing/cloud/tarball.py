@@ -26,8 +26,7 @@ class Tarball:
         self._starts: list[int] = []
         self._sources: list[Source] = []
         pending = b""
-        for member in members:
-            tarstream.check(member.path, member.link)
+        for member in tarstream.checked(members):
             pending += tarstream.header(member) + (member.data or b"")
             if member.source is not None and member.size:
                 self._add(BytesSource(pending), len(pending))
