@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 
 import pytest
 from made_debs import COMPRESS, ar_of, make_deb, member, tar_of
 from rules_bento.debian.deb import Deb
+from rules_bento.debian.rootfs import Filter, Rootfs
 from rules_bento.errors import BentoError
 
 CONTENT = bytes(range(256)) * 3000
@@ -50,6 +52,63 @@ def test_paths_that_leave_the_root_are_refused(tmp_path, name):
     path = make_deb(tmp_path, "evil", [(info, data)])
     with pytest.raises(BentoError, match=r"evil_1\.0_amd64\.deb: .*not a path inside of the root"):
         members_of(path)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", b"a\x01"])
+def test_names_that_no_list_can_hold_are_refused(tmp_path, name):
+    for members in (
+        [member("xxxx", data=b"")],
+        [member("l", link="xxxx")],
+        [member("a", data=b""), member("h", hard="xxxx")],
+    ):
+        plain = tar_of(members).replace(b"xxxx", name.ljust(4, b"\0"))
+        for start in range(0, len(members) * 512, 512):
+            total = sum(plain[start : start + 148]) + sum(plain[start + 156 : start + 512]) + 256
+            plain = plain[: start + 148] + b"%06o\0 " % total + plain[start + 156 :]
+        path = tmp_path / "evil.deb"
+        path.write_bytes(ar_of({"debian-binary": b"2.0\n", "data.tar": plain}))
+        with pytest.raises(BentoError, match=r"evil\.deb: .*has a control character, or is not UTF-8"):
+            members_of(path)
+
+
+@pytest.mark.parametrize("kind", ["control", "data"])
+def test_a_package_that_declares_an_enormous_file_is_refused_at_once(tmp_path, kind):
+    info = tarfile.TarInfo("./big")
+    info.size = 1 << 62
+    path = tmp_path / "evil.deb"
+    path.write_bytes(ar_of({"debian-binary": b"2.0\n", f"{kind}.tar": info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)}))
+    with pytest.raises(BentoError, match=r"evil\.deb: .*larger than any package's"):
+        Deb(path).control() if kind == "control" else list(Deb(path).members())
+
+
+def test_a_package_that_ends_within_a_file_is_named(tmp_path):
+    plain = tar_of([member("a", data=b"x" * 5000)])[:3000]
+    path = tmp_path / "cut.deb"
+    path.write_bytes(ar_of({"debian-binary": b"2.0\n", "data.tar": plain}))
+    with pytest.raises(BentoError, match=r"cut\.deb: not a Debian package that can be read: unexpected end of data"):
+        members_of(path)
+
+
+@pytest.mark.parametrize(
+    ("control", "problem"),
+    [
+        (b"", "has 0 paragraphs"),
+        (b"Package: a\n\nPackage: b\n", "has 2 paragraphs"),
+        (b" goes on\nPackage: a\n", "the line ' goes on' belongs to no field"),
+        (b"Package: caf\xe9\n", "control is not UTF-8"),
+        (b"Package: hello\nArchitecture: all\n", "has the Version ''"),
+        (b"Version: 1\nArchitecture: all\n", "has the Package ''"),
+        (b"Package: ../../x\nVersion: 1\nArchitecture: all\n", "has the Package '../../x'"),
+        (b"Package: hello\nVersion: 1\nArchitecture: ../x\n", "has the Architecture '../x'"),
+        (b"Package: hello\nVersion: 1/../2\nArchitecture: all\n", "has the Version '1/../2'"),
+    ],
+)
+def test_a_control_file_that_is_none_is_told(tmp_path, control, problem):
+    path = tmp_path / "odd.deb"
+    path.write_bytes(ar_of({"control.tar": tar_of([member("control", data=control)]), "data.tar": tar_of([])}))
+    with pytest.raises(BentoError, match=re.escape(problem)) as caught:
+        list(Rootfs(None, Filter.of((), ()), lambda path: False).install(Deb(path)))
+    assert str(caught.value).startswith("odd.deb: its control file")
 
 
 def test_devices_are_refused(tmp_path):

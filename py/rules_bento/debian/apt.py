@@ -168,13 +168,18 @@ def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """The paragraphs of a control file; lines that go on keep their breaks."""
+    """The paragraphs of a control file; lines that go on keep their breaks.
+
+    Raises ValueError for such a line where there is nothing to go on with.
+    """
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
         stanza: Stanza = {}
         field = ""
         for line in paragraph.splitlines():
             if line[:1] in (" ", "\t"):
+                if not field:
+                    raise ValueError(f"the line {line!r} belongs to no field")
                 stanza[field] += "\n" + line
             elif ":" in line:
                 field, _, value = line.partition(":")

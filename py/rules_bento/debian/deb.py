@@ -21,6 +21,7 @@ _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _READ = 1 << 18
 _MOST_CONTROL = 64 << 20  # bytes of all control files; md5sums has some dozens for each file
+_MOST_DATA = 32 << 30  # bytes of all other files; the largest packages have some GB
 _KINDS = {tarfile.REGTYPE: "file", tarfile.AREGTYPE: "file", tarfile.DIRTYPE: "folder"}
 _LINKS = {tarfile.SYMTYPE: "link", tarfile.LNKTYPE: "hard link"}
 
@@ -41,6 +42,7 @@ class Deb:
     """A package. Each method opens the file anew; what is wrong with it is a BentoError that names it."""
 
     def __init__(self, path: Path) -> None:
+        self.name = path.name
         self._path = path
         with self._problems(), path.open("rb") as file:
             self._members = _directory(file, path.stat().st_size)
@@ -48,12 +50,8 @@ class Deb:
     def control(self) -> dict[str, bytes]:
         """The control files by name: `control`, `md5sums`, `conffiles`, maintainer scripts."""
         found: dict[str, bytes] = {}
-        remaining = _MOST_CONTROL
         with self._tar("control.tar") as tar:
-            for info in tar:
-                remaining -= info.size
-                if remaining < 0:
-                    raise ValueError("its control files are larger than any package's")
+            for info in _bounded(tar, _MOST_CONTROL, "control files"):
                 if info.isreg():
                     found[info.name.removeprefix("./")] = _file_of(tar, info).read()
         if "control" not in found:
@@ -63,8 +61,15 @@ class Deb:
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """What it installs, in its own order; the bytes of a file must be read before the next member is asked for."""
         with self._tar("data.tar") as tar:
-            for info in tar:
-                yield _member(info), _contents(tar, info)
+            for info in _bounded(tar, _MOST_DATA, "files"):
+                yield _member(info), self._contents(tar, info)
+
+    def _contents(self, tar: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
+        if info.isreg():
+            with self._problems():  # whoever takes the bytes is not within that of `_tar`
+                file = _file_of(tar, info)
+                while data := file.read(_READ):
+                    yield data
 
     @contextmanager
     def _tar(self, kind: str) -> Iterator[tarfile.TarFile]:
@@ -158,29 +163,38 @@ def _decompressed(file: IO[bytes], ending: str) -> Iterator[Any]:
         raise ValueError(f"nobody here knows the compression {ending}")
 
 
+def _bounded(tar: tarfile.TarFile, remaining: int, what: str) -> Iterator[tarfile.TarInfo]:
+    """The members, as long as they declare no more than so many bytes: to pass over a file is to read it."""
+    for info in tar:
+        remaining -= info.size
+        if info.size < 0 or remaining < 0:
+            raise ValueError(f"its {what} are larger than any package's")
+        yield info
+
+
 def _member(info: tarfile.TarInfo) -> Member:
     kind = (_KINDS | _LINKS).get(info.type)
     if kind is None:
         raise ValueError(f"{info.name} is a device or a pipe, which has no place in a layer")
-    link = _plain(info.linkname) if kind == "hard link" else info.linkname
+    link = _plain(info.linkname) if kind == "hard link" else _printable(info.linkname)
     size = info.size if kind == "file" else 0
     return Member(_plain(info.name), kind, info.mode & 0o7777, info.uid, info.gid, size, link)
 
 
+def _printable(name: str) -> str:
+    """The same; a line break would end its line in dpkg's lists, and image layers say names in UTF-8."""
+    if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
+        raise ValueError(f"{name!r} has a control character, or is not UTF-8")
+    return name
+
+
 def _plain(name: str) -> str:
-    path = name.removeprefix("./").strip("/")
+    path = _printable(name).removeprefix("./").strip("/")
     if path == ".":
         return ""
     if name.startswith("/") or any(part in ("", ".", "..") for part in path.split("/") if path):
         raise ValueError(f"{name!r} is not a path inside of the root")
     return path
-
-
-def _contents(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
-    if info.isreg():
-        file = _file_of(tar, info)
-        while data := file.read(_READ):
-            yield data
 
 
 def _file_of(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

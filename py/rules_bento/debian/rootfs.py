@@ -34,6 +34,12 @@ MADE = "rules_bento"
 
 _MERGED = re.compile(r"\A(bin|sbin|lib|lib32|lib64|libo32|libx32)(?=/|\Z)")
 _DPKG = "var/lib/dpkg/"
+# Debian Policy 5.6.1, 5.6.8 and 5.6.12.
+_FIELDS = {
+    "Package": re.compile(r"[a-z0-9][a-z0-9+.-]+"),
+    "Architecture": re.compile(r"[a-z0-9][a-z0-9-]*"),
+    "Version": re.compile(r"[A-Za-z0-9.+:~-]+"),
+}
 _WHITEOUT = ".wh."  # OCI image layer specification: such a file removes one of a layer below
 
 
@@ -108,7 +114,7 @@ class Rootfs:
     def install(self, deb: Deb) -> Iterator[bytes]:
         """The tar of a package and of what dpkg knows of it; nothing, if a layer below has it."""
         control = deb.control()
-        [stanza] = parse_stanzas(control["control"].decode("utf-8"))
+        stanza = _stanza(deb.name, control["control"])
         name, version = stanza["Package"], stanza["Version"]
         if self.packages.get(name) == version:
             return
@@ -120,7 +126,7 @@ class Rootfs:
         self.packages[name] = version
         own: dict[str, str] = {}  # path to MD5, which is dpkg's
         paths = ["/."]
-        lines = control.get("conffiles", b"").decode("utf-8").splitlines()
+        lines = _text(deb.name, "conffiles", control.get("conffiles", b"")).splitlines()
         conffiles = {line.rstrip() for line in lines if line.startswith("/")}  # others are of earlier versions
         for member, data in deb.members():
             path = _MERGED.sub(r"usr/\1", member.path) if not _is_merged_link(member) else member.path
@@ -260,6 +266,28 @@ class Rootfs:
             fields["Conffiles"] = "".join(f"\n {path} {own[path]}" for path in sorted(own))
         text = "\n".join(f"{key}:{'' if of.startswith(chr(10)) else ' '}{of}" for key, of in fields.items())
         self._status += f"{text}\n\n"
+
+
+def _text(deb: str, name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BentoError(f"{deb}: its control file {name} is not UTF-8. Fetch the package again.") from None
+
+
+def _stanza(deb: str, data: bytes) -> Stanza:
+    """The fields of a package, of which some become paths."""
+    try:
+        stanzas = parse_stanzas(_text(deb, "control", data))
+    except ValueError as error:
+        raise BentoError(f"{deb}: its control file cannot be read: {error}. Fetch the package again.") from None
+    if len(stanzas) != 1:
+        raise BentoError(f"{deb}: its control file has {len(stanzas)} paragraphs, not one. Fetch the package again.")
+    for field, pattern in _FIELDS.items():
+        found = stanzas[0].get(field, "")
+        if not pattern.fullmatch(found):
+            raise BentoError(f"{deb}: its control file has the {field} {found!r}. Fetch the package again.")
+    return stanzas[0]
 
 
 def _is_merged_link(member: Member) -> bool:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+_MOST_SIZE = 256 << 30  # bytes of a file: to pass over it is to read it
+_READ = 1 << 20
 # OCI image layer specification, "Whiteouts".
 _REMOVED, _EMPTIED = ".wh.", ".wh..wh..opq"
 
@@ -60,8 +62,10 @@ def _files(blob: Path, media_type: str) -> Iterable[str]:
 
         errors = (*errors, zstandard.ZstdError)
     try:
-        with opened(blob, media_type) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        with opened(blob, media_type) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_READ) as tar:
             for member in tar:
+                if not 0 <= member.size <= _MOST_SIZE:
+                    raise tarfile.ReadError(f"{member.name!r} declares {member.size} bytes")
                 if not member.isdir():
                     yield member.name.removeprefix("./").lstrip("/")
     except errors as error:
