@@ -12,14 +12,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from rules_bento.archives import ustar
 from rules_bento.archives.links import check_links
+from rules_bento.archives.ustar import FOLDER, LINK, MOST_NAME, MOST_SIZE, RECORD, REGULAR
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-RECORD = 512
-"""Tar's unit in bytes: headers and contents begin at multiples of it."""
 
 END = bytes(2 * RECORD)
 """What ends an archive."""
@@ -28,10 +27,6 @@ DEEPEST = 100
 """Folders above a member: readers, BentoML's and those of others, call themselves for each."""
 
 _READ = 1 << 20
-_MOST_OCTAL = 8**11
-_MOST_NAME = 100
-_MAGIC = b"ustar\x0000"
-_REGULAR, _LINK, _DIRECTORY, _EXTENDED = b"0", b"2", b"5", b"x"
 
 # Empty, absolute here or on Windows, or with a character that is a separator or an end somewhere.
 _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
@@ -139,22 +134,22 @@ def check(path: str, link: str | None = None) -> None:
 
 def header(member: Member, mtime: int = 0) -> bytes:
     """The header records of a member, `mtime` in whole seconds since 1970, not negative."""
-    name, kind = f"./{member.path}", _REGULAR
+    name, kind = f"./{member.path}", REGULAR
     if member.is_directory:
-        name, kind = f"./{member.path}/", _DIRECTORY
+        name, kind = f"./{member.path}/", FOLDER
     elif member.link is not None:
-        kind = _LINK
+        kind = LINK
     link = member.link or ""
     extended = {}
-    if len(name) > _MOST_NAME or not name.isascii():
+    if len(name) > MOST_NAME or not name.isascii():
         extended["path"] = name
-    if len(link) > _MOST_NAME or not link.isascii():
+    if len(link) > MOST_NAME or not link.isascii():
         extended["linkpath"] = link
     size = member.size
-    if size >= _MOST_OCTAL:
+    if size > MOST_SIZE:
         extended["size"], size = str(size), 0
-    plain = _ustar(_ascii(name), member.mode, size, mtime, kind, _ascii(link))
-    return _pax(extended) + plain if extended else plain
+    plain = ustar.record(_ascii(name), ustar.owner(member.mode, 0, 0), size, mtime, kind, _ascii(link))
+    return ustar.extended(extended, 0) + plain if extended else plain
 
 
 def _check_parents(seen: dict[str, bool]) -> None:
@@ -167,37 +162,8 @@ def _check_parents(seen: dict[str, bool]) -> None:
         parents = {parent.rpartition("/")[0] for parent in parents if parent}
 
 
-def _ustar(name: bytes, mode: int, size: int, mtime: int, kind: bytes, link: bytes) -> bytes:
-    numbers = b"%07o\x000000000\x000000000\0%011o\0%011o\0" % (mode & 0o7777, size, mtime)
-    before = name[:_MOST_NAME].ljust(_MOST_NAME, b"\0") + numbers
-    after = kind + link[:_MOST_NAME].ljust(_MOST_NAME, b"\0") + _MAGIC
-    checksum = sum(before) + sum(after) + 8 * 0x20  # it counts itself as spaces
-    return (b"%b%06o\0 %b" % (before, checksum, after)).ljust(RECORD, b"\0")
-
-
-def _pax(values: dict[str, str]) -> bytes:
-    """An extended header: records of length, keyword and value, where the length counts its own digits."""
-    binary = not all(_is_utf8(value) for value in values.values())
-    records = b"21 hdrcharset=BINARY\n" if binary else b""
-    for keyword, value in values.items():
-        record = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")
-        length = len(record) + len(str(len(record)))
-        length = len(record) + len(str(length))  # its digits may have become one more
-        records += b"%d%b" % (length, record)
-    size = len(records)
-    return _ustar(b"././@PaxHeader", 0, size, 0, _EXTENDED, b"") + records + bytes(-size % RECORD)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _ascii(text: str) -> bytes:
-    return text.encode("ascii", "replace")
+    return text.encode("ascii", "replace")[:MOST_NAME]
 
 
 def _contents(source: str, size: int) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, cast
 
-from rules_bento.archives import tarstream, unpack
+from rules_bento.archives import tarstream, unpack, ustar
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
@@ -157,7 +157,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
         while piece := archive.read(_READ):
             hasher.update(piece)
             file.write(piece)
-        file.write(bytes(-size % tarstream.RECORD))
+        file.write(bytes(-size % ustar.RECORD))
     if progress:
         progress(size)
     return {"tag": str(entry.tag), "file": name, "size": size, "blake3": hasher.hexdigest()}

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rules_bento.archives import tarstream
+from rules_bento.archives import tarstream, ustar
 from rules_bento.registry.content import BytesSource, FileSource
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Tarball:
                 self._add(BytesSource(pending), len(pending))
                 self._add(FileSource(Path(member.source)), member.size)
                 pending = b""
-            pending += bytes(-member.size % tarstream.RECORD)
+            pending += bytes(-member.size % ustar.RECORD)
         pending += tarstream.END
         self._add(BytesSource(pending), len(pending))
 

@@ -1,0 +1,70 @@
+"""Records of a tar's headers, for both who write one: archives (`tarstream`) and layers of images.
+
+POSIX.1-2001 "pax interchange format". What a header says of names, owners and long values is their matter.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RECORD = 512
+"""Tar's unit in bytes: headers and contents begin at multiples of it."""
+
+REGULAR, LINK, FOLDER = b"0", b"2", b"5"
+MOST_NAME = 100
+"""Bytes of a name, and of a link's target, without an extended header."""
+
+MOST_SIZE = 8**11 - 1
+"""Bytes of a file, likewise."""
+
+_EXTENDED = b"x"
+_MAGIC = b"ustar\x0000"
+_ZEROS = bytes(RECORD)
+
+
+@lru_cache(maxsize=64)
+def owner(mode: int, uid: int, gid: int) -> bytes:
+    """The fields of permission bits and owner, none of which has more than seven octal digits."""
+    return b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
+
+
+def record(name: bytes, owned: bytes, size: int, mtime: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
+    """A header: `name` and `link` have `MOST_NAME` bytes at most, and `prefix` 155; `owned` is of `owner`."""
+    before = b"%b%b%b%011o\0%011o\0" % (name, _ZEROS[len(name) : MOST_NAME], owned, size, mtime)
+    after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MOST_NAME], _MAGIC)
+    checksum = sum(before) + sum(after) + sum(prefix) + 8 * 0x20  # it counts itself as spaces
+    found = b"%b%06o\0 %b" % (before, checksum, after)
+    if prefix:
+        found += _ZEROS[: 345 - len(found)] + prefix
+    return found + _ZEROS[len(found) :]
+
+
+def extended(values: Mapping[str, str], mode: int) -> bytes:
+    """An extended header of records `length keyword=value`, where the length counts its own digits.
+
+    Values that are not UTF-8 are written as the bytes that they were, and said to be.
+    """
+    data = b"" if all(map(_is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
+    for keyword, value in values.items():
+        line = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")
+        length = len(line) + len(str(len(line)))
+        length = len(line) + len(str(length))  # its digits may have become one more
+        data += b"%d%b" % (length, line)
+    return record(b"././@PaxHeader", owner(mode, 0, 0), len(data), 0, _EXTENDED, b"") + data + padding(len(data))
+
+
+def padding(size: int) -> bytes:
+    """What fills the last record of contents."""
+    return _ZEROS[: -size % RECORD]
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
