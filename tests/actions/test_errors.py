@@ -286,7 +286,7 @@ def test_two_descriptions(actions):
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "Try 'b-c'"]),
         (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Give a version, or none"]),
         (["--label", '""', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
-        (["--metadata", '"{"'], ["metadata: not JSON", "Write it with json.encode"]),
+        (["--metadata", '"{"'], ["metadata:1: not JSON", "Write it with json.encode"]),
         (["--options", '"1"'], ["options: a JSON object is expected", "Write it with json.encode"]),
         (["--signatures", '"[]"'], ["signatures: a JSON object is expected", "Write it with json.encode"]),
     ],
