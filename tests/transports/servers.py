@@ -242,7 +242,7 @@ class Ftps(Ftp):
 
 
 class Sftp(Folder):
-    """asyncssh's server, for a machine without `ssh`."""
+    """asyncssh's server, for OpenSSH's own `ssh`, which takes HOME for home."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -283,35 +283,30 @@ class Sftp(Folder):
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._server = asyncio.run_coroutine_threadsafe(listen(), self._loop).result(30)
         self.port = self._server.sockets[0].getsockname()[1]
+        self._path = f"{_programs(folder)}:{os.environ['PATH']}"
 
     def url(self, name, port=0):
         return f"sftp://{USER}@127.0.0.1:{port or self.port}/{name}"
 
     def environment(self, port=0):
-        return {"HOME": str(self._home), "SSH_AUTH_SOCK": "", "NETRC": "/nowhere", "PATH": "/nowhere"}
+        return {"HOME": str(self._home), "SSH_AUTH_SOCK": "", "NETRC": "/nowhere", "PATH": self._path}
 
     def close(self):
         self._loop.call_soon_threadsafe(self._server.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 
-class Ssh(Sftp):
-    """The same, for a machine with `ssh`: OpenSSH's own, that takes HOME for home."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        program = _ssh(folder / "openssh")
-        programs = folder / "bin"
-        programs.mkdir()
-        (programs / "ssh").write_text(
-            f'#!/bin/sh\nexec {program} -F /dev/null -i "$HOME/.ssh/id_ed25519"'
-            ' -o UserKnownHostsFile="$HOME/.ssh/known_hosts" "$@"\n'
-        )
-        (programs / "ssh").chmod(0o755)
-        self._path = f"{programs}:{os.environ['PATH']}"
-
-    def environment(self, port=0):
-        return {**super().environment(port), "PATH": self._path}
+def _programs(folder: Path) -> Path:
+    """A folder with an `ssh` that takes HOME for home."""
+    program = _ssh(folder / "openssh")
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "ssh").write_text(
+        f'#!/bin/sh\nexec {program} -F /dev/null -i "$HOME/.ssh/id_ed25519"'
+        ' -o UserKnownHostsFile="$HOME/.ssh/known_hosts" "$@"\n'
+    )
+    (programs / "ssh").chmod(0o755)
+    return programs
 
 
 def _ssh(folder: Path) -> str:

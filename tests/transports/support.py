@@ -11,7 +11,7 @@ from dropbox_stand_in import Dropbox
 from rules_bento.library import Store
 from rules_bento.net import retry, transport
 from rules_bento.transports import download, objects
-from servers import S3, Ftp, Ftps, Gcs, Http, Sftp, Ssh
+from servers import S3, Ftp, Ftps, Gcs, Http, Sftp
 from store_support import bento_files, model_files, write_archive
 
 KINDS = {
@@ -20,7 +20,6 @@ KINDS = {
     "ftp": Ftp,
     "ftps": Ftps,
     "sftp": Sftp,
-    "ssh": Ssh,
     "http": Http,
     "dropbox": Dropbox,
 }

@@ -28,7 +28,7 @@ def wrong(kind, monkeypatch, tmp_path):
         path.write_text(f"machine 127.0.0.1 login {USER} password {secret}\n")
         path.chmod(0o600)
         monkeypatch.setenv("NETRC", str(path))
-    elif kind in ("sftp", "ssh"):
+    elif kind == "sftp":
         (tmp_path / ".ssh").mkdir()
         monkeypatch.setenv("HOME", str(tmp_path))
     elif kind == "dropbox":
@@ -48,10 +48,9 @@ def test_wrong_credentials_are_told_and_not_shown(kind, serve, store, monkeypatc
     assert secret not in shown.out + shown.err + caplog.text
 
 
-@pytest.mark.parametrize("kind", ["sftp", "ssh"])
-def test_a_host_that_is_not_known_gets_no_password(kind, serve, other, monkeypatch, tmp_path):
-    server = serve(kind)
-    wrong(kind, monkeypatch, tmp_path)
+def test_a_host_that_is_not_known_gets_no_password(serve, other, monkeypatch, tmp_path):
+    server = serve("sftp")
+    wrong("sftp", monkeypatch, tmp_path)
     with pytest.raises(
         BentoError, match=r"the key of the host is not known.*Connect once with `ssh 127.0.0.1`"
     ) as error:
@@ -59,9 +58,8 @@ def test_a_host_that_is_not_known_gets_no_password(kind, serve, other, monkeypat
     assert PASSWORD not in str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["sftp", "ssh"])
-def test_sftp_takes_keys_and_passwords(kind, serve, store, monkeypatch):
-    server = serve(kind)
+def test_sftp_takes_keys_and_passwords(serve, store, monkeypatch):
+    server = serve("sftp")
     store.bentos.export(TAG, server.url("x.bento"))  # by a key
     url = f"sftp://{USER}:{PASSWORD}@127.0.0.1:{server.port}/y.bento"
     done = store.bentos.export(TAG, url)
@@ -162,15 +160,19 @@ def test_the_variables_of_azure(monkeypatch):
     assert str(remote.address) == "az://box@acme.dfs.core.windows.net/x"
 
 
-@pytest.mark.parametrize(
-    ("kind", "module", "extra"), [("s3", "obstore", "s3"), ("sftp", "asyncssh", "sftp"), ("az", "obstore", "azure")]
-)
+@pytest.mark.parametrize(("kind", "module", "extra"), [("s3", "obstore", "s3"), ("az", "obstore", "azure")])
 def test_a_package_that_is_missing_is_named(kind, module, extra, other, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "acme")
     with pytest.raises(BentoError, match=rf"needs the package {module}.*pip install 'rules-bento\[{extra}\]'"):
         other.bentos.import_archive(f"{kind}://host/x.bento")
+
+
+def test_without_ssh_the_error_says_what_to_install(other, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BentoError, match=r"^sftp://host/x\.bento: SFTP needs OpenSSH's program ssh.*openssh-client"):
+        other.bentos.import_archive("sftp://host/x.bento")
 
 
 def test_google_auth_is_named(other, monkeypatch):
@@ -222,4 +224,4 @@ def test_google_gets_its_token_over_our_connections(serve, running, monkeypatch,
 
 
 def test_kinds_are_all_there():
-    assert {"s3", "gs", "ftp", "ftps", "sftp", "ssh", "http", "dropbox"} == set(KINDS) == {*WRITABLE, "http"}
+    assert {"s3", "gs", "ftp", "ftps", "sftp", "http", "dropbox"} == set(KINDS) == {*WRITABLE, "http"}

@@ -30,9 +30,8 @@ def run(program, *words):
     [
         ("s3", "export_to_clouds"),
         ("gs", "export_to_clouds"),
-        ("sftp", "export_to_clouds"),
         ("ftp", "export"),
-        ("ssh", "export"),
+        ("sftp", "export"),
         ("dropbox", "export"),
     ],
 )

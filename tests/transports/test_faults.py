@@ -180,7 +180,7 @@ def test_wrong_bytes_are_noticed_by_the_archive(kind, serve, other, packed):
     assert empty(other)
 
 
-@pytest.mark.parametrize("kind", ["ftps", "sftp", "ssh"])
+@pytest.mark.parametrize("kind", ["ftps", "sftp"])
 def test_wrong_bytes_break_what_is_encrypted(kind, serve, store, other, packed):
     serve(kind).put("x.bento", packed)
     with Relay(serve(kind).port, *[Fault(flip_down=size) for size in (700, 50_000, 400_000)]) as relay:
@@ -201,7 +201,7 @@ def test_wrong_bytes_of_an_upload_are_noticed(kind, serve, store):
     assert server.names() == []
 
 
-@pytest.mark.parametrize("kind", ["dropbox", "ftp", "ftps", "sftp", "ssh"])
+@pytest.mark.parametrize("kind", ["dropbox", "ftp", "ftps", "sftp"])
 def test_wrong_bytes_of_an_upload_are_sent_again(kind, serve, store):
     server = serve(kind)
     data = store.bentos.export(TAG, str(store.home.root / "x.tar")).path.read_bytes()
@@ -344,12 +344,10 @@ def test_another_run_goes_on(kind, serve, store, other, packed):
     assert same(store, other)
 
 
-@pytest.mark.parametrize("kind", ["ftp", "ftps", "sftp", "ssh"])
+@pytest.mark.parametrize("kind", ["ftp", "ftps", "sftp"])
 def test_another_run_goes_on_with_an_upload(kind, serve, store, packed, monkeypatch):
-    monkeypatch.setattr("rules_bento.transports.sftp._BLOCK", 1 << 16)
     monkeypatch.setattr("rules_bento.transports.openssh.UNDER_WAY", 1 << 19)
-    for cls in ("sftp.AsyncSsh", "openssh.OpenSsh"):
-        monkeypatch.setattr(f"rules_bento.transports.{cls}.window", 1 << 19)
+    monkeypatch.setattr("rules_bento.transports.openssh.OpenSsh.window", 1 << 19)
     server = serve(kind)
     with pytest.raises(KeyboardInterrupt):
         store.bentos.export(TAG, server.url("x.bento"), counter=Interrupted(800_000))
@@ -359,7 +357,7 @@ def test_another_run_goes_on_with_an_upload(kind, serve, store, packed, monkeypa
     counter = Counted()
     store.bentos.export(TAG, server.url("x.bento"), counter=counter)
     [there] = [size for size in counter.told if size][:1]
-    assert there == 700_000 - ((1 << 19) if kind in ("sftp", "ssh") else 0)
+    assert there == 700_000 - ((1 << 19) if kind == "sftp" else 0)
     assert server.names() == ["x.bento"]
     assert server.get("x.bento") == packed
 

@@ -12,14 +12,10 @@ __all__ = ["files", "other", "real", "running", "serve", "store"]
 
 def url(server, kind, name):
     """With the password, for BentoML looks for it nowhere else."""
-    return (
-        f"{kind.replace('ssh', 'sftp')}://{USER}:{PASSWORD}@127.0.0.1:{server.port}/{name}"
-        if kind != "http"
-        else server.url(name)
-    )
+    return f"{kind}://{USER}:{PASSWORD}@127.0.0.1:{server.port}/{name}" if kind != "http" else server.url(name)
 
 
-@pytest.mark.parametrize("kind", ["ftp", "sftp", "ssh", "http"])
+@pytest.mark.parametrize("kind", ["ftp", "sftp", "http"])
 def test_bentoml_takes_what_we_export(kind, serve, store, real):
     server = serve(kind)
     if kind == "http":
@@ -32,7 +28,7 @@ def test_bentoml_takes_what_we_export(kind, serve, store, real):
     assert _tree(real.home / "models" / "clf" / "v1") == _tree(store.models.get("clf:v1").path)
 
 
-@pytest.mark.parametrize("kind", ["ftp", "sftp", "ssh"])
+@pytest.mark.parametrize("kind", ["ftp", "sftp"])
 @pytest.mark.parametrize("name", ["hi.bento", "hi.tar", "folder/hi.zip"])
 def test_we_take_what_bentoml_exports(kind, name, serve, store, other, real):
     server = serve(kind)
