@@ -11,6 +11,7 @@ import http.server
 import os
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -19,6 +20,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
 from rules_bento.errors import BentoError
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.run import push_cache
 
@@ -98,7 +100,7 @@ def grpc_cache(status: int = 0, wanted: str = "", most: int = len(CONTENT)):
                 channel, _ = listening.accept()
             except OSError:
                 return
-            with channel, suppress(ConnectionResetError, ProtocolError):
+            with channel, suppress(ConnectionError, ProtocolError):
                 answer(channel, status, wanted, most)
 
     server = threading.Thread(target=serve, daemon=True)
@@ -214,6 +216,59 @@ def test_a_cache_that_speaks_the_other_protocol():
         pushed(settings(url.replace("grpc:", "http:")))
     with http_cache(CONTENT) as url, pytest.raises(CutError):
         pushed(settings(url.replace("http:", "grpc:")))
+
+
+@pytest.mark.parametrize(
+    "head", [b"\1\0\0\0\5", b"\0\xff\xff\xff\xff", b"\0" + (bounds.MESSAGE + 1).to_bytes(4, "big")]
+)
+def test_messages_that_are_compressed_or_too_long_are_refused_by_their_head(head, monkeypatch):
+    monkeypatch.setitem(globals(), "message", lambda data: head + data)
+    with grpc_cache() as url, pytest.raises(BentoError, match=r"sends a message of \d+ bytes"):
+        pushed(settings(url, "--remote_instance_name=main"))
+
+
+def test_numbers_in_messages_have_an_end(monkeypatch):
+    monkeypatch.setitem(globals(), "message", lambda data: b"\0" + (1 << 20).to_bytes(4, "big") + b"\xff" * (1 << 20))
+    begin = time.process_time()
+    with grpc_cache() as url, pytest.raises(CutError, match="cannot be read"):
+        pushed(settings(url, "--remote_instance_name=main"))
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("status", ["\u00b2", "ok", "-1", "9" * 5000])
+def test_a_status_that_is_no_number_is_worth_another_try(status):
+    with grpc_cache(status=status) as url, pytest.raises(CutError):
+        pushed(settings(url, "--remote_instance_name=main"))
+
+
+def test_a_cache_that_sends_nothing_is_a_cut(monkeypatch):
+    monkeypatch.setattr(bounds, "PATIENCE", 0.5)
+    monkeypatch.setitem(globals(), "message", lambda data: b"\0" * 5)
+    monkeypatch.setitem(globals(), "pieces", lambda start, most: [b""] * 3_000_000)
+    with grpc_cache() as url, pytest.raises(CutError):
+        pushed(settings(url, "--remote_instance_name=main"))
+
+
+def test_a_registry_may_be_slower_than_the_cache(monkeypatch):
+    monkeypatch.setattr(bounds, "PATIENCE", 2)
+    pauses = [3.0]
+    monkeypatch.setattr(Nowhere, "advance", lambda self, count: time.sleep(pauses.pop() if pauses else 0))
+    with grpc_cache() as url:
+        assert pushed(settings(url, "--remote_instance_name=main")) == CONTENT
+
+
+@pytest.mark.parametrize("size", [9_000, 200_000])
+def test_the_head_of_a_cache_s_answer_is_bounded(size):
+    def serve() -> None:
+        channel, _ = listening.accept()
+        with channel, suppress(OSError):
+            channel.recv(1 << 16)
+            channel.sendall(b"HTTP/1.1 200 OK\r\nX: " + b"a" * size + b"\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(BentoError, match="headers of more than"):
+            pushed(settings(f"http://127.0.0.1:{listening.getsockname()[1]}/kept"))
 
 
 def test_nobody_listens():

@@ -167,6 +167,17 @@ def test_netrc_is_the_last_resort(home, docker):
     assert credentials.find(REFERENCE) == Credentials("docker", "1")
 
 
+def test_netrc_names_hosts_without_brackets_and_may_have_a_default(home):
+    (home / ".netrc").write_text(f"machine ::1 login six password {SECRET}\ndefault login me password {SECRET}\n")
+    (home / ".netrc").chmod(0o600)
+    assert credentials.find(Reference.parse("[::1]:5000/a")) == Credentials("six", SECRET)
+    assert credentials.find(REFERENCE) == Credentials("me", SECRET)
+    (home / ".netrc").write_text(f"machine registry.test login me passwort {SECRET}\n")
+    with pytest.raises(BentoError, match=r"\.netrc:1: cannot be read") as caught:
+        credentials.find(REFERENCE)
+    assert SECRET not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["{", '{"auths": {"registry.test:5000": {"auth": "!!!"}}}'])
 def test_a_broken_file_is_named(docker, text):
     docker(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.net import netrc
 from rules_bento.transports import hashes
 from rules_bento.transports.address import parse
 
@@ -77,19 +76,73 @@ def test_what_is_asked_for():
     assert parse("https://ann:s3cr3t@host:1/x?a=b").url == "https://host:1/x?a=b"
 
 
+@pytest.mark.parametrize("letter", "'`\"$\\;&<>|(){} \t")
+def test_hosts_and_users_that_a_shell_would_read(letter):
+    for url in (f"sftp://a{letter}b/x", f"ssh://u@a{letter}b/x"):
+        with pytest.raises(BentoError, match=r"character of the shell|has a line's end|has no host"):
+            parse(url)
+    if letter not in "$\\":
+        with pytest.raises(BentoError, match=r"character of the shell|has a line's end"):
+            parse(f"sftp://u{letter}d@host/x")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sftp://-oProxyCommand=x/y",
+        "sftp://-l@h/p",
+        "sftp://%2doProxyCommand@h/p",
+        "sftp://u%3bid@h/p",
+        "sftp://u%5c@h/p",
+    ],
+)
+def test_hosts_and_users_that_ssh_would_read(url):
+    with pytest.raises(BentoError, match=r"begins with '-'"):
+        parse(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["sftp://CORP%5cann@build-1.corp_x/p", "sftp://ann@[fe80::1%25eth0]:22/p", "sftp://b\u00fc/p"]
+)
+def test_hosts_and_users_that_are_right(url):
+    assert parse(url)
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp", "ftps", "sftp"])
+@pytest.mark.parametrize("login", ["me:s3c%0d%0aret", "m%0ae:s3c", "s3c%00"])
+def test_control_characters_are_in_no_password(scheme, login):
+    with pytest.raises(BentoError, match=r"its user or password has a line's end") as error:
+        parse(f"{scheme}://{login}@host/x")
+    assert "s3c" not in str(error.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp", "sftp", "s3", "gs", "dropbox"])
+@pytest.mark.parametrize("text", ["host/x\r\nDELE y", "h\nost/x", "host/\x00", "host/\x7f"])
+def test_control_characters_are_in_no_address(scheme, text):
+    with pytest.raises(BentoError, match=r"has a line's end, or another"):
+        parse(f"{scheme}://{text}")
+
+
 def test_who_asks(tmp_path, monkeypatch):
     path = tmp_path / "netrc"
     path.write_text("machine host login ann password one\nmachine other login bob password two\n")
     path.chmod(0o600)
     monkeypatch.setenv("NETRC", str(path))
-    assert netrc.login(parse("ftp://host/x")) == ("ann", "one")
-    assert netrc.login(parse("ftp://ann@host/x")) == ("ann", "one")
-    assert netrc.login(parse("ftp://eve@host/x")) == ("eve", "")
-    assert netrc.login(parse("ftp://eve:three@host/x")) == ("eve", "three")
-    assert netrc.login(parse("ftp://nobody/x")) == ("", "")
+    assert parse("ftp://host/x").login() == ("ann", "one")
+    assert parse("ftp://ann@host/x").login() == ("ann", "one")
+    assert parse("ftp://eve@host/x").login() == ("eve", "")
+    assert parse("ftp://eve:three@host/x").login() == ("eve", "three")
+    assert parse("ftp://nobody/x").login() == ("", "")
+    path.write_text("machine ::1 login eva password four\ndefault login zoe password five\n")
+    assert parse("http://[::1]:80/x").login() == ("eva", "four")
+    assert parse("ftp://nobody/x").login() == ("zoe", "five")
+    assert parse("ftp://eve@nobody/x").login() == ("eve", "")
+    path.write_bytes(b"machine host login \xff password s3cr3t\n")
+    with pytest.raises(BentoError, match="cannot be read"):
+        parse("ftp://host/x").login()
     path.write_text("machine host logi ann password s3cr3t\n")
-    with pytest.raises(BentoError, match="cannot be read") as error:
-        netrc.login(parse("ftp://host/x"))
+    with pytest.raises(BentoError, match="netrc:1: cannot be read") as error:
+        parse("ftp://host/x").login()
     assert "s3cr3t" not in str(error.value)
 
 

@@ -33,6 +33,9 @@ def cut(body):
     return body[4:4 + size], body[4 + size:]
 if how == "noise":
     os.write(1, b"Welcome to this machine")
+if how == "unasked":
+    os.write(1, struct.pack(">IBI", 5, 2, 3))
+    while True: send(103, 100000, bytes(250000))
 if how == "silent":
     take(1 << 30)
 waiting = []
@@ -124,6 +127,12 @@ def test_what_is_no_sftp_is_told(remote, monkeypatch):
     with pytest.raises(
         BentoError, match="sftp://host/x: the transfer failed several times.*a packet of 1466264675 bytes"
     ):
+        remote.attempt(remote.stat)
+
+
+def test_answers_that_nobody_asked_for_are_not_kept(remote, monkeypatch):
+    monkeypatch.setenv("HOW", "unasked")
+    with pytest.raises(BentoError, match="answers what it was not asked"):
         remote.attempt(remote.stat)
 
 

@@ -1,30 +1,28 @@
-"""Who asks: of the address, else of the file that NETRC names, or ~/.netrc."""
+"""Who we are to a server, by the file that NETRC names, or ~/.netrc: for registries and for archives at URLs."""
 
 from __future__ import annotations
 
 import netrc
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
 
-if TYPE_CHECKING:
-    from rules_bento.transports.address import Address
 
+def login(host: str, user: str = "") -> tuple[str, str] | None:
+    """Return user and password for a host, of its entry or else of `default`; None without one, or for another user.
 
-def login(address: Address) -> tuple[str, str]:
-    """User and password for an address; empty if nobody says. Raises BentoError for a file that cannot be read."""
-    if address.password:
-        return address.user, address.password
+    Raises BentoError for a file that cannot be read.
+    """
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())
     if not path.is_file():
-        return address.user, ""
+        return None
     try:
-        found = netrc.netrc(path).authenticators(address.host)
-    except (OSError, netrc.NetrcParseError) as error:
-        what = error.msg if isinstance(error, netrc.NetrcParseError) else error.strerror
-        raise BentoError(f"{path}: cannot be read: {what}.") from None
-    if found is None or (address.user and found[0] != address.user):
-        return address.user, ""
-    return found[0], found[2] or ""
+        entry = netrc.netrc(path).authenticators(host)
+    except netrc.NetrcParseError as error:  # what it says of the line may be a password
+        raise BentoError(f"{path}:{error.lineno or 1}: cannot be read as netrc. Repair it.") from None
+    except (OSError, UnicodeDecodeError):
+        raise BentoError(f"{path}: cannot be read. Let it be a text that you may read.") from None
+    if entry is None or (user and entry[0] != user):
+        return None
+    return entry[0], entry[2] or ""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rules_bento.net.progress import Counter
 
@@ -33,6 +35,8 @@ class Transfers:
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting: set[Callable[[], None]] = set()
 
     def expect(self, size: int) -> None:
         """There are `size` bytes more to be moved than was known. Raises StoppedError."""
@@ -45,23 +49,79 @@ class Transfers:
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Let all transfers end."""
-        self._stopped.set()
+        """Let all transfers end: at once where they wait for a connection, or before another attempt."""
+        with self._lock:
+            self._stopped.set()
+            for abort in self._waiting:
+                abort()
+
+    @contextmanager
+    def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
+        """Have `abort` called, from another thread, if the transfers are stopped in the block. Raises StoppedError."""
+        with self._lock:
+            self._check()
+            self._waiting.add(abort)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting.discard(abort)
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises StoppedError as soon as the transfers are stopped."""
+        self._stopped.wait(seconds)
+        self._check()
 
     def _check(self) -> None:
         if self._stopped.is_set():
             raise StoppedError
 
 
+class _Here(threading.local):
+    """The transfers that this thread works for."""
+
+    transfers: Transfers | None = None
+
+
+_here = _Here()
+
+
+@contextmanager
+def interruptible(abort: Callable[[], None]) -> Iterator[None]:
+    """Have `abort` called if another of the transfers of `for_each` fails in the block. Raises StoppedError."""
+    if _here.transfers is None:
+        yield
+    else:
+        with _here.transfers.waiting(abort):
+            yield
+
+
+def pause(seconds: float) -> None:
+    """Wait; in a transfer of `for_each` until another one fails at most. Raises StoppedError."""
+    if _here.transfers is None:
+        time.sleep(seconds)
+    else:
+        _here.transfers.pause(seconds)
+
+
 def for_each(
     function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
 ) -> list[_Result]:
-    """The results for the items, in their order. The first error stops all, and is raised."""
+    """The results for the items, in their order. The first error stops all, and is raised.
+
+    It is raised when all have stopped: at once where they wait for an answer or for another attempt.
+    """
     transfers = Transfers(counter)
+
+    def one(item: _Item) -> _Result:
+        _here.transfers = transfers
+        return function(item, transfers)
+
     pool = ThreadPoolExecutor(jobs)
-    futures = [pool.submit(function, item, transfers) for item in items]
+    futures = [pool.submit(one, item) for item in items]
     try:
-        wait(futures, return_when=FIRST_EXCEPTION)
+        with interruptible(transfers.stop):  # this may be a transfer of others
+            wait(futures, return_when=FIRST_EXCEPTION)
         errors = [future.exception() for future in futures if future.done()]
         for error in sorted(filter(None, errors), key=lambda error: isinstance(error, StoppedError)):
             raise error

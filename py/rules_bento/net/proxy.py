@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.net.headers import natural
 
 
 class Proxy(NamedTuple):
@@ -26,14 +27,18 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
     url = _variable(f"{scheme}_proxy") or _variable("all_proxy")
     if not url or is_loopback(host) or _excluded(host, port):
         return None
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        number = parts.port or 80
+    except ValueError:
+        raise BentoError(f"{scheme}_proxy: cannot be read. A proxy is reached as `http://host:port`.") from None
     if parts.scheme != "http" or not parts.hostname:
         raise BentoError(f"{scheme}_proxy: a proxy is reached as `http://host:port`, not by {parts.scheme!r}.")
     authorization = ""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + b64encode(pair.encode()).decode()
-    return Proxy(parts.hostname, parts.port or 80, authorization)
+    return Proxy(parts.hostname, number, authorization)
 
 
 def is_loopback(host: str) -> bool:
@@ -55,8 +60,8 @@ def _excluded(host: str, port: int) -> bool:
         if address and _in_network(address, entry):
             return True
         name, colon, number = entry.rpartition(":")
-        if colon and number.isdigit() and "]" not in number:
-            if int(number) != port:
+        if colon and (stated := natural(number)) is not None:
+            if stated != port:
                 continue
             entry = name
         name = entry.strip("[]").removeprefix("*").lstrip(".")

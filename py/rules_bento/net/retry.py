@@ -6,6 +6,9 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from rules_bento.net.headers import natural
+from rules_bento.net.parallel import pause
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from email.message import Message
@@ -21,7 +24,7 @@ _LONGEST_ASKED = 60.0
 class Retry:
     """The attempts at one thing. Progress makes the next failure count as the first again."""
 
-    def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(self, sleep: Callable[[float], object] = pause) -> None:
         self._sleep = sleep
         self._failed = 0
 
@@ -42,13 +45,12 @@ class Retry:
 def asked_wait(headers: Message) -> float | None:
     """The seconds of a `Retry-After` header (RFC 9110, section 10.2.3), if there is one that can be read."""
     value = headers.get("Retry-After", "")
-    if value.isdigit():
-        return float(value)
-    if not value:
-        return None
+    seconds = natural(value)
+    if seconds is not None or not value:
+        return None if seconds is None else float(seconds)
     from email.utils import parsedate_to_datetime
 
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError):  # what `email.utils` does with dates that are none
         return None

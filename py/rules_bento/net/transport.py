@@ -8,29 +8,30 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
+import socket
 import ssl
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-from urllib.parse import urlsplit
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import quote, urljoin, urlsplit
 
 from rules_bento.errors import BentoError
-from rules_bento.net import proxy, tls
+from rules_bento.net import bounds, parallel, proxy, tls
 from rules_bento.net.errors import CutError
+from rules_bento.net.headers import natural
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator, Mapping
 
 PIECE = 1 << 18
 """Bytes that are read from a connection, or handed to one, at once."""
 
-PATIENCE = 60.0
-"""Seconds in which nothing comes and nothing can be sent, after which a connection counts as cut."""
-
-_ANSWER = 5  # times as long for an answer: some registries copy the whole blob before they give it
-_SMALL = 16 << 20  # a manifest may have 4 MiB
 _PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 
 
 class Origin(NamedTuple):
@@ -42,17 +43,16 @@ class Origin(NamedTuple):
 
     @staticmethod
     def of(url: str) -> Origin:
-        """The origin of an absolute URL. Raises BentoError for one of another scheme."""
+        """The origin of an absolute URL. Raises BentoError for what is no URL of http or https."""
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError:
-            raise BentoError("The server sent us to an address that cannot be read.") from None
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise BentoError(
-                f"The server sent us to an address of the scheme {parts.scheme!r}; we take http and https."
-            )
-        return Origin(parts.scheme, parts.hostname, port or _PORTS[parts.scheme])
+            host = (parts.hostname or "").encode("idna").decode()
+        except ValueError:  # UnicodeError is one
+            raise _no_address(url) from None
+        if parts.scheme not in _PORTS or not _HOST.fullmatch(host) or _CONTROL.search(url):
+            raise _no_address(url)
+        return Origin(parts.scheme, host, port or _PORTS[parts.scheme])
 
     @property
     def netloc(self) -> str:
@@ -91,24 +91,59 @@ class Bytes:
         connection.sendall(self._content)
 
 
+class LongHeadError(Exception):
+    """A head has more bytes than are read. Never reaches people."""
+
+
+class _Wire(io.RawIOBase):
+    """What comes over a connection, until a time if one is set."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__()
+        self._raw = raw
+        self.end: float | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        if self.end is not None and time.monotonic() > self.end:
+            raise TimeoutError(f"the answer was not there after {bounds.ANSWER:.0f} s")
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class _Reader(io.BufferedReader):
-    """A file that remembers the last line that was read."""
+    """A file that remembers the last line that was read, and how many bytes the lines one after the other had."""
 
     last = b"\n"
+    _lines = 0
 
     def readline(self, limit: int | None = -1, /) -> bytes:
-        self.last = super().readline(limit)
+        self.last = super().readline(bounds.HEADER + 1)
+        self._lines += len(self.last)
+        if len(self.last) > bounds.HEADER or self._lines > bounds.HEAD:
+            raise LongHeadError
         return self.last
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._lines = 0  # so that the sizes of chunks do not add up
+        return super().read(size)
 
-class _WholeHead(http.client.HTTPResponse):
-    """A response that notices headers that were cut off: the standard library takes what came for all there is."""
+
+class BoundedResponse(http.client.HTTPResponse):
+    """A response whose head is bounded, and is noticed to be cut off: the standard library takes what came for all."""
 
     def begin(self) -> None:
-        """Read the headers. Raises CutError if they have no end."""
-        reader = _Reader(self.fp.detach())
-        self.fp = reader
+        """Read the headers. Raises CutError if they have no end, LongHeadError beyond the bounds."""
+        wire = _Wire(self.fp.detach())
+        self.fp = reader = _Reader(wire)
+        wire.end = time.monotonic() + bounds.ANSWER
         super().begin()
+        wire.end = None
         if reader.last not in (b"\r\n", b"\n"):
             raise CutError("the answer was cut off")
 
@@ -125,24 +160,47 @@ class Response:
     @property
     def length(self) -> int | None:
         """`Content-Length`, if it is stated."""
-        value = self.headers.get("Content-Length", "")
-        return int(value) if value.isdigit() else None
+        return natural(self.headers.get("Content-Length"))
 
-    def read(self) -> bytes:
-        """The body of a small response. Raises CutError if it is not whole, BentoError if it is not small."""
-        with _cuts():
-            content = self._response.read(_SMALL + 1)
-            if len(content) > _SMALL:
-                raise BentoError(f"{_without_query(self.url)}: an answer of more than {_SMALL} bytes was refused.")
-            if self._response.length:
-                raise CutError("the answer was cut off")
+    def read(self, most: int) -> bytes:
+        """The body of a response that is held in memory: `most` bytes of it are a bound of `bounds`.
+
+        Of an answer of another status than 2xx, what is beyond `bounds.REFUSAL` is left out. Raises CutError if it is
+        not whole, or takes longer than `bounds.ANSWER`; BentoError if there is more of it.
+        """
+        says_no = not 200 <= self.status < 300
+        content = self._beginning(bounds.REFUSAL if says_no else most + 1)
+        if len(content) > most and not says_no:
+            raise BentoError(f"{shown(self.url)}: an answer of more than {most} bytes was refused. Ask its owner.")
         return content
+
+    def _beginning(self, most: int) -> bytes:
+        """The first bytes of the body, all of them if there are fewer than `most`."""
+        content = bytearray()
+        end = time.monotonic() + bounds.ANSWER
+        while len(content) < most:
+            rest = self._response.length  # None: its end shows by itself
+            if rest == 0:
+                break
+            with cuts():
+                wanted = min(most - len(content), PIECE, PIECE if rest is None else rest)
+                piece = self._response.read1(wanted) if rest is None else self._response.fp.read1(wanted)
+            if not piece:
+                if rest:
+                    raise CutError("the answer was cut off")
+                break
+            content += piece
+            if rest is not None:
+                self._response.length = rest - len(piece)
+            if time.monotonic() > end:
+                raise CutError(f"the answer was not there after {bounds.ANSWER:.0f} s")
+        return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
         """The body, as it comes; each piece is good until the next is asked for. Raises CutError if it is not whole."""
         buffer = memoryview(bytearray(PIECE))
         while True:
-            with _cuts():
+            with cuts():
                 count = self._read_some(buffer)
             if not count:
                 break
@@ -172,7 +230,7 @@ class Response:
 class Transport:
     """Connections to whatever servers a registry sends us to. To be used by several threads at once."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float = bounds.PATIENCE) -> None:
         self._patience = patience
         self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -199,9 +257,10 @@ class Transport:
         connection = self._take(origin)
         reusable = False
         try:
-            response = self._send(connection, origin, method, url, headers, body)
-            yield response
-            reusable = response.finished and connection.sock is not None
+            with parallel.interruptible(lambda: _shut(connection)):
+                response = self._send(connection, origin, method, url, headers, body)
+                yield response
+                reusable = response.finished and connection.sock is not None
         finally:
             if reusable:
                 self._give(origin, connection)
@@ -252,7 +311,7 @@ def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float)
         connection = http.client.HTTPConnection(host, port, timeout=patience)
     else:
         connection = http.client.HTTPSConnection(host, port, timeout=patience, context=context)
-    connection.response_class = _WholeHead
+    connection.response_class = BoundedResponse
     if through and context:
         opened = {"Proxy-Authorization": through.authorization} if through.authorization else {}
         connection.set_tunnel(origin.host, origin.port, opened)
@@ -262,7 +321,7 @@ def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float)
 def _target(origin: Origin, url: str) -> tuple[str, str, str]:
     """The request's target, its `Host`, and the header that a proxy needs to be told (or nothing)."""
     parts = urlsplit(url)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = sendable((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     through = proxy.proxy_for(origin.scheme, origin.host, origin.port) if origin.scheme == "http" else None
     if through:
         return f"{origin}{path}", origin.netloc, through.authorization
@@ -277,12 +336,12 @@ def _request(
     body: Body | None,
 ) -> http.client.HTTPResponse:
     path, host, proxy_authorization = target
-    patience = connection.timeout or PATIENCE
-    with _cuts():
+    patience = connection.timeout or bounds.PATIENCE
+    with cuts(host):
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", host)
         for name, value in headers.items():
-            connection.putheader(name, value)
+            _put(connection, name, value)
         if proxy_authorization:
             connection.putheader("Proxy-Authorization", proxy_authorization)
         if body is not None or method in ("POST", "PUT", "PATCH"):
@@ -296,7 +355,7 @@ def _request(
                 body.write_to(connection.sock)
             except (BrokenPipeError, ConnectionResetError):
                 unwanted = True  # perhaps the server has said why, before it closed
-        connection.sock.settimeout(_ANSWER * patience)
+        connection.sock.settimeout(patience * bounds.ANSWER / bounds.PATIENCE)
         response = connection.getresponse()
         response.will_close |= unwanted
         if connection.sock is not None:
@@ -304,11 +363,32 @@ def _request(
         return response
 
 
+def _shut(connection: http.client.HTTPConnection) -> None:
+    """Let what waits for a connection, in another thread, find it closed."""
+    channel = connection.sock
+    if channel is not None:
+        with suppress(OSError):
+            socket.socket.shutdown(channel, socket.SHUT_RDWR)  # not SSLSocket's, which would go on in plain text
+
+
+def _put(connection: http.client.HTTPConnection, name: str, value: str) -> None:
+    """Put a header, whose value may be a server's: a token, an ETag. Raises BentoError for one that is no header's."""
+    try:
+        connection.putheader(name, value)
+    except ValueError:  # a line's end in it; UnicodeError is one, too
+        raise BentoError(
+            f"{connection.host}: the header {name} cannot be sent: there are characters in it that no header has. "
+            f"Ask the owner of the server that gave it."
+        ) from None
+
+
 @contextmanager
-def _cuts() -> Iterator[None]:
-    """Turns what a connection can do to us into CutError, and what will not pass into BentoError."""
+def cuts(host: str = "") -> Iterator[None]:
+    """Turn what a connection can do to us into CutError, and what will not pass into BentoError."""
     try:
         yield
+    except LongHeadError:
+        raise long_head(host or "The server") from None
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
             f"The server's certificate is not believed: {error.verify_message}. Put its authority into the file that "
@@ -318,6 +398,33 @@ def _cuts() -> Iterator[None]:
         raise CutError(str(error) or type(error).__name__) from error
 
 
-def _without_query(url: str) -> str:
-    """A URL for people: what is behind the `?` may be a secret."""
-    return url.partition("?")[0]
+def long_head(host: str) -> BentoError:
+    """The error for what LongHeadError tells of."""
+    return BentoError(
+        f"{host}: answers with headers of more than {bounds.HEADER} bytes each, or {bounds.HEAD} in all. Refused."
+    )
+
+
+def resolve(base: str, reference: str) -> str:
+    """The absolute URL that a header of an answer means: `Location`, `Link`, `realm`. Raises BentoError for no URL."""
+    try:
+        url = urljoin(base, sendable(reference.strip(), "latin-1"))
+    except ValueError:
+        raise _no_address(reference) from None
+    Origin.of(url)
+    return url
+
+
+def sendable(text: str, encoding: str = "utf-8") -> str:
+    """A part of a URL with blanks and characters beyond ASCII as `%XX`; headers are decoded as latin-1 before."""
+    return _UNSENDABLE.sub(lambda found: quote(found[0].encode(encoding, "surrogateescape")), text)
+
+
+def shown(url: str) -> str:
+    """A URL for people: what is behind the `?`, and before the `@`, may be a secret."""
+    text = re.sub(r"^([^/]{0,20}//)[^/]*@", r"\1", url.partition("?")[0])
+    return "".join(character if character.isprintable() else "?" for character in text[:200])
+
+
+def _no_address(url: str) -> BentoError:
+    return BentoError(f"{shown(url)!r} is no address that can be asked: give http:// or https://, a host, and a path.")

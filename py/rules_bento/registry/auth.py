@@ -5,7 +5,8 @@ Basic authentication is RFC 7617; tokens are the distribution project's (`docs/s
 
 from __future__ import annotations
 
-import re
+import ipaddress
+import socket
 import threading
 import time
 from base64 import b64encode
@@ -15,9 +16,11 @@ from urllib.parse import urlencode, urlsplit
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
+from rules_bento.net.headers import challenges
 from rules_bento.net.retry import TRANSIENT
-from rules_bento.net.transport import Bytes, Origin
+from rules_bento.net.transport import Bytes, Origin, resolve
 from rules_bento.registry import credentials
 from rules_bento.registry.errors import refusal
 
@@ -29,9 +32,9 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 _LEAST_LIFE = 60.0  # seconds a token is good for where the answer does not say
+_LONGEST_LIFE = 86_400.0
 _MARGIN = 10.0  # seconds before its end from which on a token is not used any more
 _CLIENT = "rules_bento"
-_PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 class Challenge(NamedTuple):
@@ -45,12 +48,8 @@ class Challenge(NamedTuple):
         """The first challenge of the headers that can be met, tokens before passwords."""
         found: dict[str, Challenge] = {}
         for header in headers:
-            for match in re.finditer(r"(?i)(?:^|,\s*)(bearer|basic)\b((?:(?!,\s*(?:bearer|basic)\s).)*)", header):
-                values = {
-                    name.lower(): re.sub(r"\\(.)", r"\1", quoted) or plain
-                    for name, quoted, plain in _PARAMETER.findall(match[2])
-                }
-                found.setdefault(match[1].lower(), Challenge(match[1].lower(), values))
+            for scheme, values in challenges(header):
+                found.setdefault(scheme, Challenge(scheme, values))
         return found.get("bearer") or found.get("basic")
 
 
@@ -65,6 +64,9 @@ class Authorizer:
         self._challenge: Challenge | None = None
         self._credentials: Credentials | None = None
         self._tokens: dict[frozenset[str], tuple[str, float]] = {}
+        self._fetching: dict[frozenset[str], threading.Lock] = {}  # who wants the same token waits for it
+        self._finding = threading.Lock()
+        self._looked = False
         self._demanded: dict[frozenset[str], set[str]] = {}  # scopes that the registry named, by those that we did
 
     def header(self, scopes: frozenset[str]) -> str:
@@ -73,23 +75,29 @@ class Authorizer:
         Raises BentoError and RegistryError if it cannot be had, CutError if the connection fails.
         """
         with self._lock:
-            if self._challenge is None:
+            challenge = self._challenge
+            if challenge is None:
                 return ""
-            if self._challenge.scheme == "basic":
+            if challenge.scheme == "basic":
                 return _basic(self._credentials) if self._credentials else ""
+            fetching = self._fetching.setdefault(scopes, threading.Lock())
+        with fetching:
+            token = self._token(scopes) or self._fetch(challenge, scopes)
+        return f"Bearer {token}" if token else ""
+
+    def _token(self, scopes: frozenset[str]) -> str:
+        """The token for the scopes that is at hand; empty if there is none, or its time is over."""
+        with self._lock:
             token, end = self._tokens.get(scopes, ("", 0.0))
-            if time.monotonic() > end:
-                token = self._fetch(self._challenge, scopes)
-            return f"Bearer {token}" if token else ""
+            return token if time.monotonic() <= end else ""
 
     def learn(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
         """Take note of the challenges of a 401 to a request with the header `sent`; whether to ask again."""
         challenge = Challenge.parse(challenges)
         if challenge is None:
             return False
+        self._find_credentials()
         with self._lock:
-            if self._challenge is None:
-                self._credentials = credentials.find(self._reference)
             self._challenge = challenge
             demanded = set(challenge.parameters.get("scope", "").split())
             self._demanded[scopes] = {scope for scope in demanded if not _is_covered(scope, scopes)}
@@ -97,14 +105,21 @@ class Authorizer:
                 del self._tokens[scopes]  # it has ended early
         return self.header(scopes) not in ("", sent)
 
+    def _find_credentials(self) -> None:
+        """Look for credentials, once: that may run a program."""
+        with self._finding:
+            if not self._looked:
+                self._credentials = credentials.find(self._reference)
+                self._looked = True
+
     def _fetch(self, challenge: Challenge, scopes: frozenset[str]) -> str:
         """A token for the scopes, from where the challenge says."""
         found = self._credentials
         if found and found.registry_token:
             return found.registry_token
-        realm = challenge.parameters.get("realm", "")
-        self._check_realm(realm)
-        asked = sorted(scopes | self._demanded.get(scopes, set()))
+        realm = self._realm(challenge.parameters.get("realm", ""))
+        with self._lock:
+            asked = sorted(scopes | self._demanded.get(scopes, set()))
         query = [("service", challenge.parameters["service"])] if "service" in challenge.parameters else []
         if found and found.identity_token:
             fields = {"grant_type": "refresh_token", "refresh_token": found.identity_token, "client_id": _CLIENT}
@@ -114,9 +129,10 @@ class Authorizer:
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise BentoError(f"{self._host}: its token server answers without a token. That is not the protocol.")
-        life = answer.get("expires_in")
-        life = max(float(life), _LEAST_LIFE) if isinstance(life, int | float) else _LEAST_LIFE
-        self._tokens[scopes] = token, time.monotonic() + life - _MARGIN
+        stated = answer.get("expires_in")
+        life = stated if isinstance(stated, int | float) and stated > _LEAST_LIFE else _LEAST_LIFE
+        with self._lock:
+            self._tokens[scopes] = token, time.monotonic() + min(life, _LONGEST_LIFE) - _MARGIN
         return token
 
     def _ask(
@@ -133,7 +149,7 @@ class Authorizer:
         if found and found.username:
             headers["Authorization"] = _basic(found)
         with self._transport.exchange(method, url, headers, body) as response:
-            content = response.read()
+            content = response.read(bounds.TOKEN)
             if response.status in TRANSIENT:
                 raise CutError(f"its token server answers {response.status}")
             if response.status != 200:
@@ -144,17 +160,47 @@ class Authorizer:
         except FormatError:
             return {}
 
-    def _check_realm(self, realm: str) -> None:
-        """Credentials that came under encryption, or would have, leave this machine under encryption."""
-        secure = self._origin.scheme == "https"
-        if secure and Origin.of(realm).scheme != "https":
+    def _realm(self, realm: str) -> str:
+        """The address of the token server. Raises BentoError for one that credentials are not sent to.
+
+        They leave this machine under encryption, unless they go to the host of a registry that is reached without. A
+        server at an address of a private network, or of this machine, is believed if the registry is at such a one.
+        """
+        if not realm:
+            raise BentoError(f"{self._host}: wants a token without saying where from. That is not the protocol.")
+        url = resolve(str(self._origin), realm)
+        there = Origin.of(url)
+        if there.host == self._origin.host:
+            if there.scheme == "http" and self._origin.scheme == "https":
+                raise BentoError(f"{self._host}: wants credentials to be sent without encryption. Refused.")
+        elif there.scheme == "http":
             raise BentoError(
-                f"{self._host}: wants credentials to be sent without encryption, to another server. Refused."
+                f"{self._host}: wants credentials to be sent to {there}, without encryption, to another server. "
+                f"Refused: its token server is reached by https, or by the registry's own name."
             )
+        elif _is_inside(there.host) and not _is_inside(self._origin.host):
+            raise BentoError(
+                f"{self._host}: wants credentials to be sent to {there}, inside of your network. Refused. If it is "
+                f"right, let the registry's owner give that server a name."
+            )
+        return url
 
     @property
     def _host(self) -> str:
         return self._reference.registry
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host is named by an address that is not the internet's, in any of its spellings, or is this machine."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(host))  # 127.1, 0x7f.1 and 2130706433, too
+        except OSError:
+            return host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return not (mapped or address).is_global
 
 
 def _is_covered(scope: str, scopes: frozenset[str]) -> bool:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, urlencode
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
+from rules_bento.net.headers import natural, next_link
+from rules_bento.net.parallel import pause
 from rules_bento.net.proxy import is_loopback
 from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
-from rules_bento.net.transport import PATIENCE, Bytes, Origin, Response, Transport
+from rules_bento.net.transport import Bytes, Origin, Response, Transport, resolve
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -33,12 +35,10 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_MOST_REDIRECTS = 5
 _MOST_LOGINS = 2  # to learn what is wanted, and again if a token has ended early
 _AGENT = "rules_bento"
-_NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
 _PAGE = 1000
-_MOST_PAGES = 10_000
+_UPLOADED = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 
 
 class Reply(NamedTuple):
@@ -54,11 +54,14 @@ class Registries:
     """The registries of a run: each with its connections and tokens, made when it is first needed.
 
     `insecure` are hosts (`host:port`) that may be reached without encryption; this machine always may. `patience` is
-    in seconds, see `transport.PATIENCE`.
+    in seconds, see `bounds.PATIENCE`.
     """
 
     def __init__(
-        self, insecure: Collection[str] = (), sleep: Callable[[float], object] = time.sleep, patience: float = PATIENCE
+        self,
+        insecure: Collection[str] = (),
+        sleep: Callable[[float], object] = pause,
+        patience: float = bounds.PATIENCE,
     ) -> None:
         self._insecure = frozenset(insecure)
         self._sleep = sleep
@@ -112,8 +115,9 @@ class Registry:
         what: str,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        most: int = bounds.REFUSAL,
     ) -> Reply:
-        """A small request and its whole response, whose status is one of `expect`.
+        """A small request and its whole response, of `most` bytes, whose status is one of `expect`.
 
         Raises RegistryError for any other answer, BentoError, beginning with `what`, if there is none: both after
         several attempts where more than one makes sense.
@@ -123,7 +127,7 @@ class Registry:
             try:
                 body = None if content is None else Bytes(content)
                 with self.exchange(method, path, scopes, headers=headers or {}, body=body) as response:
-                    reply = Reply(response.status, response.headers, response.read(), response.url)
+                    reply = Reply(response.status, response.headers, response.read(most), response.url)
             except CutError as cut:
                 if not retry.again():
                     raise self.unreachable(what, cut) from None
@@ -151,14 +155,14 @@ class Registry:
             sent = {"User-Agent": _AGENT, **headers, **({"Authorization": authorization} if authorization else {})}
             with self._transport.exchange(method, url, sent, body) as response:
                 if response.status == 401 and ours:
-                    content = response.read()
+                    content = response.read(bounds.REFUSAL)
                     logins += 1
                     challenges = response.headers.get_all("WWW-Authenticate", [])
                     if logins > _MOST_LOGINS or not authorizer.learn(challenges, scopes, authorization):
                         reply = Reply(response.status, response.headers, content, url)
                         raise self.refusal(reply, f"{self._reference.name}: {method}")
-                elif response.status in _REDIRECTS and method in ("GET", "HEAD") and redirects < _MOST_REDIRECTS:
-                    response.read()
+                elif response.status in _REDIRECTS and method in ("GET", "HEAD") and redirects < bounds.REDIRECTS:
+                    response.read(bounds.REFUSAL)
                     redirects += 1
                     url = self.locate(response, origin)
                 else:
@@ -170,13 +174,23 @@ class Registry:
         location = response.headers.get("Location")
         if not location:
             raise BentoError(f"{self.host}: answers {response.status} without a Location. That is not the protocol.")
-        url = urljoin(response.url, location)
+        return self._ours(resolve(response.url, location), origin)
+
+    def _ours(self, url: str, origin: Origin | None = None) -> str:
+        """A URL that the registry gave, encrypted as the registry is. Raises BentoError if that is not its meaning."""
         here, there = origin or self._connect()[0], Origin.of(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
                 raise BentoError(f"{self.host}: sends us on to {there.host} without encryption. Refused.")
             # A registry behind a proxy that ends the encryption does not know of it.
             return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
+        return url
+
+    def next_page(self, reply: Reply, link: str) -> str:
+        """The absolute URL of a link to the next page. Raises BentoError for one of another server."""
+        url = self._ours(resolve(reply.url, link))
+        if Origin.of(url) != self._connect()[0]:
+            raise BentoError(f"{self.host}: has the next page of a list on {Origin.of(url)}, another server. Refused.")
         return url
 
     def refusal(self, reply: Reply, what: str) -> BentoError:
@@ -215,7 +229,7 @@ class Registry:
     def _greet(self, origin: Origin) -> int:
         """The status of the API's root."""
         with self._transport.exchange("GET", f"{origin}/v2/", {"User-Agent": _AGENT}) as response:
-            response.read()
+            response.read(bounds.DOCUMENT)
             return response.status
 
 
@@ -253,8 +267,7 @@ class Repository:
     def has_blob(self, digest: str, size: int, *, writing: bool = False) -> bool:
         """Whether the blob is there, with that size. `writing`: ask with the token that pushes, to need only one."""
         reply = self._ask("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push if writing else self.pull)
-        stated = reply.headers.get("Content-Length", "")
-        return reply.status == 200 and (not stated.isdigit() or int(stated) == size)
+        return reply.status == 200 and natural(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
         """Mount a blob of another repository; the upload that has begun instead, where that did not work."""
@@ -273,7 +286,7 @@ class Repository:
         reply = self._ask("GET", upload.url, "an upload", {204, 200, 202, 404, 400, 410, 405}, self.push)
         if reply.status >= 400:
             return None
-        last = re.fullmatch(r"(?:bytes=)?0-(\d+)", reply.headers.get("Range", ""))
+        last = _UPLOADED.fullmatch(reply.headers.get("Range", ""))
         # Of an upload without a byte, registries say 0-0, which also means one byte: none is the safe reading.
         offset = int(last[1]) + 1 if last and last[1] != "0" else 0
         url = self.registry.locate(reply) if "Location" in reply.headers else upload.url
@@ -281,7 +294,7 @@ class Repository:
 
     def continued(self, upload: Upload, reply: Reply) -> Upload:
         """The upload after a chunk was taken (202)."""
-        last = re.fullmatch(r"(?:bytes=)?0-(\d+)", reply.headers.get("Range", ""))
+        last = _UPLOADED.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(f"{self}: took a chunk without saying how far it has come. That is not the protocol.")
         url = self.registry.locate(reply) if "Location" in reply.headers else upload.url
@@ -313,8 +326,11 @@ class Repository:
             yield response
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """A small blob, verified."""
-        reply = self._ask("GET", f"blobs/{descriptor.digest}", f"blob {descriptor.digest}", {200}, self.pull)
+        """A small blob, verified. Raises BentoError for one of more than `bounds.DOCUMENT` bytes, too."""
+        what = f"blob {descriptor.digest}"
+        if descriptor.size > bounds.DOCUMENT:
+            raise BentoError(f"{self}: {what}: has {descriptor.size} bytes; {bounds.DOCUMENT} are read of such a one.")
+        reply = self._ask("GET", f"blobs/{descriptor.digest}", what, {200}, self.pull, most=bounds.DOCUMENT)
         return oci.verify(reply.body, descriptor.digest, str(self))
 
     # Manifests
@@ -328,8 +344,7 @@ class Repository:
 
     def get_manifest(self, target: str) -> Manifest:
         """The manifest that a tag or digest stands for. Raises BentoError if it has not the digest."""
-        headers = {"Accept": ", ".join(oci.MANIFESTS)}
-        reply = self._ask("GET", f"manifests/{target}", f"manifest {target}", {200}, self.pull, headers=headers)
+        reply = self._get_manifest(target, oci.MANIFESTS, f"manifest {target}", {200})
         origin = f"{self}: manifest {target}"
         stated = target if oci.is_digest(target) else reply.headers.get("Docker-Content-Digest", "")
         if oci.is_digest(stated):
@@ -358,42 +373,33 @@ class Repository:
     def tags(self) -> list[str]:
         """All tags, in the registry's order."""
         found: list[str] = []
-        path: str | None = f"tags/list?n={_PAGE}"
-        for _ in range(_MOST_PAGES):
-            if path is None:
-                break
-            reply = self._ask("GET", path, "tags", {200}, self.pull)
-            found += (self._json(reply, "tags").get("tags")) or []
-            path = self._next(reply)
+        for reply in self._pages(f"tags/list?n={_PAGE}", "tags", {200}):
+            found += map(str, self._listed(reply, "tags", "tags", len(found)))
         return found
 
     def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         """What refers to a manifest, perhaps only of one type; from the referrers tag where there is no such API."""
         found: list[Descriptor] = []
         query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
-        path: str | None = f"referrers/{digest}{query}"
-        for _ in range(_MOST_PAGES):
-            if path is None:
-                break
-            reply = self._ask("GET", path, f"referrers of {digest}", {200, 404}, self.pull)
+        for reply in self._pages(f"referrers/{digest}{query}", f"referrers of {digest}", {200, 404}):
             if reply.status == 404:
                 found = self.referrers_tag(digest)
                 break
-            listed = self._json(reply, "referrers").get("manifests") or ()
+            listed = self._listed(reply, "manifests", "referrers", len(found))
             found += [Descriptor.from_json(item, str(self)) for item in listed]
-            path = self._next(reply)
         return [item for item in found if not artifact_type or item.artifact_type == artifact_type]
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
         """What the referrers tag lists (distribution specification, `Referrers Tag Schema`)."""
-        headers = {"Accept": oci.INDEX}
         target = referrers_tag(digest)
-        reply = self._ask(
-            "GET", f"manifests/{target}", f"referrers of {digest}", {200, 404}, self.pull, headers=headers
-        )
+        reply = self._get_manifest(target, (oci.INDEX,), f"referrers of {digest}", {200, 404})
         if reply.status == 404:
             return []
         return Manifest.read(reply.body, oci.INDEX, f"{self}: manifest {target}").children()
+
+    def _get_manifest(self, target: str, types: Collection[str], what: str, expect: Collection[int]) -> Reply:
+        headers = {"Accept": ", ".join(types)}
+        return self._ask("GET", f"manifests/{target}", what, expect, self.pull, headers=headers, most=bounds.MANIFEST)
 
     def _ask(
         self,
@@ -405,18 +411,18 @@ class Repository:
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        most: int = bounds.REFUSAL,
     ) -> Reply:
         whole = path if "://" in path or path.startswith("/") else self._path(path)
         return self.registry.request(
-            method, whole, scopes, expect=expect, what=f"{self}: {what}", headers=headers, content=content
+            method, whole, scopes, expect=expect, what=f"{self}: {what}", headers=headers, content=content, most=most
         )
 
     def _path(self, path: str) -> str:
         return f"/v2/{self.name}/{quote(path, safe='/:?=&%+')}"
 
     def _upload(self, reply: Reply) -> Upload:
-        smallest = reply.headers.get("OCI-Chunk-Min-Length", "")
-        return Upload(self.registry.locate(reply), 0, int(smallest) if smallest.isdigit() else 0)
+        return Upload(self.registry.locate(reply), 0, natural(reply.headers.get("OCI-Chunk-Min-Length")) or 0)
 
     def _json(self, reply: Reply, what: str) -> dict[str, Any]:
         try:
@@ -424,10 +430,29 @@ class Repository:
         except FormatError as error:
             raise BentoError(f"{error} It came where {what} are asked for.") from None
 
-    def _next(self, reply: Reply) -> str | None:
-        """Where the next page is (RFC 8288)."""
-        link = _NEXT.search(reply.headers.get("Link", ""))
-        return urljoin(reply.url, link[1]) if link else None
+    def _listed(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
+        """What one page lists. Raises BentoError for what is no list, and if it is too long with what came before."""
+        listed = self._json(reply, what).get(key) or []
+        if not isinstance(listed, list) or before + len(listed) > bounds.NAMES:
+            raise BentoError(f"{self}: its {what} are no list, or one of more than {bounds.NAMES}. Refused.")
+        return listed
+
+    def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
+        """The pages of a list, one request to each (RFC 8288). Raises BentoError if they lead elsewhere, or back."""
+        seen: set[str] = set()
+        size = 0
+        following: str | None = path
+        while following is not None:
+            if following in seen:
+                raise BentoError(f"{self}: its {what} have a next page that was there before. Ask its owner.")
+            seen.add(following)
+            reply = self._ask("GET", following, what, expect, self.pull, most=bounds.DOCUMENT)
+            size += len(reply.body)
+            if len(seen) > bounds.PAGES or size > bounds.LISTING:
+                raise BentoError(f"{self}: its {what} have more than {bounds.PAGES} pages, or {bounds.LISTING} bytes.")
+            yield reply
+            link = next_link(reply.headers.get("Link"))
+            following = None if link is None else self.registry.next_page(reply, link)
 
 
 def referrers_tag(digest: str) -> str:

@@ -8,6 +8,7 @@ from io import FileIO
 from typing import TYPE_CHECKING, Protocol
 
 from rules_bento.errors import BentoError
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.transport import PIECE
 from rules_bento.registry import descriptor as oci
@@ -99,7 +100,13 @@ class RemoteSource:
         with self.repository.open_blob(self.digest, start) as response:
             if response.status not in (200, 206):
                 what = f"{self.repository}: blob {self.digest}"
-                raise refusal(response.status, response.headers, response.read(), what, self.repository.registry.host)
+                raise refusal(
+                    response.status,
+                    response.headers,
+                    response.read(bounds.REFUSAL),
+                    what,
+                    self.repository.registry.host,
+                )
             at = start if response.status == 206 else 0
             for piece in response.pieces():
                 wanted = piece[max(0, start - at) : max(0, end - at)]

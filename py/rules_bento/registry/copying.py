@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rules_bento.errors import BentoError
 from rules_bento.registry.pull import as_package
 from rules_bento.registry.push import push
 
@@ -41,9 +42,11 @@ def copy(
 def _copy_referrers(
     repository: Repository, digest: str, targets: Sequence[Reference], registries: Registries, counter: Counter
 ) -> None:
-    """Copy what refers to a manifest, and what refers to that: digests make a circle impossible."""
+    """Copy what refers to a manifest, and what refers to that: that they do makes a circle of digests impossible."""
     for entry in repository.referrers(digest):
         manifest = repository.get_manifest(entry.digest)
+        if manifest.subject is None or manifest.subject.digest != digest:
+            raise BentoError(f"{repository}: lists {entry.digest} among what refers to {digest}, which it does not.")
         untagged = {target.with_digest(entry.digest) for target in targets}
         push(as_package(repository, manifest), sorted(untagged, key=str), registries, counter)
         _copy_referrers(repository, entry.digest, targets, registries, counter)

@@ -10,6 +10,7 @@ from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
@@ -154,13 +155,7 @@ def _ask(helper: str, key: str, file: Path) -> Credentials | None:
 
 
 def _in_netrc(reference: Reference) -> Credentials | None:
-    import netrc
+    from rules_bento.net import netrc
 
-    file = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())
-    if not file.is_file():
-        return None
-    try:
-        entry = netrc.netrc(str(file)).hosts.get(reference.api_host.partition(":")[0])
-    except (netrc.NetrcParseError, OSError, UnicodeDecodeError):
-        raise BentoError(f"{file}: not a netrc file that can be read. Repair it.") from None
-    return Credentials(entry[0], entry[2] or "") if entry else None
+    entry = netrc.login(urlsplit(f"//{reference.api_host}").hostname or "")
+    return Credentials(*entry) if entry else None

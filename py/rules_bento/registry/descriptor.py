@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
+from rules_bento.net import bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -30,7 +31,6 @@ INDEXES = (INDEX, DOCKER_INDEX)
 EMPTY_JSON = b"{}"
 """The content of a blob of media type `EMPTY`."""
 
-_MOST_SIZE = 2**63 - 1  # what a file can have
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 # Layers that registries do not hold: their bytes are at `urls` of the descriptor.
 _FOREIGN = re.compile(r"application/vnd\.(docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)\.")
@@ -84,7 +84,7 @@ class Descriptor:
             or not isinstance(item.get("digest"), str)
             or not is_digest(item["digest"])
             or type(item.get("size")) is not int
-            or not 0 <= item["size"] <= _MOST_SIZE
+            or not 0 <= item["size"] <= bounds.BODY
         ):
             raise BentoError(f"{origin}: {json.dumps(item)[:200]} is no descriptor with media type, digest and size.")
         return Descriptor(
@@ -131,6 +131,9 @@ class Manifest:
         kind = stated or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
             raise BentoError(f"{origin}: is {kind!r}, which is not a manifest or an index of the OCI's or docker's v2.")
+        for key in ("manifests", "layers"):
+            if not isinstance(document.get(key) or [], list):
+                raise BentoError(f"{origin}: its {key} are no list of descriptors.")
         artifact_type, annotations = _text(document, "artifactType", origin), _texts(document, "annotations", origin)
         own = Descriptor.of(content, kind, artifact_type=artifact_type, annotations=annotations)
         manifest = Manifest(content, own, document)
@@ -177,14 +180,28 @@ class Manifest:
         return [Descriptor.from_json(item, self.descriptor.digest) for item in items]
 
 
-def descend(root: Manifest, read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """The manifests below an index, each once and before those that list it; none below another manifest."""
+def descend(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
+    """The manifests that entries of an index stand for, and all below: each once, before those that list it.
+
+    Raises BentoError for more than `bounds.MANIFESTS`, or indexes in more than `bounds.NESTING` others.
+    """
     found: dict[str, Manifest] = {}
-    for entry in root.children():
-        if entry.digest not in found:
-            child = read(entry)
-            found |= {below.descriptor.digest: below for below in descend(child, read)}
-            found[entry.digest] = child
+
+    def visit(entry: Descriptor, depth: int) -> None:
+        if entry.digest in found:
+            return
+        if len(found) >= bounds.MANIFESTS or depth > bounds.NESTING:
+            raise BentoError(
+                f"{entry.digest}: is one of more than {bounds.MANIFESTS} manifests, or in more than {bounds.NESTING} "
+                f"indexes. Refused; name one of the images by its digest."
+            )
+        child = read(entry)
+        for below in child.children():
+            visit(below, depth + 1)
+        found[entry.digest] = child
+
+    for entry in entries:
+        visit(entry, 1)
     return list(found.values())
 
 

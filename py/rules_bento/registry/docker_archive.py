@@ -51,7 +51,7 @@ class _Archive:
         if len(entries) != 1:
             raise BentoError(f"{self._path}: has {len(entries)} images, one is wanted.")
         root = self._manifest(next(iter(entries.values())))
-        children = oci.descend(root, self._manifest)
+        children = oci.descend(root.children(), self._manifest)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
         present = {blob.digest: _blob_name(blob.digest) for blob in blobs if _blob_name(blob.digest) in self.members}
         return Package(root, children, {digest: self._source(name) for digest, name in present.items()})

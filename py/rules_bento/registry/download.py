@@ -6,12 +6,13 @@ from where another run goes on, too.
 
 from __future__ import annotations
 
-import fcntl
-import re
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
+from rules_bento.net.headers import content_range
+from rules_bento.net.partial import in_part
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
 from rules_bento.registry import descriptor as oci
@@ -29,14 +30,10 @@ if TYPE_CHECKING:
 
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
     """Have the blob at `path`. Raises as `Registry.request` does, and BentoError if it has not the digest and size."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.part").open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # who comes second finds the blob there
-        if not path.exists():
+    with in_part(path) as file:
+        if file:
             counter.expect(blob.size)
             _Receiving(repository, blob, file, Tally(counter)).run()
-            file.flush()
-            path.with_name(f".{path.name}.part").rename(path)
 
 
 class _Receiving:
@@ -117,11 +114,11 @@ class _Receiving:
 
     def _continues(self, response: Response) -> bool:
         """Whether a partial answer begins where the file ends."""
-        first = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        return first is not None and int(first[1]) == self._at
+        given = content_range(response.headers.get("Content-Range"))
+        return given is not None and given.first == self._at
 
     def _refuse(self, response: Response) -> None:
-        reply = Reply(response.status, response.headers, response.read(), response.url)
+        reply = Reply(response.status, response.headers, response.read(bounds.REFUSAL), response.url)
         if reply.status == 416:
             self._begin_again()
         if (reply.status != 416 and reply.status not in TRANSIENT) or not self._retry.again(asked_wait(reply.headers)):

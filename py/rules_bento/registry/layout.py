@@ -112,7 +112,7 @@ class Layout:
     def package(self, name: str = "") -> Package:
         """What `push` takes, of what `find` finds. A blob that is not there has no source."""
         root = self.find(name)
-        children = oci.descend(root, lambda entry: self.manifest(entry.digest, entry.media_type))
+        children = oci.descend(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]
         return Package(root, children, {blob.digest: FileSource(self.blob(blob.digest)) for blob in blobs})
 

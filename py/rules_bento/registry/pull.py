@@ -53,7 +53,7 @@ def pull(
     """
     repository, root = find(references, registries)
     chosen = choose(root, platforms, str(references[-1]), lenient=lenient)
-    manifests = [*_below(repository, root, chosen), root]
+    manifests = [*oci.descend(chosen, lambda entry: repository.get_manifest(entry.digest)), root]
     for manifest in manifests:
         layout.add(manifest.content)
     blobs = [blob for manifest in manifests for blob in manifest.blobs()]
@@ -108,18 +108,10 @@ def choose(root: Manifest, platforms: Collection[str], origin: str, *, lenient: 
 
 def as_package(repository: Repository, root: Manifest) -> Package:
     """What `push` takes: everything of a manifest in a repository, streamed from there."""
-    children = oci.descend(root, lambda entry: repository.get_manifest(entry.digest))
+    children = oci.descend(root.children(), lambda entry: repository.get_manifest(entry.digest))
     blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
     sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}
     return Package(root, children, sources, mount_from=[str(repository)])
-
-
-def _below(repository: Repository, root: Manifest, chosen: Iterable[Descriptor]) -> list[Manifest]:
-    found = []
-    for entry in chosen:
-        child = repository.get_manifest(entry.digest)
-        found += [*oci.descend(child, lambda below: repository.get_manifest(below.digest)), child]
-    return found
 
 
 def _matches(platform: Mapping[str, Any], wanted: str) -> bool:

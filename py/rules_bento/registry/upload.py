@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from rules_bento.errors import BentoError
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
@@ -113,12 +115,14 @@ class _Sending:
             rest = Part(self._source, current.offset, self._size, self._tally)
             sending = self._repository.send_blob(current, self._digest, rest)
         with sending as response:
-            return Reply(response.status, response.headers, response.read(), response.url)
+            return Reply(response.status, response.headers, response.read(bounds.REFUSAL), response.url)
 
     def _after_chunk(self, current: Upload, reply: Reply) -> Upload:
         upload = self._repository.continued(current, reply)
+        if not current.offset < upload.offset <= self._size and not self._retry.again():
+            raise BentoError(f"{self._what}: the registry takes nothing more of it, from byte {upload.offset} on.")
         self._note(upload)
-        return upload
+        return upload if upload.offset <= self._size else current
 
     def _status(self, current: Upload) -> Upload | None:
         """The upload as the registry has it after something went wrong."""

@@ -16,6 +16,7 @@ import os
 import socket
 import ssl
 import subprocess
+import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +26,10 @@ from urllib.parse import urlsplit
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
-from rules_bento.net import tls
+from rules_bento.net import bounds, tls
 from rules_bento.net.errors import CutError
-from rules_bento.net.transport import PATIENCE, PIECE
+from rules_bento.net.headers import natural
+from rules_bento.net.transport import PIECE, BoundedResponse, LongHeadError, long_head
 from rules_bento.registry.content import FileSource
 
 if TYPE_CHECKING:
@@ -215,6 +217,7 @@ class _HttpCache:
     def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
         with _cuts(self._where), closing(_connect(self._where)) as channel:
             connection = http.client.HTTPConnection(self._where.host, self._where.port)
+            connection.response_class = BoundedResponse
             connection.sock = channel
             headers = dict(self._where.headers) | ({"range": f"bytes={start}-"} if start else {})
             connection.request("GET", f"{self._where.path}/cas/{digest}", headers=headers)
@@ -253,7 +256,10 @@ class _GrpcCache:
             received = bytearray()
             status = b"0"
             ended = False
+            end = time.monotonic() + bounds.PATIENCE
             while not ended:
+                if time.monotonic() > end:
+                    raise CutError("the remote cache sends nothing of the blob")
                 data = channel.recv(PIECE)
                 if not data:
                     raise CutError("the remote cache closed the connection")
@@ -266,13 +272,16 @@ class _GrpcCache:
                         status = dict(event.headers).get(b"grpc-status", status)
                     elif isinstance(event, DataReceived):
                         received += event.data
+                        end = time.monotonic() + bounds.PATIENCE if event.data else end
                         http2.acknowledge_received_data(event.flow_controlled_length, stream)
                     elif isinstance(event, StreamReset):
                         raise CutError("the remote cache gave up")
                     ended = ended or isinstance(event, StreamEnded)
                 channel.sendall(http2.data_to_send())
+                given = time.monotonic()
                 yield from _contents(received)
-            self._check(digest, int(status))
+                end += time.monotonic() - given  # the registry may be slow to take it
+            self._check(digest, natural(status.decode("latin-1")))
 
     def _request_headers(self) -> list[tuple[str, str]]:
         where = self._where
@@ -286,7 +295,9 @@ class _GrpcCache:
             *where.headers,
         ]
 
-    def _check(self, digest: str, status: int) -> None:
+    def _check(self, digest: str, status: int | None) -> None:
+        if status is None:
+            raise CutError("the remote cache answers with a status of gRPC that is no number")
         if status in _PASSING:
             raise CutError(f"the remote cache answers with gRPC's status {status}")
         if status != _OK:
@@ -307,7 +318,7 @@ def _refused(where: Settings, digest: str, said: str, *, missing: bool) -> Bento
 
 
 def _connect(where: Settings, protocols: list[str] | None = None) -> socket.socket:
-    channel = socket.create_connection((where.host, where.port), timeout=PATIENCE)
+    channel = socket.create_connection((where.host, where.port), timeout=bounds.PATIENCE)
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if where.scheme not in ("https", "grpcs"):
         return channel
@@ -334,6 +345,8 @@ def _cuts(where: Settings) -> Iterator[None]:
         raise BentoError(
             f"{where}: its certificate is not believed: {error.verify_message}. Give the build's --tls_certificate."
         ) from None
+    except LongHeadError:
+        raise long_head(str(where)) from None
     except (OSError, http.client.HTTPException) as error:
         raise CutError(f"{where}: {error!r}") from error
 
@@ -351,9 +364,17 @@ def _read_request(resource: str, start: int) -> bytes:
 
 
 def _contents(received: bytearray) -> Iterator[bytes]:
-    """Take whole messages from the front: the data (field 10) of each `google.bytestream.ReadResponse`."""
+    """Take whole messages from the front: the data (field 10) of each `google.bytestream.ReadResponse`.
+
+    Raises BentoError for a message that is compressed, or of more than `bounds.MESSAGE` bytes.
+    """
     while len(received) >= 5:
         length = int.from_bytes(received[1:5], "big")
+        if received[0] or length > bounds.MESSAGE:
+            raise BentoError(
+                f"--remote_cache: sends a message of {length} bytes{', compressed' if received[0] else ''}. Taken are "
+                f"such of {bounds.MESSAGE} bytes, as they are. Run without --@rules_bento//rules:push_from=cache."
+            )
         if len(received) < 5 + length:
             return
         message = bytes(received[5 : 5 + length])
@@ -380,7 +401,7 @@ def _varint(value: int) -> bytes:
 def _number(message: bytes, at: int) -> tuple[int, int]:
     """A number, the lowest seven bits first, and where it ends."""
     value = shift = 0
-    for end in range(at, len(message)):
+    for end in range(at, min(at + 10, len(message))):  # of 64 bits
         value |= (message[end] & 0x7F) << shift
         shift += 7
         if message[end] < 0x80:

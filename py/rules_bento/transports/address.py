@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.net import netrc
 
 _WEB = ("http", "https")
 _LOCAL = ("file", "osfs", "tar", "zip")
+# What OpenSSH refuses from 9.6 on: older ones hand both to a shell where a user's `ProxyCommand` or `Match exec` asks.
+_SHELL_IN_HOST = re.compile(r"""^-|[\s'`"$\\;&<>|(){}]""")
+_SHELL_IN_USER = re.compile(r"""^-|[\s'`";&<>|(){}]|\\$""")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CANONICAL = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "ssh": "sftp"}
 
 SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
@@ -45,6 +51,15 @@ class Address:
         """Another path of the same place."""
         return replace(self, path=path if path.startswith("/") else f"/{path}")
 
+    def login(self) -> tuple[str, str]:
+        """Return user and password, of the address, else of netrc; empty texts for what neither says.
+
+        Raises BentoError for a netrc that cannot be read.
+        """
+        if self.password:
+            return self.user, self.password
+        return netrc.login(self.host, self.user) or (self.user, "")
+
     def redact(self, text: object) -> str:
         """The text of somebody else, without what is secret here."""
         shown = str(text)
@@ -68,6 +83,8 @@ def parse(text: str) -> Address | None:
     scheme = _CANONICAL.get(scheme.lower(), scheme.lower())
     if scheme not in SCHEMES:
         raise BentoError(f"{scheme}://: is not known here. Known are {', '.join(SCHEMES)}, and paths of this machine.")
+    if _CONTROL.search(text):
+        raise BentoError(f"{scheme}://…: has a line's end, or another character that cannot be shown. Take it out.")
     if scheme in _WEB:
         return _of_web(scheme, text)
     # As for fsspec, the rest is a path to its end: keys and names may have `?`, `#` and `%`.
@@ -96,4 +113,11 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
     if not host:
         # Not the text itself: there may be a password in it.
         raise BentoError(f"{scheme}://…{path}: has no host, or a wrong port. Write {scheme}://HOST[:PORT]/PATH.")
-    return Address(scheme, host, path or "/", port, unquote(parts.username or ""), unquote(parts.password or ""))
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if _CONTROL.search(user + password):
+        raise BentoError(
+            f"{scheme}://…{path}: its user or password has a line's end, or such a character. Take it out."
+        )
+    if scheme == "sftp" and (_SHELL_IN_HOST.search(host) or _SHELL_IN_USER.search(user)):
+        raise BentoError(f"{scheme}://…{path}: its host or user has a character of the shell, or begins with '-'.")
+    return Address(scheme, host, path or "/", port, user, password)

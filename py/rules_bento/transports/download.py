@@ -16,6 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.parallel import for_each
 from rules_bento.net.retry import Retry
@@ -79,6 +80,8 @@ def _download(remote: Remote, folder: Path, counter: Counter, sha256: str) -> _P
     for _ in range(_TRIES):
         count.restart()
         stat = remote.attempt(remote.stat)
+        if not 0 <= (stat.size or 0) <= bounds.BODY:
+            raise _too_large(remote, stat.size)
         part = _Part(folder, remote.address, stat)
         try:
             _fetch(remote, stat, part, count)
@@ -140,6 +143,8 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
         count.expect(stat.size or 0)
         at = 0
         for data in remote.read(stat, 0, None):
+            if at + len(data) > bounds.BODY:
+                raise _too_large(remote, at + len(data))
             part.write(data, at)
             at += len(data)
             count.advance(len(data))
@@ -147,6 +152,10 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
             raise CutError(f"{at} bytes came, of {stat.size}")
 
     remote.attempt(once)
+
+
+def _too_large(remote: Remote, size: int | None) -> BentoError:
+    return BentoError(f"{remote.address}: has {size} bytes, by what its server says; {bounds.BODY} are taken. Refused.")
 
 
 class _Count:

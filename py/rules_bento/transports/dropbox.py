@@ -16,11 +16,12 @@ from urllib.parse import urlencode
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json, read_object
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Transport
 from rules_bento.transports import hashes
-from rules_bento.transports.remote import ChangedError, Remote, Stat
+from rules_bento.transports.remote import ChangedError, Remote, Stat, understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,8 +54,9 @@ class Dropbox(Remote):
         found = self._call("files/get_metadata", {"path": self.address.path})
         if found.get(".tag", "file") != "file":
             raise self.missing()
-        digests = {hashes.DROPBOX: found["content_hash"]} if "content_hash" in found else {}
-        return Stat(int(found["size"]), str(found["rev"]), digests)
+        digests = {hashes.DROPBOX: str(found["content_hash"])} if "content_hash" in found else {}
+        with understood():
+            return Stat(int(found["size"]), str(found["rev"]), digests)
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
         last = (end if end is not None else stat.size or 0) - 1
@@ -66,7 +68,7 @@ class Dropbox(Remote):
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:
-        session = str(self.attempt(lambda: self._post("upload_session/start", {"close": False}, b""))["session_id"])
+        session = str(self.attempt(lambda: self._post("upload_session/start", {"close": False}, b"")).get("session_id"))
         at = 0
         retry = Retry()
         while at < source.size:
@@ -91,7 +93,7 @@ class Dropbox(Remote):
             made = self._call("files/get_metadata", {"path": self.address.path})
             if made.get("content_hash") != digest:
                 raise
-        if made["size"] != source.size or made.get("content_hash") != digest:
+        if made.get("size") != source.size or made.get("content_hash") != digest:
             raise BentoError(f"{self.address}: the server has other bytes than were sent. Export it again.")
 
     def close(self) -> None:
@@ -106,14 +108,15 @@ class Dropbox(Remote):
         with self._ask("files/upload_session/append_v2", about, body=chunk) as response:
             if response.status != 409:
                 self._check(response, (200,))
-                response.read()
+                response.read(bounds.REFUSAL)
                 return at + len(chunk)
-            error = _error(response.read())
+            error = _error(response.read(bounds.REFUSAL))
         if "correct_offset" in error:
-            return int(error["correct_offset"])
+            with understood():
+                return int(error["correct_offset"])
         if error.get(".tag") == "content_hash_mismatch":
             raise CutError("a piece arrived with other bytes")
-        raise self.refused(error.get(".tag", "409"), "Export it again.")
+        raise self.refused(str(error.get(".tag", "409")), "Export it again.")
 
     def _finish(self, session: str, size: int) -> dict[str, Any]:
         commit = {"path": self.address.path, "mode": "overwrite", "mute": True}
@@ -164,7 +167,8 @@ class Dropbox(Remote):
         url = f"{self._api}/oauth2/token"
         with self._transport.exchange("POST", url, headers, Bytes(form.encode())) as response:
             self._check(response, (200,))
-            return str(_json(response)["access_token"])
+            with understood():
+                return str(_json(response)["access_token"])
 
     def _check(self, response: Response, wanted: tuple[int, ...]) -> None:
         status = response.status
@@ -172,10 +176,12 @@ class Dropbox(Remote):
             return
         if status in TRANSIENT:
             raise CutError(f"the server answers {status}")
-        body = response.read()
+        body = response.read(bounds.REFUSAL)
         if status == 409:
             error = _error(body)
-            if error.get(".tag") == "path" and error.get("path", {}).get(".tag") == "not_found":
+            with understood():
+                missing = error.get(".tag") == "path" and error.get("path", {}).get(".tag") == "not_found"
+            if missing:
                 raise self.missing()
             raise self.refused(json.dumps(error)[:300], "Look at the path, and at what the app may do.")
         raise self.refused(f"the server answers {status}", _REMEDY)
@@ -188,7 +194,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 
 def _json(response: Response) -> dict[str, Any]:
     try:
-        return read_object(response.read(), "the answer")
+        return read_object(response.read(bounds.DOCUMENT), "the answer")
     except FormatError:
         raise CutError("the answer is no JSON") from None
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
-from rules_bento.net import netrc, tls
+from rules_bento.net import bounds, tls
 from rules_bento.net.errors import CutError
 from rules_bento.transports.beside import Files
 from rules_bento.transports.remote import Stat
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rules_bento.transports.remote import Buffer, Remote
     from rules_bento.transports.upload import Source
 
-_PATIENCE = 60.0  # seconds in which nothing comes
 _BLOCK = 1 << 18
 _IMPLICIT = 990
 _UNKNOWN = ("500", "501", "502", "504")  # a server that does not have the command
@@ -133,10 +132,10 @@ class Ftp(Files):
 
     def _connect(self) -> ftplib.FTP:
         if self._ftp is None:
-            user, password = netrc.login(self.address)
+            user, password = self.address.login()
             ftp = _client(self.address)
             try:
-                ftp.connect(self.address.host, self.address.port or 0, _PATIENCE)
+                ftp.connect(self.address.host, self.address.port or 0, bounds.PATIENCE)
                 ftp.login(user, password)
                 if isinstance(ftp, ftplib.FTP_TLS):
                     ftp.prot_p()
@@ -180,7 +179,12 @@ class Ftp(Files):
             login = str(error).startswith("53")
             remedy = "Put user and password for the host into ~/.netrc." if login else "Ask the server's owner."
             raise self.refused(error, remedy) from None
-        except (OSError, EOFError, ftplib.Error) as error:
+        except (
+            OSError,
+            EOFError,
+            ftplib.Error,
+            ValueError,
+        ) as error:  # numbers that are none, other letters than UTF-8
             self._hang_up()
             raise CutError(str(error) or type(error).__name__) from None
         except GeneratorExit:
@@ -188,7 +192,24 @@ class Ftp(Files):
             raise
 
 
-class _Tls(ftplib.FTP_TLS):
+class _Bounded(ftplib.FTP):
+    """A control connection whose replies have an end."""
+
+    _size = 0
+
+    def getmultiline(self) -> str:
+        self._size = 0
+        return super().getmultiline()
+
+    def getline(self) -> str:
+        line = super().getline()
+        self._size += len(line) + 1
+        if self._size > bounds.HEAD:
+            raise ftplib.error_proto(f"a reply of more than {bounds.HEAD} letters")
+        return line
+
+
+class _Tls(_Bounded, ftplib.FTP_TLS):
     """TLS of which data connections are part of the control connection's session, as many servers ask."""
 
     def __init__(self, context: ssl.SSLContext, *, implicit: bool) -> None:
@@ -221,5 +242,5 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 
 def _client(address: Address) -> ftplib.FTP:
     if address.scheme == "ftp":
-        return ftplib.FTP()
+        return _Bounded()
     return _Tls(tls.context_for(address.host), implicit=address.port == _IMPLICIT)

@@ -19,10 +19,12 @@ from urllib.parse import quote
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json, read_object
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
+from rules_bento.net.headers import content_range
 from rules_bento.net.retry import TRANSIENT, Retry
-from rules_bento.net.transport import Bytes, Transport
-from rules_bento.transports.remote import ChangedError, Remote, Stat, needs
+from rules_bento.net.transport import Bytes, Origin, Transport, resolve
+from rules_bento.transports.remote import ChangedError, Remote, Stat, needs, understood
 from rules_bento.transports.upload import Slice
 
 if TYPE_CHECKING:
@@ -59,11 +61,12 @@ class Gcs(Remote):
 
     def stat(self) -> Stat:
         found = self._json("GET", self._object)
-        sha256 = (found.get("metadata") or {}).get("sha256")
-        digests = {"sha256": str(sha256)} if sha256 else {}
-        if found.get("md5Hash") and not sha256:
-            digests["md5"] = b64decode(found["md5Hash"]).hex()
-        return Stat(int(found["size"]), str(found.get("generation", "")), digests)
+        with understood():
+            sha256 = (found.get("metadata") or {}).get("sha256")
+            digests = {"sha256": str(sha256)} if sha256 else {}
+            if found.get("md5Hash") and not sha256:
+                digests["md5"] = b64decode(found["md5Hash"]).hex()
+            return Stat(int(found["size"]), str(found.get("generation", "")), digests)
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
         url = f"{self._object}?alt=media" + (f"&generation={stat.version}" if stat.version else "")
@@ -72,9 +75,10 @@ class Gcs(Remote):
             if response.status == 404:
                 raise ChangedError
             self._check(response, (206, 200) if start == 0 else (206,))
-            given = response.headers.get("Content-Range", "")
-            if given and not given.strip().startswith(f"bytes {start}-{last}/"):
-                raise CutError(f"the server answers with {given!r} when asked for bytes {start} to {last}")
+            said = response.headers.get("Content-Range")
+            given = content_range(said)
+            if said and (given is None or (given.first, given.last) != (start, last)):
+                raise CutError(f"the server answers with {said!r} when asked for bytes {start} to {last}")
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:
@@ -103,7 +107,7 @@ class Gcs(Remote):
                 raise self.unreachable(CutError("the server takes nothing more"))
             counter.advance(reached - at)
             at = reached
-        if int(made.get("size", -1)) != source.size or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
+        if str(made.get("size")) != str(source.size) or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
             raise BentoError(f"{self.address}: the server has other bytes than were sent. Export it again.")
 
     def close(self) -> None:
@@ -114,19 +118,19 @@ class Gcs(Remote):
         headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
         with self._ask("POST", self._uploads, headers, Bytes(json.dumps(about).encode())) as response:
             self._check(response, (200, 201))
-            response.read()
+            response.read(bounds.DOCUMENT)
             location: str = response.headers.get("Location", "")
             if not location:
                 raise CutError("the server began no session")
-            return location
+            return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
         """Send bytes, or ask (without any). Returns how many bytes the server has, and the object when it has all."""
         given = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
         with self._ask("PUT", session, {"Content-Range": given}, chunk or Bytes(b"")) as response:
             if response.status == 308:
-                response.read()
-                found = re.fullmatch(r"(?:bytes=)?0-(\d+)", response.headers.get("Range", ""))
+                response.read(bounds.REFUSAL)
+                found = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", ""))
                 return (int(found[1]) + 1 if found else 0), None
             if response.status in (404, 410):
                 raise BentoError(f"{self.address}: the server has given the upload up. Export it again.")
@@ -136,7 +140,7 @@ class Gcs(Remote):
     def _json(self, method: str, url: str) -> dict[str, Any]:
         with self._ask(method, url) as response:
             if response.status == 404:
-                response.read()
+                response.read(bounds.REFUSAL)
                 raise self.missing()
             self._check(response, (200,))
             return _answer(response)
@@ -145,7 +149,9 @@ class Gcs(Remote):
     def _ask(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        everything = {**(headers or {}), **self._authorization()}
+        # The address of a session opens it, wherever that is; what opens the store is shown to the store alone.
+        ours = Origin.of(url) == Origin.of(self._host)
+        everything = {**(headers or {}), **(self._authorization() if ours else {})}
         with self._transport.exchange(method, url, everything, body) as response:
             yield response
 
@@ -155,7 +161,7 @@ class Gcs(Remote):
             return
         if status in TRANSIENT:
             raise CutError(f"the server answers {status}")
-        said = _said(response.read()) or responses.get(status, "")
+        said = _said(response.read(bounds.REFUSAL)) or responses.get(status, "")
         raise self.refused(f"{status}: {said}", _REMEDY if status in (401, 403) else "Look at the bucket and the name.")
 
 
@@ -192,7 +198,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
 
 def _answer(response: Response) -> dict[str, Any]:
     try:
-        return read_object(response.read(), "the answer")
+        return read_object(response.read(bounds.DOCUMENT), "the answer")
     except FormatError:
         raise CutError("the answer is no JSON") from None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.auth import exceptions, transport
 
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.transport import Bytes
 
@@ -53,6 +54,6 @@ class Asker(transport.Request):  # type: ignore[misc]
         data = None if body is None else Bytes(body.encode() if isinstance(body, str) else body)
         try:
             with self._connections.exchange(method, url, dict(headers or {}), data) as response:
-                return _Answer(response.status, dict(response.headers.items()), response.read())
+                return _Answer(response.status, dict(response.headers.items()), response.read(bounds.DOCUMENT))
         except CutError as cut:
             raise exceptions.TransportError(str(cut)) from cut

@@ -5,17 +5,16 @@ Who asks is told to the server that the URL names (of the URL, else of netrc), a
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
 from rules_bento.errors import BentoError
-from rules_bento.net import netrc
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
+from rules_bento.net.headers import content_range
 from rules_bento.net.retry import TRANSIENT
-from rules_bento.net.transport import Origin, Transport
+from rules_bento.net.transport import Origin, Transport, resolve
 from rules_bento.transports.remote import ChangedError, Remote, Stat
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from rules_bento.transports.address import Address
     from rules_bento.transports.upload import Source
 
-_MOST_REDIRECTS = 10
 _REMEDIES = {
     401: "Put user and password for the host into ~/.netrc.",
     403: "Ask for access, or for a new address if it was signed for some time.",
@@ -42,7 +40,7 @@ class Http(Remote):
     def __init__(self, address: Address) -> None:
         super().__init__(address)
         self._transport = Transport()
-        user, password = netrc.login(address)
+        user, password = address.login()
         self._login = {"Authorization": f"Basic {_basic(user, password)}"} if user else {}
 
     def stat(self) -> Stat:
@@ -50,11 +48,11 @@ class Http(Remote):
         with self._get({"Range": "bytes=0-0"}) as response:
             headers = response.headers
             if response.status == 206:
-                found = re.fullmatch(r"bytes 0-0/(\d+)", headers.get("Content-Range", "").strip())
-                response.read()
-                if not found:
+                given = content_range(headers.get("Content-Range"))
+                response.read(bounds.REFUSAL)
+                if given is None or given.size is None:
                     raise CutError("the server does not say how long it is")
-                return Stat(int(found[1]), _version(headers), _digests(headers))
+                return Stat(given.size, _version(headers), _digests(headers))
             if response.status == 416:  # it is empty
                 return Stat(0, _version(headers))
             return Stat(response.length, _version(headers), _digests(headers), ranges=False)
@@ -92,7 +90,7 @@ class Http(Remote):
         """The answer, after redirects; its body must not be compressed on its way."""
         url = self.address.url
         first = Origin.of(url)
-        for _ in range(_MOST_REDIRECTS):
+        for _ in range(bounds.REDIRECTS):
             origin = Origin.of(url)
             login = self._login if origin == first else {}
             with self._transport.exchange(
@@ -100,8 +98,8 @@ class Http(Remote):
             ) as response:
                 location = response.headers.get("Location", "")
                 if response.status in (301, 302, 303, 307, 308) and location:
-                    url = urljoin(url, location).partition("#")[0]
-                    if first.scheme == "https" and not url.startswith("https:"):
+                    url = resolve(url, location).partition("#")[0]
+                    if first.scheme == "https" and Origin.of(url).scheme != "https":
                         raise self.refused("it leads from https to http", "Ask the server's owner.")
                     continue
                 self._check(response)
@@ -138,17 +136,29 @@ def _version(headers: Message) -> str:
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """What the whole should have, where a server says so: RFC 9530, and what object stores and proxies send."""
-    from base64 import b64decode
+    """What the whole should have, where a server says so: RFC 9530, and what object stores and proxies send.
+
+    As that document has it, a header that cannot be read counts as if it was not there.
+    """
+    import re
 
     found: dict[str, str] = {}
     for name, value in re.findall(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):", headers.get("Repr-Digest", "")):
-        found[name.replace("-", "")] = b64decode(value).hex()
+        found |= _decoded(name.replace("-", ""), value)
     for header in ("X-Checksum-Sha256", "X-Amz-Meta-Sha256", "X-Ms-Meta-Sha256", "X-Goog-Meta-Sha256"):
         value = headers.get(header, "").strip()
         if re.fullmatch("[0-9a-fA-F]{64}", value):
             found["sha256"] = value
     goog = re.search(r"md5=([A-Za-z0-9+/=]+)", ",".join(headers.get_all("X-Goog-Hash", [])))
-    if goog:
-        found["md5"] = b64decode(goog[1]).hex()
-    return found
+    return {**found, **_decoded("md5", goog[1])} if goog else found
+
+
+def _decoded(name: str, value: str) -> dict[str, str]:
+    """A digest in base64 as hexadecimal, by its name; nothing if it is no such digest."""
+    from base64 import b64decode
+
+    try:
+        digest = b64decode(value, validate=True)
+    except ValueError:
+        return {}
+    return {name: digest.hex()} if len(digest) == {"md5": 16, "sha256": 32, "sha512": 64}[name] else {}

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
-from rules_bento.net import netrc
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.transports.beside import Files
 from rules_bento.transports.remote import Stat
@@ -157,7 +157,7 @@ class OpenSsh(Files):
 
     def _open(self) -> _Session:
         if self._session is None:
-            user, password = netrc.login(self.address)
+            user, password = self.address.login()
             words = ["-l", user] if user else []
             words += ["-p", str(self.address.port)] if self.address.port else []
             self._session = _Session(self._program, [*words, "-s", "--", self.address.host, "sftp"], password)
@@ -198,6 +198,7 @@ class _Session:
 
     def __init__(self, program: str, words: list[str], password: str) -> None:
         self._number = 0
+        self._asked: set[int] = set()  # whose answers have not come
         self._early: dict[int, _Answer] = {}
         self._buffer = memoryview(bytearray(_MOST + 1024))
         self._piece = _LEAST
@@ -296,7 +297,7 @@ class _Session:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._said.seek(0)
+        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - bounds.REFUSAL))
         return self._said.read().decode(errors="replace")
 
     def close(self) -> None:
@@ -312,6 +313,7 @@ class _Session:
 
     def _request(self, kind: int, body: bytes, data: bytes = b"") -> int:
         self._number = (self._number + 1) & 0xFFFFFFFF
+        self._asked.add(self._number)
         self._send(struct.pack(">BI", kind, self._number) + body, data)
         return self._number
 
@@ -326,6 +328,9 @@ class _Session:
         while answer is None:
             packet = self._receive()
             kind, found = struct.unpack_from(">BI", packet)
+            if found not in self._asked:
+                raise OSError("the server answers what it was not asked")
+            self._asked.remove(found)
             if found == number:
                 answer = _Answer(kind, packet[5:])
             else:  # servers may answer in any order

@@ -122,6 +122,15 @@ def opened(address: Address) -> Iterator[Remote]:
         remote.close()
 
 
+@contextmanager
+def understood() -> Iterator[None]:
+    """Raise CutError for an answer that is not of the shape that the block expects."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise CutError("the server answers with something else than its interface has") from None
+
+
 def needs(package: str, extra: str) -> BentoError:
     """The error for a transport whose package is not there."""
     return BentoError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -11,9 +10,11 @@ from urllib.parse import quote
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
+from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
+from rules_bento.net.parallel import pause
 from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
-from rules_bento.net.transport import PATIENCE, Bytes, Transport
+from rules_bento.net.transport import Bytes, Origin, Transport, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,7 +44,7 @@ class Cloud:
     """One cloud, as one of its users. Methods raise CloudError for a refusal, BentoError if there is no answer."""
 
     def __init__(
-        self, context: Context, sleep: Callable[[float], object] = time.sleep, patience: float = PATIENCE
+        self, context: Context, sleep: Callable[[float], object] = pause, patience: float = bounds.PATIENCE
     ) -> None:
         self._context = context
         self._sleep = sleep
@@ -83,6 +84,15 @@ class Cloud:
                 raise
             return found
 
+    def check_signed(self, address: str, what: str) -> str:
+        """Return an address that the cloud has signed. Raises BentoError for one of http, of a cloud of https."""
+        origin = Origin.of(address)
+        if origin.scheme == "http" and Origin.of(self._context.endpoint).scheme == "https":
+            raise BentoError(
+                f"{what}: {self} sends us to {shown(address)}, without encryption. Refused; ask its owner."
+            )
+        return address
+
     @contextmanager
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
@@ -116,7 +126,7 @@ class Cloud:
         while True:
             try:
                 with self.open(method, path, {"Accept": "application/json", **headers}, body) as response:
-                    status, answered, content = response.status, response.headers, response.read()
+                    status, answered, content = response.status, response.headers, response.read(bounds.DOCUMENT)
             except CutError as cut:
                 if not retry.again():
                     raise self.unreachable(what, cut) from None

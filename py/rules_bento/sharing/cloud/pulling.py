@@ -5,17 +5,17 @@ What came of a download is kept in the store's own folder, so that another run g
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import re
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rules_bento.archives import streams
 from rules_bento.errors import BentoError
-from rules_bento.net import parallel
+from rules_bento.net import bounds, parallel
 from rules_bento.net.errors import CutError
+from rules_bento.net.headers import content_range
+from rules_bento.net.partial import in_part
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
 from rules_bento.sharing.cloud import documents
@@ -215,34 +215,33 @@ class _Receiving:
         self._counter = counter
         self._retry = cloud.retry()
         self._given = 0
+        self._furthest = 0
         self._total: int | None = None
 
     def run(self) -> None:
         """Have the whole file at the path."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = self._path.with_name(f".{self._path.name}.part")
-        with unfinished.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if self._path.exists():
-                return
-            address = self._address()
-            tally = Tally(self._counter)
-            while not self._is_whole(file):
-                try:
-                    at = file.seek(0, 2)
-                    tally.move_to(at)
-                    headers = {"Range": f"bytes={at}-"} if at else {}
-                    with self._cloud.open("GET", address, headers) as response:
-                        if response.status in _ENDED and not address.startswith("/") and self._given < _MOST_ADDRESSES:
-                            response.read()
-                            address = self._address()
-                        else:
-                            self._receive(response, file, tally)
-                except CutError as cut:
-                    if not self._retry.again():
-                        raise self._cloud.unreachable(f"{self._place}", cut) from None
-            file.flush()
-            unfinished.rename(self._path)
+        with in_part(self._path) as file:
+            if file:
+                self._fetch(file)
+
+    def _fetch(self, file: BinaryIO) -> None:
+        address = self._address()
+        tally = Tally(self._counter)
+        while not self._is_whole(file):
+            try:
+                at = file.seek(0, 2)
+                tally.move_to(at)
+                headers = {"Range": f"bytes={at}-"} if at else {}
+                with self._cloud.open("GET", address, headers) as response:
+                    if response.status in _ENDED and not address.startswith("/") and self._given < _MOST_ADDRESSES:
+                        response.read(bounds.REFUSAL)
+                        address = self._address()
+                    else:
+                        self._receive(response, file, tally)
+            except CutError as cut:
+                if not self._retry.again():
+                    raise self._cloud.unreachable(f"{self._place}", cut) from None
 
     def _address(self) -> str:
         """Where the bytes are: with the cloud itself, or at an address that it signs."""
@@ -253,7 +252,7 @@ class _Receiving:
         found = self._cloud.ask("PATCH", f"{self._place.version}/presign_download_url", what=f"{self._place}")
         address = str(found.get("presigned_download_url") or "")
         if address:
-            return address
+            return self._cloud.check_signed(address, f"{self._place}")
         if self._strategy is None:
             return proxied
         raise BentoError(f"{self._place}: {self._cloud} gives no address to download from.")
@@ -264,31 +263,41 @@ class _Receiving:
     def _receive(self, response: Response, file: BinaryIO, tally: Tally) -> None:
         at = file.seek(0, 2)
         if response.status == 206:
-            found = re.match(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-            if not found or int(found[1]) != at:
+            given = content_range(response.headers.get("Content-Range"))
+            if given is None or given.first != at or given.size is None:
                 self._begin_again(file, tally)
                 raise CutError("the answer begins at another byte than was asked for")
-            self._total = int(found[2])
+            self._total = given.size
         elif response.status == 200:
             if at:
                 self._begin_again(file, tally)
             self._total = response.length
         elif response.status == 416:  # it was whole, or it is another one
-            response.read()
+            response.read(bounds.REFUSAL)
             self._begin_again(file, tally)
             raise CutError("there is less than came before")
         else:
             self._refuse(response)
             return
+        most = bounds.BODY if self._total is None else self._total
+        if most > bounds.BODY:
+            raise BentoError(f"{self._place}: {self._cloud} has {most} bytes of it; {bounds.BODY} are taken. Refused.")
         self._counter.expect((self._total or 0) if not at else 0)
-        count = 0
+        at = file.seek(0, 2)
         for piece in response.pieces():
+            at += len(piece)
+            if at > most:
+                self._begin_again(file, tally)
+                raise CutError(f"more than {most} bytes came")
             file.write(piece)
             tally.advance(len(piece))
-            count += len(piece)
-            self._retry.progressed()
+            if at > self._furthest:
+                self._furthest = at
+                self._retry.progressed()
         if self._total is None:
-            self._total = file.seek(0, 2)  # a body that says its end by itself
+            self._total = at  # a body that says its end by itself
+        elif at < self._total:
+            raise CutError(f"the answer ended after {at} of {self._total} bytes")
 
     def _begin_again(self, file: BinaryIO, tally: Tally) -> None:
         file.truncate(0)
@@ -296,6 +305,6 @@ class _Receiving:
         tally.move_to(0)
 
     def _refuse(self, response: Response) -> None:
-        content = response.read()
+        content = response.read(bounds.REFUSAL)
         if response.status not in TRANSIENT or not self._retry.again(asked_wait(response.headers)):
             raise self._cloud.refusal(response.status, content, f"{self._place}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
-from rules_bento.net import parallel
+from rules_bento.net import bounds, parallel
 from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
@@ -68,7 +68,7 @@ def upload(
     except BentoError as error:
         # People who look at the cloud see why; that this may fail, too, is of no interest to anyone.
         with suppress(BentoError):
-            _finish(cloud, place, "failed", str(error))
+            _finish(cloud, place, "failed", _reason(error))
         raise
     _finish(cloud, place, "success", "")
 
@@ -77,9 +77,15 @@ def _finish(cloud: Cloud, place: Place, status: str, reason: str) -> None:
     cloud.ask("PATCH", f"{place.version}/finish_upload", {"status": status, "reason": reason}, what=f"{place}")
 
 
+def _reason(error: BentoError) -> str:
+    """Why an upload failed, as the cloud may know it: an error's text may have paths of this machine, or addresses."""
+    return f"the store answered {error.status}" if isinstance(error, CloudError) else "the client could not send it"
+
+
 def _presign(cloud: Cloud, place: Place, verb: str, document: dict[str, Any]) -> str:
     found = cloud.ask("PATCH", f"{place.version}/presign_{verb}_url", document or None, what=f"{place}")
-    return str(found.get("presigned_upload_url") or "")
+    address = str(found.get("presigned_upload_url") or "")
+    return cloud.check_signed(address, f"{place}") if address else ""
 
 
 class _Addresses:
@@ -118,7 +124,7 @@ class _Sending:
             headers = _OCTETS if where.startswith("/") else {}
             try:
                 with self._cloud.open("PUT", where, headers, self._body) as response:
-                    status, answered, content = response.status, response.headers, response.read()
+                    status, answered, content = response.status, response.headers, response.read(bounds.REFUSAL)
             except CutError as cut:
                 if not retry.again():
                     raise self._cloud.unreachable(what, cut) from None

@@ -1,0 +1,79 @@
+r"""What headers of an answer say: read in linear time, and never an error of this program.
+
+Digits are those of ASCII: `str.isdigit` and `\d` take more than `int` does, and `int` refuses thousands of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+_TARGET = re.compile(r"[\s,]*<([^<>]*)>")
+_PARAMETER = re.compile(r'\s*;\s*([\w!#$&+^`|~.*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+)))?')
+_WORD = re.compile(r'[\s,="]*([^\s,="]+)')
+_VALUE = re.compile(r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+
+
+class ContentRange(NamedTuple):
+    """The bytes of a partial answer: the first, the last, and how many there are in all, if that is told."""
+
+    first: int
+    last: int
+    size: int | None
+
+
+def natural(text: str | None) -> int | None:
+    """The number that a header's value is; None for anything but up to 18 digits."""
+    value = (text or "").strip()
+    return int(value) if _NUMBER.fullmatch(value) else None
+
+
+def content_range(text: str | None) -> ContentRange | None:
+    """Read a `Content-Range` of bytes (RFC 9110, section 14.4); None for any other value."""
+    found = _RANGE.fullmatch((text or "").strip())
+    if not found:
+        return None
+    first, last = int(found[1]), int(found[2])
+    size = None if found[3] == "*" else int(found[3])
+    return ContentRange(first, last, size) if first <= last and (size is None or last < size) else None
+
+
+def next_link(text: str | None) -> str | None:
+    """The target of the first link of a `Link` header (RFC 8288) that leads to the next page; None if none does."""
+    at, value = 0, text or ""
+    while target := _TARGET.match(value, at):
+        at = target.end()
+        while parameter := _PARAMETER.match(value, at):
+            at = parameter.end()
+            relations = (parameter[2] or parameter[3] or "").lower().split()
+            if parameter[1].lower() == "rel" and "next" in relations:
+                return target[1]
+    return None
+
+
+def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The challenges of a `WWW-Authenticate` (RFC 9110, section 11.6.1): schemes in lower case, their parameters.
+
+    Of a parameter that is named twice the first value counts. What follows a quote that has no end is not read.
+    """
+    scheme, parameters, at = "", dict[str, str](), 0
+    while word := _WORD.match(text, at):
+        at = word.end()
+        value = _VALUE.match(text, at)
+        if value:
+            at = value.end()
+            quoted = re.sub(r"\\(.)", r"\1", value[1]) if value[1] is not None else value[2]
+            parameters.setdefault(word[1].lower(), quoted)
+        elif re.match(r'\s*=\s*"', text[at : at + 16]):
+            break
+        else:
+            if scheme:
+                yield scheme, parameters
+            scheme, parameters = word[1].lower(), {}
+    if scheme:
+        yield scheme, parameters

@@ -1,0 +1,444 @@
+"""Registries that lie: no secret goes elsewhere, nothing is asked without an end, and the answer is a message."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+
+import pytest
+from liar import liar, reply
+from rules_bento.errors import BentoError
+from rules_bento.net import bounds
+from rules_bento.net.errors import CutError
+from rules_bento.net.progress import Progress
+from rules_bento.net.transport import Origin, Transport
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.auth import Authorizer, Challenge
+from rules_bento.registry.client import Registries
+from rules_bento.registry.content import BytesSource
+from rules_bento.registry.copying import copy
+from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.download import download
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.pull import pull
+from rules_bento.registry.reference import Reference
+from rules_bento.registry.upload import upload
+from rules_bento.sharing.registry import artifact
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A user with a password for all registries of these tests."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "netrc").write_text("default login me password hunter2\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+@pytest.fixture
+def registries():
+    with Registries(sleep=lambda _: None, patience=5) as made:
+        yield made
+
+
+def of(server, registries):
+    return registries.repository(Reference.parse(f"{server.host}/a/b"))
+
+
+def registry(answers):
+    """A registry with what is below `/v2/a/b/`: bytes of an answer, or what gives them for a request."""
+
+    def answer(request):
+        given = answers.get(request.path.partition("/v2/a/b/")[2].partition("?")[0], reply(404))
+        return reply() if request.path == "/v2/" else given(request) if callable(given) else given
+
+    return answer
+
+
+def listed(children, **more):
+    """An index of descriptors, or of manifests, as bytes."""
+    entries = [child if isinstance(child, dict) else child.descriptor.to_json() for child in children]
+    return json.dumps({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": entries, **more}).encode()
+
+
+def index(children, **more):
+    return Manifest.read(listed(children, **more), oci.INDEX, "test")
+
+
+def test_the_next_page_is_on_the_same_server(registries):
+    with liar(lambda _: reply(body=b'{"tags": ["secret"]}')) as other:
+        for url in (f"http://localhost:{other.port}/latest", f"{other.url}/v2/a/b/tags/list", f"//{other.host}/x"):
+            page = reply(headers={"Link": f'<{url}>; rel="next"'}, body=b'{"tags": ["v1"]}')
+            with (
+                liar(registry({"tags/list": page})) as server,
+                pytest.raises(BentoError, match="another server. Refused"),
+            ):
+                of(server, registries).tags()
+        assert not other.requests
+
+
+@pytest.mark.parametrize("link", ["http://[", "ftp://x/", "http://x:99999/"])
+def test_a_next_page_that_is_no_address(registries, link):
+    page = reply(headers={"Link": f'<{link}>; rel="next"'}, body=b'{"tags": ["v1"]}')
+    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="is no address"):
+        of(server, registries).tags()
+
+
+def test_pages_that_lead_back_are_refused(registries):
+    page = reply(headers={"Link": '</v2/a/b/tags/list?n=1>; rel="next"'}, body=b'{"tags": ["v1"]}')
+    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="that was there before"):
+        of(server, registries).tags()
+    assert len(server.requests) == 3  # with the greeting
+
+
+def test_pages_without_end_are_refused(registries, monkeypatch):
+    monkeypatch.setattr(bounds, "NAMES", 25)
+
+    def page(request):
+        following = f'<{request.path}1>; rel="next"'
+        return reply(headers={"Link": following}, body=b'{"tags": ["v1", "v2", "v3"]}')
+
+    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="more than 25"):
+        of(server, registries).tags()
+
+
+@pytest.mark.parametrize(("bound", "page"), [("PAGES", b'{"tags": []}'), ("LISTING", b'{"tags": [""]}')])
+def test_pages_with_nothing_on_them_have_an_end(registries, monkeypatch, bound, page):
+    monkeypatch.setattr(bounds, bound, 20)
+
+    def empty(request):
+        return reply(headers={"Link": f'<{request.path}1>; rel="next"'}, body=page)
+
+    with liar(registry({"tags/list": empty})) as server, pytest.raises(BentoError, match=r"more than \d+ pages"):
+        of(server, registries).tags()
+    assert len(server.requests) < 25
+
+
+@pytest.mark.parametrize("tags", ['"abc"', "5", '{"a": 1}'])
+def test_tags_that_are_no_list(registries, tags):
+    page = reply(body=f'{{"tags": {tags}}}'.encode())
+    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="are no list"):
+        of(server, registries).tags()
+
+
+def test_a_token_server_of_http_is_on_the_registry_s_own_host(registries):
+    def token(request):
+        return reply(body=b'{"token": "t"}')
+
+    def tags(request):
+        challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="x"'}
+        return reply(401, challenge) if "authorization" not in request.headers else reply(body=b'{"tags": ["v1"]}')
+
+    with liar(token) as tokens:
+        realm = f"http://localhost:{tokens.port}/token"  # another host than 127.0.0.1, by its name
+        with (
+            liar(registry({"tags/list": tags})) as server,
+            pytest.raises(BentoError, match="without encryption, to another server. Refused"),
+        ):
+            of(server, registries).tags()
+        assert not tokens.requests
+        realm = f"{tokens.url}/token"
+        with liar(registry({"tags/list": tags})) as server:
+            assert of(server, registries).tags() == ["v1"]
+        password = base64.b64encode(b"me:hunter2").decode()
+        assert tokens.requests[0].headers["authorization"] == f"Basic {password}"
+
+
+@pytest.mark.parametrize(
+    ("origin", "realm", "allowed"),
+    [
+        ("https://registry.test", "https://auth.test/token", True),
+        ("https://registry.test", "https://registry.test:8443/token", True),
+        ("https://registry.test", "/token", True),
+        ("https://registry.test", "http://auth.test/token", False),
+        ("https://registry.test", "http://registry.test/token", False),
+        ("http://registry.test", "http://registry.test:81/token", True),
+        ("http://registry.test", "http://auth.test/token", False),
+        ("http://registry.test", "https://auth.test/token", True),
+        *[
+            ("https://registry.test", f"https://{host}/token", False)
+            for host in (
+                "127.0.0.1", "localhost", "localhost.", "a.localhost", "10.1.2.3", "192.168.0.1", "169.254.169.254",
+                "0.0.0.0", "100.64.0.1", "[::1]", "[fe80::1]", "[fd00::1]", "[::ffff:169.254.169.254]",
+                "127.1", "2130706433", "0x7f000001", "0177.0.0.1",
+            )
+        ],
+        ("https://10.0.0.1", "https://10.0.0.2/token", True),
+        ("https://registry.test", "https://8.8.8.8/token", True),
+        *[("https://registry.test", realm, False) for realm in ("", "https://[", "file:///x", "https://a b/")],
+    ],
+)  # fmt: skip
+def test_where_credentials_go(origin, realm, allowed):
+    authorizer = Authorizer(Reference.parse("registry.test/a"), Origin.of(origin), Transport())
+    if allowed:
+        assert authorizer._realm(realm).endswith("/token")
+    else:
+        with pytest.raises(BentoError, match=r"Refused|is no address|without saying"):
+            authorizer._realm(realm)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"token": "' + b"a" * bounds.TOKEN + b'"}', f"more than {bounds.TOKEN} bytes"),
+        (b'{"token": "a\\nb"}', "cannot be sent"),
+        (b'{"token": "\\u2026"}', "cannot be sent"),
+        (b"[1]", "without a token"),
+        (b'{"token": 5}', "without a token"),
+    ],
+)
+def test_answers_of_a_token_server(registries, body, said):
+    def tags(request):
+        if request.path.startswith("/token"):
+            return reply(body=body)
+        return reply(401, {"WWW-Authenticate": f'Bearer realm="http://{request.headers["host"]}/token"'})
+
+    with liar(tags) as server, pytest.raises(BentoError, match=said):
+        of(server, registries).tags()
+
+
+@pytest.mark.parametrize("life", ["1e400", "NaN", "-5", "true", '"60"', "9" * 400, "[]"])
+def test_how_long_a_token_lives(registries, life):
+    def answer(request):
+        if request.path.startswith("/token"):
+            return reply(body=f'{{"token": "t", "expires_in": {life}}}'.encode())
+        if "authorization" not in request.headers:
+            return reply(401, {"WWW-Authenticate": f'Bearer realm="http://{request.headers["host"]}/token"'})
+        return reply(body=b'{"tags": ["v1"]}')
+
+    with liar(answer) as server:
+        for _ in range(2):
+            assert of(server, registries).tags() == ["v1"]
+    assert sum(request.path.startswith("/token") for request in server.requests) == 1
+
+
+def test_tokens_for_several_scopes_are_fetched_at_once():
+    both = threading.Barrier(2, timeout=20)
+
+    def token(_):
+        both.wait()
+        return reply(body=b'{"token": "t"}')
+
+    with liar(token) as server:
+        reference = Reference.parse(f"{server.host}/a/b")
+        authorizer = Authorizer(reference, Origin.of(server.url), Transport(patience=10))
+        challenge = [f'Bearer realm="{server.url}/token"']
+        learning = [
+            threading.Thread(target=authorizer.learn, args=(challenge, frozenset({f"repository:{name}:pull"}), ""))
+            for name in ("a", "a", "b", "b")
+        ]
+        for thread in learning:
+            thread.start()
+        for thread in learning:
+            thread.join()
+    assert len(server.requests) == 2  # one to a scope, side by side
+
+
+def test_a_challenge_of_a_hostile_registry_takes_no_time(registries):
+    headers = {"WWW-Authenticate": "Bearer " + "a" * 8_000}
+    begin = time.monotonic()
+    with liar(lambda _: reply(401, headers)) as server, pytest.raises(BentoError, match=r"without saying|401"):
+        of(server, registries).tags()
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("location", ["http://[", "ftp://x/", "http://a b/", "\u00fc://", "http://x:y/"])
+def test_a_location_that_is_no_address(registries, location):
+    with (
+        liar(registry({"tags/list": reply(307, {"Location": location})})) as server,
+        pytest.raises(BentoError, match="is no address|several attempts|404"),
+    ):
+        of(server, registries).tags()
+
+
+def test_redirects_without_end_are_given_up(registries):
+    with (
+        liar(lambda request: reply(307, {"Location": f"{request.path}1"})) as server,
+        pytest.raises(BentoError, match="answers 307"),
+    ):
+        of(server, registries).tags()
+    assert len(server.requests) < 2 * bounds.REDIRECTS + 5
+
+
+def test_a_manifest_is_bounded(registries):
+    large = reply(headers={"Content-Type": oci.INDEX}, body=listed([], annotations={"a": "b" * bounds.MANIFEST}))
+    with (
+        liar(registry({"manifests/v1": large})) as server,
+        pytest.raises(BentoError, match=f"more than {bounds.MANIFEST}"),
+    ):
+        of(server, registries).get_manifest("v1")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"manifests": 5}, {"manifests": "abc"}, {"manifests": [5]}, {"layers": 5}, {"layers": [None], "config": 5},
+        {"manifests": [{"digest": DIGEST, "size": 2**70}]}, {"manifests": [{"digest": DIGEST, "size": True}]},
+        {"mediaType": 5}, {"mediaType": []}, {"config": []}, [], 5, None,
+    ],
+)  # fmt: skip
+def test_manifests_of_another_shape(document):
+    with pytest.raises(BentoError, match=r"manifest\.test|is no descriptor"):
+        Manifest.read(json.dumps(document).encode(), "", "manifest.test")
+
+
+@pytest.mark.parametrize("platform", [5, [], "linux", {"os": 5, "architecture": ["x"]}, {"os": None}])
+def test_platforms_and_annotations_of_another_shape(registries, platform, tmp_path):
+    entry = {"mediaType": oci.MANIFEST, "digest": DIGEST, "size": 5, "platform": platform, "annotations": [1]}
+    answers = {"manifests/v1": reply(headers={"Content-Type": oci.INDEX}, body=listed([entry], annotations=5))}
+    with liar(registry(answers)) as server, pytest.raises(BentoError, match="has nothing for linux/amd64"):
+        reference = Reference.parse(f"{server.host}/a/b:v1")
+        pull([reference], Layout.create(tmp_path / "l"), registries, Progress("test"), platforms=["linux/amd64"])
+
+
+def test_indexes_that_list_each_other_are_read_once_each():
+    low = [index([], annotations={"n": name}) for name in "ab"]
+    there = {manifest.descriptor.digest: manifest for manifest in low}
+    for level in range(bounds.NESTING - 1):
+        low = [index(low, annotations={"n": f"{level}{name}"}) for name in "ab"]
+        there |= {manifest.descriptor.digest: manifest for manifest in low}
+    reads: list[str] = []
+
+    def read(entry):
+        reads.append(entry.digest)
+        return there[entry.digest]
+
+    found = oci.descend(index(low).children(), read)
+    assert len(reads) == len(set(reads)) == len(there)
+    places = [manifest.descriptor.digest for manifest in found]
+    assert all(
+        places.index(child.digest) < places.index(manifest.descriptor.digest)
+        for manifest in found
+        for child in manifest.children()
+    )
+    deeper = index([index(low)])
+    there |= {child.digest: index(low) for child in deeper.children()}
+    with pytest.raises(BentoError, match=f"in more than {bounds.NESTING} indexes"):
+        oci.descend(deeper.children(), read)
+
+
+def test_manifests_below_an_index_are_counted(monkeypatch):
+    monkeypatch.setattr(bounds, "MANIFESTS", 10)
+    there = [index([], annotations={"n": str(number)}) for number in range(11)]
+    by_digest = {manifest.descriptor.digest: manifest for manifest in there}
+    assert len(oci.descend(index(there[:10]).children(), lambda entry: by_digest[entry.digest])) == 10
+    with pytest.raises(BentoError, match="more than 10 manifests"):
+        oci.descend(index(there).children(), lambda entry: by_digest[entry.digest])
+
+
+def test_entries_that_are_equal_are_asked_for_once(registries, tmp_path):
+    child = index([])
+    root = index([child] * 5_000)
+    answers = {
+        "manifests/v1": reply(headers={"Content-Type": oci.INDEX}, body=root.content),
+        f"manifests/{child.descriptor.digest}": reply(headers={"Content-Type": oci.INDEX}, body=child.content),
+    }
+    with liar(registry(answers)) as server:
+        reference = Reference.parse(f"{server.host}/a/b:v1")
+        pull([reference], Layout.create(tmp_path / "layout"), registries, Progress("test"))
+    assert len(server.requests) == 3  # with the greeting
+
+
+def test_what_does_not_refer_to_it_is_no_referrer(registries):
+    root = index([])
+    other = index([], annotations={"a": "b"})
+    answers = {
+        "manifests/v1": reply(headers={"Content-Type": oci.INDEX}, body=root.content),
+        "manifests/v2": lambda request: reply(201 if request.method == "PUT" else 404),
+        f"manifests/{root.descriptor.digest}": reply(headers={"Content-Type": oci.INDEX}, body=root.content),
+        f"manifests/{other.descriptor.digest}": reply(headers={"Content-Type": oci.INDEX}, body=other.content),
+        f"referrers/{root.descriptor.digest}": reply(body=listed([other])),
+        f"referrers/{other.descriptor.digest}": reply(body=listed([other])),
+    }
+    with liar(registry(answers)) as server, pytest.raises(BentoError, match="which it does not"):
+        references = [Reference.parse(f"{server.host}/a/b:v1"), Reference.parse(f"{server.host}/a/b:v2")]
+        copy(references[0], references[1:], registries, Progress("test"))
+
+
+def test_a_config_is_bounded(registries):
+    with liar(registry({})) as server, pytest.raises(BentoError, match=f"{bounds.DOCUMENT} are read"):
+        of(server, registries).read_blob(Descriptor(oci.CONFIG, DIGEST, bounds.DOCUMENT + 1))
+    assert not server.requests
+
+
+@pytest.mark.parametrize("told", ["0-0", "0-²", f"0-{'9' * 5000}", "0-99", "0-4"])
+def test_an_upload_of_which_the_registry_takes_nothing_ends(registries, told, monkeypatch):
+    monkeypatch.setattr("rules_bento.registry.upload._SAFE", 5)
+    content = b"0123456789"
+
+    def sending(request):
+        return reply(202, {"Location": "/v2/a/b/blobs/uploads/1", "Range": told})
+
+    answers = {"blobs/uploads/": sending, "blobs/uploads/1": sending}
+    with liar(registry(answers)) as server, pytest.raises(BentoError, match=r"takes nothing more|how far|several|202"):
+        upload(of(server, registries), oci.digest_of(content), len(content), BytesSource(content), Progress("test"))
+    assert len(server.requests) < 40
+
+
+@pytest.mark.parametrize(("length", "there"), [("4", True), ("5", False), ("²", True), ("9" * 5000, True)])
+def test_whether_a_blob_is_there(registries, length, there):
+    with liar(registry({f"blobs/{DIGEST}": reply(headers={"Content-Length": length})})) as server:
+        assert of(server, registries).has_blob(DIGEST, 4) is there
+
+
+def test_who_waited_for_another_download_leaves_nothing_behind(registries, tmp_path):
+    content = b"content" * 1000
+    blob = Descriptor(oci.TAR_LAYER, oci.digest_of(content), len(content))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def give(_):
+        begun.set()
+        go_on.wait(20)
+        return reply(body=content)
+
+    path = tmp_path / "layer"
+    with liar(registry({f"blobs/{blob.digest}": give})) as server:
+        threads = [
+            threading.Thread(target=download, args=(of(server, registries), blob, path, Progress("test")))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+            begun.wait(20)
+        go_on.set()
+        for thread in threads:
+            thread.join()
+        download(of(server, registries), blob, path, Progress("test"))
+    assert [name.name for name in tmp_path.iterdir() if "layer" in name.name] == ["layer"]
+    assert path.read_bytes() == content
+    assert sum("blobs" in request.path for request in server.requests) == 1
+
+
+MODEL = {"tag": "m:v1", "module": "", "creation_time": "", "blake3": "", "size": 1, "labels": {}}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        [], {}, {"models": 5}, {"models": [5], "bento": {}, "digest": ""}, {"models": [], "bento": [], "digest": ""},
+        {"models": [], "bento": {"name": 5}, "digest": ""}, {"models": [{**MODEL, "tag": 5}], "bento": {}, "digest": ""},
+        {"models": [{**MODEL, "labels": 5}], "bento": {"name": "a", "version": "b"}, "digest": ""},
+        {"models": [{**MODEL, "size": "1"}], "bento": {"name": "a", "version": "b"}, "digest": ""},
+    ],
+)  # fmt: skip
+def test_configs_of_another_shape(config):
+    described = {"mediaType": artifact.BENTO_CONFIG, "digest": DIGEST, "size": 5}
+    manifest = Manifest.read(json.dumps({"config": described, "layers": []}).encode(), oci.MANIFEST, "test")
+    with pytest.raises(BentoError, match="cannot be read"):
+        artifact.read_facts(manifest, json.dumps(config).encode(), "test")
+
+
+def test_bearer_comes_before_basic():
+    challenge = Challenge.parse(['Basic realm="x"', "Bearer realm=https://a"])
+    assert challenge == Challenge("bearer", {"realm": "https://a"})
+
+
+def test_a_server_that_closes_is_a_cut():
+    with liar(lambda _: b"") as server, pytest.raises(CutError), Transport(5).exchange("GET", server.url, {}):
+        pass

@@ -1,0 +1,92 @@
+"""Several transfers: the first error is shown at once, whatever the others wait for."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from liar import liar, reply
+from rules_bento.errors import BentoError
+from rules_bento.net.errors import CutError
+from rules_bento.net.parallel import for_each, pause
+from rules_bento.net.progress import Progress
+from rules_bento.net.retry import Retry
+from rules_bento.net.transport import Transport
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na"])
+def test_an_error_is_shown_before_others_have_waited_for_their_servers(first):
+    waiting = threading.Event()
+    over = threading.Event()
+
+    def answer(_):
+        yield first
+        waiting.set()
+        over.wait(60)
+
+    def one(url, _):
+        if not url:
+            waiting.wait(60)
+            raise BentoError("wrong")
+        retry = Retry()
+        while True:
+            try:
+                with transport.exchange("GET", url, {}) as response:
+                    return response.read(1000)
+            except CutError:
+                assert retry.again()
+
+    transport = Transport()
+    begin = time.monotonic()
+    with liar(answer) as server, pytest.raises(BentoError, match="wrong"):
+        for_each(one, [server.url, ""], Progress("test"))
+    over.set()
+    assert time.monotonic() - begin < 5
+    assert len(server.requests) == 1
+
+
+def test_an_error_stops_transfers_of_transfers():
+    waits = threading.Event()
+
+    def inner(_, counter):
+        waits.set()
+        pause(60)
+
+    def one(number, counter):
+        if number:
+            return for_each(inner, [1, 2], counter)
+        waits.wait(60)
+        raise BentoError("wrong")
+
+    begin = time.monotonic()
+    with pytest.raises(BentoError, match="wrong"):
+        for_each(one, [1, 0], Progress("test"))
+    assert time.monotonic() - begin < 5
+
+
+def test_an_error_ends_the_pauses_of_others():
+    waits = threading.Event()
+
+    def one(waiting, _):
+        if not waiting:
+            waits.wait(60)
+            raise BentoError("wrong")
+        waits.set()
+        pause(60)
+
+    begin = time.monotonic()
+    with pytest.raises(BentoError, match="wrong"):
+        for_each(one, [True, False], Progress("test"))
+    assert time.monotonic() - begin < 5
+
+
+def test_connections_are_left_alone_where_nothing_fails():
+    with liar(lambda request: reply(body=request.path.encode())) as server:
+        transport = Transport()
+
+        def one(number, _):
+            with transport.exchange("GET", f"{server.url}/{number}", {}) as response:
+                return response.read(1000)
+
+        assert for_each(one, range(20), Progress("test")) == [b"/%d" % number for number in range(20)]
