@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import http.server
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from locks.metadata_index import Index, package, serve
+from rules_bento.net import bounds
 
 UV = os.environ["RULES_BENTO_UV"]
 FILE = "mine-1.0-py3-none-any.whl"
+_PROGRAM = Path("toolchains/private/locate.py").absolute()
 
 
 def locate(folder, index, indexes, sha256=None, **variables):
     """Status, answer and messages of the program."""
     environment = {"HOME": str(folder), "PATH": f"{folder}:/usr/bin:/bin", "UV_CACHE_DIR": str(folder / "cache")}
-    command = [sys.executable, "-I", "-B", str(Path("toolchains/private/locate.py").absolute()), UV, "mine==1.0", FILE]
+    command = [sys.executable, "-I", "-B", str(_PROGRAM), UV, "mine==1.0", FILE]
     done = subprocess.run(
         [*command, sha256 or index.sha256(FILE), json.dumps(indexes)],
         cwd=folder, env=environment | variables, check=False, capture_output=True, text=True,
@@ -111,6 +117,77 @@ def test_a_trusted_host_is_downloaded_from(tmp_path, private):
         status, found, _ = locate(tmp_path, private, indexes, **by_environment(tmp_path, address))
     assert (status, found) == (0, {"path": f"download/{FILE}"})
     assert (tmp_path / "download" / FILE).read_bytes() == private.files[FILE]
+
+
+@contextmanager
+def server(answer):
+    """A server whose GET is `answer`, and its port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        do_GET = answer
+
+        def log_message(self, *_arguments):
+            pass
+
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        yield running.server_port
+    finally:
+        running.shutdown()
+        running.server_close()
+
+
+@pytest.mark.parametrize("found", [{"login": "alice", "password": "s3cret"}, {"token": "s3cret"}])
+@pytest.mark.parametrize("elsewhere", ["localhost", "127.0.0.1"])
+def test_credentials_stay_with_the_server_that_they_are_for(tmp_path, monkeypatch, found, elsewhere):
+    """Another host, or another port of the same, is another server."""
+    monkeypatch.chdir(tmp_path)
+    shown = []
+
+    def give(handler):
+        shown.append(handler.headers.get("Authorization"))
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(b"wheel")
+
+    def send_on(handler):
+        shown.append(handler.headers.get("Authorization"))
+        handler.send_response(302)
+        handler.send_header("Location", f"http://{elsewhere}:{other}/{FILE}" if handler.path == "/there" else "/there")
+        handler.end_headers()
+
+    with server(give) as other, server(send_on) as index:
+        path = locate_module()._download({"url": f"http://127.0.0.1:{index}/{FILE}", **found}, FILE)
+    assert (tmp_path / path).read_bytes() == b"wheel"
+    assert shown[0] == shown[1]
+    assert shown[0].startswith(("Basic ", "Bearer "))
+    assert shown[2] is None
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1:9/x", "http://["])
+def test_a_trusted_host_that_sends_us_to_no_server(tmp_path, monkeypatch, location):
+    monkeypatch.chdir(tmp_path)
+
+    def send_on(handler):
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.end_headers()
+
+    with server(send_on) as index, pytest.raises((OSError, ValueError)):
+        locate_module()._download({"url": f"http://127.0.0.1:{index}/{FILE}"}, FILE)
+    assert not (tmp_path / "download" / FILE).exists()
+
+
+def test_the_bounds_are_those_of_the_package():
+    assert (locate_module().PATIENCE, locate_module().BODY) == (bounds.PATIENCE, bounds.BODY)
+
+
+def locate_module():
+    spec = importlib.util.spec_from_file_location("locate", _PROGRAM)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_a_yanked_file_is_found_and_a_deleted_one_is_named(tmp_path):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
 import netrc
 import os
@@ -23,6 +24,14 @@ import sys
 import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+PATIENCE = 60.0
+"""Seconds without a byte, after which a download is given up (as `rules_bento.net.bounds` has it)."""
+
+BODY = 1 << 40
+"""Bytes of a file (as `rules_bento.net.bounds` has it)."""
+
+_PORTS = {"http": 80, "https": 443}
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +48,7 @@ def main() -> int:
         found = {"url": local} if local else _located(uv, requirement, filename, sha256, indexes)
         if urlsplit(found["url"]).hostname in _hosts(indexes):
             found = {"path": _download(found, filename)}
-    except (LookupError, OSError, ValueError) as error:
+    except (LookupError, OSError, ValueError, http.client.HTTPException) as error:
         sys.stderr.write(f"{_shown(str(error.args[0] if isinstance(error, LookupError) else error))}\n")
         return 1
     sys.stdout.write(json.dumps(found))
@@ -159,6 +168,25 @@ def _hosts(indexes: dict[str, Any]) -> set[str]:
     return {host.partition(":")[0] for host in indexes.get("trusted_hosts", [])}
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect, and shows what opens one server to no other one."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
+            raise ValueError(f"{urlsplit(req.full_url).hostname}: sends us on without encryption. Refused.")
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if following and _origin(newurl) != _origin(req.full_url):
+            following.remove_header("Authorization")
+        return following
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
 def _download(found: dict[str, str], filename: str) -> str:
     """Bring a file from a host whose certificate is not to be verified; its hash is, by Bazel."""
     request = urllib.request.Request(found["url"])
@@ -171,8 +199,14 @@ def _download(found: dict[str, str], filename: str) -> str:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     path = Path("download", filename)
     path.parent.mkdir(exist_ok=True)
-    with urllib.request.urlopen(request, context=context) as response, path.open("wb") as file:
-        shutil.copyfileobj(response, file)
+    opener = urllib.request.build_opener(_Redirects, urllib.request.HTTPSHandler(context=context))
+    with opener.open(request, timeout=PATIENCE) as response, path.open("wb") as file:
+        size = 0
+        while piece := response.read(1 << 20):
+            size += len(piece)
+            if size > BODY:
+                raise ValueError(f"{filename}: more than {BODY} bytes came, which are not taken.")
+            file.write(piece)
     return str(path)
 
 
