@@ -89,6 +89,8 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
             "//:push: tag: '{STABLE_X}' has a {STABLE_X}, but",
         ),
         (["--repository", "registry.invalid/x", "--tag", "a/b"], "is no tag"),
+        (["--repository", "registry.invalid/x", "--jobs", "\u00b2"], "--jobs takes a number from 1 on, not '\u00b2'"),
+        (["--repository", "registry.invalid/x", "--jobs", "0"], "--jobs takes a number from 1 on, not '0'"),
     ],
 )
 def test_wrong_settings_are_named_with_the_target(home, image, flags, said):

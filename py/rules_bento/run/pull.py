@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.net.headers import natural
 from rules_bento.net.progress import Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor, is_digest
@@ -41,9 +42,10 @@ def run(arguments: Arguments) -> None:
     with Registries(arguments.many("--insecure")) as registries, Progress(f"pulling {image}") as progress:
         repositories = [registries.repository(reference) for reference in (*mirrors, image)]
         for digest, size, out in arguments.records("--blob"):
-            if not is_digest(digest) or not size.isdigit():
+            count = natural(size)
+            if not is_digest(digest) or count is None:
                 raise BentoError(f"--blob takes a digest, a size and a file, not {digest!r} and {size!r}.")
-            download(repositories[-1], Descriptor("", digest, int(size)), Path(out), progress)
+            download(repositories[-1], Descriptor("", digest, count), Path(out), progress)
         if arguments.optional("--bento"):
             artifact.pull_bento(repositories[-1], image.target, Path(arguments.one("--bento")), progress)
         if arguments.optional("--layout"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rules_bento.actions.arguments import Arguments
 from rules_bento.errors import BentoError
+from rules_bento.net.headers import natural
 from rules_bento.net.parallel import JOBS
 from rules_bento.net.progress import Progress
 from rules_bento.registry.client import Registries
@@ -104,9 +105,10 @@ def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) ->
 
 def _jobs(arguments: Arguments, caller: Arguments) -> int:
     text = caller.optional("--jobs") or arguments.optional("--jobs") or str(JOBS)
-    if not text.isdigit() or not int(text):
+    jobs = natural(text)
+    if not jobs:
         raise BentoError(f"--jobs takes a number from 1 on, not {text!r}.")
-    return int(text)
+    return jobs
 
 
 def _report(pushed: Pushed, tags: list[str]) -> str:
