@@ -5,6 +5,7 @@ load("//toolchains:versions.bzl", "PYTHON_VERSION")
 load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
 load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
+load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
 load("//toolchains/private:host.bzl", "host_platform")
 load("//toolchains/private:hub.bzl", "declare_hub")
 load("//toolchains/private:locks.bzl", "is_normal_form", "read_lock")
@@ -60,6 +61,7 @@ def _bento_tools_impl(mctx):
         uv = "@bento_uv//:uv",
         version = version,
     )
+    declare_helper_packages("bento_helper_packages", lock, ["packaging", "tomli"])
     _declare_compilers(mctx)
     for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None)}.items():
         declare_hub(

@@ -22,6 +22,8 @@ def _normalize(mctx, label, tag):
     mctx.report_progress("reading {}".format(label))
     command = [python] + _INTERPRETER_FLAGS + [
         mctx.path(Label("//py:main.py")),
+        "--packages",
+        mctx.path(Label("@bento_helper_packages//:BUILD.bazel")).dirname.get_child("site-packages"),
         "normalize",
         "--lock",
         mctx.path(label),
