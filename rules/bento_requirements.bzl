@@ -3,6 +3,7 @@
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 
@@ -25,17 +26,21 @@ def _bento_requirements_impl(ctx):
     shared = _arguments(ctx)
     lock = "/".join([part for part in [ctx.label.package, ctx.attr.lock] if part])
     arguments = ["--target", label_text(ctx.label), "--lock", lock, "--uv", runfile(ctx, toolchain.uv)] + shared
-    for file in ctx.files.srcs:
-        arguments += ["--source", runfile(ctx, file), file.short_path]
+    arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints)
     launcher = helper_launcher(
         ctx,
         verb = "update_requirements",
         arguments = arguments,
-        files = depset(ctx.files.srcs + [toolchain.uv]),
-        packages = ["pyyaml"],
+        files = depset(ctx.files.srcs + ctx.files.constraints + [toolchain.uv]),
+        packages = RESOLUTION_PACKAGES,
     )
     return [
-        BentoRequirementsInfo(arguments = tuple(shared), sources = tuple(ctx.files.srcs), update = ctx.label),
+        BentoRequirementsInfo(
+            arguments = tuple(shared),
+            constraints = tuple(ctx.files.constraints),
+            sources = tuple(ctx.files.srcs),
+            update = ctx.label,
+        ),
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
     ]
 
@@ -55,6 +60,10 @@ bento_requirements(
 newest of all, `-- --upgrade-package NAME` of one, and `-- --from-bentofile FILE` first adds the packages of a bentofile
 to the first requirements file. `bento_requirements_test` says when the lock is stale.""",
     attrs = {
+        "constraints": attr.label_list(
+            allow_files = [".in", ".txt"],
+            doc = "Requirements files that limit versions and ask for no package, as `pip install -c` takes them. A file of `srcs` that another one names with `-c` is such a file, too.",
+        ),
         "extras": attr.string_list(default = ["*"], doc = "Of a pyproject.toml: the extras that count. Default: all."),
         "groups": attr.string_list(default = ["*"], doc = "Of a pyproject.toml: the dependency groups that count. Default: all."),
         "lock": attr.string(default = "requirements.lock.json", doc = "The file to write, in this package. It need not be there yet."),
@@ -62,7 +71,7 @@ to the first requirements file. `bento_requirements_test` says when the lock is 
         "requires_python": attr.string(default = ">=3.10", doc = "The versions of Python that the lock is for."),
         "srcs": attr.label_list(
             allow_files = [".in", ".txt", ".toml", ".yaml", ".yml"],
-            doc = "Requirements files (with those that they include), pyproject.toml, bentofile.yaml.",
+            doc = "Requirements files, pyproject.toml, bentofile.yaml. A requirements file that another one names with `-r` or `-c` has to be here as well, and counts where it is named.",
             mandatory = True,
         ),
     } | INDEX_ATTRIBUTES,

@@ -3,20 +3,20 @@
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
 
 def _bento_requirements_test_impl(ctx):
     info = ctx.attr.requirements[BentoRequirementsInfo]
     arguments = ["--target", label_text(ctx.label), "--update", label_text(info.update)] + list(info.arguments)
     arguments += ["--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
-    for file in info.sources:
-        arguments += ["--source", runfile(ctx, file), file.short_path]
+    arguments += source_arguments(ctx, info.sources, info.constraints)
     launcher = helper_launcher(
         ctx,
         verb = "check_requirements",
         arguments = arguments,
-        files = depset([ctx.file.lock] + list(info.sources)),
-        packages = ["pyyaml"],
+        files = depset([ctx.file.lock] + list(info.sources + info.constraints)),
+        packages = RESOLUTION_PACKAGES,
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),

@@ -4,6 +4,7 @@ BentoRequirementsInfo = provider(
     doc = "The sources of a lock and what else decides about it.",
     fields = {
         "arguments": "tuple[str] - flags of the helper, those for the sources left out.",
+        "constraints": "tuple[File] - files that limit versions.",
         "sources": "tuple[File] - files that state requirements.",
         "update": "Label - the target that writes the lock.",
     },

@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import tomli_w
+import tomllib
 from locks.metadata_index import Index, from_lock, package, serve
 from rules_bento.errors import BentoError
+from rules_bento.packages import resolution
 from rules_bento.packages.indexes import Indexes
 from rules_bento.packages.resolution import normalize
 
@@ -208,3 +211,139 @@ def test_credentials_of_a_lock_are_refused_and_not_repeated(tmp_path):
         normal_form(path, "")
     assert "s3cret" not in str(caught.value)
     assert "alice" not in str(caught.value)
+
+
+OWN = {
+    "lock": 1,
+    "requires_python": ">=3.10",
+    "stated": {"requirements": ["web"]},
+    "roots": [{"name": "web", "extras": ["fast"]}],
+    "packages": [{"name": "web", "version": "2.0", "files": {"web-2.0-py3-none-any.whl": "0"}, "extras": {"fast": []}}],
+}
+UV_LOCK = """\
+version = 1
+requires-python = ">=3.10"
+[[package]]
+name = "p"
+version = "0"
+source = { virtual = "." }
+dependencies = [{ name = "web", extra = ["fast"] }]
+[package.dev-dependencies]
+dev = [{ name = "web" }]
+[[package]]
+name = "web"
+version = "2.0"
+source = { registry = "https://host/simple" }
+sdist = { url = "https://host/web-2.0.tar.gz", hash = "sha256:00" }
+wheels = [{ url = "https://host/web-2.0-py3-none-any.whl", hash = "sha256:00" }]
+[package.optional-dependencies]
+fast = [{ name = "web", marker = "sys_platform == 'linux'" }]
+"""
+PYLOCK = """\
+lock-version = "1.0"
+[[packages]]
+name = "web"
+version = "2.0"
+marker = "sys_platform == 'linux'"
+sdist = { hashes = { sha256 = "00" } }
+wheels = [{ hashes = { sha256 = "00" } }]
+[[packages]]
+name = "own"
+vcs = { type = "git", url = "https://host/own", commit-id = "00" }
+[[packages]]
+name = "archived"
+archive = { url = "https://host/archived.zip", hashes = { sha256 = "00" } }
+"""
+
+
+def out_of_shape(value):
+    """Yield the document with one of its values removed, or replaced by one of another kind."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        others = [None, 7, "text", [], {}, [7], {"x": 7}, True]
+        for other in [other for other in others if type(other) is not type(inner)]:
+            yield put(value, key, other)
+        yield (
+            {other: value[other] for other in value if other != key}
+            if isinstance(value, dict)
+            else [
+                *value[:key],
+                *value[key + 1 :],
+            ]
+        )
+        if isinstance(inner, (dict, list)):
+            for changed in out_of_shape(inner):
+                yield put(value, key, changed)
+
+
+def put(value, key, inner):
+    """Return a mapping or a list with another value in one place."""
+    copied = value.copy()
+    copied[key] = inner
+    return copied
+
+
+@pytest.mark.parametrize(("name", "text"), [("lock.json", ""), ("uv.lock", UV_LOCK), ("pylock.toml", PYLOCK)])
+def test_locks_of_another_shape_are_refused_in_words(tmp_path, monkeypatch, name, text):
+    """Each value of each form, gone or of another kind: a BentoError that names the file, or a lock."""
+    monkeypatch.setattr(resolution, "_uv_lock", lambda project, uv, origin: UV_LOCK)
+    documents = list(out_of_shape(tomllib.loads(text) if text else OWN))
+    assert len(documents) > 120
+    refused = 0
+    for document in documents:
+        path = tmp_path / name
+        path.write_text(tomli_w.dumps(without_null(document)) if text else json.dumps(document), "utf-8")
+        try:
+            resolution.normalize(path, uv=Path(UV), requires_python=PYTHON)
+        except BentoError as error:
+            refused += 1
+            assert str(error).startswith(str(path)), error
+            assert re.search(r"[.`] [A-Z]\w+ |Lock again", str(error)), error
+    assert refused > len(documents) // 3
+
+
+def without_null(value):
+    """Return what TOML can say of a document."""
+    if isinstance(value, dict):
+        return {key: without_null(inner) for key, inner in value.items() if inner is not None}
+    return [without_null(inner) for inner in value if inner is not None] if isinstance(value, list) else value
+
+
+def test_a_path_dependency_of_dynamic_version_is_named(tmp_path):
+    path = tmp_path / "uv.lock"
+    path.write_text(UV_LOCK + '[[package]]\nname = "own"\nsource = { editable = "own" }\n', "utf-8")
+    assert [entry["name"] for entry in normal_form(path, "")["packages"]] == ["web"]
+    path.write_text(UV_LOCK + '[[package]]\nname = "own"\nsource = { directory = "own" }\n', "utf-8")
+    with pytest.raises(BentoError, match=r"own is a folder or file of this machine\. Code of the repository .* deps"):
+        normal_form(path, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("-r more.txt", r":2: the option -r cannot be followed here: a lock is one file\..*uv pip compile"),
+        ("--requirement=more.txt", r":2: the option --requirement cannot"),
+        ("-c limits.txt", r":2: the option -c cannot be followed here: each line of a lock is exact already"),
+        ("-e .", r":2: the option -e cannot be followed here: it installs a folder"),
+        ("--no-binary web", r":2: the option --no-binary cannot"),
+        ("--config-settings x=y", r":2: the option --config-settings cannot"),
+        ("web==", r":2: 'web==' is not a requirement"),
+        ("web==2.0 ; sys_platform = 'x' --hash=sha256:" + "0" * 64, r":2: .* is not a requirement"),
+        ("./web-2.0-py3-none-any.whl --hash=sha256:" + "0" * 64, r":2: .* is a file or folder"),
+        ("web==2.* --hash=sha256:" + "0" * 64, r":2: 'web==2\.\*' lacks an exact version"),
+        ("web==2.0,<3 --hash=sha256:" + "0" * 64, r":2: .* lacks an exact version"),
+    ],
+)
+def test_a_line_of_a_requirements_lock_is_followed_or_refused(tmp_path, line, message):
+    path = tmp_path / "requirements.txt"
+    path.write_text(f"core==3.1 --hash=sha256:{'0' * 64}\n{line}\n", "utf-8")
+    with pytest.raises(BentoError, match=message):
+        normal_form(path, "http://127.0.0.1:9/simple")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_lock_with_a_byte_order_mark_is_read(tmp_path, encoding):
+    with serve(Index(SMALL)) as address:
+        [path, *_] = lock_in_all_forms(tmp_path / "p", address, ["core"])
+        before = normal_form(path, address)
+        path.write_bytes(path.read_text("utf-8").encode(encoding))
+        assert normal_form(path, address) == before

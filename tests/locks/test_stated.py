@@ -33,13 +33,66 @@ def write(folder, name: str, text: str) -> Source:
 
 
 def test_requirements_files_include_others_and_have_constraints(tmp_path):
-    write(tmp_path, "more.txt", "numpy<3  # why\n--index-url https://host/simple\n")
-    write(tmp_path, "limits.txt", "idna<4\n")
-    stated = read([write(tmp_path, "r.in", "-r more.txt\n-c limits.txt\nnumpy<3\nflask [async] >= 2\n")])
+    more = write(tmp_path, "more.txt", "numpy<3  # why\n--index-url https://host/simple\n")
+    limits = write(tmp_path, "limits.txt", "idna<4\n")
+    source = write(tmp_path, "r.in", "-r more.txt\n-c limits.txt\nnumpy<3\nflask [async] >= 2\n")
+    stated = read([limits, source, more])
     assert list(stated.requirements) == ["numpy<3", "flask [async] >= 2"]
     assert stated.requirements["flask [async] >= 2"] == "r.in:4"
     assert list(stated.constraints) == ["idna<4"]
     assert [option.value for option in stated.options] == ["https://host/simple"]
+
+
+def test_a_file_of_constraints_asks_for_nothing(tmp_path):
+    limits = write(tmp_path, "limits.txt", "-r more-limits.txt\nidna<4\n")
+    more = write(tmp_path, "more-limits.txt", "attrs<30\n")
+    stated = read([write(tmp_path, "r.in", "flask\n")], constraints=[limits, more])
+    assert list(stated.requirements) == ["flask"]
+    assert stated.constraints == {"idna<4": "limits.txt:2", "attrs<30": "more-limits.txt:1"}
+    # Named by -c, and a source: as before. Named by -r, too: both.
+    named = write(tmp_path, "r.in", "-c ./limits.txt\nflask\n")
+    assert read([named, limits, more]) == read([named], constraints=[limits, more])
+    both = read([write(tmp_path, "r.in", "-c limits.txt\n-r limits.txt\n"), limits, more])
+    assert both.requirements == both.constraints == stated.constraints
+
+
+def test_files_below_folders_are_named_from_where_they_are_named(tmp_path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    main = write(tmp_path, "a/b/r.in", "-r ../base.in\n--constraint=limits.txt\n")
+    stated = read([main, write(tmp_path, "a/base.in", "flask\n"), write(tmp_path, "a/b/limits.txt", "flask<4\n")])
+    assert stated.requirements == {"flask": "a/base.in:1"}
+    assert stated.constraints == {"flask<4": "a/b/limits.txt:1"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be-with-mark"])
+def test_a_file_with_a_byte_order_mark_is_read_as_uv_reads_it(tmp_path, encoding):
+    text = "flask  # größer\n"
+    content = ("\ufeff" + text).encode("utf-16-be") if encoding.endswith("with-mark") else text.encode(encoding)
+    (tmp_path / "r.in").write_bytes(content)
+    assert read([Source(tmp_path / "r.in", "r.in")]).requirements == {"flask": "r.in:1"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"flask\n\xff\n", r"r\.in:2: not UTF-8 text\. Save the file as UTF-8\."),
+        (b"\xff\xfef\0\n\0x", r"r\.in:2: not UTF-16-LE text"),
+        ("flask\n".encode("utf-16-le"), r"r\.in:1: 'f\\x00.* has a control character"),
+        (b"flask\nidna\x0cattrs\n", r"r\.in:2: .* has a control character"),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_by_line(tmp_path, content, message):
+    (tmp_path / "r.in").write_bytes(content)
+    with pytest.raises(BentoError, match=message):
+        read([Source(tmp_path / "r.in", "r.in")])
+
+
+def test_files_that_name_one_another_are_refused(tmp_path):
+    first, second = write(tmp_path, "r.in", "-r s.in\n"), write(tmp_path, "s.in", "flask\n-c r.in\n")
+    with pytest.raises(BentoError, match=r"s\.in:2: r\.in names itself, by way of main\.in, r\.in, s\.in\. Break"):
+        read([write(tmp_path, "main.in", "-r r.in\n"), first, second])
+    with pytest.raises(BentoError, match=r"names itself"):
+        read([first, second])
 
 
 def test_a_pyproject_brings_dependencies_extras_and_groups(tmp_path):
@@ -51,10 +104,41 @@ def test_a_pyproject_brings_dependencies_extras_and_groups(tmp_path):
         read([source], ["cpu"])
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[project]\ndependencies = 'flask'\n", r"project\.dependencies is a text, where a list belongs"),
+        (
+            "[project]\ndependencies = ['six==']\n",
+            r"p/pyproject\.toml: project\.dependencies: 'six==' is not a requirem",
+        ),
+        ("[project]\n[dependency-groups]\na = [{include-group = 'b'}]\n", r"dependency-groups\.a: .* names no group"),
+        (
+            "[project]\n[tool.uv]\noverride-dependencies = ['x<2']\n",
+            r"tool\.uv\.override-dependencies changes what .*uv lock",
+        ),
+        ("[project]\ndependencies = ['x']\n[tool.uv.sources]\nx = {path = '../x'}\n", r"only `git` and `index` can"),
+    ],
+)
+def test_a_pyproject_that_cannot_be_locked_is_told_by_table(tmp_path, text, message):
+    (tmp_path / "p").mkdir()
+    with pytest.raises(BentoError, match=message):
+        read([write(tmp_path, "p/pyproject.toml", text)])
+
+
+def test_extras_and_groups_that_name_one_another_are_taken_once(tmp_path):
+    text = (
+        "[project]\nname = 'O.wn'\n[project.optional-dependencies]\na_b = ['o-wn[c]', 'x']\nc = ['own', 'o_wn[A-B]']\n"
+    )
+    text += "[dependency-groups]\nd = [{include-group = 'e'}]\ne = ['y', {include-group = 'd'}]\n"
+    assert list(read([write(tmp_path, "pyproject.toml", text)]).requirements) == ["own", "x", "y"]
+
+
 def test_a_bentofile_brings_its_packages(tmp_path):
-    write(tmp_path, "requirements.txt", "pandas\n")
+    requirements = write(tmp_path, "requirements.txt", "pandas\n")
     text = "service: a:B\npython:\n  packages: [scikit-learn, 'numpy<3']\n  requirements_txt: requirements.txt\n"
-    stated = read([write(tmp_path, "bentofile.yaml", text + "  extra_index_url: https://host/simple\n")])
+    bentofile = write(tmp_path, "bentofile.yaml", text + "  extra_index_url: https://host/simple\n")
+    stated = read([bentofile, requirements])
     assert list(stated.requirements) == ["scikit-learn", "numpy<3", "pandas"]
     assert [(option.flag, option.value) for option in stated.options] == [("--extra-index-url", "https://host/simple")]
 
@@ -62,8 +146,22 @@ def test_a_bentofile_brings_its_packages(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("-r absent.txt\n", r"r\.in:1: absent\.txt is not among the sources\. Add it to srcs\."),
-        ("flask\n-e .\n", r"r\.in:2: a lock has no use for the option -e"),
+        ("-r absent.txt\n", r"r\.in:1: absent\.txt is not among the sources\. Add it to srcs, or to constraints\."),
+        ("-r /etc/passwd\n", r"r\.in:1: /etc/passwd is not among the sources"),
+        ("-r https://host/r.txt\n", r"r\.in:1: 'https://host/r\.txt' is on a network"),
+        ("flask\n-e .\n", r"r\.in:2: the option -e cannot be followed here: it installs a folder\. Code of .* deps"),
+        ("--no-binary flask\n", r"r\.in:1: the option --no-binary cannot be followed here: a wheel is taken where"),
+        ("--pre\n", r"r\.in:1: the option --pre .* pre-releases, as in 'name>=1\.0rc1'"),
+        ("--resume-retries 3\n", r"r\.in:1: the option --resume-retries .* locks have no use for it"),
+        ("flask\nsix==\n", r"r\.in:2: 'six==' is not a requirement \(PEP 508\): Expected"),
+        ("six ; platform = 'x'\n", r"r\.in:1: \"six ; platform = 'x'\" is not a requirement"),
+        ("six ; sys_platform == 'linux\n", r"r\.in:1: .* is not a requirement"),
+        ("./own\n", r"r\.in:1: '\./own' is a file or folder\. Code of .* becomes a bento_wheel\."),
+        ("wheels/own-1.0-py3-none-any.whl\n", r"r\.in:1: .* is a file or folder"),
+        ("own-1.0-py3-none-any.whl\n", r"r\.in:1: .* is a file or folder"),
+        ("own @ file:///own.whl\n", r"r\.in:1: .* is a file or folder"),
+        ("own @ ../own\n", r"r\.in:1: .* is a file or folder"),
+        ("https://host/own.whl\n", r"r\.in:1: .* is an address without a name\. Write 'name @ https://host/own\.whl'"),
         ("flask\n==1\n", r"r\.in:2: '==1' is not a requirement"),
         ("a @ https://user:secret@host/a.whl\n", r"r\.in:1: a @ https://host/a\.whl has credentials"),
     ],
@@ -123,6 +221,18 @@ def test_a_stale_lock_is_told_by_what_changed(tmp_path, locked, capsys):
         "  r.in:2: web>=3 is not locked\n"
         "  web>=2 is locked, but nobody asks for it any more\n"
         "  the platforms are others\n"
+        "Write it again: bazel run //:update\n"
+    )
+
+
+def test_each_stale_line_of_constraints_is_told_once(tmp_path, locked, capsys):
+    write(tmp_path, "limits.txt", "core<4\nweb>=2\n")
+    write(tmp_path, "r.in", "-c limits.txt\nweb>=2\n")
+    assert check(tmp_path, locked, "--constraint", str(tmp_path / "limits.txt"), "limits.txt") == 1
+    assert capsys.readouterr().err == (
+        "//:test: lock.json is stale:\n"
+        "  limits.txt:1: core<4 is not locked as a limit\n"
+        "  limits.txt:2: web>=2 is not locked as a limit\n"
         "Write it again: bazel run //:update\n"
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rules_bento.packages.lock import Lock
 
 SOURCE_FLAGS = {
+    "--constraint": 2,  # path, name
     "--extra": 1,
     "--group": 1,
     "--indexes": 1,  # JSON
@@ -33,8 +34,7 @@ FLAGS = SOURCE_FLAGS | {
 def run(arguments: Arguments) -> None:
     """Compare what the lock records with the sources, and hold that its graph is complete and has nothing needless."""
     [(path, name)] = arguments.records("--lock")
-    sources = [stated.Source(Path(path), name) for path, name in arguments.records("--source")]
-    found, indexes = read_sources(arguments, sources)
+    found, indexes = read_sources(arguments)
     text = Path(path).read_text("utf-8")
     lock: Lock = locks.load(Path(path)) if text else {"requires_python": "", "roots": [], "packages": []}
     record = resolution.stated_in_lock(found, indexes, arguments.many("--platform"))
@@ -48,19 +48,27 @@ def run(arguments: Arguments) -> None:
         raise BentoError(f"{name} is stale:\n{listing}\nWrite it again: bazel run {arguments.one('--update')}")
 
 
-def read_sources(arguments: Arguments, sources: list[stated.Source]) -> tuple[stated.Stated, Indexes]:
+def read_sources(arguments: Arguments) -> tuple[stated.Stated, Indexes]:
     """What the sources of a target ask for, and where it is to come from."""
-    found = stated.read(sources, arguments.many("--extra"), arguments.many("--group"))
+    sources, constraints = (
+        [stated.Source(Path(path), name) for path, name in arguments.records(flag)]
+        for flag in ("--source", "--constraint")
+    )
+    found = stated.read(sources, arguments.many("--extra"), arguments.many("--group"), constraints)
     target = arguments.one("--target")
     return found, Indexes.from_json(arguments.optional("--indexes"), target).with_options(found.options, target)
 
 
 def _differences(locked: dict[str, Any], record: dict[str, Any], found: stated.Stated) -> list[str]:
     problems = []
-    for key, origins in (("requirements", found.requirements), ("constraints", found.constraints)):
+    kinds = (
+        ("requirements", "", "asks for", found.requirements),
+        ("constraints", " as a limit", "states", found.constraints),
+    )
+    for key, limit, verb, origins in kinds:
         before, now = set(locked.get(key, [])), set(record.get(key, []))
-        problems += [f"  {origins[text]}: {text} is not locked" for text in record.get(key, []) if text not in before]
-        problems += [f"  {text} is locked, but nobody asks for it any more" for text in sorted(before - now)]
+        problems += [f"  {origins[text]}: {text} is not locked{limit}" for text in sorted(now - before)]
+        problems += [f"  {text} is locked{limit}, but nobody {verb} it any more" for text in sorted(before - now)]
     names = {"platforms": "the platforms are others", "indexes": "indexes and their options are others"}
     return problems + [f"  {text}" for key, text in names.items() if locked.get(key) != record.get(key)]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.packages import shapes
 from rules_bento.packages.requirements import normalized
 
 TYPE_CHECKING = False
@@ -46,6 +47,7 @@ class Indexes:
     def from_json(cls, text: str, origin: str) -> Indexes:
         """Read what a rule writes; `origin` is named in errors."""
         values: dict[str, Any] = json.loads(text or "{}")
+        shapes.check(values, _SHAPE, f"{origin}: indexes", "Correct the attributes.")
         for key in ("extra", "find_links", "trusted_hosts"):
             values[key] = tuple(values.get(key, ()))
         return cls(**values)._checked(origin)
@@ -116,10 +118,15 @@ class Indexes:
         return self
 
 
+_SHAPE = {
+    "default?": str,
+    "explicit?": {...: str},
+    "extra?": [str],
+    "find_links?": [str],
+    "no_index?": bool,
+    "trusted_hosts?": [str],
+}
 _LONG = {"-i": "--index-url", "-f": "--find-links"}
-INDEX_OPTIONS = frozenset(
-    {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
-)
 
 
 def split_index(entry: str) -> tuple[str, str]:

@@ -33,7 +33,9 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
+from rules_bento.packages import shapes
 from rules_bento.packages.indexes import EXPLICIT_GROUP, refuse_credentials
+from rules_bento.packages.requirements import LOCAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +45,42 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 Lock = dict[str, Any]
+
+_EDGE = {"name": str, "version?": str, "extras?": [str], "marker?": str}
+_LOCK = {
+    "requires_python": str,
+    "stated?": {"requirements?": [str], "constraints?": [str], "platforms?": [str], "indexes?": str},
+    "roots": [_EDGE],
+    "packages": [
+        {
+            "name": str,
+            "version": str,
+            "dependencies?": [_EDGE],
+            "extras?": {...: [_EDGE]},
+            "files": {...: str},
+            "source?": {...: str},
+            "refused?": [str],
+            "unlocked?": bool,
+        }
+    ],
+}
+_UV_EDGE = {"name": str, "version?": str, "extra?": [str], "marker?": str}
+_UV_FILE = {"url?": str, "path?": str, "hash?": str}
+_UV_LOCK = {
+    "requires-python": str,
+    "package": [
+        {
+            "name": str,
+            "version?": str,
+            "source": {"git?": str, "url?": str},
+            "dependencies?": [_UV_EDGE],
+            "optional-dependencies?": {...: [_UV_EDGE]},
+            "dev-dependencies?": {...: [_UV_EDGE]},
+            "wheels?": [_UV_FILE],
+            "sdist?": _UV_FILE,
+        }
+    ],
+}
 
 
 def dumps(lock: Lock) -> str:
@@ -60,6 +98,7 @@ def load(path: Path) -> Lock:
         raise BentoError(
             f"{path}: not a lock of rules_bento in format {FORMAT}. Write it with a bento_requirements target."
         )
+    shapes.check(lock, _LOCK, str(path), "Take the file as it was committed, or empty it and lock again.")
     return lock
 
 
@@ -74,13 +113,14 @@ def from_uv_lock(
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
         raise BentoError(f"{origin}: not a uv.lock: it has no packages. Write it with `uv lock`.")
+    shapes.check(document, _UV_LOCK, origin, "Write it again with `uv lock`.")
     counts: dict[str, int] = {}
     for package in document["package"]:
         counts[package["name"]] = counts.get(package["name"], 0) + 1
     members = [package for package in document["package"] if package["source"].keys() & {"virtual", "editable"}]
     own = {member["name"] for member in members}
     roots = [
-        _dependency(edge, counts)
+        _dependency(edge, counts, origin)
         for member in members
         for edge in _root_edges(member, extras, groups)
         if edge["name"] not in own
@@ -148,19 +188,23 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
 
 
 def _package(package: dict[str, Any], counts: dict[str, int], origin: str) -> dict[str, Any]:
+    source = _source(package, origin)
+    if "version" not in package:
+        raise BentoError(f"{origin}: {package['name']} has no version. Write the lock again with `uv lock`.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
         name = (file.get("url") or file.get("path", "")).rpartition("/")[2].partition("#")[0]
-        if _can_be_used(name) and "hash" in file:
+        if _can_be_used(name) and file.get("hash", "").startswith("sha256:"):
             files[name] = file["hash"].removeprefix("sha256:")
     result: dict[str, Any] = {"name": package["name"], "version": package["version"]}
-    if edges := [_dependency(edge, counts) for edge in package.get("dependencies", [])]:
+    if edges := [_dependency(edge, counts, origin) for edge in package.get("dependencies", [])]:
         result["dependencies"] = edges
     extras = package.get("optional-dependencies", {})
     if extras:
-        result["extras"] = {name: [_dependency(edge, counts) for edge in edges] for name, edges in extras.items()}
+        result["extras"] = {
+            name: [_dependency(edge, counts, origin) for edge in edges] for name, edges in extras.items()
+        }
     result["files"] = files
-    source = _source(package, origin)
     return result | ({"source": source} if source else {})
 
 
@@ -178,15 +222,20 @@ def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
         return {"url": source["url"]}
     if source.keys() & {"directory", "path"}:
         raise BentoError(
-            f"{origin}: {package['name']} is a folder or file of this machine. Code of the repository belongs into "
-            f"deps of its targets, a wheel of your own into wheels."
+            f"{origin}: {package['name']} is a folder or file of this machine. {LOCAL}. Take it out of "
+            f"the project's dependencies."
         )
     return {}
 
 
-def _dependency(edge: dict[str, Any], counts: dict[str, int]) -> dict[str, Any]:
+def _dependency(edge: dict[str, Any], counts: dict[str, int], origin: str) -> dict[str, Any]:
     result = {"name": edge["name"]}
     if counts.get(edge["name"], 0) > 1:
+        if "version" not in edge:
+            raise BentoError(
+                f"{origin}: a dependency on {edge['name']} says not which of several versions is meant. Write the lock "
+                f"again with `uv lock`."
+            )
         result["version"] = edge["version"]
     if "extra" in edge:
         result["extras"] = edge["extra"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 
@@ -11,9 +12,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HASH = re.compile(r"\s+--hash[= ]sha256:([0-9a-f]{64})")
-_PIN = re.compile(r"(?P<name>[A-Za-z0-9][-._A-Za-z0-9]*)\s*(\[[^]]*])?\s*===?\s*(?P<version>[^\s;*]+)")
+    from packaging import requirements as pep508
 
+_HASH = re.compile(r"\s+--hash[= ]sha256:([0-9a-f]{64})")
+_MARKS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16-LE"), (codecs.BOM_UTF16_BE, "UTF-16-BE"))
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+LOCAL = "Code of the repository belongs into deps of its targets; a wheel of your own becomes a bento_wheel"
+_ARCHIVES = (".whl", ".zip", ".tar.gz")
+INCLUDES = frozenset({"-r", "--requirement"})
+CONSTRAINTS = frozenset({"-c", "--constraint"})
+INDEX_OPTIONS = frozenset(
+    {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
+)
+_WITHOUT_EFFECT = frozenset({"--only-binary", "--prefer-binary", "--require-hashes", "--use-feature"})
+_ONE_FILE = "a lock is one file. Write it again: `uv pip compile` puts what other files ask for into it"
+_FOLDER = f"it installs a folder. {LOCAL}"
+_WAYS_OUT = {
+    **dict.fromkeys(INCLUDES, _ONE_FILE),
+    **dict.fromkeys(CONSTRAINTS, "each line of a lock is exact already. Take the line out"),
+    **dict.fromkeys(("-e", "--editable"), _FOLDER),
+    "--no-binary": "a wheel is taken where the release has one, and built where it has none. Take the line out",
+    "--pre": "a requirement says itself that it takes pre-releases, as in 'name>=1.0rc1'. Take the line out",
+}
 
 WHEELS = "wheels"
 """The folder of `src/` with the wheels that a Bento carries; requirements name them as BentoML's packed archives."""
@@ -35,8 +55,9 @@ class Requirement:
     @property
     def pin(self) -> tuple[str, str] | None:
         """Normalized name and version, if exactly one version is asked for."""
-        found = _PIN.match(self.text)
-        return (normalized(found["name"]), found["version"]) if found else None
+        asked = parsed(self.text)
+        exact = [clause.version for clause in asked.specifier if clause.operator in ("==", "===")]
+        return (self.name, exact[0]) if len(asked.specifier) == len(exact) == 1 and "*" not in exact[0] else None
 
     @property
     def is_direct(self) -> bool:
@@ -68,10 +89,63 @@ def name_of(requirement: str) -> str:
     return normalized(re.split(r"[^-._A-Za-z0-9]", requirement, maxsplit=1)[0])
 
 
+def parsed(text: str) -> pep508.Requirement:
+    """Parse a requirement. Raises `packaging.requirements.InvalidRequirement`, which is a ValueError."""
+    from packaging.requirements import Requirement as Pep508
+
+    return Pep508(text)
+
+
+def check(text: str, place: str) -> pep508.Requirement:
+    """Parse a requirement of a package. Raises BentoError, which begins with `place`, for all others."""
+    found, reason = None, ""
+    try:
+        found = parsed(text)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+    address = found.url if found else text
+    if (address and _is_local(address)) or (found and not found.specifier and found.name.endswith(_ARCHIVES)):
+        raise BentoError(f"{place}: {text!r} is a file or folder. {LOCAL}.")
+    if found is None and "://" in text.partition("@")[0]:
+        raise BentoError(f"{place}: {text!r} is an address without a name. Write 'name @ {text}'.")
+    if found is None:
+        raise BentoError(f"{place}: {text!r} is not a requirement (PEP 508): {reason}. Correct the line.")
+    return found
+
+
+def _is_local(address: str) -> bool:
+    """Whether an address, or what stands in the place of a requirement, leads to this machine."""
+    return address.startswith((".", "/", "~", "file:")) or ("/" in address and "://" not in address)
+
+
+def refuse_option(option: Option, origin: str) -> None:
+    """Raise BentoError for an option line that can neither be followed nor be left out."""
+    if option.flag in INDEX_OPTIONS or option.flag in _WITHOUT_EFFECT:
+        return
+    way_out = _WAYS_OUT.get(option.flag, "locks have no use for it. Take the line out")
+    raise BentoError(f"{origin}:{option.line}: the option {option.flag} cannot be followed here: {way_out}.")
+
+
+def decode(content: bytes, origin: str) -> str:
+    """Read a file's text as uv does: UTF-8, or UTF-16 where it begins with a byte order mark.
+
+    Raises BentoError, naming `origin` and line, for bytes that are no such text.
+    """
+    mark, encoding = next((entry for entry in _MARKS if content.startswith(entry[0])), (b"", "UTF-8"))
+    body = content[len(mark) :]
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = body[: error.start].decode(encoding, "replace").count("\n") + 1
+        raise BentoError(f"{origin}:{line}: not {encoding} text. Save the file as UTF-8.") from None
+
+
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     """Read a requirements file. Raises BentoError, naming `origin` and line, for what no requirement can be."""
     requirements, options = [], []
     for number, line in _logical_lines(text):
+        if _CONTROL.search(line):
+            raise BentoError(f"{origin}:{number}: {line!r} has a control character. Take it out.")
         if line.startswith("-"):
             flag, _, value = re.sub(r"[=\s]+", " ", line, count=1).partition(" ")
             options.append(Option(flag, value.strip(), number))
@@ -86,7 +160,8 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines with their continuations joined and their comments gone, with the number of the first."""
     start, collected = 0, ""
-    for number, raw in enumerate(text.splitlines(), 1):
+    # Not splitlines: what it takes for the end of a line besides these, uv does not.
+    for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         start = start or number
         line = re.sub(r"(^|\s)#.*", "", raw)
         if raw.rstrip().endswith("\\") and line.rstrip().endswith("\\"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -14,12 +13,15 @@ from typing import Any
 from rules_bento.errors import BentoError
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import lock as locks
-from rules_bento.packages import requirements
+from rules_bento.packages import requirements, shapes
 from rules_bento.packages.indexes import Indexes, without_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
 
     from rules_bento.packages.lock import Lock
     from rules_bento.packages.stated import Stated
@@ -33,6 +35,19 @@ _ANY_PYTHON = ">=3.8"
 # uv prefers what a uv.lock has; that ours names no index does not matter to it.
 _NO_REGISTRY = "https://locked.invalid/simple"
 _PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
+_PYLOCK = {
+    "packages": [
+        {
+            "name": str,
+            "version?": str,
+            "marker?": str,
+            "archive?": {"url?": str, "hashes?": {...: str}},
+            "sdist?": {"hashes?": {...: str}},
+            "vcs?": {"type": str, "url?": str, "commit-id": str, "subdirectory?": str},
+            "wheels?": [{"hashes?": {...: str}}],
+        }
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -63,18 +78,22 @@ class Project:
 
     def _runs_here(self) -> bool:
         """Whether this interpreter is one that it is for: uv locks nothing without one."""
-        return all(_holds(*clause) for clause in self._clauses())
+        return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
-    def _clauses(self) -> list[tuple[str, str]]:
-        found = [
-            re.fullmatch(r"\s*(===|[=!<>~]=|[<>])\s*([0-9.*]+)\s*", part) for part in self.requires_python.split(",")
-        ]
-        if None in found:
+    def _range(self) -> SpecifierSet:
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+        try:
+            found = SpecifierSet(self.requires_python)
+        except InvalidSpecifier:
+            found = SpecifierSet()
+        if not len(found):
             raise BentoError(f"requires_python: {self.requires_python!r} is no range of versions, such as '>=3.10'.")
-        return [(clause[1], clause[2]) for clause in found if clause]
+        return found
 
     def _environments(self) -> list[str]:
-        python = [] if self._runs_here() else [f"python_full_version {op} '{value}'" for op, value in self._clauses()]
+        clauses = [] if self._runs_here() else sorted(self._range(), key=str)
+        python = [f"python_full_version {clause.operator} '{clause.version}'" for clause in clauses]
         environments = []
         for platform in self.platforms:
             system, _, machine = platform.partition("_")
@@ -82,26 +101,6 @@ class Project:
                 raise BentoError(f"platforms: {platform!r} is not known. Write <os>_<machine> with linux or macos.")
             environments.append(f"sys_platform == '{_SYSTEMS[system]}' and platform_machine == '{machine}'")
         return [" and ".join([environment, *python]) for environment in environments or _ENVIRONMENTS]
-
-
-def _holds(operator: str, version: str) -> bool:
-    """Whether this interpreter's version fits a clause of a range."""
-    wanted = [int(part) for part in version.split(".") if part.isdigit()]
-    here = list(sys.version_info[:3])
-    prefix = here[: len(wanted)]
-    if "*" in version:
-        return (prefix == wanted) == (operator == "==")
-    padded = wanted + [0] * (3 - len(wanted))
-    return {
-        "!=": here != padded,
-        "<": here < padded,
-        "<=": here <= padded,
-        "==": here == padded,
-        "===": here == padded,
-        ">": here > padded,
-        ">=": here >= padded,
-        "~=": here >= padded and prefix[:-1] == wanted[:-1],
-    }[operator]
 
 
 def stated_in_lock(stated: Stated, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
@@ -135,9 +134,7 @@ def _preferences(lock: Lock) -> str:
     lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}"]
     lines += ["[[package]]", f'name = "{_PROJECT}"', 'version = "0"', 'source = { virtual = "." }']
     # The newest of several first: those that do not fit a Python are passed over.
-    for package in sorted(
-        lock["packages"], key=lambda package: (package["name"], _release(package["version"])), reverse=True
-    ):
+    for package in sorted(lock["packages"], key=lambda package: (package["name"], _version(package)), reverse=True):
         if "source" not in package:
             lines += [
                 "[[package]]",
@@ -148,8 +145,16 @@ def _preferences(lock: Lock) -> str:
     return "\n".join([*lines, ""])
 
 
-def _release(version: str) -> list[int]:
-    return [int(part) for part in version.partition("+")[0].split(".") if part.isdigit()]
+def _version(package: dict[str, Any]) -> Version:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(package["version"])
+    except InvalidVersion:
+        raise BentoError(
+            f"the lock: {package['name']}: {package['version']!r} is no version (PEP 440). Take the file as it was "
+            f"committed, or empty it and lock again."
+        ) from None
 
 
 def normalize(
@@ -168,7 +173,7 @@ def normalize(
     """
     if path.name.endswith(".json"):
         return locks.load(path)
-    text = path.read_text("utf-8")
+    text = requirements.decode(path.read_bytes(), str(path))
     if path.name == "uv.lock":
         return locks.from_uv_lock(text, str(path), extras=extras, groups=groups)
     if path.name.startswith("pylock") and path.name.endswith(".toml"):
@@ -183,7 +188,10 @@ def normalize(
 
 def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
     found, options = requirements.parse(text, origin)
+    for option in options:
+        requirements.refuse_option(option, origin)
     for requirement in found:
+        requirements.check(requirement.text, f"{origin}:{requirement.line}")
         if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
             continue
         lacks = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
@@ -197,18 +205,20 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
     """Pins and hashes of a lock as PEP 751 has it."""
     document = read_toml(text, origin)
+    shapes.check(document, _PYLOCK, origin, "Write it again with the tool that locked, such as `uv export`.")
     pins: list[str] = []
     hashes: set[str] = set()
-    for package in document.get("packages", []):
+    for package in document["packages"]:
         marker = f" ; {package['marker']}" if "marker" in package else ""
         pins.append(_pylock_requirement(package, origin) + marker)
+        requirements.check(pins[-1], f"{origin}: {package['name']}")
         files = [*package.get("wheels", []), *(package[key] for key in ("sdist", "archive") if key in package)]
         hashes |= {file["hashes"]["sha256"] for file in files if "sha256" in file.get("hashes", {})}
     return pins, hashes, []
 
 
 def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
-    if "vcs" in package:
+    if "url" in package.get("vcs", {}):
         vcs = package["vcs"]
         folder = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
         return f"{package['name']} @ {vcs['type']}+{vcs['url']}@{vcs['commit-id']}{folder}"

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
-from rules_bento.packages import requirements
-from rules_bento.packages.indexes import INDEX_OPTIONS, refuse_credentials
+from rules_bento.packages import requirements, shapes
+from rules_bento.packages.indexes import refuse_credentials
 from rules_bento.packages.requirements import Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-_OPTIONS_WITHOUT_EFFECT = frozenset({"--only-binary", "--prefer-binary", "--require-hashes", "--use-feature"})
+_PYPROJECT = {
+    "project": {"name?": str, "dependencies?": [str], "optional-dependencies?": {...: [str]}},
+    "dependency-groups?": {...: list},
+    "tool?": {"uv?": {"constraint-dependencies?": [str], "sources?": dict}},
+}
+_OVERRIDING = frozenset({"override-dependencies", "exclude-dependencies", "dependency-metadata"})
+_BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of its `python`
+_REMEDY = "Correct the file."
 
 
 class Source(NamedTuple):
@@ -37,87 +45,154 @@ class Stated:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, *, constraint: bool = False) -> None:
-        """Take a requirement; one that is there already keeps its place."""
+        """Take a requirement; one that is there already keeps its place.
+
+        Raises BentoError, naming the origin, for a text that is none.
+        """
         refuse_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
+        requirements.check(text, origin)
         (self.constraints if constraint else self.requirements).setdefault(text, origin)
 
 
-def read(sources: Iterable[Source], extras: Sequence[str] = ("*",), groups: Sequence[str] = ("*",)) -> Stated:
+def read(
+    sources: Sequence[Source],
+    extras: Sequence[str] = ("*",),
+    groups: Sequence[str] = ("*",),
+    constraints: Sequence[Source] = (),
+) -> Stated:
     """Read files; `extras` and `groups` choose what a pyproject.toml adds to its dependencies, `*` for all.
 
-    Raises BentoError, naming file and line.
+    A requirements file among `sources` that another one names with `-r` or `-c` counts where it is named, and nowhere
+    else. `constraints` are requirements files that limit versions and ask for nothing. Raises BentoError, naming file
+    and line.
     """
     stated = Stated()
+    reader = _RequirementsFiles(stated, {posixpath.normpath(one.name): one for one in (*constraints, *sources)})
+    files = [source for source in sources if not source.name.endswith((".toml", ".yaml", ".yml"))]
+    named = {name for source in files for name in reader.named_by(source)}
     for source in sources:
         if source.name.endswith(".toml"):
             _read_pyproject(source, extras, groups, stated)
         elif source.name.endswith((".yaml", ".yml")):
-            read_bentofile(source, stated)
-        else:
-            _read_requirements(source, stated)
+            _read_bentofile(source, reader)
+        elif posixpath.normpath(source.name) not in named:
+            reader.read(source, constraint=False)
+    for source in files:
+        if posixpath.normpath(source.name) not in reader.taken:
+            reader.read(source, constraint=False)  # one of a circle, which is then told
+    for source in constraints:
+        reader.read(source, constraint=True)
     return stated
 
 
-def read_bentofile(source: Source, stated: Stated) -> None:
-    """Add `python.packages`, `python.requirements_txt` and the indexes of a bentofile."""
+def read_bentofile(path: Path) -> Stated:
+    """Read `python.packages`, `python.requirements_txt` and the indexes of a bentofile and the files beside it.
+
+    Raises BentoError, naming file and line.
+    """
+    stated = Stated()
+    _read_bentofile(Source(path, str(path)), _RequirementsFiles(stated, None))
+    return stated
+
+
+def _read_bentofile(source: Source, files: _RequirementsFiles) -> None:
     from rules_bento.formats.yaml import read_yaml
 
     document = read_yaml(read_file(source.path, source.name), source.name) or {}
     python = document.get("python") or {} if isinstance(document, dict) else None
     if not isinstance(python, dict):
         raise BentoError(f"{source.name}: not a bentofile: `python` has to be a table.")
-    for package in python.get("packages") or []:
-        stated.add(str(package), f"{source.name}: python.packages")
-    if python.get("requirements_txt"):
-        _include(source, str(python["requirements_txt"]), 0, stated, constraint=False)
+    python = {key: value for key, value in python.items() if value is not None}
+    shapes.check(python, _BENTOFILE, f"{source.name}: python", _REMEDY)
+    for package in python.get("packages", []):
+        files.stated.add(package, f"{source.name}: python.packages")
+    if "requirements_txt" in python:
+        files.include(source, python["requirements_txt"], f"{source.name}: python.requirements_txt", constraint=False)
     for key in ("index_url", "extra_index_url", "find_links", "trusted_host"):
-        values = python.get(key) or []
+        values = python.get(key, [])
         for value in [values] if isinstance(values, str) else values:
-            stated.options.append(Option(f"--{key.replace('_', '-')}", str(value), 0))
+            files.stated.options.append(Option(f"--{key.replace('_', '-')}", str(value), 0))
     if python.get("no_index"):
-        stated.options.append(Option("--no-index", "", 0))
+        files.stated.options.append(Option("--no-index", "", 0))
 
 
-def _read_requirements(source: Source, stated: Stated, *, constraint: bool = False) -> None:
-    found, options = requirements.parse(source.path.read_text("utf-8"), source.name)
-    for requirement in found:
-        stated.add(requirement.text, f"{source.name}:{requirement.line}", constraint=constraint)
-    for option in options:
-        if option.flag in ("-r", "--requirement", "-c", "--constraint"):
-            is_constraint = constraint or option.flag in ("-c", "--constraint")
-            _include(source, option.value, option.line, stated, constraint=is_constraint)
-        elif option.flag in INDEX_OPTIONS:
-            stated.options.append(option)
-        elif option.flag not in _OPTIONS_WITHOUT_EFFECT:
-            raise BentoError(
-                f"{source.name}:{option.line}: a lock has no use for the option {option.flag}. Take the line out; "
-                f"code of your own belongs into deps."
-            )
+@dataclass
+class _RequirementsFiles:
+    """Requirements files, which name one another."""
 
+    stated: Stated
+    declared: dict[str, Source] | None  # by normalized path; None: those that lie beside who names them
+    taken: set[str] = field(default_factory=set)  # normalized paths
 
-def _include(source: Source, value: str, line: int, stated: Stated, *, constraint: bool) -> None:
-    included = Source(source.path.parent / value, str(Path(source.name).parent / value))
-    if not included.path.is_file():
-        at = f"{source.name}:{line}" if line else source.name
-        raise BentoError(f"{at}: {included.name} is not among the sources. Add it to srcs.")
-    _read_requirements(included, stated, constraint=constraint)
+    def read(self, source: Source, *, constraint: bool, within: tuple[str, ...] = ()) -> None:
+        """Take requirements and options of a file and of those that it names."""
+        self.taken.add(posixpath.normpath(source.name))
+        found, options = self._parse(source)
+        for requirement in found:
+            self.stated.add(requirement.text, f"{source.name}:{requirement.line}", constraint=constraint)
+        for option in options:
+            place = f"{source.name}:{option.line}"
+            if option.flag in requirements.INCLUDES | requirements.CONSTRAINTS:
+                limits = constraint or option.flag in requirements.CONSTRAINTS
+                self.include(source, option.value, place, constraint=limits, within=(*within, source.name))
+            elif option.flag in requirements.INDEX_OPTIONS:
+                self.stated.options.append(option)
+            else:
+                requirements.refuse_option(option, source.name)
+
+    def include(
+        self, source: Source, value: str, place: str, *, constraint: bool, within: tuple[str, ...] = ()
+    ) -> None:
+        """Read a file that another one names. Raises BentoError, which begins with `place`, if it cannot be had."""
+        if "://" in value:
+            raise BentoError(f"{place}: {value!r} is on a network. Declare a copy of the file.")
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(source.name), value))
+        if name in map(posixpath.normpath, within):
+            raise BentoError(f"{place}: {name} names itself, by way of {', '.join(within)}. Break the circle.")
+        if self.declared is None:
+            found = Source(source.path.parent / value, name)
+            if not value or not found.path.is_file():
+                raise BentoError(f"{place}: there is no file {value!r}. Correct the line.")
+        elif value and name in self.declared:
+            found = self.declared[name]
+        else:
+            raise BentoError(f"{place}: {name} is not among the sources. Add it to srcs, or to constraints.")
+        self.read(found, constraint=constraint, within=within)
+
+    def named_by(self, source: Source) -> Iterable[str]:
+        """Return the normalized paths that a file names."""
+        for option in self._parse(source)[1]:
+            if option.flag in requirements.INCLUDES | requirements.CONSTRAINTS:
+                yield posixpath.normpath(posixpath.join(posixpath.dirname(source.name), option.value))
+
+    @staticmethod
+    def _parse(source: Source) -> tuple[list[requirements.Requirement], list[Option]]:
+        return requirements.parse(requirements.decode(read_file(source.path, source.name), source.name), source.name)
 
 
 def _read_pyproject(source: Source, extras: Sequence[str], groups: Sequence[str], stated: Stated) -> None:
-    document = read_toml(read_file(source.path, source.name), source.name)
-    project = document.get("project")
-    if not isinstance(project, dict):
+    document = read_toml(requirements.decode(read_file(source.path, source.name), source.name), source.name)
+    if "project" not in document:
         raise BentoError(f"{source.name}: it has no [project], so it requires nothing. Name another file in srcs.")
-    optional = project.get("optional-dependencies", {})
-    reader = _Pyproject(source.name, project.get("name", ""), optional, document.get("dependency-groups", {}))
-    uv = document.get("tool", {}).get("uv", {})
-    reader.sources = uv.get("sources", {})
+    shapes.check(document, _PYPROJECT, source.name, _REMEDY)
+    project, uv = document["project"], document.get("tool", {}).get("uv", {})
+    for key in _OVERRIDING & uv.keys():
+        raise BentoError(
+            f"{source.name}: tool.uv.{key} changes what packages themselves ask for, which this lock does not. Lock "
+            f"with `uv lock`, and name uv.lock as the lock of bento.pypi."
+        )
+    reader = _Pyproject(
+        source.name,
+        project.get("name", ""),
+        project.get("optional-dependencies", {}),
+        document.get("dependency-groups", {}),
+        {requirements.normalized(name): value for name, value in uv.get("sources", {}).items()},
+    )
     for text in project.get("dependencies", []):
         reader.add(text, "project.dependencies", stated)
-    for name in _chosen(extras, optional, f"{source.name}: extras"):
-        for text in optional[name]:
-            reader.add(text, f"project.optional-dependencies.{name}", stated)
+    for name in _chosen(extras, reader.extras, f"{source.name}: extras"):
+        reader.add_extra(name, stated)
     for name in _chosen(groups, reader.groups, f"{source.name}: groups"):
         reader.add_group(name, stated)
     for text in uv.get("constraint-dependencies", []):
@@ -132,27 +207,43 @@ class _Pyproject:
     name: str
     extras: dict[str, list[str]]
     groups: dict[str, list[Any]]
-    sources: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, Any]
+    added: set[tuple[str, str]] = field(default_factory=set)  # extras and groups, which may name one another
 
     def add(self, text: str, table: str, stated: Stated) -> None:
-        name = requirements.Requirement(text, (), 0).name
+        """Take a requirement; one of the project itself, as in `all = ["project[a,b]"]`, stands for its extras."""
+        asked = requirements.check(text, f"{self.origin}: {table}")
+        name = requirements.normalized(asked.name)
         if name == requirements.normalized(self.name):
-            # `all = ["project[a,b]"]`: the extras that it names.
-            for extra in re.findall(r"[-\w.]+", text.partition("[")[2].partition("]")[0]):
-                for inner in self.extras.get(extra, []):
-                    self.add(inner, table, stated)
+            wanted = {requirements.normalized(extra) for extra in asked.extras}
+            for extra in self.extras:
+                if requirements.normalized(extra) in wanted:
+                    self.add_extra(extra, stated)
             return
         source = self.sources.get(name)
         stated.add(_with_source(text, source, f"{self.origin}: tool.uv.sources.{name}"), f"{self.origin}: {table}")
 
+    def add_extra(self, name: str, stated: Stated) -> None:
+        """Take the requirements of an extra, once."""
+        if self._is_new("extra", name):
+            for text in self.extras[name]:
+                self.add(text, f"project.optional-dependencies.{name}", stated)
+
     def add_group(self, name: str, stated: Stated) -> None:
-        for entry in self.groups[name]:
+        """Take the requirements of a dependency group, once, with those of the groups that it includes."""
+        for entry in self.groups[name] if self._is_new("group", name) else ():
             if isinstance(entry, str):
                 self.add(entry, f"dependency-groups.{name}", stated)
-            elif entry.get("include-group") in self.groups:
-                self.add_group(entry["include-group"], stated)
-            else:
+                continue
+            included = entry.get("include-group") if isinstance(entry, dict) else None
+            if included not in self.groups:
                 raise BentoError(f"{self.origin}: dependency-groups.{name}: {entry} names no group. Correct it.")
+            self.add_group(included, stated)
+
+    def _is_new(self, kind: str, name: str) -> bool:
+        is_new = (kind, name) not in self.added
+        self.added.add((kind, name))
+        return is_new
 
 
 def _chosen(wanted: Sequence[str], there: dict[str, Any], origin: str) -> list[str]:
@@ -166,13 +257,11 @@ def _with_source(text: str, source: Any, origin: str) -> str:
     """A requirement with the git repository that `tool.uv.sources` says that it comes from."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # indexes are named by the target
-    if not isinstance(source, dict) or "git" not in source:
-        raise BentoError(
-            f"{origin}: only `git` and `index` can be locked. Code of the repository belongs into deps of its targets."
-        )
-    requirement, _, marker = text.partition(";")
-    name = re.sub(r"[<>=!~].*", "", requirement).strip()
+    if not isinstance(source, dict) or not isinstance(source.get("git"), str):
+        raise BentoError(f"{origin}: only `git` and `index` can be locked. {requirements.LOCAL}.")
     revision = source.get("rev") or source.get("tag") or source.get("branch")
     address = f"git+{source['git']}" + (f"@{revision}" if revision else "")
     folder = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
-    return f"{name} @ {address}{folder}" + (f" ; {marker.strip()}" if marker else "")
+    asked, marker = requirements.parsed(text), text.partition(";")[2].strip()
+    extras = f"[{','.join(sorted(asked.extras))}]" if asked.extras else ""
+    return f"{asked.name}{extras} @ {address}{folder}" + (f" ; {marker}" if marker else "")

@@ -9,7 +9,7 @@ from pathlib import Path
 from rules_bento.actions.check_requirements import SOURCE_FLAGS, read_sources
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
-from rules_bento.packages import resolution, stated
+from rules_bento.packages import requirements, resolution, stated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def run(arguments: Arguments) -> None:
         raise BentoError(f"it writes into the source tree. Start it with `{_USAGE % target}`.")
     upgrade, bentofiles = _options(arguments.rest, target)
     for bentofile in bentofiles:
-        _import(bentofile, [source.name for source in _sources(arguments)], Path(root))
-    found, indexes = read_sources(arguments, _sources(arguments))
+        _import(bentofile, arguments, Path(root))
+    found, indexes = read_sources(arguments)
     project = resolution.Project(
         list(found.requirements),
         arguments.one("--requires-python"),
@@ -48,10 +48,6 @@ def run(arguments: Arguments) -> None:
     _write(output, locks.dumps(lock))
     count = len(lock["packages"])
     sys.stderr.write(f"{arguments.one('--lock')}: {count} packages, {'as before' if lock == previous else 'written'}\n")
-
-
-def _sources(arguments: Arguments) -> list[stated.Source]:
-    return [stated.Source(Path(path), name) for path, name in arguments.records("--source")]
 
 
 def _options(words: list[str], target: str) -> tuple[list[str], list[Path]]:
@@ -73,16 +69,15 @@ def _options(words: list[str], target: str) -> tuple[list[str], list[Path]]:
     return upgrade, bentofiles
 
 
-def _import(bentofile: Path, sources: list[str], root: Path) -> None:
+def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     """Append what a bentofile requires to the first requirements file, but for what is there."""
-    names = [name for name in sources if name.endswith((".in", ".txt"))]
+    names = [name for _, name in arguments.records("--source") if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(f"{bentofile}: no requirements file to import it into. Add one to srcs.")
-    found = stated.Stated()
-    stated.read_bentofile(stated.Source(bentofile, str(bentofile)), found)
+    found = stated.read_bentofile(bentofile)
     target = root / names[0]
-    there = stated.read([stated.Source(target, names[0])]).requirements
-    text = target.read_text("utf-8")
+    there = read_sources(arguments)[0].requirements
+    text = requirements.decode(target.read_bytes(), names[0])
     new = "".join(f"{requirement}\n" for requirement in found.requirements if requirement not in there)
     target.write_text(text + ("" if text.endswith("\n") or not text else "\n") + new, "utf-8")
     options = "".join(f"  {option.flag} {option.value}\n" for option in found.options)
