@@ -23,8 +23,10 @@ from rules_bento.archives import archive, tarstream, xz
 from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
+from rules_bento.models.model import ModelDescription
 from rules_bento.sharing.cloud.tarball import Tarball
 from rules_bento.store import exporting
+from rules_bento.verbs import run
 
 RANDOM = random.Random(6).randbytes(2 * xz.BLOCK)
 
@@ -475,3 +477,19 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         env={**os.environ, "PYTHONPATH": str(Path(archive.__file__).parents[2])},
     )
     assert int(process.stdout.split()[1]) < 100 << 10  # in KiB
+
+
+def test_the_order_of_models_changes_no_byte(tmp_path):
+    made = []
+    for order in (("a:1", "b:1", "a:2"), ("a:2", "b:1", "a:1")):
+        arguments = ["archive", "--target", "//:t", "--output", str(tmp_path / order[0].replace(":", "_"))]
+        for tag in order:
+            stem = tmp_path / tag.replace(":", "_part_")
+            description = ModelDescription(tag, "", f"2026-01-0{tag[-1]}T00:00:00+00:00", "0" * 64, 1)
+            stem.with_suffix(".json").write_text(description.dumps(), "utf-8")
+            member = Member.inline(f"models/{tag.replace(':', '/')}/x", tag.encode())
+            archive.write_part(stem.with_suffix(".part"), [member], threads=1)
+            arguments += ["--model", str(stem.with_suffix(".json")), str(stem.with_suffix(".part"))]
+        assert run(arguments) == 0
+        made.append((tmp_path / order[0].replace(":", "_")).read_bytes())
+    assert made[0] == made[1]
