@@ -94,6 +94,15 @@ def test_requirements_of_all_kinds():
     assert made.files == {"src/wheels/w-1-py3-none-any.whl": b"wheel"}
 
 
+def test_a_lock_leaves_constraints_out():
+    """They limit versions, which the lock has chosen; without one, they become requirements as in BentoML's Bentos."""
+    files = ProjectFiles({"r.txt": b"-c limits.txt\nidna\n", "limits.txt": b"six<2\n"})
+    image = Image(steps=(Step("requirements_file", ("r.txt",)),))
+    options = BuildOptions(python=Python(requirements_txt="r.txt"))
+    assert images.freeze(image, options, files, "3.11", locked=True).requirements == "idna\nidna\n"
+    assert images.freeze(image, options, files, "3.11").requirements == "six<2\nidna\nsix<2\nidna\n"
+
+
 def test_options_win_over_fields_and_come_behind_steps():
     options = BuildOptions(
         docker=Docker(distro="alpine", python_version="3.13", system_packages=("curl",), setup_script="s.sh"),

@@ -25,6 +25,16 @@ def test_each_origin_has_its_place():
     assert loads(dumps(stated)) == stated
 
 
+def test_constraints_stay_constraints():
+    files = ProjectFiles({"r.txt": b"-c limits.txt\nidna\n", "limits.txt": b"-r more.txt\n", "more.txt": b"six<2\n"})
+    options = BuildOptions(python=Python(requirements_txt="r.txt"))
+    image = Image(steps=(Step("requirements_file", ("r.txt",)), Step("python_packages", ("attrs",))))
+    of_image, of_options = stated_packages(options, image, files)
+    assert of_image == StatedPackages("image", ["idna", "attrs"], ["six<2"])
+    assert (of_options.requirements, of_options.constraints) == (["idna"], ["six<2"])
+    assert of_options.held_against({"idna": set()}) == []
+
+
 def test_nothing_is_asked_for():
     assert stated_packages(BuildOptions(), Image(steps=(Step("run", ("echo",)),)), FILES) == []
 

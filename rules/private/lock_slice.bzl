@@ -45,7 +45,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
         args.add_all(["--requirement", requirement.distribution])
         if requirement.platform:
             args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
-    args.add_all(packages, before_each = "--requirement")
+    args.add_all(packages, before_each = "--package")
     args.add_all(pins, before_each = "--pin")
     if stated:
         args.add_all(["--stated", stated])
@@ -67,6 +67,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
         args = args,
         inputs = depset([toolchain.uv] + ([stated] if stated else []), transitive = [locked] + [module.files for module in pip_tools]),
         outputs = [outputs.roots, outputs.locked, outputs.locked_with_hashes],
+        packages = ["packaging"],
     )
     return outputs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.packages.slice import Resolver, Target, agreed, make_slice
+from rules_bento.packages.slice import Asked, Resolver, Target, agreed, make_slice
 
 LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
@@ -25,6 +25,11 @@ def write(folder, packages):
         paths.append(folder / f"{package['name']}-{package['version']}.json")
         paths[-1].write_text(json.dumps(package), "utf-8")
     return paths
+
+
+def asked(*requirements, **constraints):
+    """What an attribute asks for."""
+    return Asked(dict.fromkeys(requirements, "packages"), {f"{k}{v}": "b.yaml:3" for k, v in constraints.items()})
 
 
 def plain(name, version, *dependencies, files=None, **more):
@@ -60,7 +65,8 @@ def test_pip_tools_and_uv_agree(tmp_path):
     paths = write(tmp_path, closure({"bentoml", "scikit-learn"}))
     assert len(paths) > 60
     made = [
-        make_slice(["bentoml", "scikit-learn"], paths, HERE, resolver, all_files=False) for resolver in (UV, PIP_TOOLS)
+        make_slice(asked("bentoml", "scikit-learn"), paths, HERE, resolver, all_files=False)
+        for resolver in (UV, PIP_TOOLS)
     ]
     assert made[0] == made[1]
 
@@ -68,25 +74,50 @@ def test_pip_tools_and_uv_agree(tmp_path):
 def test_pip_tools_says_what_it_cannot_do(tmp_path):
     other = Target("linux_aarch64" if sys.platform == "darwin" else "macos_arm64", MINOR, "2.28")
     with pytest.raises(BentoError, match="pip-tools knows only what it runs on: it cannot lock for"):
-        make_slice(["a"], write(tmp_path, [plain("a", "1")]), other, PIP_TOOLS, all_files=False)
+        make_slice(asked("a"), write(tmp_path, [plain("a", "1")]), other, PIP_TOOLS, all_files=False)
 
 
 @pytest.mark.parametrize("resolver", [UV, PIP_TOOLS], ids=["uv", "pip-tools"])
 def test_a_conflict_is_explained_by_the_resolver(tmp_path, resolver):
     paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0", "a")])
     with pytest.raises(BentoError) as caught:
-        make_slice(["b", "a>=3"], paths, HERE, resolver, all_files=False)
+        make_slice(asked("b", "a>=3"), paths, HERE, resolver, all_files=False)
     shown = str(caught.value)
     assert shown.startswith(f"requirements and packages do not fit the lock for {HERE.platform} with Python {MINOR}.")
-    assert "a>=3" in shown
+    assert "\n  packages: a>=3; the lock has a 1.0\n" in shown
+    assert "packages: b;" not in shown
     assert "Traceback" not in shown
     assert str(tmp_path) not in shown
+
+
+@pytest.mark.parametrize("resolver", [UV, PIP_TOOLS], ids=["uv", "pip-tools"])
+def test_constraints_limit_and_ask_for_nothing(tmp_path, resolver):
+    paths = write(tmp_path, [plain("a", "1.0")])
+    made = make_slice(asked("a", a="<2", absent="<1"), paths, HERE, resolver, all_files=False)
+    assert made.requirements == "a==1.0\n"
+    with pytest.raises(BentoError, match=r"\n  b\.yaml:3: a>=2; the lock has a 1\.0\n"):
+        make_slice(asked("a", a=">=2"), paths, HERE, resolver, all_files=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a==", r"^packages: 'a==' is not a requirement \(PEP 508\)"),
+        ("a ; python = '3'", r"^packages: .* is not a requirement"),
+        ("absent", r"\n  packages: absent; the lock gives the target no absent\n"),
+        ("a>=2.0rc1", r"\n  packages: a>=2\.0rc1; the lock has a 1\.0\n"),
+        ("a>=1!0", r"\n  packages: a>=1!0; the lock has a 1\.0\n"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_who_asks(tmp_path, text, message):
+    with pytest.raises(BentoError, match=message):
+        make_slice(asked(text), write(tmp_path, [plain("a", "1.0")]), HERE, UV, all_files=False)
 
 
 def test_a_package_that_is_not_in_the_graph_is_named(tmp_path):
     paths = write(tmp_path, [plain("a", "1.0"), plain("needless", "1.0")])
     with pytest.raises(BentoError, match=r"only uv has none, only the graph has \['needless'\]"):
-        make_slice(["a"], paths, HERE, UV, all_files=False)
+        make_slice(asked("a"), paths, HERE, UV, all_files=False)
 
 
 def test_a_package_that_the_lock_leaves_out_is_named(tmp_path):
@@ -95,12 +126,12 @@ def test_a_package_that_the_lock_leaves_out_is_named(tmp_path):
     with pytest.raises(
         BentoError, match=f"the lock is not for {HERE.platform} with Python .*: it leaves out only-here"
     ):
-        make_slice(["a"], paths, HERE, UV, all_files=False)
+        make_slice(asked("a"), paths, HERE, UV, all_files=False)
 
 
 def test_a_package_with_a_source_fits_every_platform(tmp_path):
     files = {"a-1.0-cp39-cp39-win_amd64.whl": "b" * 64, "a-1.0.tar.gz": "c" * 64}
-    made = make_slice(["a"], write(tmp_path, [plain("a", "1.0", files=files)]), HERE, UV, all_files=False)
+    made = make_slice(asked("a"), write(tmp_path, [plain("a", "1.0", files=files)]), HERE, UV, all_files=False)
     assert made.requirements == "a==1.0\n"
     assert made.requirements_with_hashes == f"a==1.0 \\\n    --hash=sha256:{'c' * 64}\n"
 
@@ -111,7 +142,7 @@ def test_a_commit_and_an_address_are_written_as_such(tmp_path):
         {"name": "a", "version": "1.0", "files": {}, "source": commit},
         plain("b", "2.0", source={"url": "https://host/b-2.0-py3-none-any.whl"}),
     ]
-    made = make_slice(["a", "b"], write(tmp_path, packages), HERE, UV, all_files=False)
+    made = make_slice(asked("a", "b"), write(tmp_path, packages), HERE, UV, all_files=False)
     assert made.requirements.splitlines() == [
         f"a @ git+https://host/repo@{'0' * 40}#subdirectory=py",
         "b @ https://host/b-2.0-py3-none-any.whl",
@@ -131,5 +162,5 @@ def test_pins_of_another_hub_have_to_agree_with_the_lock(tmp_path):
 def test_a_wheel_for_a_new_macos_is_taken(tmp_path):
     files = {"a-1.0-cp311-cp311-macosx_26_0_arm64.whl": "d" * 64}
     target = Target("macos_arm64", "3.11", "2.28")
-    made = make_slice(["a"], write(tmp_path, [plain("a", "1.0", files=files)]), target, UV, all_files=False)
+    made = make_slice(asked("a"), write(tmp_path, [plain("a", "1.0", files=files)]), target, UV, all_files=False)
     assert made.requirements == "a==1.0\n"

@@ -19,6 +19,7 @@ FLAGS = {
     "--locked": 1,
     "--output": 1,
     "--output-with-hashes": 1,
+    "--package": 1,  # a requirement beside those of the hub
     "--pin": 1,  # `name==version`
     "--pip-tools": 1,  # folders that it is imported from; uv resolves where there are none
     "--platform": 1,
@@ -44,21 +45,36 @@ def run(arguments: Arguments) -> None:
     if not platforms:
         raise BentoError("requirements: no package comes from a hub. Add the hub's bentoml, which serves the Bento.")
     target = slices.Target(platforms.pop(), versions.pop(), arguments.one("--glibc"))
-    roots = arguments.many("--requirement")
     locked = [Path(path) for path in dict.fromkeys(arguments.many("--locked"))]
-    roots += slices.agreed(arguments.many("--pin"), locked)
-    for path in arguments.many("--stated"):
-        for stated in stated_packages.loads(Path(path).read_text("utf-8")):
-            for note in stated.held_against(slices.known(locked)):
-                sys.stderr.write(f"{arguments.one('--target')}: {note}\n")
-            roots += stated.requirements
+    asked = _asked(arguments, locked)
     made = slices.make_slice(
-        list(dict.fromkeys(roots)),
+        asked,
         locked,
         target,
         slices.Resolver(arguments.one("--python"), Path(arguments.one("--uv")), arguments.many("--pip-tools")),
         all_files=bool(arguments.records("--all-files")),
     )
-    Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in dict.fromkeys(roots)), "utf-8")
+    Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in asked.requirements), "utf-8")
     Path(arguments.one("--output")).write_text(made.requirements, "utf-8")
     Path(arguments.one("--output-with-hashes")).write_text(made.requirements_with_hashes, "utf-8")
+
+
+def _asked(arguments: Arguments, locked: list[Path]) -> slices.Asked:
+    """What attributes, libraries, a bentofile and an image ask for, each told by the first that does."""
+    asked: dict[str, str] = {}
+    limits: dict[str, str] = {}
+    for origin, texts in (
+        ("requirements", arguments.many("--requirement")),
+        ("packages", arguments.many("--package")),
+        ("deps", slices.agreed(arguments.many("--pin"), locked)),
+    ):
+        for text in texts:
+            asked.setdefault(text, origin)
+    for path in arguments.many("--stated"):
+        for stated in stated_packages.loads(Path(path).read_text("utf-8")):
+            for note in stated.held_against(slices.known(locked)):
+                sys.stderr.write(f"{arguments.one('--target')}: {note}\n")
+            for text in stated.requirements:
+                asked.setdefault(text, stated.place)
+            limits |= dict.fromkeys(stated.constraints, stated.place)
+    return slices.Asked(asked, limits)

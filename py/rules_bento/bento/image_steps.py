@@ -212,11 +212,18 @@ def _check_order(image: Image) -> None:
 
 
 def freeze(
-    image: Image, options: BuildOptions, files: ProjectFiles, default_python: str, *, uv_lock: str | None = None
+    image: Image,
+    options: BuildOptions,
+    files: ProjectFiles,
+    default_python: str,
+    *,
+    uv_lock: str | None = None,
+    locked: bool = False,
 ) -> FrozenImage:
     """Read what the image names and add the options, which win over its fields and come behind its steps.
 
-    `uv_lock` is the text of the requirements that the project's uv.lock stands for. Raises BentoError.
+    `uv_lock` is the text of the requirements that the project's uv.lock stands for; `locked` packages need no
+    constraints. Raises BentoError.
     """
     docker, place = options.docker, image.place
     distro = docker.distro if docker.distro is not None else image.distro
@@ -224,7 +231,7 @@ def freeze(
     python_version = short_python_version(
         docker.python_version or image.python_version or default_python, f"{place}: python_version"
     )
-    builder = _Builder(files, options)
+    builder = _Builder(files, constraints=False if locked else None)
     for step in image.steps:
         builder.add(step, place)
     builder.add_options(options)
@@ -246,7 +253,7 @@ def freeze(
 class _Builder:
     """Collects the steps of an image."""
 
-    def __init__(self, files: ProjectFiles, options: BuildOptions) -> None:
+    def __init__(self, files: ProjectFiles, *, constraints: bool | None) -> None:
         self.commands: list[Command | tuple[str, ...]] = []  # a tuple: packages of the distribution
         self.post_commands: list[Command] = []
         self.requirements = ""
@@ -254,6 +261,7 @@ class _Builder:
         self.made: dict[str, bytes] = {}
         self.uv_lock = False
         self._files = files
+        self._constraints = constraints  # which lines of requirements files are taken
         self._after = False
 
     @property
@@ -281,7 +289,7 @@ class _Builder:
             case "wheels":
                 self._wheels(step.values, place)
             case _:
-                self._require(requirements_of(step, self._files, place))
+                self._require(requirements_of(step, self._files, place, constraints=self._constraints))
 
     def add_options(self, options: BuildOptions) -> None:
         """Add what the options of a build say, in BentoML's order."""
@@ -292,7 +300,8 @@ class _Builder:
             self._require("".join(f"{line}\n" for line in lines))
         if options.python.requirements_txt:
             place = options.at("python.requirements_txt")
-            self._require(with_nested(options.python.requirements_txt, self._files, place))
+            named = options.python.requirements_txt
+            self._require(with_nested(named, self._files, place, constraints=self._constraints))
         elif options.python.packages:
             self._require("".join(f"{package}\n" for package in options.python.packages))
         if options.docker.setup_script:
@@ -332,15 +341,18 @@ class _Builder:
             self.build_include.append("wheels")
 
 
-def requirements_of(step: Step, files: ProjectFiles, place: str) -> str:
-    """The lines that a step adds to the requirements. Raises BentoError for a file that nobody declared."""
+def requirements_of(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
+    """The lines that a step adds to the requirements, `constraints` of them as `with_nested` takes it.
+
+    Raises BentoError for a file that nobody declared.
+    """
     at = f"{place}: {step.kind}"
     packages: tuple[str, ...] | list[str] = ()
     match step.kind:
         case "requirements":
             return step.values[0].rstrip("\n") + "\n"
         case "requirements_file":
-            return with_nested(step.values[0], files, at)
+            return with_nested(step.values[0], files, at, constraints=constraints)
         case "pyproject_toml":
             packages = project_dependencies(step.values[0] if step.values else "pyproject.toml", files, at)
         case "python_packages":

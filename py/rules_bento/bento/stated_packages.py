@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalized, parse
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StatedPackages:
-    """Requirements (PEP 508) of one origin, and how a message begins that is about them."""
+    """Requirements and constraints (PEP 508) of one origin, and how a message begins that is about them."""
 
     place: str
     requirements: list[str]
+    constraints: list[str] = field(default_factory=list)
 
     def held_against(self, known: Mapping[str, Collection[str]]) -> list[str]:
         """Notes on extras that a lock does not know; `known` has those that it knows, by normalized names.
@@ -67,15 +68,27 @@ def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) ->
     from rules_bento.packages.nested_requirements import with_nested
 
     place = packages_place(options)
-    of_image = "".join(requirements_of(step, files, image.place) for step in image.steps)
+    of_image, limits_of_image = (
+        "".join(
+            requirements_of(step, files, image.place, constraints=constraints)
+            for step in image.steps
+            if step.kind == "requirements_file" or not constraints
+        )
+        for constraints in (False, True)
+    )
+    of_options, limits_of_options = "".join(f"{package}\n" for package in options.python.packages or ()), ""
     if options.python.requirements_txt:
-        of_options = with_nested(options.python.requirements_txt, files, place)
-    else:
-        of_options = "".join(f"{package}\n" for package in options.python.packages or ())
+        of_options, limits_of_options = (
+            with_nested(options.python.requirements_txt, files, place, constraints=constraints)
+            for constraints in (False, True)
+        )
     return [
-        StatedPackages(origin, _requirements(text, origin))
-        for origin, text in ((image.place, of_image), (place, of_options))
-        if text
+        StatedPackages(origin, _requirements(text, origin), _requirements(limits, origin))
+        for origin, text, limits in (
+            (image.place, of_image, limits_of_image),
+            (place, of_options, limits_of_options),
+        )
+        if text or limits
     ]
 
 

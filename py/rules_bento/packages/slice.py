@@ -13,16 +13,17 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.packages import requirements
 from rules_bento.packages.requirements import WHEELS, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-compile')"
 # pip-tools shows its own where it explains a conflict.
@@ -62,6 +63,24 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a service asks for, and what limits the versions: requirements (PEP 508) to who states them."""
+
+    requirements: Mapping[str, str]
+    constraints: Mapping[str, str] = field(default_factory=dict)
+
+    def beside(self, locked: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+        """Yield a line for each that the locked version is not of. Raises BentoError for a text that is neither."""
+        for text, place in (*self.requirements.items(), *self.constraints.items()):
+            wanted = requirements.check(text, place)
+            package = locked.get(requirements.normalized(wanted.name))
+            if package is None and text in self.requirements and wanted.marker is None:
+                yield f"  {place}: {text}; the lock gives the target no {wanted.name}\n"
+            elif package and not wanted.specifier.contains(package["version"], prereleases=True):
+                yield f"  {place}: {text}; the lock has {package['name']} {package['version']}\n"
+
+
+@dataclass(frozen=True)
 class Resolver:
     """The programs that resolve: uv, or pip-tools where folders are named that it is imported from."""
 
@@ -75,10 +94,8 @@ class Resolver:
         return "pip-tools" if self.pip_tools else "uv"
 
 
-def make_slice(
-    roots: Sequence[str], packages: Iterable[Path], target: Target, resolver: Resolver, *, all_files: bool
-) -> Slice:
-    """Resolve `roots` (PEP 508) against what the lock has of `packages` (a JSON file each).
+def make_slice(asked: Asked, packages: Iterable[Path], target: Target, resolver: Resolver, *, all_files: bool) -> Slice:
+    """Resolve what is asked for against what the lock has of `packages` (a JSON file each).
 
     `all_files` asks for the hashes of all files of a release, not only of those for the platform. Raises BentoError
     with uv's explanation if there is no solution, and for one that differs from the packages given.
@@ -90,7 +107,13 @@ def make_slice(
         links.mkdir()
         for package in locked.values():
             _write_stubs(links, package)
-        pins = _compile(roots, links, target, resolver)
+        try:
+            pins = _compile(asked, links, target, resolver)
+        except _NoSolutionError as error:
+            raise BentoError(
+                f"requirements and packages do not fit the lock for {target.platform} with Python "
+                f"{target.python_version}. Change them, or lock again.\n{''.join(asked.beside(locked))}{error}"
+            ) from None
     _compare(pins, locked, resolver.name)
     pins = [(_with_source(line, locked[name]), name) for line, name in pins]
     return Slice(
@@ -123,24 +146,28 @@ def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
     return sorted(names)
 
 
-def _compile(roots: Sequence[str], links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
+class _NoSolutionError(Exception):
+    """The words of a resolver that found none."""
+
+
+def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
     """The pinned requirements, as text and by name."""
     source = links.with_name("requirements.in")
-    source.write_text("".join(f"{root}\n" for root in roots), "utf-8")
+    source.write_text("".join(f"{root}\n" for root in asked.requirements), "utf-8")
+    limits = links.with_name("constraints.txt")
+    limits.write_text("".join(f"{limit}\n" for limit in asked.constraints), "utf-8")
     command = _pip_tools_command(target, resolver) if resolver.pip_tools else _uv_command(target, resolver)
+    command += ["--constraint", str(limits)] if asked.constraints else []
     command += ["--quiet", "--no-header", "--no-annotate", "--no-index", "--find-links", str(links), "--strip-extras"]
     # A hub takes wheels for any macOS; uv would stop at 13.
     environment = {"HOME": str(links.parent), "MACOSX_DEPLOYMENT_TARGET": "30.0", "PATH": "/usr/bin:/bin"}
     environment["TMPDIR"] = str(links.parent)
     done = subprocess.run([*command, str(source)], check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
-        explanation = (
-            _TRACEBACK.sub("", done.stderr).strip().replace(str(links), "the lock").replace(str(source), "the target")
-        )
-        raise BentoError(
-            f"requirements and packages do not fit the lock for {target.platform} with Python {target.python_version}. "
-            f"Change them, or lock again.\n{explanation}"
-        )
+        explanation = _TRACEBACK.sub("", done.stderr).strip()
+        for path, name in ((links, "the lock"), (source, "the target"), (limits, "the constraints")):
+            explanation = explanation.replace(str(path), name)
+        raise _NoSolutionError(explanation)
     found, _ = parse(done.stdout, resolver.name)
     return sorted(((requirement.text, requirement.name) for requirement in found), key=lambda pin: pin[1])
 

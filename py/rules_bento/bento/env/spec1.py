@@ -79,7 +79,8 @@ def _requirements(settings: Settings) -> python.Requirements:
     options, place = settings.options, packages_place(settings.options)
     text = "".join(f"{package}\n" for package in options.python.packages or ())
     if options.python.requirements_txt:
-        text = with_nested(options.python.requirements_txt, settings.files, place)
+        kept = False if settings.lock else None
+        text = with_nested(options.python.requirements_txt, settings.files, place, constraints=kept)
     text += settings.requirements
     python.check_git(text, place, packed=options.python.pack_git_packages is not False)
     return python.assemble(text, settings.lock, settings.bentoml_version, settings.features, place)

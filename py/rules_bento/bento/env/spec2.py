@@ -27,7 +27,7 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool)
     lock, exported = settings.lock, None
     if lock is None and any(step.kind == "uv_lock" for step in image.steps):
         exported = _exported(settings, image)
-    frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported)
+    frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported, locked=lock is not None)
     if lock and lock.has_wheels:
         # They lie in src/, and are there when packages are installed.
         frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
