@@ -77,6 +77,7 @@ COMMANDS = (
     Command("gc", "gc", "Remove what no Bento or model uses."),
     Command("models list", "list_", "List the models of the store, the newest first.", MODEL),
     Command("models get", "get", "Show what a model's model.yaml says.", MODEL),
+    Command("models pin", "pin", "Print commit and hashes of what a Hugging Face hub has.", MODEL),
     Command("models delete", "delete", "Delete models that no Bento uses.", MODEL),
     Command("models import", "import_", "Take archives of models into the store.", MODEL),
     Command("models export", "export", "Write a model to an archive.", MODEL),

@@ -37,11 +37,12 @@ class Http(Remote):
 
     parallel = 4
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, authorization: str = "") -> None:
         super().__init__(address)
         self._transport = Transport()
         user, password = address.login()
-        self._login = {"Authorization": f"Basic {_basic(user, password)}"} if user else {}
+        authorization = authorization or (f"Basic {_basic(user, password)}" if user else "")
+        self._login = {"Authorization": authorization} if authorization else {}
 
     def stat(self) -> Stat:
         # Not HEAD: servers refuse it for addresses that were signed for GET.

@@ -1,0 +1,58 @@
+"""`bento models pin`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.sharing.huggingface import Snapshot
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """A model of a hub; which of its files; the output."""
+    parser.add_argument("model", metavar="ORGANIZATION/NAME[@REVISION]", help="of the hub (@main)")
+    parser.add_argument("--endpoint", metavar="URL", help="of the hub (default: HF_ENDPOINT)")
+    parser.add_argument("--include", metavar="PATTERN", action="append", default=[], help="only these files")
+    parser.add_argument("--exclude", metavar="PATTERN", action="append", default=[], help="all but these files")
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = "The token is where the hub's own client has it: HF_TOKEN, HF_TOKEN_PATH, HF_HOME."
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Print the commit and the hashes, as a source and as MODULE.bazel take them."""
+    from dataclasses import asdict
+
+    from rules_bento.sharing.huggingface import pin
+
+    name, _, revision = options.model.partition("@")
+    found = pin(
+        name,
+        revision or "main",
+        endpoint=options.endpoint or "",
+        include=options.include,
+        exclude=options.exclude,
+    )
+    if not show.data(asdict(found), options.output):
+        show.out(show.plain(_lines(found, revision or "main")))
+    return status.OK
+
+
+def _lines(found: Snapshot, asked: str) -> str:
+    import re
+
+    from rules_bento.bento.starlark import call, literal
+
+    name = re.sub(r"[^a-z0-9]+", "_", found.model_id.rpartition("/")[2].lower()).strip("_")
+    tag = {"name": name, "files": found.files, "huggingface": found.model_id, "revision": found.revision}
+    return (
+        f"# {literal(asked)} of {found.model_id} today. In the source:\n"
+        f"#     HuggingFaceModel({literal(found.model_id)}, revision={literal(found.revision)})\n"
+        f"# or, for a Bento that brings the files, in MODULE.bazel:\n"
+        f"{call('bento.model', tag)}\nuse_repo(bento, {literal(name)})"
+    )

@@ -1,0 +1,148 @@
+"""What a Hugging Face hub has at a branch, a tag or a commit: the commit, and the SHA-256 of each file.
+
+Two requests of its HTTP API are enough for what the hub keeps apart from git; other files, which are small, are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from urllib.parse import quote
+
+from rules_bento.errors import BentoError
+from rules_bento.packages import shapes
+from rules_bento.transports import address as addresses
+from rules_bento.transports.http import Http
+from rules_bento.transports.remote import MissingError, Stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, TypeVar
+
+    from rules_bento.transports.remote import Buffer
+
+    _Taken = TypeVar("_Taken")
+
+_MODEL = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_COMMIT = re.compile("[0-9a-f]{40}")
+_MOST_BYTES = 16 << 20  # of an answer of the API
+_ANSWER = {"sha": str, "siblings": [{"rfilename": str, "lfs?": {"sha256?": str}}]}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A commit of a repository of a hub."""
+
+    model_id: str
+    revision: str
+    files: dict[str, str]  # path to SHA-256
+
+
+def pin(
+    model_id: str,
+    revision: str = "main",
+    *,
+    endpoint: str = "",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Snapshot:
+    """Ask the hub which commit a revision is, and which files it has that pass the patterns.
+
+    `endpoint` is the hub's address, without it what HF_ENDPOINT says. Raises BentoError for an answer that says
+    neither.
+    """
+    if not _MODEL.fullmatch(model_id) or ".." in model_id:
+        raise BentoError(f"{model_id!r} is no model of a hub. Write ORGANIZATION/NAME.")
+    hub = _Hub(endpoint or os.environ.get("HF_ENDPOINT", ""))
+    answer = hub.answer(f"/api/models/{model_id}/revision/{quote(revision, safe='')}?blobs=true")
+    commit = answer["sha"]
+    if not _COMMIT.fullmatch(commit):
+        raise BentoError(f"{hub.endpoint}: says that {revision!r} of {model_id} is {commit!r}, which is no commit.")
+    files = {}
+    for file in answer["siblings"]:
+        path = file["rfilename"]
+        if path.startswith("/") or not {".", "..", ""}.isdisjoint(path.split("/")):
+            raise BentoError(f"{hub.endpoint}: {model_id} has the file {path!r}, which leaves the model.")
+        if _passes(path, include, exclude):
+            stated = file.get("lfs", {}).get("sha256", "")
+            is_hash = re.fullmatch("[0-9a-f]{64}", stated)
+            files[path] = stated if is_hash else hub.sha256(f"/{model_id}/resolve/{commit}/{quote(path)}")
+    if not files:
+        raise BentoError(f"{model_id}: no file of {commit} passes the patterns. Change --include or --exclude.")
+    return Snapshot(model_id, commit, dict(sorted(files.items())))
+
+
+def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """As the hub's own client takes patterns: a folder stands for all below it."""
+
+    def named(patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
+
+    return (not include or named(include)) and not named(exclude)
+
+
+class _Hub:
+    """A hub, and who asks."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint.rstrip("/")
+        if not self.endpoint.startswith(("https://", "http://")):
+            raise BentoError("The hub is not known. Give its address by --endpoint, or set HF_ENDPOINT.")
+        self._token = _token()
+
+    def answer(self, path: str) -> dict[str, Any]:
+        """Return what the API says. Raises BentoError."""
+        try:
+            value: dict[str, Any] = json.loads(self._read(path, _bounded))
+        except (ValueError, RecursionError):
+            raise BentoError(f"{self.endpoint}: the answer is not JSON. Is it the address of a hub?") from None
+        shapes.check(value, _ANSWER, self.endpoint, "Is it the address of a hub?")
+        return value
+
+    def sha256(self, path: str) -> str:
+        """Return the hash of a file. Raises BentoError."""
+        return self._read(path, _hashed)
+
+    def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
+        """Return what `take` makes of the bytes; it starts anew where the connection is cut."""
+        address = addresses.parse(self.endpoint + path)
+        if address is None:
+            raise BentoError(f"{self.endpoint}: is no address of a hub.")
+        remote = Http(address, f"Bearer {self._token}" if self._token else "")
+        try:
+            return remote.attempt(lambda: take(remote.read(Stat(None), 0, None)))
+        except MissingError:
+            raise BentoError(f"{address}: the hub has nothing there. Look at the name and the revision.") from None
+        finally:
+            remote.close()
+
+
+def _bounded(pieces: Iterable[Buffer]) -> bytes:
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        if len(content) > _MOST_BYTES:
+            raise BentoError(f"The answer of the hub has more than {_MOST_BYTES >> 20} MiB. Is it a hub?")
+    return bytes(content)
+
+
+def _hashed(pieces: Iterable[Buffer]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _token() -> str:
+    """What the hub knows its user by, from where its own client keeps it."""
+    if os.environ.get("HF_TOKEN"):
+        return os.environ["HF_TOKEN"].strip()
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"
+    file = Path(os.environ.get("HF_TOKEN_PATH") or Path(home, "token"))
+    return file.read_text("utf-8").strip() if file.is_file() else ""

@@ -1,0 +1,124 @@
+"""`bento models pin` asks a hub's HTTP API, on loopback, and prints what a source and MODULE.bazel take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from rules_bento.cli import main
+from rules_bento.errors import BentoError
+from rules_bento.sharing.huggingface import pin
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CONFIG = b'{"model_type": "tiny"}'
+LARGE = "a" * 64
+SIBLINGS = [
+    {"rfilename": "weights.safetensors", "size": 9, "blobId": "0" * 40, "lfs": {"sha256": LARGE, "size": 9}},
+    {"rfilename": "deep/con fig.json", "size": len(CONFIG), "blobId": "1" * 40},
+]
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A hub that lets in who has a token; `answers` are by path, `asked` is what came."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            server.asked.append((self.path, self.headers.get("Authorization")))
+            answer = server.answers.get(self.path)
+            status = 401 if self.headers.get("Authorization") != "Bearer hf_secret" else 200 if answer else 404
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer or b"")) if status == 200 else "0")
+            self.end_headers()
+            self.wfile.write(answer if status == 200 else b"")
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.asked, server.address = [], f"http://127.0.0.1:{server.server_port}/hub"
+    server.answers = {
+        "/hub/api/models/Acme/Tiny-BERT/revision/main?blobs=true": answer(COMMIT, SIBLINGS),
+        f"/hub/Acme/Tiny-BERT/resolve/{COMMIT}/deep/con%20fig.json": CONFIG,
+    }
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("HF_ENDPOINT", server.address)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def answer(commit, siblings):
+    return json.dumps({"id": "Acme/Tiny-BERT", "sha": commit, "siblings": siblings}).encode()
+
+
+def test_the_commit_and_the_hash_of_each_file(hub):
+    found = pin("Acme/Tiny-BERT")
+    assert found.revision == COMMIT
+    assert found.files == {"deep/con fig.json": hashlib.sha256(CONFIG).hexdigest(), "weights.safetensors": LARGE}
+    assert not any("weights" in path for path, _ in hub.asked), "the API has said its hash"
+
+
+def test_patterns_choose_files(hub):
+    assert pin("Acme/Tiny-BERT", include=["*.safetensors"]).files.keys() == {"weights.safetensors"}
+    assert pin("Acme/Tiny-BERT", exclude=["deep/"]).files.keys() == {"weights.safetensors"}
+    with pytest.raises(BentoError, match="no file of .* passes the patterns"):
+        pin("Acme/Tiny-BERT", include=["*.bin"])
+
+
+def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
+    assert main(["models", "pin", "Acme/Tiny-BERT", "--exclude", "deep/*"]) == 0
+    shown = capsys.readouterr().out
+    assert shown == (
+        f'# "main" of Acme/Tiny-BERT today. In the source:\n'
+        f'#     HuggingFaceModel("Acme/Tiny-BERT", revision="{COMMIT}")\n'
+        f"# or, for a Bento that brings the files, in MODULE.bazel:\n"
+        f"bento.model(\n"
+        f'    name = "tiny_bert",\n'
+        f'    files = {{"weights.safetensors": "{LARGE}"}},\n'
+        f'    huggingface = "Acme/Tiny-BERT",\n'
+        f'    revision = "{COMMIT}",\n'
+        f')\nuse_repo(bento, "tiny_bert")\n'
+    )
+    assert "hf_secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html>", "the answer is not JSON. Is it the address of a hub"),
+        (b"[" * 100_000, "the answer is not JSON"),
+        (b"[]", "the document is a list, where a table belongs"),
+        (answer(7, []), "sha is a number, where a text belongs"),
+        (answer("main", SIBLINGS), "is 'main', which is no commit"),
+        (answer(COMMIT, [{"rfilename": "../x"}]), "the file '../x', which leaves the model"),
+        (answer(COMMIT, [{"rfilename": "/x"}]), "which leaves the model"),
+        (answer(COMMIT, [{"rfilename": "absent"}]), "the hub has nothing there"),
+        (b" " * (17 << 20), "more than 16 MiB"),
+    ],
+)
+def test_answers_that_are_none_are_refused(hub, content, message):
+    hub.answers["/hub/api/models/Acme/Tiny-BERT/revision/main?blobs=true"] = content
+    with pytest.raises(BentoError, match=message):
+        pin("Acme/Tiny-BERT")
+
+
+def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
+    with pytest.raises(
+        BentoError, match=r"revision/v2.*: the hub has nothing there\. Look at the name and the revision"
+    ):
+        pin("Acme/Tiny-BERT", "v2")
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(BentoError, match="the server answers 401") as caught:
+        pin("Acme/Tiny-BERT")
+    assert "hf_wrong" not in str(caught.value)
+    monkeypatch.delenv("HF_ENDPOINT")
+    with pytest.raises(BentoError, match=r"The hub is not known\. Give its address by --endpoint, or set HF_ENDPOINT"):
+        pin("Acme/Tiny-BERT")
+    for name in ("../x", "a/b/c", "a b", ""):
+        with pytest.raises(BentoError, match=r"is no model of a hub\. Write ORGANIZATION/NAME"):
+            pin(name)
