@@ -426,7 +426,7 @@ def test_build_says_what_is_wrong(bento, project, words, message):
 def test_migrate(bento, project):
     text = bento("migrate", project)
     assert 'bentofile = "bentofile.yaml"' in text
-    assert 'lock = "//:requirements.lock"' in text
+    assert 'lock = "//:requirements.lock.json"' in text
     (project.parent / "MODULE.bazel").write_text("")
     text = bento("migrate", project)
     assert 'lock = "//project:requirements.lock"' in text

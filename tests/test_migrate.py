@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from projects import write_project
+from rules_bento.bento import workspace as workspaces
 from rules_bento.bento.migrate import migrate
 from rules_bento.errors import BentoError
 from test_bento import BENTO_PROJECTS, store_of
 
+ZEROS = "0" * 64
 SERVICE = """\
 import bentoml
 
@@ -38,45 +40,19 @@ def test_build_file(iris):
     assert (
         iris.build
         == """\
-load("@rules_bento//rules:defs.bzl", "bento_model", "bento_package")
+load("@rules_bento//rules:defs.bzl", "bento_model_import", "bento_package", "bento_requirements", "bento_requirements_test")
 
-bento_model(
+bento_model_import(
     name = "raw_model",
     srcs = glob(["models/raw_model/**"]),
-    context = {
-        "bentoml_version": "1.4.40",
-        "python_version": "3.11.7",
-    },
-    labels = {"k": "v"},
-    metadata = json.encode({"x": 1}),
     strip_prefix = "models/raw_model",
-    tag = "raw_model:v1",
 )
 
-bento_model(
+bento_model_import(
     name = "iris_clf",
     srcs = glob(["models/iris_clf/**"]),
     alias = "prod",
-    context = {
-        "bentoml_version": "1.4.40",
-        "python_version": "3.11.7",
-    },
-    framework_versions = {"scikit-learn": "1.9.1"},
-    labels = {"team": "spec"},
-    metadata = json.encode({
-        "acc": 0.97,
-        "n": 150,
-    }),
-    module = "bentoml.sklearn",
-    signatures = json.encode({"predict": {
-        "batchable": True,
-        "batch_dim": [
-            0,
-            0,
-        ],
-    }}),
     strip_prefix = "models/iris_clf",
-    tag = "iris_clf",
 )
 
 bento_package(
@@ -88,7 +64,7 @@ bento_package(
             "models/iris_clf/**",
             "models/raw_model/**",
             "requirements.in",
-            "requirements.lock",
+            "requirements.lock.json",
         ],
     ),
     bentofile = "bentofile.yaml",
@@ -98,6 +74,19 @@ bento_package(
     ],
     requirements = ["@pypi//bentoml"],
     service = "service:Iris",
+)
+
+bento_requirements(
+    name = "requirements.update",
+    srcs = ["requirements.in"],
+    lock = "requirements.lock.json",
+    requires_python = "==3.11.*",
+)
+
+bento_requirements_test(
+    name = "requirements_test",
+    lock = "requirements.lock.json",
+    requirements = ":requirements.update",
 )
 """
     )
@@ -112,7 +101,7 @@ bazel_dep(name = "rules_bento", version = "0.1.0")
 bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
 bento.pypi(
     name = "pypi",
-    lock = "//svc/iris:requirements.lock",
+    lock = "//svc/iris:requirements.lock.json",
     platforms = ["linux_x86_64"],
     python_version = "3.11",
 )
@@ -187,7 +176,8 @@ def test_packages(tmp_path, bentofile, files, expected):
     made = migrate(project(tmp_path, bentofile, **files))
     assert made.requirements.splitlines() == expected
     names = [re.split(r"[\[=<>]", line)[0].lower().replace("-", "_") for line in expected]
-    assert re.findall(r'"@pypi//(\w+)"', made.build) == sorted(names)
+    targets = re.findall(r'"@pypi//([\w:]+)"', made.build)
+    assert targets == sorted(f"{name}:io" if "bentoml[io]" in expected[0] else name for name in names)
     assert any("has no lock" in note for note in made.notes)
 
 
@@ -200,7 +190,7 @@ def test_a_lock_that_is_there_is_taken(tmp_path, lock):
 
 
 def test_requirements_with_hashes_are_a_lock(tmp_path):
-    text = "bentoml==1.4.40 \\\n    --hash=sha256:00\nidna==3.20 \\\n    --hash=sha256:00\n"
+    text = f"bentoml==1.4.40 \\\n    --hash=sha256:{ZEROS}\nidna==3.20 \\\n    --hash=sha256:{ZEROS}\n"
     made = migrate(project(tmp_path, "python: {requirements_txt: r.txt}", **{"r.txt": text}))
     assert 'lock = "//:r.txt"' in made.module
     assert re.findall(r'"@pypi//(\w+)"', made.build) == ["bentoml", "idna"]
@@ -242,17 +232,19 @@ def test_services_that_the_source_does_not_state(tmp_path):
     [
         ("python: {packages: [idna], pip_args: --pre}", "Not carried over: .*'--pre' cannot be carried"),
         ("docker: {setup_script: missing.sh}", "Not carried over: .*'missing.sh' is not among the files"),
-        ("python: {packages: ['x @ git+https://g.example/x']}", "a git repository is no package of a hub"),
+        ("python: {packages: ['./own']}", r"packages: './own' is a file or folder\. Code of .* becomes a bento_wheel"),
+        ("python: {requirements_txt: r.txt}", "the option -e cannot be followed here: it installs a folder"),
+        ("models: ['Models-Of:V1']", r"models-of:v1 is not in the store.*module, signatures and labels are not known"),
         ("python: {index_url: 'https://i.example'}", "say where an image build gets packages"),
         ("python: {lock_packages: true}", "locked by the hub"),
         ("models: [{tag: 'a:latest', filter: 'label:x'}]", "the filter 'label:x' chooses"),
-        ("models: ['a:v1']", "a:v1 \\(it is not in the store\\)"),
+        ("models: ['a:v1']", "a:v1 is not in the store"),
         ("include: ['../x/*.py', '*.py']", "include"),
     ],
 )
 def test_what_is_left(tmp_path, bentofile, note):
     try:
-        notes = migrate(project(tmp_path, bentofile), store=tmp_path).notes
+        notes = migrate(project(tmp_path, bentofile, **{"r.txt": "idna\n-e ./own\n"}), store=tmp_path).notes
     except BentoError as error:
         notes = (str(error),)
     assert any(re.search(note, said) for said in notes), notes
@@ -261,3 +253,143 @@ def test_what_is_left(tmp_path, bentofile, note):
 def test_a_bentofile_that_cannot_be_read(tmp_path):
     with pytest.raises(BentoError, match=r"^bentofile.yaml:1: servce is no option"):
         migrate(project(tmp_path, "servce: x"))
+
+
+def test_extras_and_markers_become_targets_of_the_hub(tmp_path):
+    text = (
+        "python: {packages: ['bentoml[monitor-otlp, IO]', 'pywin32; sys_platform == \"win32\"', 'x ; os_name!=\"nt\"']}"
+    )
+    made = migrate(project(tmp_path, text))
+    assert re.findall(r'"@pypi//(.+)"', made.build) == ["bentoml:io", "bentoml:monitor-otlp", "x"]
+    assert "pywin32" in made.requirements
+
+
+@pytest.mark.parametrize(
+    ("lock", "text", "targets"),
+    [
+        ("uv.lock", "", ["bentoml:io"]),
+        ("pylock.toml", "", ["bentoml"]),
+        ("requirements.lock", f"bentoml==1.4.39 --hash=sha256:{ZEROS}\n", ["bentoml"]),
+        ("requirements.lock", f"bentoml[io]==1.4.39 --hash=sha256:{ZEROS}\n", ["bentoml:io"]),
+    ],
+)
+def test_a_lock_without_extras_has_no_targets_for_them(tmp_path, lock, text, targets):
+    made = migrate(project(tmp_path, "python: {packages: ['bentoml[io]']}", **{lock: text}))
+    assert re.findall(r'"@pypi//(.+)"', made.build) == [] or re.findall(r"@pypi//([\w:]+)", made.build) == targets
+    assert any("says no extras" in note for note in made.notes) == (targets == ["bentoml"])
+
+
+@pytest.mark.parametrize(
+    ("bentofile", "files", "version"),
+    [
+        ("docker: {python_version: '3.10'}", {}, "3.10"),
+        ("docker: {python_version: '3.12.4'}", {}, "3.12"),
+        ("service: service:Svc", {"pyproject.toml": "[project]\nname = 'x'\nrequires-python = '>=3.12'\n"}, "3.12"),
+        ("service: service:Svc", {"pyproject.toml": "[project]\nname = 'x'\nrequires-python = '<3.11'\n"}, "3.10"),
+        ("service: service:Svc", {}, "3.11"),
+    ],
+)
+def test_hub_and_lock_are_for_the_python_of_the_project(tmp_path, bentofile, files, version):
+    made = migrate(project(tmp_path, bentofile, **files), "svc")
+    assert f'python_version = "{version}"' in made.module
+    assert f'requires_python = "=={version}.*"' in made.build
+    assert any("run `bazel run //svc:requirements.update`" in note for note in made.notes)
+
+
+def test_constraints_and_indexes_go_where_the_lock_is_made(tmp_path):
+    text = "python: {requirements_txt: r.txt, index_url: 'https://i.example/simple', trusted_host: [i.example]}"
+    files = {"r.txt": "-c limits.txt\n--find-links https://l.example\nidna\n", "limits.txt": "idna<4\n"}
+    made = migrate(project(tmp_path, text, **files, **{"requirements.in": "of the project's own\n"}))
+    assert made.requirements.splitlines() == ["--find-links https://l.example", "idna", "bentoml==1.4.39"]
+    assert made.constraints == "idna<4\n"
+    assert made.names == ("bento_requirements.in", "bento_constraints.in")
+    assert 'constraints = ["bento_constraints.in"]' in made.build
+    for printed in (made.build, made.module):
+        assert 'index_url = "https://i.example/simple"' in printed
+        assert 'trusted_hosts = ["i.example"]' in printed
+    assert "# bento_constraints.in\nidna<4\n" in made.text()
+
+
+MODULE = """\
+bazel_dep(name = "rules_bento", version = "0.1.0")
+bazel_dep(name = "rules_python", version = "1", repo_name = "pypi_other")
+b = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
+b.pypi(name = "pypi", lock = "//:requirements.lock.json")
+b.pypi(
+    name = "ours",
+    lock = "//svc:requirements.lock.json",
+)
+use_repo(b, "ours", "pypi", renamed = "base")
+"""
+
+
+def test_a_workspace_declares_nothing_twice(tmp_path):
+    folder = project(tmp_path, "service: service:Svc")
+    declared = workspaces.read(MODULE, "MODULE.bazel")
+    new = migrate(folder, "more/a-b", workspace=declared)
+    assert new.module.splitlines()[0] == "b.pypi("
+    assert 'name = "pypi_a_b"' in new.module
+    assert new.module.endswith('use_repo(b, "pypi_a_b")\n')
+    assert '"@pypi_a_b//bentoml"' in new.build
+    assert 'name = "pypi_other_2"' in migrate(folder, "other", workspace=declared).module
+    assert 'name = "mine"' in migrate(folder, "other", workspace=declared, hub="mine").module
+
+    moved = migrate(folder, "svc", workspace=declared)
+    assert (moved.module, moved.requirements) == ("", "")
+    assert '"@ours//bentoml"' in moved.build
+
+    shared = migrate(folder, "other", workspace=declared, hub="pypi")
+    assert (shared.module, shared.requirements) == ("", "")
+    assert "bento_requirements" not in shared.build
+    assert any("have to be in the lock of @pypi: bentoml==1.4.39" in note for note in shared.notes)
+    with pytest.raises(BentoError, match=r"--hub: 'renamed' is another repository of the workspace"):
+        migrate(folder, "other", workspace=declared, hub="renamed")
+
+
+def test_a_module_file_that_cannot_be_read_is_told_by_line():
+    with pytest.raises(BentoError, match=r"^MODULE\.bazel:2: cannot be read: "):
+        workspaces.read("module(name = 'x')\nbazel_dep(\n", "MODULE.bazel")
+
+
+def test_edges_of_wrapped_services_are_those_of_the_text(tmp_path):
+    service = """\
+import bentoml
+
+
+def wrapped(svc):
+    svc.inner = svc.inner
+    return svc
+
+
+@wrapped
+@bentoml.service
+class LLM:
+    pass
+
+
+@bentoml.service
+class Asked:
+    llm = bentoml.depends(LLM)
+    other: object = bentoml.depends(globals()["LLM"])
+"""
+    made = migrate(project(tmp_path, "service: service:Asked", service))
+    if "services = " in made.build:  # where reading says it all, nothing is declared
+        assert '"Asked": ["LLM"],' in made.build
+
+
+def test_a_model_that_is_in_the_project_as_an_entry_is_imported(tmp_path):
+    made = migrate(project(tmp_path, "models: ['m:v1']", **{"models/m/model.yaml": "name: m\nversion: v1\n"}))
+    assert re.search(r'bento_model_import\(\n    name = "m",\n    srcs = glob\(\["models/m/\*\*"\]\),', made.build)
+    assert not any("m:v1" in note and "store" in note for note in made.notes)
+
+
+def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
+    body = (
+        "class Svc:\n    tiny = bentoml.models.HuggingFaceModel('Acme/Tiny')\n    at = bentoml.models.HuggingFaceModel("
+    )
+    service = SERVICE.replace("class Svc:\n    pass\n", f"{body}'Acme/Tiny', revision='v2')\n")
+    notes = [note for note in migrate(project(tmp_path, "service: service:Svc", service)).notes if "Acme" in note]
+    assert len(notes) == 2
+    at, tiny = sorted(notes, key=lambda note: "'main'" in note)
+    assert re.match(r"Models: service\.py:6: Svc\.tiny follows 'main' of Acme/Tiny.*pin Acme/Tiny`", tiny)
+    assert re.match(r"Models: service\.py:7: Svc\.at follows 'v2' of Acme/Tiny.*pin Acme/Tiny@v2`", at)

@@ -5,36 +5,39 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rules_bento import service as services
-from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION, build_bentofile, default_store, project_files
+from rules_bento.bento import migrate_packages
 from rules_bento.bento.of_folder import Beside as BesideOptions
+from rules_bento.bento.of_folder import build_bentofile, default_store, project_files
+from rules_bento.bento.starlark import Code, call
+from rules_bento.bento.workspace import EXTENSION, Workspace
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
-from rules_bento.packages.nested_requirements import with_nested
-from rules_bento.packages.requirements import normalized
+from rules_bento.service.facts import Dependency
 from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from rules_bento.bento.migrate_packages import Packages
     from rules_bento.build_options.project import ProjectFiles
-    from rules_bento.service import ServiceInfo
+    from rules_bento.service import Model, Service, ServiceInfo
 
-_LOCKS = ("uv.lock", "pylock.toml", "requirements.lock", "requirements.lock.txt")
-_LOCKED_HERE = ("requirements.in", "requirements.lock")
-_HUB = "pypi"
 # Of a workspace: no part of a Bento, and what a walk along the links of Bazel's would never end in.
 _FILES_OF_BAZEL = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", "MODULE.bazel.lock")
 _LINKS_OF_BAZEL = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _NEVER_WALKED = (".git", ".venv", "node_modules", "venv")
+# What a trial build says, and a note has said already, by what to do about it.
+_SAID_ABOVE = ("needs the model", "uv_lock()", "State it in the source", " moves, and a build asks")
 _LARGE = 10_000_000  # bytes of a file that is packed apart from the sources
 
 
@@ -44,9 +47,11 @@ class Migration:
 
     module: str  # lines of MODULE.bazel
     build: str  # BUILD.bazel of the project's folder
-    requirements: str  # what to lock, where the project has no lock: requirements.in; empty otherwise
+    requirements: str  # what to lock, where the project has no lock; empty otherwise
+    constraints: str  # what limits the versions of that; empty for nothing
     ignore: str  # lines of .bazelignore: what Bazel must not walk, for a project that is a workspace; empty otherwise
     notes: tuple[str, ...]  # what is not carried over or left to do, and why
+    names: tuple[str, str]  # of the files of requirements and constraints
 
     def text(self) -> str:
         """All of it, for a terminal."""
@@ -54,7 +59,8 @@ class Migration:
             ("MODULE.bazel", self.module),
             (".bazelignore", self.ignore),
             ("BUILD.bazel", self.build),
-            ("requirements.in", self.requirements),
+            (self.names[0], self.requirements),
+            (self.names[1], self.constraints),
         ]
         shown = [f"# {name}\n{text}" for name, text in parts if text]
         notes = "".join(f"# - {note}\n" for note in self.notes)
@@ -80,21 +86,36 @@ class _Project:
 
 
 def migrate(
-    folder: str | Path, package: str = "", *, bentofile: str | None = None, store: str | Path | None = None
+    folder: str | Path,
+    package: str = "",
+    *,
+    bentofile: str | None = None,
+    store: str | Path | None = None,
+    workspace: Workspace | None = None,
+    hub: str | None = None,
 ) -> Migration:
     """Turn the project in a folder, which is the package `package` of the workspace, into rules.
 
     `bentofile` is the file's path in the folder; without it, bentofile.yaml, else pyproject.toml is read. `store` is
-    BentoML's model store, of which descriptions are read. Raises BentoError for a project that cannot be read at all.
+    BentoML's model store, of which descriptions are read. `hub` is the name of the packages' hub: one that `workspace`
+    has, or a new one; without it, a name that is free. Raises BentoError for a project that cannot be read at all.
     """
     project = _read(Path(folder), package, bentofile, Path(store) if store else default_store())
-    packages = _packages(project)
-    lock, notes = _lock(project)
+    packages = migrate_packages.read(project.options, project.info, project.files)
+    home = _hub(project, packages, workspace or Workspace(), hub)
     models, model_notes = _models(project)
-    build = _build_file(project, packages, models, [*_bazels_own(project), *([] if lock else _LOCKED_HERE)])
-    notes = [*notes, *model_notes, *_unknown_notes(project), *_option_notes(project), *_trial(project)]
-    module = _module_file(project, lock)
-    return Migration(module, build, "" if lock else _requirements_in(packages), _ignored(project), tuple(notes))
+    notes = [*_lock_notes(project, packages, home), *packages.notes, *model_notes, *_unknown_notes(project)]
+    notes += [*_service_notes(project), *_option_notes(project), *_trial(project)]
+    locks = not (packages.is_locked or home.is_there)
+    return Migration(
+        _module_file(project, packages, home),
+        _build_file(project, packages, models, home),
+        "".join(f"{line}\n" for line in packages.stated) if locks else "",
+        "".join(f"{line}\n" for line in packages.constraints) if locks else "",
+        _ignored(project),
+        tuple(notes),
+        packages.files,
+    )
 
 
 def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Project:
@@ -122,47 +143,34 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
 # Packages
 
 
-def _packages(project: _Project) -> list[str]:
-    """The requirements that the project states, a bentoml among them."""
-    python = project.options.python
-    lines: list[str] = list(python.packages or ())
-    if python.requirements_txt:
-        place = project.options.at("python.requirements_txt")
-        lines = with_nested(python.requirements_txt, project.files, place).splitlines()
-    for step in project.info.image.calls if project.info.image else ():
-        if step.method == "python_packages":
-            lines += step.args
-        elif step.method == "requirements_file":
-            lines += with_nested(step.args[0], project.files, "requirements_file").splitlines()
-    stated = [text for line in lines if (text := re.sub(r"(^|\s)#.*", "", line).strip().rstrip("\\").strip())]
-    stated = [line for line in stated if not line.startswith("--hash=")]
-    if not any(_name(line) == "bentoml" for line in stated):
-        stated.append(f"bentoml=={BENTOML_VERSION}")
-    return list(dict.fromkeys(stated))
+@dataclass(frozen=True)
+class _Hub:
+    """Where the packages come from."""
+
+    name: str
+    is_there: bool  # whether the workspace declares it
+    workspace: Workspace
 
 
-def _name(requirement: str) -> str:
-    """The normalized name of a requirement; empty where it has none, as an address or an option."""
-    found = re.match(r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@(]|$)", requirement)
-    return normalized(found[1]) if found else ""
+def _hub(project: _Project, packages: Packages, workspace: Workspace, wanted: str | None) -> _Hub:
+    """The hub of that name, or of the project's lock, or a new one."""
+    ours = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
+    name = wanted or (ours[0] if ours else workspace.free_name(project.package))
+    if name in workspace.names and name not in workspace.hubs:
+        raise BentoError(f"--hub: {name!r} is another repository of the workspace. Choose another name.")
+    return _Hub(name, name in workspace.hubs, workspace)
 
 
-def _requirements_in(packages: Iterable[str]) -> str:
-    return "".join(f"{package}\n" for package in packages)
-
-
-def _lock(project: _Project) -> tuple[str | None, list[str]]:
-    """The project's own lock, or what to do for one."""
-    named = project.options.python.requirements_txt
-    if named and "--hash=" in project.files.text(named, project.options.at("python.requirements_txt")):
-        return project.files.path(named, "requirements_txt"), []
-    found = next((name for name in _LOCKS if project.files.has(name)), None)
-    if found:
-        return found, []
-    where = f"{project.package}/" if project.package else ""
-    return None, [
-        f"Packages: the project has no lock. Save requirements.in from above and run `uv pip compile --universal "
-        f"--generate-hashes {where}requirements.in -o {where}requirements.lock`."
+def _lock_notes(project: _Project, packages: Packages, hub: _Hub) -> list[str]:
+    """What to do for a lock."""
+    if hub.is_there:
+        return [f"Packages: they have to be in the lock of @{hub.name}: {', '.join(packages.stated)}."]
+    if packages.is_locked:
+        return []
+    files = " and ".join(packages.files[: 2 if packages.constraints else 1])
+    return [
+        f"Packages: the project has no lock. Save {files} from above in {project.package or 'the root'}, and run "
+        f"`bazel run //{project.package}:requirements.update`."
     ]
 
 
@@ -177,53 +185,68 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
     tags += [model.tag for model in references if model.tag and model.tag not in aliases.values()]
     targets: dict[str, str] = {}
     notes = []
-    for tag in tags:
+    for tag in (tag.lower() for tag in tags):
         name = tag.partition(":")[0]
         if name not in targets:
             stored = model_store.newest(project.store, tag)
-            targets[name] = _model_target(tag, stored, aliases.get(tag))
-            found = f"it is {stored['name']}:{stored['version']} in the store" if stored else "it is not in the store"
-            notes.append(f"Models: {tag} ({found}). Copy its files to models/{name}/, or let a rule make them.")
+            is_entry = stored is not None or project.files.has(f"models/{name}/model.yaml")
+            targets[name] = _model_target(tag, aliases.get(tag), is_entry=is_entry)
+            notes += _model_notes(tag, stored, is_entry=is_entry)
     notes += [
-        f"Models: {model.huggingface.model_id} of Hugging Face. Bundle its files as a bento_model."
-        for model in references
-        if model.huggingface
+        _huggingface_note(project, service, model) for service in project.info.services for model in service.models
     ]
     filters = [choice for choice in project.options.models or () if choice.filter]
     notes += [f"Models: the filter {choice.filter!r} chooses among the labels of bento_models." for choice in filters]
-    return list(targets.values()), notes
+    return list(targets.values()), [note for note in notes if note]
 
 
-def _model_target(tag: str, stored: dict[str, Any] | None, alias: str | None) -> str:
-    """A bento_model. A version that the project names is kept; `latest` finds the digest of the content as well."""
+def _model_target(tag: str, alias: str | None, *, is_entry: bool) -> str:
+    """The rule of a model: an entry of a store as it is, or files to which a description is made."""
     name = tag.partition(":")[0]
-    fields = stored or {}
-    context = dict(fields.get("context") or {})
-    framework_versions = context.pop("framework_versions", None)
-    if context.get("framework_name") == str(fields.get("module", "")).rpartition(".")[2]:
-        del context["framework_name"]
-    return _call(
-        "bento_model",
-        {
-            "name": name,
-            "srcs": _Code(f'glob(["models/{name}/**"])'),
-            "alias": alias,
-            "api_version": fields.get("api_version") if fields.get("api_version") != "v1" else None,
-            "context": context,
-            "framework_versions": framework_versions,
-            "labels": fields.get("labels"),
-            "metadata": _encoded(fields.get("metadata")),
-            "module": fields.get("module"),
-            "options": _encoded(fields.get("options")),
-            "signatures": _encoded(fields.get("signatures")),
-            "strip_prefix": f"models/{name}",
-            "tag": tag.removesuffix(":latest"),
-        },
+    files = f'"models/{name}/**"'
+    if is_entry:
+        entry = {"name": name, "srcs": Code(f"glob([{files}])"), "alias": alias, "strip_prefix": f"models/{name}"}
+        return call("bento_model_import", entry)
+    made = {
+        "name": name,
+        # Of an entry of a store, the rule writes it anew.
+        "srcs": Code(f'glob(\n        [{files}],\n        exclude = ["models/{name}/model.yaml"],\n    )'),
+        "alias": alias,
+        "strip_prefix": f"models/{name}",
+        "tag": tag.removesuffix(":latest"),
+    }
+    return call("bento_model", made)
+
+
+def _model_notes(tag: str, stored: dict[str, Any] | None, *, is_entry: bool) -> list[str]:
+    name = tag.partition(":")[0]
+    if stored:
+        found = f"{stored['name']}:{stored['version']}"
+        return [
+            f'Models: {tag} is {found} in the store. Copy its entry: cp -r "$(bentoml models get {found} -o path)" '
+            f"models/{name}"
+        ]
+    if is_entry:
+        return []
+    return [
+        f"Models: {tag} is not in the store. Put its files into models/{name}/, or let a rule make them; its module, "
+        f"signatures and labels are not known here, so set these attributes of the bento_model, or copy an entry of a "
+        f"store and make the rule a bento_model_import."
+    ]
+
+
+def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
+    """What to do about a snapshot whose revision moves; nothing about one that is a commit."""
+    source = model.huggingface
+    if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
+        return ""
+    asked = source.model_id + ("" if source.revision == "main" else f"@{source.revision}")
+    line = getattr(_assignment(project, service, model.attribute), "lineno", service.line)
+    return (
+        f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} follows {source.revision!r} of "
+        f"{source.model_id}, which moves. `bento models pin {asked}` asks the hub, and prints the commit to write "
+        f"there as `revision`, and the bento.model tag that bundles the files instead."
     )
-
-
-def _encoded(value: object) -> _Code | None:
-    return _Code(f"json.encode({_literal(value, 1)})") if value else None
 
 
 # BUILD and MODULE
@@ -242,11 +265,12 @@ def _ignored(project: _Project) -> str:
     return "".join(f"{name}\n" for name in folders)
 
 
-def _build_file(project: _Project, packages: Sequence[str], models: Sequence[str], excluded: Sequence[str]) -> str:
-    rules = ["bento_model"] * bool(models) + ["bento_package"]
+def _build_file(project: _Project, packages: Packages, models: Sequence[str], hub: _Hub) -> str:
+    update = [] if packages.is_locked or hub.is_there else _update(packages)
+    excluded = [*_bazels_own(project), *(_files_of_lock(packages) if update else [])]
+    rules = sorted({re.match(r"\w+", rule)[0] for rule in [*models, *update]} | {"bento_package"})  # type: ignore[index]
     load = f'load("@rules_bento//rules:defs.bzl", {", ".join(f"{chr(34)}{rule}{chr(34)}" for rule in rules)})\n'
     names = [match[1] for model in models if (match := re.search(r'name = "(.+)"', model))]
-    hub = [f"@{_HUB}//{name.replace('-', '_')}" for name in dict.fromkeys(map(_name, packages)) if name]
     data = sorted(path for path in project.data if not path.startswith(tuple(f"models/{name}/" for name in names)))
     python = project.options.docker.python_version
     bento = project.options.name or project.info.bento_name or "bento"
@@ -257,84 +281,103 @@ def _build_file(project: _Project, packages: Sequence[str], models: Sequence[str
         "data": data,
         "models": [f":{name}" for name in names],
         "python_version": python,
-        "requirements": sorted(hub),
+        "requirements": [f"@{hub.name}//{target}" for target in packages.targets],
         "service": project.info.service,
-        "services": _declared_services(project.info),
+        "services": _declared_services(project),
     }
-    return "\n\n".join([load.rstrip("\n"), *models, _call("bento_package", attributes)]) + "\n"
+    return "\n\n".join([load.rstrip("\n"), *models, call("bento_package", attributes), *update]) + "\n"
 
 
-def _declared_services(info: ServiceInfo) -> dict[str, list[str]] | None:
-    """`services`, where the source does not say it: what is known, for somebody to complete."""
-    if not any(unknown.attribute == "services" for unknown in info.unknowns):
+def _declared_services(project: _Project) -> dict[str, list[str]] | None:
+    """`services`, where the source does not say it plainly: what its text says, for somebody to complete."""
+    if not any(unknown.attribute == "services" for unknown in project.info.unknowns):
         return None
+    names = {service.class_name: service.name or service.class_name for service in project.info.services}
     return {
-        service.name or service.class_name: [one.service for one in service.dependencies if one.service]
-        for service in info.services
+        names[service.class_name]: [
+            edge.service or names[written]
+            for edge in service.dependencies
+            for written in [_written(project, service, edge.attribute)]
+            if edge.service or written in names
+        ]
+        for service in project.info.services
     }
 
 
-def _module_file(project: _Project, lock: str | None) -> str:
-    python = project.options.docker.python_version or PYTHON_VERSION
-    pypi = _call(
-        "bento.pypi",
-        {
-            "name": _HUB,
-            "lock": project.label(lock or "requirements.lock"),
-            "platforms": ["linux_x86_64"],
-            "python_version": python,
-        },
-    )
-    return f"""\
-bazel_dep(name = "rules_bento", version = "0.1.0")
-
-bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
-{pypi}
-use_repo(bento, "{_HUB}")
-"""
+def _written(project: _Project, service: Service, attribute: str) -> str:
+    """The class that the text of a service names: `LLM` of `llm = bentoml.depends(LLM)`; empty for anything else."""
+    made = getattr(_assignment(project, service, attribute), "value", None)
+    named = made.args[0] if isinstance(made, ast.Call) and made.args else None
+    return named.id if isinstance(named, ast.Name) else ""
 
 
-class _Code(str):
-    """Text that stands in a BUILD file as it is."""
+def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
+    """The statement of a service's class that gives it an attribute."""
+    if not project.files.has(service.path):  # it is in `src/`, or comes from elsewhere
+        return None
+    for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
+        if isinstance(node, ast.ClassDef) and node.name == service.class_name:
+            for line in node.body:
+                target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+                if isinstance(target, ast.Name) and target.id == attribute:
+                    return line
+    return None
 
-    __slots__ = ()
+
+def _service_notes(project: _Project) -> list[str]:
+    """What of `services` nobody could read."""
+    unread = [
+        f"{service.path}:{service.line}: {service.class_name}.{edge.attribute}"
+        for service in project.info.services
+        for edge in service.dependencies
+        if edge == Dependency(edge.attribute) and not _written(project, service, edge.attribute)
+    ]
+    return [f"Service: {place}: on which service it depends is not known. Add that to services." for place in unread]
 
 
-def _sources(excluded: Sequence[str]) -> _Code:
+def _files_of_lock(packages: Packages) -> list[str]:
+    """What locking adds to the project, and no Bento has."""
+    return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
+
+
+def _update(packages: Packages) -> list[str]:
+    """The targets that write the lock and say when it is stale."""
+    written = {
+        "name": "requirements.update",
+        "srcs": [packages.files[0]],
+        "constraints": [packages.files[1]] if packages.constraints else [],
+        "lock": packages.lock,
+        "requires_python": packages.requires_python,
+        **packages.indexes,
+    }
+    held = {"name": "requirements_test", "lock": packages.lock, "requirements": ":requirements.update"}
+    return [call("bento_requirements", written), call("bento_requirements_test", held)]
+
+
+def _module_file(project: _Project, packages: Packages, hub: _Hub) -> str:
+    """What MODULE.bazel lacks."""
+    there, extension = hub.workspace, hub.workspace.extension or "bento"
+    lines = [] if there.has_rules else ['bazel_dep(name = "rules_bento", version = "0.1.0")\n']
+    if not there.extension and not hub.is_there:
+        lines.append(f'{extension} = use_extension("{EXTENSION}", "bento")')
+    if not hub.is_there:
+        tag = {
+            "name": hub.name,
+            "lock": project.label(packages.lock),
+            "platforms": [migrate_packages.PLATFORM],
+            "python_version": packages.python_version,
+            **packages.indexes,
+        }
+        lines += [call(f"{extension}.pypi", tag), f'use_repo({extension}, "{hub.name}")']
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _sources(excluded: Sequence[str]) -> Code:
     """All files of the package but those."""
     listed = "".join(f'            "{pattern}",\n' for pattern in excluded)
     if len(excluded) == 1:
-        return _Code(f'glob(\n        ["**"],\n        exclude = ["{excluded[0]}"],\n    )')
-    return _Code(f'glob(\n        ["**"],\n        exclude = [\n{listed}        ],\n    )')
-
-
-def _call(rule: str, attributes: dict[str, Any]) -> str:
-    given = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
-    return f"{rule}(\n" + "".join(f"    {key} = {_literal(value, 1)},\n" for key, value in given.items()) + ")"
-
-
-def _literal(value: Any, depth: int = 0) -> str:
-    """A value in Starlark, laid out as buildifier does."""
-    if isinstance(value, _Code):
-        return str(value)
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
-    inner = depth + 1 if isinstance(value, (dict, list, tuple)) and len(value) > 1 else depth
-    if isinstance(value, (list, tuple)):
-        items = [_literal(item, inner) for item in value]
-        return _laid_out("[", items, "]", depth)
-    if isinstance(value, dict):
-        items = [f"{_literal(str(key))}: {_literal(item, inner)}" for key, item in value.items()]
-        return _laid_out("{", items, "}", depth)
-    return repr(value)
-
-
-def _laid_out(start: str, items: list[str], end: str, depth: int) -> str:
-    if len(items) < 2:
-        return start + "".join(items) + end
-    indent = "    " * depth
-    return f"{start}\n" + "".join(f"{indent}    {item},\n" for item in items) + indent + end
+        return Code(f'glob(\n        ["**"],\n        exclude = ["{excluded[0]}"],\n    )')
+    return Code(f'glob(\n        ["**"],\n        exclude = [\n{listed}        ],\n    )')
 
 
 # What is left
@@ -356,11 +399,9 @@ def _option_notes(project: _Project) -> list[str]:
         notes.append("python.lock_packages: the Bento is locked by the hub, not by a resolver at each build.")
     if python.index_url or python.extra_index_url or python.find_links:
         notes.append(
-            "python.index_url and its like say where an image build gets packages. Bazel gets them where your uv is "
-            "configured to; see bento.pypi(index = ...)."
+            "python.index_url and its like say where an image build gets packages. Where Bazel gets them, attributes "
+            "of bento.pypi and bento_requirements say, or your uv is configured to."
         )
-    if any(re.search(r"(^|\s|@)git\+", line) for line in _packages(project)):
-        notes.append("python.packages: a git repository is no package of a hub. Name its archive in python.wheels.")
     if options.service is None:
         notes.append(f"service: BentoML finds it; the rule is told {project.info.service!r}.")
     outside = [path for path in (options.include or ()) if path.startswith("../")]
@@ -375,7 +416,7 @@ def _trial(project: _Project) -> list[str]:
         build_bentofile(path, build_ctx=project.folder, beside=BesideOptions(store=project.store))
     except BentoError as error:
         message = " ".join(str(error).split())
-        if "needs the model" in message or "uv_lock()" in message or "State it in the source" in message:
+        if any(words in message for words in _SAID_ABOVE):
             return []  # said above, by what to do about it
         return [f"Not carried over: {message}"]
     return []

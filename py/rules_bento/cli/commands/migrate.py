@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
+    from rules_bento.bento.workspace import Workspace
     from rules_bento.library import Store
     from rules_bento.store.home import Kind
 
@@ -20,6 +21,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """The project; its bentofile; the output."""
     parser.add_argument("project", metavar="PATH", nargs="?", default=".", help="the project's folder (.)")
     parser.add_argument("-f", "--bentofile", metavar="FILE", help="default: bentofile.yaml, else pyproject.toml")
+    parser.add_argument("--hub", metavar="NAME", help="of the packages (default: a name that MODULE.bazel leaves free)")
     parser.add_argument("--package", help="of Bazel (default: where the folder lies in its workspace)")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
@@ -37,7 +39,14 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
     project = Path(options.project)
     package = _package(project) if options.package is None else options.package
-    made = migrate(project, package, bentofile=options.bentofile, store=store.home.shelf(MODEL))
+    made = migrate(
+        project,
+        package,
+        bentofile=options.bentofile,
+        store=store.home.shelf(MODEL),
+        workspace=_workspace(project),
+        hub=options.hub,
+    )
     if not show.data(asdict(made), options.output):
         show.out(made.text().rstrip("\n"))
     return status.OK
@@ -45,8 +54,23 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 def _package(project: Path) -> str:
     """The folder as a package of the workspace around it; the root where there is none."""
+    root = _root(project)
+    return project.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
+
+
+def _root(project: Path) -> Path | None:
     folder = project.resolve()
     for root in (folder, *folder.parents):
         if any((root / name).is_file() for name in _WORKSPACE):
-            return "" if root == folder else folder.relative_to(root).as_posix()
-    return ""
+            return root
+    return None
+
+
+def _workspace(project: Path) -> Workspace:
+    """What the workspace around a project declares."""
+    from rules_bento.bento.workspace import Workspace, read
+
+    root = _root(project)
+    if root is None or not (root / "MODULE.bazel").is_file():
+        return Workspace()
+    return read((root / "MODULE.bazel").read_text("utf-8", errors="replace"), "MODULE.bazel")

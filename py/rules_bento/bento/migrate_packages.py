@@ -1,0 +1,171 @@
+"""The Python packages of a project that moves to Bazel: what is locked, how, and what of the hub stands in BUILD."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from rules_bento.bento.image_steps import project_dependencies
+from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION
+from rules_bento.errors import BentoError
+from rules_bento.packages import requirements
+from rules_bento.packages.lock import parse_toml
+from rules_bento.packages.nested_requirements import with_nested
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.project import ProjectFiles
+    from rules_bento.service import ServiceInfo
+
+PLATFORM = "linux_x86_64"
+_LOCKS = ("uv.lock", "pylock.toml", "requirements.lock.json", "requirements.lock", "requirements.lock.txt")
+# A project may have a file of the first name, with something else in it.
+_NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bento_constraints.in"))
+_OUR_LOCK = "requirements.lock.json"
+_VERSIONS = (PYTHON_VERSION, "3.12", "3.13", "3.14", "3.10")
+_LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
+
+
+@dataclass(frozen=True)
+class Packages:
+    """What a project asks for, and its lock."""
+
+    python_version: str  # X.Y
+    lock: str  # path in the project
+    is_locked: bool  # whether the project brings the lock
+    stated: list[str]  # requirements and options of indexes, a bentoml among them
+    constraints: list[str]
+    targets: list[str]  # names of the hub: `bentoml`, `bentoml:io`
+    indexes: dict[str, Any]  # attributes of bento.pypi and bento_requirements
+    files: tuple[str, str]  # where requirements and constraints are to be saved
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def requires_python(self) -> str:
+        """What the lock is made for."""
+        return f"=={self.python_version}.*"
+
+
+def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packages:
+    """Read what options and source ask for. Raises BentoError for a file that is named and not there."""
+    version = _python_version(options, info, files)
+    lines: list[str] = []
+    limits: list[str] = []
+    notes: list[str] = []
+    for place, text, is_limit in _texts(options, info, files):
+        found, own_options = requirements.parse(text, place)
+        for option in own_options:
+            if option.flag in requirements.INDEX_OPTIONS and not is_limit:
+                lines.append(f"{option.flag} {option.value}".strip())
+            elif problem := _said(requirements.refuse_option, option, place):
+                notes.append(problem)
+        for item in found:
+            problem = _said(requirements.check, item.text, place)
+            (notes if problem else limits if is_limit else lines).append(problem or item.text)
+    if not any(requirements.name_of(line) == "bentoml" for line in lines if not line.startswith("-")):
+        lines.append(f"bentoml=={BENTOML_VERSION}")
+    lock = _own_lock(options, files)
+    lines, limits = list(dict.fromkeys(lines)), list(dict.fromkeys(limits))
+    targets, more = _targets([line for line in lines if not line.startswith("-")], version, lock, files)
+    return Packages(
+        version,
+        lock or _OUR_LOCK,
+        lock is not None,
+        lines,
+        limits,
+        targets,
+        _indexes(options),
+        _NAMES[files.has(_NAMES[0][0])],
+        [f"Packages: {note}" for note in dict.fromkeys([*notes, *more])],
+    )
+
+
+def _said(check: Any, *arguments: Any) -> str:
+    """Return what a check says against its arguments; empty for nothing."""
+    try:
+        check(*arguments)
+    except BentoError as error:
+        return str(error)
+    return ""
+
+
+def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> str:
+    """The project's Python: of its image, else the first that its pyproject.toml allows."""
+    stated = options.docker.python_version or (info.image.arguments.get("python_version") if info.image else None)
+    if stated:
+        return ".".join(str(stated).split(".")[:2])
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    if not files.has("pyproject.toml"):
+        return PYTHON_VERSION
+    project = parse_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("project", {})
+    try:
+        allowed = SpecifierSet(project.get("requires-python", ""))
+    except (AttributeError, InvalidSpecifier):
+        return PYTHON_VERSION
+    return next((version for version in _VERSIONS if allowed.contains(f"{version}.99")), PYTHON_VERSION)
+
+
+def _texts(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Iterator[tuple[str, str, bool]]:
+    """Yield texts of requirements: who states it, the text, and whether it limits versions alone."""
+    python = options.python
+    named = [(python.requirements_txt, options.at("python.requirements_txt"))] if python.requirements_txt else []
+    if not named:
+        yield options.at("python.packages"), "".join(f"{package}\n" for package in python.packages or ()), False
+    place = f"{info.path}: the image"
+    for step in info.image.calls if info.image else ():
+        if step.method == "python_packages":
+            yield place, "".join(f"{package}\n" for package in step.args), False
+        elif step.method == "pyproject_toml":
+            path = step.args[0] if step.args else "pyproject.toml"
+            yield place, "".join(f"{package}\n" for package in project_dependencies(path, files, place)), False
+        elif step.method == "requirements_file":
+            named.append((step.args[0], f"{place}: requirements_file"))
+    for path, origin in named:
+        for limits in (False, True):
+            yield origin, with_nested(path, files, origin, constraints=limits), limits
+
+
+def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
+    named = options.python.requirements_txt
+    if named and "--hash=" in files.text(named, options.at("python.requirements_txt")):
+        return files.path(named, "requirements_txt")
+    return next((name for name in _LOCKS if files.has(name)), None)
+
+
+def _targets(stated: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
+    """The hub's targets of requirements that hold in the Bento's image, and notes."""
+    environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
+    text = files.text(lock, "the lock") if lock else ""
+    targets, notes = [], []
+    for asked in map(requirements.parsed, stated):
+        if asked.marker and not asked.marker.evaluate(environment):
+            continue
+        name = requirements.normalized(asked.name)
+        knows_extras = lock in (None, "uv.lock", _OUR_LOCK) or re.search(rf"(?im)^{re.escape(asked.name)}\[", text)
+        if asked.extras and knows_extras:
+            extras = sorted(map(requirements.normalized, asked.extras))
+            targets += [f"{name.replace('-', '_')}:{extra}" for extra in extras]
+            continue
+        targets.append(name.replace("-", "_"))
+        if asked.extras:
+            notes.append(
+                f"{lock} says no extras, so the hub has no target for {asked}. Lock with --no-strip-extras or as "
+                f"uv.lock, or add the packages of the extra to requirements."
+            )
+    return sorted(set(targets)), notes
+
+
+def _indexes(options: BuildOptions) -> dict[str, Any]:
+    python = options.python
+    return {
+        "find_links": list(python.find_links or ()),
+        "index_url": python.index_url,
+        "indexes": list(python.extra_index_url or ()),
+        "no_index": True if python.no_index else None,
+        "trusted_hosts": list(python.trusted_host or ()),
+    }

@@ -1,0 +1,75 @@
+"""What the MODULE.bazel of a workspace declares already, so that a project which moves in does not declare it again."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from dataclasses import dataclass, field
+
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXTENSION = "@rules_bento//toolchains:extensions.bzl"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace; without arguments, one whose MODULE.bazel says nothing."""
+
+    has_rules: bool = False  # whether it depends on rules_bento
+    extension: str = ""  # the variable of the extension `bento`; empty where there is none
+    hubs: dict[str, str] = field(default_factory=dict)  # name to lock, as a label
+    names: frozenset[str] = frozenset()  # of repositories
+
+    def free_name(self, package: str) -> str:
+        """Return a name for the hub of a package: `pypi`, else one that tells whose it is."""
+        own = "pypi_" + re.sub(r"\W", "_", package.rpartition("/")[2] or "project", flags=re.ASCII)
+        numbered = (f"{own}_{number}" for number in itertools.count(2))
+        return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
+
+
+def read(text: str, origin: str) -> Workspace:
+    """Read a MODULE.bazel. Raises BentoError, naming `origin` and line, for one that cannot be read."""
+    try:
+        statements = ast.parse(text).body  # Starlark's syntax is Python's, as far as modules may use it
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise BentoError(f"{origin}:{line}: cannot be read: {getattr(error, 'msg', error)}. Correct it.") from None
+    has_rules, extension, hubs, names = False, "", {}, set()
+    for called, call, variable in _calls(statements):
+        words = _words(call)
+        if called == "use_extension" and words[:2] == [EXTENSION, "bento"]:
+            extension = variable
+        elif called == "bazel_dep":
+            name, repository = _keyword(call, "name"), _keyword(call, "repo_name")
+            has_rules = has_rules or name == "rules_bento"
+            names.add(repository or name)
+        elif called == "use_repo":
+            names |= {*words, *(keyword.arg or "" for keyword in call.keywords)}
+        elif called.endswith(".pypi") and called == f"{extension}.pypi":
+            hubs[_keyword(call, "name")] = _keyword(call, "lock")
+            names.add(_keyword(call, "name"))
+    return Workspace(has_rules, extension, hubs, frozenset(names - {""}))
+
+
+def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:
+    """Yield each call at the top of a file: the function's name, the call, and the variable that it is assigned to."""
+    for statement in statements:
+        if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+            yield ast.unparse(statement.value.func), statement.value, target.id if isinstance(target, ast.Name) else ""
+
+
+def _words(call: ast.Call) -> list[str]:
+    return [word.value for word in call.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+
+
+def _keyword(call: ast.Call, name: str) -> str:
+    """Return the text of an argument; empty for none, and for what is no plain text."""
+    values = [keyword.value for keyword in call.keywords if keyword.arg == name]
+    value = values[0].value if values and isinstance(values[0], ast.Constant) else ""
+    return value if isinstance(value, str) else ""
