@@ -36,6 +36,39 @@ FILES = {
     "scripts/setup.sh": "#!/bin/sh\necho set up\n",
 }
 TARGET = "//svc:greeter_bento"
+# What official examples are like: an extra in a pyproject.toml; constraints, a model by hand and another Python.
+OTHERS = {
+    "monitored": {
+        "pyproject.toml": """\
+[project]
+name = "monitored"
+requires-python = ">=3.12"
+dependencies = ["bentoml[monitor-otlp]==1.4.39", "pywin32 ; sys_platform == 'win32'"]
+[tool.bentoml.build]
+service = "service:Greeter"
+""",
+        "service.py": FILES["service.py"],
+    },
+    "with-model": {
+        "bentofile.yaml": """\
+service: "service:Greeter"
+models: ["My-Model:V1"]
+docker: {python_version: "3.10"}
+python: {requirements_txt: r.txt}
+""",
+        "r.txt": "-c limits.txt\nbentoml==1.4.39\nidna\n",
+        "limits.txt": "idna<3.10\n",
+        "models/my-model/weights.txt": "1 2 3\n",
+        "service.py": """\
+import bentoml
+
+
+@bentoml.service
+class Greeter:
+    model = bentoml.models.BentoModel("My-Model:V1")
+""",
+    },
+}
 
 
 def a_project_moves_over(bench: Workbench) -> str:
@@ -46,28 +79,55 @@ def a_project_moves_over(bench: Workbench) -> str:
     for path, text in FILES.items():
         checkout.write(f"{WORKSPACE}/svc/{path}", text)
     migrated(checkout)
+    other_projects_move_in(checkout)
     an_option_locks_nothing_again(checkout)
     size = the_command_makes_the_same_bytes(checkout)
-    return f"migrated, built, and the same {size} bytes by `bento build`"
+    return f"three projects migrated and built, and the same {size} bytes by `bento build`"
 
 
 def bento(checkout: Checkout, *words: str) -> str:
     return checkout.bazel("run", "@rules_bento//tools:bento", "--", *words, workspace=WORKSPACE).succeeded().output
 
 
+def pasted(checkout: Checkout, folder: str) -> dict[str, str]:
+    """Save what is printed where it says, and lock as the first note says."""
+    made = json.loads(bento(checkout, "migrate", folder, "-o", "json"))
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + made["module"])
+    checkout.write(f"{WORKSPACE}/{folder}/BUILD.bazel", made["build"])
+    for name, text in zip(made["names"], (made["requirements"], made["constraints"]), strict=True):
+        if text:
+            checkout.write(f"{WORKSPACE}/{folder}/{name}", text)
+    update = f"//{folder}:requirements.update"
+    assert f"`bazel run {update}`" in made["notes"][0], made["notes"]
+    checkout.bazel("run", update, workspace=WORKSPACE).succeeded()
+    checkout.bazel("test", f"//{folder}:requirements_test", workspace=WORKSPACE).succeeded()
+    return made
+
+
 def migrated(checkout: Checkout) -> None:
-    made = json.loads(bento(checkout, "migrate", "svc", "-o", "json"))
-    # What the notes ask for: a lock. That of another workspace has the same packages.
-    lock = json.loads(checkout.read("e2e/smoke/requirements.lock.json"))
-    assert "bentoml" in {package["name"] for package in lock["packages"]}
-    checkout.write(f"{WORKSPACE}/svc/requirements.lock.json", json.dumps(lock))
-    module = made["module"].replace("requirements.lock", "requirements.lock.json")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE + module))
-    checkout.write(f"{WORKSPACE}/svc/BUILD.bazel", made["build"])
+    pasted(checkout, "svc")
     checkout.build(TARGET, "--output_groups=+bento_yaml", workspace=WORKSPACE)
     written = checkout.read(f"{WORKSPACE}/bazel-bin/svc/greeter_bento.bento.yaml")
     for part in ("owner: e2e", "--force-confdef curl", "./env/docker/script__", "name: MODE", "bentoml=="):
         assert part in written, f"{part!r} is missing in\n{written}"
+
+
+def other_projects_move_in(checkout: Checkout) -> None:
+    """Each with a hub of its own, for its own Python."""
+    for folder, files in OTHERS.items():
+        for path, text in files.items():
+            checkout.write(f"{WORKSPACE}/{folder}/{path}", text)
+        pasted(checkout, folder)
+    targets = [f"//{folder}:{name}" for folder, name in zip(OTHERS, ("monitored_bento", "greeter_bento"), strict=True)]
+    checkout.build(*targets, "--output_groups=+bento_yaml", workspace=WORKSPACE)
+    monitored, with_model = (
+        checkout.read(f"{WORKSPACE}/bazel-bin/{target[2:].replace(':', '/')}.bento.yaml") for target in targets
+    )
+    assert "opentelemetry-exporter-otlp" in monitored, monitored
+    assert "pywin32" not in monitored, monitored
+    for part in ("tag: my-model:v1", "python_version: '3.10'", "idna==3.9"):
+        assert part in with_model, f"{part!r} is missing in\n{with_model}"
 
 
 def an_option_locks_nothing_again(checkout: Checkout) -> None:

@@ -3,7 +3,7 @@
 load(":helper.bzl", "INTERPRETER_FLAGS", "TOOLCHAIN_TYPE")
 
 # What the `bento` command imports.
-COMMAND_PACKAGES = ["blake3", "jinja2", "pyyaml", "zstandard"]
+COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pyyaml", "zstandard"]
 
 # sh is what every system that Bazel runs programs on has; all else comes from the toolchain.
 _LAUNCHER = """\
