@@ -34,6 +34,7 @@ def _built_wheel_impl(ctx):
         args = args,
         inputs = depset([ctx.file.source], transitive = [module.files for module in modules]),
         outputs = [wheel],
+        packages = ["packaging"],
         sandboxed = True,
     )
     return [

@@ -11,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from rules_bento.errors import BentoError
+from rules_bento.packages.build import check
 from rules_bento.verbs import run
 
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
@@ -113,6 +115,28 @@ def test_a_build_system_in_the_source_is_run(tmp_path):
         build(source(tmp_path, {f"sub/{name}": text for name, text in own().items()}), tmp_path / "o" / "w.whl", "sub")
         == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("found", "version", "fits"),
+    [
+        ("1", "1.0.0", True),
+        ("1.0rc1", "1.0.RC.1", True),
+        ("1.0_1", "1.0.post1", True),
+        ("0!1.0", "1.0", True),
+        ("1.0", "1!1.0", False),
+        ("1.0", "1.0rc1", False),
+        ("1.0", "1.0+local", False),
+    ],
+)
+def test_versions_are_compared_as_versions(found, version, fits):
+    """PEP 440: a spelling is no other version, and an epoch, a suffix and a local part are."""
+    wheel = Path(f"mod-{found}-py3-none-any.whl")
+    if fits:
+        check(wheel, "mod", version, MINOR)
+    else:
+        with pytest.raises(BentoError, match="Lock again"):
+            check(wheel, "mod", version, MINOR)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import pytest
 from locks.metadata_index import Index, package, serve
 from rules_bento.packages import lock as locks
+from rules_bento.packages import resolution
 from rules_bento.verbs import run
 
 UV = os.environ["RULES_BENTO_UV"]
@@ -128,3 +129,25 @@ def test_arguments_that_are_not_known_are_named(workspace, capsys):
     (workspace / "r.in").write_text("web\n", "utf-8")
     update(workspace, "http://127.0.0.1:9/simple", "--upgrade-packages", status=1)
     assert "unknown or unfinished argument '--upgrade-packages'. Usage: bazel run //:update" in capsys.readouterr().err
+
+
+def test_the_newest_version_of_a_lock_is_preferred_by_pep_440(workspace):
+    """A lock with several of a package, as forks have it: a release is newer than its candidates, an epoch than all."""
+    versions = ["2.0rc1", "2.0", "10.0", "1!1.0"]
+    previous = {
+        "lock": 1,
+        "requires_python": ">=3.10",
+        "roots": [{"name": "web"}],
+        "packages": [{"name": "web", "version": version, "files": {}} for version in versions],
+    }
+    preferred = [line for line in resolution._preferences(previous).splitlines() if line.startswith("version = ")]
+    assert preferred[2:] == [f'version = "{version}"' for version in ("1!1.0", "10.0", "2.0", "2.0rc1")]
+
+
+@pytest.mark.parametrize("line", ["six==", "six ; platform = 'x'", "six\0"])
+def test_what_is_no_requirement_never_reaches_uv(workspace, capfd, line):
+    (workspace / "r.in").write_text(f"web\n{line}\n", "utf-8")
+    update(workspace, "http://127.0.0.1:9/simple", status=1)
+    shown = capfd.readouterr().err
+    assert shown.startswith("//:update: r.in:2: "), shown
+    assert shown.count("\n") == 1
