@@ -9,8 +9,8 @@ from typing import Any
 from rules_bento.bento.image_steps import project_dependencies
 from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION
 from rules_bento.errors import BentoError
+from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements
-from rules_bento.packages.lock import parse_toml
 from rules_bento.packages.nested_requirements import with_nested
 
 TYPE_CHECKING = False
@@ -102,7 +102,7 @@ def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFile
 
     if not files.has("pyproject.toml"):
         return PYTHON_VERSION
-    project = parse_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("project", {})
+    project = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("project", {})
     try:
         allowed = SpecifierSet(project.get("requires-python", ""))
     except (AttributeError, InvalidSpecifier):
