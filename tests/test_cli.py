@@ -429,7 +429,7 @@ def test_migrate(bento, project):
     assert 'lock = "//:requirements.lock.json"' in text
     (project.parent / "MODULE.bazel").write_text("")
     text = bento("migrate", project)
-    assert 'lock = "//project:requirements.lock"' in text
+    assert 'lock = "//project:requirements.lock.json"' in text
     made = json.loads(bento("migrate", project, "-o", "json"))
     assert {"module", "build", "requirements", "notes"} <= set(made)
     assert all(made[name] in text for name in ("build", "requirements"))
