@@ -425,7 +425,8 @@ def test_the_defaults_are_the_rules():
     root = Path(__file__).parent.parent / "rules"
     text = (root / "bento_package.bzl").read_text() + (root / "BUILD.bazel").read_text()
     assert f'default = "{BENTOML_VERSION}"' in text
-    assert f'_DEFAULT_PYTHON = "{PYTHON_VERSION}"' in text
+    constants = (root.parent / "toolchains/versions.bzl").read_text()
+    assert f'PYTHON_VERSION = "{PYTHON_VERSION}"' in constants
     assert f'build_setting_default = "{CREATION_TIME}"' in text
 
 
