@@ -3,14 +3,14 @@
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "contents_of")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:launcher.bzl", "helper_launcher", "runfile_path")
+load("//rules/private:launcher.bzl", "RUNFILES", "helper_launcher", "runfile_path")
 load("//rules/providers:image.bzl", "BentoImageInfo")
 
 def _bento_load_impl(ctx):
     contents, files = contents_of(ctx, ctx.attr.image)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(contents))
-    arguments = ["--target", label_text(ctx.label), "--folder", "$runfiles", "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     arguments += ["--reference", ctx.attr.reference or ctx.attr.image.label.name + ":latest"]
     if ctx.attr.tool:
         arguments += ["--tool", ctx.attr.tool]

@@ -3,7 +3,7 @@
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:launcher.bzl", "helper_launcher", "runfile", "runfile_path")
+load("//rules/private:launcher.bzl", "RUNFILES", "helper_launcher", "runfile", "runfile_path")
 load("//rules/private:wheels.bzl", "always_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
@@ -17,7 +17,7 @@ def _bento_push_impl(ctx):
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(contents))
     files = files + [description] + ctx.files.tag_files
-    arguments = ["--target", label_text(ctx.label), "--folder", "$runfiles", "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     for repository in ctx.attr.repositories:
         arguments += ["--repository", repository]
     for tag in ctx.attr.tags_to_set:

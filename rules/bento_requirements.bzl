@@ -7,19 +7,13 @@ load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_a
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 
-def _quoted(text):
-    """Text in a launcher's arguments, which stand in double quotation marks of a shell."""
-    for character in ["\\", "\"", "$", "`"]:
-        text = text.replace(character, "\\" + character)
-    return text
-
 def _arguments(ctx):
-    arguments = ["--requires-python", _quoted(ctx.attr.requires_python)]
+    arguments = ["--requires-python", ctx.attr.requires_python]
     for flag, values in {"--extra": ctx.attr.extras, "--group": ctx.attr.groups, "--platform": ctx.attr.platforms}.items():
         for value in values:
             arguments += [flag, value]
     indexes = encode_indexes(ctx.attr)
-    return arguments + (["--indexes", _quoted(indexes)] if indexes else [])
+    return arguments + (["--indexes", indexes] if indexes else [])
 
 def _bento_requirements_impl(ctx):
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]

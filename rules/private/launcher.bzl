@@ -1,9 +1,15 @@
 """Programs that `bazel run` and `bazel test` start: the helper, with the toolchain's interpreter, on runfiles."""
 
+load(":attributes.bzl", "label_text")
 load(":helper.bzl", "INTERPRETER_FLAGS", "TOOLCHAIN_TYPE")
+load(":shell.bzl", "shell_word")
 
 # What the `bento` command imports.
 COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pyyaml", "zstandard"]
+
+# Words of a launcher's arguments that it knows when it runs: the folder of the runfiles, and the interpreter.
+RUNFILES = struct(shell = "\"$runfiles\"")
+PYTHON = struct(shell = "\"$python\"")
 
 # sh is what every system that Bazel runs programs on has; all else comes from the toolchain.
 _LAUNCHER = """\
@@ -11,20 +17,33 @@ _LAUNCHER = """\
 # Made by rules_bento.
 runfiles="${{RUNFILES_DIR:-$0.runfiles}}"
 case "$runfiles" in /*) ;; *) runfiles="$PWD/$runfiles" ;; esac
-{chdir}exec {command} -- "$@"
+python={python}
+{check}{chdir}exec {command} -- "$@"
+"""
+
+# An interpreter that is no part of the build may be missing where the program runs.
+_CHECK = """\
+[ -z "${{BENTO_PYTHON:-}}" ] || python=$BENTO_PYTHON
+if ! [ -x "$python" ]; then
+    printf '%s\\n' {target}": this machine has no $python, which the build ran in: set BENTO_PYTHON to the path of a Python {version} of it, or take the interpreter along by bento_tools.python(debs = ...) in MODULE.bazel." >&2
+    exit 1
+fi
 """
 
 def runfile(ctx, file):
-    """The path of a file in a launcher's arguments.
+    """The path of a file as a word of a launcher's arguments.
 
     Args:
       ctx: the rule's context.
       file: a File of the runfiles.
 
     Returns:
-      A path that begins with the shell variable `runfiles`.
+      A struct of `shell`, the word as the shell reads it.
     """
-    return "$runfiles/" + runfile_path(ctx, file)
+    return _below_runfiles(ctx, runfile_path(ctx, file))
+
+def _below_runfiles(ctx, path):
+    return struct(shell = RUNFILES.shell + "/" + shell_word(path, label_text(ctx.label)))
 
 def runfile_path(ctx, file):
     """Where a file lies below the runfiles.
@@ -40,17 +59,19 @@ def runfile_path(ctx, file):
         return file.short_path.removeprefix("../")
     return ctx.workspace_name + "/" + file.short_path
 
-def python_path(ctx):
-    """The interpreter, in a launcher's arguments.
-
-    Args:
-      ctx: the rule's context.
-
-    Returns:
-      A path, absolute or below the runfiles.
-    """
+def _script(ctx, words, in_runfiles):
+    """The text of a program that becomes the interpreter with these words."""
     python = ctx.toolchains[TOOLCHAIN_TYPE].python
-    return runfile(ctx, python.interpreter) if python.interpreter else python.interpreter_path
+    target = label_text(ctx.label)
+    return _LAUNCHER.format(
+        chdir = "cd \"$runfiles\" || exit 1\n" if in_runfiles else "",
+        check = "" if python.interpreter else _CHECK.format(
+            target = shell_word(target, target),
+            version = ".".join(python.version.split(".")[:2]),
+        ),
+        command = " ".join([shell_word(word, target) if type(word) == "string" else word.shell for word in words]),
+        python = runfile(ctx, python.interpreter).shell if python.interpreter else shell_word(python.interpreter_path, target),
+    )
 
 def helper_launcher(ctx, *, verb, arguments, files, packages = [], more_modules = [], in_runfiles = False):
     """Writes a program that runs a verb of the helper; the caller's arguments follow behind `--`.
@@ -58,7 +79,7 @@ def helper_launcher(ctx, *, verb, arguments, files, packages = [], more_modules 
     Args:
       ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains.
       verb: the verb.
-      arguments: list of flags and values; paths as `runfile` gives them.
+      arguments: list of flags and values: strings, which are taken as they are, and what `runfile` gives.
       files: depset of what the verb reads.
       packages: names of the third-party packages that the verb imports.
       more_modules: list of BentoWheelModulesInfo of packages that are not the toolchain's.
@@ -69,19 +90,12 @@ def helper_launcher(ctx, *, verb, arguments, files, packages = [], more_modules 
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     modules = [module for name in packages for module in toolchain.packages[name]] + more_modules
-    command = [python_path(ctx)] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
+    words = [PYTHON] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
     for module in modules:
         for root in module.imports:
-            command += ["--packages", "$runfiles/" + root]
+            words += ["--packages", _below_runfiles(ctx, root)]
     executable = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.write(
-        executable,
-        _LAUNCHER.format(
-            chdir = "cd \"$runfiles\" || exit 1\n" if in_runfiles else "",
-            command = " ".join(["\"{}\"".format(word) for word in command + [verb] + arguments]),
-        ),
-        is_executable = True,
-    )
+    ctx.actions.write(executable, _script(ctx, words + [verb] + arguments, in_runfiles), is_executable = True)
     return struct(
         executable = executable,
         runfiles = ctx.runfiles(transitive_files = depset(

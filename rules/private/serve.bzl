@@ -2,7 +2,7 @@
 
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE")
-load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher", "python_path", "runfile")
+load(":launcher.bzl", "COMMAND_PACKAGES", "PYTHON", "helper_launcher", "runfile")
 
 def serve_launcher(ctx, archive, *, models = []):
     """Writes a program that serves a Bento with the BentoML of its requirements, or says what is in it.
@@ -18,7 +18,7 @@ def serve_launcher(ctx, archive, *, models = []):
     uv = ctx.toolchains[TOOLCHAIN_TYPE].uv
     return helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", python_path(ctx)] +
+        arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", PYTHON] +
                     [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
         files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
         packages = COMMAND_PACKAGES,
