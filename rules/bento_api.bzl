@@ -1,7 +1,7 @@
 """bento_api: the API of a service, as importing it tells."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:api.bzl", "BentoApiInfo")
 load("//rules/providers:bento.bzl", "BentoInfo")
@@ -18,7 +18,7 @@ def _bento_api_impl(ctx):
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--archive", bento.archive])
-    args.add_all([root for module in modules for root in module.import_roots], before_each = "--root")
+    add_folders(args, "--root", modules)
     args.add_all(["--openapi", openapi])
     args.add_all(["--schema", schema])
     args.add_all(["--derived", derived])

@@ -3,7 +3,7 @@
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
@@ -24,7 +24,7 @@ def _built_wheel_impl(ctx):
     args.add_all(["--source", ctx.file.source, "--subfolder", ctx.attr.subfolder])
     args.add_all(["--distribution", ctx.attr.distribution, "--version", ctx.attr.version])
     args.add_all(["--python-version", ctx.attr.python_version])
-    args.add_all([root for module in modules for root in module.import_roots], before_each = "--import-root")
+    add_folders(args, "--import-root", modules)
     args.add_all(["--output", wheel])
     run_helper(
         ctx,

@@ -24,6 +24,20 @@ def arguments(ctx):
     args.set_param_file_format("multiline")
     return args
 
+def add_folders(args, flag, modules):
+    """Adds the folders that modules are imported from. What an action writes to is named when that is known.
+
+    Args:
+      args: an Args.
+      flag: what stands before each.
+      modules: list of BentoWheelModulesInfo.
+    """
+    args.add_all(
+        [root for module in modules for root in module.import_roots],
+        before_each = flag,
+        expand_directories = False,
+    )
+
 def run_helper(
         ctx,
         *,
@@ -56,7 +70,7 @@ def run_helper(
     start = ctx.actions.args()
     start.add_all(INTERPRETER_FLAGS)
     start.add(toolchain.helper)
-    start.add_all([root for module in modules for root in module.import_roots], before_each = "--packages")
+    add_folders(start, "--packages", modules)
     start.add(verb)
     ctx.actions.run(
         mnemonic = mnemonic,

@@ -2,7 +2,7 @@
 
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
 
 def _pip_tools(resolver):
     """Fetched only for who asks for it."""
@@ -53,7 +53,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     args.add_all(["--uv", toolchain.uv])
     args.add_all(["--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
-    args.add_all([root for module in pip_tools for root in module.import_roots], before_each = "--pip-tools")
+    add_folders(args, "--pip-tools", pip_tools)
     if all_files:
         args.add("--all-files")
     args.add_all(["--roots", outputs.roots])

@@ -17,7 +17,7 @@ def unpacked_wheel(ctx, wheel, folder_name):
     folder = ctx.actions.declare_directory(folder_name)
     args = arguments(ctx)
     args.add_all(["--wheel", wheel.file])
-    args.add_all(["--output", folder.path])
+    args.add_all(["--output", folder], expand_directories = False)
     run_helper(
         ctx,
         mnemonic = "BentoWheelModules",
@@ -33,7 +33,7 @@ def unpacked_wheel(ctx, wheel, folder_name):
     return BentoWheelModulesInfo(
         distribution = wheel.distribution,
         files = depset([folder]),
-        import_roots = (folder.path,),
+        import_roots = (folder,),
         imports = (path,),
         version = wheel.version,
         wheel = wheel.file,
