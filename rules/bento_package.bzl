@@ -176,7 +176,7 @@ know before any action runs is an attribute in any case: files that options name
         "deps": attr.label_list(
             aspects = [sources_aspect],
             cfg = stated_only,
-            doc = "Python libraries: their first-party sources come along at their import path, from anywhere in the repository.",
+            doc = "Python libraries, of any rule that provides PyInfo: what a py_binary over them has, sources, generated ones and data, comes along at its import path, from anywhere in the repository. Packages are locked instead.",
             providers = [PyInfo],
         ),
         "description": attr.string(doc = "The Bento's README, as text, or as `file:` and the path of a file in the build context."),

@@ -3,8 +3,12 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
+load(":python_rule.bzl", "check_edges", "own_files", "own_roots", "runfiles_of")
 
-_EDGES = ["deps", "data"]
+_EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
+
+# Rules whose sources are what their attributes say; of all others, what their PyInfo and their runfiles say.
+_BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
 
 def _pin(ctx):
     """`name==version` (or `name`) of a package of a hub of rules_python, which says so by its tags; None for others."""
@@ -17,17 +21,19 @@ def _pin(ctx):
     name = tags["pypi_name"].lower().replace("_", "-").replace(".", "-")
     return name + "==" + tags["pypi_version"] if "pypi_version" in tags else name
 
-def _only(requirements = [], pins = None):
+def _package(target, requirements = [], pins = None):
+    """A package of a hub: nothing of the user's own."""
     return BentoSourcesInfo(
         files = depset(),
         import_roots = depset(),
+        package_roots = target[PyInfo].imports if PyInfo in target else depset(),
         pins = pins or depset(),
         requirements = depset(requirements),
     )
 
-def _edges(ctx):
+def _edges(ctx, names):
     edges = []
-    for name in _EDGES:
+    for name in names:
         value = getattr(ctx.rule.attr, name, None)
         edges += [edge for edge in (value if type(value) == "list" else [value]) if type(edge) == "Target"]
     return edges
@@ -39,30 +45,34 @@ def _import_roots(ctx):
 
 def _sources_aspect_impl(target, ctx):
     if BentoRequirementInfo in target:
-        return [_only([target[BentoRequirementInfo]])]
+        return [_package(target, requirements = [target[BentoRequirementInfo]])]
     if PyInfo not in target:
-        return [_only()]
-    below = [edge[BentoSourcesInfo] for edge in _edges(ctx) if BentoSourcesInfo in edge]
+        return [_package(target)]
+    below = [edge[BentoSourcesInfo] for edge in _edges(ctx, _EDGES) if BentoSourcesInfo in edge and PyInfo in edge]
     pins = [info.pins for info in below]
     pin = _pin(ctx)
     if pin:
-        return [_only(pins = depset([pin], transitive = pins))]
-    direct = [
-        edge[DefaultInfo].files
-        for name in ("srcs", "data")
-        for edge in getattr(ctx.rule.attr, name, []) or []
-        if PyInfo not in edge
-    ]
+        return [_package(target, pins = depset([pin], transitive = pins))]
+    package_roots = depset(transitive = [info.package_roots for info in below])
+    if ctx.rule.kind in _BY_ATTRIBUTES:
+        direct = [edge for edge in _edges(ctx, ["data", "srcs"]) if PyInfo not in edge]
+        files = depset(transitive = [edge[DefaultInfo].files for edge in direct] + [runfiles_of(ctx, edge) for edge in direct])
+        import_roots = _import_roots(ctx)
+    else:
+        check_edges(ctx, target, _EDGES)
+        files = depset(own_files(ctx, target, package_roots))
+        import_roots = own_roots(target, package_roots)
     return [BentoSourcesInfo(
-        files = depset(transitive = direct + [info.files for info in below]),
-        import_roots = depset(_import_roots(ctx), transitive = [info.import_roots for info in below]),
+        files = depset(transitive = [files] + [info.files for info in below]),
+        import_roots = depset(import_roots, transitive = [info.import_roots for info in below]),
+        package_roots = package_roots,
         pins = depset(transitive = pins),
         requirements = depset(transitive = [info.requirements for info in below]),
     )]
 
 sources_aspect = aspect(
     implementation = _sources_aspect_impl,
-    doc = "First-party sources and data of py_library and its like.",
+    doc = "First-party sources and data of py_library and its like, and of any other rule that provides PyInfo.",
     attr_aspects = _EDGES,
     provides = [BentoSourcesInfo],
 )

@@ -4,7 +4,7 @@ A Bento states packages; a test needs their modules, an image their wheels. Baze
 names, so what each needs is a configuration of its own, reached by a transition of the flag `//rules:wheels`:
 
 - `auto`: packages bring their modules, for whatever has them in `deps`;
-- `metadata`: packages are only stated;
+- `metadata`: packages are only stated (beside the feature `bento_stated`, which those do not have that run in actions);
 - `modules`: as `auto`, also for those that a Bento states;
 - `files`: packages bring their wheels, also those that a Bento states.
 """
@@ -17,14 +17,22 @@ _BYTECODE = "//rules:bytecode"
 # Where the environment lies in an image, as in BentoML's own.
 ENVIRONMENT = "/app/.venv"
 
+# Tools that a library is generated with need their packages: flags of rules reach them, but these they have of their own.
+_FEATURES = "//command_line_option:features"
+_STATED = "bento_stated"
+
 def _stated_only_impl(settings, _attr):
-    return {_FLAG: "metadata" if settings[_FLAG] == "auto" else settings[_FLAG]}
+    features = [feature for feature in settings[_FEATURES] if feature != _STATED]
+    return {
+        _FEATURES: features + [_STATED],
+        _FLAG: "metadata" if settings[_FLAG] == "auto" else settings[_FLAG],
+    }
 
 # For attributes whose packages are only stated.
 stated_only = transition(
     implementation = _stated_only_impl,
-    inputs = [_FLAG],
-    outputs = [_FLAG],
+    inputs = [_FEATURES, _FLAG],
+    outputs = [_FEATURES, _FLAG],
 )
 
 def _stated_and(mode):

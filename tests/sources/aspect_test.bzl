@@ -1,0 +1,27 @@
+"""What Bentos take from libraries: the sources of any rule that provides PyInfo, its data, and no package."""
+
+load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+
+def _sources_impl(ctx):
+    env = analysistest.begin(ctx)
+    [action] = [action for action in analysistest.target_actions(env) if action.mnemonic == "BentoSnapshot"]
+    folder = "tests/sources/"
+    inputs = sorted([file.short_path.removeprefix(folder) for file in action.inputs.to_list() if file.short_path.startswith(folder)])
+    asserts.equals(env, sorted(ctx.attr.inputs), [name for name in inputs if not name.endswith(".params")])
+    return analysistest.end(env)
+
+sources_test = analysistest.make(
+    _sources_impl,
+    attrs = {"inputs": attr.string_list(mandatory = True)},
+)
+
+def _refused_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.expect_failure(env, ctx.attr.message)
+    return analysistest.end(env)
+
+refused_test = analysistest.make(
+    _refused_impl,
+    attrs = {"message": attr.string(mandatory = True)},
+    expect_failure = True,
+)
