@@ -2,6 +2,7 @@
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
+load("//rules/private:interpreter.bzl", "check_interpreter")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:api.bzl", "BentoApiInfo")
 load("//rules/providers:bento.bzl", "BentoInfo")
@@ -11,7 +12,9 @@ def _bento_api_impl(ctx):
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements
 
     # The closure of a service is some dozens of wheels.
-    modules = depset(transitive = [info.modules for info in requirements.to_list()]).to_list()
+    infos = requirements.to_list()
+    check_interpreter(ctx, infos)
+    modules = depset(transitive = [info.modules for info in infos]).to_list()
     openapi = ctx.actions.declare_file(ctx.label.name + ".openapi.yaml")
     schema = ctx.actions.declare_file(ctx.label.name + ".schema.json")
     derived = ctx.actions.declare_file(ctx.label.name + ".bento.yaml")

@@ -68,6 +68,14 @@ def _check_bytecode(ctx, base, parts):
                 version = base.python_version,
             ))
 
+def _check_packages(ctx, parts):
+    """Packages that a Bento only names, in files or as versions, are in no image: it would end at its start."""
+    if ctx.attr.entrypoint or ctx.attr.layers or "bentoml" in [part.wheel.distribution for part in parts]:
+        return
+    fail(("{}: {} has no bentoml among the packages of a hub, so the image could not serve it: images have the wheels of a lock, and of no " +
+          "requirements file or hub of rules_python. Name a lock in MODULE.bazel, bento.pypi(name = \"bento_pypi\", lock = ...), and packages of it in the Bento's requirements, \"@bento_pypi//bentoml\" " +
+          "among them; or set entrypoint or layers, if these bring bentoml").format(ctx.label, ctx.split_attr.bento["stated"].label))
+
 def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
@@ -178,6 +186,7 @@ def _bento_image_impl(ctx):
     _check_target(ctx, base, bento)
     bytecode = ctx.split_attr.bento["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else []
     _check_bytecode(ctx, base, bytecode)
+    _check_packages(ctx, parts)
     groups = plan_layers({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.wheel_layers)
     layers = (
         list(base.layers) +

@@ -8,6 +8,7 @@ load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "requirements_files", "write_metadata")
+load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:serve.bzl", "serve_launcher")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "build_ctx", "read_sources")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
@@ -45,6 +46,43 @@ def _python_version(ctx, locked):
         ))
     return version
 
+def _pins(ctx):
+    """What the libraries take from hubs of rules_python, `name==version` each."""
+    return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
+
+def _lock(ctx, locked, stated):
+    """The slice of the lock, where the Bento has one."""
+    return lock_slice(
+        ctx,
+        all_files = ctx.attr.lock_all_platforms,
+        packages = ctx.attr.packages,
+        pins = _pins(ctx),
+        requirements = locked,
+        stated = stated,
+    ) if locked else None
+
+def _bento_info(ctx, *, archive, described, data, parts, python_version):
+    """What images, tests and whoever else takes a Bento know of it."""
+    return BentoInfo(
+        archive = archive,
+        bento_yaml = described.bento_yaml,
+        build_ctx = build_ctx(ctx),
+        data_layers = data.layers if data else {},
+        digest = described.digest,
+        import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
+        manifest = described.manifest,
+        models = depset([model[BentoModelInfo] for model in ctx.attr.models]),
+        own_platform = ctx.attr.platform,
+        parts = tuple(parts),
+        platform = platform_name(ctx),
+        python_version = python_version,
+        requirements = depset(
+            stated_requirements(ctx.attr.requirements),
+            transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
+        ),
+        tag = described.tag,
+    )
+
 def _bento_package_impl(ctx):
     _check(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
@@ -62,24 +100,14 @@ def _bento_package_impl(ctx):
         vendored = depset(transitive = [info.vendored for info in locked]),
         states_packages = bool(locked),
     )
-
-    # What the libraries take from hubs of rules_python, `name==version` each.
-    pins = depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
-    lock = lock_slice(
-        ctx,
-        all_files = ctx.attr.lock_all_platforms,
-        packages = ctx.attr.packages,
-        pins = pins,
-        requirements = locked,
-        stated = snapshot.stated,
-    ) if locked else None
+    lock = _lock(ctx, locked, snapshot.stated)
     described = write_metadata(
         ctx,
         environment = environment,
         lock = lock,
         models = models,
         part = metadata_part,
-        pins = pins,
+        pins = _pins(ctx),
         python_version = python_version,
         snapshot = snapshot,
     )
@@ -94,27 +122,17 @@ def _bento_package_impl(ctx):
     launcher = serve_launcher(ctx, archives.bento, models = [] if ctx.attr.bundle_models else models)
     figures = {"--archive": archives.bento, "--manifest": described.manifest}
     return [
-        BentoInfo(
+        _bento_info(
+            ctx,
             archive = archives.whole,
-            bento_yaml = described.bento_yaml,
-            build_ctx = build_ctx(ctx),
-            data_layers = data.layers if data else {},
-            digest = described.digest,
-            import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
-            manifest = described.manifest,
-            models = depset(models),
-            own_platform = ctx.attr.platform,
-            parts = tuple([metadata_part] + contents),
-            platform = platform_name(ctx),
+            data = data,
+            described = described,
+            parts = [metadata_part] + contents,
             python_version = python_version,
-            requirements = depset(
-                stated_requirements(ctx.attr.requirements),
-                transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
-            ),
-            tag = described.tag,
         ),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
-        DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles),
+        DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
+        run_environment(ctx),
         OutputGroupInfo(
             bento_yaml = depset([described.bento_yaml]),
             digest = depset([described.digest]),
@@ -205,7 +223,7 @@ know before any action runs is an attribute in any case: files that options name
         "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
-    } | CREATION_TIME | PLATFORM | RESOLVER | STAMPED_LABELS,
+    } | CREATION_TIME | PLATFORM | RESOLVER | RUN_ENVIRONMENT | STAMPED_LABELS,
     cfg = of_bento,
     executable = True,
     provides = [BentoInfo],

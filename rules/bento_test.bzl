@@ -3,7 +3,9 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:interpreter.bzl", "check_interpreter")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile", "runfile_path")
+load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
@@ -18,17 +20,20 @@ def _modules(ctx, bento):
     ] + [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps]
 
     # The closure of a service is some dozens of wheels.
-    return depset(transitive = [info.modules for info in depset(transitive = requirements, order = "preorder").to_list()]).to_list()
+    infos = depset(transitive = requirements, order = "preorder").to_list()
+    check_interpreter(ctx, infos)
+    return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _bento_test_impl(ctx):
     bento = ctx.split_attr.bento["stated"][BentoInfo]
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
+    import_roots = depset([ctx.workspace_name], transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps])
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
     ctx.actions.write(settings, json.encode({
         "archive": runfile_path(ctx, bento.archive),
         "build_ctx": bento.build_ctx,
         "import_roots": bento.import_roots.to_list(),
-        "imports": [ctx.workspace_name],
+        "imports": import_roots.to_list(),
         "roots": [root for module in modules for root in module.imports],
         "serve_options": ctx.attr.serve_options,
         "tag": runfile_path(ctx, bento.tag),
@@ -38,14 +43,15 @@ def _bento_test_impl(ctx):
         ctx,
         arguments = ["--target", label_text(ctx.label), "--settings", runfile(ctx, settings)],
         files = depset(
-            [settings, bento.archive, bento.tag] + ctx.files.srcs + ctx.files.data,
+            [settings, bento.archive, bento.tag] + ctx.files.srcs,
             transitive = [module.files for module in modules] + [dep[BentoSourcesInfo].files for dep in ctx.attr.deps],
         ),
         in_runfiles = True,
         verb = "test",
     )
     return [
-        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
+        run_environment(ctx),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["bento", "deps"], extensions = ["py"], source_attributes = ["srcs"]),
         testing.ExecutionInfo({"block-network": "1"}),
     ]
@@ -64,17 +70,17 @@ bento_test(
 ```
 
 Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and folder), `server`, and `serve`, which starts
-another one. The server starts when the first test asks for it, on a free port of the loopback interface, without any other network;
+another one. Tests run in the folder of the runfiles, so `$(rlocationpath …)` in `env` is a path for them. The server starts when the first test asks for it, on a free port of the loopback interface, without any other network;
 what it writes is shown beside tests that fail. `shard_count` shares the tests out, with a server for each shard.
 `bazel coverage` records the sources of the Bento and of `deps` ([more](../docs/testing.md)).""",
     attrs = {
         "bento": attr.label(cfg = stated_and_modules, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
-        "data": attr.label_list(allow_files = True, doc = "What the tests read."),
+        "data": attr.label_list(allow_files = True, doc = "What the tests read and start."),
         "deps": attr.label_list(aspects = [sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
         "requirements": attr.label_list(doc = "Packages that the tests import beside those of the Bento; pytest among them.", providers = [BentoRequirementInfo]),
         "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Test files, for pytest.", mandatory = True),
-    },
+    } | RUN_ENVIRONMENT,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],
 )

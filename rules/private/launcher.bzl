@@ -17,6 +17,7 @@ _LAUNCHER = """\
 # Made by rules_bento.
 runfiles="${{RUNFILES_DIR:-$0.runfiles}}"
 case "$runfiles" in /*) ;; *) runfiles="$PWD/$runfiles" ;; esac
+export RUNFILES_DIR="$runfiles"
 python={python}
 {check}{chdir}exec {command} -- "$@"
 """

@@ -1,5 +1,6 @@
 """The action that writes bento.yaml and all else of a Bento beside its sources and models."""
 
+load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
@@ -7,6 +8,7 @@ load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 load(":option_groups.bzl", "option_groups")
 load(":snapshot.bzl", "bentofile_arguments", "image_arguments")
 
+_REQUIREMENTS = ["in", "txt"]
 _UV_LOCK = "uv.lock"
 
 def requirements_files(ctx):
@@ -18,7 +20,26 @@ def requirements_files(ctx):
     Returns:
       A list of Files.
     """
-    return [file for target in ctx.attr.requirements if BentoRequirementInfo not in target for file in target[DefaultInfo].files.to_list()]
+    return [
+        file
+        for target in ctx.attr.requirements
+        if BentoRequirementInfo not in target
+        for file in _checked_requirements(ctx, target)
+    ]
+
+def _checked_requirements(ctx, target):
+    """The files of a target that is no package of a hub; fails if it is something else than requirements."""
+    if PyInfo in target:
+        fail(("{}: requirements has {}, a Python library or a package of a hub of rules_python: put it into deps, which state its " +
+              "version, or take the package from a hub of bento.pypi").format(label_text(ctx.label), label_text(target.label)))
+    files = target[DefaultInfo].files.to_list()
+    for file in files:
+        if file.extension == "whl":
+            fail("{}: requirements has the wheel {}: make a bento_wheel of it".format(label_text(ctx.label), file.short_path))
+        if file.extension not in _REQUIREMENTS:
+            fail(("{}: requirements has {}, which is no requirements file (.txt or .in): write the lock of other forms " +
+                  "into bento.pypi(lock = ...) in MODULE.bazel, and take packages of that hub").format(label_text(ctx.label), file.short_path))
+    return files
 
 def _options(ctx):
     """The options of the target that are not flags of the verb, in the form of a bentofile."""
@@ -51,7 +72,7 @@ def _add_requirements(ctx, args, pins, lock):
         return files
     files = requirements_files(ctx)
     args.add_all(ctx.attr.packages, before_each = "--requirement")
-    args.add_all(pins, before_each = "--requirement")
+    args.add_all(pins, before_each = "--pin")
     args.add_all(files, before_each = "--requirements-file")
     return files
 

@@ -192,3 +192,16 @@ def _launchers_impl(ctx):
     return analysistest.end(env)
 
 export_test = analysistest.make(_launchers_impl, attrs = {"transports": attr.bool(mandatory = True)})
+
+def _run_environment_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    info = target[RunEnvironmentInfo]
+    asserts.equals(env, ["TOKEN"], info.inherited_environment)
+    asserts.equals(env, {"WEIGHTS": ctx.workspace_name + "/tests/analysis/weights.bin"}, info.environment)
+    runfiles = [file.basename for file in target[DefaultInfo].default_runfiles.files.to_list()]
+    for name in ["lib.py", "weights.bin"]:
+        asserts.true(env, name in runfiles, name)
+    return analysistest.end(env)
+
+run_environment_test = analysistest.make(_run_environment_impl)

@@ -14,14 +14,3 @@ sources_test = analysistest.make(
     _sources_impl,
     attrs = {"inputs": attr.string_list(mandatory = True)},
 )
-
-def _refused_impl(ctx):
-    env = analysistest.begin(ctx)
-    asserts.expect_failure(env, ctx.attr.message)
-    return analysistest.end(env)
-
-refused_test = analysistest.make(
-    _refused_impl,
-    attrs = {"message": attr.string(mandatory = True)},
-    expect_failure = True,
-)

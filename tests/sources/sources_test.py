@@ -11,9 +11,9 @@ def test_the_bento_has_them_where_python_finds_them(bento):
     )
     assert names == [
         "bentofile.yaml",
+        "greeting.txt",
+        "made.py",
         "schemas/iris.json",
         "schemas/iris_pb2.py",
         "service.py",
-        "tests/sources/greeting.txt",
-        "tests/sources/made.py",
     ]

@@ -41,6 +41,7 @@ FLAGS = {
     "--name": 1,
     "--options": 1,  # JSON in the form of a bentofile
     "--part": 1,
+    "--pin": 1,  # name==version of a package of a hub of rules_python that libraries bring
     "--python": 1,
     "--python-version": 1,
     "--requirement": 1,
@@ -99,6 +100,7 @@ def _settings(arguments: Arguments, facts: dict[str, Any]) -> making.Settings:
         version=arguments.optional("--version"),
         readme=facts["readme"],
         requirements=_requirements(arguments),
+        pins=tuple(arguments.many("--pin")),
         lock=_lock(arguments),
         image=_image(arguments),
         features=tuple(arguments.many("--feature")),

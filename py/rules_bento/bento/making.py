@@ -48,6 +48,7 @@ class Settings:
     version: str = ""  # default: from the content
     readme: str | None = None  # of the project
     requirements: str = ""  # the text of requirements files, beside the options'
+    pins: tuple[str, ...] = ()  # `name==version`: what libraries take from other hubs, beside all others
     lock: LockedRequirements | None = None  # takes the place of requirements
     image: Image | None = None  # of the target, in the place of the service's own
     features: tuple[str, ...] = ()  # extras of bentoml
@@ -150,6 +151,8 @@ def _environment(info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, 
         )
     if settings.lock is not None:
         _check_python(settings, image)
+    elif settings.pins:
+        _require_python(settings, image or images.Image())
     if reasons or settings.spec == 1:
         return spec1.make(settings, envs, models=models)
     return spec2.make(settings, image or images.Image(), envs, models=models)
@@ -165,6 +168,18 @@ def _check_python(settings: Settings, image: Image | None) -> None:
     if stated is not None and stated != settings.python_version:
         raise BentoError(
             f"{place} is {stated}, but the packages are locked for Python {settings.python_version}. Make them equal."
+        )
+
+
+def _require_python(settings: Settings, image: Image) -> None:
+    """Refuse to guess the Python of packages that another hub has locked: they are for one version."""
+    docker = settings.options.docker
+    if not (docker.python_version or docker.base_image or docker.dockerfile_template) and not (
+        image.python_version or image.base_image
+    ):
+        raise BentoError(
+            f"deps bring {settings.pins[0]} of a hub of rules_python, and nothing says for which Python. Set "
+            f"python_version to that of the hub, as X.Y."
         )
 
 

@@ -7,13 +7,14 @@ import shlex
 from dataclasses import dataclass
 
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import normalized
+from rules_bento.packages.requirements import name_of, normalized, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rules_bento.build_options.options import Python
+    from rules_bento.packages.requirements import Requirement
 
 # Options that uv takes from a requirements file, which is where a Bento of spec 2 can carry them, and their values.
 _CARRIED = {
@@ -70,6 +71,37 @@ def command_arguments(python: Python) -> list[str]:
     ):
         words += [word for value in values or () for word in (flag, value)]
     return words + (["--no-index"] if python.no_index else []) + (python.pip_args or "").split()
+
+
+def with_pins(text: str, pins: Sequence[str]) -> str:
+    """Requirements with the `name==version` that libraries bring, each once.
+
+    Where files have hashes, pip takes nothing without, so these have to have the packages. Raises BentoError for one
+    that they lack, or have in another version.
+    """
+    if not pins:
+        return text
+    stated: dict[str, list[Requirement]] = {}
+    for one in parse(text, "requirements")[0]:
+        stated.setdefault(one.name, []).append(one)
+    missing = [pin for pin in pins if not _has_pin(stated.get(name_of(pin), []), pin)]
+    if missing and "--hash=" in text:
+        raise BentoError(
+            f"deps bring {missing[0]} of a hub of rules_python, but the requirements file, which has hashes, lacks it. "
+            f"Add it to what the file is locked from, and lock again."
+        )
+    return text + "".join(f"{pin}\n" for pin in missing)
+
+
+def _has_pin(stated: Sequence[Requirement], pin: str) -> bool:
+    """Whether one of the requirements for a package says what `pin` does. Raises BentoError if all say otherwise."""
+    name, _, version = pin.partition("==")
+    if stated and version and all(one.pin and one.pin != (name, version) for one in stated):
+        raise BentoError(
+            f"deps bring {pin} of a hub of rules_python, but the requirements have {stated[0].text}. Lock both to one "
+            f"version."
+        )
+    return any(one.hashes or one.text == pin for one in stated)
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:

@@ -83,7 +83,13 @@ def _requirements(settings: Settings) -> python.Requirements:
         text = with_nested(options.python.requirements_txt, settings.files, place, constraints=kept)
     text += settings.requirements
     python.check_git(text, place, packed=options.python.pack_git_packages is not False)
-    return python.assemble(text, settings.lock, settings.bentoml_version, settings.features, place)
+    return python.assemble(
+        python.with_pins(text, settings.pins if settings.lock is None else ()),
+        settings.lock,
+        settings.bentoml_version,
+        settings.features,
+        place,
+    )
 
 
 def _named_files(settings: Settings) -> dict[str, bytes]:

@@ -34,7 +34,13 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool)
     text = frozen.requirements + settings.requirements
     place, packed = packages_place(options), options.python.pack_git_packages
     python.check_git(text, place, packed=image.pack_git_packages is not False if packed is None else packed)
-    requirements = python.assemble(text, lock, settings.bentoml_version, settings.features, place)
+    requirements = python.assemble(
+        python.with_pins(text, settings.pins if lock is None else ()),
+        lock,
+        settings.bentoml_version,
+        settings.features,
+        place,
+    )
     envs = joined_envs(docker_env(options, settings.files), envs)
     files = {
         **frozen.files,

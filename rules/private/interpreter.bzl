@@ -1,0 +1,25 @@
+"""Whether packages can be imported by the interpreter of actions, which also runs tests."""
+
+load(":attributes.bzl", "label_text")
+load(":helper.bzl", "TOOLCHAIN_TYPE")
+
+def check_interpreter(ctx, requirements):
+    """Refuses packages for another version of Python: their modules fail to import, or behave otherwise.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      requirements: list of BentoRequirementInfo.
+    """
+    own = _minor(ctx.toolchains[TOOLCHAIN_TYPE].python.version)
+    for info in requirements:
+        if info.python_version and _minor(info.python_version) != own:
+            fail(("{target}: {package} and the packages with it are for Python {theirs}, but what imports them here runs in Python {own}: " +
+                  "set bento.pypi(python_version = \"{own}\"), or bento_tools.python(version = \"{theirs}\") or (interpreter = \"...\"), in MODULE.bazel").format(
+                own = own,
+                package = info.distribution,
+                target = label_text(ctx.label),
+                theirs = _minor(info.python_version),
+            ))
+
+def _minor(version):
+    return ".".join(version.split(".")[:2])

@@ -1,0 +1,85 @@
+"""BentoPackage over libraries that take packages from a hub of rules_python: stated once, for the Python that is stated."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from actions.test_errors import refused
+from actions.verbs import LABEL, Actions
+
+HASH = "--hash=sha256:" + "0" * 64
+PYTHON = ["--options", json.dumps({"docker": {"python_version": "3.12"}})]
+PINS = ["--pin", "numpy==2.5.5", "--pin", "idna==3.10"]
+
+
+@pytest.fixture
+def actions(tmp_path):
+    return Actions(tmp_path)
+
+
+def required(outcome):
+    assert (outcome.code, outcome.errors) == (0, "")
+    return yaml.safe_load(outcome.outputs["--bento-yaml"])["image"]["python_requirements"].splitlines()
+
+
+def locked(actions, *lines):
+    return ["--requirements-file", actions.write("requirements.txt", "".join(f"{line} {HASH}\n" for line in lines))]
+
+
+def test_they_are_required(actions):
+    assert required(actions.package(*PINS, *PYTHON)) == ["numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"]
+
+
+def test_a_file_with_hashes_has_them_already(actions):
+    lines = ["idna==3.10", "bentoml==1.4.39", "numpy==2.5.5"]
+    assert required(actions.package(*PINS, *PYTHON, *locked(actions, *lines))) == [f"{line} {HASH}" for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (
+            ["bentoml==1.4.39", "numpy==2.5.5"],
+            "deps bring idna==3.10 of a hub of rules_python, but the requirements file",
+        ),
+        (["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"], "have numpy==2.4.4. Lock both to one version."),
+    ],
+)
+def test_a_file_with_hashes_that_differs_is_refused(actions, lines, words):
+    refused(actions.package(*PINS, *PYTHON, *locked(actions, *lines)), LABEL, words)
+
+
+def test_a_bentofile_with_requirements_does_not_take_their_place(actions):
+    actions.write("svc/more.txt", "attrs\n")
+    bentofile = actions.write("bentofile.yaml", "service: service:Service\npython:\n  requirements_txt: more.txt\n")
+    outcome = actions.package(
+        "--bentofile", bentofile, "bentofile.yaml", "--file", "more.txt", "svc/more.txt", *PINS, *PYTHON
+    )
+    assert set(required(outcome)) == {"attrs", "numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"}
+
+
+@pytest.mark.parametrize("more", [["--spec", "1"], []])
+def test_their_python_is_not_guessed(actions, more):
+    words = "deps bring numpy==2.5.5 of a hub of rules_python, and nothing says for which Python. Set python_version"
+    refused(actions.package(*PINS, *more), LABEL, words)
+
+
+@pytest.mark.parametrize(
+    "options", [{"docker": {"base_image": "registry.example.com/own:1"}}, {"docker": {"python_version": "3.13"}}]
+)
+def test_whoever_says_the_python_is_believed(actions, options):
+    assert "numpy==2.5.5" in required(actions.package(*PINS, "--options", json.dumps(options)))
+
+
+def test_nor_those_of_a_bentofile_with_packages(actions):
+    bentofile = actions.write("bentofile.yaml", "service: service:Service\npython:\n  packages: [attrs]\n")
+    outcome = actions.package("--bentofile", bentofile, "bentofile.yaml", *PINS, *PYTHON)
+    assert set(required(outcome)) == {"attrs", "numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"}
+
+
+def test_a_file_without_hashes_that_has_another_version_is_refused(actions):
+    file = actions.write("requirements.txt", "numpy==2.4.4\nidna>=3\n")
+    words = "deps bring numpy==2.5.5 of a hub of rules_python, but the requirements have numpy==2.4.4."
+    refused(actions.package(*PINS, *PYTHON, "--requirements-file", file), LABEL, words)
