@@ -25,6 +25,7 @@ from dockerfile import dockerfiles_make_images_that_serve
 from errors import builds_say_what_is_wrong
 from forms import all_forms_of_a_lock_are_one_hub, hubs_hold_what_uv_resolves
 from hermetic import variables_of_the_caller_rerun_nothing
+from hubs import hubs_say_what_is_missing
 from incremental import changes_rerun_what_they_must
 from indexes import a_private_index_wins_and_keeps_its_password
 from lint import lint_sees_every_file
@@ -79,6 +80,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "lock_closures": hubs_hold_what_uv_resolves,
     "indexes": a_private_index_wins_and_keeps_its_password,
     "models": models_come_from_elsewhere,
+    "hubs": hubs_say_what_is_missing,
     "misfits": misfits_are_told_of_when_they_are_built,
     "serving": bentos_are_served,
     "coverage": coverage_reaches_into_servers,

@@ -26,7 +26,10 @@ def _describe(ctx, distribution):
     return description
 
 def _bento_wheel_impl(ctx):
-    name, version = ctx.file.src.basename.split("-")[:2]
+    parts = ctx.file.src.basename.removesuffix(".whl").split("-")
+    if len(parts) not in (5, 6):
+        fail("{}: {} is not the name of a wheel, name-version-python-abi-platform.whl: have it built or saved under its name".format(ctx.label, ctx.file.src.basename))
+    name, version = parts[:2]
     below = [dep[BentoRequirementInfo] for dep in ctx.attr.deps]
     target = below[0] if below else None
     wheel = BentoWheelInfo(

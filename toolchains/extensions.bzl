@@ -2,13 +2,15 @@
 
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
+load("//toolchains/private:absent_hub.bzl", "absent_hub_repo")
 load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
 load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
 load("//toolchains/private:host.bzl", "host_platform")
 load("//toolchains/private:hub.bzl", "declare_hub")
-load("//toolchains/private:locks.bzl", "is_normal_form", "read_lock")
+load("//toolchains/private:hub_settings.bzl", "check_hub_settings")
+load("//toolchains/private:locks.bzl", "absence_of_lock", "is_normal_form", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
 load("//toolchains/private:python.bzl", "python_repo")
 load("//toolchains/private:python_debs.bzl", "python_debs")
@@ -47,6 +49,8 @@ def _bento_tools_impl(mctx):
     interpreter, version, debs, debs_lock = "", PYTHON_VERSION, [], None
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
+        if module.is_root and len(module.tags.python) > 1:
+            fail("bento_tools.python stands there {} times: one interpreter runs all actions, so leave one".format(len(module.tags.python)))
         for tag in module.tags.python if module.is_root else []:
             interpreter, version, debs_lock = tag.interpreter, tag.version, tag.debs
             debs = python_debs(mctx, tag, "bento_tools.python", "bento_python_debs")
@@ -109,6 +113,9 @@ def _build_hub(mctx, tag):
     if not tag.build_lock:
         return None
     name = tag.name + "__build"
+    if absence_of_lock(mctx, tag.build_lock):
+        # Who builds a wheel is told that the lock has none of what that takes.
+        return struct(hub = name, lock = str(tag.build_lock), packages = [])
     lock = read_lock(mctx, tag.build_lock, tag)
     declare_hub(
         name = name,
@@ -123,22 +130,33 @@ def _build_hub(mctx, tag):
     packages = sorted({package["name"]: True for package in lock["packages"]})
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
 
+def _hubs_by_version(tag):
+    """The names of hubs of the same lock for other versions of Python."""
+    return {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
+
 def _claim(owners, kind, tag, module):
-    """Notes down whose hub has a name, and fails if it has two owners."""
-    if tag.name in owners:
-        fail("bento.{}(name = \"{}\") stands in the modules {} and {}: choose another name for one".format(
-            kind,
-            tag.name,
-            owners[tag.name],
-            module.name,
-        ))
-    owners[tag.name] = module.name
+    """Notes down whose repositories have the names that come of a tag, and fails if one has two owners."""
+    further = [tag.name + "__build"] + _hubs_by_version(tag).values() if kind == "pypi" else []
+    for name in [tag.name] + further:
+        if name in owners:
+            fail("bento.{}(name = \"{}\") stands in the modules {} and {}: choose another name for one".format(
+                kind,
+                name,
+                owners[name],
+                module.name,
+            ))
+        owners[name] = module.name
 
 def _declare_hubs(mctx, tag):
     """Declares the hub of a tag, and one of the same lock for each other version of Python."""
+    check_hub_settings(tag)
+    problem = absence_of_lock(mctx, tag.lock)
+    if problem:
+        absent_hub_repo(name = tag.name, hub = tag.name, problem = problem)
+        return
     lock = read_lock(mctx, tag.lock, tag)
     build = _build_hub(mctx, tag)
-    others = {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
+    others = _hubs_by_version(tag)
     for version, name in {tag.python_version: tag.name}.items() + others.items():
         declare_hub(
             name = name,

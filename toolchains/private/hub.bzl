@@ -16,7 +16,8 @@ exports_files(["requirements.bzl"])
 _REQUIREMENTS = '''\
 """The packages of this lock."""
 
-all_requirements = {}
+# Whatever the hub is called where they are used.
+all_requirements = [str(Label("//" + name)) for name in {}]
 
 def requirement(name):
     """The label of a package.
@@ -169,7 +170,9 @@ def _chosen(edges, by_name, environment):
     chosen = []
     for edge in edges:
         if evaluate_marker(edge.get("marker", ""), environment):
-            found = [p for p in by_name[edge["name"]] if p["version"] == edge.get("version", p["version"])]
+            found = [p for p in by_name.get(edge["name"], []) if p["version"] == edge.get("version", p["version"])]
+            if not found:
+                fail("the lock names {} {}, and does not have it: write the lock again".format(edge["name"], edge.get("version", "")))
             chosen.append((found[0], edge.get("extras", [])))
     return chosen
 
@@ -198,10 +201,14 @@ def _by_name(packages):
         result.setdefault(package["name"], []).append(package)
     return result
 
-def _select(values):
+def _select(rctx, values):
     """The text of a select over platforms."""
+    others = "@{0} is for {1}, and this build for another platform: add its name to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel".format(
+        rctx.attr.hub,
+        ", ".join(rctx.attr.platforms),
+    )
     lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(key, repr(value)) for key, value in values.items()]
-    return "select({\n" + "".join(lines) + "})"
+    return "select({\n" + "".join(lines) + "}, no_match_error = " + repr(others) + ")"
 
 def _is_built(rctx, version, package, platform):
     """Whether a package's wheel is built from source: there is none that fits."""
@@ -234,6 +241,10 @@ def _by_version(rctx, distribution, name, default):
         ]),
     )
 
+def _extra_name(extra, distribution):
+    """The name of the target of an extra, which is that of the extra unless another target has that."""
+    return "extra_" + extra if extra in (_target_name(distribution), "whl", "locked", "_locked") else extra
+
 def _requirement(rctx, version, package, extra, by_name, environments):
     """The text of a package's target, or of one of its extras'. `package` is by platform."""
     modules, packages, wheels = {}, {}, {}
@@ -249,25 +260,25 @@ def _requirement(rctx, version, package, extra, by_name, environments):
         modules[platform + "_files"] = []
         wheels[platform] = []
     distribution = package.values()[0]["name"]
-    name = extra or _target_name(distribution)
+    name = _extra_name(extra, distribution) if extra else _target_name(distribution)
     hidden = "_" + name if rctx.attr.versions else name
     return _by_version(rctx, distribution, name, hidden) + _REQUIREMENT.format(
         distribution = distribution,
         extra = extra,
         glibc = rctx.attr.glibc,
-        modules = _select(modules),
+        modules = _select(rctx, modules),
         name = hidden,
-        packages = _select(packages),
-        platform = _select({platform: platform for platform in package}),
+        packages = _select(rctx, packages),
+        platform = _select(rctx, {platform: platform for platform in package}),
         python_version = version,
-        wheels = _select(wheels),
+        wheels = _select(rctx, wheels),
     )
 
 def _package_build(rctx, version, package, by_name, environments):
     """The BUILD file of a package that is there on some platforms; `package` is by platform."""
     build = _PACKAGE_HEAD.format(
-        description = _select({platform: "locked-{}.json".format(found["version"]) for platform, found in package.items()}),
-        wheel = _select({platform: _labels(rctx, version, found, platform).wheel for platform, found in package.items()}),
+        description = _select(rctx, {platform: "locked-{}.json".format(found["version"]) for platform, found in package.items()}),
+        wheel = _select(rctx, {platform: _labels(rctx, version, found, platform).wheel for platform, found in package.items()}),
     )
     extras = {extra: True for found in package.values() for extra in found.get("extras", {})}
     for extra in [""] + sorted(extras):
@@ -289,7 +300,7 @@ def _hub_repo_impl(rctx):
         platform: _closure(_chosen(lock["roots"], by_name, environment), by_name, environment)
         for platform, environment in environments.items()
     }
-    labels = []
+    folders = []
     for name in sorted(by_name):
         package = {platform: packages[name] for platform, packages in active.items() if name in packages}
         if package:
@@ -297,8 +308,8 @@ def _hub_repo_impl(rctx):
             rctx.file(folder + "/BUILD.bazel", _package_build(rctx, version, package, by_name, environments))
             for found in package.values():
                 rctx.file("{}/locked-{}.json".format(folder, found["version"]), json.encode_indent(found) + "\n")
-            labels.append("@{}//{}".format(rctx.attr.hub, folder))
-    rctx.file("requirements.bzl", _REQUIREMENTS.format(repr(labels)))
+            folders.append(folder)
+    rctx.file("requirements.bzl", _REQUIREMENTS.format(repr(folders)))
     rctx.file("BUILD.bazel", _ROOT_BUILD)
 
 hub_repo = repository_rule(

@@ -45,6 +45,27 @@ def _normalize(mctx, label, tag):
         fail("\nbento.pypi(name = \"{}\"): {}".format(tag.name, done.stderr.strip()))
     return mctx.read("lock.json")
 
+def absence_of_lock(mctx, label):
+    """Tells of a lock that is not there yet; once it is, the extension is evaluated again.
+
+    Args:
+      mctx: the module context.
+      label: of the lock.
+
+    Returns:
+      What is wrong and what to do, or None. Modules that others depend on come with their locks.
+    """
+    if label.workspace_root:
+        return None
+    root = mctx.path(Label("@@//:MODULE.bazel")).dirname
+    lock = root.get_child("/".join([part for part in [label.package, label.name] if part]))
+    mctx.watch(lock)
+    if lock.exists:
+        return None
+    text = str(label).removeprefix("@@").removeprefix("@")
+    how = "`bazel run` of the bento_requirements target that writes it" if is_normal_form(label) else "lock, for example with `uv pip compile --universal --generate-hashes`, and save it there"
+    return "its lock {} is not there yet: {}".format(text, how)
+
 def read_lock(mctx, label, tag):
     """Reads a lock.
 

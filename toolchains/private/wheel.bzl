@@ -122,6 +122,23 @@ wheel_repo = repository_rule(
     },
 )
 
+# To Bazel, files of these names make a folder a package of its own, and `glob` does not enter it.
+_BUILD_FILES = ["BUILD", "BUILD.bazel"]
+
+def _remove_build_files(rctx):
+    """Removes the BUILD files that a wheel ships: its folders are modules here."""
+    pending = [rctx.path("site-packages")]
+
+    # Starlark has no `while`; each turn takes one folder.
+    for _ in range(1000000):
+        if not pending:
+            return
+        for entry in pending.pop().readdir():
+            if entry.is_dir:
+                pending.append(entry)
+            elif entry.basename in _BUILD_FILES:
+                rctx.delete(entry)
+
 def _compile(rctx):
     """Writes byte code beside the modules: of the unchecked kind, with paths that are the same everywhere."""
     command = [rctx.read(rctx.attr.compiler), "-I", "-S", "-m", "compileall", "-q", "-j", "1"]
@@ -137,6 +154,7 @@ def _wheel_modules_repo_impl(rctx):
     rctx.symlink(wheel, "wheel.zip")
     rctx.extract("wheel.zip", output = "site-packages")
     rctx.delete("wheel.zip")
+    _remove_build_files(rctx)
     if rctx.attr.compiler:
         _compile(rctx)
     roots = ["site-packages"]

@@ -1,0 +1,119 @@
+"""Hubs of absent locks, for other platforms, under another name, and of wheels that ship BUILD files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench import Checkout, Workbench
+
+WORKSPACE = "e2e/hubs"
+MODULE = """\
+module(name = "hubs")
+bazel_dep(name = "rules_bento", version = "0.1.0")
+local_path_override(module_name = "rules_bento", path = "../..")
+bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
+bento.pypi(
+    name = "pypi",
+    build_lock = "//:build.lock.json",
+    find_links = ["wheels"],
+    lock = "//:requirements.lock.json",
+    no_index = True,
+    platforms = ["linux_x86_64", "linux_aarch64"],
+)
+use_repo(bento, mine = "pypi")
+"""
+BUILD = """\
+load("@mine//:requirements.bzl", "all_requirements")
+load("@rules_bento//rules:defs.bzl", "bento_package", "bento_requirements")
+
+bento_requirements(name = "update", srcs = ["requirements.in"])
+
+bento_package(
+    name = "bento",
+    srcs = ["service.py"],
+    requirements = ["@mine//bentoml"],
+    service = "service:Service",
+)
+
+filegroup(name = "all_of_them", srcs = all_requirements)
+"""
+SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
+BUILD_FILES = ("BUILD", "BUILD.bazel", "MODULE.bazel", "REPO.bazel", "WORKSPACE", "WORKSPACE.bazel")
+PLATFORMS = 'platforms = ["linux_x86_64", "linux_aarch64"]'
+
+
+def hubs_say_what_is_missing(bench: Workbench) -> str:
+    """A lock can be written where there is none; other platforms and names are refused with those that there are."""
+    checkout = bench.checkout("hubs")
+    lock = write_workspace(checkout)
+    a_lock_that_is_not_there_can_be_written(checkout, lock)
+    wheels_with_build_files_are_whole(checkout)
+    other_platforms_are_named(checkout)
+    return "absent locks, BUILD files in wheels, platforms and another name of the hub"
+
+
+def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> None:
+    """The target that writes it is built; a Bento of it is not, and Bazel sees the lock once it is there."""
+    built = checkout.build("//:update", "//:all_of_them", workspace=WORKSPACE)
+    message = "@pypi: its lock //:requirements.lock.json is not there yet: `bazel run` of the bento_requirements target"
+    assert message in built.errors, built.told()
+    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
+    assert failed.code != 0, failed.told()
+    assert "FileNotFound" not in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
+    checkout.build("//:bento", workspace=WORKSPACE)
+
+
+def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
+    """By the name that the hub has here, and by canonical labels of all its packages."""
+    checkout.build("@mine//acme", "//:all_of_them", workspace=WORKSPACE)
+    listed = checkout.bazel("cquery", "@mine//acme", "--output=files", workspace=WORKSPACE).succeeded().output.split()
+    found = {path.partition("/site-packages/")[2] for path in listed}
+    wanted = {f"acme/{name}/data.txt" for name in BUILD_FILES} | {"acme/__init__.py"}
+    assert wanted <= found, f"the modules lack {sorted(wanted - found)}"
+
+
+def other_platforms_are_named(checkout: Checkout) -> None:
+    build = ("build", "--platforms=@rules_bento//toolchains/platforms:linux_arm64", "@mine//acme")
+    checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, 'platforms = ["linux_x86_64"]')
+    failed = checkout.bazel(*build, workspace=WORKSPACE)
+    assert "@pypi is for linux_x86_64, and this build for another platform" in failed.errors, failed.told()
+    checkout.edit(f"{WORKSPACE}/MODULE.bazel", 'platforms = ["linux_x86_64"]', 'platforms = ["linux_amd64"]')
+    failed = checkout.bazel(*build, workspace=WORKSPACE)
+    assert 'platforms has "linux_amd64", which is not known: there are linux_aarch64' in failed.errors, failed.told()
+
+
+def write_workspace(checkout: Checkout) -> str:
+    """All but the lock, whose text this returns."""
+    wheels = checkout.root / WORKSPACE / "wheels"
+    wheels.mkdir(parents=True)
+    shipped = {f"acme/{name}/{file}": "" for name in BUILD_FILES for file in (name, "data.txt")}
+    files = {
+        "acme": write_wheel(wheels, "acme", {"acme/__init__.py": "", **shipped}),
+        "bentoml": write_wheel(wheels, "bentoml", {"bentoml.py": ""}),
+    }
+    packages = [{"name": name, "version": "1.0", "files": found} for name, found in files.items()]
+    texts = {"MODULE.bazel": MODULE, "BUILD.bazel": BUILD, "requirements.in": "acme\nbentoml\n", "service.py": SERVICE}
+    for name, text in texts.items():
+        checkout.write(f"{WORKSPACE}/{name}", text)
+    roots = [{"name": name} for name in files]
+    return json.dumps({"lock": 1, "requires_python": ">=3.10", "roots": roots, "packages": packages})
+
+
+def write_wheel(folder: Path, name: str, files: dict[str, str]) -> dict[str, str]:
+    """Its name and SHA-256."""
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file, text)
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -1,0 +1,33 @@
+"""The hub of a lock that is not there yet: it can be loaded, so that the target that writes the lock can be run."""
+
+_REQUIREMENTS = '''\
+"""The lock of these packages is not there yet."""
+
+all_requirements = []
+
+def requirement(name):
+    """The label of a package: there is none yet.
+
+    Args:
+      name: of the package.
+    """
+    fail("{}: " + {} + ", so there is no " + name)
+'''
+
+def _absent_hub_repo_impl(rctx):
+    # Bazel's own error for a package of this repository is but that it has no BUILD file.
+    # buildifier: disable=print
+    print("\n@{}: {}".format(rctx.attr.hub, rctx.attr.problem))
+    rctx.file("requirements.bzl", _REQUIREMENTS.format("@" + rctx.attr.hub, repr(rctx.attr.problem)))
+    rctx.file("BUILD.bazel", "exports_files([\"requirements.bzl\"])\n")
+
+absent_hub_repo = repository_rule(
+    implementation = _absent_hub_repo_impl,
+    doc = "A hub without packages.",
+    attrs = {
+        "hub": attr.string(doc = "Name of the hub, as its users write it.", mandatory = True),
+        "problem": attr.string(doc = "Why it has none, and what to do.", mandatory = True),
+    },
+    # It says so each time.
+    local = True,
+)
