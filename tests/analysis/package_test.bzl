@@ -14,11 +14,11 @@ def _action(env, mnemonic):
     return found[0]
 
 def _own_inputs(action):
-    """The inputs of an action without the helper and its packages."""
+    """The inputs of an action without the helper, its packages and its interpreter."""
     return sorted([
         file.basename
         for file in action.inputs.to_list()
-        if not (file.basename == "helper.zip" or file.basename.endswith(".params")) and "/site-packages/" not in file.path
+        if not (file.basename == "helper.zip" or file.basename.endswith(".params")) and "/site-packages/" not in file.path and "/cpython/" not in file.path
     ])
 
 def _outputs_impl(ctx):
