@@ -20,6 +20,7 @@ from rules_bento.service.facts import (
     ServiceInfo,
     Unknown,
 )
+from rules_bento.service.python.budget import spend
 from rules_bento.service.python.values import (
     AsgiApp,
     AsgiRoute,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from rules_bento.service.python.interpreter import Interpreter
 
 _CHAT = "/chat/completions"
+_MAX_NUMBER = 1 << 64
 
 
 class NotPlainError(Exception):
@@ -79,6 +81,7 @@ class Collector:
             raise NotPlainError(Opaque("it holds itself, or is nested too deeply", place)) from None
 
     def _plain(self, value: Value, place: Place) -> Json:
+        spend(1)
         value = self.reader.force(value)
         match value:
             case Opaque():
@@ -87,6 +90,8 @@ class Collector:
                 raise NotPlainError(Opaque(f"`{value.dotted}` is outside the sources", place))
             case Sequence() | Dict() if value.spoiled:
                 raise NotPlainError(value.spoiled)
+            case Const(value=int() as number) if abs(number) > _MAX_NUMBER:
+                raise NotPlainError(Opaque("it is a number of more than 64 bits", place))
             case Const(value=None | bool() | int() | str() as inner):
                 return inner
             case Const(value=float() as number) if math.isfinite(number):

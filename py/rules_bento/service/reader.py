@@ -8,6 +8,7 @@ from rules_bento.errors import BentoError
 from rules_bento.service.bentoml.legacy import legacy_info
 from rules_bento.service.collect import Collector
 from rules_bento.service.facts import ServiceInfo, SourceTree, Unknown
+from rules_bento.service.python import budget
 from rules_bento.service.python.expressions import get_attribute
 from rules_bento.service.python.interpreter import Interpreter
 from rules_bento.service.python.sources import Sources
@@ -37,8 +38,14 @@ _FORM = "write `module:attribute`, `file.py:attribute` or `module`"
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree) -> ServiceInfo:
     """Read a service; see `rules_bento.service.read_service`."""
+    budget.start()
     try:
         return _read(service, Sources(files))
+    except (budget.SpentError, budget.TooLargeError):
+        raise BentoError(
+            f"the sources of service `{service}` make more than is read: values of thousands of items, or names by "
+            "the ten thousand. Move what the service does not need at import into functions."
+        ) from None
     except RecursionError:
         raise BentoError(
             f"the sources of service `{service}` are nested too deeply to be read: names that import each other, "

@@ -10,6 +10,7 @@ from dataclasses import replace
 from rules_bento.service.bentoml import sdk
 from rules_bento.service.python import expressions, operations
 from rules_bento.service.python.arguments import decorator
+from rules_bento.service.python.budget import check_growth
 from rules_bento.service.python.classes import linearize, lookup
 from rules_bento.service.python.effects import forget_names, not_followed, spoil_all
 from rules_bento.service.python.names import MAKERS
@@ -276,10 +277,11 @@ def _list_method(reader: Interpreter, owner: Sequence, name: str, args: list[Val
         return Opaque("", place, inert=True)
     match name, args:
         case ("append" | "add", [item]):
-            owner.items.append(item)
-        case "extend", [Sequence(items=items)] if owner.kind == "list":
-            owner.items.extend(items)
+            owner.grow([item])
+        case "extend", [Sequence(items=items, kind="list" | "tuple")] if owner.kind == "list":
+            owner.grow(items)
         case "insert", [Const(value=int() as position), item]:
+            check_growth(owner.items, 1)
             owner.items.insert(position, item)
         case _:
             reader.spoil(owner, f"`.{name}` changes it", place)
@@ -303,10 +305,11 @@ def _dict_method(
         case "update", [] | [Dict()]:
             for other in args:
                 assert isinstance(other, Dict)
-                owner.items.update(other.items)
-            owner.items.update(kwargs)
+                owner.grow(other.items)
+            owner.grow(dict(kwargs.items()))
             return Const(None)
         case "setdefault", [Const(value=key), default]:
+            check_growth(owner.items, 1)
             return owner.items.setdefault(key, default)
     reader.spoil(owner, f"`.{name}` changes it", place)
     return Opaque("", place)
@@ -339,7 +342,7 @@ def _builtin(
             entries: dict[object, Value] = dict(args[0].items) if args and isinstance(args[0], Dict) else {}
             entries.update(kwargs)
             return Dict(entries)
-        case ("list" | "tuple") as kind, [] | [Sequence()]:
+        case ("list" | "tuple") as kind, [] | [Sequence(kind="list" | "tuple")]:
             return Sequence(list(args[0].items) if args and isinstance(args[0], Sequence) else [], kind)
         case ("str" | "int" | "float" | "bool") as kind, [Const(value=value)]:
             return _converted(kind, value)

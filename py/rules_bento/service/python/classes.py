@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules_bento.service.python.budget import spend
 from rules_bento.service.python.sources import in_standard_library
 from rules_bento.service.python.values import Class, Const, Instance, Opaque, Place, Symbol, Value
 
@@ -40,21 +41,32 @@ def _mangled(attribute: str, name: str) -> str:
 
 def linearize(of: Class, force: Callable[[Value], Value]) -> list[Value]:
     """Give a class and its bases in method resolution order (C3); outside bases stand for themselves."""
-    return _linear(of, force, [])
+    return _linear(of, force, [], {})
 
 
-def _linear(of: Value, force: Callable[[Value], Value], path: list[Value]) -> list[Value]:
+def _linear(
+    of: Value, force: Callable[[Value], Value], path: list[Value], known: dict[int, list[Value]]
+) -> list[Value]:
     of = force(of)
     if not isinstance(of, Class):
         return [of]
+    if id(of) not in known:
+        known[id(of)] = _merged(of, force, path, known)
+    return known[id(of)]
+
+
+def _merged(
+    of: Class, force: Callable[[Value], Value], path: list[Value], known: dict[int, list[Value]]
+) -> list[Value]:
     if of.spoiled:
         return [of, Opaque(f"`{of.name}` may be changed: {of.spoiled.why}", of.spoiled.place)]
     if any(of is seen for seen in path):
         return [Opaque(f"`{of.name}` is among its own bases", of.place)]
     bases = [_explained(force(base), of) for base in of.bases]
-    queues = [_linear(base, force, [*path, of]) for base in bases] + [bases[:]]
+    queues = [_linear(base, force, [*path, of], known) for base in bases] + [bases[:]]
     order: list[Value] = [of]
     while any(queues):
+        spend(sum(map(len, queues)))
         head = next((queue[0] for queue in queues if queue and not _in_a_tail(queue[0], queues)), None)
         if head is None:
             return [*order, Opaque(f"the bases of `{of.name}` have no consistent order", of.place)]

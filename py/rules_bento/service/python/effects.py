@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from rules_bento.service.python.budget import spend
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.values import (
     Bound,
@@ -193,6 +194,7 @@ def spoil_all(reader: Interpreter, values: Iterable[Value], why: str, place: Pla
 
 def _spoil_deep(reader: Interpreter, value: Value, why: str, place: Place, seen: set[int]) -> None:
     """Give up a value and the classes and services that it leads to."""
+    spend(1)
     value = reader.force(value) if isinstance(value, Lazy) else value
     if id(value) in seen:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from rules_bento.service.python import calls, operations
+from rules_bento.service.python.budget import MAX_TEXT, check_growth, spend
 from rules_bento.service.python.classes import attributes_are_the_instances, is_enum, lookup
 from rules_bento.service.python.effects import comprehension, forget_names, spoil_all
 from rules_bento.service.python.names import public_name
@@ -47,6 +48,7 @@ _PARTS = frozenset(
 
 def evaluate(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
     """Give the value of an expression; never a `Lazy` one."""
+    spend(1)
     value = _evaluate(reader, node, scope)
     if isinstance(value, Mutable) and value.spoiled is not None and isinstance(value, (Sequence, Dict)):
         return value.spoiled
@@ -186,8 +188,9 @@ def items_of(reader: Interpreter, nodes: list[ast.expr], scope: Scope) -> list[V
             items.append(evaluate(reader, node, scope))
             continue
         inner = evaluate(reader, node.value, scope)
-        if not isinstance(inner, Sequence) or inner.spoiled:
+        if not isinstance(inner, Sequence) or inner.spoiled or inner.kind == "set":
             return Opaque(f"`*{source_of(node.value)}` is not plain", scope.place(node))
+        check_growth(items, len(inner.items))
         items += inner.items
     return items
 
@@ -221,7 +224,7 @@ def _joined(reader: Interpreter, node: ast.JoinedStr, scope: Scope) -> Value:
                 spec = str(given.value)
         value = evaluate(reader, inner, scope)
         piece = operations.formatted(value, conversion, spec)
-        if piece is None or len(text) + len(piece) > operations.MAX_TEXT:
+        if piece is None or len(text) + len(piece) > MAX_TEXT:
             why = value.why if isinstance(value, Opaque) else f"`{source_of(inner)}` is not plain"
             return Opaque(why, scope.place(node), inert=True)
         text += piece
@@ -391,7 +394,7 @@ def set_item(reader: Interpreter, owner: Value, node: ast.expr, value: Value, sc
     match owner:
         case Dict() if reader.may_change(owner, "it is changed on some way only", place):
             if isinstance(index, Const):
-                owner.items[index.value] = value
+                owner.grow({index.value: value})
             else:
                 reader.spoil(owner, "a key that is not plain is set", place)
         case Sequence() if reader.may_change(owner, "it is changed on some way only", place):
@@ -431,6 +434,9 @@ def augmented(reader: Interpreter, node: ast.AugAssign, scope: Scope) -> Value:
             return calls.call(reader, Bound(left, "extend"), [right], {}, place, result=left)
         case Dict(), ast.BitOr(), _:
             return calls.call(reader, Bound(left, "update"), [right], {}, place, result=left)
+        case Sequence(kind="list" | "set") | Dict(), _, _:
+            reader.spoil(left, "it is changed in place", place)
+            return left.spoiled or left
         case _:
             return reader.fresh(operations.binary(node.op, left, right, place))
 

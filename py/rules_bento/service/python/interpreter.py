@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections import Counter
 
 from rules_bento.errors import BentoError
 from rules_bento.service.python import calls, expressions
+from rules_bento.service.python.budget import SpentError, TooLargeError, spend
 from rules_bento.service.python.classes import class_of
 from rules_bento.service.python.effects import (
     bound_names,
@@ -155,17 +157,24 @@ class Interpreter:
         for statement in body:
             self._steps += 1
             if self._steps > MAX_STEPS:
-                where = scope.place(statement)
-                raise BentoError(
-                    f"{where.path}:{where.line}: reading stopped after {MAX_STEPS} steps: "
-                    "this module builds its names in a way that only running it tells."
-                )
+                raise self._stopped(scope.place(statement))
             try:
                 if not self._statement(statement, scope):
                     return False
             except RecursionError:
                 give_up(self, [statement], scope, "this statement is nested too deeply to be read")
+            except TooLargeError:
+                give_up(self, [statement], scope, "this statement makes more than is read")
+            except SpentError:
+                raise self._stopped(scope.place(statement)) from None
         return True
+
+    def _stopped(self, where: Place) -> BentoError:
+        return BentoError(
+            f"{where.path}:{where.line}: reading the service stopped here, after {self._steps} statements: its "
+            "modules build their names in a way that only running them tells. Move what the service does not need at "
+            "import into functions, or state it plainly."
+        )
 
     def _statement(self, node: ast.stmt, scope: Scope) -> bool:
         match node:
@@ -391,6 +400,7 @@ class Interpreter:
         stopped: dict[str, Value] = {}
         outer, fresh = self.region, self._regions + 1
         for index, body in enumerate(bodies):
+            spend(len(before))
             scope.names = {**before, **stopped}
             self.region = self.new_region()
             if self.run(body, scope):
@@ -415,11 +425,12 @@ class Interpreter:
 
         One that is bound once is bound so or not at all; in a class, where it may be missing, that is open.
         """
-        bound = [name for node in same_scope(body) for name in bound_names(node)]
+        bound = Counter(name for node in same_scope(body) for name in bound_names(node))
+        spend(sum(bound.values()))
         names: dict[str, Value] = {}
         for name in bound:
             value = scope.names.get(name, why)
-            open_ = name in before or bound.count(name) > 1 or scope.kind == "class"
+            open_ = name in before or bound[name] > 1 or scope.kind == "class"
             inert = is_inert(value) and is_inert(before.get(name, value))
             names[name] = Opaque(why.why, why.place, inert, opens=True) if open_ else value
         return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules_bento.service.python.budget import spend
 from rules_bento.service.python.reach import is_inert, opens
 from rules_bento.service.python.values import (
     AsgiApp,
@@ -49,6 +50,7 @@ class Join:
         left, right = self._force(left), self._force(right)
         if left is right:
             return left
+        spend(1)
         pair = (id(left), id(right))
         if pair not in self._pairs:
             self._keep += [left, right]

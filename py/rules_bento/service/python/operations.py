@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 
+from rules_bento.service.python.budget import MAX_TEXT
 from rules_bento.service.python.reach import opens
 from rules_bento.service.python.values import Const, Dict, Opaque, Place, Sequence, Value
 
@@ -14,9 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_TEXT = 1 << 16
 MAX_NUMBER = 1 << 64
-_MAX_ITEMS = 10_000
 
 _STRING_METHODS = frozenset(
     [
@@ -52,8 +51,7 @@ def binary(operator: ast.operator, left: Value, right: Value, place: Place) -> V
             if result is not None:
                 return Const(result)
         case Sequence(), Sequence() if isinstance(operator, ast.Add) and left.kind == right.kind:
-            if len(left.items) + len(right.items) <= _MAX_ITEMS:
-                return Sequence(left.items + right.items, left.kind)
+            return Sequence(left.items + right.items, left.kind)
         case Dict(), Dict() if isinstance(operator, ast.BitOr):
             return Dict({**left.items, **right.items})
         case Const(value=str() as template), _ if isinstance(operator, ast.Mod):
@@ -114,11 +112,20 @@ def _percent(template: str, value: Value) -> str | None:
     plain = [item.value for item in values if isinstance(item, Const)]
     if len(plain) < len(values) or any(char.isdigit() or char == "*" for char in _after_percent(template)):
         return None
+    if len(template) + sum(map(_size, plain)) > MAX_TEXT:
+        return None
     try:
         text = template % tuple(plain)
     except (TypeError, ValueError, OverflowError):
         return None
     return text if len(text) <= MAX_TEXT else None
+
+
+def _size(value: object) -> int:
+    """About how many characters a plain value has as a text, without making it."""
+    if isinstance(value, list):
+        return sum(_size(item) + 4 for item in value)
+    return len(value) if isinstance(value, (str, bytes)) else 32
 
 
 def _after_percent(template: str) -> str:
@@ -261,7 +268,7 @@ def string_method(text: str, name: str, args: list[Value], kwargs: dict[str, Val
             return None
     named = {key: value.value for key, value in kwargs.items() if isinstance(value, Const)}
     grows = name in ("join", "replace", "format")
-    bounded = len(text) + sum(len(str(value)) for value in [*plain, *named.values()]) <= (256 if grows else MAX_TEXT)
+    bounded = len(text) + sum(map(_size, [*plain, *named.values()])) <= (256 if grows else MAX_TEXT)
     if len(named) < len(kwargs) or not bounded or (name == "format" and not _plain_fields(text)):
         return None
     method: Callable[..., object] = getattr(text, name)

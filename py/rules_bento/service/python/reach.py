@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 
+from rules_bento.service.python.budget import spend
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.values import (
     AsgiApp,
@@ -53,8 +54,10 @@ def opens(value: Value) -> bool:
         case Opaque():
             return value.opens or not value.inert
         case Sequence(items=items):
+            spend(len(items))
             return any(not is_inert(item) or opens(item) for item in items)
         case Dict(items=entries):
+            spend(len(entries))
             return any(not is_inert(item) or opens(item) for item in entries.values())
         case Symbol():
             return value.dotted == "bentoml" or value.dotted.startswith("bentoml.")
@@ -66,6 +69,7 @@ def opens(value: Value) -> bool:
 
 def may_make(sources: Sources, value: Value, seen: set[int] | None = None) -> bool:
     """Whether code outside the sources that is given a value may make a BentoML object with it."""
+    spend(1)
     seen = set() if seen is None else seen
     if id(value) in seen:
         return False

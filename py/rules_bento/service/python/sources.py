@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import warnings
+from itertools import islice
 
 from rules_bento.errors import BentoError
 from rules_bento.service.facts import SourceTree
+from rules_bento.service.python.budget import spend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A module that people write is far below this; parsing takes about fifty times the memory.
+# A module that people write is far below both. Parsing takes some 500 bytes for each word or sign.
 MAX_BYTES = 8 << 20
+MAX_WORDS = 400_000
+_WORDS = re.compile(rb"\w+|[^\w\s]")
 # Whatever src/ holds, these are loaded before it gets onto sys.path.
 _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
 
@@ -66,6 +71,15 @@ class Sources:
                 f"{path} has {len(data)} bytes, more than a Python source can have here ({MAX_BYTES}). "
                 "Keep data in a file of its own, not in a module."
             )
+        words = len(data) // 4
+        if words > MAX_WORDS // 4:
+            words = sum(1 for _ in islice(_WORDS.finditer(data), MAX_WORDS + 1))
+        if words > MAX_WORDS:
+            raise BentoError(
+                f"{path} has more words and signs than a Python source can have here ({MAX_WORDS}). "
+                "Keep data in a file of its own, not in a module."
+            )
+        spend(words)
         return data
 
     def parse(self, path: str) -> ast.Module:

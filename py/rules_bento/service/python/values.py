@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rules_bento.service.python.budget import check_growth, check_items, check_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ast
@@ -32,6 +34,10 @@ class Const(Value):
     """A literal, or what plain operations on literals give."""
 
     value: object
+
+    def __post_init__(self) -> None:
+        """Hold the value to what may be read."""
+        check_text(self.value)
 
 
 @dataclass(eq=False)
@@ -94,12 +100,30 @@ class Sequence(Mutable):
     items: list[Value]
     kind: str = "list"
 
+    def __post_init__(self) -> None:
+        """Hold the items to what may be read."""
+        check_items(self.items)
+
+    def grow(self, items: list[Value]) -> None:
+        """Add items at the end. Raises TooLargeError where there would be too many."""
+        check_growth(self.items, len(items))
+        self.items += items
+
 
 @dataclass(eq=False)
 class Dict(Mutable):
     """A dict whose keys are plain."""
 
     items: dict[object, Value]
+
+    def __post_init__(self) -> None:
+        """Hold the items to what may be read."""
+        check_items(self.items)
+
+    def grow(self, items: dict[object, Value]) -> None:
+        """Set items. Raises TooLargeError where there would be too many."""
+        check_growth(self.items, len(items))
+        self.items.update(items)
 
 
 @dataclass(eq=False)
