@@ -22,7 +22,7 @@ load("//rules:bento_requirements_test.bzl", _bento_requirements_test = "bento_re
 load("//rules:bento_test.bzl", _bento_test = "bento_test")
 load("//rules:bento_wheel.bzl", _bento_wheel = "bento_wheel")
 load("//rules/private:image_steps.bzl", _image = "image")
-load("//rules/private:option_groups.bzl", _conda_options = "conda_options", _docker_options = "docker_options", _python_options = "python_options")
+load("//rules/private:option_groups.bzl", _conda_options = "conda_options", _config_options = "config_options", _docker_options = "docker_options", _python_options = "python_options")
 load("//rules/providers:api.bzl", _BentoApiInfo = "BentoApiInfo")
 load("//rules/providers:base.bzl", _BentoBaseInfo = "BentoBaseInfo")
 load("//rules/providers:bento.bzl", _BentoInfo = "BentoInfo")
@@ -56,6 +56,7 @@ bento_test = _bento_test
 bento_wheel = _bento_wheel
 
 conda_options = _conda_options
+config_options = _config_options
 docker_options = _docker_options
 image = _image
 python_options = _python_options

@@ -17,7 +17,8 @@ TEXT = (HERE.parent / "docs" / "compatibility.md").read_text("utf-8")
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in TEXT.splitlines()
-    if line.startswith("| ") and not line.startswith(("| key", "| what", "| flag", "| constructor", "| in a bentofile"))
+    if line.startswith("| ")
+    and not line.startswith(("| key", "| what", "| flag", "| constructor", "| in a bentofile", "| fact |"))
 ]
 NAMED = {name for row in ROWS for name in re.findall(r"`([^`]+)`", row[0])}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -404,19 +405,21 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
 @pytest.mark.parametrize(
     ("decorator", "fact", "remedy"),
     [
-        ("labels={'a': open('x').read()}", {"labels": {"a": "b"}}, "declare it in labels"),
+        ("labels={'a': open('x').read()}", {"labels": {"a": "b"}}, 'labels = {"a": ...}'),
         (
             "envs=[{'name': 'E', 'value': open('x').read()}]",
             {"envs": [{"name": "E", "value": "1"}]},
-            "declare it in envs",
+            'envs = ["E=..."]',
         ),
-        ("description=open('x').read()", {"description": "d"}, "declare it in description"),
+        ("description=open('x').read()", {"description": "d"}, "description or description_file"),
     ],
 )
 def test_what_the_source_computes_is_asked_for(tmp_path, decorator, fact, remedy):
     source = f"import bentoml\n\n\n@bentoml.service({decorator})\nclass Svc:\n    pass\n"
     folder = write_project(tmp_path / "p", {}, source)
-    with pytest.raises(BentoError, match=rf"^service.py:\d+: .*State it plainly, or {remedy}\.$"):
+    with pytest.raises(
+        BentoError, match=rf"\n  service.py:\d+: .* State it in the source, or declare {re.escape(remedy)}"
+    ):
         build(build_ctx=folder)
     assert build(build_ctx=folder, **fact).tag.name == "svc"
 

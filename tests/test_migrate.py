@@ -220,11 +220,28 @@ def test_large_files_are_data(tmp_path):
     assert "table.csv" not in build
 
 
-def test_services_that_the_source_does_not_state(tmp_path):
-    service = SERVICE.replace("@bentoml.service", "@bentoml.service(name=open('n').read())")
-    made = migrate(project(tmp_path, "name: x", service))
+def test_services_are_printed_where_names_and_edges_are_plain_and_asked_for_where_not(tmp_path):
+    conditional = SERVICE.replace(
+        "import bentoml",
+        "import bentoml\nimport os\nif os.environ.get('X'):\n    from x import s\nelse:\n    s = bentoml.service\n",
+    )
+    made = migrate(project(tmp_path / "conditional", "name: x", conditional.replace("@bentoml.service", "@s")))
     assert 'services = {"Svc": []}' in made.build
-    assert any("Set 'services' of bento_package" in note for note in made.notes)
+    made = migrate(
+        project(
+            tmp_path / "named",
+            "name: x",
+            SERVICE.replace("@bentoml.service", "@bentoml.service(name=open('n').read())"),
+        )
+    )
+    assert "services = {" not in made.build
+    assert any('Declare services = {"<service>"' in note for note in made.notes)
+    wrapped = SERVICE.replace(
+        "@bentoml.service", "import copy\n\n@copy.copy\n@bentoml.service\nclass Engine: ...\n\n@bentoml.service"
+    )
+    wrapped += "    engine = bentoml.depends(Engine)\n"
+    made = migrate(project(tmp_path / "wrapped", "service: service:Svc", wrapped))
+    assert "services = {" not in made.build, "an edge of it is not plain"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.service import (
+    Declared,
     Dependency,
     ServiceInfo,
     SourceTree,
@@ -72,7 +73,17 @@ def test_unknowns_point_at_a_line_of_a_source(case):
     for unknown in info.unknowns:
         lines = (folder / unknown.path).read_bytes().splitlines()
         assert 1 <= unknown.line <= len(lines)
-        assert unknown.required is (unknown.attribute in ("services", "models") and "taken for no" not in unknown.what)
+        assert unknown.required is is_written(info, unknown)
+
+
+def is_written(info, unknown):
+    """Whether BentoML would write something of a fact into bento.yaml."""
+    head, _, rest = unknown.fact.partition(".")
+    if "taken for no" in unknown.what or head in ("doc", "paths"):
+        return False
+    if head == "runners":
+        return "the class of a runner" not in unknown.what  # its model says it
+    return head != "apis" or (info.kind == "legacy" and not rest.endswith(".route"))
 
 
 def test_an_api_of_a_service_that_has_none():
@@ -198,7 +209,7 @@ def tag(model):
 
 def plain_model(model):
     if model.huggingface is None:
-        return {"tag": model.tag}
+        return {"tag": model.tag.lower()}
     source = model.huggingface
     metadata = {
         "model_id": source.model_id.lower(),
@@ -431,30 +442,57 @@ def test_require_known_names_what_where_and_how():
         "service.py:18: the dependency `shared` of service `Iris`: `elsewhere.Shared` is outside the sources" in message
     )
     assert "service.py:19: the model in `ref` of service `Iris`: `os.environ['MODEL']`" in message
-    assert "attribute `services`, as {" in message
-    assert "`models`" in message
-    assert "label" not in message
+    assert 'services = {"<service>": [' in message
+    assert 'service_models = {"Iris.ref": "<tag>"}' in message
+    assert "service.py:15: label `sha` of service `Iris`" in message
+    assert 'labels = {"sha": ...}' in message
+    assert 'envs = ["E=..."]' in message
+    with pytest.raises(BentoError) as raised:
+        require_known(dynamic(), words="flags")
+    for flag in ("--service NAME=", "--service-model Iris.ref=TAG", "--label sha=VALUE", "--env E=VALUE"):
+        assert flag in str(raised.value)
+    assert "services =" not in str(raised.value)
 
 
-def test_declared_services_stand_in():
-    info = override(dynamic(), services={"iris": ["shared", "Leaf"], "Leaf": [], "shared": ["Leaf"]}, models=["m:1"])
-    require_known(info)
+SERVICES_OF_IRIS = {"iris": ["shared", "Leaf"], "Leaf": [], "shared": ["Leaf"]}
+
+
+def test_declared_services_stand_in_for_names_and_edges_alone():
+    info = override(dynamic(), Declared(services=SERVICES_OF_IRIS))
     assert info.entry_service == "iris"
     assert info.bento_name == "iris"
-    assert [service.name for service in info.services] == ["iris", "shared", "Leaf"]
-    assert info.services[0].dependencies == (Dependency("leaf", "Leaf"), Dependency("", "shared"))
-    assert info.services[1].dependencies == (Dependency("", "Leaf"),)
-    assert [model.tag for model in info.services[2].models] == ["scaler:v2"]
-    assert sorted(unknown.fact for unknown in info.unknowns) == ["envs.E", "labels.sha"]
-    assert override(info, labels=["sha"], envs=["E"]).unknowns == ()
-    assert override(info, labels=["other"], envs=[]).unknowns == info.unknowns
+    assert [service.name for service in info.services] == ["iris", "Leaf", "shared"], "the order of its attributes"
+    assert info.services[0].dependencies == (Dependency("leaf", "Leaf"), Dependency("shared", "shared"))
+    assert info.services[2].dependencies == (Dependency("", "Leaf"),)
+    assert [model.tag for model in info.services[1].models] == ["scaler:v2"]
+    assert sorted(f"{unknown.service} {unknown.fact}" for unknown in info.unknowns) == [
+        "iris envs.E",
+        "iris labels.sha",
+        "iris models.ref",
+        "shared config",
+        "shared models",
+    ]
+    assert override(info, Declared(labels=["other"])).unknowns == info.unknowns
+    rest = Declared(
+        labels=["sha"],
+        envs=["E"],
+        in_full=["models"],
+        service_models={"iris.ref": "m:1", "shared.own": "o:1"},
+        config={"shared": {}},
+    )
+    info = override(info, rest)
+    require_known(info)
+    assert info.unknowns == ()
+    assert info.envs == ()
+    assert [[model.tag for model in service.models] for service in info.services] == [["m:1"], ["scaler:v2"], ["o:1"]]
 
 
 def test_declared_name_wins_over_the_derived():
-    assert override(dynamic(), bento_name="given", services={"A": ["Leaf"], "Leaf": []}).bento_name == "given"
+    declared = Declared(bento_name="given", services={"A": ["Leaf", "B"], "Leaf": [], "B": []})
+    assert override(dynamic(), declared).bento_name == "given"
     plain = read_service("service:Iris", {"service.py": PLAIN})
-    assert override(plain, bento_name="given").bento_name == "given"
-    assert override(plain) == plain
+    assert override(plain, Declared(bento_name="given")).bento_name == "given"
+    assert override(plain, Declared()) == plain
 
 
 def test_service_that_is_not_plain_at_all():
@@ -463,8 +501,15 @@ def test_service_that_is_not_plain_at_all():
     assert info.entry_service is None
     with pytest.raises(BentoError, match=r"what service `Iris` is: `factory.make\(\)`"):
         require_known(info)
-    info = override(info, services={"Iris": []})
+    info = override(info, Declared(services={"Iris": []}))
+    with pytest.raises(BentoError) as raised:
+        require_known(info)
+    for fact in ("configuration", "models", "labels", "envs", "image", "description"):
+        assert f"service.py:2: the {fact} of service `Iris`: `factory.make()`" in str(raised.value)
+    facts = ["models", "labels", "envs", "image", "description"]
+    info = override(info, Declared(in_full=facts, config={"Iris": {"workers": 2}}))
     require_known(info)
+    assert info.services[0].config == {"workers": 2}
     assert [service.name for service in info.services] == ["Iris"]
     assert info.bento_name == "iris"
 
@@ -479,28 +524,29 @@ def test_service_that_is_not_plain_at_all():
 )
 def test_declared_services_that_cannot_be(declared, says):
     with pytest.raises(BentoError) as raised:
-        override(dynamic(), services=declared)
+        override(dynamic(), Declared(services=declared))
     assert says in str(raised.value)
 
 
 def test_declared_services_must_have_the_entry_that_was_read():
     plain = read_service("service:Iris", {"service.py": PLAIN})
     with pytest.raises(BentoError, match="no entry for `Iris`"):
-        override(plain, services={"Other": []})
+        override(plain, Declared(services={"Other": []}))
 
 
 def test_declared_cycle_ends():
     info = read_service("service:Iris", {"service.py": b"import factory\nIris = factory.make()\n"})
-    info = override(info, services={"a": ["b"], "b": ["a"]})
+    info = override(info, Declared(services={"a": ["b"], "b": ["a"]}))
     assert [service.name for service in info.services] == ["a", "b"]
 
 
-def test_image_and_models_are_answered_by_their_attributes():
+def test_an_image_is_answered_by_its_attribute():
     source = b"import bentoml, os\n@bentoml.service(image=bentoml.images.Image(os.environ['B']))\nclass Iris: ...\n"
     info = read_service("service:Iris", {"service.py": source})
     assert [unknown.attribute for unknown in info.unknowns] == ["image"]
-    assert override(info, image=True).unknowns == ()
-    require_known(info)
+    require_known(override(info, Declared(image=True)))
+    with pytest.raises(BentoError, match="declare image, a bento_environment"):
+        require_known(info)
 
 
 FASTAPI = b"""import bentoml
@@ -544,7 +590,7 @@ def test_fastapi_routes():
 def test_fastapi_routes_of_methods_are_not_plain():
     view = b"@app.get('/view')\n    def view(self): ..."
     info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", view)})
-    assert [unknown.fact for unknown in info.unknowns] == ["paths"]
+    assert [unknown.fact for unknown in info.unknowns] == ["paths", "labels.openai_endpoint"]
 
 
 def test_stored_models_keep_their_spelling():

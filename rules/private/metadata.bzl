@@ -5,7 +5,7 @@ load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
-load(":option_groups.bzl", "option_groups")
+load(":option_groups.bzl", "option_groups", "service_configs")
 load(":snapshot.bzl", "bentofile_arguments", "image_arguments")
 
 _REQUIREMENTS = ["in", "txt"]
@@ -136,6 +136,11 @@ def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, pyth
     uv = _add_uv(ctx, args, lock)
     for name, dependencies in ctx.attr.services.items():
         args.add_all(["--declared-service", name, json.encode(dependencies)])
+    for name, config in service_configs(ctx).items():
+        args.add_all(["--service-config", name, config])
+    for name, tag in ctx.attr.service_models.items():
+        args.add_all(["--service-model", name, tag])
+    args.add_all(ctx.attr.stated_in_full, before_each = "--in-full")
     for model in models:
         args.add_all(["--model", model.description, model.alias])
     args.add_all(ctx.files.description_file, before_each = "--description-file")

@@ -92,7 +92,7 @@ def read_sources(ctx, *, part, packed_data, environment, vendored, states_packag
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")
     unused = ctx.actions.declare_file(ctx.label.name + ".unused")
     outputs = [manifest, service, part, unused]
-    inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile
+    inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile + ctx.files.arg_file
     dependencies = depset(transitive = [dep[BentoSourcesInfo].files for dep in ctx.attr.deps])
     stated = None
     args = arguments(ctx)
@@ -105,6 +105,10 @@ def read_sources(ctx, *, part, packed_data, environment, vendored, states_packag
         args.add_all(["--stated", stated])
         args.add_all(image_arguments(ctx, environment))
         inputs = inputs + ([environment.image] if environment else [])
+    if ctx.attr.bento_args:
+        args.add_all(["--bento-args", json.encode(ctx.attr.bento_args)])
+    for file in ctx.files.arg_file:
+        args.add_all(["--arg-file", file, file.short_path])
     if packed_data:
         args.add_all(["--packed-data", packed_data.manifest])
         inputs = inputs + [packed_data.manifest]
@@ -128,7 +132,7 @@ def read_sources(ctx, *, part, packed_data, environment, vendored, states_packag
         args = args,
         inputs = depset(inputs, transitive = [dependencies, vendored]),
         outputs = outputs,
-        packages = ["blake3"] + (["pyyaml"] if ctx.file.bentofile else []),
+        packages = ["blake3"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
         unused_inputs_list = unused,
     )
     return struct(manifest = manifest, service = service, stated = stated)

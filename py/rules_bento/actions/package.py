@@ -34,6 +34,7 @@ FLAGS = {
     "--feature": 1,
     "--file": 2,  # a file that options may name: path in the build context, path to read
     "--image": 2,  # path of the image's JSON, label in messages
+    "--in-full": 1,  # a fact of which the target states all there is
     "--label": 2,
     "--locked": 3,  # roots, pinned requirements, these with hashes
     "--manifest": 1,
@@ -47,7 +48,9 @@ FLAGS = {
     "--requirement": 1,
     "--requirements-file": 1,
     "--service": 1,
+    "--service-config": 2,  # service, JSON object
     "--service-info": 1,
+    "--service-model": 2,  # service and attribute with a dot between, tag
     "--sources": 1,
     "--spec": 1,
     "--tag": 1,
@@ -61,23 +64,34 @@ def run(arguments: Arguments) -> None:
     """Write bento.yaml, manifest, digest, tag and the metadata's part of the archive."""
     facts = json.loads(Path(arguments.one("--service-info")).read_text("utf-8"))
     settings = _settings(arguments, facts)
-    info = service.override(
-        service.from_json(facts["service"]),
-        services={name: json.loads(names) for name, names in arguments.records("--declared-service")} or None,
-        bento_name=settings.options.name,
-        envs=[env.name for env in settings.options.envs] or None,
-        labels=settings.options.labels or None,
-        image=settings.image,
-    )
+    models = _models(arguments)
+    info = service.override(service.from_json(facts["service"]), _declared(arguments, settings, models))
     service.require_known(info, arguments.one("--target"))
     sources_path = arguments.one("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
-    made = making.make_bento(info, settings, sources, _models(arguments))
+    made = making.make_bento(info, settings, sources, models)
     write_part(Path(arguments.one("--part")), making.members(made), threads=1)
     Path(arguments.one("--bento-yaml")).write_bytes(made.files["bento.yaml"])
     Path(arguments.one("--manifest")).write_text(made.manifest.to_json(), "utf-8")
     Path(arguments.one("--digest")).write_text(f"blake3:{made.digest.hex()}\n", "utf-8")
     Path(arguments.one("--tag")).write_text(f"{made.tag}\n", "utf-8")
+
+
+def _declared(arguments: Arguments, settings: making.Settings, models: list[making.BundledModel]) -> service.Declared:
+    """What the target states of the service beside its source."""
+    options = settings.options
+    return service.Declared(
+        services={name: json.loads(names) for name, names in arguments.records("--declared-service")} or None,
+        bento_name=options.name,
+        models={model.description.tag: model.alias for model in models},
+        service_models=dict(arguments.records("--service-model")),  # type: ignore[arg-type]
+        config={name: json.loads(config) for name, config in arguments.records("--service-config")},
+        envs=[env.name for env in options.envs],
+        labels=options.labels,
+        in_full=arguments.many("--in-full"),
+        image=settings.image,
+        description=options.description,
+    )
 
 
 def _models(arguments: Arguments) -> list[making.BundledModel]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 from rules_bento import service as services
 from rules_bento.actions import data
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import Declared, Selection
 
 FLAGS = data.SELECTION | {
+    "--arg-file": 2,  # path, name in messages
+    "--bento-args": 1,  # JSON object
     "--image": 2,  # path of the image's JSON, label in messages
     "--manifest": 1,
     "--packed-data": 1,  # manifest of the files that `data` packs
@@ -48,7 +51,8 @@ def run(arguments: Arguments) -> None:
     if not selection.kept:
         raise BentoError("no file is left: include and exclude drop all of srcs, data and deps. Change these patterns.")
     snapshot.check_followed(selection.kept)
-    info = _service(plan, {file.path: file.source for file in selection.kept if file.link is None})
+    files = {file.path: file.source for file in selection.kept if file.link is None}
+    info = _service(plan, files, _bento_arguments(arguments, plan))
     apart = _packed_data(arguments)
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = Manifest.of([*snapshot.digest(packed).entries, *apart.values()])
@@ -78,14 +82,25 @@ def _packed_data(arguments: Arguments) -> dict[str, Entry]:
     return {entry.path: entry for entry in entries}
 
 
-def _service(plan: Plan, sources: dict[str, str]) -> ServiceInfo:
+def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
+    """What `bentoml.use_arguments()` gives the service: as BentoPackage merges it for bento.yaml."""
+    given: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
+    for path, name in arguments.records("--arg-file"):
+        from rules_bento.build_options.bentofile import read_arguments
+
+        given = read_arguments(path, name) | given
+    return (plan.options.args if plan.options else {}) | given
+
+
+def _service(plan: Plan, sources: dict[str, str], given: dict[str, Any]) -> ServiceInfo:
     service = plan.service
     if service is None:
         from rules_bento.build_options.options import BuildOptions
         from rules_bento.build_options.target_options import service_of
 
         service = service_of(plan.options or BuildOptions(), sources)
-    return services.read_service(service, services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes()))
+    tree = services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes())
+    return services.read_service(service, tree, given)
 
 
 def _project(declared: Sequence[Declared]) -> ProjectFiles:

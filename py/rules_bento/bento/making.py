@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rules_bento.bento.image_steps import Image
-    from rules_bento.service import Service, ServiceInfo
+    from rules_bento.service import Runner, Service, ServiceInfo
 
 __all__ = ["Bento", "BundledModel", "LockedRequirements", "Settings", "make_bento"]
 
@@ -68,7 +68,6 @@ class Bento:
 
 def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models: Sequence[BundledModel]) -> Bento:
     """Put a Bento together. Raises BentoError for what BentoML could not import or serve."""
-    _require_plain(info, settings)
     check_features(settings.features, "features")
     options = settings.options
     if not info.bento_name and not options.name:
@@ -116,21 +115,6 @@ def members(made: Bento) -> list[Member]:
     modes = {entry.path: entry.mode for entry in made.manifest.entries}
     ordered = sorted(made.files, key=lambda path: (path != "bento.yaml", path))
     return [Member.inline(path, made.files[path], mode=modes[path]) for path in ordered]
-
-
-def _require_plain(info: ServiceInfo, settings: Settings) -> None:
-    """Refuse facts that the source computes and that no option states, for a Bento without them would differ."""
-    remedies = {
-        "image": "declare a bento_environment in image",
-        "labels": "declare it in labels",
-        "envs": "declare it in envs",
-    }
-    for unknown in info.unknowns:
-        remedy = remedies.get(unknown.attribute)
-        if unknown.fact == "description" and settings.options.description is None:
-            remedy = "declare it in description"
-        if remedy:
-            raise BentoError(f"{unknown.path}:{unknown.line}: {unknown.what}. State it plainly, or {remedy}.")
 
 
 def _environment(info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, models: bool) -> Environment:
@@ -185,9 +169,8 @@ def _require_python(settings: Settings, image: Image) -> None:
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[Env]:
     """The options' variables and then the service's, in BentoML's order."""
-    named = {env.name for env in options.envs}
-    own = [env for env in info.envs if env.value is not None or env.name not in named]
-    return [*options.envs, *(Env(env.name, "" if env.value is None else str(env.value), env.stage) for env in own)]
+    own = (Env(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
+    return [*options.envs, *own]
 
 
 class _Models:
@@ -242,7 +225,8 @@ def _legacy(info: ServiceInfo, entries: _Models) -> dict[str, Any]:
     runners = [
         {
             "name": runner.name,
-            "runnable_type": runner.runnable_type or _runnable_type(modules.get(models[0] if models else "", "")),
+            "runnable_type": runner.runnable_type
+            or _runnable_type(runner, modules.get(models[0] if models else "", "")),
             "embedded": runner.embedded,
             "models": models,
             "resource_config": None,
@@ -254,11 +238,17 @@ def _legacy(info: ServiceInfo, entries: _Models) -> dict[str, Any]:
     return {"runners": runners, "apis": apis}
 
 
-def _runnable_type(module: str) -> str:
+def _runnable_type(runner: Runner, module: str) -> str:
     """The class that runs a model of a framework, where the source names the model and not the framework."""
     from rules_bento.service.bentoml.legacy import RUNNABLES
 
-    return RUNNABLES.get(module.removeprefix("bentoml."), "")
+    known = RUNNABLES.get(module.removeprefix("bentoml."), "")
+    if not known:
+        raise BentoError(
+            f"models: the model of the runner {runner.name!r} is of module {module!r}, of which it is not known what "
+            f"runs it. Give the bento_model the module that saved it, one of bentoml.{', bentoml.'.join(RUNNABLES)}."
+        )
+    return known
 
 
 def _readme(info: ServiceInfo, settings: Settings) -> str:

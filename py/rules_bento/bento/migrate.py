@@ -21,6 +21,7 @@ from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
+from rules_bento.service.bentoml.ways import way
 from rules_bento.service.facts import Dependency
 from rules_bento.sources import snapshot
 
@@ -132,7 +133,7 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     )
     sources = {file.path: file.source for file in selection.kept if file.link is None}
     tree = services.SourceTree(sources, lambda name: Path(sources[name]).read_bytes())
-    info = services.read_service(options.service or "service", tree)
+    info = services.read_service(options.service or "service", tree, options.args)
     name = path.relative_to(folder).as_posix() if path is not None else None
     files = project_files(declared, folder)
     kept = set(sources.values())
@@ -182,7 +183,8 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
     tags = [choice.tag for choice in project.options.models or ()]
     aliases = {choice.tag: choice.alias for choice in project.options.models or () if choice.alias}
     references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
-    tags += [model.tag for model in references if model.tag and model.tag not in aliases.values()]
+    named = [model for model in references if model.tag and not (model.alias and model.tag in aliases.values())]
+    tags += [model.tag.lower() for model in named]
     targets: dict[str, str] = {}
     notes = []
     for tag in (tag.lower() for tag in tags):
@@ -289,8 +291,10 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 
 def _declared_services(project: _Project) -> dict[str, list[str]] | None:
-    """`services`, where the source does not say it plainly: what its text says, for somebody to complete."""
-    if not any(unknown.attribute == "services" for unknown in project.info.unknowns):
+    """`services`, where it is not plain that these are services; None where names or edges are to be found first."""
+    info = project.info
+    graph = [unknown for unknown in info.unknowns if unknown.attribute in ("services", "members") and unknown.required]
+    if not graph or not info.services or any(unknown.fact != "service" for unknown in graph):
         return None
     names = {service.class_name: service.name or service.class_name for service in project.info.services}
     return {
@@ -385,9 +389,9 @@ def _sources(excluded: Sequence[str]) -> Code:
 
 def _unknown_notes(project: _Project) -> list[str]:
     return [
-        f"Service: {unknown.path}:{unknown.line}: {unknown.what}. Set {unknown.attribute!r} of bento_package."
+        f"Service: {unknown.path}:{unknown.line}: {unknown.what}. Declare {text}."
         for unknown in project.info.unknowns
-        if unknown.attribute
+        if (text := way(unknown, "attributes"))
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class Beside:
     """What a build can say beside BentoML's own options; the rule has an attribute for each."""
 
     image: Image | None = None  # in the place of the one that the service declares
-    services: Mapping[str, Sequence[str]] | None = None  # where the source does not say it: each, and what it needs
+    stated: services.Declared | None = None  # of the service, where its source does not say it
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # 1 or 2; without it, 2 where that format holds the options
     requirements: str = ""  # the text of a requirements file, behind the options' packages
@@ -154,19 +154,21 @@ def build_bentofile(
     labels: Mapping[str, str] | None = None,
     build_ctx: str | os.PathLike[str] = ".",
     args: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
     beside: Beside = Beside(),
 ) -> Built:
     """Build a Bento of the folder `build_ctx` and a bentofile; what is given here wins over the file.
 
-    The parameters are those of `bentoml.bentos.build_bentofile`. Without `bentofile`, that of the folder is read:
-    bentofile.yaml, else pyproject.toml. Raises BentoError for what cannot be built from, with place and remedy.
+    The parameters are those of `bentoml.bentos.build_bentofile`, and in `more` any others of `build`. Without
+    `bentofile`, that of the folder is read: bentofile.yaml, else pyproject.toml. Raises BentoError for what cannot be
+    built from, with place and remedy.
     """
     folder = Path(build_ctx)
     path = Path(bentofile) if bentofile is not None else bentofiles.find(folder)
     options = BuildOptions()
     if path is not None:
         options = bentofiles.read(path, str(path), src_exists=(path.parent / "src").is_dir())
-    attributes = _options(service=service, name=name, labels=labels, args=args)
+    attributes = _options(service=service, name=name, labels=labels, args=args, **more or {})
     return _built(merge(attributes, options), folder, version, beside)
 
 
@@ -198,7 +200,7 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
         spec=beside.spec,
         export_uv_lock=partial(_export, uv=beside.uv) if beside.uv else None,
     )
-    info = _service(settings, selection.kept, beside.services)
+    info = _service(settings, selection.kept, beside.stated or services.Declared())
     models = model_store.referenced(info, options, beside.store or default_store())
     made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
     return Built(made, selection.kept, tuple(models))
@@ -213,22 +215,22 @@ def project_files(declared: Sequence[Declared], folder: Path) -> ProjectFiles:
     )
 
 
-def _service(
-    settings: Settings, kept: Sequence[Declared], declared: Mapping[str, Sequence[str]] | None
-) -> services.ServiceInfo:
+def _service(settings: Settings, kept: Sequence[Declared], stated: services.Declared) -> services.ServiceInfo:
     options = settings.options
     sources = {file.path: file.source for file in kept if file.link is None}
     name = target_options.service_of(options, sources)
     tree = services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes())
-    info = services.override(
-        services.read_service(name, tree),
-        services=declared,
+    declared = replace(
+        stated,
         bento_name=options.name,
-        envs=[env.name for env in options.envs] or None,
-        labels=options.labels or None,
+        models={choice.tag.lower().removesuffix(":latest"): choice.alias or "" for choice in options.models or ()},
+        envs=[env.name for env in options.envs],
+        labels=options.labels,
         image=settings.image,
+        description=options.description,
     )
-    services.require_known(info)
+    info = services.override(services.read_service(name, tree, options.args), declared)
+    services.require_known(info, words=declared.words)
     return info
 
 

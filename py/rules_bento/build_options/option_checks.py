@@ -77,7 +77,8 @@ def check_system_package(package: str, place: str) -> None:
 
 def check_package(package: str, place: str) -> None:
     """Raise BentoError for what is no single requirement: BentoML would write it into the requirements as it is."""
-    if "\n" in package or "\r" in package or not package.strip():
+    # A line break at its end is none of the requirement's; BentoML takes it as well.
+    if re.search(r"[\n\r]", package.strip()) or not package.strip():
         raise BentoError(f"{place}: {package!r} is empty or has several lines. Write a requirement to an item.")
     if package.lstrip().startswith("-"):
         flag = package.split()[0].partition("=")[0]

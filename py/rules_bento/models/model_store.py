@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,11 @@ class StoredModel:
 
     entry: ModelEntry
     sources: dict[str, str]  # where to read each file but model.yaml
+    alias: str = ""  # by which the Bento's options call it
 
     def bundled(self) -> BundledModel:
         """What a Bento needs to know of it."""
-        return BundledModel(self.entry.description)
+        return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
         """The files, at their places in the archive of a Bento."""
@@ -61,18 +62,20 @@ class StoredModel:
 
 def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
     """The models that a service and its options name, each version once. Raises BentoError for one that is missing."""
-    names = {reference.tag.partition(":")[0] for service in info.services for reference in service.models}
-    names |= {reference.tag.partition(":")[0] for reference in info.models}
-    names |= {choice.tag.lower().partition(":")[0] for choice in options.models or ()}
+    named = [*info.models, *(reference for service in info.services for reference in service.models)]
     aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
-    candidates = [model for name in sorted(names - aliases.keys() - {""}) for model in _versions(store, name)]
+    tags = [reference.tag for reference in named if not (reference.alias and reference.tag in aliases)]
+    tags += [choice.tag for choice in options.models or ()]
+    names = {tag.lower().partition(":")[0] for tag in tags}
+    candidates = [model for name in sorted(names - {""}) for model in _versions(store, name)]
     bundled = [_with_alias(model, aliases) for model in candidates]
     wanted = [entry["tag"] for entry in references.chosen_models(options.models or (), bundled, options.at("models"))]
     for service in info.services:
         entries = references.service_models(service, bundled, "")
         wanted += [entry["tag"] for entry in entries if "registry" not in entry]
     wanted += [entry["tag"] for entry in references.legacy_models(info, bundled)[0]]
-    return [_read(store, tag) for tag in dict.fromkeys(wanted)]
+    aliased = {model.description.tag: model.alias for model in bundled}
+    return [replace(_read(store, tag), alias=aliased[tag]) for tag in dict.fromkeys(wanted)]
 
 
 def newest(store: Path, tag: str) -> dict[str, Any] | None:

@@ -85,17 +85,25 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
 
 
 def _service_model(reference: Model, models: Sequence[BundledModel], service: Service, place: str) -> dict[str, Any]:
-    aliased = [model for model in models if model.alias == reference.tag] if reference.alias else []
-    if aliased:
-        return _newest(aliased).entry()
-    return _meant(reference.tag, models, place, f"{service.class_name} needs").entry()
+    model = _aliased(reference, models) or _meant(reference.tag, models, place, f"{service.class_name} needs")
+    return model.entry()
+
+
+def _aliased(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
+    """The model under the alias that a reference names; `BentoModel` takes none."""
+    found = [model for model in models if model.alias == reference.tag] if reference.alias else []
+    return _newest(found) if found else None
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The entries of a legacy service's models, and the whole tag by each tag that its source names."""
-    found = {model.tag: _meant(model.tag, models, info.path, f"{info.service} needs") for model in info.models}
+    found = {model.tag: _legacy_model(model, models, info) for model in info.models}
     entries = {model.description.tag: model.entry() for model in found.values()}
     return list(entries.values()), {tag: model.description.tag for tag, model in found.items()}
+
+
+def _legacy_model(reference: Model, models: Sequence[BundledModel], info: ServiceInfo) -> BundledModel:
+    return _aliased(reference, models) or _meant(reference.tag, models, info.path, f"{info.service} needs")
 
 
 def chosen_models(choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str) -> list[dict[str, Any]]:
@@ -131,9 +139,11 @@ def _meant(tag: str, models: Sequence[BundledModel], place: str, needs: str, wan
     found = [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
     if not found:
         have = ", ".join(model.description.tag for model in models) or "none"
-        raise BentoError(
-            f"{place}: {needs} the model {wanted or repr(tag)}, but models has {have}. Add its bento_model to models."
-        )
+        alias = next((model.description.tag for model in models if model.alias == tag), None)
+        remedy = "Add its bento_model to models."
+        if alias:
+            remedy = f"It is an alias of {alias}, which only bentoml.models.get takes: name the model by its tag."
+        raise BentoError(f"{place}: {needs} the model {wanted or repr(tag)}, but models has {have}. {remedy}")
     newest = _newest(found)
     if version and len({model.description.tag for model in found}) > 1:
         exact = [model for model in found if model.tag.version == version]

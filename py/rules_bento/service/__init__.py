@@ -7,6 +7,7 @@ attribute which states it instead. The judge is what importing the service with 
 
 from __future__ import annotations
 
+from rules_bento.service.bentoml.declared import Declared
 from rules_bento.service.facts import (
     Api,
     Dependency,
@@ -27,10 +28,13 @@ from rules_bento.service.facts import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping
+
+    from rules_bento.service.bentoml.ways import Words
 
 __all__ = [
     "Api",
+    "Declared",
     "Dependency",
     "Env",
     "HuggingFace",
@@ -52,13 +56,16 @@ __all__ = [
 ]
 
 
-def read_service(service: str, sources: Mapping[str, bytes] | SourceTree) -> ServiceInfo:
+def read_service(
+    service: str, sources: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object] | None = None
+) -> ServiceInfo:
     """Read the service that `service` names out of the files of a Bento's src/.
 
     Args:
         service: BentoML's import string: `module:attr`, `file.py:attr`, `pkg.mod:attr`, a dotted `attr`
             that follows dependencies, or the module alone (then its one service is found as BentoML does).
         sources: the files by their path in src/ (`/` between parts), as bytes, or a `SourceTree`.
+        arguments: what `bentoml.use_arguments()` gives the service.
 
     Raises:
         BentoError: the string is malformed, or the module, its attribute or a service in it is not there,
@@ -68,55 +75,31 @@ def read_service(service: str, sources: Mapping[str, bytes] | SourceTree) -> Ser
     # The reader is half of this package's weight; who only passes facts on does not pay for it.
     from rules_bento.service.reader import read
 
-    return read(service, sources)
+    return read(service, sources, arguments or {})
 
 
-def override(
-    info: ServiceInfo,
-    *,
-    services: Mapping[str, Sequence[str]] | None = None,
-    bento_name: str | None = None,
-    models: Collection[str] | None = None,
-    envs: Collection[str] | None = None,
-    labels: Collection[str] | None = None,
-    image: object = None,
-) -> ServiceInfo:
-    """Let the rule's attributes stand in for what the source does not state plainly.
-
-    Args:
-        info: what was read.
-        services: service name -> names of the services it depends on; the entry service is the one that
-            was read, else the first that none depends on.
-        bento_name: the Bento's name.
-        models: tags that the target declares; stands in for model references that could not be read.
-        envs: names of the environment variables that the target declares.
-        labels: keys of the labels that the target declares.
-        image: anything but None says that the target declares the image.
-
-    Returns:
-        The facts with the declared ones in place, without the unknowns that they answer.
+def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
+    """Let what is declared beside the source stand in for what the source does not state plainly.
 
     Raises:
-        BentoError: a declared service contradicts what the source states plainly.
+        BentoError: a declared fact contradicts what the source states plainly, or is about nothing that is there.
 
     """
-    from rules_bento.service.bentoml.declared import Declared, apply
+    from rules_bento.service.bentoml.declared import apply
 
-    return apply(info, Declared(services, bento_name, models, envs, labels, image))
+    return apply(info, declared)
 
 
-def require_known(info: ServiceInfo, target: str = "") -> None:
-    """Refuse facts without which the Bento cannot be imported or served.
-
-    These are the names of services, the dependencies between them, and the model references.
+def require_known(info: ServiceInfo, target: str = "", words: Words = "attributes") -> None:
+    """Refuse facts of which BentoML would write something and that neither the source nor a statement says.
 
     Raises:
-        BentoError: one is unknown; the message has file, line, what is not plain, and the attribute.
+        BentoError: one is unknown; the message has file, line, what is not plain, and what states it.
 
     """
-    from rules_bento.service.bentoml.declared import require
+    from rules_bento.service.bentoml.ways import require
 
-    require(info, target)
+    require(info.unknowns, target, words)
 
 
 def snake_case(name: str) -> str:

@@ -65,6 +65,7 @@ class Collector:
         self.reader = reader
         self.unknowns: list[Unknown] = []
         self._label = ""
+        self._unnamed = 0
 
     # Values
 
@@ -130,6 +131,11 @@ class Collector:
             return None
         return plain
 
+    @property
+    def label_of_service(self) -> str:
+        """The service that unknowns belong to now."""
+        return self._label
+
     def label(self, service: str) -> None:
         """Say which service the next unknowns belong to."""
         self._label = service
@@ -166,12 +172,16 @@ class Collector:
         self._label = name if isinstance(name, str) else class_name
         if isinstance(name, Opaque):
             self.unknown("name", f"the name of service `{class_name}`", name, "services", required=True)
+        if service.uncertain:
+            self.unknown(
+                "service", f"whether `{self._label}` is a service", service.uncertain, "services", required=True
+            )
         if service.spoiled:
             what = self._what("the dependencies and models")
-            self.unknown("members", what, service.spoiled, "services", required=True)
+            self.unknown("members", what, service.spoiled, "members", required=True)
         for reason in service.open_ended:
             what = self._what("whether there are more dependencies, models or APIs")
-            self.unknown("members", what, reason, "services", required=True)
+            self.unknown("members", what, reason, "members", required=True)
         models, dependencies, apis = self._members(service)
         return Service(
             name if isinstance(name, str) else None,
@@ -205,27 +215,30 @@ class Collector:
                     apis.append(self._api(service, value, attribute))
                 case Opaque() if attribute != MOUNTED and not value.inert:
                     what = self._what(f"whether attribute `{attribute}` is a dependency, a model or an API")
-                    self.unknown(f"members.{attribute}", what, value, "services", required=True)
+                    self.unknown(f"members.{attribute}", what, value, "members", required=True)
                 case Opaque() if attribute != MOUNTED and not _is_standard(value):
                     what = self._what(f"attribute `{attribute}`, taken for no BentoML object,")
-                    self.unknown(f"members.{attribute}", what, value, "services")
+                    self.unknown(f"members.{attribute}", what, value, "members")
         return models, dependencies, apis
 
     def model(self, ref: ModelRef, attribute: str) -> Model | None:
-        """Give a model reference; None (and an unknown) where its tag is not plain."""
-        what = f"the model in `{attribute}`" if attribute else "a model"
-        fact = f"models.{attribute}" if attribute else "models"
-        try:
-            if ref.fields is not None:
+        """Give a model reference, with an unknown where its tag is not plain; None for a computed Hugging Face one."""
+        what = self._what(f"the model in `{attribute}`" if attribute else "a model")
+        if ref.fields is not None:
+            try:
                 return Model(attribute, "", huggingface=self._huggingface(ref.fields, ref.place))
+            except NotPlainError as error:
+                self.unknown(f"models.{attribute}", what, error.reason, required=True)
+                return None
+        try:
             tag = self.plain(ref.tag, ref.place) if ref.tag else None
+            if not isinstance(tag, str):
+                raise NotPlainError(Opaque("its tag is no text", ref.place))
         except NotPlainError as error:
-            self.unknown(fact, self._what(what), error.reason, "models", required=True)
-            return None
-        if not isinstance(tag, str):
-            reason = Opaque("its tag is no text", ref.place)
-            self.unknown(fact, self._what(what), reason, "models", required=True)
-            return None
+            self._unnamed += not attribute
+            attribute = attribute or f"model{self._unnamed}"
+            self.unknown(f"models.{attribute}", what, error.reason, "models", required=True)
+            return Model(attribute, "", computed=True)
         return Model(attribute, tag if ref.stored else tag.lower(), alias=ref.stored)
 
     def _huggingface(self, fields: dict[str, Value], place: Place) -> HuggingFace:
@@ -256,7 +269,11 @@ class Collector:
             self.unknown(f"dependencies.{attribute}", what, reason, "services", required=True)
         fields = {
             key: self.text(
-                value.fields.get(key), f"dependencies.{attribute}.{key}", f"the {key} of {what}", value.place
+                value.fields.get(key),
+                f"dependencies.{attribute}.{key}",
+                f"the {key} of {what}",
+                value.place,
+                required=True,
             )
             for key in ("deployment", "cluster", "url")
         }
@@ -285,13 +302,14 @@ class Collector:
 
     def _config(self, service: ServiceObject) -> dict[str, Json]:
         if service.config.spoiled or service.spoiled:
-            self.unknown("config", self._what("the configuration"), service.config.spoiled or service.spoiled or _NEVER)
+            reason = service.config.spoiled or service.spoiled or _NEVER
+            self.unknown("config", self._what("the configuration"), reason, "config", required=True)
             return {}
         try:
             return self._entries(service.config, "config", service.place)
         except RecursionError:
             reason = Opaque("it holds itself, or is nested too deeply", service.place)
-            self.unknown("config", self._what("the configuration"), reason)
+            self.unknown("config", self._what("the configuration"), reason, "config", required=True)
             return {}
 
     def _entries(self, entries: Dict, fact: str, place: Place) -> dict[str, Json]:
@@ -301,14 +319,14 @@ class Collector:
             value = self.reader.force(entry)
             if not isinstance(key, str):
                 reason = Opaque("it has a key that is no text", place)
-                self.unknown(f"{fact}.{key}", self._what(f"`{fact}`"), reason)
+                self.unknown(f"{fact}.{key}", self._what(f"`{fact}`"), reason, required=True)
             elif isinstance(value, Dict) and not value.spoiled:
                 result[key] = self._entries(value, f"{fact}.{key}", place)
             else:
                 try:
                     result[key] = self.plain(value, place)
                 except NotPlainError as error:
-                    self.unknown(f"{fact}.{key}", self._what(f"`{fact}.{key}`"), error.reason)
+                    self.unknown(f"{fact}.{key}", self._what(f"`{fact}.{key}`"), error.reason, "config", required=True)
         return result
 
     def _mounts(self, service: ServiceObject) -> list[Mount]:
@@ -379,7 +397,12 @@ class Collector:
             labels=labels,
             envs=self._envs(entry),
             description=self.text(
-                self._field(entry, "description"), "description", self._what("the description"), entry.place
+                self._field(entry, "description"),
+                "description",
+                self._what("the description"),
+                entry.place,
+                "description",
+                required=True,
             ),
             image=self.image(entry),
             unknowns=tuple(self.unknowns),
@@ -427,8 +450,10 @@ class Collector:
         elif not isinstance(value, Const):
             reason = value if isinstance(value, Opaque) else getattr(value, "spoiled", None)
             reason = reason or Opaque("it is no dict", entry.place)
-            self.unknown("labels", self._what("the labels"), reason, "labels")
-        return {**labels, **self._openai(service)}
+            self.unknown("labels", self._what("the labels"), reason, "labels", required=True)
+        found = self._openai(service)
+        self._require_openai(service, found)
+        return {**labels, **found}
 
     def _labelled(self, value: Dict, place: Place) -> dict[str, str]:
         labels: dict[str, str] = {}
@@ -436,7 +461,7 @@ class Collector:
             try:
                 plain = self.plain(inner, place)
             except NotPlainError as error:
-                self.unknown(f"labels.{key!s}", self._what(f"label `{key!s}`"), error.reason, "labels")
+                self.unknown(f"labels.{key!s}", self._what(f"label `{key!s}`"), error.reason, "labels", required=True)
                 continue
             labels[str(key)] = str(plain)
         return labels
@@ -449,13 +474,26 @@ class Collector:
                 return {"openai_endpoint": path.removesuffix(_CHAT)}
         return {}
 
+    def _require_openai(self, service: Service, found: dict[str, str]) -> None:
+        """Note that the label of an endpoint of the OpenAI kind is open where a path that was not read may make it."""
+        own = [one for one in self.unknowns if one.service == self._label]
+        in_api = any(api.route.endswith(_CHAT) for api in service.apis)
+        for one in own:
+            route = one.fact.startswith("apis.") and one.fact.endswith(".route")
+            if route or (one.fact == "paths" and not in_api) or one.fact == "members":
+                reason = Opaque(f"whether a path ends in `{_CHAT}` is not plain", Place(one.path, one.line))
+                what = self._what("label `openai_endpoint`")
+                return self.unknown("labels.openai_endpoint", what, reason, "labels", required=True)
+        return None
+
     def _envs(self, entry: ServiceObject) -> tuple[Env, ...]:
         value = self._field(entry, "envs")
         if isinstance(value, Const) and not value.value:
             return ()
         if not isinstance(value, Sequence) or value.spoiled:
             reason = value if isinstance(value, Opaque) else getattr(value, "spoiled", None)
-            self.unknown("envs", self._what("the envs"), reason or Opaque("it is no list", entry.place), "envs")
+            reason = reason or Opaque("it is no list", entry.place)
+            self.unknown("envs", self._what("the envs"), reason, "envs", required=True)
             return ()
         envs: list[Env] = []
         for item in value.items:
@@ -465,7 +503,7 @@ class Collector:
 
     def _env(self, value: Value, place: Place) -> Env | None:
         name = value.items.get("name") if isinstance(value, Dict) and not value.spoiled else None
-        plain = self.text(name or value, "envs", self._what("an env"), place, "envs")
+        plain = self.text(name or value, "envs", self._what("an env"), place, "envs", required=True)
         if plain is None or not isinstance(value, Dict):
             return None
         fields: dict[str, Json] = {"value": "", "stage": "all"}
@@ -476,7 +514,8 @@ class Collector:
                 fields[key] = self.plain(value.items[key], place)
             except NotPlainError as error:
                 fields[key] = None
-                self.unknown(f"envs.{plain}", self._what(f"`{key}` of env `{plain}`"), error.reason, "envs")
+                what = self._what(f"`{key}` of env `{plain}`")
+                self.unknown(f"envs.{plain}", what, error.reason, "envs", required=True)
         return Env(plain, fields["value"], str(fields["stage"] or "all"))
 
     def image(self, entry: ServiceObject) -> Image | None:
@@ -487,7 +526,8 @@ class Collector:
         what = self._what("the image")
         if not isinstance(value, ImageSpec) or value.spoiled:
             reason = value if isinstance(value, Opaque) else getattr(value, "spoiled", None)
-            self.unknown("image", what, reason or Opaque("it is no `Image`", entry.place), "image")
+            reason = reason or Opaque("it is no `Image`", entry.place)
+            self.unknown("image", what, reason, "image", required=True)
             return None
         try:
             arguments = {name: self.plain(inner, value.place) for name, inner in value.arguments.items()}
@@ -496,7 +536,7 @@ class Collector:
                 for method, args in value.calls
             )
         except NotPlainError as error:
-            self.unknown("image", what, error.reason, "image")
+            self.unknown("image", what, error.reason, "image", required=True)
             return None
         return Image(arguments, calls)
 

@@ -38,13 +38,13 @@ class Unknown:
         what: the fact and the reason, as a clause: "the name of service `Svc`: `os.environ` …".
         path: file in src/.
         line: line in it, from 1.
-        attribute: the rule attribute that states the fact instead; empty where none does.
+        attribute: the kind of statement that answers it (a key of `ways`); empty where none does.
         fact: which fact, for machines: `service` (all of it), `name`, `members` (whether there are more
             dependencies, models, APIs), `members.x` (whether attribute `x` is one), `dependencies.x`,
             `models.x`, `apis.x.route`, `paths` (of mounted applications), `config.traffic.timeout`, `labels`,
             `labels.team`, `envs`, `envs.HOME`, `description`, `doc`, `image`, `runners`.
         service: the name (or the class) of the service that it belongs to.
-        required: the Bento cannot be imported or served without it.
+        required: BentoML would write something of it into the Bento.
 
     """
 
@@ -77,6 +77,7 @@ class Model:
         tag: `name`, `name:version` or `name:latest`, lower-cased as BentoML does; empty for Hugging Face.
         alias: it came through `bentoml.models.get`, which looks for an alias of the Bento first; the tag is as
             written then.
+        computed: the source computes the tag, which is empty then.
         huggingface: the snapshot, for registry `huggingface`.
 
     """
@@ -84,6 +85,7 @@ class Model:
     attribute: str
     tag: str
     alias: bool = False
+    computed: bool = False
     huggingface: HuggingFace | None = None
 
     @property

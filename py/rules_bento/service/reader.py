@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from rules_bento.errors import BentoError
+from rules_bento.service.bentoml.declared import unread
 from rules_bento.service.bentoml.legacy import legacy_info
 from rules_bento.service.collect import Collector
 from rules_bento.service.facts import ServiceInfo, SourceTree, Unknown
@@ -36,11 +37,11 @@ if TYPE_CHECKING:
 _FORM = "write `module:attribute`, `file.py:attribute` or `module`"
 
 
-def read(service: str, files: Mapping[str, bytes] | SourceTree) -> ServiceInfo:
+def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
     """Read a service; see `rules_bento.service.read_service`."""
     budget.start()
     try:
-        return _read(service, Sources(files))
+        return _read(service, Sources(files), arguments)
     except (budget.SpentError, budget.TooLargeError):
         raise BentoError(
             f"the sources of service `{service}` make more than is read: values of thousands of items, or names by "
@@ -53,12 +54,12 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree) -> ServiceInfo:
         ) from None
 
 
-def _read(service: str, sources: Sources) -> ServiceInfo:
+def _read(service: str, sources: Sources, arguments: Mapping[str, object]) -> ServiceInfo:
     module_name, attribute = _parts(service, sources)
     path = sources.find(module_name)
     if path is None or path.endswith("/"):
         raise _no_module(service, module_name, sources)
-    reader = Interpreter(sources)
+    reader = Interpreter(sources, arguments)
     module = reader.module(module_name)
     attribute = attribute or _only_service(reader, module, service)
     value = _resolved(reader, module, attribute, service)
@@ -216,16 +217,17 @@ def _no_service(value: Value, attribute: str, module: Module) -> BentoError:
 def _unread(value: Opaque, service: str, module: Module, attribute: str) -> ServiceInfo:
     """Give the facts of a service that is there, and of which nothing is plain."""
     why = value.why or "only running the code tells it"
-    unknown = Unknown(
-        f"what service `{attribute}` is: {why}",
-        value.place.path,
-        value.place.line,
-        "services",
-        "service",
-        attribute,
-        required=True,
+    path, line = value.place.path, value.place.line
+    whole = Unknown(
+        f"what service `{attribute}` is: {why}", path, line, "services", "service", attribute, required=True
     )
-    return ServiceInfo(service, module.path, "new", None, None, unknowns=(unknown,))
+    own = {"labels": "the labels", "envs": "the envs", "image": "the image", "description": "the description"}
+    of_entry = [
+        Unknown(f"{what} of service `{attribute}`: {why}", path, line, fact, fact, attribute, required=True)
+        for fact, what in own.items()
+    ]
+    unknowns = (whole, *unread(attribute, why, path, line), *of_entry)
+    return ServiceInfo(service, module.path, "new", None, None, unknowns=unknowns)
 
 
 def _listed(names: Iterable[str]) -> str:

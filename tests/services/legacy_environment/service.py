@@ -1,5 +1,5 @@
 # service: service:svc
-# unknown: models
+# unknown: models.model1
 # also with: MODEL=scaler:v2
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members
+# unknown: members, labels.openai_endpoint
 # also with: REMOTE=1
 import functools
 import os

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: dependencies.a.url, apis.hello.route, image
+# unknown: dependencies.a.url, apis.hello.route, image, labels.openai_endpoint
 import functools
 import os
 

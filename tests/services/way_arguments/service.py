@@ -1,5 +1,4 @@
 # service: service:Svc
-# unknown: name, config.traffic.timeout
 import bentoml
 from pydantic import BaseModel
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, members
+# unknown: name, members, labels.openai_endpoint
 # also with: KIND=fast
 import os
 

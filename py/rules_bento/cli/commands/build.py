@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
+    from rules_bento.bento.image_steps import Image
     from rules_bento.bento.of_folder import Built
     from rules_bento.library import Store
+    from rules_bento.service import Declared
     from rules_bento.store.home import Kind
 
 
@@ -24,7 +26,10 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("-f", "--bentofile", metavar="FILE", help="default: bentofile.yaml, else pyproject.toml")
     parser.add_argument("--name", help="of the Bento")
     parser.add_argument("--version", default="", help="of the Bento (default: the digest of its content)")
+    parser.add_argument("--description", metavar="TEXT", help="the README, or file: and its path")
     parser.add_argument("--label", metavar="KEY=VALUE", action="append", default=[])
+    parser.add_argument("--env", metavar="NAME=VALUE", action="append", default=[], help="if wanted with ;stage=STAGE")
+    parser.add_argument("--model", metavar="TAG", action="append", default=[], help="of the store, to come along")
     parser.add_argument("--arg", metavar="KEY=VALUE", action="append", default=[])
     parser.add_argument("--arg-file", metavar="FILE", help="arguments as YAML")
     parser.add_argument("--enable-features", metavar="LIST", default="", help="extras of bentoml, with commas between")
@@ -32,12 +37,47 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("--bentoml-version", help="that serves it, where the requirements do not say")
     parser.add_argument("--python-version", help="of the image, where no option says it")
     parser.add_argument("--creation-time", help="ISO 8601 (default: the same for all)")
+    _add_facts(parser)
     parser.add_argument("--archive", metavar="FILE", help="write a .bento there, and leave the store alone")
     parser.add_argument("--no-sync", action="store_true", help="do not wait for the disk; a power cut may lose it")
     show.add_output(parser, "text", "json", "yaml", "tag", "path")
     parser.epilog = (
         "The service is read and never imported, and nothing is resolved or downloaded. The same project makes the\n"
         "same Bento everywhere, and the same that the rule bento_package makes of it where no hub locks the packages."
+    )
+
+
+def _add_facts(parser: ArgumentParser) -> None:
+    """What states a fact of the service that its source computes; messages name these."""
+    group = parser.add_argument_group("facts of the service, where its source computes them")
+    group.add_argument(
+        "--service",
+        metavar="NAME[=OTHERS]",
+        action="append",
+        default=[],
+        help="a service, and those it depends on with commas between; each has one, the entry service the first",
+    )
+    group.add_argument(
+        "--service-model",
+        metavar="SERVICE.ATTRIBUTE=TAG",
+        action="append",
+        default=[],
+        help="the model of an attribute",
+    )
+    group.add_argument(
+        "--config",
+        metavar="SERVICE.KEY=VALUE",
+        action="append",
+        default=[],
+        help="of a service's configuration, as Svc.traffic.timeout=60; the value is JSON or plain text",
+    )
+    group.add_argument("--image", metavar="FILE", help="the image that it asks for, as a bento_environment writes it")
+    group.add_argument(
+        "--stated-in-full",
+        metavar="FACT",
+        action="append",
+        default=[],
+        help="what is stated here of labels, envs, models, image or description is all there is",
     )
 
 
@@ -70,6 +110,8 @@ def _build(options: Namespace, store: Store) -> Built:
     given = {"bentoml_version": options.bentoml_version, "python_version": options.python_version}
     given["creation_time"] = options.creation_time
     beside = of_folder.Beside(
+        image=_image(options.image),
+        stated=_stated(options),
         features=tuple(feature for feature in options.enable_features.split(",") if feature),
         spec=options.spec,
         store=store.home.shelf(MODEL),
@@ -85,8 +127,71 @@ def _build(options: Namespace, store: Store) -> Built:
         labels=_pairs(options.label, "--label"),
         build_ctx="." if is_service else options.build_ctx,
         args=_args(options),
+        more=_more(options),
         beside=beside,
     )
+
+
+def _more(options: Namespace) -> dict[str, Any]:
+    """Options of a bentofile that only some have a flag for."""
+    from rules_bento.build_options.option_checks import env_of_text
+
+    envs = [vars(env_of_text(text, "--env")) for text in options.env]
+    given = {"description": options.description, "envs": envs or None, "models": options.model or None}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _stated(options: Namespace) -> Declared:
+    from rules_bento.service import Declared
+
+    services: dict[str, list[str]] = {}
+    for text in options.service:
+        name, _, others = text.partition("=")
+        services[name] = [other for other in others.split(",") if other]
+    return Declared(
+        services=services or None,
+        service_models=_pairs(options.service_model, "--service-model"),
+        config=_config(options.config),
+        in_full=options.stated_in_full,
+        words="flags",
+    )
+
+
+def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
+    """The configuration of each service. Raises BentoError for what cannot be read."""
+    found: dict[str, dict[str, Any]] = {}
+    for path, text in _pairs(texts, "--config").items():
+        service, *keys = path.split(".")
+        at = found.setdefault(service, {})
+        for key in keys[:-1]:
+            at = at.setdefault(key, {})
+            if not isinstance(at, dict):
+                raise BentoError(f"--config: {path} is below {key}, which has a value of its own. Keep one of the two.")
+        if keys:
+            at[keys[-1]] = _json_or_text(text)
+    return found
+
+
+def _json_or_text(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _image(path: str | None) -> Image | None:
+    if path is None:
+        return None
+    from pathlib import Path
+
+    from rules_bento.bento import image_steps
+
+    try:
+        return image_steps.from_json(Path(path).read_text("utf-8"), path)
+    except (OSError, ValueError, TypeError, IndexError, RecursionError) as error:
+        raise BentoError(f"--image: {path} cannot be read: {error}. Name the JSON file of an image.") from None
 
 
 def _args(options: Namespace) -> dict[str, Any]:

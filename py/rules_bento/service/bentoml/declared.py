@@ -1,21 +1,27 @@
-"""The rule's attributes in place of what the source does not state, and the refusal without them."""
+"""Where each fact of a service comes from: the source as it was read, else what a target or a command states.
+
+`apply` is the one place where origins are chosen. What is read plainly stays; each statement answers for the facts that
+it names and for no other; what is left unknown is refused by `ways.require`.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rules_bento.errors import BentoError
-from rules_bento.service.facts import Dependency, Service, ServiceInfo, Unknown
+from rules_bento.service.bentoml import ways
+from rules_bento.service.facts import Dependency, Model, Service, ServiceInfo, Unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-_HOW = {
-    "services": 'as {"<service name>": ["<names of the services it depends on>"]}, the entry service first',
-    "models": "as a list of the `bento_model` targets that it uses",
-}
+    from rules_bento.service.bentoml.ways import Words
+    from rules_bento.service.facts import Json
+
+# Begins the name of a model in the place of its tag, which the source computes; no tag begins so.
+COMPUTED = "?"
 _CAPITALS = re.compile(r"([A-Z]+)(?=[a-z0-9])")
 
 
@@ -31,73 +37,134 @@ def bento_name_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a target declares; None is an attribute that is not set."""
+    """What a target or a command states of a service beside its source; None is what is not stated.
 
-    services: Mapping[str, Sequence[str]] | None
-    bento_name: str | None
-    models: Collection[str] | None
-    envs: Collection[str] | None
-    labels: Collection[str] | None
-    image: object
+    Attributes:
+        services: service name -> names of the services it depends on; the entry service is the one that was read,
+            else the first that none depends on.
+        bento_name: the Bento's name.
+        models: tags of the models that come along -> their aliases, empty where they have none.
+        service_models: `Service.attribute` -> tag.
+        config: service name -> its configuration, or the part of it that the source computes.
+        envs: names of environment variables.
+        labels: keys of labels.
+        in_full: facts of which the target states all there is.
+        image: anything but None says that the image is stated.
+        description: anything but None says that the description is stated.
+        words: what messages name.
+
+    """
+
+    services: Mapping[str, Sequence[str]] | None = None
+    bento_name: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    service_models: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    envs: Collection[str] = ()
+    labels: Collection[str] = ()
+    in_full: Collection[str] = ()
+    image: object = None
+    description: object = None
+    words: Words = "attributes"
 
 
 def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     """Put declared facts in place and drop the unknowns that they answer.
 
     Raises:
-        BentoError: declared services contradict what the source states plainly.
+        BentoError: a declared fact contradicts what the source states plainly, or is about no service that is there.
 
     """
+    ways.check_in_full(declared.in_full, declared.words)
     if declared.services is not None and info.kind == "new":
-        info = _with_services(info, declared.services)
+        info = _with_services(info, declared.services, ways.statement("services", declared.words))
     if declared.bento_name is not None:
         info = replace(info, bento_name=declared.bento_name)
+    info = _with_config(info, declared)
+    info = _with_models(info, declared)
     left = tuple(unknown for unknown in info.unknowns if not _answered(unknown, declared))
-    return replace(info, unknowns=left)
+    computed = {unknown.fact for unknown in info.unknowns if unknown.attribute == "envs"}
+    stated = {f"envs.{name}" for name in declared.envs} & computed
+    return replace(info, unknowns=left, envs=tuple(env for env in info.envs if f"envs.{env.name}" not in stated))
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
-    given = {
-        "services": declared.services,
-        "bento_name": declared.bento_name,
-        "models": declared.models,
-        "image": declared.image,
-        "envs": declared.envs,
-        "labels": declared.labels,
-    }.get(unknown.attribute)
-    if given is None:
-        return False
+    """Whether a statement is about this fact."""
     _, _, key = unknown.fact.partition(".")
-    if unknown.attribute in ("envs", "labels") and key:
-        return key in (declared.envs if unknown.attribute == "envs" else declared.labels or ())  # type: ignore[operator]
-    return True
+    match unknown.attribute:
+        case "services":
+            return declared.services is not None
+        case "members":
+            models = "models" in declared.in_full or f"{unknown.service}.{key}" in declared.service_models
+            return declared.services is not None and models
+        case "labels":
+            return "labels" in declared.in_full or key in declared.labels
+        case "envs":
+            return "envs" in declared.in_full or key in declared.envs
+        case "models":
+            return not key and "models" in declared.in_full
+        case "image":
+            return "image" in declared.in_full or declared.image is not None
+        case "description":
+            return "description" in declared.in_full or declared.description is not None
+        case _:
+            return False
 
 
-def _with_services(info: ServiceInfo, declared: Mapping[str, Sequence[str]]) -> ServiceInfo:
-    entry = info.entry_service or _entry(declared)
+# Services and the edges between them
+
+
+def _with_services(info: ServiceInfo, declared: Mapping[str, Sequence[str]], place: str) -> ServiceInfo:
+    entry = info.entry_service or _entry(declared, place)
     if entry not in declared:
         raise BentoError(
-            f"attribute `services` has no entry for `{entry}`, the entry service of {info.service}; "
+            f"{place} has no entry for `{entry}`, the entry service of {info.service}; "
             f"it has {_listed(declared)}. Add `{entry}`."
         )
     for name, on in declared.items():
         missing = [other for other in on if other not in declared]
         if missing:
             raise BentoError(
-                f"attribute `services`: `{name}` depends on {_listed(missing)}, which has no entry of its own. "
-                "Give each service an entry, with an empty list where it depends on none."
+                f"{place}: `{name}` depends on {_listed(missing)}, which has no entry of its own. "
+                "Give each service an entry, with nothing in it where it depends on none."
             )
     order = _order(entry, declared)
     read = _matched(info, order)
-    services = tuple(_declared_service(name, declared[name], read.get(name), info) for name in order)
-    name = info.bento_name or bento_name_of(entry)
-    return replace(info, services=services, entry_service=entry, bento_name=name)
+    made = {name: _declared_service(name, declared[name], read.get(name), info.path, place) for name in order}
+    edges = {name: [one.service for one in service.dependencies if one.service] for name, service in made.items()}
+    services = tuple(made[name] for name in _order(entry, edges))
+    named = {read[name].class_name: name for name in order if name in read and read[name].name is None}
+    unknowns = [replace(unknown, service=named.get(unknown.service, unknown.service)) for unknown in info.unknowns]
+    if info.services:
+        unread = [name for name in order if name not in read]
+        unknowns += [unknown for name in unread for unknown in _nothing_read(name, info)]
+    elif order:
+        unknowns = [replace(unknown, service=order[0]) for unknown in unknowns]
+        unknowns += [unknown for name in order[1:] for unknown in _nothing_read(name, info)]
+    bento_name = info.bento_name or bento_name_of(entry)
+    return replace(info, services=services, entry_service=entry, bento_name=bento_name, unknowns=tuple(unknowns))
 
 
-def _entry(declared: Mapping[str, Sequence[str]]) -> str:
+def _nothing_read(name: str, info: ServiceInfo) -> list[Unknown]:
+    """Give what is unknown of a service that is declared and was found nowhere."""
+    edges = [unknown for unknown in info.unknowns if unknown.fact.startswith(("dependencies.", "members", "service"))]
+    path, line = (edges[0].path, edges[0].line) if edges else (info.path, 1)
+    return unread(name, "it is declared, and was not found in the sources", path, line)
+
+
+def unread(name: str, why: str, path: str, line: int) -> list[Unknown]:
+    """Give the unknowns of a service of which nothing was read, beside its name and its edges."""
+    facts = {"config": "the configuration", "models": "the models"}
+    return [
+        Unknown(f"{what} of service `{name}`: {why}", path, line, fact, fact, name, required=True)
+        for fact, what in facts.items()
+    ]
+
+
+def _entry(declared: Mapping[str, Sequence[str]], place: str) -> str:
     """Give the first service that no other depends on."""
     if not declared:
-        raise BentoError('attribute `services` is empty. Name at least the entry service, as {"<name>": []}.')
+        raise BentoError(f"{place} is empty. Name at least the entry service.")
     below = {other for on in declared.values() for other in on}
     return next((name for name in declared if name not in below), next(iter(declared)))
 
@@ -123,54 +190,190 @@ def _matched(info: ServiceInfo, order: list[str]) -> dict[str, Service]:
     open_names = [name for name in order if name not in read]
     if len(unnamed) == len(open_names) == 1:
         read[open_names[0]] = unnamed[0]
-    elif any(service.models for service in unnamed):
-        lost = next(service for service in unnamed if service.models)
+    elif unnamed:
+        lost = unnamed[0]
         raise BentoError(
             f"{lost.path}:{lost.line}: it is not plain which of the declared {_listed(open_names)} is service "
-            f"`{lost.class_name}`, and it has models. Give it a plain `name` in `@bentoml.service`."
+            f"`{lost.class_name}`. Give it a plain `name` in `@bentoml.service`."
         )
     return read
 
 
-def _declared_service(name: str, on: Sequence[str], read: Service | None, info: ServiceInfo) -> Service:
+def _declared_service(name: str, on: Sequence[str], read: Service | None, path: str, place: str) -> Service:
     if read is None:
-        return Service(name, name, info.path, 1, dependencies=tuple(Dependency("", other) for other in on))
+        return Service(name, name, path, 1, dependencies=tuple(Dependency("", other) for other in on))
     plain = [dependency for dependency in read.dependencies if dependency.service or _elsewhere(dependency)]
     contradicted = [dependency.service for dependency in plain if dependency.service not in (None, *on)]
     if contradicted:
         raise BentoError(
-            f"attribute `services`: `{name}` depends on {_listed(on)}, but {read.path}:{read.line} says plainly "
+            f"{place}: `{name}` depends on {_listed(on)}, but {read.path}:{read.line} says plainly "
             f"that it also depends on {_listed(contradicted)}. Add it."
         )
-    known = {dependency.service for dependency in plain}
-    added = [Dependency("", other) for other in on if other not in known]
-    return replace(read, name=name, dependencies=(*plain, *added))
+    added = list(on)
+    for dependency in plain:
+        if dependency.service in added:
+            added.remove(dependency.service)
+    dependencies = []
+    for dependency in read.dependencies:
+        # What the source leaves open takes the declared names in their order, at its own place.
+        if dependency in plain:
+            dependencies.append(dependency)
+        elif added:
+            dependencies.append(replace(dependency, service=added.pop(0)))
+        else:
+            raise BentoError(
+                f"{place}: `{name}` depends on {_listed(on)}, but {read.path}:{read.line} has one more dependency, in "
+                f"`{dependency.attribute}`. Name the service that it is on, a second time if it is one of these."
+            )
+    return replace(read, name=name, dependencies=(*dependencies, *(Dependency("", other) for other in added)))
 
 
 def _elsewhere(dependency: Dependency) -> bool:
     return bool(dependency.url or dependency.deployment)
 
 
-def require(info: ServiceInfo, target: str) -> None:
-    """Refuse facts without which a Bento cannot be served.
+# Configuration
 
-    Raises:
-        BentoError: names each one with file, line and attribute.
 
-    """
-    missing = [unknown for unknown in info.unknowns if unknown.required]
-    if not missing:
-        return
-    prefix = f"{target}: " if target else ""
-    lines = [f"{unknown.path}:{unknown.line}: {unknown.what}." for unknown in missing]
-    attributes = dict.fromkeys(unknown.attribute for unknown in missing)
-    remedies = [f"`{name}`, {_HOW[name]}" if name in _HOW else f"`{name}`" for name in attributes]
-    raise BentoError(
-        f"{prefix}the source does not state plainly what serving the Bento needs to know.\n  "
-        + "\n  ".join(lines)
-        + f"\nState it in the source, or declare it in the attribute {', and in '.join(remedies)}."
+def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
+    by_name = {service.name: service for service in info.services}
+    foreign = [name for name in declared.config if name not in by_name]
+    if foreign:
+        raise BentoError(
+            f"{ways.statement('service_config', declared.words)}: there is no service {_listed(foreign)}; "
+            f"there is {_listed(by_name)}. Name one of these."
+        )
+    unknowns = list(info.unknowns)
+    for name, stated in declared.config.items():
+        own = [unknown for unknown in unknowns if unknown.attribute == "config" and unknown.service == name]
+        service = by_name[name]
+        merged = _merged(
+            service.config,
+            stated,
+            [unknown.fact for unknown in own],
+            f"{ways.statement('service_config', declared.words)} of `{name}`",
+        )
+        by_name[name] = replace(service, config=_with_task(merged, service))
+        unknowns = [unknown for unknown in unknowns if unknown not in own or not _holds(stated, unknown.fact)]
+    services = tuple(by_name[service.name] for service in info.services)
+    return replace(info, services=services, unknowns=tuple(unknowns))
+
+
+def _merged(read: Mapping[str, Json], stated: Mapping[str, Json], computed: list[str], place: str) -> dict[str, Json]:
+    """Give the configuration that was read with what is stated of it; `computed` are the facts that are open."""
+
+    def walk(ours: Mapping[str, Json], more: Mapping[str, Json], fact: str) -> dict[str, Json]:
+        merged = dict(ours)
+        for key, value in more.items():
+            path = f"{fact}.{key}"
+            known = merged.get(key)
+            if isinstance(known, dict) and isinstance(value, dict):
+                merged[key] = walk(known, value, path)
+            elif key in merged and known != value:
+                raise BentoError(f"{place}: `{path}` is {value!r}, but the source says plainly {known!r}. Remove it.")
+            elif key not in merged and not any(path == one or path.startswith(f"{one}.") for one in computed):
+                raise BentoError(f"{place}: the source says plainly that there is no `{path}`. Remove it.")
+            else:
+                merged[key] = value
+        return merged
+
+    return walk(read, stated, "config")
+
+
+def _holds(stated: Mapping[str, Json], fact: str) -> bool:
+    """Whether a statement has the key that a fact (`config.traffic.timeout`) names."""
+    value: Json = dict(stated)
+    for key in fact.split(".")[1:]:
+        if not isinstance(value, dict) or key not in value:
+            return False
+        value = value[key]
+    return True
+
+
+def _with_task(config: dict[str, Json], service: Service) -> dict[str, Json]:
+    """Add what BentoML adds for tasks."""
+    traffic = config.get("traffic")
+    if not isinstance(traffic, dict) or not any(api.is_task for api in service.apis):
+        return config
+    return {**config, "traffic": {"concurrency": 1, **traffic, "external_queue": True}}
+
+
+# Models
+
+
+def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
+    """Put a tag in the place of each one that the source computes, where a statement says which it is."""
+    open_ = [name for name, model in _references(info) if model.computed]
+    tags = {name: tag.lower() for name, tag in declared.service_models.items()}
+    whole = any(unknown.fact == "models" or unknown.attribute == "members" for unknown in info.unknowns)
+    more = {name: tag for name, tag in tags.items() if name not in open_}
+    info = _with_more_models(info, more, ways.statement("service_models", declared.words), whole=whole)
+    used = [model.tag for _, model in _references(info) if model.tag]
+    free = [tag for tag, alias in declared.models.items() if not any(_means(name, tag, alias) for name in used)]
+    free = [tag for tag in free if tag not in tags.values()]
+    left = [name for name in open_ if name not in tags]
+    if len(left) == len(free) == 1:
+        tags[left[0]] = free[0]
+    return _with_tags(info, tags)
+
+
+def _with_more_models(info: ServiceInfo, more: Mapping[str, str], place: str, *, whole: bool) -> ServiceInfo:
+    """Give services models that were not read. Raises BentoError where all were."""
+    names = {service.name: service for service in info.services}
+    known = {name for name, _ in _references(info)}
+    foreign = [name for name in more if name in known or name.rpartition(".")[0] not in names or not whole]
+    if foreign:
+        raise BentoError(
+            f"{place}: {_listed(foreign)} is no model that the source computes; of such there is "
+            f"{_listed(name for name, model in _references(info) if model.computed)}. Correct it, or remove it."
+        )
+    for name, tag in more.items():
+        owner, _, attribute = name.rpartition(".")
+        models = [*names[owner].models, Model(attribute, tag)]
+        names[owner] = replace(names[owner], models=tuple(sorted(models, key=lambda model: model.attribute)))
+    return replace(info, services=tuple(names[service.name] for service in info.services))
+
+
+def _with_tags(info: ServiceInfo, tags: Mapping[str, str]) -> ServiceInfo:
+    """Put tags in the place of computed ones and drop the unknowns that they answer."""
+    found = {
+        id(model): replace(model, tag=tags[name], computed=False)
+        for name, model in _references(info)
+        if model.computed and name in tags
+    }
+
+    def tagged(models: Iterable[Model]) -> tuple[Model, ...]:
+        return tuple(found.get(id(model), model) for model in models)
+
+    return replace(
+        info,
+        services=tuple(replace(service, models=tagged(service.models)) for service in info.services),
+        models=tagged(info.models),
+        runners=tuple(
+            replace(runner, models=tuple(tags.get(tag.removeprefix(COMPUTED), tag) for tag in runner.models))
+            for runner in info.runners
+        ),
+        unknowns=tuple(
+            unknown
+            for unknown in info.unknowns
+            if unknown.attribute != "models" or f"{unknown.service}.{unknown.fact.partition('.')[2]}" not in tags
+        ),
     )
 
 
-def _listed(names: Collection[str | None]) -> str:
+def _references(info: ServiceInfo) -> list[tuple[str, Model]]:
+    """Give the models that services name, each with the name that `service_models` has for it."""
+    variable = info.service.rpartition(":")[2]
+    own = [(f"{variable}.{model.attribute}", model) for model in info.models]
+    return own + [(f"{service.name}.{model.attribute}", model) for service in info.services for model in service.models]
+
+
+def _means(name: str, tag: str, alias: str) -> bool:
+    """Whether a reference means a model."""
+    word, _, version = name.lower().removesuffix(":latest").partition(":")
+    own, _, own_version = tag.partition(":")
+    return name == alias or (word == own and (own_version.startswith(version) or version.startswith(own_version)))
+
+
+def _listed(names: Iterable[str | None]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules_bento.service.bentoml.declared import COMPUTED
 from rules_bento.service.collect import Collector, NotPlainError
 from rules_bento.service.facts import Api, Model, Runner, ServiceInfo
 from rules_bento.service.python.values import (
@@ -39,7 +40,7 @@ RUNNABLES = {
 def legacy_info(collect: Collector, service: LegacyService, name: str, path: str) -> ServiceInfo:
     """Collect a legacy service."""
     collect.label(name.partition(":")[2])
-    own = collect.text(service.name, "name", "the name of the legacy service", service.place, "services", required=True)
+    own = collect.text(service.name, "name", "the name of the legacy service", service.place, required=True)
     own = own.lower() if own is not None else None
     models = _models(collect, service.models, service.place)
     runners = []
@@ -50,7 +51,7 @@ def legacy_info(collect: Collector, service: LegacyService, name: str, path: str
             models += found[1]
     apis = [_api(collect, fields, service.place) for fields in service.apis]
     if service.spoiled:
-        collect.unknown("apis", "the APIs of the legacy service", service.spoiled)
+        collect.unknown("apis", "the APIs of the legacy service", service.spoiled, required=True)
     return ServiceInfo(
         service=name,
         path=path,
@@ -64,7 +65,7 @@ def legacy_info(collect: Collector, service: LegacyService, name: str, path: str
     )
 
 
-def _items(collect: Collector, value: Value, what: str, place: Place) -> list[Value]:
+def _items(collect: Collector, value: Value, what: str, place: Place, attribute: str = "") -> list[Value]:
     """Give the items of a list of models or runners; an unknown where it is not plain."""
     value = collect.reader.force(value)
     if isinstance(value, Const) and value.value is None:
@@ -73,13 +74,14 @@ def _items(collect: Collector, value: Value, what: str, place: Place) -> list[Va
         return [collect.reader.force(item) for item in value.items]
     reason = value if isinstance(value, Opaque) else getattr(value, "spoiled", None)
     reason = reason or Opaque("it is no list", place)
-    collect.unknown("models", f"{what} of the legacy service", reason, "models", required=True)
+    fact = attribute or "runners"
+    collect.unknown(fact, f"{what} of the legacy service", reason, attribute, required=True)
     return []
 
 
 def _models(collect: Collector, value: Value, place: Place) -> list[Model]:
     models: list[Model] = []
-    for item in _items(collect, value, "the models", place):
+    for item in _items(collect, value, "the models", place, "models"):
         if isinstance(item, ModelRef):
             model = collect.model(item, "")
             models += [model] if model else []
@@ -92,19 +94,24 @@ def _models(collect: Collector, value: Value, place: Place) -> list[Model]:
 def _runner(collect: Collector, value: Value, place: Place) -> tuple[Runner, list[Model]] | None:
     if not isinstance(value, RunnerObject):
         reason = value if isinstance(value, Opaque) else Opaque("it is no runner", place)
-        collect.unknown("models", "a runner of the legacy service", reason, "models", required=True)
+        collect.unknown("runners", "a runner of the legacy service", reason, required=True)
         return None
     models = _models(collect, value.fields.get("models", Const(None)), value.place)
     kind = _runnable(collect, value)
-    name = collect.text(value.fields.get("name"), "runners", "the name of a runner", value.place)
+    name = collect.text(value.fields.get("name"), "runners", "the name of a runner", value.place, required=True)
+    if not name and models and models[0].computed and "runnable_class" not in value.fields:
+        reason = Opaque("it is that of its model, which the source computes", value.place)
+        collect.unknown("runners", "the name of a runner", reason, required=True)
     if not name:
         name = models[0].tag.partition(":")[0] if "runnable_class" not in value.fields and models else kind.lower()
     embedded = False
     try:
         embedded = bool(collect.plain(value.fields.get("embedded", Const(False)), value.place))
     except NotPlainError as error:
-        collect.unknown("runners", f"`embedded` of runner `{name}`", error.reason)
-    return Runner(name.lower(), kind, embedded, tuple(model.tag for model in models)), models
+        collect.unknown("runners", f"`embedded` of runner `{name}`", error.reason, required=True)
+    variable = collect.label_of_service
+    tags = tuple(f"{COMPUTED}{variable}.{model.attribute}" if model.computed else model.tag for model in models)
+    return Runner(name.lower(), kind, embedded, tags), models
 
 
 def _runnable(collect: Collector, runner: RunnerObject) -> str:
@@ -121,7 +128,7 @@ def _runnable(collect: Collector, runner: RunnerObject) -> str:
 
 
 def _api(collect: Collector, fields: dict[str, Value], place: Place) -> Api | None:
-    name = collect.text(fields.get("name"), "apis", "the name of an API", place)
+    name = collect.text(fields.get("name"), "apis", "the name of an API", place, required=True)
     if name is None:
         return None
     route = collect.text(fields.get("route"), f"apis.{name}.route", f"the route of API `{name}`", place)
@@ -131,14 +138,15 @@ def _api(collect: Collector, fields: dict[str, Value], place: Place) -> Api | No
         kind = _descriptor(value)
         if kind is None:
             reason = value if isinstance(value, Opaque) else Opaque("it is no descriptor", place)
-            collect.unknown(f"apis.{name}.{side}_type", f"the {side} of API `{name}`", reason)
+            collect.unknown(f"apis.{name}.{side}_type", f"the {side} of API `{name}`", reason, required=True)
         kinds.append(kind)
     return Api(name, route if route is not None else name, input_type=kinds[0], output_type=kinds[1])
 
 
 def _descriptor(value: Value) -> str | None:
-    """Give the class of `bentoml.io.JSON(…)` or `bentoml.io.NumpyNdarray.from_sample(…)`."""
+    """Give the class of `bentoml.io.JSON(…)` or `bentoml.io.NumpyNdarray.from_sample(…)`; `File` makes another one."""
     origin = value.origin if isinstance(value, Opaque) else ""
     if not origin.startswith("bentoml.io."):
         return None
-    return origin.split(".")[2]
+    name = origin.split(".")[2]
+    return "BytesIOFile" if name == "File" else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules_bento.service.bentoml.arguments import arguments_object
 from rules_bento.service.bentoml.asgi import (
     MOUNTED,
     add_mount,
@@ -73,6 +74,11 @@ def call(reader: Interpreter, dotted: str, args: list[Value], kwargs: dict[str, 
             return reader.fresh(LegacyService(name, fields.get("runners", none), fields.get("models", none), place))
         case "legacy.Runner":
             return RunnerObject(named(["runnable_class"], args, kwargs), place)
+        case "triton.Runner":
+            behind = Class("_TritonRunner", [], {}, place)
+            return RunnerObject({**named(["name"], args, kwargs), "runnable_class": behind}, place)
+        case "use_arguments":
+            return arguments_object(reader, named(["model"], args, kwargs).get("model"), place)
         case name:
             return _model(name, args, kwargs, place)
 
@@ -129,6 +135,20 @@ def call_open(
 # New-style services
 
 
+def uncertain_service(
+    reader: Interpreter, function: Opaque, args: list[Value], kwargs: dict[str, Value], place: Place
+) -> Value:
+    """Give what a decorator makes that is `bentoml.service` on some way only."""
+
+    def apply(inner: Value) -> Value:
+        service = make_service(reader, inner, kwargs, place)
+        if isinstance(service, ServiceObject):
+            service.uncertain = Opaque(f"what decorates it is not plain: {function.why}", function.place)
+        return service
+
+    return apply(args[0]) if args else decorator(apply, place)
+
+
 def make_service(reader: Interpreter, inner: Value, given: dict[str, Value], place: Place) -> Value:
     """Give the service that `@bentoml.service(**given)` makes of a class, as its constructor does."""
     inner = reader.force(inner)
@@ -145,6 +165,8 @@ def make_service(reader: Interpreter, inner: Value, given: dict[str, Value], pla
     if not isinstance(maker, Symbol) or maker.dotted != "bentoml.Service":
         more.append(Opaque("it has a `service_class` of its own, which may add to it", place))
     fields = {name: value for name, value in given.items() if name in SERVICE_FIELDS}
+    if isinstance(inner, Class) and not inner.spoiled and is_none(fields.get("name")):
+        fields["name"] = Const(inner.name)
     fields["envs"] = _own_copy(reader, fields.get("envs", Const(None)))
     if is_none(fields.get("labels")):
         fields["labels"] = reader.fresh(Dict({}))

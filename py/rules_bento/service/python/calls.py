@@ -129,8 +129,20 @@ def _called(reader: Interpreter, function: Value, args: list[Value], kwargs: dic
             return _own_method(reader, function, "__call__", args, kwargs, place)
         case Bound():
             return _method(reader, function, args, kwargs, place)
+        case Opaque() if _may_decorate(function):
+            return sdk.uncertain_service(reader, function, args, kwargs, place)
         case _:
             return _outside(reader, function, args, kwargs, place)
+
+
+def _may_decorate(function: Opaque) -> bool:
+    """Whether a value is `bentoml.service` on some way through the code."""
+    return any(
+        _may_decorate(part)
+        if isinstance(part, Opaque)
+        else isinstance(part, Symbol) and part.dotted == "bentoml.service"
+        for part in function.parts
+    )
 
 
 def _symbol(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
@@ -180,7 +192,8 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
             assert isinstance(value.scope, Scope)
             forget_names(value.scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
     makes = opens(function) or any(may_make(reader.sources, value) for value in given)
-    return Opaque("", place, not makes and not origin.startswith(MAKERS), origin)
+    wrapped = tuple(value for value in given if isinstance(value, ServiceObject))
+    return Opaque("", place, not makes and not origin.startswith(MAKERS), origin, parts=wrapped)
 
 
 def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:

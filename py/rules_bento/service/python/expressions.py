@@ -12,6 +12,7 @@ from rules_bento.service.python.names import public_name
 from rules_bento.service.python.reach import is_inert, opens
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.values import (
+    Arguments,
     AsgiApp,
     Bound,
     Class,
@@ -288,6 +289,8 @@ def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) ->
             return _class_attribute(reader, owner, name, place)
         case Instance():
             return _instance_attribute(reader, owner, name, place)
+        case Arguments():
+            return owner.fields.get(name) or Opaque(f"no argument `{name}` of the Bento is given", place, inert=True)
         case ServiceObject():
             return _service_attribute(reader, owner, name, place)
         case AsgiApp() | ImageSpec() | LegacyService() if name in _PARTS:
@@ -361,13 +364,18 @@ def set_attribute(reader: Interpreter, owner: Value, name: str, value: Value, pl
     why = f"`.{name}` of it is assigned"
     match owner:
         case Class() if reader.may_change(owner, why, place):
-            if name in ("__name__", "__qualname__", "__bases__", "__doc__"):
+            if name == "__name__" and isinstance(value, Const) and isinstance(value.value, str):
+                owner.name = value.value
+            elif name in ("__name__", "__qualname__", "__bases__", "__doc__"):
                 reader.spoil(owner, why, place)
             else:
                 owner.attributes[name] = value
         case ServiceObject() if reader.may_change(owner, why, place):
             if name in ("name", "description", "labels", "envs", "image"):
                 owner.fields[name] = value
+            elif name == "inner":
+                # Dependencies, models and APIs are those of the class that it was made of.
+                owner.inner = value
             else:
                 reader.spoil(owner, why, place)
         case ModuleRef():

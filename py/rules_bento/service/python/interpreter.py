@@ -44,6 +44,7 @@ from rules_bento.service.python.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Sequence as SequenceOf
 
 BUILTINS = frozenset(dir(builtins))
@@ -56,8 +57,10 @@ MAX_CALLS = 3_000
 class Interpreter:
     """Reads the modules of one src/ and remembers them."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, arguments: Mapping[str, object] | None = None) -> None:
         self.sources = sources
+        # What `bentoml.use_arguments()` gives.
+        self.arguments = arguments or {}
         self.modules: dict[str, Module] = {}
         # An object may be changed for certain only in the region that it was made in, or one around it.
         self.region = 0
@@ -281,8 +284,11 @@ class Interpreter:
                 value = expressions.evaluate(self, node.value, scope)
                 for target in node.targets:
                     self.assign(target, value, scope)
-            case ast.AnnAssign(value=ast.expr() as right):
-                self.assign(node.target, expressions.evaluate(self, right, scope), scope)
+            case ast.AnnAssign():
+                if isinstance(node.target, ast.Name):
+                    scope.annotations[node.target.id] = node.annotation
+                if node.value is not None:
+                    self.assign(node.target, expressions.evaluate(self, node.value, scope), scope)
             case ast.AugAssign():
                 self.assign(node.target, expressions.augmented(self, node, scope), scope)
             case ast.Delete():
@@ -358,7 +364,9 @@ class Interpreter:
         inner.names["__module__"] = Const(scope.module.name)
         inner.names["__doc__"] = Const(ast.get_docstring(node, clean=False))
         self.run(node.body, inner)
-        value = self.fresh(class_of(node.name, bases, inner.names, keywords, scope.place(node)))
+        value = class_of(node.name, bases, inner.names, keywords, scope.place(node))
+        value.annotations = inner.annotations
+        self.fresh(value)
         self.bind(node.name, self._decorated(value, node, decorators, scope.place(node)), scope)
 
     def _decorated(

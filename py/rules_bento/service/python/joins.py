@@ -163,6 +163,7 @@ class Join:
             [*left.open_ended, *right.open_ended],
             mounts,
             left.place,
+            left.uncertain or right.uncertain,
         )
 
 

@@ -12,6 +12,7 @@ import ast
 from rules_bento.service.python.budget import spend
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.values import (
+    Arguments,
     AsgiApp,
     Bound,
     Class,
@@ -40,7 +41,7 @@ def is_inert(value: Value) -> bool:
     match value:
         case Opaque():
             return value.inert
-        case Const() | Sequence() | Dict() | Symbol() | ModuleRef() | Instance() | Bound():
+        case Const() | Sequence() | Dict() | Symbol() | ModuleRef() | Instance() | Bound() | Arguments():
             return True
         case Function() | Wrapped() | Class() | ImageSpec() | AsgiApp() | Mounted():
             return True

@@ -46,6 +46,7 @@ class Scope:
         outer: names that a function declares `global` or `nonlocal`.
         returns: what a function has returned so far.
         left: some way has left it before its end.
+        annotations: what names are annotated with.
 
     """
 
@@ -57,6 +58,7 @@ class Scope:
     outer: set[str] = field(default_factory=set)
     returns: list[Value] = field(default_factory=list)
     left: bool = False
+    annotations: dict[str, ast.expr] = field(default_factory=dict)
 
     def find(self, name: str) -> Value | None:
         """Look a name up as Python does: here, in the functions around, in the module."""

@@ -156,6 +156,7 @@ class Class(Mutable):
     place: Place
     # What else may add attributes: a metaclass, an unread keyword.
     extended: Opaque | None = None
+    annotations: dict[str, ast.expr] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -165,6 +166,14 @@ class Instance(Value):
     of: Class
     plain: bool
     member: tuple[str, Value] | None = None
+
+
+@dataclass(eq=False)
+class Arguments(Value):
+    """What `bentoml.use_arguments` gives: the arguments of the Bento by name."""
+
+    fields: dict[str, Value]
+    place: Place
 
 
 @dataclass(eq=False)
@@ -266,6 +275,7 @@ class ServiceObject(Mutable):
         config: the remaining keyword arguments.
         members: attribute -> value, in the order of `dir()`.
         open_ended: why there may be more members than these.
+        uncertain: why it may be no service at all.
 
     """
 
@@ -277,6 +287,7 @@ class ServiceObject(Mutable):
     open_ended: list[Opaque]
     mounts: list[Value]
     place: Place
+    uncertain: Opaque | None = None
 
 
 @dataclass(eq=False)

@@ -1,0 +1,113 @@
+"""Where a fact is stated that the source of a service does not state plainly: in rules, and for the command.
+
+The one table of these words: a message names attributes to who writes BUILD files, and flags to who types commands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from typing import Literal
+
+    from rules_bento.service.facts import Unknown
+
+    Words: TypeAlias = Literal["attributes", "flags"]  # type: ignore[name-defined]  # noqa: F821
+
+
+@dataclass(frozen=True)
+class Way:
+    """How one kind of fact is stated, in both languages; `{key}` is the key, `{service}` the service, of an unknown."""
+
+    attributes: str
+    flags: str
+
+
+_FULL = Way('stated_in_full = ["{kind}"]', "--stated-in-full {kind}")
+_WAYS = {
+    "services": Way(
+        'services = {{"<service>": ["<services that it depends on>"]}}, the entry service first',
+        "--service NAME=OTHER,OTHER, once for each service, the entry service first",
+    ),
+    "members": Way(
+        'services, and for its models stated_in_full = ["models"]',
+        "--service, and for its models --stated-in-full models",
+    ),
+    "models.": Way(
+        'models, where nothing else names one more, else service_models = {{"{service}.{key}": "<tag>"}}',
+        "--service-model {service}.{key}=TAG",
+    ),
+    "models": Way(
+        'service_models = {{"{service}.<attribute>": "<tag>"}} for each, and stated_in_full = ["models"]',
+        "--service-model {service}.ATTRIBUTE=TAG for each, and --stated-in-full models",
+    ),
+    "config.": Way(
+        'service_config = {{"{service}": config_options({top} = ...)}}',
+        "--config {service}.{key}=VALUE",
+    ),
+    "config": Way(
+        'service_config = {{"{service}": config_options(...)}}',
+        "--config {service}.KEY=VALUE for each key, or --config {service}= for none",
+    ),
+    "labels.": Way('labels = {{"{key}": ...}}', "--label {key}=VALUE"),
+    "labels": Way(
+        'labels, all of them, with stated_in_full = ["labels"]', "--label for each, and --stated-in-full labels"
+    ),
+    "envs.": Way('envs = ["{key}=..."]', "--env {key}=VALUE"),
+    "envs": Way('envs, all of them, with stated_in_full = ["envs"]', "--env for each, and --stated-in-full envs"),
+    "image": Way("image, a bento_environment", "--image FILE, or --stated-in-full image where it has none"),
+    "description": Way("description or description_file", "--description TEXT"),
+}
+_STATEMENTS = {"services": "--service", "service_config": "--config", "service_models": "--service-model"}
+IN_FULL = ("labels", "envs", "models", "image", "description")
+"""Facts that can be stated as a whole."""
+
+
+def way(unknown: Unknown, words: Words) -> str:
+    """Say how a fact is stated elsewhere than in the source; empty where nothing states it."""
+    _, dot, key = unknown.fact.partition(".")
+    found = _WAYS.get(unknown.attribute + dot) or _WAYS.get(unknown.attribute)
+    if found is None:
+        return ""
+    text = found.attributes if words == "attributes" else found.flags
+    return text.format(key=key, service=unknown.service, top=key.partition(".")[0])
+
+
+def statement(attribute: str, words: Words) -> str:
+    """Name a statement as whoever wrote it knows it."""
+    return f"`{attribute if words == 'attributes' else _STATEMENTS[attribute]}`"
+
+
+def require(unknowns: Iterable[Unknown], target: str, words: Words) -> None:
+    """Refuse facts of which BentoML would write something and that nothing states.
+
+    Raises:
+        BentoError: names each one with file, line and where it is stated.
+
+    """
+    missing = [unknown for unknown in unknowns if unknown.required]
+    if not missing:
+        return
+    prefix = f"{target}: " if target else ""
+    lines = [f"{unknown.path}:{unknown.line}: {unknown.what}.{_remedy(unknown, words)}" for unknown in missing]
+    raise BentoError(
+        f"{prefix}the source does not state plainly what BentoML would write into the Bento.\n  "
+        + "\n  ".join(dict.fromkeys(lines))
+    )
+
+
+def _remedy(unknown: Unknown, words: Words) -> str:
+    text = way(unknown, words)
+    return f" State it in the source, or declare {text}." if text else " State it in the source."
+
+
+def check_in_full(names: Collection[str], words: Words) -> None:
+    """Raise BentoError for a fact that cannot be stated as a whole."""
+    flag = "stated_in_full" if words == "attributes" else "--stated-in-full"
+    for name in names:
+        if name not in IN_FULL:
+            raise BentoError(f"{flag}: {name!r} is no fact that is stated as a whole. These are {', '.join(IN_FULL)}.")

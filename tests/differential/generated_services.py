@@ -1,0 +1,259 @@
+"""Services drawn at random: what they compute, what decorates them, how they depend on one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+WRAPPERS = '''\
+"""What projects put around `@bentoml.service`."""
+
+
+def same(service):
+    return service
+
+
+def with_label(key):
+    def wrap(service):
+        service.labels[key] = "wrapped"
+        return service
+
+    return wrap
+
+
+def renamed(suffix):
+    def wrap(service):
+        class Inner(service.inner):
+            pass
+
+        Inner.__name__ = f"{service.inner.__name__}_{suffix}"
+        service.inner = Inner
+        return service
+
+    return wrap
+
+
+def configured(**config):
+    def wrap(service):
+        service.config.update(config)
+        return service
+
+    return wrap
+
+
+def maybe(service):
+    import os
+
+    if os.environ.get("MODE") == "x":
+        service.labels["maybe"] = "yes"
+    return service
+'''
+BASE = """\
+import os
+
+import bentoml
+
+
+class Base:
+    shared = bentoml.models.BentoModel("scaler:v2")
+
+    @bentoml.api
+    def health(self) -> str:
+        return "well"
+
+
+NAMES = {"team": "ml"}
+WORKERS = int(os.environ.get("WORKERS", "3"))
+"""
+HEAD = """\
+import copy
+import functools
+import os
+
+import bentoml
+from base import NAMES, WORKERS, Base
+from wrappers import configured, maybe, renamed, same, with_label
+
+if os.environ.get("FANCY"):
+    from fancy import service
+else:
+    service = bentoml.service
+
+if os.environ.get("FANCY"):
+    chosen = "fancy"
+    from fancy import other
+elif os.environ.get("MODE") == "y":
+    other = bentoml.service
+else:
+    other = service
+
+two = functools.partial(bentoml.service, workers=2)
+args = bentoml.use_arguments()
+TRAFFIC = {"timeout": 30}
+TRAFFIC["concurrency"] = 4
+COMPUTED = {"timeout": int(os.environ.get("TIMEOUT", "40"))}
+LABELS = {"a": "b"}
+LABELS["stage"] = os.environ.get("MODE", "dev")
+MORE = {key: "1" for key in os.environ.get("KEYS", "k l").split()}
+LIST = ["one"]
+SAME = LIST
+LIST += ["two"]
+"""
+
+MAKERS = ["@bentoml.service({})", "@service({})", "@other({})", "@two({})", "@getattr(bentoml, 'service')({})"]
+WRAPPED = [
+    "@same",
+    "@with_label('w')",
+    "@renamed('Api')",
+    "@configured(workers=5)",
+    "@copy.copy",
+    "@maybe",
+    "@(lambda s: s)",
+]
+NAMED = ['name="{0}-s"', "name=f'{0}-{{1 + 1}}'", "name='{0}_' + os.environ.get('MODE', 'm')", "name=args.name"]
+LABELLED = [
+    "labels={'x': '1'}",
+    "labels={'x': os.environ.get('MODE', 'd'), 'y': '2'}",
+    "labels=NAMES",
+    "labels={**NAMES, 'n': 3}",
+    "labels=LABELS",
+    "labels=MORE",
+    "labels={'a': args.name}",
+    "labels=dict(NAMES, own='yes')",
+    "labels={'x': '1'} if os.environ.get('FANCY') else {'x': '2'}",
+]
+WITH_ENVS = [
+    "envs=[{'name': 'A', 'value': '1'}]",
+    "envs=[{'name': 'A', 'value': os.environ.get('MODE', 'd')}, {'name': 'B'}]",
+    "envs=[{'name': n} for n in ('P', 'Q')]",
+    "envs=[{'name': 'C', 'value': '3', 'stage': 'runtime'}]",
+]
+CONFIGURED = [
+    "workers=3",
+    "workers=WORKERS",
+    "workers=int(os.environ.get('WORKERS', '2'))",
+    "traffic=TRAFFIC",
+    "traffic=COMPUTED",
+    "traffic={'timeout': 7, 'concurrency': int(os.environ.get('WORKERS', '2'))}",
+    "resources={'gpu': 1, 'gpu_type': 'nvidia-l4'}",
+    "resources={'cpu': os.environ.get('CPU', '1')}",
+    "**{'workers': 6}",
+    "**COMPUTED_CONFIG",
+    "http={'port': 4000, 'cors': {'enabled': True, 'access_control_allow_origins': SAME}}",
+    "cmd=['serve', 'it']",
+    "path_prefix='/p'",
+]
+DESCRIBED = ["description='Plain.'", "description=os.environ.get('MODE', 'Computed.')"]
+IMAGES = [
+    "image=bentoml.images.Image(python_version='3.12', lock_python_packages=False).python_packages('idna')",
+    "image=bentoml.images.Image(python_version=os.environ.get('PY', '3.12'), lock_python_packages=False).python_packages('idna')",
+]
+MODELS = [
+    "bentoml.models.BentoModel('iris_clf:latest')",
+    "bentoml.models.BentoModel('IRIS_CLF:v1')",
+    "bentoml.models.get('Iris_CLF')",
+    "bentoml.models.BentoModel(os.environ.get('MODEL', 'iris_clf:v1'))",
+    "bentoml.models.get(os.environ.get('MODEL', 'scaler:v2'))",
+    "bentoml.models.get('short')",
+    "bentoml.models.BentoModel('scaler') if os.environ.get('MODE') else bentoml.models.BentoModel('iris_clf:v1')",
+]
+MEMBERS = [
+    "    @bentoml.task\n    def later(self, x: int) -> int:\n        return x\n",
+    "    @bentoml.api(route='/v1/chat/completions')\n    def chat(self, x: int) -> int:\n        return x\n",
+    "    @bentoml.api(route=os.environ.get('ROUTE', '/v2/chat/completions'))\n    def talk(self, x: int) -> int:\n        return x\n",
+]
+
+
+@dataclass
+class Drawn:
+    """One service of the graph."""
+
+    name: str
+    maker: str
+    wrappers: list[str]
+    arguments: list[str]
+    base: bool
+    models: list[str]
+    members: list[str]
+    depends: list[str] = field(default_factory=list)
+
+    def source(self) -> str:
+        lines = [*self.wrappers, self.maker.format(", ".join(self.arguments))]
+        lines.append(f"class {self.name}(Base):" if self.base else f"class {self.name}:")
+        lines += [f"    m{index} = {model}" for index, model in enumerate(self.models)]
+        lines += [f"    {other.lower()} = bentoml.depends({other})" for other in self.depends]
+        body = "    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"
+        return "\n".join([*lines, "", body, *self.members])
+
+
+@dataclass
+class Program:
+    """A project of several services, the last one its entry, and what it runs with."""
+
+    services: list[Drawn]
+    after: list[str]
+    environment: dict[str, str]
+
+    def files(self) -> dict[str, str]:
+        head = HEAD + "COMPUTED_CONFIG = {'workers': int(os.environ.get('WORKERS', '8'))}\n"
+        body = "\n\n".join(service.source() for service in self.services)
+        models = "models:\n- tag: iris_clf:v1\n  alias: short\n" if "'short'" in body else ""
+        return {
+            "service.py": f"{head}\n\n{body}\n" + "".join(f"\n{line}\n" for line in self.after),
+            "base.py": BASE,
+            "wrappers.py": WRAPPERS,
+            "bentofile.yaml": f"service: service:{self.services[-1].name}\nargs:\n  name: given\npython:\n  lock_packages: false\n{models}",
+        }
+
+
+def some(values: list[str], at_most: int = 1) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(values), max_size=at_most, unique=True)
+
+
+@st.composite
+def drawn(draw: st.DrawFn, name: str, below: list[str], *, entry: bool) -> Drawn:
+    named = [text.format(name.lower()) for text in draw(some(NAMED))]
+    config = {
+        text.partition("=")[0] if not text.startswith("**") else "workers": text for text in draw(some(CONFIGURED, 3))
+    }
+    arguments = [*named, *config.values(), *draw(some(LABELLED)), *draw(some(DESCRIBED))]
+    if entry:
+        arguments += [*draw(some(WITH_ENVS)), *draw(some(IMAGES))]
+    maker = draw(st.sampled_from(MAKERS))
+    if maker == "@two({})":
+        arguments = [
+            text
+            for key, text in [*config.items(), *((text, text) for text in arguments if text not in config.values())]
+            if key != "workers"
+        ]
+    arguments.sort(key=lambda text: text.startswith("**"))
+    depends = [other for other in below if draw(st.booleans())]
+    return Drawn(
+        name,
+        maker,
+        draw(some(WRAPPED, 2)) if draw(st.booleans()) else [],
+        arguments,
+        draw(st.booleans()),
+        draw(some(MODELS, 2)) if draw(st.booleans()) else [],
+        draw(some(MEMBERS)) if draw(st.booleans()) else [],
+        depends,
+    )
+
+
+AFTER = [
+    "TRAFFIC['late'] = 1",
+    "NAMES['late'] = 'yes'",
+    "if os.environ.get('MODE'):\n    {}.labels['late'] = 'yes'",
+    "{}.labels['own'] = 'x'",
+]
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """Programs of one to three services."""
+    names = ["Leaf", "Middle", "Entry"][-draw(st.integers(1, 3)) :]
+    services = [draw(drawn(name, names[:index], entry=name == "Entry")) for index, name in enumerate(names)]
+    after = [line.format("Entry") for line in draw(some(AFTER))] if draw(st.booleans()) else []
+    environment = draw(st.sampled_from([{}, {}, {"MODE": "x"}, {"WORKERS": "9", "MODEL": "iris_clf:v1", "KEYS": "z"}]))
+    return Program(services, after, environment)

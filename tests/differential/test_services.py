@@ -1,0 +1,183 @@
+"""Generated services, imported by the real BentoML and read by us: the same bento.yaml, or a refusal by line whose way
+out, taken with what BentoML says, makes the same bento.yaml.
+
+A longer run takes more of them: `RULES_BENTO_EXAMPLES=500 pytest tests/differential/test_services.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from generated_services import Program, programs
+from hypothesis import HealthCheck, Phase, event, given, note, settings
+from projects import document_of, real_builder, write_project
+from rules_bento.bento.image_steps import Image, Step
+from rules_bento.bento.of_folder import Beside, build_bentofile
+from rules_bento.errors import BentoError
+from rules_bento.service import Declared, override, read_service
+from test_bento import comparable, store_of
+
+EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "40"))
+# What no statement answers, and BentoML takes.
+PLAIN_ONLY = r"State it in the source\.$"
+
+
+@pytest.fixture(scope="module")
+def real():
+    # Not where Bazel keeps what tests write: BentoML refuses files below a folder whose name begins with a dot.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rules_bento-") as temporary:
+        builder = real_builder(Path(temporary))
+        store_of(builder.home / "models")
+        add_models(builder.home / "models")
+        yield builder
+        builder.close()
+
+
+def add_models(store: Path) -> None:
+    """Models of the names that programs use, made of one that is there."""
+    [version] = [path for path in (store / "iris_clf").iterdir() if path.is_dir()]
+    for tag in ("iris_clf:v1", "scaler:v2"):
+        name, _, new = tag.partition(":")
+        folder = store / name / new
+        folder.mkdir(parents=True)
+        for path in version.rglob("*"):
+            if path.is_file():
+                (folder / path.relative_to(version)).write_bytes(path.read_bytes())
+        text = (folder / "model.yaml").read_text()
+        text = re.sub(r"^name: .*$", f"name: {name}", text, flags=re.MULTILINE)
+        (folder / "model.yaml").write_text(re.sub(r"^version: .*$", f"version: {new}", text, flags=re.MULTILINE))
+    shutil.rmtree(version)
+    for folder in store.iterdir():
+        [only] = [path.name for path in folder.iterdir() if path.is_dir()]
+        (folder / "latest").write_text(only)
+
+
+@given(program=programs())
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize="RULES_BENTO_EXAMPLES" not in os.environ,
+    database=None,
+    phases=[Phase.generate, *([] if "RULES_BENTO_EXAMPLES" in os.environ else [Phase.shrink])],
+)
+def test_as_importing_says_or_refused_with_a_way_out(real, program: Program):
+    with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
+        folder = write_project(Path(temporary, "project"), {"files": program.files()}, program.files()["service.py"])
+        note(program.files()["service.py"])
+        note(program.files()["bentofile.yaml"] + str(program.environment))
+        theirs = real.build(folder, ["--version", "v1"], program.environment)
+        if theirs["folder"] is None:
+            event("BentoML refuses")
+            return
+        document = document_of((theirs["folder"] / "bento.yaml").read_text("utf-8"))
+        try:
+            ours = build(folder, real, Declared())
+        except BentoError as error:
+            note(str(error))
+            assert re.search(r"\b(service|base|wrappers)\.py:\d+: ", str(error)), "refused without a line"
+            ours = stated_in_the_source_or(lambda: with_way_out(folder, real, document), str(error))
+        else:
+            event("equal at once")
+        if ours is not None:
+            assert facts(document_of(ours.bento.files["bento.yaml"])) == facts(document)
+
+
+def facts(document: dict) -> dict:
+    """What a service says of itself; in which order and words an image installs packages is test_differential's."""
+    document = comparable(document)
+    image = document.pop("image")
+    packages = [line for line in image["python_requirements"] if not line.startswith("bentoml")]
+    return {**document, "image": [image["python_version"], packages]}
+
+
+def build(folder: Path, real, declared: Declared, *, image: Image | None = None, **more):
+    beside = Beside(
+        bentoml_version=real.version,
+        python_version=real.python_version,
+        store=real.home / "models",
+        stated=declared,
+        image=image,
+    )
+    return build_bentofile(build_ctx=folder, version="v1", beside=beside, **more)
+
+
+def stated_in_the_source_or(way_out, message: str):
+    """Take the way out of a refusal; None where the only one is in the source."""
+    try:
+        if re.search(PLAIN_ONLY, message, re.MULTILINE) is None:
+            return way_out()
+    except BentoError as error:
+        if "Give it a plain `name`" not in str(error):
+            raise
+    event("refused: to be stated in the source")
+    return None
+
+
+def with_way_out(folder: Path, real, document: dict):
+    """Take the ways out of what is refused, with what BentoML says."""
+    files = {path.name: path.read_bytes() for path in folder.glob("*.py")}
+    info = read_service(f"service:{document['service'].partition(':')[2]}", files, {"name": "given"})
+    rows = {row["name"]: row for row in document["services"]}
+    declared = Declared()
+    if any(unknown.attribute in ("services", "members") for unknown in info.unknowns):
+        edges = {name: [one["service"] for one in row["dependencies"]] for name, row in rows.items()}
+        declared = replace(declared, services=edges)
+        info = override(info, declared)
+    more: dict = {"labels": {}, "more": {}}
+    image = None
+    for unknown in info.unknowns:
+        path = unknown.fact.split(".")
+        row = rows[unknown.service]
+        match unknown.attribute:
+            case "config":
+                stated = declared.config.get(unknown.service, {})
+                value = row["config"]
+                at = stated
+                for key in path[1:-1]:
+                    value, at = value[key], at.setdefault(key, {})
+                if path[1:]:
+                    at[path[-1]] = value[path[-1]]
+                else:
+                    stated = value
+                declared = replace(declared, config={**declared.config, unknown.service: stated})
+            case "labels":
+                names = path[1:] if path[1:] else list(document["labels"])
+                more["labels"] |= {name: document["labels"][name] for name in names if name in document["labels"]}
+                if any(name not in document["labels"] for name in names) or not path[1:]:
+                    declared = replace(declared, in_full=[*declared.in_full, "labels"])
+            case "envs":
+                names = path[1:] if path[1:] else [env["name"] for env in document["envs"]]
+                known = more["more"].setdefault("envs", [])
+                known += [env for env in document["envs"] if env["name"] in names and env not in known]
+                if not path[1:]:
+                    declared = replace(declared, in_full=[*declared.in_full, "envs"])
+            case "models" | "members":
+                read = next(service for service in info.services if service.name == unknown.service)
+                attributes = [model.attribute for model in read.models]
+                if path[1:] and unknown.attribute == "models":
+                    tag = row["models"][attributes.index(path[1])]["tag"]
+                    declared = replace(
+                        declared, service_models={**declared.service_models, f"{read.name}.{path[1]}": tag}
+                    )
+                else:
+                    known = {model.tag for model in read.models}
+                    open_ = [model["tag"] for model in row["models"]] if not known else []
+                    names = {f"{read.name}.m{index}": tag for index, tag in enumerate(open_)}
+                    declared = replace(declared, in_full=[*declared.in_full, "models"])
+                    declared = replace(declared, service_models={**declared.service_models, **names})
+            case "description":
+                more["more"]["description"] = (real.home / "bentos").rglob("README.md").__next__().read_text()
+            case "image":
+                asked = "python_packages" in (folder / "service.py").read_text().partition("class Entry")[0]
+                steps = (Step("python_packages", ("idna",)),) if asked else ()
+                image = Image(python_version=document["image"]["python_version"], steps=steps)
+    event("refused, and then equal: " + ", ".join(sorted({unknown.attribute for unknown in info.unknowns})))
+    note(str(declared))
+    return build(folder, real, declared, image=image, **more)

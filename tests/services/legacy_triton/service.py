@@ -1,0 +1,5 @@
+# service: service:svc
+import bentoml
+
+runner = bentoml.triton.Runner("Triton_runner", "./model_repository")
+svc = bentoml.legacy.Service("tri", runners=[runner])

@@ -1,0 +1,12 @@
+# service: service
+# unknown: labels.other
+import bentoml
+
+args = bentoml.use_arguments()
+
+
+@bentoml.service(labels={"own": "x", "other": getattr(args, "other", "none")})
+class Svc:
+    @bentoml.api
+    def hello(self) -> str:
+        return "hello"

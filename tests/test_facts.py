@@ -1,0 +1,265 @@
+"""Facts of a service with their origins: read, stated, or refused by line with a way out, which is taken here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from projects import write_project
+from rules_bento.bento.of_folder import Beside, build
+from rules_bento.cli import main
+from rules_bento.errors import BentoError
+from rules_bento.service import Declared
+from test_bento import store_of
+
+SERVICES = Path(__file__).parent / "services"
+CLASS = "class Svc:\n    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"
+
+
+def project(tmp_path: Path, decorator: str, body: str = "", head: str = "", files=()) -> Path:
+    source = f"import os\n\nimport bentoml\n{head}\n\n{decorator}\n{CLASS}{body}"
+    return write_project(tmp_path / "project", {"files": dict(files)}, source)
+
+
+def document(made) -> dict:
+    return yaml.safe_load(made.bento.files["bento.yaml"])
+
+
+def stated(**facts) -> Beside:
+    return Beside(stated=Declared(**facts))
+
+
+def refusal(folder: Path, **options) -> str:
+    with pytest.raises(BentoError) as raised:
+        build(build_ctx=folder, **options)
+    return str(raised.value)
+
+
+CONDITIONAL = "if os.environ.get('CLOUD'):\n    from cloud import service\nelse:\n    service = bentoml.service\n"
+
+
+def test_services_state_names_and_edges_and_leave_all_else_as_read(tmp_path):
+    decorator = (
+        "@service(name='s', labels={'a': 'b'}, envs=[{'name': 'X', 'value': '1'}], resources={'gpu': 1},"
+        " image=bentoml.images.Image(python_version='3.12').python_packages('idna'))"
+    )
+    folder = project(tmp_path, decorator, head=CONDITIONAL)
+    assert re.search(r'service.py:\d+: whether `s` is a service.*declare services = {"<service>"', refusal(folder))
+    made = document(build(build_ctx=folder, beside=stated(services={"s": []})))
+    assert made["labels"] == {"a": "b"}
+    assert [env["name"] for env in made["envs"]] == ["X"]
+    assert made["services"][0]["config"] == {"resources": {"gpu": 1}}
+    assert made["image"]["python_version"] == "3.12"
+    assert "idna" in made["image"]["python_requirements"]
+
+
+def test_what_a_conditional_decorator_computes_is_refused_all_the_same(tmp_path):
+    folder = project(tmp_path, "@service(name='s', labels={'a': os.environ['A']})", head=CONDITIONAL)
+    message = refusal(folder, beside=stated(services={"s": []}))
+    assert "label `a` of service `s`: `os.environ['A']`" in message
+    assert 'labels = {"a": ...}' in message
+    assert document(build(build_ctx=folder, labels={"a": "1"}, beside=stated(services={"s": []})))["labels"] == {
+        "a": "1"
+    }
+
+
+def test_a_wrapped_service_keeps_edge_and_resources(tmp_path):
+    folder = write_project(
+        tmp_path / "p",
+        {"files": {"wrappers.py": (SERVICES / "decorator_wrapped/wrappers.py").read_text()}},
+        (SERVICES / "decorator_wrapped/service.py").read_text(),
+    )
+    front, engine = document(build("service:Front", build_ctx=folder))["services"]
+    assert front["dependencies"] == [{"service": "Engine"}]
+    assert engine["config"] == {"resources": {"gpu": 1}, "traffic": {"timeout": 30}}
+
+
+def test_a_service_wrapped_outside_of_the_sources_is_stated_fact_by_fact(tmp_path):
+    folder = write_project(tmp_path / "p", {}, (SERVICES / "decorator_wrapped_outside/service.py").read_text())
+    edges = {"Front": ["Engine"], "Engine": []}
+    assert "the dependency `engine` of service `Front`" in refusal(folder, service="service:Front")
+    lost = refusal(folder, service="service:Front", beside=stated(services={"Front": [], "Engine": []}))
+    assert "has one more dependency, in `engine`" in lost
+    message = refusal(folder, service="service:Front", beside=stated(services=edges))
+    assert 'service_config = {"Engine": config_options(...)}' in message
+    assert 'stated_in_full = ["models"]' in message
+    beside = stated(services=edges, config={"Engine": {"resources": {"gpu": 1}}}, in_full=["models"])
+    made = document(build("service:Front", build_ctx=folder, beside=beside))
+    assert [row["config"] for row in made["services"]] == [{}, {"resources": {"gpu": 1}}]
+
+
+@pytest.mark.parametrize(
+    ("decorator", "other", "answer"),
+    [
+        ("labels={'a': os.environ['A']}", {"labels": {"b": "1"}}, {"labels": {"a": "1"}}),
+        (
+            "envs=[{'name': 'A', 'value': os.environ['A']}]",
+            {"envs": [{"name": "B"}]},
+            {"envs": [{"name": "A", "value": "1"}]},
+        ),
+    ],
+)
+def test_one_declared_key_does_not_answer_for_another(tmp_path, decorator, other, answer):
+    folder = project(tmp_path, f"@bentoml.service({decorator})")
+    assert "`os.environ['A']`" in refusal(folder, **other)
+    assert build(build_ctx=folder, **answer)
+
+
+@pytest.mark.parametrize("fact", ["labels", "envs"])
+def test_a_computed_whole_is_answered_by_a_whole_alone(tmp_path, fact):
+    folder = project(tmp_path, f"@bentoml.service({fact}=made(os.environ))", head="from library import made\n")
+    given = {"labels": {"a": "1"}} if fact == "labels" else {"envs": [{"name": "A", "value": "1"}]}
+    assert f'stated_in_full = ["{fact}"]' in refusal(folder, **given)
+    assert document(build(build_ctx=folder, beside=stated(in_full=[fact]), **given))[fact]
+    assert "is no fact that is stated as a whole" in refusal(folder, beside=stated(in_full=["Labels"]))
+
+
+def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
+    folder = project(
+        tmp_path,
+        "@bentoml.service(workers=int(os.environ['W']), traffic={'timeout': 7, 'concurrency': os.cpu_count()})",
+    )
+    message = refusal(folder)
+    assert 'service_config = {"Svc": config_options(workers = ...)}' in message
+    assert 'service_config = {"Svc": config_options(traffic = ...)}' in message
+    assert "config.traffic.concurrency" in refusal(folder, beside=stated(config={"Svc": {"workers": 2}}))
+    config = {"workers": 2, "traffic": {"concurrency": 4}}
+    made = document(build(build_ctx=folder, beside=stated(config={"Svc": config})))
+    assert made["services"][0]["config"] == {"workers": 2, "traffic": {"timeout": 7, "concurrency": 4}}
+    assert "the source says plainly 7" in refusal(folder, beside=stated(config={"Svc": {"traffic": {"timeout": 8}}}))
+    assert "plainly that there is no `config.http`" in refusal(folder, beside=stated(config={"Svc": {"http": 1}}))
+    assert "there is no service `Other`" in refusal(folder, beside=stated(config={"Other": {}}))
+
+
+def test_workers_that_depend_on_the_machine_are_stated(tmp_path):
+    folder = project(tmp_path, "@bentoml.service(cmd=['serve'])")
+    assert "as many workers as the machine" in refusal(folder)
+    assert build(build_ctx=folder, beside=stated(config={"Svc": {"workers": 1}}))
+
+
+def test_a_computed_tag_is_the_one_model_that_is_left_or_stated_by_name(tmp_path):
+    store = store_of(tmp_path / "models")
+    body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
+    folder = project(tmp_path, "@bentoml.service", body)
+    assert 'service_models = {"Svc.m": "<tag>"}' in refusal(folder, beside=Beside(store=store))
+    made = document(build(build_ctx=folder, models=["iris_clf"], beside=Beside(store=store)))
+    assert made["services"][0]["models"][0]["tag"].startswith("iris_clf:")
+    made = document(
+        build(build_ctx=folder, beside=Beside(store=store, stated=Declared(service_models={"Svc.m": "iris_clf"})))
+    )
+    assert made["services"][0]["models"][0]["tag"].startswith("iris_clf:")
+    two = project(tmp_path / "two", "@bentoml.service", body + "    n = bentoml.models.BentoModel(os.environ['N'])\n")
+    assert "`n`" in refusal(two, models=["iris_clf"], beside=Beside(store=store)), "which of the two it is, nobody said"
+
+
+def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_path):
+    body = "    @bentoml.api(route=os.environ['R'])\n    def chat(self, x: int) -> int:\n        return x\n"
+    folder = project(tmp_path, "@bentoml.service", body)
+    assert 'labels = {"openai_endpoint": ...}' in refusal(folder)
+    assert build(build_ctx=folder, labels={"openai_endpoint": "/v1"})
+    assert build(build_ctx=folder, beside=stated(in_full=["labels"]))
+
+
+ARGUMENTS = "args = bentoml.use_arguments()\n"
+
+
+def test_arguments_are_read_and_are_no_service(tmp_path):
+    folder = project(tmp_path, "@bentoml.service(labels={'foo': args.label})", head=ARGUMENTS)
+    assert "no argument `label` of the Bento is given" in refusal(folder)
+    assert document(build(build_ctx=folder, args={"label": "x"}))["labels"] == {"foo": "x"}
+
+
+def test_arguments_through_a_model(tmp_path):
+    head = (
+        "from pydantic import BaseModel\n\n\nclass Args(BaseModel):\n    workers: int\n    name: str = 'plain'\n"
+        "    ratio: float = 0.5\n\n\nargs = bentoml.use_arguments(Args)\n"
+    )
+    folder = project(tmp_path, "@bentoml.service(name=args.name, workers=args.workers)", head=head)
+    [row] = document(build(build_ctx=folder, args={"workers": "3"}))["services"]
+    assert (row["name"], row["config"]) == ("plain", {"workers": 3})
+    assert "config.workers" in refusal(folder, args={"workers": "three"})
+
+
+@pytest.mark.parametrize("reference", ["bentoml.models.get('short')", "bentoml.models.BentoModel('short')"])
+def test_an_alias_is_what_models_get_takes(tmp_path, reference):
+    store = store_of(tmp_path / "models")
+    models = [{"tag": "iris_clf", "alias": "short"}]
+    folder = project(tmp_path, "@bentoml.service", f"    m = {reference}\n")
+    if "get" in reference:
+        [row] = document(build(build_ctx=folder, models=models, beside=Beside(store=store)))["services"]
+        assert row["models"][0]["tag"].startswith("iris_clf:")
+    else:
+        message = refusal(folder, models=models, beside=Beside(store=store))
+        assert "alias of iris_clf:" in message
+        assert "only bentoml.models.get takes" in message
+
+
+def test_an_alias_of_a_legacy_service(tmp_path):
+    store = store_of(tmp_path / "models")
+    source = "import bentoml\n\nm = bentoml.models.get('short')\nsvc = bentoml.legacy.Service('al', models=[m])\n"
+    folder = write_project(tmp_path / "p", {}, source)
+    made = build(
+        "service:svc", build_ctx=folder, models=[{"tag": "iris_clf", "alias": "short"}], beside=Beside(store=store)
+    )
+    [model] = document(made)["models"]
+    assert model["tag"].startswith("iris_clf:")
+    assert model["alias"] == "short"
+
+
+@pytest.mark.parametrize("reference", ["get('Iris_CLF')", "BentoModel('Iris_CLF:latest')"])
+def test_capitals_of_a_tag_are_small_in_the_store(tmp_path, reference):
+    folder = project(tmp_path, "@bentoml.service", f"    m = bentoml.models.{reference}\n")
+    [row] = document(build(build_ctx=folder, beside=Beside(store=store_of(tmp_path / "models"))))["services"]
+    assert row["models"][0]["tag"].startswith("iris_clf:")
+
+
+def test_a_triton_runner_is_a_runner(tmp_path):
+    source = (SERVICES / "legacy_triton/service.py").read_text()
+    [runner] = document(build("service:svc", build_ctx=write_project(tmp_path / "p", {}, source)))["runners"]
+    assert (runner["name"], runner["runnable_type"]) == ("triton_runner", "_TritonRunner")
+
+
+def test_a_line_break_at_the_end_of_a_requirement_is_none_of_it(tmp_path):
+    image = "@bentoml.service(image=bentoml.images.Image().python_packages('idna~=3.0\\n'))"
+    made = build(build_ctx=project(tmp_path, image))
+    assert "idna~=3.0" in made.bento.files["env/python/requirements.txt"].decode().splitlines()
+    two = project(tmp_path / "two", image.replace("3.0\\n", "3.0\\nsix"))
+    assert "has several lines" in refusal(two)
+
+
+def test_the_command_names_its_flags_and_takes_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    store_of(tmp_path / "home" / "models")
+    decorator = (
+        "@service(name='s', labels={'a': os.environ['A'], 'b': args.b}, envs=[{'name': 'X', 'value': os.environ['X']}],"
+        " workers=os.cpu_count(), description=os.environ['D'])"
+    )
+    head = CONDITIONAL + ARGUMENTS
+    folder = project(tmp_path, decorator, "    m = bentoml.models.BentoModel(os.environ['M'])\n", head=head)
+    assert main(["build", str(folder)]) == 1
+    said = capsys.readouterr().err
+    flags = ["--service s", "--label a=1", "--env X=2", "--config s.workers=3", "--service-model s.m=iris_clf"]
+    assert all(flag.split()[0] in said for flag in [*flags, "--description TEXT"]), said
+    assert "services =" not in said
+    assert "no argument `b`" in said
+    for wrong in ("--service=x=y", "--config=x.y=1", "--service-model=x.y=z"):
+        assert main(["build", str(folder), "--service", "s", wrong]) == 1
+        assert f"`{wrong.partition('=')[0]}`" in capsys.readouterr().err
+    words = [word for flag in flags for word in flag.split()]
+    out = tmp_path / "s.bento"
+    given = ["--description", "A text.", "--arg", "b=4", "--archive", str(out)]
+    assert main(["build", str(folder), *words, *given]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("    m = bentoml.models.HuggingFaceModel(os.environ['M'])\n", "the model in `m`"),
+        ("    d = bentoml.depends(url=os.environ['U'])\n", "the url of the dependency `d`"),
+    ],
+)
+def test_what_nothing_states_is_to_be_stated_in_the_source(tmp_path, body, what):
+    message = refusal(project(tmp_path, "@bentoml.service", body))
+    assert re.search(rf"service.py:\d+: {what} of service `Svc`: .* State it in the source\.$", message)
