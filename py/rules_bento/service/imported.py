@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
             derived: yaml.safe_dump(found, sort_keys=False),
         }
     except BaseException as error:  # whatever the user's code raises, an exit too
-        problem.write_text(f"{doing}:\n{_told(error, bento / 'src')}", "utf-8")
+        problem.write_text(f"{doing}:\n{told(error, bento / 'src')}", "utf-8")
         return 1
     if difference := _difference(_graph(stated), _graph(found)):
         problem.write_text(difference, "utf-8")
@@ -96,21 +96,23 @@ def _difference(stated: dict[str, list[str]], found: dict[str, list[str]]) -> st
     )
 
 
-def _told(error: BaseException, source: Path) -> str:
+def told(error: BaseException, source: Path) -> str:
     """The error that came out of the user's code, with the user's own frames; what BentoML made of it says less."""
-    reason = next((one for one in _reasons(error) if _frames(one, source)), error)
+    reason = next((one for one in reasons(error) if frames_of(one, source)), error)
     what = reason.msg if isinstance(reason, SyntaxError) else str(reason)
-    lines = [*_frames(reason, source), f"{type(reason).__name__}: {what}"]
+    lines = [*frames_of(reason, source), f"{type(reason).__name__}: {what}"]
     return "\n".join(f"  {line}" for text in lines for line in text.splitlines())
 
 
-def _reasons(error: BaseException | None) -> Iterator[BaseException]:
+def reasons(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and those behind it."""
     while error:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _frames(error: BaseException, source: Path) -> list[str]:
+def frames_of(error: BaseException, source: Path) -> list[str]:
+    """Give the lines of the user's own that an error came through, as `file:line: text`."""
     frames = [(frame.filename, frame.lineno, frame.line) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
         frames.append((error.filename or "", error.lineno, (error.text or "").strip()))

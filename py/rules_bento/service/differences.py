@@ -1,0 +1,47 @@
+"""Where two documents of plain values differ, field by field."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_LONGEST = 200
+_MISSING = object()
+
+
+class Difference(NamedTuple):
+    """One field, as `services.0.config.workers`, and both values as text."""
+
+    field: str
+    first: str
+    second: str
+
+
+def differences(first: Any, second: Any, field: str = "") -> Iterator[Difference]:
+    """Give what differs, the order of keys too; lists of one length are compared item by item."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        found = False
+        for key in dict.fromkeys([*first, *second]):
+            inner = f"{field}.{key}" if field else str(key)
+            for difference in differences(first.get(key, _MISSING), second.get(key, _MISSING), inner):
+                found = True
+                yield difference
+        if not found and list(first) != list(second):
+            yield Difference(f"{field} (order)", _text(list(first)), _text(list(second)))
+    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        for index, (one, other) in enumerate(zip(first, second, strict=True)):
+            yield from differences(one, other, f"{field}.{index}")
+    elif type(first) is not type(second) or first != second:
+        yield Difference(field, _text(first), _text(second))
+
+
+def _text(value: Any) -> str:
+    if value is _MISSING:
+        return "nothing"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

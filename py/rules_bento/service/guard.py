@@ -1,0 +1,128 @@
+"""What the import of a service may not do: nothing that comes from elsewhere may have a say in its facts.
+
+A library may look around while it is imported itself (many ask for a shared library, which starts ldconfig). What the
+service's own modules do, on their own or through a function of a library, is refused, also where they catch the error.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import FrameType
+    from typing import Any, NoReturn
+
+_END = "ends the process"
+_FILE = "reads a file"
+_NETWORK = "opens the network"
+_PROCESS = "starts a process"
+_KINDS = {
+    "open": _FILE,
+    "os.exec": _PROCESS,
+    "os.fork": _PROCESS,
+    "os.forkpty": _PROCESS,
+    "os.listdir": _FILE,
+    "os.posix_spawn": _PROCESS,
+    "os.scandir": _FILE,
+    "os.spawn": _PROCESS,
+    "os.system": _PROCESS,
+    "pty.spawn": _PROCESS,
+    "socket.connect": _NETWORK,
+    "socket.getaddrinfo": _NETWORK,
+    "socket.gethostbyname": _NETWORK,
+    "socket.sendto": _NETWORK,
+    "subprocess.Popen": _PROCESS,
+}
+_IMPORT = "<frozen importlib._bootstrap>"
+# The same on every machine, or of no influence: mimetypes reads its tables whoever asks it.
+_HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
+_REMEDIES = {
+    _NETWORK: "Put what it fetches into a file of srcs or data, or fetch it where the service starts",
+    _PROCESS: "Put what it prints into a file of srcs, or start it where the service starts",
+    _FILE: "Declare the file in srcs or data, and name it relative to the module",
+    _END: "Raise an error in its place, or leave it to where the service starts",
+}
+
+
+class Refusal(NamedTuple):
+    """What the service did, and where."""
+
+    what: str
+    remedy: str
+
+
+class RefusedError(OSError):
+    """What the service's code gets for what it may not do."""
+
+
+class Guard:
+    """Refuses while it is active."""
+
+    def __init__(self, source: Path, readable: Sequence[Path]) -> None:
+        """`source` is the folder of the service's own modules; `readable` are the others that it may read."""
+        self.refusals: list[Refusal] = []
+        self.active = False
+        self._prefix = f"{source}/"
+        self._readable = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
+        self._exit = os._exit
+        sys.addaudithook(self._audit)
+        os._exit = self._refuse_exit
+
+    def end(self, status: int) -> NoReturn:
+        """End the process at once, whatever threads the service has started."""
+        self._exit(status)
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        kind = _KINDS.get(event)
+        if kind is None or not self.active:
+            return
+        if kind == _FILE and self._may_open(args[0]):
+            return
+        place = self._own_place()
+        if place is None:
+            if kind == _NETWORK:
+                raise RefusedError(f"{event}: there is no network")
+            return
+        self._refuse(kind, place, "" if kind == _PROCESS else _detail(event, args))
+
+    def _may_open(self, path: Any) -> bool:
+        if path is None or isinstance(path, int):  # the current folder, or what is open
+            return True
+        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - links are not followed here
+        return f"{text}/".startswith(self._readable) or text.startswith(_HARMLESS)
+
+    def _own_place(self) -> str | None:
+        """The line of the service's own that does it; None where a library does it while it is imported."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name.startswith(self._prefix):
+                text = linecache.getline(name, frame.f_lineno).strip()
+                return f"{name[len(self._prefix) :]}:{frame.f_lineno}: {text}"
+            if name == _IMPORT:
+                return None
+            frame = frame.f_back
+        return None
+
+    def _refuse_exit(self, status: int) -> NoReturn:
+        place = self._own_place() if self.active else None
+        if place is None:
+            self._exit(status)
+        self._refuse(_END, place, "os._exit")
+
+    def _refuse(self, kind: str, place: str, detail: str) -> NoReturn:
+        told = f"importing it {kind}" + (f" ({detail})" if detail else "")
+        self.refusals.append(Refusal(f"{told}:\n  {place}", _REMEDIES[kind]))
+        raise RefusedError(f"{told}, which a build does not allow")
+
+
+def _detail(event: str, args: tuple[Any, ...]) -> str:
+    """Which file, or which address."""
+    value = args[1] if event in ("socket.connect", "socket.sendto") else args[0]
+    return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else str(value)

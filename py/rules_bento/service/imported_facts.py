@@ -1,0 +1,314 @@
+"""The facts of a service as importing it with real BentoML tells them, in an environment of BentoML and its wheels.
+
+    imported_facts.main([ORDER])
+
+ORDER is a JSON file: `service`, its import string; `source`, the folder of its sources; `readable`, the folders that
+it may read beside; `arguments` of the Bento; `aliases` of models; `elsewhere`, whether the process is to see another
+machine; `seconds`, how long it may take; `answer`, where to write what was found, and `trace`, where to write where it
+stands if it does not end. The answer has `facts` (see `service.facts`), `schema` and `openapi`, or `problem` and
+`remedy`.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rules_bento.service.facts import (
+    Api,
+    Dependency,
+    Env,
+    HuggingFace,
+    Model,
+    Mount,
+    Runner,
+    Service,
+    ServiceInfo,
+    to_json,
+)
+from rules_bento.service.guard import Guard, Refusal
+from rules_bento.service.imported import frames_of, reasons, told
+from rules_bento.service.imported_image import Recorder, UnfitImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn, TextIO
+
+    from rules_bento.service.facts import Image
+
+_MISSING_MODULE = (
+    "Add its package to requirements, or its library to deps; what only the running service needs can stand in "
+    "`with bentoml.importing():`"
+)
+_MISSING_FILE = (
+    "Declare the file in srcs or data, look whether include and exclude keep it, and name it relative to the module"
+)
+_UNFIT = "Say it in a form that bento.yaml can hold and that is the same everywhere"
+
+
+class UnfitError(Exception):
+    """A fact that a Bento cannot hold."""
+
+
+def main(argv: list[str]) -> NoReturn:
+    """Import, and write the answer."""
+    order = json.loads(Path(argv[0]).read_text("utf-8"))
+    if order["elsewhere"]:
+        from rules_bento.service.other_machine import pretend
+
+        pretend()
+    source = Path(order["source"])
+    guard = Guard(source, [source, *map(Path, order["readable"])])
+    with Path(order["trace"]).open("w", encoding="utf-8") as trace:
+        faulthandler.enable(trace)
+        answer = _answer(order, source, guard, trace)
+        faulthandler.disable()
+    Path(order["answer"]).write_text(json.dumps(answer, ensure_ascii=False), "utf-8")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    guard.end(0)
+
+
+def _answer(order: dict[str, Any], source: Path, guard: Guard, trace: TextIO) -> dict[str, Any]:
+    import _bentoml_sdk.images as bentoml_images
+
+    recorder = Recorder(bentoml_images.Image, source)
+    _leave_workers_open()
+    faulthandler.dump_traceback_later(order["seconds"], exit=True, file=trace)
+    guard.active = True
+    service, doing = None, "the service cannot be imported"
+    try:
+        service = _load(order)
+        doing = "BentoML cannot describe the service"
+        answer = _described(service, source, recorder)
+    except UnfitError as error:
+        answer = {"problem": f"{_service_place(service, source)}: {error}", "remedy": _UNFIT}
+    except BaseException as error:  # whatever the user's code raises, an exit too
+        guard.active = False
+        place = "" if service is None or frames_of(error, source) else f"  {_service_place(service, source)}\n"
+        answer = {"problem": f"{doing}:\n{place}{told(error, source)}", "remedy": _remedy(error, source)}
+    guard.active = False
+    faulthandler.cancel_dump_traceback_later()
+    if guard.refusals:
+        refused: Refusal = guard.refusals[0]
+        answer = {"problem": refused.what, "remedy": refused.remedy}
+    return answer
+
+
+def _leave_workers_open() -> None:
+    """Keep BentoML from writing down half the processors of this machine, where a service has a command."""
+    from _bentoml_sdk.service.factory import Service as ServiceObject
+    from bentoml._internal import resource
+
+    resource.system_resources = lambda: {"cpu": 4.0}
+    finished = ServiceObject.__attrs_post_init__
+
+    def finish(service: Any) -> None:
+        stated = service.config.get("workers")
+        finished(service)
+        if stated is None:
+            service.config.pop("workers", None)
+
+    ServiceObject.__attrs_post_init__ = finish
+
+
+def _service_place(service: Any, source: Path) -> str:
+    return ":".join(map(str, _place(getattr(service, "inner", type(service)), source)))
+
+
+def _load(order: dict[str, Any]) -> Any:
+    """Import the service as `bentoml build` does."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+    from bentoml._internal.service.loader import import_service
+    from bentoml._internal.utils.args import set_arguments
+
+    set_arguments(order["arguments"])
+    BentoMLContainer.model_aliases.set(order["aliases"])
+    return import_service(order["service"], working_dir=order["source"])
+
+
+def _described(service: Any, source: Path, recorder: Recorder) -> dict[str, Any]:
+    import yaml
+
+    legacy = not hasattr(service, "all_services")
+    if not legacy:
+        service.inject_config()  # which checks it
+    schema: dict[str, Any] = {} if legacy else service.schema()
+    info = _legacy(service, source) if legacy else _new(service, schema, source, recorder)
+    facts = _plain(to_json(info), "")
+    return {"facts": facts, "schema": _plain(schema, "schema"), "openapi": yaml.dump(service.openapi_spec)}
+
+
+def _new(service: Any, schema: dict[str, Any], source: Path, recorder: Recorder) -> ServiceInfo:
+    from bentoml._internal.tag import Tag, to_snake_case
+
+    return ServiceInfo(
+        service=service.import_string,
+        path=_module_path(service.import_string, source),
+        kind="new",
+        bento_name=Tag(to_snake_case(service.name), None).name,
+        entry_service=service.name,
+        services=tuple(_service(one, source) for one in service.all_services().values()),
+        labels=_labels(service, schema),
+        envs=tuple(Env(env.name, env.value, env.stage) for env in service.envs),
+        description=service.description,
+        image=_image(service, recorder),
+    )
+
+
+def _module_path(import_string: str, source: Path) -> str:
+    module = sys.modules[import_string.partition(":")[0]]
+    path = str(getattr(module, "__file__", None) or "")
+    if not path.startswith(f"{source}/"):
+        raise UnfitError(f"the module of {import_string!r} is {path or 'built in'}, which is not among the sources")
+    return path.removeprefix(f"{source}/")
+
+
+def _labels(service: Any, schema: dict[str, Any]) -> dict[str, str]:
+    """The labels, and the one that BentoML adds for an endpoint of the OpenAI kind."""
+    suffix = "/chat/completions"
+    found = [path for path in schema.get("paths", {}) if isinstance(path, str) and path.endswith(suffix)]
+    labels = {str(key): str(value) for key, value in service.labels.items()}
+    return labels | ({"openai_endpoint": found[0].removesuffix(suffix)} if found else {})
+
+
+def _image(service: Any, recorder: Recorder) -> Image | None:
+    if service.image is None:
+        return None
+    try:
+        return recorder.image(service.image)
+    except UnfitImageError as error:
+        raise UnfitError(f"the image of the service: {error}") from None
+
+
+def _service(service: Any, source: Path) -> Service:
+    from bentoml._internal.utils.cattr import bentoml_cattr
+
+    path, line = _place(service.inner, source)
+    schema = service.schema()
+    fields = [name for name in dir(service.inner) if _is_model(getattr(service.inner, name, None))]
+    models = enumerate(service.models)
+    return Service(
+        name=service.name,
+        class_name=service.inner.__name__,
+        path=path,
+        line=line,
+        models=tuple(_model(model, fields[index] if index < len(fields) else "") for index, model in models),
+        dependencies=tuple(
+            Dependency(name, one.on.name if one.on else None, one.deployment, one.cluster, one.url)
+            for name, one in service.dependencies.items()
+        ),
+        config=bentoml_cattr.unstructure(service.config),
+        apis=tuple(map(_api, schema["routes"])),
+        mounts=tuple(_mounts(service)),
+        doc=schema.get("description"),
+    )
+
+
+def _api(route: dict[str, Any]) -> Api:
+    stream = route["output"].get("is_stream", False)
+    return Api(route["name"], route["route"], route["is_task"], route["batchable"], stream)
+
+
+def _is_model(value: Any) -> bool:
+    from _bentoml_sdk.models import Model as Reference
+    from bentoml._internal.models import Model as Stored
+
+    return isinstance(value, (Reference, Stored))
+
+
+def _place(inner: type, source: Path) -> tuple[str, int]:
+    """File and line of a class; those of its module where Python does not know them."""
+    try:
+        path, line = inspect.getsourcefile(inner) or "", inspect.getsourcelines(inner)[1]
+    except (OSError, TypeError):
+        path, line = str(getattr(sys.modules.get(inner.__module__), "__file__", "") or ""), 1
+    return path.removeprefix(f"{source}/") if path.startswith(f"{source}/") else inner.__module__, line
+
+
+def _model(model: Any, attribute: str) -> Model:
+    from bentoml.models import BentoModel, HuggingFaceModel
+
+    if isinstance(model, BentoModel):
+        stored = model.stored
+        return Model(attribute, str(stored.tag if stored else model.tag))
+    if isinstance(model, HuggingFaceModel):
+        lists = [None if names is None else tuple(names) for names in (model.include, model.exclude)]
+        return Model(attribute, "", huggingface=HuggingFace(model.model_id, model.revision, model.endpoint, *lists))
+    raise UnfitError(f"{attribute}: a model of class {type(model).__name__}, which bento.yaml has no entry for")
+
+
+def _mounts(service: Any) -> Iterator[Mount]:
+    """The mounted applications, with the paths that BentoML adds for each."""
+    mounts, known = list(service.mount_apps), set(_paths(service, []))
+    for index, (app, path, name) in enumerate(mounts):
+        new = [found for found in _paths(service, mounts[: index + 1]) if found not in known]
+        known.update(new)
+        kind = "wsgi" if type(app).__name__ == "WSGIMiddleware" else "asgi"
+        yield Mount(path, name, kind, tuple(new))  # type: ignore[arg-type]
+
+
+def _paths(service: Any, mounts: list[Any]) -> list[str]:
+    own, service.mount_apps = service.mount_apps, mounts
+    try:
+        return list(service.schema()["paths"])
+    finally:
+        service.mount_apps = own
+
+
+def _legacy(service: Any, source: Path) -> ServiceInfo:
+    name = service.get_service_import_origin()[0]
+    runners = tuple(map(_runner, service.runners))
+    tags = [str(model.tag) for model in service.models] + [tag for runner in runners for tag in runner.models]
+    return ServiceInfo(
+        service=name,
+        path=_module_path(name, source),
+        kind="legacy",
+        bento_name=service.name,
+        entry_service=service.name,
+        models=tuple(Model("", tag) for tag in dict.fromkeys(tags)),
+        runners=runners,
+        apis=tuple(
+            Api(api.name, api.route, input_type=type(api.input).__name__, output_type=type(api.output).__name__)
+            for api in service.apis.values()
+        ),
+    )
+
+
+def _runner(runner: Any) -> Runner:
+    if runner.resource_config is not None:
+        raise UnfitError(f"runner {runner.name!r} has resources, which come from a configuration of this machine")
+    return Runner(
+        runner.name, runner.runnable_class.__name__, runner.embedded, tuple(str(model.tag) for model in runner.models)
+    )
+
+
+def _plain(value: Any, fact: str) -> Any:
+    """A value as JSON has it. Raises UnfitError for what `bentoml build` cannot write into bento.yaml."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{fact}.{index}") for index, item in enumerate(value)]
+    if isinstance(value, dict) and all(type(key) is str for key in value):
+        return {key: _plain(item, f"{fact}.{key}".lstrip(".")) for key, item in value.items()}
+    what = "keys that are no texts" if isinstance(value, dict) else f"{value!r}, a {type(value).__name__}"
+    raise UnfitError(f"{fact} is {what}. Write a plain text, number, list or dict")
+
+
+def _remedy(error: BaseException, source: Path) -> str:
+    """What to do about an error, where its kind tells."""
+    for reason in reasons(error):
+        own = "".join(frames_of(reason, source))
+        if isinstance(reason, ModuleNotFoundError):
+            return _MISSING_MODULE
+        if isinstance(reason, FileNotFoundError) and own:
+            return _MISSING_FILE
+        if isinstance(reason, KeyError) and "os.environ" in own:
+            return "Set the variable in facts_env"
+        if type(reason).__name__ == "NotFound" and "Model" in str(reason):
+            return "Add its bento_model to models"
+    return "Make the service importable in a build: without a network, a GPU, or files that are not declared"

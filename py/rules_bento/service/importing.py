@@ -1,0 +1,190 @@
+"""The facts of a service from importing it: real BentoML and the service's wheels, twice, as if on two machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rules_bento
+from rules_bento.errors import BentoError
+from rules_bento.service.differences import Difference, differences
+from rules_bento.service.facts import ServiceInfo, from_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Behind the wheels, for the environment has nothing of ours; without the folder that it was started in.
+_START = (
+    "import sys; sys.path[0:1] = []; sys.path.append(sys.argv[1]); "
+    "from rules_bento.service.imported_facts import main; main(sys.argv[2:])"
+)
+_LONGEST_LOG = 4000
+_SECONDS = 900
+_START_SECONDS = 600  # for BentoML, before the service's turn
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is imported."""
+
+    service: str  # `module:Service`, as BentoML takes it
+    folder: Path  # of the unpacked Bento: `src`, and `models` where there are some
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # of the Bento
+    aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> tag of a model
+    variables: Mapping[str, str] = field(default_factory=dict)  # environment
+    seconds: float = _SECONDS  # how long it may take
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What importing tells."""
+
+    info: ServiceInfo
+    schema: dict[str, Any]  # as bento.yaml has it
+    openapi: str  # the text of apis/openapi.yaml
+
+
+def import_service(subject: Subject, python: Path, readable: Sequence[Path], scratch: Path) -> Imported:
+    """Import a service, and describe it.
+
+    `python` has BentoML and the service's wheels, which lie in the folders `readable`; `scratch` is an empty folder.
+    Raises BentoError where the import fails, does not end, does what a build does not allow, or tells something else
+    on another machine or another day.
+    """
+    runs = [_Run(subject, python, readable, scratch / name, elsewhere=name == "there") for name in ("here", "there")]
+    try:
+        here, there = [run.answer() for run in runs]
+    finally:
+        for run in runs:
+            run.end()
+    changing = next(differences(here, there), None)
+    if changing:
+        raise BentoError(_told_changing(changing, here).replace(str(scratch.resolve()), ""))
+    return Imported(from_json(here["facts"]), here["schema"], here["openapi"])
+
+
+class _Run:
+    """One import, in a process and a folder of its own."""
+
+    def __init__(
+        self, subject: Subject, python: Path, readable: Sequence[Path], folder: Path, *, elsewhere: bool
+    ) -> None:
+        self._folder = folder
+        self._seconds = subject.seconds
+        home = folder / "home"
+        home.mkdir(parents=True)
+        self._source = folder.resolve() / "src"
+        shutil.copytree(subject.folder / "src", self._source, symlinks=True, copy_function=os.link)
+        if (subject.folder / "models").is_dir():
+            (home / "models").symlink_to((subject.folder / "models").absolute())
+        order = {
+            "service": subject.service,
+            "source": str(self._source),
+            "readable": [str(path.absolute()) for path in (*readable, subject.folder, folder, python.parent.parent)],
+            "arguments": dict(subject.arguments),
+            "aliases": dict(subject.aliases),
+            "elsewhere": elsewhere,
+            "seconds": subject.seconds,
+            "answer": str(self._path("answer")),
+            "trace": str(self._path("trace")),
+        }
+        self._path("order").write_text(json.dumps(order), "utf-8")
+        ours = Path(rules_bento.__file__).parent.parent.absolute()
+        with self._path("log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(python), "-c", _START, str(ours), str(self._path("order"))],
+                cwd=home,
+                env=_environment(python, home, elsewhere=elsewhere) | dict(subject.variables),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def answer(self) -> dict[str, Any]:
+        """Wait, and return the facts. Raises BentoError."""
+        try:
+            status = self._process.wait(self._seconds + _START_SECONDS)
+        except subprocess.TimeoutExpired:  # not even the process itself could end it
+            self._process.kill()
+            status = self._process.wait()
+        if not self._path("answer").exists():
+            raise BentoError(self._told_end(status))
+        answer: dict[str, Any] = json.loads(self._path("answer").read_text("utf-8"))
+        if "problem" in answer:
+            problem = answer["problem"].replace(f"{self._folder.resolve()}/", "")
+            raise BentoError(f"{problem}\n{answer['remedy']}.")
+        return answer
+
+    def end(self) -> None:
+        """End the process, if it still runs: the other one has failed."""
+        self._process.kill()
+        self._process.wait()
+
+    def _path(self, name: str) -> Path:
+        return (self._folder / name).absolute()
+
+    def _told_end(self, status: int) -> str:
+        """What to say of a process that told nothing, with the lines of the service's own where it stood."""
+        trace = self._path("trace").read_text("utf-8", "replace") if self._path("trace").exists() else ""
+        lines = [_line(text, f'  File "{self._source}/') for text in trace.splitlines()]
+        places = "".join(f"\n  {line}" for line in reversed(lines) if line)
+        if trace.startswith("Timeout"):
+            return (
+                f"importing it did not end within {self._seconds:.0f} seconds. It stood at:{places}\n"
+                "Leave what takes this long, or waits, to where the service starts."
+            )
+        how = f"signal {-status}" if status < 0 else f"status {status}"
+        log = self._path("log").read_bytes()[-_LONGEST_LOG:].decode("utf-8", "replace")
+        return (
+            f"importing it ended the process with {how}.{places}\n{log.strip()}\n"
+            "Make the service importable in a build: without a network, a GPU, or files that are not declared."
+        )
+
+
+def _environment(python: Path, home: Path, *, elsewhere: bool) -> dict[str, str]:
+    name = "there" if elsewhere else "here"
+    return {
+        "BENTOML_DO_NOT_TRACK": "true",
+        "BENTOML_HOME": str(home.absolute()),
+        "CUDA_VISIBLE_DEVICES": "",
+        "HOME": str(home.absolute()),
+        "LC_ALL": "C.UTF-8",
+        "LOGNAME": name,
+        "PATH": str(python.parent.absolute()),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "1" if elsewhere else "0",
+        "TMPDIR": str(home.absolute()),
+        "TZ": "XXX-9" if elsewhere else "UTC0",
+        "USER": name,
+    }
+
+
+def _line(text: str, prefix: str) -> str:
+    """A line of faulthandler's as `file:line: in function`; empty if it is none of the service's own."""
+    if not text.startswith(prefix):
+        return ""
+    file, _, rest = text.removeprefix(prefix).partition('", line ')
+    number, _, function = rest.partition(" in ")
+    return f"{file}:{number}: in {function}"
+
+
+def place_of(name: str, facts: dict[str, Any]) -> str:
+    """Where the source says a field of bento.yaml: file and line of its service, else of the entry service."""
+    words, services = name.split("."), facts["services"]
+    index = int(words[1]) if words[0] == "services" and len(words) > 1 and words[1].isdigit() else 0
+    service = services[index] if index < len(services) else None
+    return f"{service['path']}:{service['line']}" if service else str(facts["path"])
+
+
+def _told_changing(changing: Difference, found: dict[str, Any]) -> str:
+    name = changing.field.removeprefix("facts.")
+    return (
+        f"{place_of(name, found['facts'])}: {name} is {changing.first}, and {changing.second} on another machine or "
+        "another day. Write a value that depends on the sources alone."
+    )

@@ -1,0 +1,61 @@
+"""Another machine and another day, as far as a Python program sees them.
+
+A service is imported a second time in these: what a fact took from the clock, the host, or its processors differs then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime as dt
+import gc
+import os
+import socket
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LATER = 400 * 24 * 3600 + 3723  # seconds
+_NAME = "another-host"
+
+
+def pretend() -> None:
+    """Change what this process is told of host, processors and time."""
+    processors = (os.cpu_count() or 1) * 2 + 1
+    uname = os.uname()
+    os.cpu_count = lambda: processors
+    if hasattr(os, "sched_getaffinity"):
+        os.sched_getaffinity = lambda _pid, /: set(range(processors))
+    os.uname = lambda: os.uname_result((uname.sysname, _NAME, *uname[2:]))
+    socket.gethostname = lambda: _NAME
+    _shift_time()
+    _shift_dates()
+
+
+def _shift_time() -> None:
+    real = time.time
+    real_ns = time.time_ns
+    time.time = lambda: real() + _LATER
+    time.time_ns = lambda: real_ns() + _LATER * 10**9
+    for name in ("ctime", "gmtime", "localtime"):
+        _shift_default(name)
+    formatted = time.strftime
+    time.strftime = lambda text, *moment: formatted(text, *(moment or (time.localtime(),)))
+
+
+def _shift_default(name: str) -> None:
+    of = getattr(time, name)
+    setattr(time, name, lambda moment=None: of(time.time() if moment is None else moment))
+
+
+def _shift_dates() -> None:
+    """Shift what the classes say of today, without other classes in their place: pydantic knows them by identity."""
+    for cls, name in ((dt.date, "today"), (dt.datetime, "now"), (dt.datetime, "utcnow")):
+        gc.get_referents(cls.__dict__)[0][name] = _shifted(vars(cls)[name])
+        ctypes.pythonapi.PyType_Modified(ctypes.py_object(cls))
+
+
+def _shifted(real: Any) -> Any:
+    later = dt.timedelta(seconds=_LATER)
+    return classmethod(lambda cls, *args, **kwargs: real.__get__(None, cls)(*args, **kwargs) + later)

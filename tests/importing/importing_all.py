@@ -1,0 +1,49 @@
+"""Imports of many services over one import of BentoML: `importing_all.py RECORDER`, in BentoML's interpreter.
+
+Orders are lines of JSON: {"order": what `imported_facts` takes, "variables": environment}. Each runs in a forked
+child; the line in answer is its exit status. RECORDER is `tests/services/record.py`, which makes the models that the
+services refer to.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+SHARED = ("bentoml.bentos", "fastapi", "pandas", "PIL.Image", "sklearn.linear_model")
+
+
+def main(recorder: str) -> None:
+    spec = importlib.util.spec_from_file_location("record", recorder)
+    record = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(record)
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["BENTOML_HOME"] = home
+        record.prepare_store()
+        for module in SHARED:
+            importlib.import_module(module)
+        for line in sys.stdin:
+            sys.stdout.write(f"{in_child(json.loads(line), home)}\n")
+            sys.stdout.flush()
+
+
+def in_child(work: dict, home: str) -> int:
+    child = os.fork()
+    if child == 0:
+        from rules_bento.service.imported_facts import main as import_it
+
+        os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+        os.environ.update(work["variables"])
+        order = Path(work["order"]["answer"]).with_name("order")
+        order.write_text(json.dumps(work["order"] | {"readable": [home, *sys.path]}), "utf-8")
+        import_it([str(order)])
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,339 @@
+"""What importing a service tells, what it may not do, and what is said then."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service.importing import Imported, Subject, import_service
+
+SERVICE = """\
+import bentoml
+
+@bentoml.service
+class Svc: ...
+"""
+
+
+@pytest.fixture(scope="module")
+def roots() -> list[Path]:
+    if "RULES_BENTO_ROOTS" in os.environ:
+        return [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
+    return [next(Path(os.environ["RULES_BENTO_BENTOML"]).parent.parent.glob("lib/python*/site-packages"))]
+
+
+@pytest.fixture
+def imported(tmp_path, roots):
+    """Import `service:Svc` of these modules."""
+
+    def importing(service: str, seconds=120, library="", files=(), **of) -> Imported:
+        source, wheel = tmp_path / "bento" / "src", tmp_path / "wheel"
+        for path, text in {"service.py": service, **dict(files)}.items():
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).write_text(text, "utf-8")
+        wheel.mkdir()
+        (wheel / "library.py").write_text(library, "utf-8")
+        python = make_environment(tmp_path / "environment", [*roots, wheel])
+        subject = Subject("service:Svc", source.parent, seconds=seconds, **of)
+        return import_service(subject, python, [*roots, wheel], tmp_path / "imports")
+
+    return importing
+
+
+def refusal(imported, service: str, **of) -> str:
+    with pytest.raises(BentoError) as raised:
+        imported(service, **of)
+    message = str(raised.value)
+    assert "Traceback" not in message
+    assert "/imports/" not in message, "a path of this machine"
+    assert message.endswith("."), message
+    return message
+
+
+def beside(*lines: str) -> str:
+    """A service below these lines."""
+    return "\n".join([*lines, SERVICE])
+
+
+VLLM = """\
+import os
+from pathlib import Path
+
+import bentoml
+import library
+import yaml
+from pydantic import BaseModel
+
+class Arguments(BaseModel):
+    model: str = "llama"
+    gpus: int = 1
+
+arguments = bentoml.use_arguments(Arguments)
+config = yaml.safe_load((Path(__file__).parent / "models.yaml").read_text())[arguments.model]
+image = bentoml.images.Image(python_version="3.11").requirements_file("requirements.txt")
+if config["post"]:
+    for line in config["post"]:
+        image = image.run(line)
+if os.environ.get("QUANTIZED"):
+    config["name"] += "-awq"
+
+def decorate(cls):
+    model = bentoml.models.HuggingFaceModel(config["id"], revision="0" * 40, exclude=["*.pth"])
+    made = type(cls.__name__, (cls,), {"model": model})
+    wrapped = bentoml.service(
+        name=config["name"], image=image, labels={"type": config["id"].split("/")[0]},
+        envs=[{"name": key} for key in sorted(config["envs"])], traffic={"timeout": 300},
+        resources={"gpu": arguments.gpus, "gpu_type": "nvidia-h100" if config["big"] else "nvidia-l4"},
+    )
+    return wrapped(made)
+
+@decorate
+class Svc:
+    @bentoml.api
+    def generate(self, prompt: str = "x") -> str:
+        return library.generate(prompt)
+"""
+MODELS = """\
+llama: {id: org/Llama, name: llama, post: [], envs: [HF_TOKEN], big: false}
+large: {id: org/Large, name: large, post: ["uv pip install flash"], envs: [HF_TOKEN, A], big: true}
+"""
+
+
+def test_a_service_that_computes_its_decorator(imported):
+    files = {"models.yaml": MODELS, "requirements.txt": "vllm==0.11.0\n"}
+    arguments, variables = {"model": "large", "gpus": "4"}, {"QUANTIZED": "1"}
+    found = imported(VLLM, library="def generate(prompt): ...\n", files=files, arguments=arguments, variables=variables)
+    info = found.info
+    assert (info.bento_name, info.entry_service, info.labels) == ("large-awq", "large-awq", {"type": "org"})
+    assert [env.name for env in info.envs] == ["A", "HF_TOKEN"]
+    assert [(call.method, call.args) for call in info.image.calls] == [
+        ("requirements_file", ("requirements.txt",)),
+        ("run", ("uv pip install flash",)),
+    ]
+    [service] = info.services
+    assert service.config == {"traffic": {"timeout": 300}, "resources": {"gpu": 4, "gpu_type": "nvidia-h100"}}
+    [model] = service.models
+    assert (model.attribute, model.huggingface.model_id, model.huggingface.exclude) == (
+        "model",
+        "org/Large",
+        ("*.pth",),
+    )
+    assert not info.unknowns
+    assert [route["name"] for route in found.schema["routes"]] == ["generate"]
+    assert "/generate:" in found.openapi
+
+
+def test_what_it_prints_is_no_fact(imported):
+    printing = beside("import os, sys", "print('{}')", "os.write(1, b'{}')", "os.write(2, b'{}')", "sys.stdin.read()")
+    assert imported(printing).info.entry_service == "Svc"
+
+
+def test_no_gpu_is_seen(imported):
+    assert imported(beside("import os; assert os.environ['CUDA_VISIBLE_DEVICES'] == ''")).info.entry_service == "Svc"
+
+
+def test_it_may_look_at_its_own_files(imported):
+    lines = [
+        "import glob, os",
+        "assert sorted(os.listdir()) == ['a.txt', 'service.py'] and glob.glob('*.txt') == ['a.txt']",
+    ]
+    assert imported(beside(*lines), files={"a.txt": ""}).info.entry_service == "Svc"
+
+
+def test_a_thread_that_goes_on(imported):
+    waiting = beside("import threading, time", "threading.Thread(target=time.sleep, args=(600,)).start()")
+    assert imported(waiting).info.entry_service == "Svc"
+
+
+def test_modules_that_are_called_as_those_of_libraries(imported):
+    files = {"logging.py": "raise OSError\n", "yaml.py": "raise OSError\n", "click.py": "raise OSError\n"}
+    assert imported(SERVICE, files=files).info.entry_service == "Svc", "as in `bentoml build`, they come too late"
+
+
+def test_libraries_may_look_around_while_they_are_imported(imported):
+    library = (
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''], check=True)\nopen('/etc/passwd').close()\n"
+    )
+    assert imported(beside("import library"), library=library).info.entry_service == "Svc"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("raise OSError('no GPU')", "the service cannot be imported:\n  service.py:1: raise OSError('no GPU')\n  OSError: no GPU\n"),
+        ("raise SystemExit(0)", "  service.py:1: raise SystemExit(0)\n  SystemExit: 0\n"),
+        ("import os; os._exit(0)", "importing it ends the process (os._exit):\n  service.py:1: import os; os._exit(0)\n"),
+        ("x = = 1", "  service.py:1: x = = 1\n  SyntaxError: invalid syntax\n"),
+        ("import nowhere", "  service.py:1: import nowhere\n  ModuleNotFoundError: No module named 'nowhere'\nAdd its package to requirements"),
+        ("open('a.yaml')", "  service.py:1: open('a.yaml')\n  FileNotFoundError: [Errno 2] No such file or directory: 'a.yaml'\nDeclare the file in srcs or data"),
+        ("open('/etc/passwd')", "importing it reads a file (/etc/passwd):\n  service.py:1: open('/etc/passwd')\nDeclare the file in srcs or data"),
+        ("import pathlib; pathlib.Path('/proc/cpuinfo').read_text()", "importing it reads a file (/proc/cpuinfo):\n  service.py:1: "),
+        ("import os; os.listdir('/etc')", "importing it reads a file (/etc):\n  service.py:1: "),
+        ("import glob; glob.glob('/etc/*.conf')", "importing it reads a file (/etc):\n  service.py:1: "),
+        ("import os; os.open('/etc/passwd', 0)", "importing it reads a file (/etc/passwd):\n  service.py:1: "),
+        ("import os; os.environ['STAGE']", "  service.py:1: import os; os.environ['STAGE']\n  KeyError: 'STAGE'\nSet the variable in facts_env"),
+        ("import subprocess; subprocess.run(['git', 'log'])", "importing it starts a process:\n  service.py:1: "),
+        ("import os; os.system('true')", "importing it starts a process:\n  service.py:1: "),
+        ("import os; os.fork()", "importing it starts a process:\n  service.py:1: "),
+        ("import platform; platform.processor()", "importing it starts a process:\n  service.py:1: "),
+        ("import urllib.request as r; r.urlopen('http://127.0.0.1:9')", "importing it opens the network (127.0.0.1):\n  service.py:1: "),
+        ("import socket; socket.create_connection(('example.org', 80))", "importing it opens the network (example.org):\n  service.py:1: "),
+        ("import bentoml; bentoml.models.get('m')", "NotFound: no Models with name 'm' exist in BentoML store home/models\nAdd its bento_model to models"),
+    ],
+)  # fmt: skip
+def test_what_an_import_may_not_do(imported, line, told):
+    assert told in refusal(imported, beside(line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open('/etc/passwd')",
+        "__import__('os').system('true')",
+        "__import__('urllib.request').request.urlopen('http://h')",
+    ],
+)
+def test_what_is_refused_though_the_service_goes_on_without_it(imported, line):
+    message = refusal(imported, beside("try:", f"    {line}", "except Exception:", "    pass"))
+    assert "service.py:2: " in message
+
+
+def test_what_a_library_does_for_the_service(imported):
+    library = "def head():\n    import subprocess\n    return subprocess.check_output(['git', 'rev-parse', 'HEAD'])\n"
+    message = refusal(imported, beside("import library", "HEAD = library.head()"), library=library)
+    assert message.startswith("importing it starts a process:\n  service.py:2: HEAD = library.head()\n")
+
+
+def labelled(value: str) -> str:
+    return f"import bentoml\n\n@bentoml.service(labels={{'a': {value}}})\nclass Svc: ...\n"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "__import__('random').random()",
+        "__import__('uuid').uuid4()",
+        "__import__('time').strftime('%Y-%m-%d')",
+        "__import__('datetime').date.today()",
+        "__import__('datetime').datetime.now().year",
+        "__import__('datetime').datetime.now(__import__('datetime').timezone.utc).date()",
+        "__import__('socket').gethostname()",
+        "__import__('platform').node()",
+        "__import__('getpass').getuser()",
+        "__import__('os').cpu_count()",
+        "__import__('os').getcwd()",
+        "__file__",
+        "id(bentoml)",
+        "' '.join({'a', 'b', 'c', 'd', 'e', 'f'})",
+    ],
+)
+def test_what_another_machine_or_day_would_tell(imported, value):
+    message = refusal(imported, labelled(value))
+    assert message.startswith("service.py:3: labels.a is ")
+    assert "on another machine or another day" in message
+
+
+def test_an_order_that_changes(imported):
+    assert "labels (order)" in refusal(imported, labelled("0").replace("{'a': 0}", "{k: k for k in {*'abcdefgh'}}"))
+
+
+def test_dates_are_of_their_own_classes(imported):
+    line = "import datetime as d; assert type(d.datetime.now()) is d.datetime and type(d.date.today()) is d.date"
+    assert imported(beside(line)).info.entry_service == "Svc"
+
+
+def test_one_that_does_not_end(imported):
+    message = refusal(imported, beside("def wait():", "    while True: ...", "wait()"), seconds=5)
+    assert "did not end within 5 seconds" in message
+    assert "service.py:3: in <module>\n  service.py:2: in wait\n" in message
+
+
+def test_one_that_crashes(imported):
+    message = refusal(imported, beside("import ctypes", "ctypes.string_at(0)"))
+    assert "ended the process with signal 11.\n  service.py:2: in <module>\n" in message
+
+
+IMAGED = SERVICE.replace("@bentoml.service", "@bentoml.service(image=image)")
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ("image.commands.append('late')", "commands", ["early", "late"]),
+        ("image.python_version = '3.12'", "python_version", "3.12"),
+        ("image.python_requirements += 'idna\\n'", "python_requirements", "numpy\nidna\n"),
+        ("image = copy.copy(image)", "post_commands", ["after"]),
+    ],
+)
+def test_an_image_that_was_changed_by_hand(imported, change, field, value):
+    lines = [
+        "import bentoml, copy",
+        "image = bentoml.images.Image().run('early').python_packages('numpy').run('after')",
+    ]
+    image = imported("\n".join([*lines, change, IMAGED])).info.image
+    assert image.arguments[field] == value
+    assert image.arguments["build_include_paths"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("image.commands.clear()", "its first command was taken away by hand"),
+        ("image = copy.copy(image.run_script('a.sh'))", "runs scripts"),
+    ],
+)
+def test_an_image_that_no_calls_make(imported, change, says):
+    lines = ["import bentoml, copy", "image = bentoml.images.Image().run('true')", change]
+    message = refusal(imported, "\n".join([*lines, IMAGED]), files={"a.sh": "#!/bin/sh\n"})
+    assert message.startswith("service.py:6: the image of the service: ") and says in message
+
+
+def test_a_path_of_an_image_that_bentoml_refuses(imported):
+    line = "import bentoml, os; bentoml.images.Image().requirements_file(os.path.abspath('requirements.txt'))"
+    message = refusal(imported, beside(line), files={"requirements.txt": "idna\n"})
+    assert "ValueError: Absolute path src/requirements.txt is not allowed" in message
+
+
+@pytest.mark.parametrize("value", ["object()", "{1: 2}", "__import__('decimal').Decimal(1)"])
+def test_a_config_that_bentoml_refuses(imported, value):
+    service = SERVICE.replace("@bentoml.service", f"@bentoml.service(resources={{'gpu': {value}}})")
+    assert refusal(imported, service).startswith("BentoML cannot describe the service:\n  service.py:3\n  ")
+
+
+@pytest.mark.parametrize("value", ["object()", "{1: 2}", "__import__('decimal').Decimal(1)"])
+def test_a_value_that_bento_yaml_cannot_hold(imported, value):
+    service = SERVICE.replace("@bentoml.service", f"@bentoml.service(envs=[{{'name': 'A', 'value': {value}}}])")
+    assert refusal(imported, service).startswith("service.py:3: envs.0.value is ")
+
+
+def test_an_alias_of_a_model(imported, tmp_path):
+    entry = tmp_path / "bento" / "models" / "clf" / "v1"
+    entry.mkdir(parents=True)
+    (entry.parent / "latest").write_text("v1")
+    (entry / "model.yaml").write_text(
+        "name: clf\nversion: v1\nmodule: ''\nlabels: {}\noptions: {}\nmetadata: {}\nsignatures: {}\napi_version: v1\n"
+        "context: {framework_name: '', framework_versions: {}, bentoml_version: 1.4.39, python_version: 3.11.2}\n"
+        "creation_time: '2020-01-01T00:00:00+00:00'\n"
+    )
+    service = "import bentoml\n\n@bentoml.service\nclass Svc:\n    model = bentoml.models.get('best')\n"
+    [model] = imported(service, aliases={"best": "clf:v1"}).info.services[0].models
+    assert (model.attribute, model.tag) == ("model", "clf:v1")
+
+
+def test_the_other_process_ends_with_the_one_that_fails(imported, tmp_path):
+    waiting = beside("import os, time", "if os.environ['USER'] == 'here': raise OSError('now')", "time.sleep(600)")
+    assert "OSError: now" in refusal(imported, waiting)
+    assert not (tmp_path / "imports" / "there" / "answer").exists()
+
+
+def test_workers_that_bentoml_would_take_from_the_machine(imported):
+    service = SERVICE.replace("@bentoml.service", "@bentoml.service(cmd=['serve'])")
+    assert imported(service).info.services[0].config == {}
+
+
+def test_workers_that_the_service_states(imported):
+    service = SERVICE.replace("@bentoml.service", "@bentoml.service(cmd=['serve'], workers=3)")
+    assert imported(service).info.services[0].config == {"workers": 3}

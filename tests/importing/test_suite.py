@@ -1,0 +1,88 @@
+"""Importing each service of the suite gives what `bentoml build` wrote of it.
+
+`test_service.py` holds the same of reading, but for what is unknown to it: together, what is read is what is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service import from_json
+from rules_bento.service.differences import differences as fields
+from test_service import CASES, SERVICES, differences, header, sources_of
+
+# Changed by hand: `expected.json` has the calls on it alone.
+IMAGE_BY_HAND = "trick_objects_changed_later"
+# BentoML takes the workers of a service with a command from the machine; importing leaves them open, as reading does.
+OF_THE_MACHINE = ("config_command", "config_command_workers")
+
+
+@pytest.fixture(scope="module")
+def imports(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bentoml")
+    if "RULES_BENTO_ROOTS" in os.environ:
+        roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
+        python = make_environment(folder / "environment", roots)
+    else:
+        python = Path(os.environ["RULES_BENTO_BENTOML"])
+    here = Path(__file__).parent
+    variables = {
+        "BENTOML_DO_NOT_TRACK": "true",
+        "HOME": str(folder),
+        "LC_ALL": "C.UTF-8",
+        "PATH": f"{python.parent}:/usr/bin:/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(here.parent.parent / "py"),
+    }
+    command = [str(python), str(here / "importing_all.py"), str(SERVICES / "record.py")]
+    with (folder / "log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+
+    def importing(case: Path, source: Path, variables: dict[str, str], *, elsewhere: bool) -> dict:
+        answer = source.with_name("there.json" if elsewhere else "here.json")
+        order = {
+            "service": header(case, "service"),
+            "source": str(source),
+            "arguments": {},
+            "aliases": {},
+            "elsewhere": elsewhere,
+            "seconds": 60,
+            "answer": str(answer),
+            "trace": str(source.with_name("trace")),
+        }
+        process.stdin.write(json.dumps({"order": order, "variables": variables}) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "0\n", (folder / "log").read_text("utf-8")
+        return json.loads(answer.read_text("utf-8"))
+
+    yield importing
+    process.communicate()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_what_bentoml_wrote(case, imports):
+    for truth in json.loads((case / "expected.json").read_text("utf-8")):
+        with tempfile.TemporaryDirectory(prefix="rules_bento-") as scratch:
+            source = Path(scratch).resolve() / "src"
+            for path, content in sources_of(case).items():
+                (source / path).parent.mkdir(parents=True, exist_ok=True)
+                (source / path).write_bytes(content)
+            here, there = [imports(case, source, truth["with"], elsewhere=elsewhere) for elsewhere in (False, True)]
+        assert "problem" not in here, here
+        changing = [difference.field for difference in fields(here, there)]
+        assert changing == []
+        wrong = [
+            line
+            for facts, line in differences(from_json(here["facts"]), truth)
+            if (case.name, facts) != (IMAGE_BY_HAND, ["image"])
+            and not (case.name in OF_THE_MACHINE and facts[0] == "config.workers")
+        ]
+        assert not wrong, f"with {truth['with']}: {wrong}"
