@@ -5,6 +5,7 @@ load("//rules/private:archive.bzl", "STAMPED_LABELS", "write_archives")
 load("//rules/private:attributes.bzl", "CREATION_TIME")
 load("//rules/private:bento_report.bzl", "write_bento_report")
 load("//rules/private:data.bzl", "pack_data")
+load("//rules/private:facts.bzl", "FACTS", "IMPORT", "check_facts", "facts_info", "import_facts")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "requirements_files", "write_metadata")
@@ -17,6 +18,7 @@ load("//rules/private:target.bzl", "PLATFORM", "of_bento", "platform_name")
 load("//rules/private:wheels.bzl", "as_elsewhere", "stated_only")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
+load("//rules/providers:facts.bzl", "BentoFactsInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:model.bzl", "BentoModelInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
@@ -89,6 +91,8 @@ def _bento_package_impl(ctx):
     environment = ctx.attr.image[BentoEnvironmentInfo] if ctx.attr.image else None
     locked = _locked(ctx)
     python_version = _python_version(ctx, locked)
+    check_facts(ctx, locked)
+    imported = ctx.attr.facts == IMPORT
     sources_part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     metadata_part = ctx.actions.declare_file(ctx.label.name + ".metadata.part")
     data = pack_data(ctx)
@@ -99,7 +103,13 @@ def _bento_package_impl(ctx):
         part = sources_part,
         vendored = depset(transitive = [info.vendored for info in locked]),
         states_packages = bool(locked),
+        unread = imported,
     )
+    contents = [sources_part] + ([data.part] if data else [])
+    if imported:
+        facts = facts_info(ctx, environment = environment, made_of = None, models = models, parts = contents, snapshot = snapshot)
+        found = import_facts(ctx, facts, locked, states_packages = True)
+        snapshot = struct(manifest = snapshot.manifest, service = found.service, stated = found.stated)
     lock = _lock(ctx, locked, snapshot.stated)
     described = write_metadata(
         ctx,
@@ -111,7 +121,6 @@ def _bento_package_impl(ctx):
         python_version = python_version,
         snapshot = snapshot,
     )
-    contents = [sources_part] + ([data.part] if data else [])
     archives = write_archives(
         ctx,
         bundle = ctx.attr.bundle_models,
@@ -130,6 +139,7 @@ def _bento_package_impl(ctx):
             parts = [metadata_part] + contents,
             python_version = python_version,
         ),
+        facts_info(ctx, environment = environment, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx),
@@ -167,7 +177,7 @@ bento_package(
 )
 ```
 
-The sources are read, never imported. The version is the digest of the content unless `version` is set, so the
+The sources are read and not imported, unless `facts` asks for it. The version is the digest of the content unless `version` is set, so the
 same inputs have the same tag everywhere. Output groups: `bento_yaml`, `digest`, `manifest`, `tag`,
 `summary` (sizes, for dashboards), `report` (what is in it, as JSON and as a page to look at), and the other forms that `bentoml import` takes, `tar`, `tar_gz`, `zip`; `folder` is
 what an archive has, unpacked.
@@ -226,9 +236,9 @@ know before any action runs is an attribute in any case: files that options name
         "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
-    } | CREATION_TIME | PLATFORM | RESOLVER | RUN_ENVIRONMENT | STAMPED_LABELS,
+    } | CREATION_TIME | FACTS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | STAMPED_LABELS,
     cfg = of_bento,
     executable = True,
-    provides = [BentoInfo],
+    provides = [BentoFactsInfo, BentoInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

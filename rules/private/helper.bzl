@@ -57,7 +57,7 @@ def run_helper(
       mnemonic: `Bento...`.
       progress_message: what a person reads while it runs.
       verb: the verb, a module of `py/rules_bento/actions` or `run`.
-      args: what `arguments` returned, filled.
+      args: what `arguments` returned, filled, or a list of such.
       inputs: depset of what the verb reads.
       outputs: list of what it writes.
       packages: names of the third-party packages that the verb imports.
@@ -76,7 +76,7 @@ def run_helper(
         mnemonic = mnemonic,
         progress_message = progress_message,
         executable = toolchain.python.interpreter or toolchain.python.interpreter_path,
-        arguments = [start, args],
+        arguments = [start] + (args if type(args) == "list" else [args]),
         inputs = depset(transitive = [inputs]),
         outputs = outputs,
         tools = depset(

@@ -98,7 +98,8 @@ def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, pyth
       python_version: `X.Y`, what the packages are locked for.
 
     Returns:
-      A struct of Files: bento_yaml, digest, manifest, tag.
+      A struct of the Files bento_yaml, digest, manifest and tag, and of `made_of`: arguments, inputs and packages of
+      the action.
     """
     outputs = struct(
         bento_yaml = ctx.actions.declare_file(ctx.label.name + ".bento.yaml"),
@@ -146,6 +147,15 @@ def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, pyth
     args.add_all(ctx.files.description_file, before_each = "--description-file")
     args.add_all(["--sources", snapshot.manifest])
     args.add_all(["--service-info", snapshot.service])
+    inputs = depset(
+        [snapshot.manifest, snapshot.service] + [model.description for model in models] + requirements +
+        ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file +
+        ([environment.image] if environment else []),
+        transitive = [files, uv],
+    )
+
+    # A template is rendered by Jinja2.
+    packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
     args.add_all(["--part", part])
     args.add_all(["--bento-yaml", outputs.bento_yaml])
     args.add_all(["--manifest", outputs.manifest])
@@ -157,14 +167,14 @@ def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, pyth
         progress_message = "Writing bento.yaml of %{label}",
         verb = "package",
         args = args,
-        inputs = depset(
-            [snapshot.manifest, snapshot.service] + [model.description for model in models] + requirements +
-            ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file +
-            ([environment.image] if environment else []),
-            transitive = [files, uv],
-        ),
+        inputs = inputs,
         outputs = [part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag],
-        # A template is rendered by Jinja2.
-        packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else []),
+        packages = packages,
     )
-    return outputs
+    return struct(
+        bento_yaml = outputs.bento_yaml,
+        digest = outputs.digest,
+        manifest = outputs.manifest,
+        tag = outputs.tag,
+        made_of = struct(arguments = args, inputs = inputs, packages = packages),
+    )

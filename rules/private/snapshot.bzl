@@ -74,7 +74,7 @@ def add_selection(ctx, args, options):
     args.add_all(ctx.attr.include, before_each = "--include")
     args.add_all(ctx.attr.exclude, before_each = "--exclude")
 
-def read_sources(ctx, *, part, packed_data, environment, vendored, states_packages):
+def read_sources(ctx, *, part, packed_data, environment, vendored, states_packages, unread):
     """Selects, places and digests the sources, and reads the service.
 
     Args:
@@ -84,12 +84,13 @@ def read_sources(ctx, *, part, packed_data, environment, vendored, states_packag
       environment: BentoEnvironmentInfo of the target, or None.
       vendored: depset of wheels that the Bento carries.
       states_packages: whether it is to be told which packages bentofile and image ask for, which a lock has to give.
+      unread: whether the service is imported by another action, which tells the packages, too.
 
     Returns:
       A struct of Files: manifest, service, and stated (None unless asked for).
     """
     manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")
-    service = ctx.actions.declare_file(ctx.label.name + ".service.json")
+    service = ctx.actions.declare_file(ctx.label.name + (".unread.json" if unread else ".service.json"))
     unused = ctx.actions.declare_file(ctx.label.name + ".unused")
     outputs = [manifest, service, part, unused]
     inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile + ctx.files.arg_file
@@ -99,7 +100,9 @@ def read_sources(ctx, *, part, packed_data, environment, vendored, states_packag
     add_selection(ctx, args, file_options(ctx))
     if ctx.attr.service:
         args.add_all(["--service", ctx.attr.service])
-    if states_packages:
+    if unread:
+        args.add("--unread")
+    elif states_packages:
         stated = ctx.actions.declare_file(ctx.label.name + ".stated.json")
         outputs.append(stated)
         args.add_all(["--stated", stated])

@@ -44,6 +44,22 @@ def failure_tests(name):
         service = "service:Service",
     )
     _refuses(
+        name = "import_without_packages",
+        rule = bento_package,
+        facts = "import",
+        message = "//tests/actions:import_without_packages: facts = \"import\" imports the service with the packages of a hub",
+        service = "service:Service",
+    )
+    _refuses(
+        name = "import_and_services",
+        rule = bento_package,
+        facts = "import",
+        message = "//tests/actions:import_and_services: services is for a service that is read",
+        requirements = ["@pypi//bentoml"],
+        service = "service:Service",
+        services = {"Service": []},
+    )
+    _refuses(
         name = "two_interpreters",
         rule = bento_python,
         message = "//tests/actions:two_interpreters: set one of interpreter and interpreter_path",
@@ -87,6 +103,8 @@ def failure_tests(name):
         tests = [
             ":docker_as_text_test",
             ":flag_without_a_value_test",
+            ":import_and_services_test",
+            ":import_without_packages_test",
             ":mixed_requirements_test",
             ":no_interpreter_test",
             ":no_service_test",

@@ -149,6 +149,43 @@ def _locked_bentofile_impl(ctx):
 
 locked_bentofile_test = analysistest.make(_locked_bentofile_impl)
 
+def _has_modules(files):
+    """Whether a module of BentoML's wheel is among files."""
+    return any(["/_bentoml_sdk/" in file.path for file in files])
+
+def _wheels(actions):
+    """Whether an action has modules of the Bento's packages."""
+    return any([_has_modules(action.inputs.to_list()) for action in actions])
+
+def _imported_impl(ctx):
+    env = analysistest.begin(ctx)
+    action = _action(env, "BentoFacts")
+    inputs = [name for name in _own_inputs(action) if name.startswith(("imported.", "model."))]
+    asserts.equals(env, ["imported.sources.part", "imported.unread.json", "model.model.json", "model.model.part"], inputs)
+    asserts.equals(env, ["imported.service.json", "imported.stated.json"], _names(action.outputs.to_list()))
+    asserts.true(env, _wheels([action]), "the service is imported with the packages of its requirements")
+    others = [other for other in analysistest.target_actions(env) if other.mnemonic != "BentoFacts"]
+    asserts.false(env, _wheels(others), "only importing needs them")
+    asserts.true(env, "imported.service.json" in _own_inputs(_action(env, "BentoPackage")))
+    asserts.false(env, "imported.unread.json" in _own_inputs(_action(env, "BentoPackage")))
+    asserts.true(env, "imported.stated.json" in _own_inputs(_action(env, "BentoLock")))
+    asserts.equals(env, _HELPER_FLAGS, action.argv[1:1 + len(_HELPER_FLAGS)])
+    asserts.equals(env, {}, dict(action.env))
+    return analysistest.end(env)
+
+imported_test = analysistest.make(_imported_impl)
+
+def _read_impl(ctx):
+    env = analysistest.begin(ctx)
+    actions = analysistest.target_actions(env)
+    asserts.equals(env, [], [action for action in actions if action.mnemonic == "BentoFacts"])
+    asserts.false(env, _wheels(actions), "no wheel is fetched for a service that is read")
+    files = analysistest.target_under_test(env)[DefaultInfo].default_runfiles.files.to_list()
+    asserts.false(env, _has_modules(files))
+    return analysistest.end(env)
+
+read_test = analysistest.make(_read_impl)
+
 def _environment_impl(ctx):
     env = analysistest.begin(ctx)
     target = analysistest.target_under_test(env)

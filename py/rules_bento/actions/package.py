@@ -62,19 +62,23 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write bento.yaml, manifest, digest, tag and the metadata's part of the archive."""
-    facts = json.loads(Path(arguments.one("--service-info")).read_text("utf-8"))
+    made = make(arguments, json.loads(Path(arguments.one("--service-info")).read_text("utf-8")))
+    write_part(Path(arguments.one("--part")), making.members(made), threads=1)
+    Path(arguments.one("--bento-yaml")).write_bytes(made.files["bento.yaml"])
+    Path(arguments.one("--manifest")).write_text(made.manifest.to_json(), "utf-8")
+    Path(arguments.one("--digest")).write_text(f"blake3:{made.digest.hex()}\n", "utf-8")
+    Path(arguments.one("--tag")).write_text(f"{made.tag}\n", "utf-8")
+
+
+def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
+    """Put the Bento together of what the target declares and of `facts`, read or imported."""
     settings = _settings(arguments, facts)
     models = _models(arguments)
     info = service.override(service.from_json(facts["service"]), _declared(arguments, settings, models))
     service.require_known(info, arguments.one("--target"))
     sources_path = arguments.one("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
-    made = making.make_bento(info, settings, sources, models)
-    write_part(Path(arguments.one("--part")), making.members(made), threads=1)
-    Path(arguments.one("--bento-yaml")).write_bytes(made.files["bento.yaml"])
-    Path(arguments.one("--manifest")).write_text(made.manifest.to_json(), "utf-8")
-    Path(arguments.one("--digest")).write_text(f"blake3:{made.digest.hex()}\n", "utf-8")
-    Path(arguments.one("--tag")).write_text(f"{made.tag}\n", "utf-8")
+    return making.make_bento(info, settings, sources, models)
 
 
 def _declared(arguments: Arguments, settings: making.Settings, models: list[making.BundledModel]) -> service.Declared:
@@ -117,6 +121,7 @@ def _settings(arguments: Arguments, facts: dict[str, Any]) -> making.Settings:
         pins=tuple(arguments.many("--pin")),
         lock=_lock(arguments),
         image=_image(arguments),
+        api=making.Description(**facts["api"]) if "api" in facts else None,
         features=tuple(arguments.many("--feature")),
         spec=int(spec) if spec else None,
         export_uv_lock=partial(_export, uv=uv, python=arguments.optional("--python") or None) if uv else None,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rules_bento.actions.arguments import Arguments
     from rules_bento.actions.data import Plan
+    from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
     from rules_bento.sources.manifest import Entry
@@ -34,6 +35,7 @@ FLAGS = data.SELECTION | {
     "--part": 1,
     "--service-info": 1,
     "--stated": 1,
+    "--unread": 0,  # the service is imported by another action
     "--unused": 1,
 }
 
@@ -51,8 +53,11 @@ def run(arguments: Arguments) -> None:
     if not selection.kept:
         raise BentoError("no file is left: include and exclude drop all of srcs, data and deps. Change these patterns.")
     snapshot.check_followed(selection.kept)
-    files = {file.path: file.source for file in selection.kept if file.link is None}
-    info = _service(plan, files, _bento_arguments(arguments, plan))
+    sources = {file.path: file.source for file in selection.kept if file.link is None}
+    if arguments.records("--unread"):
+        info = services.ServiceInfo(_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None)
+    else:
+        info = _read(_name(plan, sources), sources, _bento_arguments(arguments, plan))
     apart = _packed_data(arguments)
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = Manifest.of([*snapshot.digest(packed).entries, *apart.values()])
@@ -92,13 +97,17 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
     return (plan.options.args if plan.options else {}) | given
 
 
-def _service(plan: Plan, sources: dict[str, str], given: dict[str, Any]) -> ServiceInfo:
-    service = plan.service
-    if service is None:
-        from rules_bento.build_options.options import BuildOptions
-        from rules_bento.build_options.target_options import service_of
+def _name(plan: Plan, sources: dict[str, str]) -> str:
+    """`module:Service` of the target, else of the bentofile, else the one that the sources have."""
+    if plan.service is not None:
+        return plan.service
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.target_options import service_of
 
-        service = service_of(plan.options or BuildOptions(), sources)
+    return service_of(plan.options or BuildOptions(), sources)
+
+
+def _read(service: str, sources: dict[str, str], given: dict[str, Any]) -> ServiceInfo:
     tree = services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes())
     return services.read_service(service, tree, given)
 
@@ -120,19 +129,24 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) ->
 
 
 def _stated(arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) -> str:
-    """The packages that options and image ask for, as JSON."""
     if plan.options is None and info.image is None and not arguments.records("--image"):
         return "[]\n"
+    from rules_bento.build_options.options import BuildOptions
+
+    return stated(arguments, info, plan.options or BuildOptions(), _project(declared))
+
+
+def stated(arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles) -> str:
+    """The packages that options and image (of `--image`, else of the service) ask for, as JSON."""
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.stated_packages import dumps, stated_packages
-    from rules_bento.build_options.options import BuildOptions
 
     image = images.Image()
     for path, label in arguments.records("--image"):
         image = images.from_json(Path(path).read_text("utf-8"), label)
     if not arguments.records("--image") and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
-    return dumps(stated_packages(plan.options or BuildOptions(), image, _project(declared)))
+    return dumps(stated_packages(options, image, project))
 
 
 def _text(file: Declared) -> str:

@@ -1,11 +1,12 @@
 """A Bento from declared inputs: bento.yaml, and what lies beside its sources.
 
 The format is BentoML 1.4's, found by experiment; see docs/compatibility.md. `services`, labels, envs and the image
-come from the static reading of the service, everything else from the options of a target or a bentofile.
+come from reading the service, or from importing it, everything else from the options of a target or a bentofile.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,9 +32,17 @@ if TYPE_CHECKING:
     from rules_bento.bento.image_steps import Image
     from rules_bento.service import Runner, Service, ServiceInfo
 
-__all__ = ["Bento", "BundledModel", "LockedRequirements", "Settings", "make_bento"]
+__all__ = ["Bento", "BundledModel", "Description", "LockedRequirements", "Settings", "make_bento"]
 
 BENTOFILE = "bentofile.yaml"
+
+
+@dataclass(frozen=True)
+class Description:
+    """The API of a service as BentoML describes it, which only importing tells."""
+
+    schema: dict[str, Any]  # as bento.yaml has it; empty for a legacy service
+    openapi: str  # the text of apis/openapi.yaml
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Settings:
     pins: tuple[str, ...] = ()  # `name==version`: what libraries take from other hubs, beside all others
     lock: LockedRequirements | None = None  # takes the place of requirements
     image: Image | None = None  # of the target, in the place of the service's own
+    api: Description | None = None  # of a service that was imported
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # default: 2 where that can hold the options, else 1
     export_uv_lock: Callable[[ProjectFiles], str] | None = None  # the requirements of the project's uv.lock
@@ -80,7 +90,7 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
     entries = _Models(info, settings, models)
     environment = _environment(info, settings, _envs(info, options), models=bool(models))
     labels = options.labels | info.labels
-    files = {"README.md": _readme(info, settings).encode(), **environment.files}
+    files = {"README.md": _readme(info, settings).encode(), **environment.files, **_api_files(settings.api)}
     if not any(entry.path == BENTOFILE for entry in sources.entries):
         files[f"src/{BENTOFILE}"] = _bentofile(info, settings, environment, labels)
     document = {
@@ -92,7 +102,7 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
         "entry_service": info.entry_service,
         "services": [_service_entry(service, entries.of_services[service.name]) for service in info.services],
         "envs": [vars(env) for env in environment.envs],
-        "schema": {},
+        "schema": settings.api.schema if settings.api else {},
         "args": options.args,
         **environment.document,
     }
@@ -283,6 +293,14 @@ def _bentofile(info: ServiceInfo, settings: Settings, environment: Environment, 
 
     text: str = yaml.safe_dump(values)
     return text.encode()
+
+
+def _api_files(api: Description | None) -> dict[str, bytes]:
+    """The files in `apis/`, as BentoML writes them."""
+    if api is None:
+        return {}
+    schema = {"apis/schema.json": json.dumps(api.schema, indent=2).encode()} if api.schema else {}
+    return {"apis/openapi.yaml": api.openapi.encode(), **schema}
 
 
 def _entries(files: dict[str, bytes]) -> list[Entry]:

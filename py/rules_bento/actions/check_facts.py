@@ -1,0 +1,23 @@
+"""The test that what was read of a service is what importing it tells."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {"--report": 1, "--target": 1}
+
+_REMEDY = """\
+Write plainly in the source what differs, state it in an attribute of the Bento, or set facts = "import" there.
+"""
+
+
+def run(arguments: Arguments) -> int:
+    """Print the differences; returns 1 if there are some."""
+    report = Path(arguments.one("--report")).read_text("utf-8")
+    sys.stdout.write(f"{report}{_REMEDY}" if report else "importing the service gives what its Bento has\n")
+    return 1 if report else 0

@@ -1,0 +1,61 @@
+"""bento_facts_test: what was read of a service is what importing it tells."""
+
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:facts.bzl", "import_facts")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/private:wheels.bzl", "stated_and_modules")
+load("//rules/providers:bento.bzl", "BentoInfo")
+load("//rules/providers:facts.bzl", "BentoFactsInfo")
+
+def _bento_facts_test_impl(ctx):
+    facts = ctx.split_attr.bento["stated"][BentoFactsInfo]
+    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()
+    if not requirements:
+        fail("{}: {} has no packages of a hub to import its service with. Name them in its requirements, bentoml among them".format(
+            ctx.label,
+            label_text(ctx.split_attr.bento["stated"].label),
+        ))
+    imported = import_facts(ctx, facts, requirements)
+    report = ctx.actions.declare_file(ctx.label.name + ".report")
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--imported", imported.service])
+    args.add_all(["--report", report])
+    run_helper(
+        ctx,
+        mnemonic = "BentoFactsComparison",
+        progress_message = "Comparing the facts of %{label}",
+        verb = "compare_facts",
+        args = [facts.package_arguments, args],
+        inputs = depset([imported.service], transitive = [facts.package_inputs]),
+        outputs = [report],
+        packages = facts.package_packages,
+    )
+    launcher = helper_launcher(
+        ctx,
+        arguments = ["--target", label_text(ctx.label), "--report", runfile(ctx, report)],
+        files = depset([report]),
+        verb = "check_facts",
+    )
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+
+bento_facts_test = rule(
+    implementation = _bento_facts_test_impl,
+    doc = """Fails where a Bento is not what importing its service gives, and names field, both values, file and line.
+
+```starlark
+bento_facts_test(
+    name = "iris_facts_test",
+    bento = ":iris_bento",
+)
+```
+
+The service is imported by real BentoML, in the sandbox, with the locked wheels, and the Bento is put together once more of what that
+tells. `schema`, which a service that is read does not have, is left out.""",
+    attrs = {
+        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoFactsInfo]),
+    },
+    test = True,
+    toolchains = [TOOLCHAIN_TYPE],
+)
