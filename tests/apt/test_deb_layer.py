@@ -14,6 +14,7 @@ import tarfile
 
 import pytest
 from made_debs import make_deb, member
+from rules_bento.debian.apt import parse_stanzas
 from rules_bento.verbs import run
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -215,7 +216,8 @@ def test_a_layer_over_another_has_only_what_is_new(make, tmp_path):
     assert files == ["usr/lib/b", "var/lib/dpkg/info/bb.list", "var/lib/dpkg/status"]
     assert upper["usr/lib"].mode == 0o2755
     assert upper.description["name"] == "Debian package bb"
-    assert upper.read("var/lib/dpkg/status").count(b"Package: ") == 2
+    stanzas = parse_stanzas(upper.read("var/lib/dpkg/status").decode())
+    assert [(stanza["Package"], stanza["Version"]) for stanza in stanzas] == [("aa", "1.0"), ("bb", "1.0")]
     other = one(tmp_path, member("usr/lib/a", data=b"x"), name="cc")
     assert "/usr/lib/a is in aa and in cc" in make(other, lower=lower, name="third")
     newer = one(tmp_path, member("usr/lib/a", data=b"x"), name="aa", version="2.0")

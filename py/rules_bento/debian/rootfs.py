@@ -94,7 +94,7 @@ class Rootfs:
         self.files: dict[str, str] = dict(below.get("files", {}))
         self.links: dict[str, str] = dict(below.get("links", {}))
         self.kept: dict[str, bytes] = {}
-        self._status: str = below.get("status", "")
+        self._status = "".join(f"{stanza}\n\n" for stanza in below.get("status", "").split("\n\n") if stanza)
         self._paths = paths
         self._captured = captured
         self._unmade = unmade
