@@ -112,7 +112,7 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
     checkout.write("tests/documents/status.sh", STATUS.format("two"))
     again = checkout.build(status, targets[1])
     assert revision(folder) == "two"
-    assert set(again.ran) <= {"BentoImage", "BentoSbom", "BentoImageCheck"}, again.ran
+    assert set(again.ran) <= {"BentoImage", "BentoSbom", "BentoSystemCheck"}, again.ran
     return f"{len(documents)} documents and two bills of materials; a new revision reran {', '.join(again.ran)}"
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 BUILD = """\
-load("//rules:defs.bzl", "bento_base", "bento_deb_layer", "bento_image")
+load("//rules:defs.bzl", "bento_base", "bento_deb_layer", "bento_image", "bento_package")
 
 bento_deb_layer(
     name = "debs",
@@ -44,15 +44,66 @@ bento_image(
         "minded": ["libstdc++.so.6", "libz.so.1", "libgcc_s.so.1"],
     }.items()
 ]
+
+bento_package(
+    name = "asking",
+    python_version = "3.13",
+    srcs = ["service.py"],
+    service = "service:Asking",
+)
+
+[
+    bento_image(
+        name = name,
+        base = "//tests/unfit:small",
+        bento = ":asking",
+        layers = layers,
+        provided = provided,
+    )
+    for name, layers, provided in [
+        ("wanting", [], ["ffmpeg"]),
+        ("given", [":wanting_debs"], ["ffmpeg"]),
+    ]
+]
+
+bento_deb_layer(
+    name = "small_debs",
+    packages = [
+        "@debian//base-files",
+        "@debian//python3-minimal",
+    ],
+)
+
+bento_base(
+    name = "small",
+    debs = ":small_debs",
+    python_version = "3.13",
+)
+
+# PASTE HERE
 """
+SERVICE = """\
+import bentoml
+
+
+@bentoml.service(image=bentoml.images.Image(distro="debian").system_packages("ca-certificates", "ffmpeg", "libc6"))
+class Asking:
+    pass
+"""
+PASTED = 'bento_deb_layer(\n    name = "wanting_debs"'
+ASKED = "the Bento asks for the system package ca-certificates, which neither //tests/unfit:small nor layers have"
 TOO_LARGE = "//tests/unfit:large: size_limit: the image has "
 LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package has. Add the system package"
 
 
 def images_that_cannot_run_fail_the_build(bench: Workbench) -> str:
-    """One beyond its limit, one on a base without a library of C++; both build without validations."""
+    """One beyond its limit, one on a base without a library of C++, one without a package that its Bento asks for.
+
+    All build without validations; the last with the lines that the message has.
+    """
     checkout = bench.plain
-    checkout.write("tests/unfit/BUILD.bazel", BUILD)
+    checkout.write("tests/unfit/service.py", SERVICE)
+    checkout.write("tests/unfit/BUILD.bazel", BUILD.replace('[":wanting_debs"]', "[]"))
     built = checkout.bazel("build", "--keep_going", "//tests/unfit:all")
     assert built.code == 1, built.told()
     assert TOO_LARGE in built.errors, built.told()
@@ -62,4 +113,8 @@ def images_that_cannot_run_fail_the_build(bench: Workbench) -> str:
     assert "Traceback" not in built.errors, built.told()
     checkout.build("//tests/unfit:minded")
     checkout.build("--norun_validations", "//tests/unfit:all")
+    assert ASKED in built.errors, built.told()
+    pasted = built.errors[built.errors.index(PASTED) :].partition("\n)\n")[0] + "\n)\n"
+    checkout.write("tests/unfit/BUILD.bazel", BUILD.replace("# PASTE HERE", pasted))
+    checkout.build("//tests/unfit:given")
     return f"{len(wheels)} wheels miss a library that the base lacks; an image of more than 50 MB is refused"

@@ -26,6 +26,7 @@ def _bento_base_impl(ctx):
             name = label_text(ctx.label),
             python = ctx.attr.python,
             python_version = _python_version(ctx, debs),
+            system = None,
         ),
         debs,
         DefaultInfo(files = depset([config] + [layer.description for layer in debs.layers])),

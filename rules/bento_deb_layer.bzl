@@ -70,6 +70,7 @@ def _bento_deb_layer_impl(ctx):
         BentoDebLayerInfo(
             architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower]),
             glibc = _one_of(ctx, "versions of glibc", [info.glibc for info in debs + lower]),
+            hub = ([info.hub for info in lower + debs] + [""])[0],
             index = index,
             layers = tuple([each for info in lower for each in info.layers] + [layer]),
             python_version = _one_of(ctx, "versions of Python", [info.python_version for info in debs + lower]),

@@ -1,8 +1,8 @@
 """bento_image: a Bento, its packages and a base as an OCI image."""
 
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_texts", "creation_time", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
-load("//rules/private:image_check.bzl", "check_image")
+load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "write_sbom")
@@ -156,6 +156,7 @@ def _assemble(ctx, base, bento, layers):
     args.add_all(ctx.attr.entrypoint, before_each = "--entrypoint")
     args.add_all(ctx.attr.cmd, before_each = "--cmd")
     args.add_all(ctx.attr.ports, before_each = "--port")
+    add_texts(args, "--provided", ctx.attr.provided)
     args.add_all(ctx.attr.healthcheck, before_each = "--healthcheck")
     args.add_all(["--stop-signal", ctx.attr.stop_signal])
     if ctx.attr.working_dir:
@@ -199,6 +200,8 @@ def _bento_image_impl(ctx):
         [_bento_layer(ctx, bento)]
     )
     image = _assemble(ctx, base, bento, layers)
+    libraries_checked = check_libraries(ctx, base, parts)
+    system_checked = check_system(ctx, base, bento, parts)
     sbom = write_sbom(ctx, base, bento, image, [part.wheel for part in parts])
     return [
         BentoImageInfo(
@@ -210,7 +213,8 @@ def _bento_image_impl(ctx):
         ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(
-            _validation = depset([check_image(ctx, base, parts, layers)]),
+            _validation = depset([libraries_checked, system_checked] + check_size(ctx, layers)),
+            checked = depset([libraries_checked, system_checked]),
             docker_archive = depset([write_form(ctx, image, layers, "docker-archive", ctx.label.name + ".tar", "BentoDockerArchive")]),
             layer_report = depset(write_layer_report(ctx, layers)),
             oci_layout = depset([write_form(ctx, image, layers, "oci-layout", ctx.label.name + ".oci", "BentoOciLayout")]),
@@ -235,10 +239,11 @@ Each large wheel and each model is a layer that all images share through the cac
 last layer and two small documents. The default outputs are small: config, manifest, digest. Output groups
 `oci_layout` (a folder) and `docker_archive` (a tar for `docker load`) are the big forms; `sbom` is a bill of
 materials, which a `bento_push` attaches to the image; `layer_report` says what is in it, in JSON and as a page to look at;
-`summary` has the sizes for dashboards.
+`checked` runs the checks alone, before layers are made; `summary` has the sizes for dashboards.
 
 What would go wrong only in production fails the build (unless `--norun_validations`): wheels for another machine or a newer
-glibc than the base has, shared libraries that nothing brings, CUDA libraries that are there twice, more than `size_limit`.""",
+glibc than the base has, shared libraries that nothing brings, CUDA libraries that are there twice, system packages that the
+Bento asks for and that neither base nor layers have, more than `size_limit`.""",
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the manifest, beside the standard ones that are filled in: title, version, created, and of the base its name and digest."),
         "base": attr.label(doc = "What the image is built on: Python and the libraries of the system.", mandatory = True, providers = [BentoBaseInfo]),
@@ -253,6 +258,7 @@ glibc than the base has, shared libraries that nothing brings, CUDA libraries th
         "layers": attr.label_list(doc = "Further layers, below that of the Bento.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
         "prefix": attr.string(default = ENVIRONMENT, doc = "Where the environment with the packages lies. Images with the same one share layers."),
+        "provided": attr.string_list(doc = "What the Bento asks of its image and the base has in another way, or the service does without, as messages of the checks name it: system packages, `distro`, `cuda`, commands."),
         "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
         "report_against": attr.label(allow_single_file = [".json"], doc = "The report of another image, from its output group `layer_report`, to show what differs."),
         "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from projects import write_project
@@ -51,3 +53,12 @@ def test_what_runs_is_refused_with_the_way_out(tmp_path, calls, options, what):
     assert what in str(error.value)
     assert "bento_image runs nothing. Put what it makes into the base" in str(error.value)
     assert "bentoml containerize" in str(error.value)
+    way_out = str(error.value).rpartition("provided = ")[2].removesuffix(".")
+    refuse_commands(document(tmp_path, calls, **options), json.loads(way_out))
+
+
+@pytest.mark.parametrize("more", ["curl $(cat list)", "-t sid curl", "'curl", "", "`id`"])
+def test_what_only_begins_as_an_installation_is_a_command(more):
+    commands = [f"apt-get install -q -y -o Dpkg::Options::=--force-confdef {more}"]
+    with pytest.raises(BentoError, match="the image of the Bento runs"):
+        refuse_commands({"image": {"commands": commands}})

@@ -120,6 +120,18 @@ def text_word(text):
     """
     return json.encode(text)
 
+def add_texts(args, flag, texts):
+    """Adds strings to the arguments, each as a text after a flag.
+
+    Args:
+      args: an Args.
+      flag: what stands before each.
+      texts: list of strings.
+    """
+    for text in texts:
+        args.add(flag)
+        args.add(text_word(text))
+
 def add_pairs(args, flag, pairs):
     """Adds a dict of strings to the arguments, keys and values as texts.
 

@@ -20,40 +20,44 @@ image_layer = rule(
     provides = [BentoLayerInfo],
 )
 
-def _libraries(ctx, layers):
-    """Which shared libraries the base has, as far as its layers are here."""
+def _contents(ctx, layers):
+    """Which shared libraries and packages the base has, as far as its layers are here."""
     if [layer for layer in layers if not layer.blob]:
-        return None
-    output = ctx.actions.declare_file(ctx.label.name + ".libraries.json")
+        return struct(libraries = None, system = None)
+    libraries = ctx.actions.declare_file(ctx.label.name + ".libraries.json")
+    system = ctx.actions.declare_file(ctx.label.name + ".system.json")
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     for layer in layers:
         args.add_all(["--layer", layer.description, layer.blob])
-    args.add_all(["--output", output])
+    args.add_all(["--libraries", libraries])
+    args.add_all(["--system", system])
     run_helper(
         ctx,
-        mnemonic = "BentoBaseLibraries",
-        progress_message = "Looking for the shared libraries of %{label}",
-        verb = "base_libraries",
+        mnemonic = "BentoBaseContents",
+        progress_message = "Looking for the libraries and packages of %{label}",
+        verb = "base_contents",
         args = args,
         inputs = depset([file for layer in layers for file in (layer.blob, layer.description)]),
-        outputs = [output],
+        outputs = [libraries, system],
         packages = ["zstandard"],
     )
-    return output
+    return struct(libraries = libraries, system = system)
 
 def _image_base_impl(ctx):
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers]
+    contents = _contents(ctx, layers)
     return [
         BentoBaseInfo(
             config = ctx.file.config,
             debs = None,
             glibc = ctx.attr.glibc,
             layers = tuple(layers),
-            libraries = _libraries(ctx, layers),
+            libraries = contents.libraries,
             name = ctx.attr.base,
             python = ctx.attr.python,
             python_version = ctx.attr.python_version,
+            system = contents.system,
         ),
         DefaultInfo(files = depset([ctx.file.config], transitive = [target[DefaultInfo].files for target in ctx.attr.layers])),
     ]

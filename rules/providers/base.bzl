@@ -11,5 +11,6 @@ BentoBaseInfo = provider(
         "name": "str - what people know it by: a label.",
         "python": "str - absolute path of its interpreter.",
         "python_version": "str - `X.Y`.",
+        "system": "File - JSON: distribution and packages of an image of others; None where `debs` know them, or nobody does.",
     },
 )

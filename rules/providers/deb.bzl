@@ -6,6 +6,7 @@ BentoDebInfo = provider(
         "architecture": "str - as Debian and Go name it: `amd64`, `arm64`.",
         "files": "depset[File] - the .deb files of its closure, itself among them.",
         "glibc": "str - version of the C library in its closure, `X.Y`; empty for none.",
+        "hub": "str - name of the hub of `bento.apt` that it is of.",
         "python_version": "str - version of Python in its closure, `X.Y`; empty for none.",
     },
 )

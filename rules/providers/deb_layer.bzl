@@ -5,6 +5,7 @@ BentoDebLayerInfo = provider(
     fields = {
         "architecture": "str - as Debian and Go name it: `amd64`, `arm64`.",
         "glibc": "str - version of the C library, `X.Y`; empty for none.",
+        "hub": "str - name of the hub of `bento.apt` that the lowest packages are of.",
         "index": "File - JSON: what a layer above has to know: packages, dpkg's status, paths.",
         "layers": "tuple[BentoLayerInfo] - from the lowest up.",
         "python_version": "str - version of Python, `X.Y`; empty for none.",

@@ -36,6 +36,7 @@ deb_package(
     architecture = {architecture},
     debs = {debs},
     glibc = {glibc},
+    hub = "{hub}",
     python_version = {python_version},
     visibility = ["//visibility:public"],
 )
@@ -201,6 +202,7 @@ def _package(hub, name, by_architecture, roots):
         architecture = _select({architecture: architecture for architecture in roots}),
         debs = _select(debs),
         glibc = _select(glibc),
+        hub = hub,
         python_version = _select(python),
     )
 

@@ -1,4 +1,4 @@
-"""Checks an image without running it: its packages against its base and each other, and its size."""
+"""Checks an image without running it: its packages against its base and each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.images import image_checks
-from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.libraries import Libraries
 
 TYPE_CHECKING = False
@@ -19,13 +18,11 @@ if TYPE_CHECKING:
 FLAGS = {
     "--base": 1,  # its label
     "--base-config": 1,
-    "--base-libraries": 1,  # what base_libraries wrote, of a base that is not made of Debian packages
+    "--base-libraries": 1,  # what base_contents wrote, of a base that is not made of Debian packages
     "--glibc": 1,  # of the base, X.Y
     "--index": 1,  # of Debian packages in the base or in a layer; with none of both, system libraries are not known
-    "--layer": 1,  # description
     "--libraries": 1,  # of a wheel
     "--output": 1,
-    "--size-limit": 1,  # in bytes
     "--target": 1,
     "--unchecked": 1,  # file name of a library
     "--wheel": 1,  # file name
@@ -50,10 +47,6 @@ def run(arguments: Arguments) -> None:
     )
     packages = [Libraries.loads(_read(path)) for path in arguments.many("--libraries")]
     found = list(image_checks.problems(base, arguments.many("--wheel"), packages, arguments.many("--unchecked")))
-    limit = int(arguments.optional("--size-limit", "0"))
-    if limit:
-        layers = [Layer.loads(_read(path)) for path in arguments.many("--layer")]
-        found += image_checks.too_large(layers, limit)
     if found:
         raise BentoError("\n".join(found))
     Path(arguments.one("--output")).write_text("", "utf-8")

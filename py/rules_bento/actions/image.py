@@ -34,6 +34,7 @@ FLAGS = {
     "--layer": 1,
     "--manifest": 1,
     "--port": 1,
+    "--provided": 1,  # a command that the image does without
     "--status": 1,  # Bazel's workspace status, for {KEY} in annotations and labels
     "--stop-signal": 1,
     "--target": 1,
@@ -53,17 +54,18 @@ def run(arguments: Arguments) -> None:
             f"Give fewer of them."
         )
     base = read_object(read_file(arguments.one("--base-config")), "the base's config")
-    image = oci_image.make_image(layers, _settings(arguments, base, _read_bento(arguments.one("--bento-yaml"))))
+    image = oci_image.make_image(layers, _settings(arguments, base, _read_bento(arguments)))
     Path(arguments.one("--config")).write_bytes(image.config)
     Path(arguments.one("--manifest")).write_bytes(image.manifest)
     Path(arguments.one("--digest")).write_text(f"{image.digest}\n", "utf-8")
 
 
-def _read_bento(path: str) -> dict[str, Any]:
+def _read_bento(arguments: Arguments) -> dict[str, Any]:
     from rules_bento.formats.yaml import read_mapping
 
+    path = arguments.one("--bento-yaml")
     document = read_mapping(read_file(path), path)
-    refuse_commands(document)
+    refuse_commands(document, arguments.texts("--provided"))
     return document
 
 

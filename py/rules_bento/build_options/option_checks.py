@@ -69,9 +69,14 @@ def short_python_version(text: str, place: str) -> str:
     return f"{found[1]}.{found[2]}"
 
 
+def is_system_package(package: str) -> bool:
+    """Whether a package manager of a distribution takes it for a package."""
+    return re.fullmatch(r"[A-Za-z0-9][^\s;&|<>`$\\'\"]*", package) is not None
+
+
 def check_system_package(package: str, place: str) -> None:
     """Raise BentoError for what no package manager of a distribution takes for a package."""
-    if not re.fullmatch(r"[A-Za-z0-9][^\s;&|<>`$\\'\"]*", package):
+    if not is_system_package(package):
         raise BentoError(f"{place}: {package!r} is no name of a system package. Options and commands go into a script.")
 
 

@@ -8,13 +8,14 @@ from typing import IO, TYPE_CHECKING
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 _MOST_SIZE = 256 << 30  # bytes of a file: to pass over it is to read it
 _READ = 1 << 20
 # OCI image layer specification, "Whiteouts".
 _REMOVED, _EMPTIED = ".wh.", ".wh..wh..opq"
+_LARGEST_KEPT = 1 << 26
 
 
 def opened(blob: Path, media_type: str) -> IO[bytes]:
@@ -36,24 +37,49 @@ def library_names(layers: Iterable[tuple[Path, str]]) -> set[str]:
     Wherever they lie, for loaders are told of places in many ways. `layers` are blobs and their media types, from the
     lowest up. Raises BentoError for a layer that cannot be read.
     """
-    paths: set[str] = set()
+    return {path.rpartition("/")[2] for path in read_files(layers, lambda path: ".so" in path.rpartition("/")[2])}
+
+
+def read_files(
+    layers: Iterable[tuple[Path, str]], named: Callable[[str], bool], kept: Callable[[str], bool] = lambda _path: False
+) -> dict[str, bytes]:
+    """Find the files of an image that `named` tells by their paths, and those that `kept` tells with their contents.
+
+    A link is no file that can be kept. Raises BentoError for a layer that cannot be read, or a file to keep that is
+    larger than any that belongs there.
+    """
+    found: dict[str, bytes] = {}
     for blob, media_type in layers:
-        here: set[str] = set()
-        for path in _files(blob, media_type):
+        here: dict[str, bytes] = {}
+        for path, data in _files(blob, media_type, kept):
             folder, _, name = path.rpartition("/")
             inside = f"{folder}/" if folder else ""
             if name == _EMPTIED:
-                paths = {other for other in paths if not other.startswith(inside)}
+                found = {other: of for other, of in found.items() if not other.startswith(inside)}
             elif name.startswith(_REMOVED):
                 removed = inside + name.removeprefix(_REMOVED)
-                paths = {other for other in paths if other != removed and not other.startswith(f"{removed}/")}
-            elif ".so" in name:
-                here.add(path)
-        paths |= here
-    return {path.rpartition("/")[2] for path in paths}
+                found = {
+                    other: of for other, of in found.items() if other != removed and not other.startswith(f"{removed}/")
+                }
+            elif kept(path):
+                found.pop(path, None)
+                if data is not None:
+                    here[path] = data
+            elif named(path):
+                here[path] = b""
+        found |= here
+    return found
 
 
-def _files(blob: Path, media_type: str) -> Iterable[str]:
+def _contents(blob: Path, member: tarfile.TarInfo, tar: tarfile.TarFile) -> bytes:
+    file = tar.extractfile(member) if member.size <= _LARGEST_KEPT else None
+    if file is None:
+        raise BentoError(f"{blob.name}: {member.name} has {member.size} bytes; no system has one of that size.")
+    return file.read()
+
+
+def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
+    """The paths of all that is no folder; with the contents of files to keep."""
     import zlib
 
     errors: tuple[type[Exception], ...] = (tarfile.TarError, EOFError, OSError, zlib.error)
@@ -67,6 +93,7 @@ def _files(blob: Path, media_type: str) -> Iterable[str]:
                 if not 0 <= member.size <= _MOST_SIZE:
                     raise tarfile.ReadError(f"{member.name!r} declares {member.size} bytes")
                 if not member.isdir():
-                    yield member.name.removeprefix("./").lstrip("/")
+                    path = member.name.removeprefix("./").lstrip("/")
+                    yield path, _contents(blob, member, tar) if member.isreg() and kept(path) else None
     except errors as error:
         raise BentoError(f"{blob.name}: a layer that cannot be read ({error}). Fetch the base image again.") from None

@@ -1,0 +1,38 @@
+"""Writes down what a base image has: shared libraries, packages of its distribution."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento.images.layers.contents import read_files
+from rules_bento.images.oci_image import Layer
+from rules_bento.images.system_packages import SystemFiles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--layer": 2,  # description, blob; from the lowest up
+    "--libraries": 1,  # output, a JSON list of file names
+    "--system": 1,  # output, what SystemFiles writes
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Read each layer once."""
+    layers = [
+        (Layer.loads(Path(description).read_text("utf-8")), Path(blob))
+        for description, blob in arguments.records("--layer")
+    ]
+    files = read_files(((blob, layer.media_type) for layer, blob in layers), _is_library, SystemFiles.has)
+    names = {path.rpartition("/")[2] for path in files if _is_library(path)}
+    Path(arguments.one("--libraries")).write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
+    kept = {path: data for path, data in files.items() if SystemFiles.has(path)}
+    Path(arguments.one("--system")).write_text(SystemFiles.of(kept).dumps(), "utf-8")
+
+
+def _is_library(path: str) -> bool:
+    return ".so" in path.rpartition("/")[2]

@@ -1,0 +1,121 @@
+"""Checks of an image that run beside its build."""
+
+load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
+load(":attributes.bzl", "add_texts", "label_text")
+load(":helper.bzl", "arguments", "run_helper")
+load(":image_sbom.bzl", "known_debs")
+
+def _knows_layers(ctx):
+    """Whether all further layers say which Debian packages they have."""
+    return not [target for target in ctx.attr.layers if BentoDebLayerInfo not in target]
+
+def _arguments(ctx, base, output):
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--base", base.name])
+    args.add_all(["--base-config", base.config])
+    args.add_all(["--output", output])
+    return args
+
+def check_libraries(ctx, base, parts):
+    """Whether the packages go with the base and each other, as an action that waits for no layer of a package.
+
+    Args:
+      ctx: context of `bento_image`.
+      base: its BentoBaseInfo.
+      parts: list of BentoWheelPartInfo.
+
+    Returns:
+      A File, empty if all is well.
+    """
+    output = ctx.actions.declare_file(ctx.label.name + ".checked")
+    libraries = [part.libraries for part in parts if part.libraries]
+    known = (base.debs or base.libraries) and _knows_layers(ctx)
+    debs = known_debs(ctx, base) if known else []
+    below = [base.libraries] if known and base.libraries else []
+    args = _arguments(ctx, base, output)
+    if base.glibc:
+        args.add_all(["--glibc", base.glibc])
+    args.add_all(below, before_each = "--base-libraries")
+    args.add_all(debs, before_each = "--index")
+    args.add_all(libraries, before_each = "--libraries")
+    args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
+    args.add_all(ctx.attr.unchecked_libraries, before_each = "--unchecked")
+    run_helper(
+        ctx,
+        mnemonic = "BentoImageCheck",
+        progress_message = "Checking packages of image %{label}",
+        verb = "check_image",
+        args = args,
+        inputs = depset([base.config] + below + debs + libraries),
+        outputs = [output],
+    )
+    return output
+
+def check_system(ctx, base, bento, parts):
+    """Whether the image has what the Bento asks of it: packages of the distribution, the distribution, CUDA.
+
+    Args:
+      ctx: context of `bento_image`.
+      base: its BentoBaseInfo.
+      bento: its BentoInfo.
+      parts: list of BentoWheelPartInfo.
+
+    Returns:
+      A File, empty if all is there.
+    """
+    output = ctx.actions.declare_file(ctx.label.name + ".system_checked")
+    debs = known_debs(ctx, base)
+    system = [base.system] if base.system else []
+    args = _arguments(ctx, base, output)
+    args.add_all(["--bento-yaml", bento.bento_yaml])
+    args.add_all(["--image", ctx.label.name])
+    args.add_all(system, before_each = "--base-system")
+    args.add_all(debs, before_each = "--index")
+    if BentoDebLayerInfo in ctx.attr.base:
+        upper = [target for target in [ctx.attr.base] + ctx.attr.layers if BentoDebLayerInfo in target][-1]
+        args.add_all(["--hub", upper[BentoDebLayerInfo].hub])
+        args.add_all(["--lower", label_text(upper.label)])
+    add_texts(args, "--provided", ctx.attr.provided)
+    args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
+    run_helper(
+        ctx,
+        mnemonic = "BentoSystemCheck",
+        progress_message = "Checking whether image %{label} has what its Bento asks for",
+        verb = "check_system",
+        args = args,
+        inputs = depset([base.config, bento.bento_yaml] + debs + system),
+        outputs = [output],
+        packages = ["pyyaml"],
+    )
+    return output
+
+def check_size(ctx, layers):
+    """Whether the layers keep to `size_limit`.
+
+    Args:
+      ctx: context of `bento_image`.
+      layers: list of BentoLayerInfo.
+
+    Returns:
+      A list of Files, empty for no limit.
+    """
+    if not ctx.attr.size_limit:
+        return []
+    output = ctx.actions.declare_file(ctx.label.name + ".size_checked")
+    descriptions = [layer.description for layer in layers]
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--size-limit", str(ctx.attr.size_limit * 1000000)])
+    args.add_all(descriptions, before_each = "--layer")
+    args.add_all(["--output", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoSizeCheck",
+        progress_message = "Checking the size of image %{label}",
+        verb = "check_size",
+        args = args,
+        inputs = depset(descriptions),
+        outputs = [output],
+    )
+    return [output]
