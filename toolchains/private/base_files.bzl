@@ -1,17 +1,6 @@
-"""What the repository of a base image has, made of an OCI layout that is read without a program."""
+"""What the repository of a base image has, made of an OCI layout that the helper reads."""
 
-_INDEXES = [
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.index.v1+json",
-]
-
-# Docker's names of the same things.
-_MEDIA_TYPES = {
-    "application/vnd.docker.image.rootfs.diff.tar": "application/vnd.oci.image.layer.v1.tar",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
-    "application/vnd.docker.image.rootfs.diff.tar.zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
-}
-_LAYERS = _MEDIA_TYPES.values()
+load(":helper.bzl", "run_helper")
 
 # The platform of an image to the setting that it is for.
 SETTINGS = {"linux/amd64": "linux_x86_64", "linux/arm64": "linux_aarch64"}
@@ -71,71 +60,22 @@ def blob_path(layout, digest):
     """
     return layout.get_child(*(["blobs"] + digest.split(":")))
 
-def read_blob(rctx, layout, digest):
-    """A document of a layout.
+def images_by_platform(rctx, layout, more = []):
+    """Finds the images of a layout that a Bento can be built on, each part held to the layout's index.
 
     Args:
       rctx: the repository context.
       layout: path of the layout's folder.
-      digest: `sha256:<hex>`.
+      more: further arguments of the helper's `base_images`.
 
     Returns:
-      What the JSON says.
+      A dict of `os/architecture` to a dict of digest, facts (of the config), layers.
     """
-    path = blob_path(layout, digest)
-    if not path.exists:
-        fail("bento.base(name = \"{}\"): {} has no blob {}; copy the whole image into the layout".format(rctx.attr.base, layout, digest))
-    return json.decode(rctx.read(path))
-
-def _manifests(rctx, layout):
-    """The (digest, manifest) of the layout, those of nested indexes among them."""
-    queue = [json.decode(rctx.read(layout.get_child("index.json")))]
-    found = []
-
-    # Starlark has no `while`; each turn takes one index of the queue.
-    for _ in range(1000):
-        if not queue:
-            return found
-        for entry in queue.pop().get("manifests", []):
-            # Of what was pulled, images for other platforms are not there.
-            if not blob_path(layout, entry["digest"]).exists and "platform" in entry:
-                continue
-            document = read_blob(rctx, layout, entry["digest"])
-            if entry.get("mediaType") in _INDEXES or "manifests" in document:
-                queue.append(document)
-            elif "layers" in document:
-                found.append((entry["digest"], document))
-    return fail("bento.base(name = \"{}\"): {} has no end".format(rctx.attr.base, layout))
-
-def images_by_platform(rctx, layout):
-    """Finds the images of a layout that a Bento can be built on.
-
-    Args:
-      rctx: the repository context.
-      layout: path of the layout's folder.
-
-    Returns:
-      A dict of `os/architecture` to a struct of digest, manifest, config.
-    """
-    found, others = {}, {}
-    for digest, manifest in _manifests(rctx, layout):
-        if not [layer for layer in manifest["layers"] if _MEDIA_TYPES.get(layer["mediaType"], layer["mediaType"]) not in _LAYERS]:
-            config = read_blob(rctx, layout, manifest["config"]["digest"])
-            platform = "{}/{}".format(config.get("os"), config.get("architecture"))
-            if platform in found:
-                fail("bento.base(name = \"{}\"): {} has several images for {}; leave one there".format(rctx.attr.base, layout, platform))
-            if platform in SETTINGS:
-                found[platform] = struct(config = config, digest = digest, manifest = manifest)
-            else:
-                others[platform] = True
-    if not found:
-        fail("bento.base(name = \"{}\"): {} has no image for {}{}".format(
-            rctx.attr.base,
-            layout,
-            " or ".join(SETTINGS),
-            ", only for " + " and ".join(others) if others else "",
-        ))
-    return found
+    arguments = ["--layout", layout, "--output", "images.json"] + more
+    for platform in SETTINGS:
+        arguments += ["--platform", platform]
+    run_helper(rctx, "bento.base(name = \"{}\")".format(rctx.attr.base), "base_images", arguments)
+    return json.decode(rctx.read("images.json"))
 
 def platform_name(platform):
     """The name of a platform in targets and repositories.
@@ -152,21 +92,15 @@ def _base(rctx, name, image, blob, origin):
     """Writes the files of an image; returns the text of its targets."""
     text = ""
     layers = []
-    for number, (layer, diff_id) in enumerate(zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"])):
+    for number, layer in enumerate(image["layers"]):
         layers.append("{}.{}".format(name, number))
-        rctx.file(layers[-1] + ".json", json.encode_indent({
-            "media_type": _MEDIA_TYPES.get(layer["mediaType"], layer["mediaType"]),
-            "digest": layer["digest"],
-            "size": layer["size"],
-            "diff_id": diff_id,
+        rctx.file(layers[-1] + ".json", json.encode_indent(layer | {
             # Only who reads the layer knows.
             "uncompressed_size": None,
             "name": "base {}, layer {}".format(rctx.attr.base, number),
         }))
         text += _LAYER.format(blob = blob(name, layer["digest"]), name = layers[-1], origin = origin)
-    env = dict([variable.split("=", 1) for variable in image.config.get("config", {}).get("Env") or []])
-    facts = {key: image.config[key] for key in ("architecture", "os", "variant", "history") if key in image.config}
-    rctx.file(name + ".json", json.encode_indent(facts | {"digest": image.digest, "env": env, "origin": origin}))
+    rctx.file(name + ".json", json.encode_indent(image["facts"] | {"digest": image["digest"], "origin": origin}))
     return text + _BASE.format(
         base = rctx.attr.base,
         name = name,
@@ -176,17 +110,16 @@ def _base(rctx, name, image, blob, origin):
         python_version = rctx.attr.python_version,
     )
 
-def write_base(rctx, layout, blob, origin = ""):
+def write_base(rctx, images, blob, origin = ""):
     """Writes the targets of a base image, one for each platform and one that chooses.
 
     Args:
       rctx: the context of a repository with `BASE_ATTRIBUTES`.
-      layout: path of the folder of a layout, perhaps without the layers.
+      images: what `images_by_platform` returned.
       blob: what makes, of the name of a platform and the digest of a layer, the value of the attribute `blob`.
       origin: `registry/repository` that has the image; empty for none.
     """
     text, cases = _LOADS, ""
-    images = images_by_platform(rctx, layout)
     for platform, image in images.items():
         name = platform_name(platform)
         text += _base(rctx, name, image, blob, origin)

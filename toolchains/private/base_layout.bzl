@@ -1,6 +1,6 @@
 """Base images that lie on the disk: an OCI layout, whose blobs are never copied, or what `docker save` writes."""
 
-load(":base_files.bzl", "BASE_ATTRIBUTES", "blob_path", "write_base")
+load(":base_files.bzl", "BASE_ATTRIBUTES", "blob_path", "images_by_platform", "write_base")
 load(":helper.bzl", "run_helper")
 
 def _layout_base_repo_impl(rctx):
@@ -11,16 +11,13 @@ def _layout_base_repo_impl(rctx):
 
     def blob(_platform, digest):
         path = "blobs/" + digest.replace(":", "/")
-        there = blob_path(layout, digest)
-        if not there.exists:
-            fail("bento.base(name = \"{}\"): {} has no blob {}; copy the whole image into the layout".format(rctx.attr.base, layout, digest))
 
         # Images for several platforms may share it.
         if not rctx.path(path).exists:
-            rctx.symlink(there, path)
+            rctx.symlink(blob_path(layout, digest), path)
         return repr(path)
 
-    write_base(rctx, layout, blob)
+    write_base(rctx, images_by_platform(rctx, layout, ["--layers"]), blob)
 
 layout_base_repo = repository_rule(
     implementation = _layout_base_repo_impl,
@@ -35,7 +32,7 @@ def _archive_base_repo_impl(rctx):
     if not rctx.path(rctx.attr.archive).exists:
         fail("{}: {} is not there; archive is a tar that `docker save` writes".format(place, rctx.path(rctx.attr.archive)))
     run_helper(rctx, place, "unpack_image", ["--archive", rctx.path(rctx.attr.archive), "--layout", "layout"])
-    write_base(rctx, rctx.path("layout"), lambda _platform, digest: repr("layout/blobs/" + digest.replace(":", "/")))
+    write_base(rctx, images_by_platform(rctx, "layout"), lambda _platform, digest: repr("layout/blobs/" + digest.replace(":", "/")))
 
 archive_base_repo = repository_rule(
     implementation = _archive_base_repo_impl,

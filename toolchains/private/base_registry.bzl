@@ -28,7 +28,7 @@ def _registry_base_repo_impl(rctx):
         label = "@{}//:layout/blobs/{}".format(_layers_of(rctx.attr.base, platform), digest.replace(":", "/"))
         return "select({{\"{}\": \"{}\", \"//conditions:default\": None}})".format(_FETCHED, label)
 
-    write_base(rctx, rctx.path("layout"), blob, origin = rctx.attr.image)
+    write_base(rctx, images_by_platform(rctx, "layout"), blob, origin = rctx.attr.image)
 
 _registry_base_repo = repository_rule(
     implementation = _registry_base_repo_impl,
@@ -41,13 +41,13 @@ _registry_base_repo = repository_rule(
 )
 
 def _registry_layers_repo_impl(rctx):
-    image = images_by_platform(rctx, rctx.path(rctx.attr.index).dirname)[rctx.attr.platform]
-    layers = {layer["digest"]: "layout/blobs/" + layer["digest"].replace(":", "/") for layer in image.manifest["layers"]}
+    image = json.decode(rctx.read(rctx.path(rctx.attr.images)))[rctx.attr.platform]
+    layers = {layer["digest"]: "layout/blobs/" + layer["digest"].replace(":", "/") for layer in image["layers"]}
     rctx.file("layout/oci-layout", json.encode({"imageLayoutVersion": "1.0.0"}))
     rctx.file("layout/index.json", json.encode({"manifests": [], "schemaVersion": 2}))
     cached = [probe_cache(rctx, path, digest.removeprefix("sha256:")) for digest, path in layers.items()]
     if not all(cached):
-        _pull(rctx, "{}@{}".format(rctx.attr.image, image.digest), rctx.attr.mirrors, [])
+        _pull(rctx, "{}@{}".format(rctx.attr.image, image["digest"]), rctx.attr.mirrors, [])
 
         # So that the next checkout finds them.
         for (digest, path), was_there in zip(layers.items(), cached):
@@ -62,7 +62,7 @@ _registry_layers_repo = repository_rule(
     attrs = {
         "base": attr.string(doc = "Name in `bento.base`.", mandatory = True),
         "image": attr.string(doc = "`registry/repository`.", mandatory = True),
-        "index": attr.label(doc = "The file `index.json` of the layout that has the documents.", mandatory = True),
+        "images": attr.label(doc = "The file `images.json` of the repository that has the documents.", mandatory = True),
         "mirrors": attr.string_list(doc = "`registry/repository` each, asked first."),
         "platform": attr.string(doc = "`os/architecture`.", mandatory = True),
     },
@@ -81,7 +81,7 @@ def declare_registry_base(tag, common):
             name = _layers_of(tag.name, platform_name(platform)),
             base = tag.name,
             image = tag.image,
-            index = "@{}//:layout/index.json".format(tag.name),
+            images = "@{}//:images.json".format(tag.name),
             mirrors = tag.mirrors,
             platform = platform,
         )

@@ -1,0 +1,31 @@
+"""Finds the images of a layout that Bentos can be built on; the repositories of `bento.base` start it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento.registry import bases
+from rules_bento.registry.layout import Layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--layers": 0,  # they are there, and are held to the index as well
+    "--layout": 1,
+    "--output": 1,  # JSON: platform to digest, facts of the config, layers
+    "--platform": 1,  # os/architecture
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write what the documents say, each held to its digest and size."""
+    layout = Layout.open(Path(arguments.one("--layout")))
+    images = bases.find(layout, arguments.many("--platform"))
+    if arguments.records("--layers"):
+        bases.check_layers(layout, list(images.values()))
+    found = {platform: image.to_json() for platform, image in images.items()}
+    Path(arguments.one("--output")).write_text(json.dumps(found, indent=1) + "\n", "utf-8")

@@ -1,0 +1,210 @@
+"""A layout that images are built on: what is taken of it, and what does not agree with its index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+import zstandard
+from rules_bento.errors import BentoError
+from rules_bento.registry import bases
+from rules_bento.registry.layout import Layout
+
+PLATFORMS = ("linux/amd64", "linux/arm64")
+OCI = "application/vnd.oci.image"
+GZIP = b"\x1f\x8b of a tar"
+DEEP = "[" * 100_000
+DIFF = f"sha256:{'0' * 64}"
+
+
+class Made:
+    """A layout of one image, whose documents may be changed before they are written."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.config = {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Env": ["A=b=c"]},
+            "rootfs": {"diff_ids": [DIFF]},
+        }
+        self.manifest = {"schemaVersion": 2, "layers": [self.put(GZIP, "layer.v1.tar+gzip")]}
+        self.index = {"schemaVersion": 2, "manifests": []}
+
+    def put(self, content, media_type, **more):
+        if not isinstance(content, bytes):
+            content = json.dumps(content).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        path = self.folder / "blobs/sha256" / digest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return {"mediaType": f"{OCI}.{media_type}", "digest": f"sha256:{digest}", "size": len(content), **more}
+
+    def path(self, entry):
+        return self.folder / "blobs/sha256" / entry["digest"].partition(":")[2]
+
+    def add(self):
+        """Write config and manifest, and list the image."""
+        self.manifest["config"] = self.put(self.config, "config.v1+json") | self.manifest.get("config", {})
+        self.index["manifests"].append(self.put(self.manifest, "manifest.v1+json"))
+        return self
+
+    def read(self):
+        (self.folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        (self.folder / "index.json").write_text(json.dumps(self.index))
+        layout = Layout.open(self.folder)
+        images = bases.find(layout, PLATFORMS)
+        bases.check_layers(layout, list(images.values()))
+        return images
+
+
+@pytest.fixture
+def made(tmp_path):
+    return Made(tmp_path)
+
+
+def refused(made):
+    with pytest.raises(BentoError) as error:
+        made.read()
+    return str(error.value)
+
+
+def test_what_is_taken(made):
+    made.config |= {"variant": "v2", "history": [{"created_by": "x"}], "created": "now"}
+    image = made.add().read()["linux/amd64"]
+    assert image.digest == made.index["manifests"][0]["digest"]
+    history = [{"created_by": "x"}]
+    facts = {"architecture": "amd64", "os": "linux", "variant": "v2", "history": history, "env": {"A": "b=c"}}
+    assert image.facts == facts
+    assert image.to_json()["layers"] == [
+        {"media_type": f"{OCI}.layer.v1.tar+gzip", "digest": layer["digest"], "size": layer["size"], "diff_id": DIFF}
+        for layer in made.manifest["layers"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("docker", "oci", "content"),
+    [("", "", b"tar"), (".gzip", "+gzip", GZIP), (".zstd", "+zstd", zstandard.compress(b""))],
+)
+def test_layers_as_docker_calls_them(made, docker, oci, content):
+    layer = made.put(content, "") | {"mediaType": f"application/vnd.docker.image.rootfs.diff.tar{docker}"}
+    made.manifest["layers"] = [layer]
+    assert made.add().read()["linux/amd64"].layers[0][0].media_type == f"{OCI}.layer.v1.tar{oci}"
+
+
+def test_indexes_in_indexes_and_what_is_not_there(made):
+    made.add()
+    inner = made.put({"schemaVersion": 2, "manifests": made.index["manifests"]}, "index.v1+json")
+    gone = {"platform": {"os": "linux", "architecture": "arm64"}, "digest": f"sha256:{'1' * 64}", "size": 3}
+    made.index["manifests"] = [inner, inner, gone]
+    assert list(made.read()) == ["linux/amd64"]
+    del gone["platform"]
+    assert f"has no blob {gone['digest']}; copy the whole image into the layout" in refused(made)
+
+
+def test_attestations_and_artifacts_are_left_out(made):
+    made.add()
+    made.config = {"architecture": "unknown", "os": "unknown"}
+    made.manifest = {
+        "schemaVersion": 2,
+        "layers": [made.put(b"{}", "x") | {"mediaType": "application/vnd.in-toto+json"}],
+    }
+    made.add()
+    made.manifest = {"schemaVersion": 2, "config": {"mediaType": "application/vnd.x"}, "layers": []}
+    assert list(made.add().read()) == ["linux/amd64"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("rootfs", None, "has no rootfs.diff_ids, a list of digests"),
+        ("rootfs", [], "has no rootfs.diff_ids"),
+        ("rootfs", {"diff_ids": ["x"]}, "has no rootfs.diff_ids"),
+        ("rootfs", {"diff_ids": [DIFF, DIFF]}, "is for 2 layers, but its manifest has 1"),
+        ("config", [], ""),
+        ("config", "x", "config.Env is not a list of variables"),
+        ("config", {"Env": {"A": "b"}}, "config.Env is not a list of variables"),
+        ("config", {"Env": ["A"]}, "config.Env is not a list of variables"),
+        ("config", {"Env": [1]}, "config.Env is not a list of variables"),
+        ("config", {"Env": None}, ""),
+        ("history", {"a": 1}, "history not a list"),
+        ("variant", 8, "variant is not a text"),
+        ("architecture", ["amd64"], "has no image for linux/amd64 or linux/arm64"),
+        ("architecture", "s390x", "only for linux/s390x"),
+    ],
+)
+def test_configs_of_another_shape(made, key, value, what):
+    made.config[key] = value
+    made.add()
+    if what:
+        assert what in refused(made)
+    else:
+        made.read()
+
+
+@pytest.mark.parametrize("document", [[], "x", 1, None, DEEP])
+def test_documents_that_are_none(made, document):
+    content = document.encode() if isinstance(document, str) else json.dumps(document).encode()
+    made.manifest["config"] = made.put(content, "config.v1+json")
+    assert f"{made.path(made.manifest['config'])}:" in refused(made.add())
+    made.index["manifests"] = [made.put(content, "manifest.v1+json")]
+    assert f"{made.path(made.index['manifests'][0])}:" in refused(made)
+
+
+@pytest.mark.parametrize("entry", [None, [], {}, {"digest": "sha256:x", "size": 1}, {"digest": DIFF, "size": "1"}])
+def test_entries_that_are_none(made, entry):
+    made.manifest["layers"] = [entry]
+    assert "is no descriptor" in refused(made.add())
+    made.index["manifests"] = [entry]
+    assert "is no descriptor" in refused(made)
+
+
+def test_digests_and_sizes_are_those_of_the_index(made):
+    made.add()
+    [layer], [manifest] = made.manifest["layers"], made.index["manifests"]
+    for entry in (layer, made.manifest["config"], manifest):
+        path = made.path(entry)
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"?")
+        assert f"does not have the digest {entry['digest']}" in refused(made).replace("what came ", "")
+        path.write_bytes(content + b" ")
+        assert f"has {len(content) + 1} bytes, not {len(content)}" in refused(made)
+        path.unlink()
+        assert f"has no blob {entry['digest']}" in refused(made)
+        path.write_bytes(content)
+    made.read()
+
+
+@pytest.mark.parametrize(
+    ("called", "content", "what"), [("+zstd", GZIP, "gzip"), ("", GZIP, "gzip"), ("+gzip", b"tar", "not")]
+)
+def test_layers_are_compressed_as_they_are_called(made, called, content, what):
+    made.manifest["layers"] = [made.put(content, f"layer.v1.tar{called}")]
+    assert f"is called {OCI}.layer.v1.tar{called}, but is {what}" in refused(made.add())
+
+
+def test_an_image_with_layers_that_nobody_reads_is_named(made):
+    made.manifest["layers"] = [made.put(b"x", "layer.v1.tar+encrypted")]
+    assert f"only for linux/amd64 (with layers of {OCI}.layer.v1.tar+encrypted)" in refused(made.add())
+
+
+def test_two_images_for_a_platform(made):
+    made.add()
+    made.config["created"] = "later"
+    del made.manifest["config"]
+    assert "has several images for linux/amd64. Leave one there." in refused(made.add())
+
+
+def test_an_index_without_end(made):
+    names = [{"digest": f"sha256:{number:064x}", "size": 1} for number in range(2000)]
+    made.index["manifests"] = names
+    for entry in names:
+        path = made.path(entry)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    assert "has no blob" in refused(made)
+    entry = made.put({"schemaVersion": 2, "manifests": []}, "index.v1+json")
+    for number in range(1001):
+        entry = made.put({"schemaVersion": 2, "manifests": [entry], "annotations": {"n": str(number)}}, "index.v1+json")
+    made.index["manifests"] = [entry]
+    assert "has more than 1000 manifests" in refused(made)
