@@ -93,7 +93,7 @@ class Asking:
 PASTED = 'bento_deb_layer(\n    name = "wanting_debs"'
 ASKED = "the Bento asks for the system package ca-certificates, which neither //tests/unfit:small nor layers have"
 TOO_LARGE = "//tests/unfit:large: size_limit: the image has "
-LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package has. Add the system package"
+LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package has."
 
 
 def images_that_cannot_run_fail_the_build(bench: Workbench) -> str:

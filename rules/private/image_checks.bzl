@@ -26,14 +26,15 @@ def check_libraries(ctx, base, parts):
       parts: list of BentoWheelPartInfo.
 
     Returns:
-      A File, empty if all is well.
+      A File: what optional parts of packages lack.
     """
-    output = ctx.actions.declare_file(ctx.label.name + ".checked")
+    output = ctx.actions.declare_file(ctx.label.name + ".libraries.txt")
     libraries = [part.libraries for part in parts if part.libraries]
     known = (base.debs or base.libraries) and _knows_layers(ctx)
     debs = known_debs(ctx, base) if known else []
     below = [base.libraries] if known and base.libraries else []
     args = _arguments(ctx, base, output)
+    args.add_all(["--python-version", base.python_version])
     if base.glibc:
         args.add_all(["--glibc", base.glibc])
     args.add_all(below, before_each = "--base-libraries")

@@ -22,7 +22,8 @@ FLAGS = {
     "--glibc": 1,  # of the base, X.Y
     "--index": 1,  # of Debian packages in the base or in a layer; with none of both, system libraries are not known
     "--libraries": 1,  # of a wheel
-    "--output": 1,
+    "--output": 1,  # what parts need that nobody loads by default
+    "--python-version": 1,  # of the base, X.Y
     "--target": 1,
     "--unchecked": 1,  # file name of a library
     "--wheel": 1,  # file name
@@ -30,7 +31,7 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> None:
-    """Write that all is well, or raise BentoError with all problems."""
+    """Write what optional parts lack, or raise BentoError with all problems."""
     indexes = [json.loads(_read(path)) for path in arguments.many("--index")]
     below = [json.loads(_read(path)) for path in arguments.many("--base-libraries")]
     libraries = {name for names in below for name in names} | {
@@ -44,12 +45,13 @@ def run(arguments: Arguments) -> None:
         architecture,
         (int(major), int(minor)) if glibc else None,
         libraries if indexes or below else None,
+        arguments.one("--python-version"),
     )
     packages = [Libraries.loads(_read(path)) for path in arguments.many("--libraries")]
-    found = list(image_checks.problems(base, arguments.many("--wheel"), packages, arguments.many("--unchecked")))
-    if found:
-        raise BentoError("\n".join(found))
-    Path(arguments.one("--output")).write_text("", "utf-8")
+    found = image_checks.check(base, arguments.many("--wheel"), packages, arguments.many("--unchecked"))
+    if found.problems:
+        raise BentoError("\n".join(found.problems))
+    Path(arguments.one("--output")).write_text("".join(f"{note}\n" for note in found.notes), "utf-8")
 
 
 def _read(path: str) -> str:

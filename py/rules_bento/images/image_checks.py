@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from rules_bento.images.wheels.loader import loaded
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from rules_bento.images.oci_image import Layer
     from rules_bento.images.wheels.libraries import Libraries
+    from rules_bento.images.wheels.loader import File
 
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 _OLD = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
@@ -32,26 +35,43 @@ class Base(NamedTuple):
     architecture: str  # as Go names it
     glibc: tuple[int, int] | None
     libraries: Collection[str] | None  # file names
+    python_version: str = ""  # X.Y; empty if it does not matter
 
 
-def problems(
-    base: Base, wheels: Sequence[str], libraries: Sequence[Libraries], unchecked: Collection[str]
-) -> Iterator[str]:
+class Found(NamedTuple):
+    """What was found, as texts."""
+
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]  # what only parts need that nobody loads by default
+
+
+class _Problem(NamedTuple):
+    text: str
+    names: tuple[str, ...] = ()  # with which `unchecked_libraries` would let it be
+
+
+def check(base: Base, wheels: Sequence[str], libraries: Sequence[Libraries], unchecked: Collection[str]) -> Found:
     """What is wrong with packages: `wheels` are file names of all of them, `libraries` of those that have some."""
+    found: list[_Problem] = []
+    notes: list[str] = []
     if base.glibc:
-        for wheel in wheels:
-            yield from _wrong_tag(wheel, base, base.glibc)
+        found += (_Problem(text) for wheel in wheels for text in _wrong_tag(wheel, base, base.glibc))
     for package in libraries:
-        yield from _wrong_machine(package, base)
+        found += map(_Problem, _wrong_machine(package, base))
         if base.glibc:
-            yield from _old_glibc(package, base, base.glibc)
+            found += map(_Problem, _old_glibc(package, base, base.glibc))
+    files = loaded(libraries, base.python_version)
     if base.libraries is not None:
         there = set(base.libraries).union(unchecked, *(package.names() for package in libraries))
         if without := _without_glibc(libraries, base, there):
-            yield without
-        for package in libraries if not without else ():
-            yield from _missing(package, base, lambda name: name in there or bool(_OF_THE_DRIVER.fullmatch(name)))
-    yield from _duplicates(libraries, unchecked)
+            found.append(_Problem(without))
+        else:
+            found += _missing(files, base, there)
+            notes += _missed_by_parts(files, libraries, there)
+    found += _duplicates(files, unchecked)
+    names = {name for problem in found for name in problem.names}
+    last = [_way_out(names.union(unchecked))] if names else []
+    return Found(tuple([problem.text for problem in found] + last), tuple(notes))
 
 
 def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
@@ -116,35 +136,53 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection
     )
 
 
-def _missing(package: Libraries, base: Base, is_there: Callable[[str], bool]) -> Iterator[str]:
-    wanting: dict[str, str] = {}
-    for path, elf in package.linked:
-        for name in elf.needed:
-            if not is_there(name):
-                wanting.setdefault(name, path)
-    for name, path in sorted(wanting.items()):
-        yield (
-            f"{package.wheel}: {path} needs {name}, which neither {base.name} nor another package has. Add the system "
-            f"package with it to the base or to layers; if the service does not use that part of "
-            f'{package.distribution}, set unchecked_libraries = ["{name}"].'
-        )
+def _missing(files: Iterable[File], base: Base, there: Collection[str]) -> Iterator[_Problem]:
+    """What files need that are loaded, and nothing has; each name once for a package."""
+    wanting: dict[tuple[str, str], str] = {}
+    for file in files:
+        for name in _lacking(file.elf.needed, there):
+            wanting.setdefault((file.package.wheel, name), file.path)
+    for (wheel, name), path in sorted(wanting.items()):
+        text = f"{wheel}: {path} needs {name}, which neither {base.name} nor another package has."
+        yield _Problem(text, (name,))
 
 
-def _duplicates(libraries: Iterable[Libraries], unchecked: Collection[str]) -> Iterator[str]:
-    owners: dict[str, dict[str, str]] = {}
+def _missed_by_parts(files: Iterable[File], libraries: Iterable[Libraries], there: Collection[str]) -> Iterator[str]:
+    """The same of files that nothing loads, but by their names while it runs: packages do without these."""
+    are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
-        for path, _ in package.linked:
-            name = path.rpartition("/")[2]
-            if (found := _OF_CUDA.match(name)) and name not in unchecked:
-                owners.setdefault(found[1], {}).setdefault(package.distribution, path)
+        for path, elf in package.linked:
+            lacking = _lacking(elf.needed, there)
+            if lacking and (package.wheel, path) not in are_loaded:
+                yield f"{package.distribution}: {path} needs {', '.join(lacking)}"
+
+
+def _lacking(needed: Iterable[str], there: Collection[str]) -> list[str]:
+    return [name for name in needed if name not in there and not _OF_THE_DRIVER.fullmatch(name)]
+
+
+def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_Problem]:
+    """Libraries of CUDA that are loaded from two packages."""
+    owners: dict[str, dict[str, str]] = {}
+    for file in files:
+        if (found := _OF_CUDA.match(file.name)) and file.name not in unchecked:
+            owners.setdefault(found[1], {}).setdefault(file.package.distribution, file.path)
     for stem, paths in sorted(owners.items()):
         if len(paths) > 1:
-            names = [path.rpartition("/")[2] for path in paths.values()]
             listed = " and ".join(f"{path} of {distribution}" for distribution, path in sorted(paths.items()))
-            yield (
-                f"{stem}: is there more than once, {listed}; which one is used depends on the order of imports. Take "
-                f"builds of these packages for one CUDA, or set unchecked_libraries = {sorted(names)}."
+            text = (
+                f"{stem}: is loaded from more than one package, {listed}; which one is used depends on the order of "
+                f"imports. Take builds of these packages for one CUDA."
             )
+            yield _Problem(text, tuple(path.rpartition("/")[2] for path in paths.values()))
+
+
+def _way_out(names: Collection[str]) -> str:
+    listed = ", ".join(f'"{name}"' for name in sorted(names))
+    return (
+        "Add the system packages that have what is missing to the base or to layers. If the service does not load "
+        f"these parts of the packages, or has them twice on purpose: unchecked_libraries = [{listed}]"
+    )
 
 
 def _dotted(version: tuple[int, int]) -> str:

@@ -5,6 +5,7 @@ System V ABI, chapters 4 and 5; symbol versions as in the Linux Standard Base.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,12 +20,13 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _ENTRY = struct.Struct("<QQ")
 _NEED = struct.Struct("<HHIII")
 _VERSION = struct.Struct("<IHHII")
-_LOAD, _DYNAMIC = 1, 2
-_NULL, _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME = 0, 1, 5, 10, 14
+_LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
+_NULL, _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME, _RPATH, _RUNPATH = 0, 1, 5, 10, 14, 15, 29
 _VERSIONS, _VERSIONS_COUNT = 0x6FFFFFFE, 0x6FFFFFFF
 # Real libraries have some hundreds of each; more is damage.
 _MOST = 1 << 14  # entries of the dynamic table, and of all tables of versions together
 _LONGEST = 4096  # bytes of a name
+_MODULE = re.compile(rb"PyInit_([A-Za-z0-9_]{1,200})(?=\0)")
 
 
 class Elf(NamedTuple):
@@ -34,6 +36,9 @@ class Elf(NamedTuple):
     soname: str  # empty for none
     needed: tuple[str, ...]  # libraries
     versions: tuple[str, ...]  # of symbols of other libraries, such as GLIBC_2.28
+    search: tuple[str, ...] = ()  # folders where its libraries are looked for, as RUNPATH or RPATH has them
+    modules: tuple[str, ...] = ()  # of Python that it can be imported as, by names of their functions
+    is_program: bool = False  # it names the linker that starts it
 
 
 def read_elf(data: bytes | mmap) -> Elf | None:
@@ -73,6 +78,12 @@ def _read(data: bytes | mmap) -> Elf | None:
         strings = place(values[_STRINGS][0])
         end = strings + values[_STRINGS_SIZE][0]
         names = [_text(data, strings + value, end) for value in values.get(_NEEDED, ())]
+        modules = sorted({name.decode() for name in _MODULE.findall(data, strings, end)})
+        search = [
+            folder
+            for value in values.get(_RUNPATH, values.get(_RPATH, []))
+            for folder in _text(data, strings + value, end).split(":")
+        ]
         soname = _text(data, strings + values[_SONAME][0], end) if _SONAME in values else ""
         versions: set[str] = set()
         if _VERSIONS in values:
@@ -80,7 +91,15 @@ def _read(data: bytes | mmap) -> Elf | None:
             versions = {_text(data, strings + offset, end) for offset in offsets}
     except (KeyError, StopIteration):
         return None
-    return Elf(_MACHINES.get(machine, f"ELF machine {machine}"), soname, tuple(names), tuple(sorted(versions)))
+    return Elf(
+        _MACHINES.get(machine, f"ELF machine {machine}"),
+        soname,
+        tuple(names),
+        tuple(sorted(versions)),
+        tuple(filter(None, search)),
+        tuple(modules),
+        any(kind == _INTERPRETER for kind, *_ in segments),
+    )
 
 
 def _versions(data: bytes | mmap, at: int, count: int) -> list[int]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rules_bento.archives.zipread import Chunk
 
 _LIBRARY = re.compile(r"\.so(?:\.|$)")
+# How Python names a library that it loads by ctypes or cffi, whole or up to what it adds.
+_NAMED = re.compile(rb"(?<![A-Za-z0-9_+-])(?:lib[A-Za-z0-9_+-]+|[A-Za-z0-9_+-]+(?=\.so\b))")
 
 
 class Linked(NamedTuple):
@@ -31,10 +33,14 @@ class Libraries(NamedTuple):
     wheel: str  # its file name
     distribution: str
     linked: tuple[Linked, ...]
+    named: frozenset[str] = frozenset()  # words of its Python sources that may be names of libraries
 
     @staticmethod
     def read(file: Path) -> Libraries:
-        """Look into each file that may be linked; one at a time is unpacked, to a temporary file."""
+        """Look into each file that may be linked; one at a time is unpacked, to a temporary file.
+
+        Where there are some, look for their names in Python sources, too.
+        """
         wheel = Wheel.read(file)
         candidates = [member for member in wheel.members if _LIBRARY.search(member.path) or member.executable]
         linked = [
@@ -42,27 +48,35 @@ class Libraries(NamedTuple):
             for member, chunks in zip(candidates, wheel.chunks(candidates), strict=True)
             if (elf := _elf(chunks))
         ]
-        return Libraries(wheel.name, wheel.distribution, tuple(linked))
+        sources = [member for member in wheel.members if member.path.endswith(".py")] if linked else []
+        named = {word for chunks in wheel.chunks(sources) for word in _words(chunks)}
+        return Libraries(wheel.name, wheel.distribution, tuple(linked), frozenset(named))
 
     @staticmethod
     def loads(text: str) -> Libraries:
         """Read what `dumps` wrote."""
         fields: dict[str, Any] = json.loads(text)
         linked = [
-            Linked(path, Elf(machine, soname, tuple(needed), tuple(versions)))
-            for path, (machine, soname, needed, versions) in fields["linked"].items()
+            Linked(path, Elf._make(tuple(field) if isinstance(field, list) else field for field in elf))
+            for path, elf in fields["linked"].items()
         ]
-        return Libraries(fields["wheel"], fields["distribution"], tuple(linked))
+        return Libraries(fields["wheel"], fields["distribution"], tuple(linked), frozenset(fields["named"]))
 
     def dumps(self) -> str:
         """A JSON object."""
         linked = {path: list(elf) for path, elf in self.linked}
-        fields = {"wheel": self.wheel, "distribution": self.distribution, "linked": linked}
+        fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
+        fields |= {"linked": linked, "named": sorted(self.named)}
         return json.dumps(fields, indent=1) + "\n"
 
     def names(self) -> set[str]:
         """What others may call its libraries."""
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
+
+
+def _words(chunks: Iterator[Chunk]) -> set[str]:
+    text = b"".join(chunk.data for chunk in chunks)
+    return {word.decode() for word in _NAMED.findall(text)}
 
 
 def _elf(chunks: Iterator[Chunk]) -> Elf | None:

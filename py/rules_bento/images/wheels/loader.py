@@ -1,0 +1,104 @@
+"""Which shared libraries of packages are loaded, and what for: as Python and the dynamic linker find them.
+
+Python loads extension modules that can be imported, and libraries that its sources name (ctypes, cffi); the linker what
+these need, and that what they need in turn. Programs start in the environment's `bin`. All else is loaded by name by
+other libraries: parts that a process can do without, such as a transport of NCCL for a network that is not there.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rules_bento.images.wheels.elf import Elf
+    from rules_bento.images.wheels.libraries import Libraries
+
+# What Linux's Pythons import (`importlib.machinery.EXTENSION_SUFFIXES`).
+_MODULE = re.compile(r"([^./]+)(?:\.cpython-(\d)(\d+)-[\w-]+|\.abi3)?\.so")
+_DATA = re.compile(r"[^/]+\.data/(?:purelib|platlib)/")
+_SCRIPTS = re.compile(r"[^/]+\.data/scripts/")
+_ORIGIN = re.compile(r"\$ORIGIN|\$\{ORIGIN\}")
+
+
+class File(NamedTuple):
+    """A file of a package that is linked when it is loaded."""
+
+    package: Libraries
+    path: str  # in the wheel
+    elf: Elf
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """The file's name without the suffix of libraries and their version."""
+        return self.name.partition(".so")[0]
+
+
+def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
+    """The files that a Python of the version (X.Y; empty for any) loads, or a program of the packages."""
+    files = [File(package, *linked) for package in packages for linked in package.linked]
+    by_place = {_installed(file.path): file for file in files}
+    by_name: dict[str, list[File]] = defaultdict(list)
+    for file in files:
+        for name in {file.name, file.elf.soname}:
+            by_name[name].append(file)
+    queue = list(_roots(files, packages, python_version))
+    found: dict[tuple[str, str], File] = {}
+    while queue:
+        file = queue.pop()
+        if (file.package.wheel, file.path) in found:
+            continue
+        found[file.package.wheel, file.path] = file
+        for name in file.elf.needed:
+            near = next((by_place[path] for path in _searched(file, name) if path in by_place), None)
+            # Elsewhere, it counts if something has loaded it before: a package that is imported first.
+            queue += [near] if near else by_name.get(name, [])
+    return [file for file in files if (file.package.wheel, file.path) in found]
+
+
+def _installed(path: str) -> str:
+    """The path from the root of the environment's packages."""
+    return _DATA.sub("", path, count=1)
+
+
+def _searched(file: File, name: str) -> Iterator[str]:
+    origin = posixpath.dirname(_installed(file.path))
+    for folder in file.elf.search:
+        yield posixpath.normpath(posixpath.join(_ORIGIN.sub(lambda _: origin or ".", folder), name))
+
+
+def _roots(files: Sequence[File], packages: Sequence[Libraries], python_version: str) -> Iterator[File]:
+    modules = [file for file in files if _is_module(file, python_version)]
+    yield from modules
+    yield from (file for file in files if _SCRIPTS.match(file.path) and file.elf.is_program)
+    with_modules = {file.package.wheel for file in modules}
+    bare = [file for file in files if file.package.wheel not in with_modules]
+    for package in packages:
+        own = [file for file in files if file.package is package]
+        named = [file for file in own if _is_named(file, package.named)]
+        yield from named
+        # A package of libraries alone is loaded by others, who say where.
+        stems = {file.stem for file in own}
+        yield from (file for file in bare if file.stem not in stems and _is_named(file, package.named))
+        if package.wheel not in with_modules and not named and package.named:
+            yield from own  # Python puts the name together from parts
+
+
+def _is_module(file: File, python_version: str) -> bool:
+    match = _MODULE.fullmatch(file.name)
+    if match is None or match[1] not in file.elf.modules:
+        return False
+    return not (match[2] and python_version) or f"{match[2]}.{match[3]}" == python_version
+
+
+def _is_named(file: File, words: Iterable[str]) -> bool:
+    return file.stem in words or any(word[-1] in "_-" and file.stem.startswith(word) for word in words)

@@ -1,0 +1,144 @@
+"""Which libraries of packages are loaded: as Python and the linker find them, not by where they lie."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_wheels import Maker
+from rules_bento.images.wheels.elf import Elf, read_elf
+from rules_bento.images.wheels.libraries import Libraries, Linked
+from rules_bento.images.wheels.loader import loaded
+
+VERSION = "3.11"
+
+
+def wheel(name, *linked, named=()):
+    return Libraries(f"{name}.whl", name, tuple(linked), frozenset(named))
+
+
+def module(path, *needed, search=(), named=""):
+    name = named or path.rpartition("/")[2].partition(".")[0]
+    return Linked(path, Elf("amd64", "", needed, (), tuple(search), (name,)))
+
+
+def library(path, *needed, soname="", search=()):
+    return Linked(path, Elf("amd64", soname, needed, (), tuple(search)))
+
+
+def paths(*wheels):
+    return [file.path for file in loaded(wheels, VERSION)]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_loaded"),
+    [
+        ("acme/_a.so", True),
+        ("acme/_a.abi3.so", True),
+        ("acme/_a.cpython-311-x86_64-linux-gnu.so", True),
+        ("_a.cpython-311-aarch64-linux-gnu.so", True),
+        ("acme-1.data/platlib/acme/_a.so", True),
+        ("acme/_a.cpython-312-x86_64-linux-gnu.so", False),
+        ("acme/_a.cpython-311t-x86_64-linux-gnu.so", False),
+        ("acme/_a.pypy311-pp73-x86_64-linux-gnu.so", False),
+        ("acme/_a.so.1", False),
+        ("acme/_a.x.so", False),
+    ],
+)
+def test_modules_that_a_python_imports(path, is_loaded):
+    assert paths(wheel("acme", module(path))) == ([path] if is_loaded else [])
+
+
+def test_a_library_is_no_module_by_its_name_alone():
+    assert paths(wheel("acme", module("acme/plugin.so", named="other"), library("acme/libx.so"))) == []
+
+
+def test_what_modules_need_and_what_that_needs():
+    acme = wheel(
+        "acme",
+        module("acme/_a.so", "libone-1f.so.1", "libc.so.6", search=["$ORIGIN/../acme.libs"]),
+        library("acme.libs/libone-1f.so.1", "libtwo.so"),
+        library("acme.libs/libplugin.so", "libtwo.so"),
+    )
+    other = wheel("other", library("other/lib/libtwo.so.2", soname="libtwo.so"))
+    assert paths(acme, other) == ["acme/_a.so", "acme.libs/libone-1f.so.1", "other/lib/libtwo.so.2"]
+
+
+@pytest.mark.parametrize(
+    "search", ["$ORIGIN/../nvidia/lib", "${ORIGIN}/../nvidia/lib", "$ORIGIN/.:$ORIGIN/../nvidia/lib"]
+)
+def test_the_nearest_of_two_by_the_path_of_who_needs_it(search):
+    needs = module("acme/_a.so", "libcupti.so.12", search=search.split(":"))
+    near, far = library("nvidia/lib/libcupti.so.12"), library("triton/backends/libcupti.so.12")
+    assert paths(wheel("acme", needs), wheel("n", near), wheel("t", far)) == [needs.path, near.path]
+    without = module("acme/_a.so", "libcupti.so.12")
+    assert len(paths(wheel("acme", without), wheel("n", near), wheel("t", far))) == 3
+
+
+def test_libraries_that_need_each_other():
+    a, b = library("x/liba.so", "libb.so"), library("x/libb.so", "liba.so")
+    assert paths(wheel("x", module("x/_x.so", "liba.so"), a, b)) == ["x/_x.so", a.path, b.path]
+
+
+@pytest.mark.parametrize("word", ["libxgboost", "libsndfile_"])
+def test_libraries_that_python_names(word):
+    named = library("x/lib/libxgboost.so"), library("x/lib/libsndfile_x86_64.so")
+    assert len(paths(wheel("x", *named, module("x/_x.so"), named=[word]))) == 2
+
+
+def test_a_name_is_first_of_the_own_package_then_of_one_that_has_no_modules():
+    own, others = library("t/libcupti.so"), library("nvidia/libcupti.so.12")
+    torch = wheel("torch", module("torch/_C.so"), named=["libcupti"])
+    nvidia, triton = wheel("nvidia", others), wheel("triton", own, module("triton/_t.so"))
+    assert paths(torch, nvidia, triton) == ["torch/_C.so", others.path, "triton/_t.so"]
+    assert own.path in paths(torch, nvidia, triton._replace(named=frozenset(["libcupti"])))
+
+
+def test_a_package_of_libraries_whose_python_puts_the_name_together():
+    lib = library("x/libacme-linux.so")
+    assert paths(wheel("x", lib, named=["library"])) == [lib.path]
+    assert paths(wheel("x", lib)) == []
+
+
+def test_programs_of_the_environment():
+    program = library("x-1.data/scripts/run", "libx.so")
+    needed = library("x/libx.so")
+    assert paths(wheel("x", program._replace(elf=program.elf._replace(is_program=True)), needed)) == [
+        program.path,
+        needed.path,
+    ]
+    assert paths(wheel("x", program, needed)) == []
+
+
+def test_suffixes_are_those_of_python():
+    name = f"_a{importlib.machinery.EXTENSION_SUFFIXES[0]}"
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert [file.path for file in loaded([wheel("x", module(name))], version)] == [name]
+
+
+C = "#include <stddef.h>\nint helper(void);\nvoid *PyInit_%s(void) { helper(); return NULL; }\n"
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a compiler of C")
+def test_what_is_read_of_a_real_module(tmp_path):
+    (tmp_path / "helper.c").write_text("int helper(void) { return 0; }\n")
+    (tmp_path / "mod.c").write_text(C % "mod")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "libhelper.so", "helper.c"], cwd=tmp_path, check=True)
+    link = ["-L.", "-lhelper", "-Wl,--enable-new-dtags,-rpath,$ORIGIN/../x:$ORIGIN"]
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "mod.so", "mod.c", *link], cwd=tmp_path, check=True)
+    elf = read_elf((tmp_path / "mod.so").read_bytes())
+    assert elf.search == ("$ORIGIN/../x", "$ORIGIN")
+    assert elf.modules == ("mod",)
+    assert not elf.is_program
+    assert read_elf(Path(os.path.realpath(sys.executable)).read_bytes()).is_program
+    content = {"x/mod.so": (tmp_path / "mod.so").read_bytes(), "x/a.py": 'CDLL("libx_y.so.1"); f"lib{n}"; z = "a.so"'}
+    libraries = Libraries.read(Maker("x").add(content).write(tmp_path))
+    assert libraries.named == {"libx_y", "a"}
+    assert Libraries.loads(libraries.dumps()) == libraries
+    assert json.loads(libraries.dumps())["named"] == ["a", "libx_y"]
