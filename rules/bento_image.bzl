@@ -148,6 +148,7 @@ def _assemble(ctx, base, bento, layers):
     args.add_all(["--bento-yaml", bento.bento_yaml])
     args.add_all(["--base-config", base.config])
     args.add_all(["--bento", BENTO, "--environment", ctx.attr.prefix, "--home", HOME])
+    args.add_all(["--compression", ctx.attr.compression])
     args.add_all(["--created", creation_time(ctx)])
     args.add_all(["--user", ctx.attr.user])
     add_pairs(args, "--env", ctx.attr.env)
@@ -245,15 +246,15 @@ What would go wrong only in production fails the build (unless `--norun_validati
 glibc than the base has, shared libraries that nothing brings, CUDA libraries that are there twice, system packages that the
 Bento asks for and that neither base nor layers have, more than `size_limit`.""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the manifest, beside the standard ones that are filled in: title, version, created, and of the base its name and digest."),
+        "annotations": attr.string_dict(doc = "Annotations of the manifest, beside the standard ones that are filled in: title, version, created, and of the base its name and digest. Those that OCI defines (`org.opencontainers.image.…`) are labels as well, and labels of these names annotations."),
         "base": attr.label(doc = "What the image is built on: Python and the libraries of the system.", mandatory = True, providers = [BentoBaseInfo]),
         "bento": attr.label(aspects = [wheel_parts_aspect], cfg = stated_and_files, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
         "bytecode": attr.string(default = "none", doc = "Whether the packages have their byte code, in layers of its own: `checked-hash`, which Python holds against the source, or `unchecked-hash`, which it takes as it is (PEP 552).", values = BYTECODES),
         "cmd": attr.string_list(doc = "Arguments behind the entry point, which the caller of a container may replace."),
-        "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`, or `gzip` for runtimes of old.", values = COMPRESSIONS),
+        "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`, or `gzip` for runtimes of old; that has to be the compression of base and `layers`, too.", values = COMPRESSIONS),
         "entrypoint": attr.string_list(doc = "What a container runs. Default: the environment's Python serves the Bento."),
         "env": attr.string_dict(doc = "Variables of the environment, beside those of base and Bento."),
-        "healthcheck": attr.string_list(doc = "A command that says whether a container is well, for docker and podman; they run it without a shell. Default: none."),
+        "healthcheck": attr.string_list(doc = "A command that says whether a container is well, run without a shell. It is docker's own field: docker reads it of an image that it loads or pulls; podman, containerd and Kubernetes leave it out of OCI images, so give it to those when they start a container. Default: none."),
         "labels": attr.string_dict(doc = "Labels of the config, beside those of the Bento."),
         "layers": attr.label_list(doc = "Further layers, below that of the Bento.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),

@@ -93,7 +93,22 @@ def test_the_config_serves_the_bento_as_nobody_in_particular(image):
     assert f"VIRTUAL_ENV={prefix}" in config["Env"]
     assert config["ExposedPorts"] == {"3000/tcp": {}}
     assert "BENTOML_HOME=/home/bentoml/" in config["Env"]
-    assert config["Labels"] == {"stage": "example", "team": "botany"}
+    labels = {key: value for key, value in config["Labels"].items() if not key.startswith("org.opencontainers.")}
+    assert labels == {"stage": "example", "team": "botany"}
+
+
+def test_what_oci_defines_is_a_label_and_an_annotation():
+    labels, annotations = document("image", "config")["config"]["Labels"], document("image", "manifest")["annotations"]
+    prefix = "org.opencontainers.image."
+    standard = {key.removeprefix(prefix): value for key, value in labels.items() if key.startswith(prefix)}
+    assert standard | {"created": "", "version": ""} == {
+        "created": "",
+        "licenses": "Apache-2.0",
+        "source": "a repository",
+        "title": "iris_classifier",
+        "version": "",
+    }
+    assert {f"{prefix}{key}": value for key, value in standard.items()} == annotations
 
 
 def test_what_the_target_says_is_taken():

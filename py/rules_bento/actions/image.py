@@ -22,6 +22,7 @@ FLAGS = {
     "--bento": 1,  # folder of the Bento in the image
     "--bento-yaml": 1,
     "--cmd": 1,
+    "--compression": 1,  # of all layers, those of the base among them
     "--config": 1,
     "--created": 1,
     "--digest": 1,
@@ -53,11 +54,24 @@ def run(arguments: Arguments) -> None:
             f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MOST_LAYERS}. "
             f"Give fewer of them."
         )
+    if arguments.optional("--compression") == "gzip":
+        _require_gzip(layers)
     base = read_object(read_file(arguments.one("--base-config")), "the base's config")
     image = oci_image.make_image(layers, _settings(arguments, base, _read_bento(arguments)))
     Path(arguments.one("--config")).write_bytes(image.config)
     Path(arguments.one("--manifest")).write_bytes(image.manifest)
     Path(arguments.one("--digest")).write_text(f"{image.digest}\n", "utf-8")
+
+
+def _require_gzip(layers: list[oci_image.Layer]) -> None:
+    """Raise BentoError for a layer of zstd: who asks for gzip has a runtime that does not know it."""
+    others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
+    if others:
+        raise BentoError(
+            f'compression: the image is to be of gzip, but of zstd are: {", ".join(others)}. Set compression = "gzip" '
+            "on the bento_deb_layer of the base and of layers too; of an image of others, take a copy with layers of "
+            "gzip (skopeo copy --dest-compress-format gzip)."
+        )
 
 
 def _read_bento(arguments: Arguments) -> dict[str, Any]:
@@ -72,6 +86,10 @@ def _read_bento(arguments: Arguments) -> dict[str, Any]:
 def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.Settings:
     folder = arguments.one("--bento")
     status = read_status(Path(path) for path in arguments.many("--status"))
+    annotations = _annotations(arguments, base, bento) | _stamped(
+        arguments.pairs("--annotation"), status, "annotations"
+    )
+    labels = bento["labels"] | _stamped(arguments.pairs("--label"), status, "labels")
     python = arguments.one("--environment") + "/bin/python"
     return oci_image.Settings(
         architecture=base["architecture"],
@@ -83,12 +101,16 @@ def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any])
         user=arguments.one("--user"),
         working_dir=arguments.optional("--working-dir", folder),
         ports=arguments.many("--port"),
-        labels=bento["labels"] | _stamped(arguments.pairs("--label"), status, "labels"),
-        annotations=_annotations(arguments, base, bento)
-        | _stamped(arguments.pairs("--annotation"), status, "annotations"),
+        labels=_standard(annotations) | labels,
+        annotations=_standard(labels) | annotations,
         stop_signal=arguments.one("--stop-signal"),
         healthcheck=arguments.many("--healthcheck"),
     )
+
+
+def _standard(texts: dict[str, str]) -> dict[str, str]:
+    """Those that OCI defines: what reads labels and what reads annotations are to see the same."""
+    return {key: value for key, value in texts.items() if key.startswith(_ANNOTATIONS)}
 
 
 def _stamped(pairs: dict[str, str], status: dict[str, str], attribute: str) -> dict[str, str]:

@@ -1,0 +1,87 @@
+"""What the action that assembles an image makes of settings, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from rules_bento.verbs import run
+
+BENTO = """\
+name: svc
+version: "1"
+labels: {team: botany, org.opencontainers.image.licenses: MIT}
+envs: []
+"""
+PREFIX = "org.opencontainers.image."
+
+
+def layer(name, compression):
+    media_type = f"application/vnd.oci.image.layer.v1.tar{compression}"
+    digest = f"sha256:{'0' * 64}"
+    return {"media_type": media_type, "digest": digest, "size": 1, "diff_id": digest, "name": name}
+
+
+@pytest.fixture
+def assemble(tmp_path, capsys):
+    """Assembles an image of layers; config and manifest, or the error."""
+
+    def make(*layers, bento=BENTO, **flags):
+        (tmp_path / "bento.yaml").write_text(bento)
+        (tmp_path / "base.json").write_text(json.dumps({"architecture": "amd64", "os": "linux"}))
+        outputs = {"config": "config.json", "manifest": "manifest.json", "digest": "digest"}
+        argv = ["--bento-yaml", str(tmp_path / "bento.yaml"), "--base-config", str(tmp_path / "base.json")]
+        argv += [word for flag, name in outputs.items() for word in (f"--{flag}", str(tmp_path / name))]
+        fixed = {"bento": "/b", "environment": "/e", "home": "/h", "user": "1:1", "stop-signal": "TERM"}
+        for flag, value in {**fixed, "created": "1980-01-01T00:00:00Z", "target": "//svc:image"}.items():
+            argv += [f"--{flag}", value]
+        for flag, values in flags.items():
+            for words in values:
+                argv += [f"--{flag}", *words]
+        for number, description in enumerate(layers):
+            (tmp_path / f"{number}.json").write_text(json.dumps(description))
+            argv += ["--layer", str(tmp_path / f"{number}.json")]
+        if run(["image", *argv]):
+            return capsys.readouterr().err
+        return [json.loads((tmp_path / name).read_text()) for name in ("config.json", "manifest.json")]
+
+    return make
+
+
+def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
+    layers = layer("base, layer 0", "+gzip"), layer("31 Debian packages", "+zstd"), layer("plain", "")
+    error = assemble(*layers, compression=[["gzip"]])
+    assert error.startswith(
+        "//svc:image: compression: the image is to be of gzip, but of zstd are: 31 Debian packages."
+    )
+    assert isinstance(assemble(*layers, compression=[["zstd"]]), list)
+    assert isinstance(assemble(layers[0], layers[2], compression=[["gzip"]]), list)
+
+
+def test_what_oci_defines_is_a_label_and_an_annotation_whichever_states_it(assemble):
+    source, other = [json.dumps(f"{PREFIX}source"), '"a repository"'], ['"org.example"', '"x"']
+    config, manifest = assemble(annotation=[source, other], label=[['"team"', '"zoology"']])
+    standard = {
+        f"{PREFIX}{key}": value
+        for key, value in {
+            "created": "1980-01-01T00:00:00Z",
+            "licenses": "MIT",
+            "source": "a repository",
+            "title": "svc",
+            "version": "1",
+        }.items()
+    }
+    assert config["config"]["Labels"] == {**standard, "team": "zoology"}
+    assert manifest["annotations"] == {**standard, "org.example": "x"}
+
+
+def test_each_of_the_two_has_its_own_where_both_are_given(assemble):
+    config, manifest = assemble(label=[[json.dumps(f"{PREFIX}title"), '"a label"']])
+    assert config["config"]["Labels"][f"{PREFIX}title"] == "a label"
+    assert manifest["annotations"][f"{PREFIX}title"] == "svc"
+
+
+def test_a_command_is_refused_unless_the_target_provides_what_it_makes(assemble):
+    bento = f"{BENTO}image: {{commands: ['make all']}}\n"
+    assert "runs 'make all'" in assemble(bento=bento)
+    assert isinstance(assemble(bento=bento, provided=[['"make all"']]), list)
