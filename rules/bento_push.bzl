@@ -20,6 +20,8 @@ def _bento_push_impl(ctx):
     arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     for repository in ctx.attr.repositories:
         arguments += ["--repository", repository]
+    for repository in ctx.attr.mount_from:
+        arguments += ["--mount-from", repository]
     for tag in ctx.attr.tags_to_set:
         arguments += ["--tag", tag]
     for file in ctx.files.tag_files:
@@ -58,6 +60,7 @@ Behind `--`, `--repository` takes the place of `repositories` and `--tag` adds a
 With `--@rules_bento//rules:push_from=cache` the layers of images are not downloaded: those that the registry lacks are streamed to
 it from the build's remote cache, which is named, and opened, by the build's own flags behind `--` (docs/ci.md).""",
     attrs = {
+        "mount_from": attr.string_list(doc = "Repositories of the same registry that may have some of the layers, `registry/name` each: of other images of the same hub. What earlier pushes left in others is known without."),
         "repositories": attr.string_list(doc = "Where to push, `registry/name` each; `{KEY}` stands for a value of the workspace status if `stamped`."),
         "src": attr.label(doc = "What to push.", mandatory = True, providers = PUSHABLE),
         "stamped": attr.bool(doc = "Whether `{KEY}` is filled in from Bazel's workspace status."),

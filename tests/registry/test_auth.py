@@ -66,7 +66,7 @@ def test_a_wrong_password_is_tried_once_and_not_shown(with_passwords, home, regi
         with pytest.raises(BentoError, match="answers 401") as caught:
             push(make_image(tmp_path, [10]), [reference], registries, progress, jobs=1)
     assert "wr0ng" not in str(caught.value)
-    asked = [line for line in relay.requests if "blobs" in line]
+    asked = [line for line in relay.requests if "team/app" in line]
     assert max(asked.count(line) for line in asked) == 2  # without, and with it
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 import servers
@@ -40,7 +41,9 @@ def test_a_second_push_after_a_changed_layer_sends_that_layer_config_and_manifes
         [pushed] = push(changed, [through], registries, progress)
     writing = [line.partition(" ")[0] for line in relay.requests if not line.startswith(("HEAD", "GET"))]
     assert sorted(writing) == ["POST", "POST", "PUT", "PUT", "PUT"]
-    assert len([line for line in relay.requests if line.startswith("HEAD")]) == 11 + 1  # blobs, and the tag
+    assert (
+        len([line for line in relay.requests if line.startswith("HEAD")]) == 11 + 2
+    )  # blobs, the manifest, and the tag
     assert (pushed.blobs, pushed.sent) == (11, 2)
     assert pushed.size == 7_001 + changed.root.config.size
 
@@ -53,6 +56,29 @@ def test_a_third_push_of_the_same_writes_nothing(server, reference, registries, 
         [pushed] = push(image, [through], registries, progress)
     assert (pushed.sent, pushed.size) == (0, 0)
     assert {line.partition(" ")[0] for line in relay.requests} - {"GET"} == {"HEAD"}
+    asked = [line.split(" ")[1] for line in relay.requests if line.startswith("HEAD")]
+    assert [path.rpartition("/")[2] for path in asked] == [image.root.descriptor.digest, "v1"]
+
+
+def test_an_index_that_is_there_is_asked_for_with_its_images(server, reference, registries, progress, tmp_path):
+    index = make_index(tmp_path)
+    push(index, [reference.with_tag("multi")], registries, progress)
+    with Relay(server.port) as relay:
+        through = Reference.parse(f"{relay.host}/{reference.repository}:multi")
+        push(index, [through], registries, progress)
+    assert len([line for line in relay.requests if line.startswith("HEAD")]) == len(index.manifests()) + 1
+
+
+def test_a_blob_is_mounted_from_where_an_earlier_push_left_it(server, reference, registries, progress, tmp_path):
+    image = make_image(tmp_path)
+    push(image, [reference.with_tag("v1")], registries, progress)
+    digests = [blob.digest for blob in image.blobs()]
+    gone = f"{reference.name}/gone"
+    mounts = {digest: ["elsewhere.invalid/x", gone, reference.name] for digest in digests[1:]}
+    other = Reference.parse(f"{reference.name}/later:v1")
+    [pushed] = push(replace(image, mounts=mounts), [other], registries, progress)
+    assert (pushed.sent, pushed.mounted) == (1, len(digests) - 1)
+    assert servers.get(server, f"/v2/{other.repository}/manifests/v1") == (200, image.root.content)
 
 
 def test_several_tags_and_repositories_get_each_blob_once(server, reference, registries, progress, tmp_path):

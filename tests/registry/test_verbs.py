@@ -72,6 +72,20 @@ def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
     assert sorted(listed) == ["from-file", "mine", "v1-abc123"]
 
 
+def test_a_second_repository_gets_what_the_first_has(server, reference, home, image):
+    folder, _ = image
+    flags = ["--folder", folder, "--contents", "contents.json", "--repository"]
+    run("push", *flags, reference.name, home=home)
+    assert "4 mounted, 0 there already" in run("push", *flags, f"{reference.name}/second", home=home).stderr
+    (home / ".cache/rules_bento/pushed.json").write_text("not JSON")
+    assert "0 mounted" in run("push", *flags, f"{reference.name}/third", home=home).stderr
+    (home / ".cache/rules_bento/pushed.json").unlink()
+    named = ["--mount-from", reference.name]
+    assert "4 mounted" in run("push", *flags, f"{reference.name}/fourth", *named, home=home).stderr
+    (home / ".cache/rules_bento/pushed.json").unlink()
+    assert "4 mounted" in run("push", *flags, f"{reference.name}/fifth", "--", *named, home=home).stderr
+
+
 def test_the_caller_may_name_another_repository(server, reference, home, image):
     folder, made = image
     flags = ["--folder", folder, "--contents", "contents.json", "--repository", "registry.invalid/x"]

@@ -21,17 +21,23 @@ if TYPE_CHECKING:
     from rules_bento.registry.upload import Outcome
 
 
+# Repositories that are tried for a blob which earlier pushes have left there.
+_MOST_MOUNTS = 3
+
+
 @dataclass(frozen=True)
 class Package:
     """What is pushed: a manifest, those that it lists (if it is an index), and where the blobs of all are.
 
-    `mount_from` are names (`registry/repository`) where the blobs, or some of them, may be already.
+    `mount_from` are names (`registry/repository`) where the blobs, or some of them, may be already; `mounts` are those
+    where single ones may be, by digest.
     """
 
     root: Manifest
     children: Sequence[Manifest] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)  # by digest
     mount_from: Sequence[str] = ()
+    mounts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def manifests(self) -> list[Manifest]:
         """All manifests, those that are listed before those that list them."""
@@ -69,8 +75,9 @@ def push(
 ) -> list[Pushed]:
     """Push to repositories, each under its tags (or under the digest alone); one entry for each repository.
 
-    A blob is sent once to each registry and mounted into its other repositories. A tag that stands for the manifest
-    already is left alone. Raises BentoError and RegistryError; no tag is moved before all that it needs is there.
+    A blob is sent once to each registry and mounted into its other repositories. Where the manifests are, their blobs
+    are not asked for. A tag that stands for the manifest already is left alone. Raises BentoError and RegistryError; no
+    tag is moved before all that it needs is there.
     """
     blobs = package.blobs()
     tags: dict[Reference, list[str]] = {}
@@ -79,14 +86,14 @@ def push(
     pushed: list[Pushed] = []
     for reference, names in tags.items():
         before = [*(earlier.reference.name for earlier in pushed), *package.mount_from]
-        mount_from = [name.partition("/")[2] for name in before if name.startswith(f"{reference.registry}/")]
-        delivery = _Delivery(
-            registries.repository(reference),
-            package.sources,
-            [name for name in mount_from if name != reference.repository],
-        )
-        outcomes = parallel.for_each(delivery.blob, blobs, counter, jobs)
-        delivery.manifests(package, names)
+        delivery = _Delivery(registries.repository(reference), reference, package, before)
+        if delivery.is_there():
+            outcomes: list[Outcome] = ["there"] * len(blobs)
+        else:
+            outcomes = parallel.for_each(delivery.blob, blobs, counter, jobs)
+            delivery.manifests(tagged=bool(names))
+        for name in names:
+            delivery.manifest(package.root, name)
         sent = [blob.size for blob, outcome in zip(blobs, outcomes, strict=True) if outcome == "sent"]
         pushed.append(Pushed(reference, len(blobs), len(sent), outcomes.count("mounted"), sum(sent)))
     return pushed
@@ -96,20 +103,31 @@ class _Delivery(NamedTuple):
     """To one repository."""
 
     repository: Repository
-    sources: Mapping[str, Source]
+    reference: Reference
+    package: Package
     mount_from: Sequence[str]
 
+    def is_there(self) -> bool:
+        """Whether the registry has all manifests, and so all that they need: it took none without."""
+        return all(
+            self.repository.manifest_digest(manifest.descriptor.digest, writing=True) == manifest.descriptor.digest
+            for manifest in reversed(self.package.manifests())
+        )
+
     def blob(self, blob: Descriptor, counter: Counter) -> Outcome:
-        source = self.sources[blob.digest]
-        return upload(self.repository, blob.digest, blob.size, source, counter, mount_from=self.mount_from)
+        source = self.package.sources[blob.digest]
+        names = [*self.mount_from, *self.package.mounts.get(blob.digest, ())[:_MOST_MOUNTS]]
+        here = [name.partition("/")[2] for name in names if name.startswith(f"{self.reference.registry}/")]
+        others = [name for name in dict.fromkeys(here) if name != self.reference.repository]
+        return upload(self.repository, blob.digest, blob.size, source, counter, mount_from=others)
 
-    def manifests(self, package: Package, tags: Sequence[str]) -> None:
-        for child in package.children:
-            self._manifest(child, child.descriptor.digest)
-        for target in tags or [package.root.descriptor.digest]:
-            self._manifest(package.root, target)
+    def manifests(self, *, tagged: bool) -> None:
+        """Put them there by their digests; the root by its tags alone, if it has some."""
+        for manifest in self.package.children if tagged else self.package.manifests():
+            self.manifest(manifest, manifest.descriptor.digest)
 
-    def _manifest(self, manifest: Manifest, target: str) -> None:
+    def manifest(self, manifest: Manifest, target: str) -> None:
+        """Put it there under a tag or its digest."""
         # Some registries refuse to write a tag again, even with what it has.
         if self.repository.manifest_digest(target, writing=True) == manifest.descriptor.digest:
             return

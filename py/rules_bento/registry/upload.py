@@ -17,6 +17,7 @@ from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
 from rules_bento.registry.client import Reply, Upload
 from rules_bento.registry.content import Part
+from rules_bento.registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,10 @@ def upload(
         return "there"
     started = None
     for other in mount_from:
-        started = repository.mount_blob(digest, other)
+        try:
+            started = repository.mount_blob(digest, other)
+        except RegistryError:  # one that is gone, or that this user may not read: then it is sent
+            continue
         if started is None:
             return "mounted"
     counter.expect(size)

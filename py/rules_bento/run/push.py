@@ -7,6 +7,7 @@ where layers are that were not downloaded.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rules_bento.actions.arguments import Arguments
@@ -19,6 +20,7 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache, push_contents
+from rules_bento.run.pushed_before import PushedBefore
 from rules_bento.sharing.registry import artifact
 from rules_bento.workspace_status import filled, read_status
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _CALLERS = push_cache.FLAGS | {
     "--insecure": 1,  # host[:port] that may be reached without encryption
     "--jobs": 1,  # blobs at once
+    "--mount-from": 1,  # registry/name that may have some of the blobs
     "--repository": 1,  # registry/name
     "--tag": 1,
 }
@@ -53,12 +56,16 @@ def run(arguments: Arguments) -> None:
     insecure = arguments.many("--insecure") + caller.many("--insecure")
     cache = push_cache.settings({flag: caller.many(flag) for flag in push_cache.FLAGS})
     with Registries(insecure) as registries:
+        before = PushedBefore.of_user()
         package = _package(arguments, registries, cache)
+        named = [Reference.parse(text).name for text in arguments.many("--mount-from") + caller.many("--mount-from")]
+        package = replace(package, mount_from=[*package.mount_from, *named], mounts=before.repositories())
         with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
             pushed = push(package, targets, registries, progress, jobs=_jobs(arguments, caller))
             for referrer in _referrers(arguments, package):
                 untagged = [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in pushed]
                 push(referrer, untagged, registries, progress)
+    before.note((entry.reference.name for entry in pushed), (blob.digest for blob in package.blobs()))
     for entry in pushed:
         tags = sorted({target.tag for target in targets if target.name == entry.reference.name and target.tag})
         sys.stderr.write(f"{_report(entry, tags)}\n")
