@@ -5,6 +5,7 @@ load("//rules/private:contents.bzl", "contents_of")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:launcher.bzl", "RUNFILES", "helper_launcher", "runfile_path")
 load("//rules/providers:image.bzl", "BentoImageInfo")
+load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
 
 def _bento_load_impl(ctx):
     contents, files = contents_of(ctx, ctx.attr.image)
@@ -19,9 +20,9 @@ def _bento_load_impl(ctx):
 
 bento_load = rule(
     implementation = _bento_load_impl,
-    doc = "A program, for `bazel run`, that loads an image into docker, podman or nerdctl.",
+    doc = "A program, for `bazel run`, that loads an image into docker, podman or nerdctl. Of an index, that is the image for the tool's platform, or the one of `-- --platform os/architecture`.",
     attrs = {
-        "image": attr.label(doc = "The image.", mandatory = True, providers = [BentoImageInfo]),
+        "image": attr.label(doc = "The image, or an index of images.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "reference": attr.string(doc = "Its name and tag there. Default: the image's target name."),
         "tool": attr.string(doc = "Which tool. Default: the first of these that is on PATH.", values = ["", "docker", "podman", "nerdctl"]),
     },

@@ -12,13 +12,22 @@ from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.push import Package
 
 
-def make_image(folder: Path, sizes=(300_000, 70_000, 1_000), seed: int = 0, *, extra: dict | None = None) -> Package:
+def make_image(
+    folder: Path,
+    sizes=(300_000, 70_000, 1_000),
+    seed: int = 0,
+    *,
+    extra: dict | None = None,
+    architecture: str = "amd64",
+) -> Package:
     """An image with layers of these sizes in files of the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)
     layers = [_file(folder, chance.randbytes(size)) for size in sizes]
     diff_ids = [digest for digest, _ in layers]
-    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}})
+    config = json.dumps(
+        {"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    )
     config_digest, config_path = _file(folder, config.encode())
     document = {
         "schemaVersion": 2,

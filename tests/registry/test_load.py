@@ -10,7 +10,15 @@ from rules_bento.registry import docker_archive
 from rules_bento.registry.layout import Layout
 from test_verbs import image_contents, run
 
-_TOOL = '#!/bin/sh\nif [ "$1" = load ]; then cat > "${0%/*}/loaded.tar"; exit 0; fi\nexit 3\n'
+_TOOL = """#!/bin/sh
+case "$1 $3" in
+"load ") cat > "${0%/*}/loaded.tar" ;;
+"info {{.Host.OS}}/{{.Host.Arch}}") echo linux/arm64 ;;
+"info {{.OSType}}/{{.Architecture}}") echo linux/x86_64 ;;
+info*) echo it is well ;;
+*) exit 3 ;;
+esac
+"""
 
 
 @pytest.fixture
@@ -89,3 +97,48 @@ def test_an_archive_is_taken_apart(home, image, tool, tmp_path):
     assert package.root.content == made.root.content
     for blob in package.blobs():
         package.sources[blob.digest].check(blob.digest, blob.size)
+
+
+def index(tmp_path):
+    """An index of images for two platforms, as a rule hands it over."""
+    folder = tmp_path / "runfiles"
+    documents, made = [], {}
+    for architecture, seed in (("amd64", 1), ("arm64", 2)):
+        made[architecture] = image = make_image(folder / architecture, seed=seed, architecture=architecture)
+        document = image_contents(folder / architecture, image)
+        for number, (blob, layer) in enumerate(zip(document["blobs"], image.root.layers(), strict=True)):
+            described = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size}
+            described |= {"diff_id": "", "name": f"{number}"}
+            (folder / architecture / blob["description"]).write_text(json.dumps(described))
+            blob |= {key: f"{architecture}/{blob[key]}" for key in ("path", "description")}
+        documents.append(document | {key: f"{architecture}/{document[key]}" for key in ("config", "manifest")})
+    return folder, {"index": {"images": documents, "manifest": "none"}}, made
+
+
+def load_index(folder, document, home, tool, *flags, code=0):
+    (folder / "contents.json").write_text(json.dumps(document))
+    given = ["--target", "//:load", "--folder", folder, "--contents", "contents.json", "--reference", "app:v1"]
+    return run("load", *given, *flags, home=home, code=code, path=f"{tool}:/usr/bin:/bin")
+
+
+def test_of_an_index_the_image_for_the_tools_platform(home, tmp_path, tool):
+    folder, document, made = index(tmp_path)
+    load_index(folder, document, home, tool)
+    assert_whole(tool, made["arm64"])
+    (tool / "docker").write_text(_TOOL)
+    (tool / "docker").chmod(0o755)
+    load_index(folder, document, home, tool, "--tool", "docker")
+    assert_whole(tool, made["amd64"])
+    load_index(folder, document, home, tool, "--tool", "docker", "--", "--platform", "linux/arm64")
+    assert_whole(tool, made["arm64"])
+
+
+def test_an_index_without_an_image_for_the_platform_says_which_it_has(home, tmp_path, tool):
+    folder, document, _ = index(tmp_path)
+    done = load_index(folder, document, home, tool, "--", "--platform", "linux/s390x", code=1)
+    assert (
+        "the index has images for linux/amd64, linux/arm64. Name one of these: -- --platform linux/amd64" in done.stderr
+    )
+    (tool / "podman").write_text("#!/bin/sh\n")
+    done = load_index(folder, document, home, tool, "--tool", "podman", code=1)
+    assert "podman runs a platform that it does not tell" in done.stderr

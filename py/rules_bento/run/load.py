@@ -1,6 +1,7 @@
-"""Loads an image into docker, podman or nerdctl, whichever answers.
+"""Loads an image into docker, podman or nerdctl, whichever answers; of an index, the one for the tool's platform.
 
-Nothing is written to disk for it but layers of a base that are in its registry.
+Behind `--`, `--platform os/architecture` names another. Nothing is written to disk for it but layers of a base that
+are in its registry.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rules_bento.actions.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
 from rules_bento.net.parallel import for_each
@@ -27,8 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from rules_bento.actions.arguments import Arguments
     from rules_bento.net.progress import Counter
+
+# As the kernel names them, which docker passes on.
+_MACHINES = {"aarch64": "arm64", "x86_64": "amd64"}
+
+_CALLERS = {"--platform": 1}  # os/architecture, of an index
 
 FLAGS = {
     "--contents": 1,  # JSON, see registry/contents.py
@@ -43,11 +49,36 @@ def run(arguments: Arguments) -> int:
     """Stream the archive to the tool; returns its exit status."""
     tool = _tool(arguments.optional("--tool"))
     folder = Path(arguments.one("--folder"))
-    contents = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))["image"]
+    document = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))
+    wanted = Arguments(arguments.rest, _CALLERS).optional("--platform")
+    contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)
     image = oci_image.Image((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = _blobs(contents["blobs"], folder, Path(scratch))
         return _load(tool, oci_layout.docker_archive(image, blobs, arguments.one("--reference")))
+
+
+def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) -> dict[str, Any]:
+    """The image of an index for a platform, by default the tool's. Raises BentoError if there is none."""
+    platform = wanted or _platform(tool)
+    by_platform = {}
+    for image in images:
+        config = json.loads((folder / image["config"]).read_text("utf-8"))
+        by_platform[f"{config['os']}/{config['architecture']}"] = image
+    if platform in by_platform:
+        return by_platform[platform]
+    raise BentoError(
+        f"{Path(tool).name} runs {platform or 'a platform that it does not tell'}, and the index has images for "
+        f"{', '.join(sorted(by_platform))}. Name one of these: -- --platform {min(by_platform)}"
+    )
+
+
+def _platform(tool: str) -> str:
+    """What a tool runs, `os/architecture` as Go names them; empty if it does not say."""
+    form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
+    asked = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
+    system, _, machine = asked.stdout.strip().partition("/")
+    return f"{system}/{_MACHINES.get(machine, machine)}" if asked.returncode == 0 and machine else ""
 
 
 def _blobs(described: list[dict[str, Any]], folder: Path, scratch: Path) -> dict[str, Path]:
