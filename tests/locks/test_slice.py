@@ -71,6 +71,22 @@ def test_pip_tools_and_uv_agree(tmp_path):
     assert made[0] == made[1]
 
 
+@pytest.mark.parametrize(
+    ("glibc", "number"), [("2.12", 17), ("2.28", 28), ("2.29", 31), ("2.40", 40), ("2.41", 40), ("3.0", 40)]
+)
+def test_a_platform_is_one_that_uv_knows(tmp_path, glibc, number):
+    target = Target("linux_x86_64", MINOR, glibc)
+    assert target.uv_platform == f"x86_64-manylinux_2_{number}"
+    made = make_slice(["a"], write(tmp_path, [plain("a", "1")]), target, UV, all_files=False)
+    assert "a==1" in made.requirements
+
+
+@pytest.mark.parametrize("glibc", ["2", "2.", "x.y", "2.28.1"])
+def test_a_glibc_that_is_no_version(glibc):
+    with pytest.raises(BentoError, match=r"glibc of bento\.pypi is"):
+        _ = Target("linux_x86_64", "3.13", glibc).uv_platform
+
+
 def test_pip_tools_says_what_it_cannot_do(tmp_path):
     other = Target("linux_aarch64" if sys.platform == "darwin" else "macos_arm64", MINOR, "2.28")
     with pytest.raises(BentoError, match="pip-tools knows only what it runs on: it cannot lock for"):

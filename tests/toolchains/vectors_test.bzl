@@ -6,7 +6,7 @@ load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 load("//toolchains/private:markers.bzl", "evaluate_marker", "fits_python", "marker_environment")
 
 # buildifier: disable=bzl-visibility - these are under test
-load("//toolchains/private:wheel_tags.bzl", "best_wheel")
+load("//toolchains/private:wheel_tags.bzl", "best_wheel", "glibc_that_fits")
 load(":vectors.bzl", "MARKERS", "MINORS", "PYTHONS", "WHEELS")
 
 def _markers_impl(ctx):
@@ -25,6 +25,21 @@ def _wheels_impl(ctx):
     return unittest.end(env)
 
 wheels_test = unittest.make(_wheels_impl)
+
+def _glibc_impl(ctx):
+    env = unittest.begin(ctx)
+    for files, platform, expected in [
+        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl", "a-1-cp312-cp312-manylinux_2_34_x86_64.whl", "a-1.tar.gz"], "linux_x86_64", "2.31"),
+        (["a-1-cp39-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"], "linux_x86_64", "2.17"),
+        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl"], "linux_aarch64", None),
+        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl"], "macos_arm64", None),
+        (["a-1-cp311-cp311-manylinux_2_31_x86_64.whl"], "linux_x86_64", None),
+        (["a-1.tar.gz"], "linux_x86_64", None),
+    ]:
+        asserts.equals(env, expected, glibc_that_fits(files, platform, "3.12"))
+    return unittest.end(env)
+
+glibc_test = unittest.make(_glibc_impl)
 
 def _pythons_impl(ctx):
     env = unittest.begin(ctx)

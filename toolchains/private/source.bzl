@@ -2,6 +2,7 @@
 
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv")
 load(":wheel.bzl", "python_version")
+load(":wheel_tags.bzl", "glibc_that_fits")
 
 _BUILD = """\
 load("@rules_bento//rules/private:built_wheel.bzl", "built_wheel")
@@ -87,6 +88,15 @@ def _requirements(rctx, source):
     """The labels of what the build needs."""
     names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subfolder), "its source cannot be read"))
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
+    glibc = glibc_that_fits(rctx.attr.files, rctx.attr.platform, python_version(rctx)) if missing else None
+    if glibc:
+        fail("{}=={} has a wheel for {}, but for glibc {}: set glibc = \"{}\" in bento.pypi, if that of the image's base is no older".format(
+            rctx.attr.distribution,
+            rctx.attr.version,
+            rctx.attr.platform,
+            glibc,
+            glibc,
+        ))
     if missing:
         fail(("{}=={} has no wheel for {}, and to build one takes {}, which {} does not have. " +
               "Add {} to what {} is made from.").format(

@@ -68,6 +68,26 @@ def _platform_rank(tag, platform, glibc):
             return 10 + int(major) * 20 + int(minor)
     return 0
 
+def glibc_that_fits(filenames, platform, python_version):
+    """Finds the oldest C library with which a release has a wheel.
+
+    Args:
+      filenames: names of the files of one release; what is no wheel is passed over.
+      platform: `<os>_<machine>`.
+      python_version: `X.Y[.Z]`.
+
+    Returns:
+      A version, `X.Y`; None where no Linux wheel fits with any.
+    """
+    found = None
+    for filename in filenames:
+        tags = parse_wheel_name(filename).platforms if filename.endswith(".whl") else []
+        for version, _ in [_glibc_of(tag) for tag in tags if _glibc_of(tag)]:
+            newer = found and compare_releases(version, found) >= 0
+            if not newer and best_wheel([filename], platform, python_version, version):
+                found = version
+    return found
+
 def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC):
     """Chooses the wheel that an installer would choose.
 

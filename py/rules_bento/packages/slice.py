@@ -32,6 +32,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\nTag: {tag}\n"
 
 
+# Of glibc 2: what uv has platforms for. Another one stands for the next that it has; which wheels fit, the hub says.
+_KNOWN_GLIBC = (17, 28, *range(31, 41))
+
+
 @dataclass(frozen=True)
 class Target:
     """What the slice is for."""
@@ -50,7 +54,11 @@ class Target:
         """The platform as uv's `--python-platform` spells it."""
         system, _, machine = self.platform.partition("_")
         if system == "linux":
-            return f"{machine}-manylinux_{self.glibc.replace('.', '_')}"
+            major, _, minor = self.glibc.partition(".")
+            if not (major.isdecimal() and minor.isdecimal()):
+                raise BentoError(f"glibc of bento.pypi is {self.glibc!r}. Write two numbers, such as 2.28.")
+            known = (number for number in _KNOWN_GLIBC if (2, number) >= (int(major), int(minor)))
+            return f"{machine}-manylinux_2_{next(known, _KNOWN_GLIBC[-1])}"
         return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
 
 
