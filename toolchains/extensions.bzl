@@ -13,7 +13,7 @@ load("//toolchains/private:hub_settings.bzl", "check_hub_settings")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "is_normal_form", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
 load("//toolchains/private:python.bzl", "python_repo")
-load("//toolchains/private:python_debs.bzl", "python_debs")
+load("//toolchains/private:python_debs.bzl", "compiler_debs", "python_debs")
 load("//toolchains/private:uv.bzl", "uv_repo")
 load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC")
 
@@ -34,12 +34,14 @@ def _declare_compilers(mctx):
             if name in names:
                 fail("bento_tools.compiler(version = \"{}\") stands there twice: leave one".format(tag.version))
             names.append(name)
+            debs = compiler_debs(mctx, tag, "bento_tools.compiler", name + "_debs")
             python_repo(
                 name = name,
-                debs = python_debs(mctx, tag, "bento_tools.compiler", name + "_debs"),
+                debs = debs.files,
                 interpreter = tag.interpreter,
                 lock = tag.debs,
                 only_version = True,
+                problem = debs.problem,
                 uv = "@bento_uv//:uv",
                 version = tag.version,
             )

@@ -137,6 +137,8 @@ def _cannot_fetch(rctx, problem):
           "    bento_tools.python(interpreter = \"python3\")  # the one on PATH; machines share a cache if theirs are at one path and of one version").format(rctx.attr.version, problem))
 
 def _python_repo_impl(rctx):
+    if rctx.attr.problem:
+        fail(rctx.attr.problem)
     build, python = _BUILD_HOST, None
     if rctx.attr.debs:
         _install_debs(rctx)
@@ -163,6 +165,7 @@ python_repo = repository_rule(
         "interpreter": attr.string(doc = "An interpreter on the host that is to be used, a path or a name on PATH; empty to fetch one."),
         "lock": attr.label(doc = "The lock that names the packages."),
         "only_version": attr.bool(doc = "Whether no other version will do."),
+        "problem": attr.string(doc = "Why `debs` make no interpreter; empty if they do."),
         "uv": attr.label(doc = "The uv that fetches it.", mandatory = True),
         "version": attr.string(doc = "The version to fetch, X.Y or X.Y.Z.", mandatory = True),
     },
