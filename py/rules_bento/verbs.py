@@ -26,6 +26,10 @@ def run(argv: list[str]) -> int:
     try:
         arguments = Arguments(argv[1:], verb.FLAGS)
         target = arguments.optional("--target")
+        # A verb that takes flags of whoever runs it behind `--` says which.
+        if {"-h", "--help"}.intersection(arguments.rest) and hasattr(verb, "HELP"):
+            sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{verb.HELP}")
+            return 0
         status: int | None = verb.run(arguments)
     except (BentoError, OSError) as error:
         sys.stderr.write(f"{_named(target, error)}\n")

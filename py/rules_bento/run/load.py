@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 # As the kernel names them, which docker passes on.
 _MACHINES = {"aarch64": "arm64", "x86_64": "amd64"}
 
+HELP = """\
+Loads the image into docker, podman or nerdctl, the first that answers.
+
+--platform OS/ARCHITECTURE  of an index: another image than the one for the tool's platform
+"""
+
 _CALLERS = {"--platform": 1}  # os/architecture, of an index
 
 FLAGS = {

@@ -28,6 +28,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.registry.push import Package, Pushed
 
+HELP = """\
+Pushes what the registries lack.
+
+--repository REGISTRY/NAME  push there, and not to the target's `repositories`; may be repeated
+--tag TAG                   one more tag; may be repeated
+--mount-from REGISTRY/NAME  a repository of the same registry that may have some of the layers; may be repeated
+--jobs N                    blobs at once
+--insecure HOST[:PORT]      may be reached without encryption
+--remote_*, --credential_helper, --tls_*: of Bazel, for layers that are only in a remote cache
+"""
+
 _CALLERS = push_cache.FLAGS | {
     "--insecure": 1,  # host[:port] that may be reached without encryption
     "--jobs": 1,  # blobs at once

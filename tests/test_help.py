@@ -1,0 +1,20 @@
+"""What the helper says of itself to whoever runs a target."""
+
+from __future__ import annotations
+
+import pytest
+from rules_bento.run import load, push
+from rules_bento.verbs import run
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("verb", ["push", "load"])
+def test_run_targets_say_which_flags_they_take(capsys, verb, flag):
+    assert run([verb, "--target", "//svc:it", "--folder", ".", "--contents", "none", "--", flag]) == 0
+    assert capsys.readouterr().out.startswith("bazel run //svc:it -- [FLAG VALUE]...\n\n")
+
+
+@pytest.mark.parametrize("verb", [push, load])
+def test_all_of_them_are_told(verb):
+    for flag in verb._CALLERS:
+        assert flag in verb.HELP or f"{flag.partition('_')[0]}_*" in verb.HELP
