@@ -70,7 +70,7 @@ def _check_bytecode(ctx, base, parts):
 
 def _check_packages(ctx, parts):
     """Packages that a Bento only names, in files or as versions, are in no image: it would end at its start."""
-    if ctx.attr.entrypoint or ctx.attr.layers or "bentoml" in [part.wheel.distribution for part in parts]:
+    if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
     fail(("{}: {} has no bentoml among the packages of a hub, so the image could not serve it: images have the wheels of a lock, and of no " +
           "requirements file or hub of rules_python. Name a lock in MODULE.bazel, bento.pypi(name = \"bento_pypi\", lock = ...), and packages of it in the Bento's requirements, \"@bento_pypi//bentoml\" " +
