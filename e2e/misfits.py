@@ -19,6 +19,7 @@ MODULE = """\
 module(name = "misfits")
 bazel_dep(name = "below", version = "1.0")
 local_path_override(module_name = "below", path = "below")
+bazel_dep(name = "rules_bento", version = "0.1.0")
 local_path_override(module_name = "rules_bento", path = "../..")
 """
 BELOW = """\
