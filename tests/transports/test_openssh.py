@@ -9,7 +9,7 @@ import pytest
 from rules_bento.errors import BentoError
 from rules_bento.net import retry
 from rules_bento.transports import address, openssh
-from rules_bento.transports.upload import Source
+from rules_bento.transports.source import Source
 
 # Version 3 without extensions. It gives a third of what is asked for at most, answers two reads in the wrong order, and
 # renames only to a name that is free. The files are those of a folder.

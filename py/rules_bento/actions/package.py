@@ -10,6 +10,7 @@ from typing import Any
 from rules_bento import service
 from rules_bento.archives.archive import write_part
 from rules_bento.bento import image_steps, making
+from rules_bento.bento.settings import Description, Settings
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
@@ -81,7 +82,7 @@ def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
     return making.make_bento(info, settings, sources, models)
 
 
-def _declared(arguments: Arguments, settings: making.Settings, models: list[making.BundledModel]) -> service.Declared:
+def _declared(arguments: Arguments, settings: Settings, models: list[making.BundledModel]) -> service.Declared:
     """What the target states of the service beside its source."""
     options = settings.options
     return service.Declared(
@@ -105,9 +106,9 @@ def _models(arguments: Arguments) -> list[making.BundledModel]:
     ]
 
 
-def _settings(arguments: Arguments, facts: dict[str, Any]) -> making.Settings:
+def _settings(arguments: Arguments, facts: dict[str, Any]) -> Settings:
     uv, spec = arguments.optional("--uv"), arguments.optional("--spec")
-    return making.Settings(
+    return Settings(
         creation_time=arguments.one("--creation-time"),
         bentoml_version=arguments.one("--bentoml-version"),
         python_version=option_checks.short_python_version(arguments.one("--python-version"), "python_version"),
@@ -121,7 +122,7 @@ def _settings(arguments: Arguments, facts: dict[str, Any]) -> making.Settings:
         pins=tuple(arguments.many("--pin")),
         lock=_lock(arguments),
         image=_image(arguments),
-        api=making.Description(**facts["api"]) if "api" in facts else None,
+        api=Description(**facts["api"]) if "api" in facts else None,
         features=tuple(arguments.many("--feature")),
         spec=int(spec) if spec else None,
         export_uv_lock=partial(_export, uv=uv, python=arguments.optional("--python") or None) if uv else None,

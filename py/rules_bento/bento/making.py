@@ -7,7 +7,7 @@ come from reading the service, or from importing it, everything else from the op
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rules_bento.archives.tarstream import Member
@@ -18,7 +18,6 @@ from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.bento.identity import content_identity, dump_yaml
 from rules_bento.build_options.option_checks import check_features
 from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reasons
-from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models import references
 from rules_bento.models.references import BundledModel
@@ -27,43 +26,15 @@ from rules_bento.tag import Tag, check_version, check_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rules_bento.bento.image_steps import Image
+    from rules_bento.bento.settings import Description, Settings
     from rules_bento.service import Runner, Service, ServiceInfo
 
-__all__ = ["Bento", "BundledModel", "Description", "LockedRequirements", "Settings", "make_bento"]
+__all__ = ["Bento", "BundledModel", "LockedRequirements", "make_bento"]
 
 BENTOFILE = "bentofile.yaml"
-
-
-@dataclass(frozen=True)
-class Description:
-    """The API of a service as BentoML describes it, which only importing tells."""
-
-    schema: dict[str, Any]  # as bento.yaml has it; empty for a legacy service
-    openapi: str  # the text of apis/openapi.yaml
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a target says of its Bento beyond the service's own source."""
-
-    creation_time: str  # ISO 8601
-    bentoml_version: str
-    python_version: str  # X.Y: of the lock, or what images have where no option says it
-    options: BuildOptions = field(default_factory=BuildOptions)
-    files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options name
-    version: str = ""  # default: from the content
-    readme: str | None = None  # of the project
-    requirements: str = ""  # the text of requirements files, beside the options'
-    pins: tuple[str, ...] = ()  # `name==version`: what libraries take from other hubs, beside all others
-    lock: LockedRequirements | None = None  # takes the place of requirements
-    image: Image | None = None  # of the target, in the place of the service's own
-    api: Description | None = None  # of a service that was imported
-    features: tuple[str, ...] = ()  # extras of bentoml
-    spec: int | None = None  # default: 2 where that can hold the options, else 1
-    export_uv_lock: Callable[[ProjectFiles], str] | None = None  # the requirements of the project's uv.lock
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from rules_bento import service as services
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.assembling import assemble
 from rules_bento.archives.tarstream import Member
-from rules_bento.bento.making import Bento, LockedRequirements, Settings, make_bento, members
+from rules_bento.bento.making import Bento, LockedRequirements, make_bento, members
+from rules_bento.bento.settings import Settings
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document

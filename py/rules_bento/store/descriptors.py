@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import MAX_BYTES
+from rules_bento.formats import MAX_BYTES, read_file
 from rules_bento.store import shape
 from rules_bento.store.home import BENTO, Kind
 from rules_bento.store.shape import (
@@ -30,6 +30,7 @@ from rules_bento.tag import Tag, check_version, check_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _STAGES = ("all", "build", "runtime")
 
@@ -94,6 +95,17 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
     if kind is not BENTO:
         ordered = {"name": name, "version": version} | ordered
     return Description(Tag(name, version), created, ordered, tuple(notes))
+
+
+def read(kind: Kind, place: Path) -> bytes:
+    """Return the bytes of a descriptor. Raises BentoError if there are none, and for too many of them."""
+    try:
+        return read_file(place)
+    except OSError as error:
+        raise BentoError(
+            f"{place.parent}: is no {kind.noun}: its {kind.descriptor} cannot be read ({error.strerror}). Remove the "
+            f"folder if it is a remainder."
+        ) from None
 
 
 def check_size(size: int, where: str) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
 from rules_bento.store import descriptors
 
 if TYPE_CHECKING:
@@ -49,18 +48,7 @@ class Entry:
     def describe(self) -> descriptors.Description:
         """All of its descriptor."""
         place = self.path / self.kind.descriptor
-        return descriptors.parse(self.kind, read_descriptor(self.kind, place), str(place))
-
-
-def read_descriptor(kind: Kind, place: Path) -> bytes:
-    """Return the bytes of a descriptor. Raises BentoError if there are none, and for too many of them."""
-    try:
-        return read_file(place)
-    except OSError as error:
-        raise BentoError(
-            f"{place.parent}: is no {kind.noun}: its {kind.descriptor} cannot be read ({error.strerror}). Remove the "
-            f"folder if it is a remainder."
-        ) from None
+        return descriptors.parse(self.kind, descriptors.read(self.kind, place), str(place))
 
 
 def tree_size(folder: Path) -> int:

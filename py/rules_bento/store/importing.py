@@ -14,7 +14,6 @@ from rules_bento.archives import unpack
 from rules_bento.archives.links import check_links
 from rules_bento.errors import BentoError
 from rules_bento.store import deleting, descriptors, durable, locks, records
-from rules_bento.store.entries import read_descriptor
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.pool import Pool
 from rules_bento.store.shelf import LATEST, Shelf
@@ -229,7 +228,7 @@ class _Reader:
 
     def _describe(self, where: str) -> descriptors.Description:
         """Read the descriptor as soon as it is there: the rest may be large."""
-        data = read_descriptor(self._kind, self._main.folder / self._kind.descriptor)
+        data = descriptors.read(self._kind, self._main.folder / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if Shelf(self._home, self._kind).has(description.tag) and not self._options.replace:
             raise BentoError(f"{where}: {description.tag} is in the store already. Delete it first to replace it.")
@@ -283,7 +282,7 @@ class _Reader:
         check_links(self._links.get(tag, {}), place)
         if not (tree.folder / MODEL.descriptor).is_file():
             raise BentoError(f"{place}: has no {MODEL.descriptor}, so it is no model.")
-        data = read_descriptor(MODEL, tree.folder / MODEL.descriptor)
+        data = descriptors.read(MODEL, tree.folder / MODEL.descriptor)
         description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
             raise BentoError(

@@ -96,9 +96,7 @@ class Summaries:
 
 def summarise(kind: Kind, descriptor: Path) -> tuple[Summary, bool]:
     """The summary that a descriptor gives, and whether it will give the same tomorrow."""
-    from rules_bento.store.entries import read_descriptor
-
-    data = read_descriptor(kind, descriptor)
+    data = descriptors.read(kind, descriptor)
     description = descriptors.parse(kind, data, str(descriptor))
     return of_description(description), b"creation_time" in data
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rules_bento.net.progress import Counter
     from rules_bento.transports.remote import Buffer
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
 _TRIES = 2  # of the whole, where it came but is not what it should be
 

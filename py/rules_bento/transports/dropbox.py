@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rules_bento.net.progress import Counter
     from rules_bento.net.transport import Response
     from rules_bento.transports.address import Address
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
 _CHUNK = 16 << 20  # of at most 150 MB, in blocks of 4 MiB
 _API = "https://api.dropboxapi.com"

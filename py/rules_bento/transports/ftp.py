@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Buffer, Remote
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
 _BLOCK = 1 << 18
 _IMPLICIT = 990

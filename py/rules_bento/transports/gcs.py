@@ -25,7 +25,7 @@ from rules_bento.net.headers import content_range
 from rules_bento.net.retry import TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Origin, Transport, resolve
 from rules_bento.transports.remote import ChangedError, Remote, Stat, needs, understood
-from rules_bento.transports.upload import Slice
+from rules_bento.transports.source import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rules_bento.net.progress import Counter
     from rules_bento.net.transport import Body, Response
     from rules_bento.transports.address import Address
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
 _CHUNK = 64 << 20  # a multiple of 256 KiB; how much a cut may cost
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rules_bento.net.progress import Counter
     from rules_bento.net.transport import Response
     from rules_bento.transports.address import Address
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
 _REMEDIES = {
     401: "Put user and password for the host into ~/.netrc.",

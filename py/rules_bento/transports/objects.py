@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rules_bento.net.progress import Counter
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Buffer
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
 PART = 8 << 20
 _MOST_PARTS = 9_000  # of S3's 10,000

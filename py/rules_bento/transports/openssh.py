@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Buffer
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
 _PATIENCE = 60  # seconds in which nothing comes, and nothing can be sent
 _LEAST = 1 << 15  # what each server takes and gives at once

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rules_bento.net.progress import Counter
     from rules_bento.transports.address import Address
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
     Buffer = bytes | bytearray | memoryview
 

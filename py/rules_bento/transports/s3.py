@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rules_bento.net.progress import Counter
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Remote
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
 _REMEDY = "Look at the credentials (`aws configure`, AWS_PROFILE) and the region (AWS_REGION)."
 _LEASE = timedelta(minutes=5)  # then botocore is asked again, which renews what expires

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rules_bento.net.progress import Counter
     from rules_bento.transports.remote import Remote
-    from rules_bento.transports.upload import Source
+    from rules_bento.transports.source import Source
 
 _FINAL = ("NoSuchUpload", "InvalidPart", "InvalidPartOrder")  # what an earlier run has begun is of no use any more
 

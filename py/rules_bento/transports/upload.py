@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rules_bento.transports import hashes
 from rules_bento.transports.remote import opened
+from rules_bento.transports.source import Source
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -32,73 +27,3 @@ def upload(address: Address, file: BinaryIO, counter: Counter, notes: Path | Non
     with opened(address) as remote:
         remote.write(source, counter)
     return source
-
-
-class Source:
-    """The bytes to be sent, from any of them on, as often as need be; for several threads."""
-
-    def __init__(self, file: BinaryIO, notes: Path | None = None) -> None:
-        file.flush()
-        self.notes = notes
-        self._file = file.fileno()
-        self.size = os.fstat(self._file).st_size
-
-    def read(self, at: int, size: int) -> bytes:
-        """The bytes from `at` on, so many unless the end comes before."""
-        found = os.pread(self._file, size, at)
-        while len(found) < min(size, self.size - at):
-            found += os.pread(self._file, size - len(found), at + len(found))
-        return found
-
-    def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
-        """All bytes from `at` up to `end`, `size` at once."""
-        stop = self.size if end is None else end
-        while at < stop:
-            yield self.read(at, min(size, stop - at))
-            at += size
-
-    @cached_property
-    def sha256(self) -> str:
-        """Hexadecimal."""
-        return self.digest("sha256")
-
-    @cached_property
-    def blake3(self) -> str:
-        """Hexadecimal; the fastest one, for what only we look at."""
-        from blake3 import blake3
-
-        found = blake3()
-        for piece in self.pieces():
-            found.update(piece)
-        return found.hexdigest()
-
-    def digest(self, name: str) -> str:
-        """The digest by a name that `hashes.new` knows, hexadecimal."""
-        found = hashes.new(name)
-        for piece in self.pieces():
-            found.update(piece)
-        return found.hexdigest()
-
-    def digests(self, *names: str) -> dict[str, str]:
-        """Several digests by their names, each on a processor of its own."""
-        with ThreadPoolExecutor(len(names)) as threads:
-            return dict(zip(names, threads.map(self.digest, names), strict=True))
-
-
-class Slice:
-    """Some of a source's bytes, as the body of a request."""
-
-    def __init__(self, source: Source, start: int, end: int) -> None:
-        self._source = source
-        self.start = start
-        self.end = end
-
-    @property
-    def size(self) -> int:
-        """How many bytes there are."""
-        return self.end - self.start
-
-    def write_to(self, connection: socket.socket) -> None:
-        """Write all of them."""
-        for piece in self._source.pieces(self.start, end=self.end):
-            connection.sendall(piece)

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.bento.making import Settings
+    from rules_bento.bento.settings import Settings
     from rules_bento.build_options.options import BuildOptions, Env
 
 

@@ -1,4 +1,4 @@
-"""Pushing and pulling with addresses as people write them: what `rules_bento.store` offers."""
+"""Pushing and pulling with addresses as people write them: what `rules_bento.library` offers."""
 
 from __future__ import annotations
 

@@ -13,8 +13,7 @@ from rules_bento.sharing.registry import artifact, streamed
 from rules_bento.sharing.registry.artifact import ModelPart, Part
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.sources.manifest import Manifest
-from rules_bento.store import locks, records
-from rules_bento.store.entries import read_descriptor
+from rules_bento.store import descriptors, locks, records
 from rules_bento.store.home import BENTO, unique
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def _part(members: Sequence[Member], path: Path) -> Part:
 
 
 def _descriptor(entry: Entry) -> bytes:
-    return read_descriptor(entry.kind, entry.path / entry.kind.descriptor)
+    return descriptors.read(entry.kind, entry.path / entry.kind.descriptor)
 
 
 def _members(folder: Path, prefix: str = "") -> list[Member]:

@@ -1,0 +1,45 @@
+"""What a Bento is made by, beside its sources and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rules_bento.build_options.options import BuildOptions
+from rules_bento.build_options.project import ProjectFiles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rules_bento.bento.env.python import LockedRequirements
+    from rules_bento.bento.image_steps import Image
+
+
+@dataclass(frozen=True)
+class Description:
+    """The API of a service as BentoML describes it, which only importing tells."""
+
+    schema: dict[str, Any]  # as bento.yaml has it; empty for a legacy service
+    openapi: str  # the text of apis/openapi.yaml
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a target says of its Bento beyond the service's own source."""
+
+    creation_time: str  # ISO 8601
+    bentoml_version: str
+    python_version: str  # X.Y: of the lock, or what images have where no option says it
+    options: BuildOptions = field(default_factory=BuildOptions)
+    files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options name
+    version: str = ""  # default: from the content
+    readme: str | None = None  # of the project
+    requirements: str = ""  # the text of requirements files, beside the options'
+    pins: tuple[str, ...] = ()  # `name==version`: what libraries take from other hubs, beside all others
+    lock: LockedRequirements | None = None  # takes the place of requirements
+    image: Image | None = None  # of the target, in the place of the service's own
+    api: Description | None = None  # of a service that was imported
+    features: tuple[str, ...] = ()  # extras of bentoml
+    spec: int | None = None  # default: 2 where that can hold the options, else 1
+    export_uv_lock: Callable[[ProjectFiles], str] | None = None  # the requirements of the project's uv.lock
