@@ -12,6 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -63,8 +66,8 @@ def _read(path: Path) -> dict[str, list[str]]:
     try:
         if path.stat().st_size > _LARGEST:
             return {}
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        document = read_json(path.read_bytes(), str(path))
+    except (OSError, FormatError):
         return {}
     if not isinstance(document, dict):
         return {}

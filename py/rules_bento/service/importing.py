@@ -12,6 +12,8 @@ from typing import Any
 
 import rules_bento
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
 from rules_bento.service.differences import Difference, differences
 from rules_bento.service.facts import ServiceInfo, from_json
 
@@ -66,7 +68,12 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
     changing = next(differences(here, there), None)
     if changing:
         raise BentoError(_told_changing(changing, here).replace(str(scratch.resolve()), ""))
-    return Imported(from_json(here["facts"]), here["schema"], here["openapi"])
+    try:
+        return Imported(from_json(here["facts"]), here["schema"], here["openapi"])
+    except (LookupError, TypeError, AttributeError, ValueError):
+        raise BentoError(
+            f"{subject.service}: what importing it tells cannot be read. Does it write to files beside its own?"
+        ) from None
 
 
 class _Run:
@@ -115,10 +122,11 @@ class _Run:
             status = self._process.wait()
         if not self._path("answer").exists():
             raise BentoError(self._told_end(status))
-        answer: dict[str, Any] = json.loads(self._path("answer").read_text("utf-8"))
+        # Code of the service has run in that process, and may have written what it likes.
+        answer = read_object(read_file(self._path("answer")), "the answer of the import")
         if "problem" in answer:
-            problem = answer["problem"].replace(f"{self._folder.resolve()}/", "")
-            raise BentoError(f"{problem}\n{answer['remedy']}.")
+            problem = str(answer["problem"]).replace(f"{self._folder.resolve()}/", "")
+            raise BentoError(f"{problem}\n{answer.get('remedy')}.")
         return answer
 
     def end(self) -> None:

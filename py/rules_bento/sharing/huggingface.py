@@ -6,7 +6,6 @@ Two requests of its HTTP API are enough for what the hub keeps apart from git; o
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_object
 from rules_bento.packages import shapes
 from rules_bento.transports import address as addresses
 from rules_bento.transports.http import Http
@@ -99,8 +100,8 @@ class _Hub:
     def answer(self, path: str) -> dict[str, Any]:
         """Return what the API says. Raises BentoError."""
         try:
-            value: dict[str, Any] = json.loads(self._read(path, _bounded))
-        except (ValueError, RecursionError):
+            value = read_object(self._read(path, _bounded), self.endpoint)
+        except FormatError:
             raise BentoError(f"{self.endpoint}: the answer is not JSON. Is it the address of a hub?") from None
         shapes.check(value, _ANSWER, self.endpoint, "Is it the address of a hub?")
         return value

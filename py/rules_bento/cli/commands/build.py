@@ -173,11 +173,12 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _json_or_text(text: str) -> Any:
-    import json
+    from rules_bento.formats import FormatError
+    from rules_bento.formats.json import read_json
 
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return read_json(text, "--config")
+    except FormatError:
         return text
 
 
