@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -153,9 +154,11 @@ def test_a_bento_of_imported_facts_is_bentomls(tmp_path, real, arguments, variab
     pairs = [word for pair in variables.items() for word in ("--variable", *map(json.dumps, pair))]
     mine = build.package(build.imported(*options, *pairs), real, *options)
     stated = [word for key, value in arguments.items() for word in ("--arg", f"{key}={value}")]
-    theirs = real.build(build.project, ["--version", "v1", "service:Svc", *stated], variables)
-    assert theirs["folder"], theirs["log"]
-    expected = yaml.safe_load((theirs["folder"] / "bento.yaml").read_text("utf-8"))
+    with tempfile.TemporaryDirectory() as folder:  # BentoML takes no file below one whose name begins with a dot
+        project = shutil.copytree(build.project, Path(folder, "project"))
+        theirs = real.build(project, ["--version", "v1", "service:Svc", *stated], variables)
+        assert theirs["folder"], theirs["log"]
+        expected = yaml.safe_load((theirs["folder"] / "bento.yaml").read_text("utf-8"))
     del expected["image"]["commands"][0]  # Bug: BentoML has the distribution's own command twice
     assert mine["schema"] == expected["schema"]
     assert comparable(document_of(yaml.safe_dump(mine))) == comparable(document_of(yaml.safe_dump(expected)))
