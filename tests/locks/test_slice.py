@@ -77,7 +77,7 @@ def test_pip_tools_and_uv_agree(tmp_path):
 def test_a_platform_is_one_that_uv_knows(tmp_path, glibc, number):
     target = Target("linux_x86_64", MINOR, glibc)
     assert target.uv_platform == f"x86_64-manylinux_2_{number}"
-    made = make_slice(["a"], write(tmp_path, [plain("a", "1")]), target, UV, all_files=False)
+    made = make_slice(asked("a"), write(tmp_path, [plain("a", "1")]), target, UV, all_files=False)
     assert "a==1" in made.requirements
 
 
