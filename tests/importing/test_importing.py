@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ import bentoml
 @bentoml.service
 class Svc: ...
 """
+
+
+@pytest.fixture
+def tmp_path():
+    """A folder that BentoML reads files of: it takes none below one whose name begins with a dot."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
