@@ -239,6 +239,6 @@ def test_the_committed_file_is_written_on_demand(tmp_path, monkeypatch):
 
 def test_what_is_no_schema_is_refused(tmp_path, capsys):
     assert _check(tmp_path, "# not yet", _SCHEMA) == 1
-    assert "golden: golden.json is not JSON" in capsys.readouterr().err
+    assert "golden: golden.json:1: not JSON" in capsys.readouterr().err
     assert _check(tmp_path, {}, {}) == 1
     assert "the service is a legacy one" in capsys.readouterr().err

@@ -55,7 +55,10 @@ class Requirement:
     @property
     def pin(self) -> tuple[str, str] | None:
         """Normalized name and version, if exactly one version is asked for."""
-        asked = parsed(self.text)
+        try:
+            asked = parsed(self.text)
+        except ValueError:
+            return None  # whoever resolves it says what is wrong
         exact = [clause.version for clause in asked.specifier if clause.operator in ("==", "===")]
         return (self.name, exact[0]) if len(asked.specifier) == len(exact) == 1 and "*" not in exact[0] else None
 
