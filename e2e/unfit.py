@@ -57,6 +57,8 @@ bento_package(
         name = name,
         base = "//tests/unfit:small",
         bento = ":asking",
+        # Of itself it serves nothing, and has no packages.
+        entrypoint = ["/usr/bin/python3"],
         layers = layers,
         provided = provided,
     )

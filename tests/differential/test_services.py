@@ -171,7 +171,7 @@ def with_way_out(folder: Path, real, document: dict):
                     open_ = [model["tag"] for model in row["models"]] if not known else []
                     names = {f"{read.name}.m{index}": tag for index, tag in enumerate(open_)}
                     declared = replace(declared, in_full=[*declared.in_full, "models"])
-                    declared = replace(declared, service_models={**declared.service_models, **names})
+                    declared = replace(declared, service_models=dict(declared.service_models) | names)
             case "description":
                 more["more"]["description"] = (real.home / "bentos").rglob("README.md").__next__().read_text()
             case "image":

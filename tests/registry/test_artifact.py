@@ -139,6 +139,7 @@ def test_an_image_is_no_bento(reference, registries, progress, tmp_path):
         artifact.get_facts(registries.repository(reference), "v1")
 
 
+OTHERS: list[object] = [None, [], {"a": 1}, True]
 DESCRIPTION = {"tag": "clf:a", "module": "", "creation_time": "", "blake3": "", "size": 1, "labels": {}}
 FACTS = {"bento": {"name": "iris", "version": "v1"}, "digest": "", "models": [DESCRIPTION]}
 
@@ -164,7 +165,7 @@ def manifest_of(kind, config):
         {"models": 1},
         {"models": [1]},
         {"models": ["clf:a"]},
-        *({"models": [DESCRIPTION | {key: value}]} for key in DESCRIPTION for value in (None, [], {"a": 1}, True)),
+        *({"models": [DESCRIPTION | {key: value}]} for key in DESCRIPTION for value in OTHERS),
         {"models": [DESCRIPTION | {"tag": "clf"}]},
         {"models": [DESCRIPTION | {"tag": "../../x:y"}]},
         {"models": [DESCRIPTION | {"other": 1}]},
