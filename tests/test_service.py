@@ -311,6 +311,23 @@ def test_several_services_and_none():
     assert "several services: `Iris`, `Other`" in message
     assert "`service:Iris`" in message
     assert "has no service" in refusal("service.py", {"service.py": b"x = 1\n"})
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["NAMES = {name.lower() for name in TEXT.split()}\n", "NAMES = [[f(Iris) for Iris in f(x)] for x in TEXT]\n"],
+)
+def test_the_variable_of_a_comprehension_is_no_name_of_the_module(line):
+    source = b"import os, bentoml\nTEXT = os.environ['T']\nf = os.getenv\n" + PLAIN + line.encode()
+    assert read_service("service", {"service.py": source}).entry_service == "Iris"
+
+
+def test_a_name_that_a_comprehension_binds_around_itself_may_be_a_service():
+    source = PLAIN + b"import os\nNAMES = [other := os.getenv(x) for x in os.environ['T']]\n"
+    assert "several services: `Iris`, `other`" in refusal("service", {"service.py": source})
+
+
+def test_a_service_that_a_condition_makes_is_named():
     maybe = b"import os, bentoml\nif os.environ.get('X'):\n    Svc = bentoml.service(object)\n"
     assert "Name" in refusal("service", {"service.py": maybe})
 

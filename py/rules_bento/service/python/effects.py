@@ -104,9 +104,10 @@ def changed_globals(tree: ast.Module) -> frozenset[str]:
 def give_up(reader: Interpreter, nodes: list[ast.AST], scope: Scope, why: str) -> None:
     """Make everything unknown that statements may bind, return or change."""
     changed = _used(nodes, scope) if _may_change(reader, nodes, scope, set()) else []
+    inner = _comprehension_targets(nodes)
     for node in same_scope(nodes):
         place = scope.place(node)
-        for name in bound_names(node):
+        for name in bound_names(node) if id(node) not in inner else []:
             reader.bind(name, Opaque(why, place), scope)
         if isinstance(node, ast.Return):
             scope.returns.append(Opaque(why, place))
@@ -117,6 +118,12 @@ def give_up(reader: Interpreter, nodes: list[ast.AST], scope: Scope, why: str) -
             if isinstance(value, (Sequence, Dict)):
                 reader.spoil(value, why, place)
     spoil_all(reader, changed, why, scope.place(nodes[0]))
+
+
+def _comprehension_targets(nodes: list[ast.AST]) -> set[int]:
+    """Give the ids of the nodes that bind the variables of comprehensions, which no scope around them has."""
+    targets = (node.target for node in same_scope(nodes) if isinstance(node, ast.comprehension))
+    return {id(node) for target in targets for node in ast.walk(target)}
 
 
 def _used(nodes: list[ast.AST], scope: Scope) -> list[Value]:
