@@ -158,6 +158,9 @@ def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_p
     body = "    @bentoml.api(route=os.environ['R'])\n    def chat(self, x: int) -> int:\n        return x\n"
     folder = project(tmp_path, "@bentoml.service", body)
     assert 'labels = {"openai_endpoint": ...}' in refusal(folder)
+    assert "where no path does, all labels with --stated-in-full labels" in refusal(
+        folder, beside=Beside(stated=Declared(words="flags"))
+    )
     assert build(build_ctx=folder, labels={"openai_endpoint": "/v1"})
     assert build(build_ctx=folder, beside=stated(in_full=["labels"]))
 
@@ -167,7 +170,7 @@ ARGUMENTS = "args = bentoml.use_arguments()\n"
 
 def test_arguments_are_read_and_are_no_service(tmp_path):
     folder = project(tmp_path, "@bentoml.service(labels={'foo': args.label})", head=ARGUMENTS)
-    assert "no argument `label` of the Bento is given" in refusal(folder)
+    assert "no argument `label` of the Bento is given, as `args` or --arg gives one" in refusal(folder)
     assert document(build(build_ctx=folder, args={"label": "x"}))["labels"] == {"foo": "x"}
 
 

@@ -53,6 +53,10 @@ _WAYS = {
         'service_config = {{"{service}": config_options(...)}}',
         "--config {service}.KEY=VALUE for each key, or --config {service}= for none",
     ),
+    "labels.openai_endpoint": Way(
+        'labels = {{"{key}": ...}}, or where no path does, all labels with stated_in_full = ["labels"]',
+        "--label {key}=VALUE, or where no path does, all labels with --stated-in-full labels",
+    ),
     "labels.": Way('labels = {{"{key}": ...}}', "--label {key}=VALUE"),
     "labels": Way(
         'labels, all of them, with stated_in_full = ["labels"]', "--label for each, and --stated-in-full labels"
@@ -70,7 +74,7 @@ IN_FULL = ("labels", "envs", "models", "image", "description")
 def way(unknown: Unknown, words: Words) -> str:
     """Say how a fact is stated elsewhere than in the source; empty where nothing states it."""
     _, dot, key = unknown.fact.partition(".")
-    found = _WAYS.get(unknown.attribute + dot) or _WAYS.get(unknown.attribute)
+    found = _WAYS.get(unknown.fact) or _WAYS.get(unknown.attribute + dot) or _WAYS.get(unknown.attribute)
     if found is None:
         return ""
     text = found.attributes if words == "attributes" else found.flags

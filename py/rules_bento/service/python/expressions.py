@@ -290,7 +290,9 @@ def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) ->
         case Instance():
             return _instance_attribute(reader, owner, name, place)
         case Arguments():
-            return owner.fields.get(name) or Opaque(f"no argument `{name}` of the Bento is given", place, inert=True)
+            return owner.fields.get(name) or Opaque(
+                f"no argument `{name}` of the Bento is given, as `args` or --arg gives one", place, inert=True
+            )
         case ServiceObject():
             return _service_attribute(reader, owner, name, place)
         case AsgiApp() | ImageSpec() | LegacyService() if name in _PARTS:
