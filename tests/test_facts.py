@@ -90,6 +90,35 @@ def test_a_service_wrapped_outside_of_the_sources_is_stated_fact_by_fact(tmp_pat
     assert [row["config"] for row in made["services"]] == [{}, {"resources": {"gpu": 1}}]
 
 
+COMPUTED = "@bentoml.service(name=os.environ['N'], resources={'gpu': os.environ['G']}, workers=int(os.environ['W']))"
+
+
+def test_a_service_of_computed_name_is_meant_by_its_class_as_the_message_calls_it(tmp_path):
+    body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
+    folder = project(tmp_path, COMPUTED, body)
+    store = store_of(tmp_path / "models")
+    message = refusal(folder, beside=Beside(store=store, stated=Declared(words="flags")), models=["iris_clf"])
+    assert "--config Svc.resources.gpu=VALUE" in message
+    for name in ("Svc", "llama3.1-8b"):
+        facts = {"config": {name: {"resources": {"gpu": 1}, "workers": 2}}, "service_models": {f"{name}.m": "iris_clf"}}
+        beside = Beside(store=store, stated=Declared(services={"llama3.1-8b": []}, **facts))
+        (service,) = document(build(build_ctx=folder, beside=beside, models=["iris_clf"]))["services"]
+        assert (service["name"], service["config"]) == ("llama3.1-8b", {"resources": {"gpu": 1}, "workers": 2})
+        assert service["models"][0]["tag"].startswith("iris_clf:")
+    both = {"Svc": {"workers": 2}, "llama3.1-8b": {"resources": {"gpu": 1}}}
+    assert "there is no service `Svc`" in refusal(folder, beside=stated(services={"llama3.1-8b": []}, config=both))
+
+
+def test_the_name_of_a_service_has_dots_in_a_flag(tmp_path, capsys):
+    folder = project(tmp_path, COMPUTED)
+    flags = ["--service=a.b-1", "--config=a.b-1.resources.gpu=1", "--config=a.b-1.workers=2"]
+    out = tmp_path / "one.bento"
+    assert main(["build", "--archive", str(out), *flags, str(folder)]) == 0, capsys.readouterr().err
+    none = project(tmp_path / "none", "@bentoml.service(name='a.b', **eval(os.environ['C']))")
+    flags = [f"--stated-in-full={fact}" for fact in ("labels", "envs", "image", "description")]
+    assert main(["build", "--archive", str(out), "--config=a.b=", *flags, str(none)]) == 0, capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("decorator", "other", "answer"),
     [

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from rules_bento.service import Declared
     from rules_bento.store.home import Kind
 
+# What BentoML has at the top of a service's configuration.
+_CONFIG = frozenset(
+    "backlog endpoints extra_ports grpc http logging max_runner_connections metrics monitoring replicate_process "
+    "resources runner_connection runner_probe ssl threads tracing traffic workers".split()
+)
+
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """The project; what wins over its bentofile; where the Bento goes."""
@@ -161,7 +167,7 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
     """The configuration of each service. Raises BentoError for what cannot be read."""
     found: dict[str, dict[str, Any]] = {}
     for path, text in _pairs(texts, "--config").items():
-        service, *keys = path.split(".")
+        service, keys = _service_and_keys(path, text)
         at = found.setdefault(service, {})
         for key in keys[:-1]:
             at = at.setdefault(key, {})
@@ -170,6 +176,14 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
         if keys:
             at[keys[-1]] = _json_or_text(text)
     return found
+
+
+def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
+    """Split a path behind the name of the service, in which there may be dots, as in `llama3.1-8b.traffic.timeout`."""
+    words = path.split(".")
+    first = 1 if text else len(words)  # without a value, a service alone, which has no configuration
+    at = next((place for place, word in enumerate(words) if place and word in _CONFIG), first)
+    return ".".join(words[:at]), words[at:]
 
 
 def _json_or_text(text: str) -> Any:

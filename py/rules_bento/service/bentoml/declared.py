@@ -80,12 +80,33 @@ def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
         info = _with_services(info, declared.services, ways.statement("services", declared.words))
     if declared.bento_name is not None:
         info = replace(info, bento_name=declared.bento_name)
+    declared = _by_name(info, declared)
     info = _with_config(info, declared)
     info = _with_models(info, declared)
     left = tuple(unknown for unknown in info.unknowns if not _answered(unknown, declared))
     computed = {unknown.fact for unknown in info.unknowns if unknown.attribute == "envs"}
     stated = {f"envs.{name}" for name in declared.envs} & computed
     return replace(info, unknowns=left, envs=tuple(env for env in info.envs if f"envs.{env.name}" not in stated))
+
+
+def _by_name(info: ServiceInfo, declared: Declared) -> Declared:
+    """Take the class of a service for its name, which is how a message calls one whose name is not plain."""
+    classes = [service.class_name for service in info.services]
+    names = {one.class_name: one.name for one in info.services if one.name and classes.count(one.class_name) == 1}
+    taken = {service.name for service in info.services}
+
+    def name(given: str) -> str:
+        return given if given in taken else names.get(given, given)
+
+    config = {name(service): values for service, values in declared.config.items()}
+    models = {
+        f"{name(owner)}.{attribute}" if dot else attribute: tag
+        for path, tag in declared.service_models.items()
+        for owner, dot, attribute in [path.rpartition(".")]
+    }
+    if len(config) < len(declared.config) or len(models) < len(declared.service_models):
+        return declared  # both the class and the name of one service: the class is refused
+    return replace(declared, config=config, service_models=models)
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
