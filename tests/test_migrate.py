@@ -247,7 +247,10 @@ def test_services_are_printed_where_names_and_edges_are_plain_and_asked_for_wher
 @pytest.mark.parametrize(
     ("bentofile", "note"),
     [
-        ("python: {packages: [idna], pip_args: --pre}", "Not carried over: .*'--pre' cannot be carried"),
+        (
+            "python: {packages: [idna], pip_args: --pre}",
+            "Not carried over: bentofile.yaml:1: .*'--pre' cannot be carried.*--spec 1",
+        ),
         ("docker: {setup_script: missing.sh}", "Not carried over: .*'missing.sh' is not among the files"),
         ("python: {packages: ['./own']}", r"packages: './own' is a file or folder\. Code of .* becomes a bento_wheel"),
         ("python: {requirements_txt: r.txt}", "the option -e cannot be followed here: it installs a folder"),

@@ -419,7 +419,7 @@ def _trial(project: _Project) -> list[str]:
     try:
         build_bentofile(path, build_ctx=project.folder, beside=BesideOptions(store=project.store))
     except BentoError as error:
-        message = " ".join(str(error).split())
+        message = " ".join(str(error).replace(f"{project.folder}/", "").split())
         if any(words in message for words in _SAID_ABOVE):
             return []  # said above, by what to do about it
         return [f"Not carried over: {message}"]

@@ -63,7 +63,8 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
     if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
             f"{place}: the revision {source.revision!r} of {source.model_id} moves, and a build asks no hub where it "
-            f"is. Write the commit, 40 hexadecimal digits; or bundle the model: bento.model(huggingface = ...)."
+            f"is. Write the commit, 40 hexadecimal digits, as `bento models pin {source.model_id}` finds it; or bundle "
+            "the model: bento.model(huggingface = ...)."
         )
     name = source.model_id.lower()
     metadata = {
@@ -140,7 +141,7 @@ def _meant(tag: str, models: Sequence[BundledModel], place: str, needs: str, wan
     if not found:
         have = ", ".join(model.description.tag for model in models) or "none"
         alias = next((model.description.tag for model in models if model.alias == tag), None)
-        remedy = "Add its bento_model to models."
+        remedy = "Add its bento_model to models; for `bento build`, save it in the store."
         if alias:
             remedy = f"It is an alias of {alias}, which only bentoml.models.get takes: name the model by its tag."
         raise BentoError(f"{place}: {needs} the model {wanted or repr(tag)}, but models has {have}. {remedy}")

@@ -51,7 +51,7 @@ def _lines_of_arguments(arguments: str, place: str) -> list[str]:
         if flag not in _CARRIED:
             raise BentoError(
                 f"{place}: {flag!r} cannot be carried by a Bento of spec 2, where BentoML would leave it out. "
-                f"Remove it, or set spec = 1."
+                "Remove it, or set spec = 1 (--spec 1)."
             )
         if _CARRIED[flag] and not equals:
             if not words:

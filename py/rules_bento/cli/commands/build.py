@@ -19,8 +19,26 @@ if TYPE_CHECKING:
 
 # What BentoML has at the top of a service's configuration.
 _CONFIG = frozenset(
-    "backlog endpoints extra_ports grpc http logging max_runner_connections metrics monitoring replicate_process "
-    "resources runner_connection runner_probe ssl threads tracing traffic workers".split()
+    {
+        "backlog",
+        "endpoints",
+        "extra_ports",
+        "grpc",
+        "http",
+        "logging",
+        "max_runner_connections",
+        "metrics",
+        "monitoring",
+        "replicate_process",
+        "resources",
+        "runner_connection",
+        "runner_probe",
+        "ssl",
+        "threads",
+        "tracing",
+        "traffic",
+        "workers",
+    }
 )
 
 
