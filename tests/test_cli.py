@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import pty
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from projects import write_project
-from rules_bento.bento.of_folder import build_bentofile
+from rules_bento.bento.of_folder import CREATION_TIME, build_bentofile
 from rules_bento.cli import main, parsing, progress, show, status, table
 from rules_bento.library import Store
 from store_support import (
@@ -386,7 +387,8 @@ def test_build_keeps_a_bento_in_the_store(bento, home, project):
 
 def test_build_writes_an_archive(bento, home, project, tmp_path):
     out = tmp_path / "out.bento"
-    assert re.fullmatch(rf"Built svc:\w+ at {out}.\n", bento("build", project, "--archive", out))
+    words = ("--archive", out, "--creation-time", CREATION_TIME)
+    assert re.fullmatch(rf"Built svc:\w+ at {out}.\n", bento("build", project, *words))
     assert out.read_bytes() == build_bentofile(build_ctx=project).archive(tmp_path / "other").read_bytes()
     assert not (home / "bentos/svc").exists()
 
@@ -403,6 +405,35 @@ def test_build_options_win_over_the_bentofile(bento, project):
     assert "own:v1 is in the store already" in bento.err
 
 
+def built_at(bento, project, *words):
+    """The digest of what is built, and the time that it says."""
+    made = json.loads(bento("build", project, "-o", "json", "--no-sync", *words))
+    [entry] = json.loads(bento("list", made["tag"], "-o", "json"))
+    document = yaml.safe_load(Path(made["path"], "bento.yaml").read_text())
+    bento("delete", "-y", made["tag"])
+    return made["tag"], made["digest"], document["creation_time"], entry["creation_time"]
+
+
+def test_build_says_when_and_its_identity_does_not(bento, project, monkeypatch):
+    before = dt.datetime.now(dt.timezone.utc)
+    *identity, stated, _ = built_at(bento, project)
+    assert before <= dt.datetime.fromisoformat(stated) <= dt.datetime.now(dt.timezone.utc)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    *of_epoch, stated, listed = built_at(bento, project)
+    assert stated == "2023-11-14T22:13:20+00:00"
+    assert listed.startswith("2023-11-1")
+    *given, stated, _ = built_at(bento, project, "--creation-time", "2026-03-01T12:00:00+01:00")
+    assert stated == "2026-03-01T12:00:00+01:00"
+    assert identity == of_epoch == given
+
+
+@pytest.mark.parametrize("epoch", ["", "soon", "-1", "1e9", "\u0661", "9" * 30, "9" * 5000])
+def test_build_refuses_an_epoch_that_is_none(bento, project, monkeypatch, epoch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    bento("build", project, code=status.ERROR)
+    assert "is no number of seconds since 1970. Set it to one, or unset it." in bento.err
+
+
 def test_build_of_a_service(bento, project, monkeypatch):
     monkeypatch.chdir(project)
     assert bento("build", "service:Svc", "--version", "v1") == "Built svc:v1.\n"
@@ -416,6 +447,9 @@ def test_build_of_a_service(bento, project, monkeypatch):
         (["--arg-file", "project/service.py"], "project/service.py:"),
         (["--bentofile", "nothing.yaml"], "nothing.yaml cannot be read"),
         (["--enable-features", "grcp"], "'grcp' is no feature of BentoML"),
+        (["--creation-time", "yesterday"], "--creation-time: 'yesterday' is no time with a zone."),
+        (["--creation-time", "2026-03-01T12:00:00"], "'2026-03-01T12:00:00' is no time with a zone."),
+        (["--creation-time", ""], "'' is no time with a zone."),
     ],
 )
 def test_build_says_what_is_wrong(bento, project, words, message):

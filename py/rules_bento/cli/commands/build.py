@@ -60,14 +60,15 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("--spec", type=int, choices=(1, 2), help="format of bento.yaml (default: 2 where it can)")
     parser.add_argument("--bentoml-version", help="that serves it, where the requirements do not say")
     parser.add_argument("--python-version", help="of the image, where no option says it")
-    parser.add_argument("--creation-time", help="ISO 8601 (default: the same for all)")
+    parser.add_argument("--creation-time", help="ISO 8601 (default: SOURCE_DATE_EPOCH, else now)")
     _add_facts(parser)
     parser.add_argument("--archive", metavar="FILE", help="write a .bento there, and leave the store alone")
     parser.add_argument("--no-sync", action="store_true", help="do not wait for the disk; a power cut may lose it")
     show.add_output(parser, "text", "json", "yaml", "tag", "path")
     parser.epilog = (
         "The service is read and never imported, and nothing is resolved or downloaded. The same project makes the\n"
-        "same Bento everywhere, and the same that the rule bento_package makes of it where no hub locks the packages."
+        "same Bento everywhere, and the same that the rule bento_package makes of it where no hub locks the packages,\n"
+        "but for its creation time, of which neither version nor digest depends."
     )
 
 
@@ -132,8 +133,8 @@ def _build(options: Namespace, store: Store) -> Built:
     from rules_bento.store.home import MODEL
 
     given = {"bentoml_version": options.bentoml_version, "python_version": options.python_version}
-    given["creation_time"] = options.creation_time
     beside = of_folder.Beside(
+        creation_time=_creation_time(options.creation_time),
         image=_image(options.image),
         stated=_stated(options),
         features=tuple(feature for feature in options.enable_features.split(",") if feature),
@@ -154,6 +155,36 @@ def _build(options: Namespace, store: Store) -> Built:
         more=_more(options),
         beside=beside,
     )
+
+
+def _creation_time(given: str | None) -> str:
+    """Return what is given, else what SOURCE_DATE_EPOCH says, else now. Raises BentoError for what is no time."""
+    import datetime as dt
+    import os
+
+    from rules_bento.store import shape
+
+    if given is not None:
+        try:
+            zone = shape.parse_time(given).tzinfo
+        except ValueError:
+            zone = None
+        if zone is None:  # beside Bentos that have one, BentoML's list fails for the store
+            raise BentoError(
+                f"--creation-time: {given!r} is no time with a zone. Write it as 2026-03-01T12:00:00+00:00."
+            )
+        return given
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return dt.datetime.now(dt.timezone.utc).isoformat()
+    try:
+        if not (epoch.isascii() and epoch.isdecimal()):
+            raise ValueError
+        return dt.datetime.fromtimestamp(int(epoch), dt.timezone.utc).isoformat()
+    except (ValueError, OverflowError, OSError):
+        raise BentoError(
+            f"SOURCE_DATE_EPOCH: {epoch!r} is no number of seconds since 1970. Set it to one, or unset it."
+        ) from None
 
 
 def _more(options: Namespace) -> dict[str, Any]:
