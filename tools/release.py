@@ -1,0 +1,119 @@
+"""Makes what a release is of: `release.py FOLDER [COMMIT]`, from a clone of the repository.
+
+    rules_bento-vX.Y.Z.tar.gz     the sources that users need, the same bytes from every clone of a commit
+    modules/rules_bento/          the entry of a Bazel registry for it
+    notes.md                      what the release says of itself: how to depend on it, what has changed
+
+The version is the one of MODULE.bazel at the commit. GITHUB_REPOSITORY (`owner/name`) says where the archive will be.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+_NAME = "rules_bento"
+_TEMPLATES = ".bcr"
+# What a clone or a user may have set that git's archives depend on.
+_NOTHING_LOCAL = ("tar.umask=0022", "core.attributesFile=/dev/null", "core.autocrlf=false", "core.eol=lf")
+
+
+def main() -> int:
+    """Write the files below a folder."""
+    if len(sys.argv) not in (2, 3):
+        raise SystemExit("usage: release.py FOLDER [COMMIT]")
+    folder, commit = Path(sys.argv[1]).absolute(), sys.argv[2] if len(sys.argv) > 2 else "HEAD"
+    # `git archive` takes the folder that it runs in, and no more.
+    os.chdir(_git("rev-parse", "--show-toplevel").decode().removesuffix("\n"))
+    module = _file("MODULE.bazel", commit)
+    version = _version(module)
+    archive = folder / f"{_NAME}-v{version}.tar.gz"
+    notes = _notes(version, _file("CHANGELOG.md", commit))
+    folder.mkdir(parents=True, exist_ok=True)
+    archive.write_bytes(_archive(commit, version))
+    _write_entry(folder / "modules" / _NAME, commit, module, archive)
+    (folder / "notes.md").write_text(f"{notes}\nIntegrity of {archive.name}: `{_integrity(archive)}`\n", "utf-8")
+    sys.stdout.write(f"{archive}\n")
+    return 0
+
+
+def _git(*words: str) -> bytes:
+    settings = [word for setting in _NOTHING_LOCAL for word in ("-c", setting)]
+    done = subprocess.run(["git", *settings, *words], check=False, stdout=subprocess.PIPE)
+    if done.returncode:
+        raise SystemExit(f"git {' '.join(words)} has failed; above is why. Run this in a clone, for a commit of it.")
+    return done.stdout
+
+
+def _file(path: str, commit: str) -> str:
+    return _git("show", f"{commit}:{path}").decode()
+
+
+def _version(module: str) -> str:
+    found = re.search(r'^    version = "([^"]+)"', module, re.MULTILINE)
+    if not found:
+        raise SystemExit("MODULE.bazel: module() has no version. Give it one.")
+    return found[1]
+
+
+def _archive(commit: str, version: str) -> bytes:
+    """Return the archive: git orders it and dates it by the commit, .gitattributes leaves out what nobody needs."""
+    packed = io.BytesIO()
+    # Unlike gzip.compress, its header is the same in all Pythons.
+    with gzip.GzipFile("", "wb", fileobj=packed, mtime=0) as stream:
+        stream.write(_git("archive", "--format=tar", f"--prefix={_NAME}-{version}/", commit))
+    return packed.getvalue()
+
+
+def _write_entry(entry: Path, commit: str, module: str, archive: Path) -> None:
+    version = _version(module)
+    owner, _, repository = os.environ.get("GITHUB_REPOSITORY", f"{_NAME}/{_NAME}").partition("/")
+    values = {"OWNER": owner, "REPO": repository, "TAG": f"v{version}", "VERSION": version}
+    source = json.loads(_filled(_file(f"{_TEMPLATES}/source.template.json", commit), values))
+    source["integrity"] = _integrity(archive)
+    metadata = json.loads(_filled(_file(f"{_TEMPLATES}/metadata.template.json", commit), values))
+    metadata["versions"].append(version)
+    (entry / version).mkdir(parents=True, exist_ok=True)
+    (entry / version / "MODULE.bazel").write_text(module, "utf-8")
+    (entry / version / "presubmit.yml").write_text(_file(f"{_TEMPLATES}/presubmit.yml", commit), "utf-8")
+    (entry / version / "source.json").write_text(_document(source), "utf-8")
+    (entry / "metadata.json").write_text(_document(metadata), "utf-8")
+
+
+def _filled(template: str, values: dict[str, str]) -> str:
+    return re.sub(r"\{([A-Z]+)\}", lambda found: values[found[1]], template)
+
+
+def _document(value: object) -> str:
+    return json.dumps(value, indent=4) + "\n"
+
+
+def _integrity(archive: Path) -> str:
+    return "sha256-" + base64.b64encode(sha256(archive.read_bytes()).digest()).decode()
+
+
+def _notes(version: str, changelog: str) -> str:
+    """Return how to depend on the version, and its section of the changelog."""
+    found = re.search(rf"^## {re.escape(version)}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    changes = found[1].strip() if found else ""
+    if not changes:
+        raise SystemExit(f"CHANGELOG.md: below '## {version}' there is nothing. Write there what has changed.")
+    return f"""\
+```starlark
+bazel_dep(name = "{_NAME}", version = "{version}")
+```
+
+{changes}
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
