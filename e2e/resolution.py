@@ -1,20 +1,33 @@
-"""MODULE.bazel states what the project needs, in versions that a registry resolves without an override of ours."""
+"""A release comes from a registry: its archive is whole, and what MODULE.bazel needs resolves without an override."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enter import provisioned_root
 
 if TYPE_CHECKING:
-    from workbench import Workbench
+    from workbench import Checkout, Workbench
 
 # Where the Bazel of tools/bazel finds the root that it is provisioned in.
 SEEN_AS = Path("/")
 SYSTEM_RC = "etc/bazel/bazelrc"
+CONSUMER = "e2e/smoke"
+OVERRIDE = """\
+local_path_override(
+    module_name = "rules_bento",
+    path = "../..",
+)
+"""
+# What rules and the command of a consumer's build may load.
+PUBLIC = "@rules_bento//rules/... + @rules_bento//toolchains/... + @rules_bento//py/... + @rules_bento//tools/..."
+NOBODY = ("-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "-c", "commit.gpgSign=false")
 
 
 def the_modules_resolve_by_a_registry(bench: Workbench) -> str:
@@ -30,26 +43,46 @@ def the_modules_resolve_by_a_registry(bench: Workbench) -> str:
     registry = bench.folder / "registry"
     for name, folder in overrides.items():
         add_module(registry, root, name, needed[name], folder)
-    checkout.write("user.bazelrc", "")
+    release(checkout, registry)
+    checkout.edit(f"{CONSUMER}/MODULE.bazel", OVERRIDE, "")
     rc = checkout.root.parent / "bazelrc"
     rc.write_text(others + f"common --registry=file://{registry}\n", "utf-8")
     startup = ("--nosystem_rc", f"--bazelrc={rc}")
-    graph = checkout.bazel("mod", "graph", "--output=json", startup=startup)
-    # Modules that Bazel and Debian have ask for older versions of these, which resolution has to see as well.
-    while found := re.search(r"module (\S+)@(\S+) not found in registries", graph.errors):
-        assert found[1] in overrides, graph.told()
-        add_module(registry, root, found[1], found[2], overrides[found[1]])
-        graph = checkout.bazel("mod", "graph", "--output=json", startup=startup)
-    graph.succeeded()
-    found = {module["key"] for module in json.loads(graph.output)["dependencies"]}
+    ask = partial(checkout.bazel, "mod", "graph", "--output=json", startup=startup)
+    needed["rules_bento"] = version_of(checkout)
+    found: set[str] = set()
+    for workspace in (".", CONSUMER):
+        # Modules that Bazel and Debian have ask for older versions of these, which resolution has to see as well.
+        while lacks := re.search(r"module (\S+)@(\S+) not found in registries", ask(workspace=workspace).errors):
+            assert lacks[1] in overrides, lacks[0]
+            add_module(registry, root, lacks[1], lacks[2], overrides[lacks[1]])
+        graph = json.loads(ask(workspace=workspace).succeeded().output)
+        found |= {module["key"] for module in graph["dependencies"]}
     wanted = {f"{name}@{version}" for name, version in needed.items()}
     assert wanted <= found, f"{sorted(wanted - found)} are not among {sorted(found)}"
-    built = checkout.bazel("build", "//examples/features", "//tests/analysis:bento", startup=startup).succeeded()
-    assert "BentoArchive" in built.ran, built.told()
+    checkout.bazel("query", f"deps({PUBLIC}, 1)", workspace=CONSUMER, startup=startup).succeeded()
+    tested = checkout.bazel("test", "//...", workspace=CONSUMER, startup=startup).succeeded()
+    assert "BentoArchive" in tested.ran, tested.told()
     rc.write_text(others + f"common --registry=file://{bench.folder}/empty\n", "utf-8")
-    failed = checkout.bazel("mod", "graph", startup=startup)
+    failed = ask(workspace=CONSUMER)
     assert failed.code != 0, "the registry is not asked"
-    return f"{', '.join(sorted(wanted))} resolve, and a Bento is built with them"
+    return f"{', '.join(sorted(wanted))} resolve, and a Bento is built and imported with them"
+
+
+def version_of(checkout: Checkout) -> str:
+    return re.search(r'^    version = "([^"]+)"', checkout.read("MODULE.bazel"), re.MULTILINE)[1]
+
+
+def release(checkout: Checkout, registry: Path) -> None:
+    """Put the archive of what is checked out into the registry, as tools/release.py makes it of a commit."""
+    for words in (["init", "--quiet"], ["add", "--all"], [*NOBODY, "commit", "--quiet", "--message=release"]):
+        subprocess.run(["git", *words], cwd=checkout.root, check=True)
+    command = [sys.executable, "tools/release.py", str(registry)]
+    made = subprocess.run(command, cwd=checkout.root, check=True, capture_output=True, text=True)
+    source = registry / "modules/rules_bento" / version_of(checkout) / "source.json"
+    entry = json.loads(source.read_text("utf-8"))
+    assert entry["url"].endswith(f"/{Path(made.stdout.strip()).name}"), entry
+    source.write_text(json.dumps(entry | {"url": Path(made.stdout.strip()).as_uri()}), "utf-8")
 
 
 def dependencies(module: str) -> dict[str, str]:
