@@ -93,14 +93,16 @@ class Collector:
                 raise NotPlainError(value.spoiled)
             case Const(value=int() as number) if abs(number) > _MAX_NUMBER:
                 raise NotPlainError(Opaque("it is a number of more than 64 bits", place))
-            case Const(value=None | bool() | int() | str() as inner):
+            case Const(value=str() as text):
+                return _whole(text, place)
+            case Const(value=None | bool() | int() as inner):
                 return inner
             case Const(value=float() as number) if math.isfinite(number):
                 return number
             case Sequence(items=items) if value.kind != "set":
                 return [self._plain(item, place) for item in items]
             case Dict(items=entries) if all(isinstance(key, str) for key in entries):
-                return {str(key): self._plain(inner, place) for key, inner in entries.items()}
+                return {_whole(str(key), place): self._plain(inner, place) for key, inner in entries.items()}
             case _:
                 raise NotPlainError(Opaque("it is no plain text, number, list or dict", place))
 
@@ -159,7 +161,7 @@ class Collector:
                 return inner.spoiled
             return Opaque(getattr(inner, "why", "") or "its class is not plain", service.place)
         if isinstance(given, Const) and isinstance(given.value, str):
-            return given.value
+            return _whole(given.value, service.place)
         if isinstance(given, Symbol):
             return Opaque(f"`{given.dotted}` is outside the sources", service.place)
         return given if isinstance(given, Opaque) else Opaque("it is no text", service.place)
@@ -317,6 +319,7 @@ class Collector:
         result: dict[str, Json] = {}
         for key, entry in entries.items.items():
             value = self.reader.force(entry)
+            _whole(str(key), place)
             if not isinstance(key, str):
                 reason = Opaque("it has a key that is no text", place)
                 self.unknown(f"{fact}.{key}", self._what(f"`{fact}`"), reason, required=True)
@@ -458,6 +461,7 @@ class Collector:
     def _labelled(self, value: Dict, place: Place) -> dict[str, str]:
         labels: dict[str, str] = {}
         for key, inner in value.items.items():
+            _whole(str(key), place)
             try:
                 plain = self.plain(inner, place)
             except NotPlainError as error:
@@ -542,6 +546,17 @@ class Collector:
 
 
 _NEVER = Opaque("only running the code tells it", Place("", 1))
+
+
+def _whole(text: str, place: Place) -> str:
+    """Return a text that documents can hold. Raises BentoError for half of a surrogate pair, which none can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BentoError(
+            f"{place.path}:{place.line}: {text!a} of this service has half of a surrogate pair. Write the character."
+        ) from None
+    return text
 
 
 def _no_service(value: Value) -> str:
