@@ -99,7 +99,10 @@ def parse(text: str) -> Address | None:
 
 
 def _of_web(scheme: str, text: str) -> Address:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # its brackets are no IPv6 address; there may be a password beside them
+        raise BentoError(f"{scheme}://…: has no host that can be read. Write {scheme}://HOST[:PORT]/PATH.") from None
     server = _with_server(scheme, parts.netloc, parts.path or "/")
     return replace(server, query=parts.query)
 
