@@ -134,12 +134,12 @@ def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseIm
     rootfs, settings = config.get("rootfs"), config.get("config") or {}
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     layers = manifest.layers()
-    if not isinstance(diff_ids, list) or not all(oci.is_digest(str(diff_id)) for diff_id in diff_ids):
+    if not isinstance(diff_ids, list) or not all(isinstance(of, str) and oci.is_digest(of) for of in diff_ids):
         raise BentoError(f"{path}: has no rootfs.diff_ids, a list of digests. {_AGAIN}")
     if len(diff_ids) != len(layers):
         raise BentoError(f"{path}: is for {len(diff_ids)} layers, but its manifest has {len(layers)}. {_AGAIN}")
     variables = (settings.get("Env") or []) if isinstance(settings, dict) else None
-    if not isinstance(variables, list) or not all(_VARIABLE.fullmatch(str(variable)) for variable in variables):
+    if not isinstance(variables, list) or not all(isinstance(of, str) and _VARIABLE.fullmatch(of) for of in variables):
         raise BentoError(f"{path}: config.Env is not a list of variables, NAME=value. {_AGAIN}")
     facts: dict[str, Any] = {key: config[key] for key in ("architecture", "os", "variant", "history") if key in config}
     if not isinstance(facts.get("variant", ""), str) or not isinstance(facts.get("history") or [], list):

@@ -32,7 +32,7 @@ def read(path: Path) -> Package:
         with tarfile.open(path, "r:") as tar:
             archive = _Archive(path, tar)
             return archive.oci() if "index.json" in archive.members else archive.docker()
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, OSError, ValueError) as error:  # the latter for numbers in a header's records
         raise BentoError(
             f"{path}: not an uncompressed tar of an image: {error}. Give what `docker save` writes."
         ) from None
