@@ -47,7 +47,7 @@ def read_elf(data: bytes | mmap) -> Elf | None:
         return None
     try:
         return _read(data)
-    except (struct.error, ValueError):
+    except (struct.error, ValueError, OverflowError):  # the latter for a place beyond all files
         return None
 
 
