@@ -11,6 +11,7 @@ import tarfile
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
@@ -194,6 +195,8 @@ def _plain(name: str) -> str:
         return ""
     if name.startswith("/") or any(part in ("", ".", "..") for part in path.split("/") if path):
         raise ValueError(f"{name!r} is not a path inside of the root")
+    if path.count("/") >= DEEPEST:
+        raise ValueError(f"{name[:60]!r}...: is a path of more than {DEEPEST} folders")
     return path
 
 
