@@ -163,6 +163,8 @@ def _model_yaml(path: Path) -> dict[str, Any]:
     missing = [key for key in ("name", "version", *_KEYS, "creation_time") if key not in fields]
     if missing:
         raise BentoError(f"{path} has no {', '.join(missing)}. Save the model again.")
+    if not isinstance(fields["labels"] or {}, dict):
+        raise BentoError(f"{path}: its labels are no mapping. Save the model again.")
     return fields
 
 
