@@ -156,6 +156,14 @@ def test_steps_keep_their_order(project):
     )
 
 
+def test_a_blank_ends_no_path_that_is_copied(project):
+    (project / "my data").mkdir()
+    (project / "my data" / "x.txt").write_text("x")
+    (project / "service.py").write_text(image_with('python_packages("idna")', 'build_include("my data/x.txt")'))
+    lines = instructions(files(project)["env/docker/Dockerfile"])
+    assert 'COPY ["src/my data/x.txt", "./src/my data/x.txt"]' in lines
+
+
 def test_a_script_is_named_by_its_path_and_content(project, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     shutil.copytree(project, elsewhere, dirs_exist_ok=True)

@@ -6,6 +6,7 @@ last. Downloads go through cache mounts and stay out of the image. A service run
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ def _components(recipe: Recipe, names: Names) -> list[str]:
     lines += _uv(secrets)
     lines += _environment(recipe, secrets)
     lines.append("COPY env/python ./env/python/")
-    lines += [f"COPY src/{path} ./src/{path}" for path in recipe.build_include]
+    lines += [_copied(path) for path in recipe.build_include]
     lines.append(_run([secrets.exported(recipe.install)], [*secrets.mounts, _cache("uv")]))
     lines += [line for command in recipe.post_commands for line in _command(command, recipe.distro, secrets)]
     if recipe.models:
@@ -166,6 +167,13 @@ def _components(recipe: Recipe, names: Names) -> list[str]:
         ]
     lines.append(f"{owned} README.md bento.yaml ./")
     return lines
+
+
+def _copied(path: str) -> str:
+    """The line that copies something of the sources; in its form of JSON a blank ends no path."""
+    if re.search(r"\s", path):
+        return f"COPY {json.dumps([f'src/{path}', f'./src/{path}'], ensure_ascii=False)}"
+    return f"COPY src/{path} ./src/{path}"
 
 
 class _Secrets:
