@@ -205,7 +205,7 @@ def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registrie
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ({"x": b""}, "manifest.json is not in it"),
+        ({"x": b""}, "manifest.json' is not in it"),
         ({"manifest.json": b"{"}, "manifest.json:1: not JSON"),
         ({"manifest.json": b"[" * 100_000}, "manifest.json: not JSON: it is nested too deeply"),
         ({"manifest.json": b"[]"}, "does not list one image"),
@@ -214,7 +214,7 @@ def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registrie
         ({"manifest.json": b'[{"Config": "c", "Layers": "c"}]', "c": b"{}"}, "names no Config and Layers"),
         ({"manifest.json": b'[{"Config": "c", "Layers": [["c"]]}]', "c": b"{}"}, "names no Config and Layers"),
         ({"manifest.json": b'[{"Config": ["c"], "Layers": []}]', "c": b"{}"}, "names no Config and Layers"),
-        ({"manifest.json": b'[{"Config": "c", "Layers": ["../../etc/passwd"]}]', "c": b"{}"}, "passwd is not in it"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": ["../../etc/passwd"]}]', "c": b"{}"}, "passwd' is not in it"),
         ({"index.json": b'{"manifests": []}'}, "has 0 images"),
     ],
 )

@@ -120,7 +120,7 @@ class _Archive:
                 return member
             target = member.linkname if member.islnk() else posixpath.join(posixpath.dirname(name), member.linkname)
             name = posixpath.normpath(target)
-        raise BentoError(f"{self._path}: the file {name} is not in it. Write the archive again.")
+        raise BentoError(f"{self._path}: the file {name!a} is not in it. Write the archive again.")
 
 
 def _named(image: Any, origin: str) -> tuple[str, list[str]]:
