@@ -1,0 +1,365 @@
+"""Inputs that once did harm, or took all memory or time, by the reader that refuses them today."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING
+
+import readers
+from readers import tar_of, zip_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SERVICE = b"\nimport bentoml\n@bentoml.service(labels={'x': 'y'})\nclass Svc:\n    @bentoml.api\n    def f(self, x: int) -> int: ...\n"
+_WHEEL = "odd-1.0.dist-info/"
+
+
+def service(lines: str) -> bytes:
+    return lines.encode() + SERVICE
+
+
+def with_decorator(arguments: str) -> bytes:
+    return SERVICE.replace(b"labels={'x': 'y'}", arguments.encode())
+
+
+def aliases(levels: int, first: str = "lol") -> str:
+    """Lists of ten aliases each, of the list before."""
+    return "".join(f"x{i}: &x{i} [" + ", ".join([f"*x{i - 1}" if i else first] * 10) + "]\n" for i in range(levels))
+
+
+def descriptor(more: str = "", **fields: object) -> bytes:
+    document = {**readers.bento_document(), "models": [], **fields}
+    return (json.dumps(document)[:-1] + (", " + more if more else "") + "}").encode()
+
+
+def zeros(form: int, megabytes: int) -> bytes:
+    """A zip with a file of zeros beside the descriptor."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", form) as archive:
+        archive.writestr("bento.yaml", descriptor())
+        with archive.open("src/zeros", "w", force_zip64=True) as file:
+            for _ in range(megabytes):
+                file.write(bytes(1 << 20))
+    return made.getvalue()
+
+
+def bento(more: dict[str, bytes | str] | None = None, **fields: object) -> bytes:
+    return tar_of({"bento.yaml": descriptor(**fields), **(more or {})})
+
+
+def special(kind: bytes, name: str = "src/x", link: str = "bento.yaml") -> bytes:
+    """A Bento with a member of another kind."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        info = tarfile.TarInfo("bento.yaml")
+        info.size = len(descriptor())
+        tar.addfile(info, io.BytesIO(descriptor()))
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = kind, link
+        tar.addfile(info)
+    return made.getvalue()
+
+
+def large_descriptor(form: str) -> bytes:
+    """An archive of some kilobytes whose bento.yaml has 64 MB."""
+    return readers.packed(tar_of({"bento.yaml": b"#" * (64 << 20)}), form)
+
+
+def global_records() -> bytes:
+    """Attributes for all members, which none uses."""
+    records, size = [], 0
+    number = 0
+    while size < 3 << 20:
+        key = f"{number:x}"
+        length = len(key) + 3
+        while len(f"{length} {key}=\n") != length:
+            length = len(f"{length} {key}=\n")
+        records.append(f"{length} {key}=\n")
+        size += length
+        number += 1
+    data = "".join(records).encode()
+    info = tarfile.TarInfo("g")
+    info.type, info.size = b"g", len(data)
+    return info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512) + bento()
+
+
+def enormous(data: bytes, number: int = 0) -> bytes:
+    """A tar whose member declares 8 EiB."""
+    made = bytearray(data)
+    headers = [at for at in range(0, len(made), 512) if made[at + 257 : at + 262] == b"ustar"]
+    at = headers[number]
+    made[at + 124 : at + 136] = b"\x80" + bytes(3) + struct.pack(">Q", 1 << 62)
+    made[at + 148 : at + 156] = b" " * 8
+    made[at + 148 : at + 156] = b"%06o\0 " % sum(made[at : at + 512])
+    return bytes(made)
+
+
+def deb(control: bytes = b"", *, data: bytes = b"", cut: int = 0) -> bytes:
+    from apt.made_debs import ar_of, member, tar_of
+
+    control = control or b"Package: odd\nVersion: 1\nArchitecture: all\nDescription: x\n"
+    members = {
+        "debian-binary": b"2.0\n",
+        "control.tar": tar_of([member("control", data=control)]),
+        "data.tar": data or tar_of([member("usr/x", data=b"x" * 5000)]),
+    }
+    made = ar_of(members)
+    return made[: len(made) - cut]
+
+
+def elf_that_repeats() -> bytes:
+    """A library of one kB whose table of versions names itself for ever."""
+    data = bytearray(readers.elf())
+    data[0x380:0x3A0] = struct.pack("<HHLLL", 1, 65535, 0, 16, 0) + struct.pack("<LHHLL", 0, 0, 0, 0, 0)
+    at = data.index(struct.pack("<QQ", 0x6FFFFFFF, 1))
+    data[at : at + 16] = struct.pack("<QQ", 0x6FFFFFFF, 65536)
+    return bytes(data)
+
+
+def image(**changes: object) -> bytes:
+    """A layout in which a document is another."""
+    documents = {"config": readers.CONFIG, "manifest": readers.MANIFEST, "index": readers.INDEX, **changes}
+    return json.dumps(list(documents.values())).encode()
+
+
+def docker(document: object) -> bytes:
+    return tar_of({"manifest.json": json.dumps(document).encode(), "c.json": b"{}"})
+
+
+def pax_size(text: str) -> bytes:
+    """A tar with a record that is no size."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("manifest.json")
+        info.pax_headers = {"size": text}
+        tar.addfile(info)
+    return made.getvalue()
+
+
+_ESCAPE = b"""{% extends bento_base_template %}
+{% set env = bento_base_template.environment %}
+{% set tree = env.parse('{{ 1 }}') %}
+{% set _ = tree.body[0].nodes.append(env.extensions['jinja2.ext.LoopControlExtension'].attr("x, open('../PWNED', 'w')")) %}
+{% set __ = env.from_string(tree).render() %}
+"""
+
+# Each must be refused.
+REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
+    "service": {
+        "half of a pair in an env": lambda: with_decorator(r"envs=[{'name': 'A', 'value': '\ud800'}]"),
+        "half of a pair in an env's name": lambda: with_decorator(r"envs=[{'name': '\ud800', 'value': 'x'}]"),
+        "half of a pair in a label": lambda: with_decorator(r"labels={'a': 'x\udfff'}"),
+        "half of a pair in a label's key": lambda: with_decorator(r"labels={'\ud800': 'x'}"),
+        "half of a pair in the name": lambda: with_decorator(r"name='\ud800'"),
+        "half of a pair in the configuration": lambda: with_decorator(r"traffic={'\ud800': {'b': 1}}"),
+        "half of a pair in a list": lambda: with_decorator(r"traffic={'a': ['\ud800']}"),
+        "half of a pair in a route": lambda: service("").replace(b"@bentoml.api", b"@bentoml.api(route='/\\ud800')"),
+        "half of a pair in an image": lambda: with_decorator(r"image=bentoml.images.Image().run('\ud800')"),
+        "half of a pair in a model's tag": lambda: service("").replace(
+            b"class Svc:\n", b"class Svc:\n    m = bentoml.models.BentoModel('\\ud800:v1')\n"
+        ),
+        "a NUL": lambda: service("\0"),
+        "many negations": lambda: service("x = " + "not " * 3000 + "1\n"),
+        "an unknown encoding": lambda: b"# coding: x\n" + SERVICE,
+    },
+    "bentofile-yaml": {
+        "nested aliases": lambda: aliases(9).encode(),
+        "nested lists": lambda: b"x: " + b"[" * 100_000 + b"]" * 100_000,
+        "many keys": lambda: b"labels: {" + b", ".join(b"k%d: v" % i for i in range(300_000)) + b"}\n",
+        "a list that has itself": lambda: b"labels: &a [*a]\n",
+        "a bool that is none": lambda: b"service: !!bool x\n",
+        "a time that is none": lambda: b"service: !!timestamp x\n",
+        "sexagesimal": lambda: b"labels: {a: 1" + b":1" * 200_000 + b"}\n",
+        "UTF-16": lambda: "service: x".encode("utf-16"),
+        "half of a pair": lambda: b'labels: {a: "\\ud800"}\n',
+    },
+    "bentofile": {"another shape": lambda: b'{"python": [], "docker": 5, "models": {"a": 1}}'},
+    "pyproject": {
+        "nested lists": lambda: b"x = " + b"[" * 100_000 + b"]" * 100_000,
+        "dotted keys": lambda: b"a" + b".a" * 100_000 + b" = 1\n",
+    },
+    "ignore": {"UTF-16": lambda: "*.py\n".encode("utf-16"), "a range without an end": lambda: b"[!a-\n" * 3 + b"\\\n"},
+    "dotenv": {"a NUL": lambda: b"A\0=b\n"},
+    "template": {
+        "Python's own": lambda: _ESCAPE,
+        "much text": lambda: b"FROM x\n{{ 'a' * 10**9 }}",
+        "many rounds": lambda: (
+            b"FROM x\n{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+        ),
+        "deep": lambda: b"FROM x\n{{ " + b"(" * 5000 + b")" * 5000 + b" }}",
+    },
+    "module": {"nested": lambda: b"x = " + b"(" * 5000 + b")" * 5000},
+    "requirements": {
+        "no version": lambda: b"six==\n",
+        "a bad marker": lambda: b"six==1 ; os = 'x'\n",
+        "a NUL": lambda: b"six==1\0\n",
+        "an unknown option": lambda: b"--unknown x\nsix==1\n",
+        "half of UTF-16": lambda: "six==1\n".encode("utf-16")[:-1],
+    },
+    "uv-lock": {
+        "a version that is dynamic": lambda: readers.UV_LOCK.replace(b'version = "1.26.4"\n', b""),
+        "another shape": lambda: b'requires-python = ">=3"\npackage = {a = 1}\n',
+        "nothing": lambda: b"",
+        "nested": lambda: b"x = " + b"[" * 5000,
+    },
+    "pylock": {"another shape": lambda: b"packages = [1]\n", "no packages": lambda: b"a = 1\n"},
+    "lock": {
+        "nested": lambda: b"[" * 200_000,
+        "another shape": lambda: b'{"lock": 1, "requires_python": ">=3", "roots": [1], "packages": {}}',
+        "a list": lambda: b"[]",
+    },
+    "deb-lock": {"nested": lambda: b"[" * 200_000, "a list": lambda: b"[1]"},
+    "wheel": {
+        "a path outside": lambda: readers.wheel({"../x": b"y"}),
+        "an absolute path": lambda: readers.wheel({"/x": b"y"}),
+        "a script called python": lambda: readers.wheel(
+            {f"{_WHEEL}entry_points.txt": b"[console_scripts]\npython = evil:main\n"}
+        ),
+        "another name": lambda: readers.wheel({f"{_WHEEL}METADATA": b"Metadata-Version: 2.1\nName: x\nVersion: 1.0\n"}),
+        "another version": lambda: readers.wheel(
+            {f"{_WHEEL}METADATA": b"Metadata-Version: 2.1\nName: odd\nVersion: 2\n"}
+        ),
+        "a long path": lambda: readers.wheel({"x" * 300: b""}),
+        "a bomb": lambda: readers.wheel({"odd/zeros": bytes(80 << 20)}),
+        "cut": lambda: readers.wheel()[:-30],
+        "no zip": lambda: b"PK\3\4",
+    },
+    "deb": {
+        "cut in its contents": lambda: deb(cut=4000),
+        "an enormous size": lambda: deb(data=enormous(tar_of({"./x": b"y"}))),
+        "a control file that is none": lambda: deb(b"\xff\xfe: x\n"),
+        "a control file that goes on with nothing": lambda: deb(b" x\nPackage: odd\n"),
+        "no name": lambda: deb(b"Version: 1\n"),
+        "a path outside": lambda: deb(data=tar_of({"./../x": b"y"})),
+        "2,000 folders": lambda: deb(data=tar_of({"./" + "d/" * 2000 + "x": b"y"})),
+    },
+    "archive-tar": {
+        "a path outside": lambda: bento({"src/../../x": b"y"}),
+        "an absolute path": lambda: bento({"/x": b"y"}),
+        "a link outside": lambda: bento({"src/x": "../../x"}),
+        "a link through a link": lambda: bento({"src/up": "..", "src/x": "up/../../x"}),
+        "a model's link to the store": lambda: tar_of(
+            {
+                "bento.yaml": descriptor(),
+                "models/clf/v1/model.yaml": json.dumps(readers.model_document()).encode(),
+                "models/clf/v1/weights": "../../../.yatai.yaml",
+            }
+        ),
+        "a hard link": lambda: special(tarfile.LNKTYPE),
+        "a device": lambda: special(tarfile.CHRTYPE),
+        "a pipe": lambda: special(tarfile.FIFOTYPE),
+        "a file twice": lambda: bento({"src/x": b"1", "SRC/X": b"2"}),
+        "3,000 folders": lambda: bento({"src/" + "a/" * 3000 + "f": b""}),
+        "an enormous size": lambda: enormous(bento({"x": b"y"}), 1),
+        "attributes for all": global_records,
+        "a large descriptor": lambda: large_descriptor("tar"),
+        "pairs": lambda: tar_of({"bento.yaml": b"commands: !!pairs\n" + b"- k: &a [lol]\n"}),
+        "a name that leaves": lambda: bento(name="../../x"),
+        "a version that leaves": lambda: bento(version="../x"),
+    },
+    "archive-xz": {
+        "a large descriptor": lambda: large_descriptor("xz"),
+        "cut": lambda: readers.packed(bento(), "xz")[:-40],
+    },
+    "archive-gz": {"cut": lambda: readers.packed(bento(), "gz")[:-9]},
+    "archive-bz2": {"cut": lambda: readers.packed(bento(), "bz2")[:-9]},
+    "archive-zst": {"cut": lambda: readers.packed(bento(), "zst")[:-3], "no frame": lambda: b"\x28\xb5\x2f\xfd"},
+    "archive-zip": {
+        "a bomb of bzip2": lambda: zeros(zipfile.ZIP_BZIP2, 300),
+        "a bomb": lambda: zeros(zipfile.ZIP_DEFLATED, 400),
+        "a path outside": lambda: zip_of({"bento.yaml": descriptor(), "../x": b"y"}),
+    },
+    "bundle": {
+        "nested lists": lambda: tar_of({"bundle.json": b"[" * 200_000}),
+        "another shape": lambda: tar_of({"bundle.json": b'{"format": "bentobundle/1", "models": 5, "bentos": [{}]}'}),
+        "no list": lambda: tar_of({"bentos/hi/v1.bento": b"x"}),
+    },
+    "bento.yaml": {
+        "nested aliases": lambda: (aliases(9)).encode() + b"name: x\n",
+        "pairs": lambda: b"commands: !!pairs [k: v]\n",
+        "nested lists": lambda: b"args: {a: " + b"[" * 200_000 + b"]" * 200_000 + b"}\n",
+        "lists nested 900 times": lambda: descriptor('"args": {"a": ' + "[" * 900 + "]" * 900 + "}"),
+        "sexagesimal": lambda: b"args: {a: 1" + b":1" * 200_000 + b"}\n",
+        "a long number": lambda: b"labels: {a: 0x" + b"f" * 5000 + b"}\n",
+        "a key that is a list": lambda: b"args: {? [a, b] : c}\n",
+        "half of a pair": lambda: b'labels: {a: "\\ud800"}\n',
+        "a time that is none": lambda: b"creation_time: 9999-99-99\n",
+        "a zone that is none": lambda: b"args: {a: 2001-12-14t21:59:43.10-99:99}\n",
+    },
+    "model.yaml": {"bytes that are none": lambda: b"metadata: {a: !!binary 'a'}\n", "a list": lambda: b"[]"},
+    "model-files": {
+        "labels that are a text": lambda: json.dumps({**readers.model_document(), "labels": "x"}).encode(),
+        "nested lists": lambda: b"a: " + b"[" * 200_000,
+        "another shape": lambda: b"name: [x]\nversion: {}\n",
+    },
+    "layout": {
+        "a variable that is a mapping": lambda: image(
+            config={**readers.CONFIG, "config": {"Env": [{"a": "PATH=/bin"}]}}
+        ),
+        "an index that is a number": lambda: image(index=5),
+        "a manifest that is a list": lambda: image(manifest=[]),
+        "a config that is a text": lambda: image(config="x"),
+        "layers that are numbers": lambda: image(manifest={**readers.MANIFEST, "layers": [1]}),
+        "a digest that is a path": lambda: image(
+            index={"manifests": [{"mediaType": "x", "digest": "sha256:../../x", "size": 1}]}
+        ),
+    },
+    "docker-archive": {
+        "no fields": lambda: docker([{}]),
+        "layers that are a number": lambda: docker([{"Config": "c.json", "Layers": 5}]),
+        "a mapping": lambda: docker({"a": 1}),
+        "a number": lambda: docker([3]),
+        "nested lists": lambda: tar_of({"manifest.json": b"[" * 200_000}),
+        "a config that is nowhere": lambda: docker([{"Config": "../c.json", "Layers": []}]),
+        "a size that is no number": lambda: pax_size("A"),
+        "a name that cannot be shown": lambda: tar_of({"manifest.json": "\udc80"}, tarfile.GNU_FORMAT),
+        "a link to itself": lambda: tar_of({"manifest.json": "manifest.json"}),
+    },
+    "manifest": {
+        "nested lists": lambda: b"[" * 200_000,
+        "a size that is a text": lambda: b'{"layers": [{"mediaType": "x", "digest": "sha256:00", "size": "1"}]}',
+        "layers that are a number": lambda: b'{"layers": 5}',
+    },
+    "base-layer": {
+        "an enormous size": lambda: enormous(tar_of({"x": b"y"})),
+        "cut": lambda: tar_of({"x": b"y" * 5000})[:2000],
+    },
+}
+
+# Each may be read or refused, within the bounds.
+BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
+    "service": {
+        "extend": lambda: service("x = [1]\n" + "x.extend(x)\n" * 28),
+        "star": lambda: service("x = [1]\n" + "x = [*x, *x]\n" * 28),
+        "plus in place": lambda: service("x = [1]\n" + "x += x\n" * 28),
+        "percent": lambda: service('a = "x" * 65536\nb = "' + "%s" * 5120 + '" % (' + "a, " * 5120 + ")\n"),
+        "a long number": lambda: service("x = 0x" + "f" * 5000 + "\ny = f'{x}'\nz = str(x)\n"),
+        "half of a pair that no document has": lambda: service("x = '\\ud800'\n"),
+    },
+    "ignore": {"stars": lambda: (b"**/a*" * 200 + b"\n") * 50, "many lines": lambda: b"*a*b*c*\n" * 20_000},
+    "elf": {
+        "a place beyond all files": lambda: readers.elf()[:32] + b"\xff" * 8 + readers.elf()[40:],
+        "versions that repeat": elf_that_repeats,
+        "cut": lambda: readers.elf()[:100],
+    },
+    "headers": {
+        "a long word": lambda: b"Bearer " + b"a" * 65_000,
+        "open brackets": lambda: b"<" * 65_000,
+        "brackets": lambda: b"<>;" * 20_000,
+        "digits": lambda: b"bytes 0-0/" + b"9" * 5000 + b"\n\xb2",
+    },
+    "addresses": {
+        "brackets that are no address": lambda: b"https://[*a]:80/x\nhttp://]/\nsftp://-oProxyCommand=x/y",
+        "a port that is none": lambda: "http://h:\u00b2/x\nhttp://h:99999/p".encode(),
+    },
+    "archive-tar": {
+        "many links": lambda: bento({f"m{k}": "/".join(["a/.."] * 500) for k in range(1000)} | {"a/b": b""}),
+        "an env that is a path": lambda: bento(envs=[{"name": "/victim/.ssh/authorized_keys", "value": "x"}]),
+    },
+    "bento.yaml": {"a number that no float is": lambda: descriptor('"args": {"a": 1e400}')},
+}

@@ -1,0 +1,191 @@
+"""Runs readers on inputs within bounds of memory and time, in processes of their own, and says how each ended."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from readers import Reader
+
+MEMORY = 1 << 30
+"""Bytes of address space beyond what the process has when it starts."""
+
+RESIDENT = 600
+"""Megabytes that an input may take in all."""
+
+SECONDS = 10
+"""Of the processor, for one input."""
+
+PATIENCE = 60
+"""Seconds of the clock, for what waits; the machine may be busy."""
+
+_KIBIBYTES = 1 << 10 if sys.platform == "darwin" else 1
+
+
+class Outcome(NamedTuple):
+    """How one input ended: `kind` is "read", "BentoError", or what went wrong."""
+
+    kind: str
+    message: str = ""
+    megabytes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether it was read or refused, and did nothing else."""
+        return self.kind in ("read", "BentoError")
+
+
+def run(reader: Reader, inputs: Sequence[bytes]) -> Iterator[Outcome]:
+    """The outcome of each input, in their order. A process that dies or is late is followed by another one."""
+    done = 0
+    while done < len(inputs):
+        ended = 0
+        for outcome in _batch(reader, inputs[done:]):
+            ended += 1
+            yield outcome
+        done += ended
+
+
+def _batch(reader: Reader, inputs: Sequence[bytes]) -> Iterator[Outcome]:
+    """The outcomes of inputs until one ends the process; that one's is the last."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        _work(reader, inputs, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        rest, count = b"", 0
+        while count < len(inputs):
+            ready, _, _ = select.select([pipe], [], [], PATIENCE)
+            data = pipe.read(1 << 16) if ready else b""
+            if not data:
+                os.kill(child, signal.SIGKILL)
+                _, status = os.waitpid(child, 0)
+                late = not ready or os.WTERMSIG(status) == signal.SIGXCPU
+                yield Outcome("hang" if late else "crash", f"ended with status {status}")
+                return
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                outcome = Outcome(*json.loads(line))
+                yield outcome
+                count += 1
+                if outcome.kind == "memory":
+                    os.waitpid(child, 0)
+                    return
+    os.waitpid(child, 0)
+
+
+def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
+    """Read inputs one after the other and tell how each ended."""
+    root = Path(tempfile.mkdtemp(prefix="hostile-"))
+    try:
+        faulthandler.disable()  # a crash is told by the parent
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        bound = _address_space() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (bound, resource.RLIM_INFINITY))
+        for data in inputs:
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            spent = int(used.ru_utime + used.ru_stime) + SECONDS + 1
+            resource.setrlimit(resource.RLIMIT_CPU, (spent, resource.RLIM_INFINITY))
+            outcome = _one(reader, data, root)
+            os.write(answer, json.dumps(outcome).encode() + b"\n")
+            if outcome.kind == "memory":
+                break
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+        os._exit(0)
+
+
+def _one(reader: Reader, data: bytes, root: Path) -> Outcome:
+    """How one input ends, with what it leaves behind."""
+    around = root / "around"
+    folder = around / "work"
+    folder.mkdir(parents=True)
+    given = folder / reader.file
+    given.write_bytes(data)
+    out = folder / "out"
+    os.chdir(folder)
+    opened = _opened()
+    start = time.process_time()
+    kind, message = _ending(reader, given, out)
+    seconds = time.process_time() - start
+    gc.collect()
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // _KIBIBYTES >> 10
+    if kind in ("read", "BentoError"):
+        if megabytes > RESIDENT:
+            kind, message = "memory", f"{megabytes} MB"
+        elif seconds > SECONDS:
+            kind, message = "hang", f"{seconds:.1f} s"
+        elif outside := {path.name for at in (root, around, folder) for path in at.iterdir()} - {
+            "around",
+            "work",
+            "out",
+            reader.file,
+        }:
+            kind, message = "outside", " ".join(sorted(outside))
+        elif kind == "BentoError" and (half := [path for path in _files(out) if not reader.keeps(path)]):
+            kind, message = "half", " ".join(sorted(half))
+        elif _opened() > opened:
+            kind, message = "open", "a descriptor is left open"
+    os.chdir(root)
+    shutil.rmtree(around, ignore_errors=True)
+    return Outcome(kind, message, megabytes, round(seconds, 3))
+
+
+def _ending(reader: Reader, given: Path, out: Path) -> tuple[str, str]:
+    try:
+        reader.read(given, out)
+    except BentoError as error:
+        message = str(error)
+        try:
+            message.encode()
+        except UnicodeEncodeError:
+            return "message", ascii(message)
+        return ("BentoError", message) if message.strip() and "Traceback" not in message else ("message", message)
+    except BaseException as error:  # what else comes out is what is looked for
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = next(
+            (of for of in reversed(traceback.extract_tb(error.__traceback__)) if "rules_bento" in of.filename), frame
+        )
+        place = "/".join(Path(where.filename).parts[-2:])
+        return type(error).__name__, f"{place}:{where.lineno}: {str(error)[:200]}"
+    return "read", ""
+
+
+def _files(folder: Path) -> list[str]:
+    return [str(Path(at, name).relative_to(folder)) for at, _, names in os.walk(folder) for name in names]
+
+
+def _opened() -> int:
+    """Open descriptors of this process, sockets among them."""
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208 - half of the time of Path
+
+
+def _address_space() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text("utf-8").split()[0])
+    except OSError:
+        return 1 << 40  # no such bound on macOS: the resident size is looked at
+    return pages * resource.getpagesize()

@@ -1,0 +1,416 @@
+"""Changes inputs at random, knowing how they are built: bytes, tokens, values, names, lengths and offsets."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import struct
+import tarfile
+import warnings
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+NAMES = (
+    "../x",
+    "../../../../x",
+    "/x",
+    "a/../../x",
+    "a//b",
+    "./a",
+    ".",
+    "..",
+    "",
+    "a\0b",
+    "x" * 300,
+    "d/" * 2000 + "x",
+    "\udc80",
+    "\ud800",
+    "C:\\x",
+    "con",
+    "A",
+    "\u00e9",
+    "e\u0301",
+    "\x1b[31m",
+    "a\nb",
+    "~/x",
+    "$HOME",
+    "-rf",
+    "bento.yaml",
+    "model.yaml",
+    "bento.yaml/x",
+)
+NUMBERS = (0, 1, -1, 255, 65_535, 1 << 31, (1 << 32) - 1, 1 << 63, 1 << 64, 10**40, -(1 << 70))
+TOKENS = (
+    *(name.encode("utf-8", "surrogatepass") for name in NAMES),
+    *(str(number).encode() for number in NUMBERS),
+    b"[" * 200,
+    b"{" * 200,
+    b"(" * 200,
+    b"- " * 150,
+    b"&a [*a]",
+    b"*a",
+    b"<<: *a\n",
+    b"!!python/object:os.system x",
+    b"!!binary a",
+    b"!!pairs [a: b]",
+    b"!!timestamp x",
+    b"!!bool x",
+    b"1:30:59",
+    b".inf",
+    b"1e999",
+    b"0x" + b"f" * 400,
+    b"NaN",
+    b"null",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\t",
+    b"\\ud800",
+    b"\\x00",
+    b"\\",
+    b'"',
+    b"'",
+    b"#",
+    b"---\n",
+    b"{{ x }}",
+    b"{% for i in range(99999) %}",
+    b"{{ 'a' * 10**9 }}",
+    b"**/" * 100,
+    b"*" * 100,
+    b"[!a-",
+    b"!",
+    b"\n" * 50,
+    b"%s" * 50,
+    b"x" * 5000,
+    b"\xc2\xb2",
+    b"9" * 5000,
+)
+
+
+def mutate(kind: str, seeds: list[bytes], random: Random) -> bytes:
+    """One of the seeds, changed once or a few times in ways that suit its kind."""
+    seed = random.choice(seeds)
+    change = _CHANGES.get(kind, _text)
+    for _ in range(random.choice((1, 1, 1, 2, 3, 8))):
+        try:
+            seed = change(seed, seeds, random)
+        except Exception:  # of what reads the seed, which may be changed already
+            seed = _bytes(seed, random)
+    return seed[: 4 << 20]
+
+
+def _bytes(data: bytes, random: Random) -> bytes:
+    """With a byte, a stretch or the end of it changed."""
+    if not data:
+        return random.choice(TOKENS)
+    made = bytearray(data)
+    at = random.randrange(len(made))
+    length = random.choice((1, 2, 4, 8, 64, 512))
+    what = random.randrange(6)
+    if what == 0:
+        made[at] ^= 1 << random.randrange(8)
+    elif what == 1:
+        made[at] = random.choice((0, 255, random.randrange(256)))
+    elif what == 2:
+        del made[at : at + length]
+    elif what == 3:
+        made[at:at] = random.choice(TOKENS)
+    elif what == 4:
+        made[at:at] = made[at : at + length] * random.choice((1, 2, 50))
+    else:
+        del made[at:]
+    return bytes(made)
+
+
+def _text(data: bytes, seeds: list[bytes], random: Random) -> bytes:
+    """With lines and words in other places, others or many times."""
+    what = random.randrange(7)
+    lines = data.splitlines(keepends=True) or [b""]
+    at = random.randrange(len(lines))
+    if what == 0:
+        return _bytes(data, random)
+    if what == 1:
+        lines[at:at] = [lines[at]] * random.choice((1, 2, 100))
+    elif what == 2:
+        other = random.randrange(len(lines))
+        lines[at], lines[other] = lines[other], lines[at]
+    elif what == 3:
+        del lines[at : at + random.choice((1, 2, 5))]
+    elif what == 4:
+        others = random.choice(seeds).splitlines(keepends=True) or [b""]
+        start = random.randrange(len(others))
+        lines[at:at] = others[start : start + random.choice((1, 3, 10))]
+    elif what == 5:
+        # A word becomes another one, of the text or a hostile one.
+        words = lines[at].split(b" ")
+        place = random.randrange(len(words))
+        words[place] = random.choice((*TOKENS, *data.split()[:200]))
+        lines[at] = b" ".join(words)
+    else:
+        # What stands behind a sign of assignment, or between quotes, is another value.
+        for sign in random.sample((b": ", b"= ", b"=", b'"', b"'", b"("), 6):
+            if sign in lines[at]:
+                before, _, _ = lines[at].partition(sign)
+                lines[at] = before + sign + random.choice(TOKENS) + b"\n"
+                break
+    return b"".join(lines)
+
+
+def _document(data: bytes, seeds: list[bytes], random: Random) -> bytes:
+    """A document of JSON (which YAML reads, too) with a key dropped, a value of another type, a hostile name."""
+    if random.random() < 0.2:
+        return _text(data, seeds, random)
+    document = changed_value(json.loads(data), random)
+    return json.dumps(document, ensure_ascii=random.random() < 0.5, indent=1).encode("utf-8", "surrogatepass")
+
+
+def changed_value(document: Any, random: Random) -> Any:
+    """A copy of plain values in which one place is another."""
+    document = copy.deepcopy(document)
+    places: list[tuple[Any, Any]] = []
+    pending = [document]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, (dict, list)):
+            keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+            places += [(value, key) for key in keys]
+            pending += [value[key] for key in keys]
+    if not places:
+        return _value(random)
+    owner, key = random.choice(places)
+    what = random.randrange(6)
+    if what == 0:
+        del owner[key]
+    elif what == 1 and isinstance(owner, dict):
+        owner[random.choice(NAMES)] = owner.pop(key)
+    elif what == 2:
+        owner[key] = copy.deepcopy(random.choice(places)[0])
+    elif what == 3 and isinstance(owner, list):
+        owner[key:key] = [owner[key]] * random.choice((1, 3, 500))
+    elif what == 4:
+        owner[key] = [owner[key]] if random.random() < 0.5 else {"a": owner[key]}
+    else:
+        owner[key] = _value(random)
+    return document
+
+
+def _value(random: Random) -> Any:
+    nested: Any = 1
+    for _ in range(random.choice((3, 99, 101, 400))):
+        nested = [nested] if random.random() < 0.5 else {"a": nested}
+    plain = (None, True, 1.5, 1e308, [], {}, [[]], [{}], {"": ""}, nested, "x" * 100_000)
+    return random.choice((*plain, *NAMES, *NUMBERS))
+
+
+def _tar(data: bytes, _seeds: list[bytes], random: Random) -> bytes:
+    """A tar with other names, links, kinds and sizes, or with fields of a header that do not fit."""
+    if random.random() < 0.4:
+        return _tar_header(data, random)
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        members = [(info, tar.extractfile(info).read() if info.isreg() else b"") for info in tar]
+    at = random.randrange(len(members))
+    info, contents = members[at]
+    what = random.randrange(8)
+    if what == 0:
+        info.name = random.choice(NAMES)
+    elif what == 1:
+        info.type, info.linkname, contents = (
+            random.choice((tarfile.SYMTYPE, tarfile.LNKTYPE)),
+            random.choice((*NAMES, *(other.name for other, _ in members))),
+            b"",
+        )
+    elif what == 2:
+        info.type = random.choice((b"0", b"1", b"3", b"4", b"5", b"6", b"7", b"L", b"K", b"S", b"g", b"x", b"V", b"\0"))
+    elif what == 3:
+        info.pax_headers = {
+            random.choice(("path", "size", "linkpath", "mtime", "GNU.sparse.map", "hdrcharset", "a")): random.choice(
+                (*[name for name in NAMES if name.isascii()], *map(str, NUMBERS))
+            )
+        }
+    elif what == 4:
+        members.insert(at, (copy.copy(info), contents))
+    elif what == 5:
+        below = copy.copy(info)
+        below.name += "/" + random.choice(NAMES)
+        members.append((below, contents))
+    elif what == 6:
+        del members[at]
+    else:
+        contents = random.choice((_bytes(contents, random), b"", contents * 3))
+    members[at : at + 1] = [(info, contents)] if what != 6 else members[at : at + 1]
+    made = io.BytesIO()
+    form = random.choice((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT))
+    with tarfile.open(fileobj=made, mode="w", format=form, errors="surrogateescape") as tar:
+        for info, contents in members:
+            info.size = len(contents)
+            tar.addfile(info, io.BytesIO(contents))
+    return made.getvalue()
+
+
+_FIELDS = ((0, 100), (100, 8), (108, 8), (116, 8), (124, 12), (136, 12), (156, 1), (157, 100), (257, 8), (345, 155))
+
+
+def _tar_header(data: bytes, random: Random) -> bytes:
+    made = bytearray(data)
+    headers = [at for at in range(0, len(made) - 511, 512) if made[at + 257 : at + 262] == b"ustar"]
+    if not headers or random.random() < 0.2:
+        return _bytes(data, random)
+    at = random.choice(headers)
+    start, length = random.choice(_FIELDS)
+    value = random.choice(
+        (
+            b"7" * length,
+            b"-1",
+            b"\x80" + b"\xff" * (length - 1),
+            b"\xff" * length,
+            b"9",
+            b"",
+            b"\0" * length,
+            random.choice(TOKENS),
+        )
+    )
+    made[at + start : at + start + length] = value[:length].ljust(length, b"\0")
+    if random.random() < 0.9:
+        made[at + 148 : at + 156] = b" " * 8
+        made[at + 148 : at + 156] = b"%06o\0 " % sum(made[at : at + 512])
+    return bytes(made)
+
+
+def _packed(pack: Callable[[bytes], bytes], unpack: Callable[[bytes], bytes]) -> Callable[..., bytes]:
+    """Changes of a tar that is compressed: inside of the tar, or of the stream around it."""
+
+    def change(data: bytes, seeds: list[bytes], random: Random) -> bytes:
+        if random.random() < 0.3:
+            return _bytes(data, random)
+        try:
+            return pack(_tar(unpack(data), seeds, random))
+        except Exception as error:
+            raise ValueError from error
+
+    return change
+
+
+_ZIP_FIELDS = {
+    b"PK\3\4": ((4, "<H"), (6, "<H"), (8, "<H"), (14, "<L"), (18, "<L"), (22, "<L"), (26, "<H"), (28, "<H")),
+    b"PK\1\2": (
+        *((4, "<H"), (8, "<H"), (10, "<H"), (16, "<L"), (20, "<L"), (24, "<L"), (28, "<H"), (30, "<H"), (32, "<H")),
+        *((34, "<H"), (38, "<L"), (42, "<L")),
+    ),
+    b"PK\5\6": ((4, "<H"), (8, "<H"), (10, "<H"), (12, "<L"), (16, "<L"), (20, "<H")),
+}
+
+
+def _zip(data: bytes, seeds: list[bytes], random: Random) -> bytes:
+    """A zip with other names or contents, or with lengths, offsets, sums and flags that do not fit."""
+    if random.random() < 0.5:
+        made = bytearray(data)
+        mark = random.choice(list(_ZIP_FIELDS))
+        places = [at for at in range(len(made)) if made.startswith(mark, at)]
+        if not places:
+            return _bytes(data, random)
+        offset, form = random.choice(_ZIP_FIELDS[mark])
+        most = 256 ** struct.calcsize(form)
+        values = (0, 1, 12, most - 1, most // 2, random.randrange(most), *(min(n, most - 1) for n in NUMBERS if n > 0))
+        struct.pack_into(form, made, random.choice(places) + offset, random.choice(values))
+        return bytes(made)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [(info.filename, archive.read(info), info.external_attr) for info in archive.infolist()]
+    at = random.randrange(len(members))
+    name, contents, mode = members[at]
+    what = random.randrange(5)
+    if what == 0:
+        name = random.choice(NAMES)
+    elif what == 1:
+        contents = _text(contents, seeds[:0] or [contents], random)
+    elif what == 2:
+        mode = random.choice((0o120777, 0o060600, 0o040755, 0o100755, 0)) << 16
+    elif what == 3:
+        members.insert(at, members[at])
+    members[at : at + 1] = [] if what == 4 else [(name, contents, mode)]
+    made_zip = io.BytesIO()
+    warnings.simplefilter("ignore")  # of names that come twice
+    with zipfile.ZipFile(made_zip, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+        for name, contents, mode in members:
+            info = zipfile.ZipInfo(name or "x")
+            info.external_attr, info.create_system, info.compress_type = mode, 3, archive.compression
+            archive.writestr(info, contents)
+    return made_zip.getvalue()
+
+
+def _binary(data: bytes, _seeds: list[bytes], random: Random) -> bytes:
+    """Numbers of 2, 4 or 8 bytes at their places are others."""
+    if random.random() < 0.3 or len(data) < 16:
+        return _bytes(data, random)
+    made = bytearray(data)
+    size, form = random.choice(((2, "<H"), (4, "<L"), (8, "<Q")))
+    at = random.randrange(min(len(made), 2048) // size) * size
+    most = 256**size
+    number = random.choice((*(abs(n) % most for n in NUMBERS), most - 1, random.randrange(most), at, len(made)))
+    struct.pack_into(form, made, at, number)
+    return bytes(made)
+
+
+def _deb(data: bytes, seeds: list[bytes], random: Random) -> bytes:
+    """A Debian package with another header of a member, or another tar in one."""
+    members = []
+    at = 8
+    while at + 60 <= len(data):
+        size = int(data[at + 48 : at + 58])
+        members.append([bytearray(data[at : at + 60]), data[at + 60 : at + 60 + size]])
+        at += 60 + size + size % 2
+    member = random.choice(members)
+    what = random.randrange(4)
+    if what == 0:
+        start, length = random.choice(((0, 16), (16, 12), (40, 8), (48, 10), (58, 2)))
+        member[0][start : start + length] = random.choice(TOKENS)[:length].ljust(length)
+    elif what == 1:
+        members.append(random.choice(members))
+    else:
+        member[1] = _tar(member[1], seeds, random) if member[0].startswith((b"data", b"control")) else b"3.0\n"
+        member[0][48:58] = b"%-10d" % len(member[1])
+    return data[:8] + b"".join(bytes(head) + of + b"\n" * (len(of) % 2) for head, of in members)
+
+
+def _blobs(data: bytes, seeds: list[bytes], random: Random) -> bytes:
+    """A JSON list of documents, in each of which a value may be another."""
+    documents = json.loads(data)
+    at = random.randrange(len(documents))
+    if random.random() < 0.2:
+        return _bytes(data, random)
+    documents[at] = changed_value(documents[at], random)
+    return json.dumps(documents).encode("utf-8", "surrogatepass")
+
+
+def _forms() -> dict[str, Callable[..., bytes]]:
+    import bz2
+    import gzip
+    import lzma
+
+    import zstandard
+
+    return {
+        "gz": _packed(lambda data: gzip.compress(data, 1), gzip.decompress),
+        "bz2": _packed(lambda data: bz2.compress(data, 1), bz2.decompress),
+        "xz": _packed(lambda data: lzma.compress(data, preset=0), lzma.decompress),
+        "zst": _packed(
+            lambda data: zstandard.ZstdCompressor(1).compress(data),
+            lambda data: zstandard.ZstdDecompressor().decompress(data, max_output_size=64 << 20),
+        ),
+    }
+
+
+_CHANGES: dict[str, Callable[..., bytes]] = {
+    "text": _text,
+    "document": _document,
+    "tar": _tar,
+    "zip": _zip,
+    "binary": _binary,
+    "deb": _deb,
+    "blobs": _blobs,
+    **_forms(),
+}

@@ -1,0 +1,790 @@
+"""What reads the input of others: for each reader sound inputs, made in memory, and how it is called on a file."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DAY = "2026-01-01T00:00:00+00:00"
+
+
+class Reader(NamedTuple):
+    """A reader of one format."""
+
+    kind: str  # how its inputs are changed: see mutations.py
+    file: str  # the name of the file that it is given
+    seeds: Callable[[], list[bytes]]
+    read: Callable[[Path, Path], object]  # of the file and a path at which it may write
+    kept: str = "-"  # what files may begin with that are below that path when it refuses
+
+    def keeps(self, path: str) -> bool:
+        """Whether a file may stay although the input was refused."""
+        return path.startswith(self.kept)
+
+
+# Project
+
+
+SERVICE = '''\
+"""A service."""
+from __future__ import annotations
+
+import os
+from enum import Enum
+
+import bentoml
+from bentoml.models import HuggingFaceModel
+
+NAME = "iris"
+LABELS = {"team": "ml", **{"stage": f"{NAME}-prod"}}
+image = bentoml.images.Image(python_version="3.11").python_packages("numpy", "scipy").run("echo %s" % NAME)
+
+
+class Size(Enum):
+    SMALL = 1
+    LARGE = 2
+
+
+class Base:
+    model = bentoml.models.BentoModel("clf:v1")
+
+    def __init__(self, workers=2, *names, **more):
+        self.workers = workers
+
+
+@bentoml.service(name=NAME, labels=LABELS, image=image, workers=2, traffic={"timeout": 10 * 6},
+                 envs=[{"name": "A", "value": "b"}, {"name": "C"}])
+class Iris(Base):
+    hub = HuggingFaceModel("a/b", revision="main")
+
+    @bentoml.api(batchable=True, route="/x")
+    def predict(self, texts: list[str], size: Size = Size.SMALL) -> list[float]:
+        return [1.0 for text in texts if text]
+
+
+def make(count):
+    found = [1, 2, 3][0:2]
+    for number in range(count):
+        found.append(number if number else "".join(["a", "b"]))
+    while count:
+        count -= 1
+    try:
+        found += ["%s" % count]
+    except ValueError:
+        pass
+    return found
+
+
+if os.environ.get("X") == "1":
+    VALUES = make(3)
+else:
+    VALUES = [*make(2), *(x for x in (1, 2))]
+
+
+@bentoml.service(resources={"cpu": "1"})
+class Svc:
+    iris = bentoml.depends(Iris)
+
+    @bentoml.task
+    async def run(self, x: int) -> int:
+        return x
+'''
+
+
+def _service(path: Path, _out: Path) -> None:
+    from rules_bento.service import read_service, require_known, to_json
+
+    info = read_service("service:Svc", {"service.py": path.read_bytes()})
+    json.dumps(to_json(info), ensure_ascii=False).encode()
+    require_known(info)
+
+
+OPTIONS: dict[str, Any] = {
+    "service": "service:Svc",
+    "name": "iris",
+    "labels": {"team": "ml", "stage": "1"},
+    "include": ["*.py", "data/**"],
+    "exclude": ["tests/", "!tests/kept"],
+    "description": "file: README.md",
+    "envs": [{"name": "A", "value": "b"}, {"name": "B"}],
+    "models": ["clf:v1", {"tag": "m:latest", "filter": "label:a=b", "alias": "x"}],
+    "python": {
+        "packages": ["numpy==1.26", "torch>=2; python_version<'3.12'"],
+        "lock_packages": False,
+        "index_url": "https://index.example/simple",
+        "extra_index_url": ["https://other.example"],
+        "wheels": ["./a.whl"],
+    },
+    "docker": {
+        "distro": "debian",
+        "python_version": "3.11",
+        "system_packages": ["git"],
+        "env": {"A": "b"},
+        "setup_script": "./setup.sh",
+    },
+    "conda": {"channels": ["defaults"], "dependencies": ["numpy"], "pip": ["x"]},
+    "args": {"a": 1, "b": [1.5, None, True]},
+}
+
+
+def _document(document: Any) -> bytes:
+    return json.dumps(document, indent=1).encode()
+
+
+def _yaml_seeds() -> list[bytes]:
+    import yaml
+
+    return [yaml.safe_dump(OPTIONS).encode(), b"service: &s 'service:Svc'\nname: *s\nlabels: {<<: {a: b}, c: d}\n"]
+
+
+def _bentofile(path: Path, _out: Path) -> None:
+    from rules_bento.build_options import bentofile
+
+    bentofile.read(path, path.name)
+
+
+PYPROJECT = b"""\
+[project]
+name = "iris"
+version = "1.0"
+dependencies = ["numpy>=1", "scipy"]
+[tool.bentoml.build]
+service = "service:Svc"
+include = ["*.py"]
+labels = { team = "ml", stage = "1" }
+[[tool.bentoml.build.models]]
+tag = "clf:v1"
+[tool.bentoml.build.python]
+lock_packages = false
+packages = ["a", 'b', \"\"\"c\"\"\"]
+[tool.bentoml.build.docker]
+python_version = "3.11"
+[tool.other]
+date = 1979-05-27T07:32:00Z
+number = 0x1F
+"""
+
+
+def _ignore(path: Path, _out: Path) -> None:
+    from rules_bento.formats import decoded
+    from rules_bento.sources.patterns import Filter, Patterns
+
+    lines = Patterns(decoded(path.read_bytes(), path.name).splitlines(), path.name, "line")
+    filtering = Filter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
+    for name in ("service.py", "pkg/deep/file.txt", "a" * 200, "a/" * 100 + "b", "\u00e9/\U0001f600"):
+        filtering.keeps(name, filtered=True)
+        filtering.reason(name, filtered=True)
+
+
+def _dotenv(path: Path, _out: Path) -> None:
+    from rules_bento.bento.env import dotenv
+    from rules_bento.formats import decoded
+
+    dotenv.parse(decoded(path.read_bytes(), path.name), path.name)
+
+
+TEMPLATE = b"""\
+{% extends bento_base_template %}
+{% set bento__home = "/home/x" %}
+{% block SETUP_BENTO_COMPONENTS %}
+RUN echo {{ __options__distro | upper }} {{ bento__path ~ 'x' * 3 }}
+{{ super() }}
+{% for name in ['a', 'b'] if name %}
+RUN echo {{ name | bash_quote }} {{ expands_bento_path('src', 'x') }}
+{% endfor %}
+{% macro m(x) %}{{ x | replace('a', 'b') | join(',') }}{% endmacro %}
+{{ m('abc') }}
+{% endblock %}
+"""
+
+
+def _template(path: Path, _out: Path) -> None:
+    from rules_bento.bento.env import dockerfile, template
+    from rules_bento.formats import decoded
+
+    recipe = dockerfile.Recipe(base_image="debian:12", install="true")
+    template.render(decoded(path.read_bytes(), path.name), recipe, {"distro": "debian"}, path.name)
+
+
+MODULE = b"""\
+module(name = "x", version = "1")
+bazel_dep(name = "rules_bento", version = "1.0")
+bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
+bento.pypi(name = "pypi", lock = "//:requirements.lock.json")
+use_repo(bento, "pypi", other = "x")
+"""
+
+
+def _module(path: Path, _out: Path) -> None:
+    from rules_bento.bento import workspace
+    from rules_bento.formats import decoded
+
+    workspace.read(decoded(path.read_bytes(), path.name), path.name)
+
+
+# Locks
+
+
+SHA = "0" * 64
+REQUIREMENTS = f"""\
+# made by hand
+--index-url https://index.example/simple
+numpy==1.26.4 ; python_version >= "3.9" \\
+    --hash=sha256:{SHA} \\
+    --hash=sha256:{"1" * 64}
+torch[cuda,extra]==2.3.0+cpu --hash=sha256:{SHA}
+pkg @ https://files.example/pkg-1.0.tar.gz --hash=sha256:{SHA}
+repo @ git+https://git.example/a/b@{"a" * 40}#subdirectory=x
+""".encode()
+UV_LOCK = f"""\
+version = 1
+requires-python = ">=3.10"
+
+[[package]]
+name = "app"
+version = "0.1"
+source = {{ virtual = "." }}
+dependencies = [{{ name = "numpy" }}, {{ name = "six", extra = ["x"], marker = "sys_platform == 'linux'" }}]
+
+[package.optional-dependencies]
+x = [{{ name = "six" }}]
+
+[package.dev-dependencies]
+dev = [{{ name = "numpy" }}]
+
+[[package]]
+name = "numpy"
+version = "1.26.4"
+source = {{ registry = "https://index.example/simple" }}
+sdist = {{ url = "https://files.example/numpy-1.26.4.tar.gz", hash = "sha256:{SHA}", size = 3 }}
+wheels = [{{ url = "https://files.example/numpy-1.26.4-py3-none-any.whl", hash = "sha256:{SHA}" }}]
+
+[[package]]
+name = "six"
+version = "1.16.0"
+source = {{ git = "https://git.example/six?rev=main#{"a" * 40}" }}
+""".encode()
+PYLOCK = f"""\
+lock-version = "1.0"
+requires-python = ">=3.10"
+
+[[packages]]
+name = "numpy"
+version = "1.26.4"
+marker = "python_version >= '3.9'"
+wheels = [{{ url = "https://files.example/n.whl", hashes = {{ sha256 = "{SHA}" }} }}]
+
+[[packages]]
+name = "repo"
+vcs = {{ type = "git", url = "https://git.example/a/b", commit-id = "{"a" * 40}", subdirectory = "x" }}
+
+[[packages]]
+name = "pkg"
+archive = {{ url = "https://files.example/pkg.tar.gz", hashes = {{ sha256 = "{SHA}" }} }}
+""".encode()
+LOCK = {
+    "lock": 1,
+    "requires_python": ">=3.10",
+    "stated": {"requirements": ["numpy"], "constraints": ["six<2"], "platforms": ["x"], "indexes": "0"},
+    "roots": [{"name": "numpy", "extras": ["x"], "marker": "python_version >= '3'"}],
+    "packages": [
+        {
+            "name": "numpy",
+            "version": "1.26.4",
+            "dependencies": [{"name": "six", "version": "1.16.0"}],
+            "extras": {"x": [{"name": "six"}]},
+            "files": {"numpy-1.26.4-py3-none-any.whl": SHA},
+            "refused": ["numpy-1.26.4.tar.gz"],
+        },
+        {"name": "six", "version": "1.16.0", "files": {}, "source": {"git": "https://g", "commit": "a" * 40}},
+    ],
+}
+
+
+def _requirements(path: Path, _out: Path) -> None:
+    from rules_bento.packages import requirements, resolution
+
+    text = requirements.decode(path.read_bytes(), path.name)
+    found, _ = requirements.parse(text, path.name)
+    for requirement in found:
+        requirements.check(requirement.text, path.name)
+    resolution._read_requirements(text, path.name)
+
+
+def _lock(path: Path, _out: Path) -> None:
+    from rules_bento.packages import resolution
+
+    resolution.normalize(path, uv=Path("uv-is-not-asked"), requires_python=">=3.10")
+
+
+def _pylock(path: Path, _out: Path) -> None:
+    from rules_bento.packages import requirements, resolution
+
+    resolution._read_pylock(requirements.decode(path.read_bytes(), path.name), path.name)
+
+
+DEB_LOCK = {
+    "deb_lock": 1,
+    "stated": {"packages": ["a"], "exclude": [], "architectures": ["amd64"], "suites": ["trixie"]},
+    "packages": {"amd64": [{"name": "a", "version": "1", "dependencies": ["b"]}, {"name": "b", "version": "2"}]},
+}
+
+
+def _deb_lock(path: Path, _out: Path) -> None:
+    from rules_bento.debian import apt
+    from rules_bento.formats import decoded
+
+    apt.loads(decoded(path.read_bytes(), path.name), path.name)
+
+
+# Wheels and Debian packages
+
+
+def zip_of(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip of files by name."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, data in files.items():
+            info = zipfile.ZipInfo(name, (2020, 2, 2, 2, 2, 2))
+            info.create_system, info.external_attr, info.compress_type = 3, 0o100644 << 16, method
+            archive.writestr(info, data)
+    return made.getvalue()
+
+
+def elf() -> bytes:
+    """A shared library that needs others, with versions of their symbols."""
+    strings = b"\0libc.so.6\0libm.so.6\0libodd.so\0$ORIGIN/x\0GLIBC_2.17\0"
+    need = struct.pack("<HHLLL", 1, 1, 1, 16, 0) + struct.pack("<LHHLL", 0, 0, 2, strings.index(b"GLIBC"), 0)
+    entries = [(5, 0x300), (10, len(strings)), (1, 1), (1, 11), (14, 21), (29, 31), (0x6FFFFFFE, 0x380)]
+    dynamic = b"".join(struct.pack("<QQ", *entry) for entry in [*entries, (0x6FFFFFFF, 1), (0, 0)])
+    head = struct.pack("<16sHHLQQQLHHHHHH", b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    segments = struct.pack("<LLQQQQQQ", 1, 5, 0, 0, 0, 0x400, 0x400, 0x1000)
+    segments += struct.pack("<LLQQQQQQ", 2, 6, 176, 176, 176, len(dynamic), len(dynamic), 8)
+    data = bytearray(0x400)
+    for at, part in ((0, head + segments + dynamic), (0x300, strings), (0x380, need)):
+        data[at : at + len(part)] = part
+    return bytes(data)
+
+
+def wheel(more: dict[str, bytes] | None = None) -> bytes:
+    """A wheel whose RECORD has no digests, so that a change of a file is not refused for that alone."""
+    info = "odd-1.0.dist-info/"
+    files = {
+        "odd/__init__.py": b"x = 1\n" * 20,
+        "odd/lib.so": elf(),
+        "odd-1.0.data/scripts/odd": b"#!python\n",
+        "odd-1.0.data/data/share/odd": b"y",
+        f"{info}METADATA": b"Metadata-Version: 2.1\nName: odd\nVersion: 1.0\nRequires-Dist: six>=1; extra == 'x'\n"
+        b"License: MIT\n\nA text\n",
+        f"{info}WHEEL": b"Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}entry_points.txt": b"[console_scripts]\nodd = odd:main\n[gui_scripts]\nodd2 = odd.x:main.y\n",
+        **(more or {}),
+    }
+    from made_wheels import record_line
+
+    rows = [record_line(name, data) for name, data in files.items()]
+    files[f"{info}RECORD"] = "\n".join([*rows, f"{info}RECORD,,", ""]).encode()
+    return zip_of(files)
+
+
+def _wheel(path: Path, out: Path) -> None:
+    from rules_bento.images.layers.layer import write_wheel_layer
+    from rules_bento.images.wheels.install import Layout
+    from rules_bento.images.wheels.libraries import Libraries
+
+    Libraries.read(path)
+    out.mkdir()
+    write_wheel_layer(out / "layer", path, Layout.venv("/app/.venv", 11), "gzip", threads=1)
+
+
+def _elf(path: Path, _out: Path) -> None:
+    from rules_bento.images.wheels.elf import read_elf
+
+    read_elf(path.read_bytes())
+
+
+def debs() -> list[bytes]:
+    """Packages in tars that are not compressed, so that what is in them can be changed."""
+    from apt.made_debs import ar_of, member, tar_of
+
+    control = b"Package: odd\nVersion: 1.0-1\nArchitecture: amd64\nDepends: a | b (>= 1), c\nDescription: x\n y\n"
+    files = [
+        member("usr"),
+        member("usr/bin"),
+        member("usr/bin/odd", data=b"#!/bin/sh\n", mode=0o755),
+        member("usr/bin/more", link="odd"),
+        member("usr/bin/hard", hard="usr/bin/odd"),
+        member("etc/odd.conf", data=b"a=b\n"),
+    ]
+    controls = [
+        member("control", data=control),
+        member("md5sums", data=b"0" * 32 + b"  usr/bin/odd\n"),
+        member("conffiles", data=b"/etc/odd.conf\n"),
+    ]
+    return [ar_of({"debian-binary": b"2.0\n", "control.tar": tar_of(controls), "data.tar": tar_of(files)})]
+
+
+def _deb(path: Path, _out: Path) -> None:
+    from rules_bento.debian.deb import Deb
+    from rules_bento.debian.rootfs import Filter, Rootfs
+
+    root = Rootfs(None, Filter.of(["/usr/share/doc/*"], []), lambda path: path.startswith("etc/"))
+    for _ in root.install(Deb(path)):
+        pass
+    for _ in root.database():
+        pass
+
+
+# Archives, bundles and descriptors
+
+
+def bento_document() -> dict[str, Any]:
+    """What a bento.yaml says."""
+    return {
+        "service": "service:Svc",
+        "name": "hi",
+        "version": "v1",
+        "bentoml_version": "1.4.39",
+        "creation_time": DAY,
+        "labels": {"a": "b"},
+        "models": [{"tag": "clf:v1", "module": "", "creation_time": DAY, "alias": "x"}],
+        "spec": 2,
+        "entry_service": "Svc",
+        "services": [{"name": "Svc", "service": "", "models": [], "dependencies": [], "config": {"workers": 1}}],
+        "envs": [{"name": "A", "value": "b", "stage": "all"}],
+        "schema": {"name": "Svc", "routes": [{"name": "f", "route": "/f"}]},
+        "args": {"a": 1},
+        "image": {"base_image": "debian", "python_version": "3.11", "commands": ["x"], "python_requirements": "a"},
+    }
+
+
+def model_document() -> dict[str, Any]:
+    """What a model.yaml says."""
+    return {
+        "name": "clf",
+        "version": "v1",
+        "module": "bentoml.sklearn",
+        "labels": {"a": "b"},
+        "options": {"x": [1]},
+        "metadata": {"acc": 0.5, "when": "2026-01-01"},
+        "context": {"framework_name": "", "framework_versions": {}, "bentoml_version": "1", "python_version": "3"},
+        "signatures": {"predict": {"batchable": True, "batch_dim": [0, 0]}},
+        "api_version": "v1",
+        "creation_time": DAY,
+    }
+
+
+def tar_of(files: dict[str, bytes | str], form: int = tarfile.PAX_FORMAT) -> bytes:
+    """A tar of files by name, and of links where there is a text."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=form) as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(data, str):
+                info.type, info.linkname, data = tarfile.SYMTYPE, data, b""
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return made.getvalue()
+
+
+def bento_files() -> dict[str, bytes | str]:
+    """The files of a Bento with a model."""
+    return {
+        "bento.yaml": _document(bento_document()),
+        "README.md": b"# hi\n",
+        "env/docker/Dockerfile": b"FROM scratch\n",
+        "src/service.py": b"import bentoml\n",
+        "src/long/" + "n" * 120: b"x",
+        "src/link": "service.py",
+        "models/clf/v1/model.yaml": _document(model_document()),
+        "models/clf/v1/weights": b"w" * 2000,
+        "models/clf/latest": b"v1",
+    }
+
+
+def packed(data: bytes, form: str) -> bytes:
+    """A tar in one of the forms of an archive."""
+    import bz2
+    import gzip
+    import lzma
+
+    import zstandard
+
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.ZstdCompressor().compress}
+    return pack[form](data) if form in pack else data
+
+
+def _archives(form: str) -> Callable[[], list[bytes]]:
+    def seeds() -> list[bytes]:
+        files = bento_files()
+        if form == "zip":
+            plain = {name: data for name, data in files.items() if isinstance(data, bytes)}
+            return [zip_of(plain), zip_of(plain, zipfile.ZIP_STORED), zip_of(plain, zipfile.ZIP_BZIP2)]
+        return [packed(tar_of(files, kind), form) for kind in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)]
+
+    return seeds
+
+
+def _import(path: Path, out: Path) -> None:
+    from rules_bento.library import Store
+
+    Store(out).bentos.import_archive(path)
+
+
+def _bundles() -> list[bytes]:
+    import lzma
+
+    from blake3 import blake3
+
+    model = lzma.compress(tar_of({"model.yaml": _document(model_document()), "weights": b"w"}), preset=0)
+    bento = lzma.compress(tar_of({k: v for k, v in bento_files().items() if not k.startswith("models/")}), preset=0)
+    models, bentos = "models/clf/v1.bentomodel", "bentos/hi/v1.bento"
+    index = {
+        "format": "bentobundle/1",
+        "models": [{"tag": "clf:v1", "file": models, "size": len(model), "blake3": blake3(model).hexdigest()}],
+        "bentos": [
+            {
+                "tag": "hi:v1",
+                "file": bentos,
+                "size": len(bento),
+                "blake3": blake3(bento).hexdigest(),
+                "models": ["clf:v1"],
+            }
+        ],
+    }
+    return [tar_of({models: model, bentos: bento, "bundle.json": _document(index)}, tarfile.USTAR_FORMAT)]
+
+
+def _bundle(path: Path, out: Path) -> None:
+    from rules_bento.library import Store
+    from rules_bento.sharing import bundle
+    from rules_bento.store.importing import Options
+
+    bundle.read(Store(out), path, Options())
+
+
+def _descriptor(kind: str) -> Callable[[Path, Path], None]:
+    def read(path: Path, _out: Path) -> None:
+        import yaml
+        from rules_bento.store import descriptors, home
+
+        found = descriptors.parse(home.BENTO if kind == "bento" else home.MODEL, path.read_bytes(), path.name)
+        yaml.safe_dump(found.document).encode()
+
+    return read
+
+
+def _model(path: Path, _out: Path) -> None:
+    from rules_bento.models import model_store
+    from rules_bento.sources.snapshot import Declared
+
+    path.with_name("out").write_bytes(b"w")
+    weights = Declared("weights", str(path.with_name("out")), "x")
+    model_store.of_files([Declared("model.yaml", str(path), "x"), weights], "the model")
+
+
+# Images, registries and headers
+
+
+CONFIG = {
+    "architecture": "amd64",
+    "os": "linux",
+    "config": {"Env": ["PATH=/bin"], "Cmd": ["x"], "User": "me"},
+    "rootfs": {"type": "layers", "diff_ids": ["@layer"]},
+    "history": [{"created_by": "x", "empty_layer": False}],
+}
+_TYPE = "application/vnd.oci.image."
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": f"{_TYPE}manifest.v1+json",
+    "config": {"mediaType": f"{_TYPE}config.v1+json", "digest": "@config", "size": "#config"},
+    "layers": [{"mediaType": f"{_TYPE}layer.v1.tar", "digest": "@layer", "size": "#layer"}],
+    "annotations": {"a": "b"},
+}
+INDEX = {
+    "schemaVersion": 2,
+    "mediaType": f"{_TYPE}index.v1+json",
+    "manifests": [
+        {
+            "mediaType": f"{_TYPE}manifest.v1+json",
+            "digest": "@manifest",
+            "size": "#manifest",
+            "platform": {"os": "linux", "architecture": "amd64"},
+            "annotations": {"org.opencontainers.image.ref.name": "x"},
+        }
+    ],
+}
+
+
+def image(documents: bytes) -> dict[str, bytes]:
+    """The files of a layout from its config, manifest and index, in which digests and sizes are put."""
+    from hashlib import sha256
+
+    layer = tar_of({"usr/lib/libc.so.6": b"x", "etc/os-release": b"ID=debian\n"})
+    blobs = {"layer": layer}
+    try:
+        texts = [json.dumps(document).encode("utf-8", "surrogatepass") for document in json.loads(documents)][:3]
+    except (ValueError, TypeError, RecursionError):
+        texts = [documents, documents, documents]
+    for name, text in zip(("config", "manifest", "index"), texts, strict=False):
+        filled = text
+        for other, blob in blobs.items():
+            digest = f"sha256:{sha256(blob).hexdigest()}".encode()
+            filled = filled.replace(f"@{other}".encode(), digest).replace(f'"#{other}"'.encode(), b"%d" % len(blob))
+        blobs[name] = filled
+    index = blobs.pop("index", b"[]")
+    files = {f"blobs/sha256/{sha256(blob).hexdigest()}": blob for blob in blobs.values()}
+    return {**files, "index.json": index, "oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
+
+
+def _layout(path: Path, out: Path) -> None:
+    from rules_bento.registry import bases
+    from rules_bento.registry.layout import Layout
+
+    for name, data in image(path.read_bytes()).items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(data)
+    layout = Layout.open(out)
+    bases.check_layers(layout, list(bases.find(layout, ["linux/amd64"]).values()))
+
+
+def _docker_archives() -> list[bytes]:
+    document = [{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["a/layer.tar", "b.tar"]}]
+    docker = {
+        "manifest.json": _document(document),
+        "config.json": _document(CONFIG | {"rootfs": {"type": "layers", "diff_ids": ["sha256:" + SHA] * 2}}),
+        "a/layer.tar": tar_of({"x": b"y"}),
+        "b.tar": "a/layer.tar",
+    }
+    return [tar_of(docker), tar_of(image(_document([CONFIG, MANIFEST, INDEX])))]
+
+
+def _docker_archive(path: Path, _out: Path) -> None:
+    from rules_bento.registry import docker_archive
+
+    docker_archive.read(path)
+
+
+def _manifest(path: Path, _out: Path) -> None:
+    from rules_bento.registry import descriptor as oci
+
+    manifest = oci.Manifest.read(path.read_bytes(), "", path.name)
+    _ = (manifest.blobs(), manifest.children(), manifest.subject)
+    if not manifest.is_index:
+        _ = (manifest.config, manifest.layers())
+
+
+def _manifests() -> list[bytes]:
+    digest = "sha256:" + SHA
+
+    def filled(document: Any) -> bytes:
+        text = json.dumps(document)
+        for name in ("config", "layer", "manifest"):
+            text = text.replace(f"@{name}", digest).replace(f'"#{name}"', "3")
+        return text.encode()
+
+    subject = {"mediaType": f"{_TYPE}manifest.v1+json", "digest": digest, "size": 3}
+    return [filled(MANIFEST | {"subject": subject, "artifactType": "a/b"}), filled(INDEX)]
+
+
+def _layer(path: Path, _out: Path) -> None:
+    from rules_bento.images.layers import contents
+
+    contents.library_names([(path, f"{_TYPE}layer.v1.tar")])
+    contents.read_files([(path, f"{_TYPE}layer.v1.tar")], lambda _path: True, lambda path: path.startswith("etc/"))
+
+
+def _layers() -> list[bytes]:
+    return [
+        tar_of({"etc/os-release": b"ID=x\n", "usr/lib/a.so": b"", "usr/lib/b.so": "a.so", "x/.wh.y": b""}, form)
+        for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)
+    ]
+
+
+def _headers(path: Path, _out: Path) -> None:
+    from rules_bento.net import headers
+
+    for line in path.read_bytes().decode("latin-1").splitlines():
+        list(headers.challenges(line))
+        headers.next_link(line)
+        headers.content_range(line)
+        headers.natural(line)
+
+
+HEADERS = b"""\
+Bearer realm="https://a.example/token",service="x",scope="repository:a/b:pull,push"
+Basic realm="x", Digest realm=y
+</v2/x/tags/list?last=a>; rel="next"; title="x", </y>; rel=prev
+bytes 0-9/100
+1234
+"""
+
+
+def _addresses(path: Path, _out: Path) -> None:
+    from rules_bento.errors import BentoError
+    from rules_bento.registry.reference import Reference
+    from rules_bento.transports.address import parse
+
+    for line in path.read_bytes().decode("utf-8", "replace").splitlines():
+        for read in (parse, Reference.parse):
+            try:
+                read(line)
+            except BentoError as error:
+                assert str(error)
+
+
+ADDRESSES = b"""\
+https://user:word@files.example:8443/a/b%20c.bento?x=y#z
+s3://bucket/key/x.bento?region=eu
+sftp://me@host:22/~/x.bento
+oci://registry.example:5000/a/b:v1
+registry.example/a/b@sha256:0000000000000000000000000000000000000000000000000000000000000000
+https://[::1]:80/x
+"""
+
+
+# Whole files without a name, by their digests, which the next import may share and `bento gc` removes.
+_POOL = ".rules_bento/"
+
+READERS: dict[str, Reader] = {
+    "service": Reader("text", "service.py", lambda: [SERVICE.encode()], _service),
+    "bentofile": Reader("document", "bentofile.yaml", lambda: [_document(OPTIONS)], _bentofile),
+    "bentofile-yaml": Reader("text", "bentofile.yaml", _yaml_seeds, _bentofile),
+    "pyproject": Reader("text", "pyproject.toml", lambda: [PYPROJECT], _bentofile),
+    "ignore": Reader(
+        "text", ".bentoignore", lambda: [b"*.pyc\n!keep.pyc\n/data/**/x\n# c\n[a-z]?[!0]*\n\\!x\n"], _ignore
+    ),
+    "dotenv": Reader("text", ".env", lambda: [b"A=b\nexport C='d e'\nD=\"$A ${C}\\n\"\n# x\nE=f # g\n"], _dotenv),
+    "template": Reader("text", "Dockerfile.template", lambda: [TEMPLATE], _template),
+    "module": Reader("text", "MODULE.bazel", lambda: [MODULE], _module),
+    "requirements": Reader("text", "requirements.txt", lambda: [REQUIREMENTS], _requirements),
+    "uv-lock": Reader("text", "uv.lock", lambda: [UV_LOCK], _lock),
+    "pylock": Reader("text", "pylock.toml", lambda: [PYLOCK], _pylock),
+    "lock": Reader("document", "requirements.lock.json", lambda: [_document(LOCK)], _lock),
+    "deb-lock": Reader("document", "debs.lock.json", lambda: [_document(DEB_LOCK)], _deb_lock),
+    "wheel": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _wheel),
+    "elf": Reader("binary", "lib.so", lambda: [elf()], _elf),
+    "deb": Reader("deb", "odd_1.0-1_amd64.deb", debs, _deb),
+    **{
+        f"archive-{form}": Reader(form, "x.bento" if form == "xz" else f"x.{form}", _archives(form), _import, _POOL)
+        for form in ("tar", "gz", "bz2", "xz", "zst", "zip")
+    },
+    "bundle": Reader("tar", "x.bentobundle", _bundles, _bundle, _POOL),
+    "bento.yaml": Reader("document", "bento.yaml", lambda: [_document(bento_document())], _descriptor("bento")),
+    "model.yaml": Reader("document", "model.yaml", lambda: [_document(model_document())], _descriptor("model")),
+    "model-files": Reader("document", "model.yaml", lambda: [_document(model_document())], _model),
+    "layout": Reader("blobs", "image.json", lambda: [_document([CONFIG, MANIFEST, INDEX])], _layout, ""),
+    "docker-archive": Reader("tar", "image.tar", _docker_archives, _docker_archive),
+    "manifest": Reader("document", "manifest.json", _manifests, _manifest),
+    "base-layer": Reader("tar", "layer.tar", _layers, _layer),
+    "headers": Reader("text", "headers", lambda: [HEADERS], _headers),
+    "addresses": Reader("text", "addresses", lambda: [ADDRESSES], _addresses),
+}

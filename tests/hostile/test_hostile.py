@@ -1,0 +1,147 @@
+"""Hostile input of each kind is read or refused with a message, within bounds, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import known
+import pytest
+from limited import RESIDENT, run
+from mutations import mutate
+from readers import READERS
+
+_CASES = [(reader, name) for reader, inputs in known.REFUSED.items() for name in inputs]
+_BOUNDED = [(reader, name) for reader, inputs in known.BOUNDED.items() for name in inputs]
+
+
+def outcome(reader: str, data: bytes):
+    (found,) = run(READERS[reader], [data])
+    return found
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_changed_at_random_is_sound_before(reader):
+    for found in run(READERS[reader], READERS[reader].seeds()):
+        assert found.kind == "read", found
+
+
+@pytest.mark.parametrize(("reader", "name"), _CASES, ids=[f"{reader}: {name}" for reader, name in _CASES])
+def test_hostile_input_is_refused(reader, name):
+    found = outcome(reader, known.REFUSED[reader][name]())
+    assert found.kind == "BentoError", found
+
+
+@pytest.mark.parametrize(("reader", "name"), _BOUNDED, ids=[f"{reader}: {name}" for reader, name in _BOUNDED])
+def test_hostile_input_costs_little(reader, name):
+    found = outcome(reader, known.BOUNDED[reader][name]())
+    assert found.is_fine, found
+    assert found.megabytes < RESIDENT
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_input_that_is_changed_at_random_is_read_or_refused(reader):
+    seeds = READERS[reader].seeds()
+    random = Random(reader)
+    inputs = [mutate(READERS[reader].kind, seeds, random) for _ in range(30 if reader == "template" else 150)]
+    wrong = [(number, found) for number, found in enumerate(run(READERS[reader], inputs)) if not found.is_fine]
+    assert not wrong
+
+
+def bound():
+    resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"), [case for case in _CASES if case[0] in ("archive-zip", "archive-xz", "archive-zst")]
+)
+def test_the_command_says_a_line_and_leaves_nothing(tmp_path, reader, name):
+    archive = tmp_path / READERS[reader].file
+    archive.write_bytes(known.REFUSED[reader][name]())
+    done = subprocess.run(
+        [sys.executable, "-m", "rules_bento.cli", "--home", str(tmp_path / "home"), "import", str(archive)],
+        env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=bound,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert "error of this program" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {archive.name, "home"}
+    assert not [path for path in Path(tmp_path / "home").rglob("*") if "hi" in path.parts or path.suffix == ".yaml"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "read"),
+    [
+        ("KeyError", lambda _path, _out: {}["x"]),
+        ("memory", lambda _path, _out: bytearray(700 << 20)),
+        ("MemoryError", lambda _path, _out: bytearray(3 << 30)),
+        ("crash", lambda _path, _out: os.abort()),
+        ("outside", lambda _path, out: out.parent.parent.joinpath("x").write_bytes(b"")),
+        ("open", lambda path, _out: os.open(path, os.O_RDONLY)),
+        ("SystemExit", lambda _path, _out: sys.exit(0)),
+    ],
+)
+def test_the_harness_sees(reason, read):
+    if reason == "MemoryError" and sys.platform != "linux":
+        pytest.skip("no bound of the address space")
+    reader = READERS["headers"]._replace(read=read)
+    first, second = run(reader, [b"x", b"y"])
+    assert first.kind == second.kind == reason
+
+
+def test_the_harness_sees_half_of_a_file():
+    from rules_bento.errors import BentoError
+
+    def read(_path, out):
+        out.mkdir()
+        (out / "part").write_bytes(b"x")
+        raise BentoError("no")
+
+    assert outcome_of(read).kind == "half"
+
+
+def test_the_harness_sees_what_does_not_end(monkeypatch):
+    monkeypatch.setattr("limited.SECONDS", 1)
+
+    def read(_path, _out):
+        while True:
+            pass
+
+    assert outcome_of(read).kind == "hang"
+
+
+def outcome_of(read):
+    (found,) = run(READERS["headers"]._replace(read=read), [b"x"])
+    return found
+
+
+def told_bounds():
+    table = Path("docs/security.md").read_text("utf-8").partition("## Bounds")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `([\w.]+)` \| (\d+) \|", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "value"), told_bounds())
+def test_the_table_of_the_docs_has_these_bounds(name, value):
+    words = name.split(".")
+    length = max(
+        n for n in range(1, len(words)) if Path("py/rules_bento", *words[:n]).with_suffix(".py").exists() or n == 1
+    )
+    found = importlib.import_module(".".join(["rules_bento", *words[:length]]))
+    for word in words[length:]:
+        found = getattr(found, word)
+    assert found == int(value)
