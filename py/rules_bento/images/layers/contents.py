@@ -82,7 +82,8 @@ def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator
     """The paths of all that is no folder; with the contents of files to keep."""
     import zlib
 
-    errors: tuple[type[Exception], ...] = (tarfile.TarError, EOFError, OSError, zlib.error)
+    # ValueError is for a number in the records of a header.
+    errors: tuple[type[Exception], ...] = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error)
     if media_type.endswith("+zstd"):
         import zstandard
 
