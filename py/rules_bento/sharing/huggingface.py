@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
-from rules_bento.formats.json import read_object
+from rules_bento.formats.json import read_json
 from rules_bento.packages import shapes
 from rules_bento.transports import address as addresses
 from rules_bento.transports.http import Http
@@ -100,7 +100,7 @@ class _Hub:
     def answer(self, path: str) -> dict[str, Any]:
         """Return what the API says. Raises BentoError."""
         try:
-            value = read_object(self._read(path, _bounded), self.endpoint)
+            value: dict[str, Any] = read_json(self._read(path, _bounded), self.endpoint)
         except FormatError:
             raise BentoError(f"{self.endpoint}: the answer is not JSON. Is it the address of a hub?") from None
         shapes.check(value, _ANSWER, self.endpoint, "Is it the address of a hub?")
