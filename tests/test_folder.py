@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -199,11 +200,18 @@ def leaving_project(folder, option, leave):
     return folder
 
 
+@pytest.fixture
+def elsewhere():
+    """A folder outside of any execution root of Bazel's, into which links of an action may lead."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("option", NAMED_BY_OPTIONS)
 @pytest.mark.parametrize("leave", LEAVING)
-def test_an_option_cannot_name_what_is_outside(tmp_path, option, leave):
+def test_an_option_cannot_name_what_is_outside(elsewhere, option, leave):
     """Though no pattern keeps the link, so that nothing else has looked at it."""
-    folder = leaving_project(tmp_path / "svc", option, leave)
+    folder = leaving_project(elsewhere / "svc", option, leave)
     with pytest.raises(BentoError, match="which is outside of") as caught:
         build_bentofile(build_ctx=folder)
     assert "private key" not in str(caught.value)
@@ -212,7 +220,7 @@ def test_an_option_cannot_name_what_is_outside(tmp_path, option, leave):
             migrate.migrate(folder, "svc")
     else:
         assert "private key" not in str(migrate.migrate(folder, "svc"))
-    work = tmp_path / "work"
+    work = elsewhere / "work"
     work.mkdir()
     words = ["--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"]
     with pytest.raises(BentoError, match="which is absolute or leaves the workspace"):
