@@ -82,7 +82,7 @@ use_repo(bento, "{name}")
 def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
     """For a Python that need not be here; targets, closures, wheels and hashes are compared."""
     checkout = bench.checkout("forms")
-    checkout.build("@bento_uv//:uv")
+    checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     write_locks(checkout)
     platforms = ["linux_aarch64", "linux_x86_64", "macos_arm64"]
     declare(checkout, [(name, lock, platforms, "3.12") for name, lock in FORMS.items()])
@@ -99,7 +99,7 @@ def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
 def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
     """Large sets, resolved from the packages' own metadata for each platform and Python; no wheel is downloaded."""
     checkout = bench.checkout("closures")
-    checkout.build("@bento_uv//:uv")
+    checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     cases = [(name, platform, python) for name in SETS for platform in PLATFORMS for python in PYTHONS]
     for name, requirements in SETS.items():
         checkout.write(f"{WORKSPACE}/{name}.in", "".join(f"{line}\n" for line in requirements))
@@ -129,7 +129,9 @@ def hub_of(name: str, platform: str, python: str) -> str:
 def lock(checkout: Checkout, name: str) -> None:
     """What `bazel run` of a bento_requirements target does."""
     folder = checkout.root / WORKSPACE
-    command = [sys.executable, "-I", "-S", checkout.root / "py/main.py", "update_requirements", "--target", name]
+    [packaging] = external_folder(checkout, ".").glob("*bento_tools__packaging__*_modules/site-packages")
+    command = [sys.executable, "-I", "-S", checkout.root / "py/main.py", "--packages", packaging]
+    command += ["update_requirements", "--target", name]
     command += ["--lock", f"{name}.json", "--uv", uv_of(checkout), "--requires-python", ">=3.11,<3.14"]
     command += ["--source", folder / f"{name}.in", f"{name}.in"]
     done = subprocess.run(

@@ -7,6 +7,8 @@ import json
 import zipfile
 from typing import TYPE_CHECKING
 
+from workbench import with_python_here
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -101,7 +103,7 @@ def write_workspace(checkout: Checkout) -> str:
     packages = [{"name": name, "version": "1.0", "files": found} for name, found in files.items()]
     texts = {"MODULE.bazel": MODULE, "BUILD.bazel": BUILD, "requirements.in": "acme\nbentoml\n", "service.py": SERVICE}
     for name, text in texts.items():
-        checkout.write(f"{WORKSPACE}/{name}", text)
+        checkout.write(f"{WORKSPACE}/{name}", with_python_here(text) if name == "MODULE.bazel" else text)
     roots = [{"name": name} for name in files]
     return json.dumps({"lock": 1, "requires_python": ">=3.10", "roots": roots, "packages": packages})
 
