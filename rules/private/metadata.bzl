@@ -157,8 +157,8 @@ def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, pyth
     # A template is rendered by Jinja2.
     packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
 
-    # Libraries may bring versions, which are held against those of files.
-    packages += ["packaging"] if ctx.attr.deps else []
+    # Libraries may bring versions, which are held against those of files where no lock has them all.
+    packages += ["packaging"] if ctx.attr.deps and not lock else []
     args.add_all(["--part", part])
     args.add_all(["--bento-yaml", outputs.bento_yaml])
     args.add_all(["--manifest", outputs.manifest])
