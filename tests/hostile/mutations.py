@@ -203,7 +203,7 @@ def _value(random: Random) -> Any:
     nested: Any = 1
     for _ in range(random.choice((3, 99, 101, 400))):
         nested = [nested] if random.random() < 0.5 else {"a": nested}
-    plain = (None, True, 1.5, 1e308, [], {}, [[]], [{}], {"": ""}, nested, "x" * 100_000)
+    plain: tuple[object, ...] = (None, True, 1.5, 1e308, [], {}, [[]], [{}], {"": ""}, nested, "x" * 100_000)
     return random.choice((*plain, *NAMES, *NUMBERS))
 
 
