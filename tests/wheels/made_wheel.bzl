@@ -15,6 +15,7 @@ def _made_wheel_impl(ctx):
         arguments = [args],
         inputs = ctx.files.srcs + [ctx.file._program],
         outputs = [wheel],
+        toolchain = TOOLCHAIN_TYPE,
         tools = python.files,
     )
     return [DefaultInfo(files = depset([wheel]))]
