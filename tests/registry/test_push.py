@@ -13,7 +13,9 @@ from images import make_image, make_index
 from relay import Relay
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
+from rules_bento.registry.client import Repository
 from rules_bento.registry.content import FileSource
+from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import Package, push
 from rules_bento.registry.reference import Reference
 
@@ -91,6 +93,34 @@ def test_several_tags_and_repositories_get_each_blob_once(server, reference, reg
     for target in targets:
         status, content = servers.get(server, f"/v2/{target.repository}/manifests/{target.tag}")
         assert (status, content) == (200, image.root.content)
+
+
+def test_a_manifest_is_put_again_while_somebody_else_commits_its_blob(
+    server, reference, registries, progress, tmp_path, monkeypatch
+):
+    image = make_image(tmp_path / "image")
+    layer = image.root.layers[0].digest.partition(":")[2]
+    put = Repository.put_manifest
+    refused = []
+
+    def put_between_writes(self, manifest, target):
+        [link] = server.storage.glob(f"**/{reference.repository}/_layers/sha256/{layer}/link")
+        content = link.read_bytes()
+        if not refused:
+            link.write_bytes(b"")  # as it is for a moment when the blob is committed once more
+        try:
+            return put(self, manifest, target)
+        except RegistryError as error:
+            refused.extend(error.codes)
+            raise
+        finally:
+            link.write_bytes(content)
+
+    monkeypatch.setattr(Repository, "put_manifest", put_between_writes)
+    [pushed] = push(image, [reference.with_tag("v1")], registries, progress)
+    assert "MANIFEST_BLOB_UNKNOWN" in refused
+    assert (pushed.blobs, pushed.sent) == (4, 4)
+    assert servers.get(server, f"/v2/{reference.repository}/manifests/v1") == (200, image.root.content)
 
 
 def test_without_a_tag_it_is_there_by_its_digest(server, reference, registries, progress, tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.net import parallel
 from rules_bento.registry import referrers
+from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.upload import upload
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
     from rules_bento.registry.upload import Outcome
 
+
+# The codes of a registry that misses blobs of a manifest (distribution specification, `error codes`).
+_UNKNOWN_BLOBS = frozenset({"BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
 
 # Repositories that are tried for a blob which earlier pushes have left there.
 _MOST_MOUNTS = 3
@@ -87,13 +91,7 @@ def push(
     for reference, names in tags.items():
         before = [*(earlier.reference.name for earlier in pushed), *package.mount_from]
         delivery = _Delivery(registries.repository(reference), reference, package, before)
-        if delivery.is_there():
-            outcomes: list[Outcome] = ["there"] * len(blobs)
-        else:
-            outcomes = parallel.for_each(delivery.blob, blobs, counter, jobs)
-            delivery.manifests(tagged=bool(names))
-        for name in names:
-            delivery.manifest(package.root, name)
+        outcomes = delivery.deliver(blobs, names, counter, jobs)
         sent = [blob.size for blob, outcome in zip(blobs, outcomes, strict=True) if outcome == "sent"]
         pushed.append(Pushed(reference, len(blobs), len(sent), outcomes.count("mounted"), sum(sent)))
     return pushed
@@ -113,6 +111,28 @@ class _Delivery(NamedTuple):
             self.repository.manifest_digest(manifest.descriptor.digest, writing=True) == manifest.descriptor.digest
             for manifest in reversed(self.package.manifests())
         )
+
+    def deliver(self, blobs: Sequence[Descriptor], names: Sequence[str], counter: Counter, jobs: int) -> list[Outcome]:
+        """Send blobs, then manifests, then tags: what happened to each blob. Raises BentoError and RegistryError.
+
+        While somebody else commits the same blob, a registry may take it for there and for unknown in turn (docker's
+        writes the link to a blob again, and it is empty for a moment). So a manifest that is refused for its blobs is
+        put again, after they were looked at once more.
+        """
+        retry = self.repository.registry.retry()
+        outcomes: list[Outcome] = ["there"] * len(blobs)
+        while True:
+            try:
+                if not self.is_there():
+                    tried = parallel.for_each(self.blob, blobs, counter, jobs)
+                    outcomes = [old if new == "there" else new for old, new in zip(outcomes, tried, strict=True)]
+                    self.manifests(tagged=bool(names))
+                for name in names:
+                    self.manifest(self.package.root, name)
+                return outcomes
+            except RegistryError as error:
+                if _UNKNOWN_BLOBS.isdisjoint(error.codes) or not retry.again():
+                    raise
 
     def blob(self, blob: Descriptor, counter: Counter) -> Outcome:
         source = self.package.sources[blob.digest]
