@@ -102,7 +102,9 @@ def a_line_beside_data(checkout: Checkout) -> None:
     checkout.write("beside/service.py", SERVICE)
     checkout.write("beside/table.csv", "1,2\n")
     first = checkout.build("//beside:bento").ran
-    assert first == ["BentoArchive", "BentoData", "BentoPackage", "BentoSecrets", "BentoSecrets", "BentoSnapshot"], first
+    assert first == ["BentoArchive", "BentoData", "BentoPackage", "BentoSecrets", "BentoSecrets", "BentoSnapshot"], (
+        first
+    )
     checkout.write("beside/service.py", SERVICE + "# A remark.\n")
     assert checkout.build("//beside:bento").ran == ["BentoArchive", "BentoPackage", "BentoSecrets", "BentoSnapshot"]
     checkout.write("beside/table.csv", "3,4\n")

@@ -434,7 +434,7 @@ F: z#1
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("A=1\nB", "f:2: 'B' cannot be read. Write NAME=value."),
+        ("A=1\nB", "f:2: cannot be read. Write NAME=value."),
         ("A='x", "has no end to its quotes"),
         ('A="x" y', "has no end to its quotes, or more behind them"),
         ("A=$HOME", "f:1: $HOME is set on no line above"),

@@ -1,7 +1,8 @@
 """Secrets in files that go to everyone who gets a Bento: private keys, and tokens whose form says whose they are.
 
-Looked for are forms, not names or randomness: each kind has words that its secrets contain, which are found at the speed of
-memory, and a pattern of bounded length that is tried where such a word is. So time grows with the bytes, whatever they are.
+Looked for are forms, not names or randomness: each kind has words that its secrets contain, which are found at the
+speed of memory, and a pattern of bounded length that is tried where such a word is. So time grows with the bytes,
+whatever they are.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def look(path: str, content: bytes) -> list[Finding]:
     found: dict[Finding, None] = {}
     line, seen, before_allows, allows = 1, 0, False, _allows(text, 0)
     for start, name in starts:
-        while 0 <= (end := text.find(b"\n", seen, start)):
+        while (end := text.find(b"\n", seen, start)) >= 0:
             line, seen = line + 1, end + 1
             before_allows, allows = allows, _allows(text, seen)
         seen = start
@@ -110,7 +111,7 @@ def check(findings: Iterable[Finding], allowed: Iterable[str], known: Iterable[s
 
 
 def _text(content: bytes) -> bytes:
-    """The text of a file in UTF-8, empty for a binary one: with a NUL near its start, unless it says that it is UTF-16."""
+    """The text of a file in UTF-8; empty for a binary one, which has a NUL near its start and is not UTF-16."""
     encoding = _UTF_16.get(content[:2])
     if encoding:
         return content[2:].decode(encoding, "replace").encode()

@@ -23,7 +23,7 @@ SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
 
 @dataclass(frozen=True)
 class Address:
-    """Where one archive is. As text it has no password and no query, for both are credentials."""
+    """Where one archive is. As text it has no password, no query, and no user of the web, who may be a token."""
 
     scheme: str
     host: str  # a server, a bucket, a container; of Azure perhaps `container@account`
@@ -34,7 +34,7 @@ class Address:
     query: str = field(default="", repr=False)  # of http and https
 
     def __str__(self) -> str:
-        place = self._place(self.user)
+        place = self._place("" if self.scheme in _WEB else self.user)
         return f"{self.scheme}://{place}{self.path if place else self.path.lstrip('/')}"
 
     @property
@@ -63,7 +63,7 @@ class Address:
     def redact(self, text: object) -> str:
         """The text of somebody else, without what is secret here."""
         shown = str(text)
-        for secret in filter(None, (self.query, self.password)):
+        for secret in filter(None, (self.query, self.password, self.user if self.scheme in _WEB else "")):
             shown = shown.replace(secret, "***")
         return shown
 

@@ -278,10 +278,10 @@ def _args(options: Namespace) -> dict[str, Any]:
 
 def _pairs(texts: list[str], flag: str) -> dict[str, str]:
     pairs = {}
-    for text in texts:
+    for number, text in enumerate(texts, 1):
         key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise BentoError(f"{flag}: {text!r} cannot be read. Write KEY=VALUE.")
+        if not equals or not key:  # not the text itself: it may be a value, and a secret
+            raise BentoError(f"{flag}, number {number} of them, cannot be read. Write KEY=VALUE.")
         pairs[key] = value
     return pairs
 
