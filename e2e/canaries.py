@@ -42,7 +42,7 @@ def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
     """Neither into outputs, image and execution log of an example, nor into what a failing build says."""
     checkout = bench.plain
     checkout.write("netrc", f"machine localhost login me password {CANARY}\n")
-    given = {name: f"https://me:{CANARY}@localhost/simple" for name in VARIABLES} | {"NETRC": f"{checkout.root}/netrc"}
+    given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | {"NETRC": f"{checkout.root}/netrc"}
     log = checkout.root / "canaries.json"
     # Whatever an earlier scenario has built, these actions run with the secrets around them.
     checkout.write("examples/iris/service.py", checkout.read("examples/iris/service.py") + "\n# With canaries.\n")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-
 from rules_bento.cli import main
 from rules_bento.net import retry
 
@@ -45,7 +45,7 @@ class _Refusing(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"" if self.command == "HEAD" else told)
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - the names are those of the methods
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
 
     def log_message(self, *_: object) -> None:
         pass
@@ -90,10 +90,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def told(words: list[str], capfd: pytest.CaptureFixture[str]) -> str:
     """What a command prints, traceback included."""
-    try:
+    with contextlib.suppress(SystemExit):
         main(words)
-    except SystemExit:
-        pass
     return "".join(capfd.readouterr())
 
 
