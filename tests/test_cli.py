@@ -443,7 +443,7 @@ def test_build_of_a_service(bento, project, monkeypatch):
     ("words", "message"),
     [
         (["--label", "x"], "--label, number 1 of them, cannot be read. Write KEY=VALUE."),
-        (["--arg", "=x"], "--arg: '=x' cannot be read."),
+        (["--arg", "=x"], "--arg, number 1 of them, cannot be read."),
         (["--arg-file", "project/service.py"], "project/service.py:"),
         (["--bentofile", "nothing.yaml"], "nothing.yaml cannot be read"),
         (["--enable-features", "grcp"], "'grcp' is no feature of BentoML"),

@@ -10,6 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.net import netrc
 
 _WEB = ("http", "https")
+_SHORTEST_TOKEN = 8  # characters; a shorter user is a name, which other words may have in them
 _LOCAL = ("file", "osfs", "tar", "zip")
 # What OpenSSH refuses from 9.6 on: older ones hand both to a shell where a user's `ProxyCommand` or `Match exec` asks.
 _SHELL_IN_HOST = re.compile(r"""^-|[\s'`"$\\;&<>|(){}]""")
@@ -63,7 +64,8 @@ class Address:
     def redact(self, text: object) -> str:
         """The text of somebody else, without what is secret here."""
         shown = str(text)
-        for secret in filter(None, (self.query, self.password, self.user if self.scheme in _WEB else "")):
+        token = self.user if self.scheme in _WEB and len(self.user) >= _SHORTEST_TOKEN else ""
+        for secret in filter(None, (self.query, self.password, token)):
             shown = shown.replace(secret, "***")
         return shown
 
