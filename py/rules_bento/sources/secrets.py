@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -159,12 +158,15 @@ def _is_hidden_key(found: re.Match[bytes]) -> bool:
 
 def _is_lasting_token(found: re.Match[bytes]) -> bool:
     """Whether a JSON Web Token is signed, and good for longer than a session: one that ended may be in any test."""
+    from rules_bento.formats import FormatError
+    from rules_bento.formats.json import read_object
+
     try:
-        header, claims = json.loads(_decoded(found[1])), json.loads(_decoded(found[2]))
+        header, claims = (read_object(_decoded(part), "a token") for part in found.groups())
         if not header.get("alg") or header["alg"] == "none" or claims.get("sub") == "1234567890":  # of jwt.io
             return False
         expires, began = claims.get("exp"), claims.get("iat", claims.get("nbf"))
-    except (ValueError, AttributeError, RecursionError):
+    except FormatError:
         return False
     if expires is None or not isinstance(expires, (int, float)):
         return True
