@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from bases import images_are_built_on_pulled_bases
 from bentofile import a_project_moves_over
 from builders import builders_make_the_same_image
+from canaries import the_callers_secrets_go_nowhere
 from consumer import a_consumer_builds_a_bento_that_imports
 from container import a_container_serves_a_prediction
 from delivery import bentos_are_delivered
@@ -60,6 +61,7 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "incremental": changes_rerun_what_they_must,
     "weights": weights_rerun_what_holds_them,
     "hermetic": variables_of_the_caller_rerun_nothing,
+    "canaries": the_callers_secrets_go_nowhere,
     "stamping": a_new_commit_rebuilds_little,
     "errors": builds_say_what_is_wrong,
     "bentofile": a_project_moves_over,

@@ -10,6 +10,7 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "requirements_files", "write_metadata")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
+load("//rules/private:secrets.bzl", "SECRETS", "check_secrets")
 load("//rules/private:serve.bzl", "serve_launcher")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "build_ctx", "read_sources")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
@@ -144,6 +145,7 @@ def _bento_package_impl(ctx):
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx),
         OutputGroupInfo(
+            _validation = depset(check_secrets(ctx, manifest = described.manifest, parts = [metadata_part] + contents)),
             bento_yaml = depset([described.bento_yaml]),
             digest = depset([described.digest]),
             manifest = depset([described.manifest]),
@@ -178,7 +180,7 @@ bento_package(
 ```
 
 The sources are read and not imported, unless `facts` asks for it. The version is the digest of the content unless `version` is set, so the
-same inputs have the same tag everywhere. Output groups: `bento_yaml`, `digest`, `manifest`, `tag`,
+same inputs have the same tag everywhere. What looks like a secret fails the build (`check_secrets`). Output groups: `bento_yaml`, `digest`, `manifest`, `tag`,
 `summary` (sizes, for dashboards), `report` (what is in it, as JSON and as a page to look at), and the other forms that `bentoml import` takes, `tar`, `tar_gz`, `zip`; `folder` is
 what an archive has, unpacked.
 
@@ -236,7 +238,7 @@ know before any action runs is an attribute in any case: files that options name
         "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
-    } | CREATION_TIME | FACTS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | STAMPED_LABELS,
+    } | CREATION_TIME | FACTS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | SECRETS | STAMPED_LABELS,
     cfg = of_bento,
     executable = True,
     provides = [BentoFactsInfo, BentoInfo],

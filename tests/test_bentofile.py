@@ -165,7 +165,7 @@ REFUSED = [
         "docker:\n  cuda_version: 12\n  base_image: a",
         "b.yaml:2: docker.cuda_version: BentoML ignores it beside docker.base_image",
     ),
-    ("docker:\n  env: [A]", "b.yaml:2: docker.env: 'A' cannot be read"),
+    ("docker:\n  env: [A]", "b.yaml:2: docker.env, item 1, cannot be read"),
     ("docker:\n  env: 3", "b.yaml:2: docker.env is the number 3, where a table, a list of NAME=VALUE"),
     ("docker:\n  env: {1A: b}", "b.yaml:2: docker.env: '1A' is no name of a variable"),
     ("docker:\n  system_packages: ['curl git']", "b.yaml:2: docker.system_packages: 'curl git' is no name"),
@@ -434,7 +434,7 @@ F: z#1
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("A=1\nB", "f:2: 'B' cannot be read. Write NAME=value."),
+        ("A=1\nB", "f:2: cannot be read. Write NAME=value."),
         ("A='x", "has no end to its quotes"),
         ('A="x" y', "has no end to its quotes, or more behind them"),
         ("A=$HOME", "f:1: $HOME is set on no line above"),

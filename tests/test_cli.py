@@ -442,8 +442,8 @@ def test_build_of_a_service(bento, project, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--label", "x"], "--label: 'x' cannot be read. Write KEY=VALUE."),
-        (["--arg", "=x"], "--arg: '=x' cannot be read."),
+        (["--label", "x"], "--label, number 1 of them, cannot be read. Write KEY=VALUE."),
+        (["--arg", "=x"], "--arg, number 1 of them, cannot be read."),
         (["--arg-file", "project/service.py"], "project/service.py:"),
         (["--bentofile", "nothing.yaml"], "nothing.yaml cannot be read"),
         (["--enable-features", "grcp"], "'grcp' is no feature of BentoML"),

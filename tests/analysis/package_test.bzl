@@ -80,6 +80,15 @@ def _data_impl(ctx):
     )
     info = analysistest.target_under_test(env)[BentoInfo]
     asserts.equals(env, ["gzip", "zstd"], sorted(info.data_layers))
+    searched = [_own_inputs(action) for action in analysistest.target_actions(env) if action.mnemonic == "BentoSecrets"]
+    asserts.equals(
+        env,
+        [["with_data.data.part"], ["with_data.manifest.json", "with_data.metadata.part", "with_data.sources.part"]],
+        sorted(searched),
+        "a changed line of the sources has no data searched again",
+    )
+    checked = analysistest.target_under_test(env)[OutputGroupInfo]._validation.to_list()
+    asserts.equals(env, ["with_data.data_secrets_checked", "with_data.secrets_checked"], sorted([file.basename for file in checked]))
     return analysistest.end(env)
 
 data_test = analysistest.make(_data_impl)

@@ -95,11 +95,11 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
     """
     if form == "folder":
         with whole_folder(out) as folder:
-            forms.write_folder(folder, _items(parts))
+            forms.write_folder(folder, items(parts))
         return
     with whole_file(out) as file:
         if form == "zip":
-            forms.write_zip(file, _items(parts))
+            forms.write_zip(file, items(parts))
         else:
             forms.write_tar(file, form, _tar(parts))
 
@@ -138,7 +138,8 @@ def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
     yield tarstream.END
 
 
-def _items(parts: Sequence[Path]) -> Iterator[forms.Item]:
+def items(parts: Sequence[Path]) -> Iterator[forms.Item]:
+    """The members of the parts. Raises BentoError for a damaged part."""
     from rules_bento.archives import tarread
 
     links: dict[str, str] = {}

@@ -104,6 +104,7 @@ class Beside:
     python_version: str = PYTHON_VERSION  # of the lock, and of the image where no option says another
     store: Path | None = None  # of models; without it, `models` under $BENTOML_HOME or ~/bentoml
     uv: str | None = None  # the program, for an image with `uv_lock()`
+    secrets: tuple[str, ...] | None = ()  # files that may have some, as paths in the Bento; None to look for none
 
 
 def build(
@@ -204,7 +205,22 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
     info = _service(settings, selection.kept, beside.stated or services.Declared())
     models = model_store.referenced(info, options, beside.store or default_store())
     made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
+    if beside.secrets is not None:
+        _check_secrets(made, selection.kept, beside.secrets)
     return Built(made, selection.kept, tuple(models))
+
+
+def _check_secrets(made: Bento, kept: Sequence[Declared], allowed: tuple[str, ...]) -> None:
+    """Refuse what looks like secrets, as the rule's validation does."""
+    from rules_bento.sources import secrets
+
+    findings = [finding for path in sorted(made.files) for finding in secrets.look(path, made.files[path])]
+    for file in kept:
+        if file.link is None:
+            with Path(file.source).open("rb") as source:
+                findings += secrets.look(f"src/{file.path}", source.read(secrets.MOST_BYTES))
+    words = secrets.Words("--allow-secret", "--no-secrets-check")
+    secrets.check(findings, allowed, [entry.path for entry in made.manifest.entries], words)
 
 
 def project_files(declared: Sequence[Declared], folder: Path) -> ProjectFiles:

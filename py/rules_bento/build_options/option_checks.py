@@ -53,8 +53,9 @@ def env_of_text(text: str, place: str) -> Env:
     setting, _, stage = text.partition(";stage=")
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:
+        shown = repr(name) if _NAME.fullmatch(name) else "what has no name"  # the value may be a secret
         raise BentoError(
-            f"{place}: {text!r} cannot be read. Write NAME=value, if wanted with ;stage={', ;stage='.join(STAGES)}."
+            f"{place}: {shown} cannot be read. Write NAME=value, if wanted with ;stage={', ;stage='.join(STAGES)}."
         )
     env = Env(name, value, stage or "all")
     check_env(env, place)

@@ -175,10 +175,10 @@ def _docker_env(table: Table) -> tuple[dict[str, str] | None, str | None]:
         env = table.mapping("env") or {}
     elif isinstance(value, list):
         env = {}
-        for text in table.texts("env") or ():
+        for number, text in enumerate(table.texts("env") or (), 1):
             name, equals, setting = text.partition("=")
-            if not equals:
-                raise BentoError(f"{table.at('env')}: {text!r} cannot be read. Write NAME=VALUE.")
+            if not equals:  # not the text itself: it may be a value, and a secret
+                raise BentoError(f"{table.at('env')}, item {number}, cannot be read. Write NAME=VALUE.")
             env[name] = setting
     else:
         raise table.wrong("env", "a table, a list of NAME=VALUE, or the path of a file of these")

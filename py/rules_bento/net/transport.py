@@ -422,7 +422,7 @@ def sendable(text: str, encoding: str = "utf-8") -> str:
 
 def shown(url: str) -> str:
     """A URL for people: what is behind the `?`, and before the `@`, may be a secret."""
-    text = re.sub(r"^([^/]{0,20}//)[^/]*@", r"\1", url.partition("?")[0])
+    text = re.sub(r"^([^/]{0,20}//|)[^/]*@", r"\1", url.partition("?")[0])
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 
 

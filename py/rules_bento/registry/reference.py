@@ -38,7 +38,7 @@ class Reference:
         """Read a name as users write it. Raises BentoError for what is none."""
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):
-            raise BentoError(f"{text!r}: {digest!r} is no digest. Write `@sha256:` and 64 hexadecimal digits.")
+            raise _not_behind_at(text)
         name, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:
             name, tag = rest, ""
@@ -61,6 +61,8 @@ class Reference:
         host, slash, name = rest.partition("/")
         if rest == text or not slash:
             raise BentoError(f"{text!r}: is no place in a registry. Write `{SCHEME}registry/repository:tag`.")
+        if "@" in host:
+            raise _not_behind_at(text)
         # A dot makes the first part a host for `parse`; the name itself may be one without.
         known = Reference.parse(f"host.invalid/{name}")
         if not _HOST.fullmatch(host):
@@ -105,6 +107,14 @@ def names_registry(name: str) -> bool:
     """Whether a name begins with a registry: its first part is a host if it cannot be anything else."""
     first, slash, _ = name.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or first.lower() != first)
+
+
+def _not_behind_at(text: str) -> BentoError:
+    """What to say of an `@` that no digest follows; what stands before it may be a password."""
+    return BentoError(
+        f"…@{text.rpartition('@')[2]!r}: is no digest. Write `@sha256:` and 64 hexadecimal digits; user and password "
+        "are taken from the logins of docker or podman, or from netrc, and never from a reference."
+    )
 
 
 def _split(name: str) -> tuple[str, str]:

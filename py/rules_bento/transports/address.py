@@ -10,6 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.net import netrc
 
 _WEB = ("http", "https")
+_SHORTEST_TOKEN = 8  # characters; a shorter user is a name, which other words may have in them
 _LOCAL = ("file", "osfs", "tar", "zip")
 # What OpenSSH refuses from 9.6 on: older ones hand both to a shell where a user's `ProxyCommand` or `Match exec` asks.
 _SHELL_IN_HOST = re.compile(r"""^-|[\s'`"$\\;&<>|(){}]""")
@@ -23,7 +24,7 @@ SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
 
 @dataclass(frozen=True)
 class Address:
-    """Where one archive is. As text it has no password and no query, for both are credentials."""
+    """Where one archive is. As text it has no password, no query, and no user of the web, who may be a token."""
 
     scheme: str
     host: str  # a server, a bucket, a container; of Azure perhaps `container@account`
@@ -34,7 +35,7 @@ class Address:
     query: str = field(default="", repr=False)  # of http and https
 
     def __str__(self) -> str:
-        place = self._place(self.user)
+        place = self._place("" if self.scheme in _WEB else self.user)
         return f"{self.scheme}://{place}{self.path if place else self.path.lstrip('/')}"
 
     @property
@@ -63,7 +64,8 @@ class Address:
     def redact(self, text: object) -> str:
         """The text of somebody else, without what is secret here."""
         shown = str(text)
-        for secret in filter(None, (self.query, self.password)):
+        token = self.user if self.scheme in _WEB and len(self.user) >= _SHORTEST_TOKEN else ""
+        for secret in filter(None, (self.query, self.password, token)):
             shown = shown.replace(secret, "***")
         return shown
 

@@ -24,7 +24,8 @@ def parse(text: str, origin: str) -> dict[str, str]:
             continue
         setting = _SETTING.fullmatch(line)
         if not setting:
-            raise BentoError(f"{origin}:{number}: {line!r} cannot be read. Write NAME=value.")
+            # Not the line itself, which may be a piece of a secret.
+            raise BentoError(f"{origin}:{number}: cannot be read. Write NAME=value.")
         values[setting[1]] = _value(setting[2], values, f"{origin}:{number}")
     return values
 

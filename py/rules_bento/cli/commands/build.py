@@ -62,6 +62,14 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("--python-version", help="of the image, where no option says it")
     parser.add_argument("--creation-time", help="ISO 8601 (default: SOURCE_DATE_EPOCH, else now)")
     _add_facts(parser)
+    parser.add_argument(
+        "--allow-secret",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a file that may have what looks like a secret, by its path in the Bento (src/...)",
+    )
+    parser.add_argument("--no-secrets-check", action="store_true", help="look for no secrets")
     parser.add_argument("--archive", metavar="FILE", help="write a .bento there, and leave the store alone")
     parser.add_argument("--no-sync", action="store_true", help="do not wait for the disk; a power cut may lose it")
     show.add_output(parser, "text", "json", "yaml", "tag", "path")
@@ -141,6 +149,7 @@ def _build(options: Namespace, store: Store) -> Built:
         spec=options.spec,
         store=store.home.shelf(MODEL),
         uv=shutil.which("uv"),
+        secrets=None if options.no_secrets_check else tuple(options.allow_secret),
         **{key: value for key, value in given.items() if value},
     )
     is_service = ":" in options.build_ctx or not Path(options.build_ctx).is_dir()
@@ -269,10 +278,10 @@ def _args(options: Namespace) -> dict[str, Any]:
 
 def _pairs(texts: list[str], flag: str) -> dict[str, str]:
     pairs = {}
-    for text in texts:
+    for number, text in enumerate(texts, 1):
         key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise BentoError(f"{flag}: {text!r} cannot be read. Write KEY=VALUE.")
+        if not equals or not key:  # not the text itself: it may be a value, and a secret
+            raise BentoError(f"{flag}, number {number} of them, cannot be read. Write KEY=VALUE.")
         pairs[key] = value
     return pairs
 

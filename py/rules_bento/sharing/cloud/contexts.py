@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.net.proxy import is_loopback
+from rules_bento.net.transport import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,9 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
     endpoint = endpoint.strip().rstrip("/")
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-        raise BentoError(f"{endpoint!r}: is no address of a cloud. Write `https://host`.")
+        raise BentoError(
+            f"{shown(endpoint)!r}: is no address of a cloud. Write `https://host`, and nothing else of it."
+        )
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
         raise BentoError("The API token is empty, or has characters that no token has. Copy it again.")

@@ -1,0 +1,74 @@
+"""Secrets that the caller has are in nothing that a build makes, says or notes."""
+
+from __future__ import annotations
+
+import lzma
+from typing import TYPE_CHECKING
+
+from reproducibility import TARGET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from workbench import Workbench
+
+CANARY = "canary7secret"
+VARIABLES = (
+    "AWS_SECRET_ACCESS_KEY",
+    "BENTO_CLOUD_API_KEY",
+    "GITHUB_TOKEN",
+    "HF_TOKEN",
+    "HTTP_PROXY_PASSWORD",
+    "PIP_INDEX_URL",
+    "UV_INDEX_URL",
+)
+IMAGE = "//examples/iris:iris_image"
+GROUPS = "--output_groups=+bento_yaml,+manifest,+report,+sbom,+layer_report,+summary,+tar,+checked"
+BROKEN = "import bentoml\n\n@bentoml.service(name=computed())\nclass Service:\n    pass\n"
+BUILD = """\
+load("//rules:defs.bzl", "bento_package")
+
+bento_package(
+    name = "broken",
+    srcs = ["service.py"],
+    envs = ["TOKEN=canary7secret", "canary7secret"],
+    service = "service:Service",
+)
+"""
+
+
+def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
+    """Neither into outputs, image and execution log of an example, nor into what a failing build says."""
+    checkout = bench.plain
+    checkout.write("netrc", f"machine localhost login me password {CANARY}\n")
+    given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | {"NETRC": f"{checkout.root}/netrc"}
+    log = checkout.root / "canaries.json"
+    # Whatever an earlier scenario has built, these actions run with the secrets around them.
+    checkout.write("examples/iris/service.py", checkout.read("examples/iris/service.py") + "\n# With canaries.\n")
+    built = checkout.build(TARGET, IMAGE, GROUPS, f"--execution_log_json_file={log}", **given)
+    assert "BentoSnapshot" in log.read_text("utf-8"), "nothing ran"
+    for name in VARIABLES:
+        assert CANARY not in built.output + built.errors, name
+    outputs = list(files_of(checkout.root / "bazel-bin/examples"))
+    assert len(outputs) > 20, outputs
+    found = [path for path in [log, *outputs] if CANARY.encode() in contents(path)]
+    assert found == [], found
+    checkout.write("broken/BUILD.bazel", BUILD)
+    checkout.write("broken/service.py", BROKEN)
+    refused = checkout.bazel("build", "//broken", "--sandbox_debug", "--verbose_failures", **given)
+    assert refused.code != 0
+    said = [line for line in refused.errors.splitlines() if CANARY in line]
+    assert said == [], said
+    return f"{len(outputs)} files, the log and a failing build have none of {len(VARIABLES) + 1} secrets"
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield path
+
+
+def contents(path: Path) -> bytes:
+    data = path.read_bytes()
+    return lzma.decompress(data) if data.startswith(b"\xfd7zXZ") else data

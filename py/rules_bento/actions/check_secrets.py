@@ -1,0 +1,49 @@
+"""Looks for secrets in what a Bento has of its sources, data and settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.archives import archive
+from rules_bento.sources import secrets
+from rules_bento.sources.manifest import Manifest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--allowed": 1,  # path in the Bento of a file that may have some
+    "--manifest": 1,  # of all files of the Bento, to know allowed ones by; without it, another action does
+    "--output": 1,
+    "--part": 1,  # of the archive
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write nothing, or raise BentoError with all that was found."""
+    findings: list[secrets.Finding] = []
+    known: list[str] = []
+    for item in archive.items([Path(part) for part in arguments.many("--part")]):
+        known.append(item.path)
+        if item.contents is not None:
+            findings += secrets.look(item.path, _beginning(item.contents))
+    if arguments.optional("--manifest"):
+        manifest = arguments.one("--manifest")
+        known += [entry.path for entry in Manifest.from_json(Path(manifest).read_text("utf-8"), manifest).entries]
+    allowed = set(arguments.texts("--allowed"))
+    words = secrets.Words("allowed_secrets", "check_secrets = False")
+    secrets.check(findings, allowed if arguments.optional("--manifest") else allowed.intersection(known), known, words)
+    Path(arguments.one("--output")).write_text("", "utf-8")
+
+
+def _beginning(pieces: Iterable[bytes | memoryview]) -> bytes:
+    found = bytearray()
+    for piece in pieces:
+        found += piece
+        if len(found) >= secrets.MOST_BYTES:
+            break
+    return bytes(found)

@@ -1,0 +1,265 @@
+"""Secrets in files that go to everyone who gets a Bento: private keys, and tokens whose form says whose they are.
+
+Looked for are forms, not names or randomness: each kind has words that its secrets contain, which are found at the
+speed of memory, and a pattern of bounded length that is tried where such a word is. So time grows with the bytes,
+whatever they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+MOST_BYTES = 4 << 20  # of a file; what lies behind them is not looked at
+PRAGMA = "bento: allow-secret"
+
+_HEAD = 8000  # bytes in which a NUL says that a file is binary, as git has it
+_UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+_MOST_SHOWN = 50
+_FEWEST_DISTINCT = 8  # characters of what is no placeholder
+_MOST_SECONDS = 30 * 86400  # that a token for a session is good for
+
+_START = rb"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))"
+_START_IN_BASE64 = rb"(?:(?<![A-Za-z0-9_+/-])|(?<=\\[nrt]))"
+_END = rb"(?![A-Za-z0-9])"
+_RUNS = tuple(
+    word[at : at + 6] for word in (b"abcdefghijklmnopqrstuvwxyz", b"01234567890") for at in range(len(word) - 5)
+)
+_EXAMPLES = (
+    b"example",  # how Amazon's end
+    b"eby8vdm02xnocqflquwjpllmetlcdxj1ouzft50usrz6ifsufq2uver",  # what the emulator of Azure's storage has for everyone
+)
+
+
+class Finding(NamedTuple):
+    """Where something looks like a secret, and what kind of one; never the secret itself."""
+
+    path: str
+    line: int
+    kind: str
+
+
+class _Kind(NamedTuple):
+    """A kind of secret: words that are in each of them, and the pattern, whose group 1 is what must be secret.
+
+    The pattern is tried `before` bytes ahead of each place where such a word is.
+    """
+
+    name: str
+    words: tuple[bytes, ...]
+    pattern: re.Pattern[bytes]
+    before: int = 0
+    accept: Callable[[re.Match[bytes]], bool] = lambda found: _is_random(found[1])
+
+
+def look(path: str, content: bytes) -> list[Finding]:
+    """Return what is found in a file, by line. Binary files have nothing that is looked for.
+
+    A line with `PRAGMA` allows what begins on it or on the next one.
+    """
+    text = _text(content[:MOST_BYTES])
+    starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
+    found: dict[Finding, None] = {}
+    line, seen, before_allows, allows = 1, 0, False, _allows(text, 0)
+    for start, name in starts:
+        while (end := text.find(b"\n", seen, start)) >= 0:
+            line, seen = line + 1, end + 1
+            before_allows, allows = allows, _allows(text, seen)
+        seen = start
+        if not (allows or before_allows):
+            found[Finding(path, line, name)] = None
+    return list(found)
+
+
+class Words(NamedTuple):
+    """How whoever reads a message allows a file that has no comments, and how looking is turned off."""
+
+    allow: str
+    off: str
+
+
+def check(findings: Iterable[Finding], allowed: Iterable[str], known: Iterable[str], words: Words) -> None:
+    """Raise BentoError for findings, unless `allowed` has their files, and for allowed files that have none.
+
+    What an allowed file without a secret stood for is gone, or was never there: `known` are the files that are.
+    """
+    found, names, existing = list(findings), set(allowed), set(known)
+    shown = [finding for finding in found if finding.path not in names]
+    lines = []
+    if shown:
+        lines.append("the Bento has what looks like secrets, and so would everyone who gets it:")
+        lines += [f"  {finding.path}:{finding.line}: {finding.kind}" for finding in shown[:_MOST_SHOWN]]
+        lines += [f"  and {len(shown) - _MOST_SHOWN} more"] if len(shown) > _MOST_SHOWN else []
+        lines.append(
+            "Take them out, give them to the server as environment variables, and revoke those that others may have "
+            f'seen. If one is none, write "# {PRAGMA}" on its line or the one before, or name a file that has no '
+            f"comments in {words.allow}; {words.off} looks for none."
+        )
+    for path in sorted(names - {finding.path for finding in found}):
+        lacks = "in which no secret is found" if path in existing else "which is no file of the Bento"
+        lines.append(f"{words.allow} has {path}, {lacks}. Remove it.")
+    if lines:
+        raise BentoError("\n".join(lines))
+
+
+def _text(content: bytes) -> bytes:
+    """The text of a file in UTF-8; empty for a binary one, which has a NUL near its start and is not UTF-16."""
+    encoding = _UTF_16.get(content[:2])
+    if encoding:
+        return content[2:].decode(encoding, "replace").encode()
+    return b"" if b"\0" in content[:_HEAD] else content
+
+
+def _starts(kind: _Kind, text: bytes) -> Iterator[int]:
+    """Where secrets of a kind begin."""
+    for word in kind.words:
+        at = text.find(word)
+        while at >= 0:
+            found = kind.pattern.match(text, max(0, at - kind.before))
+            if found and kind.accept(found):
+                yield found.start()
+            at = text.find(word, max(at + len(word), found.end() if found else 0))
+
+
+def _allows(text: bytes, line_start: int) -> bool:
+    end = text.find(b"\n", line_start)
+    return text.find(PRAGMA.encode(), line_start, end if end >= 0 else len(text)) >= 0
+
+
+def _is_random(secret: bytes) -> bool:
+    """Whether it may be one: neither `xxxx…`, nor letters or digits in their order, nor a known example."""
+    lower = secret.lower()
+    return len(set(lower)) >= _FEWEST_DISTINCT and not any(word in lower for word in (*_RUNS, *_EXAMPLES))
+
+
+def _has_letters_and_digits(found: re.Match[bytes]) -> bool:
+    return _is_random(found[1]) and bool(re.search(rb"[0-9].*[0-9]", found[1]) and re.search(rb"[a-z]", found[1]))
+
+
+def _is_private_key(found: re.Match[bytes]) -> bool:
+    """Whether the key itself follows its header, in whatever a language or JSON writes between its lines."""
+    body = found.string[found.end() : found.end() + _LONGEST].partition(b"----")[0]
+    body = re.sub(rb"(?m)^[\s\"'#*>|]{0,40}[A-Za-z-]{3,30}: [^\n]{0,200}$", b"", body)
+    runs = re.findall(rb"[A-Za-z0-9+/]{16,}", re.sub(rb"\\[nrt]", b" ", body))
+    return any(_is_random(run) for run in runs)
+
+
+def _is_hidden_key(found: re.Match[bytes]) -> bool:
+    """Whether base64, as of Kubernetes, hides a private key."""
+    return re.match(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", _decoded(found[1][:80])) is not None
+
+
+def _is_lasting_token(found: re.Match[bytes]) -> bool:
+    """Whether a JSON Web Token is signed, and good for longer than a session: one that ended may be in any test."""
+    from rules_bento.formats import FormatError
+    from rules_bento.formats.json import read_object
+
+    try:
+        header, claims = (read_object(_decoded(part), "a token") for part in found.groups())
+        if not header.get("alg") or header["alg"] == "none" or claims.get("sub") == "1234567890":  # of jwt.io
+            return False
+        expires, began = claims.get("exp"), claims.get("iat", claims.get("nbf"))
+    except FormatError:
+        return False
+    if expires is None or not isinstance(expires, (int, float)):
+        return True
+    return isinstance(began, (int, float)) and expires - began > _MOST_SECONDS
+
+
+def _decoded(text: bytes) -> bytes:
+    """Base64 of either alphabet, as far as it goes."""
+    plain = text.translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        return base64.b64decode(plain + b"=" * (-len(plain) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _kind(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
+    return _Kind(name, tuple(words.split()), re.compile(start + pattern + _END))
+
+
+_LONGEST = 4096  # bytes behind a header in which a key begins
+_KINDS = (
+    _Kind(
+        "a private key",
+        (b"-----BEGIN ", b"---- BEGIN "),
+        re.compile(rb"-{4,5} ?BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)? ?-{4,5}"),
+        accept=_is_private_key,
+    ),
+    _Kind("a private key in base64", (b"LS0tLS1CRUdJTi",), re.compile(rb"([A-Za-z0-9+/]{40,80})"), 0, _is_hidden_key),
+    _Kind(
+        "a private key of PuTTY",
+        (b"PuTTY-User-Key-File-",),
+        re.compile(rb"PuTTY-User-Key-File-\d: ([a-z0-9-]{3,40})"),
+        accept=lambda found: b"Private-Lines: " in found.string[found.end() : found.end() + _LONGEST],
+    ),
+    _kind("an access key of AWS", b"AKIA ASIA", rb"(A[KS]IA[A-Z2-7]{16})", _START_IN_BASE64),
+    _Kind(
+        "a secret key of AWS",
+        (b"ecret_access_key", b"ECRET_ACCESS_KEY", b"ecretAccessKey"),
+        re.compile(rb"\w{3,20}[\"']?\]?\s{0,8}[=:,]\s{0,8}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"),
+    ),
+    _kind("an API key of Google", b"AIza", rb"(AIza[A-Za-z0-9_-]{35})", _START_IN_BASE64),
+    _kind("a client secret of Google", b"GOCSPX-", rb"GOCSPX-([A-Za-z0-9_-]{28})"),
+    _Kind(
+        "an account key of Azure",
+        (b"AccountKey=", b"SharedAccessKey="),
+        re.compile(rb"\w{10,15}=([A-Za-z0-9+/]{42,86}={1,2})"),
+    ),
+    _Kind(
+        "a client secret of Azure",
+        (b"Q~",),
+        re.compile(_START + rb"([A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34})" + _END),
+        before=4,
+    ),
+    _kind("a token of GitHub", b"ghp_ gho_ ghu_ ghs_ ghr_", rb"gh[pousr]_([A-Za-z0-9]{36,255})"),
+    _kind("a token of GitHub", b"github_pat_", rb"github_pat_([A-Za-z0-9_]{82})"),
+    _kind(
+        "a token of GitLab",
+        b"glpat- gldt- glrt- glptt- glcbt- glft- gloas- glsoat- glagent-",
+        rb"gl[a-z]{2,5}-([A-Za-z0-9_-]{20,64})",
+    ),
+    _kind("a token of Slack", b"xox", rb"xox[abeoprs]-((?:[0-9]{1,20}-){1,4}[A-Za-z0-9]{16,255})"),
+    _kind("a token of Slack", b"xapp-", rb"xapp-([0-9]-[A-Z0-9]{6,20}-[0-9]{6,20}-[a-f0-9]{32,128})"),
+    _kind(
+        "a webhook of Slack",
+        b"hooks.slack.com/services/",
+        rb"hooks\.slack\.com/services/(T\w{6,16}/B\w{6,16}/\w{20,32})",
+    ),
+    _kind("a token of Hugging Face", b"hf_", rb"hf_([A-Za-z0-9]{30,40})"),
+    _kind("a token of Hugging Face", b"api_org_", rb"api_org_([A-Za-z0-9]{34})"),
+    _Kind(
+        "a key of OpenAI",
+        (b"sk-",),
+        re.compile(_START + rb"sk-([A-Za-z0-9_-]{16,180}T3BlbkFJ[A-Za-z0-9_-]{16,180})"),
+    ),
+    _kind("a key of Anthropic", b"sk-ant-", rb"sk-ant-(?:api|admin|oat)[0-9]{2}-([A-Za-z0-9_-]{80,120})"),
+    _kind("a token of npm", b"npm_", rb"npm_([A-Za-z0-9]{36})"),
+    _kind("a token of npm", b"_authToken", rb"_authToken[ =]{1,3}\"?([A-Za-z0-9+/=_-]{30,255})", b""),
+    _kind("a token of PyPI", b"pypi-AgE", rb"pypi-AgE([A-Za-z0-9_-]{50,255})"),
+    _kind("a key of Stripe", b"sk_live_ rk_live_", rb"[rs]k_live_([A-Za-z0-9]{24,247})"),
+    _kind("a key of SendGrid", b"SG.", rb"SG\.([A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})"),
+    _Kind(
+        "a token of BentoCloud or Yatai",
+        (b"BENTO_CLOUD_API_", b"YATAI_API_", b"api_token", b"api-token", b"API_TOKEN"),
+        re.compile(rb"[A-Za-z_-]{6,24}[\"']?\]?(?:\s{0,8}[=:,]\s{0,8}|\s{1,8})[\"']?([a-z0-9]{20,40})" + _END),
+        accept=_has_letters_and_digits,
+    ),
+    _Kind(
+        "a JSON Web Token that lasts",
+        (b"eyJ",),
+        re.compile(
+            _START
+            + rb"(eyJ[A-Za-z0-9_-]{10,1000})\.(eyJ[A-Za-z0-9_-]{2,3000})\.[A-Za-z0-9_-]{20,1000}(?![A-Za-z0-9_.-])"
+        ),
+        accept=_is_lasting_token,
+    ),
+)

@@ -1,0 +1,167 @@
+"""Secrets that a machine has come out of no command, whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+from rules_bento.cli import main
+from rules_bento.net import retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CANARY = "canary7secret"
+SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
+SCHEMES = ("http", "https", "ftp", "ftps", "sftp", "nothing")
+VARIABLES = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_KEY",
+    "DROPBOX_TOKEN",
+    "FTP_PASSWORD",
+    "GITHUB_TOKEN",
+    "UNKNOWN_TO_ALL",
+)
+REFUSALS = {"/401": 401, "/403": 403, "/404": 404, "/moved": 302, "/lie": 200}
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Says no to everything, and says back what opened it, as proxies do."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        code = next((code for path, code in REFUSALS.items() if path in self.path), 401)
+        told = f"{self.path} {self.headers}".encode()
+        self.send_response(code)
+        if code == 302:
+            self.send_header("Location", f"http://{CANARY}:{CANARY}@127.0.0.1:1{self.path}?{CANARY}")
+        self.send_header("WWW-Authenticate", 'Basic realm="here"')
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(b"" if self.command == "HEAD" else told)
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    running = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{running.server_port}"
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home in which every file that may have a secret has one, and variables that do; returns a project."""
+    home = tmp_path / "home"
+    for path, text in {
+        ".netrc": f"machine 127.0.0.1 login me password {CANARY}\nmachine localhost login me password {CANARY}\n",
+        ".cache/huggingface/token": CANARY,
+        ".docker/config.json": f'{{"auths": {{"127.0.0.1": {{"auth": "bWU6{CANARY}"}}}}}}',
+        "bentoml/.yatai.yaml": f"contexts:\n- {{name: default, endpoint: 'http://127.0.0.1:1', api_token: {CANARY}}}\n",
+        ".aws/credentials": f"[default]\naws_access_key_id = {CANARY}\naws_secret_access_key = {CANARY}\n",
+    }.items():
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / path).write_text(text, "utf-8")
+        (home / path).chmod(0o600)
+    monkeypatch.setattr(retry, "_FIRST_WAIT", 0.001)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("BENTOML_HOME", str(home / "bentoml"))
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    monkeypatch.delenv("NETRC", raising=False)
+    for name in VARIABLES:
+        monkeypatch.setenv(name, CANARY)
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "service.py").write_text(SERVICE, "utf-8")
+    monkeypatch.chdir(project)
+    return project
+
+
+def told(words: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+    """What a command prints, traceback included."""
+    with contextlib.suppress(SystemExit):
+        main(words)
+    return "".join(capfd.readouterr())
+
+
+def addresses(server: str) -> list[str]:
+    """Those that a server refuses, and those that cannot be read, of which no server is asked."""
+    refused = [
+        f"http://{user}@{server}{path}/a.bento?sig={CANARY}" for path in REFUSALS for user in (f"me:{CANARY}", CANARY)
+    ]
+    unread = [
+        f"{scheme}://me:{CANARY}@{place}" for scheme in SCHEMES for place in ("[/a", ":x/a", "h:99999/a", "h\n/a")
+    ]
+    return refused + unread
+
+
+def test_addresses_are_shown_without_what_opens_them(
+    server: str, machine: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENTO_TRACEBACK", "1")
+    main(["build", "--version", "v1"])
+    for address in addresses(server):
+        for words in (["import", address], ["export", "service:v1", address]):
+            assert CANARY not in told(words, capfd), words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pull", "oci://{}/401/x:1", "--insecure", "127.0.0.1"],
+        ["pull", "oci://me:CANARY@{}/x:1"],
+        ["push", "service:v1", "oci://{}/401/x:1", "--insecure", "127.0.0.1"],
+        ["push", "service:v1", "oci://me:CANARY@{}/x:1"],
+        ["copy", "oci://me:CANARY@{}/x:1", "oci://me:CANARY@{}/y:1"],
+        ["tags", "oci://me:CANARY@{}/x"],
+        ["push", "service:v1"],
+        ["pull", "service:v2"],
+        ["cloud", "login", "--endpoint", "http://me:CANARY@{}", "--api-token", "CANARY"],
+        ["cloud", "login", "--endpoint", "http://{}", "--api-token", "CANARY"],
+        ["cloud", "login", "--endpoint", "ht!tp://me:CANARY@{}", "--api-token", "CANARY"],
+        ["cloud", "login", "--endpoint", "http://{}/?key=CANARY", "--api-token", "CANARY"],
+        ["cloud", "login", "--endpoint", "http://{}", "--api-token", "CANARY\u00e9"],
+        ["cloud", "list-context", "-o", "json"],
+        ["cloud", "current-context"],
+        ["models", "pin", "org/name", "--endpoint", "http://me:CANARY@{}"],
+        ["models", "pin", "org/name", "--endpoint", "http://{}/403"],
+        ["models", "pin", "org/name", "--endpoint", "http://127.0.0.1:1/?CANARY"],
+        ["build", "--env", "TOKEN=CANARY", "--version", "not a version"],
+        ["build", "--arg", "CANARY"],
+        ["build", "--env", "CANARY CANARY=1=2;stage=never"],
+        ["migrate", "."],
+    ],
+)
+def test_commands_tell_no_secret(
+    words: list[str], server: str, machine: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENTO_TRACEBACK", "1")
+    main(["build", "--version", "v1"])
+    (machine / "requirements.txt").write_text(f"--index-url https://me:{CANARY}@{server}/simple\nnumpy\n", "utf-8")
+    said = told([word.replace("CANARY", CANARY).replace("{}", server) for word in words], capfd)
+    assert said
+    assert CANARY not in said
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy", "NETRC", "HF_ENDPOINT", "BENTO_CLOUD_API_ENDPOINT"])
+def test_variables_that_cannot_be_used_are_named_without_their_secrets(
+    name: str, server: str, machine: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = machine / "netrc"
+    broken.write_text(f"machine x login y passwort {CANARY}\n", "utf-8")
+    monkeypatch.setenv("BENTO_CLOUD_API_KEY", CANARY)
+    for value in (f"http://me:{CANARY}@{server}", f"no{CANARY}thing://me:{CANARY}@[", f"me:{CANARY}@127.0.0.1:x"):
+        monkeypatch.setenv(name, str(broken) if name == "NETRC" else value)
+        for words in (["import", "http://127.0.0.1:1/a.bento"], ["models", "pin", "a/b"], ["pull", "x:1"]):
+            assert CANARY not in told(words, capfd), (value, words)

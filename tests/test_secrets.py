@@ -1,0 +1,175 @@
+"""What looks like a secret is found wherever a Bento has it, and is never shown."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from rules_bento.actions import check_secrets
+from rules_bento.actions.arguments import Arguments
+from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
+from rules_bento.bento import of_folder
+from rules_bento.errors import BentoError
+from rules_bento.sources import secrets
+from rules_bento.sources.manifest import Entry, Manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Put together when the test runs: nobody's scanner takes this file for one that leaks.
+LETTERS = "Qw3rT9yUiOpAsDfGhJkLzXcVbNm8642135eEzP7hK2vB9sXd4LqT6nRfYj1WcUo5Zg8MaCe3HiVxNb0t"
+BODY = base64.b64encode(bytes(range(7, 120)) + bytes(range(3, 90))).decode()
+HEADER = "-----BEGIN {}PRIVATE KEY-----"
+PEM = "\n".join(
+    [HEADER.format(""), *(BODY[at : at + 64] for at in range(0, len(BODY), 64)), "-----END PRIVATE KEY-----"]
+)
+SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
+
+
+def token(**claims: object) -> str:
+    parts = [{"alg": "HS256", "typ": "JWT"}, claims]
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+    return ".".join([*encoded, LETTERS[:43]])
+
+
+FOUND = {
+    "a private key": [
+        PEM,
+        PEM.replace("\n", "\r\n"),
+        json.dumps({"type": "service_account", "private_key": PEM}),
+        "key: |\n" + "\n".join(f"    {line}" for line in PEM.split("\n")),
+        "KEY = (\n" + "\n".join(f'    "{line}\\n"' for line in PEM.split("\n")) + "\n)",
+        PEM.replace("\n", ""),
+        PEM.replace("BEGIN ", "BEGIN RSA ").replace(
+            "-----\n", "-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES,AB12\n\n", 1
+        ),
+        PEM.replace("BEGIN ", "BEGIN OPENSSH "),
+        PEM.replace("BEGIN PRIVATE KEY", "BEGIN PGP PRIVATE KEY BLOCK"),
+        f'---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: "mine"\n{BODY}\n',
+    ],
+    "a private key in base64": [f"client-key-data: {base64.b64encode(PEM.encode()).decode()}"],
+    "a private key of PuTTY": ["PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n"],
+    "an access key of AWS": ["key = 'AKI" + "AQW3RTYUIOPASDFGH'", "https://host/?X=ASI" + "AQW3RTYUIOPASDFGH&y"],
+    "a secret key of AWS": [
+        f"aws_secret_access_key = {LETTERS[:40]}",
+        f"export AWS_SECRET_ACCESS_KEY='{LETTERS[:40]}'",
+        f'os.environ["AWS_SECRET_ACCESS_KEY"] = "{LETTERS[:40]}"',
+        f'"secretAccessKey": "{LETTERS[:40]}"',
+    ],
+    "an API key of Google": ["AIz" + "a" + LETTERS[:35]],
+    "an account key of Azure": [f"DefaultEndpointsProtocol=https;AccountKey={LETTERS}{LETTERS[:6]}=="],
+    "a client secret of Azure": [f"'abc8{'Q~'}{LETTERS[:32]}'"],
+    "a token of GitHub": [
+        "ghp" + f"_{LETTERS[:36]}",
+        "github_pat" + f"_{LETTERS}_1",
+        'x = "\\ngho' + f'_{LETTERS[:36]}"',
+    ],
+    "a token of GitLab": ["https://user:glpat" + f"-{LETTERS[:20]}@host"],
+    "a token of Slack": ["xoxb" + f"-123412341234-432143214321-{LETTERS[:24]}"],
+    "a token of Hugging Face": ["HF_TOKEN=hf" + f"_{LETTERS[:34]}", '{"t": "hf' + f'_{LETTERS[:34]}"}}'],
+    "a key of OpenAI": ["sk-proj" + f"-{LETTERS[:40]}T3Blbk" + f"FJ{LETTERS[:40]}"],
+    "a key of Anthropic": ["sk-ant-api03" + f"-{LETTERS}{LETTERS[:13]}"],
+    "a token of npm": ["npm" + f"_{LETTERS[:36]}", f"//host/:_authToken={LETTERS[:36]}"],
+    "a token of PyPI": ["password = pypi" + f"-AgEIcHlwaS5vcmc{LETTERS}"],
+    "a token of BentoCloud or Yatai": [
+        "api_token: cur7hab2def3ghi4jkl5",
+        "bentoml cloud login --api-token cur7hab2def3ghi4jkl5",
+        'os.environ["BENTO_CLOUD_API_KEY"] = "cur7hab2def3ghi4jkl5"',
+    ],
+    "a JSON Web Token that lasts": [token(sub="robot"), token(sub="robot", iat=1_700_000_000, exp=2_000_000_000)],
+}
+HARMLESS = [
+    'if "-----BEGIN RSA PRIVATE KEY-----" in text: raise ValueError("that is no public key, give the other one")',
+    "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----\n" + BODY,
+    PEM.replace("PRIVATE", "PUBLIC"),
+    "AKIA" + "IOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY = os.environ['AWS_SECRET_ACCESS_KEY']",
+    "hf_" + "x" * 34,
+    "ghp_1234567890abcdefghijklmnopqrstuvwxyz",
+    "hf_hub_download(repo_id, filename)",
+    "npm_config_registry_of_this_project_here",
+    "api_token: your_api_token_here",
+    "api_token = get_token_of_the_environment()",
+    token(sub="user", exp=1_700_000_000),
+    token(sub="1234567890"),
+    "sha256:" + "ab12" * 16,
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in FOUND.items() for text in texts])
+def test_a_secret_is_found_by_line(kind: str, text: str) -> None:
+    for encoded in (f"\n\n{text}\n".encode(), b"\xff\xfe" + f"\n\n{text}\n".encode("utf-16-le")):
+        found = secrets.look("f", encoded)
+        assert [finding.kind for finding in found] == [kind]
+        assert "\n" in text or found[0].line == 3
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_none_is_let_be(text: str) -> None:
+    assert secrets.look("f", text.encode()) == []
+
+
+@pytest.mark.parametrize("line", ["{} # bento: allow-secret", "// bento: allow-secret\n{}"])
+def test_a_comment_allows_one_line(line: str) -> None:
+    secret = FOUND["a token of GitHub"][0]
+    text = f"{line.format(secret)}\nx = 1\n{secret}\n"
+    assert [found.line for found in secrets.look("f", text.encode())] == [text.count("\n")]
+
+
+def test_binary_files_and_what_lies_far_behind_are_not_looked_at() -> None:
+    secret = FOUND["a token of GitHub"][0].encode()
+    assert secrets.look("f", b"\0" + secret) == []
+    assert secrets.look("f", b"\n" * secrets.MOST_BYTES + secret) == []
+    assert secrets.look("f", b"\n" * 9000 + b"\0" + secret)
+
+
+def test_time_grows_with_the_bytes_and_nothing_else() -> None:
+    secret = FOUND["a token of GitHub"][0].encode()
+    for word in (b"-----BEGIN PRIVATE KEY-----", b" sk-", b"Q~", b" eyJ" + b"a" * 900, secret + b" ", secret + b"\n"):
+        began = time.process_time()
+        secrets.look("f", word * ((1 << 20) // len(word)))
+        assert time.process_time() - began < 5, word
+
+
+def check(tmp_path: Path, files: dict[str, str], *words: str) -> None:
+    part = tmp_path / "part"
+    write_part(part, [Member.inline(path, text.encode()) for path, text in sorted(files.items())], threads=1)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(Manifest.of(Entry.of_bytes(path, text.encode()) for path, text in files.items()).to_json())
+    given = ["--part", str(part), "--output", str(tmp_path / "output"), *words]
+    check_secrets.run(Arguments(["--manifest", str(manifest), *given], check_secrets.FLAGS))
+
+
+def test_a_refusal_names_file_and_line_and_never_the_secret(tmp_path: Path) -> None:
+    secret = FOUND["a token of Hugging Face"][0]
+    with pytest.raises(BentoError) as refused:
+        check(tmp_path, {"bento.yaml": f"envs:\n- {secret}", "src/a.py": "x = 1", "src/b.py": f"\n\n{secret}"})
+    assert "  bento.yaml:2: a token of Hugging Face\n  src/b.py:3: a token of Hugging Face\n" in str(refused.value)
+    assert LETTERS[:6] not in str(refused.value)
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_allowed_file_must_have_a_secret(tmp_path: Path) -> None:
+    files = {"src/key.json": FOUND["a private key"][2], "src/a.py": "x = 1"}
+    allowed = ["--allowed", '"src/key.json"']
+    check(tmp_path, files, *allowed)
+    with pytest.raises(BentoError, match=r"src/a\.py, in which no secret is found"):
+        check(tmp_path, files, *allowed, "--allowed", '"src/a.py"')
+    with pytest.raises(BentoError, match=r"key\.json, which is no file of the Bento"):
+        check(tmp_path, files, *allowed, "--allowed", '"key.json"')
+
+
+def test_the_command_refuses_the_same(tmp_path: Path) -> None:
+    (tmp_path / "service.py").write_text(SERVICE, "utf-8")
+    (tmp_path / "key.pem").write_text(PEM, "utf-8")
+    with pytest.raises(BentoError, match=r"src/key\.pem:1: a private key\n(.|\n)*--allow-secret; --no-secrets-check"):
+        of_folder.build_bentofile(build_ctx=tmp_path)
+    for allowed in (("src/key.pem",), None):
+        of_folder.build_bentofile(build_ctx=tmp_path, beside=of_folder.Beside(secrets=allowed))
+    with pytest.raises(BentoError, match=r"bento\.yaml:\d+: a token of Hugging Face"):
+        more = {"envs": [{"name": "HF_TOKEN", "value": "hf" + f"_{LETTERS[:34]}"}]}
+        of_folder.build_bentofile(build_ctx=tmp_path, more=more, beside=of_folder.Beside(secrets=("src/key.pem",)))
