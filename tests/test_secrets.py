@@ -18,6 +18,7 @@ from rules_bento.sources import secrets
 from rules_bento.sources.manifest import Entry, Manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 # Put together when the test runs: nobody's scanner takes this file for one that leaks.
@@ -135,12 +136,16 @@ def test_time_grows_with_the_bytes_and_nothing_else() -> None:
         assert time.process_time() - began < 5, word
 
 
-def check(tmp_path: Path, files: dict[str, str], *words: str) -> None:
-    part = tmp_path / "part"
-    write_part(part, [Member.inline(path, text.encode()) for path, text in sorted(files.items())], threads=1)
+def packed(path: Path, files: dict[str, str]) -> list[str]:
+    write_part(path, [Member.inline(name, text.encode()) for name, text in sorted(files.items())], threads=1)
+    return ["--part", str(path)]
+
+
+def check(tmp_path: Path, files: dict[str, str], *words: str, elsewhere: Iterable[str] = ()) -> None:
     manifest = tmp_path / "manifest.json"
-    manifest.write_text(Manifest.of(Entry.of_bytes(path, text.encode()) for path, text in files.items()).to_json())
-    given = ["--part", str(part), "--output", str(tmp_path / "output"), *words]
+    everything = {**files, **dict.fromkeys(elsewhere, "")}
+    manifest.write_text(Manifest.of(Entry.of_bytes(path, text.encode()) for path, text in everything.items()).to_json())
+    given = [*packed(tmp_path / "part", files), "--output", str(tmp_path / "output"), *words]
     check_secrets.run(Arguments(["--manifest", str(manifest), *given], check_secrets.FLAGS))
 
 
@@ -161,6 +166,17 @@ def test_an_allowed_file_must_have_a_secret(tmp_path: Path) -> None:
         check(tmp_path, files, *allowed, "--allowed", '"src/a.py"')
     with pytest.raises(BentoError, match=r"key\.json, which is no file of the Bento"):
         check(tmp_path, files, *allowed, "--allowed", '"key.json"')
+
+
+def test_what_data_may_have_is_judged_where_data_are_read(tmp_path: Path) -> None:
+    allowed = ["--allowed", '"src/data/key.json"']
+    check(tmp_path, {"src/a.py": "x = 1"}, *allowed, elsewhere=["src/data/key.json"])
+    data = [*allowed, "--output", str(tmp_path / "data_output")]
+    secret = packed(tmp_path / "secret", {"src/data/key.json": FOUND["a private key"][2]})
+    check_secrets.run(Arguments([*secret, *data], check_secrets.FLAGS))
+    with pytest.raises(BentoError, match=r"src/data/key\.json, in which no secret is found"):
+        nothing = packed(tmp_path / "nothing", {"src/data/key.json": "{}"})
+        check_secrets.run(Arguments([*nothing, *data], check_secrets.FLAGS))
 
 
 def test_the_command_refuses_the_same(tmp_path: Path) -> None:

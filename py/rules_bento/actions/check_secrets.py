@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--allowed": 1,  # path in the Bento of a file that may have some
-    "--manifest": 1,  # of all files of the Bento, to know allowed ones by; without it, another action does
+    "--manifest": 1,  # of all files of the Bento: allowed ones that it has not are refused, once
     "--output": 1,
     "--part": 1,  # of the archive
     "--target": 1,
@@ -26,17 +26,21 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write nothing, or raise BentoError with all that was found."""
     findings: list[secrets.Finding] = []
-    known: list[str] = []
+    seen: list[str] = []
     for item in archive.items([Path(part) for part in arguments.many("--part")]):
-        known.append(item.path)
+        seen.append(item.path)
         if item.contents is not None:
             findings += secrets.look(item.path, _beginning(item.contents))
-    if arguments.optional("--manifest"):
-        manifest = arguments.one("--manifest")
-        known += [entry.path for entry in Manifest.from_json(Path(manifest).read_text("utf-8"), manifest).entries]
     allowed = set(arguments.texts("--allowed"))
+    manifest = arguments.optional("--manifest")
+    if manifest:
+        # What the Bento has elsewhere, in its data, is for the action that reads them.
+        entries = Manifest.from_json(Path(manifest).read_text("utf-8"), manifest).entries
+        allowed -= {entry.path for entry in entries} - set(seen)
+    else:
+        allowed &= set(seen)
     words = secrets.Words("allowed_secrets", "check_secrets = False")
-    secrets.check(findings, allowed if arguments.optional("--manifest") else allowed.intersection(known), known, words)
+    secrets.check(findings, allowed, seen, words)
     Path(arguments.one("--output")).write_text("", "utf-8")
 
 
