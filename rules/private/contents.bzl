@@ -15,7 +15,13 @@ def _blob(ctx, layer, is_built):
         where = {"built": layer.blob.path} if is_built else {"path": runfile_path(ctx, layer.blob)}
     return {"description": runfile_path(ctx, layer.description)} | where
 
-def _image(ctx, image, leave_built):
+def _attested(ctx, info, attested):
+    """Of what it is made, where that is attested: the key of the description, and the file."""
+    if not attested:
+        return {}, []
+    return {"build_definition": runfile_path(ctx, info.build_definition)}, [info.build_definition]
+
+def _image(ctx, image, leave_built, attested):
     # A source file is in no cache.
     built = [bool(leave_built and layer.blob and not layer.blob.is_source) for layer in image.layers]
     contents = {
@@ -27,15 +33,17 @@ def _image(ctx, image, leave_built):
             for referrer in image.referrers
         ],
     }
-    files = [image.config, image.manifest] + [layer.description for layer in image.layers]
+    made_of, made_of_files = _attested(ctx, image, attested)
+    files = made_of_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
     files += [layer.blob for layer, is_built in zip(image.layers, built) if layer.blob and not is_built]
-    return contents, files + [referrer.file for referrer in image.referrers]
+    return contents | made_of, files + [referrer.file for referrer in image.referrers]
 
 def _model(ctx, model):
     contents = {"description": runfile_path(ctx, model.description), "part": runfile_path(ctx, model.archive_part)}
     return contents, [model.description, model.archive_part]
 
-def _bento(ctx, bento):
+def _bento(ctx, bento, attested):
+    made_of, made_of_files = _attested(ctx, bento, attested)
     models = [_model(ctx, model) for model in bento.models.to_list()]
     contents = {
         "bento_yaml": runfile_path(ctx, bento.bento_yaml),
@@ -43,29 +51,30 @@ def _bento(ctx, bento):
         "models": [model for model, _ in models],
         "parts": [runfile_path(ctx, part) for part in bento.parts],
     }
-    return contents, [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
+    return contents | made_of, made_of_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
 
-def contents_of(ctx, target, leave_built = False):
+def contents_of(ctx, target, leave_built = False, attested = False):
     """Describes what a target has for a registry.
 
     Args:
       ctx: the rule's context.
       target: a Target with one of the providers of `PUSHABLE`.
       leave_built: whether layers of images that actions write are not asked for, only told where they would be.
+      attested: whether of what it is made is told, too.
 
     Returns:
       A dict for the helper, with paths below the runfiles, and the list of the Files that it names.
     """
     if BentoImageIndexInfo in target:
         info = target[BentoImageIndexInfo]
-        images = [_image(ctx, image, leave_built) for image in info.images]
+        images = [_image(ctx, image, leave_built, attested) for image in info.images]
         contents = {"images": [image for image, _ in images], "manifest": runfile_path(ctx, info.index)}
         return {"index": contents}, [info.index] + [file for _, files in images for file in files]
     if BentoImageInfo in target:
-        contents, files = _image(ctx, target[BentoImageInfo], leave_built)
+        contents, files = _image(ctx, target[BentoImageInfo], leave_built, attested)
         return {"image": contents}, files
     if BentoInfo in target:
-        contents, files = _bento(ctx, target[BentoInfo])
+        contents, files = _bento(ctx, target[BentoInfo], attested)
         return {"bento": contents}, files
     contents, files = _model(ctx, target[BentoModelInfo])
     return {"model": contents}, files

@@ -230,6 +230,15 @@ def _launchers_impl(ctx):
 
 export_test = analysistest.make(_launchers_impl, attrs = {"transports": attr.bool(mandatory = True)})
 
+def _push_impl(ctx):
+    env = analysistest.begin(ctx)
+    files = [file.short_path for file in analysistest.target_under_test(env)[DefaultInfo].default_runfiles.files.to_list()]
+    for part in ["/cryptography/", "/nacl/", ".build_definition.json"]:
+        asserts.equals(env, ctx.attr.signed, any([part in file for file in files]), part)
+    return analysistest.end(env)
+
+push_test = analysistest.make(_push_impl, attrs = {"signed": attr.bool(mandatory = True)})
+
 def _run_environment_impl(ctx):
     env = analysistest.begin(ctx)
     target = analysistest.target_under_test(env)
