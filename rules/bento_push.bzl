@@ -17,10 +17,10 @@ def _signing(signed):
 
 def _bento_push_impl(ctx):
     from_cache = ctx.attr._push_from[BentoFlagInfo].value == _CACHE
-    contents, files = contents_of(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.signed)
+    described = contents_of(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.signed)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
-    ctx.actions.write(description, json.encode(contents))
-    files = files + [description] + ctx.files.tag_files
+    ctx.actions.write(description, json.encode(described.contents))
+    files = described.files + [description] + ctx.files.tag_files
     arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     for repository in ctx.attr.repositories:
         arguments += ["--repository", repository]
@@ -48,7 +48,7 @@ def _bento_push_impl(ctx):
         packages = ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"],
         verb = "push",
     )
-    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
 
 bento_push = rule(
     implementation = _bento_push_impl,
