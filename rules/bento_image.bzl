@@ -1,11 +1,12 @@
 """bento_image: a Bento, its packages and a base as an OCI image."""
 
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_texts", "creation_time", "label_text")
+load("//rules/private:build_definition.bzl", "write_build_definition")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
-load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "write_sbom")
+load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
 load("//rules/private:summary.bzl", "write_summary")
@@ -179,6 +180,23 @@ def _assemble(ctx, base, bento, layers):
     )
     return outputs
 
+def _build_definition(ctx, base, bento, wheels):
+    """Of what the image is made. The layers of an image of others are told by its digest, those of Debian packages are told here."""
+    own = [target[BentoLayerInfo] for target in ctx.attr.layers]
+    return write_build_definition(
+        ctx,
+        base = base.config,
+        debs = known_debs(ctx, base),
+        digest = bento.digest,
+        kind = "image",
+        layers = [layer.description for layer in (list(base.layers) if base.debs else []) + own],
+        models = [model.description for model in bento.models.to_list()],
+        platform = bento.platform,
+        python_version = bento.python_version,
+        tag = bento.tag,
+        wheels = wheels,
+    )
+
 def _bento_image_impl(ctx):
     bento = ctx.split_attr.bento["stated"][BentoInfo]
     base = ctx.attr.base[BentoBaseInfo]
@@ -204,8 +222,10 @@ def _bento_image_impl(ctx):
     libraries_checked = check_libraries(ctx, base, parts)
     system_checked = check_system(ctx, base, bento, parts)
     sbom = write_sbom(ctx, base, bento, image, [part.wheel for part in parts])
+    build_definition = _build_definition(ctx, base, bento, [part.wheel for part in parts])
     return [
         BentoImageInfo(
+            build_definition = build_definition,
             config = image.config,
             digest = image.digest,
             layers = tuple(layers),
@@ -215,6 +235,7 @@ def _bento_image_impl(ctx):
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(
             _validation = depset([libraries_checked, system_checked] + check_size(ctx, layers)),
+            build_definition = depset([build_definition]),
             checked = depset([libraries_checked, system_checked]),
             docker_archive = depset([write_form(ctx, image, layers, "docker-archive", ctx.label.name + ".tar", "BentoDockerArchive")]),
             layer_report = depset(write_layer_report(ctx, layers)),
@@ -240,7 +261,7 @@ Each large wheel and each model is a layer that all images share through the cac
 last layer and two small documents. The default outputs are small: config, manifest, digest. Output groups
 `oci_layout` (a folder) and `docker_archive` (a tar for `docker load`) are the big forms; `sbom` is a bill of
 materials, which a `bento_push` attaches to the image; `layer_report` says what is in it, in JSON and as a page to look at;
-`checked` runs the checks alone, before layers are made; `summary` has the sizes for dashboards.
+`build_definition` says of what it was made, as SLSA's provenance has it; `checked` runs the checks alone, before layers are made; `summary` has the sizes for dashboards.
 
 What would go wrong only in production fails the build (unless `--norun_validations`): wheels for another machine or a newer
 glibc than the base has, shared libraries that nothing brings, CUDA libraries that are there twice, system packages that the

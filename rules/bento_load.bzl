@@ -8,15 +8,15 @@ load("//rules/providers:image.bzl", "BentoImageInfo")
 load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
 
 def _bento_load_impl(ctx):
-    contents, files = contents_of(ctx, ctx.attr.image)
+    described = contents_of(ctx, ctx.attr.image)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
-    ctx.actions.write(description, json.encode(contents))
+    ctx.actions.write(description, json.encode(described.contents))
     arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     arguments += ["--reference", ctx.attr.reference or ctx.attr.image.label.name + ":latest"]
     if ctx.attr.tool:
         arguments += ["--tool", ctx.attr.tool]
-    launcher = helper_launcher(ctx, arguments = arguments, files = depset(files + [description]), verb = "load")
-    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+    launcher = helper_launcher(ctx, arguments = arguments, files = depset(described.files + [description]), verb = "load")
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
 
 bento_load = rule(
     implementation = _bento_load_impl,

@@ -4,6 +4,7 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:archive.bzl", "STAMPED_LABELS", "write_archives")
 load("//rules/private:attributes.bzl", "CREATION_TIME")
 load("//rules/private:bento_report.bzl", "write_bento_report")
+load("//rules/private:build_definition.bzl", "write_build_definition")
 load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:facts.bzl", "FACTS", "IMPORT", "check_facts", "facts_info", "import_facts")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
@@ -64,12 +65,26 @@ def _lock(ctx, locked, stated):
         stated = stated,
     ) if locked else None
 
-def _bento_info(ctx, *, archive, described, data, parts, python_version):
+def _build_definition(ctx, *, described, lock, models, python_version):
+    """Of what the Bento is made, for whoever attests it."""
+    return write_build_definition(
+        ctx,
+        digest = described.digest,
+        kind = "bento",
+        locked = lock.locked_with_hashes if lock else None,
+        models = [model.description for model in models],
+        platform = platform_name(ctx),
+        python_version = python_version,
+        tag = described.tag,
+    )
+
+def _bento_info(ctx, *, archive, build_definition, described, data, parts, python_version):
     """What images, tests and whoever else takes a Bento know of it."""
     return BentoInfo(
         archive = archive,
         bento_yaml = described.bento_yaml,
         build_ctx = build_ctx(ctx),
+        build_definition = build_definition,
         data_layers = data.layers if data else {},
         digest = described.digest,
         import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
@@ -130,11 +145,13 @@ def _bento_package_impl(ctx):
         models = models,
     )
     launcher = serve_launcher(ctx, archives.bento, models = [] if ctx.attr.bundle_models else models)
+    build_definition = _build_definition(ctx, described = described, lock = lock, models = models, python_version = python_version)
     figures = {"--archive": archives.bento, "--manifest": described.manifest}
     return [
         _bento_info(
             ctx,
             archive = archives.whole,
+            build_definition = build_definition,
             data = data,
             described = described,
             parts = [metadata_part] + contents,
@@ -147,6 +164,7 @@ def _bento_package_impl(ctx):
         OutputGroupInfo(
             _validation = depset(check_secrets(ctx, manifest = described.manifest, parts = [metadata_part] + contents)),
             bento_yaml = depset([described.bento_yaml]),
+            build_definition = depset([build_definition]),
             digest = depset([described.digest]),
             manifest = depset([described.manifest]),
             report = depset(write_bento_report(
@@ -180,7 +198,8 @@ bento_package(
 ```
 
 The sources are read and not imported, unless `facts` asks for it. The version is the digest of the content unless `version` is set, so the
-same inputs have the same tag everywhere. What looks like a secret fails the build (`check_secrets`). Output groups: `bento_yaml`, `digest`, `manifest`, `tag`,
+same inputs have the same tag everywhere. What looks like a secret fails the build (`check_secrets`). Output groups: `bento_yaml`,
+`build_definition` (SLSA's), `digest`, `manifest`, `tag`,
 `summary` (sizes, for dashboards), `report` (what is in it, as JSON and as a page to look at), and the other forms that `bentoml import` takes, `tar`, `tar_gz`, `zip`; `folder` is
 what an archive has, unpacked.
 

@@ -5,6 +5,7 @@ BentoInfo = provider(
     fields = {
         "archive": "File - the `.bento` with all its models, as `bentoml import` takes it; the target's default output unless that leaves them out.",
         "bento_yaml": "File - its `bento.yaml`.",
+        "build_definition": "File - JSON: SLSA's `buildDefinition`, of what it is made.",
         "build_ctx": "str - the folder that became its `src/`, as short paths begin.",
         "data_layers": "dict[str, BentoLayerInfo] - by compression: `data` as a layer of images; empty without data.",
         "digest": "File - text: `blake3:<hex>` of the content.",
