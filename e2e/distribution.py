@@ -38,12 +38,12 @@ bento_push(
     ],
     stamped = True,
     tag_files = ["tags"],
-    tags_to_set = ["v1-{{STABLE_TEAM}}"],
+    remote_tags = ["v1-{{STABLE_TEAM}}"],
 )
 
 bento_load(
     name = "load",
-    image = "//tests/images:gzip_image",
+    src = "//tests/images:gzip_image",
     reference = "iris:loaded",
     tool = "podman",
 )

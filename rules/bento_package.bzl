@@ -88,7 +88,7 @@ def _bento_info(ctx, *, archive, described, data, parts, python_version):
 def _bento_package_impl(ctx):
     _check(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
-    environment = ctx.attr.image[BentoEnvironmentInfo] if ctx.attr.image else None
+    environment = ctx.attr.environment[BentoEnvironmentInfo] if ctx.attr.environment else None
     locked = _locked(ctx)
     python_version = _python_version(ctx, locked)
     check_facts(ctx, locked)
@@ -213,7 +213,7 @@ know before any action runs is an attribute in any case: files that options name
         "enable_features": attr.string_list(doc = "Extras of bentoml, as `bentoml containerize --enable-features` takes them: `grpc`, `io-image` and the like."),
         "envs": attr.string_list(doc = "Environment: `NAME`, `NAME=value`, or either with `;stage=build`, `;stage=runtime` behind it."),
         "exclude": attr.string_list(doc = "Patterns, as in `.gitignore`, of files to leave out."),
-        "image": attr.label(doc = "The image that the service asks for, in the place of the one in its source: a `bento_environment`.", providers = [BentoEnvironmentInfo]),
+        "environment": attr.label(doc = "The image that the service asks for, in the place of the one in its source: a `bento_environment`.", providers = [BentoEnvironmentInfo]),
         "include": attr.string_list(doc = "Patterns, as in `.gitignore`, of files to take. Default: the bentofile's, else all."),
         "labels": attr.string_dict(doc = "Labels; a label of the service's own decorator wins over one here, as in BentoML. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds to all Bentos of a build."),
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` has the hashes of all files of a release, not only of those for the platform."),

@@ -22,7 +22,7 @@ def _bento_push_impl(ctx):
         arguments += ["--repository", repository]
     for repository in ctx.attr.mount_from:
         arguments += ["--mount-from", repository]
-    for tag in ctx.attr.tags_to_set:
+    for tag in ctx.attr.remote_tags:
         arguments += ["--tag", tag]
     for file in ctx.files.tag_files:
         arguments += ["--tag-file", runfile_path(ctx, file)]
@@ -49,7 +49,7 @@ bento_push(
     name = "push",
     src = ":iris_image",
     repositories = ["registry.example.com/iris"],
-    tags_to_set = ["latest"],
+    remote_tags = ["latest"],
 )
 ```
 
@@ -65,7 +65,7 @@ it from the build's remote cache, which is named, and opened, by the build's own
         "src": attr.label(doc = "What to push.", mandatory = True, providers = PUSHABLE),
         "stamped": attr.bool(doc = "Whether `{KEY}` is filled in from Bazel's workspace status."),
         "tag_files": attr.label_list(allow_files = True, doc = "Files with a tag to a line."),
-        "tags_to_set": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
+        "remote_tags": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
         "_http2": attr.label(cfg = always_modules, default = "//toolchains:http2", providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),
     },

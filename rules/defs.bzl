@@ -22,7 +22,7 @@ load("//rules:bento_requirements.bzl", _bento_requirements = "bento_requirements
 load("//rules:bento_requirements_test.bzl", _bento_requirements_test = "bento_requirements_test")
 load("//rules:bento_test.bzl", _bento_test = "bento_test")
 load("//rules:bento_wheel.bzl", _bento_wheel = "bento_wheel")
-load("//rules/private:image_steps.bzl", _image = "image")
+load("//rules/private:environment_steps.bzl", _environment_step = "environment_step")
 load("//rules/private:option_groups.bzl", _conda_options = "conda_options", _config_options = "config_options", _docker_options = "docker_options", _python_options = "python_options")
 load("//rules/providers:api.bzl", _BentoApiInfo = "BentoApiInfo")
 load("//rules/providers:base.bzl", _BentoBaseInfo = "BentoBaseInfo")
@@ -60,7 +60,7 @@ bento_wheel = _bento_wheel
 conda_options = _conda_options
 config_options = _config_options
 docker_options = _docker_options
-image = _image
+environment_step = _environment_step
 python_options = _python_options
 
 BentoApiInfo = _BentoApiInfo

@@ -39,7 +39,7 @@ def _declare_compilers(mctx):
                 name = name,
                 debs = debs.files,
                 interpreter = tag.interpreter,
-                lock = tag.debs,
+                lock = tag.debian_lock,
                 only_version = True,
                 problem = debs.problem,
                 uv = "@bento_uv//:uv",
@@ -54,7 +54,7 @@ def _bento_tools_impl(mctx):
         if module.is_root and len(module.tags.python) > 1:
             fail("bento_tools.python stands there {} times: one interpreter runs all actions, so leave one".format(len(module.tags.python)))
         for tag in module.tags.python if module.is_root else []:
-            interpreter, version, debs_lock = tag.interpreter, tag.version, tag.debs
+            interpreter, version, debs_lock = tag.interpreter, tag.version, tag.debian_lock
             debs = python_debs(mctx, tag, "bento_tools.python", "bento_python_debs")
     lock = read_lock(mctx, _TOOLS_LOCK, None)
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
@@ -85,9 +85,9 @@ def _bento_tools_impl(mctx):
 _python = tag_class(
     doc = "The interpreter of the actions, for the root module to choose.",
     attrs = {
-        "debs": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
+        "debian_lock": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
         "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH. Default: one is fetched; where that fails, the build does."),
-        "mirrors": attr.string_list(doc = "Where `debs` are fetched from, as in `bento.apt`."),
+        "mirrors": attr.string_list(doc = "Where the packages of `debian_lock` are fetched from, as in `bento.apt`."),
         "version": attr.string(default = PYTHON_VERSION, doc = "The version to fetch, `X.Y` or `X.Y.Z`."),
     },
 )
@@ -95,7 +95,7 @@ _python = tag_class(
 _compiler = tag_class(
     doc = "A further interpreter, for the root module to name: it makes the byte code of images whose Python is of another version than the actions'.",
     attrs = {
-        "debs": attr.label(doc = "As in `python`."),
+        "debian_lock": attr.label(doc = "As in `python`."),
         "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH. Default: one is fetched; where that fails, the build does."),
         "mirrors": attr.string_list(doc = "As in `python`."),
         "version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),

@@ -3,7 +3,7 @@
 load("//rules/providers:facts.bzl", "BentoFactsInfo")
 load(":attributes.bzl", "add_pairs", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
-load(":snapshot.bzl", "bentofile_arguments", "file_options", "image_arguments")
+load(":snapshot.bzl", "bentofile_arguments", "environment_arguments", "file_options")
 
 IMPORT = "import"
 READ = "read"
@@ -68,7 +68,7 @@ def facts_info(ctx, *, snapshot, environment, models, parts, made_of):
         options["args"] = ctx.attr.bento_args
     args = arguments(ctx)
     args.add_all(bentofile_arguments(ctx))
-    args.add_all(image_arguments(ctx, environment))
+    args.add_all(environment_arguments(ctx, environment))
     if options:
         args.add_all(["--options", json.encode(options)])
     for file in ctx.files.arg_file:

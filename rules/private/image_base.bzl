@@ -50,7 +50,7 @@ def _image_base_impl(ctx):
     return [
         BentoBaseInfo(
             config = ctx.file.config,
-            debs = None,
+            deb_index = None,
             glibc = ctx.attr.glibc,
             layers = tuple(layers),
             libraries = contents.libraries,

@@ -30,7 +30,7 @@ def check_libraries(ctx, base, parts):
     """
     output = ctx.actions.declare_file(ctx.label.name + ".libraries.txt")
     libraries = [part.libraries for part in parts if part.libraries]
-    known = (base.debs or base.libraries) and _knows_layers(ctx)
+    known = (base.deb_index or base.libraries) and _knows_layers(ctx)
     debs = known_debs(ctx, base) if known else []
     below = [base.libraries] if known and base.libraries else []
     args = _arguments(ctx, base, output)

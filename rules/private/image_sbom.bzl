@@ -21,7 +21,7 @@ def known_debs(ctx, base):
       A list of Files, see BentoDebLayerInfo.index.
     """
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
-    return [base.debs] + layers if base.debs else layers
+    return [base.deb_index] + layers if base.deb_index else layers
 
 def write_sbom(ctx, base, bento, image, wheels):
     """The bill of materials of the image.

@@ -26,7 +26,7 @@ python={python}
 _CHECK = """\
 [ -z "${{BENTO_PYTHON:-}}" ] || python=$BENTO_PYTHON
 if ! [ -x "$python" ]; then
-    printf '%s\\n' {target}": this machine has no $python, which the build ran in: set BENTO_PYTHON to the path of a Python {version} of it, or take the interpreter along by bento_tools.python(debs = ...) in MODULE.bazel." >&2
+    printf '%s\\n' {target}": this machine has no $python, which the build ran in: set BENTO_PYTHON to the path of a Python {version} of it, or take the interpreter along by bento_tools.python(debian_lock = ...) in MODULE.bazel." >&2
     exit 1
 fi
 """

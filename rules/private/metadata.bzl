@@ -6,7 +6,7 @@ load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
 load(":option_groups.bzl", "option_groups", "service_configs")
-load(":snapshot.bzl", "bentofile_arguments", "image_arguments")
+load(":snapshot.bzl", "bentofile_arguments", "environment_arguments")
 
 _REQUIREMENTS = ["in", "txt"]
 _UV_LOCK = "uv.lock"
@@ -126,7 +126,7 @@ def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, pyth
     if ctx.attr.description:
         args.add_all(["--description", text_word(ctx.attr.description)])
     args.add_all(bentofile_arguments(ctx))
-    args.add_all(image_arguments(ctx, environment))
+    args.add_all(environment_arguments(ctx, environment))
     args.add_all(files, map_each = _describe_named)
     add_pairs(args, "--label", _labels(ctx))
     args.add_all([text_word(env) for env in ctx.attr.envs], before_each = "--env")

@@ -32,17 +32,17 @@ def bentofile_arguments(ctx):
     file = ctx.file.bentofile
     return ["--bentofile", file, file.short_path] if file else []
 
-def image_arguments(ctx, environment):
+def environment_arguments(ctx, environment):
     """How actions are told of the image of the target.
 
     Args:
-      ctx: context of a rule with the attribute `image`.
+      ctx: context of a rule with the attribute `environment`.
       environment: its BentoEnvironmentInfo, or None.
 
     Returns:
       A list of words.
     """
-    return ["--image", environment.image, label_text(ctx.attr.image.label)] if environment else []
+    return ["--image", environment.image, label_text(ctx.attr.environment.label)] if environment else []
 
 def file_options(ctx):
     """The options that may name files.
@@ -106,7 +106,7 @@ def read_sources(ctx, *, part, packed_data, environment, vendored, states_packag
         stated = ctx.actions.declare_file(ctx.label.name + ".stated.json")
         outputs.append(stated)
         args.add_all(["--stated", stated])
-        args.add_all(image_arguments(ctx, environment))
+        args.add_all(environment_arguments(ctx, environment))
         inputs = inputs + ([environment.image] if environment else [])
     if ctx.attr.bento_args:
         args.add_all(["--bento-args", json.encode(ctx.attr.bento_args)])

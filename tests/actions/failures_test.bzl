@@ -88,7 +88,7 @@ def failure_tests(name):
     _refuses(
         name = "step_as_text",
         rule = bento_environment,
-        message = "//tests/actions:step_as_text: steps has \"apt-get install curl\", which is no step. Write one such as image.run(",
+        message = "//tests/actions:step_as_text: steps has \"apt-get install curl\", which is no step. Write one such as environment_step.run(",
         steps = ["apt-get install curl"],
     )
     _refuses(
