@@ -36,7 +36,7 @@ bento_push(
         "{plain}/team/iris",
         "{secured}/{{STABLE_TEAM}}/iris",
     ],
-    stamped = True,
+    stamp = 1,
     tag_files = ["tags"],
     remote_tags = ["v1-{{STABLE_TEAM}}"],
 )

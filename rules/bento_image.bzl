@@ -8,6 +8,7 @@ load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
+load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
@@ -142,7 +143,7 @@ def _assemble(ctx, base, bento, layers):
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
     )
     descriptions = [layer.description for layer in layers]
-    status = [ctx.info_file, ctx.version_file] if ctx.attr.stamped else []
+    status = status_files(ctx, ctx.attr.stamped_annotations.values() + ctx.attr.stamped_labels.values())
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--bento-yaml", bento.bento_yaml])
@@ -154,6 +155,9 @@ def _assemble(ctx, base, bento, layers):
     add_pairs(args, "--env", ctx.attr.env)
     add_pairs(args, "--label", ctx.attr.labels)
     add_pairs(args, "--annotation", ctx.attr.annotations)
+    if is_stamped(ctx):
+        add_pairs(args, "--stamped-label", ctx.attr.stamped_labels)
+        add_pairs(args, "--stamped-annotation", ctx.attr.stamped_annotations)
     args.add_all(ctx.attr.entrypoint, before_each = "--entrypoint")
     args.add_all(ctx.attr.cmd, before_each = "--cmd")
     args.add_all(ctx.attr.ports, before_each = "--port")
@@ -264,13 +268,14 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "report_against": attr.label(allow_single_file = [".json"], doc = "The report of another image, from its output group `layer_report`, to show what differs."),
         "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
         "size_limit": attr.int(doc = "How many megabytes the layers may have in a registry. Default: no limit."),
-        "stamped": attr.bool(doc = "Whether `{KEY}` in annotations and labels is filled in from Bazel's workspace status. Layers stay what they are."),
+        "stamped_annotations": attr.string_dict(doc = "Further annotations, in which `{KEY}` is a value of the workspace status, such as `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`: of a stamped build. Layers stay what they are."),
+        "stamped_labels": attr.string_dict(doc = "Labels in the same way."),
         "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),
         "unchecked_libraries": attr.string_list(doc = "File names of shared libraries that checks let be: of parts that the service does not load, or there twice on purpose."),
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
         "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
         "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),
-    } | CREATION_TIME | PLATFORM,
+    } | CREATION_TIME | PLATFORM | STAMP,
     cfg = of_image,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -2,6 +2,7 @@
 
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/providers:image.bzl", "BentoImageInfo")
 load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
 
@@ -25,6 +26,10 @@ def _bento_image_index_impl(ctx):
     for image in images:
         args.add_all(["--image", image.config, image.manifest])
     add_pairs(args, "--annotation", ctx.attr.annotations)
+    status = status_files(ctx, ctx.attr.stamped_annotations.values())
+    if is_stamped(ctx):
+        add_pairs(args, "--stamped-annotation", ctx.attr.stamped_annotations)
+    args.add_all(status, before_each = "--status")
     args.add_all(["--index", index])
     args.add_all(["--digest", digest])
     run_helper(
@@ -33,7 +38,7 @@ def _bento_image_index_impl(ctx):
         progress_message = "Writing image index %{label}",
         verb = "image_index",
         args = args,
-        inputs = depset([file for image in images for file in (image.config, image.manifest)]),
+        inputs = depset([file for image in images for file in (image.config, image.manifest)] + status),
         outputs = [index, digest],
     )
     return [
@@ -61,7 +66,8 @@ The platform chooses wheels, system packages and base; nothing of a foreign plat
         "annotations": attr.string_dict(doc = "Annotations of the index."),
         "image": attr.label(cfg = _for_each_platform, doc = "The image.", mandatory = True, providers = [BentoImageInfo]),
         "platforms": attr.label_list(doc = "What it is for.", mandatory = True),
-    },
+        "stamped_annotations": attr.string_dict(doc = "Further annotations, as of `bento_image`."),
+    } | STAMP,
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )
