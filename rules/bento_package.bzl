@@ -9,6 +9,7 @@ load("//rules/private:facts.bzl", "FACTS", "IMPORT", "check_facts", "facts_info"
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "requirements_files", "write_metadata")
+load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:serve.bzl", "serve_launcher")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "build_ctx", "read_sources")
@@ -199,7 +200,6 @@ know before any action runs is an attribute in any case: files that options name
             default = True,
             doc = "Whether the `.bento` and its other forms have the models in them. Without, `bento.yaml` names them all the same, and BentoML takes them from the model store where the Bento is served. Version, images, tests and `bazel run` are the same.",
         ),
-        "conda": attr.string(doc = "What conda installs: `conda_options(...)`."),
         "data": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Further files of the build context, packed apart from `srcs`: what is large, or changes seldom, is then a part of the archive and a layer of images of its own."),
         "deps": attr.label_list(
             aspects = [sources_aspect],
@@ -209,7 +209,6 @@ know before any action runs is an attribute in any case: files that options name
         ),
         "description": attr.string(doc = "The Bento's README, as text, or as `file:` and the path of a file in the build context."),
         "description_file": attr.label(allow_single_file = True, doc = "The Bento's README, as a file. Default: README.md of the build context."),
-        "docker": attr.string(doc = "The image that `bentoml containerize` makes: `docker_options(...)`."),
         "enable_features": attr.string_list(doc = "Extras of bentoml, as `bentoml containerize --enable-features` takes them: `grpc`, `io-image` and the like."),
         "envs": attr.string_list(doc = "Environment: `NAME`, `NAME=value`, or either with `;stage=build`, `;stage=runtime` behind it."),
         "exclude": attr.string_list(doc = "Patterns, as in `.gitignore`, of files to leave out."),
@@ -219,7 +218,6 @@ know before any action runs is an attribute in any case: files that options name
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` has the hashes of all files of a release, not only of those for the platform."),
         "models": attr.label_list(cfg = as_elsewhere, doc = "Models that the Bento needs, bundled unless `bundle_models` is off.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Requirements (PEP 508), as `python.packages` of a bentofile. Beside packages of a hub they narrow these, such as `numpy<3`."),
-        "python": attr.string(doc = "How Python packages are installed in the image: `python_options(...)`."),
         "python_version": attr.string(doc = "The Python that it is for, `X.Y`: of its lock, its image and its tests; the hub has it as its own or among `more_python_versions`. Default: that of the hub, else {}.".format(PYTHON_VERSION)),
         "report_against": attr.label(allow_single_file = [".json"], cfg = as_elsewhere, doc = "The report of another build, from its output group `report`, to show what differs."),
         "requirements": attr.label_list(
@@ -236,7 +234,7 @@ know before any action runs is an attribute in any case: files that options name
         "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
-    } | CREATION_TIME | FACTS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | STAMPED_LABELS,
+    } | CREATION_TIME | FACTS | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | STAMPED_LABELS,
     cfg = of_bento,
     executable = True,
     provides = [BentoFactsInfo, BentoInfo],

@@ -5,7 +5,8 @@ load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
-load(":option_groups.bzl", "option_groups", "service_configs")
+load(":option_groups.bzl", "option_groups")
+load(":service_config.bzl", "service_configs")
 load(":snapshot.bzl", "bentofile_arguments", "environment_arguments")
 
 _REQUIREMENTS = ["in", "txt"]

@@ -1,7 +1,7 @@
 """What is refused before any action runs: by rules, with target, attribute and remedy."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules:defs.bzl", "bento_environment", "bento_package")
+load("//rules:defs.bzl", "bento_docker_options", "bento_environment", "bento_package", "bento_python_options")
 load("//toolchains:python.bzl", "bento_python")
 
 def _failure_impl(ctx):
@@ -79,11 +79,23 @@ def failure_tests(name):
         message = "//tests/actions:no_service: set service, as \"module:Service\", or bentofile, which names it",
     )
     _refuses(
-        name = "docker_as_text",
+        name = "docker_of_another_group",
         rule = bento_package,
-        message = "//tests/actions:docker_as_text: docker is \"debian\". Write docker = docker_options(...)",
-        docker = "debian",
+        message = "//tests/actions:docker_of_another_group: docker is @@//tests/actions:some_python_options, a bento_python_options. Set python = ",
+        docker = ":some_python_options",
         service = "service:Service",
+    )
+    bento_python_options(
+        name = "some_python_options",
+        no_index = 1,
+        tags = ["manual"],
+    )
+    _refuses(
+        name = "two_environments_of_docker",
+        rule = bento_docker_options,
+        message = "//tests/actions:two_environments_of_docker: set env or env_file, not both",
+        env = {"A": "b"},
+        env_file = "env.txt",
     )
     _refuses(
         name = "step_as_text",
@@ -101,7 +113,7 @@ def failure_tests(name):
     native.test_suite(
         name = name,
         tests = [
-            ":docker_as_text_test",
+            ":docker_of_another_group_test",
             ":flag_without_a_value_test",
             ":import_and_services_test",
             ":import_without_packages_test",
@@ -109,6 +121,7 @@ def failure_tests(name):
             ":no_interpreter_test",
             ":no_service_test",
             ":step_as_text_test",
+            ":two_environments_of_docker_test",
             ":two_interpreters_test",
         ],
     )
