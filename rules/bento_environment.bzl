@@ -2,7 +2,7 @@
 
 load("//rules/private:attributes.bzl", "label_text", "workspace_path")
 load("//rules/private:environment_steps.bzl", "decode_steps")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
 
 def _describe_source(file):
@@ -31,9 +31,7 @@ def _bento_environment_impl(ctx):
         ctx,
         mnemonic = "BentoEnvironment",
         progress_message = "Checking image of %{label}",
-        verb = "environment",
-        args = args,
-        inputs = depset(ctx.files.srcs + [info.image for info in extended]),
+        verb = verb("environment", args, inputs = depset(ctx.files.srcs + [info.image for info in extended])),
         outputs = [image],
     )
     return [

@@ -2,7 +2,7 @@
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:facts.bzl", "import_facts")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
@@ -26,11 +26,13 @@ def _bento_facts_test_impl(ctx):
         ctx,
         mnemonic = "BentoFactsComparison",
         progress_message = "Comparing the facts of %{label}",
-        verb = "compare_facts",
-        args = [facts.package_arguments, args],
-        inputs = depset([imported.service], transitive = [facts.package_inputs]),
+        verb = verb(
+            "compare_facts",
+            [facts.package_arguments, args],
+            inputs = depset([imported.service], transitive = [facts.package_inputs]),
+            packages = facts.package_packages,
+        ),
         outputs = [report],
-        packages = facts.package_packages,
     )
     launcher = helper_launcher(
         ctx,

@@ -1,7 +1,7 @@
 """bento_image: a Bento, its packages and a base as an OCI image."""
 
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_texts", "creation_time", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
@@ -31,12 +31,10 @@ def _environment_layer(ctx, base):
     args.add_all(["--home", HOME, "--user", USER])
     return write_layer(
         ctx,
-        args = args,
         compression = ctx.attr.compression,
-        inputs = depset(),
         name = ctx.label.name + ".environment",
         progress_message = "Making the environment of %{label}",
-        verb = "environment_layer",
+        verb = verb("environment_layer", args, inputs = depset()),
     )
 
 def _check_target(ctx, base, bento):
@@ -77,6 +75,9 @@ def _check_packages(ctx, parts):
           "requirements file or hub of rules_python. Name a lock in MODULE.bazel, bento.pypi(name = \"bento_pypi\", lock = ...), and packages of it in the Bento's requirements, \"@bento_pypi//bentoml\" " +
           "among them; or set entrypoint or layers, if these bring bentoml").format(ctx.label, ctx.split_attr.bento["stated"].label))
 
+def _settings(ctx):
+    return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)
+
 def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
@@ -86,10 +87,9 @@ def _bytecode_layers(ctx, parts, groups):
     return [
         write_joined_layer(
             ctx,
-            compression = ctx.attr.compression,
             name = "{}.bytecode-{}".format(ctx.label.name, names[0]),
             parts = [by_name[name] for name in names],
-            prefix = ctx.attr.prefix,
+            settings = _settings(ctx),
             what = "byte code of ",
         )
         for names in groups
@@ -102,10 +102,9 @@ def _wheel_layers(ctx, parts, groups):
     return alone + [
         write_joined_layer(
             ctx,
-            compression = ctx.attr.compression,
             name = "{}.wheels-{}".format(ctx.label.name, names[0]),
             parts = [by_name[name] for name in names],
-            prefix = ctx.attr.prefix,
+            settings = _settings(ctx),
         )
         for names in groups
         if len(names) > 1 or not by_name[names[0]].layer
@@ -121,12 +120,10 @@ def _bento_layer(ctx, bento):
     args.add_all([model.description for model in models], before_each = "--model")
     return write_layer(
         ctx,
-        args = args,
         compression = ctx.attr.compression,
-        inputs = depset(list(parts) + [model.description for model in models]),
         name = ctx.label.name + ".bento",
         progress_message = "Packing sources of %{label} into a layer",
-        verb = "bento_layer",
+        verb = verb("bento_layer", args, inputs = depset(list(parts) + [model.description for model in models])),
     )
 
 def _data_layers(bento, compression):
@@ -175,11 +172,13 @@ def _assemble(ctx, base, bento, layers):
         ctx,
         mnemonic = "BentoImage",
         progress_message = "Assembling image %{label}",
-        verb = "image",
-        args = args,
-        inputs = depset([bento.bento_yaml, base.config] + descriptions + status),
+        verb = verb(
+            "image",
+            args,
+            inputs = depset([bento.bento_yaml, base.config] + descriptions + status),
+            packages = ["pyyaml"],
+        ),
         outputs = [outputs.config, outputs.digest, outputs.manifest],
-        packages = ["pyyaml"],
     )
     return outputs
 

@@ -1,7 +1,7 @@
 """bento_image_index: one image for several platforms."""
 
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/providers:image.bzl", "BentoImageInfo")
 load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
@@ -36,9 +36,11 @@ def _bento_image_index_impl(ctx):
         ctx,
         mnemonic = "BentoImageIndex",
         progress_message = "Writing image index %{label}",
-        verb = "image_index",
-        args = args,
-        inputs = depset([file for image in images for file in (image.config, image.manifest)] + status),
+        verb = verb(
+            "image_index",
+            args,
+            inputs = depset([file for image in images for file in (image.config, image.manifest)] + status),
+        ),
         outputs = [index, digest],
     )
     return [

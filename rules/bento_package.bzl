@@ -8,7 +8,7 @@ load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:facts.bzl", "FACTS", "IMPORT", "check_facts", "facts_info", "import_facts")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
-load("//rules/private:metadata.bzl", "requirements_files", "write_metadata")
+load("//rules/private:metadata.bzl", "pins_of", "requirements_files", "write_metadata")
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:serve.bzl", "serve_launcher")
@@ -49,17 +49,13 @@ def _python_version(ctx, locked):
         ))
     return version
 
-def _pins(ctx):
-    """What the libraries take from hubs of rules_python, `name==version` each."""
-    return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
-
 def _lock(ctx, locked, stated):
     """The slice of the lock, where the Bento has one."""
     return lock_slice(
         ctx,
         all_files = ctx.attr.lock_all_platforms,
         packages = ctx.attr.packages,
-        pins = _pins(ctx),
+        pins = pins_of(ctx),
         requirements = locked,
         stated = stated,
     ) if locked else None
@@ -89,7 +85,6 @@ def _bento_info(ctx, *, archive, described, data, parts, python_version):
 def _bento_package_impl(ctx):
     _check(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
-    environment = ctx.attr.environment[BentoEnvironmentInfo] if ctx.attr.environment else None
     locked = _locked(ctx)
     python_version = _python_version(ctx, locked)
     check_facts(ctx, locked)
@@ -99,7 +94,6 @@ def _bento_package_impl(ctx):
     data = pack_data(ctx)
     snapshot = read_sources(
         ctx,
-        environment = environment,
         packed_data = data,
         part = sources_part,
         vendored = depset(transitive = [info.vendored for info in locked]),
@@ -108,17 +102,14 @@ def _bento_package_impl(ctx):
     )
     contents = [sources_part] + ([data.part] if data else [])
     if imported:
-        facts = facts_info(ctx, environment = environment, made_of = None, models = models, parts = contents, snapshot = snapshot)
+        facts = facts_info(ctx, made_of = None, models = models, parts = contents, snapshot = snapshot)
         found = import_facts(ctx, facts, locked, states_packages = True)
         snapshot = struct(manifest = snapshot.manifest, service = found.service, stated = found.stated)
     lock = _lock(ctx, locked, snapshot.stated)
     described = write_metadata(
         ctx,
-        environment = environment,
         lock = lock,
-        models = models,
         part = metadata_part,
-        pins = _pins(ctx),
         python_version = python_version,
         snapshot = snapshot,
     )
@@ -140,7 +131,7 @@ def _bento_package_impl(ctx):
             parts = [metadata_part] + contents,
             python_version = python_version,
         ),
-        facts_info(ctx, environment = environment, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),
+        facts_info(ctx, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx),

@@ -2,7 +2,7 @@
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
 load("//rules/private:launcher.bzl", "RUNFILES", "helper_launcher", "runfile", "runfile_path")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:wheels.bzl", "always_modules")
@@ -36,12 +36,14 @@ def _bento_push_impl(ctx):
     for file in _status(ctx):
         arguments += ["--status", runfile(ctx, file)]
         files.append(file)
+
+    # A handful, and only for those who ask for it.
+    http2 = ctx.attr._http2[0][BentoRequirementInfo].modules.to_list() if from_cache else []
     launcher = helper_launcher(
         ctx,
         arguments = arguments,
         files = depset(files),
-        more_modules = ctx.attr._http2[0][BentoRequirementInfo].modules.to_list() if from_cache else [],
-        packages = ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"],
+        modules = toolchain_modules(ctx, ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"]) + http2,
         verb = "push",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]

@@ -1,7 +1,7 @@
 """bento_requirements_test: says when a lock is stale."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
 load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
@@ -16,7 +16,7 @@ def _bento_requirements_test_impl(ctx):
         verb = "check_requirements",
         arguments = arguments,
         files = depset([ctx.file.lock] + list(info.sources + info.constraints)),
-        packages = RESOLUTION_PACKAGES,
+        modules = toolchain_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),

@@ -8,7 +8,7 @@ load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
 load("//toolchains/private:host.bzl", "host_platform")
-load("//toolchains/private:hub.bzl", "declare_hub")
+load("//toolchains/private:hub.bzl", "declare_hub", "wheel_settings")
 load("//toolchains/private:hub_settings.bzl", "check_hub_settings")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "is_normal_form", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
@@ -72,13 +72,14 @@ def _bento_tools_impl(mctx):
     for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None)}.items():
         declare_hub(
             name = name,
-
-            # The tools are imported at the start of every action.
-            compiler = "@bento_python//:path",
-            glibc = DEFAULT_GLIBC,
             lock = locked,
             platforms = [host_platform(mctx)],
-            python_version = "",
+            settings = wheel_settings(
+                # The tools are imported at the start of every action.
+                compiler = "@bento_python//:path",
+                glibc = DEFAULT_GLIBC,
+                python_version = "",
+            ),
         )
     return mctx.extension_metadata(reproducible = True)
 
@@ -121,13 +122,15 @@ def _build_hub(mctx, tag):
     lock = read_lock(mctx, tag.build_lock, tag)
     declare_hub(
         name = name,
-        folders_from = tag.build_lock if tag.find_links else None,
-        glibc = tag.glibc,
-        indexes = encode_indexes(tag),
         lock = lock,
         platforms = [host_platform(mctx)],
-        # Builds run in the toolchain's interpreter, whatever the wheels are for.
-        python_version = "",
+        settings = wheel_settings(
+            folders_from = tag.build_lock if tag.find_links else None,
+            glibc = tag.glibc,
+            indexes = encode_indexes(tag),
+            # Builds run in the toolchain's interpreter, whatever the wheels are for.
+            python_version = "",
+        ),
     )
     packages = sorted({package["name"]: True for package in lock["packages"]})
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
@@ -163,12 +166,14 @@ def _declare_hubs(mctx, tag):
         declare_hub(
             name = name,
             build = build,
-            folders_from = tag.lock if tag.find_links else None,
-            glibc = tag.glibc,
-            indexes = encode_indexes(tag),
             lock = lock,
             platforms = tag.platforms or _PLATFORMS,
-            python_version = version,
+            settings = wheel_settings(
+                folders_from = tag.lock if tag.find_links else None,
+                glibc = tag.glibc,
+                indexes = encode_indexes(tag),
+                python_version = version,
+            ),
             versions = others if name == tag.name else {},
         )
 

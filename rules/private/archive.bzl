@@ -1,7 +1,7 @@
 """The actions that join the parts of a Bento to its archive, with the labels of a stamped build."""
 
 load(":attributes.bzl", "add_pairs", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":stamping.bzl", "STAMP", "is_stamped", "status_files")
 
 STAMPED_LABELS = STAMP | {
@@ -31,11 +31,8 @@ def _stamped(ctx, part):
         ctx,
         mnemonic = "BentoStamp",
         progress_message = "Stamping labels of %{label}",
-        verb = "stamp",
-        args = args,
-        inputs = depset([part] + status),
+        verb = verb("stamp", args, inputs = depset([part] + status), packages = ["pyyaml"]),
         outputs = [output],
-        packages = ["pyyaml"],
     )
     return output
 
@@ -52,9 +49,11 @@ def _join(ctx, output, *, parts, models, form = ""):
         ctx,
         mnemonic = "BentoExport" if form else "BentoArchive",
         progress_message = "Writing %{output}" if form else "Archiving %{label}",
-        verb = "archive",
-        args = args,
-        inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),
+        verb = verb(
+            "archive",
+            args,
+            inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),
+        ),
         outputs = [output],
     )
 

@@ -3,6 +3,7 @@
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 load(":attributes.bzl", "label_text")
+load(":helper.bzl", "toolchain_modules")
 load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher", "runfile")
 
 SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
@@ -35,8 +36,7 @@ def delivery(ctx, *, verb, to = "", words = [], status = [], command = None):
         files = depset([archive] + status),
 
         # A handful, and only where they are asked for.
-        more_modules = command[BentoCommandInfo].modules.to_list() if command else [],
-        packages = COMMAND_PACKAGES,
+        modules = toolchain_modules(ctx, COMMAND_PACKAGES) + (command[BentoCommandInfo].modules.to_list() if command else []),
         verb = "deliver",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]

@@ -2,7 +2,7 @@
 
 load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "creation_time", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 
 # Formats of bills of materials: what their files' names end in, and the media type.
 SBOM_FORMATS = {
@@ -59,10 +59,12 @@ def write_sbom(ctx, base, bento, image, wheels):
         ctx,
         mnemonic = "BentoSbom",
         progress_message = "Writing the bill of materials of %{label}",
-        verb = "sbom",
-        args = args,
-        inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + [wheel.file for wheel in built]),
+        verb = verb(
+            "sbom",
+            args,
+            inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + [wheel.file for wheel in built]),
+            packages = ["blake3"],
+        ),
         outputs = [output],
-        packages = ["blake3"],
     )
     return struct(file = output, media_type = media_type)

@@ -2,7 +2,7 @@
 
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
 
 def _pip_tools(resolver):
     """Fetched only for who asks for it."""
@@ -63,11 +63,13 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
         ctx,
         mnemonic = "BentoLock",
         progress_message = "Locking packages of %{label}",
-        verb = "lock",
-        args = args,
-        inputs = depset([toolchain.uv] + ([stated] if stated else []), transitive = [locked] + [module.files for module in pip_tools]),
+        verb = verb(
+            "lock",
+            args,
+            inputs = depset([toolchain.uv] + ([stated] if stated else []), transitive = [locked] + [module.files for module in pip_tools]),
+            packages = ["packaging"],
+        ),
         outputs = [outputs.roots, outputs.locked, outputs.locked_with_hashes],
-        packages = ["packaging"],
     )
     return outputs
 
