@@ -10,6 +10,8 @@ load("//rules/providers:facts.bzl", "BentoFactsInfo")
 
 def _bento_facts_test_impl(ctx):
     facts = ctx.split_attr.bento["stated"][BentoFactsInfo]
+
+    # What a service states is some dozens of packages.
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()
     if not requirements:
         fail("{}: {} has no packages of a hub to import its service with. Name them in its requirements, bentoml among them".format(

@@ -112,7 +112,7 @@ def _wheel_layers(ctx, parts, groups):
 
 def _bento_layer(ctx, bento):
     """bento.yaml, environment and sources: the one layer that a change of a source line rebuilds."""
-    models = bento.models.to_list()
+    models = bento.models.to_list()  # those that its target names
     parts = bento.parts[:2]  # data have a layer of their own
     args = arguments(ctx)
     args.add_all(["--folder", BENTO, "--user", USER])
@@ -130,7 +130,7 @@ def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
 def _model_layers(bento, compression):
-    return [model.layers[compression] for model in bento.models.to_list()]
+    return [model.layers[compression] for model in bento.models.to_list()]  # those that its target names
 
 def _assemble(ctx, base, bento, layers):
     """Writes config and manifest from what is known of the layers."""

@@ -35,6 +35,8 @@ def _check(ctx):
 def _locked(ctx):
     """The packages of a hub that the Bento has, where the target itself takes some; else none."""
     own = stated_requirements(ctx.attr.requirements)
+
+    # What libraries state: a handful of packages each, without those below them.
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
 def _python_version(ctx, locked):

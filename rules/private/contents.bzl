@@ -36,6 +36,7 @@ def _model(ctx, model):
     return contents, [model.description, model.archive_part]
 
 def _bento(ctx, bento):
+    # The models that the target itself names.
     models = [_model(ctx, model) for model in bento.models.to_list()]
     contents = {
         "bento_yaml": runfile_path(ctx, bento.bento_yaml),

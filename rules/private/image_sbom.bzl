@@ -38,6 +38,8 @@ def write_sbom(ctx, base, bento, image, wheels):
     """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
+
+    # The models that the Bento's target itself names.
     models = [model.description for model in bento.models.to_list()]
     built = [wheel for wheel in wheels if not wheel.sha256]
     debs = known_debs(ctx, base)

@@ -52,6 +52,8 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     args.add_all(locked, before_each = "--locked")
     args.add_all(["--uv", toolchain.uv])
     args.add_all(["--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
+
+    # Two or three packages of the helper's, and only for those locks that need them.
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
     add_folders(args, "--pip-tools", pip_tools)
     if all_files:

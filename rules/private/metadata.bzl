@@ -35,6 +35,8 @@ def _checked_requirements(ctx, target):
     if PyInfo in target:
         fail(("{}: requirements has {}, a Python library or a package of a hub of rules_python: put it into deps, which state its " +
               "version, or take the package from a hub of bento.pypi").format(label_text(ctx.label), label_text(target.label)))
+
+    # What a label of the attribute gives, which is a file as a rule.
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl":
