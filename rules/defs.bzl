@@ -23,6 +23,7 @@ load("//rules:bento_push.bzl", _bento_push = "bento_push")
 load("//rules:bento_python_options.bzl", _bento_python_options = "bento_python_options")
 load("//rules:bento_requirements.bzl", _bento_requirements = "bento_requirements")
 load("//rules:bento_requirements_test.bzl", _bento_requirements_test = "bento_requirements_test")
+load("//rules:bento_service.bzl", _bento_service = "bento_service")
 load("//rules:bento_test.bzl", _bento_test = "bento_test")
 load("//rules:bento_wheel.bzl", _bento_wheel = "bento_wheel")
 load("//rules/private:environment_steps.bzl", _environment_step = "environment_step")
@@ -60,6 +61,7 @@ bento_push = _bento_push
 bento_python_options = _bento_python_options
 bento_requirements = _bento_requirements
 bento_requirements_test = _bento_requirements_test
+bento_service = _bento_service
 bento_test = _bento_test
 bento_wheel = _bento_wheel
 
