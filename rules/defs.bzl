@@ -26,17 +26,9 @@ load("//rules:bento_requirements_test.bzl", _bento_requirements_test = "bento_re
 load("//rules:bento_service.bzl", _bento_service = "bento_service")
 load("//rules:bento_test.bzl", _bento_test = "bento_test")
 load("//rules:bento_wheel.bzl", _bento_wheel = "bento_wheel")
+load("//rules:providers.bzl", _BentoApiInfo = "BentoApiInfo", _BentoBaseInfo = "BentoBaseInfo", _BentoDebInfo = "BentoDebInfo", _BentoDebLayerInfo = "BentoDebLayerInfo", _BentoEnvironmentInfo = "BentoEnvironmentInfo", _BentoImageIndexInfo = "BentoImageIndexInfo", _BentoImageInfo = "BentoImageInfo", _BentoInfo = "BentoInfo", _BentoLayerInfo = "BentoLayerInfo", _BentoModelInfo = "BentoModelInfo", _BentoOptionsInfo = "BentoOptionsInfo", _BentoRequirementInfo = "BentoRequirementInfo", _BentoWheelInfo = "BentoWheelInfo", _BentoWheelModulesInfo = "BentoWheelModulesInfo")
 load("//rules/private:environment_steps.bzl", _environment_step = "environment_step")
 load("//rules/private:service_config.bzl", _config_options = "config_options")
-load("//rules/providers:api.bzl", _BentoApiInfo = "BentoApiInfo")
-load("//rules/providers:base.bzl", _BentoBaseInfo = "BentoBaseInfo")
-load("//rules/providers:bento.bzl", _BentoInfo = "BentoInfo")
-load("//rules/providers:environment.bzl", _BentoEnvironmentInfo = "BentoEnvironmentInfo")
-load("//rules/providers:image.bzl", _BentoImageInfo = "BentoImageInfo")
-load("//rules/providers:image_index.bzl", _BentoImageIndexInfo = "BentoImageIndexInfo")
-load("//rules/providers:layer.bzl", _BentoLayerInfo = "BentoLayerInfo")
-load("//rules/providers:model.bzl", _BentoModelInfo = "BentoModelInfo")
-load("//rules/providers:requirement.bzl", _BentoRequirementInfo = "BentoRequirementInfo")
 
 bento_api = _bento_api
 bento_api_test = _bento_api_test
@@ -70,10 +62,15 @@ environment_step = _environment_step
 
 BentoApiInfo = _BentoApiInfo
 BentoBaseInfo = _BentoBaseInfo
+BentoDebInfo = _BentoDebInfo
+BentoDebLayerInfo = _BentoDebLayerInfo
 BentoEnvironmentInfo = _BentoEnvironmentInfo
-BentoImageInfo = _BentoImageInfo
 BentoImageIndexInfo = _BentoImageIndexInfo
+BentoImageInfo = _BentoImageInfo
 BentoInfo = _BentoInfo
 BentoLayerInfo = _BentoLayerInfo
 BentoModelInfo = _BentoModelInfo
+BentoOptionsInfo = _BentoOptionsInfo
 BentoRequirementInfo = _BentoRequirementInfo
+BentoWheelInfo = _BentoWheelInfo
+BentoWheelModulesInfo = _BentoWheelModulesInfo

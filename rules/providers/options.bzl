@@ -11,7 +11,7 @@ BentoOptionsInfo, _new_options_info = provider(
     doc = "Options of one group of a bentofile, for `bento_package`.",
     fields = {
         "group": "str - `conda`, `docker` or `python`.",
-        "options": "dict[str, bool|str|list[str]|dict[str, str]] - by BentoML's names; what nobody set is not in it.",
+        "options": "dict - by BentoML's names; what nobody set is not in it.",
     },
     init = _init,
 )
