@@ -26,7 +26,7 @@ python={python}
 _CHECK = """\
 [ -z "${{BENTO_PYTHON:-}}" ] || python=$BENTO_PYTHON
 if ! [ -x "$python" ]; then
-    printf '%s\\n' {target}": this machine has no $python, which the build ran in: set BENTO_PYTHON to the path of a Python {version} of it, or take the interpreter along by bento_tools.python(debs = ...) in MODULE.bazel." >&2
+    printf '%s\\n' {target}": this machine has no $python, which the build ran in: set BENTO_PYTHON to the path of a Python {version} of it, or take the interpreter along by bento_tools.python(debian_lock = ...) in MODULE.bazel." >&2
     exit 1
 fi
 """
@@ -74,23 +74,21 @@ def _script(ctx, words, in_runfiles):
         python = runfile(ctx, python.interpreter).shell if python.interpreter else shell_word(python.interpreter_path, target),
     )
 
-def helper_launcher(ctx, *, verb, arguments, files, packages = [], more_modules = [], in_runfiles = False):
+def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = False):
     """Writes a program that runs a verb of the helper; the caller's arguments follow behind `--`.
 
     Args:
       ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains.
-      verb: the verb.
+      verb: name of the verb, a module of `py/rules_bento/run`.
       arguments: list of flags and values: strings, which are taken as they are, and what `runfile` gives.
       files: depset of what the verb reads.
-      packages: names of the third-party packages that the verb imports.
-      more_modules: list of BentoWheelModulesInfo of packages that are not the toolchain's.
+      modules: list of BentoWheelModulesInfo that the verb imports; `toolchain_modules` has those of the toolchain.
       in_runfiles: whether its current folder is the runfiles' root, else the caller's.
 
     Returns:
       A struct of executable (File) and runfiles.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    modules = [module for name in packages for module in toolchain.packages[name]] + more_modules
     words = [PYTHON] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
     for module in modules:
         for root in module.imports:
