@@ -752,7 +752,7 @@ https://[::1]:80/x
 
 
 # Whole files without a name, by their digests, which the next import may share and `bento gc` removes.
-_POOL = ".rules_bento/"
+POOL = ".rules_bento/"
 
 READERS: dict[str, Reader] = {
     "service": Reader("text", "service.py", lambda: [SERVICE.encode()], _service),
@@ -774,10 +774,10 @@ READERS: dict[str, Reader] = {
     "elf": Reader("binary", "lib.so", lambda: [elf()], _elf),
     "deb": Reader("deb", "odd_1.0-1_amd64.deb", debs, _deb),
     **{
-        f"archive-{form}": Reader(form, "x.bento" if form == "xz" else f"x.{form}", _archives(form), _import, _POOL)
+        f"archive-{form}": Reader(form, "x.bento" if form == "xz" else f"x.{form}", _archives(form), _import, POOL)
         for form in ("tar", "gz", "bz2", "xz", "zst", "zip")
     },
-    "bundle": Reader("tar", "x.bentobundle", _bundles, _bundle, _POOL),
+    "bundle": Reader("tar", "x.bentobundle", _bundles, _bundle, POOL),
     "bento.yaml": Reader("document", "bento.yaml", lambda: [_document(bento_document())], _descriptor("bento")),
     "model.yaml": Reader("document", "model.yaml", lambda: [_document(model_document())], _descriptor("model")),
     "model-files": Reader("document", "model.yaml", lambda: [_document(model_document())], _model),

@@ -15,7 +15,7 @@ import known
 import pytest
 from limited import RESIDENT, run
 from mutations import mutate
-from readers import READERS
+from targets import READERS
 
 _CASES = [(reader, name) for reader, inputs in known.REFUSED.items() for name in inputs]
 _BOUNDED = [(reader, name) for reader, inputs in known.BOUNDED.items() for name in inputs]
