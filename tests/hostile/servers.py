@@ -142,10 +142,22 @@ def _script(*entries: Any) -> bytes:
 
 def _of_server(read: Callable[[Path], None]) -> Callable[[Path, Path], None]:
     def reading(path: Path, out: Path) -> None:
-        with playing(path.read_bytes(), out):
+        with playing(path.read_bytes(), out), given_up():
             read(out)
 
     return reading
+
+
+@contextmanager
+def given_up() -> Iterator[None]:
+    """Raise BentoError for a connection that fails, as callers do after some attempts."""
+    from rules_bento.errors import BentoError
+    from rules_bento.net.errors import CutError
+
+    try:
+        yield
+    except CutError as error:
+        raise BentoError(str(error)) from None
 
 
 def _bytes(data: bytes) -> str:
@@ -546,8 +558,9 @@ def _grpc(path: Path, _out: Path) -> None:
     assert found
     connect, push_cache._connect = push_cache._connect, lambda *_: _Told(path.read_bytes())
     try:
-        for _ in push_cache.open_cache(found).read(SHA, 7, 0):
-            pass
+        with given_up():
+            for _ in push_cache.open_cache(found).read(SHA, 7, 0):
+                pass
     finally:
         push_cache._connect = connect
 
@@ -584,8 +597,6 @@ class _Ssh:
 
 
 def _sftp(path: Path, _out: Path) -> None:
-    from rules_bento.errors import BentoError
-    from rules_bento.net.errors import CutError
     from rules_bento.transports import openssh
     from rules_bento.transports.address import parse
 
@@ -596,11 +607,10 @@ def _sftp(path: Path, _out: Path) -> None:
     openssh.socket.socketpair = lambda: (_Told(path.read_bytes()), socket.socket(socket.AF_UNIX))
     remote = openssh.OpenSsh(address, "ssh")
     try:
-        stat = remote.stat()
-        for _ in remote.read(stat, 0, min(stat.size or 0, 1 << 20)):
-            pass
-    except CutError as error:
-        raise BentoError(str(error)) from None  # as the caller says after some attempts
+        with given_up():
+            stat = remote.stat()
+            for _ in remote.read(stat, 0, min(stat.size or 0, 1 << 20)):
+                pass
     finally:
         remote.close()
         openssh.subprocess.Popen, openssh.socket.socketpair = popen, pair
