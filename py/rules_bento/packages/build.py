@@ -66,7 +66,10 @@ def unpack(archive: Path, folder: Path) -> Path:
         form = streams.form_of(file.read(512))
     limits = unpacking.Limits(size=_MOST_SOURCE, same_letters=True, hard_links=True)
     for item, contents in unpacking.read(archive, form, limits):  # type: ignore[arg-type]
-        _write(folder, item, contents)
+        try:
+            _write(folder, item, contents)
+        except OSError as error:
+            raise BentoError(f"{archive}: {item.path[:60]!r} cannot be written: {error.strerror}.") from None
     entries = [entry for entry in folder.iterdir() if entry.is_dir()]
     if len(entries) != 1:
         raise BentoError(f"{archive.name} is no source archive: it has {len(entries)} folders, not one. Lock again.")
