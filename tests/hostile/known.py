@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import struct
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import readers
 from readers import tar_of, zip_of
+from rules_bento.archives import tarstream
 from servers import SERVERS
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def descriptor(more: str = "", **fields: object) -> bytes:
     return (json.dumps(document)[:-1] + (", " + more if more else "") + "}").encode()
 
 
+@functools.cache  # read by the reader and by the command
 def zeros(form: int, megabytes: int) -> bytes:
     """A zip with a file of zeros beside the descriptor."""
     made = io.BytesIO()
@@ -152,8 +155,9 @@ def wheel_with_a_wrong_sum() -> bytes:
 
 def removals() -> bytes:
     """A layer that removes as many files as it has."""
-    names = [f"usr/lib/{number}.so" for number in range(15_000)]
-    return tar_of(dict.fromkeys(names, b"") | {f"usr/lib/.wh.{number}.so": b"" for number in range(15_000)})
+    names = [f"usr/lib/{mark}{number}.so" for mark in ("", ".wh.") for number in range(15_000)]
+    members = [tarstream.Member.inline(name, b"") for name in names]
+    return b"".join(tarstream.stream(members)) + tarstream.END
 
 
 def answer(text: str, body: object, name: str = "cloud-pull") -> bytes:

@@ -703,8 +703,8 @@ def _layer_of(path: Path, ending: str) -> None:
     from rules_bento.images.layers import contents
 
     layers = [(path, f"{_TYPE}layer.v1.tar{ending}")]
-    contents.library_names(layers + layers)
-    contents.read_files(layers, lambda _path: True, lambda path: path.startswith("etc/"))
+    contents.library_names(layers)
+    contents.read_files(layers + layers, lambda _path: True, lambda path: path.startswith("etc/"))
 
 
 def _layers() -> list[bytes]:
