@@ -263,6 +263,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "2,000 folders": lambda: deb(data=tar_of({"./" + "d/" * 2000 + "x": b"y"})),
     },
     "archive-tar": {
+        "a model.yaml that leads to what cannot be": lambda: bento({"models/m/v1/model.yaml": "x" * 300}),
         "a path outside": lambda: bento({"src/../../x": b"y"}),
         "an absolute path": lambda: bento({"/x": b"y"}),
         "a link outside": lambda: bento({"src/x": "../../x"}),

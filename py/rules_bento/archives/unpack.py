@@ -33,6 +33,7 @@ _SUFFIXES: dict[str, Form] = {".gz": "gz", ".bz2": "bz2", ".tar": "tar", ".zip":
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_LINK = 4095  # characters, as Linux has it
+_LONGEST_NAME = 255  # bytes: to follow a link to a longer one is an error of its own
 _MOST_NAMES = 64 << 20  # characters of all paths and links, which are held in memory
 _UNCOUNTED = 256 << 20  # bytes that may come out of however few, before the ratio counts
 
@@ -306,7 +307,8 @@ class _Guard:
             )
 
     def _target(self, path: str, link: str) -> str:
-        if not link or "\0" in link or len(link) > _LONGEST_LINK:
+        longest = max(len(part.encode("utf-8", "surrogateescape")) for part in link.split("/"))
+        if not link or "\0" in link or len(link) > _LONGEST_LINK or longest > _LONGEST_NAME:
             raise self._refusal(f"{path!r}: a link to nothing that can be named.")
         if link.startswith("/"):
             raise self._refusal(f"{path!r}: a link to {link!r}, which is absolute.")
