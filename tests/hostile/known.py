@@ -239,6 +239,9 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     },
     "deb-lock": {"nested": lambda: b"[" * 200_000, "a list": lambda: b"[1]"},
     "wheel": {
+        "an entry point without a value that goes on": lambda: readers.wheel(
+            {f"{_WHEEL}entry_points.txt": b"[gui_scripts]\nx\n y\n"}
+        ),
         "a path outside": lambda: readers.wheel({"../x": b"y"}),
         "an absolute path": lambda: readers.wheel({"/x": b"y"}),
         "a script called python": lambda: readers.wheel(
