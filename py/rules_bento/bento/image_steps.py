@@ -15,7 +15,6 @@ from rules_bento.build_options import distros
 from rules_bento.build_options.document import as_text, did_you_mean
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
 from rules_bento.errors import BentoError
-from rules_bento.formats.toml import read_toml
 from rules_bento.packages.nested_requirements import with_nested
 
 TYPE_CHECKING = False
@@ -362,6 +361,8 @@ def requirements_of(step: Step, files: ProjectFiles, place: str, *, constraints:
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
     """`project.dependencies` of a pyproject.toml."""
+    from rules_bento.formats.toml import read_toml
+
     tables: dict[str, Any] = read_toml(files.text(path, place), path)
     dependencies = tables.get("project", {}).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
