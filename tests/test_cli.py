@@ -393,6 +393,15 @@ def test_build_writes_an_archive(bento, home, project, tmp_path):
     assert not (home / "bentos/svc").exists()
 
 
+def test_build_tells_of_patterns_that_match_nothing(bento, project):
+    text = (project / "bentofile.yaml").read_text()
+    (project / "bentofile.yaml").write_text(f"{text}include: [service.py, servise.py]\n")
+    assert bento("build", project, "--version", "v1") == "Built svc:v1.\n"
+    line = len(text.splitlines()) + 1
+    assert f"bentofile.yaml:{line}: include[1]: 'servise.py' matches no file of the project." in bento.err
+    assert "Did you mean 'service.py'?" in bento.err
+
+
 def test_build_options_win_over_the_bentofile(bento, project):
     Path("args.yaml").write_text("x: 2\ny: [1]\n")
     words = ["--name", "own", "--version", "v1", "--label", "owner=me", "--arg-file", "args.yaml", "--arg", "z=a=b"]

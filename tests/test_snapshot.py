@@ -163,6 +163,24 @@ def test_unreadable_patterns_name_their_place(tmp_path: Path) -> None:
         select([], include=["*.py", "../lib"])
 
 
+@pytest.mark.parametrize(
+    ("include", "idle"),
+    [
+        (["*"], []),
+        (["*.py", "data/**", "gone.py"], [3]),
+        (["./service.py", "/service.py", "Service.py"], [1, 3]),
+        (["*.pt", "# a comment", "", "!*.pt", "data", "data/", "service.py/"], [1, 7]),
+        (["[ab]bc", "data/*.csv", "*.csv"], [1]),
+        (["lib.py"], [1]),
+    ],
+)
+def test_patterns_of_include_that_match_nothing(include: list[str], idle: list[int]) -> None:
+    """What exclude drops was matched; of dependencies from elsewhere no pattern decides."""
+    files = [declared("service.py"), declared("data/a.csv"), declared("lib.py", filtered=False)]
+    selection = select(files, include=include, exclude=["*.csv"])
+    assert [rule.number for rule in selection.idle] == idle
+
+
 def test_src_layout_refuses_what_it_would_overwrite() -> None:
     with pytest.raises(BentoError, match=r"Two files want the path a\.py"):
         select([declared("a.py"), declared("src/a.py")], src_layout=True)

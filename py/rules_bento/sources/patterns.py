@@ -39,6 +39,7 @@ class Rule:
     """One line of a list that can decide about a path."""
 
     text: str  # as written, without trailing white space
+    number: int  # of the line, from 1
     where: str  # "pattern 2 of exclude", "line 3 of pkg/.bentoignore"
     negated: bool  # begins with "!": a path that it matches does not belong to the list
 
@@ -77,7 +78,7 @@ class Patterns:
         self._layout = _Layout()
         self._rules: list[Rule] = []
         for number, line in enumerate(lines, 1):
-            self._add(line, f"{unit} {number} of {origin}")
+            self._add(line, number, f"{unit} {number} of {origin}")
         self._masks: dict[str, tuple[int, int]] = {}
         self._states: dict[int, State] = {}
         self._steps = 0
@@ -91,7 +92,22 @@ class Patterns:
             state = state[character]
         return state.rule
 
-    def _add(self, line: str, where: str) -> None:
+    def idle(self, paths: Iterable[str]) -> tuple[Rule, ...]:
+        """The lines that would take something in, and match none of ``paths``."""
+        matched = 0
+        for path in paths:
+            state = self.start
+            for character in path:
+                state = state[character]
+            matched |= state._bits & self._layout.accepting
+        ends = [*self._layout.starts, self._layout.size][1:]
+        return tuple(
+            rule
+            for rule, start, end in zip(self._rules, self._layout.starts, ends, strict=True)
+            if not rule.negated and not matched >> start & (1 << end - start) - 1
+        )
+
+    def _add(self, line: str, number: int, where: str) -> None:
         # pathspec looks for the escaped blank before it strips: in a file the line break hides it, and the
         # stripped line then ends in a lone backslash, an error there as here.
         text = line if line.endswith("\\ ") else line.rstrip()
@@ -104,7 +120,7 @@ class Patterns:
             return  # git ignores such a line, and pathspec does as git
         except ValueError as error:
             raise BentoError(f"{where}, {text!r}, is not a pattern: {error}. Correct or remove it.") from None
-        self._rules.append(Rule(text, where, negated))
+        self._rules.append(Rule(text, number, where, negated))
 
     def _rule_at(self, bits: int) -> Rule | None:
         accepted = bits & self._layout.accepting

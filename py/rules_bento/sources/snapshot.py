@@ -21,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from rules_bento.sources.patterns import Rule
+
 IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
 _EXTERNAL = "external/"  # where the files of other repositories lie; their rules may well have linked them
@@ -28,6 +30,7 @@ _EXECUTION_ROOTS = "/execroot/"  # in the target of each link that is Bazel's ow
 DEPENDENCIES = "deps"  # the attribute whose files may lie outside of the build context
 
 
+_ALL = ("*",)
 _MOST_LINKS = 40  # as Linux has it
 
 
@@ -48,6 +51,7 @@ class Selection:
 
     kept: tuple[Declared, ...]
     dropped: tuple[Declared, ...]
+    idle: tuple[Rule, ...]  # patterns of include that match no declared file
     _filter: Filter = field(repr=False, compare=False)
 
     def reason(self, file: Declared) -> str | None:
@@ -125,7 +129,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def select(
     files: Sequence[Declared],
-    include: Sequence[str] = ("*",),
+    include: Sequence[str] = _ALL,
     exclude: Sequence[str] = (),
     *,
     src_layout: bool = False,
@@ -142,7 +146,9 @@ def select(
     for file in files:
         _check_path(file)
     _check_include(include)
-    rules = Filter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
+    patterns = Patterns(include, "include")
+    rules = Filter(patterns, Patterns(exclude, "exclude"), _ignored(files))
+    idle = patterns.idle(file.path for file in files if file.filtered) if tuple(include) != _ALL else ()
     kept: list[Declared] = []
     dropped: list[Declared] = []
     for file in files:
@@ -154,7 +160,7 @@ def select(
     _check_names(ordered)
     _check_folders(ordered)
     _check_links(ordered, files, rules)
-    return Selection(ordered, tuple(sorted(dropped, key=_by_path)), rules)
+    return Selection(ordered, tuple(sorted(dropped, key=_by_path)), idle, rules)
 
 
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> Declared:

@@ -119,6 +119,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from pathlib import Path
 
     made = _build(options, store)
+    for text in made.notes:
+        show.note(text)
     if options.archive:
         path, known = made.archive(Path(options.archive)), False
     else:
