@@ -20,7 +20,7 @@ from rules_bento.bento.of_folder import Beside, build_bentofile
 from rules_bento.errors import BentoError
 from test_bento import comparable, known_tree, our_tree, requirements, store_of
 
-EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from rules_bento.errors import BentoError
 from rules_bento.service import Declared, override, read_service
 from test_bento import comparable, store_of
 
-EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "36"))
 # What no statement answers, and BentoML takes.
 PLAIN_ONLY = r"State it in the source\.$"
 
