@@ -92,19 +92,16 @@ class Patterns:
             state = state[character]
         return state.rule
 
-    def idle(self, paths: Iterable[str]) -> tuple[Rule, ...]:
-        """The lines that would take something in, and match none of ``paths``."""
-        matched = 0
-        for path in paths:
-            state = self.start
-            for character in path:
-                state = state[character]
-            matched |= state._bits & self._layout.accepting
+    def idle(self, reached: int) -> tuple[Rule, ...]:
+        """The lines that would take something in, and match no path; ``reached`` are the bits of all paths' ends."""
+        positions = f"{reached & self._layout.accepting:b}"[
+            ::-1
+        ]  # a text, for shifting a long number once for each rule takes the square
         ends = [*self._layout.starts, self._layout.size][1:]
         return tuple(
             rule
             for rule, start, end in zip(self._rules, self._layout.starts, ends, strict=True)
-            if not rule.negated and not matched >> start & (1 << end - start) - 1
+            if not rule.negated and "1" not in positions[start:end]
         )
 
     def _add(self, line: str, number: int, where: str) -> None:
@@ -182,10 +179,12 @@ class Filter:
     relative and POSIX, without empty or dot components.
     """
 
-    __slots__ = ("_folders", "_ignored", "_most_verdicts", "_verdicts")
+    __slots__ = ("_folders", "_ignored", "_include", "_most_verdicts", "_reached", "_verdicts")
 
     def __init__(self, include: Patterns, exclude: Patterns, ignored: Mapping[str, Patterns]) -> None:
         self._ignored = ignored
+        self._include = include
+        self._reached = 0
         self._most_verdicts = min(lines._most_states for lines in (include, exclude, *ignored.values()))
         self._verdicts: dict[tuple[int, ...], _Verdict] = {}
         built_in = Patterns(BUILT_IN, "the built-in exclusions")
@@ -195,7 +194,14 @@ class Filter:
     def keeps(self, path: str, *, filtered: bool) -> bool:
         """Whether the Bento holds ``path``; unless ``filtered``, only the built-in exclusions count."""
         verdict = self._at(path)
-        return verdict.kept if filtered else not verdict.built_in.matched
+        if not filtered:
+            return not verdict.built_in.matched
+        self._reached |= verdict.include._bits
+        return verdict.kept
+
+    def idle(self) -> tuple[Rule, ...]:
+        """The lines of ``include`` that match none of the paths that `keeps` was asked for."""
+        return self._include.idle(self._reached)
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
         """What keeps ``path`` out of the Bento, in words; None if nothing does."""

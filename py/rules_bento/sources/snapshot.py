@@ -146,13 +146,12 @@ def select(
     for file in files:
         _check_path(file)
     _check_include(include)
-    patterns = Patterns(include, "include")
-    rules = Filter(patterns, Patterns(exclude, "exclude"), _ignored(files))
-    idle = patterns.idle(file.path for file in files if file.filtered) if tuple(include) != _ALL else ()
+    rules = Filter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
     kept: list[Declared] = []
     dropped: list[Declared] = []
     for file in files:
         (kept if rules.keeps(file.path, filtered=file.filtered) else dropped).append(file)
+    idle = rules.idle() if tuple(include) != _ALL else ()
     if src_layout:
         kept = [_out_of_src(file) for file in kept]
         files = [_out_of_src(file) for file in files]
