@@ -191,6 +191,21 @@ def _dotenv(path: Path, _out: Path) -> None:
     dotenv.parse(decoded(path.read_bytes(), path.name), path.name)
 
 
+IMAGE = {
+    "base_image": "python:3.12-slim",
+    "distro": "debian",
+    "python_version": "3.12",
+    "lock_python_packages": False,
+    "steps": [["system_packages", "curl"], ["run", "true"], ["python_packages", "idna>=3"], ["run_after", "true"]],
+}
+
+
+def _image(path: Path, _out: Path) -> None:
+    from rules_bento.bento import image_steps
+
+    image_steps.read(path.read_bytes(), path.name)
+
+
 TEMPLATE = b"""\
 {% extends bento_base_template %}
 {% set bento__home = "/home/x" %}
@@ -1114,6 +1129,7 @@ READERS: dict[str, Reader] = {
     ),
     "dotenv": Reader("text", ".env", lambda: [b"A=b\nexport C='d e'\nD=\"$A ${C}\\n\"\n# x\nE=f # g\n"], _dotenv),
     "template": Reader("text", "Dockerfile.template", lambda: [TEMPLATE], _template),
+    "image": Reader("document", "image.json", lambda: [_document(IMAGE)], _image),
     "module": Reader("text", "MODULE.bazel", lambda: [MODULE], _module),
     "requirements": Reader("text", "requirements.txt", lambda: [REQUIREMENTS], _requirements),
     "uv-lock": Reader("text", "uv.lock", lambda: [UV_LOCK], _lock),
