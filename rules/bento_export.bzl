@@ -1,7 +1,7 @@
 """bento_export: a Bento to a file, a folder, or wherever `bento export` writes."""
 
 load("//rules/private:deliver.bzl", "SRC", "STAMPED", "delivery")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 
 def _bento_export_impl(ctx):
@@ -34,7 +34,6 @@ S3, Azure and Google Cloud Storage need packages that only this fetches: `comman
         "src": SRC,
         "stamped": STAMPED,
         "to": attr.string(doc = "A file or a folder. Default: the folder that Bazel is started from. `{KEY}` stands for a value of the workspace status if `stamped`."),
-    },
+    } | RUN_RUNTIME,
     executable = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -2,8 +2,7 @@
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:launcher.bzl", "RUNFILES", "helper_launcher", "runfile", "runfile_path")
+load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path")
 load("//rules/private:wheels.bzl", "always_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
@@ -68,7 +67,6 @@ it from the build's remote cache, which is named, and opened, by the build's own
         "tags_to_set": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
         "_http2": attr.label(cfg = always_modules, default = "//toolchains:http2", providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),
-    },
+    } | RUN_RUNTIME,
     executable = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -2,8 +2,7 @@
 
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE")
-load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher")
+load(":launcher.bzl", "COMMAND_PACKAGES", "RUN_RUNTIME", "helper_launcher")
 load(":wheels.bzl", "always_modules")
 
 def _bento_command_impl(ctx):
@@ -28,7 +27,6 @@ bento_command = rule(
     doc = "The `bento` command, in the toolchain's interpreter.",
     attrs = {
         "transports": attr.label_list(cfg = always_modules, doc = "Packages that speak to other places.", providers = [BentoRequirementInfo]),
-    },
+    } | RUN_RUNTIME,
     executable = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

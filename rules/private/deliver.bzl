@@ -12,7 +12,7 @@ def delivery(ctx, *, verb, to = "", words = [], stamped = False, command = None)
     """Writes a program that runs a command on the Bento of `src`; the caller's arguments follow.
 
     Args:
-      ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains, and a `src`.
+      ctx: context of an executable rule with the attributes of `RUN_RUNTIME`, and a `src`.
       verb: the command.
       to: where to, if that is stated; the caller may name another place.
       words: list of further words for it.

@@ -1,8 +1,17 @@
-"""Programs that `bazel run` and `bazel test` start: the helper, with the toolchain's interpreter, on runfiles."""
+"""Programs that `bazel run` and `bazel test` start: the helper, with the runtime's interpreter, on runfiles."""
 
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "INTERPRETER_FLAGS", "TOOLCHAIN_TYPE")
+load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":shell.bzl", "shell_word")
+load(":wheels.bzl", "on_host")
+
+_RUNTIME = "//toolchains:runtime"
+
+# For rules whose programs `bazel run` starts: on the machine of who does it, whatever the target is for.
+RUN_RUNTIME = {"_runtime": attr.label(cfg = on_host, default = _RUNTIME, providers = [platform_common.ToolchainInfo])}
+
+# For tests, which run on the platform that they are built for.
+TEST_RUNTIME = {"_runtime": attr.label(default = _RUNTIME, providers = [platform_common.ToolchainInfo])}
 
 # What the `bento` command imports.
 COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pyyaml", "zstandard"]
@@ -11,7 +20,7 @@ COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pyyaml", "zstandard"]
 RUNFILES = struct(shell = "\"$runfiles\"")
 PYTHON = struct(shell = "\"$python\"")
 
-# sh is what every system that Bazel runs programs on has; all else comes from the toolchain.
+# sh is what every system that Bazel runs programs on has; all else comes from the runtime.
 _LAUNCHER = """\
 #!/bin/sh
 # Made by rules_bento.
@@ -30,6 +39,18 @@ if ! [ -x "$python" ]; then
     exit 1
 fi
 """
+
+def runtime(ctx):
+    """The interpreter and the tools of the machine that a program is started on.
+
+    Args:
+      ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
+
+    Returns:
+      A ToolchainInfo, as `bento_runtime` has it.
+    """
+    found = ctx.attr._runtime
+    return (found[0] if type(found) == "list" else found)[platform_common.ToolchainInfo]
 
 def runfile(ctx, file):
     """The path of a file as a word of a launcher's arguments.
@@ -62,7 +83,7 @@ def runfile_path(ctx, file):
 
 def _script(ctx, words, in_runfiles):
     """The text of a program that becomes the interpreter with these words."""
-    python = ctx.toolchains[TOOLCHAIN_TYPE].python
+    python = runtime(ctx).python
     target = label_text(ctx.label)
     return _LAUNCHER.format(
         chdir = "cd \"$runfiles\" || exit 1\n" if in_runfiles else "",
@@ -78,7 +99,7 @@ def helper_launcher(ctx, *, verb, arguments, files, packages = [], more_modules 
     """Writes a program that runs a verb of the helper; the caller's arguments follow behind `--`.
 
     Args:
-      ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains.
+      ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
       verb: the verb.
       arguments: list of flags and values: strings, which are taken as they are, and what `runfile` gives.
       files: depset of what the verb reads.
@@ -89,7 +110,7 @@ def helper_launcher(ctx, *, verb, arguments, files, packages = [], more_modules 
     Returns:
       A struct of executable (File) and runfiles.
     """
-    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    toolchain = runtime(ctx)
     modules = [module for name in packages for module in toolchain.packages[name]] + more_modules
     words = [PYTHON] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
     for module in modules:
