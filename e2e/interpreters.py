@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from workbench import Checkout, Spawn, Workbench
 
-INTERPRETER = 'bento_tools_dev.python(debs = "//examples/base:debian.lock.json")'
+INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json")'
 # Debian's Bazel has a newer one.
 OTHER = 'bento_tools_dev.python(interpreter = "python3")'
-COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debs = "//examples/base:debian.lock.json")'
+COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
 # The first compiles the helper; in the others code of users runs, which needs the Python that its packages are for.
 LEFT_OUT = {"BentoCompile", "BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
 # Beside what the targets below have by themselves.

@@ -1,7 +1,7 @@
 """bento_requirements: writes the lock of a repository's packages."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime")
+load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
 load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
@@ -25,7 +25,7 @@ def _bento_requirements_impl(ctx):
         verb = "update_requirements",
         arguments = arguments,
         files = depset(ctx.files.srcs + ctx.files.constraints + [uv]),
-        packages = RESOLUTION_PACKAGES,
+        modules = runtime_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [
         BentoRequirementsInfo(

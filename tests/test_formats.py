@@ -551,6 +551,7 @@ def test_mutated_documents_are_read_or_refused(read):
 
 OURS = {
     "actions/arguments.py": "an action's own arguments",
+    "actions/build_definition.py": "indexes and descriptions that actions of ours wrote",
     "actions/check_api.py": "the schema that an action of ours wrote",
     "actions/check_system.py": "indexes and configs that actions of ours wrote",
     "actions/compare_facts.py": "what actions of ours wrote, and the bento.yaml that is made there",

@@ -7,7 +7,7 @@ load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
 load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
-load("//toolchains/private:hub.bzl", "declare_hub")
+load("//toolchains/private:hub.bzl", "declare_hub", "wheel_settings")
 load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings")
 load("//toolchains/private:interpreters.bzl", "declare_python")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock")
@@ -51,13 +51,14 @@ def _bento_tools_impl(mctx):
     for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None)}.items():
         declare_hub(
             name = name,
-
-            # The tools are imported at the start of every action.
-            compiler = "@bento_python//:path",
-            glibc = DEFAULT_GLIBC,
             lock = locked,
             platforms = PLATFORMS,
-            python_version = "",
+            settings = wheel_settings(
+                # The tools are imported at the start of every action.
+                compiler = "@bento_python//:path",
+                glibc = DEFAULT_GLIBC,
+                python_version = "",
+            ),
         )
 
     # Others name none of these: what they are to have is in the toolchain.
@@ -71,18 +72,18 @@ def _bento_tools_impl(mctx):
 _python = tag_class(
     doc = "The interpreter of the actions, for the root module to choose.",
     attrs = {
-        "debs": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
+        "debian_lock": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
         "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH: the host's, which no build takes without this."),
-        "mirrors": attr.string_list(doc = "Where `debs` are fetched from, as in `bento.apt`."),
-        "version": attr.string(doc = "Without `debs` and `interpreter`: which of the toolchains of rules_python, `X.Y`. Default: " + PYTHON_VERSION + ", or the newest where rules_python has none of that version."),
+        "mirrors": attr.string_list(doc = "Where the packages of `debian_lock` are fetched from, as in `bento.apt`."),
+        "version": attr.string(doc = "Without `debian_lock` and `interpreter`: which of the toolchains of rules_python, `X.Y`. Default: " + PYTHON_VERSION + ", or the newest where rules_python has none of that version."),
     },
 )
 
 _compiler = tag_class(
     doc = "A further interpreter, for the root module to name: it makes the byte code of images whose Python is of another version than the actions'.",
     attrs = {
-        "debs": attr.label(doc = "As in `python`."),
-        "interpreter": attr.string(doc = "As in `python`. Without it and `debs`, the interpreter is that of rules_python's toolchain for the version."),
+        "debian_lock": attr.label(doc = "As in `python`."),
+        "interpreter": attr.string(doc = "As in `python`. Without it and `debian_lock`, the interpreter is that of rules_python's toolchain for the version."),
         "mirrors": attr.string_list(doc = "As in `python`."),
         "version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
     },
@@ -105,13 +106,15 @@ def _build_hub(mctx, tag):
     lock = read_lock(mctx, tag.build_lock, tag)
     declare_hub(
         name = name,
-        folders_from = tag.build_lock if tag.find_links else None,
-        glibc = tag.glibc,
-        indexes = encode_indexes(tag),
         lock = lock,
         platforms = PLATFORMS,
-        # Builds run in the toolchain's interpreter, whatever the wheels are for.
-        python_version = "",
+        settings = wheel_settings(
+            folders_from = tag.build_lock if tag.find_links else None,
+            glibc = tag.glibc,
+            indexes = encode_indexes(tag),
+            # Builds run in the toolchain's interpreter, whatever the wheels are for.
+            python_version = "",
+        ),
     )
     packages = sorted({package["name"]: True for package in lock["packages"]})
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
@@ -169,12 +172,14 @@ def _declare_hubs(mctx, tag):
         declare_hub(
             name = name,
             build = build,
-            folders_from = tag.lock if tag.find_links else None,
-            glibc = tag.glibc,
-            indexes = encode_indexes(tag),
             lock = lock,
             platforms = tag.platforms or PLATFORMS,
-            python_version = version,
+            settings = wheel_settings(
+                folders_from = tag.lock if tag.find_links else None,
+                glibc = tag.glibc,
+                indexes = encode_indexes(tag),
+                python_version = version,
+            ),
             versions = others if name == tag.name else {},
         )
 

@@ -9,33 +9,57 @@ load(":launcher.bzl", "runfile_path")
 # One of these has to be provided.
 PUSHABLE = [[BentoImageInfo], [BentoImageIndexInfo], [BentoInfo], [BentoModelInfo]]
 
-def _blob(ctx, layer, is_built):
+def _path(ctx, file, below):
+    path = runfile_path(ctx, file)
+    return "{}/{}".format(below, path) if below else path
+
+def _blob(ctx, layer, is_built, below):
     where = {"from": layer.origin}
     if layer.blob:
-        where = {"built": layer.blob.path} if is_built else {"path": runfile_path(ctx, layer.blob)}
-    return {"description": runfile_path(ctx, layer.description)} | where
+        where = {"built": layer.blob.path} if is_built else {"path": _path(ctx, layer.blob, below)}
+    return {"description": _path(ctx, layer.description, below)} | where
 
-def _image(ctx, image, leave_built):
+def _attested(ctx, info, attested, below = ""):
+    """Of what it is made, where that is attested: the key of the description, and the file."""
+    if not attested:
+        return {}, []
+    return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]
+
+def _image(ctx, image, leave_built, attested, below = ""):
     # A source file is in no cache.
     built = [bool(leave_built and layer.blob and not layer.blob.is_source) for layer in image.layers]
     contents = {
-        "blobs": [_blob(ctx, layer, is_built) for layer, is_built in zip(image.layers, built)],
-        "config": runfile_path(ctx, image.config),
-        "manifest": runfile_path(ctx, image.manifest),
+        "blobs": [_blob(ctx, layer, is_built, below) for layer, is_built in zip(image.layers, built)],
+        "config": _path(ctx, image.config, below),
+        "manifest": _path(ctx, image.manifest, below),
         "referrers": [
-            {"media_type": referrer.media_type, "path": runfile_path(ctx, referrer.file)}
+            {"media_type": referrer.media_type, "path": _path(ctx, referrer.file, below)}
             for referrer in image.referrers
         ],
     }
-    files = [image.config, image.manifest] + [layer.description for layer in image.layers]
+    made_of, made_of_files = _attested(ctx, image, attested, below)
+    files = made_of_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
     files += [layer.blob for layer, is_built in zip(image.layers, built) if layer.blob and not is_built]
-    return contents, files + [referrer.file for referrer in image.referrers]
+    return contents | made_of, files + [referrer.file for referrer in image.referrers]
+
+def _index(ctx, info, leave_built, attested):
+    """The images of an index are those of one target for several platforms, so their files have the same names: each has a folder."""
+    images, links = [], {}
+    for number, image in enumerate(info.images):
+        below = "{}.images/{}".format(ctx.label.name, number)
+        contents, files = _image(ctx, image, leave_built, attested, below)
+        images.append(contents)
+        links |= {_path(ctx, file, below): file for file in files}
+    return {"images": images, "manifest": runfile_path(ctx, info.index)}, links
 
 def _model(ctx, model):
     contents = {"description": runfile_path(ctx, model.description), "part": runfile_path(ctx, model.archive_part)}
     return contents, [model.description, model.archive_part]
 
-def _bento(ctx, bento):
+def _bento(ctx, bento, attested):
+    made_of, made_of_files = _attested(ctx, bento, attested)
+
+    # The models that the target itself names.
     models = [_model(ctx, model) for model in bento.models.to_list()]
     contents = {
         "bento_yaml": runfile_path(ctx, bento.bento_yaml),
@@ -43,29 +67,30 @@ def _bento(ctx, bento):
         "models": [model for model, _ in models],
         "parts": [runfile_path(ctx, part) for part in bento.parts],
     }
-    return contents, [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
+    return contents | made_of, made_of_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
 
-def contents_of(ctx, target, leave_built = False):
+def contents_of(ctx, target, leave_built = False, attested = False):
     """Describes what a target has for a registry.
 
     Args:
       ctx: the rule's context.
       target: a Target with one of the providers of `PUSHABLE`.
       leave_built: whether layers of images that actions write are not asked for, only told where they would be.
+      attested: whether of what it is made is told, too.
 
     Returns:
-      A dict for the helper, with paths below the runfiles, and the list of the Files that it names.
+      A struct of contents, a dict for the helper with paths below the runfiles; files, a list of the Files that it names;
+      links, a dict of further Files by the paths that they have below the runfiles' root.
     """
     if BentoImageIndexInfo in target:
         info = target[BentoImageIndexInfo]
-        images = [_image(ctx, image, leave_built) for image in info.images]
-        contents = {"images": [image for image, _ in images], "manifest": runfile_path(ctx, info.index)}
-        return {"index": contents}, [info.index] + [file for _, files in images for file in files]
+        contents, links = _index(ctx, info, leave_built, attested)
+        return struct(contents = {"index": contents}, files = [info.index], links = links)
     if BentoImageInfo in target:
-        contents, files = _image(ctx, target[BentoImageInfo], leave_built)
-        return {"image": contents}, files
+        contents, files = _image(ctx, target[BentoImageInfo], leave_built, attested)
+        return struct(contents = {"image": contents}, files = files, links = {})
     if BentoInfo in target:
-        contents, files = _bento(ctx, target[BentoInfo])
-        return {"bento": contents}, files
+        contents, files = _bento(ctx, target[BentoInfo], attested)
+        return struct(contents = {"bento": contents}, files = files, links = {})
     contents, files = _model(ctx, target[BentoModelInfo])
-    return {"model": contents}, files
+    return struct(contents = {"model": contents}, files = files, links = {})

@@ -35,7 +35,7 @@ python={python}
 _CHECK = """\
 [ -z "${{BENTO_PYTHON:-}}" ] || python=$BENTO_PYTHON
 if ! [ -x "$python" ]; then
-    printf '%s\\n' {target}": this machine has no $python, which the build ran in: set BENTO_PYTHON to the path of a Python {version} of it, or take the interpreter along by bento_tools.python(debs = ...) in MODULE.bazel." >&2
+    printf '%s\\n' {target}": this machine has no $python, which the build ran in: set BENTO_PYTHON to the path of a Python {version} of it, or take the interpreter along by bento_tools.python(debian_lock = ...) in MODULE.bazel." >&2
     exit 1
 fi
 """
@@ -51,6 +51,18 @@ def runtime(ctx):
     """
     found = ctx.attr._runtime
     return (found[0] if type(found) == "list" else found)[platform_common.ToolchainInfo]
+
+def runtime_modules(ctx, packages):
+    """The modules of third-party packages that a program imports.
+
+    Args:
+      ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
+      packages: names.
+
+    Returns:
+      A list of BentoWheelModulesInfo, those of what they need among them.
+    """
+    return [module for name in packages for module in runtime(ctx).packages[name]]
 
 def runfile(ctx, file):
     """The path of a file as a word of a launcher's arguments.
@@ -95,23 +107,21 @@ def _script(ctx, words, in_runfiles):
         python = runfile(ctx, python.interpreter).shell if python.interpreter else shell_word(python.interpreter_path, target),
     )
 
-def helper_launcher(ctx, *, verb, arguments, files, packages = [], more_modules = [], in_runfiles = False):
+def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = False):
     """Writes a program that runs a verb of the helper; the caller's arguments follow behind `--`.
 
     Args:
       ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
-      verb: the verb.
+      verb: name of the verb, a module of `py/rules_bento/run`.
       arguments: list of flags and values: strings, which are taken as they are, and what `runfile` gives.
       files: depset of what the verb reads.
-      packages: names of the third-party packages that the verb imports.
-      more_modules: list of BentoWheelModulesInfo of packages that are not the toolchain's.
+      modules: list of BentoWheelModulesInfo that the verb imports; `runtime_modules` has those of the runtime.
       in_runfiles: whether its current folder is the runfiles' root, else the caller's.
 
     Returns:
       A struct of executable (File) and runfiles.
     """
     toolchain = runtime(ctx)
-    modules = [module for name in packages for module in toolchain.packages[name]] + more_modules
     words = [PYTHON] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
     for module in modules:
         for root in module.imports:

@@ -2,7 +2,7 @@
 
 load("//rules/providers:model.bzl", "BentoModelInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
@@ -23,11 +23,8 @@ def _archive(ctx, describe, inputs, packages):
         ctx,
         mnemonic = "BentoExport",
         progress_message = "Writing %{output}",
-        verb = "export_model",
-        args = args,
-        inputs = inputs,
+        verb = verb("export_model", args, inputs = inputs, packages = _PACKAGES + packages),
         outputs = [output],
-        packages = _PACKAGES + packages,
     )
     return output
 
@@ -38,13 +35,10 @@ def _layer(ctx, describe, inputs, packages, compression):
     args.add_all(["--scratch", "{}.{}.files".format(ctx.label.name, compression)])
     return write_layer(
         ctx,
-        args = args,
         compression = compression,
-        inputs = inputs,
         name = ctx.label.name,
-        packages = _PACKAGES + packages,
         progress_message = "Packing model %{label} into a layer",
-        verb = "model_layer",
+        verb = verb("model_layer", args, inputs = inputs, packages = _PACKAGES + packages),
     )
 
 def model_entry(ctx, describe, inputs, alias, packages = []):
@@ -72,11 +66,8 @@ def model_entry(ctx, describe, inputs, alias, packages = []):
         ctx,
         mnemonic = "BentoModel",
         progress_message = "Packing model %{label}",
-        verb = "model",
-        args = args,
-        inputs = inputs,
+        verb = verb("model", args, inputs = inputs, packages = _PACKAGES + packages),
         outputs = [part, description, manifest],
-        packages = _PACKAGES + packages,
     )
     return [
         BentoModelInfo(

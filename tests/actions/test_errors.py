@@ -286,14 +286,35 @@ def test_two_descriptions(actions):
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "Try 'b-c'"]),
         (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Give a version, or none"]),
         (["--label", '""', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
-        (["--metadata", '"{"'], ["metadata:1: not JSON", "Write it with json.encode"]),
-        (["--options", '"1"'], ["options: a JSON object is expected", "Write it with json.encode"]),
-        (["--signatures", '"[]"'], ["signatures: a JSON object is expected", "Write it with json.encode"]),
+        (
+            ["--signature", '"predict"', r'"[\"batch\"]"'],
+            ["signatures: predict has 'batch', but there are 'batchable'"],
+        ),
+        (["--signature", '"predict"', r'"[\"batch_dim=1\"]"'], ["signatures: predict has 'batch_dim=1'", "beside it"]),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") else "",
 )
 def test_malformed_attributes_of_models(actions, arguments, words):
     refused(actions.model(*arguments), "//svc:model", *words)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ("{", [":1: not JSON"]),
+        ("[]", [": not a JSON object"]),
+        ('{"labels": {}}', ["'labels' is not known. Known are metadata, options, signatures"]),
+        ('{"metadata": 1}', [": metadata is no JSON object"]),
+        ('{"metadata": {"of": "b"}}', ["metadata has 'of', and so has the attribute metadata. Keep one"]),
+        ('{"metadata": {"x": null}}', ["metadata.x: is null, which BentoML's metadata cannot have"]),
+        ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["two whole numbers"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_fields_of_a_model(actions, fields, words):
+    path = actions.write("bazel-out/fields.json", fields)
+    outcome = actions.model("--metadata", '"of"', '"a"', "--fields", path, "svc/fields.json")
+    refused(outcome, "//svc:model", "svc/fields.json", *words)
 
 
 @pytest.mark.parametrize(

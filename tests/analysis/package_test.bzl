@@ -239,6 +239,31 @@ def _launchers_impl(ctx):
 
 export_test = analysistest.make(_launchers_impl, attrs = {"transports": attr.bool(mandatory = True)})
 
+def _push_impl(ctx):
+    env = analysistest.begin(ctx)
+    files = [file.short_path for file in analysistest.target_under_test(env)[DefaultInfo].default_runfiles.files.to_list()]
+    for part in ["/cryptography/", "/nacl/", ".build_definition.json"]:
+        asserts.equals(env, ctx.attr.signed, any([part in file for file in files]), part)
+    return analysistest.end(env)
+
+push_test = analysistest.make(_push_impl, attrs = {"signed": attr.bool(mandatory = True)})
+
+def _index_push_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    links = {link.path: link.target_file for link in target[DefaultInfo].default_runfiles.root_symlinks.to_list()}
+    [action] = [action for action in analysistest.target_actions(env) if action.outputs.to_list()[0].basename.endswith(".contents.json")]
+    images = json.decode(action.content)["index"]["images"]
+    manifests = [links.get(image["manifest"]) for image in images]
+    asserts.equals(env, 2, len({file.path: None for file in manifests}), "each platform has a manifest of its own")
+    for image, manifest in zip(images, manifests):
+        asserts.equals(env, manifest.root.path, links[image["config"]].root.path, "config and manifest are of one platform")
+        for blob in image["blobs"]:
+            asserts.true(env, blob["description"] in links, blob["description"])
+    return analysistest.end(env)
+
+index_push_test = analysistest.make(_index_push_impl)
+
 def _run_environment_impl(ctx):
     env = analysistest.begin(ctx)
     target = analysistest.target_under_test(env)

@@ -6,21 +6,24 @@ import json
 import random
 
 import pytest
+from cryptography.hazmat.primitives import serialization as pem
+from cryptography.hazmat.primitives.asymmetric import ec
 from projects import write_project
 from rules_bento import library as api
 from rules_bento.archives.archive import write_part
 from rules_bento.bento.making import members
 from rules_bento.bento.of_folder import Beside, build_bentofile
-from rules_bento.cli import status
+from rules_bento.cli import main, status
 from rules_bento.errors import BentoError
 from rules_bento.library import BENTO, MODEL, Options, Store
 from rules_bento.registry.client import Registries
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push as push_package
 from rules_bento.registry.reference import Reference
-from rules_bento.sharing.registry import artifact, packing, streamed
+from rules_bento.sharing.registry import artifact, packing, signatures, streamed
 from rules_bento.sharing.registry.pulling import pull
 from rules_bento.sharing.registry.pushing import push
+from rules_bento.signing.keys import read_private
 from store_support import bento_files, model_files, real, tree, write_archive
 from support import (
     POINTS,
@@ -106,6 +109,39 @@ def test_what_is_there_is_not_even_packed(store, server, registries, reference, 
     moved = reference.with_tag("v1")
     push(store.home, store.bentos.get("hi:v2"), [moved], registries, progress)
     assert push(store.home, entry, [moved], registries, progress)[0].pushed.reference == done.pushed.reference
+
+
+def test_a_bento_is_signed_before_a_tag_stands_for_it(store, registries, reference, progress, tmp_path, monkeypatch):
+    made = ec.generate_private_key(ec.SECP256R1())
+    form = (pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption())
+    (tmp_path / "k").write_bytes(made.private_bytes(*form))
+    key = read_private("k", tmp_path)
+    entry, repository = store.bentos.get("hi:v1"), registries.repository(reference)
+    with monkeypatch.context() as patched, pytest.raises(BentoError, match="no push"):
+        patched.setattr("rules_bento.sharing.registry.pushing.push_package", refuse)
+        push(store.home, entry, [reference], registries, progress, key=key)
+    [signature] = repository.tags()
+    assert signature.endswith(".sig")
+    assert artifact.versions(repository) == []
+    [done] = push(store.home, entry, [reference], registries, progress, key=key)
+    place = signatures.InRegistry(reference, registries, progress)
+    assert signatures.verify(place, done.pushed.reference.digest, key.public).name == reference.name
+    assert f"sha256-{done.pushed.reference.digest[7:]}.sig" == signature
+    # What is there already is signed, too.
+    again = ["push", "hi:v2", f"oci://{reference}"]
+    assert main(["--home", str(store.home.root), *again]) == status.OK
+    assert main(["--home", str(store.home.root), *again, "--sign-key", str(tmp_path / "k")]) == status.OK
+    digest = repository.get_manifest("v2").descriptor.digest
+    assert signatures.verify(place, digest, key.public)
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise BentoError("no push")
+
+
+def test_a_cloud_keeps_no_signature(store, capsys):
+    assert main(["--home", str(store.home.root), "push", "hi:v1", "--sign-key", "k"]) == status.ERROR
+    assert "clouds keep no signatures" in capsys.readouterr().err
 
 
 def test_a_large_model_is_never_written(store, other, server, registries, name, progress, monkeypatch):

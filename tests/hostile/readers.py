@@ -656,6 +656,67 @@ def _layout(path: Path, out: Path) -> None:
     bases.check_layers(layout, list(bases.find(layout, ["linux/amd64"]).values()))
 
 
+def _signed() -> list[bytes]:
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "x", "digest": {"sha256": SHA}}],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {"runDetails": {"builder": {"id": "https://ci.example.com"}}},
+    }
+    image = {"docker-manifest-digest": f"sha256:{SHA}"}
+    kind = "cosign container image signature"
+    envelope = {
+        "payloadType": "application/vnd.in-toto+json",
+        "payload": "e30=",
+        "signatures": [{"keyid": "", "sig": "eA=="}],
+    }
+    bundle = {"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "messageSignature": {"signature": "eA=="}}
+    return [
+        _document(
+            {
+                "payload": {"critical": {"identity": {"docker-reference": "x"}, "image": image, "type": kind}},
+                "statement": statement,
+                "envelope": envelope,
+                "file": bundle,
+                "bundle": {**bundle, "dsseEnvelope": envelope},
+            }
+        )
+    ]
+
+
+class _AnyKey:
+    """Takes all for signed, so that what comes behind a signature is read."""
+
+    origin = "x"
+
+    def verifies(self, signature: bytes, digest: bytes) -> bool:
+        return bool(signature and digest)
+
+
+def _signatures(path: Path, _out: Path) -> None:
+    from rules_bento.errors import BentoError
+    from rules_bento.formats.json import read_object
+    from rules_bento.signing import bundle, envelope, payload
+    from rules_bento.signing.errors import SignatureError
+
+    document, key, digest = read_object(path.read_bytes(), path.name), _AnyKey(), f"sha256:{SHA}"
+    parts = {name: _document(document.get(name)) for name in ("payload", "statement", "envelope", "file", "bundle")}
+    refused = []
+    for name, read in {
+        "payload": lambda content: payload.read(content, digest),
+        "statement": lambda content: envelope.read_statement(content, digest),
+        "envelope": lambda content: envelope.opened(read_object(content, "x"), key),
+        "file": lambda content: bundle.signature(read_object(content, "x")),
+        "bundle": lambda content: bundle.statement(read_object(content, "x"), key),
+    }.items():
+        try:
+            read(parts[name])
+        except BentoError as error:  # each of them is tried
+            refused.append(error)
+    if refused:
+        raise SignatureError("; ".join(map(str, refused)))
+
+
 def _docker_archives() -> list[bytes]:
     document = [{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["a/layer.tar", "b.tar"]}]
     docker = {
@@ -782,6 +843,7 @@ READERS: dict[str, Reader] = {
     "model.yaml": Reader("document", "model.yaml", lambda: [_document(model_document())], _descriptor("model")),
     "model-files": Reader("document", "model.yaml", lambda: [_document(model_document())], _model),
     "layout": Reader("blobs", "image.json", lambda: [_document([CONFIG, MANIFEST, INDEX])], _layout, ""),
+    "signatures": Reader("document", "signatures.json", _signed, _signatures),
     "docker-archive": Reader("tar", "image.tar", _docker_archives, _docker_archive),
     "manifest": Reader("document", "manifest.json", _manifests, _manifest),
     "base-layer": Reader("tar", "layer.tar", _layers, _layer),

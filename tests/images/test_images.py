@@ -153,6 +153,26 @@ def test_the_bill_of_materials_has_the_hash_of_the_very_wheel():
     assert all(name.endswith(("-any.whl", "x86_64.whl")) for name in installed), installed
 
 
+def test_the_build_definition_has_the_very_wheels_the_model_and_the_base():
+    definition = document("image", "build_definition")
+    assert definition["buildType"] == "urn:rules-bento:build:image:v1"
+    assert definition["externalParameters"]["target"] == "//tests/images:image"
+    assert definition["externalParameters"]["packages"] == "locked"
+    dependencies = definition["resolvedDependencies"]
+    locked = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
+    hashes = {sha256 for package in locked["packages"] for sha256 in package.get("files", {}).values()}
+    wheels = [item for item in dependencies if item["uri"].startswith("pkg:pypi/")]
+    assert wheels
+    assert all(item["digest"]["sha256"] in hashes for item in wheels)
+    bill = {item["purl"] for item in document("image", "cdx")["components"] if item.get("purl")}
+    assert {item["uri"] for item in wheels} == {purl for purl in bill if purl.startswith("pkg:pypi/")}
+    layers = {layer["digest"] for layer in document("image", "manifest")["layers"]}
+    assert {item["uri"].partition(":")[2] for item in dependencies if item["uri"].startswith("layer:")} < layers
+    kinds = {item["uri"].partition(":")[0] for item in dependencies}
+    assert kinds == {"bento", "layer", "model", "pkg"}
+    assert "/" not in json.dumps([item["digest"] for item in dependencies if "digest" in item])
+
+
 def test_the_report_says_whose_the_files_are():
     layers = document("image", "layers")["layers"]
     packages = [package for layer in layers for package in layer["packages"]]

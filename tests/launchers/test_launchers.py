@@ -55,5 +55,5 @@ def test_a_machine_without_the_interpreter_is_told_what_to_set(tmp_path):
     assert status == 1
     assert said.startswith(f"//tests/launchers:push: this machine has no {tmp_path}/python3")
     assert "set BENTO_PYTHON to the path of a Python 3." in said
-    assert "bento_tools.python(debs = ...)" in said
+    assert "bento_tools.python(debian_lock = ...)" in said
     assert said.count("\n") == 1

@@ -12,7 +12,7 @@ from rules_bento.formats.toml import read_toml
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "py/rules_bento"
 PROJECT = read_toml((ROOT / "py/pyproject.toml").read_text("utf-8"), "py/pyproject.toml")["project"]
-DISTRIBUTIONS = {"azure": "azure-identity", "google": "google-auth", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"azure": "azure-identity", "google": "google-auth", "nacl": "pynacl", "yaml": "pyyaml"}
 # Imported in the environment of a Bento, which has its own.
 OF_BENTOS = {"_bentoml_sdk", "bentoml", "coverage", "pytest"}
 

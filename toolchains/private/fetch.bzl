@@ -56,7 +56,7 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     """Brings a file by the pip of the interpreter that repository rules run; returns what hindered it, or None."""
     pip = json.decode(rctx.read(Label("@bento_python//:pip")))
     if not pip:
-        return "no pip: the lock of bento_tools.python(debs = ...) has no python3-pip-whl"
+        return "no pip: the lock of bento_tools.python(debian_lock = ...) has no python3-pip-whl"
     tags = parse_wheel_name(filename)
     command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download", requirement]
     for flag, values in {"--abi": tags.abis, "--implementation": [tags.pythons[0][:2]], "--platform": tags.platforms}.items():
@@ -89,7 +89,7 @@ def fetch_first(rctx, name, version, filename, sha256):
     if by_pip:
         fail(("cannot fetch {}:\n  {}\n  {}\n" +
               "Name an index, by UV_DEFAULT_INDEX or PIP_INDEX_URL in the environment or index-url in pip.conf; or add python3-pip-whl to the " +
-              "packages that bento_tools.python(debs = ...) locks; or name an interpreter that has pip, bento_tools.python(interpreter = \"python3\").").format(filename, problem, by_pip))
+              "packages that bento_tools.python(debian_lock = ...) locks; or name an interpreter that has pip, bento_tools.python(interpreter = \"python3\").").format(filename, problem, by_pip))
 
 def _indexes(rctx):
     if not rctx.attr.lock:

@@ -10,7 +10,7 @@ To have one, write into MODULE.bazel
     python = use_extension("@rules_python//python/extensions:python.bzl", "python")
     python.toolchain(python_version = "{version}")  # of rules_python, for each platform; or
     bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
-    bento_tools.{kind}({more}debs = "//:debian.lock.json")  # made of Debian packages that a bento_debs target locks; or
+    bento_tools.{kind}({more}debian_lock = "//:debian.lock.json")  # made of Debian packages that a bento_debs target locks; or
     bento_tools.{kind}({more}interpreter = "python3")  # the one on PATH; machines share a cache if theirs are at one path and of one version"""
 
 def _of_rules_python():
@@ -33,12 +33,12 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
       exact: whether no other version than the tag's will do.
     """
     common = {"name": name, "only_version": tag.version if exact else "", "tag": kind}
-    if tag and tag.debs:
+    if tag and tag.debian_lock:
         made = declare_python_debs(mctx, name = name, tag = tag, kind = kind)
         problem = made.problem
         if problem and kind == "python":
             problem += ". The tag has to be out of MODULE.bazel while you do that, for locking runs in this interpreter"
-        python_repo(has_pip = made.has_pip, lock = tag.debs, problem = problem, pythons = made.pythons, version = made.version, **common)
+        python_repo(has_pip = made.has_pip, lock = tag.debian_lock, problem = problem, pythons = made.pythons, version = made.version, **common)
         return
     if tag and tag.interpreter:
         python_repo(interpreter = tag.interpreter, **common)

@@ -20,12 +20,12 @@ package(default_visibility = ["//visibility:public"])
 
 alias(
     name = "python",
-    actual = select({{{pythons}}}, no_match_error = "{lock} has no Python for this platform: bento_tools.{tag}(debs = ...) is for {platforms}"),
+    actual = select({{{pythons}}}, no_match_error = "{lock} has no Python for this platform: bento_tools.{tag}(debian_lock = ...) is for {platforms}"),
 )
 
 alias(
     name = "interpreter",
-    actual = select({{{interpreters}}}, no_match_error = "{lock} has no Python for this platform: bento_tools.{tag}(debs = ...) is for {platforms}"),
+    actual = select({{{interpreters}}}, no_match_error = "{lock} has no Python for this platform: bento_tools.{tag}(debian_lock = ...) is for {platforms}"),
 )
 """
 
@@ -74,7 +74,7 @@ def _of_debs(rctx):
     )
     here = host_platform(rctx)
     if here not in by_platform:
-        fail("bento_tools.{}(debs = \"{}\") makes interpreters for {}, and none runs here, on {}: leave the tag out for the toolchain of rules_python, or name an interpreter".format(
+        fail("bento_tools.{}(debian_lock = \"{}\") makes interpreters for {}, and none runs here, on {}: leave the tag out for the toolchain of rules_python, or name an interpreter".format(
             rctx.attr.tag,
             rctx.attr.lock,
             " and ".join(sorted(labels)),

@@ -118,18 +118,18 @@ def declare_python_debs(mctx, *, name, tag, kind):
     Args:
       mctx: the module context.
       name: what the names of the repositories begin with.
-      tag: the tag, with the attributes `debs`, `interpreter` and `mirrors`.
+      tag: the tag, with the attributes `debian_lock`, `interpreter` and `mirrors`.
       kind: its name, for messages.
 
     Returns:
       A struct of pythons, their labels to their platforms; version, `X.Y.Z`; has_pip, whether each has a pip beside it; and problem, why there are none: who needs none is not
       hindered, least of all who locks what is missing.
     """
-    where = "bento_tools.{}(debs = \"{}\")".format(kind, tag.debs)
+    where = "bento_tools.{}(debian_lock = \"{}\")".format(kind, tag.debian_lock)
     if tag.interpreter:
-        fail("{}: set interpreter or debs, not both".format(where))
+        fail("{}: set interpreter or debian_lock, not both".format(where))
     hub = name + "_debs"
-    locked = declare_deb_files(mctx, hub = hub, lock = tag.debs, mirrors = tag.mirrors, tag = where)
+    locked = declare_deb_files(mctx, hub = hub, lock = tag.debian_lock, mirrors = tag.mirrors, tag = where)
     debs, versions = {}, {}
     for architecture, packages in locked.items():
         chosen = _chosen(packages)
@@ -147,7 +147,7 @@ def declare_python_debs(mctx, *, name, tag, kind):
         problem = "the lock has Python {}".format(" and ".join(["{} for {}".format(*reversed(item)) for item in versions.items()])) if versions else "the lock has no packages"
         return struct(has_pip = False, pythons = {}, problem = "{}: {}; lock again".format(where, problem), version = "")
     for platform, version in versions.items():
-        _deb_python_repo(name = "{}_{}".format(name, platform), debs = debs, lock = tag.debs, platform = platform, version = version)
+        _deb_python_repo(name = "{}_{}".format(name, platform), debs = debs, lock = tag.debian_lock, platform = platform, version = version)
     return struct(
         has_pip = not [packages for packages in locked.values() if _PIP not in [package["name"] for package in packages]],
         pythons = {"@{}_{}//:cpython/bin/python3".format(name, platform): platform for platform in versions},

@@ -11,7 +11,7 @@ from pathlib import Path
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento.identity import dump_yaml
-from rules_bento.workspace_status import filled, read_status
+from rules_bento.workspace_status import all_filled, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write the part again, with more labels."""
     status = read_status(Path(path) for path in arguments.many("--status"))
-    labels = {key: filled(text, status, "stamped_labels") for key, text in arguments.pairs("--label").items()}
+    labels = all_filled(arguments.pairs("--label"), status, "stamped_labels")
     write_part(Path(arguments.one("--output")), _members(arguments.one("--part"), labels), threads=1)
 
 

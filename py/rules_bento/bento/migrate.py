@@ -354,7 +354,7 @@ def _update(packages: Packages) -> list[str]:
         "requires_python": packages.requires_python,
         **packages.indexes,
     }
-    held = {"name": "requirements_test", "lock": packages.lock, "requirements": ":requirements.update"}
+    held = {"name": "requirements_test", "lock": packages.lock, "update": ":requirements.update"}
     return [call("bento_requirements", written), call("bento_requirements_test", held)]
 
 

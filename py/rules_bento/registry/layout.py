@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
+from rules_bento.net import bounds
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _NAME = "org.opencontainers.image.ref.name"
+# How `cosign save` marks the entries of a layout: what is signed, and what stands beside it.
+_KIND = "kind"
+_COSIGN = "dev.cosignproject.cosign/"
+_BESIDE = {"sig": f"{_COSIGN}sigs", "att": f"{_COSIGN}atts"}
+_MOST_BLOBS = 10_000  # that are looked at for what refers to another
+_MOST_REFERRER = 1 << 20  # bytes of the manifest of one
 
 
 class Layout:
@@ -85,11 +93,40 @@ class Layout:
         except OSError as error:
             raise BentoError(f"{path}: cannot be read: {error.strerror}.") from None
 
+    def read(self, blob: Descriptor) -> bytes:
+        """A small blob, verified. Raises BentoError if it is not there, for another, and for a large one."""
+        path = self.blob(blob.digest)
+        if blob.size > bounds.DOCUMENT:
+            raise BentoError(f"{path}: has {blob.size} bytes; {bounds.DOCUMENT} are read of such a one.")
+        try:
+            with path.open("rb") as file:
+                content = file.read(blob.size + 1)
+        except OSError:
+            raise BentoError(f"{self.folder}: the blob {blob.digest} is not in this layout.") from None
+        return oci.verify(content, blob.digest, str(path))
+
+    def check(self, root: Manifest) -> int:
+        """Hold what a manifest stands for against its digests; the number of blobs and manifests.
+
+        Raises BentoError for one that is missing, or another than it should be.
+        """
+        manifests = [root, *oci.descend(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))]
+        blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
+        for blob in blobs.values():
+            if not self.has(blob):
+                raise BentoError(f"{self.folder}: the blob {blob.digest} is not there with its {blob.size} bytes.")
+            FileSource(self.blob(blob.digest)).check(blob.digest, blob.size)
+        return len(manifests) + len(blobs)
+
     def find(self, name: str = "") -> Manifest:
-        """The manifest of a name (or digest), or the only one there is. Raises BentoError for none, or several."""
-        entries = {entry.digest: entry for entry in self.index() if name in ("", entry.digest, _name(entry))}
+        """The manifest of a name (or digest), or the only one there is. Raises BentoError for none, or several.
+
+        Signatures and attestations beside an image are none by themselves.
+        """
+        index = [entry for entry in self.index() if entry.annotations.get(_KIND) not in _BESIDE.values()]
+        entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name(entry))}
         if len(entries) != 1:
-            listed = ", ".join(sorted(_name(entry) or entry.digest for entry in self.index())) or "nothing"
+            listed = ", ".join(sorted(_name(entry) or entry.digest for entry in index)) or "nothing"
             raise BentoError(
                 f"{self.folder}: {len(entries)} images are {name or 'there'!r}, one is wanted. It has: {listed}."
             )
@@ -108,6 +145,49 @@ class Layout:
         described = manifest.descriptor
         entry = Descriptor(described.media_type, described.digest, described.size, annotations, described.artifact_type)
         self._write_index([*others, entry])
+
+    def beside(self, kind: str, name: str) -> list[Manifest]:
+        """The signatures (`sig`) or attestations (`att`) of that name, or of none."""
+        return [
+            self.manifest(entry.digest, entry.media_type)
+            for entry in self.index()
+            if entry.annotations.get(_KIND) == _BESIDE[kind] and _name(entry) in ("", name)
+        ]
+
+    def record_beside(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
+        """List signatures or attestations of the manifest `subject`, in the place of those that are there."""
+        self.add(manifest.content)
+        kept: list[Descriptor] = []
+        for entry in self.index():
+            known = entry.annotations.get(_KIND)
+            if known == _BESIDE[kind] and _name(entry) in ("", name):
+                continue
+            if entry.digest == subject and not known:
+                signed = "imageIndex" if entry.media_type in oci.INDEXES else "image"
+                entry = replace(entry, annotations={**entry.annotations, _KIND: f"{_COSIGN}{signed}"})
+            kept.append(entry)
+        annotations = {_KIND: _BESIDE[kind], _NAME: name}
+        self._write_index([*kept, replace(manifest.descriptor, annotations=annotations)])
+
+    def referrers(self, digest: str, media_type: str) -> list[Manifest]:
+        """The manifests among the blobs that refer to another and have a layer whose type begins with `media_type`."""
+        folder = self.blob(digest).parent
+        paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+        found = []
+        for path in paths[:_MOST_BLOBS]:
+            if path.stat().st_size > _MOST_REFERRER:
+                continue
+            content = path.read_bytes()
+            if not content.startswith(b"{") or digest.encode() not in content:
+                continue
+            try:
+                manifest = Manifest.read(oci.verify(content, f"sha256:{path.name}", str(path)), "", str(path))
+                is_one = manifest.subject is not None and manifest.subject.digest == digest
+            except BentoError:  # a blob, and no manifest
+                continue
+            if is_one and any(layer.media_type.startswith(media_type) for layer in manifest.layers()):
+                found.append(manifest)
+        return found
 
     def package(self, name: str = "") -> Package:
         """What `push` takes, of what `find` finds. A blob that is not there has no source."""

@@ -1,7 +1,7 @@
 """Pushes an image, an index, a Bento or a model to registries. What follows `--` is for whoever runs it.
 
-There, `--repository` takes the place of the target's, `--tag` comes to its tags, and the flags of `build_cache` say
-where layers are that were not downloaded.
+There, `--repository` takes the place of the target's, `--tag` comes to its tags, the flags of `push_cache` say where
+layers are that were not downloaded, and those of `push_signing` who signs.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
-from rules_bento.run import push_cache, push_contents
+from rules_bento.run import push_cache, push_contents, push_signing
 from rules_bento.run.pushed_before import PushedBefore
 from rules_bento.sharing.registry import artifact
 from rules_bento.workspace_status import filled, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rules_bento.registry.push import Package, Pushed
 
 HELP = """\
@@ -36,16 +38,24 @@ Pushes what the registries lack.
 --mount-from REGISTRY/NAME  a repository of the same registry that may have some of the layers; may be repeated
 --jobs N                    blobs at once
 --insecure HOST[:PORT]      may be reached without encryption
+--sign-key FILE             sign it, as cosign does, with this private key; or env://NAME
+--sign-password-file FILE   with the key's password; without it, COSIGN_PASSWORD has it
+--builder-id URI            who has built it: attach provenance (SLSA), signed with the key
+--invocation-id ID, --started-on TIME, --finished-on TIME: said there, too
 --remote_*, --credential_helper, --tls_*: of Bazel, for layers that are only in a remote cache
 """
 
-_CALLERS = push_cache.FLAGS | {
-    "--insecure": 1,  # host[:port] that may be reached without encryption
-    "--jobs": 1,  # blobs at once
-    "--mount-from": 1,  # registry/name that may have some of the blobs
-    "--repository": 1,  # registry/name
-    "--tag": 1,
-}
+_CALLERS = (
+    push_cache.FLAGS
+    | push_signing.FLAGS
+    | {
+        "--insecure": 1,  # host[:port] that may be reached without encryption
+        "--jobs": 1,  # blobs at once
+        "--mount-from": 1,  # registry/name that may have some of the blobs
+        "--repository": 1,  # registry/name
+        "--tag": 1,
+    }
+)
 
 FLAGS = {
     **_CALLERS,
@@ -53,6 +63,7 @@ FLAGS = {
     "--contents": 1,  # JSON, see registry/contents.py
     "--folder": 1,  # that the paths of --contents and --attach are relative to
     "--layout": 1,  # instead of --contents: an OCI layout
+    "--signed": 0,  # whether a key has to be given
     "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in tags and repositories
     "--tag-file": 1,  # a tag to a line
     "--target": 1,
@@ -66,12 +77,16 @@ def run(arguments: Arguments) -> None:
     targets = _targets(arguments, caller, status)
     insecure = arguments.many("--insecure") + caller.many("--insecure")
     cache = push_cache.settings({flag: caller.many(flag) for flag in push_cache.FLAGS})
+    signer = _signer(arguments, caller)
     with Registries(insecure) as registries:
         before = PushedBefore.of_user()
         package = _package(arguments, registries, cache)
         named = [Reference.parse(text).name for text in arguments.many("--mount-from") + caller.many("--mount-from")]
         package = replace(package, mount_from=[*package.mount_from, *named], mounts=before.repositories())
         with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
+            if signer:
+                # No tag stands for what is not signed yet.
+                signer.sign(package, _definitions(arguments, package), targets, registries, progress)
             pushed = push(package, targets, registries, progress, jobs=_jobs(arguments, caller))
             for referrer in _referrers(arguments, package):
                 untagged = [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in pushed]
@@ -81,6 +96,19 @@ def run(arguments: Arguments) -> None:
         tags = sorted({target.tag for target in targets if target.name == entry.reference.name and target.tag})
         sys.stderr.write(f"{_report(entry, tags)}\n")
         sys.stdout.write(f"{entry.reference}\n")
+
+
+def _signer(arguments: Arguments, caller: Arguments) -> push_signing.Signer | None:
+    signer = push_signing.signer(caller, arguments.optional("--target"))
+    if arguments.records("--signed") and not signer:
+        raise BentoError("signed: what this pushes is signed. Run with `-- --sign-key FILE`, the private key.")
+    return signer
+
+
+def _definitions(arguments: Arguments, package: Package) -> dict[str, dict[str, Any]]:
+    """Of what was made what is pushed, by digest; empty for what is not known."""
+    folder, described = _folder(arguments), arguments.optional("--contents")
+    return push_contents.read_definitions(folder / described, folder, package) if described else {}
 
 
 def _package(arguments: Arguments, registries: Registries, cache: push_cache.Settings | None) -> Package:

@@ -10,6 +10,7 @@ One of these keys, each path relative to the folder that is given beside it:
 - `bento`: an object of `bento_yaml`, `digest`, `parts` and `models`, a list of objects with `description` and `part`;
 - `model`: an object of `description` and `part`.
 
+Beside `manifest` of an image, and in `bento`, may stand `build_definition`, a JSON file: of what it was made.
 Beside it may stand `mount_from`, a list of repositories that may have some of the blobs.
 """
 
@@ -61,6 +62,20 @@ def read_referrers(path: Path, folder: Path) -> list[Package]:
         for image in images
         for entry in image.get("referrers", ())
     ]
+
+
+def read_definitions(path: Path, folder: Path, package: Package) -> dict[str, dict[str, Any]]:
+    """Of what images, or a Bento, were made, by the digests of their manifests; `package` is what `read` gave."""
+    document = json.loads(path.read_bytes())
+    images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
+    described = {_manifest(folder / image["manifest"]).descriptor.digest: image for image in images}
+    if "bento" in document:
+        described[package.root.descriptor.digest] = document["bento"]
+    return {
+        digest: json.loads((folder / item["build_definition"]).read_bytes())
+        for digest, item in described.items()
+        if "build_definition" in item
+    }
 
 
 def _package(

@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "targets", metavar="TARGET", nargs="+", help="the same of another place; without a tag, it has the source's"
     )
     parser.add_argument(
-        "--no-referrers", action="store_true", help="leave out what refers to it, as bills of materials"
+        "--no-referrers", action="store_true", help="leave out what refers to it, as bills of materials and signatures"
     )
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")
@@ -33,11 +33,15 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Copy."""
     from rules_bento.registry.copying import copy
     from rules_bento.registry.reference import Reference
+    from rules_bento.sharing.registry import signatures
 
     source = Reference.of_address(options.source)
     targets = [Reference.of_address(text) for text in options.targets]
     targets = [target if target.tag or not source.tag else target.with_tag(source.tag) for target in targets]
     with registries.connected(options, f"Copying {source}") as (servers, progress):
+        if not options.no_referrers:
+            # Before the tags, so that none stands for what is not signed yet.
+            signatures.carry_all(source, targets, servers, progress)
         done = copy(source, targets, servers, progress, with_referrers=not options.no_referrers)
     facts = [
         {

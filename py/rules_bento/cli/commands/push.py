@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rules_bento.cli import registries, show, status
+from rules_bento.cli import registries, show, signing, status
+from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -28,6 +29,8 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("-f", "--force", action="store_true", help="replace what the cloud has under the tag")
     parser.add_argument("--no-verify", action="store_true", help="do not look for damage first")
     parser.add_argument("--context", metavar="NAME", help="of the cloud (default: the current one)")
+    parser.add_argument("--sign-key", metavar="KEY", help=f"sign it, with this private key: {signing.KEY}")
+    signing.add_password(parser)
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
@@ -41,6 +44,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     entry = store.section(kind).get(options.tag)
     if options.targets:
         _push(options, store, entry)
+    elif options.sign_key:
+        raise BentoError("--sign-key: clouds keep no signatures. Name a registry, oci://registry/repository.")
     else:
         _push_to_cloud(options, store, entry)
     return status.OK
@@ -52,9 +57,17 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
     from rules_bento.sharing.registry.pushing import push
 
     targets = [Reference.of_address(text) for text in options.targets]
+    key = signing.private_key(options.sign_key, options) if options.sign_key else None
     with registries.connected(options, f"Pushing {entry.tag}") as (servers, progress):
         done = push(
-            store.home, entry, targets, servers, progress, check=not options.no_verify, jobs=options.threads or JOBS
+            store.home,
+            entry,
+            targets,
+            servers,
+            progress,
+            check=not options.no_verify,
+            jobs=options.threads or JOBS,
+            key=key,
         )
     if not show.data([_data(entry, delivered) for delivered in done], options.output):
         for delivered in done:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rules_bento.cli import show, status
+from rules_bento.cli import registries, show, signing, status
 from rules_bento.cli.progress import progress
+from rules_bento.errors import BentoError
 from rules_bento.store.checking import Finding, Verified
 
 if TYPE_CHECKING:
@@ -23,18 +24,32 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="*",
-        help=f"a {kind.noun}, with its models, or the path of an archive (default: all)",
+        help=f"a {kind.noun}, with its models, or the path of an archive (default: all); with --key a path, or "
+        f"{registries.ADDRESS}",
     )
+    parser.add_argument("--key", metavar="KEY", help=f"the public key that has to have signed it: {signing.KEY}")
+    parser.add_argument("--signature", metavar="FILE", help="of an archive (default: beside it, .sig)")
+    parser.add_argument("--provenance", action="store_true", help="ask for signed provenance, too; with --key")
+    registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Entries are held against what was imported, so those that BentoML made itself cannot be verified.\n"
-        f"The status is {status.FOUND} if something is damaged."
+        "Entries are held against what was imported, so those that BentoML made itself cannot be verified. With\n"
+        "--key, archives, OCI layouts and what registries have are held against their signatures, which are those of\n"
+        f"cosign; nothing is asked but the registry itself. The status is {status.FOUND} if something is damaged, or\n"
+        "not signed with the key."
     )
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Verify entries, and archives by reading them."""
+    """Verify entries, and archives by reading them; with a key, their signatures alone."""
     from rules_bento.library import is_archive
+
+    if options.key:
+        from rules_bento.cli import signed
+
+        return signed.run(options)
+    if options.signature or options.provenance:
+        raise BentoError("--signature, --provenance: need the public key. Give --key.")
 
     archives = [path for path in map(is_archive, options.tags) if path]
     tags = [tag for tag in options.tags if not is_archive(tag)]
@@ -56,7 +71,6 @@ def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
 
 def _with_archives(found: Verified, paths: list[Path]) -> Verified:
     from rules_bento.archives import unpack
-    from rules_bento.errors import BentoError
     from rules_bento.store.comparing import of_archive
 
     damages = list(found.damages)

@@ -63,7 +63,7 @@ _WAYS = {
     ),
     "envs.": Way('envs = ["{key}=..."]', "--env {key}=VALUE"),
     "envs": Way('envs, all of them, with stated_in_full = ["envs"]', "--env for each, and --stated-in-full envs"),
-    "image": Way("image, a bento_environment", "--image FILE, or --stated-in-full image where it has none"),
+    "image": Way("environment, a bento_environment", "--image FILE, or --stated-in-full image where it has none"),
     "description": Way("description or description_file", "--description TEXT"),
 }
 _STATEMENTS = {"services": "--service", "service_config": "--config", "service_models": "--service-model"}

@@ -45,7 +45,7 @@ MODEL_PART = "application/vnd.rules-bento.model.part.v1.tar+xz"
 _STANDARD = "org.opencontainers.image."
 MODEL_ANNOTATION = "rules-bento.model"  # of a layer: tag of the model
 _PART_NAMES = ("metadata", "sources", "data")
-_REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
+_REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")  # of OCI's, and of cosign's
 
 
 class Part(NamedTuple):
@@ -190,7 +190,7 @@ def pull_model(repository: Repository, target: str, out: Path, counter: Counter)
 
 
 def versions(repository: Repository) -> list[str]:
-    """The tags of a repository, without those that list referrers."""
+    """The tags of a repository, without those that list referrers or signatures."""
     return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
 
 

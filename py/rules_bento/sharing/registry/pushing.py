@@ -17,11 +17,12 @@ from rules_bento.store.exporting import models_of
 from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rules_bento.net.progress import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.reference import Reference
+    from rules_bento.signing.keys import PrivateKey
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home
 
@@ -43,11 +44,13 @@ def push(
     *,
     check: bool = True,
     jobs: int = JOBS,
+    key: PrivateKey | None = None,
 ) -> list[Delivered]:
     """Push an entry, a Bento with its models, under each target's tag, or else under its version.
 
     With `check` all files are first held against what was imported. A repository that has this very content under
-    the tags already is asked for nothing more. Raises as `registry.push` does, and for a model that is missing.
+    the tags already is asked for nothing more. With `key` it is signed, before a tag stands for it. Raises as
+    `registry.push` does, and for a model that is missing.
     """
     for target in targets:
         if target.digest:
@@ -56,15 +59,29 @@ def push(
     models = models_of(home, entry) if entry.kind is BENTO else []
     found = [_there(home, entry, models, registries.repository(target), target) for target in targets]
     if all(found):
+        _sign({pushed.reference for pushed in found if pushed}, key, registries, counter)
         return [Delivered(pushed, (target.tag,)) for pushed, target in zip(found, targets, strict=True) if pushed]
     if check:
         checking.require_whole(home, [entry, *models])
     with packing.packed(home, entry, models) as package:
+        digest = package.root.descriptor.digest
+        _sign({target.with_digest(digest) for target in targets}, key, registries, counter)
         pushed = push_package(package, targets, registries, counter, jobs=jobs)
     return [
         Delivered(one, tuple(dict.fromkeys(target.tag for target in targets if target.name == one.reference.name)))
         for one in pushed
     ]
+
+
+def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: Registries, counter: Counter) -> None:
+    """Sign what has the digests, if there is a key."""
+    from rules_bento.sharing.registry import signatures
+
+    if key is None:
+        return
+    for reference in sorted(references, key=str):
+        place = signatures.InRegistry(reference, registries, counter)
+        signatures.sign(place, reference.name, reference.digest, key)
 
 
 def _there(

@@ -1,0 +1,118 @@
+"""Writes of what an image or a Bento is made: the half of SLSA's provenance that is the same wherever it is built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
+from rules_bento.models.model import ModelDescription
+from rules_bento.signing.provenance import definition, dependency
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--base-config": 1,
+    "--bento-digest": 1,  # file
+    "--built-wheel": 3,  # name, version, file
+    "--index": 1,  # of Debian packages in the base or in a layer
+    "--kind": 1,  # bento or image
+    "--layer": 1,  # description of a layer that the image takes as it is
+    "--locked": 1,  # requirements with hashes
+    "--model": 1,  # description
+    "--output": 1,
+    "--platform": 1,
+    "--python-version": 1,
+    "--tag": 1,  # file
+    "--target": 1,
+    "--wheel": 3,  # name, version, SHA-256
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write SLSA's `buildDefinition`, as JSON."""
+    tag = _read(arguments.one("--tag")).strip()
+    parameters = {
+        "target": arguments.one("--target"),
+        "bento": tag,
+        "platform": arguments.optional("--platform"),
+        "pythonVersion": arguments.optional("--python-version"),
+        # Of packages that no lock has, only the Bento's own files know.
+        "packages": "locked" if arguments.records("--locked") or arguments.records("--wheel") else "stated",
+    }
+    document = definition(
+        arguments.one("--kind"),
+        {name: value for name, value in parameters.items() if value},
+        [dependency(f"bento:{tag}", _read(arguments.one("--bento-digest")).strip()), *_dependencies(arguments)],
+    )
+    text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
+    Path(arguments.one("--output")).write_text(f"{text}\n", "utf-8")
+
+
+def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
+    for name, version, sha256 in arguments.records("--wheel"):
+        yield dependency(_package(name, version), f"sha256:{sha256}")
+    for name, version, file in arguments.records("--built-wheel"):
+        yield dependency(_package(name, version), f"sha256:{_sha256(file)}")
+    for path in arguments.many("--locked"):
+        yield from _locked(_read(path))
+    for path in arguments.many("--model"):
+        model = ModelDescription.loads(_read(path))
+        yield dependency(f"model:{model.tag}", f"blake3:{model.blake3}")
+    for path in arguments.many("--layer"):
+        digest = json.loads(_read(path))["digest"]
+        yield dependency(f"layer:{digest}", digest)
+    for path in arguments.many("--base-config"):
+        config = read_object(read_file(path), "the base's config")
+        yield from _base(config)
+        for index in arguments.many("--index"):
+            yield from _debian(json.loads(_read(index))["packages"], config["architecture"])
+
+
+def _locked(text: str) -> Iterator[dict[str, Any]]:
+    """Give each file that a lock of ours allows: `name==version`, and the hashes of its files on the lines below."""
+    package = ""
+    for word in text.split():
+        if word.startswith("--hash="):
+            yield dependency(package, word.removeprefix("--hash="))
+        elif "==" in word:
+            package = _package(*word.split("==", 1))
+
+
+def _base(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the image that a base is, if it is one: its layers are told by it."""
+    digest, origin = config.get("digest"), config.get("origin")
+    if digest:
+        name = str(origin).rpartition("/")[2]
+        where = f"?repository_url={quote(str(origin), safe='/:')}" if origin else ""
+        yield dependency(f"pkg:oci/{quote(name or 'base')}@{quote(digest)}{where}", digest)
+
+
+def _debian(versions: dict[str, str], architecture: str) -> Iterator[dict[str, Any]]:
+    """Give packages of dpkg's: their bytes are those of the layers."""
+    for name, version in versions.items():
+        yield {"uri": f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"}
+
+
+def _package(name: str, version: str) -> str:
+    return f"pkg:pypi/{quote(name)}@{quote(version)}"
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text("utf-8")

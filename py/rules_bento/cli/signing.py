@@ -1,0 +1,27 @@
+"""What commands have that sign, and those that verify signatures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.signing.keys import PrivateKey
+
+KEY = "FILE, or env://NAME for what a variable holds"
+
+
+def add_password(parser: ArgumentParser) -> None:
+    """How an encrypted key is opened."""
+    parser.add_argument(
+        "--sign-password-file", metavar="FILE", default="", help="with the key's password (default: COSIGN_PASSWORD)"
+    )
+
+
+def private_key(name: str, options: Namespace) -> PrivateKey:
+    """Return the key of a command line. Raises BentoError as `read_private` does."""
+    from rules_bento.signing.keys import read_private
+
+    return read_private(name, Path(), options.sign_password_file)

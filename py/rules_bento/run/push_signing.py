@@ -1,0 +1,97 @@
+"""What a push signs with, and what it says of how it was built. The key is the caller's, and stays in this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rules_bento.actions.arguments import Arguments
+    from rules_bento.net.progress import Counter
+    from rules_bento.registry.client import Registries
+    from rules_bento.registry.descriptor import Manifest
+    from rules_bento.registry.push import Package
+    from rules_bento.registry.reference import Reference
+    from rules_bento.signing.keys import PrivateKey
+    from rules_bento.signing.provenance import Run
+
+_STATED = ("--builder-id", "--invocation-id", "--started-on", "--finished-on")
+
+FLAGS = {
+    "--sign-key": 1,  # file, or env://NAME
+    "--sign-password-file": 1,
+    **dict.fromkeys(_STATED, 1),
+}
+
+
+class Signer(NamedTuple):
+    """A key, and who has built what is pushed, if they say so."""
+
+    key: PrivateKey
+    target: str
+    run: Run | None
+
+    def sign(
+        self,
+        package: Package,
+        definitions: Mapping[str, dict[str, Any]],
+        targets: Iterable[Reference],
+        registries: Registries,
+        counter: Counter,
+    ) -> None:
+        """Sign what is about to be pushed, an index and each of its images; attest of what they were made.
+
+        Raises BentoError where that is not known, and as `signatures.sign` does.
+        """
+        from rules_bento.sharing.registry import signatures
+
+        statements = [
+            (manifest.descriptor.digest, self._predicate(manifest, definitions)) for manifest in package.manifests()
+        ]
+        for repository in dict.fromkeys(target.with_digest("") for target in targets):
+            place = signatures.InRegistry(repository, registries, counter)
+            for digest, predicate in statements:
+                signatures.sign(place, repository.name, digest, self.key)
+                if predicate:
+                    signatures.attest_provenance(place, repository.name, digest, predicate, self.key)
+
+    def _predicate(self, manifest: Manifest, definitions: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+        from rules_bento.signing import provenance
+
+        if self.run is None:
+            return None
+        digest = manifest.descriptor.digest
+        if manifest.is_index:
+            images = [provenance.dependency(f"oci:{child.digest}", child.digest) for child in manifest.children()]
+            definition = provenance.definition("image-index", {"target": self.target}, images)
+        elif digest in definitions:
+            definition = definitions[digest]
+        else:
+            raise BentoError(
+                "--builder-id: there is no provenance of this: of images and Bentos that a bento_push with "
+                "signed = True pushes, the inputs are known. Leave it out to sign alone."
+            )
+        return provenance.predicate(definition, self.run)
+
+
+def signer(caller: Arguments, target: str) -> Signer | None:
+    """Return what the caller's flags ask for. Raises BentoError for flags without a key, and a key that is none."""
+    from rules_bento.signing.keys import read_private
+    from rules_bento.signing.provenance import Run
+
+    name = caller.optional("--sign-key")
+    stated = [caller.optional(flag) for flag in _STATED]
+    if not name:
+        if any(stated) or caller.optional("--sign-password-file"):
+            raise BentoError("--sign-key is missing: what is said of the build is signed. Name the key.")
+        return None
+    if any(stated) and not stated[0]:
+        raise BentoError("--builder-id is missing: without it, there is no provenance that could say when it was made.")
+    folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
+    key = read_private(name, folder, caller.optional("--sign-password-file"))
+    return Signer(key, target, Run(*stated).checked() if stated[0] else None)

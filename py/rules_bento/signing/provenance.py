@@ -1,0 +1,73 @@
+"""SLSA's provenance, version 1: of what something was made, and by whom.
+
+The first half, `buildDefinition`, is a function of declared inputs and the same wherever it is built. The other,
+`runDetails`, is what whoever pushes states: nothing of it is taken from this machine or its clock.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from rules_bento.errors import BentoError
+
+PREDICATE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "urn:rules-bento:build:"
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:[\x21-\x7e]{1,2000}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Who built it, as they say; times are RFC 3339."""
+
+    builder_id: str
+    invocation_id: str = ""
+    started_on: str = ""
+    finished_on: str = ""
+
+    def checked(self) -> Run:
+        """Return itself. Raises BentoError for what SLSA does not take."""
+        if not _URI.fullmatch(self.builder_id):
+            raise BentoError(
+                f"--builder-id takes a URI that names who built it, not {self.builder_id!r}: "
+                f"https://ci.example.com/builders/1, say."
+            )
+        for flag, text in (("--started-on", self.started_on), ("--finished-on", self.finished_on)):
+            if text and not _TIME.fullmatch(text):
+                raise BentoError(f"{flag} takes a time as in 2026-01-31T12:00:00Z, not {text!r}.")
+        return self
+
+    def details(self) -> dict[str, Any]:
+        """Return SLSA's `runDetails`."""
+        stated = {
+            "invocationId": self.invocation_id,
+            "startedOn": self.started_on,
+            "finishedOn": self.finished_on,
+        }
+        metadata = {name: text for name, text in stated.items() if text}
+        return {"builder": {"id": self.builder_id}, **({"metadata": metadata} if metadata else {})}
+
+
+def definition(kind: str, parameters: dict[str, Any], dependencies: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return SLSA's `buildDefinition` of a thing of ours: an image, a Bento."""
+    return {
+        "buildType": f"{BUILD_TYPE}{kind}:v1",
+        "externalParameters": parameters,
+        "resolvedDependencies": sorted(
+            dependencies, key=lambda item: (item["uri"], sorted(item.get("digest", {}).items()))
+        ),
+    }
+
+
+def dependency(uri: str, digest: str, name: str = "") -> dict[str, Any]:
+    """Return a resource descriptor; `digest` is `<algorithm>:<hex>`."""
+    algorithm, _, value = digest.partition(":")
+    return {**({"name": name} if name else {}), "uri": uri, "digest": {algorithm: value}}
+
+
+def predicate(build: dict[str, Any], run: Run) -> dict[str, Any]:
+    """Return both halves."""
+    return {"buildDefinition": build, "runDetails": run.details()}

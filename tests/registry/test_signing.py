@@ -1,0 +1,539 @@
+"""What is signed here and by cosign: keys, files, layouts and what registries have; by hand, cosign itself is the judge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization as pem
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from images import make_image, make_index
+from nacl.secret import SecretBox
+from rules_bento import verbs
+from rules_bento.cli import main, status
+from rules_bento.errors import BentoError
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.content import BytesSource
+from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.push import Package, push
+from rules_bento.registry.reference import Reference
+from rules_bento.sharing.registry import artifact, signatures
+from rules_bento.sharing.registry.signatures import InLayout, InRegistry
+from rules_bento.signing import envelope, payload
+from rules_bento.signing.encoding import to_json
+from rules_bento.signing.errors import SignatureError
+from rules_bento.signing.keys import PASSWORD, digest_of, read_private, read_public
+from test_verbs import image_contents
+
+COSIGN = json.loads(Path("tests/registry/cosign.json").read_text("utf-8"))
+SIGNATURE = "dev.cosignproject.cosign/signature"
+BUILDER = "https://ci.example.com/builders/1"
+
+
+def private_pem(key, form=pem.PrivateFormat.PKCS8) -> bytes:
+    return key.private_bytes(pem.Encoding.PEM, form, pem.NoEncryption())
+
+
+def public_pem(key) -> bytes:
+    return key.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
+
+
+def encrypted_pem(key, password: bytes, kind: str, cost: int = 1 << 15, rounds: int = 8) -> bytes:
+    """The form that cosign writes."""
+    salt, nonce = bytes(32), bytes(24)
+    secret = hashlib.scrypt(password, salt=salt, n=cost, r=rounds, p=1, maxmem=256 << 20, dklen=32)
+    der = key.private_bytes(pem.Encoding.DER, pem.PrivateFormat.PKCS8, pem.NoEncryption())
+    document = {
+        "kdf": {"name": "scrypt", "params": {"N": cost, "r": rounds, "p": 1}, "salt": b64encode(salt).decode()},
+        "cipher": {"name": "nacl/secretbox", "nonce": b64encode(nonce).decode()},
+        "ciphertext": b64encode(SecretBox(secret).encrypt(der, nonce).ciphertext).decode(),
+    }
+    return b"-----BEGIN %s-----\n%s\n-----END %s-----\n" % (kind.encode(), b64encode(to_json(document)), kind.encode())
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """Files with two pairs of keys: k.key and k.pub, other.key and other.pub."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    for name in ("k", "other"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        (folder / f"{name}.key").write_bytes(private_pem(key))
+        (folder / f"{name}.pub").write_bytes(public_pem(key))
+    return folder
+
+
+@pytest.fixture
+def key(keys):
+    return read_private("k.key", keys)
+
+
+@pytest.fixture
+def other(keys):
+    return read_private("other.key", keys)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    """A layout with an image."""
+    made = make_image(tmp_path / "image")
+    layout = Layout.create(tmp_path / "layout")
+    for source in made.sources.values():
+        layout.add(source.path.read_bytes())
+    layout.record(made.root, "v1")
+    return layout
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    "form", [pem.PrivateFormat.PKCS8, pem.PrivateFormat.TraditionalOpenSSL], ids=["PKCS 8", "traditional"]
+)
+@pytest.mark.parametrize(
+    "made", [ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)], ids=["P-256", "RSA"]
+)
+def test_unencrypted_keys_sign(tmp_path, made, form):
+    parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"  # of openssl ecparam
+    (tmp_path / "k").write_bytes(
+        (parameters if isinstance(made, ec.EllipticCurvePrivateKey) else b"") + private_pem(made, form)
+    )
+    (tmp_path / "p").write_bytes(public_pem(made))
+    signature = read_private("k", tmp_path).sign(digest_of(b"x"))
+    public = read_public("p", tmp_path)
+    assert public.verifies(signature, digest_of(b"x"))
+    assert not public.verifies(signature, digest_of(b"y"))
+    assert not public.verifies(b"", digest_of(b"x"))
+
+
+@pytest.mark.parametrize("kind", ["ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"])
+def test_cosigns_keys_are_opened_by_their_password(tmp_path, monkeypatch, kind):
+    made = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "k").write_bytes(encrypted_pem(made, b"pass word", kind))
+    monkeypatch.delenv(PASSWORD, raising=False)
+    with pytest.raises(BentoError, match="k: is encrypted. Set COSIGN_PASSWORD"):
+        read_private("k", tmp_path)
+    monkeypatch.setenv(PASSWORD, "another")
+    with pytest.raises(BentoError, match="the password does not open it") as caught:
+        read_private("k", tmp_path)
+    assert "another" not in str(caught.value)
+    (tmp_path / "word").write_text("pass word\n")
+    assert read_private("k", tmp_path, "word").sign(digest_of(b"x"))
+    monkeypatch.setenv(PASSWORD, "pass word")
+    monkeypatch.setenv("KEY", (tmp_path / "k").read_text())
+    assert read_private("env://KEY", tmp_path).sign(digest_of(b"x"))
+
+
+def test_what_cosign_wrote_is_a_key(tmp_path, monkeypatch):
+    (tmp_path / "cosign.key").write_text(COSIGN["private_key"])
+    (tmp_path / "cosign.pub").write_text(COSIGN["public_key"])
+    monkeypatch.setenv(PASSWORD, COSIGN["password"])
+    signature = read_private("cosign.key", tmp_path).sign(digest_of(b"x"))
+    assert read_public("cosign.pub", tmp_path).verifies(signature, digest_of(b"x"))
+
+
+def test_work_that_is_not_cosigns_is_not_done(tmp_path, monkeypatch):
+    made = ec.generate_private_key(ec.SECP256R1())
+    monkeypatch.setenv(PASSWORD, "")
+    content = encrypted_pem(made, b"", "ENCRYPTED SIGSTORE PRIVATE KEY", cost=2, rounds=1)
+    (tmp_path / "k").write_bytes(content)
+    with pytest.raises(BentoError, match="encrypted in another way than cosign's"):
+        read_private("k", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        (ed25519.Ed25519PrivateKey.generate(), "Ed25519"),
+        (ec.generate_private_key(ec.SECP384R1()), "secp384r1"),
+        (rsa.generate_private_key(65537, 1024), "RSA with 1024 bits"),
+    ],
+    ids=["Ed25519", "P-384", "RSA 1024"],
+)
+def test_keys_that_cosigns_own_commands_do_not_agree_on_are_refused(tmp_path, made, name):
+    (tmp_path / "k").write_bytes(private_pem(made))
+    (tmp_path / "p").write_bytes(public_pem(made))
+    with pytest.raises(BentoError, match=rf"k: is .*{name}.*Known are ECDSA on P-256"):
+        read_private("k", tmp_path)
+    with pytest.raises(BentoError, match=rf"p: is .*{name}.*Known are ECDSA on P-256"):
+        read_public("p", tmp_path)
+
+
+def test_what_is_no_key_is_refused(keys, monkeypatch):
+    (keys / "none").write_text("x")
+    (keys / "long").write_text("x" * 100_000)
+    (keys / "two").write_bytes((keys / "k.key").read_bytes() * 2)
+    (keys / "broken").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    (keys / "open").write_text("-----BEGIN PRIVATE KEY-----\n" * 2000)
+    monkeypatch.delenv("NOTHING", raising=False)
+    for name, message in {
+        "none": "has no keys in PEM",
+        "long": "more than 65536 bytes",
+        "two": "has 2 keys in PEM",
+        "broken": "cannot be read as a key",
+        "open": "has no keys in PEM",
+        "absent": "cannot be read: No such file",
+        "k.pub": "is 'PUBLIC KEY', where a private key",
+        "env://NOTHING": "this variable is not set",
+    }.items():
+        with pytest.raises(BentoError, match=message):
+            read_private(name, keys)
+    with pytest.raises(BentoError, match="is a private key"):
+        read_public("k.key", keys)
+
+
+def test_a_key_does_not_show_itself(key):
+    assert "0x" not in repr(key)
+    assert repr(key) == repr(replace(key)) == "PrivateKey(origin='k.key')"
+
+
+# Files
+
+
+def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("x.bento").write_bytes(b"bento" * 1000)
+    assert main(["sign", "--key", "keys/k.key", "x.bento"]) == status.OK
+    assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.OK
+    assert main(["verify", "--key", "keys/other.pub", "x.bento"]) == status.FOUND
+    assert "refused  x.bento: was not signed with keys/other.pub, or changed since" in capsys.readouterr().out
+    Path("x.bento").write_bytes(b"Bento" * 1000)
+    assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.FOUND
+    Path("x.bento.sig").write_bytes(b"\xff" * 100)
+    assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.FOUND
+    Path("x.bento.sig").unlink()
+    capsys.readouterr()
+    assert main(["verify", "--key", "keys/k.pub", "-o", "json", "x.bento"]) == status.FOUND
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["signed"] is False
+    assert "no signature can be read there" in found["problem"]
+
+
+@pytest.mark.parametrize("form", ["file_signature", "file_bundle"])
+def test_what_cosign_signed_of_a_file_holds(tmp_path, monkeypatch, form):
+    monkeypatch.chdir(tmp_path)
+    Path("cosign.pub").write_text(COSIGN["public_key"])
+    Path("file").write_text(COSIGN["file"])
+    signed = COSIGN[form]
+    Path("s").write_text(signed if isinstance(signed, str) else json.dumps(signed))
+    assert main(["verify", "--key", "cosign.pub", "--signature", "s", "file"]) == status.OK
+    Path("file").write_text("another\n")
+    assert main(["verify", "--key", "cosign.pub", "--signature", "s", "file"]) == status.FOUND
+
+
+def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    for words, message in {
+        ("sign", "--key", "keys/k.key", "./folder"): "is a folder, whose files one signature cannot hold",
+        ("sign", "--key", "keys/k.key", "./absent"): "cannot be read: No such file",
+        ("verify", "--key", "keys/k.pub"): "nothing is named",
+        ("verify", "--key", "keys/k.pub", "iris:v1"): "What is in the store has no signature",
+        ("verify", "--signature", "x", "iris:v1"): "Give --key",
+    }.items():
+        assert main([*words]) in (status.ERROR, status.NOT_FOUND), words
+        assert message in capsys.readouterr().err
+
+
+# Layouts
+
+
+def test_a_layout_is_signed_in_itself(layout, keys, capsys):
+    assert main(["sign", "--key", str(keys / "k.key"), str(layout.folder)]) == status.OK
+    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.folder)]) == status.OK
+    assert main(["verify", "--key", str(keys / "other.pub"), str(layout.folder)]) == status.FOUND
+    kinds = sorted(entry.annotations["kind"] for entry in layout.index())
+    assert kinds == ["dev.cosignproject.cosign/image", "dev.cosignproject.cosign/sigs"]
+    assert layout.package().root.content == layout.find("v1").content, "the signature is no second image"
+    blob = layout.blob(layout.find().layers()[0].digest)
+    blob.write_bytes(b"X" + blob.read_bytes()[1:])
+    capsys.readouterr()
+    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.folder)]) == status.FOUND
+    assert "does not have the digest" in capsys.readouterr().out
+    blob.unlink()
+    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.folder)]) == status.FOUND
+
+
+def test_signing_again_adds_nothing_and_another_key_adds_one(layout, key, other):
+    place, digest = InLayout(layout), layout.find().descriptor.digest
+    assert signatures.sign(place, "n", digest, key)
+    before = (layout.folder / "index.json").read_bytes()
+    assert not signatures.sign(place, "n", digest, key)
+    assert (layout.folder / "index.json").read_bytes() == before
+    assert signatures.sign(place, "n", digest, other)
+    [manifest] = place.beside(signatures.SIGNATURES, digest)
+    assert len(manifest.layers()) == 2
+    for one in (key, other):
+        assert signatures.verify(place, digest, one.public).name == "n"
+
+
+def saved_by_cosign(layout: Layout, *names: str) -> str:
+    """Have what cosign wrote beside its image in the layout; the image's digest."""
+    for name in names:
+        for item in COSIGN[name] if name == "bundles" else [COSIGN[name]]:
+            layout.add(item["blob"].encode())
+            content = to_json(item["manifest"])
+            layout.add(content)
+            if name != "bundles":
+                kind = {"sig": "sigs", "att": "atts"}[name]
+                index = json.loads((layout.folder / "index.json").read_bytes())
+                entry = Descriptor.of(content, oci.MANIFEST, annotations={"kind": f"dev.cosignproject.cosign/{kind}"})
+                index["manifests"].append(entry.to_json())
+                (layout.folder / "index.json").write_text(json.dumps(index))
+    return COSIGN["digest"]
+
+
+@pytest.mark.parametrize("names", [("sig", "att"), ("bundles",)], ids=["tags", "bundles"])
+def test_what_cosign_signed_of_an_image_holds(tmp_path, key, names):
+    layout = Layout.create(tmp_path / "layout")
+    digest = saved_by_cosign(layout, *names)
+    (tmp_path / "cosign.pub").write_text(COSIGN["public_key"])
+    public, place = read_public("cosign.pub", tmp_path), InLayout(layout)
+    assert signatures.verify(place, digest, public).name == ("127.0.0.1:50107/golden/x" if "sig" in names else "")
+    assert signatures.verify_provenance(place, digest, public)["runDetails"] == {
+        "builder": {"id": "https://ci.example.com"}
+    }
+    with pytest.raises(SignatureError, match="another key has signed it"):
+        signatures.verify(place, digest, key.public)
+    with pytest.raises(SignatureError, match="another key has signed it"):
+        signatures.verify_provenance(place, digest, key.public)
+
+
+def test_an_attestation_is_no_signature_and_other_statements_are_no_provenance(tmp_path, layout, key):
+    place, digest = InLayout(layout), layout.find().descriptor.digest
+    signatures.attest_provenance(place, "n", digest, {"runDetails": {}}, key)
+    with pytest.raises(SignatureError, match="no signature of sha256:.* is there"):
+        signatures.verify(place, digest, key.public)
+    assert signatures.verify_provenance(place, digest, key.public) == {"runDetails": {}}
+    bundles = Layout.create(tmp_path / "bundles")
+    attested = saved_by_cosign(bundles, "bundles")
+    (tmp_path / "cosign.pub").write_text(COSIGN["public_key"])
+    public = read_public("cosign.pub", tmp_path)
+    for path in sorted(bundles.blob(attested).parent.iterdir()):
+        if b"https://sigstore.dev/cosign/sign/v1" in path.read_bytes() and b"subject" in path.read_bytes():
+            path.unlink()  # the manifest of the signature: that of the provenance is left
+    with pytest.raises(SignatureError, match="is a statement of https://slsa.dev/provenance/v1, and no signature"):
+        signatures.verify(InLayout(bundles), attested, public)
+
+
+def beside(place, digest: str, layers: list[tuple[Descriptor, bytes]], kind: str = signatures.SIGNATURES) -> None:
+    """Have layers of any kind where signatures are."""
+    config = b"{}"
+    document = {
+        "schemaVersion": 2,
+        "mediaType": oci.MANIFEST,
+        "config": Descriptor.of(config, oci.CONFIG).to_json(),
+        "layers": [layer.to_json() for layer, _ in layers],
+    }
+    sources = {layer.digest: BytesSource(content) for layer, content in layers} | {
+        oci.digest_of(config): BytesSource(config)
+    }
+    place.put(kind, digest, Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "x"), (), sources))
+
+
+def layer(content: bytes, signature: str, media_type: str = payload.MEDIA_TYPE) -> tuple[Descriptor, bytes]:
+    return Descriptor.of(content, media_type, annotations={SIGNATURE: signature}), content
+
+
+def signed(content: bytes, key) -> tuple[Descriptor, bytes]:
+    return layer(content, b64encode(key.sign(digest_of(content))).decode())
+
+
+def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
+    place, digest = InLayout(layout), layout.find().descriptor.digest
+    good = payload.make("n", digest)
+    another = payload.make("n", "sha256:" + "0" * 64)
+    critical = json.loads(good)["critical"]
+    hostile = {
+        "another digest is signed": signed(another, key),
+        "is no base64": layer(good, "%%%"),
+        "another key has signed it": layer(good, b64encode(bytes(64)).decode()),
+        "not JSON": signed(b"{", key),
+        "not a JSON object": signed(b"[]", key),
+        "what is signed is no image": signed(
+            to_json({"critical": {**critical, "type": "atomic container signature"}}), key
+        ),
+        "nested more than": signed(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", key),
+    }
+    for message, item in hostile.items():
+        beside(place, digest, [item])
+        with pytest.raises(SignatureError, match=message):
+            signatures.verify(place, digest, key.public)
+    beside(place, digest, [*hostile.values(), signed(good, key)])
+    assert signatures.verify(place, digest, key.public).name == "n"
+
+
+def test_what_is_signed_twice_in_one_document_is_refused(layout, key):
+    """JSON with a key that stands twice: readers take one or the other."""
+    place, digest = InLayout(layout), layout.find().descriptor.digest
+    twice = payload.make("n", digest)[:-1] + b',"critical":{}}'
+    beside(place, digest, [signed(twice, key)])
+    with pytest.raises(SignatureError, match="stands twice"):
+        signatures.verify(place, digest, key.public)
+
+
+def test_what_is_read_of_signatures_is_bounded(layout, key):
+    place, digest = InLayout(layout), layout.find().descriptor.digest
+    described, content = signed(payload.make("n", digest), key)
+    beside(place, digest, [(replace(described, size=1 << 30), content)])
+    with pytest.raises(SignatureError, match="more than 16777216 bytes of signatures"):
+        signatures.verify(place, digest, key.public)
+    beside(place, digest, [(described, content)] * 1001)
+    with pytest.raises(SignatureError, match="more than 1000 signatures"):
+        signatures.verify(place, digest, key.public)
+    with pytest.raises(BentoError, match="the most that cosign reads"):
+        signatures.sign(place, "m", digest, key)
+
+
+def test_hostile_envelopes_are_no_provenance(layout, key, other):
+    place, digest = InLayout(layout), layout.find().descriptor.digest
+    statement = envelope.make_statement("n", digest, "https://slsa.dev/provenance/v1", {})
+    sound = json.loads(envelope.make(statement, key))
+    elsewhere = envelope.make_statement("n", "sha256:" + "0" * 64, "https://slsa.dev/provenance/v1", {})
+    for message, document in {
+        "another key has signed it": json.loads(envelope.make(statement, other)),
+        "another digest is signed": json.loads(envelope.make(elsewhere, key)),
+        "no statement of in-toto": {**sound, "payloadType": "text/plain"},
+        "another key": {**sound, "signatures": []},
+        "more than 100 signatures": {**sound, "signatures": sound["signatures"] * 101},
+        "is no base64": {**sound, "signatures": ["x"]},
+        "what is signed is no statement": json.loads(envelope.make(b'{"_type": 1}', key)),
+        "and no provenance": json.loads(envelope.make(envelope.make_statement("n", digest, "x:y", {}), key)),
+    }.items():
+        item = layer(to_json(document), "", envelope.MEDIA_TYPE)
+        beside(place, digest, [item], signatures.ATTESTATIONS)
+        with pytest.raises(SignatureError, match=message):
+            signatures.verify_provenance(place, digest, key.public)
+
+
+# Registries
+
+
+def pushed_by_rule(folder: Path, reference: Reference, *words: str, index: bool = False) -> tuple[Package, int]:
+    """What `bazel run` of a bento_push with `signed = True` does; what it pushed, and its status."""
+    made = make_index(folder) if index else make_image(folder)
+    definition = {"buildType": "urn:rules-bento:build:image:v1", "externalParameters": {"target": "//a:b"}}
+    (folder / "made_of.json").write_text(json.dumps(definition))
+    if index:
+        (folder / "index.json").write_bytes(made.root.content)
+        contents = {"index": {"manifest": "index.json", "images": []}}
+        for number, child in enumerate(made.children):
+            part = folder / str(number)
+            part.mkdir()
+            item = image_contents(part, Package(child))
+            for blob in item["blobs"]:
+                blob["description"] = f"{number}/{blob['description']}"
+            contents["index"]["images"].append(
+                {**item, "manifest": f"{number}/manifest.json", "build_definition": "made_of.json"}
+            )
+    else:
+        contents = {"image": {**image_contents(folder, made), "build_definition": "made_of.json"}}
+    (folder / "contents.json").write_text(json.dumps(contents))
+    return made, push_again(folder, reference, *words)
+
+
+def push_again(folder: Path, reference: Reference, *words: str) -> int:
+    rule = ["--target", "//x:push", "--signed", "--folder", str(folder), "--contents", "contents.json"]
+    return verbs.run(["push", *rule, "--repository", reference.name, "--tag", "v1", "--", *words])
+
+
+def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys):
+    folder = tmp_path / "runfiles"
+    words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "2026-01-31T12:00:00Z"]
+    made, code = pushed_by_rule(folder, reference, *words)
+    said = capsys.readouterr()
+    assert code == 0
+    assert "PRIVATE" not in said.out + said.err
+    address = f"oci://{reference.with_tag('v1')}"
+    assert main(["verify", "--key", str(keys / "k.pub"), "--provenance", "-o", "json", address]) == status.OK
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["digest"], found["signed_as"]) == (made.root.descriptor.digest, reference.name)
+    assert found["provenance"] == {
+        "buildDefinition": {"buildType": "urn:rules-bento:build:image:v1", "externalParameters": {"target": "//a:b"}},
+        "runDetails": {"builder": {"id": BUILDER}, "metadata": {"startedOn": "2026-01-31T12:00:00Z"}},
+    }
+    assert main(["verify", "--key", str(keys / "other.pub"), address]) == status.FOUND
+    repository = registries.repository(reference)
+    before = sorted(repository.tags()), repository.get_manifest(f"{made.root.descriptor.digest.replace(':', '-')}.att")
+    assert push_again(folder, reference, *words) == 0
+    after = sorted(repository.tags()), repository.get_manifest(f"{made.root.descriptor.digest.replace(':', '-')}.att")
+    assert before == after, "it was signed already"
+    assert artifact.versions(repository) == ["v1"]
+
+
+def test_an_index_and_its_images_are_signed(reference, registries, progress, keys, key, tmp_path):
+    words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER]
+    made, _ = pushed_by_rule(tmp_path / "runfiles", reference, *words, index=True)
+    place = InRegistry(reference, registries, progress)
+    for manifest in made.manifests():
+        signatures.verify(place, manifest.descriptor.digest, key.public)
+    predicate = signatures.verify_provenance(place, made.root.descriptor.digest, key.public)
+    found = {f"sha256:{item['digest']['sha256']}" for item in predicate["buildDefinition"]["resolvedDependencies"]}
+    assert found == {child.descriptor.digest for child in made.children}
+
+
+def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries, keys, tmp_path, capsys):
+    for number, (words, message) in enumerate(
+        {
+            (): "Run with `-- --sign-key FILE`",
+            ("--builder-id", BUILDER): "--sign-key is missing",
+            ("--sign-key", str(keys / "k.key"), "--started-on", "x"): "--builder-id is missing",
+            ("--sign-key", str(keys / "k.key"), "--builder-id", "me"): "takes a URI",
+            ("--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "now"): "takes a time",
+            ("--sign-key", str(keys / "k.pub")): "where a private key in PEM belongs",
+        }.items()
+    ):
+        _, code = pushed_by_rule(tmp_path / str(number), reference, *words)
+        assert code == 1
+        assert message in capsys.readouterr().err
+    with pytest.raises(BentoError, match="404"):
+        registries.repository(reference).tags()
+
+
+def test_a_copy_has_its_signatures_and_keeps_those_of_the_target(
+    server, second_server, reference, registries, progress, keys, key, other, tmp_path
+):
+    words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER]
+    made, _ = pushed_by_rule(tmp_path / "runfiles", reference, *words)
+    digest = made.root.descriptor.digest
+    target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
+    place = InRegistry(target, registries, progress)
+    push(make_image(tmp_path / "again"), [target], registries, progress)
+    signatures.sign(place, target.name, digest, other)
+    assert main(["copy", f"oci://{reference.with_tag('v1')}", f"oci://{target}"]) == status.OK
+    assert signatures.verify(place, digest, key.public).name == reference.name
+    assert signatures.verify(place, digest, other.public).name == target.name
+    assert signatures.verify_provenance(place, digest, key.public)
+
+
+def test_a_signature_under_the_tag_of_another_image_does_not_hold(reference, registries, progress, key, tmp_path):
+    one = make_image(tmp_path / "one")
+    place = InRegistry(reference, registries, progress)
+    signatures.sign(place, reference.name, one.root.descriptor.digest, key)
+    [manifest] = place.beside(signatures.SIGNATURES, one.root.descriptor.digest)
+    another = "sha256:" + "1" * 64
+    repository = registries.repository(reference)
+    repository.put_manifest(manifest, signatures.tag_of(signatures.SIGNATURES, another))
+    with pytest.raises(SignatureError, match="another digest is signed"):
+        signatures.verify(place, another, key.public)
+
+
+def test_signing_needs_packages_that_no_other_command_does(keys, tmp_path):
+    """Without them there is a sentence, and nothing else imports them."""
+    program = "import sys; sys.modules['cryptography'] = None; from rules_bento.cli import main; sys.exit(main())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["py", *filter(None, sys.path)])}
+    (tmp_path / "x").write_bytes(b"x")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "sign", "--key", str(keys / "k.key"), str(tmp_path / "x")],
+        check=False, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert done.returncode == status.ERROR
+    assert "pip install 'rules-bento[signing]'" in done.stderr
