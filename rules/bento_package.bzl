@@ -73,20 +73,20 @@ def _build_definition(ctx, *, described, lock, models, python_version):
         locked = lock.locked_with_hashes if lock else None,
     )
 
-def _bento_info(ctx, *, archive, build_definition, described, data, parts, python_version):
+def _bento_info(ctx, *, described, made, python_version):
     """What images, tests and whoever else takes a Bento know of it."""
     return BentoInfo(
-        archive = archive,
+        archive = made.archive,
         bento_yaml = described.bento_yaml,
         build_ctx = build_ctx(ctx),
-        build_definition = build_definition,
-        data_layers = data.layers if data else {},
+        build_definition = made.build_definition,
+        data_layers = made.data_layers,
         digest = described.digest,
         import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
         manifest = described.manifest,
         models = depset([model[BentoModelInfo] for model in ctx.attr.models]),
         own_platform = ctx.attr.platform,
-        parts = tuple(parts),
+        parts = tuple(made.parts),
         platform = platform_name(ctx),
         python_version = python_version,
         requirements = depset(
@@ -140,11 +140,13 @@ def _bento_package_impl(ctx):
     return [
         _bento_info(
             ctx,
-            archive = archives.whole,
-            build_definition = build_definition,
-            data = data,
             described = described,
-            parts = [metadata_part] + contents,
+            made = struct(
+                archive = archives.whole,
+                build_definition = build_definition,
+                data_layers = data.layers if data else {},
+                parts = [metadata_part] + contents,
+            ),
             python_version = python_version,
         ),
         facts_info(ctx, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),

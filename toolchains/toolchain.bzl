@@ -31,6 +31,8 @@ def _bento_runtime_impl(ctx):
     helper = ctx.attr.helper[BentoHelperInfo]
     return [platform_common.ToolchainInfo(
         helper = helper.program,
+
+        # Each is a few wheels.
         packages = {target.label.name: target[BentoRequirementInfo].modules.to_list() for target in ctx.attr.packages},
         python = ctx.attr.python[BentoPythonInfo],
         uv = ctx.file.uv,

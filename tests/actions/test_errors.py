@@ -94,6 +94,28 @@ def test_patterns_that_keep_nothing(actions):
     refused(outcome, LABEL, "no file is left: include and exclude drop all of srcs, data and deps", "Change")
 
 
+def test_patterns_that_match_nothing_are_told_of(actions):
+    """By line where a bentofile has them; a Bento without them is what BentoML makes, too."""
+    text = b"service: service:Service\ninclude:\n- '*.py'\n- Modle/clf.pkl\n- '*.json'\n"
+    bentofile = ["--bentofile", actions.write("svc/bentofile.yaml", text), "svc/bentofile.yaml"]
+    srcs = with_service(actions, **{"svc/model/clf.pkl": b""})
+    arguments = ["--build-ctx", "svc", "--target", LABEL, *bentofile]
+    arguments += [word for path in srcs for word in ("--source", path, path, label_of(path))]
+    outputs = {"--manifest": "sources.json", "--service-info": "i.json", "--part": "part", "--unused": "unused"}
+    outcome = actions.run("snapshot", arguments, outputs)
+    assert (outcome.code, len(outcome.outputs)) == (0, 4)
+    assert outcome.errors.splitlines() == [
+        f"{LABEL}: svc/bentofile.yaml:4: include[1]: 'Modle/clf.pkl' matches no file of srcs, data and deps."
+        " Did you mean 'model/clf.pkl'?",
+        f"{LABEL}: svc/bentofile.yaml:5: include[2]: '*.json' matches no file of srcs, data and deps.",
+    ]
+    outcome = actions.snapshot(more=["--include", "*.py", "--include", "./service.py"])
+    assert outcome.code == 0
+    assert outcome.errors == (
+        f"{LABEL}: include[1]: './service.py' matches no file of srcs, data and deps. Did you mean 'service.py'?\n"
+    )
+
+
 # Files
 
 

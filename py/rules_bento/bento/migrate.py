@@ -388,11 +388,13 @@ def _sources(excluded: Sequence[str]) -> Code:
 
 
 def _unknown_notes(project: _Project) -> list[str]:
-    return [
-        f"Service: {unknown.path}:{unknown.line}: {unknown.what}. Declare {text}."
-        for unknown in project.info.unknowns
-        if (text := way(unknown, "attributes"))
-    ]
+    notes = []
+    for unknown in project.info.unknowns:
+        text = way(unknown, "attributes")
+        if text or unknown.required:
+            remedy = f"Declare {text}." if text else "State it in the source."
+            notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}. {remedy}")
+    return notes
 
 
 def _option_notes(project: _Project) -> list[str]:

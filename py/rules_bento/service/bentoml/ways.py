@@ -5,7 +5,7 @@ The one table of these words: a message names attributes to who writes BUILD fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rules_bento.errors import BentoError
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     Words: TypeAlias = Literal["attributes", "flags"]  # type: ignore[name-defined]  # noqa: F821
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """How one kind of fact is stated, in both languages; `{key}` is the key, `{service}` the service, of an unknown."""
 
     attributes: str
