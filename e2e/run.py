@@ -32,6 +32,7 @@ from hermetic import variables_of_the_caller_rerun_nothing
 from hubs import hubs_say_what_is_missing
 from incremental import changes_rerun_what_they_must
 from indexes import a_private_index_wins_and_keeps_its_password
+from interpreters import interpreters_make_the_same
 from lint import lint_sees_every_file
 from misfits import misfits_are_told_of_when_they_are_built
 from models import models_come_from_elsewhere
@@ -97,6 +98,7 @@ ON_THEIR_OWN: dict[str, Callable[[Workbench], str]] = {
     "remote_cache": two_machines_share_a_cache,
     "remote_execution": actions_run_where_there_is_nothing,
     "workers": workers_make_the_same,
+    "interpreters": interpreters_make_the_same,
     "next": the_next_bazel_is_met,
 }
 SCENARIOS = ON_SHARED_CHECKOUTS | ON_THEIR_OWN
