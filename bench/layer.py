@@ -50,15 +50,16 @@ def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
     from rules_bento.images.layers.layer import write_wheel_layer
     from rules_bento.images.layers.parts import Part, join_parts, write_part
     from rules_bento.images.wheels.install import Layout
+    from rules_bento.images.wheels.wheel import Wheel
 
     layout = Layout.venv("/app/.venv", sys.version_info[1])
     parts, large = [], 0
     for wheel in wheels:
         path = out.with_name(wheel.name)
         if wheel.stat().st_size >= ALONE:
-            large += write_wheel_layer(path, wheel, layout, kind, threads=1).size  # type: ignore[arg-type]
+            large += write_wheel_layer(path, Wheel.read(wheel), layout, kind, threads=1).size  # type: ignore[arg-type]
         else:
-            parts.append(Part(write_part(path, wheel, layout, kind), path))  # type: ignore[arg-type]
+            parts.append(Part(write_part(path, Wheel.read(wheel), layout, kind), path))  # type: ignore[arg-type]
     join_parts(out, parts, layout, kind)  # type: ignore[arg-type]
     os.truncate(out, out.stat().st_size + large)  # so that it has the size of all
 

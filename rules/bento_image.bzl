@@ -221,8 +221,9 @@ def _bento_image_impl(ctx):
     image = _assemble(ctx, base, bento, layers)
     libraries_checked = check_libraries(ctx, base, parts)
     system_checked = check_system(ctx, base, bento, parts)
-    sbom = write_sbom(ctx, base, bento, image, [part.wheel for part in parts])
-    build_definition = _build_definition(ctx, base, bento, [part.wheel for part in parts])
+    wheels = [part.wheel for part in parts]
+    sbom = write_sbom(ctx, base, bento, image, wheels)
+    build_definition = _build_definition(ctx, base, bento, wheels)
     return [
         BentoImageInfo(
             build_definition = build_definition,
@@ -238,7 +239,7 @@ def _bento_image_impl(ctx):
             build_definition = depset([build_definition]),
             checked = depset([libraries_checked, system_checked]),
             docker_archive = depset([write_form(ctx, image, layers, "docker-archive", ctx.label.name + ".tar", "BentoDockerArchive")]),
-            layer_report = depset(write_layer_report(ctx, layers)),
+            layer_report = depset(write_layer_report(ctx, layers, wheels)),
             oci_layout = depset([write_form(ctx, image, layers, "oci-layout", ctx.label.name + ".oci", "BentoOciLayout")]),
             sbom = depset([sbom.file]),
             summary = depset([write_summary(ctx, tag = bento.tag, digest = image.digest, files = {"--image-manifest": image.manifest})]),

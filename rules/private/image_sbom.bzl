@@ -54,6 +54,7 @@ def write_sbom(ctx, base, bento, image, wheels):
     for wheel in wheels:
         name = [wheel.distribution, wheel.version]
         args.add_all(["--wheel"] + name + [wheel.sha256] if wheel.sha256 else ["--built-wheel"] + name + [wheel.file])
+    args.add_all([wheel.distribution for wheel in wheels if wheel.record_errors], before_each = "--record-errors")
     args.add_all(["--output", output])
     run_helper(
         ctx,

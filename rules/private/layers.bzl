@@ -60,6 +60,19 @@ def _wheel_arguments(ctx, prefix, python_version):
     args.add_all(["--user", USER])
     return args
 
+def add_wheel(args, wheel):
+    """Adds a wheel, and what is known of it before it is read (images/wheels/arguments.py).
+
+    Args:
+      args: an Args.
+      wheel: the BentoWheelInfo.
+    """
+    args.add_all(["--wheel", wheel.file])
+    if wheel.sha256:
+        args.add_all(["--locked", wheel.sha256])
+    if wheel.record_errors:
+        args.add("--record-errors")
+
 def _name(wheel):
     return "{} {}".format(wheel.distribution, wheel.version)
 
@@ -77,7 +90,7 @@ def write_wheel_layer(ctx, *, wheel, prefix, compression):
     """
     args = _wheel_arguments(ctx, prefix, wheel.python_version)
     args.add_all(["--name", _name(wheel)])
-    args.add_all(["--wheel", wheel.file])
+    add_wheel(args, wheel)
     return write_layer(
         ctx,
         args = args,
@@ -104,7 +117,7 @@ def write_wheel_part(ctx, *, wheel, prefix, compression):
     part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, compression))
     listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, compression))
     args = _wheel_arguments(ctx, prefix, wheel.python_version)
-    args.add_all(["--wheel", wheel.file])
+    add_wheel(args, wheel)
     args.add_all(["--compression", compression])
     args.add_all(["--output", part])
     args.add_all(["--listing", listing])
@@ -138,7 +151,7 @@ def write_bytecode_part(ctx, *, wheel, prefix, compression, bytecode, compiler, 
     part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, compression))
     listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, compression))
     args = _wheel_arguments(ctx, prefix, wheel.python_version)
-    args.add_all(["--wheel", wheel.file])
+    add_wheel(args, wheel)
     args.add_all(["--bytecode", bytecode])
     args.add_all(["--interpreter", compiler.interpreter or compiler.interpreter_path])
     args.add_all(["--program", program])

@@ -91,6 +91,7 @@ def _declare_wheel(wheel, package, platform, settings):
         platform = platform,
         python = _PYTHON,
         python_version = settings.python_version,
+        record_errors = settings.record_errors.get(package["name"], []),
         refused = package.get("refused", []),
         url = source.get("url", ""),
         uv = "@bento_uv//:uv",
@@ -125,7 +126,7 @@ def _declare_wheel(wheel, package, platform, settings):
             version = package["version"],
         )
 
-def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", folders_from = None, build = None, compiler = None, versions = {}):
+def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", folders_from = None, build = None, compiler = None, versions = {}, record_errors = {}):
     """Declares the repositories of a lock; none is fetched by that.
 
     Args:
@@ -139,6 +140,7 @@ def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", f
       build: what packages without a wheel are built with, a struct of `hub`, `lock` (its label, as text) and
         `packages` (names); None for packages of this hub.
       compiler: label of a file with the path of an interpreter that compiles the modules; None to leave them as they are.
+      record_errors: names of packages to the SHA-256 of wheels that are taken although their RECORD is wrong.
       versions: other versions of Python, `X.Y`, to the names of hubs of the same lock for them.
     """
     settings = struct(
@@ -150,6 +152,7 @@ def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", f
         indexes = indexes,
         lock = folders_from,
         python_version = python_version,
+        record_errors = record_errors,
     )
     for platform in platforms:
         for package in lock["packages"]:

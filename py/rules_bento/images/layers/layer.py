@@ -27,7 +27,6 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers
 from rules_bento.images.layers.gzip import CARRIED, JOINED, LINES, PLAIN
 from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
-from rules_bento.images.wheels.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
+    from rules_bento.images.wheels.wheel import Wheel
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
 
@@ -116,7 +116,7 @@ class Entry(NamedTuple):
 
 def write_wheel_layer(
     out: Path,
-    wheel: Path,
+    wheel: Wheel,
     layout: Layout,
     compression: Compression,
     *,
@@ -269,9 +269,8 @@ class WheelPlan(NamedTuple):
     files: list[Installed]
 
     @classmethod
-    def of(cls, path: Path, layout: Layout) -> WheelPlan:
-        """Read the wheel's lists. Raises BentoError for one that should not be installed."""
-        wheel = Wheel.read(path)
+    def of(cls, wheel: Wheel, layout: Layout) -> WheelPlan:
+        """Place the wheel's files. Raises BentoError for one that should not be installed."""
         return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
 
     def all_folders(self) -> set[str]:
