@@ -69,11 +69,12 @@ def limit(kind: str, wheels: Sequence[Path]) -> None:
     import hashlib
 
     from rules_bento.archives.zipread import DEFLATED, fast_zlib
-    from rules_bento.images.layers.layer import ZSTD_FRAME, _zstd_frames
+    from rules_bento.images.layers.layer import ZSTD_FRAME
+    from rules_bento.images.layers.zstd import frames
     from rules_bento.images.wheels.wheel import Wheel
 
     compression, _, record = kind.partition("+")
-    inflater, compress = fast_zlib(), _zstd_frames()
+    inflater, compress = fast_zlib(), frames(storing=False)
     diff, digest = hashlib.sha256(), hashlib.sha256()
     for file in wheels:
         members = Wheel.read(file).members

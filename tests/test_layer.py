@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from made_wheels import Maker, record_line
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import deflate, headers, layer
+from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
@@ -494,6 +494,29 @@ def test_zstd_frames(out, tmp_path):
         data = inflate.unused_data
     assert all(size == layer.ZSTD_FRAME for size in sizes[:-1])
     assert len(sizes) > 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, (128 << 10) - 1, 128 << 10, (128 << 10) + 1, (2 << 20) + 3])
+def test_a_frame_that_is_stored_is_one_that_others_read(tmp_path, size):
+    data = CHANCE.randbytes(size)
+    frame = zstd.stored(data)
+    assert len(frame) == 9 + size + 3 * max(1, -(-size // (128 << 10)))
+    parameters = zstandard.get_frame_parameters(frame)
+    assert (parameters.content_size, parameters.has_checksum) == (size, False)
+    assert zstandard.ZstdDecompressor().decompress(frame) == data
+    (tmp_path / "frame.zst").write_bytes(frame + frame)
+    if program := shutil.which("zstd"):
+        assert subprocess.run([program, "-dc", str(tmp_path / "frame.zst")], capture_output=True).stdout == data * 2
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip"])
+def test_what_does_not_compress_is_stored_and_what_does_is_not(out, compression):
+    weights = CHANCE.randbytes(layer.ZSTD_FRAME * 2)
+    info = write_files_layer(out, [Entry.inline("a", weights), Entry.inline("b", LARGE)], compression)
+    assert weights[layer.ZSTD_FRAME :][: 32 << 10] in out.read_bytes()
+    assert info.size < len(weights) + len(LARGE) // 3
+    write_files_layer(out, [Entry.inline("b", LARGE)], compression)
+    assert LARGE[5000:9000] not in out.read_bytes()
 
 
 # What real tools make of it.
