@@ -133,7 +133,7 @@ def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
 def _model_layers(bento, compression):
-    return [model.layers[compression] for model in bento.models.to_list()]
+    return [layer for model in bento.models.to_list() for layer in model.layers[compression]]
 
 def _assemble(ctx, base, bento, layers):
     """Writes config and manifest from what is known of the layers."""

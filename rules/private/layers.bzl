@@ -8,6 +8,9 @@ BENTO = "/home/bentoml/bento"
 HOME = "/home/bentoml"
 USER = "1034"
 
+# Where the weights of models lie that are layers of their own.
+WEIGHTS = HOME + "/weights"
+
 COMPRESSIONS = ["zstd", "gzip"]
 
 # How an image's Python knows that byte code belongs to its source; the latter two are py_compile's.

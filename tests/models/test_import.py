@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -125,6 +126,53 @@ def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
     assert weights.uid == 1034
     assert found["home/bentoml/bento/models/weights/v7/run.sh"].mode == 0o755
     assert "home/bentoml/bento/models/weights/v7/model.yaml" in found
+
+
+def test_layers_of_weights_hold_what_the_model_links_to(tmp_path):
+    actions = Actions(tmp_path)
+    for name, text in {
+        "a-1.bin": "one",
+        "deep/a-2.bin": "two",
+        "deep/same/a-1.bin": "one",
+        "config.json": "{}",
+    }.items():
+        actions.write(f"svc/{name}", text)
+    weights = [actions.root / f"svc/{name}" for name in ("a-1.bin", "deep/a-2.bin", "deep/same/a-1.bin")]
+    names = [str(path.relative_to(actions.root)) for path in weights]
+
+    def described(flag, name, path=""):
+        return [flag, path, name, f"//svc:{name}"]
+
+    place = ["--target", "//svc:model", "--package", "svc", "--strip-prefix", ""]
+    image = ["--folder", "/home/bentoml/bento", "--user", "1034:1034", "--weights", "/home/bentoml/weights/m"]
+    image += ["--compression", "none"]
+    sources = [word for name in [*names, "svc/config.json"] for word in described("--source", name, name)]
+    written = {"--written-description": "m.json", "--written-manifest": "m.manifest", "--written-model-yaml": "m.yaml"}
+    more = ["--module", "", "--api-version", "v1", "--creation-time", "1980-01-01T00:00:00Z", "--tag", "m"]
+    flags = {flag.replace("--written", "-"): path for flag, path in written.items()}
+    model = actions.run("model", [*place, *more, *sources], flags)
+    assert model.code == 0, model.errors
+    for flag, path in flags.items():
+        actions.write(path, model.outputs[flag])
+    words = [*place, *image, *(word for name in names for word in described("--source", name, name))]
+    layers = [actions.run("weights_layer", words, {"--output": "1", "--description": "1.json"})]
+    for path in weights:
+        path.unlink()  # who links to them does not read them
+    words = [*place, *image, *described("--source", "svc/config.json", "svc/config.json")]
+    words += [word for name in names for word in described("--weights-file", name)]
+    words += [word for pair in written.items() for word in pair]
+    layers.append(actions.run("model_layer", words, {"--output": "2", "--description": "2.json"}))
+    for layer in layers:
+        assert layer.code == 0, layer.errors
+        with tarfile.open(fileobj=io.BytesIO(layer.outputs["--output"])) as tar:
+            tar.extractall(tmp_path / "image", filter="fully_trusted")
+    shutil.move(tmp_path / "image", tmp_path / "elsewhere")  # where an image is mounted
+    [folder] = (tmp_path / "elsewhere/home/bentoml/bento/models/m").iterdir()
+    texts = [(folder / name.removeprefix("svc/")).read_text() for name in [*names, "svc/config.json"]]
+    assert texts == ["one", "two", "one", "{}"]
+    assert [path.is_symlink() for path in sorted(folder.iterdir()) if path.is_file()] == [True, False, False]
+    kept = sorted(path.name for path in (tmp_path / "elsewhere/home/bentoml/weights/m").glob("*/*"))
+    assert kept == ["a-1.bin", "a-2.bin"], "equal files are one"
 
 
 @pytest.mark.parametrize(
