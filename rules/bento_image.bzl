@@ -8,7 +8,7 @@ load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
-load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
+load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
@@ -113,10 +113,13 @@ def _wheel_layers(ctx, parts, groups):
 
 def _bento_layer(ctx, bento):
     """bento.yaml, environment and sources: the one layer that a change of a source line rebuilds."""
-    models = bento.models.to_list()
+    models = bento.models.to_list() if ctx.attr.models != "none" else []
     parts = bento.parts[:2]  # data have a layer of their own
     args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--folder", BENTO, "--user", USER])
+    if ctx.attr.models == "image":
+        args.add_all(["--mounted", MOUNTED])
     args.add_all(parts, before_each = "--part")
     args.add_all([model.description for model in models], before_each = "--model")
     return write_layer(
@@ -132,7 +135,9 @@ def _bento_layer(ctx, bento):
 def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
-def _model_layers(bento, compression):
+def _model_layers(ctx, bento, compression):
+    if ctx.attr.models != "layers":
+        return []
     return [layer for model in bento.models.to_list() for layer in model.layers[compression]]
 
 def _assemble(ctx, base, bento, layers):
@@ -213,7 +218,7 @@ def _bento_image_impl(ctx):
         [_environment_layer(ctx, base)] +
         _wheel_layers(ctx, parts, groups) +
         _bytecode_layers(ctx, bytecode, groups) +
-        _model_layers(bento, ctx.attr.compression) +
+        _model_layers(ctx, bento, ctx.attr.compression) +
         [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
         _data_layers(bento, ctx.attr.compression) +
         [_bento_layer(ctx, bento)]
@@ -279,6 +284,11 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "healthcheck": attr.string_list(doc = "A command that says whether a container is well, run without a shell. It is docker's own field: docker reads it of an image that it loads or pulls; podman, containerd and Kubernetes leave it out of OCI images, so give it to those when they start a container. Default: none."),
         "labels": attr.string_dict(doc = "Labels of the config, beside those of the Bento."),
         "layers": attr.label_list(doc = "Further layers, below that of the Bento.", providers = [BentoLayerInfo]),
+        "models": attr.string(
+            default = "layers",
+            doc = "Where a container has the Bento's models from: `layers` of the image; an `image` of each model (`bento_model_image`), mounted at {}/<name>; or `none`, from a store that is mounted at {}/models.".format(MOUNTED, HOME),
+            values = ["layers", "image", "none"],
+        ),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
         "prefix": attr.string(default = ENVIRONMENT, doc = "Where the environment with the packages lies. Images with the same one share layers."),
         "provided": attr.string_list(doc = "What the Bento asks of its image and the base has in another way, or the service does without, as messages of the checks name it: system packages, `distro`, `cuda`, commands."),

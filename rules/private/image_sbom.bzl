@@ -38,7 +38,7 @@ def write_sbom(ctx, base, bento, image, wheels):
     """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
-    models = [model.description for model in bento.models.to_list()]
+    models = [model.description for model in bento.models.to_list()] if ctx.attr.models == "layers" else []
     built = [wheel for wheel in wheels if not wheel.sha256]
     debs = known_debs(ctx, base)
     args = arguments(ctx)

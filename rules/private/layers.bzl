@@ -11,6 +11,9 @@ USER = "1034"
 # Where the weights of models lie that are layers of their own.
 WEIGHTS = HOME + "/weights"
 
+# Where images of models are mounted, each below its name.
+MOUNTED = "/mnt/models"
+
 COMPRESSIONS = ["zstd", "gzip"]
 
 # How an image's Python knows that byte code belongs to its source; the latter two are py_compile's.
