@@ -578,6 +578,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[3:]
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.wheels.wheel import Wheel
 for compression in ("gzip", "zstd", "none"):
     write_wheel_layer(Path(sys.argv[2]), Wheel.read(Path(sys.argv[1])), Layout.venv("/app", 12), compression, threads=4)
 print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])

@@ -124,7 +124,6 @@ import re, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
 from rules_bento.images.wheels.install import Layout
-from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
 from rules_bento.images.wheels.wheel import Wheel
 out, layout = Path(sys.argv[2]), Layout.venv("/app", 12)
