@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("py", "tests", "tests/hostile"
 
 from limited import Outcome, run  # noqa: E402 - the paths stand above
 from mutations import mutate  # noqa: E402
-from readers import READERS  # noqa: E402
+from targets import READERS  # noqa: E402
 
 _BATCH = 500
 

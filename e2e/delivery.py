@@ -23,7 +23,7 @@ load("//rules:defs.bzl", "bento_cloud_push", "bento_export", "bento_import")
 bento_export(
     name = "export",
     src = "//examples/iris:iris_bento",
-    stamped = True,
+    stamp = 1,
     to = "out/iris-{STABLE_TEAM}.tar",
 )
 

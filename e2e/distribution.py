@@ -36,14 +36,14 @@ bento_push(
         "{plain}/team/iris",
         "{secured}/{{STABLE_TEAM}}/iris",
     ],
-    stamped = True,
+    stamp = 1,
     tag_files = ["tags"],
-    tags_to_set = ["v1-{{STABLE_TEAM}}"],
+    remote_tags = ["v1-{{STABLE_TEAM}}"],
 )
 
 bento_load(
     name = "load",
-    image = "//tests/images:gzip_image",
+    src = "//tests/images:gzip_image",
     reference = "iris:loaded",
     tool = "podman",
 )

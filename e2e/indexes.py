@@ -55,7 +55,7 @@ bento_requirements(
 bento_requirements_test(
     name = "requirements_test",
     lock = "requirements.lock.json",
-    requirements = ":requirements.update",
+    update = ":requirements.update",
 )
 """
 TEST = """

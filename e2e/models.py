@@ -59,7 +59,7 @@ load("@rules_bento//rules:defs.bzl", "bento_package", "bento_push")
 bento_push(
     name = "push",
     src = "@plain",
-    tags_to_set = ["v1"],
+    remote_tags = ["v1"],
 )
 
 [

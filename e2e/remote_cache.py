@@ -41,20 +41,20 @@ load("//rules:defs.bzl", "bento_load", "bento_push")
 
 bento_load(
     name = "loaded",
-    image = "//examples/iris:iris_image",
+    src = "//examples/iris:iris_image",
     tool = "docker",
 )
 
 bento_push(
     name = "pushed",
     src = "//examples/iris:iris_bento",
-    tags_to_set = ["latest"],
+    remote_tags = ["latest"],
 )
 
 bento_push(
     name = "pushed_image",
     src = "//examples/iris:iris_image",
-    tags_to_set = ["latest"],
+    remote_tags = ["latest"],
 )
 """
 FROM_CACHE = "--@rules_bento//rules:push_from=cache"

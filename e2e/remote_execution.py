@@ -11,8 +11,8 @@ from remote_cache import EXAMPLES, FROM_CACHE, PUSH, built_layers, ours
 if TYPE_CHECKING:
     from workbench import Checkout, Spawn, Workbench
 
-INTERPRETER = 'bento_tools_dev.python(debs = "//examples/base:debian.lock.json")'
-OTHER_INTERPRETER = 'bento_tools_dev.python(debs = "//tests/registry:debian.lock.json")'
+INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json")'
+OTHER_INTERPRETER = 'bento_tools_dev.python(debian_lock = "//tests/registry:debian.lock.json")'
 REFUSED = "the lock has no python3 for linux_x86_64; add it to the packages of its bento_debs target and lock again"
 # genrules need bash, and are not ours.
 REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")

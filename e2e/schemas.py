@@ -22,11 +22,11 @@ load("//rules:defs.bzl", "bento_image", "bento_image_index", "bento_push")
 [
     bento_image(
         name = form,
-        annotations = {"org.opencontainers.image.revision": "{STABLE_REVISION}"},
         base = "//examples/base:python",
         bento = "//examples/iris:iris_bento",
         sbom_format = form,
-        stamped = True,
+        stamp = 1,
+        stamped_annotations = {"org.opencontainers.image.revision": "{STABLE_REVISION}"},
     )
     for form in ["cyclonedx", "spdx"]
 ]

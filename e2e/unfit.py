@@ -21,7 +21,7 @@ bento_deb_layer(
 
 bento_base(
     name = "bare",
-    debs = ":debs",
+    deb_layer = ":debs",
     python_version = "3.13",
 )
 
@@ -78,7 +78,7 @@ bento_deb_layer(
 
 bento_base(
     name = "small",
-    debs = ":small_debs",
+    deb_layer = ":small_debs",
     python_version = "3.13",
 )
 

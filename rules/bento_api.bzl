@@ -1,7 +1,7 @@
 """bento_api: the API of a service, as importing it tells."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
 load("//rules/private:interpreter.bzl", "check_interpreter")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:api.bzl", "BentoApiInfo")
@@ -29,11 +29,13 @@ def _bento_api_impl(ctx):
         ctx,
         mnemonic = "BentoInspect",
         progress_message = "Importing the service of %{label}",
-        verb = "inspect",
-        args = args,
-        inputs = depset([bento.archive], transitive = [module.files for module in modules]),
+        verb = verb(
+            "inspect",
+            args,
+            inputs = depset([bento.archive], transitive = [module.files for module in modules]),
+            sandboxed = True,
+        ),
         outputs = [openapi, schema, derived],
-        sandboxed = True,
     )
     return [
         BentoApiInfo(openapi = openapi, schema = schema),

@@ -13,13 +13,13 @@ def _python_version(ctx, debs):
     return version
 
 def _bento_base_impl(ctx):
-    debs = ctx.attr.debs[BentoDebLayerInfo]
+    debs = ctx.attr.deb_layer[BentoDebLayerInfo]
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
     ctx.actions.write(config, json.encode({"architecture": debs.architecture, "env": ctx.attr.env, "os": _OS}))
     return [
         BentoBaseInfo(
             config = config,
-            debs = debs.index,
+            deb_index = debs.index,
             glibc = debs.glibc,
             layers = debs.layers,
             libraries = None,
@@ -39,7 +39,7 @@ bento_base = rule(
 ```starlark
 bento_base(
     name = "python",
-    debs = ":debs",
+    deb_layer = ":debs",
 )
 
 bento_image(
@@ -51,7 +51,7 @@ bento_image(
 
 A `bento_deb_layer` with `lower` set to it adds packages.""",
     attrs = {
-        "debs": attr.label(doc = "The `bento_deb_layer` that is uppermost in it.", mandatory = True, providers = [BentoDebLayerInfo]),
+        "deb_layer": attr.label(doc = "The `bento_deb_layer` that is uppermost in it.", mandatory = True, providers = [BentoDebLayerInfo]),
         "env": attr.string_dict(default = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, doc = "Variables of the environment."),
         "python": attr.string(default = "/usr/bin/python3", doc = "Absolute path of the interpreter."),
         "python_version": attr.string(doc = "Its version, `X.Y`. Default: that of the package python3."),

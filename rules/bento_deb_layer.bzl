@@ -1,7 +1,7 @@
 """bento_deb_layer: Debian packages as a layer of an image."""
 
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:layers.bzl", "COMPRESSIONS")
 load("//rules/providers:deb.bzl", "BentoDebInfo")
 load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
@@ -54,11 +54,13 @@ def _write(ctx, files, lower):
         ctx,
         mnemonic = "BentoDebLayer",
         progress_message = "Installing Debian packages of %{label} into a layer",
-        verb = "deb_layer",
-        args = args,
-        inputs = depset(below + ctx.files.certificates, transitive = [files]),
+        verb = verb(
+            "deb_layer",
+            args,
+            inputs = depset(below + ctx.files.certificates, transitive = [files]),
+            packages = _PACKAGES,
+        ),
         outputs = [layer.blob, layer.description, index],
-        packages = _PACKAGES,
     )
     return layer, index
 

@@ -6,7 +6,7 @@ load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
 load("//rules/providers:debs.bzl", "BentoDebsInfo")
 
 def _bento_debs_test_impl(ctx):
-    info = ctx.attr.debs[BentoDebsInfo]
+    info = ctx.attr.update[BentoDebsInfo]
     arguments = ["--target", label_text(ctx.label), "--update", label_text(info.update)] + list(info.arguments)
     launcher = helper_launcher(
         ctx,
@@ -26,13 +26,13 @@ bento_debs_test = rule(
 ```starlark
 bento_debs_test(
     name = "debian_test",
-    debs = ":debian.update",
     lock = "debian.lock.json",
+    update = ":debian.update",
 )
 ```""",
     attrs = {
-        "debs": attr.label(doc = "The `bento_debs` target that writes it.", mandatory = True, providers = [BentoDebsInfo]),
         "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
+        "update": attr.label(doc = "The `bento_debs` target that writes it.", mandatory = True, providers = [BentoDebsInfo]),
     },
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

@@ -1,8 +1,8 @@
 """bento_environment: the image of a Bento, in the terms of BentoML's `Image`."""
 
 load("//rules/private:attributes.bzl", "label_text", "workspace_path")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
-load("//rules/private:image_steps.bzl", "decode_steps")
+load("//rules/private:environment_steps.bzl", "decode_steps")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
 
 def _describe_source(file):
@@ -31,9 +31,7 @@ def _bento_environment_impl(ctx):
         ctx,
         mnemonic = "BentoEnvironment",
         progress_message = "Checking image of %{label}",
-        verb = "environment",
-        args = args,
-        inputs = depset(ctx.files.srcs + [info.image for info in extended]),
+        verb = verb("environment", args, inputs = depset(ctx.files.srcs + [info.image for info in extended])),
         outputs = [image],
     )
     return [
@@ -46,7 +44,7 @@ bento_environment = rule(
     doc = """The image that a Bento asks for, step by step, as `bentoml.images.Image` in a service's source.
 
 ```starlark
-load("@rules_bento//rules:defs.bzl", "bento_environment", "image")
+load("@rules_bento//rules:defs.bzl", "bento_environment", "environment_step")
 
 bento_environment(
     name = "environment",
@@ -54,15 +52,15 @@ bento_environment(
     distro = "debian",
     python_version = "3.12",
     steps = [
-        image.system_packages("libgomp1"),
-        image.run("useradd worker"),
-        image.requirements_file("requirements.txt"),
-        image.run_script("setup.sh"),  # after the Python packages, for it stands behind them
+        environment_step.system_packages("libgomp1"),
+        environment_step.run("useradd worker"),
+        environment_step.requirements_file("requirements.txt"),
+        environment_step.run_script("setup.sh"),  # after the Python packages, for it stands behind them
     ],
 )
 ```
 
-The steps are the methods of BentoML's `Image`, in the order of their calls. `bento_package(image = ":environment")` takes
+The steps are the methods of BentoML's `Image`, in the order of their calls. `bento_package(environment = ":environment")` takes
 it, as many Bentos as want, and another `bento_environment` extends it. Building it checks it: names of packages, versions
 of Python, distributions, files and the order of steps.""",
     attrs = {
@@ -72,7 +70,7 @@ of Python, distributions, files and the order of steps.""",
         "pack_git_packages": attr.bool(default = True, doc = "False lets the build of the image clone packages of git repositories; packing them needs a network."),
         "python_version": attr.string(doc = "`X.Y`. Default: that of the Bento's lock."),
         "srcs": attr.label_list(allow_files = True, doc = "The files that steps name, by their paths in the package."),
-        "steps": attr.string_list(doc = "What `image.build_include`, `image.pyproject_toml`, `image.python_packages`, `image.requirements_file`, `image.run`, `image.run_script`, `image.system_packages`, `image.uv_lock` and `image.wheels` return."),
+        "steps": attr.string_list(doc = "What `environment_step.build_include`, `environment_step.pyproject_toml`, `environment_step.python_packages`, `environment_step.requirements_file`, `environment_step.run`, `environment_step.run_script`, `environment_step.system_packages`, `environment_step.uv_lock` and `environment_step.wheels` return."),
     },
     provides = [BentoEnvironmentInfo],
     toolchains = [TOOLCHAIN_TYPE],

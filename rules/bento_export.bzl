@@ -1,14 +1,15 @@
 """bento_export: a Bento to a file, a folder, or wherever `bento export` writes."""
 
-load("//rules/private:deliver.bzl", "SRC", "STAMPED", "delivery")
+load("//rules/private:deliver.bzl", "SRC", "delivery")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:stamping.bzl", "STAMP", "status_files")
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 
 def _bento_export_impl(ctx):
     words = ["--format", ctx.attr.format] if ctx.attr.format else []
     if not ctx.attr.bundle_models:
         words.append("--no-models")
-    return delivery(ctx, verb = "export", to = ctx.attr.to, words = words, stamped = ctx.attr.stamped, command = ctx.attr.command)
+    return delivery(ctx, verb = "export", to = ctx.attr.to, words = words, status = status_files(ctx, [ctx.attr.to]), command = ctx.attr.command)
 
 bento_export = rule(
     implementation = _bento_export_impl,
@@ -18,7 +19,7 @@ bento_export = rule(
 bento_export(
     name = "export",
     src = ":iris_bento",
-    stamped = True,
+    stamp = 1,
     to = "release/iris-{STABLE_VERSION}.bento",
 )
 ```
@@ -32,9 +33,8 @@ S3, Azure and Google Cloud Storage need packages that only this fetches: `comman
         "command": attr.label(doc = "The `bento` whose packages are used. Default: those that each has, for files, FTP, Dropbox, and SFTP by `ssh`.", providers = [BentoCommandInfo]),
         "format": attr.string(doc = "What is written. Default: what the name says.", values = ["", "xz", "gz", "bz2", "zst", "tar", "zip", "folder"]),
         "src": SRC,
-        "stamped": STAMPED,
-        "to": attr.string(doc = "A file or a folder. Default: the folder that Bazel is started from. `{KEY}` stands for a value of the workspace status if `stamped`."),
-    },
+        "to": attr.string(doc = "A file or a folder. Default: the folder that Bazel is started from. `{KEY}` stands for a value of the workspace status in a stamped build; others refuse to write there."),
+    } | STAMP,
     executable = True,
     toolchains = [TOOLCHAIN_TYPE],
 )

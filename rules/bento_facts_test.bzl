@@ -2,7 +2,7 @@
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:facts.bzl", "import_facts")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
@@ -10,6 +10,8 @@ load("//rules/providers:facts.bzl", "BentoFactsInfo")
 
 def _bento_facts_test_impl(ctx):
     facts = ctx.split_attr.bento["stated"][BentoFactsInfo]
+
+    # What a service states is some dozens of packages.
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()
     if not requirements:
         fail("{}: {} has no packages of a hub to import its service with. Name them in its requirements, bentoml among them".format(
@@ -26,11 +28,13 @@ def _bento_facts_test_impl(ctx):
         ctx,
         mnemonic = "BentoFactsComparison",
         progress_message = "Comparing the facts of %{label}",
-        verb = "compare_facts",
-        args = [facts.package_arguments, args],
-        inputs = depset([imported.service], transitive = [facts.package_inputs]),
+        verb = verb(
+            "compare_facts",
+            [facts.package_arguments, args],
+            inputs = depset([imported.service], transitive = [facts.package_inputs]),
+            packages = facts.package_packages,
+        ),
         outputs = [report],
-        packages = facts.package_packages,
     )
     launcher = helper_launcher(
         ctx,

@@ -1,14 +1,15 @@
 """bento_image: a Bento, its packages and a base as an OCI image."""
 
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_texts", "creation_time", "label_text")
-load("//rules/private:build_definition.bzl", "write_build_definition")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:build_definition.bzl", "contents_of_image", "made_of", "write_build_definition")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer")
+load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
@@ -31,12 +32,10 @@ def _environment_layer(ctx, base):
     args.add_all(["--home", HOME, "--user", USER])
     return write_layer(
         ctx,
-        args = args,
         compression = ctx.attr.compression,
-        inputs = depset(),
         name = ctx.label.name + ".environment",
         progress_message = "Making the environment of %{label}",
-        verb = "environment_layer",
+        verb = verb("environment_layer", args, inputs = depset()),
     )
 
 def _check_target(ctx, base, bento):
@@ -77,6 +76,9 @@ def _check_packages(ctx, parts):
           "requirements file or hub of rules_python. Name a lock in MODULE.bazel, bento.pypi(name = \"bento_pypi\", lock = ...), and packages of it in the Bento's requirements, \"@bento_pypi//bentoml\" " +
           "among them; or set entrypoint or layers, if these bring bentoml").format(ctx.label, ctx.split_attr.bento["stated"].label))
 
+def _settings(ctx):
+    return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)
+
 def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
@@ -86,10 +88,9 @@ def _bytecode_layers(ctx, parts, groups):
     return [
         write_joined_layer(
             ctx,
-            compression = ctx.attr.compression,
             name = "{}.bytecode-{}".format(ctx.label.name, names[0]),
             parts = [by_name[name] for name in names],
-            prefix = ctx.attr.prefix,
+            settings = _settings(ctx),
             what = "byte code of ",
         )
         for names in groups
@@ -102,10 +103,9 @@ def _wheel_layers(ctx, parts, groups):
     return alone + [
         write_joined_layer(
             ctx,
-            compression = ctx.attr.compression,
             name = "{}.wheels-{}".format(ctx.label.name, names[0]),
             parts = [by_name[name] for name in names],
-            prefix = ctx.attr.prefix,
+            settings = _settings(ctx),
         )
         for names in groups
         if len(names) > 1 or not by_name[names[0]].layer
@@ -113,7 +113,7 @@ def _wheel_layers(ctx, parts, groups):
 
 def _bento_layer(ctx, bento):
     """bento.yaml, environment and sources: the one layer that a change of a source line rebuilds."""
-    models = bento.models.to_list() if ctx.attr.models != "none" else []
+    models = bento.models.to_list() if ctx.attr.models != "none" else []  # those that its target names
     parts = bento.parts[:2]  # data have a layer of their own
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
@@ -124,12 +124,10 @@ def _bento_layer(ctx, bento):
     args.add_all([model.description for model in models], before_each = "--model")
     return write_layer(
         ctx,
-        args = args,
         compression = ctx.attr.compression,
-        inputs = depset(list(parts) + [model.description for model in models]),
         name = ctx.label.name + ".bento",
         progress_message = "Packing sources of %{label} into a layer",
-        verb = "bento_layer",
+        verb = verb("bento_layer", args, inputs = depset(list(parts) + [model.description for model in models])),
     )
 
 def _data_layers(bento, compression):
@@ -138,7 +136,8 @@ def _data_layers(bento, compression):
 def _model_layers(ctx, bento, compression):
     if ctx.attr.models != "layers":
         return []
-    return [layer for model in bento.models.to_list() for layer in model.layers[compression]]
+    models = bento.models.to_list()  # those that its target names
+    return [layer for model in models for layer in model.layers[compression]]
 
 def _assemble(ctx, base, bento, layers):
     """Writes config and manifest from what is known of the layers."""
@@ -148,7 +147,7 @@ def _assemble(ctx, base, bento, layers):
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
     )
     descriptions = [layer.description for layer in layers]
-    status = [ctx.info_file, ctx.version_file] if ctx.attr.stamped else []
+    status = status_files(ctx, ctx.attr.stamped_annotations.values() + ctx.attr.stamped_labels.values())
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--bento-yaml", bento.bento_yaml])
@@ -160,6 +159,9 @@ def _assemble(ctx, base, bento, layers):
     add_pairs(args, "--env", ctx.attr.env)
     add_pairs(args, "--label", ctx.attr.labels)
     add_pairs(args, "--annotation", ctx.attr.annotations)
+    if is_stamped(ctx):
+        add_pairs(args, "--stamped-label", ctx.attr.stamped_labels)
+        add_pairs(args, "--stamped-annotation", ctx.attr.stamped_annotations)
     args.add_all(ctx.attr.entrypoint, before_each = "--entrypoint")
     args.add_all(ctx.attr.cmd, before_each = "--cmd")
     args.add_all(ctx.attr.ports, before_each = "--port")
@@ -177,11 +179,13 @@ def _assemble(ctx, base, bento, layers):
         ctx,
         mnemonic = "BentoImage",
         progress_message = "Assembling image %{label}",
-        verb = "image",
-        args = args,
-        inputs = depset([bento.bento_yaml, base.config] + descriptions + status),
+        verb = verb(
+            "image",
+            args,
+            inputs = depset([bento.bento_yaml, base.config] + descriptions + status),
+            packages = ["pyyaml"],
+        ),
         outputs = [outputs.config, outputs.digest, outputs.manifest],
-        packages = ["pyyaml"],
     )
     return outputs
 
@@ -190,16 +194,13 @@ def _build_definition(ctx, base, bento, wheels):
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
     return write_build_definition(
         ctx,
-        base = base.config,
-        debs = known_debs(ctx, base),
-        digest = bento.digest,
-        kind = "image",
-        layers = [layer.description for layer in (list(base.layers) if base.debs else []) + own],
-        models = [model.description for model in bento.models.to_list()],
-        platform = bento.platform,
-        python_version = bento.python_version,
-        tag = bento.tag,
-        wheels = wheels,
+        bento = made_of(bento, models = bento.models.to_list(), platform = bento.platform, python_version = bento.python_version),
+        image = contents_of_image(
+            base = base.config,
+            debs = known_debs(ctx, base),
+            layers = [layer.description for layer in (list(base.layers) if base.deb_index else []) + own],
+            wheels = wheels,
+        ),
     )
 
 def _bento_image_impl(ctx):
@@ -296,13 +297,14 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "report_against": attr.label(allow_single_file = [".json"], doc = "The report of another image, from its output group `layer_report`, to show what differs."),
         "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
         "size_limit": attr.int(doc = "How many megabytes the layers may have in a registry. Default: no limit."),
-        "stamped": attr.bool(doc = "Whether `{KEY}` in annotations and labels is filled in from Bazel's workspace status. Layers stay what they are."),
+        "stamped_annotations": attr.string_dict(doc = "Further annotations, in which `{KEY}` is a value of the workspace status, such as `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`: of a stamped build. Layers stay what they are."),
+        "stamped_labels": attr.string_dict(doc = "Labels in the same way."),
         "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),
         "unchecked_libraries": attr.string_list(doc = "File names of shared libraries that checks let be: of parts that the service does not load, or there twice on purpose."),
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
         "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
         "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),
-    } | CREATION_TIME | PLATFORM,
+    } | CREATION_TIME | PLATFORM | STAMP,
     cfg = of_image,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -1,7 +1,8 @@
 """bento_image_index: one image for several platforms."""
 
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/providers:image.bzl", "BentoImageInfo")
 load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
 
@@ -25,15 +26,21 @@ def _bento_image_index_impl(ctx):
     for image in images:
         args.add_all(["--image", image.config, image.manifest])
     add_pairs(args, "--annotation", ctx.attr.annotations)
+    status = status_files(ctx, ctx.attr.stamped_annotations.values())
+    if is_stamped(ctx):
+        add_pairs(args, "--stamped-annotation", ctx.attr.stamped_annotations)
+    args.add_all(status, before_each = "--status")
     args.add_all(["--index", index])
     args.add_all(["--digest", digest])
     run_helper(
         ctx,
         mnemonic = "BentoImageIndex",
         progress_message = "Writing image index %{label}",
-        verb = "image_index",
-        args = args,
-        inputs = depset([file for image in images for file in (image.config, image.manifest)]),
+        verb = verb(
+            "image_index",
+            args,
+            inputs = depset([file for image in images for file in (image.config, image.manifest)] + status),
+        ),
         outputs = [index, digest],
     )
     return [
@@ -61,7 +68,8 @@ The platform chooses wheels, system packages and base; nothing of a foreign plat
         "annotations": attr.string_dict(doc = "Annotations of the index."),
         "image": attr.label(cfg = _for_each_platform, doc = "The image.", mandatory = True, providers = [BentoImageInfo]),
         "platforms": attr.label_list(doc = "What it is for.", mandatory = True),
-    },
+        "stamped_annotations": attr.string_dict(doc = "Further annotations, as of `bento_image`."),
+    } | STAMP,
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -8,11 +8,11 @@ load("//rules/providers:image.bzl", "BentoImageInfo")
 load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
 
 def _bento_load_impl(ctx):
-    described = contents_of(ctx, ctx.attr.image)
+    described = contents_of(ctx, ctx.attr.src)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
     arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
-    arguments += ["--reference", ctx.attr.reference or ctx.attr.image.label.name + ":latest"]
+    arguments += ["--reference", ctx.attr.reference or ctx.attr.src.label.name + ":latest"]
     if ctx.attr.tool:
         arguments += ["--tool", ctx.attr.tool]
     launcher = helper_launcher(ctx, arguments = arguments, files = depset(described.files + [description]), verb = "load")
@@ -22,8 +22,8 @@ bento_load = rule(
     implementation = _bento_load_impl,
     doc = "A program, for `bazel run`, that loads an image into docker, podman or nerdctl. Of an index, that is the image for the tool's platform, or the one of `-- --platform os/architecture`.",
     attrs = {
-        "image": attr.label(doc = "The image, or an index of images.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "reference": attr.string(doc = "Its name and tag there. Default: the image's target name."),
+        "src": attr.label(doc = "The image, or an index of images.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "tool": attr.string(doc = "Which tool. Default: the first of these that is on PATH.", values = ["", "docker", "podman", "nerdctl"]),
     },
     executable = True,

@@ -1,6 +1,6 @@
 """bento_model: an entry of BentoML's model store."""
 
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "folder_path", "text_word")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "folder_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
 load("//rules/providers:model.bzl", "BentoModelInfo")
@@ -15,15 +15,22 @@ def _bento_model_impl(ctx):
         args.add_all(["--module", ctx.attr.module])
         args.add_all(["--api-version", ctx.attr.api_version])
         args.add_all(["--creation-time", creation_time(ctx)])
-        for flag, value in {"--metadata": ctx.attr.metadata, "--options": ctx.attr.options, "--signatures": ctx.attr.signatures}.items():
-            if value:
-                args.add_all([flag, text_word(value)])
+        for file in ctx.files.fields_file:
+            args.add_all(["--fields", file, file.short_path])
         add_pairs(args, "--label", ctx.attr.labels)
+        add_pairs(args, "--metadata", ctx.attr.metadata)
+        add_pairs(args, "--option", ctx.attr.options)
+        add_pairs(args, "--signature", {method: json.encode(words) for method, words in ctx.attr.signatures.items()})
         add_pairs(args, "--context", ctx.attr.context)
         add_pairs(args, "--framework-version", ctx.attr.framework_versions)
 
-    name = ctx.attr.tag.partition(":")[0]
-    return model_entry(ctx, model_source(describe = describe, files = ctx.files.srcs, name = name, place = place))
+    return model_entry(ctx, model_source(
+        describe = describe,
+        files = ctx.files.srcs,
+        further = ctx.files.fields_file,
+        name = ctx.attr.tag.partition(":")[0],
+        place = place,
+    ))
 
 bento_model = rule(
     implementation = _bento_model_impl,
@@ -44,12 +51,16 @@ which `bentoml models import` takes, for Bentos that do not bundle it; `manifest
     attrs = {
         "api_version": attr.string(default = "v1", doc = "Version of the framework module's format, as its loader expects it."),
         "context": attr.string_dict(doc = "Entries of `context`: `framework_name` (default: the last word of `module`), `python_version`, `bentoml_version`."),
+        "fields_file": attr.label(
+            allow_single_file = [".json"],
+            doc = "A JSON object with `metadata`, `options` or `signatures`, for values that are no texts, or that training finds out: `{\"metadata\": {\"accuracy\": 0.97}}`.",
+        ),
         "framework_versions": attr.string_dict(doc = "`context.framework_versions`: package to version."),
         "labels": attr.string_dict(doc = "Labels of the model."),
-        "metadata": attr.string(doc = "A JSON object, best written by `json.encode`."),
+        "metadata": attr.string_dict(doc = "Metadata of the model, texts; other values are in `fields_file`."),
         "module": attr.string(doc = "BentoML's framework module, for example `bentoml.sklearn`; empty for a generic model, as `bentoml.models.create` makes."),
-        "options": attr.string(doc = "A JSON object: the options of the framework module."),
-        "signatures": attr.string(doc = "A JSON object: method name to `{\"batchable\": bool, \"batch_dim\": [int, int]}`."),
+        "options": attr.string_dict(doc = "Options of the framework module, texts; other values are in `fields_file`."),
+        "signatures": attr.string_list_dict(doc = "Method name to what is said of it: `{\"predict\": [\"batchable\", \"batch_dim=0,0\"]}`."),
         "srcs": attr.label_list(allow_files = True, doc = "The model's files; they lie in the model as they do in the package.", mandatory = True),
         "strip_prefix": attr.string(doc = "Folder below the package that is left out of the files' paths."),
         "tag": attr.string(doc = "`name` or `name:version`, as BentoML writes tags. Without a version the digest of the content is the version.", mandatory = True),

@@ -1,7 +1,7 @@
 """bento_model_image: a model alone, as an image or as an artifact."""
 
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "WEIGHTS")
 load("//rules/providers:image.bzl", "BentoImageInfo")
@@ -29,9 +29,7 @@ def _assemble(ctx, model, layers):
         ctx,
         mnemonic = "BentoModelImage",
         progress_message = "Assembling image %{label} of a model",
-        verb = "model_image",
-        args = args,
-        inputs = depset([model.description] + descriptions),
+        verb = verb("model_image", args, inputs = depset([model.description] + descriptions)),
         outputs = [outputs.config, outputs.digest, outputs.manifest],
     )
     return outputs

@@ -17,8 +17,13 @@ def _bento_model_import_impl(ctx):
         if ctx.file.archive:
             args.add_all(["--archive", ctx.file.archive, ctx.file.archive.basename])
 
-    source = model_source(archive = ctx.file.archive, describe = describe, files = ctx.files.srcs, place = place)
-    return model_entry(ctx, source)
+    return model_entry(ctx, model_source(
+        describe = describe,
+        files = ctx.files.srcs,
+        further = ctx.files.archive,
+        packages = ["zstandard"] if ctx.file.archive else [],
+        place = place,
+    ))
 
 bento_model_import = rule(
     implementation = _bento_model_import_impl,

@@ -4,12 +4,13 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:archive.bzl", "STAMPED_LABELS", "write_archives")
 load("//rules/private:attributes.bzl", "CREATION_TIME")
 load("//rules/private:bento_report.bzl", "write_bento_report")
-load("//rules/private:build_definition.bzl", "write_build_definition")
+load("//rules/private:build_definition.bzl", "made_of", "write_build_definition")
 load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:facts.bzl", "FACTS", "IMPORT", "check_facts", "facts_info", "import_facts")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
-load("//rules/private:metadata.bzl", "requirements_files", "write_metadata")
+load("//rules/private:metadata.bzl", "pins_of", "requirements_files", "write_metadata")
+load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:secrets.bzl", "SECRETS", "check_secrets")
 load("//rules/private:serve.bzl", "serve_launcher")
@@ -36,6 +37,8 @@ def _check(ctx):
 def _locked(ctx):
     """The packages of a hub that the Bento has, where the target itself takes some; else none."""
     own = stated_requirements(ctx.attr.requirements)
+
+    # What libraries state: a handful of packages each, without those below them.
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
 def _python_version(ctx, locked):
@@ -50,17 +53,13 @@ def _python_version(ctx, locked):
         ))
     return version
 
-def _pins(ctx):
-    """What the libraries take from hubs of rules_python, `name==version` each."""
-    return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
-
 def _lock(ctx, locked, stated):
     """The slice of the lock, where the Bento has one."""
     return lock_slice(
         ctx,
         all_files = ctx.attr.lock_all_platforms,
         packages = ctx.attr.packages,
-        pins = _pins(ctx),
+        pins = pins_of(ctx),
         requirements = locked,
         stated = stated,
     ) if locked else None
@@ -69,13 +68,8 @@ def _build_definition(ctx, *, described, lock, models, python_version):
     """Of what the Bento is made, for whoever attests it."""
     return write_build_definition(
         ctx,
-        digest = described.digest,
-        kind = "bento",
+        bento = made_of(described, models = models, platform = platform_name(ctx), python_version = python_version),
         locked = lock.locked_with_hashes if lock else None,
-        models = [model.description for model in models],
-        platform = platform_name(ctx),
-        python_version = python_version,
-        tag = described.tag,
     )
 
 def _bento_info(ctx, *, archive, build_definition, described, data, parts, python_version):
@@ -104,7 +98,6 @@ def _bento_info(ctx, *, archive, build_definition, described, data, parts, pytho
 def _bento_package_impl(ctx):
     _check(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
-    environment = ctx.attr.image[BentoEnvironmentInfo] if ctx.attr.image else None
     locked = _locked(ctx)
     python_version = _python_version(ctx, locked)
     check_facts(ctx, locked)
@@ -114,7 +107,6 @@ def _bento_package_impl(ctx):
     data = pack_data(ctx)
     snapshot = read_sources(
         ctx,
-        environment = environment,
         packed_data = data,
         part = sources_part,
         vendored = depset(transitive = [info.vendored for info in locked]),
@@ -123,17 +115,14 @@ def _bento_package_impl(ctx):
     )
     contents = [sources_part] + ([data.part] if data else [])
     if imported:
-        facts = facts_info(ctx, environment = environment, made_of = None, models = models, parts = contents, snapshot = snapshot)
+        facts = facts_info(ctx, made_of = None, models = models, parts = contents, snapshot = snapshot)
         found = import_facts(ctx, facts, locked, states_packages = True)
         snapshot = struct(manifest = snapshot.manifest, service = found.service, stated = found.stated)
     lock = _lock(ctx, locked, snapshot.stated)
     described = write_metadata(
         ctx,
-        environment = environment,
         lock = lock,
-        models = models,
         part = metadata_part,
-        pins = _pins(ctx),
         python_version = python_version,
         snapshot = snapshot,
     )
@@ -157,7 +146,7 @@ def _bento_package_impl(ctx):
             parts = [metadata_part] + contents,
             python_version = python_version,
         ),
-        facts_info(ctx, environment = environment, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),
+        facts_info(ctx, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx),
@@ -220,7 +209,6 @@ know before any action runs is an attribute in any case: files that options name
             default = True,
             doc = "Whether the `.bento` and its other forms have the models in them. Without, `bento.yaml` names them all the same, and BentoML takes them from the model store where the Bento is served. Version, images, tests and `bazel run` are the same.",
         ),
-        "conda": attr.string(doc = "What conda installs: `conda_options(...)`."),
         "data": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Further files of the build context, packed apart from `srcs`: what is large, or changes seldom, is then a part of the archive and a layer of images of its own."),
         "deps": attr.label_list(
             aspects = [sources_aspect],
@@ -230,17 +218,15 @@ know before any action runs is an attribute in any case: files that options name
         ),
         "description": attr.string(doc = "The Bento's README, as text, or as `file:` and the path of a file in the build context."),
         "description_file": attr.label(allow_single_file = True, doc = "The Bento's README, as a file. Default: README.md of the build context."),
-        "docker": attr.string(doc = "The image that `bentoml containerize` makes: `docker_options(...)`."),
         "enable_features": attr.string_list(doc = "Extras of bentoml, as `bentoml containerize --enable-features` takes them: `grpc`, `io-image` and the like."),
         "envs": attr.string_list(doc = "Environment: `NAME`, `NAME=value`, or either with `;stage=build`, `;stage=runtime` behind it."),
         "exclude": attr.string_list(doc = "Patterns, as in `.gitignore`, of files to leave out."),
-        "image": attr.label(doc = "The image that the service asks for, in the place of the one in its source: a `bento_environment`.", providers = [BentoEnvironmentInfo]),
+        "environment": attr.label(doc = "The image that the service asks for, in the place of the one in its source: a `bento_environment`.", providers = [BentoEnvironmentInfo]),
         "include": attr.string_list(doc = "Patterns, as in `.gitignore`, of files to take. Default: the bentofile's, else all."),
         "labels": attr.string_dict(doc = "Labels; a label of the service's own decorator wins over one here, as in BentoML. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds to all Bentos of a build."),
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` has the hashes of all files of a release, not only of those for the platform."),
         "models": attr.label_list(cfg = as_elsewhere, doc = "Models that the Bento needs, bundled unless `bundle_models` is off.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Requirements (PEP 508), as `python.packages` of a bentofile. Beside packages of a hub they narrow these, such as `numpy<3`."),
-        "python": attr.string(doc = "How Python packages are installed in the image: `python_options(...)`."),
         "python_version": attr.string(doc = "The Python that it is for, `X.Y`: of its lock, its image and its tests; the hub has it as its own or among `more_python_versions`. Default: that of the hub, else {}.".format(PYTHON_VERSION)),
         "report_against": attr.label(allow_single_file = [".json"], cfg = as_elsewhere, doc = "The report of another build, from its output group `report`, to show what differs."),
         "requirements": attr.label_list(
@@ -257,7 +243,7 @@ know before any action runs is an attribute in any case: files that options name
         "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
-    } | CREATION_TIME | FACTS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | SECRETS | STAMPED_LABELS,
+    } | CREATION_TIME | FACTS | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | SECRETS | STAMPED_LABELS,
     cfg = of_bento,
     executable = True,
     provides = [BentoFactsInfo, BentoInfo],

@@ -2,8 +2,9 @@
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
 load("//rules/private:launcher.bzl", "RUNFILES", "helper_launcher", "runfile", "runfile_path")
+load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:wheels.bzl", "always_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
@@ -14,6 +15,12 @@ _CACHE = "cache"
 def _signing(signed):
     """Fetched only by who signs."""
     return [Label("@bento_transports//cryptography"), Label("@bento_transports//pynacl")] if signed else []
+
+def _status(ctx):
+    """The files with values for `{KEY}`; what the files of tags name is not known here."""
+    if ctx.files.tag_files:
+        return [ctx.info_file, ctx.version_file] if is_stamped(ctx) else []
+    return status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)
 
 def _bento_push_impl(ctx):
     from_cache = ctx.attr._push_from[BentoFlagInfo].value == _CACHE
@@ -26,26 +33,25 @@ def _bento_push_impl(ctx):
         arguments += ["--repository", repository]
     for repository in ctx.attr.mount_from:
         arguments += ["--mount-from", repository]
-    for tag in ctx.attr.tags_to_set:
+    for tag in ctx.attr.remote_tags:
         arguments += ["--tag", tag]
     for file in ctx.files.tag_files:
         arguments += ["--tag-file", runfile_path(ctx, file)]
-    if ctx.attr.stamped:
-        for file in (ctx.info_file, ctx.version_file):
-            arguments += ["--status", runfile(ctx, file)]
-            files.append(file)
+    for file in _status(ctx):
+        arguments += ["--status", runfile(ctx, file)]
+        files.append(file)
     if ctx.attr.signed:
         arguments.append("--signed")
     more = [target[BentoRequirementInfo].modules for target in ctx.attr._signing]
     more += [ctx.attr._http2[0][BentoRequirementInfo].modules] if from_cache else []
+
+    # A handful, and only of the target that signs or reads a cache.
+    more_modules = depset(transitive = more).to_list()
     launcher = helper_launcher(
         ctx,
         arguments = arguments,
         files = depset(files),
-
-        # A handful, and only of the target that signs or reads a cache.
-        more_modules = depset(transitive = more).to_list(),
-        packages = ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"],
+        modules = toolchain_modules(ctx, ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"]) + more_modules,
         verb = "push",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
@@ -59,7 +65,7 @@ bento_push(
     name = "push",
     src = ":iris_image",
     repositories = ["registry.example.com/iris"],
-    tags_to_set = ["latest"],
+    remote_tags = ["latest"],
 )
 ```
 
@@ -74,16 +80,15 @@ With `--@rules_bento//rules:push_from=cache` the layers of images are not downlo
 it from the build's remote cache, which is named, and opened, by the build's own flags behind `--` (docs/ci.md).""",
     attrs = {
         "mount_from": attr.string_list(doc = "Repositories of the same registry that may have some of the layers, `registry/name` each: of other images of the same hub. What earlier pushes left in others is known without."),
-        "repositories": attr.string_list(doc = "Where to push, `registry/name` each; `{KEY}` stands for a value of the workspace status if `stamped`."),
+        "repositories": attr.string_list(doc = "Where to push, `registry/name` each; `{KEY}` stands for a value of the workspace status in a stamped build; others refuse to push there."),
         "signed": attr.bool(doc = "Whether what is pushed is signed: then the private key has to be given, `-- --sign-key FILE`."),
         "src": attr.label(doc = "What to push.", mandatory = True, providers = PUSHABLE),
-        "stamped": attr.bool(doc = "Whether `{KEY}` is filled in from Bazel's workspace status."),
         "tag_files": attr.label_list(allow_files = True, doc = "Files with a tag to a line."),
-        "tags_to_set": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
+        "remote_tags": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
         "_http2": attr.label(cfg = always_modules, default = "//toolchains:http2", providers = [BentoRequirementInfo]),
         "_signing": attr.label_list(cfg = always_modules, default = _signing, providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),
-    },
+    } | STAMP,
     executable = True,
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,7 +1,7 @@
 """bento_requirements: writes the lock of a repository's packages."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
 load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
@@ -26,7 +26,7 @@ def _bento_requirements_impl(ctx):
         verb = "update_requirements",
         arguments = arguments,
         files = depset(ctx.files.srcs + ctx.files.constraints + ctx.files.overrides + [toolchain.uv]),
-        packages = RESOLUTION_PACKAGES,
+        modules = toolchain_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [
         BentoRequirementsInfo(

@@ -1,13 +1,13 @@
 """bento_requirements_test: says when a lock is stale."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
 load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
 load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
 
 def _bento_requirements_test_impl(ctx):
-    info = ctx.attr.requirements[BentoRequirementsInfo]
+    info = ctx.attr.update[BentoRequirementsInfo]
     arguments = ["--target", label_text(ctx.label), "--update", label_text(info.update)] + list(info.arguments)
     arguments += ["--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
     arguments += source_arguments(ctx, info.sources, info.constraints, info.overrides)
@@ -16,7 +16,7 @@ def _bento_requirements_test_impl(ctx):
         verb = "check_requirements",
         arguments = arguments,
         files = depset([ctx.file.lock] + list(info.sources + info.constraints + info.overrides)),
-        packages = RESOLUTION_PACKAGES,
+        modules = toolchain_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
@@ -31,12 +31,12 @@ bento_requirements_test = rule(
 bento_requirements_test(
     name = "requirements_test",
     lock = "requirements.lock.json",
-    requirements = ":requirements.update",
+    update = ":requirements.update",
 )
 ```""",
     attrs = {
         "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
-        "requirements": attr.label(doc = "The `bento_requirements` target that writes it.", mandatory = True, providers = [BentoRequirementsInfo]),
+        "update": attr.label(doc = "The `bento_requirements` target that writes it.", mandatory = True, providers = [BentoRequirementsInfo]),
     },
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

@@ -29,11 +29,14 @@ def _bento_test_impl(ctx):
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
     import_roots = depset([ctx.workspace_name], transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps])
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
+
+    # Folders that are imported from are few, whatever lies in them.
+    bento_roots, own_roots = bento.import_roots.to_list(), import_roots.to_list()
     ctx.actions.write(settings, json.encode({
         "archive": runfile_path(ctx, bento.archive),
         "build_ctx": bento.build_ctx,
-        "import_roots": bento.import_roots.to_list(),
-        "imports": import_roots.to_list(),
+        "import_roots": bento_roots,
+        "imports": own_roots,
         "roots": [root for module in modules for root in module.imports],
         "serve_options": ctx.attr.serve_options,
         "tag": runfile_path(ctx, bento.tag),

@@ -2,7 +2,7 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:unpacked_wheel.bzl", "unpacked_wheel")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:wheel.bzl", "BentoWheelInfo")
@@ -18,9 +18,7 @@ def _describe(ctx, distribution):
         ctx,
         mnemonic = "BentoWheelMetadata",
         progress_message = "Reading the metadata of {}".format(distribution),
-        verb = "describe_wheel",
-        args = args,
-        inputs = depset([ctx.file.src]),
+        verb = verb("describe_wheel", args, inputs = depset([ctx.file.src])),
         outputs = [description],
     )
     return description

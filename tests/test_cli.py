@@ -393,6 +393,15 @@ def test_build_writes_an_archive(bento, home, project, tmp_path):
     assert not (home / "bentos/svc").exists()
 
 
+def test_build_tells_of_patterns_that_match_nothing(bento, project):
+    text = (project / "bentofile.yaml").read_text()
+    (project / "bentofile.yaml").write_text(f"{text}include: [service.py, servise.py]\n")
+    assert bento("build", project, "--version", "v1") == "Built svc:v1.\n"
+    line = len(text.splitlines()) + 1
+    assert f"bentofile.yaml:{line}: include[1]: 'servise.py' matches no file of the project." in bento.err
+    assert "Did you mean 'service.py'?" in bento.err
+
+
 def test_build_options_win_over_the_bentofile(bento, project):
     Path("args.yaml").write_text("x: 2\ny: [1]\n")
     words = ["--name", "own", "--version", "v1", "--label", "owner=me", "--arg-file", "args.yaml", "--arg", "z=a=b"]
@@ -503,6 +512,42 @@ def test_every_command_is_documented():
                 assert not flag.startswith("--") or flag in text, (found.name, flag)
     for name, code in vars(status).items():
         assert not name.isupper() or type(code) is not int or f"| {code} |" in text, name
+
+
+def test_the_image_of_the_documentation_is_built(bento, project):
+    docs = PACKAGE.parent / "docs/cli.md"
+    if not docs.exists():
+        pytest.skip("the documentation is not here")
+    [example] = re.findall(r"```json\n(.*?)```", docs.read_text("utf-8"), re.DOTALL)
+    (project.parent / "image.json").write_text(example)
+    bento("build", project, "--version", "v1", "--image", project.parent / "image.json")
+    image = yaml.safe_load(bento("get", "svc:v1"))["image"]
+    assert (image["base_image"], image["python_version"]) == ("python:3.12-slim", "3.12")
+    assert [command.split()[-2:] for command in image["commands"][1:]] == [["curl", "git"], ["useradd", "worker"]]
+    assert image["post_commands"] == ["python -m compileall -q ."]
+    assert image["python_requirements"].splitlines()[:2] == ["idna>=3", "packaging"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[{}]", "not a JSON object"),
+        ('{"python_version": 3.10}', "python_version is the number 3.1, where a text is expected"),
+        ('{"base_image": {"a": 1}}', "base_image is a table of keys, where a text is expected"),
+        ('{"lock_python_packages": "no"}', "lock_python_packages is the text 'no', where true or false is expected"),
+        ('{"distro": "debian", "distro": "alpine"}', "the key 'distro' stands twice"),
+        ('{"steps": {}}', "steps are a list with a list of texts for each step"),
+        ('{"steps": ["run"]}', "steps are a list with a list of texts for each step"),
+        ('{"steps": [["run", 1]]}', "steps are a list with a list of texts for each step"),
+        ('{"steps": [[]]}', "steps are a list with a list of texts for each step"),
+        ('{"step": []}', "Did you mean 'steps'?"),
+    ],
+)
+def test_an_image_of_another_shape_is_refused(bento, project, text, complaint):
+    (project.parent / "image.json").write_text(text)
+    bento("build", project, "--image", project.parent / "image.json", code=status.ERROR)
+    assert "image.json: " in bento.err
+    assert complaint in bento.err
 
 
 def test_completion(bento):

@@ -293,6 +293,28 @@ def test_who_builds_without_rules_is_told_what_to_type(tmp_path):
     assert "for `bento build`, save it in the store" in refusal(project(tmp_path / "lost", "@bentoml.service", body))
 
 
+MIRRORS = [
+    "os.environ['HF_ENDPOINT'] = 'http://127.0.0.1:9'\n",
+    "os.environ.setdefault('HF_ENDPOINT', 'http://127.0.0.1:9')\n",
+    "os.environ.update(HF_ENDPOINT='http://127.0.0.1:9')\n",
+]
+
+
+@pytest.mark.parametrize("mirror", MIRRORS)
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, mirror, beside):
+    """BentoML reads HF_ENDPOINT where a model without an endpoint is made, whoever has set it."""
+    head = "import settings\n" if beside else mirror
+    files = {"settings.py": f"import os\n\n\n{mirror}"} if beside else {}
+    body = f"    m = bentoml.models.HuggingFaceModel('org/bert', '{'a' * 40}')\n"
+    message = refusal(project(tmp_path / "open", "@bentoml.service", body, head, files))
+    place = "settings.py:4" if beside else "service.py:4"
+    assert f"  {place}: the model in `m` of service `Svc`: its `endpoint` is not given" in message
+    body = body.replace("')", "', endpoint='http://127.0.0.1:9')")
+    made = document(build(build_ctx=project(tmp_path / "named", "@bentoml.service", body, head, files)))
+    assert made["services"][0]["models"][0]["metadata"]["endpoint"] == "http://127.0.0.1:9"
+
+
 @pytest.mark.parametrize(
     ("body", "what"),
     [

@@ -637,6 +637,103 @@ def test_what_others_wrote_is_read_by_these_readers_alone():
     assert set(OURS) - set(found) == set(), "no longer true: strike it out"
 
 
+# The same of what is no text: who imports the module of a format, and why.
+MODULES = {
+    "bz2": {"archives/streams.py": "the reader", "archives/zipread.py": "the reader", "archives/forms.py": "writes"},
+    "configparser": {
+        "images/wheels/wheel.py": "entry points of a wheel, whose size is bounded",
+        "packages/virtualenv.py": "entry points of wheels that are installed",
+    },
+    "csv": {
+        "images/layer_report.py": "RECORD of an installed wheel, whose size is bounded",
+        "images/wheels/wheel.py": "RECORD of a wheel, whose size is bounded",
+        "packages/build.py": "writes",
+    },
+    "ftplib": {"transports/ftp.py": "the client"},
+    "http.client": {"net/transport.py": "the client", "transports/gcs.py": "names of statuses"},
+    "lzma": {"archives/streams.py": "the reader", "archives/xz.py": "writes"},
+    "netrc": {"net/netrc.py": "the reader"},
+    "urllib.request": {"testing/server.py": "asks the server that a test has started whether it is up"},
+    "zipfile": {"archives/forms.py": "writes", "packages/build.py": "writes", "packages/slice.py": "writes"},
+    "zlib": {
+        "archives/forms.py": "writes",
+        "archives/streams.py": "the reader",
+        "archives/xz.py": "writes",
+        "archives/zipread.py": "the reader",
+        "images/layers/gzip.py": "writes",
+    },
+    "zstandard": {
+        "archives/forms.py": "writes",
+        "archives/streams.py": "the reader",
+        "images/layers/layer.py": "writes",
+        "images/layers/parts.py": "writes",
+    },
+}
+NOWHERE = (
+    *("tarfile", "gzip", "pickle", "marshal", "shelve", "dbm", "sqlite3", "xml", "plistlib", "imaplib", "smtplib"),
+    *(
+        "email.message_from_bytes",
+        "email.message_from_string",
+        "email.parser",
+        "email.feedparser",
+        "ast.literal_eval",
+        "urllib3",
+        "requests",
+        "httpx",
+        "paramiko",
+    ),
+)
+
+
+def modules_of(tree):
+    """The modules of formats and protocols that a module imports, and the functions of `NOWHERE` that it uses."""
+    known = {*MODULES, *NOWHERE}
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+            names += [name.partition(".")[0] for name in names if not name.startswith(("email", "http", "urllib."))]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            name = f"{node.value.id}.{node.attr}"
+            names = [name] if name in NOWHERE else []
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            named = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            names = [str(node.args[0].value)] if named in ("import_module", "__import__") else []
+        yield from {*names} & known
+
+
+def test_formats_and_protocols_have_one_reader_each():
+    folder = Path(rules_bento.__file__).parent
+    found = {
+        (module, path.relative_to(folder).as_posix())
+        for path in folder.rglob("*.py")
+        for module in modules_of(ast.parse(path.read_text("utf-8")))
+    }
+    known = {(module, path) for module, paths in MODULES.items() for path in paths}
+    assert found - known == set(), "read it by rules_bento.archives, or rules_bento.net"
+    assert known - found == set(), "no longer true: strike it out"
+
+
+@pytest.mark.parametrize(
+    ("source", "module"),
+    [
+        ("import tarfile", "tarfile"),
+        ("def f():\n    from zipfile import ZipFile", "zipfile"),
+        ("from http import client", "http.client"),
+        ("from urllib import request", "urllib.request"),
+        ("import xml.etree.ElementTree", "xml"),
+        ("import_module('tarfile')", "tarfile"),
+        ("importlib.import_module('lzma')", "lzma"),
+        ("import ast\nast.literal_eval(x)", "ast.literal_eval"),
+        ("from email import parser", "email.parser"),
+    ],
+)
+def test_another_reader_of_a_format_would_be_found(source, module):
+    assert set(modules_of(ast.parse(source))) == {module}
+
+
 @pytest.mark.parametrize(
     "source",
     ["import json\njson.loads(x)", "import yaml\nyaml.safe_load(x)", "from json import loads", "import tomllib"],

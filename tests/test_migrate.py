@@ -86,7 +86,7 @@ bento_requirements(
 bento_requirements_test(
     name = "requirements_test",
     lock = "requirements.lock.json",
-    requirements = ":requirements.update",
+    update = ":requirements.update",
 )
 """
     )
@@ -413,3 +413,11 @@ def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
     at, tiny = sorted(notes, key=lambda note: "'main'" in note)
     assert re.match(r"Models: service\.py:6: Svc\.tiny follows 'main' of Acme/Tiny.*pin Acme/Tiny`", tiny)
     assert re.match(r"Models: service\.py:7: Svc\.at follows 'v2' of Acme/Tiny.*pin Acme/Tiny@v2`", at)
+
+
+def test_what_only_the_source_can_state_is_said(tmp_path):
+    body = "class Svc:\n    m = bentoml.models.HuggingFaceModel(os.environ['M'], 'a' * 40)\n"
+    service = "import os\n\n" + SERVICE.replace("class Svc:\n    pass\n", body)
+    [note] = [note for note in migrate(project(tmp_path, "service: service:Svc", service)).notes if "`m`" in note]
+    assert note.startswith("Service: service.py:8: the model in `m` of service `Svc`: ")
+    assert note.endswith(" State it in the source.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rules_bento.build_options.options import BuildOptions
+from rules_bento.build_options.target_options import idle_patterns
 from rules_bento.errors import BentoError
 from rules_bento.sources.snapshot import Declared, Place, digest, place, require_kept, select, walk
 
@@ -161,6 +164,34 @@ def test_unreadable_patterns_name_their_place(tmp_path: Path) -> None:
         select([], exclude=["a\\"])
     with pytest.raises(BentoError, match=r"^include has '\.\./lib', but .* build context\. Set build_ctx"):
         select([], include=["*.py", "../lib"])
+
+
+@pytest.mark.parametrize(
+    ("include", "idle"),
+    [
+        (["*"], []),
+        (["*.py", "data/**", "gone.py"], [3]),
+        (["./service.py", "/service.py", "Service.py"], [1, 3]),
+        (["*.pt", "# a comment", "", "!*.pt", "data", "data/", "service.py/"], [1, 7]),
+        (["[ab]bc", "data/*.csv", "*.csv"], [1]),
+        (["lib.py"], [1]),
+    ],
+)
+def test_patterns_of_include_that_match_nothing(include: list[str], idle: list[int]) -> None:
+    """What exclude drops was matched; of dependencies from elsewhere no pattern decides."""
+    files = [declared("service.py"), declared("data/a.csv"), declared("lib.py", filtered=False)]
+    selection = select(files, include=include, exclude=["*.csv"])
+    assert [rule.number for rule in selection.idle] == idle
+
+
+def test_many_patterns_that_match_nothing_are_told_of_in_time() -> None:
+    patterns = [f"data/{number:05}/*.csv" for number in range(2_000)] + ["x" * 100_000]
+    files = [declared(f"data/{number}.csv") for number in range(200)]
+    before = time.process_time()
+    notes = idle_patterns(select(files, include=patterns), BuildOptions(), "srcs")
+    assert time.process_time() - before < 5
+    assert len(notes) == 21
+    assert notes[-1] == "include: 1981 more patterns match none."
 
 
 def test_src_layout_refuses_what_it_would_overwrite() -> None:

@@ -8,7 +8,7 @@ load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
 load("//toolchains/private:host.bzl", "host_platform")
-load("//toolchains/private:hub.bzl", "declare_hub")
+load("//toolchains/private:hub.bzl", "declare_hub", "wheel_settings")
 load("//toolchains/private:hub_settings.bzl", "check_hub_settings", "known_record_errors")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "is_normal_form", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
@@ -39,7 +39,7 @@ def _declare_compilers(mctx):
                 name = name,
                 debs = debs.files,
                 interpreter = tag.interpreter,
-                lock = tag.debs,
+                lock = tag.debian_lock,
                 only_version = True,
                 problem = debs.problem,
                 uv = "@bento_uv//:uv",
@@ -54,7 +54,7 @@ def _bento_tools_impl(mctx):
         if module.is_root and len(module.tags.python) > 1:
             fail("bento_tools.python stands there {} times: one interpreter runs all actions, so leave one".format(len(module.tags.python)))
         for tag in module.tags.python if module.is_root else []:
-            interpreter, version, debs_lock = tag.interpreter, tag.version, tag.debs
+            interpreter, version, debs_lock = tag.interpreter, tag.version, tag.debian_lock
             debs = python_debs(mctx, tag, "bento_tools.python", "bento_python_debs")
     lock = read_lock(mctx, _TOOLS_LOCK, None)
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
@@ -72,22 +72,23 @@ def _bento_tools_impl(mctx):
     for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None)}.items():
         declare_hub(
             name = name,
-
-            # The tools are imported at the start of every action.
-            compiler = "@bento_python//:path",
-            glibc = DEFAULT_GLIBC,
             lock = locked,
             platforms = [host_platform(mctx)],
-            python_version = "",
+            settings = wheel_settings(
+                # The tools are imported at the start of every action.
+                compiler = "@bento_python//:path",
+                glibc = DEFAULT_GLIBC,
+                python_version = "",
+            ),
         )
     return mctx.extension_metadata(reproducible = True)
 
 _python = tag_class(
     doc = "The interpreter of the actions, for the root module to choose.",
     attrs = {
-        "debs": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
+        "debian_lock": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
         "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH. Default: one is fetched; where that fails, the build does."),
-        "mirrors": attr.string_list(doc = "Where `debs` are fetched from, as in `bento.apt`."),
+        "mirrors": attr.string_list(doc = "Where the packages of `debian_lock` are fetched from, as in `bento.apt`."),
         "version": attr.string(default = PYTHON_VERSION, doc = "The version to fetch, `X.Y` or `X.Y.Z`."),
     },
 )
@@ -95,7 +96,7 @@ _python = tag_class(
 _compiler = tag_class(
     doc = "A further interpreter, for the root module to name: it makes the byte code of images whose Python is of another version than the actions'.",
     attrs = {
-        "debs": attr.label(doc = "As in `python`."),
+        "debian_lock": attr.label(doc = "As in `python`."),
         "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH. Default: one is fetched; where that fails, the build does."),
         "mirrors": attr.string_list(doc = "As in `python`."),
         "version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
@@ -121,13 +122,15 @@ def _build_hub(mctx, tag):
     lock = read_lock(mctx, tag.build_lock, tag)
     declare_hub(
         name = name,
-        folders_from = tag.build_lock if tag.find_links else None,
-        glibc = tag.glibc,
-        indexes = encode_indexes(tag),
         lock = lock,
         platforms = [host_platform(mctx)],
-        # Builds run in the toolchain's interpreter, whatever the wheels are for.
-        python_version = "",
+        settings = wheel_settings(
+            folders_from = tag.build_lock if tag.find_links else None,
+            glibc = tag.glibc,
+            indexes = encode_indexes(tag),
+            # Builds run in the toolchain's interpreter, whatever the wheels are for.
+            python_version = "",
+        ),
     )
     packages = sorted({package["name"]: True for package in lock["packages"]})
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
@@ -166,13 +169,15 @@ def _declare_hubs(mctx, tag):
         declare_hub(
             name = name,
             build = build,
-            folders_from = tag.lock if tag.find_links else None,
-            glibc = tag.glibc,
-            indexes = encode_indexes(tag),
             lock = lock,
             platforms = tag.platforms or _PLATFORMS,
-            python_version = version,
-            record_errors = record_errors.wheels,
+            settings = wheel_settings(
+                folders_from = tag.lock if tag.find_links else None,
+                glibc = tag.glibc,
+                indexes = encode_indexes(tag),
+                python_version = version,
+                record_errors = record_errors.wheels,
+            ),
             versions = others if name == tag.name else {},
         )
 

@@ -28,6 +28,11 @@ def filled(text: str, status: Mapping[str, str], attribute: str) -> str:
     """The text with its keys replaced. Raises BentoError, naming the attribute, for one that is not known."""
     for key in _KEY.findall(text):
         if key not in status:
-            known = ", ".join(sorted(status)) or "none: set stamped = True"
+            known = ", ".join(sorted(status)) or "none, for this build is not stamped: give --stamp, or set stamp = 1"
             raise BentoError(f"{attribute}: {text!r} has a {{{key}}}, but the workspace status has {known}.")
     return _KEY.sub(lambda match: status[match[1]], text)
+
+
+def all_filled(texts: Mapping[str, str], status: Mapping[str, str], attribute: str) -> dict[str, str]:
+    """Return texts by the same names with their keys replaced. Raises BentoError as `filled` does."""
+    return {name: filled(text, status, attribute) for name, text in texts.items()}

@@ -1,16 +1,12 @@
 """The actions that join the parts of a Bento to its archive, with the labels of a stamped build."""
 
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load(":attributes.bzl", "add_pairs", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
+load(":stamping.bzl", "STAMP", "is_stamped", "status_files")
 
-STAMPED_LABELS = {
-    "stamped_labels": attr.string_dict(doc = "Labels in which `{KEY}` is a value of the workspace status, such as `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`: in the archive of a build with `--stamp`, and no part of the Bento's version, digest and images."),
-    "_stamp": attr.label(default = "//rules:stamp", providers = [BentoFlagInfo]),
+STAMPED_LABELS = STAMP | {
+    "stamped_labels": attr.string_dict(doc = "Labels in which `{KEY}` is a value of the workspace status, such as `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`: in the archive of a stamped build, and no part of the Bento's version, digest and images."),
 }
-
-# The keys of the workspace status whose change reruns an action; with the others it waits for another reason to run.
-_STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
 # Output group to form and suffix, by which BentoML goes.
 _OTHERS = {
@@ -20,18 +16,12 @@ _OTHERS = {
     "zip": ("zip", ".zip"),
 }
 
-def _status(ctx):
-    """The files of the workspace status that the labels name keys of."""
-    texts = ctx.attr.stamped_labels.values()
-    stable = [key for key in _STABLE for text in texts if key in text]
-    return ([ctx.info_file] if stable else []) + [ctx.version_file]
-
 def _stamped(ctx, part):
     """The metadata's part with the stamped labels, where there are some."""
-    if not ctx.attr.stamped_labels or not ctx.attr._stamp[BentoFlagInfo].value:
+    if not ctx.attr.stamped_labels or not is_stamped(ctx):
         return part
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
-    status = _status(ctx)
+    status = status_files(ctx, ctx.attr.stamped_labels.values())
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     add_pairs(args, "--label", ctx.attr.stamped_labels)
@@ -41,11 +31,8 @@ def _stamped(ctx, part):
         ctx,
         mnemonic = "BentoStamp",
         progress_message = "Stamping labels of %{label}",
-        verb = "stamp",
-        args = args,
-        inputs = depset([part] + status),
+        verb = verb("stamp", args, inputs = depset([part] + status), packages = ["pyyaml"]),
         outputs = [output],
-        packages = ["pyyaml"],
     )
     return output
 
@@ -62,9 +49,11 @@ def _join(ctx, output, *, parts, models, form = ""):
         ctx,
         mnemonic = "BentoExport" if form else "BentoArchive",
         progress_message = "Writing %{output}" if form else "Archiving %{label}",
-        verb = "archive",
-        args = args,
-        inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),
+        verb = verb(
+            "archive",
+            args,
+            inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),
+        ),
         outputs = [output],
     )
 

@@ -1,7 +1,7 @@
 """What is in a Bento, for people."""
 
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 
 def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     """Declares the report of a Bento; made only if its output group is asked for.
@@ -37,12 +37,14 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
         ctx,
         mnemonic = "BentoReport",
         progress_message = "Reporting what is in %{label}",
-        verb = "report",
-        args = args,
-        inputs = depset(
-            [archive, described.digest, described.manifest, described.tag, metadata, snapshot.service] +
-            [file for model in models for file in (model.description, model.manifest)] +
-            ctx.files.report_against,
+        verb = verb(
+            "report",
+            args,
+            inputs = depset(
+                [archive, described.digest, described.manifest, described.tag, metadata, snapshot.service] +
+                [file for model in models for file in (model.description, model.manifest)] +
+                ctx.files.report_against,
+            ),
         ),
         outputs = [report, page],
     )

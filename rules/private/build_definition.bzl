@@ -1,66 +1,89 @@
 """Of what an image or a Bento is made: the half of SLSA's provenance that is the same wherever it is built."""
 
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 
-def write_build_definition(
-        ctx,
-        *,
-        kind,
-        tag,
-        digest,
-        models,
-        platform,
-        python_version,
-        base = None,
-        debs = [],
-        layers = [],
-        locked = None,
-        wheels = []):
+def made_of(bento_or_target, *, models, platform = "", python_version = ""):
+    """Of what it is made in any case.
+
+    Args:
+      bento_or_target: a struct with the Files `tag` and `digest` of the Bento.
+      models: list of BentoModelInfo, those that it needs.
+      platform: what it is for, `<os>_<machine>`; may be empty.
+      python_version: the Python that it is for.
+
+    Returns:
+      A struct for `write_build_definition`.
+    """
+    return struct(
+        digest = bento_or_target.digest,
+        models = [model.description for model in models],
+        platform = platform,
+        python_version = python_version,
+        tag = bento_or_target.tag,
+    )
+
+def contents_of_image(*, base, debs, layers, wheels):
+    """Of what an image is made beyond its Bento.
+
+    Args:
+      base: File, the config of its base.
+      debs: list of Files that say which Debian packages it has.
+      layers: list of Files, descriptions of layers that it takes as they are.
+      wheels: list of the BentoWheelInfo that it has.
+
+    Returns:
+      A struct for `write_build_definition`.
+    """
+    return struct(base = base, debs = debs, layers = layers, wheels = wheels)
+
+def write_build_definition(ctx, *, bento, locked = None, image = None):
     """Declares the action that writes it. It runs where something signed is pushed, and nowhere else.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      kind: `bento` or `image`.
-      tag: File with the Bento's tag.
-      digest: File with the Bento's digest.
-      models: list of the Files that describe its models.
-      platform: what it is for, `<os>_<machine>`; may be empty.
-      python_version: the Python that it is for.
-      base: File, the config of an image's base, or None.
-      debs: list of Files that say which Debian packages an image has.
-      layers: list of Files, descriptions of layers that an image takes as they are.
+      bento: what `made_of` returned.
       locked: File, the requirements of a Bento with their hashes, or None.
-      wheels: list of the BentoWheelInfo of an image.
+      image: what `contents_of_image` returned; None for a Bento.
 
     Returns:
       A File.
     """
     output = ctx.actions.declare_file("{}.build_definition.json".format(ctx.label.name))
-    built = [wheel for wheel in wheels if not wheel.sha256]
+    known = [bento.tag, bento.digest] + bento.models
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--kind", kind, "--platform", platform, "--python-version", python_version])
-    args.add_all(["--tag", tag])
-    args.add_all(["--bento-digest", digest])
-    args.add_all([base] if base else [], before_each = "--base-config")
-    args.add_all(debs, before_each = "--index")
-    args.add_all(layers, before_each = "--layer")
-    args.add_all([locked] if locked else [], before_each = "--locked")
-    args.add_all(models, before_each = "--model")
-    for wheel in wheels:
-        name = [wheel.distribution, wheel.version]
-        args.add_all(["--wheel"] + name + [wheel.sha256] if wheel.sha256 else ["--built-wheel"] + name + [wheel.file])
+    args.add_all(["--kind", "image" if image else "bento"])
+    args.add_all(["--platform", bento.platform, "--python-version", bento.python_version])
+    args.add_all(["--tag", bento.tag])
+    args.add_all(["--bento-digest", bento.digest])
+    args.add_all(bento.models, before_each = "--model")
+    if locked:
+        args.add_all(["--locked", locked])
+        known.append(locked)
+    if image:
+        args.add_all(["--base-config", image.base])
+        args.add_all(image.debs, before_each = "--index")
+        args.add_all(image.layers, before_each = "--layer")
+        known += [image.base] + image.debs + image.layers + _add_wheels(args, image.wheels)
     args.add_all(["--output", output])
-    known = [file for file in (base, locked) if file]
     run_helper(
         ctx,
         mnemonic = "BentoBuildDefinition",
         progress_message = "Writing of what %{label} is made",
-        verb = "build_definition",
-        args = args,
-        inputs = depset([tag, digest] + known + debs + layers + models + [wheel.file for wheel in built]),
+        verb = verb("build_definition", args, inputs = depset(known), packages = ["blake3"]),
         outputs = [output],
-        packages = ["blake3"],
     )
     return output
+
+def _add_wheels(args, wheels):
+    """Names each wheel with its hash; returns the files of those that were built here, whose hash is to be found."""
+    built = []
+    for wheel in wheels:
+        name = [wheel.distribution, wheel.version]
+        if wheel.sha256:
+            args.add_all(["--wheel"] + name + [wheel.sha256])
+        else:
+            args.add_all(["--built-wheel"] + name + [wheel.file])
+            built.append(wheel.file)
+    return built

@@ -3,7 +3,7 @@
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
@@ -30,12 +30,14 @@ def _built_wheel_impl(ctx):
         ctx,
         mnemonic = "BentoWheel",
         progress_message = "Building the wheel of {}".format(ctx.attr.distribution),
-        verb = "build_wheel",
-        args = args,
-        inputs = depset([ctx.file.source], transitive = [module.files for module in modules]),
+        verb = verb(
+            "build_wheel",
+            args,
+            inputs = depset([ctx.file.source], transitive = [module.files for module in modules]),
+            packages = ["packaging"],
+            sandboxed = True,
+        ),
         outputs = [wheel],
-        packages = ["packaging"],
-        sandboxed = True,
     )
     return [
         BentoWheelInfo(

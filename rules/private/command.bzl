@@ -2,7 +2,7 @@
 
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
 load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher")
 load(":wheels.bzl", "always_modules")
 
@@ -14,8 +14,7 @@ def _bento_command_impl(ctx):
         files = depset(),
 
         # A handful, and only of the target that has any.
-        more_modules = modules.to_list(),
-        packages = COMMAND_PACKAGES,
+        modules = toolchain_modules(ctx, COMMAND_PACKAGES) + modules.to_list(),
         verb = "command",
     )
     return [

@@ -58,6 +58,8 @@ def _model(ctx, model):
 
 def _bento(ctx, bento, attested):
     made_of, made_of_files = _attested(ctx, bento, attested)
+
+    # The models that the target itself names.
     models = [_model(ctx, model) for model in bento.models.to_list()]
     contents = {
         "bento_yaml": runfile_path(ctx, bento.bento_yaml),

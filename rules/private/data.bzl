@@ -1,7 +1,7 @@
 """The actions that pack `data` of a Bento apart from its sources: a changed line packs, stores and sends no data again."""
 
 load(":attributes.bzl", "describe_data", "describe_source")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
 load(":snapshot.bzl", "add_selection", "file_options")
 
@@ -46,11 +46,8 @@ def pack_data(ctx):
         ctx,
         mnemonic = "BentoData",
         progress_message = "Packing data of %{label}",
-        verb = "data",
-        args = args,
-        inputs = inputs,
+        verb = verb("data", args, inputs = inputs, packages = packages),
         outputs = [part, manifest],
-        packages = packages,
     )
     layers = {}
     for compression in COMPRESSIONS:
@@ -58,12 +55,9 @@ def pack_data(ctx):
         args.add_all(["--folder", BENTO, "--user", USER])
         layers[compression] = write_layer(
             ctx,
-            args = args,
             compression = compression,
-            inputs = inputs,
             name = ctx.label.name + ".data",
-            packages = packages,
             progress_message = "Packing data of %{label} into a layer",
-            verb = "data_layer",
+            verb = verb("data_layer", args, inputs = inputs, packages = packages),
         )
     return struct(layers = layers, manifest = manifest, part = part)

@@ -3,7 +3,7 @@
 load("//rules/providers:deb.bzl", "BentoDebInfo")
 
 def _deb_package_impl(ctx):
-    files = depset(ctx.files.debs)
+    files = depset(ctx.files.files)
     return [
         BentoDebInfo(
             architecture = ctx.attr.architecture,
@@ -20,7 +20,7 @@ deb_package = rule(
     doc = "A Debian package with all that it depends on.",
     attrs = {
         "architecture": attr.string(doc = "As Debian names it.", mandatory = True),
-        "debs": attr.label_list(allow_files = [".deb"], doc = "The files of its closure.", mandatory = True),
+        "files": attr.label_list(allow_files = [".deb"], doc = "The files of its closure.", mandatory = True),
         "glibc": attr.string(doc = "Version of the C library in the closure."),
         "hub": attr.string(doc = "Name of the hub.", mandatory = True),
         "python_version": attr.string(doc = "Version of Python in the closure."),

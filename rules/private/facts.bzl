@@ -2,8 +2,8 @@
 
 load("//rules/providers:facts.bzl", "BentoFactsInfo")
 load(":attributes.bzl", "add_pairs", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
-load(":snapshot.bzl", "bentofile_arguments", "file_options", "image_arguments")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
+load(":snapshot.bzl", "bentofile_arguments", "environment_of", "file_options")
 
 IMPORT = "import"
 READ = "read"
@@ -49,13 +49,12 @@ def _check_python(ctx, requirements):
 def _short(version):
     return ".".join(version.split(".")[:2])
 
-def facts_info(ctx, *, snapshot, environment, models, parts, made_of):
+def facts_info(ctx, *, snapshot, models, parts, made_of):
     """Describes how the service is imported, for whoever does it.
 
     Args:
       ctx: context of bento_package.
       snapshot: what `read_sources` returned.
-      environment: BentoEnvironmentInfo of the target, or None.
       models: list of BentoModelInfo.
       parts: list of Files: the parts of the archive with sources and data.
       made_of: `made_of` of what `write_metadata` returned, or None where the Bento is not yet put together.
@@ -63,12 +62,12 @@ def facts_info(ctx, *, snapshot, environment, models, parts, made_of):
     Returns:
       A BentoFactsInfo.
     """
-    options = file_options(ctx)
+    options, environment = file_options(ctx), environment_of(ctx)
     if ctx.attr.bento_args:
         options["args"] = ctx.attr.bento_args
     args = arguments(ctx)
     args.add_all(bentofile_arguments(ctx))
-    args.add_all(image_arguments(ctx, environment))
+    args.add_all(environment.arguments)
     if options:
         args.add_all(["--options", json.encode(options)])
     for file in ctx.files.arg_file:
@@ -82,7 +81,7 @@ def facts_info(ctx, *, snapshot, environment, models, parts, made_of):
         import_arguments = args,
         import_inputs = depset(
             [snapshot.service] + parts + ctx.files.bentofile + ctx.files.arg_file +
-            ([environment.image] if environment else []) +
+            environment.inputs +
             [file for model in models for file in (model.description, model.archive_part)],
         ),
         package_arguments = made_of.arguments if made_of else None,
@@ -119,11 +118,13 @@ def import_facts(ctx, facts, requirements, *, states_packages = False):
         ctx,
         mnemonic = "BentoFacts",
         progress_message = "Importing the service of %{label} for its facts",
-        verb = "facts",
-        args = [facts.import_arguments, args],
-        inputs = depset(transitive = [facts.import_inputs] + [module.files for module in modules]),
+        verb = verb(
+            "facts",
+            [facts.import_arguments, args],
+            inputs = depset(transitive = [facts.import_inputs] + [module.files for module in modules]),
+            packages = ["pyyaml"],
+            sandboxed = True,
+        ),
         outputs = [service] + ([stated] if stated else []),
-        packages = ["pyyaml"],
-        sandboxed = True,
     )
     return struct(service = service, stated = stated)

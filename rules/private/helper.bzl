@@ -38,52 +38,71 @@ def add_folders(args, flag, modules):
         expand_directories = False,
     )
 
-def run_helper(
-        ctx,
-        *,
-        mnemonic,
-        progress_message,
-        verb,
-        args,
-        inputs,
-        outputs,
-        packages = [],
-        sandboxed = False,
-        unused_inputs_list = None):
+def verb(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_list = None):
+    """What the helper does: a verb, and all that it takes.
+
+    Args:
+      name: of a module of `py/rules_bento/actions`.
+      args: what `arguments` returned, filled, or a list of such.
+      inputs: depset of what the verb reads.
+      packages: names of the third-party packages that the verb imports.
+      sandboxed: whether it runs code of others, which only a sandbox holds to what is declared: no worker does that.
+      unused_inputs_list: a file of the outputs that names the inputs without influence.
+
+    Returns:
+      A struct for `run_helper`.
+    """
+    return struct(
+        args = args if type(args) == "list" else [args],
+        inputs = inputs,
+        name = name,
+        packages = packages,
+        sandboxed = sandboxed,
+        unused_inputs_list = unused_inputs_list,
+    )
+
+def toolchain_modules(ctx, packages):
+    """The modules of third-party packages of the helper.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      packages: names.
+
+    Returns:
+      A list of BentoWheelModulesInfo, those of what they need among them.
+    """
+    return [module for name in packages for module in ctx.toolchains[TOOLCHAIN_TYPE].packages[name]]
+
+def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
     """Runs a verb of the helper as an action.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       mnemonic: `Bento...`.
       progress_message: what a person reads while it runs.
-      verb: the verb, a module of `py/rules_bento/actions` or `run`.
-      args: what `arguments` returned, filled, or a list of such.
-      inputs: depset of what the verb reads.
+      verb: what `verb` returned.
       outputs: list of what it writes.
-      packages: names of the third-party packages that the verb imports.
-      sandboxed: whether it runs code of others, which only a sandbox holds to what is declared: no worker does that.
-      unused_inputs_list: a file of `outputs` that names the inputs without influence.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    modules = [module for name in packages for module in toolchain.packages[name]]
-    in_worker = toolchain.persistent_workers and not sandboxed
+    modules = toolchain_modules(ctx, verb.packages)
+    in_worker = toolchain.persistent_workers and not verb.sandboxed
     start = ctx.actions.args()
     start.add_all(INTERPRETER_FLAGS)
     start.add(toolchain.helper)
     add_folders(start, "--packages", modules)
-    start.add(verb)
+    start.add(verb.name)
     ctx.actions.run(
         mnemonic = mnemonic,
         progress_message = progress_message,
         executable = toolchain.python.interpreter or toolchain.python.interpreter_path,
-        arguments = [start] + (args if type(args) == "list" else [args]),
-        inputs = depset(transitive = [inputs]),
+        arguments = [start] + verb.args,
+        inputs = verb.inputs,
         outputs = outputs,
         tools = depset(
             [toolchain.helper],
             transitive = [toolchain.python.files] + [module.files for module in modules],
         ),
-        unused_inputs_list = unused_inputs_list,
+        unused_inputs_list = verb.unused_inputs_list,
         env = {},
         execution_requirements = _WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS,
         toolchain = TOOLCHAIN_TYPE,

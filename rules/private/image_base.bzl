@@ -3,7 +3,7 @@
 load("//rules/providers:base.bzl", "BentoBaseInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 
 def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
@@ -36,11 +36,13 @@ def _contents(ctx, layers):
         ctx,
         mnemonic = "BentoBaseContents",
         progress_message = "Looking for the libraries and packages of %{label}",
-        verb = "base_contents",
-        args = args,
-        inputs = depset([file for layer in layers for file in (layer.blob, layer.description)]),
+        verb = verb(
+            "base_contents",
+            args,
+            inputs = depset([file for layer in layers for file in (layer.blob, layer.description)]),
+            packages = ["zstandard"],
+        ),
         outputs = [libraries, system],
-        packages = ["zstandard"],
     )
     return struct(libraries = libraries, system = system)
 
@@ -50,7 +52,7 @@ def _image_base_impl(ctx):
     return [
         BentoBaseInfo(
             config = ctx.file.config,
-            debs = None,
+            deb_index = None,
             glibc = ctx.attr.glibc,
             layers = tuple(layers),
             libraries = contents.libraries,

@@ -2,7 +2,7 @@
 
 load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "add_texts", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":image_sbom.bzl", "known_debs")
 
 def _knows_layers(ctx):
@@ -30,7 +30,7 @@ def check_libraries(ctx, base, parts):
     """
     output = ctx.actions.declare_file(ctx.label.name + ".libraries.txt")
     libraries = [part.libraries for part in parts if part.libraries]
-    known = (base.debs or base.libraries) and _knows_layers(ctx)
+    known = (base.deb_index or base.libraries) and _knows_layers(ctx)
     debs = known_debs(ctx, base) if known else []
     below = [base.libraries] if known and base.libraries else []
     args = _arguments(ctx, base, output)
@@ -46,9 +46,7 @@ def check_libraries(ctx, base, parts):
         ctx,
         mnemonic = "BentoImageCheck",
         progress_message = "Checking packages of image %{label}",
-        verb = "check_image",
-        args = args,
-        inputs = depset([base.config] + below + debs + libraries),
+        verb = verb("check_image", args, inputs = depset([base.config] + below + debs + libraries)),
         outputs = [output],
     )
     return output
@@ -83,11 +81,13 @@ def check_system(ctx, base, bento, parts):
         ctx,
         mnemonic = "BentoSystemCheck",
         progress_message = "Checking whether image %{label} has what its Bento asks for",
-        verb = "check_system",
-        args = args,
-        inputs = depset([base.config, bento.bento_yaml] + debs + system),
+        verb = verb(
+            "check_system",
+            args,
+            inputs = depset([base.config, bento.bento_yaml] + debs + system),
+            packages = ["pyyaml"],
+        ),
         outputs = [output],
-        packages = ["pyyaml"],
     )
     return output
 
@@ -114,9 +114,7 @@ def check_size(ctx, layers):
         ctx,
         mnemonic = "BentoSizeCheck",
         progress_message = "Checking the size of image %{label}",
-        verb = "check_size",
-        args = args,
-        inputs = depset(descriptions),
+        verb = verb("check_size", args, inputs = depset(descriptions)),
         outputs = [output],
     )
     return [output]

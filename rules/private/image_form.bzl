@@ -1,7 +1,7 @@
 """Images as files: an OCI layout, or an archive that `docker load` takes."""
 
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 
 def write_form(ctx, image, layers, form, name, mnemonic):
     """One of the big forms of an image, made only if its output group is asked for.
@@ -32,9 +32,11 @@ def write_form(ctx, image, layers, form, name, mnemonic):
         ctx,
         mnemonic = mnemonic,
         progress_message = "Writing %{label} as " + form,
-        verb = "image_files",
-        args = args,
-        inputs = depset([image.config, image.manifest] + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+        verb = verb(
+            "image_files",
+            args,
+            inputs = depset([image.config, image.manifest] + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+        ),
         outputs = [output],
     )
     return output

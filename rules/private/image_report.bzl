@@ -1,7 +1,7 @@
 """What is in the layers of an image."""
 
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO")
 
 def write_layer_report(ctx, layers, wheels):
@@ -33,10 +33,12 @@ def write_layer_report(ctx, layers, wheels):
         ctx,
         mnemonic = "BentoLayerReport",
         progress_message = "Looking into the layers of %{label}",
-        verb = "layer_report",
-        args = args,
-        inputs = depset(ctx.files.report_against + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+        verb = verb(
+            "layer_report",
+            args,
+            inputs = depset(ctx.files.report_against + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+            packages = ["zstandard"],
+        ),
         outputs = [report, page],
-        packages = ["zstandard"],
     )
     return [report, page]

@@ -2,7 +2,7 @@
 
 load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "creation_time", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 
 # Formats of bills of materials: what their files' names end in, and the media type.
 SBOM_FORMATS = {
@@ -21,7 +21,7 @@ def known_debs(ctx, base):
       A list of Files, see BentoDebLayerInfo.index.
     """
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
-    return [base.debs] + layers if base.debs else layers
+    return [base.deb_index] + layers if base.deb_index else layers
 
 def write_sbom(ctx, base, bento, image, wheels):
     """The bill of materials of the image.
@@ -38,6 +38,8 @@ def write_sbom(ctx, base, bento, image, wheels):
     """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
+
+    # The models that the Bento's target itself names.
     models = [model.description for model in bento.models.to_list()] if ctx.attr.models == "layers" else []
     built = [wheel for wheel in wheels if not wheel.sha256]
     debs = known_debs(ctx, base)
@@ -60,10 +62,12 @@ def write_sbom(ctx, base, bento, image, wheels):
         ctx,
         mnemonic = "BentoSbom",
         progress_message = "Writing the bill of materials of %{label}",
-        verb = "sbom",
-        args = args,
-        inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + [wheel.file for wheel in built]),
+        verb = verb(
+            "sbom",
+            args,
+            inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + [wheel.file for wheel in built]),
+            packages = ["blake3"],
+        ),
         outputs = [output],
-        packages = ["blake3"],
     )
     return struct(file = output, media_type = media_type)

@@ -22,11 +22,18 @@ python={python}
 {check}{chdir}exec {command} -- "$@"
 """
 
-# An interpreter that is no part of the build may be missing where the program runs.
+# An interpreter that is no part of the build may be missing where the program runs. Another one has to be of its version,
+# for which the helper's byte code and the packages are made.
 _CHECK = """\
-[ -z "${{BENTO_PYTHON:-}}" ] || python=$BENTO_PYTHON
-if ! [ -x "$python" ]; then
-    printf '%s\\n' {target}": this machine has no $python, which the build ran in: set BENTO_PYTHON to the path of a Python {version} of it, or take the interpreter along by bento_tools.python(debs = ...) in MODULE.bazel." >&2
+own=$python
+found={version}
+[ -x "$own" ] || python=$(command -v python{version}) || python=$own
+python=${{BENTO_PYTHON:-$python}}
+if [ "$python" != "$own" ] || ! [ -x "$own" ]; then
+    found=$("$python" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || found=
+fi
+if [ "$found" != {version} ]; then
+    printf '%s\\n' {target}": the build ran in Python {version}, and $python of this machine is ${{found:-none}}: install python{version}, set BENTO_PYTHON to its path, or take the interpreter along by bento_tools.python(debian_lock = ...) in MODULE.bazel." >&2
     exit 1
 fi
 """
@@ -60,37 +67,44 @@ def runfile_path(ctx, file):
         return file.short_path.removeprefix("../")
     return ctx.workspace_name + "/" + file.short_path
 
+def python_check(target, version):
+    """Lines of a launcher that find another interpreter where `$python` is not there.
+
+    Args:
+      target: how the message begins, a text.
+      version: of the build's interpreter, as "3.11.2".
+
+    Returns:
+      A text.
+    """
+    return _CHECK.format(target = shell_word(target, target), version = ".".join(version.split(".")[:2]))
+
 def _script(ctx, words, in_runfiles):
     """The text of a program that becomes the interpreter with these words."""
     python = ctx.toolchains[TOOLCHAIN_TYPE].python
     target = label_text(ctx.label)
     return _LAUNCHER.format(
         chdir = "cd \"$runfiles\" || exit 1\n" if in_runfiles else "",
-        check = "" if python.interpreter else _CHECK.format(
-            target = shell_word(target, target),
-            version = ".".join(python.version.split(".")[:2]),
-        ),
+        check = "" if python.interpreter else python_check(target, python.version),
         command = " ".join([shell_word(word, target) if type(word) == "string" else word.shell for word in words]),
         python = runfile(ctx, python.interpreter).shell if python.interpreter else shell_word(python.interpreter_path, target),
     )
 
-def helper_launcher(ctx, *, verb, arguments, files, packages = [], more_modules = [], in_runfiles = False):
+def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = False):
     """Writes a program that runs a verb of the helper; the caller's arguments follow behind `--`.
 
     Args:
       ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains.
-      verb: the verb.
+      verb: name of the verb, a module of `py/rules_bento/run`.
       arguments: list of flags and values: strings, which are taken as they are, and what `runfile` gives.
       files: depset of what the verb reads.
-      packages: names of the third-party packages that the verb imports.
-      more_modules: list of BentoWheelModulesInfo of packages that are not the toolchain's.
+      modules: list of BentoWheelModulesInfo that the verb imports; `toolchain_modules` has those of the toolchain.
       in_runfiles: whether its current folder is the runfiles' root, else the caller's.
 
     Returns:
       A struct of executable (File) and runfiles.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    modules = [module for name in packages for module in toolchain.packages[name]] + more_modules
     words = [PYTHON] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
     for module in modules:
         for root in module.imports:

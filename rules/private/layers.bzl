@@ -1,7 +1,7 @@
 """Actions that write layers."""
 
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 
 # Where a Bento lies in an image, as in BentoML's own.
 BENTO = "/home/bentoml/bento"
@@ -25,25 +25,23 @@ _PACKAGES = {"gzip": [], "zstd": ["zstandard"]}
 # Those of verbs that read wheels.
 INFLATE = ["isal"]
 
-def write_layer(ctx, *, name, verb, args, inputs, compression, progress_message, mnemonic = "BentoLayer", packages = []):
+def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "BentoLayer"):
     """Declares a layer and the action that writes it.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       name: what the outputs' names begin with.
-      verb: the verb of the helper.
-      args: what `arguments` returned, filled with all but the outputs.
-      inputs: depset of what the verb reads.
       compression: one of `COMPRESSIONS`.
+      verb: what `verb` returned, the outputs and the package of the compression left out.
       progress_message: what a person reads while it runs.
       mnemonic: `Bento...`.
-      packages: names of the packages that the verb imports beside that of the compression.
 
     Returns:
       A BentoLayerInfo.
     """
     blob = ctx.actions.declare_file("{}.layer.{}".format(name, compression))
     description = ctx.actions.declare_file("{}.layer.{}.json".format(name, compression))
+    args = verb.args[-1]
     args.add_all(["--compression", compression])
     args.add_all(["--output", blob])
     args.add_all(["--description", description])
@@ -51,18 +49,19 @@ def write_layer(ctx, *, name, verb, args, inputs, compression, progress_message,
         ctx,
         mnemonic = mnemonic,
         progress_message = progress_message,
-        verb = verb,
-        args = args,
-        inputs = inputs,
+        verb = _importing(verb, _PACKAGES[compression]),
         outputs = [blob, description],
-        packages = packages + _PACKAGES[compression],
     )
     return BentoLayerInfo(blob = blob, description = description)
 
-def _wheel_arguments(ctx, prefix, python_version):
+def _importing(base, packages):
+    """The verb, with more packages."""
+    return verb(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
+
+def _wheel_arguments(ctx, settings, wheel):
     args = arguments(ctx)
-    args.add_all(["--prefix", prefix])
-    args.add_all(["--python-version", python_version])
+    args.add_all(["--prefix", settings.prefix])
+    args.add_all(["--python-version", wheel.python_version])
     args.add_all(["--user", USER])
     return args
 
@@ -82,71 +81,62 @@ def add_wheel(args, wheel):
 def _name(wheel):
     return "{} {}".format(wheel.distribution, wheel.version)
 
-def write_wheel_layer(ctx, *, wheel, prefix, compression):
+def write_wheel_layer(ctx, *, wheel, settings):
     """Declares a layer of one installed wheel.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       wheel: the BentoWheelInfo.
-      prefix: where the environment lies in the image.
-      compression: one of `COMPRESSIONS`.
+      settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
 
     Returns:
       A BentoLayerInfo.
     """
-    args = _wheel_arguments(ctx, prefix, wheel.python_version)
+    args = _wheel_arguments(ctx, settings, wheel)
     args.add_all(["--name", _name(wheel)])
     add_wheel(args, wheel)
     return write_layer(
         ctx,
-        args = args,
-        compression = compression,
-        inputs = depset([wheel.file]),
+        compression = settings.compression,
         name = wheel.distribution,
-        packages = INFLATE,
         progress_message = "Installing {} into a layer".format(_name(wheel)),
-        verb = "wheel_layer",
+        verb = verb("wheel_layer", args, inputs = depset([wheel.file]), packages = INFLATE),
     )
 
-def write_wheel_part(ctx, *, wheel, prefix, compression):
+def write_wheel_part(ctx, *, wheel, settings):
     """Declares what layers of several wheels have of this one.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       wheel: the BentoWheelInfo.
-      prefix: where the environment lies in the image.
-      compression: one of `COMPRESSIONS`.
+      settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
 
     Returns:
       Part and listing, Files.
     """
-    part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, compression))
-    listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, compression))
-    args = _wheel_arguments(ctx, prefix, wheel.python_version)
+    part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, settings.compression))
+    listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, settings.compression))
+    args = _wheel_arguments(ctx, settings, wheel)
     add_wheel(args, wheel)
-    args.add_all(["--compression", compression])
+    args.add_all(["--compression", settings.compression])
     args.add_all(["--output", part])
     args.add_all(["--listing", listing])
     run_helper(
         ctx,
         mnemonic = "BentoLayer",
         progress_message = "Installing {} into a part of layers".format(_name(wheel)),
-        verb = "wheel_part",
-        args = args,
-        inputs = depset([wheel.file]),
+        verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = INFLATE + _PACKAGES[settings.compression]),
         outputs = [part, listing],
-        packages = INFLATE + _PACKAGES[compression],
     )
     return part, listing
 
-def write_bytecode_part(ctx, *, wheel, prefix, compression, bytecode, compiler, program):
+def write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
     """Declares what layers of byte code have of a wheel.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       wheel: the BentoWheelInfo.
-      prefix: where the environment lies in the image.
-      compression: one of `COMPRESSIONS`.
+      settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
       bytecode: one of `BYTECODES`, not `none`.
       compiler: the BentoPythonInfo that compiles, of the wheel's version of Python.
       program: what it runs, a File.
@@ -154,55 +144,58 @@ def write_bytecode_part(ctx, *, wheel, prefix, compression, bytecode, compiler, 
     Returns:
       Part and listing, Files.
     """
-    part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, compression))
-    listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, compression))
-    args = _wheel_arguments(ctx, prefix, wheel.python_version)
+    part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, settings.compression))
+    listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, settings.compression))
+    args = _wheel_arguments(ctx, settings, wheel)
     add_wheel(args, wheel)
     args.add_all(["--bytecode", bytecode])
     args.add_all(["--interpreter", compiler.interpreter or compiler.interpreter_path])
     args.add_all(["--program", program])
-    args.add_all(["--compression", compression])
+    args.add_all(["--compression", settings.compression])
     args.add_all(["--output", part])
     args.add_all(["--listing", listing])
     run_helper(
         ctx,
         mnemonic = "BentoBytecode",
         progress_message = "Compiling the modules of {}".format(_name(wheel)),
-        verb = "bytecode_part",
-        args = args,
-        inputs = depset([wheel.file, program], transitive = [compiler.files]),
+        verb = verb(
+            "bytecode_part",
+            args,
+            inputs = depset([wheel.file, program], transitive = [compiler.files]),
+            packages = INFLATE + _PACKAGES[settings.compression],
+        ),
         outputs = [part, listing],
-        packages = INFLATE + _PACKAGES[compression],
     )
     return part, listing
 
-def write_joined_layer(ctx, *, name, parts, prefix, compression, what = ""):
+def write_joined_layer(ctx, *, name, parts, settings, what = ""):
     """Declares a layer of several wheels.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       name: what the outputs' names begin with.
       parts: list of BentoWheelPartInfo, for one version of Python.
-      prefix: where the environment lies in the image.
-      compression: one of `COMPRESSIONS`.
+      settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
       what: what it has of the wheels, where that is not all of them.
 
     Returns:
       A BentoLayerInfo.
     """
     what += "{} small packages".format(len(parts)) if len(parts) > 1 else _name(parts[0].wheel)
-    args = _wheel_arguments(ctx, prefix, parts[0].wheel.python_version)
+    args = _wheel_arguments(ctx, settings, parts[0].wheel)
     args.add_all(["--name", what])
     for part in parts:
         args.add_all(["--part", part.listing, part.part])
     return write_layer(
         ctx,
-        args = args,
-        compression = compression,
-        inputs = depset([file for part in parts for file in (part.listing, part.part)]),
+        compression = settings.compression,
         mnemonic = "BentoLayerJoin",
         name = name,
-        packages = INFLATE,
         progress_message = "Joining {} to a layer".format(what),
-        verb = "joined_layer",
+        verb = verb(
+            "joined_layer",
+            args,
+            inputs = depset([file for part in parts for file in (part.listing, part.part)]),
+            packages = INFLATE,
+        ),
     )

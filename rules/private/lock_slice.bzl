@@ -2,7 +2,7 @@
 
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
 
 def _pip_tools(resolver):
     """Fetched only for who asks for it."""
@@ -52,6 +52,8 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     args.add_all(locked, before_each = "--locked")
     args.add_all(["--uv", toolchain.uv])
     args.add_all(["--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
+
+    # Two or three packages of the helper's, and only for those locks that need them.
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
     add_folders(args, "--pip-tools", pip_tools)
     if all_files:
@@ -63,11 +65,13 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
         ctx,
         mnemonic = "BentoLock",
         progress_message = "Locking packages of %{label}",
-        verb = "lock",
-        args = args,
-        inputs = depset([toolchain.uv] + ([stated] if stated else []), transitive = [locked] + [module.files for module in pip_tools]),
+        verb = verb(
+            "lock",
+            args,
+            inputs = depset([toolchain.uv] + ([stated] if stated else []), transitive = [locked] + [module.files for module in pip_tools]),
+            packages = ["packaging"],
+        ),
         outputs = [outputs.roots, outputs.locked, outputs.locked_with_hashes],
-        packages = ["packaging"],
     )
     return outputs
 

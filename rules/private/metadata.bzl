@@ -2,11 +2,14 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load("//rules/providers:model.bzl", "BentoModelInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
-load(":option_groups.bzl", "option_groups", "service_configs")
-load(":snapshot.bzl", "bentofile_arguments", "image_arguments")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load(":option_groups.bzl", "option_groups")
+load(":service_config.bzl", "service_configs")
+load(":snapshot.bzl", "bentofile_arguments", "environment_of")
 
 _REQUIREMENTS = ["in", "txt"]
 _UV_LOCK = "uv.lock"
@@ -32,6 +35,8 @@ def _checked_requirements(ctx, target):
     if PyInfo in target:
         fail(("{}: requirements has {}, a Python library or a package of a hub of rules_python: put it into deps, which state its " +
               "version, or take the package from a hub of bento.pypi").format(label_text(ctx.label), label_text(target.label)))
+
+    # What a label of the attribute gives, which is a file as a rule.
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl":
@@ -84,36 +89,9 @@ def _add_uv(ctx, args, lock):
     args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
     return depset([toolchain.uv])
 
-def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, python_version):
-    """Declares bento.yaml and what else tells of the Bento, and the action that writes it.
-
-    Args:
-      ctx: context of bento_package.
-      snapshot: what `read_sources` returned.
-      environment: BentoEnvironmentInfo of the target, or None.
-      lock: what `lock_slice` returned, or None.
-      models: list of BentoModelInfo.
-      part: File to write this part of the archive to.
-      pins: depset of `name==version` that libraries bring.
-      python_version: `X.Y`, what the packages are locked for.
-
-    Returns:
-      A struct of the Files bento_yaml, digest, manifest and tag, and of `made_of`: arguments, inputs and packages of
-      the action.
-    """
-    outputs = struct(
-        bento_yaml = ctx.actions.declare_file(ctx.label.name + ".bento.yaml"),
-        digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
-        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
-        tag = ctx.actions.declare_file(ctx.label.name + ".tag"),
-    )
-    files = environment.files if environment else depset()
+def _add_options(ctx, args):
+    """What the target says of the Bento beside its service."""
     options = _options(ctx)
-    args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--creation-time", creation_time(ctx)])
-    args.add_all(["--bentoml-version", ctx.attr.bentoml_version])
-    args.add_all(["--python-version", python_version])
     for flag, value in {
         "--name": ctx.attr.bento_name,
         "--options": json.encode(options) if options else "",
@@ -126,15 +104,15 @@ def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, pyth
     if ctx.attr.description:
         args.add_all(["--description", text_word(ctx.attr.description)])
     args.add_all(bentofile_arguments(ctx))
-    args.add_all(image_arguments(ctx, environment))
-    args.add_all(files, map_each = _describe_named)
     add_pairs(args, "--label", _labels(ctx))
     args.add_all([text_word(env) for env in ctx.attr.envs], before_each = "--env")
     args.add_all(ctx.attr.enable_features, before_each = "--feature")
     for file in ctx.files.arg_file:
         args.add_all(["--arg-file", file, file.short_path])
-    requirements = _add_requirements(ctx, args, pins, lock)
-    uv = _add_uv(ctx, args, lock)
+    args.add_all(ctx.files.description_file, before_each = "--description-file")
+
+def _add_stated(ctx, args):
+    """What the target states of the service, where its source computes it."""
     for name, dependencies in ctx.attr.services.items():
         args.add_all(["--declared-service", name, json.encode(dependencies)])
     for name, config in service_configs(ctx).items():
@@ -142,37 +120,81 @@ def write_metadata(ctx, *, snapshot, environment, lock, models, part, pins, pyth
     for name, tag in ctx.attr.service_models.items():
         args.add_all(["--service-model", name, tag])
     args.add_all(ctx.attr.stated_in_full, before_each = "--in-full")
-    for model in models:
-        args.add_all(["--model", model.description, model.alias])
-    args.add_all(ctx.files.description_file, before_each = "--description-file")
-    args.add_all(["--sources", snapshot.manifest])
-    args.add_all(["--service-info", snapshot.service])
-    inputs = depset(
-        [snapshot.manifest, snapshot.service] + [model.description for model in models] + requirements +
-        ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file +
-        ([environment.image] if environment else []),
-        transitive = [files, uv],
-    )
+
+def _packages(ctx, lock):
+    """Of the helper's third-party packages, those that the verb imports."""
 
     # A template is rendered by Jinja2.
     packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
 
     # Libraries may bring versions, which are held against those of files where no lock has them all.
-    packages += ["packaging"] if ctx.attr.deps and not lock else []
+    return packages + (["packaging"] if ctx.attr.deps and not lock else [])
+
+def pins_of(ctx):
+    """What the libraries take from hubs of rules_python.
+
+    Args:
+      ctx: context of bento_package.
+
+    Returns:
+      A depset of `name==version`.
+    """
+    return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
+
+def write_metadata(ctx, *, snapshot, lock, part, python_version):
+    """Declares bento.yaml and what else tells of the Bento, and the action that writes it.
+
+    Args:
+      ctx: context of bento_package.
+      snapshot: what `read_sources` returned.
+      lock: what `lock_slice` returned, or None.
+      part: File to write this part of the archive to.
+      python_version: `X.Y`, what the packages are locked for.
+
+    Returns:
+      A struct of the Files bento_yaml, digest, manifest and tag, and of `made_of`: arguments, inputs and packages of
+      the action.
+    """
+    outputs = struct(
+        bento_yaml = ctx.actions.declare_file(ctx.label.name + ".bento.yaml"),
+        digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
+        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
+        tag = ctx.actions.declare_file(ctx.label.name + ".tag"),
+    )
+    environment = environment_of(ctx)
+    models = [model[BentoModelInfo] for model in ctx.attr.models]
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--creation-time", creation_time(ctx)])
+    args.add_all(["--bentoml-version", ctx.attr.bentoml_version])
+    args.add_all(["--python-version", python_version])
+    _add_options(ctx, args)
+    args.add_all(environment.arguments)
+    args.add_all(environment.files, map_each = _describe_named)
+    requirements = _add_requirements(ctx, args, pins_of(ctx), lock)
+    uv = _add_uv(ctx, args, lock)
+    _add_stated(ctx, args)
+    for model in models:
+        args.add_all(["--model", model.description, model.alias])
+    args.add_all(["--sources", snapshot.manifest])
+    args.add_all(["--service-info", snapshot.service])
     args.add_all(["--part", part])
     args.add_all(["--bento-yaml", outputs.bento_yaml])
     args.add_all(["--manifest", outputs.manifest])
     args.add_all(["--digest", outputs.digest])
     args.add_all(["--tag", outputs.tag])
+    inputs = depset(
+        [snapshot.manifest, snapshot.service] + [model.description for model in models] + requirements +
+        ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file + environment.inputs,
+        transitive = [environment.files, uv],
+    )
+    packages = _packages(ctx, lock)
     run_helper(
         ctx,
         mnemonic = "BentoPackage",
         progress_message = "Writing bento.yaml of %{label}",
-        verb = "package",
-        args = args,
-        inputs = inputs,
+        verb = verb("package", args, inputs = inputs, packages = packages),
         outputs = [part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag],
-        packages = packages,
     )
     return struct(
         bento_yaml = outputs.bento_yaml,

@@ -2,7 +2,7 @@
 
 load("//rules/providers:model.bzl", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
@@ -29,11 +29,8 @@ def _archive(ctx, describe, inputs, packages):
         ctx,
         mnemonic = "BentoExport",
         progress_message = "Writing %{output}",
-        verb = "export_model",
-        args = args,
-        inputs = inputs,
+        verb = verb("export_model", args, inputs = inputs, packages = _PACKAGES + packages),
         outputs = [output],
-        packages = _PACKAGES + packages,
     )
     return output
 
@@ -44,13 +41,10 @@ def _layer(ctx, describe, inputs, packages, compression):
     args.add_all(["--scratch", "{}.{}.files".format(ctx.label.name, compression)])
     return write_layer(
         ctx,
-        args = args,
         compression = compression,
-        inputs = inputs,
         name = ctx.label.name,
-        packages = _PACKAGES + packages,
         progress_message = "Packing model %{label} into a layer",
-        verb = "model_layer",
+        verb = verb("model_layer", args, inputs = inputs, packages = _PACKAGES + packages),
     )
 
 def _groups(files, most):
@@ -73,13 +67,10 @@ def _weights_layers(ctx, source, groups, folder, compression):
         args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder])
         layers.append(write_layer(
             ctx,
-            args = args,
             compression = compression,
-            inputs = depset(files),
             name = "{}.weights-{}".format(ctx.label.name, number),
-            packages = ["blake3"],
             progress_message = "Packing weights of %{label} into a layer",
-            verb = "weights_layer",
+            verb = verb("weights_layer", args, inputs = depset(files), packages = ["blake3"]),
         ))
     return layers
 
@@ -97,13 +88,15 @@ def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
     args.add_all(["--written-model-yaml", written.model_yaml])
     return write_layer(
         ctx,
-        args = args,
         compression = compression,
-        inputs = depset(others + [written.description, written.manifest, written.model_yaml]),
         name = ctx.label.name,
-        packages = _PACKAGES,
         progress_message = "Packing model %{label} without its weights into a layer",
-        verb = "model_layer",
+        verb = verb(
+            "model_layer",
+            args,
+            inputs = depset(others + [written.description, written.manifest, written.model_yaml]),
+            packages = _PACKAGES,
+        ),
     )
 
 def _describe_weights(file):
@@ -135,11 +128,8 @@ def _part(ctx, source):
         ctx,
         mnemonic = "BentoModelPart",
         progress_message = "Packing model %{label}",
-        verb = "model",
-        args = args,
-        inputs = source.inputs,
+        verb = verb("model", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
         outputs = [part],
-        packages = _PACKAGES + source.packages,
     )
     return part
 
@@ -159,22 +149,20 @@ def _described(ctx, source):
         ctx,
         mnemonic = "BentoModel",
         progress_message = "Describing model %{label}",
-        verb = "model",
-        args = args,
-        inputs = source.inputs,
+        verb = verb("model", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
         outputs = [written.description, written.manifest, written.model_yaml],
-        packages = _PACKAGES + source.packages,
     )
     return written
 
-def model_source(*, place, describe, files = [], archive = None, name = ""):
+def model_source(*, place, describe, files = [], further = [], packages = [], name = ""):
     """Says what an entry of the model store is made from.
 
     Args:
       place: a function that adds to an Args where in the model sources lie.
       describe: a function that adds what else the verb `model` reads, but for sources.
       files: list of Files: the sources.
-      archive: a File in their place, which `describe` names.
+      further: list of Files that `describe` names.
+      packages: further packages that reading these takes.
       name: of the model, as far as it is known.
 
     Returns:
@@ -189,9 +177,9 @@ def model_source(*, place, describe, files = [], archive = None, name = ""):
     return struct(
         describe = describe_all,
         files = files,
-        inputs = depset(files + ([archive] if archive else [])),
+        inputs = depset(files + further),
         name = name,
-        packages = ["zstandard"] if archive else [],
+        packages = packages,
         place = place,
     )
 

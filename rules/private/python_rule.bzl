@@ -49,6 +49,8 @@ def own_roots(target, package_roots):
     Returns:
       A list of `<repository>/<folder>`.
     """
+
+    # Folders are few, whatever lies in them. Which of them are packages' is known by comparing alone.
     packages = {root: True for root in package_roots.to_list()}
     return [root for root in target[PyInfo].imports.to_list() if root not in packages]
 
@@ -65,6 +67,8 @@ def own_files(ctx, target, package_roots):
     Returns:
       A list of Files.
     """
+
+    # Flat, for one file that is a package's is enough to refuse; rules of others are few, and what they bring is small.
     generated = [file for file in target[DefaultInfo].files.to_list() if file.extension == "py"]
     files = depset(generated, transitive = [target[PyInfo].transitive_sources, runfiles_of(ctx, target)]).to_list()
     packages = tuple([root + "/" for root in package_roots.to_list()])
@@ -94,6 +98,8 @@ def check_edges(ctx, target, followed):
         for edge in _targets(getattr(ctx.rule.attr, name)):
             if BentoSourcesInfo in edge or not (PyInfo in edge or BentoRequirementInfo in edge):
                 continue
+
+            # Flat, to compare; only edges of attributes that nobody looks into come here, which are few.
             sources = sources or {file: True for file in target[PyInfo].transitive_sources.to_list()}
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
                 fail(("{}: {} has {} in {}, an attribute that is not looked into for packages: put it into the deps of {} " +

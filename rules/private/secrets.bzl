@@ -1,7 +1,7 @@
 """The actions that look for secrets in a Bento, beside its build."""
 
 load(":attributes.bzl", "add_texts", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 
 SECRETS = {
     "allowed_secrets": attr.string_list(doc = "Files that may have what looks like secrets, as paths in the Bento (`src/fixtures/key.json`), where a comment `# bento: allow-secret` on the line, or the one before, is no way. One in which nothing is found is refused."),
@@ -20,9 +20,7 @@ def _look(ctx, name, parts, manifest = []):
         ctx,
         mnemonic = "BentoSecrets",
         progress_message = "Looking for secrets in %{label}",
-        verb = "check_secrets",
-        args = args,
-        inputs = depset(parts + manifest),
+        verb = verb("check_secrets", args, inputs = depset(parts + manifest)),
         outputs = [output],
     )
     return output

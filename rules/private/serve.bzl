@@ -1,7 +1,7 @@
 """The program behind `bazel run` of a Bento."""
 
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
 load(":launcher.bzl", "COMMAND_PACKAGES", "PYTHON", "helper_launcher", "runfile")
 
 def serve_launcher(ctx, archive, *, models = []):
@@ -21,6 +21,6 @@ def serve_launcher(ctx, archive, *, models = []):
         arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", PYTHON] +
                     [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
         files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
-        packages = COMMAND_PACKAGES,
+        modules = toolchain_modules(ctx, COMMAND_PACKAGES),
         verb = "serve",
     )

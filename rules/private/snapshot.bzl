@@ -1,8 +1,9 @@
 """The action that reads the sources of a Bento."""
 
+load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load(":attributes.bzl", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "folder_path", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":option_groups.bzl", "option_groups")
 
 # build_ctx of a target whose package is the context.
@@ -32,17 +33,24 @@ def bentofile_arguments(ctx):
     file = ctx.file.bentofile
     return ["--bentofile", file, file.short_path] if file else []
 
-def image_arguments(ctx, environment):
-    """How actions are told of the image of the target.
+def environment_of(ctx):
+    """The image that the service of a target asks for.
 
     Args:
-      ctx: context of a rule with the attribute `image`.
-      environment: its BentoEnvironmentInfo, or None.
+      ctx: context of bento_package.
 
     Returns:
-      A list of words.
+      A struct of `files`, a depset of what its steps read, and of two lists that are empty without one: `arguments`, words
+      of actions, and `inputs`, the Files in them.
     """
-    return ["--image", environment.image, label_text(ctx.attr.image.label)] if environment else []
+    if not ctx.attr.environment:
+        return struct(arguments = [], files = depset(), inputs = [])
+    info = ctx.attr.environment[BentoEnvironmentInfo]
+    return struct(
+        arguments = ["--image", info.image, label_text(ctx.attr.environment.label)],
+        files = info.files,
+        inputs = [info.image],
+    )
 
 def file_options(ctx):
     """The options that may name files.
@@ -74,14 +82,13 @@ def add_selection(ctx, args, options):
     args.add_all(ctx.attr.include, before_each = "--include")
     args.add_all(ctx.attr.exclude, before_each = "--exclude")
 
-def read_sources(ctx, *, part, packed_data, environment, vendored, states_packages, unread):
+def read_sources(ctx, *, part, packed_data, vendored, states_packages, unread):
     """Selects, places and digests the sources, and reads the service.
 
     Args:
       ctx: context of bento_package.
       part: File to write the sources' part of the archive to.
       packed_data: what `pack_data` returned.
-      environment: BentoEnvironmentInfo of the target, or None.
       vendored: depset of wheels that the Bento carries.
       states_packages: whether it is to be told which packages bentofile and image ask for, which a lock has to give.
       unread: whether the service is imported by another action, which tells the packages, too.
@@ -106,8 +113,8 @@ def read_sources(ctx, *, part, packed_data, environment, vendored, states_packag
         stated = ctx.actions.declare_file(ctx.label.name + ".stated.json")
         outputs.append(stated)
         args.add_all(["--stated", stated])
-        args.add_all(image_arguments(ctx, environment))
-        inputs = inputs + ([environment.image] if environment else [])
+        args.add_all(environment_of(ctx).arguments)
+        inputs = inputs + environment_of(ctx).inputs
     if ctx.attr.bento_args:
         args.add_all(["--bento-args", json.encode(ctx.attr.bento_args)])
     for file in ctx.files.arg_file:
@@ -131,11 +138,13 @@ def read_sources(ctx, *, part, packed_data, environment, vendored, states_packag
         ctx,
         mnemonic = "BentoSnapshot",
         progress_message = "Reading sources of %{label}",
-        verb = "snapshot",
-        args = args,
-        inputs = depset(inputs, transitive = [dependencies, vendored]),
+        verb = verb(
+            "snapshot",
+            args,
+            inputs = depset(inputs, transitive = [dependencies, vendored]),
+            packages = ["blake3"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
+            unused_inputs_list = unused,
+        ),
         outputs = outputs,
-        packages = ["blake3"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
-        unused_inputs_list = unused,
     )
     return struct(manifest = manifest, service = service, stated = stated)

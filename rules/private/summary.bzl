@@ -1,7 +1,7 @@
 """The action that sums a Bento or an image up; it runs if its output group is asked for."""
 
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 
 def write_summary(ctx, *, tag, digest, files, models = []):
     """Declares the summary of a target.
@@ -27,9 +27,11 @@ def write_summary(ctx, *, tag, digest, files, models = []):
         ctx,
         mnemonic = "BentoSummary",
         progress_message = "Summing %{label} up",
-        verb = "summary",
-        args = args,
-        inputs = depset([tag, digest] + files.values() + [model.description for model in models]),
+        verb = verb(
+            "summary",
+            args,
+            inputs = depset([tag, digest] + files.values() + [model.description for model in models]),
+        ),
         outputs = [output],
     )
     return output

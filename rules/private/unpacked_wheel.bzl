@@ -1,7 +1,7 @@
 """The action that unpacks the modules of a wheel."""
 
 load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
-load(":helper.bzl", "arguments", "run_helper")
+load(":helper.bzl", "arguments", "run_helper", "verb")
 
 def unpacked_wheel(ctx, wheel, folder_name):
     """Declares the modules of a wheel.
@@ -22,9 +22,7 @@ def unpacked_wheel(ctx, wheel, folder_name):
         ctx,
         mnemonic = "BentoWheelModules",
         progress_message = "Unpacking the wheel of {}".format(wheel.distribution),
-        verb = "unpack_wheel",
-        args = args,
-        inputs = depset([wheel.file]),
+        verb = verb("unpack_wheel", args, inputs = depset([wheel.file])),
         outputs = [folder],
     )
 

@@ -5,7 +5,7 @@ load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 load("//rules/providers:wheel_part.bzl", "BentoWheelPartInfo")
 load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load(":layer_plan.bzl", "ALONE")
 load(":layers.bzl", "COMPRESSIONS", "INFLATE", "add_wheel", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
 
@@ -30,11 +30,8 @@ def _libraries(ctx, wheel):
         ctx,
         mnemonic = "BentoLibraries",
         progress_message = "Looking for the shared libraries of {} {}".format(wheel.distribution, wheel.version),
-        verb = "wheel_libraries",
-        args = args,
-        inputs = depset([wheel.file]),
+        verb = verb("wheel_libraries", args, inputs = depset([wheel.file]), packages = INFLATE),
         outputs = [output],
-        packages = INFLATE,
     )
     return output
 
@@ -54,16 +51,16 @@ def _bytecode(ctx, wheel, bytecode, settings):
             bytecode = bytecode,
             compiler = compiler,
             program = ctx.file._bytecode_program,
+            settings = settings,
             wheel = wheel,
-            **settings
         )
     return BentoWheelPartInfo(layer = None, libraries = None, listing = listing, part = part, wheel = wheel)
 
 def _files(ctx, wheel, settings):
-    part, listing = write_wheel_part(ctx, wheel = wheel, **settings)
+    part, listing = write_wheel_part(ctx, wheel = wheel, settings = settings)
 
     # A small one is never alone; whether a large one is depends on the others of an image.
-    layer = write_wheel_layer(ctx, wheel = wheel, **settings) if wheel.size >= ALONE else None
+    layer = write_wheel_layer(ctx, wheel = wheel, settings = settings) if wheel.size >= ALONE else None
     return BentoWheelPartInfo(
         layer = layer,
         libraries = _libraries(ctx, wheel),
@@ -76,7 +73,7 @@ def _wheel_parts_aspect_impl(target, ctx):
     if BentoWheelInfo not in target:
         return [BentoWheelPartsInfo(parts = depset(transitive = _edges(ctx)))]
     wheel = target[BentoWheelInfo]
-    settings = {"compression": ctx.attr.compression, "prefix": ctx.attr._prefix[BentoFlagInfo].value}
+    settings = struct(compression = ctx.attr.compression, prefix = ctx.attr._prefix[BentoFlagInfo].value)
     bytecode = ctx.attr._bytecode[BentoFlagInfo].value
     info = _files(ctx, wheel, settings) if bytecode == "none" else _bytecode(ctx, wheel, bytecode, settings)
     return [BentoWheelPartsInfo(parts = depset([info], transitive = _edges(ctx)))]

@@ -1,9 +1,14 @@
 """The image of a Bento, as its services ask for it."""
 
-BentoEnvironmentInfo = provider(
+load("//rules/private:checked.bzl", "checked")
+
+_FIELDS = {
+    "files": "depset[File] - what its steps read: scripts and wheels, each known by its path from the workspace's root.",
+    "image": "File - JSON: base image, distribution, version of Python, and the steps in their order.",
+}
+
+BentoEnvironmentInfo, _new_environment_info = provider(
     doc = "An image in BentoML's terms: what `bentoml.images.Image` is in a service's source.",
-    fields = {
-        "files": "depset[File] - what its steps read: scripts and wheels, each known by its path from the workspace's root.",
-        "image": "File - JSON: base image, distribution, version of Python, and the steps in their order.",
-    },
+    fields = _FIELDS,
+    init = checked("BentoEnvironmentInfo", _FIELDS),
 )

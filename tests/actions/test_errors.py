@@ -94,6 +94,28 @@ def test_patterns_that_keep_nothing(actions):
     refused(outcome, LABEL, "no file is left: include and exclude drop all of srcs, data and deps", "Change")
 
 
+def test_patterns_that_match_nothing_are_told_of(actions):
+    """By line where a bentofile has them; a Bento without them is what BentoML makes, too."""
+    text = b"service: service:Service\ninclude:\n- '*.py'\n- Modle/clf.pkl\n- '*.json'\n"
+    bentofile = ["--bentofile", actions.write("svc/bentofile.yaml", text), "svc/bentofile.yaml"]
+    srcs = with_service(actions, **{"svc/model/clf.pkl": b""})
+    arguments = ["--build-ctx", "svc", "--target", LABEL, *bentofile]
+    arguments += [word for path in srcs for word in ("--source", path, path, label_of(path))]
+    outputs = {"--manifest": "sources.json", "--service-info": "i.json", "--part": "part", "--unused": "unused"}
+    outcome = actions.run("snapshot", arguments, outputs)
+    assert (outcome.code, len(outcome.outputs)) == (0, 4)
+    assert outcome.errors.splitlines() == [
+        f"{LABEL}: svc/bentofile.yaml:4: include[1]: 'Modle/clf.pkl' matches no file of srcs, data and deps."
+        " Did you mean 'model/clf.pkl'?",
+        f"{LABEL}: svc/bentofile.yaml:5: include[2]: '*.json' matches no file of srcs, data and deps.",
+    ]
+    outcome = actions.snapshot(more=["--include", "*.py", "--include", "./service.py"])
+    assert outcome.code == 0
+    assert outcome.errors == (
+        f"{LABEL}: include[1]: './service.py' matches no file of srcs, data and deps. Did you mean 'service.py'?\n"
+    )
+
+
 # Files
 
 
@@ -286,14 +308,35 @@ def test_two_descriptions(actions):
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "Try 'b-c'"]),
         (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Give a version, or none"]),
         (["--label", '""', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
-        (["--metadata", '"{"'], ["metadata:1: not JSON", "Write it with json.encode"]),
-        (["--options", '"1"'], ["options: a JSON object is expected", "Write it with json.encode"]),
-        (["--signatures", '"[]"'], ["signatures: a JSON object is expected", "Write it with json.encode"]),
+        (
+            ["--signature", '"predict"', r'"[\"batch\"]"'],
+            ["signatures: predict has 'batch', but there are 'batchable'"],
+        ),
+        (["--signature", '"predict"', r'"[\"batch_dim=1\"]"'], ["signatures: predict has 'batch_dim=1'", "beside it"]),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") else "",
 )
 def test_malformed_attributes_of_models(actions, arguments, words):
     refused(actions.model(*arguments), "//svc:model", *words)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ("{", [":1: not JSON"]),
+        ("[]", [": not a JSON object"]),
+        ('{"labels": {}}', ["'labels' is not known. Known are metadata, options, signatures"]),
+        ('{"metadata": 1}', [": metadata is no JSON object"]),
+        ('{"metadata": {"of": "b"}}', ["metadata has 'of', and so has the attribute metadata. Keep one"]),
+        ('{"metadata": {"x": null}}', ["metadata.x: is null, which BentoML's metadata cannot have"]),
+        ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["two whole numbers"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_fields_of_a_model(actions, fields, words):
+    path = actions.write("bazel-out/fields.json", fields)
+    outcome = actions.model("--metadata", '"of"', '"a"', "--fields", path, "svc/fields.json")
+    refused(outcome, "//svc:model", "svc/fields.json", *words)
 
 
 @pytest.mark.parametrize(

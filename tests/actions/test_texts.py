@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 
 import pytest
 import yaml
@@ -25,6 +27,24 @@ def test_texts_of_a_bento(tmp_path, text):
     assert '"README.md"' in outcome.outputs["--manifest"].decode()
 
 
-def test_json_of_a_model_may_have_several_lines(tmp_path):
-    outcome = Actions(tmp_path).model("--metadata", json.dumps('{\n "accuracy": 0.97\n}'))
+def test_fields_of_a_model(tmp_path):
+    actions = Actions(tmp_path)
+    fields = {"metadata": {"accuracy": 0.97}, "signatures": {"rank": {"batchable": True, "batch_dim": [1, 0]}}}
+    outcome = actions.model(
+        *("--metadata", '"of"', json.dumps(TEXTS[0])),
+        *("--option", '"task"', '"ranking"'),
+        *("--signature", '"predict"', json.dumps(json.dumps(["batchable", "batch_dim=1"]))),
+        *("--signature", '"fit"', '"[]"'),
+        *("--fields", actions.write("svc/fields.json", json.dumps(fields)), "svc/fields.json"),
+    )
     assert (outcome.code, outcome.errors) == (0, "")
+    with tarfile.open(fileobj=io.BytesIO(outcome.outputs["--part"]), mode="r:xz") as archive:
+        [name] = [name for name in archive.getnames() if name.endswith("/model.yaml")]
+        document = yaml.safe_load(archive.extractfile(name))
+    assert document["metadata"] == {"of": TEXTS[0], "accuracy": 0.97}
+    assert document["options"] == {"task": "ranking"}
+    assert document["signatures"] == {
+        "predict": {"batchable": True, "batch_dim": [1, 1]},
+        "fit": {"batchable": False},
+        "rank": {"batchable": True, "batch_dim": [1, 0]},
+    }

@@ -46,8 +46,10 @@ def run(order: dict, log: Path) -> None:
         os.chdir(order["project"])
         os.environ.update({"BENTOML_HOME": order["home"], **order.get("environment", {})})
         sys.path[:0] = [order["project"], *order.get("environment", {}).get("PYTHONPATH", "").split(":")]
+        from bentoml.models import HuggingFaceModel
         from bentoml_cli.cli import create_bentoml_cli
 
+        HuggingFaceModel.commit_hash = property(lambda self: self.revision)  # no hub is asked
         create_bentoml_cli().main(["build", "-o", "tag", *order["arguments"]], standalone_mode=False)
         status = 0
     except SystemExit as error:

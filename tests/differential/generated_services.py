@@ -156,8 +156,13 @@ MODELS = [
     "bentoml.models.BentoModel(os.environ.get('MODEL', 'iris_clf:v1'))",
     "bentoml.models.get(os.environ.get('MODEL', 'scaler:v2'))",
     "bentoml.models.get('short')",
+    "bentoml.models.HuggingFaceModel('Org/Bert', 'COMMIT')",
+    "bentoml.models.HuggingFaceModel('Org/Bert', revision='COMMIT', endpoint=None, include=['*.json'])",
+    "bentoml.models.HuggingFaceModel('gpt2', revision='COMMIT', endpoint='http://127.0.0.1:9', exclude=SAME)",
+    "bentoml.models.HuggingFaceModel('gpt2', 'COMMIT', os.environ.get('MIRROR'))",
     "bentoml.models.BentoModel('scaler') if os.environ.get('MODE') else bentoml.models.BentoModel('iris_clf:v1')",
 ]
+MODELS = [model.replace("COMMIT", "0123456789" * 4) for model in MODELS]
 MEMBERS = [
     "    @bentoml.task\n    def later(self, x: int) -> int:\n        return x\n",
     "    @bentoml.api(route='/v1/chat/completions')\n    def chat(self, x: int) -> int:\n        return x\n",

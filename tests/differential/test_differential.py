@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 from generated import ONLY_OURS, REFUSALS, Project, as_it_should_be, carried, projects
 from hypothesis import HealthCheck, Phase, event, given, note, settings
 from projects import document_of, real_builder, tree_of_folder, write_project
@@ -19,7 +20,7 @@ from rules_bento.bento.of_folder import Beside, build_bentofile
 from rules_bento.errors import BentoError
 from test_bento import comparable, known_tree, our_tree, requirements, store_of
 
-EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +110,14 @@ def compare(ours, real_folder: Path, project: Project, python: str) -> None:
         if (real_folder / path).exists():
             text = (real_folder / path).read_text("utf-8") + carried(project)
             assert requirements(ours.bento.files[path].decode()) == requirements(text)
+    if "src/bentofile.yaml" in ours.bento.files:
+        record = as_recorded((real_folder / "src/bentofile.yaml").read_text("utf-8"), project.cli.get("arg", {}))
+        own = yaml.safe_load(ours.bento.files["src/bentofile.yaml"])
+        for one in (own, record):  # as in bento.yaml, where they were compared
+            del one["envs"], one["docker"]["env"]
+        assert own == record
     environment = real_folder / "env/conda/environment.yml"
     if environment.exists():
-        import yaml
-
         assert yaml.safe_load(ours.bento.files["env/conda/environment.yml"]) == yaml.safe_load(environment.read_text())
     readme = (real_folder / "README.md").read_text()
     if ours.bento.files["README.md"].decode() != readme:
@@ -120,3 +125,45 @@ def compare(ours, real_folder: Path, project: Project, python: str) -> None:
     for path, content in ours.bento.files.items():
         if path.startswith("env/docker/script__") or path == "env/docker/setup_script":
             assert content in (b"#!/bin/sh\necho s\n", b"#!/usr/bin/env python3\nprint('s')\n")
+
+
+def as_recorded(text: str, args: dict) -> dict:
+    """BentoML's record of options as ours has it: the same for a target as for its bentofile, however it is spelled."""
+    record = yaml.safe_load(text)
+    module, colon, attribute = record["service"].partition(":")
+    record["service"] = module.removesuffix(".py") + colon + attribute
+    record["name"] = record["name"] and record["name"].lower()
+    record["python"]["packages"] = record["python"]["packages"] or None
+    record["args"] |= args
+    return record
+
+
+SERVICE = "import bentoml\n\n\n@bentoml.service(labels={'a': 'b'}, envs=[{'name': 'E', 'value': '1'}])\nclass Svc:\n    pass\n"
+NOT_LOCKED = "python: {lock_packages: false}\n"
+PROJECT = "[project]\nname = 'Proj_X'\nversion = '0'\n[tool.bentoml.build]\npython.lock_packages = false\n"
+RECORDED = {
+    "nothing but a project": {"pyproject.toml": PROJECT},
+    "requirements": {"pyproject.toml": f"{PROJECT}python.requirements_txt = 'r.txt'\n", "r.txt": "idna\n"},
+    "a src layout": {"pyproject.toml": f"{PROJECT}service = 'service:Svc'\n", "src/lib.py": ""},
+    "spellings": {
+        "bentofile.yaml": f"service: service.py:Svc\nname: MyName\nexclude: [bentofile.yaml]\n{NOT_LOCKED}",
+    },
+    "many": {
+        "bentofile.yaml": "exclude: [bentofile.yaml]\nargs: {x: 1, y: [1, null]}\ndescription: 'file: D.md'\n"
+        "docker: {python_version: '3.12', system_packages: [git]}\nenvs: [{name: F, value: 5}]\n"
+        f"models: [iris_clf]\nlabels: {{c: 1}}\n{NOT_LOCKED}",
+        "D.md": "# d\n",
+    },
+}
+
+
+@pytest.mark.parametrize("case", RECORDED)
+def test_the_record_of_options(real, case):
+    """src/bentofile.yaml of a project that brings none, beside generated ones."""
+    with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
+        folder = write_project(Path(temporary, "project"), {"files": RECORDED[case]}, SERVICE)
+        theirs = real.build(folder, ["--version", "v1", "--arg", "of=cli"])
+        beside = Beside(bentoml_version=real.version, python_version=real.python_version, store=real.home / "models")
+        ours = build_bentofile(build_ctx=folder, version="v1", args={"of": "cli"}, beside=beside)
+        record = as_recorded((theirs["folder"] / "src/bentofile.yaml").read_text("utf-8"), {"of": "cli"})
+    assert yaml.safe_load(ours.bento.files["src/bentofile.yaml"]) == record

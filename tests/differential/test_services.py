@@ -23,7 +23,7 @@ from rules_bento.errors import BentoError
 from rules_bento.service import Declared, override, read_service
 from test_bento import comparable, store_of
 
-EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "36"))
 # What no statement answers, and BentoML takes.
 PLAIN_ONLY = r"State it in the source\.$"
 
@@ -89,9 +89,25 @@ def test_as_importing_says_or_refused_with_a_way_out(real, program: Program):
             assert facts(document_of(ours.bento.files["bento.yaml"])) == facts(document)
 
 
+@pytest.mark.parametrize("endpoint", ["", "endpoint=None", "endpoint=''", "endpoint='http://127.0.0.1:9/hub/'"])
+def test_a_snapshot_of_a_hub_has_bentomls_tag(real, monkeypatch, endpoint):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9/mirror")  # of whoever builds
+    model = f"HuggingFaceModel('Org/Bert', revision='{'0123456789' * 4}', {endpoint})"
+    service = f"import bentoml\n\n@bentoml.service\nclass Svc:\n    m = bentoml.models.{model}\n"
+    with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
+        bentofile = "service: service:Svc\npython:\n  lock_packages: false\n"
+        folder = write_project(Path(temporary, "project"), {"files": {"bentofile.yaml": bentofile}}, service)
+        theirs = document_of((real.build(folder)["folder"] / "bento.yaml").read_text("utf-8"))
+        made = document_of(build(folder, real, Declared()).bento.files["bento.yaml"])
+    assert facts(made)["services"] == facts(theirs)["services"]
+    assert made["services"][0]["models"][0]["metadata"]["endpoint"]
+
+
 def facts(document: dict) -> dict:
     """What a service says of itself; in which order and words an image installs packages is test_differential's."""
     document = comparable(document)
+    for model in (model for row in document["services"] for model in row["models"] if "registry" in model):
+        del model["creation_time"]  # BentoML's is the time of asking
     image = document.pop("image")
     packages = [line for line in image["python_requirements"] if not line.startswith("bentoml")]
     return {**document, "image": [image["python_version"], packages]}
@@ -166,6 +182,9 @@ def with_way_out(folder: Path, real, document: dict):
                     declared = replace(
                         declared, service_models={**declared.service_models, f"{read.name}.{path[1]}": tag}
                     )
+                elif not read.models and any("registry" in model for model in row["models"]):
+                    event("refused: snapshots of a hub are to be stated in the source")
+                    return None
                 else:
                     known = {model.tag for model in read.models}
                     open_ = [model["tag"] for model in row["models"]] if not known else []

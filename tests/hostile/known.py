@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import struct
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import readers
 from readers import tar_of, zip_of
+from rules_bento.archives import tarstream
+from servers import SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +40,7 @@ def descriptor(more: str = "", **fields: object) -> bytes:
     return (json.dumps(document)[:-1] + (", " + more if more else "") + "}").encode()
 
 
+@functools.cache  # read by the reader and by the command
 def zeros(form: int, megabytes: int) -> bytes:
     """A zip with a file of zeros beside the descriptor."""
     made = io.BytesIO()
@@ -141,6 +145,27 @@ def pax_size(text: str) -> bytes:
     return made.getvalue()
 
 
+def wheel_with_a_wrong_sum() -> bytes:
+    """A wheel whose last file has another CRC than its directory says."""
+    made = bytearray(readers.wheel())
+    at = made.rindex(b"PK\1\2") + 16
+    made[at : at + 4] = b"\1\2\3\4"
+    return bytes(made)
+
+
+def removals() -> bytes:
+    """A layer that removes as many files as it has."""
+    names = [f"usr/lib/{mark}{number}.so" for mark in ("", ".wh.") for number in range(15_000)]
+    members = [tarstream.Member.inline(name, b"") for name in names]
+    return b"".join(tarstream.stream(members)) + tarstream.END
+
+
+def answer(text: str, body: object, name: str = "cloud-pull") -> bytes:
+    """The script of a server, with another answer to the requests that have a text."""
+    (sound,) = SERVERS[name].seeds()
+    return json.dumps([[text, 200, {}, body], *json.loads(sound)]).encode()
+
+
 _ESCAPE = b"""{% extends bento_base_template %}
 {% set env = bento_base_template.environment %}
 {% set tree = env.parse('{{ 1 }}') %}
@@ -214,6 +239,9 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     },
     "deb-lock": {"nested": lambda: b"[" * 200_000, "a list": lambda: b"[1]"},
     "wheel": {
+        "an entry point without a value that goes on": lambda: readers.wheel(
+            {f"{_WHEEL}entry_points.txt": b"[gui_scripts]\nx\n y\n"}
+        ),
         "a path outside": lambda: readers.wheel({"../x": b"y"}),
         "an absolute path": lambda: readers.wheel({"/x": b"y"}),
         "a script called python": lambda: readers.wheel(
@@ -238,6 +266,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "2,000 folders": lambda: deb(data=tar_of({"./" + "d/" * 2000 + "x": b"y"})),
     },
     "archive-tar": {
+        "a model.yaml that leads to what cannot be": lambda: bento({"models/m/v1/model.yaml": "x" * 300}),
         "a path outside": lambda: bento({"src/../../x": b"y"}),
         "an absolute path": lambda: bento({"/x": b"y"}),
         "a link outside": lambda: bento({"src/x": "../../x"}),
@@ -327,6 +356,34 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     "base-layer": {
         "an enormous size": lambda: enormous(tar_of({"x": b"y"})),
         "cut": lambda: tar_of({"x": b"y" * 5000})[:2000],
+        "a system's file with gaps": lambda: special(b"S", "etc/passwd"),
+    },
+    "sdist": {
+        "a name that no file can have": lambda: tar_of({"odd-1/" + "x" * 300: b""}),
+        "a hard link to what is elsewhere": lambda: special(b"1", "odd-1/x", "../../etc/passwd"),
+        "a link that leads outside": lambda: tar_of({"odd-1/x": "../../etc"}),
+    },
+    "model-archive": {"a name that no file can have": lambda: tar_of({"model.yaml": b"", "x" * 300: b""})},
+    "wheel-unpacked": {"a file that is damaged, after others": wheel_with_a_wrong_sum},
+    "docker-config": {
+        "helpers that are a text": lambda: json.dumps({"credHelpers": "x"}).encode(),
+        "an entry that is a text": lambda: json.dumps({"auths": {"registry.example": "x"}}).encode(),
+        "a login that is a list": lambda: json.dumps({"auths": {"registry.example": {"auth": ["x"]}}}).encode(),
+    },
+    "api": {
+        "routes that are texts": lambda: json.dumps({"routes": ["x"]}).encode(),
+        "paths that are a number": lambda: json.dumps({"paths": 5}).encode(),
+        "a name that is a list": lambda: json.dumps({"routes": [{"route": ["x"]}]}).encode(),
+    },
+    "cloud-pull": {
+        "versions that are a mapping": lambda: answer("count=1", {"items": {"a": 1}}),
+        "versions that are numbers": lambda: answer("count=1", {"items": [5]}),
+        "a manifest that is a list": lambda: answer("/bentos/v1 ", {"manifest": [1]}),
+        "models that are a text": lambda: answer("/bentos/v1 ", {"manifest": {"models": "x"}}),
+        "metadata that are a text": lambda: answer("/models/v1 ", {"manifest": {"metadata": "x"}}),
+    },
+    "dropbox": {
+        "a few bytes at a time": lambda: answer("get_metadata", {"size": 1 << 31, "rev": "1"}, "dropbox"),
     },
 }
 
@@ -361,5 +418,6 @@ BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
         "many links": lambda: bento({f"m{k}": "/".join(["a/.."] * 500) for k in range(1000)} | {"a/b": b""}),
         "an env that is a path": lambda: bento(envs=[{"name": "/victim/.ssh/authorized_keys", "value": "x"}]),
     },
+    "base-layer": {"many that are removed": removals},
     "bento.yaml": {"a number that no float is": lambda: descriptor('"args": {"a": 1e400}')},
 }

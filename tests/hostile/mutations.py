@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import io
 import json
+import re
 import struct
 import tarfile
 import warnings
@@ -92,6 +94,9 @@ TOKENS = (
 )
 
 
+_NUMBER = re.compile(rb"[0-9]+")
+
+
 def mutate(kind: str, seeds: list[bytes], random: Random) -> bytes:
     """One of the seeds, changed once or a few times in ways that suit its kind."""
     seed = random.choice(seeds)
@@ -129,11 +134,15 @@ def _bytes(data: bytes, random: Random) -> bytes:
 
 def _text(data: bytes, seeds: list[bytes], random: Random) -> bytes:
     """With lines and words in other places, others or many times."""
-    what = random.randrange(7)
+    what = random.randrange(8)
     lines = data.splitlines(keepends=True) or [b""]
     at = random.randrange(len(lines))
     if what == 0:
         return _bytes(data, random)
+    if what == 7:
+        return _NUMBER.sub(
+            lambda found: found[0] if random.random() < 0.7 else str(random.choice(NUMBERS)).encode(), data
+        )
     if what == 1:
         lines[at:at] = [lines[at]] * random.choice((1, 2, 100))
     elif what == 2:
@@ -371,9 +380,137 @@ def _deb(data: bytes, seeds: list[bytes], random: Random) -> bytes:
     elif what == 1:
         members.append(random.choice(members))
     else:
-        member[1] = _tar(member[1], seeds, random) if member[0].startswith((b"data", b"control")) else b"3.0\n"
+        form = bytes(member[0][:16]).strip().rpartition(b".")[2].decode("latin-1")
+        change = _CHANGES.get(form, _bytes_of) if member[0].startswith((b"data", b"control")) else _bytes_of
+        member[1] = change(member[1], seeds, random)
         member[0][48:58] = b"%-10d" % len(member[1])
     return data[:8] + b"".join(bytes(head) + of + b"\n" * (len(of) % 2) for head, of in members)
+
+
+def _bytes_of(data: bytes, _seeds: list[bytes], random: Random) -> bytes:
+    return _bytes(data, random)
+
+
+_STATUSES = (
+    100,
+    101,
+    200,
+    201,
+    202,
+    204,
+    206,
+    301,
+    302,
+    307,
+    400,
+    401,
+    403,
+    404,
+    409,
+    416,
+    429,
+    500,
+    503,
+    999,
+    -1,
+    "x",
+)
+_HEADERS = {
+    "Content-Length": (*NUMBERS, "x", "1, 1", ""),
+    "Content-Range": ("bytes 0-0/1", "bytes 0-6/*", "bytes 5-1/7", "bytes 0-6/9" + "9" * 400, "bytes */7", "x"),
+    "Content-Type": ("text/html", "application/json; charset=utf-16", ""),
+    "Location": ("/y", "//other.example/z", "http://127.0.0.1/x", "https://[::1", "ftp://x/y", "", "\u00e9", "/x y"),
+    "Link": ('</v2/next>; rel="next"', '<http://10.0.0.1/>; rel="next"', "<" * 500, '<>; rel=next, <x>; rel="next"'),
+    "Range": ("0-69", "0-0", "0-", "69-0", "0-99999999999999999999", "x"),
+    "ETag": ("", '"x"', 'W/"1"', "x" * 5000),
+    "Retry-After": ("0", "-1", "9" * 400, "Sat, 01 Jan 2000 00:00:00 GMT", "x"),
+    "Transfer-Encoding": ("chunked", "gzip", "identity"),
+    "WWW-Authenticate": (
+        *("Basic", "Bearer", 'Bearer realm=""', 'Bearer realm="http://127.0.0.1/t"', "Bearer " + 'a="b",' * 500),
+        *('Bearer realm="https://auth.example/token', 'Digest realm="x"', 'Bearer realm="ftp://x",service="y"'),
+    ),
+    "Docker-Content-Digest": ("sha256:" + "0" * 64, "x", "md5:0"),
+    "OCI-Chunk-Min-Length": NUMBERS,
+    "Repr-Digest": ("sha-256=:YQ==:", "sha-256=:a:", "x", "sha-512=::"),
+    "X-Checksum-Sha256": ("x", "0" * 64),
+    "Connection": ("close", "keep-alive"),
+}
+
+
+def _script(data: bytes, seeds: list[bytes], random: Random) -> bytes:
+    """A script of answers (see servers.py) with other statuses, headers, bodies, or answers to other requests."""
+    if random.random() < 0.05:
+        return _bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: y\r\n\r\n{}", random)
+    entries = json.loads(data)
+    at = random.randrange(len(entries))
+    entry = entries[at]
+    what = random.randrange(8)
+    if what == 0:
+        entry[1] = random.choice(_STATUSES)
+    elif what == 1:
+        name = random.choice([*_HEADERS, *entry[2]])
+        entry[2][name] = random.choice((*_HEADERS.get(name, ()), *NAMES))
+    elif what == 2 and entry[2]:
+        entry[2].pop(random.choice(list(entry[2])))
+    elif what == 3:
+        entries[at] = changed_value(entry, random)
+    elif what == 4:
+        entries[at:at] = [[random.choice(("", "/", entry[0])), *random.choice(entries)[1:]]]
+    elif isinstance(entry[3], str):
+        packed = entry[3].startswith("base64:")
+        body = base64.b64decode(entry[3][7:]) if packed else entry[3].encode("utf-8", "surrogatepass")
+        magic = {b"\xfd7zX": "xz", b"\x1f\x8b": "gz"}
+        form = next((form for first, form in magic.items() if body.startswith(first)), "")
+        body = _CHANGES.get(form, _bytes_of)(body, seeds, random)
+        entry[3] = "base64:" + base64.b64encode(body).decode()
+    else:
+        entry[3] = changed_value(entry[3], random)
+    return json.dumps(entries, indent=1).encode("utf-8", "surrogatepass")
+
+
+def _framed(head: int, length: slice) -> Callable[..., bytes]:
+    """Changes of messages that each have a head, in which their length is: their order, heads and contents."""
+
+    def change(data: bytes, _seeds: list[bytes], random: Random) -> bytes:
+        if random.random() < 0.15:
+            return _bytes(data, random)
+        messages = []
+        at = 0
+        while at + head <= len(data):
+            size = int.from_bytes(data[at : at + head][length], "big")
+            messages.append([bytearray(data[at : at + head]), data[at + head : at + head + size]])
+            at += head + size
+        place = random.randrange(len(messages))
+        message = messages[place]
+        what = random.randrange(6)
+        if what == 0:
+            messages[place:place] = [message] * random.choice((1, 2, 100))
+        elif what == 1:
+            del messages[place]
+        elif what == 2:
+            other = random.randrange(len(messages))
+            messages[place], messages[other] = messages[other], message
+        elif what == 3:
+            number = random.choice((0, 1, 4, 5, 1 << 14, (1 << 18) + 1024, (1 << 24) - 1, 255))
+            message[0][length] = number.to_bytes(len(message[0][length]), "big")
+        else:
+            message[1] = _bytes(message[1], random) if what == 4 else _numbers(message[1], random)
+            message[0][length] = len(message[1]).to_bytes(len(message[0][length]), "big")
+        if head > 4 and random.random() < 0.2:
+            message[0][random.randrange(3, head)] = random.choice((0, 1, 4, 5, 8, 255, random.randrange(256)))
+        return b"".join(bytes(first) + rest for first, rest in messages)
+
+    return change
+
+
+def _numbers(data: bytes, random: Random) -> bytes:
+    """With a number of 1, 4 or 8 bytes, the highest first, that is another."""
+    if not data:
+        return b"\0"
+    size = random.choice((1, 4, 4, 8))
+    at = random.randrange(max(1, len(data) - size + 1))
+    number = random.choice((0, 1, 2, 5, 7, 101, 255, 1 << 15, 1 << 31, (1 << 32) - 1, (1 << 63), (1 << 64) - 1))
+    return data[:at] + (number % 256**size).to_bytes(size, "big") + data[at + size :]
 
 
 def _blobs(data: bytes, seeds: list[bytes], random: Random) -> bytes:
@@ -411,6 +548,9 @@ _CHANGES: dict[str, Callable[..., bytes]] = {
     "zip": _zip,
     "binary": _binary,
     "deb": _deb,
+    "script": _script,
+    "frames": _framed(9, slice(0, 3)),
+    "packets": _framed(4, slice(0, 4)),
     "blobs": _blobs,
     **_forms(),
 }

@@ -191,6 +191,21 @@ def _dotenv(path: Path, _out: Path) -> None:
     dotenv.parse(decoded(path.read_bytes(), path.name), path.name)
 
 
+IMAGE = {
+    "base_image": "python:3.12-slim",
+    "distro": "debian",
+    "python_version": "3.12",
+    "lock_python_packages": False,
+    "steps": [["system_packages", "curl"], ["run", "true"], ["python_packages", "idna>=3"], ["run_after", "true"]],
+}
+
+
+def _image(path: Path, _out: Path) -> None:
+    from rules_bento.bento import image_steps
+
+    image_steps.read(path.read_bytes(), path.name)
+
+
 TEMPLATE = b"""\
 {% extends bento_base_template %}
 {% set bento__home = "/home/x" %}
@@ -758,10 +773,15 @@ def _manifests() -> list[bytes]:
 
 
 def _layer(path: Path, _out: Path) -> None:
+    _layer_of(path, "")
+
+
+def _layer_of(path: Path, ending: str) -> None:
     from rules_bento.images.layers import contents
 
-    contents.library_names([(path, f"{_TYPE}layer.v1.tar")])
-    contents.read_files([(path, f"{_TYPE}layer.v1.tar")], lambda _path: True, lambda path: path.startswith("etc/"))
+    layers = [(path, f"{_TYPE}layer.v1.tar{ending}")]
+    contents.library_names(layers)
+    contents.read_files(layers + layers, lambda _path: True, lambda path: path.startswith("etc/"))
 
 
 def _layers() -> list[bytes]:
@@ -813,8 +833,292 @@ https://[::1]:80/x
 """
 
 
+# What users and other tools have
+
+
+def _setting(name: str, read: Callable[[], object]) -> Callable[[Path, Path], None]:
+    """A reader of the file that a variable names."""
+
+    def reading(path: Path, out: Path) -> None:
+        import os
+
+        kept = dict(os.environ)
+        # No other file that users have.
+        os.environ.update(HOME=str(out), NETRC=str(out), DOCKER_CONFIG=str(out), XDG_CONFIG_HOME=str(out))
+        os.environ[name] = str(path if name == "NETRC" else path.parent)
+        path.chmod(0o600)
+        try:
+            read()
+        finally:
+            os.environ.clear()
+            os.environ.update(kept)
+
+    return reading
+
+
+def _netrc() -> None:
+    from rules_bento.net import netrc
+
+    for host in ("files.example", "other.example"):
+        netrc.login(host)
+        netrc.login(host, "me")
+
+
+def _credentials() -> None:
+    from rules_bento.registry import credentials
+    from rules_bento.registry.reference import Reference
+
+    for name in ("registry.example/a/b", "other.example:5000/c", "docker.io/library/x"):
+        credentials.find(Reference.parse(name))
+
+
+def _contexts() -> None:
+    import os
+
+    from rules_bento.sharing.cloud.contexts import Contexts, make
+    from rules_bento.store.home import Home
+
+    contexts = Contexts(Home(Path(os.environ["BENTOML_HOME"])))
+    context = contexts.get()
+    make(context.name, context.endpoint, context.api_token)
+
+
+NETRC = b"""\
+machine files.example login me password s3cret account x
+machine other.example login "a b" password 'c' # comment
+macdef init
+cd /x
+
+default login anonymous password y
+"""
+DOCKER_CONFIG: dict[str, Any] = {
+    "auths": {
+        "registry.example": {"auth": "bWU6c2VjcmV0", "email": "x"},
+        "https://index.docker.io/v1/": {"username": "a", "password": "b"},
+        "other.example:5000/c": {"identitytoken": "t", "registrytoken": "r"},
+    },
+    "HttpHeaders": {"a": "b"},
+    "credHelpers": {"third.example": "none"},
+}
+CONTEXTS: dict[str, Any] = {
+    "contexts": [{"name": "default", "endpoint": "https://cloud.example", "api_token": "t", "email": "a@b"}],
+    "current_context_name": "default",
+}
+_NAMED = {
+    "type": "object",
+    "properties": {"texts": {"type": "array", "items": {"type": "string"}}, "n": {"$ref": "#/$defs/N"}},
+    "required": ["texts"],
+    "$defs": {"N": {"anyOf": [{"type": "integer", "minimum": 0, "default": 1}, {"type": "null"}], "enum": [1, 2]}},
+}
+API: dict[str, Any] = {
+    "name": "Svc",
+    "type": "service",
+    "routes": [{"name": "f", "route": "/f", "batchable": False, "input": _NAMED, "output": {"type": "number"}}],
+    "paths": {"/m": {"mounted": True}},
+}
+
+
+def _api(path: Path, _out: Path) -> None:
+    from rules_bento.actions import check_api
+    from rules_bento.actions.arguments import Arguments
+
+    schema = path.with_name("out")
+    schema.write_bytes(_document(API))
+    given = ["--golden", str(path), "--golden-path", path.name, "--schema", str(schema), "--target", "//:x"]
+    check_api.run(Arguments(given, check_api.FLAGS))
+
+
+REPORT: dict[str, Any] = {
+    "tag": "hi:v1",
+    "digest": "0" * 64,
+    "services": [{"name": "Svc", "apis": [{"route": "/f", "what": "task"}], "mounts": ["/m"]}],
+    "models": [{"tag": "clf:v1", "size": 3, "files": [{"path": "w", "size": 3}]}],
+    "packages": [{"name": "numpy", "version": "1"}],
+    "files": [{"path": "src/x.py", "size": 3, "content": "0" * 64}],
+}
+
+
+def _report(path: Path, _out: Path) -> None:
+    from rules_bento.actions import report
+
+    report._other(str(path), path.name)
+
+
+DPKG = b"""\
+Package: libc6
+Status: install ok installed
+Architecture: amd64
+Version: 2.41-12
+Provides: libc6-virtual (= 2.41), other
+Depends: libgcc-s1 (>= 4) | x [amd64], base-files:any
+Description: x
+ more
+ .
+ text
+
+Package: tzdata
+Status: deinstall ok config-files
+Version: 1
+
+P:musl
+V:1.2.5
+A:x86_64
+p:so:libc.musl=1 cmd:ldd
+
+ID=debian
+ID_LIKE="a b"
+VERSION_ID="13"
+"""
+
+
+def _system(path: Path, _out: Path) -> None:
+    from rules_bento.images.system_packages import SystemFiles
+
+    data = path.read_bytes()
+    names = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/x", "lib/apk/db/installed", "etc/os-release")
+    found = SystemFiles.of({name: data for name in names if SystemFiles.has(name)})
+    SystemFiles.loads(found.dumps())
+
+
+def _stanzas(path: Path, _out: Path) -> None:
+    from rules_bento.debian import apt
+    from rules_bento.errors import BentoError
+
+    try:
+        stanzas = apt.parse_stanzas(path.read_bytes().decode("utf-8", "replace"))
+    except ValueError as error:
+        raise BentoError(str(error)) from None  # as the callers say, with their file
+    for stanza in stanzas:
+        for field in ("Depends", "Provides"):
+            apt._alternatives(stanza.get(field, ""))
+
+
+# More forms of what is read above
+
+
+_FILES_OF_WHEEL = ("METADATA", "WHEEL", "RECORD", "entry_points.txt")
+_RULE = b"\n=====\n"
+
+
+def _texts_of_wheel() -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(wheel())) as archive:
+        return [_RULE.join(archive.read(f"odd-1.0.dist-info/{name}") for name in _FILES_OF_WHEEL)]
+
+
+def _wheel_texts(path: Path, out: Path) -> None:
+    """A wheel whose metadata is the file."""
+    with zipfile.ZipFile(io.BytesIO(wheel())) as archive:
+        files = {info.filename: archive.read(info) for info in archive.infolist()}
+    for name, text in zip(_FILES_OF_WHEEL, path.read_bytes().split(_RULE), strict=False):
+        files[f"odd-1.0.dist-info/{name}"] = text
+    path.unlink()
+    whole = path.with_name("odd-1.0-py3-none-any.whl")
+    whole.write_bytes(zip_of(files))
+    try:
+        _wheel(whole, out)
+    finally:
+        whole.rename(path)
+
+
+def _unpack_wheel(path: Path, out: Path) -> None:
+    from rules_bento.actions import unpack_wheel
+    from rules_bento.actions.arguments import Arguments
+
+    unpack_wheel.run(Arguments(["--wheel", str(path), "--output", str(out)], unpack_wheel.FLAGS))
+
+
+def _packed_debs() -> list[bytes]:
+    from apt.made_debs import ar_of
+
+    (plain,) = debs()
+    found, at = {}, 8
+    while at < len(plain):
+        size = int(plain[at + 48 : at + 58])
+        found[plain[at : at + 16].decode().strip()] = plain[at + 60 : at + 60 + size]
+        at += 60 + size + size % 2
+    return [
+        ar_of(
+            {
+                name + (f".{form}" if "tar" in name else ""): packed(data, form if "tar" in name else "")
+                for name, data in found.items()
+            }
+        )
+        for form in ("gz", "xz", "zst", "bz2")
+    ]
+
+
+def _packed_layer(form: str, ending: str) -> Reader:
+    def read(path: Path, _out: Path) -> None:
+        from rules_bento.images.layer_report import read_packages
+
+        _layer_of(path, ending)
+        read_packages(path, f"{_TYPE}layer.v1.tar{ending}", "home/bentoml/bento")
+
+    return Reader(form, "layer", lambda: [packed(tar, form) for tar in _layers()], read)
+
+
+def _sdists() -> list[bytes]:
+    files: dict[str, bytes | str] = {
+        "odd-1/PKG-INFO": b"Name: odd\n",
+        "odd-1/odd/__init__.py": b"",
+        "odd-1/x": "PKG-INFO",
+    }
+    return [tar_of(files, form) for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)]
+
+
+def _sdist(path: Path, out: Path) -> None:
+    from rules_bento.packages import build
+
+    build.unpack(path, out)
+
+
+def _exported(path: Path, out: Path) -> None:
+    from rules_bento.models import model_archive, model_store
+
+    model_store.of_files(model_archive.unpacked(path, "clf.bentomodel.tar", out), "the model")
+
+
+def _models() -> list[bytes]:
+    files: dict[str, bytes | str] = {"model.yaml": _document(model_document()), "weights": b"w" * 2000, "l": "weights"}
+    return [tar_of(files), tar_of({f"models/clf/v1/{name}": of for name, of in files.items()}, tarfile.GNU_FORMAT)]
+
+
+PROJECT: dict[str, Any] = {
+    "bentofile.yaml": "service: 'service:Svc'\ninclude: ['*.py', 'data/**']\npython: {requirements_txt: r.txt}\n",
+    "service.py": SERVICE.replace('"main"', f'"{"a" * 40}"').replace('bentoml.models.BentoModel("clf:v1")', "1"),
+    "r.txt": "numpy==1.26\n-r nested/r.txt\n-c c.txt\n",
+    "nested/r.txt": "scipy>=1 ; python_version > '3'\n",
+    "c.txt": "six<2\n",
+    ".bentoignore": "*.pyc\n!x.pyc\n",
+    "data/x.bin": "x",
+}
+
+
+def _project(path: Path, out: Path) -> None:
+    """A folder that the document says, whose files are built into a Bento, and for which BUILD files are proposed."""
+    from rules_bento.bento import migrate, of_folder
+
+    folder = out.with_name("out") / "project"
+    folder.mkdir(parents=True)
+    try:
+        files = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        files = {"bentofile.yaml": path.read_bytes().decode("utf-8", "surrogateescape")}
+    for name, text in files.items() if isinstance(files, dict) else ():
+        place = folder / name
+        try:
+            if folder in place.parents and ".." not in place.parts and len(place.parts) < 100:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(str(text).encode("utf-8", "surrogateescape"))
+        except (OSError, ValueError):
+            continue
+    migrate.migrate(folder, store=out)
+    made = of_folder.build_bentofile(folder / "bentofile.yaml", build_ctx=folder)
+    made.archive(out / "x.bento")
+
+
 # Whole files without a name, by their digests, which the next import may share and `bento gc` removes.
-_POOL = ".rules_bento/"
+POOL = ".rules_bento/"
 
 READERS: dict[str, Reader] = {
     "service": Reader("text", "service.py", lambda: [SERVICE.encode()], _service),
@@ -826,6 +1130,7 @@ READERS: dict[str, Reader] = {
     ),
     "dotenv": Reader("text", ".env", lambda: [b"A=b\nexport C='d e'\nD=\"$A ${C}\\n\"\n# x\nE=f # g\n"], _dotenv),
     "template": Reader("text", "Dockerfile.template", lambda: [TEMPLATE], _template),
+    "image": Reader("document", "image.json", lambda: [_document(IMAGE)], _image),
     "module": Reader("text", "MODULE.bazel", lambda: [MODULE], _module),
     "requirements": Reader("text", "requirements.txt", lambda: [REQUIREMENTS], _requirements),
     "uv-lock": Reader("text", "uv.lock", lambda: [UV_LOCK], _lock),
@@ -836,10 +1141,10 @@ READERS: dict[str, Reader] = {
     "elf": Reader("binary", "lib.so", lambda: [elf()], _elf),
     "deb": Reader("deb", "odd_1.0-1_amd64.deb", debs, _deb),
     **{
-        f"archive-{form}": Reader(form, "x.bento" if form == "xz" else f"x.{form}", _archives(form), _import, _POOL)
+        f"archive-{form}": Reader(form, "x.bento" if form == "xz" else f"x.{form}", _archives(form), _import, POOL)
         for form in ("tar", "gz", "bz2", "xz", "zst", "zip")
     },
-    "bundle": Reader("tar", "x.bentobundle", _bundles, _bundle, _POOL),
+    "bundle": Reader("tar", "x.bentobundle", _bundles, _bundle, POOL),
     "bento.yaml": Reader("document", "bento.yaml", lambda: [_document(bento_document())], _descriptor("bento")),
     "model.yaml": Reader("document", "model.yaml", lambda: [_document(model_document())], _descriptor("model")),
     "model-files": Reader("document", "model.yaml", lambda: [_document(model_document())], _model),
@@ -848,6 +1153,25 @@ READERS: dict[str, Reader] = {
     "docker-archive": Reader("tar", "image.tar", _docker_archives, _docker_archive),
     "manifest": Reader("document", "manifest.json", _manifests, _manifest),
     "base-layer": Reader("tar", "layer.tar", _layers, _layer),
+    "base-layer-gzip": _packed_layer("gz", "+gzip"),
+    "base-layer-zstd": _packed_layer("zst", "+zstd"),
+    "deb-packed": Reader("deb", "odd_1.0-1_amd64.deb", _packed_debs, _deb),
+    "wheel-texts": Reader("text", "texts", _texts_of_wheel, _wheel_texts),
+    "wheel-unpacked": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _unpack_wheel),
+    "sdist": Reader("tar", "odd-1.tar", _sdists, _sdist, ""),
+    "model-archive": Reader("tar", "clf.bentomodel.tar", _models, _exported, ""),
+    "project": Reader("document", "project.json", lambda: [_document(PROJECT)], _project, "project/"),
+    "netrc": Reader("text", "netrc", lambda: [NETRC], _setting("NETRC", _netrc)),
+    "docker-config": Reader(
+        "document", "config.json", lambda: [_document(DOCKER_CONFIG)], _setting("DOCKER_CONFIG", _credentials)
+    ),
+    "cloud-contexts": Reader(
+        "document", ".yatai.yaml", lambda: [_document(CONTEXTS)], _setting("BENTOML_HOME", _contexts)
+    ),
+    "api": Reader("document", "api.json", lambda: [_document(API)], _api),
+    "report": Reader("document", "report.json", lambda: [_document(REPORT)], _report),
+    "system-files": Reader("text", "status", lambda: [DPKG], _system),
+    "stanzas": Reader("text", "Packages", lambda: [DPKG.partition(b"\nP:")[0]], _stanzas),
     "headers": Reader("text", "headers", lambda: [HEADERS], _headers),
     "addresses": Reader("text", "addresses", lambda: [ADDRESSES], _addresses),
 }

@@ -47,13 +47,45 @@ def test_repositories_and_tags_are_refused_as_they_stand_there(tmp_path):
     assert "Traceback" not in said
 
 
-def test_a_machine_without_the_interpreter_is_told_what_to_set(tmp_path):
-    launcher = (FOLDER / "push").resolve()
-    if "BENTO_PYTHON" not in launcher.read_text("utf-8"):
-        pytest.skip("the interpreter is among the runfiles")
-    status, said = run("push", tmp_path, BENTO_PYTHON=str(tmp_path / "python3"))
+def python(folder: Path, name: str, version: str) -> Path:
+    """Make a program that says that it is this version of Python, and with which words it was started."""
+    folder.mkdir(exist_ok=True)
+    program = folder / name
+    program.write_text(f'#!/bin/sh\n[ "$1" = run ] && echo "$0 runs" || echo {version}\n')
+    program.chmod(0o755)
+    return program
+
+
+def foreign(**variables) -> tuple[int, str]:
+    """Start a program that was built on a machine with another Python than this one has."""
+    command = ["/bin/sh", FOLDER / "foreign"]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_another_python_of_the_version_is_found_on_path(tmp_path):
+    found = python(tmp_path / "bin", "python3.99", "3.99")
+    assert foreign(PATH=f"{tmp_path / 'bin'}:/usr/bin:/bin") == (0, f"{found} runs\n")
+    named = python(tmp_path, "own", "3.99")
+    assert foreign(PATH=f"{tmp_path / 'bin'}:/usr/bin:/bin", BENTO_PYTHON=str(named)) == (0, f"{named} runs\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "said"),
+    [("python3.99", "3.98", "is 3.98"), ("python3.9", "3.9", "is none"), ("python3.99", "", "is none")],
+)
+def test_a_machine_without_the_interpreter_is_told_what_to_do(tmp_path, name, version, said):
+    python(tmp_path, name, version)
+    status, message = foreign(PATH=f"{tmp_path}:/usr/bin:/bin")
     assert status == 1
-    assert said.startswith(f"//tests/launchers:push: this machine has no {tmp_path}/python3")
-    assert "set BENTO_PYTHON to the path of a Python 3." in said
-    assert "bento_tools.python(debs = ...)" in said
-    assert said.count("\n") == 1
+    assert message.startswith("foreign: the build ran in Python 3.99, and ")
+    assert f"of this machine {said}: install python3.99, set BENTO_PYTHON to its path, or take the inter" in message
+    assert message.count("\n") == 1
+
+
+def test_an_interpreter_that_is_named_and_does_not_fit_is_refused(tmp_path):
+    python(tmp_path, "python3.99", "3.99")
+    other = python(tmp_path, "other", "3.9")
+    for named, said in ((other, "3.9"), (tmp_path / "gone", "none")):
+        status, message = foreign(PATH=f"{tmp_path}:/usr/bin:/bin", BENTO_PYTHON=str(named))
+        assert (status, f"{named} of this machine is {said}: " in message) == (1, True)

@@ -34,7 +34,7 @@ load("@rules_bento//rules/private:deb_package.bzl", "deb_package")
 deb_package(
     name = "{name}",
     architecture = {architecture},
-    debs = {debs},
+    files = {files},
     glibc = {glibc},
     hub = "{hub}",
     python_version = {python_version},
@@ -200,7 +200,7 @@ def _package(hub, name, by_architecture, roots):
     return _PACKAGE.format(
         name = name,
         architecture = _select({architecture: architecture for architecture in roots}),
-        debs = _select(debs),
+        files = _select(debs),
         glibc = _select(glibc),
         hub = hub,
         python_version = _select(python),

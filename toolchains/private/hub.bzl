@@ -79,7 +79,7 @@ def _target_name(name):
     """The name of a package as the hub spells it."""
     return name.replace("-", "_").replace(".", "_")
 
-def _declare_wheel(wheel, package, platform, settings):
+def _declare_wheel(wheel, package, platform, settings, build):
     source = package.get("source", {})
     wheel_repo(
         name = wheel,
@@ -87,7 +87,7 @@ def _declare_wheel(wheel, package, platform, settings):
         files = package["files"],
         glibc = settings.glibc,
         indexes = indexes_of_package(settings.indexes, package["name"]),
-        lock = settings.lock,
+        lock = settings.folders_from,
         platform = platform,
         python = _PYTHON,
         python_version = settings.python_version,
@@ -107,15 +107,15 @@ def _declare_wheel(wheel, package, platform, settings):
     if source_file(package["files"]) or "git" in source:
         source_repo(
             name = wheel + "_source",
-            build_hub = settings.build_hub,
-            build_lock = settings.build_lock,
-            build_packages = settings.build_packages,
+            build_hub = build.hub,
+            build_lock = build.lock,
+            build_packages = build.packages,
             commit = source.get("commit", ""),
             distribution = package["name"],
             files = package["files"],
             git = source.get("git", ""),
             indexes = indexes_of_package(settings.indexes, package["name"]),
-            lock = settings.lock,
+            lock = settings.folders_from,
             interpreter = _INTERPRETER,
             platform = platform,
             python = _PYTHON,
@@ -126,45 +126,57 @@ def _declare_wheel(wheel, package, platform, settings):
             version = package["version"],
         )
 
-def declare_hub(*, name, lock, platforms, python_version, glibc, indexes = "", folders_from = None, build = None, compiler = None, versions = {}, record_errors = {}):
+def wheel_settings(*, glibc, python_version, indexes = "", folders_from = None, compiler = None, record_errors = {}):
+    """How the wheels of a hub are chosen, found and unpacked.
+
+    Args:
+      glibc: the newest C library that a wheel may ask for.
+      python_version: `X.Y`, or empty for that of the toolchain's interpreter.
+      indexes: where packages come from, as `encode_indexes` writes it.
+      folders_from: label of the lock, where `indexes` name folders; they are from the root of its repository.
+      compiler: label of a file with the path of an interpreter that compiles the modules; None to leave them as they are.
+      record_errors: names of packages to the SHA-256 of wheels that are taken although their RECORD is wrong.
+
+    Returns:
+      A struct for `declare_hub`.
+    """
+    return struct(
+        compiler = compiler,
+        folders_from = folders_from,
+        glibc = glibc,
+        indexes = indexes,
+        python_version = python_version,
+        record_errors = record_errors,
+    )
+
+def declare_hub(*, name, lock, platforms, settings, build = None, versions = {}):
     """Declares the repositories of a lock; none is fetched by that.
 
     Args:
       name: of the hub.
       lock: the lock, decoded.
       platforms: list of `<os>_<machine>`.
-      python_version: `X.Y`, or empty for that of the toolchain's interpreter.
-      glibc: the newest C library that a wheel may ask for.
-      indexes: where packages come from, as `encode_indexes` writes it.
-      folders_from: label of the lock, where `indexes` name folders; they are from the root of its repository.
+      settings: what `wheel_settings` returned.
       build: what packages without a wheel are built with, a struct of `hub`, `lock` (its label, as text) and
         `packages` (names); None for packages of this hub.
-      compiler: label of a file with the path of an interpreter that compiles the modules; None to leave them as they are.
-      record_errors: names of packages to the SHA-256 of wheels that are taken although their RECORD is wrong.
       versions: other versions of Python, `X.Y`, to the names of hubs of the same lock for them.
     """
-    settings = struct(
-        build_hub = build.hub if build else name,
-        build_lock = build.lock if build else "the lock of @{}".format(name),
-        compiler = compiler,
-        build_packages = build.packages if build else sorted({package["name"]: True for package in lock["packages"]}),
-        glibc = glibc,
-        indexes = indexes,
-        lock = folders_from,
-        python_version = python_version,
-        record_errors = record_errors,
+    own = struct(
+        hub = name,
+        lock = "the lock of @{}".format(name),
+        packages = sorted({package["name"]: True for package in lock["packages"]}),
     )
     for platform in platforms:
         for package in lock["packages"]:
-            _declare_wheel(_wheel_repo_name(name, package, platform), package, platform, settings)
+            _declare_wheel(_wheel_repo_name(name, package, platform), package, platform, settings, build or own)
     hub_repo(
         name = name,
-        glibc = glibc,
+        glibc = settings.glibc,
         hub = name,
         lock = json.encode({key: lock[key] for key in ["requires_python", "roots", "packages"]}),
         platforms = platforms,
         python = _PYTHON,
-        python_version = python_version,
+        python_version = settings.python_version,
         versions = versions,
     )
 

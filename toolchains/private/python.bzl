@@ -129,11 +129,11 @@ def _on_host(rctx):
 
 def _cannot_fetch(rctx, problem):
     if rctx.attr.only_version:
-        fail("CPython {0} could not be fetched: {1}.\nName one of this machine, or a lock of Debian packages: bento_tools.compiler(version = \"{0}\", interpreter or debs = \"...\").".format(rctx.attr.version, problem))
+        fail("CPython {0} could not be fetched: {1}.\nName one of this machine, or a lock of Debian packages: bento_tools.compiler(version = \"{0}\", interpreter or debian_lock = \"...\").".format(rctx.attr.version, problem))
     fail(("CPython {}, which actions run in, could not be fetched: {}.\n" +
           "To take another, write into MODULE.bazel\n" +
           "    bento_tools = use_extension(\"@rules_bento//toolchains:extensions.bzl\", \"bento_tools\")\n" +
-          "    bento_tools.python(debs = \"//:debian.lock.json\")  # one made of Debian packages that a bento_debs target locks, or\n" +
+          "    bento_tools.python(debian_lock = \"//:debian.lock.json\")  # one made of Debian packages that a bento_debs target locks, or\n" +
           "    bento_tools.python(interpreter = \"python3\")  # the one on PATH; machines share a cache if theirs are at one path and of one version").format(rctx.attr.version, problem))
 
 def _python_repo_impl(rctx):

@@ -38,14 +38,14 @@ def compiler_debs(mctx, tag, where, hub):
       A struct of files, a list of labels that is empty if the tag names no lock, and problem, why an interpreter cannot be
       made of them: who needs none is not hindered, least of all who locks what is missing.
     """
-    if not tag.debs:
+    if not tag.debian_lock:
         return struct(files = [], problem = "")
-    where = "{}(debs = \"{}\")".format(where, tag.debs)
+    where = "{}(debian_lock = \"{}\")".format(where, tag.debian_lock)
     if tag.interpreter:
-        fail("{}: set interpreter or debs, not both".format(where))
+        fail("{}: set interpreter or debian_lock, not both".format(where))
     platform = host_platform(mctx)
     architecture = _ARCHITECTURES.get(platform)
-    locked = declare_deb_files(mctx, hub = hub, lock = tag.debs, mirrors = tag.mirrors, tag = where)
+    locked = declare_deb_files(mctx, hub = hub, lock = tag.debian_lock, mirrors = tag.mirrors, tag = where)
     packages = locked.get(architecture, [])
     names = [package["name"] for package in packages]
     interpreters = [name for name in names if name.startswith("python3.") and name.endswith("-minimal")]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tarfile
 from itertools import pairwise
 from pathlib import Path
 
-from rules_bento.archives import xz
+from rules_bento.archives.archive import items
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers
 from rules_bento.images.layers.layer import write_tar_layer
@@ -42,14 +41,12 @@ def _tar(arguments: Arguments) -> Iterator[bytes]:
     put = _Place(folder, **description.owner(arguments.one("--user")))
     yield put.folder(folder)
     for part in arguments.many("--part"):
-        with tarfile.open(part, "r:xz") as archive:
-            for member in archive:
-                path = f"{folder}/{member.name.removeprefix('./')}"
-                yield put.link(path, member.linkname) if member.issym() else put.file(path, member.mode, member.size)
-                if file := archive.extractfile(member) if member.isfile() else None:
-                    while data := file.read(xz.BLOCK):
-                        yield data
-                    yield headers.padding(member.size)
+        for item in items([Path(part)]):
+            path = f"{folder}/{item.path}"
+            yield put.file(path, item.mode, item.size) if item.link is None else put.link(path, item.link)
+            if item.contents is not None:
+                yield from item.contents
+                yield headers.padding(item.size)
     models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.many("--model")]
     for mounted in arguments.many("--mounted"):
         yield from _links(put, folder, mounted.strip("/"), models)

@@ -39,7 +39,12 @@ def run(arguments: Arguments) -> int:
         raise BentoError(
             "api: the service is a legacy one, of which BentoML has no schema to compare. Remove the test."
         )
-    found = changes(committed, made)
+    try:
+        found = changes(committed, made)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise BentoError(
+            f"golden: {arguments.one('--golden-path')} is no schema of a service's API. {_remedy(arguments)}"
+        ) from None
     for change in found:
         sys.stderr.write(f"{change}\n")
     if found:

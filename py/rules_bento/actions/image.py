@@ -10,7 +10,7 @@ from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.images import oci_image
 from rules_bento.images.image_commands import refuse_commands
-from rules_bento.workspace_status import filled, read_status
+from rules_bento.workspace_status import all_filled, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ FLAGS = {
     "--manifest": 1,
     "--port": 1,
     "--provided": 1,  # a command that the image does without
-    "--status": 1,  # Bazel's workspace status, for {KEY} in annotations and labels
+    "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
+    "--stamped-label": 2,
+    "--status": 1,  # Bazel's workspace status
     "--stop-signal": 1,
     "--target": 1,
     "--user": 1,
@@ -86,10 +88,10 @@ def _read_bento(arguments: Arguments) -> dict[str, Any]:
 def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.Settings:
     folder = arguments.one("--bento")
     status = read_status(Path(path) for path in arguments.many("--status"))
-    annotations = _annotations(arguments, base, bento) | _stamped(
-        arguments.pairs("--annotation"), status, "annotations"
-    )
-    labels = bento["labels"] | _stamped(arguments.pairs("--label"), status, "labels")
+    annotations = _annotations(arguments, base, bento) | arguments.pairs("--annotation")
+    annotations |= all_filled(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
+    labels = bento["labels"] | arguments.pairs("--label")
+    labels |= all_filled(arguments.pairs("--stamped-label"), status, "stamped_labels")
     python = arguments.one("--environment") + "/bin/python"
     return oci_image.Settings(
         architecture=base["architecture"],
@@ -111,11 +113,6 @@ def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any])
 def _standard(texts: dict[str, str]) -> dict[str, str]:
     """Those that OCI defines: what reads labels and what reads annotations are to see the same."""
     return {key: value for key, value in texts.items() if key.startswith(_ANNOTATIONS)}
-
-
-def _stamped(pairs: dict[str, str], status: dict[str, str], attribute: str) -> dict[str, str]:
-    """The pairs with values of the workspace status; where there is none, braces are only braces."""
-    return {key: filled(value, status, attribute) for key, value in pairs.items()} if status else pairs
 
 
 def _env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image
+from rules_bento.workspace_status import all_filled, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ FLAGS = {
     "--digest": 1,
     "--image": 2,  # config, manifest
     "--index": 1,
+    "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
+    "--status": 1,
     "--target": 1,
 }
 
@@ -35,6 +38,9 @@ def run(arguments: Arguments) -> None:
         if name in images:
             raise BentoError(f"platforms: two of them are {name}. Name each platform once.")
         images[name] = (Path(manifest_path).read_bytes(), platform)
-    index = oci_image.make_index([images[name] for name in sorted(images)], arguments.pairs("--annotation"))
+    status = read_status(map(Path, arguments.many("--status")))
+    stamped = all_filled(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
+    annotations = arguments.pairs("--annotation") | stamped
+    index = oci_image.make_index([images[name] for name in sorted(images)], annotations)
     Path(arguments.one("--index")).write_bytes(index)
     Path(arguments.one("--digest")).write_text(f"{oci_image.digest_of(index)}\n", "utf-8")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 
 import rules_bento
+from rules_bento.archives.archive import transcode
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 
@@ -35,8 +35,7 @@ def run(arguments: Arguments) -> None:
     """Write openapi.yaml, schema.json, and the parts of bento.yaml that come of importing."""
     with tempfile.TemporaryDirectory(prefix="rules_bento-inspect-") as scratch:
         bento, problem = Path(scratch, "bento"), Path(scratch, "problem")
-        with tarfile.open(arguments.one("--archive"), "r:xz") as archive:
-            archive.extractall(bento, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(bento)
+        transcode(bento, [Path(arguments.one("--archive"))], "folder")
         python = make_environment(Path(scratch, "environment"), [Path(root) for root in arguments.many("--root")])
         outputs = [Path(arguments.one(flag)).absolute() for flag in ("--openapi", "--schema", "--derived")]
         ours = Path(rules_bento.__file__).parent.parent.absolute()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +11,8 @@ from typing import Any
 
 from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError
-from rules_bento.formats.json import read_json
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
 from rules_bento.models import model_store
 from rules_bento.models.model import make_entry
 from rules_bento.models.model_store import StoredModel
@@ -29,17 +31,18 @@ FLAGS = {
     "--context": 2,
     "--creation-time": 1,
     "--description": 1,
+    "--fields": 2,  # JSON with metadata, options or signatures: path to read, name in messages
     "--framework-version": 2,
     "--label": 2,
     "--manifest": 1,
-    "--metadata": 1,
+    "--metadata": 2,
     "--model-yaml": 1,  # to write
     "--module": 1,
-    "--options": 1,
+    "--option": 2,
     "--package": 1,
     "--part": 1,
     "--scratch": 1,  # a folder for the files of the archive, gone at the end
-    "--signatures": 1,
+    "--signature": 2,  # method, and a JSON list of words: `batchable`, `batch_dim=0,0`
     "--source": 3,  # path to read, Bazel short path, label
     "--strip-prefix": 1,
     "--tag": 1,  # of a new entry; else the sources or the archive are one
@@ -88,6 +91,11 @@ def _made(arguments: Arguments) -> StoredModel:
         )
     snapshot.check_followed(selection.kept)
     entry = make_entry(tag, _fields(arguments), arguments.one("--creation-time"), snapshot.digest(selection.kept))
+    for _, name in arguments.records("--fields"):
+        from rules_bento.store import descriptors
+        from rules_bento.store.home import MODEL
+
+        descriptors.parse(MODEL, entry.model_yaml, f"{name}: model.yaml with its fields")
     return StoredModel(entry, {file.path: file.source for file in selection.kept})
 
 
@@ -113,23 +121,56 @@ def _fields(arguments: Arguments) -> dict[str, Any]:
         "framework_name": module.rpartition(".")[2],
         "framework_versions": arguments.pairs("--framework-version"),
     }
+    given = _given(arguments)
     return {
         "module": module,
         "labels": arguments.labels(),
-        "options": _json_object(arguments, "--options"),
-        "metadata": _json_object(arguments, "--metadata"),
+        "options": given["options"],
+        "metadata": given["metadata"],
         "context": context | arguments.pairs("--context"),
-        "signatures": _json_object(arguments, "--signatures"),
+        "signatures": given["signatures"],
         "api_version": arguments.one("--api-version"),
     }
 
 
-def _json_object(arguments: Arguments, flag: str) -> dict[str, Any]:
-    attribute = flag.removeprefix("--")
-    try:
-        value = read_json(arguments.text(flag, "{}"), attribute)
-    except FormatError as error:
-        raise BentoError(f"{error} Write it with json.encode({{...}}).") from None
-    if not isinstance(value, dict):
-        raise BentoError(f"{attribute}: a JSON object is expected. Write it with json.encode({{...}}).")
-    return value
+def _given(arguments: Arguments) -> dict[str, dict[str, Any]]:
+    """Return metadata, options and signatures: those of attributes and of `fields_file`, which may share no name."""
+    given: dict[str, dict[str, Any]] = {
+        "metadata": dict(arguments.pairs("--metadata")),
+        "options": dict(arguments.pairs("--option")),
+        "signatures": {
+            method: _signature(method, json.loads(words)) for method, words in arguments.pairs("--signature").items()
+        },
+    }
+    for path, name in arguments.records("--fields"):
+        for field, values in _fields_of_file(path, name, tuple(given)).items():
+            for key in values:
+                if key in given[field]:
+                    raise BentoError(f"{name}: {field} has {key!r}, and so has the attribute {field}. Keep one.")
+            given[field] |= values
+    return given
+
+
+def _fields_of_file(path: str, name: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    fields = read_object(read_file(path), name)
+    for field, values in fields.items():
+        if field not in known:
+            raise BentoError(f"{name}: {field!r} is not known. Known are {', '.join(known)}; others are attributes.")
+        if not isinstance(values, dict):
+            raise BentoError(f"{name}: {field} is no JSON object, which begins with '{{'. Correct it.")
+    return fields
+
+
+def _signature(method: str, words: list[str]) -> dict[str, Any]:
+    """Return what BentoML's ModelSignature has for a method."""
+    dimensions = [0, 0]
+    for word in words:
+        found = re.fullmatch(r"batch_dim=(\d{1,3})(?:,(\d{1,3}))?", word, re.ASCII)
+        if found and "batchable" in words:
+            dimensions = [int(found[1]), int(found[2] or found[1])]
+        elif word != "batchable":
+            raise BentoError(
+                f"signatures: {method} has {word!r}, but there are 'batchable' and, beside it, 'batch_dim=0,1' for the "
+                f"dimensions of input and output. Correct it, or write it into fields_file."
+            )
+    return {"batchable": True, "batch_dim": dimensions} if "batchable" in words else {"batchable": False}

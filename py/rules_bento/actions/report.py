@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from pathlib import Path
 
+from rules_bento.archives.archive import items
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_object
@@ -32,7 +32,7 @@ FLAGS = {
     "--tag": 1,  # file
     "--target": 1,
 }
-_REQUIREMENTS = ("./env/python/requirements.lock.txt", "./env/python/requirements.txt")  # the first that is there
+_REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")  # the first that is there
 
 
 def run(arguments: Arguments) -> None:
@@ -72,14 +72,11 @@ def _other(path: str, name: str) -> dict[str, Any]:
 
 
 def _requirements(part: str) -> str:
-    with tarfile.open(part, "r:xz") as archive:
-        texts = {
-            member.name: file.read().decode()
-            for member in archive
-            if member.name in _REQUIREMENTS
-            for file in [archive.extractfile(member)]
-            if file
-        }
+    texts = {
+        item.path: b"".join(item.contents).decode()
+        for item in items([Path(part)])
+        if item.path in _REQUIREMENTS and item.contents is not None
+    }
     return next((texts[path] for path in _REQUIREMENTS if path in texts), "")
 
 

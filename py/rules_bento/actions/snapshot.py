@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def run(arguments: Arguments) -> None:
         _require_module(plan.service, selection)
     if not selection.kept:
         raise BentoError("no file is left: include and exclude drop all of srcs, data and deps. Change these patterns.")
+    _tell_idle(arguments.one("--target"), selection, plan)
     snapshot.check_followed(selection.kept)
     sources = {file.path: file.source for file in selection.kept if file.link is None}
     if arguments.records("--unread"):
@@ -78,6 +80,16 @@ def run(arguments: Arguments) -> None:
     used = [path for path, _ in arguments.records("--bentofile")]
     used += [file.source for file in declared if file.path in named or file is readme]
     Path(arguments.one("--unused")).write_text(_unused(selection, used), "utf-8", "surrogateescape")
+
+
+def _tell_idle(target: str, selection: Selection, plan: Plan) -> None:
+    """Tell of patterns that match no file: BentoML does not, and an action sees only what the target declares."""
+    if selection.idle:
+        from rules_bento.build_options.options import BuildOptions
+        from rules_bento.build_options.target_options import idle_patterns
+
+        for note in idle_patterns(selection, plan.options or BuildOptions(), "srcs, data and deps"):
+            sys.stderr.write(f"{target}: {note}\n")
 
 
 def _packed_data(arguments: Arguments) -> dict[str, Entry]:

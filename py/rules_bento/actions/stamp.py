@@ -5,13 +5,12 @@ They are no part of the Bento's identity: its version, its digest and its images
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 
-from rules_bento.archives.archive import write_part
+from rules_bento.archives.archive import items, write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento.identity import dump_yaml
-from rules_bento.workspace_status import filled, read_status
+from rules_bento.workspace_status import all_filled, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,17 +30,16 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write the part again, with more labels."""
     status = read_status(Path(path) for path in arguments.many("--status"))
-    labels = {key: filled(text, status, "stamped_labels") for key, text in arguments.pairs("--label").items()}
+    labels = all_filled(arguments.pairs("--label"), status, "stamped_labels")
     write_part(Path(arguments.one("--output")), _members(arguments.one("--part"), labels), threads=1)
 
 
 def _members(part: str, labels: dict[str, str]) -> Iterator[Member]:
-    with tarfile.open(part, "r:xz") as archive:
-        for member in archive:
-            file = archive.extractfile(member)
-            content = file.read() if file else b""
-            name = member.name.removeprefix("./")
-            yield Member.inline(name, _labelled(content, labels) if name == "bento.yaml" else content, mode=member.mode)
+    for item in items([Path(part)]):
+        content = b"".join(item.contents or ())
+        yield Member.inline(
+            item.path, _labelled(content, labels) if item.path == "bento.yaml" else content, mode=item.mode
+        )
 
 
 def _labelled(content: bytes, labels: dict[str, str]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rules_bento.archives.whole import whole_folder
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.install import imported_files
 from rules_bento.images.wheels.wheel import Wheel
@@ -20,8 +21,12 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write what an interpreter imports, and the metadata; scripts, headers and data are left out."""
-    folder = Path(arguments.one("--output"))
     wheel = Wheel.read(Path(arguments.one("--wheel")))
+    with whole_folder(Path(arguments.one("--output"))) as folder:
+        _write(wheel, folder)
+
+
+def _write(wheel: Wheel, folder: Path) -> None:
     files = imported_files(wheel)
     for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):
         target = folder / path

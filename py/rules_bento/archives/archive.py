@@ -91,7 +91,8 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
     """Write the members of the parts in another form at `out`, which is there only when it is whole.
 
-    A folder may be there already if it is empty. Raises BentoError as `forms` does, and for a damaged part.
+    A folder may be there already if it is empty; the last part may be a whole archive. Raises BentoError as `forms`
+    does, and for a damaged part.
     """
     if form == "folder":
         with whole_folder(out) as folder:
@@ -102,6 +103,21 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
             forms.write_zip(file, items(parts))
         else:
             forms.write_tar(file, form, _tar(parts))
+
+
+def items(parts: Sequence[Path]) -> Iterator[forms.Item]:
+    """The members of parts, of which the last may be a whole archive. Raises BentoError for a damaged one."""
+    from rules_bento.archives import tarread
+
+    links: dict[str, str] = {}
+    for member, contents in tarread.members(tarread.Bytes(_tar(parts), "a part")):
+        path = member.name.removeprefix("./").rstrip("/")
+        link = member.link if member.kind == "link" else None
+        tarstream.check(path, link)
+        if link is not None:
+            links[path] = link
+        yield forms.Item(path, member.mode, member.size, link, xz.cut(contents) if member.kind == "file" else None)
+    check_links(links, "the parts")
 
 
 def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
@@ -136,18 +152,3 @@ def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
         with part.open("rb", buffering=0) as file:
             yield from streams.decode(streams.pieces(file), "xz", _MOST_MEMORY, str(part))
     yield tarstream.END
-
-
-def items(parts: Sequence[Path]) -> Iterator[forms.Item]:
-    """The members of the parts. Raises BentoError for a damaged part."""
-    from rules_bento.archives import tarread
-
-    links: dict[str, str] = {}
-    for member, contents in tarread.members(tarread.Bytes(_tar(parts), "a part")):
-        path = member.name.removeprefix("./").rstrip("/")
-        link = member.link if member.kind == "link" else None
-        tarstream.check(path, link)
-        if link is not None:
-            links[path] = link
-        yield forms.Item(path, member.mode, member.size, link, xz.cut(contents) if member.kind == "file" else None)
-    check_links(links, "the parts")

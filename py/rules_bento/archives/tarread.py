@@ -3,46 +3,55 @@
 Taken are the formats that occur (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the one before them), as
 `tarfile` takes them for `bentoml import`. Not taken is what makes readers disagree on what is in an archive: it may
 not end early or go on behind its end, every checksum and number must be well formed, and a folder or link has no
-contents. Limits and the safety of names are the caller's matter (`rules_bento.archives.unpack`).
+contents. What systems have and Bentos do not (`SYSTEM`) is taken where it is asked for. Limits and the safety of names
+are the caller's matter (`rules_bento.archives.unpack`); `packed_members` bounds what a compressed tar may grow to.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
+
+    Members = Iterator[tuple["TarMember", Iterator[bytes | memoryview]]]
 
 RECORD = 512
+_READ = 1 << 20
 _ZEROS = bytes(RECORD)
 _MOST_EXTENDED = 1 << 20  # bytes of names and attributes for one member
 _MOST_COMMON = 1 << 16  # bytes of attributes for all members, of which git writes 52
+_MOST_MEMORY = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
+_UNCOUNTED = 4 << 30  # bytes that may come out of however few, before the ratio counts: files of zeros do occur
+_MOST_RATIO = 250  # bytes that come out of one
 _OCTAL = re.compile(rb"[0-7]*")
 _RECORD_OF_PAX = re.compile(rb"([1-9][0-9]{0,7}) ([^=\n]+)=", re.ASCII)
 
 _KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"5": "folder", b"2": "link"}
+_SYSTEM = {b"1": "hard link", b"3": "device", b"4": "device", b"6": "pipe", b"S": "sparse file"}
+SYSTEM = frozenset(_SYSTEM.values())
+"""Kinds of members that a system has. Of a sparse file, what follows is not its contents but what is stored of them."""
+
 _REFUSED = {
-    b"1": "a hard link",
-    b"3": "a device",
-    b"4": "a device",
-    b"6": "a pipe",
-    b"S": "a sparse file",
+    **{flag: f"a {kind}" for flag, kind in _SYSTEM.items()},
     b"M": "a piece of another volume",
     b"V": "a volume's label",
 }
 
 
 class TarMember(NamedTuple):
-    """A member as its headers say: `kind` is file, folder or link, `size` in bytes, `link` the target's text."""
+    """A member as its headers say: `kind` is file, folder, link or of `SYSTEM`, `link` the target's text."""
 
     name: str
     kind: str
-    size: int
+    size: int  # bytes that follow
     mode: int
     link: str
+    uid: int = 0
+    gid: int = 0
 
 
 class Bytes:
@@ -52,6 +61,7 @@ class Bytes:
         self._pieces = iter(pieces)
         self._rest = memoryview(b"")
         self.where = where
+        self.position = 0
 
     def some(self, most: int) -> bytes | memoryview:
         """The next bytes, at least one and at most so many; none at the end."""
@@ -61,6 +71,7 @@ class Bytes:
                 return b""
             self._rest = memoryview(piece)
         taken, self._rest = self._rest[:most], self._rest[most:]
+        self.position += len(taken)
         return taken
 
     def run(self, size: int) -> Iterator[bytes | memoryview]:
@@ -76,22 +87,78 @@ class Bytes:
         """The same, at once."""
         return b"".join(self.run(size))
 
+    def skip(self, size: int) -> None:
+        """Pass over so many bytes. Raises BentoError if they are not there."""
+        for _ in self.run(size):
+            pass
 
-def members(stream: Bytes) -> Iterator[tuple[TarMember, Iterator[bytes | memoryview]]]:
+
+class BytesOfFile(Bytes):
+    """The bytes of an open file that can seek: what is passed over is not read."""
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        super().__init__((), where)
+        self._file = file
+        self._size = file.seek(0, 2)
+        file.seek(0)
+
+    def some(self, most: int) -> bytes:
+        """See `Bytes`."""
+        taken = self._file.read(min(most, _READ))
+        self.position += len(taken)
+        return taken
+
+    def skip(self, size: int) -> None:
+        """See `Bytes`."""
+        if size > self._size - self.position:
+            size = self._size - self.position + 1  # whose last one is missed
+        if size > _READ:
+            self.position = self._file.seek(self.position + size - _READ)
+            size = _READ
+        super().skip(size)
+
+
+def packed_members(file: BinaryIO, form: str, where: str) -> Members:
+    """Give the members of a tar that is compressed as `streams.decode` knows it, or not, those of `SYSTEM` among them.
+
+    Raises BentoError as that and `members` do, and for what grows too much, as bombs do.
+    """
+    from rules_bento.archives import streams
+
+    packed = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal packed
+        for piece in streams.pieces(file):
+            packed += len(piece)
+            yield piece
+
+    def bounded() -> Iterator[bytes]:
+        size = 0
+        for piece in streams.decode(counted(), form, _MOST_MEMORY, where):
+            size += len(piece)
+            if size > _UNCOUNTED + _MOST_RATIO * packed:
+                raise BentoError(f"{where}: grows to more than {_MOST_RATIO} times its size, as bombs do.")
+            yield piece
+
+    return members(Bytes(bounded(), where), SYSTEM)
+
+
+def members(stream: Bytes, also: Collection[str] = ()) -> Members:
     """Each member and its contents, which must be taken (or left alone) before the next one.
 
-    Raises BentoError that begins with the stream's `where`.
+    `also` are kinds of `SYSTEM` that are taken, too. Raises BentoError that begins with the stream's `where`.
     """
     common = _Common()
     while (block := stream.exactly(RECORD)) != _ZEROS:
         extended: dict[str, str] = {}
         block = _read_extensions(stream, block, common, extended)
-        member = _member(block, common.values | extended, stream.where)
-        contents = stream.run(member.size)
-        yield member, contents
-        for _ in contents:
-            pass
-        _skip_padding(stream, member.size)
+        member = _member(block, common.values | extended, also, stream.where)
+        if member.kind == "sparse file":
+            _skip_map(stream, block)
+        begin = stream.position
+        yield member, stream.run(member.size)
+        stream.skip(begin + member.size + -member.size % RECORD - stream.position)
     _check_end(stream)
 
 
@@ -117,9 +184,11 @@ def _check_end(stream: Bytes) -> None:
             raise BentoError(f"{stream.where}: has other bytes after the end of the archive. Make it anew.")
 
 
-def _skip_padding(stream: Bytes, size: int) -> None:
-    for _ in stream.run(-size % RECORD):
-        pass
+def _skip_map(stream: Bytes, block: bytes) -> None:
+    """Pass over the records that GNU's old form has for a sparse file with more pieces than fit into its header."""
+    goes_on = block[156:157] == b"S" and block[482]
+    while goes_on:
+        goes_on = stream.exactly(RECORD)[504]
 
 
 def _read_extensions(stream: Bytes, block: bytes, common: _Common, extended: dict[str, str]) -> bytes:
@@ -130,7 +199,7 @@ def _read_extensions(stream: Bytes, block: bytes, common: _Common, extended: dic
         if size > _MOST_EXTENDED:
             raise BentoError(f"{stream.where}: has a member with {size} bytes of attributes; they cannot be meant.")
         data = stream.exactly(size)
-        _skip_padding(stream, size)
+        stream.skip(-size % RECORD)
         if kind in (b"L", b"K"):
             extended["path" if kind == b"L" else "linkpath"] = _text(data)
         elif kind == b"g":
@@ -143,27 +212,42 @@ def _read_extensions(stream: Bytes, block: bytes, common: _Common, extended: dic
     return block
 
 
-def _member(block: bytes, extended: dict[str, str], where: str) -> TarMember:
+def _member(block: bytes, extended: dict[str, str], also: Collection[str], where: str) -> TarMember:
     _check_sum(block, where)
     name = _text(block[:100])
     if block[257:263] == b"ustar\0" and block[345]:
         name = f"{_text(block[345:500])}/{name}"
     name = extended.get("path", name)
     flag = block[156:157]
-    kind = _KINDS.get(flag)
-    if kind is None or any(key.startswith("GNU.sparse") for key in extended):
-        what = _REFUSED.get(flag, f"of the unknown type {flag!r}" if kind is None else "a sparse file")
+    kind = _KINDS.get(flag) or _SYSTEM.get(flag)
+    if any(key.startswith("GNU.sparse") for key in extended):
+        kind, flag = "sparse file", b"S"
+        name = extended.get("GNU.sparse.name", name)
+    if kind is None or (kind in SYSTEM and kind not in also):
+        what = _REFUSED.get(flag, f"of the unknown type {flag!r}")
         raise BentoError(f"{where}: {name!r} is {what}, which no Bento has. Pack plain files, folders and links.")
     if flag == b"\0" and name.endswith("/"):
         kind = "folder"  # how archives said it before they had types
     size = _number(block[124:136], f"the size of {name!r}", where)
     if "size" in extended:
         size = _decimal(extended["size"], name, where)
-    if size and kind != "file":
+    if size and kind not in ("file", "sparse file"):
         raise BentoError(f"{where}: {name!r} is a {kind} with contents, which readers take for different things.")
     mode = _number(block[100:108], f"the mode of {name!r}", where)
-    link = extended.get("linkpath", _text(block[157:257])) if kind == "link" else ""
-    return TarMember(name, kind, size, mode, link)
+    link = extended.get("linkpath", _text(block[157:257])) if kind in ("link", "hard link") else ""
+    uid, gid = _owner(block, extended, name, where) if also else (0, 0)
+    return TarMember(name, kind, size, mode, link, uid, gid)
+
+
+def _owner(block: bytes, extended: dict[str, str], name: str, where: str) -> tuple[int, int]:
+    """Read the numbers of user and group."""
+    uid, gid = (
+        _decimal(extended[key], name, where, f"the {key}")
+        if key in extended
+        else _number(block[start : start + 8], f"the {key} of {name!r}", where)
+        for key, start in (("uid", 108), ("gid", 116))
+    )
+    return uid, gid
 
 
 def _check_sum(block: bytes, where: str) -> None:
@@ -187,9 +271,9 @@ def _number(field: bytes, what: str, where: str) -> int:
     return int(digits or b"0", 8)
 
 
-def _decimal(text: str, name: str, where: str) -> int:
+def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise BentoError(f"{where}: the size of {name!r} is {text!r}, which is negative or no number.")
+        raise BentoError(f"{where}: {what} of {name!r} is {text!r}, which is negative or no number.")
     return int(text)
 
 

@@ -33,6 +33,7 @@ _SUFFIXES: dict[str, Form] = {".gz": "gz", ".bz2": "bz2", ".tar": "tar", ".zip":
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_LINK = 4095  # characters, as Linux has it
+_LONGEST_NAME = 255  # bytes: to follow a link to a longer one is an error of its own
 _MOST_NAMES = 64 << 20  # characters of all paths and links, which are held in memory
 _UNCOUNTED = 256 << 20  # bytes that may come out of however few, before the ratio counts
 
@@ -46,17 +47,19 @@ class Limits:
     ratio: int = 250  # bytes that come out of a byte of the archive, beyond the first 256 MiB
     memory: int = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
     same_letters: bool = False  # take names that differ in case or in Unicode's way to write a letter only
+    hard_links: bool = False  # take them from tars, as what `Item.link` names: a file that came before
 
 
 class Item(NamedTuple):
     """A member that is safe to write: `path` is POSIX, relative and normal, no other one comes twice.
 
     A `file` has `size` bytes and may be executable, a `link` has the text of its target, a `folder` neither. Links
-    come last, so that no file is written through one.
+    come last, so that no file is written through one. A `hard link` is there if `Limits` take it: it is the file at
+    the path `link`, which came before.
     """
 
     path: str
-    kind: Literal["file", "folder", "link"]
+    kind: Literal["file", "folder", "link", "hard link"]
     size: int = 0
     executable: bool = False
     link: str = ""
@@ -111,7 +114,7 @@ def _tar(file: _Counted, form: Form, guard: _Guard) -> Iterator[tuple[Item, Cont
 
     decoded = streams.decode(streams.pieces(file), form, guard.limits.memory, guard.where)  # type: ignore[arg-type]
     stream = tarread.Bytes(guard.bounded(decoded, file), guard.where)
-    for member, contents in tarread.members(stream):
+    for member, contents in tarread.members(stream, ("hard link",) if guard.limits.hard_links else ()):
         yield Item(member.name, member.kind, member.size, bool(member.mode & 0o100), member.link), contents  # type: ignore[arg-type]
 
 
@@ -227,6 +230,11 @@ class _Guard:
         self._take(path, item.kind)
         if item.kind == "link":
             self._links[path] = self._target(path, item.link)
+        if item.kind == "hard link":
+            target = self._normal(item.link)
+            if self._kinds.get(target) != "file":
+                raise self._refusal(f"{item.path!r}: a hard link to {item.link!r}, which is no file before it.")
+            item = item._replace(link=target)
         return item._replace(path=path)
 
     def bounded(self, pieces: Iterator[bytes], source: _Counted) -> Iterator[bytes]:
@@ -299,7 +307,8 @@ class _Guard:
             )
 
     def _target(self, path: str, link: str) -> str:
-        if not link or "\0" in link or len(link) > _LONGEST_LINK:
+        longest = max(len(part.encode("utf-8", "surrogateescape")) for part in link.split("/"))
+        if not link or "\0" in link or len(link) > _LONGEST_LINK or longest > _LONGEST_NAME:
             raise self._refusal(f"{path!r}: a link to nothing that can be named.")
         if link.startswith("/"):
             raise self._refusal(f"{path!r}: a link to {link!r}, which is absolute.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -48,6 +47,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         yield name
         name.replace(path)
     except BaseException:
+        import shutil
+
         shutil.rmtree(name, ignore_errors=True)
         raise
 

@@ -12,10 +12,9 @@ from typing import Any, Literal, cast
 
 from rules_bento.bento.env import python, scripts
 from rules_bento.build_options import distros
-from rules_bento.build_options.document import as_text, did_you_mean
+from rules_bento.build_options.document import as_text, did_you_mean, kind
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
 from rules_bento.errors import BentoError
-from rules_bento.formats.toml import read_toml
 from rules_bento.packages.nested_requirements import with_nested
 
 TYPE_CHECKING = False
@@ -44,7 +43,8 @@ STEPS: tuple[str, ...] = (
     *("requirements", "run_after", "uv_lock", "build_include", "wheels"),
 )
 _PACKAGES = ("python_packages", "requirements_file", "pyproject_toml", "requirements", "wheels")
-_FIELDS = ("base_image", "distro", "python_version", "lock_python_packages", "pack_git_packages", "steps")
+_FLAGS = ("lock_python_packages", "pack_git_packages")
+_FIELDS = ("base_image", "distro", "python_version", *_FLAGS, "steps")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,29 @@ class FrozenImage:
 
 def from_json(text: str, origin: str) -> Image:
     """Read what `to_json` or a rule wrote, and check it. Raises BentoError, naming `origin`."""
-    data = json.loads(text)
+    return _of_fields(json.loads(text), origin)
+
+
+def read(text: bytes, origin: str) -> Image:
+    """Read such a text that somebody else may have written. Raises BentoError, naming `origin`."""
+    from rules_bento.formats.json import read_object
+
+    data = read_object(text, origin)
+    for name, value in data.items():
+        wanted = "true or false" if name in _FLAGS else "a text"
+        if name in _FIELDS[:-1] and not (value is None or isinstance(value, bool if name in _FLAGS else str)):
+            raise BentoError(f"{origin}: {name} is {kind(value)}, where {wanted} is expected. Correct it.")
+    steps = data.setdefault("steps", [])
+    for step in steps if isinstance(steps, list) else [steps]:
+        if not (isinstance(step, list) and step and all(isinstance(word, str) for word in step)):
+            raise BentoError(
+                f"{origin}: steps are a list with a list of texts for each step, such as "
+                f'["run", "echo hello"]. This is {kind(step)}: {json.dumps(step)[:80]}. Correct it.'
+            )
+    return _of_fields(data, origin)
+
+
+def _of_fields(data: dict[str, Any], origin: str) -> Image:
     for name in data:
         if name not in _FIELDS:
             raise BentoError(f"{origin}: {name!r} is no field of an image.{did_you_mean(name, _FIELDS)}")
@@ -362,6 +384,8 @@ def requirements_of(step: Step, files: ProjectFiles, place: str, *, constraints:
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
     """`project.dependencies` of a pyproject.toml."""
+    from rules_bento.formats.toml import read_toml
+
     tables: dict[str, Any] = read_toml(files.text(path, place), path)
     dependencies = tables.get("project", {}).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):

@@ -354,7 +354,7 @@ def _update(packages: Packages) -> list[str]:
         "requires_python": packages.requires_python,
         **packages.indexes,
     }
-    held = {"name": "requirements_test", "lock": packages.lock, "requirements": ":requirements.update"}
+    held = {"name": "requirements_test", "lock": packages.lock, "update": ":requirements.update"}
     return [call("bento_requirements", written), call("bento_requirements_test", held)]
 
 
@@ -388,11 +388,13 @@ def _sources(excluded: Sequence[str]) -> Code:
 
 
 def _unknown_notes(project: _Project) -> list[str]:
-    return [
-        f"Service: {unknown.path}:{unknown.line}: {unknown.what}. Declare {text}."
-        for unknown in project.info.unknowns
-        if (text := way(unknown, "attributes"))
-    ]
+    notes = []
+    for unknown in project.info.unknowns:
+        text = way(unknown, "attributes")
+        if text or unknown.required:
+            remedy = f"Declare {text}." if text else "State it in the source."
+            notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}. {remedy}")
+    return notes
 
 
 def _option_notes(project: _Project) -> list[str]:

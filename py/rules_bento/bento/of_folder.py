@@ -52,6 +52,7 @@ class Built:
     bento: Bento
     sources: tuple[Declared, ...]
     models: tuple[StoredModel, ...]
+    notes: tuple[str, ...] = ()  # what people should know of it
 
     @property
     def tag(self) -> Tag:
@@ -207,7 +208,8 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
     made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
     if beside.secrets is not None:
         _check_secrets(made, selection.kept, beside.secrets)
-    return Built(made, selection.kept, tuple(models))
+    notes = target_options.idle_patterns(selection, options, "the project")
+    return Built(made, selection.kept, tuple(models), tuple(notes))
 
 
 def _check_secrets(made: Bento, kept: Sequence[Declared], allowed: tuple[str, ...]) -> None:

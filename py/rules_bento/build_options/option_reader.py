@@ -67,6 +67,8 @@ def _places(document: Document) -> dict[str, str]:
         places[key] = document.at((key,))
         if key in GROUPS and isinstance(value, dict):
             places.update({f"{key}.{inner}": document.at((key, inner)) for inner in value})
+    for index, _ in enumerate(document.data.get("include") or ()):
+        places[f"include[{index}]"] = document.at(("include", index))
     return places
 
 

@@ -13,6 +13,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
+    from rules_bento.sources.snapshot import Selection
+
+# Of patterns that match nothing: how many are told of, and how many names one of what length is held against.
+_MOST_TOLD = 20
+_NEAR_AMONG = 5000
+_LONGEST_NAME = 255
+
 
 def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
     """Merge `attributes`, which have a bentofile's form, with the bentofile (path, name in messages) that there may be.
@@ -37,3 +44,27 @@ def service_of(options: BuildOptions, sources: Container[str]) -> str:
             "or look whether include, exclude or a .bentoignore leaves service.py out."
         )
     return "service"
+
+
+def idle_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
+    """Return what is to be said of each pattern of `include` that matches no file of `among`: a typo, or nothing."""
+    notes = []
+    for rule in selection.idle[:_MOST_TOLD]:
+        place = options.at(f"include[{rule.number - 1}]")
+        near = _near(rule.text, selection)
+        hint = f" Did you mean {near!r}?" if near else ""
+        notes.append(f"{place}: {rule.text!r} matches no file of {among}.{hint}")
+    if selection.idle[_MOST_TOLD:]:
+        notes.append(f"{options.at('include')}: {len(selection.idle) - _MOST_TOLD} more patterns match none.")
+    return notes
+
+
+def _near(pattern: str, selection: Selection) -> str | None:
+    """The path that is most like a pattern, whatever its capitals; None where none is near."""
+    import difflib
+
+    if len(pattern) > _LONGEST_NAME:
+        return None
+    known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)[:_NEAR_AMONG]}
+    near = difflib.get_close_matches(pattern.removeprefix(".").lstrip("/").lower(), known, n=1)
+    return known[near[0]] if near else None

@@ -6,11 +6,10 @@ as streams, so memory does not depend on their size.
 
 from __future__ import annotations
 
-import io
-import tarfile
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 
+from rules_bento.archives import tarread
 from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.errors import BentoError
 
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
-_READ = 1 << 18
+_MOST_MEMBERS = 100  # of the ar archive, which has three
 _MOST_CONTROL = 64 << 20  # bytes of all control files; md5sums has some dozens for each file
 _MOST_DATA = 32 << 30  # bytes of all other files; the largest packages have some GB
-_KINDS = {tarfile.REGTYPE: "file", tarfile.AREGTYPE: "file", tarfile.DIRTYPE: "folder"}
-_LINKS = {tarfile.SYMTYPE: "link", tarfile.LNKTYPE: "hard link"}
+_FORMS = {"": "tar", ".gz": "gz", ".xz": "xz", ".zst": "zst", ".bz2": "bz2"}
+_DEVICES = {"device": "a device", "pipe": "a pipe", "sparse file": "a sparse file"}
 
 
 class Member(NamedTuple):
@@ -51,69 +50,59 @@ class Deb:
     def control(self) -> dict[str, bytes]:
         """The control files by name: `control`, `md5sums`, `conffiles`, maintainer scripts."""
         found: dict[str, bytes] = {}
-        with self._tar("control.tar") as tar:
-            for info in _bounded(tar, _MOST_CONTROL, "control files"):
-                if info.isreg():
-                    found[info.name.removeprefix("./")] = _file_of(tar, info).read()
+        for member, contents in self._tar("control.tar", _MOST_CONTROL, "control files"):
+            if member.kind == "file":
+                found[member.name.removeprefix("./")] = b"".join(contents)
         if "control" not in found:
-            raise BentoError(f"{self._path.name}: has no control file: not a Debian package, or a broken one")
+            raise BentoError(f"{self.name}: has no control file: not a Debian package, or a broken one")
         return found
 
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """What it installs, in its own order; the bytes of a file must be read before the next member is asked for."""
-        with self._tar("data.tar") as tar:
-            for info in _bounded(tar, _MOST_DATA, "files"):
-                yield _member(info), self._contents(tar, info)
+        for member, contents in self._tar("data.tar", _MOST_DATA, "files"):
+            with self._problems():
+                found = _member(member)
+            yield found, map(bytes, contents)
 
-    def _contents(self, tar: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
-        if info.isreg():
-            with self._problems():  # whoever takes the bytes is not within that of `_tar`
-                file = _file_of(tar, info)
-                while data := file.read(_READ):
-                    yield data
-
-    @contextmanager
-    def _tar(self, kind: str) -> Iterator[tarfile.TarFile]:
-        with self._problems(), self._path.open("rb") as file:
+    def _tar(self, kind: str, most: int, what: str) -> tarread.Members:
+        """The members of one of the tars, as long as they declare no more bytes: to pass over a file is to read it."""
+        with self._problems():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
                 raise ValueError(f"it has no {kind}")
-            window = io.BufferedReader(_Window(file, *self._members[name]), _READ)
-            with (
-                _decompressed(window, name.removeprefix(kind)) as plain,
-                tarfile.open(fileobj=plain, mode="r|", bufsize=_READ, errorlevel=2) as tar,
-            ):
-                yield tar
+            form = _FORMS.get(name.removeprefix(kind))
+            if form is None:
+                raise ValueError(f"nobody here knows the compression {name.removeprefix(kind)}")
+        where = f"{self.name}: not a Debian package that can be read: {name}"
+        with self._path.open("rb") as file:
+            window: BinaryIO = _Window(file, *self._members[name])  # type: ignore[assignment]
+            for member, contents in tarread.packed_members(window, form, where):
+                most -= member.size
+                if most < 0:
+                    raise BentoError(f"{where}: its {what} are larger than any package's. Fetch it again.")
+                yield member, contents
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
-        import lzma
-        import zlib
-
         try:
             yield
-        except (ValueError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
-            raise BentoError(
-                f"{self._path.name}: not a Debian package that can be read: {error}. Fetch it again."
-            ) from None
+        except ValueError as error:
+            raise BentoError(f"{self.name}: not a Debian package that can be read: {error}. Fetch it again.") from None
 
 
-class _Window(io.RawIOBase):
-    """A part of a file."""
+class _Window:
+    """A part of a file, read once."""
 
     def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
         self._file = file
         self._remaining = size
         file.seek(offset)
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(min(len(buffer), self._remaining))
-        buffer[: len(data)] = data
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most so many."""
+        data = self._file.read(min(size, self._remaining))
         self._remaining -= len(data)
-        return len(data)
+        return data
 
 
 def _directory(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
@@ -127,59 +116,19 @@ def _directory(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
         at += _HEADER
         if header[58:] != b"`\n" or size < 0 or at + size > total:
             raise ValueError("it is not whole")
+        if len(found) == _MOST_MEMBERS:
+            raise ValueError(f"it has more than {_MOST_MEMBERS} members")
         found[name] = (at, size)
         at += size + size % 2
         file.seek(at)
     return found
 
 
-@contextmanager
-def _decompressed(file: IO[bytes], ending: str) -> Iterator[Any]:
-    if ending in (".xz", ".lzma"):
-        import lzma
-
-        with lzma.open(file) as plain:
-            yield plain
-    elif ending == ".gz":
-        import gzip
-
-        with gzip.open(file) as plain:
-            yield plain
-    elif ending == ".zst":
-        import zstandard
-
-        with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as plain:
-            try:
-                yield plain
-            except zstandard.ZstdError as error:
-                raise ValueError(str(error)) from None
-    elif ending == ".bz2":
-        import bz2
-
-        with bz2.open(file) as plain:
-            yield plain
-    elif not ending:
-        yield file
-    else:
-        raise ValueError(f"nobody here knows the compression {ending}")
-
-
-def _bounded(tar: tarfile.TarFile, remaining: int, what: str) -> Iterator[tarfile.TarInfo]:
-    """The members, as long as they declare no more than so many bytes: to pass over a file is to read it."""
-    for info in tar:
-        remaining -= info.size
-        if info.size < 0 or remaining < 0:
-            raise ValueError(f"its {what} are larger than any package's")
-        yield info
-
-
-def _member(info: tarfile.TarInfo) -> Member:
-    kind = (_KINDS | _LINKS).get(info.type)
-    if kind is None:
-        raise ValueError(f"{info.name} is a device or a pipe, which has no place in a layer")
-    link = _plain(info.linkname) if kind == "hard link" else _printable(info.linkname)
-    size = info.size if kind == "file" else 0
-    return Member(_plain(info.name), kind, info.mode & 0o7777, info.uid, info.gid, size, link)
+def _member(member: tarread.TarMember) -> Member:
+    if member.kind in _DEVICES:
+        raise ValueError(f"{member.name} is {_DEVICES[member.kind]}, which has no place in a layer")
+    link = _plain(member.link) if member.kind == "hard link" else _printable(member.link)
+    return Member(_plain(member.name), member.kind, member.mode & 0o7777, member.uid, member.gid, member.size, link)
 
 
 def _printable(name: str) -> str:
@@ -198,10 +147,3 @@ def _plain(name: str) -> str:
     if path.count("/") >= DEEPEST:
         raise ValueError(f"{name[:60]!r}...: is a path of more than {DEEPEST} folders")
     return path
-
-
-def _file_of(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    file = tar.extractfile(info)
-    if file is None:
-        raise ValueError(f"{info.name} is not a file")
-    return file

@@ -6,11 +6,10 @@ Bento and its models.
 
 from __future__ import annotations
 
-import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from rules_bento.images.layers.contents import opened
+from rules_bento.images.layers.contents import members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,13 +83,11 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
     """The packages of a layer, the largest first; `owners` as in `describe_layer`."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
-    with opened(blob, media_type) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-        for member in tar:
-            if member.isreg():
-                files[member.name] = member.size
-                content = tar.extractfile(member) if _lists_others(member) else None
-                if content:
-                    owners.update(_listed(member.name, content.read().decode("utf-8", "replace")))
+    for member, contents in members(blob, media_type):
+        if member.kind == "file":
+            files[member.name] = member.size
+            if _lists_others(member.name) and member.size < _SMALL:
+                owners.update(_listed(member.name, b"".join(contents).decode("utf-8", "replace")))
     packages: dict[Owner, Package] = {}
     for path, size in files.items():
         owner = owners.get(path) or owners.get(_source(path)) or _by_folder(path, bento.strip("/"))
@@ -126,10 +123,8 @@ def _by_name(report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return found
 
 
-def _lists_others(member: tarfile.TarInfo) -> bool:
-    name = member.name
-    listing = name.endswith(".dist-info/RECORD") or (name.startswith(_DPKG_LISTS) and name.endswith(".list"))
-    return listing and member.size < _SMALL
+def _lists_others(name: str) -> bool:
+    return name.endswith(".dist-info/RECORD") or (name.startswith(_DPKG_LISTS) and name.endswith(".list"))
 
 
 def _listed(path: str, text: str) -> Iterator[tuple[str, Owner]]:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rules_bento.errors import BentoError
-from rules_bento.formats.json import read_json
 from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag
 
@@ -36,6 +35,8 @@ class ModelDescription:
     @staticmethod
     def loads(text: str) -> ModelDescription:
         """Read what `dumps` gave. Raises BentoError for anything else."""
+        from rules_bento.formats.json import read_json
+
         return ModelDescription.of(read_json(text, "the description of a model", constants=True))
 
     @staticmethod

@@ -45,9 +45,12 @@ def _around(files: dict[str, Path]) -> str:
 
 
 def _write(target: Path, contents: unpack.Contents, *, executable: bool) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as file:
-        for piece in contents:
-            file.write(piece)
-    target.chmod(0o755 if executable else 0o644)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            for piece in contents:
+                file.write(piece)
+        target.chmod(0o755 if executable else 0o644)
+    except OSError as error:
+        raise BentoError(f"{target.name[:60]!r} of a model's archive cannot be written: {error.strerror}.") from None
     return target

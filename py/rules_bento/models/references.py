@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rules_bento.models.model import ModelDescription
     from rules_bento.service import HuggingFace, Model, Service, ServiceInfo
 
+# The hub that BentoML writes for a model that names none.
+_HUB = "https://huggingface.co"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -59,7 +61,7 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
 
 
 def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
-    """The entry that BentoML makes, but for the hub where none is named: that is for who serves it to say."""
+    """The entry that BentoML makes where its environment names no hub. Raises BentoError for a revision that moves."""
     if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
             f"{place}: the revision {source.revision!r} of {source.model_id} moves, and a build asks no hub where it "
@@ -70,7 +72,7 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
     metadata = {
         "model_id": name,
         "revision": source.revision,
-        "endpoint": source.endpoint,
+        "endpoint": source.endpoint or _HUB,
         "include": None if source.include is None else list(source.include),
         "exclude": None if source.exclude is None else list(source.exclude),
     }

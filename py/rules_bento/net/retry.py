@@ -19,6 +19,8 @@ TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ATTEMPTS = 6
 _FIRST_WAIT = 0.25  # seconds; doubled each time, so all of them are about 8
 _LONGEST_ASKED = 60.0
+LEAST = 1 << 16
+"""Bytes since the last failure that are progress: who gives one at a time is never done."""
 
 
 class Retry:
@@ -27,14 +29,18 @@ class Retry:
     def __init__(self, sleep: Callable[[float], object] = pause) -> None:
         self._sleep = sleep
         self._failed = 0
+        self._moved = 0
 
-    def progressed(self) -> None:
-        """Something was achieved since the last failure."""
-        self._failed = 0
+    def progressed(self, size: int) -> None:
+        """So many bytes more were moved."""
+        self._moved += size
+        if self._moved >= LEAST:
+            self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
         """Whether to try again, after waiting: `asked` seconds, as the server said, or longer each time."""
         self._failed += 1
+        self._moved = 0
         if self._failed >= _ATTEMPTS:
             return False
         wait = _FIRST_WAIT * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # spreads clients out

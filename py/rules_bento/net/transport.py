@@ -304,6 +304,19 @@ class Transport:
         return self._contexts[host]
 
 
+def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
+    """Send a GET over a connection that is open, and is not kept, and return the response.
+
+    Raises CutError and BentoError as `Transport.exchange` does.
+    """
+    origin = Origin.of(url)
+    connection = http.client.HTTPConnection(origin.host, origin.port, timeout=bounds.PATIENCE)
+    connection.response_class = BoundedResponse
+    connection.sock = channel
+    parts = urlsplit(url)
+    return Response(_request(connection, "GET", (sendable(parts.path or "/"), origin.netloc, ""), headers, None), url)
+
+
 def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float) -> http.client.HTTPConnection:
     through = proxy.proxy_for(origin.scheme, origin.host, origin.port)
     host, port = (through.host, through.port) if through else (origin.host, origin.port)
@@ -388,7 +401,10 @@ def cuts(host: str = "") -> Iterator[None]:
     try:
         yield
     except LongHeadError:
-        raise long_head(host or "The server") from None
+        raise BentoError(
+            f"{host or 'The server'}: answers with headers of more than {bounds.HEADER} bytes each, or {bounds.HEAD} "
+            f"in all. Refused."
+        ) from None
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
             f"The server's certificate is not believed: {error.verify_message}. Put its authority into the file that "
@@ -396,13 +412,6 @@ def cuts(host: str = "") -> Iterator[None]:
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise CutError(str(error) or type(error).__name__) from error
-
-
-def long_head(host: str) -> BentoError:
-    """The error for what LongHeadError tells of."""
-    return BentoError(
-        f"{host}: answers with headers of more than {bounds.HEADER} bytes each, or {bounds.HEAD} in all. Refused."
-    )
 
 
 def resolve(base: str, reference: str) -> str:

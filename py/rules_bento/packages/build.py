@@ -12,9 +12,8 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
-import tarfile
-import zipfile
 
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalized
@@ -22,12 +21,17 @@ from rules_bento.packages.virtualenv import make_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import zipfile
     from collections.abc import Sequence
     from pathlib import Path
+
+    from rules_bento.archives import unpack as unpacking
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SOURCE_DATE = "315532800"  # the same day
 _FAILED_REQUIREMENTS = 3
+_MOST_SOURCE = 16 << 30  # bytes that a source archive may unpack to
+_MOST_RATIO, _UNCOUNTED = 250, 1 << 30  # bytes that come out of one of a wheel, and those for which that does not count
 # Runs in the environment: asks the build system for what else it needs, then for the wheel.
 _HOOK = """\
 import importlib, importlib.metadata, json, os, re, sys
@@ -50,24 +54,41 @@ print("\\n" + json.dumps(backend.build_wheel({output}, None)))
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack a source archive; returns the one folder that it has."""
+    """Unpack a source archive; returns the one folder that it has.
+
+    Raises BentoError for an archive that is damaged, hostile or a bomb, and for one of several folders or of none.
+    """
+    from rules_bento.archives import streams
+    from rules_bento.archives import unpack as unpacking
+
     folder.mkdir()
-    try:
-        if archive.suffix == ".zip":
-            with zipfile.ZipFile(archive) as file:
-                file.extractall(folder)
-        else:
-            with tarfile.open(archive) as tar:
-                if hasattr(tarfile, "data_filter"):
-                    tar.extractall(folder, filter="data")
-                else:
-                    tar.extractall(folder)
-    except (tarfile.TarError, zipfile.BadZipFile) as error:
-        raise BentoError(f"{archive.name} cannot be unpacked: {error}. Lock again.") from None
+    with archive.open("rb") as file:
+        form = streams.form_of(file.read(512))
+    limits = unpacking.Limits(size=_MOST_SOURCE, same_letters=True, hard_links=True)
+    for item, contents in unpacking.read(archive, form, limits):  # type: ignore[arg-type]
+        try:
+            _write(folder, item, contents)
+        except OSError as error:
+            raise BentoError(f"{archive}: {item.path[:60]!r} cannot be written: {error.strerror}.") from None
     entries = [entry for entry in folder.iterdir() if entry.is_dir()]
     if len(entries) != 1:
         raise BentoError(f"{archive.name} is no source archive: it has {len(entries)} folders, not one. Lock again.")
     return entries[0]
+
+
+def _write(folder: Path, item: unpacking.Item, contents: unpacking.Contents) -> None:
+    target = folder / item.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if item.kind == "folder":
+        target.mkdir(exist_ok=True)
+    elif item.kind == "link":
+        target.symlink_to(item.link)
+    elif item.kind == "hard link":
+        shutil.copy2(folder / item.link, target)
+    else:
+        with target.open("xb") as file:
+            file.writelines(contents)
+        target.chmod(0o755 if item.executable else 0o644)
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
@@ -116,13 +137,22 @@ def check(wheel: Path, distribution: str, version: str, python_version: str) -> 
 
 def repack(wheel: Path, output: Path) -> None:
     """Write a wheel again, sorted and stored, with the entries' times and modes fixed and a RECORD of it."""
-    with zipfile.ZipFile(wheel) as made, zipfile.ZipFile(output, "w") as archive:
-        entries = {entry.filename: entry for entry in made.infolist() if not entry.is_dir()}
-        [record] = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
+    import zipfile
+
+    from rules_bento.archives import zipread
+
+    bounds = zipread.Bounds(_MOST_RATIO, _UNCOUNTED)
+    with wheel.open("rb") as file, zipfile.ZipFile(output, "w") as archive:
+        made = zipread.ZipOfFile(file, wheel.name, bounds)
+        entries = {entry.path: entry for entry in made.members() if not entry.is_folder}
+        records = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
+        if len(records) != 1:
+            raise BentoError(f"{wheel.name}: the wheel that its build system made has {len(records)} RECORD files.")
+        [record] = records
         rows = []
         for name in sorted(entries.keys() - {record}, key=lambda name: (".dist-info/" in name, name)):
-            content = made.read(name)
-            executable = (entries[name].external_attr >> 16) & 0o111
+            content = b"".join(made.contents(entries[name]))
+            executable = entries[name].mode & 0o111
             archive.writestr(_entry(name, 0o755 if executable else 0o644), content)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             rows.append((name, f"sha256={digest}", len(content)))
@@ -130,6 +160,8 @@ def repack(wheel: Path, output: Path) -> None:
 
 
 def _entry(name: str, mode: int) -> zipfile.ZipInfo:
+    import zipfile
+
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.create_system = 3
     entry.external_attr = (0o100000 | mode) << 16

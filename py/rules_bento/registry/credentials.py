@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
+from rules_bento.packages import shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 _HELPER_TIME = 60  # seconds: a keyring may ask its user
+# Of docker's file. Entries are looked at where they are taken.
+_FILE = {"credHelpers?": {...: str}, "credsStore?": str, "auths?": {}}
 _TOKEN_USER = "<token>"  # what helpers answer as the name where the secret is an identity token
 
 
@@ -72,11 +75,15 @@ def _load(file: Path) -> dict[str, Any]:
     except (OSError, FormatError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not JSON"
         raise BentoError(f"{file}: credentials cannot be read: {reason}. Repair the file, or log in again.") from None
-    return document if isinstance(document, dict) else {}
+    if isinstance(document, dict):
+        document = {key: value for key, value in document.items() if value}
+    shapes.check(document, _FILE, f"{file}: credentials cannot be read", "Repair the file, or log in again.")
+    found: dict[str, Any] = document
+    return found
 
 
 def _in_file(document: dict[str, Any], file: Path, reference: Reference) -> Credentials | None:
-    helpers: dict[str, str] = document.get("credHelpers") or {}
+    helpers: dict[str, str] = document.get("credHelpers", {})
     for key in _keys(reference):
         helper = next((helper for name, helper in helpers.items() if _normal(name) == key), "")
         if helper:
@@ -85,7 +92,7 @@ def _in_file(document: dict[str, Any], file: Path, reference: Reference) -> Cred
     found = _ask(store, reference.credentials_key, file) if store else None
     if found:
         return found
-    auths: dict[str, Any] = document.get("auths") or {}
+    auths: dict[str, Any] = document.get("auths", {})
     for key in _keys(reference):
         for name, entry in auths.items():
             if _normal(name) == key and entry:
@@ -111,6 +118,7 @@ def _normal(name: str) -> str:
 
 def _decode(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
     """An entry of `auths`."""
+    shapes.check(entry, {"auth?": str}, f"{file}: the entry {name!r}", "Log in again.")
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:

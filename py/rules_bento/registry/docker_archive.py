@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import tarfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from rules_bento.archives import tarread
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
 from rules_bento.registry import descriptor as oci
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SMALL = 16 << 20
+_MOST_NAMES = 64 << 20
+_PIECE = 1 << 20
 _MOST_LINKS = 40
 # What the first bytes of a layer say of it; a tar without compression has nothing there.
 _MAGIC = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
@@ -28,21 +30,31 @@ def read(path: Path) -> Package:
 
     Layers of an archive without digests are hashed; their bytes stay where they are.
     """
-    try:
-        with tarfile.open(path, "r:") as tar:
-            archive = _Archive(path, tar)
-            return archive.oci() if "index.json" in archive.members else archive.docker()
-    except (tarfile.TarError, OSError, ValueError) as error:  # the latter for numbers in a header's records
-        raise BentoError(
-            f"{path}: not an uncompressed tar of an image: {error}. Give what `docker save` writes."
-        ) from None
+    with path.open("rb") as file:
+        archive = _Archive(path, file)
+        return archive.oci() if "index.json" in archive.members else archive.docker()
+
+
+class _Place(NamedTuple):
+    """A member, and where its bytes begin."""
+
+    member: tarread.TarMember
+    offset: int
 
 
 class _Archive:
-    def __init__(self, path: Path, tar: tarfile.TarFile) -> None:
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        """Find what is in the archive. Raises BentoError for what is no tar, or one with too many members."""
         self._path = path
-        self._tar = tar
-        self.members = {posixpath.normpath(member.name): member for member in tar}
+        self._file = file
+        self.members: dict[str, _Place] = {}
+        stream = tarread.BytesOfFile(file, f"{path}: not an uncompressed tar of an image, as `docker save` writes")
+        names = 0
+        for member, _ in tarread.members(stream, tarread.SYSTEM):
+            names += len(member.name) + len(member.link)
+            if names > _MOST_NAMES:
+                raise BentoError(f"{path}: has more than {_MOST_NAMES} characters of names. Give an image's archive.")
+            self.members[posixpath.normpath(member.name)] = _Place(member, stream.position)
 
     def oci(self) -> Package:
         """The image of an OCI archive: a layout in a tar."""
@@ -78,18 +90,17 @@ class _Archive:
         return Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, str(self._path)), (), sources)
 
     def _layer(self, name: str) -> Descriptor:
-        member = self._member(name)
-        file = self._tar.extractfile(member)
-        if file is None:
-            raise BentoError(f"{self._path}: {name} is not a file.")
+        place = self._member(name)
         found = hashlib.sha256()
-        first = file.read(1 << 20)
-        piece = first
+        self._file.seek(place.offset)
+        first = piece = self._file.read(min(_PIECE, place.member.size))
+        remaining = place.member.size
         while piece:
             found.update(piece)
-            piece = file.read(1 << 20)
+            remaining -= len(piece)
+            piece = self._file.read(min(_PIECE, remaining))
         suffix = next((suffix for magic, suffix in _MAGIC.items() if first.startswith(magic)), "")
-        return Descriptor(oci.TAR_LAYER + suffix, f"sha256:{found.hexdigest()}", member.size)
+        return Descriptor(oci.TAR_LAYER + suffix, f"sha256:{found.hexdigest()}", place.member.size)
 
     def _manifest(self, entry: Descriptor) -> Manifest:
         origin = f"{self._path}: {entry.digest}"
@@ -100,25 +111,26 @@ class _Archive:
         return read_json(self._content(name), f"{self._path}: {name}")
 
     def _content(self, name: str) -> bytes:
-        member = self._member(name)
-        file = self._tar.extractfile(member)
-        if file is None or member.size > _SMALL:
+        place = self._member(name)
+        if place.member.size > _SMALL:
             raise BentoError(f"{self._path}: {name} is not a small file.")
-        return file.read()
+        self._file.seek(place.offset)
+        return self._file.read(place.member.size)
 
     def _source(self, name: str) -> FileSource:
-        return FileSource(self._path, self._member(name).offset_data)
+        return FileSource(self._path, self._member(name).offset)
 
-    def _member(self, name: str) -> tarfile.TarInfo:
+    def _member(self, name: str) -> _Place:
         """The file of a name: docker links a layer that it has written already."""
         name = posixpath.normpath(name)
         for _ in range(_MOST_LINKS):
-            member = self.members.get(name)
-            if member is None:
+            place = self.members.get(name)
+            if place is None or place.member.kind not in ("file", "link", "hard link"):
                 break
-            if member.isfile():
-                return member
-            target = member.linkname if member.islnk() else posixpath.join(posixpath.dirname(name), member.linkname)
+            if place.member.kind == "file":
+                return place
+            link = place.member.link
+            target = link if place.member.kind == "hard link" else posixpath.join(posixpath.dirname(name), link)
             name = posixpath.normpath(target)
         raise BentoError(f"{self._path}: the file {name!a} is not in it. Write the archive again.")
 

@@ -107,8 +107,8 @@ class _Receiving:
             self._at += len(piece)
             self._tally.advance(len(piece))
             if self._at > self._furthest:
+                self._retry.progressed(self._at - self._furthest)
                 self._furthest = self._at
-                self._retry.progressed()
         if self._at < self._blob.size:
             raise CutError(f"the answer ended after {self._at} of {self._blob.size} bytes")
 

@@ -138,8 +138,8 @@ class _Sending:
 
     def _note(self, upload: Upload) -> None:
         if upload.offset > self._furthest:
+            self._retry.progressed(upload.offset - self._furthest)
             self._furthest = upload.offset
-            self._retry.progressed()
 
     def _resumable(self, reply: Reply) -> bool:
         """Whether to go on after an answer that was not wanted, or (False) begin again. Raises if neither helps."""

@@ -10,7 +10,6 @@ protocols, as Bazel's `--remote_cache` knows them:
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
@@ -29,7 +28,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.net import bounds, tls
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import natural
-from rules_bento.net.transport import PIECE, BoundedResponse, LongHeadError, long_head
+from rules_bento.net.transport import PIECE, get_over
 from rules_bento.registry.content import FileSource
 
 if TYPE_CHECKING:
@@ -79,7 +78,8 @@ class Settings:
     key: str = ""
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 def words(arguments: list[str]) -> list[str]:
@@ -216,17 +216,13 @@ class _HttpCache:
 
     def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
         with _cuts(self._where), closing(_connect(self._where)) as channel:
-            connection = http.client.HTTPConnection(self._where.host, self._where.port)
-            connection.response_class = BoundedResponse
-            connection.sock = channel
             headers = dict(self._where.headers) | ({"range": f"bytes={start}-"} if start else {})
-            connection.request("GET", f"{self._where.path}/cas/{digest}", headers=headers)
-            response = connection.getresponse()
+            response = get_over(channel, f"{self._where}{self._where.path}/cas/{digest}", headers)
             if response.status not in (200, 206):
                 raise _refused(self._where, digest, f"HTTP {response.status}", missing=response.status == 404)
             at = start if response.status == 206 else 0  # not every cache gives a part
-            while piece := response.read(PIECE):
-                if wanted := piece[max(0, start - at) :]:
+            for piece in response.pieces():
+                if wanted := bytes(piece[max(0, start - at) :]):
                     yield wanted
                 at += len(piece)
 
@@ -345,9 +341,7 @@ def _cuts(where: Settings) -> Iterator[None]:
         raise BentoError(
             f"{where}: its certificate is not believed: {error.verify_message}. Give the build's --tls_certificate."
         ) from None
-    except LongHeadError:
-        raise long_head(str(where)) from None
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         raise CutError(f"{where}: {error!r}") from error
 
 

@@ -9,11 +9,11 @@ import os
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 from functools import partial
 from pathlib import Path
 
+from rules_bento.archives.archive import transcode
 from rules_bento.errors import BentoError
 from rules_bento.run import deliver
 
@@ -97,17 +97,8 @@ def _deliver(arguments: Arguments) -> int:
 
 def _unpack(arguments: Arguments, folder: Path) -> None:
     """The Bento with all its models."""
-    for part in [arguments.one("--archive"), *(part for _, part in arguments.records("--model"))]:
-        with tarfile.open(part, "r:xz") as archive:
-            _extract(archive, folder)
-
-
-def _extract(archive: tarfile.TarFile, folder: Path) -> None:
-    # What we packed needs no filter, but some versions of Python warn where none is chosen.
-    if hasattr(tarfile, "data_filter"):
-        archive.extractall(folder, filter="data")
-    else:
-        archive.extractall(folder)
+    models = [Path(part) for _, part in arguments.records("--model")]
+    transcode(folder, [*models, Path(arguments.one("--archive"))], "folder")
 
 
 def _install(arguments: Arguments, bento: Path, environment: Path) -> None:

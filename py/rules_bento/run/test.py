@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from rules_bento.archives.archive import transcode
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 
@@ -49,8 +49,7 @@ def run(arguments: Arguments) -> int:
     # BentoML refuses files below hidden folders, and Bazel's own folder for tests is in `~/.cache`.
     with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
         bento = Path(scratch, "bento")
-        with tarfile.open(settings["archive"], "r:xz") as archive:
-            archive.extractall(bento, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(bento)
+        transcode(bento, [Path(settings["archive"])], "folder")
         return _run_pytest(settings, python, bento, folder, arguments.rest)
 
 

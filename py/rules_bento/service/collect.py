@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from rules_bento.service.facts import Json
     from rules_bento.service.python.interpreter import Interpreter
 
+# BentoML reads it where a `HuggingFaceModel` is made without an `endpoint`.
+_HUB_VARIABLE = b"HF_ENDPOINT"
 _CHAT = "/chat/completions"
 _MAX_NUMBER = 1 << 64
 
@@ -257,6 +259,10 @@ class Collector:
             raise NotPlainError(Opaque("its `model_id` or `revision` is no text", place))
         if endpoint is not None and not isinstance(endpoint, str):
             raise NotPlainError(Opaque("its `endpoint` is no text", place))
+        named = None if "endpoint" in plain else self.reader.sources.first_mention(_HUB_VARIABLE)
+        if named:
+            why = "its `endpoint` is not given, and is then what HF_ENDPOINT says, which this line may set"
+            raise NotPlainError(Opaque(why, Place(*named)))
         return HuggingFace(model_id, revision, endpoint, lists.get("include"), lists.get("exclude"))
 
     def _dependency(self, value: DependsOn, attribute: str) -> Dependency:

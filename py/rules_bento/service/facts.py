@@ -59,7 +59,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class HuggingFace:
-    """A `HuggingFaceModel` as written: `endpoint` None is BentoML's default at the time it runs."""
+    """A `HuggingFaceModel` as written: without an `endpoint` it is at the hub that BentoML takes for the default."""
 
     model_id: str
     revision: str = "main"

@@ -39,6 +39,7 @@ class Rule:
     """One line of a list that can decide about a path."""
 
     text: str  # as written, without trailing white space
+    number: int  # of the line, from 1
     where: str  # "pattern 2 of exclude", "line 3 of pkg/.bentoignore"
     negated: bool  # begins with "!": a path that it matches does not belong to the list
 
@@ -77,7 +78,7 @@ class Patterns:
         self._layout = _Layout()
         self._rules: list[Rule] = []
         for number, line in enumerate(lines, 1):
-            self._add(line, f"{unit} {number} of {origin}")
+            self._add(line, number, f"{unit} {number} of {origin}")
         self._masks: dict[str, tuple[int, int]] = {}
         self._states: dict[int, State] = {}
         self._steps = 0
@@ -91,7 +92,19 @@ class Patterns:
             state = state[character]
         return state.rule
 
-    def _add(self, line: str, where: str) -> None:
+    def idle(self, reached: int) -> tuple[Rule, ...]:
+        """The lines that would take something in, and match no path; ``reached`` are the bits of all paths' ends."""
+        positions = f"{reached & self._layout.accepting:b}"[
+            ::-1
+        ]  # a text, for shifting a long number once for each rule takes the square
+        ends = [*self._layout.starts, self._layout.size][1:]
+        return tuple(
+            rule
+            for rule, start, end in zip(self._rules, self._layout.starts, ends, strict=True)
+            if not rule.negated and "1" not in positions[start:end]
+        )
+
+    def _add(self, line: str, number: int, where: str) -> None:
         # pathspec looks for the escaped blank before it strips: in a file the line break hides it, and the
         # stripped line then ends in a lone backslash, an error there as here.
         text = line if line.endswith("\\ ") else line.rstrip()
@@ -104,7 +117,7 @@ class Patterns:
             return  # git ignores such a line, and pathspec does as git
         except ValueError as error:
             raise BentoError(f"{where}, {text!r}, is not a pattern: {error}. Correct or remove it.") from None
-        self._rules.append(Rule(text, where, negated))
+        self._rules.append(Rule(text, number, where, negated))
 
     def _rule_at(self, bits: int) -> Rule | None:
         accepted = bits & self._layout.accepting
@@ -166,10 +179,12 @@ class Filter:
     relative and POSIX, without empty or dot components.
     """
 
-    __slots__ = ("_folders", "_ignored", "_most_verdicts", "_verdicts")
+    __slots__ = ("_folders", "_ignored", "_include", "_most_verdicts", "_reached", "_verdicts")
 
     def __init__(self, include: Patterns, exclude: Patterns, ignored: Mapping[str, Patterns]) -> None:
         self._ignored = ignored
+        self._include = include
+        self._reached = 0
         self._most_verdicts = min(lines._most_states for lines in (include, exclude, *ignored.values()))
         self._verdicts: dict[tuple[int, ...], _Verdict] = {}
         built_in = Patterns(BUILT_IN, "the built-in exclusions")
@@ -179,7 +194,14 @@ class Filter:
     def keeps(self, path: str, *, filtered: bool) -> bool:
         """Whether the Bento holds ``path``; unless ``filtered``, only the built-in exclusions count."""
         verdict = self._at(path)
-        return verdict.kept if filtered else not verdict.built_in.matched
+        if not filtered:
+            return not verdict.built_in.matched
+        self._reached |= verdict.include._bits
+        return verdict.kept
+
+    def idle(self) -> tuple[Rule, ...]:
+        """The lines of ``include`` that match none of the paths that `keeps` was asked for."""
+        return self._include.idle(self._reached)
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
         """What keeps ``path`` out of the Bento, in words; None if nothing does."""

@@ -21,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from rules_bento.sources.patterns import Rule
+
 IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
 _EXTERNAL = "external/"  # where the files of other repositories lie; their rules may well have linked them
@@ -28,6 +30,7 @@ _EXECUTION_ROOTS = "/execroot/"  # in the target of each link that is Bazel's ow
 DEPENDENCIES = "deps"  # the attribute whose files may lie outside of the build context
 
 
+_ALL = ("*",)
 _MOST_LINKS = 40  # as Linux has it
 
 
@@ -48,6 +51,7 @@ class Selection:
 
     kept: tuple[Declared, ...]
     dropped: tuple[Declared, ...]
+    idle: tuple[Rule, ...]  # patterns of include that match no declared file
     _filter: Filter = field(repr=False, compare=False)
 
     def reason(self, file: Declared) -> str | None:
@@ -125,7 +129,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def select(
     files: Sequence[Declared],
-    include: Sequence[str] = ("*",),
+    include: Sequence[str] = _ALL,
     exclude: Sequence[str] = (),
     *,
     src_layout: bool = False,
@@ -147,6 +151,7 @@ def select(
     dropped: list[Declared] = []
     for file in files:
         (kept if rules.keeps(file.path, filtered=file.filtered) else dropped).append(file)
+    idle = rules.idle() if tuple(include) != _ALL else ()
     if src_layout:
         kept = [_out_of_src(file) for file in kept]
         files = [_out_of_src(file) for file in files]
@@ -154,7 +159,7 @@ def select(
     _check_names(ordered)
     _check_folders(ordered)
     _check_links(ordered, files, rules)
-    return Selection(ordered, tuple(sorted(dropped, key=_by_path)), rules)
+    return Selection(ordered, tuple(sorted(dropped, key=_by_path)), idle, rules)
 
 
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> Declared:

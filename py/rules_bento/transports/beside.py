@@ -61,8 +61,8 @@ class Files(Remote):
                 counter.advance(start - at)
                 at = start
                 if at > furthest:
+                    retry.progressed(at - furthest)
                     furthest = at
-                    retry.progressed()
                 for count in self.append(path, source, at):
                     counter.advance(count)
                     at += count

@@ -126,7 +126,7 @@ def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], 
                 part.note(at, at + len(data), end)
                 at += len(data)
                 counter.advance(len(data))
-                retry.progressed()
+                retry.progressed(len(data))
             if at < end:
                 raise CutError(f"the answer ended {end - at} bytes early")
         except CutError as cut:

@@ -18,7 +18,7 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
-from rules_bento.net.retry import TRANSIENT, Retry
+from rules_bento.net.retry import LEAST, TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Transport
 from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, Remote, Stat, understood
@@ -79,9 +79,8 @@ class Dropbox(Remote):
                 if not retry.again():
                     raise self.unreachable(cut) from None
                 continue  # a chunk that had come is answered with where to go on
-            if reached > at:
-                retry.progressed()
-            elif not retry.again():
+            retry.progressed(reached - at)
+            if reached - at < min(len(chunk), LEAST) and not retry.again():
                 raise self.unreachable(CutError("the server takes nothing more"))
             counter.advance(reached - at)
             at = reached

@@ -22,7 +22,7 @@ from rules_bento.formats.json import read_json, read_object
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import content_range
-from rules_bento.net.retry import TRANSIENT, Retry
+from rules_bento.net.retry import LEAST, TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Origin, Transport, resolve
 from rules_bento.transports.remote import ChangedError, Remote, Stat, needs, understood
 from rules_bento.transports.source import Slice
@@ -101,9 +101,8 @@ class Gcs(Remote):
                 if not retry.again():
                     raise self.unreachable(cut) from None
                 reached, made = self.attempt(lambda: self._send(session, None, source.size))
-            if reached > at:
-                retry.progressed()
-            elif made is None and not retry.again():
+            retry.progressed(reached - at)
+            if made is None and reached - at < min(chunk.size, LEAST) and not retry.again():
                 raise self.unreachable(CutError("the server takes nothing more"))
             counter.advance(reached - at)
             at = reached

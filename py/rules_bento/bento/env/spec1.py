@@ -74,7 +74,7 @@ def _requirements(settings: Settings) -> python.Requirements:
     if settings.lock and settings.lock.has_wheels:
         raise BentoError(
             "requirements: a Bento of spec 1 installs wheels of its own from elsewhere. Name the file in "
-            "python_options(wheels = [...]), or do without what makes the Bento spec 1."
+            "a bento_python_options with wheels, or do without what makes the Bento spec 1."
         )
     options, place = settings.options, packages_place(settings.options)
     text = "".join(f"{package}\n" for package in options.python.packages or ())

@@ -104,7 +104,7 @@ def _add_facts(parser: ArgumentParser) -> None:
         default=[],
         help="of a service's configuration, as Svc.traffic.timeout=60; the value is JSON or plain text",
     )
-    group.add_argument("--image", metavar="FILE", help="the image that it asks for, as a bento_environment writes it")
+    group.add_argument("--image", metavar="FILE", help="the image that it asks for, as JSON: docs/cli.md has its form")
     group.add_argument(
         "--stated-in-full",
         metavar="FACT",
@@ -119,6 +119,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from pathlib import Path
 
     made = _build(options, store)
+    for text in made.notes:
+        show.note(text)
     if options.archive:
         path, known = made.archive(Path(options.archive)), False
     else:
@@ -260,11 +262,14 @@ def _image(path: str | None) -> Image | None:
     from pathlib import Path
 
     from rules_bento.bento import image_steps
+    from rules_bento.formats import MAX_BYTES
 
     try:
-        return image_steps.from_json(Path(path).read_text("utf-8"), path)
-    except (OSError, ValueError, TypeError, IndexError, RecursionError) as error:
-        raise BentoError(f"--image: {path} cannot be read: {error}. Name the JSON file of an image.") from None
+        with Path(path).open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BentoError(f"--image: {path} cannot be read: {error.strerror}. Name the JSON file of an image.") from None
+    return image_steps.read(text, f"--image: {path}")
 
 
 def _args(options: Namespace) -> dict[str, Any]:

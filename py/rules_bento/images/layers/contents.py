@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tarfile
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from rules_bento.archives import tarread
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
@@ -12,23 +12,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_SIZE = 256 << 30  # bytes of a file: to pass over it is to read it
-_READ = 1 << 20
+_MOST_NAMES = 64 << 20  # characters of the paths that are looked for, which are held in memory
 # OCI image layer specification, "Whiteouts".
 _REMOVED, _EMPTIED = ".wh.", ".wh..wh..opq"
 _LARGEST_KEPT = 1 << 26
+_MOST_KEPT = 1 << 28
 
 
-def opened(blob: Path, media_type: str) -> IO[bytes]:
-    """The tar of a layer."""
-    if media_type.endswith("+zstd"):
-        import zstandard
-
-        return zstandard.ZstdDecompressor().stream_reader(blob.open("rb"), read_across_frames=True, closefd=True)
-    if media_type.endswith("+gzip"):
-        import gzip
-
-        return gzip.open(blob)  # type: ignore[return-value]
-    return blob.open("rb")
+def members(blob: Path, media_type: str) -> tarread.Members:
+    """Give the members of a layer's tar. Raises BentoError for a layer that cannot be read, or that is a bomb."""
+    form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
+    where = f"{blob.name}: a layer that cannot be read"
+    with blob.open("rb") as file:
+        for member, contents in tarread.packed_members(file, form, where):
+            if member.size > _MOST_SIZE:
+                raise BentoError(f"{where}: {member.name!r} declares {member.size} bytes. Fetch the image again.")
+            yield member, contents
 
 
 def library_names(layers: Iterable[tuple[Path, str]]) -> set[str]:
@@ -51,50 +50,45 @@ def read_files(
     found: dict[str, bytes] = {}
     for blob, media_type in layers:
         here: dict[str, bytes] = {}
+        hidden: set[str] = set()  # of the layers below
+        names = size = 0
         for path, data in _files(blob, media_type, kept):
             folder, _, name = path.rpartition("/")
-            inside = f"{folder}/" if folder else ""
             if name == _EMPTIED:
-                found = {other: of for other, of in found.items() if not other.startswith(inside)}
+                hidden.add(f"{folder}/" if folder else "")
             elif name.startswith(_REMOVED):
-                removed = inside + name.removeprefix(_REMOVED)
-                found = {
-                    other: of for other, of in found.items() if other != removed and not other.startswith(f"{removed}/")
-                }
+                removed = f"{folder}/{name.removeprefix(_REMOVED)}".lstrip("/")
+                hidden |= {removed, f"{removed}/"}
             elif kept(path):
                 found.pop(path, None)
                 if data is not None:
                     here[path] = data
             elif named(path):
                 here[path] = b""
-        found |= here
+            else:
+                continue
+            names, size = names + len(path), size + len(data or b"")
+            if names > _MOST_NAMES or size > _MOST_KEPT:
+                raise BentoError(f"{blob.name}: has more files to look at than any system. Take another base image.")
+        found = {path: data for path, data in found.items() if not _is_hidden(path, hidden)} | here
     return found
 
 
-def _contents(blob: Path, member: tarfile.TarInfo, tar: tarfile.TarFile) -> bytes:
-    file = tar.extractfile(member) if member.size <= _LARGEST_KEPT else None
-    if file is None:
-        raise BentoError(f"{blob.name}: {member.name} has {member.size} bytes; no system has one of that size.")
-    return file.read()
+def _is_hidden(path: str, hidden: set[str]) -> bool:
+    """Whether a layer above has removed a file, or a folder that it is in."""
+    if not hidden:
+        return False
+    places = (path[: at + 1] for at, character in enumerate(path) if character == "/")
+    return path in hidden or "" in hidden or any(place in hidden for place in places)
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
     """The paths of all that is no folder; with the contents of files to keep."""
-    import zlib
-
-    # ValueError is for a number in the records of a header.
-    errors: tuple[type[Exception], ...] = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error)
-    if media_type.endswith("+zstd"):
-        import zstandard
-
-        errors = (*errors, zstandard.ZstdError)
-    try:
-        with opened(blob, media_type) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_READ) as tar:
-            for member in tar:
-                if not 0 <= member.size <= _MOST_SIZE:
-                    raise tarfile.ReadError(f"{member.name!r} declares {member.size} bytes")
-                if not member.isdir():
-                    path = member.name.removeprefix("./").lstrip("/")
-                    yield path, _contents(blob, member, tar) if member.isreg() and kept(path) else None
-    except errors as error:
-        raise BentoError(f"{blob.name}: a layer that cannot be read ({error}). Fetch the base image again.") from None
+    for member, contents in members(blob, media_type):
+        if member.kind == "folder":
+            continue
+        path = member.name.removeprefix("./").lstrip("/")
+        wanted = member.kind in ("file", "sparse file") and kept(path)
+        if wanted and (member.size > _LARGEST_KEPT or member.kind == "sparse file"):
+            raise BentoError(f"{blob.name}: {path} has {member.size} bytes or gaps; no system has one of that size.")
+        yield path, b"".join(contents) if wanted else None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.record import SIGNATURES
-from rules_bento.packages.virtualenv import is_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -231,6 +230,15 @@ def _script(wheel: Wheel, member: Member, path: str, layout: Layout) -> Installe
     return Installed(path, executable=True, member=None, data=first + b"\n" + rest)
 
 
+def _check_name(wheel: Wheel, name: str) -> None:
+    from rules_bento.packages.virtualenv import is_interpreter
+
+    if is_interpreter(name):
+        raise BentoError(
+            f"{wheel.name}: its entry point {name!r} would replace the interpreter. Leave that package out."
+        )
+
+
 def _made(wheel: Wheel, layout: Layout, launchers: Iterable[EntryPoint]) -> Iterator[Installed]:
     """What an installer adds, except RECORD."""
     folder = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
@@ -238,10 +246,7 @@ def _made(wheel: Wheel, layout: Layout, launchers: Iterable[EntryPoint]) -> Iter
     if layout.requested:
         yield Installed(f"{folder}/REQUESTED", executable=False, member=None)
     for point in launchers:
-        if is_interpreter(point.name):
-            raise BentoError(
-                f"{wheel.name}: its entry point {point.name!r} would replace the interpreter. Leave that package out."
-            )
+        _check_name(wheel, point.name)
         yield Installed(
             f"{_inside(layout.scripts)}/{point.name}",
             executable=True,

@@ -13,14 +13,12 @@ from rules_bento.errors import BentoError
 
 _FILE_NAME = re.compile(r"([^-]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
 # PEP 440, appendix B.
-_VERSION = re.compile(
-    r"""v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)
+_VERSION = r"""v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)
     (?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?([0-9]*))?
     (?:-([0-9]+)|[-_.]?(post|rev|r)[-_.]?([0-9]*))?
     (?:[-_.]?(dev)[-_.]?([0-9]*))?
-    (?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
-    re.VERBOSE,
-)
+    (?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?"""
+_RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*")  # what most versions are
 _PRE = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
 _LONGEST_VERSION = 1000  # characters; int() of digits has its limit at 4,300
 
@@ -70,15 +68,17 @@ def normalized(name: str) -> str:
 
 def canonical_version(text: str) -> str:
     """The one spelling of a version (PEP 440), with zeros at its end left out; empty if it is none."""
-    parts = _VERSION.fullmatch(text.strip().lower()) if len(text) <= _LONGEST_VERSION else None
+    text = text.strip().lower()
+    if len(text) > _LONGEST_VERSION:
+        return ""
+    if _RELEASE.fullmatch(text):
+        return _canonical_release(text)
+    parts = re.fullmatch(_VERSION, text, re.VERBOSE)  # compiled where it is needed, for that takes a millisecond
     if not parts:
         return ""
     epoch, release, pre, pre_number, implicit, post, post_number, dev, dev_number, local = parts.groups()
-    numbers = [int(number) for number in release.split(".")]
-    while len(numbers) > 1 and not numbers[-1]:
-        numbers.pop()
     found = f"{int(epoch)}!" if epoch and int(epoch) else ""
-    found += ".".join(map(str, numbers))
+    found += _canonical_release(release)
     if pre:
         found += f"{_PRE.get(pre, pre)}{int(pre_number or 0)}"
     if implicit or post:
@@ -89,6 +89,13 @@ def canonical_version(text: str) -> str:
         segments = re.split(r"[-_.]", local)
         found += "+" + ".".join(str(int(segment)) if segment.isdigit() else segment for segment in segments)
     return found
+
+
+def _canonical_release(text: str) -> str:
+    numbers = [int(number) for number in text.split(".")]
+    while len(numbers) > 1 and not numbers[-1]:
+        numbers.pop()
+    return ".".join(map(str, numbers))
 
 
 def _is_version(stated: str, in_file_name: str) -> bool:

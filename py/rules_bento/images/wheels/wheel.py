@@ -346,7 +346,7 @@ def _entry_points(zip_file: _Zip, text: str) -> tuple[EntryPoint, ...]:
     parser.optionxform = str  # type: ignore[method-assign, assignment]  # names have their case
     try:
         parser.read_string(text)
-    except configparser.Error as error:
+    except (configparser.Error, AttributeError) as error:  # the latter for a line that goes on where none has begun
         raise zip_file.error(f"its entry_points.txt cannot be read ({error})") from None
     return tuple(
         _entry_point(zip_file, name, value)

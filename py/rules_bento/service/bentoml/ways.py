@@ -5,7 +5,7 @@ The one table of these words: a message names attributes to who writes BUILD fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rules_bento.errors import BentoError
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     Words: TypeAlias = Literal["attributes", "flags"]  # type: ignore[name-defined]  # noqa: F821
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """How one kind of fact is stated, in both languages; `{key}` is the key, `{service}` the service, of an unknown."""
 
     attributes: str
@@ -63,7 +62,7 @@ _WAYS = {
     ),
     "envs.": Way('envs = ["{key}=..."]', "--env {key}=VALUE"),
     "envs": Way('envs, all of them, with stated_in_full = ["envs"]', "--env for each, and --stated-in-full envs"),
-    "image": Way("image, a bento_environment", "--image FILE, or --stated-in-full image where it has none"),
+    "image": Way("environment, a bento_environment", "--image FILE, or --stated-in-full image where it has none"),
     "description": Way("description or description_file", "--description TEXT"),
 }
 _STATEMENTS = {"services": "--service", "service_config": "--config", "service_models": "--service-model"}

@@ -58,6 +58,14 @@ class Sources:
         """Whether a file has a word in it at all, in a code or a comment."""
         return not path.endswith("/") and word in self._read(path)
 
+    def first_mention(self, word: bytes) -> tuple[str, int] | None:
+        """Give file and line where a word stands first in any Python file, in a code or a comment."""
+        for path in sorted(self.paths):
+            before, found, _ = self._read(path).partition(word) if path.endswith(".py") else (b"", b"", b"")
+            if found:
+                return path, before.count(b"\n") + 1
+        return None
+
     def bytes(self, path: str) -> bytes:
         """Read one file.
 

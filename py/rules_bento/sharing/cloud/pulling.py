@@ -18,6 +18,7 @@ from rules_bento.net.headers import content_range
 from rules_bento.net.partial import in_part
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
+from rules_bento.packages import shapes
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.pushing import label_in
@@ -43,6 +44,13 @@ _ENDED = (401, 403)
 _MOST_ADDRESSES = 4
 _MOST_WRONG = 2  # times that other bytes come than were pushed
 _UPLOADED = ("success", "")
+# What is read of answers; what they leave out may be null, too.
+_VERSIONS = {"items?": [{"version": str}]}
+_ENTRY = {
+    "upload_status?": str,
+    "transmission_strategy?": str,
+    "manifest?": {"models?": [str], "metadata?": {}},
+}
 
 
 @dataclass(frozen=True)
@@ -105,11 +113,10 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
         return Tag(name, check_word(version, f"{text!r}: the version"))
     place = Place(kind, Tag(name, LATEST))
     what = f"{kind.noun} {name}"
-    found = cloud.find(f"{place.versions}?start=0&count=1", what=what)
-    items = (found or {}).get("items") or ()
-    if not items:
+    found = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
+    if not found.get("items"):
         raise NotFoundError(f"{name}: {cloud} has no {kind.noun} of this name.")
-    return Tag(name, check_word(str(items[0].get("version", "")), f"{what}: the version"))
+    return Tag(name, check_word(found["items"][0]["version"], f"{what}: the version"))
 
 
 def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
@@ -117,12 +124,25 @@ def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
     found = cloud.find(place.version, what=f"{place}")
     if found is None:
         raise NotFoundError(f"{place.tag}: {cloud} has no {place.kind.noun} with this tag.")
-    return found
+    return _shaped(found, _ENTRY, cloud, f"{place}")
+
+
+def _shaped(found: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
+    """Return an answer without its nulls. Raises BentoError for one of another shape."""
+    plain: dict[str, Any] = _without_nulls(found)
+    shapes.check(plain, shape, f"{what}: of what {cloud} answers", "Is it the endpoint of a cloud?")
+    return plain
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(of) for key, of in value.items() if of is not None}
+    return [_without_nulls(of) for of in value if of is not None] if isinstance(value, list) else value
 
 
 def _whole(cloud: Cloud, place: Place, found: dict[str, Any]) -> dict[str, Any]:
     """The same, if the cloud has it whole."""
-    status = str(found.get("upload_status") or "")
+    status = found.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(f"{place}: is not whole at {cloud}: its upload is {status!r}. Push it again.")
     return found
@@ -130,8 +150,7 @@ def _whole(cloud: Cloud, place: Place, found: dict[str, Any]) -> dict[str, Any]:
 
 def _models(remote: dict[str, Any]) -> list[str]:
     """The models that a manifest names."""
-    manifest = remote.get("manifest") or {}
-    return list(dict.fromkeys(map(str, manifest.get("models") or ())))
+    return list(dict.fromkeys(remote.get("manifest", {}).get("models", ())))
 
 
 def _name(place: Place) -> str:
@@ -155,7 +174,7 @@ class _Fetching:
     def model(self, place: Place, counter: Counter) -> Draft | None:
         """The draft of a model; none for one of a hub, which is fetched from there when the Bento is served."""
         remote = _found(self._cloud, place)
-        metadata = (remote.get("manifest") or {}).get("metadata") or {}
+        metadata = remote.get("manifest", {}).get("metadata", {})
         if metadata.get("registry") == "huggingface":
             return None
         return self.entry(place, _whole(self._cloud, place, remote), counter)
@@ -292,8 +311,8 @@ class _Receiving:
             file.write(piece)
             tally.advance(len(piece))
             if at > self._furthest:
+                self._retry.progressed(at - self._furthest)
                 self._furthest = at
-                self._retry.progressed()
         if self._total is None:
             self._total = at  # a body that says its end by itself
         elif at < self._total:

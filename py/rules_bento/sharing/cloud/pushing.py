@@ -156,7 +156,8 @@ class _Pushing:
 
 def label_in(remote: dict[str, Any]) -> str:
     """The digest that a push of ours has left with a Bento or model; empty if there is none."""
-    for label in remote.get("labels") or ():
+    labels = remote.get("labels")
+    for label in labels if isinstance(labels, list) else ():
         if isinstance(label, dict) and label.get("key") == documents.DIGEST_LABEL:
             return str(label.get("value"))
     return ""

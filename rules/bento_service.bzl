@@ -1,0 +1,88 @@
+"""bento_service: what a service wants as a rule, in one call."""
+
+load("//rules:bento_api.bzl", "bento_api")
+load("//rules:bento_api_test.bzl", "bento_api_test")
+load("//rules:bento_facts_test.bzl", "bento_facts_test")
+load("//rules:bento_image.bzl", "bento_image")
+load("//rules:bento_image_index.bzl", "bento_image_index")
+load("//rules:bento_load.bzl", "bento_load")
+load("//rules:bento_package.bzl", "bento_package")
+load("//rules:bento_push.bzl", "bento_push")
+load("//rules:bento_test.bzl", "bento_test")
+
+# Attributes of any rule, which all parts have of the service, unless they set their own.
+_SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
+
+def bento_service(name, *, api = None, facts = None, image = None, index = None, load_image = None, push = None, test = None, **package):
+    """A Bento, and its tests, API, images and ways to where it runs: a target each.
+
+    ```starlark
+    bento_service(
+        name = "iris",
+        srcs = ["service.py"],
+        api = {"golden": "iris_api.json"},
+        image = {"base": "//base:python"},
+        push = {"repositories": ["registry.example.com/iris"]},
+        requirements = ["@pypi//bentoml", "@pypi//scikit_learn"],
+        service = "service:IrisClassifier",
+        test = {"srcs": ["iris_test.py"], "requirements": ["@pypi//pytest"]},
+    )
+    ```
+
+    A part is a dict of attributes of its rule, with which it is made: `{}` where none is wanted. Parts that nobody names are
+    not made. Tags of a part are added to those of the service.
+
+    Args:
+      name: of the Bento by `bazel build` and `bazel run`: an alias of `<name>_bento`. All targets begin with it.
+      api: of `bento_api`, `<name>_api`; with `golden`, a `bento_api_test` of it, `<name>_api_test`.
+      facts: of `bento_facts_test`, `<name>_facts_test`.
+      image: of `bento_image`, `<name>_image`.
+      index: of `bento_image_index`, `<name>_images`.
+      load_image: of `bento_load`, `<name>_load`, of the index, else the image.
+      push: of `bento_push`, `<name>_push`, of the index, else the image, else the Bento.
+      test: of `bento_test`, `<name>_test`.
+      **package: attributes of `bento_package`, `<name>_bento`; those that any rule has are for all parts.
+    """
+    for part, attributes in {"api": api, "facts": facts, "image": image, "index": index, "load_image": load_image, "push": push, "test": test}.items():
+        if attributes != None and type(attributes) != "dict":
+            fail("bento_service(name = \"{}\"): {} is {}. Give a dict of attributes of its rule, {{}} for none of them".format(name, part, repr(attributes)))
+    for part, attributes in {"index": index, "load_image": load_image}.items():
+        if attributes != None and image == None:
+            fail("bento_service(name = \"{}\"): {} is of the image. Set image, a dict with the base of a bento_image".format(name, part))
+    shared = {key: package[key] for key in _SHARED if package.get(key) != None}
+    bento = ":{}_bento".format(name)
+    bento_package(name = name + "_bento", **package)
+    native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in ("exec_compatible_with", "features")})
+    if test != None:
+        bento_test(name = name + "_test", **_part(shared, {"bento": bento}, test))
+    if facts != None:
+        bento_facts_test(name = name + "_facts_test", **_part(shared, {"bento": bento}, facts))
+    if api != None:
+        _api(name, bento, shared, api)
+    _images(name, bento, shared, struct(image = image, index = index, load_image = load_image, push = push))
+
+def _part(shared, own, given):
+    """The attributes of a part: its own, over them those that were given, and those of all parts."""
+    attributes = shared | own | given
+    if "tags" in shared and "tags" in given:
+        attributes["tags"] = shared["tags"] + given["tags"]
+    return attributes
+
+def _api(name, bento, shared, given):
+    golden = given.get("golden")
+    bento_api(name = name + "_api", **_part(shared, {"bento": bento}, {key: value for key, value in given.items() if key != "golden"}))
+    if golden:
+        bento_api_test(name = name + "_api_test", api = ":{}_api".format(name), golden = golden, **shared)
+
+def _images(name, bento, shared, given):
+    delivered = bento
+    if given.image != None:
+        delivered = ":{}_image".format(name)
+        bento_image(name = name + "_image", **_part(shared, {"bento": bento}, given.image))
+    if given.index != None:
+        bento_image_index(name = name + "_images", **_part(shared, {"image": delivered}, given.index))
+        delivered = ":{}_images".format(name)
+    if given.load_image != None:
+        bento_load(name = name + "_load", **_part(shared, {"src": delivered}, given.load_image))
+    if given.push != None:
+        bento_push(name = name + "_push", **_part(shared, {"src": delivered}, given.push))

@@ -1,0 +1,50 @@
+"""Providers that hold what their documentation says of their fields."""
+
+_TYPES = {
+    "File": "File",
+    "bool": "bool",
+    "depset": "depset",
+    "dict": "dict",
+    "int": "int",
+    "str": "string",
+    "tuple": "tuple",
+}
+
+def _types(doc):
+    """The types of a field, by what its documentation begins with: `str - …`, `tuple[str|File] - …`, `File - …; None …`."""
+    stated = doc.partition(" - ")[0].partition("[")[0]
+    return [_TYPES[stated]] + (["NoneType"] if "None " in doc else [])
+
+def checked(name, fields, defaults = {}):
+    """The `init` of a provider, for who makes one elsewhere: all fields, no others, and each of its type.
+
+    Args:
+      name: of the provider.
+      fields: dict of its fields to their documentation, which begins with the type.
+      defaults: dict of the values of fields that may be left out.
+
+    Returns:
+      A function.
+    """
+    types = {field: _types(doc) for field, doc in fields.items()}
+
+    def init(**values):
+        values = defaults | values
+        for field in values:
+            if field not in types:
+                fail("{} has no field {}: it has {}".format(name, field, ", ".join(types)))
+        for field, allowed in types.items():
+            if field not in values:
+                fail("{} lacks {}: {}".format(name, field, fields[field]))
+            if type(values[field]) not in allowed:
+                fail("{}: {} is {}, a {}, where a {} belongs: {}".format(
+                    name,
+                    field,
+                    repr(values[field]),
+                    type(values[field]),
+                    " or ".join(allowed),
+                    fields[field],
+                ))
+        return values
+
+    return init

@@ -1,0 +1,361 @@
+"""What the targets are that described_test looks at; what is empty is left out."""
+
+EXPECTED = {
+    "//examples/base:debian.update": {
+        "executable": True,
+        "files": ["debian.update"],
+        "runfiles": ["debian.update"],
+    },
+    "//examples/base:debian_test": {
+        "executable": True,
+        "files": ["debian_test"],
+        "runfiles": ["debian.lock.json", "debian_test"],
+    },
+    "//examples/base:debs": {
+        "actions": {
+            "BentoDebLayer debs.debs.json": {
+                "of": ["*.deb"],
+                "to": ["debs.debs.json", "debs.layer.json", "debs.layer.zstd"],
+            },
+        },
+        "files": ["debs.layer.json"],
+        "groups": {
+            "index": ["debs.debs.json"],
+            "layer": ["debs.layer.zstd"],
+        },
+        "providers": ["BentoDebLayerInfo", "BentoLayerInfo"],
+    },
+    "//examples/base:python": {
+        "files": ["debs.layer.json", "python.base.json"],
+        "providers": ["BentoBaseInfo", "BentoDebLayerInfo"],
+    },
+    "//examples/iris:iris_api": {
+        "actions": {
+            "BentoInspect iris_api.bento.yaml": {
+                "imports_bentoml": True,
+                "of": ["iris_bento.bento"],
+                "to": ["iris_api.bento.yaml", "iris_api.openapi.yaml", "iris_api.schema.json"],
+            },
+        },
+        "files": ["iris_api.openapi.yaml", "iris_api.schema.json"],
+        "groups": {
+            "bento_yaml": ["iris_api.bento.yaml"],
+        },
+        "providers": ["BentoApiInfo"],
+    },
+    "//examples/iris:iris_api_test": {
+        "executable": True,
+        "files": ["iris_api_test"],
+        "runfiles": ["iris_api.json", "iris_api.schema.json", "iris_api_test"],
+    },
+    "//examples/iris:iris_facts_test": {
+        "actions": {
+            "BentoFacts iris_facts_test.service.json": {
+                "imports_bentoml": True,
+                "of": ["iris_bento.service.json", "iris_bento.sources.part", "iris_clf.model.json", "iris_clf.model.part"],
+                "to": ["iris_facts_test.service.json"],
+            },
+            "BentoFactsComparison iris_facts_test.report": {
+                "of": ["iris_bento.requirements.in", "iris_bento.requirements.lock.txt", "iris_bento.requirements.txt", "iris_bento.service.json", "iris_bento.sources.json", "iris_clf.model.json", "iris_facts_test.service.json"],
+                "to": ["iris_facts_test.report"],
+            },
+        },
+        "executable": True,
+        "files": ["iris_facts_test"],
+        "runfiles": ["iris_facts_test", "iris_facts_test.report"],
+    },
+    "//examples/iris:iris_test": {
+        "executable": True,
+        "files": ["iris_test"],
+        "providers": ["RunEnvironmentInfo"],
+        "runfiles": ["iris_bento.bento", "iris_bento.tag", "iris_test", "iris_test.json", "iris_test.py"],
+        "runfiles_import_bentoml": True,
+    },
+    "//tests/wheels:acme": {
+        "actions": {
+            "BentoWheelMetadata acme.locked.json": {
+                "of": ["acme_scaling-1.0-py3-none-any.whl"],
+                "to": ["acme.locked.json"],
+            },
+            "BentoWheelModules acme.site-packages": {
+                "of": ["acme_scaling-1.0-py3-none-any.whl"],
+            },
+        },
+        "providers": ["BentoRequirementInfo", "BentoWheelInfo", "PyInfo"],
+    },
+    "//tests:requirements.update": {
+        "executable": True,
+        "files": ["requirements.update"],
+        "runfiles": ["requirements.in", "requirements.update"],
+    },
+    "//tests:requirements_test": {
+        "executable": True,
+        "files": ["requirements_test"],
+        "runfiles": ["requirements.in", "requirements.lock.json", "requirements_test"],
+    },
+    ":bento": {
+        "actions": {
+            "BentoArchive bento.bento": {
+                "of": ["bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part"],
+                "to": ["bento.bento"],
+            },
+            "BentoExport bento.folder": {
+                "of": ["bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part"],
+                "to": ["bento.folder"],
+            },
+            "BentoExport bento.tar": {
+                "of": ["bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part"],
+                "to": ["bento.tar"],
+            },
+            "BentoExport bento.tar.gz": {
+                "of": ["bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part"],
+                "to": ["bento.tar.gz"],
+            },
+            "BentoExport bento.zip": {
+                "of": ["bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part"],
+                "to": ["bento.zip"],
+            },
+            "BentoPackage bento.bento.yaml": {
+                "of": ["bento.service.json", "bento.sources.json", "model.model.json"],
+                "to": ["bento.bento.yaml", "bento.digest", "bento.manifest.json", "bento.metadata.part", "bento.tag"],
+            },
+            "BentoReport bento.report.html": {
+                "of": ["bento.bento", "bento.digest", "bento.manifest.json", "bento.metadata.part", "bento.service.json", "bento.tag", "model.manifest.json", "model.model.json"],
+                "to": ["bento.report.html", "bento.report.json"],
+            },
+            "BentoSnapshot bento.service.json": {
+                "of": ["lib.py", "service.py"],
+                "to": ["bento.service.json", "bento.sources.json", "bento.sources.part", "bento.unused"],
+            },
+            "BentoSummary bento.summary.json": {
+                "of": ["bento.bento", "bento.digest", "bento.manifest.json", "bento.tag", "model.model.json"],
+                "to": ["bento.summary.json"],
+            },
+        },
+        "executable": True,
+        "files": ["bento.bento"],
+        "for": "linux_x86_64 3.11",
+        "groups": {
+            "bento_yaml": ["bento.bento.yaml"],
+            "digest": ["bento.digest"],
+            "folder": ["bento.folder"],
+            "manifest": ["bento.manifest.json"],
+            "report": ["bento.report.html", "bento.report.json"],
+            "summary": ["bento.summary.json"],
+            "tag": ["bento.tag"],
+            "tar": ["bento.tar"],
+            "tar_gz": ["bento.tar.gz"],
+            "zip": ["bento.zip"],
+        },
+        "providers": ["BentoInfo", "RunEnvironmentInfo"],
+        "runfiles": ["bento", "bento.bento", "lib.py"],
+    },
+    ":cloud": {
+        "executable": True,
+        "files": ["cloud"],
+        "runfiles": ["bento.bento", "cloud"],
+    },
+    ":conda": {
+        "options": {
+            "pip": ["idna"],
+        },
+        "providers": ["BentoOptionsInfo"],
+    },
+    ":docker": {
+        "options": {
+            "distro": "debian",
+        },
+        "providers": ["BentoOptionsInfo"],
+    },
+    ":export": {
+        "executable": True,
+        "files": ["export"],
+        "runfiles": ["bento.bento", "export"],
+    },
+    ":import": {
+        "executable": True,
+        "files": ["import"],
+        "runfiles": ["bento.bento", "import"],
+    },
+    ":imported_model": {
+        "actions": {
+            "BentoExport imported_model.bentomodel": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.bentomodel"],
+            },
+            "BentoLayer imported_model.layer.gzip": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.layer.gzip", "imported_model.layer.gzip.json"],
+            },
+            "BentoLayer imported_model.layer.zstd": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.layer.zstd", "imported_model.layer.zstd.json"],
+            },
+            "BentoModel imported_model.manifest.json": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.part"],
+            },
+        },
+        "files": ["imported_model.model.json"],
+        "groups": {
+            "bentomodel": ["imported_model.bentomodel"],
+            "manifest": ["imported_model.manifest.json"],
+            "part": ["imported_model.model.part"],
+        },
+        "providers": ["BentoModelInfo"],
+    },
+    ":layer_of_others": {
+        "providers": ["BentoLayerInfo"],
+    },
+    ":push_of_bento": {
+        "executable": True,
+        "files": ["push_of_bento"],
+        "runfiles": ["bento.bento.yaml", "bento.digest", "bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part", "push_of_bento", "push_of_bento.contents.json"],
+    },
+    ":python_options": {
+        "options": {
+            "no_index": True,
+        },
+        "providers": ["BentoOptionsInfo"],
+    },
+    ":service": {
+        "actions": {
+            "BentoArchive service_bento.bento": {
+                "of": ["service_bento.metadata.part", "service_bento.sources.part"],
+                "to": ["service_bento.bento"],
+            },
+            "BentoExport service_bento.folder": {
+                "of": ["service_bento.metadata.part", "service_bento.sources.part"],
+                "to": ["service_bento.folder"],
+            },
+            "BentoExport service_bento.tar": {
+                "of": ["service_bento.metadata.part", "service_bento.sources.part"],
+                "to": ["service_bento.tar"],
+            },
+            "BentoExport service_bento.tar.gz": {
+                "of": ["service_bento.metadata.part", "service_bento.sources.part"],
+                "to": ["service_bento.tar.gz"],
+            },
+            "BentoExport service_bento.zip": {
+                "of": ["service_bento.metadata.part", "service_bento.sources.part"],
+                "to": ["service_bento.zip"],
+            },
+            "BentoPackage service_bento.bento.yaml": {
+                "of": ["service_bento.service.json", "service_bento.sources.json"],
+                "to": ["service_bento.bento.yaml", "service_bento.digest", "service_bento.manifest.json", "service_bento.metadata.part", "service_bento.tag"],
+            },
+            "BentoReport service_bento.report.html": {
+                "of": ["service_bento.bento", "service_bento.digest", "service_bento.manifest.json", "service_bento.metadata.part", "service_bento.service.json", "service_bento.tag"],
+                "to": ["service_bento.report.html", "service_bento.report.json"],
+            },
+            "BentoSnapshot service_bento.service.json": {
+                "of": ["service.py"],
+                "to": ["service_bento.service.json", "service_bento.sources.json", "service_bento.sources.part", "service_bento.unused"],
+            },
+            "BentoSummary service_bento.summary.json": {
+                "of": ["service_bento.bento", "service_bento.digest", "service_bento.manifest.json", "service_bento.tag"],
+                "to": ["service_bento.summary.json"],
+            },
+        },
+        "executable": True,
+        "files": ["service_bento.bento"],
+        "for": "linux_x86_64 3.13",
+        "groups": {
+            "bento_yaml": ["service_bento.bento.yaml"],
+            "digest": ["service_bento.digest"],
+            "folder": ["service_bento.folder"],
+            "manifest": ["service_bento.manifest.json"],
+            "report": ["service_bento.report.html", "service_bento.report.json"],
+            "summary": ["service_bento.summary.json"],
+            "tag": ["service_bento.tag"],
+            "tar": ["service_bento.tar"],
+            "tar_gz": ["service_bento.tar.gz"],
+            "zip": ["service_bento.zip"],
+        },
+        "providers": ["BentoInfo", "RunEnvironmentInfo"],
+        "runfiles": ["service_bento", "service_bento.bento"],
+    },
+    ":service_image": {
+        "actions": {
+            "BentoDockerArchive service_image.tar": {
+                "of": ["debs.layer.json", "debs.layer.zstd", "service_image.bento.layer.zstd", "service_image.bento.layer.zstd.json", "service_image.config.json", "service_image.environment.layer.zstd", "service_image.environment.layer.zstd.json", "service_image.manifest.json"],
+                "to": ["service_image.tar"],
+            },
+            "BentoImage service_image.config.json": {
+                "of": ["debs.layer.json", "python.base.json", "service_bento.bento.yaml", "service_image.bento.layer.zstd.json", "service_image.environment.layer.zstd.json", "stable-status.txt", "volatile-status.txt"],
+                "to": ["service_image.config.json", "service_image.digest", "service_image.manifest.json"],
+            },
+            "BentoImageCheck service_image.libraries.txt": {
+                "of": ["debs.debs.json", "python.base.json"],
+                "to": ["service_image.libraries.txt"],
+            },
+            "BentoLayer service_image.bento.layer.zstd": {
+                "of": ["service_bento.metadata.part", "service_bento.sources.part"],
+                "to": ["service_image.bento.layer.zstd", "service_image.bento.layer.zstd.json"],
+            },
+            "BentoLayer service_image.environment.layer.zstd": {
+                "to": ["service_image.environment.layer.zstd", "service_image.environment.layer.zstd.json"],
+            },
+            "BentoLayerReport service_image.layers.html": {
+                "of": ["debs.layer.json", "debs.layer.zstd", "service_image.bento.layer.zstd", "service_image.bento.layer.zstd.json", "service_image.environment.layer.zstd", "service_image.environment.layer.zstd.json"],
+                "to": ["service_image.layers.html", "service_image.layers.json"],
+            },
+            "BentoOciLayout service_image.oci": {
+                "of": ["debs.layer.json", "debs.layer.zstd", "service_image.bento.layer.zstd", "service_image.bento.layer.zstd.json", "service_image.config.json", "service_image.environment.layer.zstd", "service_image.environment.layer.zstd.json", "service_image.manifest.json"],
+                "to": ["service_image.oci"],
+            },
+            "BentoSbom service_image.cdx.json": {
+                "of": ["debs.debs.json", "python.base.json", "service_bento.digest", "service_bento.tag", "service_image.digest"],
+                "to": ["service_image.cdx.json"],
+            },
+            "BentoSummary service_image.summary.json": {
+                "of": ["service_bento.tag", "service_image.digest", "service_image.manifest.json"],
+                "to": ["service_image.summary.json"],
+            },
+            "BentoSystemCheck service_image.system_checked": {
+                "of": ["debs.debs.json", "python.base.json", "service_bento.bento.yaml"],
+                "to": ["service_image.system_checked"],
+            },
+        },
+        "files": ["service_image.config.json", "service_image.digest", "service_image.manifest.json"],
+        "groups": {
+            "_validation": ["service_image.libraries.txt", "service_image.system_checked"],
+            "checked": ["service_image.libraries.txt", "service_image.system_checked"],
+            "docker_archive": ["service_image.tar"],
+            "layer_report": ["service_image.layers.html", "service_image.layers.json"],
+            "oci_layout": ["service_image.oci"],
+            "sbom": ["service_image.cdx.json"],
+            "summary": ["service_image.summary.json"],
+        },
+        "providers": ["BentoImageInfo"],
+    },
+    ":service_images": {
+        "actions": {
+            "BentoImageIndex service_images.digest": {
+                "of": ["service_image.config.json", "service_image.manifest.json", "volatile-status.txt"],
+                "to": ["service_images.digest", "service_images.index.json"],
+            },
+        },
+        "files": ["service_images.digest", "service_images.index.json"],
+        "groups": {
+            "_validation": ["service_image.libraries.txt", "service_image.system_checked"],
+        },
+        "providers": ["BentoImageIndexInfo"],
+    },
+    ":service_load": {
+        "executable": True,
+        "files": ["service_load"],
+        "groups": {
+            "_validation": ["service_image.libraries.txt", "service_image.system_checked"],
+        },
+        "runfiles": ["debs.layer.json", "debs.layer.zstd", "service_image.bento.layer.zstd", "service_image.bento.layer.zstd.json", "service_image.cdx.json", "service_image.config.json", "service_image.environment.layer.zstd", "service_image.environment.layer.zstd.json", "service_image.manifest.json", "service_images.index.json", "service_load", "service_load.contents.json"],
+    },
+    ":service_push": {
+        "executable": True,
+        "files": ["service_push"],
+        "groups": {
+            "_validation": ["service_image.libraries.txt", "service_image.system_checked"],
+        },
+        "runfiles": ["debs.layer.json", "debs.layer.zstd", "service_image.bento.layer.zstd", "service_image.bento.layer.zstd.json", "service_image.cdx.json", "service_image.config.json", "service_image.environment.layer.zstd", "service_image.environment.layer.zstd.json", "service_image.manifest.json", "service_images.index.json", "service_push", "service_push.contents.json", "stable-status.txt", "volatile-status.txt"],
+    },
+}

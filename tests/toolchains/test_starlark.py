@@ -1,0 +1,62 @@
+"""Starlark that is shipped is as it has to be; e2e/lint.py looks at that of tests and examples, too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toolchains.starlark import MIRRORS, findings
+
+SOURCES = sorted(
+    path for folder in ("rules", "toolchains") for path in Path(folder).rglob("*") if path.suffix in (".bazel", ".bzl")
+)
+
+
+def test_starlark_is_as_it_should_be():
+    assert len(SOURCES) > 100
+    found = [finding for path in SOURCES for finding in findings(path.as_posix(), path.read_text("utf-8"))]
+    assert not found, "\n".join(found)
+
+
+def test_mirrors_are_there():
+    text = "\n".join(path.read_text("utf-8") for path in SOURCES)
+    assert not [name for name in MIRRORS if f"def {name}(" not in text], "nothing to allow there any more"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def f(a, b, c, *, d, e, g, h = 1): pass", "f has 7 parameters"),
+        ("x = lambda a, b, c, d, e, f, g: 1", "lambda has 7 parameters"),
+        ("def f():\n" + "    pass\n" * 80, "f has 81 lines"),
+        ("def f(x):\n    # Of another paragraph.\n\n    return x.to_list()", "t.bzl:4: a depset is flattened"),
+        (
+            "def f(x):\n    y = [\n        each\n        for each in x.to_list()\n    ]",
+            "t.bzl:4: a depset is flattened",
+        ),
+        ('load("a.bzl", "py_test")\npy_library(name = "a")', "t.bzl:2: py_library is used and not loaded"),
+        ("x = PyInfo", "PyInfo is used and not loaded"),
+        ("native.sh_test()", "native.sh_test is gone"),
+        ('native.bind(name = "x")', "native.bind is gone"),
+        ('workspace(name = "x")', "workspace is of WORKSPACE files"),
+        ('x = "@@rules_bento~~bento~pypi//:x"', "is a canonical name"),
+    ],
+    ids=lambda value: value.splitlines()[0][:30],
+)
+def test_what_is_wrong_is_found(text, words):
+    [found] = findings("t.bzl", text)
+    assert words in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(a, b, c, *, d, e, g, **kwargs): pass",
+        "def f(x):\n    # A handful.\n    return x.to_list()",
+        "def f(x):\n    return x.to_list()  # a handful",
+        'load("a.bzl", "PyInfo", py_library = "x")\npy_library(y = PyInfo)',
+        'x = "@@//a:b"\nnative.existing_rules()',
+    ],
+)
+def test_what_is_right_is_taken(text):
+    assert findings("t.bzl", text) == []
