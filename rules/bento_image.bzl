@@ -192,9 +192,10 @@ def _assemble(ctx, base, bento, layers):
 def _build_definition(ctx, base, bento, wheels):
     """Of what the image is made. The layers of an image of others are told by its digest, those of Debian packages are told here."""
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
+    models = bento.models.to_list()  # those that its target names
     return write_build_definition(
         ctx,
-        bento = made_of(bento, models = bento.models.to_list(), platform = bento.platform, python_version = bento.python_version),
+        bento = made_of(bento, models = models, platform = bento.platform, python_version = bento.python_version),
         image = contents_of_image(
             base = base.config,
             debs = known_debs(ctx, base),

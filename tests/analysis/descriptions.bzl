@@ -57,11 +57,11 @@ def _groups(target):
     if OutputGroupInfo not in target:
         return {}
     info = target[OutputGroupInfo]
-    return {
-        group: _names(getattr(info, group).to_list())
-        for group in dir(info)
-        if type(getattr(info, group)) == "depset" and group != "_hidden_top_level_INTERNAL_"
-    }
+    groups = {group: getattr(info, group).to_list() for group in dir(info) if type(getattr(info, group)) == "depset" and group != "_hidden_top_level_INTERNAL_"}
+
+    # Bazel adds the validations of all that a target depends on.
+    own = [file for file in groups.pop("_validation", []) if file.owner == target.label]
+    return {group: _names(files) for group, files in groups.items()} | ({"_validation": _names(own)} if own else {})
 
 def _action(action):
     inputs = action.inputs.to_list()

@@ -99,6 +99,10 @@ EXPECTED = {
                 "of": ["bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part"],
                 "to": ["bento.bento"],
             },
+            "BentoBuildDefinition bento.build_definition.json": {
+                "of": ["bento.digest", "bento.tag", "model.model.json"],
+                "to": ["bento.build_definition.json"],
+            },
             "BentoExport bento.folder": {
                 "of": ["bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part"],
                 "to": ["bento.folder"],
@@ -123,6 +127,10 @@ EXPECTED = {
                 "of": ["bento.bento", "bento.digest", "bento.manifest.json", "bento.metadata.part", "bento.service.json", "bento.tag", "model.manifest.json", "model.model.json"],
                 "to": ["bento.report.html", "bento.report.json"],
             },
+            "BentoSecrets bento.secrets_checked": {
+                "of": ["bento.manifest.json", "bento.metadata.part", "bento.sources.part"],
+                "to": ["bento.secrets_checked"],
+            },
             "BentoSnapshot bento.service.json": {
                 "of": ["lib.py", "service.py"],
                 "to": ["bento.service.json", "bento.sources.json", "bento.sources.part", "bento.unused"],
@@ -136,7 +144,9 @@ EXPECTED = {
         "files": ["bento.bento"],
         "for": "linux_x86_64 3.11",
         "groups": {
+            "_validation": ["bento.secrets_checked"],
             "bento_yaml": ["bento.bento.yaml"],
+            "build_definition": ["bento.build_definition.json"],
             "digest": ["bento.digest"],
             "folder": ["bento.folder"],
             "manifest": ["bento.manifest.json"],
@@ -184,16 +194,28 @@ EXPECTED = {
                 "to": ["imported_model.bentomodel"],
             },
             "BentoLayer imported_model.layer.gzip": {
-                "of": ["weights.bin"],
+                "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
                 "to": ["imported_model.layer.gzip", "imported_model.layer.gzip.json"],
             },
             "BentoLayer imported_model.layer.zstd": {
-                "of": ["weights.bin"],
+                "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
                 "to": ["imported_model.layer.zstd", "imported_model.layer.zstd.json"],
+            },
+            "BentoLayer imported_model.weights-0.layer.gzip": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.weights-0.layer.gzip", "imported_model.weights-0.layer.gzip.json"],
+            },
+            "BentoLayer imported_model.weights-0.layer.zstd": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.weights-0.layer.zstd", "imported_model.weights-0.layer.zstd.json"],
             },
             "BentoModel imported_model.manifest.json": {
                 "of": ["weights.bin"],
-                "to": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.part"],
+                "to": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
+            },
+            "BentoModelPart imported_model.model.part": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.model.part"],
             },
         },
         "files": ["imported_model.model.json"],
@@ -224,6 +246,10 @@ EXPECTED = {
                 "of": ["service_bento.metadata.part", "service_bento.sources.part"],
                 "to": ["service_bento.bento"],
             },
+            "BentoBuildDefinition service_bento.build_definition.json": {
+                "of": ["service_bento.digest", "service_bento.tag"],
+                "to": ["service_bento.build_definition.json"],
+            },
             "BentoExport service_bento.folder": {
                 "of": ["service_bento.metadata.part", "service_bento.sources.part"],
                 "to": ["service_bento.folder"],
@@ -248,6 +274,10 @@ EXPECTED = {
                 "of": ["service_bento.bento", "service_bento.digest", "service_bento.manifest.json", "service_bento.metadata.part", "service_bento.service.json", "service_bento.tag"],
                 "to": ["service_bento.report.html", "service_bento.report.json"],
             },
+            "BentoSecrets service_bento.secrets_checked": {
+                "of": ["service_bento.manifest.json", "service_bento.metadata.part", "service_bento.sources.part"],
+                "to": ["service_bento.secrets_checked"],
+            },
             "BentoSnapshot service_bento.service.json": {
                 "of": ["service.py"],
                 "to": ["service_bento.service.json", "service_bento.sources.json", "service_bento.sources.part", "service_bento.unused"],
@@ -261,7 +291,9 @@ EXPECTED = {
         "files": ["service_bento.bento"],
         "for": "linux_x86_64 3.13",
         "groups": {
+            "_validation": ["service_bento.secrets_checked"],
             "bento_yaml": ["service_bento.bento.yaml"],
+            "build_definition": ["service_bento.build_definition.json"],
             "digest": ["service_bento.digest"],
             "folder": ["service_bento.folder"],
             "manifest": ["service_bento.manifest.json"],
@@ -277,6 +309,10 @@ EXPECTED = {
     },
     ":service_image": {
         "actions": {
+            "BentoBuildDefinition service_image.build_definition.json": {
+                "of": ["debs.debs.json", "debs.layer.json", "python.base.json", "service_bento.digest", "service_bento.tag"],
+                "to": ["service_image.build_definition.json"],
+            },
             "BentoDockerArchive service_image.tar": {
                 "of": ["debs.layer.json", "debs.layer.zstd", "service_image.bento.layer.zstd", "service_image.bento.layer.zstd.json", "service_image.config.json", "service_image.environment.layer.zstd", "service_image.environment.layer.zstd.json", "service_image.manifest.json"],
                 "to": ["service_image.tar"],
@@ -320,6 +356,7 @@ EXPECTED = {
         "files": ["service_image.config.json", "service_image.digest", "service_image.manifest.json"],
         "groups": {
             "_validation": ["service_image.libraries.txt", "service_image.system_checked"],
+            "build_definition": ["service_image.build_definition.json"],
             "checked": ["service_image.libraries.txt", "service_image.system_checked"],
             "docker_archive": ["service_image.tar"],
             "layer_report": ["service_image.layers.html", "service_image.layers.json"],
@@ -337,25 +374,16 @@ EXPECTED = {
             },
         },
         "files": ["service_images.digest", "service_images.index.json"],
-        "groups": {
-            "_validation": ["service_image.libraries.txt", "service_image.system_checked"],
-        },
         "providers": ["BentoImageIndexInfo"],
     },
     ":service_load": {
         "executable": True,
         "files": ["service_load"],
-        "groups": {
-            "_validation": ["service_image.libraries.txt", "service_image.system_checked"],
-        },
-        "runfiles": ["debs.layer.json", "debs.layer.zstd", "service_image.bento.layer.zstd", "service_image.bento.layer.zstd.json", "service_image.cdx.json", "service_image.config.json", "service_image.environment.layer.zstd", "service_image.environment.layer.zstd.json", "service_image.manifest.json", "service_images.index.json", "service_load", "service_load.contents.json"],
+        "runfiles": ["service_images.index.json", "service_load", "service_load.contents.json"],
     },
     ":service_push": {
         "executable": True,
         "files": ["service_push"],
-        "groups": {
-            "_validation": ["service_image.libraries.txt", "service_image.system_checked"],
-        },
-        "runfiles": ["debs.layer.json", "debs.layer.zstd", "service_image.bento.layer.zstd", "service_image.bento.layer.zstd.json", "service_image.cdx.json", "service_image.config.json", "service_image.environment.layer.zstd", "service_image.environment.layer.zstd.json", "service_image.manifest.json", "service_images.index.json", "service_push", "service_push.contents.json", "stable-status.txt", "volatile-status.txt"],
+        "runfiles": ["service_images.index.json", "service_push", "service_push.contents.json", "stable-status.txt", "volatile-status.txt"],
     },
 }

@@ -99,7 +99,7 @@ def test_a_manifest_is_put_again_while_somebody_else_commits_its_blob(
     server, reference, registries, progress, tmp_path, monkeypatch
 ):
     image = make_image(tmp_path / "image")
-    layer = image.root.layers[0].digest.partition(":")[2]
+    layer = image.blobs()[0].digest.partition(":")[2]
     put = Repository.put_manifest
     refused = []
 
