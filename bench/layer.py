@@ -50,15 +50,16 @@ def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
     from rules_bento.images.layers.layer import write_wheel_layer
     from rules_bento.images.layers.parts import Part, join_parts, write_part
     from rules_bento.images.wheels.install import Layout
+    from rules_bento.images.wheels.wheel import Wheel
 
     layout = Layout.venv("/app/.venv", sys.version_info[1])
     parts, large = [], 0
     for wheel in wheels:
         path = out.with_name(wheel.name)
         if wheel.stat().st_size >= ALONE:
-            large += write_wheel_layer(path, wheel, layout, kind, threads=1).size  # type: ignore[arg-type]
+            large += write_wheel_layer(path, Wheel.read(wheel), layout, kind, threads=1).size  # type: ignore[arg-type]
         else:
-            parts.append(Part(write_part(path, wheel, layout, kind), path))  # type: ignore[arg-type]
+            parts.append(Part(write_part(path, Wheel.read(wheel), layout, kind), path))  # type: ignore[arg-type]
     join_parts(out, parts, layout, kind)  # type: ignore[arg-type]
     os.truncate(out, out.stat().st_size + large)  # so that it has the size of all
 
@@ -68,11 +69,12 @@ def limit(kind: str, wheels: Sequence[Path]) -> None:
     import hashlib
 
     from rules_bento.archives.zipread import DEFLATED, fast_zlib
-    from rules_bento.images.layers.layer import ZSTD_FRAME, _zstd_frames
+    from rules_bento.images.layers.layer import ZSTD_FRAME
+    from rules_bento.images.layers.zstd import frames
     from rules_bento.images.wheels.wheel import Wheel
 
     compression, _, record = kind.partition("+")
-    inflater, compress = fast_zlib(), _zstd_frames()
+    inflater, compress = fast_zlib(), frames(storing=False)
     diff, digest = hashlib.sha256(), hashlib.sha256()
     for file in wheels:
         members = Wheel.read(file).members

@@ -48,7 +48,7 @@ def weights_rerun_what_holds_them(bench: Workbench) -> str:
     checkout.write("heavy/other.py", SERVICE.format(name="Other"))
     for name in ("large/first", "large/second", "small/only"):
         checkout.write(f"heavy/{name}.bin", f"{name}\n" * 100_000)
-    models = ["BentoModel large", "BentoModel small"]
+    models = [f"BentoModel{what} {model}" for what in ("", "Part") for model in ("large", "small")]
     of_bentos = [f"Bento{verb} {bento}" for verb in ("Archive", "Package", "Secrets", "Snapshot") for bento in BENTOS]
     ran = build(checkout)
     assert ran == sorted([*models, *of_bentos]), ran
@@ -64,7 +64,7 @@ def a_weight(checkout: Checkout) -> None:
     checkout.write("heavy/large/second.bin", "trained once more\n" * 100_000)
     ran = build(checkout)
     of_bentos = [f"Bento{verb} {bento}" for verb in ("Archive", "Package", "Secrets") for bento in ("apart", "both")]
-    assert ran == sorted(["BentoModel large", *of_bentos]), ran
+    assert ran == sorted(["BentoModel large", "BentoModelPart large", *of_bentos]), ran
     now = tags_of(checkout)
     assert [bento for bento in BENTOS if now[bento] != tags[bento]] == ["apart", "both"], now
 

@@ -8,7 +8,7 @@ load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
-load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
+load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
@@ -113,10 +113,13 @@ def _wheel_layers(ctx, parts, groups):
 
 def _bento_layer(ctx, bento):
     """bento.yaml, environment and sources: the one layer that a change of a source line rebuilds."""
-    models = bento.models.to_list()  # those that its target names
+    models = bento.models.to_list() if ctx.attr.models != "none" else []  # those that its target names
     parts = bento.parts[:2]  # data have a layer of their own
     args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--folder", BENTO, "--user", USER])
+    if ctx.attr.models == "image":
+        args.add_all(["--mounted", MOUNTED])
     args.add_all(parts, before_each = "--part")
     args.add_all([model.description for model in models], before_each = "--model")
     return write_layer(
@@ -130,8 +133,11 @@ def _bento_layer(ctx, bento):
 def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
-def _model_layers(bento, compression):
-    return [model.layers[compression] for model in bento.models.to_list()]  # those that its target names
+def _model_layers(ctx, bento, compression):
+    if ctx.attr.models != "layers":
+        return []
+    models = bento.models.to_list()  # those that its target names
+    return [layer for model in models for layer in model.layers[compression]]
 
 def _assemble(ctx, base, bento, layers):
     """Writes config and manifest from what is known of the layers."""
@@ -186,9 +192,7 @@ def _assemble(ctx, base, bento, layers):
 def _build_definition(ctx, base, bento, wheels):
     """Of what the image is made. The layers of an image of others are told by its digest, those of Debian packages are told here."""
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
-
-    # A handful.
-    models = bento.models.to_list()
+    models = bento.models.to_list()  # those that its target names
     return write_build_definition(
         ctx,
         bento = made_of(bento, models = models, platform = bento.platform, python_version = bento.python_version),
@@ -216,7 +220,7 @@ def _bento_image_impl(ctx):
         [_environment_layer(ctx, base)] +
         _wheel_layers(ctx, parts, groups) +
         _bytecode_layers(ctx, bytecode, groups) +
-        _model_layers(bento, ctx.attr.compression) +
+        _model_layers(ctx, bento, ctx.attr.compression) +
         [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
         _data_layers(bento, ctx.attr.compression) +
         [_bento_layer(ctx, bento)]
@@ -224,8 +228,9 @@ def _bento_image_impl(ctx):
     image = _assemble(ctx, base, bento, layers)
     libraries_checked = check_libraries(ctx, base, parts)
     system_checked = check_system(ctx, base, bento, parts)
-    sbom = write_sbom(ctx, base, bento, image, [part.wheel for part in parts])
-    build_definition = _build_definition(ctx, base, bento, [part.wheel for part in parts])
+    wheels = [part.wheel for part in parts]
+    sbom = write_sbom(ctx, base, bento, image, wheels)
+    build_definition = _build_definition(ctx, base, bento, wheels)
     return [
         BentoImageInfo(
             build_definition = build_definition,
@@ -241,7 +246,7 @@ def _bento_image_impl(ctx):
             build_definition = depset([build_definition]),
             checked = depset([libraries_checked, system_checked]),
             docker_archive = depset([write_form(ctx, image, layers, "docker-archive", ctx.label.name + ".tar", "BentoDockerArchive")]),
-            layer_report = depset(write_layer_report(ctx, layers)),
+            layer_report = depset(write_layer_report(ctx, layers, wheels)),
             oci_layout = depset([write_form(ctx, image, layers, "oci-layout", ctx.label.name + ".oci", "BentoOciLayout")]),
             sbom = depset([sbom.file]),
             summary = depset([write_summary(ctx, tag = bento.tag, digest = image.digest, files = {"--image-manifest": image.manifest})]),
@@ -281,6 +286,11 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "healthcheck": attr.string_list(doc = "A command that says whether a container is well, run without a shell. It is docker's own field: docker reads it of an image that it loads or pulls; podman, containerd and Kubernetes leave it out of OCI images, so give it to those when they start a container. Default: none."),
         "labels": attr.string_dict(doc = "Labels of the config, beside those of the Bento."),
         "layers": attr.label_list(doc = "Further layers, below that of the Bento.", providers = [BentoLayerInfo]),
+        "models": attr.string(
+            default = "layers",
+            doc = "Where a container has the Bento's models from: `layers` of the image; an `image` of each model (`bento_model_image`), mounted at {}/<name>; or `none`, from a store that is mounted at {}/models.".format(MOUNTED, HOME),
+            values = ["layers", "image", "none"],
+        ),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
         "prefix": attr.string(default = ENVIRONMENT, doc = "Where the environment with the packages lies. Images with the same one share layers."),
         "provided": attr.string_list(doc = "What the Bento asks of its image and the base has in another way, or the service does without, as messages of the checks name it: system packages, `distro`, `cuda`, commands."),

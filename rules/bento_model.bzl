@@ -1,15 +1,17 @@
 """bento_model: an entry of BentoML's model store."""
 
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_source", "folder_path")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "folder_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:model_entry.bzl", "model_entry")
+load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
 load("//rules/providers:model.bzl", "BentoModelInfo")
 
 def _bento_model_impl(ctx):
-    def describe(args):
-        args.add_all(["--tag", ctx.attr.tag])
+    def place(args):
         args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
         args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
+
+    def describe(args):
+        args.add_all(["--tag", ctx.attr.tag])
         args.add_all(["--module", ctx.attr.module])
         args.add_all(["--api-version", ctx.attr.api_version])
         args.add_all(["--creation-time", creation_time(ctx)])
@@ -21,9 +23,14 @@ def _bento_model_impl(ctx):
         add_pairs(args, "--signature", {method: json.encode(words) for method, words in ctx.attr.signatures.items()})
         add_pairs(args, "--context", ctx.attr.context)
         add_pairs(args, "--framework-version", ctx.attr.framework_versions)
-        args.add_all(ctx.files.srcs, map_each = describe_source)
 
-    return model_entry(ctx, describe, depset(ctx.files.srcs + ctx.files.fields_file), ctx.attr.alias)
+    return model_entry(ctx, model_source(
+        describe = describe,
+        files = ctx.files.srcs,
+        further = ctx.files.fields_file,
+        name = ctx.attr.tag.partition(":")[0],
+        place = place,
+    ))
 
 bento_model = rule(
     implementation = _bento_model_impl,
@@ -42,7 +49,6 @@ The action runs once for all Bentos that name the model. The service finds it by
 `bentoml.models.BentoModel("iris_clf:latest")` and the loaders of BentoML's framework modules. Output groups: `bentomodel`,
 which `bentoml models import` takes, for Bentos that do not bundle it; `manifest`; `part`, what archives are joined from.""",
     attrs = {
-        "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
         "api_version": attr.string(default = "v1", doc = "Version of the framework module's format, as its loader expects it."),
         "context": attr.string_dict(doc = "Entries of `context`: `framework_name` (default: the last word of `module`), `python_version`, `bentoml_version`."),
         "fields_file": attr.label(
@@ -58,7 +64,7 @@ which `bentoml models import` takes, for Bentos that do not bundle it; `manifest
         "srcs": attr.label_list(allow_files = True, doc = "The model's files; they lie in the model as they do in the package.", mandatory = True),
         "strip_prefix": attr.string(doc = "Folder below the package that is left out of the files' paths."),
         "tag": attr.string(doc = "`name` or `name:version`, as BentoML writes tags. Without a version the digest of the content is the version.", mandatory = True),
-    } | CREATION_TIME,
+    } | CREATION_TIME | MODEL_ATTRIBUTES,
     provides = [BentoModelInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,28 +1,29 @@
 """bento_model_import: an entry of BentoML's model store that is there already."""
 
-load("//rules/private:attributes.bzl", "describe_source", "folder_path")
+load("//rules/private:attributes.bzl", "folder_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:model_entry.bzl", "model_entry")
+load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
 load("//rules/providers:model.bzl", "BentoModelInfo")
 
 def _bento_model_import_impl(ctx):
     if bool(ctx.files.srcs) == bool(ctx.file.archive):
         fail("{}: set archive, or srcs: the entry is the one or the others".format(ctx.label))
 
+    def place(args):
+        args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
+        args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
+
     def describe(args):
         if ctx.file.archive:
             args.add_all(["--archive", ctx.file.archive, ctx.file.archive.basename])
-        args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
-        args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
-        args.add_all(ctx.files.srcs, map_each = describe_source)
 
-    return model_entry(
-        ctx,
-        describe,
-        depset(ctx.files.srcs + ctx.files.archive),
-        ctx.attr.alias,
+    return model_entry(ctx, model_source(
+        describe = describe,
+        files = ctx.files.srcs,
+        further = ctx.files.archive,
         packages = ["zstandard"] if ctx.file.archive else [],
-    )
+        place = place,
+    ))
 
 bento_model_import = rule(
     implementation = _bento_model_import_impl,
@@ -38,14 +39,13 @@ bento_model_import(
 Or the files of the entry itself: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`. Output groups are those of
 `bento_model`.""",
     attrs = {
-        "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
         "archive": attr.label(
             allow_single_file = [".bentomodel", ".part", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"],
             doc = "The entry, as `bentoml models export` writes it, or as a registry has it (`.part`).",
         ),
         "srcs": attr.label_list(allow_files = True, doc = "The files of the entry, `model.yaml` among them."),
         "strip_prefix": attr.string(doc = "The folder of the entry, below the package."),
-    },
+    } | MODEL_ATTRIBUTES,
     provides = [BentoModelInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

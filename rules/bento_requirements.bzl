@@ -19,18 +19,19 @@ def _bento_requirements_impl(ctx):
     shared = _arguments(ctx)
     lock = "/".join([part for part in [ctx.label.package, ctx.attr.lock] if part])
     arguments = ["--target", label_text(ctx.label), "--lock", lock, "--uv", runfile(ctx, uv)] + shared
-    arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints)
+    arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints, ctx.files.overrides)
     launcher = helper_launcher(
         ctx,
         verb = "update_requirements",
         arguments = arguments,
-        files = depset(ctx.files.srcs + ctx.files.constraints + [uv]),
+        files = depset(ctx.files.srcs + ctx.files.constraints + ctx.files.overrides + [uv]),
         modules = runtime_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [
         BentoRequirementsInfo(
             arguments = tuple(shared),
             constraints = tuple(ctx.files.constraints),
+            overrides = tuple(ctx.files.overrides),
             sources = tuple(ctx.files.srcs),
             update = ctx.label,
         ),
@@ -60,6 +61,10 @@ to the first requirements file. `bento_requirements_test` says when the lock is 
         "extras": attr.string_list(default = ["*"], doc = "Of a pyproject.toml: the extras that count. Default: all."),
         "groups": attr.string_list(default = ["*"], doc = "Of a pyproject.toml: the dependency groups that count. Default: all."),
         "lock": attr.string(default = "requirements.lock.json", doc = "The file to write, in this package. It need not be there yet."),
+        "overrides": attr.label_list(
+            allow_files = [".in", ".txt"],
+            doc = "Requirements files that stand for what packages ask of one another, as `uv pip compile --override` takes them: for a package whose own limits are wrong. `tool.uv.override-dependencies` of a pyproject.toml counts, too.",
+        ),
         "platforms": attr.string_list(doc = "What is locked for: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all of them."),
         "requires_python": attr.string(default = ">=3.10", doc = "The versions of Python that the lock is for."),
         "srcs": attr.label_list(

@@ -9,12 +9,12 @@ def _bento_requirements_test_impl(ctx):
     info = ctx.attr.update[BentoRequirementsInfo]
     arguments = ["--target", label_text(ctx.label), "--update", label_text(info.update)] + list(info.arguments)
     arguments += ["--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
-    arguments += source_arguments(ctx, info.sources, info.constraints)
+    arguments += source_arguments(ctx, info.sources, info.constraints, info.overrides)
     launcher = helper_launcher(
         ctx,
         verb = "check_requirements",
         arguments = arguments,
-        files = depset([ctx.file.lock] + list(info.sources + info.constraints)),
+        files = depset([ctx.file.lock] + list(info.sources + info.constraints + info.overrides)),
         modules = runtime_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [

@@ -34,6 +34,7 @@ def _bento_wheel_impl(ctx):
         distribution = name.lower().replace("_", "-").replace(".", "-"),
         file = ctx.file.src,
         python_version = ".".join(target.python_version.split(".")[:2]) if target else "",
+        record_errors = False,
         sha256 = "",
         size = ctx.attr.size,
         version = version,

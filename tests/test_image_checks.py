@@ -14,6 +14,7 @@ from rules_bento.images.image_checks import Base, check, too_large
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
+from rules_bento.images.wheels.wheel import Wheel
 
 BASE = Base("//base", "amd64", (2, 36), frozenset({"libc.so.6", "libm.so.6"}))
 
@@ -184,7 +185,7 @@ def test_cut_libraries_are_no_error():
 def test_libraries_of_a_wheel(tmp_path):
     [first, *_] = system_libraries()
     wheel = Maker("acme").add({"acme/_a.so": first.read_bytes(), "acme/a.so": "text", "acme/b.py": ""}).write(tmp_path)
-    libraries = Libraries.read(wheel)
+    libraries = Libraries.read(Wheel.read(wheel))
     assert [path for path, _ in libraries.linked] == ["acme/_a.so"]
     assert libraries.linked[0].elf == read_elf(first.read_bytes())
     assert Libraries.loads(libraries.dumps()) == libraries

@@ -94,7 +94,7 @@ def files_of(folder):
 def compare(wheel, uv, out):
     environment, before, theirs = uv.install(wheel)
     layout = Layout.venv(str(environment), sys.version_info[1])._replace(installer="uv", requested=True)
-    write_wheel_layer(out, wheel, layout, "gzip")
+    write_wheel_layer(out, Wheel.read(wheel), layout, "gzip")
     ours = {
         os.path.relpath(f"/{name}", environment): (data, bool(entry.mode & 0o100)) if entry.isfile() else None
         for name, (entry, data) in members(out, "gzip").items()

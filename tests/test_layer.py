@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from made_wheels import Maker, record_line
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import deflate, headers, layer
+from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
@@ -92,7 +92,7 @@ def out(tmp_path):
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_what_is_said_of_a_layer_is_true(wheel, out, compression):
-    info = write_wheel_layer(out, wheel, LAYOUT, compression)
+    info = write_wheel_layer(out, Wheel.read(wheel), LAYOUT, compression)
     tar = unpacked(out, compression)
     assert info.digest == f"sha256:{hashlib.sha256(out.read_bytes()).hexdigest()}"
     assert info.diff_id == f"sha256:{hashlib.sha256(tar).hexdigest()}"
@@ -100,13 +100,13 @@ def test_what_is_said_of_a_layer_is_true(wheel, out, compression):
 
 
 def test_the_tar_is_the_same_for_each_compression(wheel, out):
-    infos = [write_wheel_layer(out, wheel, LAYOUT, compression) for compression in COMPRESSIONS]
+    infos = [write_wheel_layer(out, Wheel.read(wheel), LAYOUT, compression) for compression in COMPRESSIONS]
     assert len({info.diff_id for info in infos}) == 1
     assert len({info.digest for info in infos}) == 3
 
 
 def test_where_files_go(wheel, out):
-    write_wheel_layer(out, wheel, LAYOUT, "none")
+    write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "none")
     found = members(out)
     info = "Odd.Name-1.0+x.dist-info"
     files = {
@@ -135,7 +135,7 @@ def test_where_files_go(wheel, out):
 
 
 def test_order_owners_and_times(wheel, out):
-    write_wheel_layer(out, wheel, LAYOUT, "none", mtime=1_700_000_000)
+    write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "none", mtime=1_700_000_000)
     found = members(out)
     names = list(found)
     files = [name for name, (entry, _) in found.items() if entry.isfile()]
@@ -167,7 +167,7 @@ def check_record(found, site, info):
 
 
 def test_record_is_true(wheel, out):
-    write_wheel_layer(out, wheel, LAYOUT._replace(requested=True), "none")
+    write_wheel_layer(out, Wheel.read(wheel), LAYOUT._replace(requested=True), "none")
     files = {name: data for name, (entry, data) in members(out).items() if entry.isfile()}
     assert files[f"{SITE}/Odd.Name-1.0+x.dist-info/REQUESTED"] == b""
     check_record(files, SITE, "Odd.Name-1.0+x.dist-info")
@@ -175,7 +175,7 @@ def test_record_is_true(wheel, out):
 
 def test_streams_are_carried_over(wheel, out):
     """As they are in the wheel, but for the first bit of those that others follow."""
-    write_wheel_layer(out, wheel, LAYOUT, "gzip")
+    write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "gzip")
     written = out.read_bytes()
     read = Wheel.read(wheel)
     carried = [
@@ -189,7 +189,7 @@ def test_streams_are_carried_over(wheel, out):
 def test_many_files_share_a_gzip_member(out, tmp_path):
     maker = Maker().add({f"package/module{number}.py": f"value = {number}\n" * 100 for number in range(500)})
     wheel = maker.write(tmp_path)
-    info = write_wheel_layer(out, wheel, LAYOUT, "gzip")
+    info = write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "gzip")
     inflate = zlib.decompressobj(31)
     assert len(inflate.decompress(out.read_bytes())) == info.uncompressed_size
     assert inflate.eof
@@ -201,14 +201,14 @@ def test_many_files_share_a_gzip_member(out, tmp_path):
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_the_same_bytes_again(wheel, tmp_path, compression, monkeypatch):
     """Whatever the order of the zip, its times, the threads, or who inflates."""
-    one = write_wheel_layer(tmp_path / "one", wheel, LAYOUT, compression, threads=1)
-    assert write_wheel_layer(tmp_path / "two", wheel, LAYOUT, compression, threads=4) == one
+    one = write_wheel_layer(tmp_path / "one", Wheel.read(wheel), LAYOUT, compression, threads=1)
+    assert write_wheel_layer(tmp_path / "two", Wheel.read(wheel), LAYOUT, compression, threads=4) == one
     monkeypatch.setattr(zipread, "_zlib_module", zlib)
-    assert write_wheel_layer(tmp_path / "three", wheel, LAYOUT, compression) == one
+    assert write_wheel_layer(tmp_path / "three", Wheel.read(wheel), LAYOUT, compression) == one
     other = tmp_path / "other"
     other.mkdir()
     shuffled = odd_wheel().write(other, order=lambda items: items[::-1], date=(1999, 1, 1, 0, 0, 0))
-    assert write_wheel_layer(tmp_path / "four", shuffled, LAYOUT, compression) == one
+    assert write_wheel_layer(tmp_path / "four", Wheel.read(shuffled), LAYOUT, compression) == one
 
 
 def test_the_same_bytes_elsewhere(out, tmp_path):
@@ -216,12 +216,12 @@ def test_the_same_bytes_elsewhere(out, tmp_path):
     maker = Maker().add({f"odd/module{number}.py": f"number = {number}\n" * number for number in range(40)})
     maker.entry_points("[console_scripts]\nodd = odd:main\n")
     wheel = maker.write(tmp_path, level=0)  # as every zlib writes it
-    info = write_wheel_layer(out, wheel, LAYOUT, "gzip")
+    info = write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "gzip")
     assert info.diff_id == "sha256:69d1f1b2dc3761763b0373e82a453cdef387446f077671200d415b2f63d24f05"
     assert info.digest == "sha256:982acb6cf03403bdeb6f76c872a6c23415e074f36a20663ea40cfd5cf82144df"
     if zstandard.ZSTD_VERSION == (1, 5, 7):
         assert (
-            write_wheel_layer(out, wheel, LAYOUT, "zstd").digest
+            write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "zstd").digest
             == "sha256:ace7f61539650681531639bcadf6eda8857040dbbd943697a5fee9a3a1d2f46b"
         )
 
@@ -231,7 +231,7 @@ def test_gzip_of_a_wheel_does_not_depend_on_zlib(wheel, out, monkeypatch):
     plain = Maker().add({"a.py": "pass\n" * 100, "b.bin": LARGE}).write(out.parent)
     monkeypatch.setattr(zlib, "compressobj", None)
     monkeypatch.setattr(zlib, "compress", None)
-    write_wheel_layer(out, plain, LAYOUT, "gzip")
+    write_wheel_layer(out, Wheel.read(plain), LAYOUT, "gzip")
 
 
 @pytest.mark.parametrize("interpreter", ["/usr/bin/python3", "/opt/it's here/python", "/long" * 30 + "/python"])
@@ -242,7 +242,7 @@ def test_scripts_start(wheel, out, tmp_path, interpreter):
     python.symlink_to(sys.executable)
     prefix = tmp_path / "env"
     layout = Layout.venv(str(prefix), sys.version_info[1], interpreter=str(python))
-    write_wheel_layer(out, wheel, layout, "none")
+    write_wheel_layer(out, Wheel.read(wheel), layout, "none")
     for name, (entry, data) in members(out).items():
         target = Path("/", name)
         if entry.isfile() and target.is_relative_to(prefix):
@@ -258,7 +258,7 @@ def test_scripts_start(wheel, out, tmp_path, interpreter):
 def test_commands_of_pip(out, tmp_path):
     points = "[console_scripts]\npip = pip:main\npip3 = pip:main\npip3.9 = pip:main\npip3.x = pip:main\n"
     wheel = Maker("pip", "1").entry_points(points).write(tmp_path)
-    write_wheel_layer(out, wheel, LAYOUT, "none")
+    write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "none")
     commands = {name.rpartition("/")[2] for name in members(out) if name.startswith("app/.venv/bin/")}
     assert commands == {"pip", "pip3", "pip3.12", "pip3.x"}
 
@@ -280,7 +280,7 @@ def test_wheels_without_a_place(out, tmp_path, files, words):
     maker = Maker()
     maker.add({path.format(data=maker.data): data for path, data in files.items()})
     with pytest.raises(BentoError, match=words) as caught:
-        write_wheel_layer(out, maker.write(tmp_path), LAYOUT, "none")
+        write_wheel_layer(out, Wheel.read(maker.write(tmp_path)), LAYOUT, "none")
     assert "odd-1.0-py3-none-any.whl" in str(caught.value)
     assert list(tmp_path.glob("*layer*")) == []
 
@@ -289,13 +289,13 @@ def test_wheels_without_a_place(out, tmp_path, files, words):
 def test_commands_that_would_replace_the_interpreter(out, tmp_path, name):
     wheel = Maker().entry_points(f"[console_scripts]\n{name} = a:b\n").write(tmp_path)
     with pytest.raises(BentoError, match="would replace the interpreter"):
-        write_wheel_layer(out, wheel, LAYOUT, "none")
+        write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "none")
 
 
 def test_prefixes_that_are_no_paths(wheel, out):
     for prefix in ("app", "/app/", "/app/../x", "/"):
         with pytest.raises(BentoError, match="absolute"):
-            write_wheel_layer(out, wheel, Layout.venv(prefix, 12), "none")
+            write_wheel_layer(out, Wheel.read(wheel), Layout.venv(prefix, 12), "none")
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -307,7 +307,7 @@ def test_nothing_is_left_of_a_wheel_that_turns_out_bad(out, tmp_path, compressio
     wheel = maker.write(tmp_path)
     before = set(tmp_path.iterdir())
     with pytest.raises(BentoError, match=r"odd-1.0-.*a\.bin"):
-        write_wheel_layer(out, wheel, LAYOUT, compression)
+        write_wheel_layer(out, Wheel.read(wheel), LAYOUT, compression)
     assert set(tmp_path.iterdir()) == before
 
 
@@ -496,6 +496,29 @@ def test_zstd_frames(out, tmp_path):
     assert len(sizes) > 1
 
 
+@pytest.mark.parametrize("size", [0, 1, 255, 256, (128 << 10) - 1, 128 << 10, (128 << 10) + 1, (2 << 20) + 3])
+def test_a_frame_that_is_stored_is_one_that_others_read(tmp_path, size):
+    data = CHANCE.randbytes(size)
+    frame = zstd.stored(data)
+    assert len(frame) == 9 + size + 3 * max(1, -(-size // (128 << 10)))
+    parameters = zstandard.get_frame_parameters(frame)
+    assert (parameters.content_size, parameters.has_checksum) == (size, False)
+    assert zstandard.ZstdDecompressor().decompress(frame) == data
+    (tmp_path / "frame.zst").write_bytes(frame + frame)
+    if program := shutil.which("zstd"):
+        assert subprocess.run([program, "-dc", str(tmp_path / "frame.zst")], capture_output=True).stdout == data * 2
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip"])
+def test_what_does_not_compress_is_stored_and_what_does_is_not(out, compression):
+    weights = CHANCE.randbytes(layer.ZSTD_FRAME * 2)
+    info = write_files_layer(out, [Entry.inline("a", weights), Entry.inline("b", LARGE)], compression)
+    assert weights[layer.ZSTD_FRAME :][: 32 << 10] in out.read_bytes()
+    assert info.size < len(weights) + len(LARGE) // 3
+    write_files_layer(out, [Entry.inline("b", LARGE)], compression)
+    assert LARGE[5000:9000] not in out.read_bytes()
+
+
 # What real tools make of it.
 
 
@@ -515,7 +538,7 @@ def test_decompressors(wheel, out, compression, command):
     if program is None and command[0] in ("pigz", "busybox", "zstdmt"):
         pytest.skip(f"no {command[0]} here")
     required(program, command[0])
-    write_wheel_layer(out, wheel, LAYOUT, compression)
+    write_wheel_layer(out, Wheel.read(wheel), LAYOUT, compression)
     with out.open("rb") as file:
         done = subprocess.run(command, stdin=file, check=True, capture_output=True)
     assert done.stdout == unpacked(out, compression)
@@ -525,7 +548,7 @@ def test_decompressors(wheel, out, compression, command):
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_gnu_tar(wheel, out, compression, tmp_path):
     tar = required(shutil.which("tar"), "tar")
-    write_wheel_layer(out, wheel, LAYOUT, compression)
+    write_wheel_layer(out, Wheel.read(wheel), LAYOUT, compression)
     option = {"gzip": ["-z"], "zstd": ["--zstd"], "none": []}[compression]
     if compression != "none":
         required(shutil.which({"gzip": "gzip", "zstd": "zstd"}[compression]), compression)
@@ -542,7 +565,7 @@ def test_gnu_tar(wheel, out, compression, tmp_path):
 
 
 def test_tarfile_as_a_stream(wheel, out):
-    write_wheel_layer(out, wheel, LAYOUT, "gzip")
+    write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "gzip")
     # Not "r|gz", which stops at the end of the first gzip member.
     with gzip.open(out) as file, tarfile.open(fileobj=file, mode="r|") as tar:
         found = {info.name: tar.extractfile(info).read() for info in tar if info.isfile()}
@@ -555,8 +578,9 @@ from pathlib import Path
 sys.path[:0] = sys.argv[3:]
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.wheels.wheel import Wheel
 for compression in ("gzip", "zstd", "none"):
-    write_wheel_layer(Path(sys.argv[2]), Path(sys.argv[1]), Layout.venv("/app", 12), compression, threads=4)
+    write_wheel_layer(Path(sys.argv[2]), Wheel.read(Path(sys.argv[1])), Layout.venv("/app", 12), compression, threads=4)
 print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 """
 

@@ -18,6 +18,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
 from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.wheel import Wheel
 from test_layer import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, unpacked
 
 
@@ -25,7 +26,7 @@ def parts_of(folder, wheels, compression="gzip", layout=LAYOUT):
     parts = []
     for wheel in wheels:
         path = folder / f"{wheel.name}.part"
-        listing = write_part(path, wheel, layout, compression)
+        listing = write_part(path, Wheel.read(wheel), layout, compression)
         parts.append(Part(Listing.loads(listing.dumps()), path))
     return parts
 
@@ -48,7 +49,7 @@ def two_wheels(folder):
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_one_part_is_the_layer_of_its_wheel(tmp_path, compression):
     wheel = odd_wheel().write(tmp_path)
-    write_wheel_layer(tmp_path / "layer", wheel, LAYOUT, compression)
+    write_wheel_layer(tmp_path / "layer", Wheel.read(wheel), LAYOUT, compression)
     info = join_parts(tmp_path / "joined", parts_of(tmp_path, [wheel], compression), LAYOUT, compression)
     assert told(tmp_path / "joined", compression) == told(tmp_path / "layer", compression)
     tar = unpacked(tmp_path / "joined", compression)
@@ -124,11 +125,12 @@ from pathlib import Path
 sys.path[:0] = sys.argv[4:]
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
+from rules_bento.images.wheels.wheel import Wheel
 out, layout = Path(sys.argv[2]), Layout.venv("/app", 12)
 parts = []
 for wheel in map(Path, sys.argv[3].split(":")):
     path = wheel.with_suffix(".part")
-    parts.append(Part(write_part(path, wheel, layout, sys.argv[1]), path))
+    parts.append(Part(write_part(path, Wheel.read(wheel), layout, sys.argv[1]), path))
 info = join_parts(out, parts, layout, sys.argv[1])
 print(info.diff_id, re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 """

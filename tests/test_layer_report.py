@@ -13,6 +13,8 @@ from rules_bento.images.layers.layer import MEDIA_TYPES, Entry, write_files_laye
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.report_page import page
 from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.verbs import run
 
 BENTO = "/home/bentoml/bento"
 COMPRESSIONS = list(MEDIA_TYPES)
@@ -27,7 +29,7 @@ def files_layer(out, files, compression="gzip"):
 def test_files_of_wheels_are_the_wheels(tmp_path, compression):
     wheel = Maker("Acme_Tools", "2.1").add({"acme/a.py": "1" * 5000, "acme/b.py": "22"})
     wheel.entry_points("[console_scripts]\nacme = acme.a:main\n")
-    write_wheel_layer(tmp_path / "out", wheel.write(tmp_path), Layout.venv("/app/.venv", 12), compression)
+    write_wheel_layer(tmp_path / "out", Wheel.read(wheel.write(tmp_path)), Layout.venv("/app/.venv", 12), compression)
     [package] = read_packages(tmp_path / "out", MEDIA_TYPES[compression], BENTO)
     assert package.owner == ("wheel", "acme-tools", "2.1")
     told = package.to_json()
@@ -37,7 +39,7 @@ def test_files_of_wheels_are_the_wheels(tmp_path, compression):
 
 def test_byte_code_belongs_to_its_module_in_a_layer_below(tmp_path):
     wheel = Maker("Acme_Tools", "2.1").add({"acme/a.py": "1" * 5000}).write(tmp_path)
-    write_wheel_layer(tmp_path / "out", wheel, Layout.venv("/app/.venv", 12), "gzip")
+    write_wheel_layer(tmp_path / "out", Wheel.read(wheel), Layout.venv("/app/.venv", 12), "gzip")
     site = "app/.venv/lib/python3.12/site-packages"
     layer = files_layer(tmp_path / "bytecode", {f"{site}/acme/__pycache__/a.cpython-312.pyc": b"1" * 100})
     owners = {}
@@ -120,3 +122,24 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path):
     assert "4.0 kB" in read.cells
     assert "+4.0 kB" in read.cells
     assert page(told) == text
+
+
+@pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
+def test_bill_and_report_say_whose_record_is_wrong(tmp_path, form):
+    for name, text in {"config": '{"architecture": "amd64"}', "digest": f"sha256:{'0' * 64}", "tag": "svc:1"}.items():
+        (tmp_path / name).write_text(text)
+    words = ["--base-config", "config", "--bento-digest", "digest", "--digest", "digest", "--tag", "tag"]
+    words = [word if word.startswith("--") else str(tmp_path / word) for word in words]
+    words += ["--wheel", "acme", "1", "a" * 64, "--wheel", "other", "2", "b" * 64, "--record-errors", "acme"]
+    words += ["--created", "2020-01-01T00:00:00Z", "--format", form, "--output", str(tmp_path / "bill")]
+    run(["sbom", *words])
+    bill = json.loads((tmp_path / "bill").read_text())
+    told = [part["name"] for part in bill.get("components", bill.get("packages")) if "RECORD" in json.dumps(part)]
+    assert told == ["acme"]
+    report, html = tmp_path / "report", tmp_path / "html"
+    words = ["--target", "//:image", "--bento", BENTO, "--output", str(report), "--page", str(html)]
+    run(["layer_report", *words])
+    assert "record_errors" not in report.read_text() + html.read_text()
+    run(["layer_report", *words, "--record-errors", "acme"])
+    assert json.loads(report.read_text())["record_errors"] == ["acme"]
+    assert "Wheels whose RECORD is wrong" in html.read_text()

@@ -15,6 +15,7 @@ from made_wheels import Maker
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.loader import loaded
+from rules_bento.images.wheels.wheel import Wheel
 
 VERSION = "3.11"
 
@@ -138,7 +139,7 @@ def test_what_is_read_of_a_real_module(tmp_path):
     assert not elf.is_program
     assert read_elf(Path(os.path.realpath(sys.executable)).read_bytes()).is_program
     content = {"x/mod.so": (tmp_path / "mod.so").read_bytes(), "x/a.py": 'CDLL("libx_y.so.1"); f"lib{n}"; z = "a.so"'}
-    libraries = Libraries.read(Maker("x").add(content).write(tmp_path))
+    libraries = Libraries.read(Wheel.read(Maker("x").add(content).write(tmp_path)))
     assert libraries.named == {"libx_y", "a"}
     assert Libraries.loads(libraries.dumps()) == libraries
     assert json.loads(libraries.dumps())["named"] == ["a", "libx_y"]

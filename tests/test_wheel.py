@@ -19,7 +19,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate
 from rules_bento.images.wheels.install import Layout, installed_files
 from rules_bento.images.wheels.metadata import canonical_version, normalized
-from rules_bento.images.wheels.wheel import EntryPoint, Wheel
+from rules_bento.images.wheels.wheel import EntryPoint, Locked, Wheel
 from rules_bento.verbs import run
 
 CHANCE = random.Random(8)
@@ -274,6 +274,63 @@ def test_record_lists_what_is_not_there(tmp_path):
     maker = Maker()
     maker.record = "\n".join([*maker.lines(), record_line("gone.py", b"1")]).encode()
     refused(maker.write(tmp_path), "it is not there", "gone.py")
+
+
+WRONG_RECORDS = {
+    "not listed": (lambda lines: [line for line in lines if not line.startswith("a.py")]),
+    "another size": (lambda lines: [line.replace(",1", ",2") if line.startswith("a.py") else line for line in lines]),
+    "another digest": (
+        lambda lines: [record_line("a.py", b"2") if line.startswith("a.py") else line for line in lines]
+    ),
+    "md5": (lambda lines: [record_line("a.py", b"1", "md5") if line.startswith("a.py") else line for line in lines]),
+    "not there": (lambda lines: [*lines, record_line("gone.py", b"1")]),
+    "twice": (lambda lines: [*lines, lines[0]]),
+}
+
+
+def wrong_record(tmp_path, change):
+    maker = Maker("Acme_Tools").add({"a.py": "1", "b.bin": LARGE})
+    maker.record = "\n".join(change(maker.lines())).encode()
+    return maker.write(tmp_path)
+
+
+@pytest.mark.parametrize("change", WRONG_RECORDS.values(), ids=WRONG_RECORDS)
+def test_a_wrong_record_is_refused_with_the_line_that_takes_the_wheel(tmp_path, change):
+    path = wrong_record(tmp_path, change)
+    with pytest.raises(BentoError) as caught:
+        contents(Wheel.read(path, Locked("ab" * 32)))
+    assert f'record_errors = {{"acme-tools": ["sha256:{"ab" * 32}"]}}' in str(caught.value)
+    with pytest.raises(BentoError) as caught:
+        contents(Wheel.read(path))  # of no lock: there is nowhere to write the line
+    assert "record_errors" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", WRONG_RECORDS.values(), ids=WRONG_RECORDS)
+def test_a_wrong_record_becomes_a_right_one_where_the_wheel_is_taken(tmp_path, change):
+    wheel = Wheel.read(wrong_record(tmp_path, change), Locked("ab" * 32, record_errors=True))
+    assert {path: data for path, (data, _) in contents(wheel).items() if not path.startswith("Acme")} == {
+        "a.py": b"1",
+        "b.bin": LARGE,
+    }
+    [record] = [file for file in installed_files(wheel, Layout.venv("/app", 12)) if file.path.endswith("/RECORD")]
+    lines = record.data.decode().splitlines()
+    assert record_line("a.py", b"1") in lines
+    assert record_line("b.bin", LARGE) in lines
+    assert not [line for line in lines if "gone" in line]
+
+
+def test_a_right_record_is_no_wrong_one(tmp_path):
+    with pytest.raises(BentoError, match="its RECORD is right. Leave the wheel out of record_errors"):
+        Wheel.read(wrong_record(tmp_path, list), Locked("ab" * 32, record_errors=True))
+
+
+def test_a_wrong_crc_is_no_wrong_record(tmp_path):
+    path = wrong_record(tmp_path, WRONG_RECORDS["another digest"])
+    wrong = zlib.crc32(LARGE) ^ 1
+    patched(path, "b.bin", in_central=[(16, "<L", wrong)], in_local=[(14, "<L", wrong)])
+    with pytest.raises(BentoError, match=r"'b\.bin': .*CRC") as caught:
+        Wheel.read(path, Locked("ab" * 32, record_errors=True))
+    assert "record_errors" not in str(caught.value)
 
 
 def test_encrypted_linked_or_packed_otherwise(tmp_path):

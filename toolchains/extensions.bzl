@@ -8,7 +8,7 @@ load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
 load("//toolchains/private:hub.bzl", "declare_hub", "wheel_settings")
-load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings")
+load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings", "known_record_errors")
 load("//toolchains/private:interpreters.bzl", "declare_python")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
@@ -167,6 +167,9 @@ def _declare_hubs(mctx, tag):
         return
     lock = read_lock(mctx, tag.lock, tag)
     build = _build_hub(mctx, tag)
+    record_errors = known_record_errors(tag, lock)
+    if record_errors.problem:
+        fail(record_errors.problem)
     others = _hubs_by_version(tag)
     for version, name in {tag.python_version: tag.name}.items() + others.items():
         declare_hub(
@@ -179,6 +182,7 @@ def _declare_hubs(mctx, tag):
                 glibc = tag.glibc,
                 indexes = encode_indexes(tag),
                 python_version = version,
+                record_errors = record_errors.wheels,
             ),
             versions = others if name == tag.name else {},
         )
@@ -236,6 +240,7 @@ _pypi = tag_class(
             doc = "What the wheels are for: `<os>_<machine>` of `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all of these; no wheel is fetched before it is needed.",
         ),
         "python_version": attr.string(default = PYTHON_VERSION, doc = "The Python that the packages are for, `X.Y`."),
+        "record_errors": attr.string_list_dict(doc = "Packages to the hashes, `sha256:<hex>`, of wheels that images take although their RECORD is wrong, as the message says that refuses one. A bill of materials and the report of the layers say of which."),
     } | INDEX_ATTRIBUTES,
 )
 

@@ -44,6 +44,7 @@ def _built_wheel_impl(ctx):
             distribution = ctx.attr.distribution,
             file = wheel,
             python_version = ctx.attr.python_version,
+            record_errors = False,
             sha256 = "",
             size = ctx.attr.size,
             version = ctx.attr.version,

@@ -2,6 +2,7 @@
 
 _TYPES = {
     "File": "File",
+    "bool": "bool",
     "depset": "depset",
     "dict": "dict",
     "int": "int",

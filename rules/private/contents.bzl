@@ -21,7 +21,7 @@ def _blob(ctx, layer, is_built, below):
 
 def _attested(ctx, info, attested, below = ""):
     """Of what it is made, where that is attested: the key of the description, and the file."""
-    if not attested:
+    if not attested or not info.build_definition:
         return {}, []
     return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]
 

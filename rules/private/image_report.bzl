@@ -4,12 +4,13 @@ load(":attributes.bzl", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO")
 
-def write_layer_report(ctx, layers):
+def write_layer_report(ctx, layers, wheels):
     """What is in the layers, for people; made only if its output group is asked for.
 
     Args:
       ctx: context of `bento_image`.
       layers: list of BentoLayerInfo.
+      wheels: list of the BentoWheelInfo that are in it.
 
     Returns:
       A list of two Files: JSON, and a page.
@@ -25,6 +26,7 @@ def write_layer_report(ctx, layers):
         else:
             args.add_all(["--elsewhere", layer.description])
     args.add_all(ctx.files.report_against, before_each = "--against")
+    args.add_all([wheel.distribution for wheel in wheels if wheel.record_errors], before_each = "--record-errors")
     args.add_all(["--output", report])
     args.add_all(["--page", page])
     run_helper(

@@ -40,7 +40,7 @@ def write_sbom(ctx, base, bento, image, wheels):
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
 
     # The models that the Bento's target itself names.
-    models = [model.description for model in bento.models.to_list()]
+    models = [model.description for model in bento.models.to_list()] if ctx.attr.models == "layers" else []
     built = [wheel for wheel in wheels if not wheel.sha256]
     debs = known_debs(ctx, base)
     args = arguments(ctx)
@@ -56,6 +56,7 @@ def write_sbom(ctx, base, bento, image, wheels):
     for wheel in wheels:
         name = [wheel.distribution, wheel.version]
         args.add_all(["--wheel"] + name + [wheel.sha256] if wheel.sha256 else ["--built-wheel"] + name + [wheel.file])
+    args.add_all([wheel.distribution for wheel in wheels if wheel.record_errors], before_each = "--record-errors")
     args.add_all(["--output", output])
     run_helper(
         ctx,

@@ -8,6 +8,12 @@ BENTO = "/home/bentoml/bento"
 HOME = "/home/bentoml"
 USER = "1034"
 
+# Where the weights of models lie that are layers of their own.
+WEIGHTS = HOME + "/weights"
+
+# Where images of models are mounted, each below its name.
+MOUNTED = "/mnt/models"
+
 COMPRESSIONS = ["zstd", "gzip"]
 
 # How an image's Python knows that byte code belongs to its source; the latter two are py_compile's.
@@ -59,6 +65,19 @@ def _wheel_arguments(ctx, settings, wheel):
     args.add_all(["--user", USER])
     return args
 
+def add_wheel(args, wheel):
+    """Adds a wheel, and what is known of it before it is read (images/wheels/arguments.py).
+
+    Args:
+      args: an Args.
+      wheel: the BentoWheelInfo.
+    """
+    args.add_all(["--wheel", wheel.file])
+    if wheel.sha256:
+        args.add_all(["--locked", wheel.sha256])
+    if wheel.record_errors:
+        args.add("--record-errors")
+
 def _name(wheel):
     return "{} {}".format(wheel.distribution, wheel.version)
 
@@ -75,7 +94,7 @@ def write_wheel_layer(ctx, *, wheel, settings):
     """
     args = _wheel_arguments(ctx, settings, wheel)
     args.add_all(["--name", _name(wheel)])
-    args.add_all(["--wheel", wheel.file])
+    add_wheel(args, wheel)
     return write_layer(
         ctx,
         compression = settings.compression,
@@ -98,7 +117,7 @@ def write_wheel_part(ctx, *, wheel, settings):
     part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, settings.compression))
     listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, settings.compression))
     args = _wheel_arguments(ctx, settings, wheel)
-    args.add_all(["--wheel", wheel.file])
+    add_wheel(args, wheel)
     args.add_all(["--compression", settings.compression])
     args.add_all(["--output", part])
     args.add_all(["--listing", listing])
@@ -128,7 +147,7 @@ def write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
     part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, settings.compression))
     listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, settings.compression))
     args = _wheel_arguments(ctx, settings, wheel)
-    args.add_all(["--wheel", wheel.file])
+    add_wheel(args, wheel)
     args.add_all(["--bytecode", bytecode])
     args.add_all(["--interpreter", compiler.interpreter or compiler.interpreter_path])
     args.add_all(["--program", program])

@@ -1,11 +1,17 @@
 """What all rules for models make: description, manifest, part of an archive, layers."""
 
 load("//rules/providers:model.bzl", "BentoModelInfo")
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "describe_source", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
-load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
+load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
+
+# Files that are layers of their own.
+_WEIGHTS = [".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"]
+
+# Files that name others beside them. Their readers hold that against links, so these models are one layer.
+_NAMING = [".onnx"]
 
 def _arguments(ctx, describe):
     args = arguments(ctx)
@@ -41,46 +47,175 @@ def _layer(ctx, describe, inputs, packages, compression):
         verb = verb("model_layer", args, inputs = inputs, packages = _PACKAGES + packages),
     )
 
-def model_entry(ctx, describe, inputs, alias, packages = []):
-    """Declares the files of an entry of the model store.
+def _groups(files, most):
+    """Files in as many groups as there may be, each of neighbours by name, as shards of weights are."""
+    ordered = sorted(files, key = lambda file: file.short_path)
+    count = min(most, len(files))
+    groups = [[] for _ in range(count)]
+    for at, file in enumerate(ordered):
+        groups[at * count // len(ordered)].append(file)
+    return groups
 
-    Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      describe: a function that adds to an Args what the entry is made from, as the verb `model` reads it.
-      inputs: depset of Files that the Args name.
-      alias: another name of the model; empty for none.
-      packages: further packages that the verbs import.
+def _weights_layers(ctx, source, groups, folder, compression):
+    """Layers of weights: each depends on its own files alone, so that another shard writes and pushes none of them."""
+    layers = []
+    for number, files in enumerate(groups):
+        args = arguments(ctx)
+        args.add_all(["--target", label_text(ctx.label)])
+        source.place(args)
+        args.add_all(files, map_each = describe_source)
+        args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder])
+        layers.append(write_layer(
+            ctx,
+            compression = compression,
+            name = "{}.weights-{}".format(ctx.label.name, number),
+            progress_message = "Packing weights of %{label} into a layer",
+            verb = verb("weights_layer", args, inputs = depset(files), packages = ["blake3"]),
+        ))
+    return layers
 
-    Returns:
-      A list of providers, BentoModelInfo among them.
-    """
+def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
+    """The model's other files, and links to its weights, which it does not read."""
+    others = [file for file in source.files if file not in weights]
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    source.place(args)
+    args.add_all(others, map_each = describe_source)
+    args.add_all(weights, map_each = _describe_weights)
+    args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder])
+    args.add_all(["--written-description", written.description])
+    args.add_all(["--written-manifest", written.manifest])
+    args.add_all(["--written-model-yaml", written.model_yaml])
+    return write_layer(
+        ctx,
+        compression = compression,
+        name = ctx.label.name,
+        progress_message = "Packing model %{label} without its weights into a layer",
+        verb = verb(
+            "model_layer",
+            args,
+            inputs = depset(others + [written.description, written.manifest, written.model_yaml]),
+            packages = _PACKAGES,
+        ),
+    )
+
+def _describe_weights(file):
+    return ["--weights-file", "", file.short_path, label_text(file.owner)]
+
+def _layers(ctx, source, written, compression):
+    weights = [file for file in source.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]
+    naming = [file for file in source.files if _ends_with(file.basename, _NAMING)]
+    if not weights or naming or ctx.attr.image_layers < 2:
+        return (_layer(ctx, source.describe, source.inputs, source.packages, compression),)
+    folder = "{}/{}".format(WEIGHTS, source.name or ctx.label.name)
+    groups = _groups(weights, ctx.attr.image_layers - 1)
+    layers = _weights_layers(ctx, source, groups, folder, compression)
+    return tuple(layers + [_layer_of_the_rest(ctx, source, weights, folder, written, compression)])
+
+def _ends_with(name, suffixes):
+    for suffix in suffixes:
+        if name.endswith(suffix):
+            return True
+    return False
+
+def _part(ctx, source):
+    """The model as a part of archives; written only if an archive or a registry asks for it."""
     part = ctx.actions.declare_file(ctx.label.name + ".model.part")
-    description = ctx.actions.declare_file(ctx.label.name + ".model.json")
-    manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json")
-    args = _arguments(ctx, describe)
+    args = _arguments(ctx, source.describe)
     args.add_all(["--part", part])
-    args.add_all(["--description", description])
-    args.add_all(["--manifest", manifest])
+    args.add_all(["--scratch", ctx.label.name + ".part.files"])
+    run_helper(
+        ctx,
+        mnemonic = "BentoModelPart",
+        progress_message = "Packing model %{label}",
+        verb = verb("model", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
+        outputs = [part],
+    )
+    return part
+
+def _described(ctx, source):
+    """What is known of the model without its bytes."""
+    written = struct(
+        description = ctx.actions.declare_file(ctx.label.name + ".model.json"),
+        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
+        model_yaml = ctx.actions.declare_file(ctx.label.name + ".model.yaml"),
+    )
+    args = _arguments(ctx, source.describe)
+    args.add_all(["--description", written.description])
+    args.add_all(["--manifest", written.manifest])
+    args.add_all(["--model-yaml", written.model_yaml])
     args.add_all(["--scratch", ctx.label.name + ".files"])
     run_helper(
         ctx,
         mnemonic = "BentoModel",
-        progress_message = "Packing model %{label}",
-        verb = verb("model", args, inputs = inputs, packages = _PACKAGES + packages),
-        outputs = [part, description, manifest],
+        progress_message = "Describing model %{label}",
+        verb = verb("model", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
+        outputs = [written.description, written.manifest, written.model_yaml],
     )
+    return written
+
+def model_source(*, place, describe, files = [], further = [], packages = [], name = ""):
+    """Says what an entry of the model store is made from.
+
+    Args:
+      place: a function that adds to an Args where in the model sources lie.
+      describe: a function that adds what else the verb `model` reads, but for sources.
+      files: list of Files: the sources.
+      further: list of Files that `describe` names.
+      packages: further packages that reading these takes.
+      name: of the model, as far as it is known.
+
+    Returns:
+      A struct for `model_entry`.
+    """
+
+    def describe_all(args):
+        place(args)
+        describe(args)
+        args.add_all(files, map_each = describe_source)
+
+    return struct(
+        describe = describe_all,
+        files = files,
+        inputs = depset(files + further),
+        name = name,
+        packages = packages,
+        place = place,
+    )
+
+# What rules for models have besides.
+MODEL_ATTRIBUTES = {
+    "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
+    "image_layers": attr.int(
+        default = 32,
+        doc = "How many layers of an image the model may take. Each file of weights ({}) is one, as far as they go round, so that a changed shard writes and pushes itself alone; it lies in {}, and the model has a link to it. With 1, the model is one layer and has no links; so is one with a file {}, whose readers refuse links to what it names.".format(", ".join(_WEIGHTS), WEIGHTS, ", ".join(_NAMING)),
+    ),
+}
+
+def model_entry(ctx, source):
+    """Declares the files of an entry of the model store.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, and the attributes of `MODEL_ATTRIBUTES`.
+      source: what `model_source` returned.
+
+    Returns:
+      A list of providers, BentoModelInfo among them.
+    """
+    part = _part(ctx, source)
+    written = _described(ctx, source)
     return [
         BentoModelInfo(
-            alias = alias,
+            alias = ctx.attr.alias,
             archive_part = part,
-            description = description,
-            layers = {compression: _layer(ctx, describe, inputs, packages, compression) for compression in COMPRESSIONS},
-            manifest = manifest,
+            description = written.description,
+            layers = {compression: _layers(ctx, source, written, compression) for compression in COMPRESSIONS},
+            manifest = written.manifest,
         ),
-        DefaultInfo(files = depset([description])),
+        DefaultInfo(files = depset([written.description])),
         OutputGroupInfo(
-            bentomodel = depset([_archive(ctx, describe, inputs, packages)]),
-            manifest = depset([manifest]),
+            bentomodel = depset([_archive(ctx, source.describe, source.inputs, source.packages)]),
+            manifest = depset([written.manifest]),
             part = depset([part]),
         ),
     ]

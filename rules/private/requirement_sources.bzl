@@ -5,19 +5,20 @@ load(":launcher.bzl", "runfile")
 # What the verbs import that read the files.
 RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
 
-def source_arguments(ctx, sources, constraints):
+def source_arguments(ctx, sources, constraints, overrides):
     """Names the files in a launcher's arguments.
 
     Args:
       ctx: the rule's context.
       sources: list of Files that state requirements.
       constraints: list of Files that limit versions.
+      overrides: list of Files that stand for what packages ask of one another.
 
     Returns:
       A list of flags and values.
     """
     arguments = []
-    for flag, files in {"--constraint": constraints, "--source": sources}.items():
+    for flag, files in {"--constraint": constraints, "--override": overrides, "--source": sources}.items():
         for file in files:
             arguments += [flag, runfile(ctx, file), file.short_path]
     return arguments

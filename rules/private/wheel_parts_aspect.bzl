@@ -7,7 +7,7 @@ load("//rules/providers:wheel_part.bzl", "BentoWheelPartInfo")
 load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load(":layer_plan.bzl", "ALONE")
-load(":layers.bzl", "COMPRESSIONS", "INFLATE", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
+load(":layers.bzl", "COMPRESSIONS", "INFLATE", "add_wheel", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
 
 _EDGES = ["deps", "requirements", "wheels"]
 
@@ -24,7 +24,7 @@ def _libraries(ctx, wheel):
         return None
     output = ctx.actions.declare_file(wheel.distribution + ".libraries.json")
     args = arguments(ctx)
-    args.add_all(["--wheel", wheel.file])
+    add_wheel(args, wheel)
     args.add_all(["--output", output])
     run_helper(
         ctx,

@@ -3,7 +3,7 @@
 load("//rules/private:checked.bzl", "checked")
 
 _FIELDS = {
-    "build_definition": "File - JSON: SLSA's `buildDefinition`, of what it is made.",
+    "build_definition": "File - JSON: SLSA's `buildDefinition`, of what it is made; None of an image of a model alone.",
     "config": "File - the image's config, JSON.",
     "digest": "File - text: `sha256:<hex>` of the manifest, which names the image.",
     "layers": "tuple[BentoLayerInfo] - from the lowest up.",

@@ -6,7 +6,7 @@ _FIELDS = {
     "alias": "str - the name that a service may load it by; empty for none.",
     "archive_part": "File - its files as a part of an archive, at `models/<name>/<version>/`.",
     "description": "File - JSON: tag, module, labels, creation time, digest and size.",
-    "layers": "dict[str, BentoLayerInfo] - by compression: the model as a layer of images.",
+    "layers": "dict[str, tuple[BentoLayerInfo]] - by compression: the model as layers of images, weights below the rest.",
     "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file.",
 }
 

@@ -6,6 +6,7 @@ _FIELDS = {
     "distribution": "str - normalized name of the package (PEP 503).",
     "file": "File - the wheel.",
     "python_version": "str - the Python that it is chosen for, `X.Y`.",
+    "record_errors": "bool - whether `bento.pypi` takes it although its RECORD is wrong.",
     "sha256": "str - of the file, as the lock has it; empty for one that is built here.",
     "size": "int - bytes of the file.",
     "version": "str - version of the package.",

@@ -194,16 +194,28 @@ EXPECTED = {
                 "to": ["imported_model.bentomodel"],
             },
             "BentoLayer imported_model.layer.gzip": {
-                "of": ["weights.bin"],
+                "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
                 "to": ["imported_model.layer.gzip", "imported_model.layer.gzip.json"],
             },
             "BentoLayer imported_model.layer.zstd": {
-                "of": ["weights.bin"],
+                "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
                 "to": ["imported_model.layer.zstd", "imported_model.layer.zstd.json"],
+            },
+            "BentoLayer imported_model.weights-0.layer.gzip": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.weights-0.layer.gzip", "imported_model.weights-0.layer.gzip.json"],
+            },
+            "BentoLayer imported_model.weights-0.layer.zstd": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.weights-0.layer.zstd", "imported_model.weights-0.layer.zstd.json"],
             },
             "BentoModel imported_model.manifest.json": {
                 "of": ["weights.bin"],
-                "to": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.part"],
+                "to": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
+            },
+            "BentoModelPart imported_model.model.part": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.model.part"],
             },
         },
         "files": ["imported_model.model.json"],

@@ -132,9 +132,28 @@ def _model_impl(ctx):
     asserts.equals(env, ["model.model.json"], _names(target[DefaultInfo].files.to_list()), "a model's default output is small")
     asserts.equals(env, "model.model.part", target[BentoModelInfo].archive_part.basename)
     asserts.equals(env, ["weights.bin"], _own_inputs(_action(env, "BentoModel")))
+    described = [file.basename for file in _action(env, "BentoModel").outputs.to_list()]
+    asserts.false(env, "model.model.part" in described, "images have no use for the part of archives")
     return analysistest.end(env)
 
 model_test = analysistest.make(_model_impl)
+
+def _model_layers_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    for compression in ["gzip", "zstd"]:
+        layers = target[BentoModelInfo].layers[compression]
+        found = []
+        for layer in layers:
+            [action] = [action for action in analysistest.target_actions(env) if layer.blob in action.outputs.to_list()]
+            found.append(" ".join(_own_inputs(action)))
+        asserts.equals(env, ctx.attr.inputs, found, "a layer depends on its own files alone, and the last on no weights")
+    return analysistest.end(env)
+
+model_layers_test = analysistest.make(
+    _model_layers_impl,
+    attrs = {"inputs": attr.string_list(doc = "Names of the files that each layer is made from.")},
+)
 
 def _bentofile_impl(ctx):
     env = analysistest.begin(ctx)

@@ -56,6 +56,19 @@ def test_a_file_of_constraints_asks_for_nothing(tmp_path):
     assert both.requirements == both.constraints == stated.constraints
 
 
+def test_overrides_ask_for_nothing_and_come_from_files_and_from_a_pyproject(tmp_path):
+    over = write(tmp_path, "over.txt", "-c limits.txt\n-r more.txt\ncore==2\n")
+    more, limits = write(tmp_path, "more.txt", "web<3\n"), write(tmp_path, "limits.txt", "idna<4\n")
+    stated = read([write(tmp_path, "r.in", "flask\n")], constraints=[limits], overrides=[over, more])
+    assert list(stated.requirements) == ["flask"]
+    assert stated.constraints == {"idna<4": "limits.txt:1"}
+    assert stated.overrides == {"core==2": "over.txt:3", "web<3": "more.txt:1"}
+    text = "[project]\n[tool.uv]\noverride-dependencies = ['x<2']\n"
+    assert read([write(tmp_path, "pyproject.toml", text)]).overrides == {
+        "x<2": "pyproject.toml: tool.uv.override-dependencies"
+    }
+
+
 def test_files_below_folders_are_named_from_where_they_are_named(tmp_path):
     (tmp_path / "a/b").mkdir(parents=True)
     main = write(tmp_path, "a/b/r.in", "-r ../base.in\n--constraint=limits.txt\n")
@@ -114,8 +127,8 @@ def test_a_pyproject_brings_dependencies_extras_and_groups(tmp_path):
         ),
         ("[project]\n[dependency-groups]\na = [{include-group = 'b'}]\n", r"dependency-groups\.a: .* names no group"),
         (
-            "[project]\n[tool.uv]\noverride-dependencies = ['x<2']\n",
-            r"tool\.uv\.override-dependencies changes what .*uv lock",
+            "[project]\n[tool.uv]\nexclude-dependencies = ['x']\n",
+            r"tool\.uv\.exclude-dependencies changes what .*uv lock",
         ),
         ("[project]\ndependencies = ['x']\n[tool.uv.sources]\nx = {path = '../x'}\n", r"only `git` and `index` can"),
     ],
@@ -146,7 +159,10 @@ def test_a_bentofile_brings_its_packages(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("-r absent.txt\n", r"r\.in:1: absent\.txt is not among the sources\. Add it to srcs, or to constraints\."),
+        (
+            "-r absent.txt\n",
+            r"r\.in:1: absent\.txt is not among the sources\. Add it to srcs, constraints or overrides\.",
+        ),
         ("-r /etc/passwd\n", r"r\.in:1: /etc/passwd is not among the sources"),
         ("-r https://host/r.txt\n", r"r\.in:1: 'https://host/r\.txt' is on a network"),
         ("flask\n-e .\n", r"r\.in:2: the option -e cannot be followed here: it installs a folder\. Code of .* deps"),
@@ -235,6 +251,18 @@ def test_each_stale_line_of_constraints_is_told_once(tmp_path, locked, capsys):
         "  limits.txt:2: web>=2 is not locked as a limit\n"
         "Write it again: bazel run //:update\n"
     )
+
+
+def test_an_override_that_is_not_locked_makes_the_lock_stale(tmp_path, locked, capsys):
+    write(tmp_path, "over.txt", "core>=2\n")
+    write(tmp_path, "r.in", "web>=2\n")
+    assert check(tmp_path, locked, "--override", str(tmp_path / "over.txt"), "over.txt") == 1
+    assert "  over.txt:1: core>=2 is not locked as an override\n" in capsys.readouterr().err
+    locked["stated"]["overrides"] = ["core>=2"]
+    check(tmp_path, locked, "--override", str(tmp_path / "over.txt"), "over.txt")
+    assert "override" not in capsys.readouterr().err
+    check(tmp_path, locked)
+    assert "  core>=2 is locked as an override, but nobody states it any more\n" in capsys.readouterr().err
 
 
 def test_a_lock_from_a_careless_merge_is_told(tmp_path, locked, capsys):

@@ -78,6 +78,21 @@ def test_without_a_solution_the_lock_stays_and_uv_explains(workspace, capfd):
     assert "//:update: uv found no set of packages that fits (see above); the lock stays as it was." in shown
 
 
+def test_an_override_stands_for_what_a_package_asks_of_another(workspace, capfd):
+    index = Index([package("web", "1.0", "core<1"), package("core", "1.0"), package("more", "1.0")])
+    (workspace / "r.in").write_text("web\n", "utf-8")
+    (workspace / "over.txt").write_text("core==1.0\nmore\n", "utf-8")
+    arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", UV]
+    arguments += ["--requires-python", ">=3.10", "--source", str(workspace / "r.in"), "r.in"]
+    with serve(index) as address:
+        arguments += ["--indexes", json.dumps({"default": address})]
+        assert run([*arguments, "--override", str(workspace / "over.txt"), "over.txt"]) == 0
+        lock = locks.load(workspace / "lock.json")
+        assert [entry["name"] for entry in lock["packages"]] == ["core", "web"], "an override asks for nothing"
+        assert lock["stated"]["overrides"] == ["core==1.0", "more"]
+        assert run(arguments) == 1, "without it, there is no solution"
+
+
 def run_fails(workspace, address: str) -> str:
     arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", UV]
     arguments += ["--requires-python", ">=3.10", "--source", str(workspace / "r.in"), "r.in"]

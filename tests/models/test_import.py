@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -25,6 +26,7 @@ with bentoml.models.create(
     (folder / "run.sh").write_text("#!/bin/sh")
     (folder / "run.sh").chmod(0o755)
 """
+LICENSES = "org.opencontainers.image.licenses"
 READ = """\
 import bentoml, json
 model = bentoml.models.get("weights:v7")
@@ -125,6 +127,113 @@ def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
     assert weights.uid == 1034
     assert found["home/bentoml/bento/models/weights/v7/run.sh"].mode == 0o755
     assert "home/bentoml/bento/models/weights/v7/model.yaml" in found
+
+
+def test_layers_of_weights_hold_what_the_model_links_to(tmp_path):
+    actions = Actions(tmp_path)
+    for name, text in {
+        "a-1.bin": "one",
+        "deep/a-2.bin": "two",
+        "deep/same/a-1.bin": "one",
+        "config.json": "{}",
+    }.items():
+        actions.write(f"svc/{name}", text)
+    weights = [actions.root / f"svc/{name}" for name in ("a-1.bin", "deep/a-2.bin", "deep/same/a-1.bin")]
+    names = [str(path.relative_to(actions.root)) for path in weights]
+
+    def described(flag, name, path=""):
+        return [flag, path, name, f"//svc:{name}"]
+
+    place = ["--target", "//svc:model", "--package", "svc", "--strip-prefix", ""]
+    image = ["--folder", "/home/bentoml/bento", "--user", "1034:1034", "--weights", "/home/bentoml/weights/m"]
+    image += ["--compression", "none"]
+    sources = [word for name in [*names, "svc/config.json"] for word in described("--source", name, name)]
+    written = {"--written-description": "m.json", "--written-manifest": "m.manifest", "--written-model-yaml": "m.yaml"}
+    more = ["--module", "", "--api-version", "v1", "--creation-time", "1980-01-01T00:00:00Z", "--tag", "m"]
+    flags = {flag.replace("--written", "-"): path for flag, path in written.items()}
+    model = actions.run("model", [*place, *more, *sources], flags)
+    assert model.code == 0, model.errors
+    for flag, path in flags.items():
+        actions.write(path, model.outputs[flag])
+    words = [*place, *image, *(word for name in names for word in described("--source", name, name))]
+    layers = [actions.run("weights_layer", words, {"--output": "1", "--description": "1.json"})]
+    for path in weights:
+        path.unlink()  # who links to them does not read them
+    words = [*place, *image, *described("--source", "svc/config.json", "svc/config.json")]
+    words += [word for name in names for word in described("--weights-file", name)]
+    words += [word for pair in written.items() for word in pair]
+    layers.append(actions.run("model_layer", words, {"--output": "2", "--description": "2.json"}))
+    for layer in layers:
+        assert layer.code == 0, layer.errors
+        with tarfile.open(fileobj=io.BytesIO(layer.outputs["--output"])) as tar:
+            tar.extractall(tmp_path / "image", filter="fully_trusted")
+    shutil.move(tmp_path / "image", tmp_path / "elsewhere")  # where an image is mounted
+    [folder] = (tmp_path / "elsewhere/home/bentoml/bento/models/m").iterdir()
+    texts = [(folder / name.removeprefix("svc/")).read_text() for name in [*names, "svc/config.json"]]
+    assert texts == ["one", "two", "one", "{}"]
+    assert [path.is_symlink() for path in sorted(folder.iterdir()) if path.is_file()] == [True, False, False]
+    kept = sorted(path.name for path in (tmp_path / "elsewhere/home/bentoml/weights/m").glob("*/*"))
+    assert kept == ["a-1.bin", "a-2.bin"], "equal files are one"
+
+
+LAYER = {"media_type": "application/vnd.oci.image.layer.v1.tar+zstd", "size": 1, "name": ""}
+
+
+def described_model(actions, tag):
+    """The path of a description."""
+    fields = {"tag": tag, "module": "", "creation_time": "", "blake3": "", "size": 0, "labels": {}}
+    return actions.write(f"{tag.replace(':', '-')}.json", json.dumps(fields))
+
+
+@pytest.mark.parametrize(("form", "count"), [("image", 3), ("modelpack", 3), ("modelpack", 1)])
+def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, form, count):
+    actions = Actions(tmp_path)
+    words = ["--target", "//svc:model", "--format", form, "--created", "1980-01-01T00:00:00+00:00"]
+    words += ["--folder", "/home/bentoml/bento", "--weights", "/home/bentoml/weights"]
+    words += ["--model", described_model(actions, "m:v1"), "--annotation", json.dumps(LICENSES), json.dumps("MIT")]
+    digests = [f"sha256:{number}" for number in range(count)]
+    for digest in digests:
+        layer = json.dumps({**LAYER, "digest": digest, "diff_id": f"{digest}0"})
+        words += ["--layer", actions.write(f"{digest[7:]}.json", layer)]
+    made = actions.run("model_image", words, {flag: flag[2:] for flag in ("--config", "--manifest", "--digest")})
+    assert made.code == 0, made.errors
+    config, manifest = json.loads(made.outputs["--config"]), json.loads(made.outputs["--manifest"])
+    assert [layer["digest"] for layer in manifest["layers"]] == digests
+    assert manifest["annotations"][LICENSES] == "MIT"
+    kinds = [layer["mediaType"] for layer in manifest["layers"]]
+    if form == "image":
+        assert config["rootfs"]["diff_ids"] == [f"{digest}0" for digest in digests]
+        assert config["config"] == {"Labels": manifest["annotations"]}
+        assert kinds == [LAYER["media_type"]] * 3
+        return
+    assert manifest["artifactType"] == "application/vnd.cncf.model.manifest.v1+json"
+    assert manifest["config"]["mediaType"] == "application/vnd.cncf.model.config.v1+json"
+    kind = "application/vnd.cncf.model.weight{}.v1.tar+zstd".format
+    assert kinds == ([kind("")] * 2 + [kind(".config")] if count == 3 else [kind("")])
+    assert config["modelfs"] == {"type": "layers", "diffIds": [f"{digest}0" for digest in digests]}
+    assert config["descriptor"]["licenses"] == ["MIT"]
+    assert (config["descriptor"]["name"], config["descriptor"]["version"]) == ("m", "v1")
+    both = ["--target", "//:index", "--image", actions.write("c", made.outputs["--config"]), "m.json"]
+    refused = actions.run("image_index", both, {"--index": "index", "--digest": "d"})
+    assert refused.code == 1
+    assert "an artifact of a model is for no platform" in refused.errors
+
+
+def test_a_bento_links_to_where_images_of_models_are_mounted(tmp_path):
+    actions = Actions(tmp_path)
+    words = ["--target", "//svc:image", "--folder", "/home/bentoml/bento", "--user", "1034", "--compression", "none"]
+    words += ["--mounted", "/mnt/models", "--model", described_model(actions, "m:v1")]
+    outputs = {"--output": "layer", "--description": "description"}
+    made = actions.run("bento_layer", words, outputs)
+    assert made.code == 0, made.errors
+    with tarfile.open(fileobj=io.BytesIO(made.outputs["--output"])) as layer:
+        found = {member.name: member for member in layer}
+    assert found["mnt/models/m"].isdir()
+    link = found["home/bentoml/bento/models/m/v1"]
+    assert link.linkname == "/mnt/models/m/home/bentoml/bento/models/m/v1"
+    refused = actions.run("bento_layer", [*words, "--model", described_model(actions, "m:v2")], outputs)
+    assert refused.code == 1
+    assert "the Bento has m:v1 and m:v2, but images of models are mounted by their names" in refused.errors
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
         platform = platform,
         python = _PYTHON,
         python_version = settings.python_version,
+        record_errors = settings.record_errors.get(package["name"], []),
         refused = package.get("refused", []),
         url = source.get("url", ""),
         uv = "@bento_uv//:uv",
@@ -126,7 +127,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
             version = package["version"],
         )
 
-def wheel_settings(*, glibc, python_version, indexes = "", folders_from = None, compiler = None):
+def wheel_settings(*, glibc, python_version, indexes = "", folders_from = None, compiler = None, record_errors = {}):
     """How the wheels of a hub are chosen, found and unpacked.
 
     Args:
@@ -135,6 +136,7 @@ def wheel_settings(*, glibc, python_version, indexes = "", folders_from = None, 
       indexes: where packages come from, as `encode_indexes` writes it.
       folders_from: label of the lock, where `indexes` name folders; they are from the root of its repository.
       compiler: label of a file with the path of an interpreter that compiles the modules; None to leave them as they are.
+      record_errors: names of packages to the SHA-256 of wheels that are taken although their RECORD is wrong.
 
     Returns:
       A struct for `declare_hub`.
@@ -145,6 +147,7 @@ def wheel_settings(*, glibc, python_version, indexes = "", folders_from = None, 
         glibc = glibc,
         indexes = indexes,
         python_version = python_version,
+        record_errors = record_errors,
     )
 
 def declare_hub(*, name, lock, platforms, settings, build = None, versions = {}):

@@ -27,3 +27,42 @@ def _check_known(tag, attribute, values, known):
             ))
         if value in values[:at]:
             fail("bento.pypi(name = \"{}\"): {} has \"{}\" twice: leave one".format(tag.name, attribute, value))
+
+def known_record_errors(tag, lock):
+    """Which wheels of a lock are taken although their RECORD is wrong.
+
+    Args:
+      tag: a tag `bento.pypi`.
+      lock: its lock, decoded.
+
+    Returns:
+      A struct of `wheels`, a dict of the names of packages, as the lock has them, to lists of SHA-256 in hexadecimal, and
+      `problem`: what is wrong with the attribute and what to do, or None.
+    """
+    files = {}
+    for package in lock["packages"]:
+        files.setdefault(package["name"], {}).update(package["files"])
+    wheels = {}
+    for spelled, hashes in tag.record_errors.items():
+        name = _normalized(spelled)
+        problem = _record_problem(files.get(name), hashes)
+        if problem:
+            return struct(problem = "bento.pypi(name = \"{}\"): record_errors has {}{}".format(tag.name, spelled, problem), wheels = {})
+        wheels.setdefault(name, []).extend([digest.removeprefix("sha256:") for digest in hashes])
+    return struct(problem = None, wheels = wheels)
+
+def _record_problem(files, hashes):
+    if files == None:
+        return ", which is not in the lock: leave it out, or correct the name"
+    if not hashes:
+        return " with no hash: write that of the wheel, as the message has it that refuses the wheel"
+    locked = ["sha256:" + sha256 for file, sha256 in files.items() if file.endswith(".whl")]
+    for digest in hashes:
+        if digest not in locked:
+            return (" with {}, but the lock has no wheel of it with that hash, sha256:<hex>: leave it out, and build again to see " +
+                    "whether the RECORD of the wheel that is locked now is right").format(digest)
+    return None
+
+def _normalized(name):
+    """The name of a package as locks have it (PEP 503)."""
+    return "-".join([part for part in name.lower().replace("_", "-").replace(".", "-").split("-") if part])

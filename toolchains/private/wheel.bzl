@@ -17,6 +17,7 @@ locked_wheel(
     distribution = "{distribution}",
     file = "{wheel}",
     python_version = "{python_version}",
+    record_errors = {record_errors},
     sha256 = "{sha256}",
     size = {size},
     version = "{version}",
@@ -102,6 +103,7 @@ def _wheel_repo_impl(rctx):
     rctx.file("BUILD.bazel", _WHEEL_BUILD.format(
         distribution = rctx.attr.distribution,
         python_version = ".".join(version.split(".")[:2]),
+        record_errors = rctx.attr.files[wheel] in rctx.attr.record_errors,
         sha256 = rctx.attr.files[wheel],
         size = facts["size"],
         version = rctx.attr.version,
@@ -118,6 +120,7 @@ wheel_repo = repository_rule(
         "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
         "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Takes precedence over `python`."),
+        "record_errors": attr.string_list(doc = "SHA-256 of files that are taken although their RECORD is wrong."),
         "refused": attr.string_list(doc = "Files of the release whose hash is not in the lock."),
         "url": attr.string(doc = "Address of the file, where it comes from no index."),
     },

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from rules_bento.archives.archive import items
+from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers
 from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.models.model import ModelDescription, latest
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 FLAGS = description.FLAGS | {
     "--folder": 1,  # of the Bento, in the image
     "--model": 1,  # description
+    "--mounted": 1,  # folder below which images of models are mounted, in the image
     "--part": 1,
     "--user": 1,
 }
@@ -45,9 +48,26 @@ def _tar(arguments: Arguments) -> Iterator[bytes]:
                 yield from item.contents
                 yield headers.padding(item.size)
     models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.many("--model")]
+    for mounted in arguments.many("--mounted"):
+        yield from _links(put, folder, mounted.strip("/"), models)
     for name, version in latest(models).items():
         data = version.encode()
         yield put.file(f"{folder}/models/{name}/latest", _FILE, len(data)) + data + headers.padding(len(data))
+
+
+def _links(put: _Place, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
+    """Where images of the models are mounted, and links to that from where the Bento has its models."""
+    tags = sorted(model.tag for model in models)
+    for one, other in pairwise(tags):
+        if one.partition(":")[0] == other.partition(":")[0]:
+            raise BentoError(
+                f'models = "image": the Bento has {one} and {other}, but images of models are mounted by their names. '
+                'Give one of them another name, or set models = "layers".'
+            )
+    for tag in tags:
+        name, _, version = tag.partition(":")
+        yield put.folder(f"{mounted}/{name}")
+        yield put.link(f"{bento}/models/{name}/{version}", f"/{mounted}/{name}/{bento}/models/{name}/{version}")
 
 
 class _Place:

@@ -5,21 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.images.layers import description
+from rules_bento.images.wheels import arguments as wheel_arguments
 from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
 
-FLAGS = description.ENVIRONMENT | {
-    "--bytecode": 1,  # checked-hash or unchecked-hash
-    "--compression": 1,
-    "--interpreter": 1,  # that compiles
-    "--listing": 1,
-    "--output": 1,
-    "--program": 1,  # that it runs
-    "--wheel": 1,
-}
+FLAGS = (
+    description.ENVIRONMENT
+    | wheel_arguments.FLAGS
+    | {
+        "--bytecode": 1,  # checked-hash or unchecked-hash
+        "--compression": 1,
+        "--interpreter": 1,  # that compiles
+        "--listing": 1,
+        "--output": 1,
+        "--program": 1,  # that it runs
+    }
+)
 
 
 def run(arguments: Arguments) -> None:
@@ -28,5 +32,5 @@ def run(arguments: Arguments) -> None:
     out, compression = description.output(arguments)
     words = [arguments.one(flag) for flag in ("--interpreter", "--program", "--bytecode")]
     with Compiler(*words) as compiler:
-        listing = write_bytecode_part(out, Path(arguments.one("--wheel")), layout, compression, compiler)
+        listing = write_bytecode_part(out, wheel_arguments.read_wheel(arguments), layout, compression, compiler)
     Path(arguments.one("--listing")).write_text(listing.dumps(), "utf-8")

@@ -20,6 +20,7 @@ SOURCE_FLAGS = {
     "--extra": 1,
     "--group": 1,
     "--indexes": 1,  # JSON
+    "--override": 2,  # path, name
     "--platform": 1,
     "--requires-python": 1,
     "--source": 2,  # path, name
@@ -50,11 +51,11 @@ def run(arguments: Arguments) -> None:
 
 def read_sources(arguments: Arguments) -> tuple[stated.Stated, Indexes]:
     """What the sources of a target ask for, and where it is to come from."""
-    sources, constraints = (
+    sources, constraints, overrides = (
         [stated.Source(Path(path), name) for path, name in arguments.records(flag)]
-        for flag in ("--source", "--constraint")
+        for flag in ("--source", "--constraint", "--override")
     )
-    found = stated.read(sources, arguments.many("--extra"), arguments.many("--group"), constraints)
+    found = stated.read(sources, arguments.many("--extra"), arguments.many("--group"), constraints, overrides)
     target = arguments.one("--target")
     return found, Indexes.from_json(arguments.optional("--indexes"), target).with_options(found.options, target)
 
@@ -64,6 +65,7 @@ def _differences(locked: dict[str, Any], record: dict[str, Any], found: stated.S
     kinds = (
         ("requirements", "", "asks for", found.requirements),
         ("constraints", " as a limit", "states", found.constraints),
+        ("overrides", " as an override", "states", found.overrides),
     )
     for key, limit, verb, origins in kinds:
         before, now = set(locked.get(key, [])), set(record.get(key, []))

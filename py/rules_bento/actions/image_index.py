@@ -29,6 +29,10 @@ def run(arguments: Arguments) -> None:
     images: dict[str, tuple[bytes, dict[str, str]]] = {}
     for config_path, manifest_path in arguments.records("--image"):
         config = json.loads(Path(config_path).read_text("utf-8"))
+        if "os" not in config:
+            raise BentoError(
+                'image: an artifact of a model is for no platform. Push it by itself, or set format = "image".'
+            )
         platform = {key: config[key] for key in ("architecture", "os", "variant") if key in config}
         name = f"{platform['os']}/{platform['architecture']}"
         if name in images:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
@@ -21,6 +22,7 @@ FLAGS = {
     "--layer": 2,  # description, blob
     "--output": 1,
     "--page": 1,
+    "--record-errors": 1,  # name of a package whose wheel is taken although its RECORD is wrong
     "--target": 1,
 }
 
@@ -32,7 +34,9 @@ def run(arguments: Arguments) -> None:
     described += [(description, Path(blob)) for description, blob in arguments.records("--layer")]
     owners: dict[str, layer_report.Owner] = {}
     layers = [layer_report.describe_layer(Layer.loads(_read(path)), blob, bento, owners) for path, blob in described]
-    report = {"target": target, "layers": layers}
+    report: dict[str, Any] = {"target": target, "layers": layers}
+    if wrong := arguments.many("--record-errors"):
+        report["record_errors"] = sorted(wrong)
     if against := arguments.optional("--against"):
         report["changes"] = layer_report.changes(report, read_object(read_file(against), "report_against"))
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"

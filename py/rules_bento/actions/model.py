@@ -1,4 +1,4 @@
-"""Makes an entry of the model store, or takes one as it is: its description, its manifest, its part of an archive."""
+"""Makes an entry of the model store, or takes one as it is: its description and manifest, or its part of an archive."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ FLAGS = {
     "--label": 2,
     "--manifest": 1,
     "--metadata": 2,
+    "--model-yaml": 1,  # to write
     "--module": 1,
     "--option": 2,
     "--package": 1,
@@ -50,11 +51,16 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> None:
-    """Write description, manifest and archive part."""
+    """Write what is asked for: the archive part, or what is known of the model without its bytes."""
     with read_model(arguments) as model:
-        write_part(Path(arguments.one("--part")), model.members())
-        Path(arguments.one("--description")).write_text(model.entry.description.dumps(), "utf-8")
-        Path(arguments.one("--manifest")).write_text(model.entry.manifest.to_json(), "utf-8")
+        for path in arguments.many("--part"):
+            write_part(Path(path), model.members())
+        for path in arguments.many("--description"):
+            Path(path).write_text(model.entry.description.dumps(), "utf-8")
+        for path in arguments.many("--manifest"):
+            Path(path).write_text(model.entry.manifest.to_json(), "utf-8")
+        for path in arguments.many("--model-yaml"):
+            Path(path).write_bytes(model.entry.model_yaml)
 
 
 @contextmanager
@@ -73,12 +79,12 @@ def read_model(arguments: Arguments) -> Iterator[StoredModel]:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return
-    yield model_store.of_files(_sources(arguments), "srcs")
+    yield model_store.of_files(sources(arguments), "srcs")
 
 
 def _made(arguments: Arguments) -> StoredModel:
     tag = Tag.parse(arguments.one("--tag"), "tag")
-    selection = snapshot.select([_unfiltered(file) for file in _sources(arguments)])
+    selection = snapshot.select([_unfiltered(file) for file in sources(arguments)])
     for file in selection.dropped:
         raise BentoError(
             f"{file.path} (from {file.origin}) cannot be in a model: {selection.reason(file)}. Leave it out."
@@ -93,13 +99,14 @@ def _made(arguments: Arguments) -> StoredModel:
     return StoredModel(entry, {file.path: file.source for file in selection.kept})
 
 
-def _sources(arguments: Arguments) -> list[snapshot.Declared]:
+def sources(arguments: Arguments, flag: str = "--source") -> list[snapshot.Declared]:
+    """The files of a flag, at their places in the model."""
     folder = "/".join(part for part in (arguments.one("--package"), arguments.one("--strip-prefix").strip("/")) if part)
     return [
         snapshot.Declared(
             snapshot.place(short_path, build_ctx=folder, attribute="srcs", label=label).path, source, f"srcs {label}"
         )
-        for source, short_path, label in arguments.records("--source")
+        for source, short_path, label in arguments.records(flag)
     ]
 
 

@@ -26,6 +26,7 @@ FLAGS = {
     "--index": 1,  # of Debian packages in the base or in a layer
     "--model": 1,  # description
     "--output": 1,
+    "--record-errors": 1,  # name of a package whose wheel is taken although its RECORD is wrong
     "--tag": 1,  # file
     "--target": 1,
     "--wheel": 3,  # name, version, SHA-256
@@ -38,7 +39,10 @@ def run(arguments: Arguments) -> None:
     subject = sbom.Subject(tag.name, tag.version, _read(arguments.one("--digest")).strip(), arguments.one("--created"))
     architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]
     components = [sbom.sources(subject, _read(arguments.one("--bento-digest")).strip())]
-    components += [sbom.python_package(*wheel) for wheel in arguments.records("--wheel")]
+    wrong = set(arguments.many("--record-errors"))
+    components += [
+        sbom.python_package(*wheel, record_errors=wheel[0] in wrong) for wheel in arguments.records("--wheel")
+    ]
     for name, version, path in arguments.records("--built-wheel"):
         components.append(sbom.python_package(name, version, _sha256(path)))
     components += [sbom.model(ModelDescription.loads(_read(path))) for path in arguments.many("--model")]

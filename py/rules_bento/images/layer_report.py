@@ -157,6 +157,9 @@ def _by_folder(path: str, bento: str) -> Owner:
         name, _, rest = path.removeprefix(f"{bento}/models/").partition("/")
         version = rest.partition("/")[0]
         return Owner("model", name, "" if version == "latest" else version)
+    weights = f"{bento.rpartition('/')[0]}/weights/"
+    if path.startswith(weights):
+        return Owner("model", path.removeprefix(weights).partition("/")[0])
     if path.startswith(f"{bento}/"):
         return Owner("bento", "Bento")
     return Owner("other", "/" + "/".join(path.split("/")[:2]))

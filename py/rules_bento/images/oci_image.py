@@ -64,7 +64,7 @@ class Image(NamedTuple):
 
 def make_image(layers: list[Layer], settings: Settings) -> Image:
     """Assemble an image of layers, the lowest first."""
-    config = _encode(
+    config = encoded(
         {
             "created": settings.created,
             "architecture": settings.architecture,
@@ -92,14 +92,14 @@ def make_image(layers: list[Layer], settings: Settings) -> Image:
         "config": descriptor(CONFIG, config),
         "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers],
     }
-    return Image(config, _encode(_without_empty(manifest | {"annotations": settings.annotations})))
+    return Image(config, encoded(_without_empty(manifest | {"annotations": settings.annotations})))
 
 
 def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:
     """The index over manifests, each with its platform (`os`, `architecture`, perhaps `variant`)."""
     manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-    return _encode(_without_empty(index | {"annotations": annotations}))
+    return encoded(_without_empty(index | {"annotations": annotations}))
 
 
 def descriptor(media_type: str, content: bytes) -> dict[str, Any]:
@@ -112,7 +112,8 @@ def digest_of(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def _encode(document: dict[str, Any]) -> bytes:
+def encoded(document: dict[str, Any]) -> bytes:
+    """The bytes of a document, the same for the same fields."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 

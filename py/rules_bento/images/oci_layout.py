@@ -62,10 +62,12 @@ def docker_archive(image: Image, blobs: dict[str, Path], reference: str) -> Iter
 
 def _index(image: Image, reference: str) -> bytes:
     config: dict[str, Any] = json.loads(image.config)
-    entry = descriptor(MANIFEST, image.manifest) | {
-        "platform": {"architecture": config["architecture"], "os": config["os"]},
-        "annotations": {_REFERENCE: reference.rpartition(":")[2], _CONTAINERD_NAME: reference},
-    }
+    entry = descriptor(MANIFEST, image.manifest)
+    if artifact := json.loads(image.manifest).get("artifactType"):
+        entry["artifactType"] = artifact
+    else:
+        entry["platform"] = {"architecture": config["architecture"], "os": config["os"]}
+    entry["annotations"] = {_REFERENCE: reference.rpartition(":")[2], _CONTAINERD_NAME: reference}
     return json.dumps({"schemaVersion": 2, "manifests": [entry]}, separators=(",", ":")).encode()
 
 

@@ -58,6 +58,9 @@ def _package_node(package: dict[str, Any]) -> Node:
 def _sections(report: dict[str, Any]) -> Iterator[str]:
     if "changes" in report:
         yield pages.heading("Changes", _changes(report["changes"]))
+    if wrong := report.get("record_errors"):
+        text = f"Taken by their hashes, as bento.pypi says: {', '.join(wrong)}."
+        yield pages.heading("Wheels whose RECORD is wrong", pages.paragraph(text))
     for number, layer in enumerate(report["layers"], 1):
         rows = [
             (_KINDS[package["kind"]], package["name"], package["version"], pages.size(package["size"]))

@@ -20,6 +20,9 @@ _CYCLONEDX = "1.6"
 _ALGORITHMS = {"sha256": "SHA-256", "blake3": "BLAKE3"}  # CycloneDX's names; SPDX has its own
 _NOT_SAID = "NOASSERTION"
 
+RECORD_ERRORS = "The RECORD of its wheel is wrong; bento.pypi takes the wheel by its hash (record_errors)."
+"""Of a wheel that was taken all the same."""
+
 
 class Subject(NamedTuple):
     """What the bill is of."""
@@ -38,6 +41,7 @@ class Component(NamedTuple):
     name: str
     version: str
     digest: str = ""  # <algorithm>:<hex>
+    remark: str = ""  # what who reads the bill should know of it
 
     @property
     def purl(self) -> str:
@@ -45,9 +49,10 @@ class Component(NamedTuple):
         return self.reference if self.reference.startswith("pkg:") else ""
 
 
-def python_package(name: str, version: str, sha256: str) -> Component:
-    """A wheel: of the files of its release, the one that is installed."""
-    return Component("library", f"pkg:pypi/{quote(name)}@{quote(version)}", name, version, f"sha256:{sha256}")
+def python_package(name: str, version: str, sha256: str, *, record_errors: bool = False) -> Component:
+    """A wheel: of the files of its release, the one that is installed, perhaps although its RECORD is wrong."""
+    reference = f"pkg:pypi/{quote(name)}@{quote(version)}"
+    return Component("library", reference, name, version, f"sha256:{sha256}", RECORD_ERRORS if record_errors else "")
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
@@ -108,6 +113,8 @@ def _cyclonedx_component(component: Component) -> dict[str, Any]:
     if component.digest:
         algorithm, _, value = component.digest.partition(":")
         fields["hashes"] = [{"alg": _ALGORITHMS[algorithm], "content": value}]
+    if component.remark:
+        fields["properties"] = [{"name": "rules_bento:remark", "value": component.remark}]
     return fields
 
 
@@ -153,6 +160,8 @@ def _spdx_package(component: Component, number: int) -> dict[str, Any]:
     elif component.digest:
         # SPDX's own library takes a BLAKE3 digest of 256 bits for one that is too short.
         fields["comment"] = component.digest
+    if component.remark:
+        fields["comment"] = component.remark
     if component.purl:
         fields["externalRefs"] = [
             {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": component.purl}

@@ -5,7 +5,8 @@ from, so that it can be committed and shared, and any index or cache that has a 
 form is JSON, which Starlark reads without help::
 
     {"lock": 1, "requires_python": ">=3.10",
-     "stated": {"requirements": ["bentoml"], "constraints": [...], "platforms": [...], "indexes": "<digest>"},
+     "stated": {"requirements": ["bentoml"], "constraints": [...], "overrides": [...], "platforms": [...],
+                "indexes": "<digest>"},
      "roots": [{"name": "bentoml", "extras": [...], "marker": "..."}],
      "packages": [{"name": "numpy", "version": "2.5.5",
                    "dependencies": [{"name": ..., "version": ..., "extras": [...], "marker": ...}],
@@ -49,7 +50,13 @@ Lock = dict[str, Any]
 _EDGE = {"name": str, "version?": str, "extras?": [str], "marker?": str}
 _LOCK = {
     "requires_python": str,
-    "stated?": {"requirements?": [str], "constraints?": [str], "platforms?": [str], "indexes?": str},
+    "stated?": {
+        "requirements?": [str],
+        "constraints?": [str],
+        "overrides?": [str],
+        "platforms?": [str],
+        "indexes?": str,
+    },
     "roots": [_EDGE],
     "packages": [
         {

@@ -59,6 +59,7 @@ class Project:
     constraints: Sequence[str] = ()
     indexes: Indexes = field(default_factory=Indexes)
     platforms: Sequence[str] = ()  # <os>_<machine>; empty for all that the rules know
+    overrides: Sequence[str] = ()  # for what packages themselves ask for
 
     def pyproject(self) -> str:
         """The text of its pyproject.toml."""
@@ -71,6 +72,7 @@ class Project:
             "[tool.uv]",
             "package = false",
             f"constraint-dependencies = {json.dumps(list(self.constraints))}",
+            *([f"override-dependencies = {json.dumps(list(self.overrides))}"] if self.overrides else []),
             f"environments = {json.dumps(self._environments())}",
             *self.indexes.project_tables(),
         ]
@@ -106,8 +108,8 @@ class Project:
 def stated_in_lock(stated: Stated, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
     """What a lock records of that from which it was made; fields that say nothing are left out."""
     record: dict[str, Any] = {"requirements": sorted(stated.requirements)}
-    for name, value in (("constraints", sorted(stated.constraints)), ("platforms", sorted(platforms))):
-        record |= {name: value} if value else {}
+    further = {"constraints": stated.constraints, "overrides": stated.overrides, "platforms": platforms}
+    record |= {name: sorted(values) for name, values in further.items() if values}
     return record | ({"indexes": indexes.digest} if indexes.digest else {})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 _PYPROJECT = {
     "project": {"name?": str, "dependencies?": [str], "optional-dependencies?": {...: [str]}},
     "dependency-groups?": {...: list},
-    "tool?": {"uv?": {"constraint-dependencies?": [str], "sources?": dict}},
+    "tool?": {"uv?": {"constraint-dependencies?": [str], "override-dependencies?": [str], "sources?": dict}},
 }
-_OVERRIDING = frozenset({"override-dependencies", "exclude-dependencies", "dependency-metadata"})
+_OVERRIDING = frozenset({"exclude-dependencies", "dependency-metadata"})
+
+# What a line is: it asks for a package, limits its versions, or stands for what all packages ask of it.
+Kind = Literal["requirements", "constraints", "overrides"]
 _BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of its `python`
 _REMEDY = "Correct the file."
 
@@ -38,13 +41,14 @@ class Source(NamedTuple):
 
 @dataclass
 class Stated:
-    """Requirements and constraints (PEP 508), each once and in the order of the sources, and option lines."""
+    """Requirements, constraints and overrides (PEP 508), each once, in the order of the sources; option lines."""
 
     requirements: dict[str, str] = field(default_factory=dict)  # text to `file:line` or the like
     constraints: dict[str, str] = field(default_factory=dict)
+    overrides: dict[str, str] = field(default_factory=dict)
     options: list[Option] = field(default_factory=list)
 
-    def add(self, text: str, origin: str, *, constraint: bool = False) -> None:
+    def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
         """Take a requirement; one that is there already keeps its place.
 
         Raises BentoError, naming the origin, for a text that is none.
@@ -52,7 +56,8 @@ class Stated:
         refuse_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
-        (self.constraints if constraint else self.requirements).setdefault(text, origin)
+        found: dict[str, str] = getattr(self, kind)
+        found.setdefault(text, origin)
 
 
 def read(
@@ -60,15 +65,18 @@ def read(
     extras: Sequence[str] = ("*",),
     groups: Sequence[str] = ("*",),
     constraints: Sequence[Source] = (),
+    overrides: Sequence[Source] = (),
 ) -> Stated:
     """Read files; `extras` and `groups` choose what a pyproject.toml adds to its dependencies, `*` for all.
 
     A requirements file among `sources` that another one names with `-r` or `-c` counts where it is named, and nowhere
-    else. `constraints` are requirements files that limit versions and ask for nothing. Raises BentoError, naming file
-    and line.
+    else. `constraints` are requirements files that limit versions and ask for nothing, `overrides` such as stand for
+    what packages ask of one another. Raises BentoError, naming file and line.
     """
     stated = Stated()
-    reader = _RequirementsFiles(stated, {posixpath.normpath(one.name): one for one in (*constraints, *sources)})
+    reader = _RequirementsFiles(
+        stated, {posixpath.normpath(one.name): one for one in (*overrides, *constraints, *sources)}
+    )
     files = [source for source in sources if not source.name.endswith((".toml", ".yaml", ".yml"))]
     named = {name for source in files for name in reader.named_by(source)}
     for source in sources:
@@ -77,12 +85,14 @@ def read(
         elif source.name.endswith((".yaml", ".yml")):
             _read_bentofile(source, reader)
         elif posixpath.normpath(source.name) not in named:
-            reader.read(source, constraint=False)
+            reader.read(source)
     for source in files:
         if posixpath.normpath(source.name) not in reader.taken:
-            reader.read(source, constraint=False)  # one of a circle, which is then told
+            reader.read(source)  # one of a circle, which is then told
     for source in constraints:
-        reader.read(source, constraint=True)
+        reader.read(source, "constraints")
+    for source in overrides:
+        reader.read(source, "overrides")
     return stated
 
 
@@ -108,7 +118,7 @@ def _read_bentofile(source: Source, files: _RequirementsFiles) -> None:
     for package in python.get("packages", []):
         files.stated.add(package, f"{source.name}: python.packages")
     if "requirements_txt" in python:
-        files.include(source, python["requirements_txt"], f"{source.name}: python.requirements_txt", constraint=False)
+        files.include(source, python["requirements_txt"], f"{source.name}: python.requirements_txt")
     for key in ("index_url", "extra_index_url", "find_links", "trusted_host"):
         values = python.get(key, [])
         for value in [values] if isinstance(values, str) else values:
@@ -125,24 +135,24 @@ class _RequirementsFiles:
     declared: dict[str, Source] | None  # by normalized path; None: those that lie beside who names them
     taken: set[str] = field(default_factory=set)  # normalized paths
 
-    def read(self, source: Source, *, constraint: bool, within: tuple[str, ...] = ()) -> None:
+    def read(self, source: Source, kind: Kind = "requirements", within: tuple[str, ...] = ()) -> None:
         """Take requirements and options of a file and of those that it names."""
         self.taken.add(posixpath.normpath(source.name))
         found, options = self._parse(source)
         for requirement in found:
-            self.stated.add(requirement.text, f"{source.name}:{requirement.line}", constraint=constraint)
+            self.stated.add(requirement.text, f"{source.name}:{requirement.line}", kind)
         for option in options:
             place = f"{source.name}:{option.line}"
             if option.flag in requirements.INCLUDES | requirements.CONSTRAINTS:
-                limits = constraint or option.flag in requirements.CONSTRAINTS
-                self.include(source, option.value, place, constraint=limits, within=(*within, source.name))
+                its: Kind = "constraints" if option.flag in requirements.CONSTRAINTS else kind
+                self.include(source, option.value, place, its, (*within, source.name))
             elif option.flag in requirements.INDEX_OPTIONS:
                 self.stated.options.append(option)
             else:
                 requirements.refuse_option(option, source.name)
 
     def include(
-        self, source: Source, value: str, place: str, *, constraint: bool, within: tuple[str, ...] = ()
+        self, source: Source, value: str, place: str, kind: Kind = "requirements", within: tuple[str, ...] = ()
     ) -> None:
         """Read a file that another one names. Raises BentoError, which begins with `place`, if it cannot be had."""
         if "://" in value:
@@ -157,8 +167,8 @@ class _RequirementsFiles:
         elif value and name in self.declared:
             found = self.declared[name]
         else:
-            raise BentoError(f"{place}: {name} is not among the sources. Add it to srcs, or to constraints.")
-        self.read(found, constraint=constraint, within=within)
+            raise BentoError(f"{place}: {name} is not among the sources. Add it to srcs, constraints or overrides.")
+        self.read(found, kind, within)
 
     def named_by(self, source: Source) -> Iterable[str]:
         """Return the normalized paths that a file names."""
@@ -196,7 +206,9 @@ def _read_pyproject(source: Source, extras: Sequence[str], groups: Sequence[str]
     for name in _chosen(groups, reader.groups, f"{source.name}: groups"):
         reader.add_group(name, stated)
     for text in uv.get("constraint-dependencies", []):
-        stated.add(text, f"{source.name}: tool.uv.constraint-dependencies", constraint=True)
+        stated.add(text, f"{source.name}: tool.uv.constraint-dependencies", "constraints")
+    for text in uv.get("override-dependencies", []):
+        stated.add(text, f"{source.name}: tool.uv.override-dependencies", "overrides")
 
 
 @dataclass

@@ -59,6 +59,8 @@ def run(arguments: Arguments) -> int:
     wanted = Arguments(arguments.rest, _CALLERS).optional("--platform")
     contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)
     image = oci_image.Image((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
+    if "artifactType" in json.loads(image.manifest):
+        raise BentoError('image: it is an artifact, which no engine loads. Push it, or load one of format = "image".')
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = _blobs(contents["blobs"], folder, Path(scratch))
         return _load(tool, oci_layout.docker_archive(image, blobs, arguments.one("--reference")))

@@ -39,6 +39,7 @@ def run(arguments: Arguments) -> None:
         list(found.constraints),
         indexes,
         arguments.many("--platform"),
+        list(found.overrides),
     )
     output = Path(root, arguments.one("--lock"))
     previous = _previous(output)

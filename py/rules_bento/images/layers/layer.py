@@ -6,7 +6,8 @@ each folder comes before what is in it.
 
 - `gzip` (RFC 1952) of wheels: the deflate streams of the wheels are carried over (`layer_gzip`). Nothing is
   compressed again but what installing changes.
-- `zstd` (RFC 8878): a frame for each `ZSTD_FRAME` bytes of tar, with its content size and without a checksum.
+- `zstd` (RFC 8878): a frame for each `ZSTD_FRAME` bytes of tar, with its content size and without a checksum. Of files
+  of models and data, what does not compress is stored (`zstd`); gzip's members do so as well.
 - `none`: the tar.
 
 The bytes depend on the inputs alone, not on cores or host: for `zstd` on the version of libzstd, which is pinned
@@ -24,10 +25,9 @@ from rules_bento.archives.tarstream import END
 from rules_bento.archives.whole import whole_file
 from rules_bento.archives.zipread import PIECE
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import gzip, headers
+from rules_bento.images.layers import gzip, headers, zstd
 from rules_bento.images.layers.gzip import CARRIED, JOINED, LINES, PLAIN
 from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
-from rules_bento.images.wheels.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
+    from rules_bento.images.wheels.wheel import Wheel
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
 
@@ -52,7 +53,6 @@ MEDIA_TYPES: dict[Compression, str] = {
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
 
-_ZSTD_LEVEL = 3
 _BUFFERED = PIECE
 _LARGE = 4 << 20  # bytes
 _FOLDER_MODE, _FILE_MODE, _EXECUTABLE_MODE, _LINK_MODE = 0o755, 0o644, 0o755, 0o777
@@ -116,7 +116,7 @@ class Entry(NamedTuple):
 
 def write_wheel_layer(
     out: Path,
-    wheel: Path,
+    wheel: Wheel,
     layout: Layout,
     compression: Compression,
     *,
@@ -142,7 +142,7 @@ def write_files_layer(
     `mtime` and `threads` as in `write_wheel_layer`. Raises BentoError for a path that is not a plain relative one,
     comes twice or is below a file or a link, and for a source whose size is not the one declared.
     """
-    return write(out, _files_tar(_with_folders(entries), mtime), encoder(compression, threads))
+    return write(out, _files_tar(_with_folders(entries), mtime), encoder(compression, threads, storing=True))
 
 
 def write_tar_layer(
@@ -226,12 +226,17 @@ def contents(data: bytes) -> Piece:
     return b"", PLAIN, data, b""
 
 
-def encoder(compression: Compression, threads: int | None) -> Encoder:
-    """How pieces become the bytes of a blob, without carrying anything over; `threads` as in `write_wheel_layer`."""
+def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
+    """How pieces become the bytes of a blob, without carrying anything over; `threads` as in `write_wheel_layer`.
+
+    With `storing`, zstd leaves alone what does not compress by a quarter; gzip always does.
+    """
     if compression == "none":
         return _tar
-    compress, size = (gzip.compressed, GZIP_MEMBER) if compression == "gzip" else (_zstd_frames(), ZSTD_FRAME)
-    return lambda pieces: xz.in_order(compress, xz.cut(_tar(pieces), size), threads)
+    if compression == "gzip":
+        return lambda pieces: xz.in_order(gzip.compressed, xz.cut(_tar(pieces), GZIP_MEMBER), threads)
+    frame = zstd.frames(storing=storing)
+    return lambda pieces: xz.in_order(frame, xz.cut(_tar(pieces), ZSTD_FRAME), threads)
 
 
 def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
@@ -242,25 +247,6 @@ def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
             yield data
 
 
-def _zstd_frames() -> Callable[[bytes], bytes]:
-    import zstandard
-
-    # One at a time may use a compressor, and making one costs as much as a small frame.
-    idle: list[zstandard.ZstdCompressor] = []
-
-    def frame(data: bytes) -> bytes:
-        compressor = (
-            idle.pop()
-            if idle
-            else zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=False, write_content_size=True)
-        )
-        packed = compressor.compress(data)
-        idle.append(compressor)
-        return packed
-
-    return frame
-
-
 class WheelPlan(NamedTuple):
     """A wheel, and what it brings to the image."""
 
@@ -269,9 +255,8 @@ class WheelPlan(NamedTuple):
     files: list[Installed]
 
     @classmethod
-    def of(cls, path: Path, layout: Layout) -> WheelPlan:
-        """Read the wheel's lists. Raises BentoError for one that should not be installed."""
-        wheel = Wheel.read(path)
+    def of(cls, wheel: Wheel, layout: Layout) -> WheelPlan:
+        """Place the wheel's files. Raises BentoError for one that should not be installed."""
         return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
 
     def all_folders(self) -> set[str]:

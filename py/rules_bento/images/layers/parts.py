@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rules_bento.images.layers.layer import Compression, LayerInfo
     from rules_bento.images.wheels.install import Layout
+    from rules_bento.images.wheels.wheel import Wheel
 
 _PIECE = 1 << 20
 _MEMBERS = 1 << 18  # bytes of members at once: the rest behind each of them is copied
@@ -55,7 +56,7 @@ class Part(NamedTuple):
     path: Path
 
 
-def write_part(out: Path, wheel: Path, layout: Layout, compression: Compression) -> Listing:
+def write_part(out: Path, wheel: Wheel, layout: Layout, compression: Compression) -> Listing:
     """Write the part of a wheel to `out`, which is there only when it is whole. Raises as `layer.write_wheel_layer`."""
     plan = layer.WheelPlan.of(wheel, layout)
     folders = plan.all_folders()

@@ -15,7 +15,6 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.parts import Listing
 from rules_bento.images.wheels.install import installed_files
-from rules_bento.images.wheels.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.layers.layer import Compression
     from rules_bento.images.wheels.install import Installed, Layout
+    from rules_bento.images.wheels.wheel import Wheel
 
 _LENGTHS = struct.Struct(">2L")
 _LENGTH = struct.Struct(">L")
@@ -86,7 +86,7 @@ class Compiler:
 
 
 def write_bytecode_part(
-    out: Path, wheel: Path, layout: Layout, compression: Compression, compiler: Compiler
+    out: Path, wheel: Wheel, layout: Layout, compression: Compression, compiler: Compiler
 ) -> Listing:
     """Write the byte code of a wheel's modules to `out`, which is there only when it is whole.
 
@@ -97,17 +97,16 @@ def write_bytecode_part(
             f"byte code is for CPython 3.{layout.python_minor}, but its interpreter is {compiler.cache_tag}. "
             "Name another one, bento_tools.compiler(interpreter = ...)."
         )
-    read = Wheel.read(wheel)
     root = layout.site_packages[1:] + "/"
     modules = [
         file
-        for file in installed_files(read, layout)
+        for file in installed_files(wheel, layout)
         if file.member and file.path.startswith(root) and file.path.endswith(".py")
     ]
     files: dict[str, str] = {}
-    layer.write(out, _tar(read, modules, layout, compiler, files), layer.encoder(compression, 1))
+    layer.write(out, _tar(wheel, modules, layout, compiler, files), layer.encoder(compression, 1))
     folders = {folder.as_posix() for path in files for folder in PurePosixPath(path).parents} - {"."}
-    return Listing(read.name, tuple(sorted(folders)), files)
+    return Listing(wheel.name, tuple(sorted(folders)), files)
 
 
 def _tar(

@@ -12,12 +12,12 @@ import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_bento.errors import BentoError
-from rules_bento.images.wheels.wheel import SIGNATURES, Wheel
+from rules_bento.images.wheels.record import SIGNATURES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from rules_bento.images.wheels.wheel import EntryPoint, Member
+    from rules_bento.images.wheels.wheel import EntryPoint, Member, Wheel
 
 _PLACEHOLDER = b"#!python"
 _LONGEST_INTERPRETER = 124  # with "#!" and a line feed: what old kernels read of a first line

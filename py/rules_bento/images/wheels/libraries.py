@@ -7,13 +7,12 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
-from rules_bento.images.wheels.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from rules_bento.archives.zipread import Chunk
+    from rules_bento.images.wheels.wheel import Wheel
 
 _LIBRARY = re.compile(r"\.so(?:\.|$)")
 # How Python names a library that it loads by ctypes or cffi, whole or up to what it adds.
@@ -36,12 +35,11 @@ class Libraries(NamedTuple):
     named: frozenset[str] = frozenset()  # words of its Python sources that may be names of libraries
 
     @staticmethod
-    def read(file: Path) -> Libraries:
+    def read(wheel: Wheel) -> Libraries:
         """Look into each file that may be linked; one at a time is unpacked, to a temporary file.
 
         Where there are some, look for their names in Python sources, too.
         """
-        wheel = Wheel.read(file)
         candidates = [member for member in wheel.members if _LIBRARY.search(member.path) or member.executable]
         linked = [
             Linked(member.path, elf)

@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, fast_zlib
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate
+from rules_bento.images.wheels import record
 from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
+from rules_bento.images.wheels.record import RecordError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-
-SIGNATURES = ("RECORD.jws", "RECORD.p7s")
-"""Files of *.dist-info that RECORD does not list."""
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)
 """Of a whole wheel; real ones unpack to 2 to 20 times their size."""
@@ -41,7 +40,6 @@ _LONGEST_NAME = 255  # bytes of a file's or folder's name, on Linux and macOS
 _REFUSED_NAME = re.compile(r"\A/|\A[A-Za-z]:|[\\\x00-\x1f\x7f]")
 _REFUSED_PART = re.compile(r"(?:\A|/)(?:\.?\.?(?:/|\Z)|(\.wh\.))")
 _SCRIPT = re.compile(r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?")
-_DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
 
 
 class Member(NamedTuple):
@@ -57,6 +55,13 @@ class Member(NamedTuple):
     executable: bool
     algorithm: str  # "sha256", "sha384", "sha512"; "" for what RECORD need not list
     digest: bytes  # of the contents, as RECORD has it
+
+
+class Locked(NamedTuple):
+    """What is known of a wheel before it is read."""
+
+    sha256: str = ""  # of the file, as a lock has it; empty for a wheel of no lock
+    record_errors: bool = False  # whether bento.pypi takes it although its RECORD is wrong
 
 
 class EntryPoint(NamedTuple):
@@ -77,6 +82,7 @@ class Wheel(NamedTuple):
     distribution: str  # the normalized name
     metadata: Metadata
     entry_points: tuple[EntryPoint, ...]  # console scripts and, after them, GUI scripts
+    locked: Locked = Locked()
 
     @property
     def name(self) -> str:
@@ -84,9 +90,13 @@ class Wheel(NamedTuple):
         return self.file.name
 
     @classmethod
-    def read(cls, file: Path) -> Wheel:
-        """Read the directory and the metadata. Raises BentoError for a file that no installer should take."""
-        with _Zip(file) as zip_file:
+    def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
+        """Read the directory and the metadata. Raises BentoError for a file that no installer should take.
+
+        Where a RECORD may be wrong, all contents are read, and digests are those of the contents; one that is right
+        is refused then.
+        """
+        with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
 
     @property
@@ -105,18 +115,18 @@ class Wheel(NamedTuple):
         Raises BentoError, at the latest with the last chunk, if the contents are not those that directory and
         RECORD declare.
         """
-        with _Zip(self.file) as zip_file:
+        with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join)
 
     def contents(self, member: Member) -> bytes:
         """The bytes of a small member, verified. Raises BentoError as `chunks` does, and if it is not small."""
-        with _Zip(self.file) as zip_file:
+        with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
     def starts_with(self, member: Member, prefix: bytes) -> bool:
         """Whether the contents, which are not verified, begin with a few given bytes."""
-        with _Zip(self.file) as zip_file:
+        with _Zip(self.file, self.locked) as zip_file:
             pieces = zip_file.unverified(member)
             return next(pieces, Chunk(b"", None)).data.startswith(prefix)
 
@@ -124,9 +134,10 @@ class Wheel(NamedTuple):
 class _Zip(Zip):
     """The zip of a wheel, read with `pread`: nothing of it is mapped or kept."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, locked: Locked) -> None:
         super().__init__(file.name, _REMEDY, BOUNDS, (STORED, DEFLATED))
         self.path = file
+        self.locked = locked
         self._open = -1
 
     def __enter__(self) -> _Zip:
@@ -208,7 +219,22 @@ class _Zip(Zip):
 
     def _check_digest(self, member: Member, digest: bytes) -> None:
         if digest != member.digest:
-            raise self.error(f"its {member.algorithm} is not the one that RECORD says", member.path)
+            raise self.record_error(f"its {member.algorithm} is not the one that RECORD says", member.path)
+
+    def record_error(self, message: str, member: str) -> RecordError:
+        """What is wrong with RECORD, and how to take the wheel all the same."""
+        remedy = _REMEDY
+        if self.locked.sha256:
+            name = normalized(self.where.partition("-")[0])
+            remedy += (
+                ". If that is the wheel you want, say so in bento.pypi of MODULE.bazel: "
+                f'record_errors = {{"{name}": ["sha256:{self.locked.sha256}"]}}'
+            )
+        return RecordError(str(self.error(message, member, remedy)))
+
+    def right_record_error(self) -> BentoError:
+        """What is wrong with asking for a wheel whose RECORD may be wrong, and is not."""
+        return self.error("its RECORD is right", remedy="Leave the wheel out of record_errors of bento.pypi")
 
 
 def _digest(member: Member, data: bytes) -> bytes:
@@ -225,11 +251,13 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     by_path = {member.path: member for member in members}
     _check_wheel_version(zip_file, _text(zip_file, by_path, f"{dist_info}/WHEEL"))
     metadata = _metadata(zip_file, _text(zip_file, by_path, f"{dist_info}/METADATA", errors="replace"))
-    recorded = _with_digests(zip_file, members, f"{dist_info}/RECORD", _text(zip_file, by_path, f"{dist_info}/RECORD"))
+    path = f"{dist_info}/RECORD"
+    with_digests = record.measured if zip_file.locked.record_errors else record.with_digests
+    recorded = with_digests(zip_file, members, path, _text(zip_file, by_path, path))
     points = f"{dist_info}/entry_points.txt"
     entry_points = _entry_points(zip_file, _text(zip_file, by_path, points)) if points in by_path else ()
     distribution = normalized(dist_info.partition("-")[0])
-    return cls(zip_file.path, recorded, folders, dist_info, distribution, metadata, entry_points)
+    return cls(zip_file.path, recorded, folders, dist_info, distribution, metadata, entry_points, zip_file.locked)
 
 
 def _members(zip_file: _Zip) -> tuple[list[Member], tuple[str, ...]]:
@@ -307,56 +335,6 @@ def _check_wheel_version(zip_file: _Zip, text: str) -> None:
     version = re.search(r"^Wheel-Version:[ \t]*(\d+)\.\d+[ \t]*\r?$", text, re.MULTILINE | re.IGNORECASE)
     if not version or version[1] not in ("0", "1"):
         raise zip_file.error("its WHEEL file says no version of the format that is known here, which is 1.0")
-
-
-def _with_digests(zip_file: _Zip, members: Sequence[Member], record: str, text: str) -> tuple[Member, ...]:
-    rows = _rows(zip_file, text)
-    exempt = {record, *(f"{record.rpartition('/')[0]}/{name}" for name in SIGNATURES)}
-    found = tuple(
-        member if member.path in exempt else _with_digest(zip_file, member, rows.get(member.path)) for member in members
-    )
-    for path in rows.keys() - exempt - {member.path for member in members}:
-        if not path.endswith(("/", ".pyc")):  # some tools list folders, or what was compiled and left out
-            raise zip_file.error("RECORD lists it, but it is not there", path)
-    return found
-
-
-def _rows(zip_file: _Zip, text: str) -> dict[str, tuple[str, str]]:
-    import csv
-
-    rows: dict[str, tuple[str, str]] = {}
-    for row in csv.reader(text.splitlines()):
-        if not row:
-            continue
-        path = row[0].lstrip("/")  # as some tools write it
-        if len(row) != 3 or path in rows:
-            raise zip_file.error("its line in RECORD is not a path, a digest and a size, or comes twice", row[0])
-        rows[path] = (row[1], row[2])
-    return rows
-
-
-def _with_digest(zip_file: _Zip, member: Member, row: tuple[str, str] | None) -> Member:
-    import binascii
-
-    if row is None:
-        raise zip_file.error("RECORD does not list it", member.path)
-    algorithm, _, encoded = row[0].partition("=")
-    length = _DIGESTS.get(algorithm)
-    if length is None:
-        known = ", ".join(_DIGESTS)
-        raise zip_file.error(f"its digest in RECORD is {algorithm or 'missing'}; it must be {known}", member.path)
-    try:
-        digest = binascii.a2b_base64(encoded.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(encoded) % 4))
-    except ValueError:
-        digest = b""
-    if len(digest) != length:
-        raise zip_file.error("its digest in RECORD is damaged", member.path)
-    if row[1] and row[1] != str(member.size):
-        raise zip_file.error(f"has {member.size} bytes, but {row[1]} in RECORD", member.path)
-    return member._replace(algorithm=algorithm, digest=digest)
-
-
-_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 def _entry_points(zip_file: _Zip, text: str) -> tuple[EntryPoint, ...]:

@@ -1,0 +1,74 @@
+"""Assembles an image of a model alone, or an artifact of CNCF ModelPack, from the descriptions of its layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.formats import read_file
+from rules_bento.images import modelpack, oci_image
+from rules_bento.models.model import ModelDescription
+from rules_bento.tag import Tag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--annotation": 2,
+    "--config": 1,
+    "--created": 1,
+    "--digest": 1,
+    "--folder": 1,  # of a Bento, in images
+    "--format": 1,  # image or modelpack
+    "--layer": 1,  # of the model; the last of several has no weights
+    "--manifest": 1,
+    "--model": 1,  # description
+    "--target": 1,
+    "--weights": 1,  # folder of layers of weights, in images
+}
+
+_ANNOTATIONS = "org.opencontainers.image."
+
+
+def run(arguments: Arguments) -> None:
+    """Write config, manifest and digest."""
+    model = ModelDescription.loads(read_file(arguments.one("--model")).decode())
+    tag = Tag.parse(model.tag, "tag")
+    created = arguments.one("--created")
+    standard = {"created": created, "title": tag.name, "version": tag.version}
+    annotations = {_ANNOTATIONS + key: value for key, value in standard.items()} | arguments.pairs("--annotation")
+    layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.many("--layer")]
+    if arguments.one("--format") == "modelpack":
+        image = modelpack.make_artifact(tag.name, tag.version, created, _parts(arguments, layers, tag), annotations)
+    else:
+        image = oci_image.make_image(layers, _settings(created, annotations))
+    Path(arguments.one("--config")).write_bytes(image.config)
+    Path(arguments.one("--manifest")).write_bytes(image.manifest)
+    Path(arguments.one("--digest")).write_text(f"{image.digest}\n", "utf-8")
+
+
+def _parts(arguments: Arguments, layers: list[oci_image.Layer], tag: Tag) -> list[modelpack.Part]:
+    folder = f"{arguments.one('--folder')}/models/{tag.name}/{tag.version}".strip("/")
+    weights = arguments.one("--weights").strip("/")
+    parts = [modelpack.Part(layer, is_weights=True, folder=weights) for layer in layers[:-1]]
+    return [*parts, modelpack.Part(layers[-1], is_weights=not parts, folder=folder)]
+
+
+def _settings(created: str, annotations: dict[str, str]) -> oci_image.Settings:
+    """An image has to be for some platform; files are for all, and nothing of it is run."""
+    standard = {key: value for key, value in annotations.items() if key.startswith(_ANNOTATIONS)}
+    return oci_image.Settings(
+        architecture="amd64",
+        os="linux",
+        created=created,
+        env={},
+        entrypoint=[],
+        cmd=[],
+        user="",
+        working_dir="",
+        ports=[],
+        labels=standard,
+        annotations=annotations,
+        stop_signal="",
+        healthcheck=[],
+    )

@@ -1,0 +1,110 @@
+"""RECORD, the manifest of a wheel: the digest of each file, held against the wheel or, where it is wrong, made anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rules_bento.archives.zipread import Chunk
+    from rules_bento.images.wheels.wheel import Member
+
+SIGNATURES = ("RECORD.jws", "RECORD.p7s")
+"""Files of *.dist-info that RECORD does not list."""
+
+_DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+class RecordError(BentoError):
+    """What RECORD says is not what the wheel has."""
+
+
+class Contents(Protocol):
+    """The zip of a wheel."""
+
+    def chunks(self, member: Member, *, join: bool = False) -> Iterator[Chunk]:
+        """See `Wheel.chunks`."""
+
+    def record_error(self, message: str, member: str) -> RecordError:
+        """What is wrong with RECORD."""
+
+    def right_record_error(self) -> BentoError:
+        """That nothing is wrong with it."""
+
+
+def with_digests(zip_file: Contents, members: Sequence[Member], path: str, text: str) -> tuple[Member, ...]:
+    """The members with the digests of `text`, the RECORD at a path. Raises RecordError where it is wrong."""
+    rows = _rows(zip_file, text)
+    exempt = _exempt(path)
+    found = tuple(
+        member if member.path in exempt else _with_digest(zip_file, member, rows.get(member.path)) for member in members
+    )
+    for listed in rows.keys() - exempt - {member.path for member in members}:
+        if not listed.endswith(("/", ".pyc")):  # some tools list folders, or what was compiled and left out
+            raise zip_file.record_error("RECORD lists it, but it is not there", listed)
+    return found
+
+
+def measured(zip_file: Contents, members: Sequence[Member], path: str, text: str) -> tuple[Member, ...]:
+    """The members with the digests of their contents, for a RECORD that is wrong. Raises BentoError if it is right."""
+    try:
+        for member in with_digests(zip_file, members, path, text):
+            for _ in zip_file.chunks(member):
+                pass
+    except RecordError:
+        exempt = _exempt(path)
+        return tuple(member if member.path in exempt else _measured(zip_file, member) for member in members)
+    raise zip_file.right_record_error()
+
+
+def _exempt(path: str) -> set[str]:
+    return {path, *(f"{path.rpartition('/')[0]}/{name}" for name in SIGNATURES)}
+
+
+def _measured(zip_file: Contents, member: Member) -> Member:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for chunk in zip_file.chunks(member):
+        digest.update(chunk.data)
+    return member._replace(algorithm="sha256", digest=digest.digest())
+
+
+def _rows(zip_file: Contents, text: str) -> dict[str, tuple[str, str]]:
+    import csv
+
+    rows: dict[str, tuple[str, str]] = {}
+    for row in csv.reader(text.splitlines()):
+        if not row:
+            continue
+        path = row[0].lstrip("/")  # as some tools write it
+        if len(row) != 3 or path in rows:
+            raise zip_file.record_error("its line in RECORD is not a path, a digest and a size, or comes twice", row[0])
+        rows[path] = (row[1], row[2])
+    return rows
+
+
+def _with_digest(zip_file: Contents, member: Member, row: tuple[str, str] | None) -> Member:
+    import binascii
+
+    if row is None:
+        raise zip_file.record_error("RECORD does not list it", member.path)
+    algorithm, _, encoded = row[0].partition("=")
+    length = _DIGESTS.get(algorithm)
+    if length is None:
+        known = ", ".join(_DIGESTS)
+        message = f"its digest in RECORD is {algorithm or 'missing'}; it must be {known}"
+        raise zip_file.record_error(message, member.path)
+    try:
+        digest = binascii.a2b_base64(encoded.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(encoded) % 4))
+    except ValueError:
+        digest = b""
+    if len(digest) != length:
+        raise zip_file.record_error("its digest in RECORD is damaged", member.path)
+    if row[1] and row[1] != str(member.size):
+        raise zip_file.record_error(f"has {member.size} bytes, but {row[1]} in RECORD", member.path)
+    return member._replace(algorithm=algorithm, digest=digest)
