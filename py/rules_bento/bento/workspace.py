@@ -32,8 +32,13 @@ class Workspace:
         return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
 
 
+_MOST_CHARACTERS = 1 << 20  # parsing takes some 200 bytes of memory for each
+
+
 def read(text: str, origin: str) -> Workspace:
     """Read a MODULE.bazel. Raises BentoError, naming `origin` and line, for one that cannot be read."""
+    if len(text) > _MOST_CHARACTERS:
+        raise BentoError(f"{origin}: has {len(text)} characters; {_MOST_CHARACTERS} are read of such a file.")
     try:
         statements = ast.parse(text).body  # Starlark's syntax is Python's, as far as modules may use it
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
