@@ -44,7 +44,21 @@ OF_BAZEL = [
     "py_library",
     "py_test",
 ]
-PROGRAMS = ["bentoml", "cat", "cd", "cosign", "curl", "docker", "git", "ibazel", "kubectl", "mkdir", "pip", "podman", "uv"]
+PROGRAMS = [
+    "bentoml",
+    "cat",
+    "cd",
+    "cosign",
+    "curl",
+    "docker",
+    "git",
+    "ibazel",
+    "kubectl",
+    "mkdir",
+    "pip",
+    "podman",
+    "uv",
+]
 BAZEL = ["build", "cquery", "coverage", "fetch", "mod", "query", "run", "shutdown", "test", "vendor"]
 
 
