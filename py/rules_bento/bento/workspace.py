@@ -12,7 +12,9 @@ from rules_bento.errors import BentoError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+_ROOT = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 EXTENSION = "@rules_bento//toolchains:extensions.bzl"
 
 
@@ -30,6 +32,12 @@ class Workspace:
         own = "pypi_" + re.sub(r"\W", "_", package.rpartition("/")[2] or "project", flags=re.ASCII)
         numbered = (f"{own}_{number}" for number in itertools.count(2))
         return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
+
+
+def root_above(folder: Path) -> Path | None:
+    """Return the root of the workspace that a folder is in; None where it is in none."""
+    here = folder.resolve()
+    return next((root for root in (here, *here.parents) if any((root / name).is_file() for name in _ROOT)), None)
 
 
 def read(text: str, origin: str) -> Workspace:
