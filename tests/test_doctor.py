@@ -12,6 +12,8 @@ from rules_bento.cli.diagnosis import FINE, HINT, MISSING, OLDEST_BAZEL, Surroun
 
 MODULE = """\
 bazel_dep(name = "rules_bento", version = "0.1.0")
+tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
+tools.python(interpreter = "python3")
 bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
 bento.pypi(name = "pypi", lock = "//svc:requirements.lock.json")
 """
@@ -91,15 +93,17 @@ def test_a_program_that_is_not_there_is_missing(here, name, about):
     assert found(here, about).remedy
 
 
-def test_a_python_that_is_too_old_or_has_neither_pip_nor_uv_is_told(here):
-    python, uv = (Path(here.variables["PATH"], name) for name in ("python3", "uv"))
-    uv.unlink()
-    program(python, 'case "$*" in *pip*) exit 1 ;; esac; echo 3.12')
-    assert "has no pip" in found(here, "python").text
-    program(python, "echo 3.9")
-    assert "Python 3.9" in found(here, "python").text
-    program(python, "exit 1")
-    assert found(here, "python").state == MISSING
+def test_a_python_that_is_too_old_or_is_none_is_told(here):
+    for text, problem in (("echo 3.9", "Python 3.9"), ("exit 1", "no Python"), ("echo Usage", "Usage")):
+        program(Path(here.variables["PATH"], "python3"), text)
+        assert found(here, "python").state == MISSING
+        assert problem in found(here, "python").text
+
+
+def test_no_python_of_the_host_is_wanted_unless_it_is_named(here):
+    Path(here.variables["PATH"], "python3").unlink()
+    (here.root / "MODULE.bazel").write_text(MODULE.replace('interpreter = "python3"', 'version = "3.12"'))
+    assert found(here, "python").state == FINE
 
 
 def test_what_runs_images_is_a_hint(here):

@@ -56,13 +56,13 @@ class Surroundings:
 
 def diagnose(here: Surroundings, *, online: bool = False) -> list[Finding]:
     """Return what was found. Raises BentoError for a file of the workspace that cannot be read."""
-    found = [bazel(here), python(here), builders(here), certificates(here)]
+    found = [bazel(here), builders(here), certificates(here)]
     if here.root is None:
         found.append(
             Finding("workspace", HINT, "no MODULE.bazel here or above", "`bento migrate` prints one for a project.")
         )
     else:
-        found += [*workspace(here.root), cache(here)]
+        found += [*workspace(here, here.root), cache(here)]
     return found + ([index(here)] if online else [])
 
 
@@ -112,20 +112,20 @@ def _said(command: list[str]) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def python(here: Surroundings) -> Finding:
-    """Judge what fetches the tools: a python3 with pip, or with uv."""
-    found = here.which("python3") or here.which("python")
-    install = "Install Python 3.10 or newer with pip, or uv."
+def python(here: Surroundings, interpreter: str) -> Finding:
+    """Judge the interpreter of the host that MODULE.bazel names; otherwise the build has one of its own."""
+    if not interpreter:
+        return Finding("python", FINE, "the build has one of its own")
+    found = here.which(interpreter)
+    remedy = (
+        "Install Python 3.10 or newer, or leave `interpreter` of bento_tools.python out: the build brings its own then."
+    )
     if not found:
-        return Finding("python", MISSING, "no python3 is on PATH; repositories are fetched by it", install)
+        return Finding("python", MISSING, f"bento_tools.python names {interpreter}, which is not on PATH", remedy)
     version = _said([found, "-c", "import sys; print(*sys.version_info[:2], sep='.')"])
     if not re.fullmatch(r"3\.\d+", version) or int(version[2:]) < 10:
-        return Finding("python", MISSING, f"{found} is Python {version or 'that does not start'}", install)
-    if here.which("uv") or _said([found, "-m", "pip", "--version"]):
-        return Finding("python", FINE, f"Python {version}, {'uv' if here.which('uv') else 'pip'}")
-    return Finding(
-        "python", MISSING, f"{found} has no pip, and uv is not on PATH; one of them fetches the tools", install
-    )
+        return Finding("python", MISSING, f"{found} is {f'Python {version}' if version else 'no Python'}", remedy)
+    return Finding("python", FINE, f"Python {version}, which MODULE.bazel names")
 
 
 def builders(here: Surroundings) -> Finding:
@@ -169,8 +169,8 @@ def cache(here: Surroundings) -> Finding:
     return Finding("cache", HINT, "another checkout builds all anew", remedy)
 
 
-def workspace(root: Path) -> Iterator[Finding]:
-    """Judge MODULE.bazel, and the lock of each hub in it."""
+def workspace(here: Surroundings, root: Path) -> Iterator[Finding]:
+    """Judge MODULE.bazel, the interpreter that it names, and the lock of each hub in it."""
     from rules_bento.bento.workspace import read
 
     declared = read(read_file(root / "MODULE.bazel").decode(errors="replace"), "MODULE.bazel")
@@ -179,6 +179,7 @@ def workspace(root: Path) -> Iterator[Finding]:
         yield Finding("workspace", MISSING, "MODULE.bazel does not depend on rules_bento", remedy)
         return
     yield Finding("workspace", FINE, f"MODULE.bazel depends on rules_bento; {len(declared.hubs)} hubs of packages")
+    yield python(here, declared.interpreter)
     yield from _locks(root, declared)
 
 
