@@ -146,6 +146,16 @@ def test_a_lock_that_is_not_there_names_the_target(here, text):
     assert (finding.state, finding.remedy) == (MISSING, "Write it: bazel run //svc:update.")
 
 
+@pytest.mark.parametrize(
+    ("label", "state"),
+    [("//svc:other.json", MISSING), (":other.json", MISSING), ("@//svc:requirements.lock.json", FINE), ("@@//svc:requirements.lock.json", FINE),
+     ("@other//:requirements.lock.json", HINT), ("requirements.lock.json", HINT)],
+)  # fmt: skip
+def test_a_lock_is_looked_at_where_its_label_leads(here, label, state):
+    (here.root / "MODULE.bazel").write_text(MODULE.replace("//svc:requirements.lock.json", label))
+    assert found(here, "lock of @pypi").state == state
+
+
 def test_a_target_that_is_computed_is_left_to_its_own_test(here):
     (here.root / "svc/requirements.in").write_text("flask\n")
     (here.root / "svc/BUILD.bazel").write_text(BUILD.replace('["requirements.in"]', "FILES"))

@@ -147,7 +147,8 @@ def certificates(here: Surroundings) -> Finding:
         return Finding("certificates", FINE, f"{len(own)} authorities of your own, and Bazel is told of a trustStore")
     remedy = (
         "uv and the bento command believe them. If Bazel's own downloads fail (PKIX path building failed), write to "
-        ".bazelrc: startup --host_jvm_args=-Djavax.net.ssl.trustStore=/etc/ssl/certs/java/cacerts"
+        ".bazelrc, with the store that Debian's ca-certificates-java keeps: "
+        "startup --host_jvm_args=-Djavax.net.ssl.trustStore=/etc/ssl/certs/java/cacerts"
     )
     return Finding("certificates", HINT, f"{len(own)} authorities of your own that the system trusts", remedy)
 
@@ -178,16 +179,18 @@ def workspace(here: Surroundings, root: Path) -> Iterator[Finding]:
         remedy = 'Write there: bazel_dep(name = "rules_bento", version = "...")'
         yield Finding("workspace", MISSING, "MODULE.bazel does not depend on rules_bento", remedy)
         return
-    yield Finding("workspace", FINE, f"MODULE.bazel depends on rules_bento; {len(declared.hubs)} hubs of packages")
+    yield Finding("workspace", FINE, f"MODULE.bazel depends on rules_bento; hubs of packages: {len(declared.hubs)}")
     yield python(here, declared.interpreter)
     yield from _locks(root, declared)
 
 
 def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
     for hub, label in declared.hubs.items():
-        package, _, name = label.removeprefix("//").partition(":")
-        if not label.startswith("//") or not name:
-            continue  # of another repository, or computed
+        package, _, name = re.sub(r"^@{0,2}//", "", label).partition(":")
+        if package.startswith("@") or not name:
+            remedy = "Give bento.pypi the label of a lock of this workspace, or look at it yourself."
+            yield Finding(f"lock of @{hub}", HINT, f"{label or 'its label'} is not looked at", remedy)
+            continue
         path = root / package / name
         target = _target(path)
         run = f"bazel run //{package}:{target[0]}" if target else "lock the packages"
