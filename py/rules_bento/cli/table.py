@@ -58,6 +58,7 @@ class Command:
 COMMANDS = (
     Command("build", "build", "Build a Bento of a project, without importing it."),
     Command("migrate", "migrate", "Print the BUILD and MODULE lines that a project becomes with Bazel."),
+    Command("doctor", "doctor", "Say what a machine or a workspace lacks."),
     Command("list", "list_", "List the Bentos of the store, the newest first."),
     Command("get", "get", "Show what a Bento's bento.yaml says."),
     Command("tree", "tree", "Show the files and models of a Bento or an archive."),
