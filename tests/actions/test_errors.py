@@ -271,7 +271,7 @@ def test_patterns_that_are_none(actions):
         (["--version", "latest"], ["version: the version is 'latest'", "Give a version, or none"]),
         (["--name", "Iris"], ["bento_name: the name is 'Iris'", "Try 'iris'"]),
         (["--label", '" "', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
-        (["--env", '"1X=2"'], ["envs: '1X' cannot be read", "Write NAME=value"]),
+        (["--env", '"1X=2"'], ["envs: what has no name cannot be read", "Write NAME=value"]),
         (["--env", '"X=2;stage=never"'], ["envs: 'X' cannot be read", "Write NAME=value"]),
         (["--python-version", "4"], ["python_version is '4', which is not a version of Python. Write one such as"]),
         (["--declared-service", "Other", "[]"], ["`services` has no entry for `Service`", "Add `Service`"]),
