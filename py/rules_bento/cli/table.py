@@ -73,6 +73,7 @@ COMMANDS = (
     Command("containerize", "containerize", "Build an image of a Bento with docker, podman and their like."),
     Command("sign", "sign", "Sign archives, layouts and what registries have, as cosign does."),
     Command("verify", "verify", "Look for damage: in the store, or in an archive; verify signatures."),
+    Command("audit", "audit", "Hold packages against known vulnerabilities and licences, offline."),
     Command("diff", "diff", "Show how two Bentos or archives differ."),
     Command("bundle", "bundle", "Pack several Bentos, and their models once, into one file."),
     Command("unbundle", "unbundle", "Take all that a bundle has into the store, or write it to archives."),
