@@ -233,6 +233,7 @@ def _bento_image_impl(ctx):
     build_definition = _build_definition(ctx, base, bento, wheels)
     return [
         BentoImageInfo(
+            bento_yaml = bento.bento_yaml if ctx.attr.models == "layers" else None,
             build_definition = build_definition,
             config = image.config,
             digest = image.digest,

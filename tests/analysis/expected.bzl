@@ -48,6 +48,15 @@ EXPECTED = {
         "files": ["iris_api_test"],
         "runfiles": ["iris_api.json", "iris_api.schema.json", "iris_api_test"],
     },
+    "//examples/iris:iris_deployment": {
+        "actions": {
+            "BentoDeployment iris_deployment.yaml": {
+                "of": ["iris_bento.bento.yaml", "iris_image.config.json", "iris_images.digest"],
+                "to": ["iris_deployment.yaml"],
+            },
+        },
+        "files": ["iris_deployment.yaml"],
+    },
     "//examples/iris:iris_facts_test": {
         "actions": {
             "BentoFacts iris_facts_test.service.json": {
@@ -70,6 +79,11 @@ EXPECTED = {
         "providers": ["RunEnvironmentInfo"],
         "runfiles": ["iris_bento.bento", "iris_bento.tag", "iris_test", "iris_test.json", "iris_test.py"],
         "runfiles_import_bentoml": True,
+    },
+    "//examples/iris:iris_venv": {
+        "executable": True,
+        "files": ["iris_venv"],
+        "runfiles": ["*.whl", "iris_venv", "iris_venv.json"],
     },
     "//tests/wheels:acme": {
         "actions": {
