@@ -207,7 +207,7 @@ def _build_definition(ctx, base, bento, wheels):
 
 def _installed(ctx, wheels):
     """What policies hold against advisories."""
-    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()
+    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # those that its target names
     return BentoInstalledInfo(
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         wheels = depset(wheels),
@@ -242,6 +242,7 @@ def _bento_image_impl(ctx):
     build_definition = _build_definition(ctx, base, bento, wheels)
     return [
         BentoImageInfo(
+            bento_yaml = bento.bento_yaml if ctx.attr.models == "layers" else None,
             build_definition = build_definition,
             config = image.config,
             digest = image.digest,

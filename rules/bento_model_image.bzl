@@ -43,6 +43,7 @@ def _bento_model_image_impl(ctx):
         groups["docker_archive"] = ("docker-archive", ".tar", "BentoDockerArchive")
     return [
         BentoImageInfo(
+            bento_yaml = None,
             build_definition = None,
             config = image.config,
             digest = image.digest,

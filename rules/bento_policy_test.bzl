@@ -24,7 +24,7 @@ def _contents(ctx):
         return struct(packages = installed.packages, part = None, wheels = installed.wheels)
     by_mode = ctx.split_attr.bento
     stated = by_mode["stated"][BentoInfo]
-    requirements = by_mode.get("packages", by_mode["stated"])[BentoInfo].requirements.to_list()
+    requirements = by_mode.get("packages", by_mode["stated"])[BentoInfo].requirements.to_list()  # those that its target names
     return struct(
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         part = None if requirements else stated.parts[0],

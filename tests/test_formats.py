@@ -582,6 +582,7 @@ OURS = {
     "run/load.py": "what a rule wrote",
     "run/push_contents.py": "what rules and actions of ours wrote",
     "run/test.py": "what a rule wrote",
+    "run/venv.py": "what a rule wrote",
     "service/imported_facts.py": "the order of the process that has started it",
     "service/imported.py": "the bento.yaml that an action of ours wrote, in the Bento's own environment",
     "sources/manifest.py": "the manifest that an action of ours wrote; a list of all files can be long",

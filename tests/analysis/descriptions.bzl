@@ -47,6 +47,10 @@ def _names(files):
         if len(many) > 3:
             names = [name for name in names if name not in many]
             counted.append("*{}".format(suffix))
+    locked = [name for name in names if name.startswith("locked-")]
+    if len(locked) > 3:
+        names = [name for name in names if name not in locked]
+        counted.append("locked-*.json")
     return sorted(names + counted)
 
 def _imports_bentoml(files):

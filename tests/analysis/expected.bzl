@@ -48,6 +48,15 @@ EXPECTED = {
         "files": ["iris_api_test"],
         "runfiles": ["iris_api.json", "iris_api.schema.json", "iris_api_test"],
     },
+    "//examples/iris:iris_deployment": {
+        "actions": {
+            "BentoDeployment iris_deployment.yaml": {
+                "of": ["iris_bento.bento.yaml", "iris_image.config.json", "iris_images.digest"],
+                "to": ["iris_deployment.yaml"],
+            },
+        },
+        "files": ["iris_deployment.yaml"],
+    },
     "//examples/iris:iris_facts_test": {
         "actions": {
             "BentoFacts iris_facts_test.service.json": {
@@ -64,12 +73,28 @@ EXPECTED = {
         "files": ["iris_facts_test"],
         "runfiles": ["iris_facts_test", "iris_facts_test.report"],
     },
+    "//examples/iris:iris_policy_test": {
+        "actions": {
+            "BentoInventory iris_policy_test.packages.json": {
+                "of": ["*.whl", "locked-*.json"],
+                "to": ["iris_policy_test.packages.json"],
+            },
+        },
+        "executable": True,
+        "files": ["iris_policy_test"],
+        "runfiles": ["EXAMPLE-2024-1.yaml", "iris_policy_test", "iris_policy_test.json", "iris_policy_test.packages.json"],
+    },
     "//examples/iris:iris_test": {
         "executable": True,
         "files": ["iris_test"],
         "providers": ["RunEnvironmentInfo"],
         "runfiles": ["iris_bento.bento", "iris_bento.tag", "iris_test", "iris_test.json", "iris_test.py"],
         "runfiles_import_bentoml": True,
+    },
+    "//examples/iris:iris_venv": {
+        "executable": True,
+        "files": ["iris_venv"],
+        "runfiles": ["*.whl", "iris_venv", "iris_venv.json"],
     },
     "//tests/wheels:acme": {
         "actions": {
@@ -182,6 +207,16 @@ EXPECTED = {
         "files": ["export"],
         "runfiles": ["bento.bento", "export"],
     },
+    ":image_policy_test": {
+        "actions": {
+            "BentoInventory image_policy_test.packages.json": {
+                "to": ["image_policy_test.packages.json"],
+            },
+        },
+        "executable": True,
+        "files": ["image_policy_test"],
+        "runfiles": ["image_policy_test", "image_policy_test.json", "image_policy_test.packages.json"],
+    },
     ":import": {
         "executable": True,
         "files": ["import"],
@@ -228,6 +263,17 @@ EXPECTED = {
     },
     ":layer_of_others": {
         "providers": ["BentoLayerInfo"],
+    },
+    ":policy_test": {
+        "actions": {
+            "BentoInventory policy_test.packages.json": {
+                "of": ["locked-1.1.1.json"],
+                "to": ["policy_test.packages.json"],
+            },
+        },
+        "executable": True,
+        "files": ["policy_test"],
+        "runfiles": ["bentofile.yaml", "policy_test", "policy_test.json", "policy_test.packages.json"],
     },
     ":push_of_bento": {
         "executable": True,

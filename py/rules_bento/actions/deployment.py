@@ -1,0 +1,82 @@
+"""Writes the Kubernetes manifest of an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
+from rules_bento.formats.yaml import read_mapping
+from rules_bento.kubernetes.manifests import Wishes, dump, manifests
+from rules_bento.kubernetes.workloads import Workload, read_workload
+from rules_bento.registry.reference import Reference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--app-name": 1,
+    "--config-map": 2,
+    "--digest": 1,
+    "--env": 2,
+    "--image": 2,  # config, bento.yaml; one for each platform of an index
+    "--label": 2,
+    "--namespace": 1,
+    "--output": 1,
+    "--port": 1,
+    "--pull-secret": 1,
+    "--read-only": 1,  # 1 or 0
+    "--replicas": 2,
+    "--repository": 1,
+    "--secret": 2,
+    "--start-seconds": 1,
+    "--target": 1,
+    "--writable": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write the manifest."""
+    wishes = Wishes(
+        image=_image(arguments),
+        name=arguments.one("--app-name"),
+        namespace=arguments.one("--namespace"),
+        replicas=arguments.pairs("--replicas"),
+        labels=arguments.pairs("--label"),
+        env=arguments.pairs("--env"),
+        secrets=arguments.pairs("--secret"),
+        config_maps=arguments.pairs("--config-map"),
+        pull_secrets=tuple(arguments.many("--pull-secret")),
+        read_only=arguments.one("--read-only") == "1",
+        writable=tuple(arguments.many("--writable")),
+        start_seconds=int(arguments.one("--start-seconds")),
+    )
+    Path(arguments.one("--output")).write_text(dump(manifests(_workload(arguments), wishes)), "utf-8")
+
+
+def _image(arguments: Arguments) -> str:
+    repository = Reference.parse(arguments.one("--repository"))
+    if repository.tag or repository.digest:
+        raise BentoError(
+            f"repository: {repository} has a tag or a digest. Leave it out: the manifest names the image by the digest "
+            "that was built."
+        )
+    return str(repository.with_digest(Path(arguments.one("--digest")).read_text("utf-8").strip()))
+
+
+def _workload(arguments: Arguments) -> Workload:
+    """What all images of an index are. Raises BentoError where they differ in what a manifest says."""
+    found = [
+        read_workload(
+            read_mapping(read_file(bento_yaml), bento_yaml),
+            read_object(read_file(config), "the image's config"),
+            int(arguments.one("--port")),
+        )
+        for config, bento_yaml in arguments.records("--image")
+    ]
+    for other in found[1:]:
+        if (other.services, other.required, other.image) != (found[0].services, found[0].required, found[0].image):
+            raise BentoError("the images of the index start differently. Write a bento_deployment for each.")
+    return found[0]

@@ -1,0 +1,86 @@
+"""`resources` of a service as requests and limits of a container.
+
+BentoML counts CPUs in cores and memory in GiB where a number stands there; texts have units of Kubernetes.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from rules_bento.errors import BentoError
+
+_CPU = re.compile(r"[0-9]+m|[0-9]+(\.[0-9]{1,3})?")
+_MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])")
+_KNOWN = frozenset(["cpu", "memory", "gpu", "gpu_type"])
+_BINARY = {"Gi": 1 << 30, "Mi": 1 << 20}
+
+
+def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
+    """Give the quantities that a service asks for, by the names that Kubernetes has for them.
+
+    `where` names the service in messages. Raises BentoError for what Kubernetes cannot give: parts of a GPU, TPUs,
+    and texts without a unit.
+    """
+    if unknown := sorted(set(resources) - _KNOWN):
+        raise BentoError(
+            f"{where}: resources.{unknown[0]} has no counterpart that all clusters know. Leave it out of the service "
+            "and add what your cluster has for it to the manifest, as a patch."
+        )
+    found = {}
+    if "cpu" in resources:
+        found["cpu"] = _cpu(resources["cpu"], where)
+    if "memory" in resources:
+        found["memory"] = _memory(resources["memory"], where)
+    if "gpu" in resources:
+        vendor = "amd.com/gpu" if str(resources.get("gpu_type", "")).startswith("amd-") else "nvidia.com/gpu"
+        found[vendor] = _gpus(resources["gpu"], where)
+    elif "gpu_type" in resources:
+        raise BentoError(f"{where}: resources.gpu_type says which GPU, and nothing how many: set resources.gpu.")
+    return found
+
+
+def _cpu(value: object, where: str) -> str:
+    if isinstance(value, str) and _CPU.fullmatch(value) and value.strip("0.m"):
+        return value
+    number = _number(value)
+    if number is None or number * 1000 % 1:
+        raise BentoError(
+            f"{where}: resources.cpu is {value!r}: write a number of cores, or thousandths of one as '500m'."
+        )
+    return str(int(number)) if not number % 1 else f"{int(number * 1000)}m"
+
+
+def _memory(value: object, where: str) -> str:
+    if isinstance(value, str) and _MEMORY.fullmatch(value) and value.rstrip("KMGTPEik").strip("0."):
+        return value
+    number = _number(value)
+    if number is None:
+        raise BentoError(
+            f"{where}: resources.memory is {value!r}: write a number of GiB, or a text with a unit, as "
+            "'512Mi' or '2Gi'."
+        )
+    size = number * (1 << 30)
+    for unit, factor in _BINARY.items():
+        if not size % factor:
+            return f"{int(size / factor)}{unit}"
+    return str(int(size))
+
+
+def _gpus(value: object, where: str) -> str:
+    number = _number(value)
+    if number is None or number % 1:
+        raise BentoError(
+            f"{where}: resources.gpu is {value!r}, but a cluster gives out whole GPUs: set 1, or leave it out of the "
+            "service and name the part that your cluster shares GPUs by in a patch of the manifest."
+        )
+    return str(int(number))
+
+
+def _number(value: object) -> Decimal | None:
+    """A number that is more than nothing; None for all else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    number = Decimal(str(value))
+    return number if number.is_finite() and number > 0 else None

@@ -1,0 +1,173 @@
+"""What Kubernetes has to run: the services of a Bento, and how its image starts them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from rules_bento.errors import BentoError
+from rules_bento.kubernetes.resources import quantities
+
+_PORT = 3000  # BentoML's own
+_MOST_PORT = 65535
+_SERVE = ["-m", "bentoml", "serve"]
+_LOOPBACK = re.compile(r"127\..*|::1|localhost")
+_USER = re.compile(r"([0-9]+)(?::([0-9]+))?")
+_METRICS = "bentoml_service"
+"""The namespace of BentoML's metrics, unless a service has another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that runs in Pods of its own."""
+
+    name: str
+    needs: tuple[str, ...]  # names of the services that it calls
+    ports: tuple[int, ...]  # the one for HTTP first
+    quantities: dict[str, str]  # requests and limits
+    concurrency: int | None  # requests that one Pod is there for
+    metric: str  # that counts them; empty where the service counts none
+    gpu_type: str
+    livez: str
+    readyz: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """How an image starts, as its config says."""
+
+    uid: int
+    gid: int | None
+    entrypoint: tuple[str, ...]
+    cmd: tuple[str, ...]
+    variables: frozenset[str]  # that have a value in it
+
+    @property
+    def serves_bento(self) -> bool:
+        """Whether it starts as bento_image has it: a Python, and `-m bentoml serve FOLDER`."""
+        return len(self.entrypoint) == len(_SERVE) + 2 and list(self.entrypoint[1:-1]) == _SERVE
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Bento in an image: its tag, its services with the one for callers first, and what it has to be given."""
+
+    name: str
+    version: str
+    services: tuple[Service, ...]
+    required: tuple[str, ...]  # variables without a value
+    image: Image
+
+
+def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 0) -> Workload:
+    """Read `bento.yaml` and the config of an image; `port` is that of all services if it is not 0.
+
+    Raises BentoError for services that Kubernetes cannot run as they are.
+    """
+    image = _image(config.get("config", {}))
+    services = tuple(_service(entry, port) for entry in _reachable(document))
+    required = tuple(
+        sorted(
+            env["name"]
+            for env in document["envs"]
+            if env["value"] == "" and env["stage"] != "build" and env["name"] not in image.variables
+        )
+    )
+    _check_start(image, services, port)
+    return Workload(document["name"], document["version"], services, required, image)
+
+
+def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries of the services that the first one calls, itself first; what is addressed by URL runs elsewhere."""
+    entries = {entry["name"]: entry for entry in document["services"]}
+    if not entries:
+        raise BentoError(
+            f"{document['service']}: is a service of BentoML's form before 1.2, which has no description of what it "
+            "needs. Write it with @bentoml.service."
+        )
+    found = [entries[document["entry_service"]]]
+    for entry in found:
+        found += [entries[name] for name in _needs(entry) if entries[name] not in found]
+    return found
+
+
+def _needs(entry: dict[str, Any]) -> tuple[str, ...]:
+    names = [
+        dependency["service"]
+        for dependency in entry["dependencies"]
+        if "service" in dependency and not dependency.get("url") and not dependency.get("deployment")
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def _service(entry: dict[str, Any], port: int) -> Service:
+    name, config = entry["name"], entry["config"]
+    where = f"service {name!r}"
+    part = {key: config.get(key) or {} for key in ("endpoints", "http", "metrics", "resources", "ssl", "traffic")}
+    if part["ssl"].get("enabled"):
+        raise BentoError(
+            f"{where}: ssl is on, for which its Pods would need files with keys. Leave it out, and let the cluster's "
+            "ingress or mesh encrypt."
+        )
+    if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
+        raise BentoError(
+            f"{where}: http.host is {part['http']['host']}, where only its own Pod reaches it. Leave it out."
+        )
+    counted = part["metrics"].get("enabled", True)
+    return Service(
+        name=name,
+        needs=_needs(entry),
+        ports=_ports([port or part["http"].get("port", _PORT), *config.get("extra_ports", [])], where),
+        quantities=quantities(part["resources"], where),
+        concurrency=part["traffic"].get("concurrency"),
+        metric=f"{part['metrics'].get('namespace', _METRICS)}_request_in_progress" if counted else "",
+        gpu_type=part["resources"].get("gpu_type", ""),
+        livez=_path(part["endpoints"].get("livez", "livez")),
+        readyz=_path(part["endpoints"].get("readyz", "readyz")),
+    )
+
+
+def _path(path: str) -> str:
+    return f"/{path.removeprefix('/')}"
+
+
+def _ports(numbers: list[Any], where: str) -> tuple[int, ...]:
+    for number in numbers:
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= _MOST_PORT:
+            raise BentoError(f"{where}: {number!r} is no port. Write a number from 1 to {_MOST_PORT}.")
+    if len(set(numbers)) < len(numbers):
+        raise BentoError(f"{where}: extra_ports names {numbers} twice. Name each port once.")
+    return tuple(numbers)
+
+
+def _image(config: dict[str, Any]) -> Image:
+    user = "0" if config.get("User", "") in ("", "root", "root:root") else config["User"]
+    found = _USER.fullmatch(user)
+    if not found:
+        raise BentoError(
+            f"the image runs as {user!r}, of which a cluster cannot tell that it is not root. Set user of the "
+            'bento_image to numbers, as "1034:1034".'
+        )
+    return Image(
+        uid=int(found[1]),
+        gid=int(found[2]) if found[2] else None,
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        cmd=tuple(config.get("Cmd") or ()),
+        variables=frozenset(env.partition("=")[0] for env in config.get("Env") or ()),
+    )
+
+
+def _check_start(image: Image, services: tuple[Service, ...], port: int) -> None:
+    """Refuse an image that would not listen where the manifest says, or not run the service that it names."""
+    for word in image.cmd if image.serves_bento else ():
+        if word.partition("=")[0] in ("--port", "-p", "--host"):
+            raise BentoError(f"the image starts with {word}, which the manifest decides. Leave it out of its cmd.")
+    if not image.serves_bento and not port:
+        raise BentoError("the image has an entrypoint of its own: set port, at which it listens.")
+    if len(services) > 1 and (image.cmd or not image.serves_bento):
+        names = ", ".join(service.name for service in services)
+        raise BentoError(
+            f"the services {names} are started one by one, each in Pods of its own, and the image has an entrypoint or "
+            "a cmd of its own. Leave these out of the bento_image."
+        )

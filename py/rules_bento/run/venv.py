@@ -1,0 +1,167 @@
+"""Makes or refreshes a virtual environment of a Bento's packages in the source tree; `bento_venv` starts it.
+
+uv installs the wheels that Bazel has fetched by their hashes. The stamp says what was installed: while wheels,
+interpreter and roots are the same, nothing is done, and else no more than what differs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rules_bento.actions.arguments import Arguments
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_object
+
+FLAGS = {
+    "--python": 1,
+    "--runfiles": 1,
+    "--settings": 1,  # JSON, see rules/bento_venv.bzl
+    "--target": 1,
+    "--uv": 1,
+}
+
+HELP = """\
+Makes or refreshes a virtual environment of the Bento's packages.
+
+--folder FOLDER  where, in the place of the target's `folder`
+--python PYTHON  its interpreter, in the place of the build's: a path, or a version to be found on this machine
+"""
+
+_CALLERS = {"--folder": 1, "--python": 1}
+_STAMP = "rules_bento.json"
+"""The file by which an environment is known to be ours."""
+
+
+def run(arguments: Arguments) -> None:
+    """Bring the environment to what the target says; say where it is."""
+    settings = json.loads(Path(arguments.one("--settings")).read_text("utf-8"))
+    workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+    if not workspace:
+        raise BentoError(f"the environment is for a source tree: start it by `bazel run {arguments.one('--target')}`.")
+    _check_platform(settings["platform"])
+    given = Arguments(arguments.rest, _CALLERS)
+    started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
+    folder = given.optional("--folder")
+    environment = _Environment(
+        started / folder if folder else Path(workspace, settings["folder"]),
+        uv=arguments.one("--uv"),
+        version=settings["python_version"],
+    )
+    wanted = {
+        "python": given.optional("--python") or os.path.realpath(arguments.one("--python")),
+        "roots": _roots(settings, Path(workspace)),
+        "wheels": _wheels(settings["wheels"], Path(arguments.one("--runfiles"))),
+    }
+    changed = environment.bring_to(wanted)
+    sys.stderr.write(
+        f"{environment.folder}: {len(wanted['wheels'])} packages, {'refreshed' if changed else 'as they were'}. Take "
+        f"{environment.python} for the interpreter of your editor.\n"
+    )
+
+
+def _check_platform(platform: str) -> None:
+    """Refuse wheels for another machine, which uv installs where they are named by their files."""
+    machine = os.uname().machine
+    own = f"macos_{machine}" if sys.platform == "darwin" else f"{sys.platform}_{machine}"
+    if platform not in ("", own):
+        raise BentoError(
+            f"its packages are for {platform}, and this machine is {own}. Name a platform of this machine: "
+            f"--platforms=@rules_bento//toolchains/platforms:{own}, and leave `platform` of the Bento out."
+        )
+
+
+def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
+    """Folders of the source tree that modules are imported from, the Bento's own first."""
+    own = settings["repository"]
+    roots = [root.partition("/") for root in settings["import_roots"]]
+    for repository in sorted({repository for repository, _, _ in roots} - {own}):
+        sys.stderr.write(f"{repository}: is another repository, whose modules are not in the environment\n")
+    folders = [settings["build_ctx"], *(folder for repository, _, folder in roots if repository == own), ""]
+    return list(dict.fromkeys(os.path.normpath(workspace / folder) for folder in folders))
+
+
+def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
+    """By name of the package: the wheel's file, its size and its time, by which a wheel that is built again is told."""
+    found: dict[str, list[Any]] = {}
+    for name, path in wheels.items():
+        file = os.path.realpath(runfiles / path)
+        status = Path(file).stat()
+        found[name] = [file, status.st_size, status.st_mtime_ns]
+    return found
+
+
+class _Environment:
+    """A virtual environment that this program makes."""
+
+    def __init__(self, folder: Path, uv: str, version: str) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self._uv = uv
+        self._version = version
+
+    def bring_to(self, wanted: dict[str, Any]) -> bool:
+        """Make it what is wanted; return whether anything had to be done. Raises BentoError for a folder of others."""
+        made = self._made()
+        if made == wanted and os.access(self.python, os.X_OK):
+            return False
+        if made.get("python") != wanted["python"] or not os.access(self.python, os.X_OK):
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+            self.folder.mkdir(parents=True)
+            made = {}
+        self._write_stamp({"python": made.get("python", "")})  # whatever ends us, the folder is known to be ours
+        if not made:
+            self._run("venv", "--offline", "--allow-existing", "--python", wanted["python"], str(self.folder))
+        packages = self.folder / "lib" / f"python{self._version}" / "site-packages"
+        if not packages.is_dir():
+            raise BentoError(
+                f"{wanted['python']}: is no Python {self._version}, which the packages are for. Name one of this "
+                f"machine: -- --python {self._version}, or the path of one"
+            )
+        before = made.get("wheels")
+        self._install(wanted["wheels"], before if isinstance(before, dict) else {})
+        (packages / "rules_bento.pth").write_text("".join(f"{root}\n" for root in wanted["roots"]), "utf-8")
+        self._write_stamp(wanted)
+        return True
+
+    def _made(self) -> dict[str, Any]:
+        """What the stamp says; nothing for a folder that is not there or empty."""
+        try:
+            return read_object(read_file(str(self.folder / _STAMP)), str(self.folder / _STAMP))
+        except FileNotFoundError:
+            if not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir())):
+                return {}
+        except (FormatError, OSError):
+            pass
+        raise BentoError(
+            f"{self.folder}: is there, and not of this program. Remove it, or name another: -- --folder FOLDER"
+        )
+
+    def _write_stamp(self, made: dict[str, Any]) -> None:
+        (self.folder / _STAMP).write_text(json.dumps(made, indent=1), "utf-8")
+
+    def _install(self, wheels: dict[str, list[Any]], before: dict[str, list[Any]]) -> None:
+        """Install what differs from `before`, and remove what is not among the wheels."""
+        with tempfile.TemporaryDirectory(prefix="rules_bento-venv-") as scratch:
+            requirements = Path(scratch, "requirements.txt")
+            lines = [f"{name} @ {Path(wheel[0]).as_uri()}\n" for name, wheel in wheels.items()]
+            requirements.write_text("".join(lines), "utf-8")
+            again = [
+                word for name in wheels if before.get(name) != wheels[name] for word in ("--reinstall-package", name)
+            ]
+            self._run(
+                *("pip", "sync", "--offline", "--no-index", "--python", str(self.python), *again, str(requirements))
+            )
+
+    def _run(self, *words: str) -> None:
+        done = subprocess.run([self._uv, *words, "--quiet", "--no-config"], check=False)
+        if done.returncode:
+            raise BentoError(f"{self.folder}: uv could not make the environment (see above).")

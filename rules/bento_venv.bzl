@@ -1,0 +1,70 @@
+"""bento_venv: a virtual environment of a Bento's packages, for editors and notebooks."""
+
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
+load("//rules/private:wheels.bzl", "stated_and_modules")
+load("//rules/providers:bento.bzl", "BentoInfo")
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+
+def _modules(ctx, bento):
+    """The wheels of the Bento and of `requirements`; those of the Bento come first."""
+    requirements = [bento.requirements, depset([target[BentoRequirementInfo] for target in ctx.attr.requirements])]
+
+    # The closure of a service is some dozens of wheels.
+    infos = depset(transitive = requirements, order = "preorder").to_list()
+    if not infos:
+        fail("{}: {} has no packages of a hub. Name them in its requirements, bentoml among them".format(
+            label_text(ctx.label),
+            label_text(ctx.split_attr.bento["stated"].label),
+        ))
+    return depset(transitive = [info.modules for info in infos]).to_list()
+
+def _bento_venv_impl(ctx):
+    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
+    uv = runtime(ctx).uv
+    if bento.build_ctx.startswith("../"):
+        fail("{}: {} is of another repository, whose sources are not here to be edited".format(label_text(ctx.label), label_text(ctx.split_attr.bento["stated"].label)))
+    settings = ctx.actions.declare_file(ctx.label.name + ".json")
+
+    # Folders that are imported from are few, whatever lies in them.
+    import_roots = bento.import_roots.to_list()
+    ctx.actions.write(settings, json.encode({
+        "build_ctx": bento.build_ctx,
+        "folder": "/".join([part for part in [ctx.label.package, ctx.attr.folder] if part]),
+        "import_roots": import_roots,
+        "platform": bento.platform,
+        "python_version": bento.python_version,
+        "repository": ctx.workspace_name,
+        "wheels": {module.distribution: runfile_path(ctx, module.wheel) for module in modules},
+    }))
+    launcher = helper_launcher(
+        ctx,
+        arguments = ["--target", label_text(ctx.label), "--runfiles", RUNFILES, "--settings", runfile(ctx, settings), "--uv", runfile(ctx, uv), "--python", PYTHON],
+        files = depset([settings, uv] + [module.wheel for module in modules]),
+        verb = "venv",
+    )
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+
+bento_venv = rule(
+    implementation = _bento_venv_impl,
+    doc = """A program, for `bazel run`, that makes or refreshes a virtual environment of a Bento's packages, for editors and notebooks.
+
+```starlark
+bento_venv(
+    name = "venv",
+    bento = ":iris_bento",
+    requirements = ["@pypi//pytest"],
+)
+```
+
+The packages are installed from the wheels that the lock names, without a network; modules of the Bento and of its `deps` are
+imported from the source tree, so an edit is seen at once. A second run changes what has changed. A folder that it has
+not made is left alone ([more](../docs/development.md)).""",
+    attrs = {
+        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "folder": attr.string(default = ".venv", doc = "Where, relative to this package in the source tree. Behind `--`, `--folder` takes its place."),
+        "requirements": attr.label_list(doc = "Packages beside those of the Bento: pytest, ipykernel and the like.", providers = [BentoRequirementInfo]),
+    } | RUN_RUNTIME,
+    executable = True,
+)

@@ -1,0 +1,351 @@
+"""Manifests say what the services of a Bento say, as Kubernetes reads it, and refuse what it cannot be told."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+from rules_bento.actions import deployment
+from rules_bento.actions.arguments import Arguments
+from rules_bento.errors import BentoError
+from rules_bento.kubernetes.manifests import dump
+from rules_bento.kubernetes.resources import quantities
+
+DIGEST = "sha256:" + "0a" * 32
+SERVE = ["/app/.venv/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento"]
+TRAFFIC = {"traffic": {"concurrency": 8}}
+WISHES = {
+    "--app-name": "",
+    "--namespace": "",
+    "--port": "0",
+    "--read-only": "1",
+    "--repository": "registry.example.com/team/digits",
+    "--start-seconds": "300",
+}
+
+
+def service(name, *needs, **config):
+    dependencies = [need if isinstance(need, dict) else {"service": need} for need in needs]
+    return {"name": name, "service": "", "models": [], "dependencies": dependencies, "config": config}
+
+
+def bento(*services, **fields):
+    return {
+        "service": "service:Studio",
+        "name": "digit_studio",
+        "version": "abc1",
+        "entry_service": services[0]["name"] if services else "",
+        "services": list(services),
+        "envs": [],
+    } | fields
+
+
+class Rule:
+    """The action, over files."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def text(self, document, *words, config=None, **flags):
+        settings = {"User": "1034:1034", "Entrypoint": SERVE, "Env": ["PATH=/bin"]} | (config or {})
+        (self.folder / "config.json").write_text(json.dumps({"config": settings}), "utf-8")
+        (self.folder / "bento.yaml").write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
+        (self.folder / "digest").write_text(f"{DIGEST}\n", "utf-8")
+        wishes = WISHES | {"--" + name.replace("_", "-"): value for name, value in flags.items()}
+        argv = [word for pair in wishes.items() for word in pair]
+        argv += ["--image", str(self.folder / "config.json"), str(self.folder / "bento.yaml")]
+        argv += ["--digest", str(self.folder / "digest"), "--output", str(self.folder / "out.yaml"), *words]
+        deployment.run(Arguments(argv, deployment.FLAGS))
+        return (self.folder / "out.yaml").read_text("utf-8")
+
+    def __call__(self, document, *words, **more):
+        objects = list(yaml.safe_load_all(self.text(document, *words, **more)))
+        return {(one["kind"], one["metadata"]["name"]): one for one in objects}
+
+
+@pytest.fixture
+def rule(tmp_path):
+    return Rule(tmp_path)
+
+
+def pair(flag, key, value):
+    return [flag, json.dumps(key), json.dumps(value)]
+
+
+def pod(objects, name="digit-studio"):
+    return objects["Deployment", name]["spec"]["template"]["spec"]
+
+
+def container(objects, name="digit-studio"):
+    [found] = pod(objects, name)["containers"]
+    return found
+
+
+def variables(objects):
+    return {env["name"]: env.get("value", env.get("valueFrom")) for env in container(objects)["env"]}
+
+
+def test_one_service_is_one_deployment_and_one_service_of_the_digest_that_was_built(rule):
+    objects = rule(bento(service("Studio")))
+    assert list(objects) == [("Deployment", "digit-studio"), ("Service", "digit-studio")]
+    assert container(objects)["image"] == f"registry.example.com/team/digits@{DIGEST}"
+    assert "command" not in container(objects), "the image's own entrypoint serves it"
+    deployment_, service_ = objects.values()
+    labels = deployment_["spec"]["template"]["metadata"]["labels"]
+    assert service_["spec"]["selector"].items() <= labels.items()
+    assert deployment_["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert "app.kubernetes.io/version" not in service_["spec"]["selector"], "a rollout has Pods of two versions"
+
+
+def test_the_same_inputs_give_the_same_bytes(rule):
+    document = bento(service("Studio", "Archive"), service("Archive"))
+    words = [*pair("--label", "b", "1"), *pair("--label", "a", "2"), *pair("--env", "B", "1"), *pair("--env", "A", "2")]
+    other = [*pair("--label", "a", "2"), *pair("--label", "b", "1"), *pair("--env", "A", "2"), *pair("--env", "B", "1")]
+    text = rule.text(document, *words)
+    assert text == rule.text(document, *other)
+    assert "&id" not in text
+
+
+def test_services_find_each_other_by_the_names_of_their_kubernetes_services(rule):
+    document = bento(
+        service("Studio", "DigitArchive"),
+        service("DigitArchive", "index", http={"port": 8080}),
+        service("index"),
+    )
+    objects = rule(document)
+    assert [name for kind, name in objects if kind == "Service"] == [
+        "digit-studio",
+        "digit-studio-digit-archive",
+        "digit-studio-index",
+    ]
+    start = [SERVE[0], "-m", "bentoml_cli._internal.start", "start-http-server", SERVE[-1], "--service-name"]
+    assert container(objects)["command"] == [
+        *start,
+        "Studio",
+        "--depends",
+        "DigitArchive=http://digit-studio-digit-archive:8080",
+    ]
+    assert container(objects, "digit-studio-digit-archive")["command"] == [
+        *start,
+        "DigitArchive",
+        "--depends",
+        "index=http://digit-studio-index:3000",
+    ]
+    assert container(objects, "digit-studio-index")["command"] == [*start, "index"]
+    assert objects["Service", "digit-studio-digit-archive"]["spec"]["ports"] == [
+        {"name": "http", "port": 8080, "targetPort": "http"}
+    ]
+
+
+@pytest.mark.parametrize("elsewhere", [{"url": "http://other:3000"}, {"deployment": "other"}])
+def test_a_service_that_is_addressed_elsewhere_runs_elsewhere(rule, elsewhere):
+    objects = rule(bento(service("Studio", {"service": "Archive"} | elsewhere), service("Archive")))
+    assert list(objects) == [("Deployment", "digit-studio"), ("Service", "digit-studio")]
+
+
+def test_bentoml_starts_a_service_with_the_words_of_the_manifest(bentoml):
+    code = (
+        "import json; from bentoml_cli._internal.start import build_start_command as c;"
+        "o = {w: [p.multiple, p.envvar] for p in c().commands['start-http-server'].params for w in p.opts};"
+        "print(json.dumps({w: o[w] for w in ('--service-name', '--depends', '--port', 'bento')}))"
+    )
+    told = json.loads(bentoml.run("-c", code, program="python"))
+    assert told["--depends"][0]
+    assert told["--port"][1] == "BENTOML_PORT"
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({"cpu": 2, "memory": 4}, {"cpu": "2", "memory": "4Gi"}),
+        ({"cpu": 0.5, "memory": 1.5}, {"cpu": "500m", "memory": "1536Mi"}),
+        ({"cpu": "250m", "memory": "512Mi"}, {"cpu": "250m", "memory": "512Mi"}),
+        ({"cpu": "1.5", "memory": "1G"}, {"cpu": "1.5", "memory": "1G"}),
+        ({"cpu": 0.1, "memory": 0.1}, {"cpu": "100m", "memory": "107374182"}),
+        ({"gpu": 2, "gpu_type": "nvidia-l4"}, {"nvidia.com/gpu": "2"}),
+        ({"gpu": 1.0}, {"nvidia.com/gpu": "1"}),
+        ({"gpu": 1, "gpu_type": "amd-mi300x"}, {"amd.com/gpu": "1"}),
+    ],
+)
+def test_resources_are_requests_and_limits(rule, resources, expected):
+    assert quantities(resources, "here") == expected
+    objects = rule(bento(service("Studio", resources=resources)))
+    assert container(objects)["resources"] == {"requests": expected, "limits": expected}
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"gpu": 0.5}, "whole GPUs"),
+        ({"gpu": True}, "whole GPUs"),
+        ({"gpu_type": "nvidia-l4"}, "set resources.gpu"),
+        ({"gpu": 1, "tpu_type": "v5e-1x1"}, "resources.tpu_type"),
+        ({"memory": "1"}, "a text with a unit"),
+        ({"memory": "2GB"}, "a text with a unit"),
+        ({"memory": "0Gi"}, "a text with a unit"),
+        ({"memory": -1}, "a number of GiB"),
+        ({"cpu": "two"}, "a number of cores"),
+        ({"cpu": "0m"}, "a number of cores"),
+        ({"cpu": 0.0001}, "thousandths"),
+        ({"cpu": float("nan")}, "a number of cores"),
+    ],
+)
+def test_resources_that_a_cluster_cannot_give_are_refused_with_the_service(rule, resources, message):
+    with pytest.raises(BentoError, match=message) as caught:
+        rule(bento(service("Studio", resources=resources)))
+    assert "service 'Studio'" in str(caught.value)
+
+
+def test_probes_ask_where_the_service_answers(rule):
+    objects = rule(
+        bento(service("Studio", endpoints={"livez": "/v1/livez", "readyz": "/v1/readyz"})), start_seconds="61"
+    )
+    told = container(objects)
+    assert told["livenessProbe"]["httpGet"] == {"path": "/v1/livez", "port": "http"}
+    assert told["readinessProbe"]["httpGet"]["path"] == "/v1/readyz"
+    assert told["startupProbe"]["failureThreshold"] * told["startupProbe"]["periodSeconds"] >= 61
+    plain = container(rule(bento(service("Studio"))))
+    assert [plain[f"{which}Probe"]["httpGet"]["path"] for which in ("liveness", "readiness")] == ["/livez", "/readyz"]
+
+
+def test_a_container_is_not_root_and_writes_to_its_scratch_alone(rule):
+    objects = rule(bento(service("Studio")), "--writable", "/home/bentoml/.cache")
+    security = pod(objects)["securityContext"]
+    assert (security["runAsNonRoot"], security["runAsUser"], security["runAsGroup"]) == (True, 1034, 1034)
+    assert container(objects)["securityContext"]["readOnlyRootFilesystem"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container(objects)["volumeMounts"]}
+    assert list(mounts) == ["/tmp", "/home/bentoml/.cache"]
+    assert [volume["name"] for volume in pod(objects)["volumes"]] == list(mounts.values())
+    assert variables(objects)["BENTOML_HOME"].startswith("/tmp/"), "tasks keep their results there"
+
+
+def test_a_container_that_may_write_has_the_home_of_its_image(rule):
+    objects = rule(bento(service("Studio")), read_only="0")
+    assert not container(objects)["securityContext"]["readOnlyRootFilesystem"]
+    assert "volumes" not in pod(objects)
+    assert "BENTOML_HOME" not in variables(objects)
+
+
+@pytest.mark.parametrize("user", ["", "0", "root", "0:0"])
+def test_an_image_of_root_is_not_said_to_be_another(rule, user):
+    security = pod(rule(bento(service("Studio")), config={"User": user}))["securityContext"]
+    assert (security["runAsNonRoot"], security["runAsUser"]) == (False, 0)
+
+
+def test_a_user_without_a_number_is_refused(rule):
+    with pytest.raises(BentoError, match="'bentoml', of which a cluster cannot tell"):
+        rule(bento(service("Studio")), config={"User": "bentoml"})
+
+
+def test_a_variable_without_a_value_has_to_be_in_a_secret(rule):
+    envs = [
+        {"name": "TOKEN", "value": "", "stage": "all"},
+        {"name": "LEVEL", "value": "3", "stage": "all"},
+        {"name": "BUILD_TOKEN", "value": "", "stage": "build"},
+        {"name": "GIVEN", "value": "", "stage": "runtime"},
+        {"name": "MODE", "value": "", "stage": "runtime"},
+        {"name": "KEY", "value": "", "stage": "all"},
+        {"name": "COLOUR", "value": "", "stage": "all"},
+    ]
+    words = [
+        *pair("--env", "MODE", "$(id) no"),
+        *pair("--secret", "KEY", "keys/iris.key"),
+        *pair("--config-map", "COLOUR", "colours/main"),
+    ]
+    told = variables(rule(bento(service("Studio"), envs=envs), *words, config={"Env": ["GIVEN=1", "LEVEL=3"]}))
+    assert told.pop("BENTOML_HOME")
+    assert told == {
+        "BENTOML_PORT": "3000",
+        "COLOUR": {"configMapKeyRef": {"key": "main", "name": "colours", "optional": False}},
+        "KEY": {"secretKeyRef": {"key": "iris.key", "name": "keys", "optional": False}},
+        "MODE": "$$(id) no",
+        "TOKEN": {"secretKeyRef": {"key": "TOKEN", "name": "digit-studio-env", "optional": False}},
+    }
+
+
+def test_a_range_of_replicas_scales_by_the_concurrency_of_the_service(rule):
+    document = bento(service("Studio", "Archive", **TRAFFIC), service("Archive", **TRAFFIC))
+    objects = rule(document, *pair("--replicas", "Studio", "2-6"), *pair("--replicas", "Archive", "3"))
+    assert [name for kind, name in objects if kind == "HorizontalPodAutoscaler"] == ["digit-studio"]
+    spec = objects["HorizontalPodAutoscaler", "digit-studio"]["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 6)
+    [metric] = spec["metrics"]
+    assert metric["pods"]["metric"]["name"] == "bentoml_service_request_in_progress"
+    assert metric["pods"]["target"]["averageValue"] == "8"
+    assert "replicas" not in objects["Deployment", "digit-studio"]["spec"], "applying it again leaves the number alone"
+    archive = objects["Deployment", "digit-studio-archive"]
+    assert archive["spec"]["replicas"] == 3
+    assert archive["metadata"]["annotations"]["rules-bento/concurrency"] == "8"
+
+
+@pytest.mark.parametrize(
+    ("config", "replicas", "message"),
+    [
+        ({}, {"Studio": "1-4"}, "set traffic.concurrency"),
+        (TRAFFIC | {"metrics": {"enabled": False}}, {"Studio": "1-4"}, "leave metrics of it on"),
+        (TRAFFIC, {"Studio": "4-1"}, "a range as '1-4'"),
+        (TRAFFIC, {"Studio": "0-4"}, "a range as '1-4'"),
+        (TRAFFIC, {"Studio": "many"}, "a range as '1-4'"),
+        (TRAFFIC, {"studio": "2"}, "'studio' is no service that runs here. There are Studio"),
+    ],
+)
+def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, message):
+    words = [word for item in replicas.items() for word in pair("--replicas", *item)]
+    with pytest.raises(BentoError, match=message):
+        rule(bento(service("Studio", **config)), *words)
+
+
+@pytest.mark.parametrize(
+    ("document", "words", "more", "message"),
+    [
+        (bento(), [], {}, "form before 1.2"),
+        (bento(service("Studio", ssl={"enabled": True})), [], {}, "ssl is on"),
+        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "only its own Pod reaches it"),
+        (bento(service("Studio", http={"port": 70000})), [], {}, "70000 is no port"),
+        (bento(service("Studio", extra_ports=[3000])), [], {}, "twice"),
+        (bento(service("Studio"), name="1st"), [], {}, "Set app_name"),
+        (bento(service("Studio"), name="a" * 64), [], {}, "Set app_name"),
+        (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "objects of one name"),
+        (bento(service("Studio")), [], {"config": {"Cmd": ["--port=80"]}}, "which the manifest decides"),
+        (bento(service("Studio")), [], {"config": {"Entrypoint": ["/run.sh"]}}, "set port"),
+        (
+            bento(service("Studio", "A"), service("A")),
+            [],
+            {"config": {"Cmd": ["--timeout", "9"]}},
+            "services Studio, A are started one by one",
+        ),
+        (bento(service("Studio")), [], {"repository": "localhost:5000/a:latest"}, "has a tag or a digest"),
+        (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: 'Team' is none"),
+        (bento(service("Studio")), [], {"start_seconds": "0"}, "start_seconds"),
+        (bento(service("Studio")), ["--writable", "cache"], {}, "write absolute paths"),
+        (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "is set by the rule"),
+        (bento(service("Studio")), pair("--label", "team", "a b"), {}, "no label of Kubernetes"),
+        (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "has a value already"),
+        (bento(service("Studio")), pair("--env", "a b", "1"), {}, "no name of a variable"),
+        (bento(service("Studio")), pair("--secret", "KEY", "keys"), {}, "Write NAME/KEY"),
+        (
+            bento(service("Studio")),
+            [*pair("--secret", "KEY", "keys/a"), *pair("--env", "KEY", "1")],
+            {},
+            "KEY: has a value already",
+        ),
+    ],
+)
+def test_what_a_manifest_cannot_say_is_refused(rule, document, words, more, message):
+    with pytest.raises(BentoError, match=message):
+        rule(document, *words, **more)
+
+
+def test_an_image_with_an_entrypoint_of_its_own_says_where_it_listens(rule):
+    objects = rule(bento(service("Studio")), port="8080", config={"Entrypoint": ["/run.sh", "--port", "8080"]})
+    assert container(objects)["ports"] == [{"name": "http", "containerPort": 8080}]
+
+
+@pytest.mark.parametrize(
+    "text", ["1e3", "0x1f", "yes", "y", "null", "1:30", "012", "", "a: b", "é\n", "- a", "~", "1_0"]
+)
+def test_a_text_is_a_text_for_every_reader_of_yaml(text):
+    assert yaml.safe_load(dump([{"value": text}])) == {"value": text}
+    assert re.search("value: [\"']", dump([{"value": text}])), "YAML 1.2 and Go see numbers where PyYAML sees none"

@@ -1,0 +1,175 @@
+"""The environment for editors: of the wheels that are named, with modules of the source tree, and nobody else's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from made_wheels import Maker
+from rules_bento.actions.arguments import Arguments
+from rules_bento.errors import BentoError
+from rules_bento.run import venv
+
+
+class Target:
+    """A `bento_venv` of two wheels, in a source tree with a service."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.runfiles = folder / "runfiles"
+        self.workspace = folder / "work space"
+        self.environment = self.workspace / "svc/.venv"
+        self.interpreter = sys.executable
+        self.wheels = {}
+        self.runfiles.mkdir()
+        for path, text in {"svc/service.py": "VALUE = 1\n", "lib/src/helper.py": "", "top/inner.py": ""}.items():
+            (self.workspace / path).parent.mkdir(parents=True)
+            (self.workspace / path).write_text(text)
+        self.settings = {
+            "build_ctx": "svc",
+            "folder": "svc/.venv",
+            "import_roots": ["_main/lib/src", "other/lib"],
+            "platform": "",
+            "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
+            "repository": "_main",
+        }
+
+    def add(self, name, version="1.0", text=""):
+        wheel = Maker(name, version).add({f"{name}.py": text}).write(self.runfiles)
+        self.wheels[name] = wheel.name
+        return wheel
+
+    def run(self, *words):
+        settings = self.folder / "settings.json"
+        settings.write_text(json.dumps(self.settings | {"wheels": self.wheels}), "utf-8")
+        flags = {"--python": self.interpreter, "--settings": settings, "--target": "//svc:venv"}
+        flags |= {"--uv": os.environ["RULES_BENTO_UV"], "--runfiles": self.runfiles}
+        argv = [str(word) for pair in flags.items() for word in pair]
+        venv.run(Arguments([*argv, "--", *words], venv.FLAGS))
+
+    def python(self, code):
+        command = [self.environment / "bin/python", "-c", code]
+        done = subprocess.run(command, cwd=self.folder, check=False, capture_output=True, text=True)
+        return done.stdout.strip() or done.stderr
+
+
+@pytest.fixture
+def target(tmp_path, monkeypatch):
+    made = Target(tmp_path)
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(made.workspace))
+    monkeypatch.setenv("BUILD_WORKING_DIRECTORY", str(made.workspace / "lib"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    made.add("first", text="WHO = 'first'\n")
+    made.add("second")
+    return made
+
+
+def test_wheels_are_installed_and_modules_are_those_of_the_source_tree(target, capfd):
+    target.run()
+    assert "first 1.0" in target.python(
+        "import first; from importlib.metadata import version as v; print(first.WHO, v('first'))"
+    )
+    assert target.python("import second, helper, top.inner, service; print(service.VALUE)") == "1"
+    (target.workspace / "svc/service.py").write_text("VALUE = 22\n")  # byte code knows its source by second and size
+    assert target.python("import service; print(service.VALUE)") == "22", "an edit is seen at once"
+    assert "other: is another repository" in capfd.readouterr().err
+
+
+def test_a_second_run_does_nothing(target, monkeypatch, capfd):
+    target.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(venv.subprocess, "run", None)
+        target.run()
+    assert "2 packages, as they were" in capfd.readouterr().err
+
+
+def test_what_the_lock_no_longer_has_goes_and_what_it_has_anew_comes(target):
+    target.run()
+    del target.wheels["second"]
+    target.add("third")
+    target.add("first", "2.0", "WHO = 'newer'\n")
+    target.run()
+    assert target.python("import first, third; print(first.WHO)") == "newer"
+    assert "No module named 'second'" in target.python("import second")
+
+
+def test_a_wheel_that_is_built_again_is_installed_again(target):
+    target.run()
+    wheel = target.add("first", text="WHO = 'again'\n")
+    os.utime(wheel, ns=(1, 1))
+    target.run()
+    assert target.python("import first; print(first.WHO)") == "again"
+
+
+def test_a_run_that_was_cut_off_is_done_again(target, monkeypatch):
+    def cut(*_words):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(venv._Environment, "_install", cut)
+        with pytest.raises(KeyboardInterrupt):
+            target.run()
+    target.run()
+    assert target.python("import first; print(first.WHO)") == "first"
+
+
+def test_an_environment_without_its_interpreter_is_made_again(target):
+    target.run()
+    python = target.environment / "bin/python"
+    python.unlink()
+    python.symlink_to(target.folder / "gone")
+    target.run()
+    assert target.python("import first; print(first.WHO)") == "first"
+
+
+@pytest.mark.parametrize("found", ["file", "folder", "environment", "stamp"])
+def test_a_folder_of_somebody_else_is_left_alone(target, found):
+    folder = target.environment
+    if found == "file":
+        folder.write_text("mine")
+    elif found == "folder":
+        folder.mkdir()
+        (folder / "notes").write_text("mine")
+    elif found == "environment":
+        subprocess.run([os.environ["RULES_BENTO_UV"], "venv", "-q", "--python", sys.executable, folder], check=True)
+    else:
+        folder.mkdir()
+        (folder / "rules_bento.json").write_text("[not ours]")
+    before = sorted(target.workspace.rglob("*"))
+    with pytest.raises(BentoError, match="not of this program"):
+        target.run()
+    assert sorted(target.workspace.rglob("*")) == before
+
+
+def test_another_folder_is_named_from_where_bazel_was_started(target):
+    target.run("--folder", "env")
+    target.environment = target.workspace / "lib/env"
+    assert target.python("import first; print(first.WHO)") == "first"
+
+
+def test_it_is_for_a_source_tree(target, monkeypatch):
+    monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY")
+    with pytest.raises(BentoError, match="bazel run //svc:venv"):
+        target.run()
+
+
+def test_packages_for_another_machine_are_refused(target):
+    target.settings["platform"] = "plan9_mips"
+    with pytest.raises(BentoError, match=r"for plan9_mips, and this machine is \w+\. Name a platform"):
+        target.run()
+    assert not target.environment.exists()
+
+
+def test_an_interpreter_of_another_version_is_refused(target):
+    target.settings["python_version"] = "2.7"
+    with pytest.raises(BentoError, match=r"is no Python 2\.7.* -- --python 2\.7"):
+        target.run()
+
+
+def test_another_interpreter_is_taken_where_one_is_named(target):
+    target.interpreter = target.folder / "gone"
+    target.run("--python", os.path.realpath(sys.executable))
+    assert target.python("import first; print(first.WHO)") == "first"
