@@ -86,7 +86,7 @@ def measure(bench: Workbench, rounds: int, options: Sequence[str]) -> None:
     cold, warm = (of_kinds(spawns) for spawns in build(checkout, rounds, options))
     print("| action | inputs | written | ms | ms in a worker |\n|---|---|---|---|---|")
     for kind, spawns in sorted((of_kinds(build_wheels(checkout)) | cold).items()):
-        own = [sum("bento_python/" not in path for path in spawn.inputs) for spawn in spawns]
+        own = [sum("bento_python" not in path for path in spawn.inputs) for spawn in spawns]
         written = size(median(spawn.written for spawn in spawns))
         worked = [spawn for spawn in warm.get(kind, []) if spawn.runner == "worker"]
         print(f"| `{kind}` | {median(own):.0f} | {written} | {milliseconds(spawns)} | {milliseconds(worked)} |")

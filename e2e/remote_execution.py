@@ -94,7 +94,7 @@ def a_lock_without_an_interpreter_is_refused(checkout: Checkout) -> None:
 def inputs_are_few(spawns: list[Spawn]) -> None:
     """Nobody adds a tree of files to an action by accident."""
     for spawn in spawns:
-        interpreter = [path for path in spawn.inputs if "bento_python/" in path]
+        interpreter = [path for path in spawn.inputs if "bento_python" in path]
         assert len(interpreter) == INTERPRETER_FILES, f"{spawn.mnemonic}: the interpreter has {len(interpreter)} files"
         size = sum(spawn.inputs[path] for path in interpreter)
         assert size < INTERPRETER_BYTES, f"{spawn.mnemonic}: the interpreter has {size} bytes"

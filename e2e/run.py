@@ -7,11 +7,14 @@ line tells of each; the last is `N passed, N failed`.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from bases import images_are_built_on_pulled_bases
@@ -29,6 +32,7 @@ from hermetic import variables_of_the_caller_rerun_nothing
 from hubs import hubs_say_what_is_missing
 from incremental import changes_rerun_what_they_must
 from indexes import a_private_index_wins_and_keeps_its_password
+from interpreters import interpreters_make_the_same
 from lint import lint_sees_every_file
 from misfits import misfits_are_told_of_when_they_are_built
 from models import models_come_from_elsewhere
@@ -53,18 +57,17 @@ from workers import workers_make_the_same
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# In this order: the second of each pair goes on with what the first has made.
-SCENARIOS: dict[str, Callable[[Workbench], str]] = {
+# In two rows, side by side, for a Bazel is mostly busy with one thing. The first is of the scenarios on checkouts that
+# several share, in this order: the second of each pair goes on with what the first has made.
+ON_SHARED_CHECKOUTS: dict[str, Callable[[Workbench], str]] = {
     "consumer": a_consumer_builds_a_bento_that_imports,
     "offline": a_second_checkout_downloads_nothing,
-    "reproducibility": two_places_give_the_same_bytes,
     "incremental": changes_rerun_what_they_must,
     "weights": weights_rerun_what_holds_them,
     "hermetic": variables_of_the_caller_rerun_nothing,
     "canaries": the_callers_secrets_go_nowhere,
     "stamping": a_new_commit_rebuilds_little,
     "errors": builds_say_what_is_wrong,
-    "bentofile": a_project_moves_over,
     "container": a_container_serves_a_prediction,
     "dockerfile": dockerfiles_make_images_that_serve,
     "distribution": images_travel_by_registries,
@@ -75,6 +78,13 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "schemas": documents_follow_their_schemas,
     "unfit": images_that_cannot_run_fail_the_build,
     "sharing": each_wheel_is_converted_once,
+    "serving": bentos_are_served,
+    "coverage": coverage_reaches_into_servers,
+    "lint": lint_sees_every_file,
+}
+ON_THEIR_OWN: dict[str, Callable[[Workbench], str]] = {
+    "reproducibility": two_places_give_the_same_bytes,
+    "bentofile": a_project_moves_over,
     "resolution": the_modules_resolve_by_a_registry,
     "monorepo": a_monorepo_builds_without_a_wheel,
     "monorepo_changes": changes_touch_what_they_must,
@@ -84,22 +94,28 @@ SCENARIOS: dict[str, Callable[[Workbench], str]] = {
     "models": models_come_from_elsewhere,
     "hubs": hubs_say_what_is_missing,
     "misfits": misfits_are_told_of_when_they_are_built,
-    "serving": bentos_are_served,
-    "coverage": coverage_reaches_into_servers,
     "sources": wheels_are_built_from_locked_sources,
     "remote_cache": two_machines_share_a_cache,
     "remote_execution": actions_run_where_there_is_nothing,
     "workers": workers_make_the_same,
+    "interpreters": interpreters_make_the_same,
     "next": the_next_bazel_is_met,
-    "lint": lint_sees_every_file,
 }
+SCENARIOS = ON_SHARED_CHECKOUTS | ON_THEIR_OWN
+STOPPED = threading.Event()
 
 
-def passes(name: str, scenario: Callable[[Workbench], str], bench: Workbench) -> bool:
+def stop(*_: object) -> None:
+    """End at a signal, with neither servers nor folders left behind: what runs is ended, nothing else begins."""
+    STOPPED.set()
+    subprocess.run(["pkill", "-TERM", "-P", str(os.getpid())], check=False)
+
+
+def passes(name: str, bench: Workbench) -> bool:
     """Run one scenario, and tell how it went."""
     began = time.monotonic()
     try:
-        verdict, remark = "ok  ", scenario(bench)
+        verdict, remark = "ok  ", SCENARIOS[name](bench)
     except AssertionError as error:
         verdict, remark = "FAIL", str(error) or traceback.format_exc()
     except (OSError, subprocess.SubprocessError, KeyError, ValueError):
@@ -116,13 +132,16 @@ def main() -> int:
     unknown = set(options.scenarios) - SCENARIOS.keys()
     if unknown:
         parser.error(f"no scenario is called {', '.join(sorted(unknown))}")
-    chosen = {name: run for name, run in SCENARIOS.items() if name in options.scenarios or not options.scenarios}
-    # Whoever stops it by a signal leaves neither servers nor folders behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    chosen = options.scenarios or list(SCENARIOS)
+    signal.signal(signal.SIGTERM, stop)
     with Workbench(keep=options.keep) as bench:
-        passed = [passes(name, scenario, bench) for name, scenario in chosen.items()]
+        rows = [[name for name in row if name in chosen] for row in (ON_SHARED_CHECKOUTS, ON_THEIR_OWN)]
+        bench.downloads  # noqa: B018 - found once, before both ask for it
+        with ThreadPoolExecutor(len(rows)) as threads:
+            told = threads.map(lambda row: [passes(name, bench) for name in row if not STOPPED.is_set()], rows)
+            passed = [how for row in told for how in row]
     print(f"{passed.count(True)} passed, {passed.count(False)} failed", flush=True)
-    return 0 if all(passed) else 1
+    return 0 if all(passed) and not STOPPED.is_set() else 1
 
 
 if __name__ == "__main__":

@@ -235,6 +235,11 @@ class Workbench:
         return self.checkout("plain")
 
     @cached_property
+    def spare(self) -> Checkout:
+        """A checkout for scenarios that go on from what another has left, whatever that is."""
+        return self.checkout("spare")
+
+    @cached_property
     def consumer(self) -> Checkout:
         """The checkout whose e2e/smoke is built with downloads, which the folder `fresh` keeps."""
         return self.checkout("consumer", cache=self.folder / "fresh")
@@ -252,7 +257,7 @@ class Workbench:
 def with_python_here(module: str) -> str:
     """The MODULE.bazel of a user's workspace, whose actions and hubs are for the Python that Bazel's programs run in.
 
-    uv fetches an interpreter from where not every machine gets to, and programs of rules_python run in that one anyway.
+    rules_python fetches its interpreters from where not every machine gets to, and its programs run in that one anyway.
     """
     version = str((provisioned_root(REPOSITORY) / "usr/bin/python3").readlink()).removeprefix("python")
     if "python_version" not in module:

@@ -33,7 +33,7 @@ SECONDS = 60
 
 def workers_make_the_same(bench: Workbench) -> str:
     """In a worker or not: the same keys of a cache, the same bytes, the same errors."""
-    checkout = bench.checkout("workers")
+    checkout = bench.spare
     cold = ours(checkout.build(*TARGETS))
     isolated = in_workers(checkout, *ISOLATED)
     assert contents(isolated) == contents(cold), "workers in a sandbox make other bytes"

@@ -13,7 +13,7 @@ def _bento_api_impl(ctx):
 
     # The closure of a service is some dozens of wheels.
     infos = requirements.to_list()
-    check_interpreter(ctx, infos)
+    check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, infos)
     modules = depset(transitive = [info.modules for info in infos]).to_list()
     openapi = ctx.actions.declare_file(ctx.label.name + ".openapi.yaml")
     schema = ctx.actions.declare_file(ctx.label.name + ".schema.json")

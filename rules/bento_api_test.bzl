@@ -1,8 +1,7 @@
 """bento_api_test: an API that changes only when somebody wants it to."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//rules/providers:api.bzl", "BentoApiInfo")
 
 def _bento_api_test_impl(ctx):
@@ -33,7 +32,6 @@ bento_api_test = rule(
     attrs = {
         "api": attr.label(doc = "The API.", mandatory = True, providers = [BentoApiInfo]),
         "golden": attr.label(allow_single_file = [".json"], doc = "The committed schema.", mandatory = True),
-    },
+    } | TEST_RUNTIME,
     test = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,7 +1,7 @@
 """bento_cloud_push: a Bento to BentoCloud or Yatai."""
 
 load("//rules/private:deliver.bzl", "SRC", "delivery")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 
 def _bento_cloud_push_impl(ctx):
     words = ["--context", ctx.attr.cloud_context] if ctx.attr.cloud_context else []
@@ -19,7 +19,6 @@ Who pushes is found out when it runs: `BENTO_CLOUD_API_KEY` and `BENTO_CLOUD_API
         "cloud_context": attr.string(doc = "The context. Default: the current one."),
         "force": attr.bool(doc = "Whether what the cloud has under the tag is replaced."),
         "src": SRC,
-    },
+    } | RUN_RUNTIME,
     executable = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,8 +1,7 @@
 """bento_debs: writes the lock of Debian packages."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:launcher.bzl", "helper_launcher")
+load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher")
 load("//rules/providers:debs.bzl", "BentoDebsInfo")
 
 def _arguments(ctx):
@@ -53,8 +52,7 @@ stale.""",
         "lock": attr.string(default = "debian.lock.json", doc = "The file to write, in this package."),
         "packages": attr.string_list(doc = "Names of the packages. What they depend on comes along, what they recommend does not.", mandatory = True),
         "suites": attr.string_list(doc = "Suites of Debian, by name.", mandatory = True),
-    },
+    } | RUN_RUNTIME,
     executable = True,
     provides = [BentoDebsInfo],
-    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,8 +1,7 @@
 """bento_debs_test: says when a lock of Debian packages is stale."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//rules/providers:debs.bzl", "BentoDebsInfo")
 
 def _bento_debs_test_impl(ctx):
@@ -33,7 +32,6 @@ bento_debs_test(
     attrs = {
         "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
         "update": attr.label(doc = "The `bento_debs` target that writes it.", mandatory = True, providers = [BentoDebsInfo]),
-    },
+    } | TEST_RUNTIME,
     test = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

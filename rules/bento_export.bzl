@@ -1,7 +1,7 @@
 """bento_export: a Bento to a file, a folder, or wherever `bento export` writes."""
 
 load("//rules/private:deliver.bzl", "SRC", "delivery")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 load("//rules/private:stamping.bzl", "STAMP", "status_files")
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 
@@ -34,7 +34,6 @@ S3, Azure and Google Cloud Storage need packages that only this fetches: `comman
         "format": attr.string(doc = "What is written. Default: what the name says.", values = ["", "xz", "gz", "bz2", "zst", "tar", "zip", "folder"]),
         "src": SRC,
         "to": attr.string(doc = "A file or a folder. Default: the folder that Bazel is started from. `{KEY}` stands for a value of the workspace status in a stamped build; others refuse to write there."),
-    } | STAMP,
+    } | RUN_RUNTIME | STAMP,
     executable = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -3,7 +3,7 @@
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:facts.bzl", "import_facts")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:facts.bzl", "BentoFactsInfo")
@@ -59,7 +59,7 @@ The service is imported by real BentoML, in the sandbox, with the locked wheels,
 tells. `schema`, which a service that is read does not have, is left out.""",
     attrs = {
         "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoFactsInfo]),
-    },
+    } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],
 )

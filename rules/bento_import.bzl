@@ -1,7 +1,7 @@
 """bento_import: a Bento into the store of BentoML on this machine."""
 
 load("//rules/private:deliver.bzl", "SRC", "delivery")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 
 def _bento_import_impl(ctx):
     return delivery(ctx, verb = "import")
@@ -14,7 +14,6 @@ Options of `bento import` may follow behind `--`. `bazel run` of the Bento itsel
 it can be one of several that a multirun starts.""",
     attrs = {
         "src": SRC,
-    },
+    } | RUN_RUNTIME,
     executable = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -2,8 +2,7 @@
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "contents_of")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:launcher.bzl", "RUNFILES", "helper_launcher", "runfile_path")
+load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
 load("//rules/providers:image.bzl", "BentoImageInfo")
 load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
 
@@ -25,7 +24,6 @@ bento_load = rule(
         "reference": attr.string(doc = "Its name and tag there. Default: the image's target name."),
         "src": attr.label(doc = "The image, or an index of images.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "tool": attr.string(doc = "Which tool. Default: the first of these that is on PATH.", values = ["", "docker", "podman", "nerdctl"]),
-    },
+    } | RUN_RUNTIME,
     executable = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

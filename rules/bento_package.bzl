@@ -8,6 +8,7 @@ load("//rules/private:build_definition.bzl", "made_of", "write_build_definition"
 load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:facts.bzl", "FACTS", "IMPORT", "check_facts", "facts_info", "import_facts")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "pins_of", "requirements_files", "write_metadata")
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
@@ -72,20 +73,20 @@ def _build_definition(ctx, *, described, lock, models, python_version):
         locked = lock.locked_with_hashes if lock else None,
     )
 
-def _bento_info(ctx, *, archive, build_definition, described, data, parts, python_version):
+def _bento_info(ctx, *, described, made, python_version):
     """What images, tests and whoever else takes a Bento know of it."""
     return BentoInfo(
-        archive = archive,
+        archive = made.archive,
         bento_yaml = described.bento_yaml,
         build_ctx = build_ctx(ctx),
-        build_definition = build_definition,
-        data_layers = data.layers if data else {},
+        build_definition = made.build_definition,
+        data_layers = made.data_layers,
         digest = described.digest,
         import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
         manifest = described.manifest,
         models = depset([model[BentoModelInfo] for model in ctx.attr.models]),
         own_platform = ctx.attr.platform,
-        parts = tuple(parts),
+        parts = tuple(made.parts),
         platform = platform_name(ctx),
         python_version = python_version,
         requirements = depset(
@@ -139,11 +140,13 @@ def _bento_package_impl(ctx):
     return [
         _bento_info(
             ctx,
-            archive = archives.whole,
-            build_definition = build_definition,
-            data = data,
             described = described,
-            parts = [metadata_part] + contents,
+            made = struct(
+                archive = archives.whole,
+                build_definition = build_definition,
+                data_layers = data.layers if data else {},
+                parts = [metadata_part] + contents,
+            ),
             python_version = python_version,
         ),
         facts_info(ctx, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),
@@ -243,7 +246,7 @@ know before any action runs is an attribute in any case: files that options name
         "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
-    } | CREATION_TIME | FACTS | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | SECRETS | STAMPED_LABELS,
+    } | CREATION_TIME | FACTS | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
     cfg = of_bento,
     executable = True,
     provides = [BentoFactsInfo, BentoInfo],

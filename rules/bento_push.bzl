@@ -2,10 +2,9 @@
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
-load("//rules/private:launcher.bzl", "RUNFILES", "helper_launcher", "runfile", "runfile_path")
+load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
-load("//rules/private:wheels.bzl", "always_modules")
+load("//rules/private:wheels.bzl", "on_host")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
@@ -51,7 +50,7 @@ def _bento_push_impl(ctx):
         ctx,
         arguments = arguments,
         files = depset(files),
-        modules = toolchain_modules(ctx, ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"]) + more_modules,
+        modules = runtime_modules(ctx, ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"]) + more_modules,
         verb = "push",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
@@ -85,10 +84,9 @@ it from the build's remote cache, which is named, and opened, by the build's own
         "src": attr.label(doc = "What to push.", mandatory = True, providers = PUSHABLE),
         "tag_files": attr.label_list(allow_files = True, doc = "Files with a tag to a line."),
         "remote_tags": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
-        "_http2": attr.label(cfg = always_modules, default = "//toolchains:http2", providers = [BentoRequirementInfo]),
-        "_signing": attr.label_list(cfg = always_modules, default = _signing, providers = [BentoRequirementInfo]),
+        "_http2": attr.label(cfg = on_host, default = "//toolchains:http2", providers = [BentoRequirementInfo]),
+        "_signing": attr.label_list(cfg = on_host, default = _signing, providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),
-    } | STAMP,
+    } | RUN_RUNTIME | STAMP,
     executable = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

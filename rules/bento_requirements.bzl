@@ -1,8 +1,7 @@
 """bento_requirements: writes the lock of a repository's packages."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
-load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
 load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
@@ -16,17 +15,17 @@ def _arguments(ctx):
     return arguments + (["--indexes", indexes] if indexes else [])
 
 def _bento_requirements_impl(ctx):
-    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    uv = runtime(ctx).uv
     shared = _arguments(ctx)
     lock = "/".join([part for part in [ctx.label.package, ctx.attr.lock] if part])
-    arguments = ["--target", label_text(ctx.label), "--lock", lock, "--uv", runfile(ctx, toolchain.uv)] + shared
+    arguments = ["--target", label_text(ctx.label), "--lock", lock, "--uv", runfile(ctx, uv)] + shared
     arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints, ctx.files.overrides)
     launcher = helper_launcher(
         ctx,
         verb = "update_requirements",
         arguments = arguments,
-        files = depset(ctx.files.srcs + ctx.files.constraints + ctx.files.overrides + [toolchain.uv]),
-        modules = toolchain_modules(ctx, RESOLUTION_PACKAGES),
+        files = depset(ctx.files.srcs + ctx.files.constraints + ctx.files.overrides + [uv]),
+        modules = runtime_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [
         BentoRequirementsInfo(
@@ -73,8 +72,7 @@ to the first requirements file. `bento_requirements_test` says when the lock is 
             doc = "Requirements files, pyproject.toml, bentofile.yaml. A requirements file that another one names with `-r` or `-c` has to be here as well, and counts where it is named.",
             mandatory = True,
         ),
-    } | INDEX_ATTRIBUTES,
+    } | INDEX_ATTRIBUTES | RUN_RUNTIME,
     executable = True,
     provides = [BentoRequirementsInfo],
-    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,8 +1,7 @@
 """bento_requirements_test: says when a lock is stale."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
-load("//rules/private:launcher.bzl", "helper_launcher", "runfile")
+load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime_modules")
 load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
 
@@ -16,7 +15,7 @@ def _bento_requirements_test_impl(ctx):
         verb = "check_requirements",
         arguments = arguments,
         files = depset([ctx.file.lock] + list(info.sources + info.constraints + info.overrides)),
-        modules = toolchain_modules(ctx, RESOLUTION_PACKAGES),
+        modules = runtime_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
@@ -37,7 +36,6 @@ bento_requirements_test(
     attrs = {
         "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
         "update": attr.label(doc = "The `bento_requirements` target that writes it.", mandatory = True, providers = [BentoRequirementsInfo]),
-    },
+    } | TEST_RUNTIME,
     test = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -2,9 +2,8 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:interpreter.bzl", "check_interpreter")
-load("//rules/private:launcher.bzl", "helper_launcher", "runfile", "runfile_path")
+load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:wheels.bzl", "stated_and_modules")
@@ -21,7 +20,7 @@ def _modules(ctx, bento):
 
     # The closure of a service is some dozens of wheels.
     infos = depset(transitive = requirements, order = "preorder").to_list()
-    check_interpreter(ctx, infos)
+    check_interpreter(ctx, runtime(ctx).python, infos)
     return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _bento_test_impl(ctx):
@@ -83,7 +82,6 @@ what it writes is shown beside tests that fail. `shard_count` shares the tests o
         "requirements": attr.label_list(doc = "Packages that the tests import beside those of the Bento; pytest among them.", providers = [BentoRequirementInfo]),
         "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Test files, for pytest.", mandatory = True),
-    } | RUN_ENVIRONMENT,
+    } | RUN_ENVIRONMENT | TEST_RUNTIME,
     test = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

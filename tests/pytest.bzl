@@ -1,7 +1,10 @@
 """Tests in Python: pytest in the toolchain's interpreter, over locked wheels, without anything of the host."""
 
 # buildifier: disable=bzl-visibility - tests run in the interpreter of actions, as actions do
-load("//rules/private:helper.bzl", "INTERPRETER_FLAGS", "TOOLCHAIN_TYPE")
+load("//rules/private:helper.bzl", "INTERPRETER_FLAGS")
+
+# buildifier: disable=bzl-visibility - and are started as tests are
+load("//rules/private:launcher.bzl", "TEST_RUNTIME", "runtime")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 _LAUNCHER = """\
@@ -11,7 +14,7 @@ exec "{python}" {flags} tests/run_pytest.py {settings} "$@"
 """
 
 def _pytest_test_impl(ctx):
-    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    toolchain = runtime(ctx)
     python = toolchain.python
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
@@ -54,7 +57,6 @@ pytest_test = rule(
         "_helper": attr.label_list(allow_files = True, default = ["//py:main.py", "//py:sources"]),
         "_conftest": attr.label(allow_files = True, default = "//tests:conftest.py"),
         "_runner": attr.label(allow_single_file = True, default = "//tests:run_pytest.py"),
-    },
+    } | TEST_RUNTIME,
     test = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

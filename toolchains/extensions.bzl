@@ -7,23 +7,20 @@ load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
 load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
-load("//toolchains/private:host.bzl", "host_platform")
 load("//toolchains/private:hub.bzl", "declare_hub", "wheel_settings")
-load("//toolchains/private:hub_settings.bzl", "check_hub_settings", "known_record_errors")
-load("//toolchains/private:locks.bzl", "absence_of_lock", "is_normal_form", "read_lock")
+load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings", "known_record_errors")
+load("//toolchains/private:interpreters.bzl", "declare_python")
+load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
-load("//toolchains/private:python.bzl", "python_repo")
-load("//toolchains/private:python_debs.bzl", "compiler_debs", "python_debs")
-load("//toolchains/private:uv.bzl", "uv_repo")
+load("//toolchains/private:uv.bzl", "declare_uv")
 load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC")
 
+# The repositories that this module's own files name.
+_OWN = ["bento_compilers", "bento_helper_packages", "bento_python", "bento_tools", "bento_transports", "bento_uv"]
 _TOOLS_LOCK = Label("//toolchains:tools.lock.json")
 _TOOLS_HUB = "bento_tools"
 _TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
-
-# What a hub is for that names no platforms.
-_PLATFORMS = ["linux_aarch64", "linux_x86_64", "macos_arm64", "macos_x86_64"]
 
 def _declare_compilers(mctx):
     """Declares the interpreters that make byte code, each fetched only for images that ask for it."""
@@ -34,46 +31,28 @@ def _declare_compilers(mctx):
             if name in names:
                 fail("bento_tools.compiler(version = \"{}\") stands there twice: leave one".format(tag.version))
             names.append(name)
-            debs = compiler_debs(mctx, tag, "bento_tools.compiler", name + "_debs")
-            python_repo(
-                name = name,
-                debs = debs.files,
-                interpreter = tag.interpreter,
-                lock = tag.debian_lock,
-                only_version = True,
-                problem = debs.problem,
-                uv = "@bento_uv//:uv",
-                version = tag.version,
-            )
+            declare_python(mctx, name = name, exact = True, kind = "compiler", tag = tag)
     compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names])
 
 def _bento_tools_impl(mctx):
-    interpreter, version, debs, debs_lock = "", PYTHON_VERSION, [], None
+    chosen = None
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
         if module.is_root and len(module.tags.python) > 1:
             fail("bento_tools.python stands there {} times: one interpreter runs all actions, so leave one".format(len(module.tags.python)))
         for tag in module.tags.python if module.is_root else []:
-            interpreter, version, debs_lock = tag.interpreter, tag.version, tag.debian_lock
-            debs = python_debs(mctx, tag, "bento_tools.python", "bento_python_debs")
+            chosen = tag
+    declare_python(mctx, name = "bento_python", kind = "python", tag = chosen)
     lock = read_lock(mctx, _TOOLS_LOCK, None)
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
-    uv_repo(name = "bento_uv", files = uv["files"], version = uv["version"])
-    python_repo(
-        name = "bento_python",
-        debs = debs,
-        interpreter = interpreter,
-        lock = debs_lock,
-        uv = "@bento_uv//:uv",
-        version = version,
-    )
+    declare_uv("bento_uv", files = uv["files"], version = uv["version"])
     declare_helper_packages("bento_helper_packages", lock, ["packaging", "tomli"])
     _declare_compilers(mctx)
     for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None)}.items():
         declare_hub(
             name = name,
             lock = locked,
-            platforms = [host_platform(mctx)],
+            platforms = PLATFORMS,
             settings = wheel_settings(
                 # The tools are imported at the start of every action.
                 compiler = "@bento_python//:path",
@@ -81,15 +60,22 @@ def _bento_tools_impl(mctx):
                 python_version = "",
             ),
         )
-    return mctx.extension_metadata(reproducible = True)
+
+    # Others name none of these: what they are to have is in the toolchain.
+    own = [module for module in mctx.modules if module.is_root and module.name == "rules_bento"]
+    return mctx.extension_metadata(
+        reproducible = True,
+        root_module_direct_deps = _OWN if own else [],
+        root_module_direct_dev_deps = [],
+    )
 
 _python = tag_class(
     doc = "The interpreter of the actions, for the root module to choose.",
     attrs = {
         "debian_lock": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
-        "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH. Default: one is fetched; where that fails, the build does."),
+        "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH: the host's, which no build takes without this."),
         "mirrors": attr.string_list(doc = "Where the packages of `debian_lock` are fetched from, as in `bento.apt`."),
-        "version": attr.string(default = PYTHON_VERSION, doc = "The version to fetch, `X.Y` or `X.Y.Z`."),
+        "version": attr.string(doc = "Without `debian_lock` and `interpreter`: which of the toolchains of rules_python, `X.Y`. Default: " + PYTHON_VERSION + ", or the newest where rules_python has none of that version."),
     },
 )
 
@@ -97,7 +83,7 @@ _compiler = tag_class(
     doc = "A further interpreter, for the root module to name: it makes the byte code of images whose Python is of another version than the actions'.",
     attrs = {
         "debian_lock": attr.label(doc = "As in `python`."),
-        "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH. Default: one is fetched; where that fails, the build does."),
+        "interpreter": attr.string(doc = "As in `python`. Without it and `debian_lock`, the interpreter is that of rules_python's toolchain for the version."),
         "mirrors": attr.string_list(doc = "As in `python`."),
         "version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
     },
@@ -107,8 +93,6 @@ bento_tools = module_extension(
     implementation = _bento_tools_impl,
     doc = "Brings uv, an interpreter, and the packages of the action helpers.",
     tag_classes = {"compiler": _compiler, "python": _python},
-    os_dependent = True,
-    arch_dependent = True,
 )
 
 def _build_hub(mctx, tag):
@@ -123,7 +107,7 @@ def _build_hub(mctx, tag):
     declare_hub(
         name = name,
         lock = lock,
-        platforms = [host_platform(mctx)],
+        platforms = PLATFORMS,
         settings = wheel_settings(
             folders_from = tag.build_lock if tag.find_links else None,
             glibc = tag.glibc,
@@ -139,18 +123,40 @@ def _hubs_by_version(tag):
     """The names of hubs of the same lock for other versions of Python."""
     return {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
 
-def _claim(owners, kind, tag, module):
-    """Notes down whose repositories have the names that come of a tag, and fails if one has two owners."""
+def _said(tag):
+    """What a tag says, for a comparison."""
+    return {name: str(getattr(tag, name)) for name in dir(tag)}
+
+def _is_new(claims, kind, tag, module):
+    """Notes down who claims the names of the repositories that come of a tag.
+
+    Args:
+      claims: by name; changed.
+      kind: of the tag.
+      tag: the tag.
+      module: that has it.
+
+    Returns:
+      Whether the repositories are to be declared: not where another tag has said the same before. Fails if one says otherwise.
+    """
     further = [tag.name + "__build"] + _hubs_by_version(tag).values() if kind == "pypi" else []
     for name in [tag.name] + further:
-        if name in owners:
-            fail("bento.{}(name = \"{}\") stands in the modules {} and {}: choose another name for one".format(
-                kind,
-                name,
-                owners[name],
-                module.name,
-            ))
-        owners[name] = module.name
+        if name not in claims:
+            continue
+        first = claims[name]
+        if first.kind == kind and first.said == _said(tag):
+            return False
+        differences = [key for key, value in _said(tag).items() if first.said.get(key) != value]
+        fail("bento.{}(name = \"{}\") stands in the modules {} and {}, and {}: choose another name for one".format(
+            kind,
+            name,
+            first.module,
+            module.name,
+            "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a bento.{}".format(first.kind),
+        ))
+    for name in [tag.name] + further:
+        claims[name] = struct(kind = kind, module = module.name, said = _said(tag))
+    return True
 
 def _declare_hubs(mctx, tag):
     """Declares the hub of a tag, and one of the same lock for each other version of Python."""
@@ -170,7 +176,7 @@ def _declare_hubs(mctx, tag):
             name = name,
             build = build,
             lock = lock,
-            platforms = tag.platforms or _PLATFORMS,
+            platforms = tag.platforms or PLATFORMS,
             settings = wheel_settings(
                 folders_from = tag.lock if tag.find_links else None,
                 glibc = tag.glibc,
@@ -181,26 +187,34 @@ def _declare_hubs(mctx, tag):
             versions = others if name == tag.name else {},
         )
 
-def _bento_impl(mctx):
-    owners = {_TOOLS_HUB: "rules_bento"}
-    reproducible = True
-    for module in mctx.modules:
-        for tag in module.tags.pypi:
-            _claim(owners, "pypi", tag, module)
-            _declare_hubs(mctx, tag)
+def _declare(mctx, kind, tag):
+    if kind == "pypi":
+        _declare_hubs(mctx, tag)
+    elif kind == "apt":
+        declare_debs(mctx, tag)
+    elif kind == "base":
+        declare_base(tag)
+    else:
+        declare_model(tag)
 
-            # uv is asked for the edges that these leave out, so Bazel's lock file keeps the answer.
-            reproducible = reproducible and is_normal_form(tag.lock) and is_normal_form(tag.build_lock or tag.lock)
-        for tag in module.tags.apt:
-            _claim(owners, "apt", tag, module)
-            declare_debs(mctx, tag)
-        for tag in module.tags.base:
-            _claim(owners, "base", tag, module)
-            declare_base(tag)
-        for tag in module.tags.model:
-            _claim(owners, "model", tag, module)
-            declare_model(tag)
-    return mctx.extension_metadata(reproducible = reproducible)
+def _bento_impl(mctx):
+    claims = {name: struct(kind = "pypi", module = "rules_bento", said = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
+    direct, direct_dev = {}, {}
+    for module in mctx.modules:
+        for kind in ("pypi", "apt", "base", "model"):
+            for tag in getattr(module.tags, kind):
+                if _is_new(claims, kind, tag, module):
+                    _declare(mctx, kind, tag)
+                if module.is_root:
+                    (direct_dev if mctx.is_dev_dependency(tag) else direct)[tag.name] = True
+
+    # What is declared follows from the locks by their hashes, so nothing of it has to be in Bazel's lock file: there it would be
+    # megabytes for a lock that uv reads.
+    return mctx.extension_metadata(
+        reproducible = True,
+        root_module_direct_deps = direct.keys(),
+        root_module_direct_dev_deps = [name for name in direct_dev if name not in direct],
+    )
 
 _pypi = tag_class(
     doc = "A hub of the packages of a lock: `@<name>//<package>`.",
@@ -234,6 +248,4 @@ bento = module_extension(
     implementation = _bento_impl,
     doc = "Brings hubs of locked wheels and of locked Debian packages, base images and models.",
     tag_classes = {"apt": apt_tag, "base": base_tag, "model": model_tag, "pypi": _pypi},
-    os_dependent = True,
-    arch_dependent = True,
 )

@@ -38,11 +38,14 @@ def _bento_helper_impl(ctx):
 
 bento_helper = rule(
     implementation = _bento_helper_impl,
+
+    # Flags of whoever asks for it would compile it once for each.
+    cfg = always_modules,
     doc = "The helper as one file of byte code, so that a start compiles nothing and an action has one input for it.",
     attrs = {
         "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "The program whose first argument is the verb."),
         "packages": attr.label_list(cfg = always_modules, doc = "The packages that the verbs import.", mandatory = True, providers = [BentoRequirementInfo]),
-        "python": attr.label(doc = "The interpreter that it is for.", mandatory = True, providers = [BentoPythonInfo]),
+        "python": attr.label(cfg = "exec", doc = "The interpreter that it is for; what it compiles is for those of all platforms.", mandatory = True, providers = [BentoPythonInfo]),
         "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "The modules of the helper."),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     },

@@ -1,8 +1,10 @@
 """The toolchain of rules_bento."""
 
+load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:helper.bzl", "BentoHelperInfo")
 load("//rules/providers:python.bzl", "BentoPythonInfo")
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
     helper = ctx.attr.helper[BentoHelperInfo]
@@ -23,4 +25,35 @@ bento_toolchain = rule(
         "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "The resolver.", mandatory = True),
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BentoFlagInfo]),
     },
+)
+
+def _bento_runtime_impl(ctx):
+    helper = ctx.attr.helper[BentoHelperInfo]
+    return [platform_common.ToolchainInfo(
+        helper = helper.program,
+
+        # Each is a few wheels.
+        packages = {target.label.name: target[BentoRequirementInfo].modules.to_list() for target in ctx.attr.packages},
+        python = ctx.attr.python[BentoPythonInfo],
+        uv = ctx.file.uv,
+    )]
+
+bento_runtime = rule(
+    implementation = _bento_runtime_impl,
+    doc = "What `bazel run` and `bazel test` start: the same, for the machine that they start it on.",
+    attrs = {
+        "helper": attr.label(cfg = "exec", doc = "The helper; its byte code is for all machines.", mandatory = True, providers = [BentoHelperInfo]),
+        "packages": attr.label_list(cfg = always_modules, doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoRequirementInfo]),
+        "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
+        "uv": attr.label(allow_single_file = True, doc = "The resolver.", mandatory = True),
+    },
+)
+
+_RUNTIME_TYPE = "//toolchains:runtime_type"
+
+# What is found for a configuration, as an attribute can name it.
+bento_current_runtime = rule(
+    implementation = lambda ctx: [ctx.toolchains[_RUNTIME_TYPE]],
+    doc = "The runtime for the platform of the build.",
+    toolchains = [_RUNTIME_TYPE],
 )

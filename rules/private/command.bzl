@@ -2,9 +2,8 @@
 
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "toolchain_modules")
-load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher")
-load(":wheels.bzl", "always_modules")
+load(":launcher.bzl", "COMMAND_PACKAGES", "RUN_RUNTIME", "helper_launcher", "runtime_modules")
+load(":wheels.bzl", "on_host")
 
 def _bento_command_impl(ctx):
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports])
@@ -14,7 +13,7 @@ def _bento_command_impl(ctx):
         files = depset(),
 
         # A handful, and only of the target that has any.
-        modules = toolchain_modules(ctx, COMMAND_PACKAGES) + modules.to_list(),
+        modules = runtime_modules(ctx, COMMAND_PACKAGES) + modules.to_list(),
         verb = "command",
     )
     return [
@@ -26,8 +25,7 @@ bento_command = rule(
     implementation = _bento_command_impl,
     doc = "The `bento` command, in the toolchain's interpreter.",
     attrs = {
-        "transports": attr.label_list(cfg = always_modules, doc = "Packages that speak to other places.", providers = [BentoRequirementInfo]),
-    },
+        "transports": attr.label_list(cfg = on_host, doc = "Packages that speak to other places.", providers = [BentoRequirementInfo]),
+    } | RUN_RUNTIME,
     executable = True,
-    toolchains = [TOOLCHAIN_TYPE],
 )

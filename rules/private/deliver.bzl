@@ -3,8 +3,7 @@
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "toolchain_modules")
-load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher", "runfile")
+load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher", "runfile", "runtime_modules")
 
 SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
 
@@ -12,7 +11,7 @@ def delivery(ctx, *, verb, to = "", words = [], status = [], command = None):
     """Writes a program that runs a command on the Bento of `src`; the caller's arguments follow.
 
     Args:
-      ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains, and a `src`.
+      ctx: context of an executable rule with the attributes of `RUN_RUNTIME`, and a `src`.
       verb: the command.
       to: where to, if that is stated; the caller may name another place.
       words: list of further words for it.
@@ -36,7 +35,7 @@ def delivery(ctx, *, verb, to = "", words = [], status = [], command = None):
         files = depset([archive] + status),
 
         # A handful, and only where they are asked for.
-        modules = toolchain_modules(ctx, COMMAND_PACKAGES) + (command[BentoCommandInfo].modules.to_list() if command else []),
+        modules = runtime_modules(ctx, COMMAND_PACKAGES) + (command[BentoCommandInfo].modules.to_list() if command else []),
         verb = "deliver",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]

@@ -61,18 +61,6 @@ def verb(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_
         unused_inputs_list = unused_inputs_list,
     )
 
-def toolchain_modules(ctx, packages):
-    """The modules of third-party packages of the helper.
-
-    Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      packages: names.
-
-    Returns:
-      A list of BentoWheelModulesInfo, those of what they need among them.
-    """
-    return [module for name in packages for module in ctx.toolchains[TOOLCHAIN_TYPE].packages[name]]
-
 def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
     """Runs a verb of the helper as an action.
 
@@ -84,7 +72,7 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
       outputs: list of what it writes.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    modules = toolchain_modules(ctx, verb.packages)
+    modules = [module for name in verb.packages for module in toolchain.packages[name]]
     in_worker = toolchain.persistent_workers and not verb.sandboxed
     start = ctx.actions.args()
     start.add_all(INTERPRETER_FLAGS)

@@ -1,16 +1,16 @@
 """Whether packages can be imported by the interpreter of actions, which also runs tests."""
 
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE")
 
-def check_interpreter(ctx, requirements):
+def check_interpreter(ctx, python, requirements):
     """Refuses packages for another version of Python: their modules fail to import, or behave otherwise.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      ctx: the rule's context.
+      python: BentoPythonInfo of what imports them.
       requirements: list of BentoRequirementInfo.
     """
-    own = _minor(ctx.toolchains[TOOLCHAIN_TYPE].python.version)
+    own = _minor(python.version)
     for info in requirements:
         if info.python_version and _minor(info.python_version) != own:
             fail(("{target}: {package} and the packages with it are for Python {theirs}, but what imports them here runs in Python {own}: " +

@@ -1,8 +1,17 @@
-"""Programs that `bazel run` and `bazel test` start: the helper, with the toolchain's interpreter, on runfiles."""
+"""Programs that `bazel run` and `bazel test` start: the helper, with the runtime's interpreter, on runfiles."""
 
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "INTERPRETER_FLAGS", "TOOLCHAIN_TYPE")
+load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":shell.bzl", "shell_word")
+load(":wheels.bzl", "on_host")
+
+_RUNTIME = "//toolchains:runtime"
+
+# For rules whose programs `bazel run` starts: on the machine of who does it, whatever the target is for.
+RUN_RUNTIME = {"_runtime": attr.label(cfg = on_host, default = _RUNTIME, providers = [platform_common.ToolchainInfo])}
+
+# For tests, which run on the platform that they are built for.
+TEST_RUNTIME = {"_runtime": attr.label(default = _RUNTIME, providers = [platform_common.ToolchainInfo])}
 
 # What the `bento` command imports.
 COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pyyaml", "zstandard"]
@@ -11,7 +20,7 @@ COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pyyaml", "zstandard"]
 RUNFILES = struct(shell = "\"$runfiles\"")
 PYTHON = struct(shell = "\"$python\"")
 
-# sh is what every system that Bazel runs programs on has; all else comes from the toolchain.
+# sh is what every system that Bazel runs programs on has; all else comes from the runtime.
 _LAUNCHER = """\
 #!/bin/sh
 # Made by rules_bento.
@@ -37,6 +46,30 @@ if [ "$found" != {version} ]; then
     exit 1
 fi
 """
+
+def runtime(ctx):
+    """The interpreter and the tools of the machine that a program is started on.
+
+    Args:
+      ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
+
+    Returns:
+      A ToolchainInfo, as `bento_runtime` has it.
+    """
+    found = ctx.attr._runtime
+    return (found[0] if type(found) == "list" else found)[platform_common.ToolchainInfo]
+
+def runtime_modules(ctx, packages):
+    """The modules of third-party packages that a program imports.
+
+    Args:
+      ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
+      packages: names.
+
+    Returns:
+      A list of BentoWheelModulesInfo, those of what they need among them.
+    """
+    return [module for name in packages for module in runtime(ctx).packages[name]]
 
 def runfile(ctx, file):
     """The path of a file as a word of a launcher's arguments.
@@ -81,7 +114,7 @@ def python_check(target, version):
 
 def _script(ctx, words, in_runfiles):
     """The text of a program that becomes the interpreter with these words."""
-    python = ctx.toolchains[TOOLCHAIN_TYPE].python
+    python = runtime(ctx).python
     target = label_text(ctx.label)
     return _LAUNCHER.format(
         chdir = "cd \"$runfiles\" || exit 1\n" if in_runfiles else "",
@@ -94,17 +127,17 @@ def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = 
     """Writes a program that runs a verb of the helper; the caller's arguments follow behind `--`.
 
     Args:
-      ctx: context of an executable rule with `TOOLCHAIN_TYPE` among its toolchains.
+      ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
       verb: name of the verb, a module of `py/rules_bento/run`.
       arguments: list of flags and values: strings, which are taken as they are, and what `runfile` gives.
       files: depset of what the verb reads.
-      modules: list of BentoWheelModulesInfo that the verb imports; `toolchain_modules` has those of the toolchain.
+      modules: list of BentoWheelModulesInfo that the verb imports; `runtime_modules` has those of the runtime.
       in_runfiles: whether its current folder is the runfiles' root, else the caller's.
 
     Returns:
       A struct of executable (File) and runfiles.
     """
-    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    toolchain = runtime(ctx)
     words = [PYTHON] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
     for module in modules:
         for root in module.imports:

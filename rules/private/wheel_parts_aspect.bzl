@@ -38,7 +38,7 @@ def _libraries(ctx, wheel):
 def _compiler(ctx, wheel):
     """A Python of the wheel's version: one that was named for that, or the toolchain's; None if there is none."""
     for python in ctx.attr._compilers[BentoCompilersInfo].pythons + (ctx.toolchains[TOOLCHAIN_TYPE].python,):
-        if python.version.startswith(wheel.python_version + "."):
+        if (python.version + ".").startswith(wheel.python_version + "."):
             return python
     return None
 

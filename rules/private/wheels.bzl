@@ -13,6 +13,8 @@ _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
 _PREFIX = "//rules:prefix"
 _BYTECODE = "//rules:bytecode"
+_HOST_PLATFORM = "//command_line_option:host_platform"
+_PLATFORMS = "//command_line_option:platforms"
 
 # Where the environment lies in an image, as in BentoML's own.
 ENVIRONMENT = "/app/.venv"
@@ -71,6 +73,19 @@ always_modules = transition(
     implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "modules", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
     inputs = [],
     outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
+)
+
+# For programs that `bazel run` starts: on the machine of who does it, in one configuration of all that differs.
+on_host = transition(
+    implementation = lambda settings, _attr: {
+        _BYTECODE: "none",
+        _FLAG: "modules",
+        _PLATFORMS: str(settings[_HOST_PLATFORM]),
+        _PREFIX: ENVIRONMENT,
+        _PYTHON_VERSION: "",
+    },
+    inputs = [_HOST_PLATFORM],
+    outputs = [_BYTECODE, _FLAG, _PLATFORMS, _PREFIX, _PYTHON_VERSION],
 )
 
 # For what is made by programs: those run in the toolchain's Python, whatever the Bento is for.

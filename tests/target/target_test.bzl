@@ -1,6 +1,7 @@
 """What a Bento is for: its platform and its Python, of which the machine that builds it decides nothing."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
 load("//rules:defs.bzl", "BentoInfo")
 
 _ATTRIBUTES = {
@@ -36,8 +37,8 @@ for_foreign_host_test = analysistest.make(
     attrs = _ATTRIBUTES,
     config_settings = {
         "//command_line_option:extra_execution_platforms": ["@platforms//host"],
-        "//command_line_option:host_platform": Label("//toolchains/platforms:darwin_arm64"),
-        "//command_line_option:platforms": [Label("//toolchains/platforms:darwin_arm64")],
+        "//command_line_option:host_platform": Label("//toolchains/platforms:linux_arm64"),
+        "//command_line_option:platforms": [Label("//toolchains/platforms:linux_arm64")],
     },
 )
 
@@ -45,6 +46,33 @@ for_default_platform_test = analysistest.make(
     _for_impl,
     attrs = _ATTRIBUTES,
     config_settings = {str(Label("//rules:platform")): "linux_aarch64"},
+)
+
+_IS_ARM = "@platforms//cpu:aarch64" in HOST_CONSTRAINTS
+_WORKER = "linux_x86_64" if _IS_ARM else "linux_aarch64"
+_HERE = "linux_aarch64" if _IS_ARM else "linux_x86_64"
+
+def _interpreters(paths):
+    """The platforms of the interpreters among paths, sorted."""
+    found = [path.partition("bento_python_")[2].partition("/")[0] for path in paths if path.endswith("/bin/python3")]
+    return sorted({platform: True for platform in found}.keys())
+
+def _on_workers_impl(ctx):
+    env = analysistest.begin(ctx)
+    actions = [action for action in analysistest.target_actions(env) if action.mnemonic.startswith("Bento")]
+    asserts.true(env, len(actions) > 5)
+    for action in actions:
+        asserts.equals(env, [_WORKER], _interpreters(action.argv[:1] + [file.path for file in action.inputs.to_list()]))
+    runfiles = analysistest.target_under_test(env)[DefaultInfo].default_runfiles.files
+    asserts.equals(env, [_HERE], _interpreters([file.path for file in runfiles.to_list()]))
+    return analysistest.end(env)
+
+# Workers of the other architecture: they run its tools, and what is started here is of this one.
+on_workers_test = analysistest.make(
+    _on_workers_impl,
+    config_settings = {
+        "//command_line_option:extra_execution_platforms": [str(Label("//toolchains/platforms:linux_amd64" if _IS_ARM else "//toolchains/platforms:linux_arm64"))],
+    },
 )
 
 def _refused_impl(ctx):

@@ -4,7 +4,7 @@ The lock names no host. A file comes from Bazel's repository cache, else from th
 the one that the host's apt uses; its hash says whether it is the right one.
 """
 
-load(":fetch.bzl", "probe_cache")
+load(":fetch.bzl", "mark_reproducible", "probe_cache")
 
 _FORMAT = 1
 
@@ -147,6 +147,7 @@ def _deb_repo_impl(rctx):
     if not probe_cache(rctx, filename, rctx.attr.sha256):
         _fetch(rctx, filename)
     rctx.file("BUILD.bazel", _DEB_BUILD.format(file = filename))
+    return mark_reproducible(rctx)
 
 _deb_repo = repository_rule(
     implementation = _deb_repo_impl,
@@ -217,6 +218,7 @@ def _deb_hub_repo_impl(rctx):
     for name in sorted({name: True for names in everything.values() for name in names}):
         roots = {architecture: [name] for architecture, names in everything.items() if name in names}
         rctx.file("{}/BUILD.bazel".format(name), _package(hub, name, by_architecture, roots))
+    return mark_reproducible(rctx)
 
 _deb_hub_repo = repository_rule(
     implementation = _deb_hub_repo_impl,

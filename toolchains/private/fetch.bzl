@@ -1,10 +1,12 @@
 """Files by hash: from Bazel's repository cache where they are, else from the index that the client is set up for.
 
-No address is written down anywhere: `uv`, or `pip` for uv itself, knows the index, the proxy and the credentials
-of its user, and the hash says whether the right file came.
+No address is written down anywhere: uv knows the index, the proxy and the credentials of its user, and the hash says
+whether the right file came. For uv itself Bazel looks where uv and pip would.
 """
 
 load("//toolchains:indexes.bzl", "indexes_at")
+load(":index.bzl", "fetch_from_index")
+load(":wheel_tags.bzl", "parse_wheel_name")
 
 # What `fetch_with_uv` asks of a repository rule.
 FETCH_ATTRIBUTES = {
@@ -28,8 +30,8 @@ def probe_cache(rctx, filename, sha256):
     # Without an address, Bazel looks in its cache and nowhere else.
     return rctx.download(url = [], output = filename, sha256 = sha256, allow_fail = True).success
 
-def host_python(rctx):
-    """Finds the Python of the host that bootstraps the rest.
+def interpreter(rctx):
+    """Names the interpreter that repository rules run: of locked packages or of rules_python, or the host's where MODULE.bazel says so.
 
     Args:
       rctx: the repository context.
@@ -37,36 +39,57 @@ def host_python(rctx):
     Returns:
       A path.
     """
-    python = rctx.which("python3") or rctx.which("python")
-    if not python:
-        fail("rules_bento needs a python3 on PATH to fetch its tools; install Python 3.10 or newer")
-    return python
+    return rctx.read(Label("@bento_python//:path"))
 
-def fetch_with_pip(rctx, requirement, filename, sha256):
-    """Brings a file of the index by `pip download` and leaves it in the repository cache too.
+def mark_reproducible(rctx):
+    """Tells Bazel's cache of whole repositories that the files of one follow from its attributes.
 
     Args:
       rctx: the repository context.
-      requirement: `name==version`.
-      filename: the file that is wanted, and where to put it.
+
+    Returns:
+      The metadata; None where Bazel has no such cache (before 8.3).
+    """
+    return rctx.repo_metadata(reproducible = True) if hasattr(rctx, "repo_metadata") else None
+
+def _fetch_with_pip(rctx, requirement, filename, sha256):
+    """Brings a file by the pip of the interpreter that repository rules run; returns what hindered it, or None."""
+    pip = json.decode(rctx.read(Label("@bento_python//:pip")))
+    if not pip:
+        return "no pip: the lock of bento_tools.python(debian_lock = ...) has no python3-pip-whl"
+    tags = parse_wheel_name(filename)
+    command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download", requirement]
+    for flag, values in {"--abi": tags.abis, "--implementation": [tags.pythons[0][:2]], "--platform": tags.platforms}.items():
+        for value in values:
+            command += [flag, value]
+    rctx.report_progress("fetching {}".format(filename))
+    done = rctx.execute(command, environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    staged = rctx.path("download/" + filename)
+    if done.return_code or not staged.exists:
+        return "pip: {}".format(done.stderr.strip() or "it brought another file")
+    rctx.download(url = "file://{}".format(staged), output = filename, sha256 = sha256)
+    rctx.delete("download")
+    return None
+
+def fetch_first(rctx, name, version, filename, sha256):
+    """Brings uv itself, which finds everything else: by Bazel from an index that the machine names, else by pip.
+
+    Args:
+      rctx: the repository context.
+      name: of the package.
+      version: of it.
+      filename: the wheel that is wanted, and where to put it.
       sha256: its hash, hexadecimal.
     """
-    arguments = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download", requirement]
-    commands = [[host_python(rctx), "-m", "pip"]]
-    uv = rctx.which("uv")
-    if uv:
-        commands.append([uv, "tool", "run", "pip"])
-    problems = []
-    for command in commands:
-        rctx.report_progress("fetching {}".format(filename))
-        done = rctx.execute(command + arguments, environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
-        staged = rctx.path("download/" + filename)
-        if done.return_code == 0 and staged.exists:
-            rctx.download(url = "file://{}".format(staged), output = filename, sha256 = sha256)
-            rctx.delete("download")
-            return
-        problems.append("{}: {}".format(" ".join([str(c) for c in command]), done.stderr.strip() or "it brought another file"))
-    fail("cannot fetch {}; pip has to reach an index that has it:\n  {}".format(filename, "\n  ".join(problems)))
+    rctx.report_progress("fetching {}".format(filename))
+    problem = fetch_from_index(rctx, name, filename, sha256)
+    if not problem:
+        return
+    by_pip = _fetch_with_pip(rctx, "{}=={}".format(name, version), filename, sha256)
+    if by_pip:
+        fail(("cannot fetch {}:\n  {}\n  {}\n" +
+              "Name an index, by UV_DEFAULT_INDEX or PIP_INDEX_URL in the environment or index-url in pip.conf; or add python3-pip-whl to the " +
+              "packages that bento_tools.python(debian_lock = ...) locks; or name an interpreter that has pip, bento_tools.python(interpreter = \"python3\").").format(filename, problem, by_pip))
 
 def _indexes(rctx):
     if not rctx.attr.lock:
@@ -75,7 +98,7 @@ def _indexes(rctx):
 
 def _locate(rctx, requirement, filename, sha256):
     done = rctx.execute([
-        host_python(rctx),
+        interpreter(rctx),
         "-I",
         "-B",
         rctx.path(Label("//toolchains/private:locate.py")),

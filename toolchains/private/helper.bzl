@@ -1,6 +1,6 @@
-"""The helper, as repository rules run it: from its sources, in the Python of the host, without other packages."""
+"""The helper, as repository rules run it: from its sources, in the interpreter of actions, without other packages."""
 
-load(":fetch.bzl", "host_python")
+load(":fetch.bzl", "interpreter")
 
 _HELPER = Label("//py:main.py")
 _SECONDS = 6 * 60 * 60
@@ -14,7 +14,7 @@ def run_helper(rctx, place, verb, arguments):
       verb: a module of `py/rules_bento/actions`.
       arguments: list of flags and values.
     """
-    command = [host_python(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER), verb]
+    command = [interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER), verb]
     done = rctx.execute(command + arguments, timeout = _SECONDS)
     if done.return_code:
         fail("{}: {}".format(place, done.stderr.strip()))

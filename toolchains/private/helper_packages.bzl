@@ -1,6 +1,6 @@
 """Packages that the helper imports where no toolchain is there yet: in module extensions."""
 
-load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv")
+load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "mark_reproducible")
 
 _PURE = "-py3-none-any.whl"
 
@@ -12,6 +12,7 @@ def _helper_packages_repo_impl(rctx):
         rctx.extract(wheel + ".zip", output = "site-packages")
         rctx.delete(wheel + ".zip")
     rctx.file("BUILD.bazel")
+    return mark_reproducible(rctx)
 
 helper_packages_repo = repository_rule(
     implementation = _helper_packages_repo_impl,

@@ -1,6 +1,7 @@
 """The hub of a lock: a target for each package, over its closure. Nothing is fetched but what a build asks for."""
 
 load("//toolchains:indexes.bzl", "indexes_of_package")
+load(":fetch.bzl", "mark_reproducible")
 load(":markers.bzl", "evaluate_marker", "fits_python", "marker_environment")
 load(":source.bzl", "source_file", "source_repo")
 load(":wheel.bzl", "python_version", "wheel_modules_repo", "wheel_repo")
@@ -326,6 +327,7 @@ def _hub_repo_impl(rctx):
             folders.append(folder)
     rctx.file("requirements.bzl", _REQUIREMENTS.format(repr(folders)))
     rctx.file("BUILD.bazel", _ROOT_BUILD)
+    return mark_reproducible(rctx)
 
 hub_repo = repository_rule(
     implementation = _hub_repo_impl,

@@ -5,7 +5,7 @@ load("//toolchains:indexes.bzl", "encode_indexes", "indexes_at")
 _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
-def is_normal_form(label):
+def _is_normal_form(label):
     """Whether a lock is read without the help of a program.
 
     Args:
@@ -63,7 +63,7 @@ def absence_of_lock(mctx, label):
     if lock.exists:
         return None
     text = str(label).removeprefix("@@").removeprefix("@")
-    how = "`bazel run` of the bento_requirements target that writes it" if is_normal_form(label) else "lock, for example with `uv pip compile --universal --generate-hashes`, and save it there"
+    how = "`bazel run` of the bento_requirements target that writes it" if _is_normal_form(label) else "lock, for example with `uv pip compile --universal --generate-hashes`, and save it there"
     return "its lock {} is not there yet: {}".format(text, how)
 
 def read_lock(mctx, label, tag):
@@ -77,7 +77,7 @@ def read_lock(mctx, label, tag):
     Returns:
       The lock, decoded.
     """
-    text = mctx.read(label) if is_normal_form(label) else _normalize(mctx, label, tag)
+    text = mctx.read(label) if _is_normal_form(label) else _normalize(mctx, label, tag)
     lock = json.decode(text, default = None)
     if type(lock) != "dict" or lock.get("lock") != _FORMAT:
         fail("{} is not a lock of rules_bento in format {}; write it with a bento_requirements target".format(label, _FORMAT))

@@ -1,34 +1,75 @@
-"""The repository of uv, the resolver."""
+"""The repositories of uv, the resolver: one for each platform that runs it, and one that chooses."""
 
-load(":fetch.bzl", "fetch_with_pip", "probe_cache")
+load(":fetch.bzl", "fetch_first", "mark_reproducible", "probe_cache")
 load(":host.bzl", "host_platform")
+load(":hub_settings.bzl", "PLATFORMS")
 load(":wheel_tags.bzl", "best_wheel")
 
 _BUILD = """\
 exports_files(["uv"], visibility = ["//visibility:public"])
 """
 
-def _uv_repo_impl(rctx):
-    platform = host_platform(rctx)
+# Repository rules run the file `uv`, actions and programs what fits their platform.
+_CHOICE_BUILD = """\
+package(default_visibility = ["//visibility:public"])
 
+exports_files(["uv"])
+
+alias(
+    name = "program",
+    actual = select({{{cases}
+    }}, no_match_error = "rules_bento has uv for {platforms}, and this build is for another platform"),
+)
+"""
+
+def _uv_platform_repo_impl(rctx):
     # uv is a program, not a module: any version of Python fits.
-    wheel = best_wheel(rctx.attr.files.keys(), platform, "3.10")
+    wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, "3.10")
     if not wheel:
-        fail("uv {} has no build for {}".format(rctx.attr.version, platform))
+        fail("uv {} has no build for {}".format(rctx.attr.version, rctx.attr.platform))
     sha256 = rctx.attr.files[wheel]
     if not probe_cache(rctx, wheel, sha256):
-        fetch_with_pip(rctx, "uv==" + rctx.attr.version, wheel, sha256)
+        fetch_first(rctx, "uv", rctx.attr.version, wheel, sha256)
     rctx.symlink(wheel, "uv.zip")
     rctx.extract("uv.zip", output = "wheel")
+    rctx.delete("uv.zip")
     rctx.symlink("wheel/uv-{}.data/scripts/uv".format(rctx.attr.version), "uv")
-    rctx.execute(["chmod", "+x", "uv"])
     rctx.file("BUILD.bazel", _BUILD)
+    return mark_reproducible(rctx)
 
-uv_repo = repository_rule(
-    implementation = _uv_repo_impl,
+_uv_platform_repo = repository_rule(
+    implementation = _uv_platform_repo_impl,
     doc = "uv, taken out of its wheel.",
     attrs = {
         "files": attr.string_dict(doc = "File name to SHA-256 of the wheels of the release.", mandatory = True),
+        "platform": attr.string(doc = "What it runs on.", mandatory = True),
         "version": attr.string(doc = "The release.", mandatory = True),
     },
 )
+
+def _uv_repo_impl(rctx):
+    by_platform = {platform: label for label, platform in rctx.attr.programs.items()}
+    here = host_platform(rctx)
+    rctx.symlink(rctx.path(by_platform[here]), "uv")
+    cases = ["\n        \"@rules_bento//toolchains/platforms:{}\": \"{}\",".format(platform, label) for platform, label in by_platform.items()]
+    rctx.file("BUILD.bazel", _CHOICE_BUILD.format(cases = "".join(cases), platforms = ", ".join(by_platform)))
+
+_uv_repo = repository_rule(
+    implementation = _uv_repo_impl,
+    doc = "uv: the file `uv` for this machine, the target `program` for that of a build.",
+    attrs = {
+        "programs": attr.label_keyed_string_dict(doc = "Each uv to its platform.", mandatory = True),
+    },
+)
+
+def declare_uv(name, *, files, version):
+    """Declares the repositories of uv; none is fetched by that.
+
+    Args:
+      name: of the one that chooses.
+      files: file name to SHA-256 of the wheels of the release.
+      version: the release.
+    """
+    for platform in PLATFORMS:
+        _uv_platform_repo(name = "{}_{}".format(name, platform), files = files, platform = platform, version = version)
+    _uv_repo(name = name, programs = {"@{}_{}//:uv".format(name, platform): platform for platform in PLATFORMS})

@@ -1,6 +1,6 @@
 """Repositories of a wheel: the file, and its modules for those who import them. Each is fetched when it is asked for."""
 
-load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "host_python")
+load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "interpreter", "mark_reproducible")
 load(":markers.bzl", "fits_python")
 load(":wheel_tags.bzl", "best_wheel")
 
@@ -62,7 +62,7 @@ def python_version(rctx):
 
 def _facts(rctx, wheel):
     """Size and Python versions of a wheel; images plan their layers by the size."""
-    done = rctx.execute([host_python(rctx), "-I", "-S", "-c", _FACTS, wheel])
+    done = rctx.execute([interpreter(rctx), "-I", "-S", "-c", _FACTS, wheel])
     if done.return_code:
         fail("{} is not a wheel: {}".format(wheel, done.stderr.strip().split("\n")[-1]))
     return json.decode(done.stdout)
@@ -109,6 +109,7 @@ def _wheel_repo_impl(rctx):
         version = rctx.attr.version,
         wheel = wheel,
     ))
+    return mark_reproducible(rctx)
 
 wheel_repo = repository_rule(
     implementation = _wheel_repo_impl,
@@ -174,6 +175,7 @@ def _wheel_modules_repo_impl(rctx):
         version = rctx.attr.version,
         wheel = str(rctx.attr.wheel).removesuffix(":name") + ":wheel",
     ))
+    return mark_reproducible(rctx)
 
 wheel_modules_repo = repository_rule(
     implementation = _wheel_modules_repo_impl,

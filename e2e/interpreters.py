@@ -1,0 +1,185 @@
+"""Actions make the same bytes in whatever Python runs them."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from remote_cache import ours
+from workers import contents
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench import Checkout, Spawn, Workbench
+
+INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json")'
+# Debian's Bazel has a newer one.
+OTHER = 'bento_tools_dev.python(interpreter = "python3")'
+COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
+# The first compiles the helper; in the others code of users runs, which needs the Python that its packages are for.
+LEFT_OUT = {"BentoCompile", "BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
+# Beside what the targets below have by themselves.
+GROUPS = (
+    "archives",
+    "bento_yaml",
+    "docker_archive",
+    "folder",
+    "layer_report",
+    "oci_layout",
+    "report",
+    "sbom",
+    "summary",
+    "tar",
+    "tar_gz",
+    "zip",
+)
+HUB = """
+bento.pypi(
+    name = "own",
+    find_links = ["twice"],
+    lock = "//twice:lock.json",
+    more_python_versions = ["3.12"],
+    no_index = True,
+    python_version = "3.13",
+)
+use_repo(bento, "own")
+"""
+SERVICE = """\
+import bentoml
+
+
+@bentoml.service(labels={"team": "rocket"}, image=bentoml.images.Image(python_version="3.13").run("echo"))
+class Hello:
+    @bentoml.api
+    def hello(self, name: str = "w\u00f6rld") -> str:
+        return name
+"""
+LOCAL = """\
+import bentoml
+
+
+@bentoml.service
+class Local:
+    @bentoml.api
+    def hello(self) -> str:
+        return ""
+"""
+BUILD = """\
+load("//rules:defs.bzl", "bento_environment", "bento_image", "bento_image_index", "image")
+load("//rules:defs.bzl", "bento_model", "bento_package", "bento_wheel")
+
+bento_wheel(name = "acme", src = "acme-1.0-py3-none-manylinux_2_17_x86_64.whl", deps = ["@own//bentoml"])
+
+bento_model(name = "model", srcs = ["weights.txt"], tag = "weights")
+
+bento_environment(name = "environment", python_version = "3.13", steps = [image.run("echo")])
+
+bento_package(
+    name = "hello",
+    srcs = ["service.py"],
+    data = ["table.csv"],
+    labels = {"b": "2", "a": "1"},
+    models = [":model"],
+    python_version = "3.13",
+    requirements = ["@own//bentoml"],
+    service = "service:Hello",
+    stamped_labels = {"label": "{BUILD_EMBED_LABEL}"},
+)
+
+bento_image(
+    name = "image",
+    base = "//examples/base:python",
+    bento = ":hello",
+    bytecode = "unchecked-hash",
+    provided = ["echo"],
+    size_limit = 500,
+)
+
+bento_package(
+    name = "local",
+    srcs = ["local.py"],
+    platform = "linux_x86_64",
+    python_version = "3.12",
+    requirements = [":acme", "@own//bentoml"],
+    service = "local:Local",
+)
+
+bento_image(name = "local_image", base = "@layout_base", bento = ":local", platform = "linux_x86_64")
+
+bento_image_index(name = "index", image = ":image", platforms = ["//toolchains/platforms:linux_amd64"])
+"""
+
+
+def interpreters_make_the_same(bench: Workbench) -> str:
+    """Every kind of action, in the Python of locked packages and in a newer one of the machine."""
+    checkout = bench.spare
+    write_targets(checkout)
+    checkout.edit("MODULE.bazel", INTERPRETER, INTERPRETER + COMPILER)
+    first = built(checkout)
+    checkout.edit("MODULE.bazel", INTERPRETER + COMPILER, OTHER + COMPILER)
+    second = built(checkout)
+    assert first, "no action ran"
+    assert contents(first) == contents(second), differing(first, second)
+    missing = mnemonics(checkout) - LEFT_OUT - {spawn.mnemonic for spawn in second}
+    assert not missing, f"of these nothing is compared: {sorted(missing)}"
+    return f"{len(second)} actions of {len({spawn.mnemonic for spawn in second})} kinds: the same bytes"
+
+
+def write_targets(checkout: Checkout) -> None:
+    """A package for each kind of action, over a hub of one wheel."""
+    checkout.write("twice/BUILD.bazel", BUILD)
+    checkout.write("twice/service.py", SERVICE)
+    checkout.write("twice/local.py", LOCAL)
+    checkout.write("twice/table.csv", "1,2\n")
+    checkout.write("twice/weights.txt", "0.5\n")
+    write_wheel(checkout.root / "twice", "acme", "1.0", "manylinux_2_17_x86_64", "Requires-Dist: bentoml\n")
+    locked = write_wheel(checkout.root / "twice", "bentoml", "1.4.39")
+    package = {"name": "bentoml", "version": "1.4.39", "files": locked}
+    lock = {"lock": 1, "requires_python": ">=3.10", "stated": {"requirements": ["bentoml"]}}
+    checkout.write("twice/lock.json", json.dumps(lock | {"roots": [{"name": "bentoml"}], "packages": [package]}))
+    checkout.write("MODULE.bazel", checkout.read("MODULE.bazel") + HUB)
+
+
+def write_wheel(folder: Path, name: str, version: str, platform: str = "any", more: str = "") -> dict[str, str]:
+    """Write a wheel, and return its name and its SHA-256."""
+    info, purelib = f"{name}-{version}.dist-info", str(platform == "any").lower()
+    texts = {
+        f"{name}/__init__.py": f"NAME = {name!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: {purelib}\nTag: py3-none-{platform}\n",
+    }
+    files = {path: text.encode() for path, text in texts.items()}
+    lines = [f"{path},sha256={encoded(data)},{len(data)}\n" for path, data in files.items()]
+    record = "".join([*lines, f"{info}/RECORD,,\n"]).encode()
+    file = folder / f"{name}-{version}-py3-none-{platform}.whl"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for path, data in [*files.items(), (f"{info}/RECORD", record)]:
+            wheel.writestr(zipfile.ZipInfo(path), data)
+    return {file.name: sha256(file.read_bytes()).hexdigest()}
+
+
+def encoded(data: bytes) -> str:
+    return urlsafe_b64encode(sha256(data).digest()).rstrip(b"=").decode()
+
+
+def built(checkout: Checkout) -> list[Spawn]:
+    groups = ",".join(f"+{group}" for group in GROUPS)
+    spawns = ours(checkout.build("//twice/...", f"--output_groups={groups}", "--stamp"))
+    return [spawn for spawn in spawns if spawn.mnemonic not in LEFT_OUT]
+
+
+def mnemonics(checkout: Checkout) -> set[str]:
+    """Those that rules have."""
+    lines = [line for path in checkout.root.glob("rules/**/*.bzl") for line in path.read_text("utf-8").splitlines()]
+    return {name for line in lines if "mnemonic = " in line for name in re.findall(r'"(Bento[A-Za-z]+)"', line)}
+
+
+def differing(first: list[Spawn], second: list[Spawn]) -> str:
+    """The actions that made other bytes, or ran in one of the builds alone."""
+    made, again = ({(spawn.mnemonic, spawn.target): spawn.outputs for spawn in spawns} for spawns in (first, second))
+    return "\n".join(str(key) for key in made | again if made.get(key) != again.get(key))
