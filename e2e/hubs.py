@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
     lock = write_workspace(checkout)
     a_lock_that_is_not_there_can_be_written(checkout, lock)
     wheels_with_build_files_are_whole(checkout)
+    hubs_of_one_name_are_refused(checkout)
+    packages_that_a_hub_lacks_are_named(checkout)
     other_platforms_are_named(checkout)
     return "absent locks, BUILD files in wheels, platforms and another name of the hub"
 
@@ -79,6 +82,30 @@ def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
     found = {path.partition("/site-packages/")[2] for path in listed}
     wanted = {f"acme/{name}/data.txt" for name in BUILD_FILES} | {"acme/__init__.py"}
     assert wanted <= found, f"the modules lack {sorted(wanted - found)}"
+
+
+def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
+    """By the module that has both, or by both modules and the line that keeps BUILD files as they are."""
+    tag = 'bento.pypi(name = "pypi", lock = "//:requirements.lock.json")\n'
+    use = "use_repo(bento, mine"
+    checkout.edit(f"{WORKSPACE}/MODULE.bazel", use, tag + use)
+    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
+    assert 'bento.pypi(name = "pypi") stands twice in the module hubs, and ' in failed.errors, failed.told()
+    other = 'bazel_dep(name = "other")\nlocal_path_override(module_name = "other", path = "other")\n'
+    checkout.edit(f"{WORKSPACE}/MODULE.bazel", tag, other)
+    extension = [line for line in MODULE.splitlines() if line.startswith(("bazel_dep", "bento = "))]
+    checkout.write(f"{WORKSPACE}/other/MODULE.bazel", "\n".join(['module(name = "other")', *extension, tag]))
+    checkout.write(f"{WORKSPACE}/other/BUILD.bazel", "")
+    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
+    assert "stands in the modules hubs and other, and " in failed.errors, failed.told()
+    assert 'keep its BUILD files by use_repo(bento, pypi = "pypi_other")' in failed.errors, failed.told()
+    checkout.edit(f"{WORKSPACE}/MODULE.bazel", other, "")
+
+
+def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
+    """In Bazel's words, which docs/locks.md has: no target stands where the lock has no package."""
+    failed = checkout.bazel("build", "@mine//flask", workspace=WORKSPACE)
+    assert re.search(r"no such package '@@\S*pypi//flask': BUILD file not found", failed.errors), failed.told()
 
 
 def other_platforms_are_named(checkout: Checkout) -> None:

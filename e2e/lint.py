@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/toolchains"))
 
+from documents import lost
 from starlark import findings
 from workbench import LEFT_OUT, REPOSITORY
 
@@ -20,10 +22,11 @@ ODD = "tests/services/"
 
 
 def lint_sees_every_file(bench: Workbench) -> str:
-    """What //tests/lint declares is what is there; and each file of tests is that of a target."""
+    """What //tests/lint declares and documents name is there; each file of tests is that of a target."""
     starlark = files_that_end_in(".bzl", ".bazel")
     found = [finding for path in starlark for finding in findings(path, (REPOSITORY / path).read_text("utf-8"))]
     assert not found, "\n".join(found)
+    assert not lost(REPOSITORY), "\n".join(lost(REPOSITORY))
     there = {path for path in files_that_end_in(".py") if not path.startswith(ODD)}
     seen = files_of(bench.plain, "deps(labels(data, //tests/lint:test_lint), 2)")
     missing = sorted(there - seen)

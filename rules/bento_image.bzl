@@ -17,6 +17,7 @@ load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
 load("//rules/providers:base.bzl", "BentoBaseInfo")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:image.bzl", "BentoImageInfo")
+load("//rules/providers:installed.bzl", "BentoInstalledInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
 load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 
@@ -201,6 +202,14 @@ def _build_definition(ctx, base, bento, models, wheels):
         ),
     )
 
+def _installed(ctx, wheels):
+    """What policies hold against advisories."""
+    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()
+    return BentoInstalledInfo(
+        packages = depset(transitive = [requirement.packages for requirement in requirements]),
+        wheels = depset(wheels),
+    )
+
 def _bento_image_impl(ctx):
     bento = ctx.split_attr.bento["stated"][BentoInfo]
     base = ctx.attr.base[BentoBaseInfo]
@@ -238,6 +247,7 @@ def _bento_image_impl(ctx):
             manifest = image.manifest,
             referrers = (sbom,),
         ),
+        _installed(ctx, [part.wheel for part in parts]),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(
             _validation = depset([libraries_checked, system_checked] + check_size(ctx, layers)),
@@ -305,6 +315,6 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),
     } | CREATION_TIME | PLATFORM | STAMP,
     cfg = of_image,
-    provides = [BentoImageInfo],
+    provides = [BentoImageInfo, BentoInstalledInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

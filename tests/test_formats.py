@@ -560,6 +560,7 @@ OURS = {
     "actions/data.py": "attributes of a rule",
     "actions/deb_layer.py": "the index that an action of ours wrote",
     "actions/image_index.py": "the config that an action of ours wrote",
+    "actions/model.py": "attributes of a rule",
     "actions/package.py": "attributes of a rule, and what BentoSnapshot wrote",
     "actions/report.py": "what BentoSnapshot wrote",
     "actions/sbom.py": "the index that an action of ours wrote",
@@ -646,7 +647,7 @@ MODULES = {
     },
     "csv": {
         "images/layer_report.py": "RECORD of an installed wheel, whose size is bounded",
-        "images/wheels/wheel.py": "RECORD of a wheel, whose size is bounded",
+        "images/wheels/record.py": "RECORD of a wheel, whose size is bounded",
         "packages/build.py": "writes",
     },
     "ftplib": {"transports/ftp.py": "the client"},
@@ -665,8 +666,8 @@ MODULES = {
     "zstandard": {
         "archives/forms.py": "writes",
         "archives/streams.py": "the reader",
-        "images/layers/layer.py": "writes",
         "images/layers/parts.py": "writes",
+        "images/layers/zstd.py": "writes",
     },
 }
 NOWHERE = (

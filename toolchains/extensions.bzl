@@ -147,12 +147,16 @@ def _is_new(claims, kind, tag, module):
         if first.kind == kind and first.said == _said(tag):
             return False
         differences = [key for key, value in _said(tag).items() if first.said.get(key) != value]
-        fail("bento.{}(name = \"{}\") stands in the modules {} and {}, and {}: choose another name for one".format(
-            kind,
-            name,
-            first.module,
-            module.name,
-            "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a bento.{}".format(first.kind),
+        problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a bento.{}".format(first.kind)
+        said = "bento.{}(name = \"{}\")".format(kind, name)
+        if first.module == module.name:
+            fail("{} stands twice in the module {}, and {}: leave one, or give one another name".format(said, module.name, problem))
+        fail("{said} stands in the modules {one} and {two}, and {problem}: give one another name, and keep its BUILD files by use_repo(bento, {name} = \"{name}_{two}\")".format(
+            name = name,
+            one = first.module,
+            problem = problem,
+            said = said,
+            two = module.name,
         ))
     for name in [tag.name] + further:
         claims[name] = struct(kind = kind, module = module.name, said = _said(tag))

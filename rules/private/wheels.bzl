@@ -68,6 +68,18 @@ stated_and_files = transition(
     outputs = [_BYTECODE, _FLAG, _PREFIX],
 )
 
+def _stated_and_licensed_impl(settings, attr):
+    asked = attr.allow_licenses or attr.deny_licenses
+    return {"stated": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if asked else {})
+
+# For a policy, which reads licences out of wheels: `packages` is there where the attributes of the rule name some, so
+# that no other policy fetches a wheel.
+stated_and_licensed = transition(
+    implementation = _stated_and_licensed_impl,
+    inputs = [_FLAG],
+    outputs = [_FLAG],
+)
+
 # For the helper's own packages, which run whatever the target around them asks of its packages.
 always_modules = transition(
     implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "modules", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},

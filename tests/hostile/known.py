@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import io
 import json
@@ -38,6 +39,13 @@ def aliases(levels: int, first: str = "lol") -> str:
 def descriptor(more: str = "", **fields: object) -> bytes:
     document = {**readers.bento_document(), "models": [], **fields}
     return (json.dumps(document)[:-1] + (", " + more if more else "") + "}").encode()
+
+
+def contexts(endpoint: str) -> bytes:
+    """The clouds that somebody logged in to, with this address of one."""
+    document = copy.deepcopy(readers.CONTEXTS)
+    document["contexts"][0]["endpoint"] = endpoint
+    return json.dumps(document).encode()
 
 
 @functools.cache  # read by the reader and by the command
@@ -217,7 +225,14 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         ),
         "deep": lambda: b"FROM x\n{{ " + b"(" * 5000 + b")" * 5000 + b" }}",
     },
-    "module": {"nested": lambda: b"x = " + b"(" * 5000 + b")" * 5000},
+    "module": {
+        "nested": lambda: b"x = " + b"(" * 5000 + b")" * 5000,
+        "words": lambda: b"d/" * (2 << 20) + b"d",  # 840 MB of syntax tree
+    },
+    "cloud-contexts": {
+        "address": lambda: contexts("https://cloud.exam[le"),
+        "port": lambda: contexts("https://cloud.example:x"),
+    },
     "requirements": {
         "no version": lambda: b"six==\n",
         "a bad marker": lambda: b"six==1 ; os = 'x'\n",

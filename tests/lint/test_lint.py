@@ -80,5 +80,5 @@ def test_mypy_finds_nothing(folders, flags, tree, tmp_path):
     python = make_environment(tmp_path / "environment", ROOTS)
     command = [str(python), "-m", "mypy", "--cache-dir", str(tmp_path), "--explicit-package-bases", "--no-incremental"]
     command += ["--exclude", "^tests/services/", *flags, *(folder for folder in folders if (tree / folder).exists())]
-    report = passes(command, tree, MYPYPATH="py:tests:e2e")
+    report = passes(command, tree, MYPYPATH="py:tests:e2e:tools")
     assert "Success: no issues found in " in report

@@ -149,3 +149,16 @@ def _sdist(file, metadata):
     import gzip
 
     return gzip.compress(content.getvalue(), mtime=0)
+
+
+def uv_that_distrusts(folder, uv):
+    """uv behind a company's proxy: no certificate is of an authority that it knows, unless it asks the system."""
+    program = folder / "distrusting_uv"
+    program.write_text(f"""\
+#!/bin/sh
+case " $* " in *" --system-certs "*|*" --offline "*) exec "{uv}" "$@" ;; esac
+echo "  cause: invalid peer certificate: UnknownIssuer" >&2
+exit 2
+""")
+    program.chmod(0o755)
+    return program

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from locks.metadata_index import Index, package, serve
+from locks.metadata_index import Index, package, serve, uv_that_distrusts
 from rules_bento.net import bounds
 
 UV = os.environ["RULES_BENTO_UV"]
@@ -21,10 +21,10 @@ FILE = "mine-1.0-py3-none-any.whl"
 _PROGRAM = Path("toolchains/private/locate.py").absolute()
 
 
-def locate(folder, index, indexes, sha256=None, **variables):
+def locate(folder, index, indexes, sha256=None, uv=UV, **variables):
     """Status, answer and messages of the program."""
     environment = {"HOME": str(folder), "PATH": f"{folder}:/usr/bin:/bin", "UV_CACHE_DIR": str(folder / "cache")}
-    command = [sys.executable, "-I", "-B", str(_PROGRAM), UV, "mine==1.0", FILE]
+    command = [sys.executable, "-I", "-B", str(_PROGRAM), str(uv), "mine==1.0", FILE]
     done = subprocess.run(
         [*command, sha256 or index.sha256(FILE), json.dumps(indexes)],
         cwd=folder, env=environment | variables, check=False, capture_output=True, text=True,
@@ -99,6 +99,16 @@ def test_a_release_that_was_replaced_is_told(tmp_path):
         status, _, shown = locate(tmp_path, index, {"default": address}, sha256="0" * 64)
     assert status == 1
     assert "no file of this hash; was the release deleted or replaced?" in shown
+
+
+def test_an_authority_that_only_the_system_trusts_is_believed(tmp_path):
+    """uv knows those of browsers, pip and Bazel also a company's."""
+    uv = uv_that_distrusts(tmp_path, UV)
+    with serve(Index([package("mine", "1.0")])) as address:
+        index = Index([package("mine", "1.0")])
+        status, found, shown = locate(tmp_path, index, {"default": address}, uv=uv)
+    assert (status, shown) == (0, "")
+    assert found["url"].endswith(FILE)
 
 
 def test_a_folder_serves_by_hash_alone(tmp_path):

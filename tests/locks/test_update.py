@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from locks.metadata_index import Index, package, serve
+from locks.metadata_index import Index, package, serve, uv_that_distrusts
 from rules_bento.packages import lock as locks
 from rules_bento.packages import resolution
 from rules_bento.verbs import run
@@ -23,9 +23,11 @@ def workspace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def update(workspace, address: str, *options: str, status: int = 0, **indexes: object) -> dict[str, list[str]]:
+def update(
+    workspace, address: str, *options: str, status: int = 0, uv: object = UV, **indexes: object
+) -> dict[str, list[str]]:
     """Run the target; the versions that the lock has then, by package."""
-    arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", UV]
+    arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", str(uv)]
     arguments += ["--requires-python", ">=3.10", "--source", str(workspace / "r.in"), "r.in", "--group", "*"]
     arguments += ["--extra", "*", "--indexes", json.dumps({"default": address, **indexes}), "--", *options]
     assert run(arguments) == status
@@ -54,6 +56,13 @@ def test_pins_stay_until_an_upgrade_is_asked_for(workspace):
             "more": ["1.0"],
         }
         assert update(workspace, address, "--upgrade")["web"] == ["2.0"]
+
+
+def test_an_authority_that_only_the_system_trusts_is_believed(workspace, capfd):
+    (workspace / "r.in").write_text("web\n", "utf-8")
+    with serve(Index([package("web", "1.0")])) as address:
+        assert update(workspace, address, uv=uv_that_distrusts(workspace, UV)) == {"web": ["1.0"]}
+    assert "UnknownIssuer" in capfd.readouterr().err
 
 
 def test_a_pin_gives_way_where_it_no_longer_fits(workspace):

@@ -50,9 +50,11 @@ def test_the_entry_is_that_of_bentoml(bentoml, tmp_path, more):
     assert {key: entry[key] for key in theirs} == theirs
 
 
-def test_without_an_endpoint_it_is_for_the_server_to_say(bentoml, tmp_path):
+def test_without_an_endpoint_it_is_the_default_hub(bentoml, tmp_path):
     text = built(tmp_path / "p", f"revision={COMMIT!r}")
-    assert yaml.safe_load(text)["services"][0]["models"][0]["metadata"]["endpoint"] is None
+    asked = "from _bentoml_sdk.models.huggingface import DEFAULT_HF_ENDPOINT; print(DEFAULT_HF_ENDPOINT)"
+    told = bentoml.run("-c", asked, program="python")
+    assert yaml.safe_load(text)["services"][0]["models"][0]["metadata"]["endpoint"] == told.strip()
     (tmp_path / "bento.yaml").write_bytes(text)
     read = bentoml.run("-c", READ.format(path=str(tmp_path / "bento.yaml")), program="python")
     assert json.loads(read) == [f"acme/tiny-bert:{COMMIT}"]

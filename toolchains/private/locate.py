@@ -73,11 +73,11 @@ def _located(uv: str, requirement: str, filename: str, sha256: str, indexes: dic
     command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--format=pylock.toml"]
     command += ["--color=never", "--python", sys.executable, *_python_version(filename), *_flags(indexes), "-"]
     problem = ""
-    # What uv remembers is enough where it has seen the release before.
-    for offline in (["--offline"], []):
-        done = subprocess.run(
-            [*command, *offline], check=False, capture_output=True, text=True, input=f"{requirement}\n"
-        )
+    # What uv remembers is enough where it has seen the release before. A company's authority is known to the system.
+    for more in (["--offline"], [], ["--system-certs"]):
+        if more == ["--system-certs"] and "UnknownIssuer" not in problem:
+            break
+        done = subprocess.run([*command, *more], check=False, capture_output=True, text=True, input=f"{requirement}\n")
         url = _url_of(done.stdout, sha256) if done.returncode == 0 else None
         if url:
             return {"url": url} | _credentials(uv, url, indexes)

@@ -12,7 +12,10 @@ from rules_bento.errors import BentoError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+_MOST_CHARACTERS = 1 << 20  # parsing takes some 200 bytes of memory for each
+_ROOT = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 EXTENSION = "@rules_bento//toolchains:extensions.bzl"
 
 
@@ -24,6 +27,7 @@ class Workspace:
     extension: str = ""  # the variable of the extension `bento`; empty where there is none
     hubs: dict[str, str] = field(default_factory=dict)  # name to lock, as a label
     names: frozenset[str] = frozenset()  # of repositories
+    interpreter: str = ""  # of the host, that actions are to run in
 
     def free_name(self, package: str) -> str:
         """Return a name for the hub of a package: `pypi`, else one that tells whose it is."""
@@ -32,18 +36,30 @@ class Workspace:
         return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
 
 
+def root_above(folder: Path) -> Path | None:
+    """Return the root of the workspace that a folder is in; None where it is in none."""
+    here = folder.resolve()
+    return next((root for root in (here, *here.parents) if any((root / name).is_file() for name in _ROOT)), None)
+
+
 def read(text: str, origin: str) -> Workspace:
     """Read a MODULE.bazel. Raises BentoError, naming `origin` and line, for one that cannot be read."""
+    if len(text) > _MOST_CHARACTERS:
+        raise BentoError(f"{origin}: has {len(text)} characters; {_MOST_CHARACTERS} are read of such a file.")
     try:
         statements = ast.parse(text).body  # Starlark's syntax is Python's, as far as modules may use it
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
         raise BentoError(f"{origin}:{line}: cannot be read: {getattr(error, 'msg', error)}. Correct it.") from None
-    has_rules, extension, hubs, names = False, "", {}, set()
+    has_rules, extension, tools, interpreter, hubs, names = False, "", "", "", {}, set()
     for called, call, variable in _calls(statements):
         words = _words(call)
         if called == "use_extension" and words[:2] == [EXTENSION, "bento"]:
             extension = variable
+        elif called == "use_extension" and words[:2] == [EXTENSION, "bento_tools"]:
+            tools = variable
+        elif called.endswith(".python") and called == f"{tools}.python":
+            interpreter = _keyword(call, "interpreter")
         elif called == "bazel_dep":
             name, repository = _keyword(call, "name"), _keyword(call, "repo_name")
             has_rules = has_rules or name == "rules_bento"
@@ -53,7 +69,7 @@ def read(text: str, origin: str) -> Workspace:
         elif called.endswith(".pypi") and called == f"{extension}.pypi":
             hubs[_keyword(call, "name")] = _keyword(call, "lock")
             names.add(_keyword(call, "name"))
-    return Workspace(has_rules, extension, hubs, frozenset(names - {""}))
+    return Workspace(has_rules, extension, hubs, frozenset(names - {""}), interpreter)
 
 
 def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:

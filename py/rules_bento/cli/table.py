@@ -58,6 +58,7 @@ class Command:
 COMMANDS = (
     Command("build", "build", "Build a Bento of a project, without importing it."),
     Command("migrate", "migrate", "Print the BUILD and MODULE lines that a project becomes with Bazel."),
+    Command("doctor", "doctor", "Say what a machine or a workspace lacks."),
     Command("list", "list_", "List the Bentos of the store, the newest first."),
     Command("get", "get", "Show what a Bento's bento.yaml says."),
     Command("tree", "tree", "Show the files and models of a Bento or an archive."),
@@ -72,6 +73,7 @@ COMMANDS = (
     Command("containerize", "containerize", "Build an image of a Bento with docker, podman and their like."),
     Command("sign", "sign", "Sign archives, layouts and what registries have, as cosign does."),
     Command("verify", "verify", "Look for damage: in the store, or in an archive; verify signatures."),
+    Command("audit", "audit", "Hold packages against known vulnerabilities and licences, offline."),
     Command("diff", "diff", "Show how two Bentos or archives differ."),
     Command("bundle", "bundle", "Pack several Bentos, and their models once, into one file."),
     Command("unbundle", "unbundle", "Take all that a bundle has into the store, or write it to archives."),

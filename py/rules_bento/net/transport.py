@@ -411,7 +411,7 @@ def cuts(host: str = "") -> Iterator[None]:
             f"SSL_CERT_FILE names, or into /etc/docker/certs.d/HOST:PORT/ca.crt."
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        raise CutError(str(error) or type(error).__name__) from error
+        raise CutError(str(error).strip() or type(error).__name__) from error
 
 
 def resolve(base: str, reference: str) -> str:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.toml import read_toml
@@ -18,6 +18,7 @@ from rules_bento.packages.indexes import Indexes, without_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import io
     from collections.abc import Collection, Sequence
 
     from packaging.specifiers import SpecifierSet
@@ -35,6 +36,8 @@ _ANY_PYTHON = ">=3.8"
 # uv prefers what a uv.lock has; that ours names no index does not matter to it.
 _NO_REGISTRY = "https://locked.invalid/simple"
 _PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
+# What uv says of a company's authority, and its flag to believe those that the system trusts, as pip does.
+_UNTRUSTED, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
 _PYLOCK = {
     "packages": [
         {
@@ -125,10 +128,25 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         if previous and "*" not in upgrade:
             (folder / "uv.lock").write_text(_preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
-        if subprocess.run(command, check=False).returncode:
+        if not _succeeds(command):
             raise BentoError(f"{origin}: uv found no set of packages that fits (see above); the lock stays as it was.")
         lock = locks.from_uv_lock((folder / "uv.lock").read_text("utf-8"), origin)
         return lock | {"requires_python": project.requires_python}
+
+
+def _succeeds(command: list[str]) -> bool:
+    """Run uv, which reports on standard error; where it trusts no certificate, once more with the system's."""
+    for more in ([], [_SYSTEM_CERTIFICATES]):
+        said = b""
+        with subprocess.Popen([*command, *more], stderr=subprocess.PIPE) as uv:
+            stream = cast("io.BufferedReader", uv.stderr)
+            while chunk := stream.read1(1 << 16):
+                sys.stderr.write(chunk.decode(errors="replace"))
+                sys.stderr.flush()
+                said = (said + chunk)[-(1 << 16) :]
+        if not uv.returncode or _UNTRUSTED.encode() not in said:
+            break
+    return not uv.returncode
 
 
 def _preferences(lock: Lock) -> str:
@@ -238,8 +256,12 @@ def _uv_lock(project: Project, uv: Path, origin: str) -> str:
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as folder:
         Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
         command = [str(uv), "lock", "--no-progress", "--project", folder, *_PYTHON_FLAGS]
-        for offline in (["--offline"], []):
-            done = subprocess.run([*command, *offline], check=False, stderr=subprocess.PIPE, text=True)
+        problem = ""
+        for more in (["--offline"], [], [_SYSTEM_CERTIFICATES]):
+            if more == [_SYSTEM_CERTIFICATES] and _UNTRUSTED not in problem:
+                break
+            done = subprocess.run([*command, *more], check=False, stderr=subprocess.PIPE, text=True)
             if done.returncode == 0:
                 return Path(folder, "uv.lock").read_text("utf-8")
-    raise BentoError(f"{origin}: uv found no set of packages that fits:\n{without_credentials(done.stderr.strip())}")
+            problem = done.stderr.strip()
+    raise BentoError(f"{origin}: uv found no set of packages that fits:\n{without_credentials(problem)}")

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rules_bento.library import Store
     from rules_bento.store.home import Kind
 
-_WORKSPACE = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
-
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """The project; its bentofile; the output."""
@@ -54,23 +52,17 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 def _package(project: Path) -> str:
     """The folder as a package of the workspace around it; the root where there is none."""
-    root = _root(project)
+    from rules_bento.bento.workspace import root_above
+
+    root = root_above(project)
     return project.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
-
-
-def _root(project: Path) -> Path | None:
-    folder = project.resolve()
-    for root in (folder, *folder.parents):
-        if any((root / name).is_file() for name in _WORKSPACE):
-            return root
-    return None
 
 
 def _workspace(project: Path) -> Workspace:
     """What the workspace around a project declares."""
-    from rules_bento.bento.workspace import Workspace, read
+    from rules_bento.bento.workspace import Workspace, read, root_above
 
-    root = _root(project)
+    root = root_above(project)
     if root is None or not (root / "MODULE.bazel").is_file():
         return Workspace()
     return read((root / "MODULE.bazel").read_text("utf-8", errors="replace"), "MODULE.bazel")

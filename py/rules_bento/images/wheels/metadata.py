@@ -42,6 +42,9 @@ class Metadata(NamedTuple):
     name: str
     version: str
     requires: tuple[str, ...]  # Requires-Dist, as they are written
+    license_expression: str = ""
+    license: str = ""  # a name, or the whole text
+    license_classifiers: tuple[str, ...] = ()  # those that begin with `License ::`
 
     @staticmethod
     def read(text: str, file: FileName) -> Metadata:
@@ -51,6 +54,9 @@ class Metadata(NamedTuple):
             next(iter(fields.get("name", ())), ""),
             next(iter(fields.get("version", ())), ""),
             tuple(fields.get("requires-dist", ())),
+            next(iter(fields.get("license-expression", ())), ""),
+            next(iter(fields.get("license", ())), ""),
+            tuple(text for text in fields.get("classifier", ()) if text.startswith("License ::")),
         )
         if not found.name or not found.version:
             raise BentoError("its METADATA has no Name, or no Version")

@@ -5,8 +5,6 @@ The one table of these words: a message names attributes to who writes BUILD fil
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
@@ -19,11 +17,15 @@ if TYPE_CHECKING:
     Words: TypeAlias = Literal["attributes", "flags"]  # type: ignore[name-defined]  # noqa: F821
 
 
-class Way(NamedTuple):
-    """How one kind of fact is stated, in both languages; `{key}` is the key, `{service}` the service, of an unknown."""
+class Way:
+    """How one kind of fact is stated, in both languages; `{key}` is the key, `{service}` the service, of an unknown.
 
-    attributes: str
-    flags: str
+    No NamedTuple, for `typing` is what takes longest to import where a service is read; no dataclass, for it is compiled.
+    """
+
+    def __init__(self, attributes: str, flags: str) -> None:
+        self.attributes = attributes
+        self.flags = flags
 
 
 _FULL = Way('stated_in_full = ["{kind}"]', "--stated-in-full {kind}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
@@ -40,14 +40,24 @@ class Context:
     @property
     def is_open(self) -> bool:
         """Whether others can read on the way there what is sent."""
-        parts = urlsplit(self.endpoint)
+        parts = _parts(self.endpoint)
         return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def _parts(endpoint: str) -> SplitResult:
+    """Split an address; one that cannot be split has no host."""
+    try:
+        parts = urlsplit(endpoint)
+        parts.port  # noqa: B018 - raises ValueError for what is no number
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> Context:
     """A context. Raises BentoError for an endpoint that is none, and a token that no header can carry."""
     endpoint = endpoint.strip().rstrip("/")
-    parts = urlsplit(endpoint)
+    parts = _parts(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         raise BentoError(
             f"{shown(endpoint)!r}: is no address of a cloud. Write `https://host`, and nothing else of it."

@@ -1,0 +1,45 @@
+"""Lists the packages of a Bento or an image, and what their wheels state about licences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.audit import inventory
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--locked": 1,  # what the lock has of a package
+    "--output": 1,
+    "--part": 1,  # of the archive, the one with the environment, where no lock is at hand
+    "--target": 1,
+    "--wheel": 1,
+}
+_REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")  # the first that is there
+
+
+def run(arguments: Arguments) -> None:
+    """Write the list."""
+    found = inventory.of_lock(read_object(read_file(path), path) for path in arguments.many("--locked"))
+    for path in arguments.many("--part"):
+        found += inventory.of_requirements(*_requirements(path))
+    if wheels := arguments.many("--wheel"):
+        from rules_bento.images.wheels.licenses import stated_by
+
+        found = inventory.with_licenses(found, dict(map(stated_by, wheels)))
+    Path(arguments.one("--output")).write_text(inventory.dumps(found), "utf-8")
+
+
+def _requirements(part: str) -> tuple[str, str]:
+    from rules_bento.archives.archive import items
+
+    texts = {
+        item.path: b"".join(item.contents).decode()
+        for item in items([Path(part)])
+        if item.path in _REQUIREMENTS and item.contents is not None
+    }
+    return next(((texts[path], path) for path in _REQUIREMENTS if path in texts), ("", part))

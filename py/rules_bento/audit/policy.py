@@ -1,0 +1,260 @@
+"""A policy, and what of a set of packages it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rules_bento.audit import licenses
+from rules_bento.audit.severity import RATINGS, highest
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import normalized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from rules_bento.audit.advisories import Advisory
+    from rules_bento.audit.database import Database
+    from rules_bento.audit.inventory import Package
+    from rules_bento.audit.licenses import Taken, Terms
+
+ABOVE = "above"
+"""The rating of what has none: above every maximum."""
+
+WAY_OUT = (
+    "Take versions that are not affected, and packages of other licences; or say in `allow` why a vulnerability does "
+    "no harm, and in `package_licenses` what a package's licence is."
+)
+
+
+class Policy(NamedTuple):
+    """What is taken and what is not."""
+
+    max_severity: str  # the highest that is taken: one of `RATINGS`
+    unknown_severity: str  # what counts for a vulnerability without a rating: one of `RATINGS`, or `ABOVE`
+    allow: Mapping[str, str]  # identifiers of advisories to why they do no harm
+    licenses: Taken
+    stated_licenses: Mapping[str, str]  # names of packages to what somebody has found out of their licence
+    refuse_unhashed: bool
+
+
+class Vulnerability(NamedTuple):
+    """A known vulnerability of a package: records that are aliases of each other are one."""
+
+    package: Package
+    ids: tuple[str, ...]  # of the records that say it; then of their aliases
+    rating: str  # empty where none is stated
+    fixed: str  # the version that is not affected; empty where none is known
+    certain: bool  # else no record says which versions are affected in a way that can be judged
+    summary: str
+    allowed: str  # why it does no harm; empty where nobody says so
+    refused: bool
+
+    def __str__(self) -> str:
+        text = f"{self.package}: {self.ids[0]}"
+        if len(self.ids) > 1:
+            text += f" ({', '.join(self.ids[1:])})"
+        text += f", {self.rating or 'unknown severity'}"
+        text += f", fixed in {self.fixed}" if self.fixed else ", no version is known that mends it"
+        text += "" if self.certain else ", says not which versions in a way that can be judged"
+        return text + _asked_by(self.package) + (f": {self.summary}" if self.summary else "")
+
+
+class Licensed(NamedTuple):
+    """The licence of a package."""
+
+    package: Package
+    terms: Terms | None
+    refused: bool
+
+    def __str__(self) -> str:
+        return f"{self.package}: {licenses.shown(self.terms)}{_asked_by(self.package)}"
+
+
+class Report(NamedTuple):
+    """What is known of packages. What is not taken is in `refusals`, too."""
+
+    packages: int
+    records: int  # of the database; 0 without one
+    vulnerabilities: tuple[Vulnerability, ...]
+    licenses: tuple[Licensed, ...]  # empty where no metadata is at hand and nobody asks
+    refusals: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def data(self) -> dict[str, Any]:
+        """Return the report for programs."""
+        return {
+            "packages": self.packages,
+            "records": self.records,
+            "vulnerabilities": [
+                {
+                    "package": found.package.name,
+                    "version": found.package.version,
+                    "asked_by": list(found.package.asked_by),
+                    "ids": list(found.ids),
+                    "severity": found.rating or "unknown",
+                    "fixed": found.fixed,
+                    "certain": found.certain,
+                    "summary": found.summary,
+                    "allowed": found.allowed,
+                    "refused": found.refused,
+                }
+                for found in self.vulnerabilities
+            ],
+            "licenses": [
+                {
+                    "package": found.package.name,
+                    "version": found.package.version,
+                    "license": licenses.shown(found.terms),
+                    "refused": found.refused,
+                }
+                for found in self.licenses
+            ],
+            "refusals": list(self.refusals),
+            "notes": list(self.notes),
+        }
+
+
+def check(policy: Policy) -> None:
+    """Raise BentoError for a policy whose values mean nothing."""
+    if policy.max_severity not in RATINGS:
+        raise BentoError(f"max_severity: {policy.max_severity!r} is none of {', '.join(RATINGS)}. Choose one.")
+    if policy.unknown_severity not in (ABOVE, *RATINGS):
+        choices = ", ".join((ABOVE, *RATINGS))
+        raise BentoError(f"unknown_severity: {policy.unknown_severity!r} is none of {choices}. Choose one.")
+    for identifier, reason in policy.allow.items():
+        if not reason.strip():
+            raise BentoError(f"allow: {identifier} has no reason. Write why it does no harm.")
+    for name, text in policy.stated_licenses.items():
+        if not licenses.parsed(text):
+            raise BentoError(
+                f"package_licenses: {text!r}, of {name}, is no expression of SPDX. Write one, such as 'MIT'."
+            )
+
+
+def judge(packages: Iterable[Package], database: Database | None, policy: Policy) -> Report:
+    """Return what is known of packages, and what of it a policy refuses. Raises BentoError as `check` does."""
+    check(policy)
+    known = sorted(set(packages))
+    if not known:
+        raise BentoError(
+            "no packages are known that could be held against anything: take them from a lock, by a hub or a "
+            "requirements file of the Bento."
+        )
+    vulnerabilities = [
+        found for package in known if database for found in _of_package(package, database.advisories, policy)
+    ]
+    terms = [_licensed(package, policy) for package in known]
+    refusals = [
+        *(f"vulnerable: {found}" for found in vulnerabilities if found.refused),
+        *(
+            f"no version: {package}: is stated without a version. Lock it, by a hub."
+            for package in known
+            if not package.version
+        ),
+        *(f"license: {found}" for found in terms if found.refused),
+    ]
+    if policy.refuse_unhashed:
+        refusals += [f"no hash: {package}{_asked_by(package)}" for package in known if not package.hashed]
+    refusals += _useless(known, vulnerabilities, database, policy)
+    unknown = [str(found.package) for found in terms if found.terms is None]
+    at_hand = policy.licenses.judges or any(found.terms for found in terms)
+    notes = [f"licenses: not known of {', '.join(unknown)}"] if unknown and at_hand else []
+    return Report(
+        len(known),
+        database.records if database else 0,
+        tuple(vulnerabilities),
+        tuple(terms) if at_hand else (),
+        tuple(refusals),
+        tuple(notes),
+    )
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Return what people should know beside what is refused."""
+    yield f"{report.packages:,} packages were held against {report.records:,} records of vulnerabilities."
+    for found in report.vulnerabilities:
+        if not found.refused:
+            yield f"passes{f' ({found.allowed})' if found.allowed else ''}: {found}"
+    yield from report.notes
+
+
+def _of_package(package: Package, advisories: Sequence[Advisory], policy: Policy) -> Iterator[Vulnerability]:
+    """Return the vulnerabilities of a package: of each set of aliases, one."""
+    from packaging.version import InvalidVersion, Version
+
+    if not package.version:
+        return
+    try:
+        version = Version(Version(package.version).public)
+    except InvalidVersion:
+        raise BentoError(
+            f"{package}: is no version (PEP 440) that advisories could be held against. Lock another one."
+        ) from None
+    about = [advisory for advisory in advisories if any(found.name == package.name for found in advisory.affected)]
+    for group in _groups(about):
+        matches = [(one, match) for one in group if (match := one.match(package.name, version))]
+        if not matches:
+            continue
+        saying = [one.id for one, _ in matches]
+        aliases = {name for one in group for name in (one.id, *one.aliases)}
+        # What one record leaves out, another of the same vulnerability may say.
+        rating = highest([one.rating_of(package.name) for one, _ in matches])
+        rating = rating or highest([one.rating_of(package.name) for one in group])
+        counted = rating or policy.unknown_severity
+        refused = counted == ABOVE or RATINGS.index(counted) > RATINGS.index(policy.max_severity)
+        allowed = next((policy.allow[name] for name in sorted(aliases) if name in policy.allow), "")
+        fixed = [match.fixed for _, match in matches if match.fixed]
+        yield Vulnerability(
+            package,
+            (*saying, *sorted(aliases.difference(saying))),
+            rating,
+            max(fixed, key=Version, default=""),
+            any(match.certain for _, match in matches),
+            next((one.summary for one, _ in matches if one.summary), ""),
+            allowed if refused else "",
+            refused and not allowed,
+        )
+
+
+def _groups(advisories: Sequence[Advisory]) -> list[list[Advisory]]:
+    """Return the records in sets: those of one vulnerability, as their aliases say."""
+    groups: list[tuple[set[str], list[Advisory]]] = []
+    for advisory in advisories:
+        names, members = {advisory.id, *advisory.aliases}, [advisory]
+        apart = []
+        for other in groups:
+            if other[0] & names:
+                names |= other[0]
+                members = other[1] + members
+            else:
+                apart.append(other)
+        groups = [*apart, (names, members)]
+    return sorted((members for _, members in groups), key=lambda members: members[0].id)
+
+
+def _licensed(package: Package, policy: Policy) -> Licensed:
+    own = {normalized(name): text for name, text in policy.stated_licenses.items()}.get(package.name)
+    terms = licenses.parsed(own) if own else licenses.terms_of(package.stated) if package.stated else None
+    return Licensed(package, terms, policy.licenses.judges and not policy.licenses.takes(terms))
+
+
+def _useless(
+    packages: Sequence[Package],
+    vulnerabilities: Sequence[Vulnerability],
+    database: Database | None,
+    policy: Policy,
+) -> Iterator[str]:
+    """Return the entries of a policy that say nothing about these packages."""
+    used = {name for found in vulnerabilities if found.allowed for name in found.ids}
+    for identifier in policy.allow:
+        if identifier not in used:
+            why = "nothing here has it, or max_severity takes it anyway" if database else "there are no advisories"
+            yield f"allow: {identifier}: {why}. Take the entry out."
+    names = {package.name for package in packages}
+    for name in policy.stated_licenses:
+        if normalized(name) not in names:
+            yield f"package_licenses: {name}: is not among the packages. Take the entry out."
+
+
+def _asked_by(package: Package) -> str:
+    return f" (asked for by {', '.join(package.asked_by)})" if package.asked_by else ""

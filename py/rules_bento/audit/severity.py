@@ -1,0 +1,72 @@
+"""How severe a vulnerability is: five ratings, and the base score of CVSS 3 that most records state them by."""
+
+from __future__ import annotations
+
+import math
+import re
+
+RATINGS = ("none", "low", "medium", "high", "critical")
+"""Those of CVSS 3.1, section 5, from the least up."""
+
+_WORDS = {rating: rating for rating in RATINGS} | {"moderate": "medium", "important": "high"}
+_VECTOR = re.compile(r"CVSS:3\.([01])((?:/[A-Z]{1,3}:[A-Z])+)/?")
+_WEIGHTS = {
+    "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},
+    "AC": {"L": 0.77, "H": 0.44},
+    "PR": {"N": 0.85, "L": 0.62, "H": 0.27},
+    "UI": {"N": 0.85, "R": 0.62},
+    "S": {"U": 0.0, "C": 1.0},
+    "C": {"H": 0.56, "L": 0.22, "N": 0.0},
+    "I": {"H": 0.56, "L": 0.22, "N": 0.0},
+    "A": {"H": 0.56, "L": 0.22, "N": 0.0},
+}
+_PRIVILEGES_OF_CHANGED_SCOPE = {"N": 0.85, "L": 0.68, "H": 0.5}
+
+
+def of_word(word: str) -> str:
+    """Return the rating that a database's own word means; empty for one that is not known."""
+    return _WORDS.get(word.strip().lower(), "")
+
+
+def of_vector(vector: str) -> str:
+    """Return the rating of a vector of CVSS 3.0 or 3.1, by its base metrics; empty for any other text."""
+    score = base_score(vector)
+    if score is None:
+        return ""
+    return RATINGS[sum(score >= least for least in (0.1, 4.0, 7.0, 9.0))]
+
+
+def base_score(vector: str) -> float | None:
+    """Return the base score (CVSS 3.1, section 7.1); None for what is no whole vector of CVSS 3."""
+    found = _VECTOR.fullmatch(vector.strip())
+    pairs = [pair.split(":") for pair in found[2][1:].split("/")] if found else []
+    metrics: dict[str, str] = {}
+    for name, value in pairs:
+        if metrics.setdefault(name, value) != value:
+            return None
+    if not found:
+        return None
+    if any(metrics.get(name) not in weights for name, weights in _WEIGHTS.items()):
+        return None
+    weight = {name: weights[metrics[name]] for name, weights in _WEIGHTS.items()}
+    changed = metrics["S"] == "C"
+    if changed:
+        weight["PR"] = _PRIVILEGES_OF_CHANGED_SCOPE[metrics["PR"]]
+    base = 1 - (1 - weight["C"]) * (1 - weight["I"]) * (1 - weight["A"])
+    impact = 7.52 * (base - 0.029) - 3.25 * (base - 0.02) ** 15 if changed else 6.42 * base
+    if impact <= 0:
+        return 0.0
+    exploitability = 8.22 * weight["AV"] * weight["AC"] * weight["PR"] * weight["UI"]
+    total = min(1.08 * (impact + exploitability) if changed else impact + exploitability, 10)
+    return math.ceil(total * 10) / 10 if found[1] == "0" else _rounded_up(total)
+
+
+def highest(ratings: list[str]) -> str:
+    """Return the highest of ratings; empty where there is none."""
+    return max(filter(None, ratings), key=RATINGS.index, default="")
+
+
+def _rounded_up(value: float) -> float:
+    """Round up to one decimal, without the errors of floats (CVSS 3.1, appendix A)."""
+    whole = round(value * 100_000)
+    return whole / 100_000 if whole % 10_000 == 0 else (whole // 10_000 + 1) / 10

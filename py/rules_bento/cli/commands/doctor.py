@@ -1,0 +1,41 @@
+"""`bento doctor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rules_bento.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.library import Store
+    from rules_bento.store.home import Kind
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """The workspace; whether to ask an index; the output."""
+    parser.add_argument("folder", metavar="PATH", nargs="?", default=".", help="a folder of the workspace (.)")
+    parser.add_argument("--online", action="store_true", help="ask the index of packages for one, too")
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = "Ends with 1 where something is missing. Nothing is changed; only --online uses a network."
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Print what was found, and what to do."""
+    import os
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from rules_bento.bento.workspace import root_above
+    from rules_bento.cli.diagnosis import FINE, MISSING, Surroundings, diagnose
+
+    found = diagnose(Surroundings(root_above(Path(options.folder)), os.environ), online=options.online)
+    if not show.data([asdict(finding) for finding in found], options.output):
+        paint = {FINE: show.good, MISSING: show.bad}
+        for finding in found:
+            state = paint.get(finding.state, show.changed)(f"{finding.state:7}")
+            show.out(f"{state}  {finding.about}: {show.plain(finding.text)}")
+            if finding.remedy:
+                show.out(f"         {finding.remedy}")
+    return status.ERROR if any(finding.state == MISSING for finding in found) else status.OK

@@ -1,0 +1,263 @@
+"""What a machine or a workspace lacks, for `bento doctor`. Nothing is changed, and `index` alone uses a network."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rules_bento.bento.workspace import Workspace
+
+FINE, HINT, MISSING = "fine", "hint", "missing"
+OLDEST_BAZEL = (7, 1, 0)
+"""What MODULE.bazel says by `bazel_compatibility`."""
+
+_SECONDS = 60  # that a program has to answer
+_AUTHORITIES = (
+    "/usr/local/share/ca-certificates",
+    "/etc/pki/ca-trust/source/anchors",
+    "/etc/ca-certificates/trust-source/anchors",
+)
+_LOCK_CALL = re.compile(r"^bento_requirements\($.*?^\)$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, how it is, and what to do unless it is fine."""
+
+    about: str
+    state: str
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where to look."""
+
+    root: Path | None  # of the workspace
+    variables: Mapping[str, str]
+    authorities: tuple[str, ...] = _AUTHORITIES
+
+    def which(self, program: str) -> str | None:
+        """Return the path of a program that people would start."""
+        return shutil.which(program, path=self.variables.get("PATH", ""))
+
+
+def diagnose(here: Surroundings, *, online: bool = False) -> list[Finding]:
+    """Return what was found. Raises BentoError for a file of the workspace that cannot be read."""
+    found = [bazel(here), builders(here), certificates(here)]
+    if here.root is None:
+        found.append(
+            Finding("workspace", HINT, "no MODULE.bazel here or above", "`bento migrate` prints one for a project.")
+        )
+    else:
+        found += [*workspace(here, here.root), cache(here)]
+    return found + ([index(here)] if online else [])
+
+
+def bazel(here: Surroundings) -> Finding:
+    """Judge the version that .bazelversion names, else that of the Bazel on PATH; bazelisk would have to fetch one."""
+    oldest = ".".join(map(str, OLDEST_BAZEL))
+    install = "Install bazelisk: it fetches the version that .bazelversion names."
+    if "BUILD_WORKSPACE_DIRECTORY" in here.variables:
+        return Finding("bazel", FINE, "it runs this, and took rules_bento")
+    program = here.which("bazelisk") or here.which("bazel")
+    if not program and not (here.root and (here.root / "tools/bazel").is_file()):
+        return Finding("bazel", MISSING, "neither bazelisk nor bazel is on PATH", install)
+    wanted = here.variables.get("USE_BAZEL_VERSION") or _first_line(here.root, ".bazelversion")
+    if not wanted and program and not _is_bazelisk(program):
+        wanted = _said([program, "--version"]).removeprefix("bazel ")
+    number = re.match(r"\d+(\.\d+)*", wanted)
+    if not number:
+        remedy = f"Write {oldest} or newer to .bazelversion."
+        return Finding("bazel", HINT, f"its version is {wanted or 'not stated'}", remedy)
+    parts = tuple(map(int, number[0].split(".")))  # `7.x` is the newest 7
+    if parts < OLDEST_BAZEL[: len(parts)]:
+        remedy = f"rules_bento needs {oldest} or newer: write a newer version to .bazelversion."
+        return Finding("bazel", MISSING, f"Bazel {wanted}", remedy)
+    return Finding("bazel", FINE, f"Bazel {wanted}")
+
+
+def _first_line(root: Path | None, name: str) -> str:
+    path = root / name if root else None
+    return (read_file(path).decode(errors="replace").split() or [""])[0] if path and path.is_file() else ""
+
+
+def _is_bazelisk(program: str) -> bool:
+    """Whether a program called bazel is bazelisk, which asks a server for what it is to run."""
+    path = Path(program).resolve()
+    if path.stem.startswith("bazelisk"):
+        return True
+    with path.open("rb") as stream:
+        return b"bazelisk" in stream.read(64 << 20)
+
+
+def _said(command: list[str]) -> str:
+    """Return what a program prints; empty where it fails."""
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def python(here: Surroundings, interpreter: str) -> Finding:
+    """Judge the interpreter of the host that MODULE.bazel names; otherwise the build has one of its own."""
+    if not interpreter:
+        return Finding("python", FINE, "the build has one of its own")
+    found = here.which(interpreter)
+    remedy = (
+        "Install Python 3.10 or newer, or leave `interpreter` of bento_tools.python out: the build brings its own then."
+    )
+    if not found:
+        return Finding("python", MISSING, f"bento_tools.python names {interpreter}, which is not on PATH", remedy)
+    version = _said([found, "-c", "import sys; print(*sys.version_info[:2], sep='.')"])
+    if not re.fullmatch(r"3\.\d+", version) or int(version[2:]) < 10:
+        return Finding("python", MISSING, f"{found} is {f'Python {version}' if version else 'no Python'}", remedy)
+    return Finding("python", FINE, f"Python {version}, which MODULE.bazel names")
+
+
+def builders(here: Surroundings) -> Finding:
+    """Judge what runs images; to build and push them none is needed."""
+    found = [name for name in ("docker", "podman", "nerdctl") if here.which(name)]
+    if found:
+        return Finding("containers", FINE, ", ".join(found))
+    remedy = "Images are built and pushed without; bento_load and `bento containerize` need one."
+    return Finding("containers", HINT, "neither docker, podman nor nerdctl is on PATH", remedy)
+
+
+def certificates(here: Surroundings) -> Finding:
+    """Tell what programs believe where the system trusts authorities of a company."""
+    own = [file for folder in here.authorities for file in Path(folder).glob("*") if file.suffix in (".crt", ".pem")]
+    stated = [name for name in ("SSL_CERT_FILE", "UV_SYSTEM_CERTS") if here.variables.get(name)]
+    if not own:
+        return Finding("certificates", FINE, f"those of {stated[0]}" if stated else "no authorities of your own")
+    if "trustStore" in _settings(here):
+        return Finding("certificates", FINE, f"{len(own)} authorities of your own, and Bazel is told of a trustStore")
+    remedy = (
+        "uv and the bento command believe them. If Bazel's own downloads fail (PKIX path building failed), write to "
+        ".bazelrc, with the store that Debian's ca-certificates-java keeps: "
+        "startup --host_jvm_args=-Djavax.net.ssl.trustStore=/etc/ssl/certs/java/cacerts"
+    )
+    return Finding("certificates", HINT, f"{len(own)} authorities of your own that the system trusts", remedy)
+
+
+def _settings(here: Surroundings) -> str:
+    """Return the lines of the .bazelrc files that count, without comments."""
+    home = here.variables.get("HOME")
+    files = [here.root / name for name in (".bazelrc", "user.bazelrc")] if here.root else []
+    files += [Path(home, ".bazelrc")] if home else []
+    texts = [read_file(path).decode(errors="replace") for path in files if path.is_file()]
+    return "\n".join(line for text in texts for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def cache(here: Surroundings) -> Finding:
+    """Tell whether anything is kept beyond this checkout."""
+    if re.search(r"--(disk_cache|remote_cache)\b", _settings(here)):
+        return Finding("cache", FINE, "outputs are kept by --disk_cache or --remote_cache")
+    remedy = "Write to .bazelrc: common --disk_cache=~/.cache/bazel-disk. For CI: docs/ci.md."
+    return Finding("cache", HINT, "another checkout builds all anew", remedy)
+
+
+def workspace(here: Surroundings, root: Path) -> Iterator[Finding]:
+    """Judge MODULE.bazel, the interpreter that it names, and the lock of each hub in it."""
+    from rules_bento.bento.workspace import read
+
+    declared = read(read_file(root / "MODULE.bazel").decode(errors="replace"), "MODULE.bazel")
+    if not declared.has_rules:
+        remedy = 'Write there: bazel_dep(name = "rules_bento", version = "...")'
+        yield Finding("workspace", MISSING, "MODULE.bazel does not depend on rules_bento", remedy)
+        return
+    yield Finding("workspace", FINE, f"MODULE.bazel depends on rules_bento; hubs of packages: {len(declared.hubs)}")
+    yield python(here, declared.interpreter)
+    yield from _locks(root, declared)
+
+
+def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
+    for hub, label in declared.hubs.items():
+        package, _, name = re.sub(r"^@{0,2}//", "", label).partition(":")
+        if package.startswith("@") or not name:
+            remedy = "Give bento.pypi the label of a lock of this workspace, or look at it yourself."
+            yield Finding(f"lock of @{hub}", HINT, f"{label or 'its label'} is not looked at", remedy)
+            continue
+        path = root / package / name
+        target = _target(path)
+        run = f"bazel run //{package}:{target[0]}" if target else "lock the packages"
+        if not path.is_file() or not path.stat().st_size:
+            yield Finding(f"lock of @{hub}", MISSING, f"{label} is not there yet", f"Write it: {run}.")
+        else:
+            yield _freshness(
+                path, Finding(f"lock of @{hub}", FINE, f"{label} is what its sources ask for"), target, run
+            )
+
+
+def _target(lock: Path) -> tuple[str, list[str]] | None:
+    """Return name and sources of the bento_requirements beside a lock that writes it, where all are plain texts."""
+    import ast
+
+    for name in ("BUILD.bazel", "BUILD"):
+        build = lock.with_name(name)
+        for call in _LOCK_CALL.findall(read_file(build).decode(errors="replace")) if build.is_file() else ():
+            try:
+                keywords = ast.parse(call).body[0].value.keywords
+                stated = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
+            except (SyntaxError, ValueError):
+                continue
+            if stated.get("lock", "requirements.lock.json") == lock.name and {"name", "srcs"} <= stated.keys():
+                return stated["name"], stated["srcs"]
+    return None
+
+
+def _freshness(path: Path, fine: Finding, target: tuple[str, list[str]] | None, run: str) -> Finding:
+    """Judge whether a lock in our form has what its sources ask for. `bento_requirements_test` judges more."""
+    from rules_bento.packages import lock as locks
+    from rules_bento.packages.stated import Source, read
+
+    if not target or path.suffix != ".json":
+        return Finding(fine.about, FINE, f"{path.name} is there")
+    sources = [Source(path.with_name(name), name) for name in target[1] if not name.startswith(("@", "/", ":"))]
+    if len(sources) != len(target[1]):
+        return Finding(fine.about, FINE, f"{path.name} is there")
+    locked = set(locks.load(path).get("stated", {}).get("requirements", []))
+    asked = read(sources).requirements
+    differing = [f"{asked[text]}: {text} is not locked" for text in sorted(asked.keys() - locked)]
+    differing += [f"{text} is locked, but nobody asks for it" for text in sorted(locked - asked.keys())]
+    if differing:
+        return Finding(fine.about, MISSING, f"stale: {'; '.join(differing)}", f"Write it again: {run}.")
+    return fine
+
+
+def index(here: Surroundings) -> Finding:
+    """Ask the index for one small release, by the program and with the settings that builds use."""
+    import tempfile
+
+    uv, python = here.which("uv"), here.which("python3") or sys.executable
+    with tempfile.TemporaryDirectory(prefix="rules_bento-doctor-") as folder:
+        command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "packaging"]
+        if uv:
+            command = [uv, "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--system-certs", "-"]
+        try:
+            done = subprocess.run(
+                command, input="packaging\n", check=False, capture_output=True, text=True, timeout=_SECONDS
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BentoError(f"{Path(command[0]).name}: {error}. Is there a network?") from None
+    if done.returncode == 0:
+        return Finding("index", FINE, "an index of packages answers")
+    from rules_bento.packages.indexes import without_credentials
+
+    said = without_credentials(" ".join(done.stderr.split())[-400:])
+    return Finding(
+        "index", MISSING, f"no index of packages answers: {said}", "Set UV_DEFAULT_INDEX, or see docs/locks.md."
+    )

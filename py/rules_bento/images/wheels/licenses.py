@@ -1,0 +1,15 @@
+"""What a wheel states about its licence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.audit.licenses import Stated
+from rules_bento.images.wheels.wheel import Wheel
+
+
+def stated_by(path: str | Path) -> tuple[str, Stated]:
+    """Return the normalized name of a package, and what its wheel states. Raises BentoError as `Wheel.read`."""
+    wheel = Wheel.read(Path(path))
+    metadata = wheel.metadata
+    return wheel.distribution, Stated(metadata.license_expression, metadata.license, metadata.license_classifiers)

@@ -1,0 +1,253 @@
+"""What documentation says can be done: blocks run, parse or load, and names, options and links are there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from documents import Block, anchors, blocks, commands, documents, links, spans
+from rules_bento.cli import parsing, table
+from rules_bento.formats import json, toml, yaml
+
+ROOT = Path()  # of the runfiles
+sys.path.append("tools")
+
+import reference  # noqa: E402
+from declarations import (  # noqa: E402
+    Attributes,
+    DeclarationError,
+    Extension,
+    Provider,
+    Repository,
+    Unknown,
+    bazel_names,
+)
+
+REPOSITORY = Repository(ROOT)
+BLOCKS = [block for path in documents(ROOT) for block in blocks(path)]
+# What MODULE.bazel may say beside extensions, and rules of others that the documentation shows ours with.
+OF_BAZEL = [
+    "archive_override",
+    "bazel_dep",
+    "git_override",
+    "local_path_override",
+    "module",
+    "register_toolchains",
+    "use_repo",
+    "image_manifest_from_oci_layout",
+    "oci_image",
+    "py_library",
+    "py_test",
+]
+PROGRAMS = [
+    "bentoml",
+    "cat",
+    "cd",
+    "cosign",
+    "curl",
+    "docker",
+    "git",
+    "ibazel",
+    "kubectl",
+    "mkdir",
+    "pip",
+    "podman",
+    "uv",
+]
+BAZEL = ["build", "cquery", "coverage", "fetch", "mod", "query", "run", "shutdown", "test", "vendor"]
+
+
+def of(*languages: str):
+    found = [block for block in BLOCKS if block.language in languages]
+    return pytest.mark.parametrize("block", found, ids=[block.place for block in found])
+
+
+def starlark_names() -> dict[str, object]:
+    """What a block may use without loading it."""
+    public = REPOSITORY.load("//rules:defs.bzl") | REPOSITORY.load("//toolchains:extensions.bzl")
+    extensions = {value.name: value.proxy() for value in public.values() if isinstance(value, Extension)}
+    known = {
+        name: value for name, value in public.items() if isinstance(value, (Attributes, Provider)) or callable(value)
+    }
+    return bazel_names() | known | dict.fromkeys(OF_BAZEL, Unknown()) | extensions | {"use_extension": use_extension}
+
+
+def use_extension(label: str, name: str, **_: object) -> object:
+    if not label.startswith("@rules_bento//"):
+        return Unknown()
+    found = REPOSITORY.load(label).get(name)
+    if not isinstance(found, Extension):
+        raise DeclarationError(f"{label} has no {name}")
+    return found.proxy()
+
+
+def judge_starlark(text: str, place: str) -> None:
+    REPOSITORY.run(text, place, starlark_names())
+
+
+@of("starlark")
+def test_starlark_calls_what_there_is_with_what_it_takes(block: Block):
+    judge_starlark(block.text, block.place)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('bento_image(name = "a", base = ":b", bento = ":c", size = 1)', "bento_image has no attribute size"),
+        ('bento_image(name = "a", base = ":b")', "bento_image lacks bento"),
+        ('bento_image(base = ":b", bento = ":c")', "bento_image lacks name"),
+        ('bento_package(name = "a", srcs = "service.py")', "srcs is 'service.py', where a list of labels belongs"),
+        ('bento_image(name = "a", base = ":b", bento = ":c", compression = "xz")', "it may be 'zstd', 'gzip'"),
+        ('bento_service(name = "a", service = "s:S", image = {"basis": ":b"})', "bento_image has no attribute basis"),
+        ('bento.pypi(name = "pypi")', "bento.pypi lacks lock"),
+        ('load("@rules_bento//rules:defs.bzl", "bento_bundle")', "has no bento_bundle"),
+        ('load("@rules_bento//rules:bundle.bzl", "bento_bundle")', "is no file"),
+        ('use_extension("@rules_bento//toolchains:extensions.bzl", "bentos")', "has no bentos"),
+        ('bento_bundle(name = "a")', "name 'bento_bundle' is not defined"),
+        ("bento_package(", "was never closed"),
+    ],
+)
+def test_what_bazel_would_refuse_is_found(text: str, problem: str):
+    with pytest.raises(DeclarationError, match=re.escape(problem)):
+        judge_starlark(text, "block")
+
+
+@of("console")
+def test_commands_are_what_programs_take(block: Block):
+    found = commands(block)
+    assert found, f"{block.place}: no line begins with `$ `"
+    for words in found:
+        assert not problem_of(words), f"{block.place}: {' '.join(words)}: {problem_of(words)}"
+
+
+def problem_of(words: list[str]) -> str:
+    """Why a command cannot be given; empty where it can."""
+    program, rest = words[0], words[1:]
+    if program in ("bazel", "tools/bazel"):
+        ours, theirs = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
+        if not ours or ours[0] not in BAZEL:
+            return "bazel has no such command"
+        to_bento = any(re.fullmatch(r"(@rules_bento)?//tools:bento(_with_transports)?", word) for word in ours)
+        return problem_of(["bento", *theirs]) if to_bento else ""
+    if program == "bento":
+        return bento_problem(rest)
+    if program == "python3" and rest and rest[0] == "e2e/run.py":
+        return "".join(
+            f"no scenario {word}" for word in rest[1:] if word not in scenarios() and not word.startswith("-")
+        )
+    if "/" in program or (program == "python3" and rest and not rest[0].startswith("-")):
+        path = ROOT / (program if "/" in program else rest[0])
+        return "" if path.is_file() else f"{path.name} is not there"
+    return "" if program in PROGRAMS else "which program is this?"
+
+
+def bento_problem(words: list[str]) -> str:
+    try:
+        parsing.parse(words)
+    except SystemExit as error:
+        return "" if error.code == 0 else "bento does not take it"
+    return ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bento lst",
+        "bento list --no-such",
+        "bazel biuld //:x",
+        "bazel run @rules_bento//tools:bento -- lst",
+        "python3 e2e/run.py no_such",
+        "e2e/no_such.py",
+        "bentoctl deploy",
+    ],
+)
+def test_a_command_that_nothing_takes_is_found(line: str):
+    assert problem_of(line.split())
+
+
+def scenarios() -> set[str]:
+    """The names of the scenarios of e2e/run.py, which is read and not imported: keys of the tables at its top."""
+    tables = [
+        node.value
+        for node in ast.parse((ROOT / "e2e/run.py").read_text("utf-8")).body
+        if isinstance(node, ast.AnnAssign)
+    ]
+    keys = [key for table in tables if isinstance(table, ast.Dict) for key in table.keys]
+    return {key.value for key in keys if isinstance(key, ast.Constant)}
+
+
+@pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
+def test_flags_commands_and_scenarios_in_a_line_are_there(path: Path):
+    flags = {flag.partition("=")[0].rpartition(":")[2] for flag in reference.flags(ROOT)}
+    named = re.findall(r"--(?:@rules_bento)?//rules:(\w+)", path.read_text("utf-8"))
+    assert set(named) <= flags, path
+    for span in spans(path):
+        words = span.replace("[", " ").replace("]", " ").replace("|", " ").split()
+        if words[:1] == ["bento"] and len(words) > 1 and re.fullmatch(r"[a-z]+(-[a-z]+)*", words[1]):
+            assert not mentioned_problem(words[1:]), f"{path.name}: `{span}`: {mentioned_problem(words[1:])}"
+    for run in re.findall(r"e2e/run\.py((?: \w+)+)`", path.read_text("utf-8")):
+        assert set(run.split()) <= scenarios(), f"{path.name}: {run}"
+
+
+def mentioned_problem(words: list[str]) -> str:
+    """Why words of a sentence are no command: what it needs beside them may be left out."""
+    found = table.find(words)
+    if found is None:
+        return "" if table.is_group(words[0]) and words[1:] in ([], ["…"]) else "no such command"
+    known = parsing.make_parser(found[0])._option_string_actions
+    unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known and word != "--"]
+    return "" if found[0].forwards else ", ".join(unknown)
+
+
+@of("python")
+def test_python_compiles_and_imports_what_there_is(block: Block):
+    for node in ast.walk(compile(block.text, block.place, "exec", ast.PyCF_ONLY_AST)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                assert find_spec(alias.name), f"{block.place}: {alias.name}"
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name) or find_spec(f"{node.module}.{alias.name}"), (
+                    f"{block.place}: {alias.name}"
+                )
+
+
+@of("json", "toml", "yaml")
+def test_data_load(block: Block):
+    readers = {"json": json.read_json, "toml": toml.read_toml, "yaml": yaml.read_yaml}
+    assert readers[block.language](block.text, block.place)
+
+
+def test_the_language_of_a_block_is_one_that_is_judged():
+    known = {"", "console", "floors", "groovy", "json", "python", "starlark", "toml", "yaml"}
+    assert not [block.place for block in BLOCKS if block.language not in known]
+    commands_without = [block.place for block in BLOCKS if not block.language and block.text.startswith("$ ")]
+    assert not commands_without, "a block of commands says ```console"
+
+
+@pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path):
+    for link in links(path):
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), f"{path.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{path.name}: {link}: {sorted(anchors(target))}"
+
+
+def test_the_reference_is_what_the_sources_say():
+    written = (ROOT / "docs/reference.md").read_text("utf-8")
+    assert written == reference.reference(ROOT), "docs/reference.md is stale: run `python3 tools/reference.py`"
+
+
+def test_every_public_name_has_a_text():
+    text = (ROOT / "docs/reference.md").read_text("utf-8")
+    without = re.findall(r"^- `([^`]+)` \([^)]*\): $", text, re.MULTILINE)
+    assert not without
+    empty = re.findall(r"^### (.*)\n\n(?=- |###|\Z)", text, re.MULTILINE)
+    assert not empty
