@@ -31,11 +31,13 @@ bento.pypi(
     find_links = ["wheels"],
     lock = "//:requirements.lock.json",
     no_index = True,
+    record_errors = {{"acme_taken": ["sha256:{taken}"]}},
 )
 use_repo(bento, pypi = "below_pypi")
 """
 BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_package")
+load(":in_images.bzl", "in_image")
 
 bento_package(
     name = "bento",
@@ -47,12 +49,30 @@ bento_package(
 
 {aliases}
 """
+IN_IMAGES = """\
+load("@rules_bento//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+load("@rules_bento//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
+
+def _impl(ctx):
+    return [DefaultInfo(files = depset([part.part for part in ctx.attr.wheel[BentoWheelPartsInfo].parts.to_list()]))]
+
+in_image = rule(
+    implementation = _impl,
+    doc = "What images have of a wheel.",
+    attrs = {
+        "compression": attr.string(default = "zstd", values = ["zstd"]),
+        "wheel": attr.label(aspects = [wheel_parts_aspect]),
+    },
+)
+"""
 ALIAS = 'alias(name = "{0}", actual = "@pypi//{0}:whl", visibility = ["//visibility:public"])\n'
+IN_IMAGE = 'in_image(name = "{0}_in_image", visibility = ["//visibility:public"], wheel = "@pypi//{0}:whl")\n'
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 MESSAGES = {
     "acme_gone": "no file of this hash; was the release deleted or replaced?",
     "acme_mac": "acme-mac==1.0 has no wheel for linux_",
     "acme_new": "acme-new==1.0 is for Python >=3.99, but the hub for ",
+    "bentoml_in_image": 'record_errors = {"bentoml": ["sha256:',
 }
 
 
@@ -60,7 +80,7 @@ def misfits_are_told_of_when_they_are_built(bench: Workbench) -> str:
     """A Bento that states them builds; each wheel fails on its own, with its name and the reason."""
     checkout = bench.checkout("misfits")
     write_workspace(checkout)
-    checkout.build("@below//:bento", "@below//:bentoml", workspace=WORKSPACE)
+    checkout.build("@below//:bento", "@below//:bentoml", "@below//:acme_taken_in_image", workspace=WORKSPACE)
     for name, message in MESSAGES.items():
         failed = checkout.bazel("build", f"@below//:{name}", workspace=WORKSPACE)
         assert failed.code != 0, f"{name} is built"
@@ -75,6 +95,7 @@ def write_workspace(checkout: Checkout) -> None:
         "acme_gone": write_wheel(below / "wheels", "acme_gone", "py3-none-any"),
         "acme_mac": write_wheel(below / "wheels", "acme_mac", "cp311-cp311-macosx_11_0_arm64"),
         "acme_new": write_wheel(below / "wheels", "acme_new", "py3-none-any", "Requires-Python: >=3.99\n"),
+        "acme_taken": write_wheel(below / "wheels", "acme_taken", "py3-none-any"),
         "bentoml": write_wheel(below / "wheels", "bentoml", "py3-none-any"),
     }
     # Another file came under this name.
@@ -83,15 +104,19 @@ def write_workspace(checkout: Checkout) -> None:
     roots = [{"name": package["name"]} for package in packages]
     lock = {"lock": 1, "requires_python": ">=3.10", "roots": roots, "packages": packages}
     (below / "requirements.lock.json").write_text(json.dumps(lock), "utf-8")
-    (below / "MODULE.bazel").write_text(with_python_here(BELOW).replace(PYTHON_HERE, ""), "utf-8")
-    (below / "BUILD.bazel").write_text(BUILD.format(aliases="".join(map(ALIAS.format, files))), "utf-8")
+    [taken] = files["acme_taken"].values()
+    module = with_python_here(BELOW.format(taken=taken)).replace(PYTHON_HERE, "")
+    (below / "MODULE.bazel").write_text(module, "utf-8")
+    aliases = [*map(ALIAS.format, files), *map(IN_IMAGE.format, ("acme_taken", "bentoml"))]
+    (below / "BUILD.bazel").write_text(BUILD.format(aliases="".join(aliases)), "utf-8")
+    (below / "in_images.bzl").write_text(IN_IMAGES, "utf-8")
     (below / "service.py").write_text(SERVICE, "utf-8")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE))
     checkout.write(f"{WORKSPACE}/BUILD.bazel", "")
 
 
 def write_wheel(folder: Path, name: str, tag: str, metadata: str = "") -> dict[str, str]:
-    """Its name and SHA-256."""
+    """Its name and SHA-256. Its RECORD lists none of its files, which who makes images has to know."""
     path = folder / f"{name}-1.0-{tag}.whl"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:

@@ -134,11 +134,9 @@ def _bento_layer(ctx, bento):
 def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
-def _model_layers(ctx, bento, compression):
-    if ctx.attr.models != "layers":
-        return []
-    models = bento.models.to_list()  # those that its target names
-    return [layer for model in models for layer in model.layers[compression]]
+def _held_models(ctx, bento):
+    """The models that the image has itself. Those of an image that is mounted, or of a store, are whatever the container is given."""
+    return bento.models.to_list() if ctx.attr.models == "layers" else []  # those that its target names
 
 def _assemble(ctx, base, bento, layers):
     """Writes config and manifest from what is known of the layers."""
@@ -190,10 +188,9 @@ def _assemble(ctx, base, bento, layers):
     )
     return outputs
 
-def _build_definition(ctx, base, bento, wheels):
+def _build_definition(ctx, base, bento, models, wheels):
     """Of what the image is made. The layers of an image of others are told by its digest, those of Debian packages are told here."""
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
-    models = bento.models.to_list()  # those that its target names
     return write_build_definition(
         ctx,
         bento = made_of(bento, models = models, platform = bento.platform, python_version = bento.python_version),
@@ -223,13 +220,14 @@ def _bento_image_impl(ctx):
     bytecode = ctx.split_attr.bento["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else []
     _check_bytecode(ctx, base, bytecode)
     _check_packages(ctx, parts)
+    models = _held_models(ctx, bento)
     groups = plan_layers({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.wheel_layers)
     layers = (
         list(base.layers) +
         [_environment_layer(ctx, base)] +
         _wheel_layers(ctx, parts, groups) +
         _bytecode_layers(ctx, bytecode, groups) +
-        _model_layers(ctx, bento, ctx.attr.compression) +
+        [layer for model in models for layer in model.layers[ctx.attr.compression]] +
         [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
         _data_layers(bento, ctx.attr.compression) +
         [_bento_layer(ctx, bento)]
@@ -238,8 +236,8 @@ def _bento_image_impl(ctx):
     libraries_checked = check_libraries(ctx, base, parts)
     system_checked = check_system(ctx, base, bento, parts)
     wheels = [part.wheel for part in parts]
-    sbom = write_sbom(ctx, base, bento, image, wheels)
-    build_definition = _build_definition(ctx, base, bento, wheels)
+    sbom = write_sbom(ctx, base, bento, image, struct(models = models, wheels = wheels))
+    build_definition = _build_definition(ctx, base, bento, models, wheels)
     return [
         BentoImageInfo(
             bento_yaml = bento.bento_yaml if ctx.attr.models == "layers" else None,

@@ -1,10 +1,28 @@
 """Flags of the command line."""
 
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load(":time.bzl", "normal_time")
 
 bento_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.build_setting_value),
     doc = "A flag with a text: `--@rules_bento//rules:<name>=<value>`.",
+    build_setting = config.string(flag = True),
+    provides = [BentoFlagInfo],
+)
+
+def _bento_time_flag_impl(ctx):
+    value = normal_time(ctx.build_setting_value)
+    if not value:
+        fail("--@rules_bento//{}:{} is \"{}\", which is no time with a zone: write one such as 2026-01-31T12:00:00+00:00".format(
+            ctx.label.package,
+            ctx.label.name,
+            ctx.build_setting_value,
+        ))
+    return BentoFlagInfo(value = value)
+
+bento_time_flag = rule(
+    implementation = _bento_time_flag_impl,
+    doc = "A flag with a time.",
     build_setting = config.string(flag = True),
     provides = [BentoFlagInfo],
 )

@@ -10,6 +10,14 @@ _REQUIREMENTS = {"block-network": "1", "supports-path-mapping": "1"}
 # Not multiplex: --worker_sandboxing would be without effect then, and a fork for each request has no use for it.
 _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "supports-workers": "1"}
 
+# Verbs that compress or digest what may be gigabytes, on as many threads as there are cores, at most eight
+# (py/rules_bento/archives/xz.py). Others may be given many threads, but have work for one.
+_THREADED = ["data", "data_layer", "deb_layer", "export_model", "model", "model_layer", "weights_layer", "wheel_layer"]
+
+def _several_cores(_os, _inputs):
+    """What a threaded verb takes of the machine: megabytes are those of eight threads. Bazel runs it alone where there are fewer cores."""
+    return {"cpu": 4, "memory": 250}
+
 def arguments(ctx):
     """Starts the arguments of a verb; they travel in a file, one to a line.
 
@@ -90,6 +98,7 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
             [toolchain.helper],
             transitive = [toolchain.python.files] + [module.files for module in modules],
         ),
+        resource_set = _several_cores if verb.name in _THREADED else None,
         unused_inputs_list = verb.unused_inputs_list,
         env = {},
         execution_requirements = _WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS,

@@ -23,7 +23,7 @@ def known_debs(ctx, base):
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
     return [base.deb_index] + layers if base.deb_index else layers
 
-def write_sbom(ctx, base, bento, image, wheels):
+def write_sbom(ctx, base, bento, image, held):
     """The bill of materials of the image.
 
     Args:
@@ -31,17 +31,15 @@ def write_sbom(ctx, base, bento, image, wheels):
       base: its BentoBaseInfo.
       bento: its BentoInfo.
       image: struct of its digest, a File.
-      wheels: list of the BentoWheelInfo that are in it.
+      held: struct of what is in it: `models`, list of BentoModelInfo, and `wheels`, list of BentoWheelInfo.
 
     Returns:
       A struct of file and media_type.
     """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
-
-    # The models that the Bento's target itself names.
-    models = [model.description for model in bento.models.to_list()] if ctx.attr.models == "layers" else []
-    built = [wheel for wheel in wheels if not wheel.sha256]
+    models = [model.description for model in held.models]
+    built = [wheel for wheel in held.wheels if not wheel.sha256]
     debs = known_debs(ctx, base)
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
@@ -53,10 +51,10 @@ def write_sbom(ctx, base, bento, image, wheels):
     args.add_all(["--tag", bento.tag])
     args.add_all(debs, before_each = "--index")
     args.add_all(models, before_each = "--model")
-    for wheel in wheels:
+    for wheel in held.wheels:
         name = [wheel.distribution, wheel.version]
         args.add_all(["--wheel"] + name + [wheel.sha256] if wheel.sha256 else ["--built-wheel"] + name + [wheel.file])
-    args.add_all([wheel.distribution for wheel in wheels if wheel.record_errors], before_each = "--record-errors")
+    args.add_all([wheel.distribution for wheel in held.wheels if wheel.record_errors], before_each = "--record-errors")
     args.add_all(["--output", output])
     run_helper(
         ctx,

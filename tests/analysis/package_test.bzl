@@ -1,7 +1,7 @@
 """What bento_package and bento_model declare: providers, outputs, and the inputs of each action."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules:defs.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
+load("//rules:defs.bzl", "BentoEnvironmentInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 
 _HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
@@ -153,6 +153,19 @@ def _model_layers_impl(ctx):
 model_layers_test = analysistest.make(
     _model_layers_impl,
     attrs = {"inputs": attr.string_list(doc = "Names of the files that each layer is made from.")},
+)
+
+def _held_models_impl(ctx):
+    env = analysistest.begin(ctx)
+    for mnemonic in ["BentoSbom", "BentoBuildDefinition"]:
+        asserts.equals(env, ctx.attr.held, "model.model.json" in _own_inputs(_action(env, mnemonic)), mnemonic + " tells of what is in the image")
+    layers = [layer.blob.basename for layer in analysistest.target_under_test(env)[BentoImageInfo].layers]
+    asserts.equals(env, ctx.attr.held, "model.layer.zstd" in layers)
+    return analysistest.end(env)
+
+held_models_test = analysistest.make(
+    _held_models_impl,
+    attrs = {"held": attr.bool(doc = "Whether the image has the model itself.")},
 )
 
 def _bentofile_impl(ctx):

@@ -34,6 +34,13 @@ print(json.dumps({"labels": model.info.labels, "metadata": model.info.metadata, 
                   "batchable": model.info.signatures["predict"].batchable,
                   "sha": __import__("hashlib").sha256(open(model.path_of("deep/weights.bin"), "rb").read()).hexdigest()}))
 """
+RESOLVE = """\
+import bentoml
+try:
+    bentoml.models.BentoModel("m:v1").resolve()
+except Exception as error:
+    print(error)
+"""
 
 
 @pytest.fixture
@@ -219,8 +226,9 @@ def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, f
     assert "an artifact of a model is for no platform" in refused.errors
 
 
-def test_a_bento_links_to_where_images_of_models_are_mounted(tmp_path):
-    actions = Actions(tmp_path)
+def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
+    (tmp_path / "root").mkdir()
+    actions = Actions(tmp_path / "root")
     words = ["--target", "//svc:image", "--folder", "/home/bentoml/bento", "--user", "1034", "--compression", "none"]
     words += ["--mounted", "/mnt/models", "--model", described_model(actions, "m:v1")]
     outputs = {"--output": "layer", "--description": "description"}
@@ -228,9 +236,14 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(tmp_path):
     assert made.code == 0, made.errors
     with tarfile.open(fileobj=io.BytesIO(made.outputs["--output"])) as layer:
         found = {member.name: member for member in layer}
+        layer.extractall(tmp_path / "image", filter="fully_trusted")
     assert found["mnt/models/m"].isdir()
     link = found["home/bentoml/bento/models/m/v1"]
     assert link.linkname == "/mnt/models/m/home/bentoml/bento/models/m/v1"
+    (bentoml.home / "models/m").mkdir(parents=True)
+    (bentoml.home / "models/m/v1").symlink_to(tmp_path / "image" / link.linkname[1:])
+    told = bentoml.run("-c", RESOLVE, program="python")
+    assert "m:v1 is not mounted. Start the container with an image of it (bento_model_image) at /mnt/models/m." in told
     refused = actions.run("bento_layer", [*words, "--model", described_model(actions, "m:v2")], outputs)
     assert refused.code == 1
     assert "the Bento has m:v1 and m:v2, but images of models are mounted by their names" in refused.errors

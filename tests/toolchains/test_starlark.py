@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,12 @@ def test_starlark_is_as_it_should_be():
     assert len(SOURCES) > 100
     found = [finding for path in SOURCES for finding in findings(path.as_posix(), path.read_text("utf-8"))]
     assert not found, "\n".join(found)
+
+
+def test_verbs_that_take_several_cores_are_there():
+    [threaded] = re.findall(r"^_THREADED = (\[.*\])$", Path("rules/private/helper.bzl").read_text("utf-8"), re.M)
+    text = "\n".join(path.read_text("utf-8") for path in SOURCES)
+    assert not [name for name in json.loads(threaded) if not re.search(rf'verb\(\s*"{name}"', text)]
 
 
 def test_mirrors_are_there():

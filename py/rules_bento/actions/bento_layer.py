@@ -9,7 +9,7 @@ from rules_bento.archives.archive import items
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers
 from rules_bento.images.layers.layer import write_tar_layer
-from rules_bento.models.model import ModelDescription, latest
+from rules_bento.models.model import MODEL_YAML, ModelDescription, latest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,11 +52,17 @@ def _tar(arguments: Arguments) -> Iterator[bytes]:
         yield from _links(put, folder, mounted.strip("/"), models)
     for name, version in latest(models).items():
         data = version.encode()
-        yield put.file(f"{folder}/models/{name}/latest", _FILE, len(data)) + data + headers.padding(len(data))
+        yield put.small_file(f"{folder}/models/{name}/latest", data)
 
 
 def _links(put: _Place, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
-    """Where images of the models are mounted, and links to that from where the Bento has its models."""
+    """Where images of the models are mounted, and links to that from where the Bento has its models.
+
+    Until something is mounted there, BentoML finds an entry that says so where its error says what it cannot read: of
+    a link to nothing it would ask BentoCloud, and tell of that.
+    """
+    from urllib.parse import quote
+
     tags = sorted(model.tag for model in models)
     for one, other in pairwise(tags):
         if one.partition(":")[0] == other.partition(":")[0]:
@@ -66,8 +72,12 @@ def _links(put: _Place, bento: str, mounted: str, models: list[ModelDescription]
             )
     for tag in tags:
         name, _, version = tag.partition(":")
-        yield put.folder(f"{mounted}/{name}")
-        yield put.link(f"{bento}/models/{name}/{version}", f"/{mounted}/{name}/{bento}/models/{name}/{version}")
+        entry = f"{mounted}/{name}/{bento}/models/{name}/{version}"
+        missing = (
+            f"{tag} is not mounted. Start the container with an image of it (bento_model_image) at /{mounted}/{name}."
+        )
+        yield put.small_file(f"{entry}/{MODEL_YAML}", f'!<{quote(missing)}> ""\n'.encode())
+        yield put.link(f"{bento}/models/{name}/{version}", f"/{entry}")
 
 
 class _Place:
@@ -89,6 +99,10 @@ class _Place:
     def file(self, path: str, mode: int, size: int) -> bytes:
         """The header of a file, after those of folders."""
         return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, 0, size)
+
+    def small_file(self, path: str, data: bytes) -> bytes:
+        """A file with its contents, after the headers of folders."""
+        return self.file(path, _FILE, len(data)) + data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> bytes:
         """The header of a symbolic link, after those of folders."""
