@@ -83,6 +83,7 @@ ON_SHARED_CHECKOUTS: dict[str, Callable[[Workbench], str]] = {
     "coverage": coverage_reaches_into_servers,
     "lint": lint_sees_every_file,
 }
+# `gate` goes on with what `monorepo_changes` has made.
 ON_THEIR_OWN: dict[str, Callable[[Workbench], str]] = {
     "reproducibility": two_places_give_the_same_bytes,
     "bentofile": a_project_moves_over,
