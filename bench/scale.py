@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "e2e"))
-import workbench  # noqa: E402 - found by the line above
+import costs  # noqa: E402 - found by the line above
+import workbench  # noqa: E402
 from workers import ISOLATED, WORKERS  # noqa: E402
 
 if TYPE_CHECKING:
@@ -28,46 +29,15 @@ if TYPE_CHECKING:
     from workbench import Checkout, Result, Workbench
 
 WORKSPACE = "e2e/scale"
-MONOREPO = "e2e/monorepo"
 HOURS = 4 * 3600  # seconds that a build may take
-PACKAGE = "threadpoolctl"  # scikit-learn needs it
-ALL = "//services/..."
-BUILD = """\
-load("@rules_bento//rules:defs.bzl", "bento_package")
-
-bento_package(
-    name = "{name}",
-    srcs = ["service.py"],
-    requirements = [{requirements}],
-    service = "service:Service",
-    deps = ["//lib"],
-)
-"""
-SERVICE = """\
-import bentoml
-from lib import scaling
-
-
-@bentoml.service(name="{name}")
-class Service:
-    @bentoml.api
-    def answer(self, values: list[float]) -> list[float]:
-        return list(scaling.scaled(values))
-"""
 
 
 def make_services(checkout: Checkout, number: int) -> None:
     """Write the workspace."""
     for path in ("MODULE.bazel", "requirements.lock.json", "lib/BUILD.bazel", "lib/scaling.py"):
-        checkout.write(f"{WORKSPACE}/{path}", checkout.read(f"{MONOREPO}/{path}"))
+        checkout.write(f"{WORKSPACE}/{path}", checkout.read(f"{costs.MONOREPO}/{path}"))
     checkout.write(f"{WORKSPACE}/BUILD.bazel", "")
-    for index in range(number):
-        name = f"service_{index:03}"
-        requirements = ["@pypi//bentoml", *(["@pypi//scikit_learn"] if index % 10 == 0 else [])]
-        folder = f"{WORKSPACE}/services/{name}"
-        text = BUILD.format(name=name, requirements=", ".join(f'"{label}"' for label in requirements))
-        checkout.write(f"{folder}/BUILD.bazel", text)
-        checkout.write(f"{folder}/service.py", SERVICE.format(name=name))
+    costs.write_services(checkout, WORKSPACE, number)
 
 
 def measured(step: str, result: Result) -> str:
@@ -82,7 +52,7 @@ def measure(bench: Workbench, number: int, given: Sequence[str]) -> None:
     make_services(checkout, number)
 
     def build(*options: str) -> Result:
-        return checkout.build(ALL, *given, *options, workspace=WORKSPACE)
+        return checkout.build(costs.SERVICES, *given, *options, workspace=WORKSPACE)
 
     build("--nobuild")
     checkout.bazel("shutdown", workspace=WORKSPACE)
@@ -94,16 +64,11 @@ def measure(bench: Workbench, number: int, given: Sequence[str]) -> None:
     print(f"\n{number} services: {size}, {analysed.seconds:.1f} s to analyse")
     print(measured("all", build()), flush=True)
     print(measured("nothing changed", build()), flush=True)
-    leaf = f"{WORKSPACE}/services/service_001/service.py"
-    checkout.write(leaf, checkout.read(leaf) + "\n# Another line.\n")
+    costs.add_line(checkout, f"{WORKSPACE}/services/service_001/service.py")
     print(measured("a line of a service", build()), flush=True)
-    library = f"{WORKSPACE}/lib/scaling.py"
-    checkout.write(library, checkout.read(library) + "\n# Another line.\n")
+    costs.add_line(checkout, f"{WORKSPACE}/{costs.LIBRARY}")
     print(measured("a line of the library", build()), flush=True)
-    lock = f"{WORKSPACE}/requirements.lock.json"
-    newer = re.sub(rf'("name": "{PACKAGE}",\s*"version": ")[^"]*', r"\g<1>99.0", checkout.read(lock))
-    assert newer != checkout.read(lock), f"the lock has no {PACKAGE} any more"
-    checkout.write(lock, re.sub(rf'"{PACKAGE}-[0-9.]+(-py3|\.tar)', rf'"{PACKAGE}-99.0\1', newer))
+    costs.write_newer_package(checkout, WORKSPACE)
     print(measured("a package of the lock", build()), flush=True)
     checkout.close()
     shutil.rmtree(checkout.root / WORKSPACE)

@@ -44,7 +44,7 @@ def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
 
 def changes_touch_what_they_must(bench: Workbench) -> str:
     """In a lock, a package's line; in a service, its packages; the extension only with them."""
-    checkout = bench.checkout("monorepo_changes")
+    checkout = bench.monorepo
     first = evaluations(checkout, "first")
     again = evaluations(checkout, "again")
     assert first >= 1, "the profile shows no evaluation of the extension"

@@ -23,6 +23,7 @@ from builders import builders_make_the_same_image
 from canaries import the_callers_secrets_go_nowhere
 from consumer import a_consumer_builds_a_bento_that_imports
 from container import a_container_serves_a_prediction
+from costs import changes_cost_what_is_committed
 from delivery import bentos_are_delivered
 from distribution import images_are_loaded, images_travel_by_registries
 from dockerfile import dockerfiles_make_images_that_serve
@@ -82,12 +83,14 @@ ON_SHARED_CHECKOUTS: dict[str, Callable[[Workbench], str]] = {
     "coverage": coverage_reaches_into_servers,
     "lint": lint_sees_every_file,
 }
+# `gate` goes on with what `monorepo_changes` has made.
 ON_THEIR_OWN: dict[str, Callable[[Workbench], str]] = {
     "reproducibility": two_places_give_the_same_bytes,
     "bentofile": a_project_moves_over,
     "resolution": the_modules_resolve_by_a_registry,
     "monorepo": a_monorepo_builds_without_a_wheel,
     "monorepo_changes": changes_touch_what_they_must,
+    "gate": changes_cost_what_is_committed,
     "lock_forms": all_forms_of_a_lock_are_one_hub,
     "lock_closures": hubs_hold_what_uv_resolves,
     "indexes": a_private_index_wins_and_keeps_its_password,

@@ -240,6 +240,11 @@ class Workbench:
         return self.checkout("spare")
 
     @cached_property
+    def monorepo(self) -> Checkout:
+        """The checkout whose e2e/monorepo is changed, by one scenario after the other."""
+        return self.checkout("monorepo_changes")
+
+    @cached_property
     def consumer(self) -> Checkout:
         """The checkout whose e2e/smoke is built with downloads, which the folder `fresh` keeps."""
         return self.checkout("consumer", cache=self.folder / "fresh")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.errors import BentoError
+from rules_bento.packages import slice as slices
 from rules_bento.packages.slice import Asked, Resolver, Target, agreed, make_slice
 
 LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
@@ -38,12 +39,12 @@ def plain(name, version, *dependencies, files=None, **more):
     return {"name": name, "version": version, "dependencies": edges, "files": files, **more}
 
 
-def closure(roots):
-    """What the lock has of the closure of packages, without extras, that hold on every platform and in this Python."""
+def closure(roots, environment=None):
+    """What the lock has of the closure of packages, without extras, in this Python or another environment."""
     from packaging.markers import Marker
 
     def holds(edge):
-        return "marker" not in edge or Marker(edge["marker"]).evaluate()
+        return "marker" not in edge or Marker(edge["marker"]).evaluate(environment)
 
     found = {}
     queue = [{**edge, "extras": []} for edge in LOCKED["roots"] if edge["name"] in roots and holds(edge)]
@@ -69,6 +70,98 @@ def test_pip_tools_and_uv_agree(tmp_path):
         for resolver in (UV, PIP_TOOLS)
     ]
     assert made[0] == made[1]
+
+
+def environment_of(target):
+    """The markers of a target, as uv has them."""
+    system, _, machine = target.platform.partition("_")
+    names = {"linux": ("linux", "Linux"), "macos": ("darwin", "Darwin")}[system]
+    versions = {"python_version": target.python_version, "python_full_version": f"{target.python_version}.0"}
+    return {"sys_platform": names[0], "platform_system": names[1], "platform_machine": machine, **versions}
+
+
+def by(commands, monkeypatch, made):
+    """What `made` returns where only some of the commands are there to resolve."""
+    with monkeypatch.context() as patched:
+        before = slices._commands
+        patched.setattr(slices, "_commands", lambda *arguments: before(*arguments)[commands])
+        return made()
+
+
+STAND_IN, INTERPRETER = slice(0, 1), slice(1, 2)
+
+
+@pytest.mark.parametrize("platform", ["linux_x86_64", "linux_aarch64", "macos_arm64", "macos_x86_64"])
+@pytest.mark.parametrize("version", ["3.10", "3.13"])
+def test_uv_says_the_same_without_an_interpreter(tmp_path, monkeypatch, platform, version):
+    target = Target(platform, version, "2.28")
+    paths = write(tmp_path, closure({"bentoml", "scikit-learn"}, environment_of(target)))
+    assert len(paths) > 60
+    said = [
+        by(
+            commands,
+            monkeypatch,
+            lambda: make_slice(asked("bentoml", "scikit-learn"), paths, target, UV, all_files=True),
+        )
+        for commands in (STAND_IN, INTERPRETER)
+    ]
+    assert said[0] == said[1]
+
+
+MARKERS = (
+    "implementation_name == 'cpython'",
+    "os_name == 'posix'",
+    "platform_machine == 'aarch64'",
+    "platform_machine == 'x86_64'",
+    "platform_python_implementation == 'CPython'",
+    "platform_python_implementation == 'PyPy'",
+    "platform_release == ''",
+    "platform_system == 'Darwin'",
+    "platform_system == 'Linux'",
+    "platform_version == ''",
+    "python_full_version < '3.12.4'",
+    "python_full_version == '3.12.*'",
+    "python_version < '3.12'",
+    "python_version >= '3.12'",
+    "sys_platform == 'darwin'",
+    "sys_platform == 'linux'",
+)
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.12.4"])
+@pytest.mark.parametrize("platform", ["linux_aarch64", "macos_arm64"])
+def test_markers_hold_the_same_without_an_interpreter(tmp_path, monkeypatch, platform, version):
+    """Each guards a package; an extra, and an extra's own edges, are followed as well."""
+    names = {f"p{number}": marker for number, marker in enumerate(MARKERS)}
+    edges = [{"name": name, "marker": marker} for name, marker in names.items()]
+    root = plain("root", "1") | {"extras": {"more": edges, "none": [{"name": "never"}]}}
+    paths = write(tmp_path, [root, *(plain(name, "1") for name in names)])
+    target = Target(platform, version, "2.28")
+    monkeypatch.setattr(slices, "_compare", lambda *_: None)
+    said = [
+        by(
+            commands,
+            monkeypatch,
+            lambda: make_slice(asked("root[more]"), paths, target, UV, all_files=True).requirements,
+        )
+        for commands in (STAND_IN, INTERPRETER)
+    ]
+    assert said[0] == said[1]
+    held = {names[line.partition("==")[0]] for line in said[0].splitlines() if line != "root==1"}
+    linux = platform.startswith("linux")
+    assert ("sys_platform == 'linux'" in held, "sys_platform == 'darwin'" in held) == (linux, not linux)
+    assert ("python_full_version < '3.12.4'" in held) == (version == "3.12")
+
+
+@pytest.mark.parametrize("text", ["", "#!/nowhere/python\n", "#!/bin/sh\necho '{}'\n"])
+def test_a_uv_that_wants_another_answer_asks_the_interpreter(tmp_path, monkeypatch, text):
+    def write_other(path, *_):
+        path.write_text(text, "utf-8")
+        path.chmod(0o755)
+
+    monkeypatch.setattr(slices, "write_stand_in", write_other)
+    made = make_slice(asked("a"), write(tmp_path, [plain("a", "1")]), HERE, UV, all_files=False)
+    assert made.requirements == "a==1\n"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from typing import Any
 from rules_bento.errors import BentoError
 from rules_bento.packages import requirements
 from rules_bento.packages.requirements import WHEELS, parse
+from rules_bento.packages.stand_in import write_stand_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-com
 # pip-tools shows its own where it explains a conflict.
 _TRACEBACK = re.compile(r"(?m)^Traceback \(most recent call last\):\n(?:[ ].*\n|\n)*")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\nTag: {tag}\n"
+_WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\n"
 
 
 # Of glibc 2: what uv has platforms for. Another one stands for the next that it has; which wheels fit, the hub says.
@@ -164,13 +165,16 @@ def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> l
     source.write_text("".join(f"{root}\n" for root in asked.requirements), "utf-8")
     limits = links.with_name("constraints.txt")
     limits.write_text("".join(f"{limit}\n" for limit in asked.constraints), "utf-8")
-    command = _pip_tools_command(target, resolver) if resolver.pip_tools else _uv_command(target, resolver)
-    command += ["--constraint", str(limits)] if asked.constraints else []
-    command += ["--quiet", "--no-header", "--no-annotate", "--no-index", "--find-links", str(links), "--strip-extras"]
+    options = ["--constraint", str(limits)] if asked.constraints else []
+    options += ["--quiet", "--no-header", "--no-annotate", "--no-index", "--find-links", str(links), "--strip-extras"]
     # A hub takes wheels for any macOS; uv would stop at 13.
     environment = {"HOME": str(links.parent), "MACOSX_DEPLOYMENT_TARGET": "30.0", "PATH": "/usr/bin:/bin"}
     environment["TMPDIR"] = str(links.parent)
-    done = subprocess.run([*command, str(source)], check=False, capture_output=True, text=True, env=environment)
+    for command in _commands(links.parent, target, resolver):
+        whole = [*command, *options, str(source)]
+        done = subprocess.run(whole, check=False, capture_output=True, text=True, env=environment)
+        if not done.returncode:
+            break
     if done.returncode:
         explanation = _TRACEBACK.sub("", done.stderr).strip()
         for path, name in ((links, "the lock"), (source, "the target"), (limits, "the constraints")):
@@ -180,9 +184,19 @@ def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> l
     return sorted(((requirement.text, requirement.name) for requirement in found), key=lambda pin: pin[1])
 
 
-def _uv_command(target: Target, resolver: Resolver) -> list[str]:
-    command = [str(resolver.uv), "pip", "compile", "--no-config", "--no-cache", "--offline", "--no-python-downloads"]
-    command += ["--python", resolver.python, "--color", "never"]
+def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
+    """Commands that resolve, each for where the ones before fail."""
+    if resolver.pip_tools:
+        return [_pip_tools_command(target, resolver)]
+    # Whatever uv has against the stand-in, and whatever it says of a conflict, it says of the real one.
+    stand_in = scratch / "python"
+    write_stand_in(stand_in, resolver.python, target.python_version)
+    return [_uv_command(target, resolver.uv, str(stand_in)), _uv_command(target, resolver.uv, resolver.python)]
+
+
+def _uv_command(target: Target, uv: Path, python: str) -> list[str]:
+    command = [str(uv), "pip", "compile", "--no-config", "--no-cache", "--offline", "--no-python-downloads"]
+    command += ["--python", python, "--color", "never"]
     return [*command, "--python-version", target.python_version, "--python-platform", target.uv_platform]
 
 
@@ -221,17 +235,24 @@ def _compare(pins: list[tuple[str, str]], locked: dict[str, Any], resolver: str)
 
 
 def _write_stubs(links: Path, package: dict[str, Any]) -> None:
-    """Wheels of metadata for each wheel of a package, or one for any platform where it is built from source."""
+    """Wheels of metadata for each wheel of a package, or one for any platform where it is built from source.
+
+    They differ in their names alone, so all are one file: a hundred zips take longer than uv.
+    """
     name, version = package["name"].replace("-", "_"), package["version"]
     wheels = [file for file in package["files"] if file.endswith(".whl")]
     if len(wheels) < len(package["files"]) or not wheels:
         wheels.append(f"{name}-{version}-py3-none-any.whl")  # what has a source fits everywhere
     metadata = _metadata(package)
-    for wheel in wheels:
+    written: dict[str, Path] = {}
+    for wheel in dict.fromkeys(wheels):
         folder = "-".join(wheel.split("-")[:2]) + ".dist-info"
-        tag = "-".join(wheel.removesuffix(".whl").split("-")[-3:])
+        if folder in written:
+            (links / wheel).hardlink_to(written[folder])
+            continue
+        written[folder] = links / wheel
         with zipfile.ZipFile(links / wheel, "w") as archive:
-            for file, text in (("METADATA", metadata), ("WHEEL", _WHEEL.format(tag=tag)), ("RECORD", "")):
+            for file, text in (("METADATA", metadata), ("WHEEL", _WHEEL), ("RECORD", "")):
                 archive.writestr(zipfile.ZipInfo(f"{folder}/{file}", _EPOCH), text)
 
 

@@ -1,0 +1,190 @@
+"""What changes cost in a workspace of many services: processes, inputs, bytes and targets, as on every machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from workbench import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from workbench import Checkout, Spawn, Workbench
+
+COMMITTED = REPOSITORY / "bench/gate.json"
+MONOREPO = "e2e/monorepo"
+SERVICES = "//services/..."
+NUMBER = 6
+LIBRARY = "lib/scaling.py"
+LOCK = "requirements.lock.json"
+PACKAGE = "threadpoolctl"  # scikit-learn needs it
+# Whose closures are counted: of many services, and of a first build that trains a model.
+MANY, FIRST = "all services", "//examples/iris:iris_bento"
+BUILD = """\
+load("@rules_bento//rules:defs.bzl", "bento_package")
+
+bento_package(
+    name = "{name}",
+    srcs = ["service.py"],
+    requirements = [{requirements}],
+    service = "service:Service",
+    deps = ["//lib"],
+)
+"""
+SERVICE = """\
+import bentoml
+from lib import scaling
+
+
+@bentoml.service(name="{name}")
+class Service:
+    @bentoml.api
+    def answer(self, values: list[float]) -> list[float]:
+        return list(scaling.scaled(values))
+"""
+MODEL = """\
+load("@rules_bento//rules:defs.bzl", "bento_model", "bento_package")
+
+bento_model(
+    name = "weights",
+    srcs = ["weights.bin"],
+    tag = "weights",
+)
+
+bento_package(
+    name = "model",
+    srcs = ["service.py"],
+    bundle_models = True,
+    models = [":weights"],
+    requirements = ["@pypi//bentoml"],
+    service = "service:Service",
+    deps = ["//lib"],
+)
+"""
+OF_MODEL = '    weights = bentoml.models.BentoModel("weights:latest")\n\n'
+
+Costs = dict[str, dict[str, dict[str, int]]]
+"""By change and by mnemonic: `actions`; `inputs` of one, the interpreter's left out; `bytes` that all of them write."""
+
+
+def changes_cost_what_is_committed(bench: Workbench) -> str:
+    """No change has more processes, inputs or bytes than bench/gate.json says, and no closure more targets."""
+    counted = count(bench)
+    worse = "\n".join(compared(json.loads(COMMITTED.read_text("utf-8")), counted))
+    assert not worse, f"more than bench/gate.json has; if it must be, `python bench/gate.py --write`:\n{worse}"
+    return f"{len(counted['changes'])} changes of {NUMBER + 1} services cost no more than before"
+
+
+def count(bench: Workbench) -> dict[str, Any]:
+    """What bench/gate.json holds. The monorepo's checkout is gone on with, and the spare one."""
+    checkout = bench.monorepo
+    for path in (LIBRARY, LOCK):  # as they were before other scenarios
+        checkout.write(f"{MONOREPO}/{path}", (REPOSITORY / MONOREPO / path).read_text("utf-8"))
+    write_services(checkout, MONOREPO, NUMBER)
+    write_model(checkout)
+    changes: Costs = {}
+
+    def build(change: str) -> None:
+        changes[change] = costs(checkout.build(SERVICES, workspace=MONOREPO).spawns)
+
+    build("from nothing")
+    build("nothing")
+    add_line(checkout, f"{MONOREPO}/services/service_001/service.py")
+    build("a line of a service")
+    add_line(checkout, f"{MONOREPO}/{LIBRARY}")
+    build("a line of the library")
+    write_newer_package(checkout, MONOREPO)
+    build("a package of the lock")
+    add_line(checkout, f"{MONOREPO}/services/model/weights.bin")
+    build("a byte of a model")
+    targets = {MANY: configured(checkout, SERVICES, MONOREPO), FIRST: configured(bench.spare, FIRST, ".")}
+    return {"targets": targets, "changes": changes}
+
+
+def write_services(checkout: Checkout, workspace: str, number: int) -> None:
+    """Write services that share a library and a lock; each tenth needs scikit-learn."""
+    for index in range(number):
+        name = f"service_{index:03}"
+        requirements = ["@pypi//bentoml", *(["@pypi//scikit_learn"] if index % 10 == 0 else [])]
+        text = BUILD.format(name=name, requirements=", ".join(f'"{label}"' for label in requirements))
+        checkout.write(f"{workspace}/services/{name}/BUILD.bazel", text)
+        checkout.write(f"{workspace}/services/{name}/service.py", SERVICE.format(name=name))
+
+
+def write_model(checkout: Checkout) -> None:
+    """Write one more service, which bundles a model."""
+    folder = f"{MONOREPO}/services/model"
+    checkout.write(f"{folder}/BUILD.bazel", MODEL)
+    checkout.write(f"{folder}/weights.bin", "".join(f"{index}\n" for index in range(100_000)))
+    checkout.write(
+        f"{folder}/service.py", SERVICE.format(name="model").replace("    @bentoml.api", OF_MODEL + "    @bentoml.api")
+    )
+
+
+def add_line(checkout: Checkout, path: str) -> None:
+    """Add a comment to a file."""
+    checkout.write(path, checkout.read(path) + "\n# Another line.\n")
+
+
+def write_newer_package(checkout: Checkout, workspace: str) -> None:
+    """Give one package of the lock another version."""
+    path = f"{workspace}/{LOCK}"
+    text = checkout.read(path)
+    newer = re.sub(rf'("name": "{PACKAGE}",\s*"version": ")[^"]*', r"\g<1>99.0", text)
+    assert newer != text, f"the lock has no {PACKAGE} any more"
+    checkout.write(path, re.sub(rf'"{PACKAGE}-[0-9.]+(-py3|\.tar)', rf'"{PACKAGE}-99.0\1', newer))
+
+
+def costs(spawns: Iterable[Spawn]) -> dict[str, dict[str, int]]:
+    """What the processes of a build cost, by mnemonic."""
+    kinds: dict[str, list[Spawn]] = {}
+    for spawn in spawns:
+        if "//services/" in spawn.target:
+            kinds.setdefault(spawn.mnemonic, []).append(spawn)
+    return {
+        kind: {
+            "actions": len(found),
+            "inputs": int(median(sum("bento_python/" not in path for path in spawn.inputs) for spawn in found)),
+            "bytes": sum(spawn.written for spawn in found),
+        }
+        for kind, found in sorted(kinds.items())
+    }
+
+
+def configured(checkout: Checkout, target: str, workspace: str) -> int:
+    """How many targets Bazel configures for one, files among them."""
+    listed = checkout.bazel("cquery", f"deps({target})", "--output=label", workspace=workspace).succeeded()
+    return len(listed.output.splitlines())
+
+
+def compared(committed: dict[str, Any], counted: dict[str, Any]) -> list[str]:
+    """A line for each figure that has grown, or that nobody has committed."""
+    worse = []
+    before, after = figures(committed), figures(counted)
+    for figure, found in after.items():
+        limit = before.get(figure, 0)
+        if found > limit:
+            worse.append(f"  {figure}: {limit} -> {found}")
+    return worse
+
+
+def figures(counted: dict[str, Any]) -> dict[str, int]:
+    """All figures, by what they are of."""
+    found = {f"targets of {target}": number for target, number in counted["targets"].items()}
+    for change, kinds in counted["changes"].items():
+        for kind, cost in kinds.items():
+            found |= {f"{change}, {kind}, {unit}": number for unit, number in cost.items()}
+    return found
+
+
+def dumped(counted: dict[str, Any]) -> str:
+    """The text of bench/gate.json: a line for each mnemonic, so that a diff shows what has changed."""
+    changes = []
+    for change, kinds in counted["changes"].items():
+        lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(cost)}" for kind, cost in kinds.items())
+        changes.append(f"  {json.dumps(change)}: {{" + (f"\n{lines}\n  }}" if lines else "}"))
+    targets = ",\n".join(f"  {json.dumps(target)}: {number}" for target, number in counted["targets"].items())
+    return '{\n "targets": {\n' + targets + '\n },\n "changes": {\n' + ",\n".join(changes) + "\n }\n}\n"
