@@ -49,7 +49,7 @@ def _document(path: str) -> dict[str, Any]:
 
 
 def _system(arguments: Arguments) -> image_requests.System:
-    """What is known of base and layers."""
+    """Return what is known of base and layers."""
     indexes = [json.loads(Path(path).read_text("utf-8")) for path in arguments.many("--index")]
     config = json.loads(Path(arguments.one("--base-config")).read_text("utf-8"))
     below = arguments.optional("--base-system")

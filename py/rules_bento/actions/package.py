@@ -83,7 +83,7 @@ def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
 
 
 def _declared(arguments: Arguments, settings: Settings, models: list[making.BundledModel]) -> service.Declared:
-    """What the target states of the service beside its source."""
+    """Return what the target states of the service beside its source."""
     options = settings.options
     return service.Declared(
         services={name: json.loads(names) for name, names in arguments.records("--declared-service")} or None,
