@@ -24,7 +24,7 @@ _ALIGNED = {"xz": 4, "gz": 1}  # the forms that may be padded with zeros, and to
 
 
 class Decoder(Protocol):
-    """What the decompressors of `lzma` and `bz2` have in common: one stream each."""
+    """The methods that decompressors of `lzma` and `bz2` share. An object decodes one stream."""
 
     @property
     def eof(self) -> bool: ...  # noqa: D102

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Protocol
 
     class Located(Protocol):
-        """Where a member is in the zip, and what the directory says of its contents."""
+        """Tells where a member lies in the zip, and what the directory says of its contents."""
 
         @property
         def path(self) -> str: ...  # noqa: D102
@@ -69,7 +69,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 
 class Bounds(NamedTuple):
-    """What a zip may be at most."""
+    """Bounds of what is read of a zip."""
 
     ratio: int  # unpacked to packed, of the whole zip, by the sizes that are declared
     unpacked: int  # bytes that it may have unpacked, whatever the ratio
@@ -92,7 +92,7 @@ class Member(NamedTuple):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it has no contents, but may have others below it."""
+        """Return whether it has no contents, but may have others below it."""
         return self.path.endswith("/")
 
 
@@ -114,7 +114,7 @@ class Zip:
         self._methods = methods
 
     def length(self) -> int:
-        """How many bytes it has."""
+        """Return how many bytes it has."""
         raise NotImplementedError
 
     def read_some(self, offset: int, size: int) -> bytes:
@@ -129,7 +129,7 @@ class Zip:
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """What is wrong with the zip, or with a member of it."""
+        """Return what is wrong with the zip, or with a member of it."""
         where = f"{self.where}: {member!r}" if member else self.where
         return BentoError(f"{where}: {message}. {remedy or self._remedy}.")
 
@@ -173,7 +173,10 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: Located, local: bytes) -> int:
-        """How far behind the local header's begin the contents are; the header must say what the directory says."""
+        """Return where the contents begin, in bytes behind the local header's begin.
+
+        Raises an error if the header does not say what the directory says.
+        """
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("has no header where the directory says", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
@@ -191,7 +194,7 @@ class Zip:
         return begin
 
     def inflate(self, member: Located, inflate: Any, packed: bytes, most: int) -> bytes:
-        """What an object of `fast_zlib` makes of a piece; at most so many bytes."""
+        """Return what a decompressor of `fast_zlib` makes of a piece, at most so many bytes."""
         try:
             data: bytes = inflate.decompress(packed, most)
         except fast_zlib().error as error:
