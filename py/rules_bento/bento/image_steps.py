@@ -288,7 +288,7 @@ class _Builder:
 
     @property
     def system_packages(self) -> bool:
-        """Whether packages of the distribution are asked for."""
+        """Return whether packages of the distribution are asked for."""
         return any(isinstance(command, tuple) for command in self.commands)
 
     def add(self, step: Step, place: str) -> None:

@@ -46,7 +46,7 @@ class Packages:
 
     @property
     def requires_python(self) -> str:
-        """What the lock is made for."""
+        """Return what the lock is made for."""
         return f"=={self.python_version}.*"
 
 

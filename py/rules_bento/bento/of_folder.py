@@ -254,7 +254,7 @@ def _service(settings: Settings, kept: Sequence[Declared], stated: services.Decl
 
 
 def default_store() -> Path:
-    """Where BentoML keeps its models."""
+    """Return where BentoML keeps its models."""
     home = os.environ.get("BENTOML_HOME")
     return (Path(home) if home else Path.home() / "bentoml") / "models"
 

@@ -62,7 +62,10 @@ def loads(text: str) -> list[StatedPackages]:
 
 
 def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) -> list[StatedPackages]:
-    """What is asked for. Raises BentoError for a file that is named and not declared, and for what cannot be read."""
+    """Return what is asked for.
+
+    Raises BentoError for a file that is named and not declared, and for what cannot be read.
+    """
     from rules_bento.bento.image_steps import requirements_of
     from rules_bento.build_options.options import packages_place
     from rules_bento.packages.nested_requirements import with_nested

@@ -94,7 +94,10 @@ def with_pins(text: str, pins: Sequence[str]) -> str:
 
 
 def _has_pin(stated: Sequence[Requirement], pin: str) -> bool:
-    """Whether one of the requirements for a package says what `pin` does. Raises BentoError if all say otherwise."""
+    """Return whether one of the requirements for a package says what `pin` does.
+
+    Raises BentoError if all say otherwise.
+    """
     name, _, version = pin.partition("==")
     if stated and version and all(one.pin and one.pin != (name, version) for one in stated):
         raise BentoError(
@@ -127,7 +130,7 @@ class LockedRequirements:
 
     @property
     def has_wheels(self) -> bool:
-        """Whether some are wheels that the Bento carries."""
+        """Return whether some are wheels that the Bento carries."""
         return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
 
 
