@@ -94,7 +94,7 @@ class Table:
         return self._document.at((*self._path, key, *more))
 
     def has(self, key: str) -> bool:
-        """Whether the key is there and has a value."""
+        """Return whether the key is there and has a value."""
         return self._data.get(key) is not None
 
     def value(self, key: str) -> Any:
@@ -190,7 +190,7 @@ def plain(value: Any) -> Any:
 
 
 def kind(value: Any) -> str:
-    """What a value is, in words."""
+    """Return what a value is, in words."""
     if value is None:
         return "empty"
     if isinstance(value, bool):

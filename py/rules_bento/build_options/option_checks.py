@@ -71,7 +71,7 @@ def short_python_version(text: str, place: str) -> str:
 
 
 def is_system_package(package: str) -> bool:
-    """Whether a package manager of a distribution takes it for a package."""
+    """Return whether a package manager of a distribution takes it for a package."""
     return re.fullmatch(r"[A-Za-z0-9][^\s;&|<>`$\\'\"]*", package) is not None
 
 
