@@ -106,5 +106,5 @@ def find(words: list[str]) -> tuple[Command, int] | None:
 
 
 def is_group(word: str) -> bool:
-    """Whether commands begin with the word and a space."""
+    """Return whether commands begin with the word and a space."""
     return any(command.name.startswith(f"{word} ") for command in COMMANDS)

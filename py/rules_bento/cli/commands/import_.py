@@ -59,7 +59,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def options_of(options: Namespace) -> Options:
-    """What `add_options` parsed."""
+    """Return what `add_options` parsed."""
     from rules_bento.archives.unpack import Limits
     from rules_bento.store.importing import Options
 
@@ -95,7 +95,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def describe(found: Imported) -> str:
-    """What happened, for people."""
+    """Return what happened, for people."""
     parts = [f"Imported {found.entry.kind.noun} {found.entry.tag}"]
     if found.models:
         parts.append(f"with {', '.join(str(model.tag) for model in found.models)}")
@@ -105,7 +105,7 @@ def describe(found: Imported) -> str:
 
 
 def data(found: Imported) -> dict[str, Any]:
-    """What happened, for programs."""
+    """Return what happened, for programs."""
     return {
         "tag": str(found.entry.tag),
         "path": str(found.entry.path),
