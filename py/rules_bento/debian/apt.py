@@ -65,7 +65,7 @@ class Request(NamedTuple):
     exclude: list[str]
 
     def stated(self) -> dict[str, list[str]]:
-        """What the lock remembers of it, in an order that does not matter."""
+        """Return what the lock remembers of it, in an order that does not matter."""
         return {
             "suites": self.suites,
             "architectures": sorted(set(self.architectures)),
@@ -107,7 +107,7 @@ def problems_of(lock: Lock, request: Request) -> list[str]:
 
 
 def _broken(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
-    """What a merge of two locks may leave behind."""
+    """Return what a merge of two locks may leave behind."""
     packages = lock["packages"].get(architecture, [])
     by_name = {package["name"]: package for package in packages}
     problems = []

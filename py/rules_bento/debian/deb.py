@@ -58,7 +58,10 @@ class Deb:
         return found
 
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """What it installs, in its own order; the bytes of a file must be read before the next member is asked for."""
+        """Return what the package installs, in its own order.
+
+        The bytes of a file must be read before the next member is asked for.
+        """
         for member, contents in self._tar("data.tar", _MOST_DATA, "files"):
             with self._problems():
                 found = _member(member)

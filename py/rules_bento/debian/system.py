@@ -40,7 +40,7 @@ MADE_LINKS = {"var/lock": "/run/lock", "var/run": "/run"}
 
 
 def is_needed(path: str) -> bool:
-    """Whether files are made from the contents of a package's file."""
+    """Return whether files are made from the contents of a package's file."""
     return path in _NSSWITCH or (path.startswith(CERTIFICATES) and path.endswith(".crt"))
 
 
