@@ -48,7 +48,7 @@ class Asked(NamedTuple):
         return Asked(found[1], found[2] or "", found[3] or "")
 
     def is_met(self, packages: Iterable[Package]) -> bool:
-        """Whether one of the packages is it, or provides it."""
+        """Return whether one of the packages is it, or provides it."""
         return any(self._is(package) for package in packages)
 
     def _is(self, package: Package) -> bool:
@@ -69,7 +69,7 @@ class SystemFiles(NamedTuple):
 
     @staticmethod
     def has(path: str) -> bool:
-        """Whether a file of an image, without the slash before it, is one of these."""
+        """Return whether a file of an image, without the slash before it, is one of these."""
         return path in (_STATUS, *_APK, *_RELEASE) or (
             path.startswith(_STATUS_OF_ONE) and not path.endswith(".md5sums")
         )

@@ -75,7 +75,7 @@ def read_files(
 
 
 def _is_hidden(path: str, hidden: set[str]) -> bool:
-    """Whether a layer above has removed a file, or a folder that it is in."""
+    """Return whether a layer above has removed a file, or a folder that it is in."""
     if not hidden:
         return False
     places = (path[: at + 1] for at, character in enumerate(path) if character == "/")

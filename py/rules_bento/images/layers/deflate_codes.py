@@ -96,7 +96,7 @@ def _canonical(widths: Sequence[int]) -> list[str]:
 
 
 def _huffman(weights: Sequence[int]) -> list[int]:
-    """How wide the code of each symbol is."""
+    """Return how wide the code of each symbol is."""
     import heapq
 
     widths = [0] * len(weights)

@@ -78,7 +78,7 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
     tar, blob = layer.Sum(), layer.Sum()
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """What is not copied."""
+        """Return what is not copied."""
         return encode(layer.contents(piece) for piece in tar.passing(pieces))
 
     def joined() -> Iterator[bytes]:
@@ -139,7 +139,7 @@ def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
 
 
 def _inflated(path: Path) -> Iterator[bytes]:
-    """What is in the members of a gzip file."""
+    """Return what is in the members of a gzip file."""
     inflater = fast_zlib()
     with path.open("rb", buffering=0) as file:
         member = inflater.decompressobj(_GZIP)

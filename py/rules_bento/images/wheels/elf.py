@@ -64,7 +64,7 @@ def _read(data: bytes | mmap) -> Elf | None:
     ]
 
     def place(address: int) -> int:
-        """Where the byte of an address is in the file."""
+        """Return where the byte of an address is in the file."""
         return next(at + address - start for start, at, length in loads if start <= address < start + length)
 
     values: dict[int, list[int]] = {}
@@ -103,7 +103,7 @@ def _read(data: bytes | mmap) -> Elf | None:
 
 
 def _versions(data: bytes | mmap, at: int, count: int) -> list[int]:
-    """Where, among the strings, the names of the needed versions are."""
+    """Return where, among the strings, the names of the needed versions are."""
     found: list[int] = []
     for _ in range(min(count, _MOST)):
         _, versions, _, first, following = _NEED.unpack_from(data, at)

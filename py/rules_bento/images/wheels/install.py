@@ -113,7 +113,7 @@ def installed_files(wheel: Wheel, layout: Layout) -> list[Installed]:
 
 
 def imported_files(wheel: Wheel) -> dict[str, Member]:
-    """What an interpreter imports, and the metadata, by path below site-packages; no scripts, headers and data.
+    """Return what an interpreter imports, and the metadata, by path below site-packages; no scripts, headers and data.
 
     Raises BentoError for a wheel that has two files at one place, or one below another.
     """
@@ -240,7 +240,7 @@ def _check_name(wheel: Wheel, name: str) -> None:
 
 
 def _made(wheel: Wheel, layout: Layout, launchers: Iterable[EntryPoint]) -> Iterator[Installed]:
-    """What an installer adds, except RECORD."""
+    """Return what an installer adds, except RECORD."""
     folder = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
     yield Installed(f"{folder}/INSTALLER", executable=False, member=None, data=layout.installer.encode())
     if layout.requested:

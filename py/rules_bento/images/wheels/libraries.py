@@ -68,7 +68,7 @@ class Libraries(NamedTuple):
         return json.dumps(fields, indent=1) + "\n"
 
     def names(self) -> set[str]:
-        """What others may call its libraries."""
+        """Return what others may call its libraries."""
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
 

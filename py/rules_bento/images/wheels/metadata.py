@@ -105,7 +105,7 @@ def _canonical_release(text: str) -> str:
 
 
 def _is_version(stated: str, in_file_name: str) -> bool:
-    """Whether METADATA has the version of the file; its local part (`+cu126`) may be in the file's name only."""
+    """Return whether METADATA has the version of the file; its local part (`+cu126`) may be in the file's name only."""
     found, wanted = canonical_version(stated), canonical_version(in_file_name)
     return bool(found) and found in (wanted, wanted.partition("+")[0])
 
