@@ -36,7 +36,7 @@ class StoredModel:
     alias: str = ""  # by which the Bento's options call it
 
     def bundled(self) -> BundledModel:
-        """What a Bento needs to know of it."""
+        """Return what a Bento needs to know of it."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
@@ -136,7 +136,7 @@ def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = 
 
 
 def describe(folder: Path, tag: Tag, files: Manifest) -> ModelDescription:
-    """What is said of the entry in a folder, whose files (model.yaml among them) are known."""
+    """Return what is said of the entry in a folder, whose files (model.yaml among them) are known."""
     fields = _model_yaml(folder / MODEL_YAML)
     chosen = {key: fields[key] for key in _KEYS}
     others = Manifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))

@@ -127,7 +127,7 @@ def chosen_models(choices: Sequence[ModelChoice], models: Sequence[BundledModel]
 
 
 def _passes(model: BundledModel, conditions: str | None) -> bool:
-    """Whether a model has all labels that a filter asks for."""
+    """Return whether a model has all labels that a filter asks for."""
     for condition in conditions.split(",") if conditions else ():
         key, equals, value = condition.strip().removeprefix("label:").partition("=")
         labels = model.description.labels
