@@ -1,4 +1,4 @@
-r"""What headers of an answer say: read in linear time, and never an error of this program.
+r"""Reads the headers of an answer in linear time, and never fails with an error of this program.
 
 Digits are those of ASCII: `str.isdigit` and `\d` take more than `int` does, and `int` refuses thousands of them.
 """
