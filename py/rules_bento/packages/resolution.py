@@ -82,7 +82,7 @@ class Project:
         return "\n".join([*lines, ""])
 
     def _runs_here(self) -> bool:
-        """Whether this interpreter is one that it is for: uv locks nothing without one."""
+        """Return whether this interpreter is one that it is for: uv locks nothing without one."""
         return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
     def _range(self) -> SpecifierSet:
@@ -109,7 +109,7 @@ class Project:
 
 
 def stated_in_lock(stated: Stated, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
-    """What a lock records of that from which it was made; fields that say nothing are left out."""
+    """Return what a lock records of that from which it was made; fields that say nothing are left out."""
     record: dict[str, Any] = {"requirements": sorted(stated.requirements)}
     further = {"constraints": stated.constraints, "overrides": stated.overrides, "platforms": platforms}
     record |= {name: sorted(values) for name, values in further.items() if values}

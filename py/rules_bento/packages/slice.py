@@ -98,7 +98,7 @@ class Resolver:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Return what people call it."""
         return "pip-tools" if self.pip_tools else "uv"
 
 
@@ -270,7 +270,7 @@ def _with_hashes(line: str, package: dict[str, Any], target: Target, all_files: 
 
 
 def _is_for(file: str, platform: str) -> bool:
-    """Whether an installer on the platform might take a file."""
+    """Return whether an installer on the platform might take a file."""
     if not file.endswith(".whl"):
         return True
     system, _, machine = platform.partition("_")

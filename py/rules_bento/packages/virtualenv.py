@@ -53,7 +53,7 @@ def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
 
 
 def is_interpreter(name: str) -> bool:
-    """Whether a script of that name would replace the interpreter of an environment."""
+    """Return whether a script of that name would replace the interpreter of an environment."""
     return bool(_INTERPRETER.fullmatch(name))
 
 
