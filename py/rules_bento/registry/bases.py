@@ -30,14 +30,14 @@ _MOST_MANIFESTS = 1000
 
 
 class BaseImage(NamedTuple):
-    """What is known of an image without its layers."""
+    """Describes an image without its layers."""
 
     digest: str
     facts: dict[str, Any]  # architecture, os, env, perhaps variant and history
     layers: tuple[tuple[Descriptor, str], ...]  # with an OCI media type, and the diff ID
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return the description as JSON."""
         layers = [
             {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": diff_id}
             for layer, diff_id in self.layers
@@ -123,7 +123,7 @@ def _check_size(layout: Layout, path: Path, entry: Descriptor) -> None:
 
 
 def _config(layout: Layout, manifest: Manifest) -> dict[str, Any]:
-    """The config; an empty one of what is no image."""
+    """Return the config, or an empty one for what is no image."""
     if manifest.config.media_type not in _CONFIGS:
         return {}
     return read_object(_document(layout, manifest.config), str(layout.blob(manifest.config.digest)))

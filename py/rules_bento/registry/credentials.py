@@ -132,7 +132,10 @@ def _decode(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
 
 
 def _ask(helper: str, key: str, file: Path) -> Credentials | None:
-    """What `docker-credential-<helper> get` says (docker-credential-helpers' protocol); nothing if it knows nothing."""
+    """Return what `docker-credential-<helper> get` answers; None for no credentials.
+
+    The protocol is that of docker-credential-helpers.
+    """
     import subprocess
 
     program = f"docker-credential-{helper}"

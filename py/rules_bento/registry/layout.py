@@ -61,12 +61,12 @@ class Layout:
         return Layout(folder)
 
     def blob(self, digest: str) -> Path:
-        """Where the blob is, or would be."""
+        """Return the path of a blob, whether it is there or not."""
         algorithm, _, name = digest.partition(":")
         return self.folder / "blobs" / algorithm / name
 
     def has(self, blob: Descriptor) -> bool:
-        """Whether the blob is there, with its size."""
+        """Return whether the blob is there, with its size."""
         try:
             return self.blob(blob.digest).stat().st_size == blob.size
         except OSError:
@@ -86,7 +86,7 @@ class Layout:
         return Manifest.read(oci.verify(content, digest, str(path)), media_type, str(path))
 
     def index(self) -> list[Descriptor]:
-        """What index.json lists."""
+        """Return what index.json lists."""
         path = self.folder / "index.json"
         try:
             return Manifest.read(path.read_bytes(), oci.INDEX, str(path)).children()
@@ -190,7 +190,7 @@ class Layout:
         return found
 
     def package(self, name: str = "") -> Package:
-        """What `push` takes, of what `find` finds. A blob that is not there has no source."""
+        """Return what `push` takes, for something that `find` found. A blob that is not there gets no source."""
         root = self.find(name)
         children = oci.descend(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]
