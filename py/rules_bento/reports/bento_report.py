@@ -71,7 +71,7 @@ def files(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """What came, went, or is another: `kind`, `name`, `before` and `after`, `change` in bytes.
+    """Return what came, went, or is another: `kind`, `name`, `before` and `after`, `change` in bytes.
 
     Before and after are versions of models and packages, what an API is, the beginning of a file's digest; None where
     there was none. APIs come first, and of a kind the largest difference.
@@ -88,7 +88,7 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _things(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
-    """What reports are compared by: kind and name, to what it is and its bytes."""
+    """Return what reports are compared by: kind and name, to what it is and its bytes."""
     for service in report["services"]:
         for api in service["apis"]:
             yield ("API", f"{service['name']} {api['route']}"), (api["what"] or "plain", 0)

@@ -210,7 +210,7 @@ def difference(count: int) -> str:
 
 
 def versions(before: str | None, after: str | None) -> str:
-    """What became of something that has versions, the long ones shortened; None where it was not there."""
+    """Return what became of something that has versions, the long ones shortened; None where it was not there."""
     if before is None:
         return f"new {_short(after or '')}".strip()
     if after is None:
