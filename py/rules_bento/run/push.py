@@ -119,7 +119,7 @@ def _package(arguments: Arguments, registries: Registries, cache: push_cache.Set
 
 
 def _referrers(arguments: Arguments, package: Package) -> list[Package]:
-    """What refers to it: documents about images, and what the caller attaches."""
+    """Return what refers to it: documents about images, and what the caller attaches."""
     folder, described = _folder(arguments), arguments.optional("--contents")
     return [
         *(push_contents.read_referrers(folder / described, folder) if described else ()),

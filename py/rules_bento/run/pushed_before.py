@@ -62,7 +62,7 @@ class PushedBefore:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """What the file says; nothing of one that is none."""
+    """Return what the file says; nothing of one that is none."""
     try:
         if path.stat().st_size > _LARGEST:
             return {}
