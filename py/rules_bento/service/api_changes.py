@@ -198,7 +198,7 @@ def _title(schema: Schema) -> str:
 
 
 def _way(rule: str, old: Schema, new: Schema) -> _Way:
-    """Whether a schema takes more or less after a change of a rule; `other` if that is not plain."""
+    """Return whether a schema takes more or less after a change of a rule; `other` if that is not plain."""
     before, after = old.get(rule), new.get(rule)
     if rule in _FORM:
         return "other"

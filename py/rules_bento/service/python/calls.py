@@ -136,7 +136,7 @@ def _called(reader: Interpreter, function: Value, args: list[Value], kwargs: dic
 
 
 def _may_decorate(function: Opaque) -> bool:
-    """Whether a value is `bentoml.service` on some way through the code."""
+    """Return whether a value is `bentoml.service` on some way through the code."""
     return any(
         _may_decorate(part)
         if isinstance(part, Opaque)

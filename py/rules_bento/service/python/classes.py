@@ -105,7 +105,7 @@ def lookup(of: Class, attribute: str, force: Callable[[Value], Value]) -> Value 
 
 
 def is_enum(of: Class, force: Callable[[Value], Value]) -> bool:
-    """Whether a class is an enumeration."""
+    """Return whether a class is an enumeration."""
     return any(isinstance(base, Symbol) and base.dotted.startswith("enum.") for base in linearize(of, force))
 
 
@@ -152,7 +152,7 @@ def open_end(base: Value, of: Class) -> Opaque | None:
 
 
 def attributes_are_the_instances(of: Class, force: Callable[[Value], Value]) -> bool:
-    """Whether `of().x` is `of.x` for what the class body assigns."""
+    """Return whether `of().x` is `of.x` for what the class body assigns."""
     for base in linearize(of, force):
         if isinstance(base, Class):
             if base.extended or any(name in base.attributes for name in _MAKERS):

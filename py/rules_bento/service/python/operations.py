@@ -279,7 +279,7 @@ def string_method(text: str, name: str, args: list[Value], kwargs: dict[str, Val
 
 
 def _plain_fields(template: str) -> bool:
-    """Whether a `str.format` template has no widths, attributes or indexes: each can make or reach anything."""
+    """Return whether a `str.format` template has no widths, attributes or indexes: each can make or reach anything."""
     fields = [piece.partition("}")[0] for piece in template.split("{")[1:]]
     return not any(char in field for field in fields for char in ":.[!")
 

@@ -85,5 +85,5 @@ class Scope:
         return Opaque(f"`{name}` is not bound plainly in {self.module.path}", place)
 
     def place(self, node: ast.AST) -> Place:
-        """Where a node stands."""
+        """Return where a node stands."""
         return Place(self.module.path, getattr(node, "lineno", 1))
