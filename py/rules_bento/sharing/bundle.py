@@ -49,7 +49,7 @@ _READ = 1 << 20
 
 @dataclass(frozen=True)
 class Unbundled:
-    """What came into the store, models first; and the tags that were there already."""
+    """Lists what came into the store, models first, and the tags that were there already."""
 
     imported: tuple[Imported, ...]
     known: tuple[str, ...]
@@ -137,7 +137,7 @@ class _Part:
         return bytes(piece)
 
     def facts(self) -> dict[str, object]:
-        """What the list should say of it, once it was read to its end."""
+        """Return the part's row of the list, once the part was read to its end."""
         while self.read():
             pass
         return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
@@ -192,7 +192,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_P
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """What a part is, by its name."""
+    """Return the kind of a part, by its name."""
     folder, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if folder == kind.folder and rest.endswith(f".{kind.extension}"):

@@ -66,7 +66,7 @@ def interpreter(asked: str = "") -> Path:
 
 
 def _has_bentoml(python: Path) -> bool:
-    """Whether an interpreter can import BentoML: asked of it, for its path may be made in many ways."""
+    """Return whether an interpreter can import BentoML: asked of it, for its path may be made in many ways."""
     import subprocess
 
     code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('bentoml') is None)"

@@ -47,7 +47,7 @@ _KEYED = ("build-arg", "label", "build-context")
 
 
 class Job(NamedTuple):
-    """What is to be built: the folder, its Dockerfile, the names of the image, and how."""
+    """Describes what is to be built: the folder, its Dockerfile, the names of the image, and the options."""
 
     context: Path
     dockerfile: Path

@@ -33,7 +33,7 @@ _REMEDIES = {
 
 
 class CloudError(BentoError):
-    """An answer that says no; `status` is HTTP's."""
+    """An answer of a cloud that refuses; `status` is HTTP's."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -71,7 +71,7 @@ class Cloud:
         return found
 
     def find(self, path: str, *, what: str) -> dict[str, Any] | None:
-        """What is at a path, if anything is."""
+        """Return the document at a path; None if there is none."""
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Cloud:
         return found
 
     def _words(self, body: bytes) -> str:
-        """What an answer says to people, without our token, should it be in it."""
+        """Return an answer as words for people, without our token, should it be in it."""
         text = body.decode("utf-8", "replace")
         try:
             found = read_json(body, "the answer")

@@ -78,7 +78,7 @@ def _finish(cloud: Cloud, place: Place, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Why an upload failed, as the cloud may know it: an error's text may have paths of this machine, or addresses."""
+    """Return why an upload failed, as the cloud may know it: without paths of this machine, and without addresses."""
     return f"the store answered {error.status}" if isinstance(error, CloudError) else "the client could not send it"
 
 

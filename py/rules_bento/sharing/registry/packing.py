@@ -46,7 +46,7 @@ def packed(home: Home, entry: Entry, models: Sequence[Entry]) -> Iterator[Packag
 
 
 def facts_of(home: Home, entry: Entry, models: Sequence[Entry]) -> BentoFacts:
-    """What the artifact of a Bento would say of it. Files are read only where nobody noted their digests."""
+    """Return what a Bento's artifact would say of it. Files are read only where their digests were not recorded."""
     from rules_bento.bento.identity import content_identity
     from rules_bento.formats.yaml import read_mapping
 
@@ -58,7 +58,7 @@ def facts_of(home: Home, entry: Entry, models: Sequence[Entry]) -> BentoFacts:
 
 
 def describe(home: Home, model: Entry) -> ModelDescription:
-    """What artifacts say of a model."""
+    """Return the description of a model for artifacts."""
     from rules_bento.models import model_store
 
     return model_store.describe(model.path, model.tag, _files(home, model))
