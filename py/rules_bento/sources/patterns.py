@@ -225,7 +225,7 @@ class Filter:
         self._folders = {"": self._ignoring("", root)}
 
     def keeps(self, path: str, *, filtered: bool) -> bool:
-        """Whether the Bento holds ``path``; unless ``filtered``, only the built-in exclusions count."""
+        """Return whether the Bento holds ``path``; unless ``filtered``, only the built-in exclusions count."""
         verdict = self._at(path)
         if not filtered:
             return not verdict.built_in.matched
@@ -237,7 +237,7 @@ class Filter:
         return self._include.idle(self._reached)
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
-        """What keeps ``path`` out of the Bento, in words; None if nothing does."""
+        """Return what keeps ``path`` out of the Bento, in words; None if nothing does."""
         verdict = self._at(path)
         if verdict.built_in.matched:
             return f"{verdict.built_in.rule} drops it, and nothing brings it back"

@@ -118,7 +118,7 @@ def _text(content: bytes) -> bytes:
 
 
 def _starts(kind: _Kind, text: bytes) -> Iterator[int]:
-    """Where secrets of a kind begin."""
+    """Return where secrets of a kind begin."""
     for word in kind.words:
         at = text.find(word)
         while at >= 0:
@@ -134,7 +134,7 @@ def _allows(text: bytes, line_start: int) -> bool:
 
 
 def _is_random(secret: bytes) -> bool:
-    """Whether it may be one: neither `xxxx…`, nor letters or digits in their order, nor a known example."""
+    """Return whether it may be one: neither `xxxx…`, nor letters or digits in their order, nor a known example."""
     lower = secret.lower()
     return len(set(lower)) >= _FEWEST_DISTINCT and not any(word in lower for word in (*_RUNS, *_EXAMPLES))
 
@@ -144,7 +144,7 @@ def _has_letters_and_digits(found: re.Match[bytes]) -> bool:
 
 
 def _is_private_key(found: re.Match[bytes]) -> bool:
-    """Whether the key itself follows its header, in whatever a language or JSON writes between its lines."""
+    """Return whether the key itself follows its header, in whatever a language or JSON writes between its lines."""
     body = found.string[found.end() : found.end() + _LONGEST].partition(b"----")[0]
     body = re.sub(rb"(?m)^[\s\"'#*>|]{0,40}[A-Za-z-]{3,30}: [^\n]{0,200}$", b"", body)
     runs = re.findall(rb"[A-Za-z0-9+/]{16,}", re.sub(rb"\\[nrt]", b" ", body))
@@ -152,12 +152,15 @@ def _is_private_key(found: re.Match[bytes]) -> bool:
 
 
 def _is_hidden_key(found: re.Match[bytes]) -> bool:
-    """Whether base64, as of Kubernetes, hides a private key."""
+    """Return whether base64, as of Kubernetes, hides a private key."""
     return re.match(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", _decoded(found[1][:80])) is not None
 
 
 def _is_lasting_token(found: re.Match[bytes]) -> bool:
-    """Whether a JSON Web Token is signed, and good for longer than a session: one that ended may be in any test."""
+    """Return whether a JSON Web Token is signed, and good for longer than a session.
+
+    One that ended may be in any test.
+    """
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
 
