@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at, and found. Entries that BentoML made have no record: there is nothing to hold them to."""
+    """Counts what was verified, and lists damages. Entries that BentoML made have no record, so nothing is compared."""
 
     entries: int
     files: int
@@ -135,7 +135,7 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(folder: Path, record: Manifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """What differs: whether that is a damage, the path, and the problem."""
+    """Return a difference between record and file: whether it is a damage, the path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(folder / file.path, file, digests)
@@ -170,7 +170,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """What is in the pool under no other name: the rest was read in the entries."""
+    """Verify contents of the pool that no entry has; the others were read in the entries."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):

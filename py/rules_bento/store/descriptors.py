@@ -46,7 +46,7 @@ class ModelReference:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a descriptor says."""
+    """Holds what a descriptor (bento.yaml, model.yaml) says."""
 
     tag: Tag
     creation_time: dt.datetime  # without a zone if the descriptor gives none

@@ -38,7 +38,7 @@ class Entry:
 
     @property
     def creation_time(self) -> dt.datetime:
-        """When it was made, as its descriptor says; without a zone if that gives none."""
+        """Return when the entry was made, as its descriptor says; without a zone if that gives none."""
         return self.summary.creation_time
 
     def size(self) -> int:

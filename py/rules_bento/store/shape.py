@@ -42,7 +42,7 @@ def only_text(value: Any, where: str) -> str:
 
 
 def flag(value: Any, where: str) -> bool:
-    """What Python takes for true or false."""
+    """Return whether Python takes a value for true."""
     return bool(value)
 
 

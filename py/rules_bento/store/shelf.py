@@ -48,7 +48,7 @@ class Shelf:
         return self.folder / tag.name / tag.version
 
     def has(self, tag: Tag) -> bool:
-        """Whether there is something with exactly this tag."""
+        """Return whether there is something with exactly this tag."""
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:

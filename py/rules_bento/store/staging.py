@@ -47,7 +47,7 @@ class Tree:
             raise BentoError(f"{item.path}: cannot be written to {target}: {error.strerror or error}.") from error
 
     def manifest(self) -> Manifest:
-        """What is in the tree."""
+        """Return the manifest of the tree."""
         return Manifest.of(self._entries)
 
     @property
