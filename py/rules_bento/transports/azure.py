@@ -24,7 +24,7 @@ _PREFIX = "AZURE_STORAGE_"
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address. Raises BentoError if there is no client, or nothing names the account."""
+    """Return a client for the address. Raises BentoError if its package is missing, or nothing names the account."""
     kind = objects.store("AzureStore", "azure")
     container, _, host = address.host.partition("@")
     options = _settings()

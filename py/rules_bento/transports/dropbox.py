@@ -38,7 +38,7 @@ _REMEDY = "Set DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KE
 
 
 class Dropbox(Remote):
-    """One file."""
+    """Reads and writes one file of a Dropbox."""
 
     parallel = 4
 
@@ -187,7 +187,7 @@ class Dropbox(Remote):
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address."""
+    """Return a client for the address."""
     return Dropbox(address)
 
 

@@ -165,12 +165,12 @@ class Gcs(Remote):
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address. Raises BentoError if google-auth is not installed."""
+    """Return a client for the address. Raises BentoError if google-auth is not installed."""
     return Gcs(address)
 
 
 def _login(transport: Transport) -> Callable[[], dict[str, str]]:
-    """What gives the header for a request."""
+    """Return a function that gives the header of a request."""
     try:
         from google import auth
         from google.auth import exceptions

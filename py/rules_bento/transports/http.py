@@ -33,7 +33,7 @@ _REMEDIES = {
 
 
 class Http(Remote):
-    """One URL."""
+    """Reads and writes one URL."""
 
     parallel = 4
 
@@ -122,7 +122,7 @@ class Http(Remote):
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address."""
+    """Return a client for the address."""
     return Http(address)
 
 
@@ -137,7 +137,7 @@ def _version(headers: Message) -> str:
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """What the whole should have, where a server says so: RFC 9530, and what object stores and proxies send.
+    """Return the digests that a server states for the whole: by RFC 9530, or as object stores and proxies send them.
 
     As that document has it, a header that cannot be read counts as if it was not there.
     """

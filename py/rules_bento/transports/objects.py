@@ -1,4 +1,4 @@
-"""What S3 and Azure have in common: obstore, which is object_store of Rust.
+"""Shares between S3 and Azure how objects are read and written by obstore (object_store of Rust).
 
 It signs, sends parts in parallel, tries each of them again, and takes an upload back that fails. A part that is cut
 on its way here is asked for again from where it was cut, by `download.py`.
@@ -137,7 +137,10 @@ def store(kind: str, extra: str) -> Any:
 
 
 def _final(said: str) -> bool:
-    """Whether another try would be answered in the same way: an answer that is not of the server's own trouble."""
+    """Return whether another try would be answered in the same way.
+
+    So it is with all answers but those of a server in trouble.
+    """
     import re
 
     found = re.search(r"status code: (\d{3})", said)
@@ -145,7 +148,7 @@ def _final(said: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    """What a person can use of an error: the rest is Rust's, and has addresses with signatures."""
+    """Return the line of an error that a person can use: the rest is Rust's, and has addresses with signatures."""
     import re
 
     line = str(error).partition("\n")[0]

@@ -290,7 +290,7 @@ class _Session:
         return self._answer(self._request(kind, body), wanted)
 
     def end(self) -> str:
-        """What the program said, which ends."""
+        """End the program, and return what it said."""
         self._socket.close()
         try:
             self._process.wait(2)
@@ -301,7 +301,7 @@ class _Session:
         return self._said.read().decode(errors="replace")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.end()
         self._said.close()
         if self._secret:
@@ -364,7 +364,10 @@ class _Session:
 
 
 def _askpass(folder: Path, password: str) -> dict[str, str]:
-    """What makes ssh ask a program for the password: it is in no argument and in no variable."""
+    """Return the variables by which ssh asks a program for the password.
+
+    No argument and no variable holds the password itself.
+    """
     secret = folder / "password"
     secret.touch(0o600)
     secret.write_text(password + "\n")

@@ -109,7 +109,7 @@ class Parts:
                 raise
 
     def _there(self) -> dict[int, dict[str, Any]]:
-        """What the server has of the upload, by the numbers of the parts."""
+        """Return the parts that the server has of the upload, by number."""
         found: dict[int, dict[str, Any]] = {}
         marker = 0
         while True:

@@ -1,4 +1,4 @@
-"""What an upload reads: a file of this machine, in any order and as often as need be."""
+"""Reads the file of an upload, in any order and as often as need be."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Source:
 
     @cached_property
     def sha256(self) -> str:
-        """Hexadecimal."""
+        """Return the SHA-256 of the file in hexadecimal."""
         return self.digest("sha256")
 
     @cached_property
     def blake3(self) -> str:
-        """Hexadecimal; the fastest one, for what only we look at."""
+        """Return the BLAKE3 of the file in hexadecimal: the fastest digest, for what no server compares."""
         from blake3 import blake3
 
         found = blake3()
@@ -79,7 +79,7 @@ class Slice:
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """Return how many bytes there are."""
         return self.end - self.start
 
     def write_to(self, connection: socket.socket) -> None:
