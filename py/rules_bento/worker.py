@@ -76,7 +76,7 @@ def _in_a_fork(run: Callable[[list[str]], int], words: list[str]) -> tuple[int, 
 
 
 def _run(run: Callable[[list[str]], int], words: list[str], output: int, lesson: int) -> NoReturn:
-    """What the fork does."""
+    """Return what the fork does."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd, place in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(fd, place)
