@@ -114,22 +114,22 @@ class Zip:
         self._methods = methods
 
     def length(self) -> int:
-        """Return how many bytes it has."""
+        """Return the length of the file in bytes; see `Zip`."""
         raise NotImplementedError
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """Some of the bytes there, at least one unless it is the end."""
+        """Read some bytes of a member; see `Zip`."""
         raise NotImplementedError
 
     def read(self, offset: int, size: int) -> bytes:
-        """The bytes there; fewer at the end of the file."""
+        """Return the bytes at a position; fewer at the end of the file."""
         data = self.read_some(offset, size)
         while len(data) < size and (more := self.read_some(offset + len(data), size - len(data))):
             data += more
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """Return what is wrong with the zip, or with a member of it."""
+        """Return the error for something that is wrong with the zip, or with a member of it."""
         where = f"{self.where}: {member!r}" if member else self.where
         return BentoError(f"{where}: {message}. {remedy or self._remedy}.")
 
@@ -175,7 +175,7 @@ class Zip:
     def contents_at(self, member: Located, local: bytes) -> int:
         """Return where the contents begin, in bytes behind the local header's begin.
 
-        Raises an error if the header does not say what the directory says.
+        Raises BentoError if the header does not say what the directory says.
         """
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("has no header where the directory says", member.path)
@@ -364,11 +364,11 @@ class ZipOfFile(Zip):
         self._file = file
 
     def length(self) -> int:
-        """See `Zip`."""
+        """Return the length of the file in bytes; see `Zip`."""
         return self._file.seek(0, 2)
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """See `Zip`."""
+        """Read some bytes of a member; see `Zip`."""
         self._file.seek(offset)
         return self._file.read(size)
 
