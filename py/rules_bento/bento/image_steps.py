@@ -292,7 +292,7 @@ class _Builder:
         return any(isinstance(command, tuple) for command in self.commands)
 
     def add(self, step: Step, place: str) -> None:
-        """Add one step."""
+        """Add one step to the image."""
         match step.kind:
             case "system_packages":
                 self.commands.append(step.values)

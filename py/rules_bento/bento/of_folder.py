@@ -56,7 +56,7 @@ class Built:
 
     @property
     def tag(self) -> Tag:
-        """Name and version."""
+        """Return the tag of name and version."""
         return self.bento.tag
 
     @property

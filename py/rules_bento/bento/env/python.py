@@ -193,7 +193,7 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
 
 
 def _bentoml(features: Sequence[str], extras: str | None = None) -> str:
-    """`bentoml[grpc,io]`."""
+    """Return the requirement of BentoML with its extras, `bentoml[grpc,io]`."""
     given = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
     joined = ",".join(sorted({*given, *features}))
     return f"bentoml[{joined}]" if joined else "bentoml"
@@ -255,7 +255,7 @@ fi
 
 
 def install_script(python: Python, bentoml_version: str) -> str:
-    """`install.sh`."""
+    """Return the text of `install.sh`."""
     return _INSTALL.format(version=bentoml_version, arguments=shlex.join(command_arguments(python))).replace(
         "set -- \n", "set --\n"
     )
