@@ -1,4 +1,4 @@
-"""`bento build`."""
+"""`bento build`: builds a Bento of a project's folder into the store."""
 
 from __future__ import annotations
 

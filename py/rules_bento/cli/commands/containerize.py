@@ -1,4 +1,4 @@
-"""`bento containerize`."""
+"""`bento containerize`: builds an image of a Bento with docker or podman."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Build the image."""
+    """Build the image of a Bento."""
     from rules_bento.build_options.option_checks import check_features
     from rules_bento.sharing.builders.backends import VARIABLE, choose
     from rules_bento.sharing.builders.building import containerize

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The archives; how they are taken; the output."""
+    """Add the arguments for the archives, how they are taken in, and the output."""
     from rules_bento.archives.unpack import FORMS
 
     parser.add_argument(

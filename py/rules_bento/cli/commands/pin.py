@@ -1,4 +1,4 @@
-"""`bento models pin`."""
+"""`bento models pin`: asks a Hugging Face hub for a commit and its files."""
 
 from __future__ import annotations
 

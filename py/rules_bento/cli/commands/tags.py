@@ -1,4 +1,4 @@
-"""`bento tags`."""
+"""`bento tags`: lists the tags of a repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A repository; the output."""
+    """Add the arguments for the repository and the output."""
     parser.add_argument("repository", metavar="REPOSITORY", help="oci://registry/repository")
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")

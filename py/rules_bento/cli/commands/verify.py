@@ -1,4 +1,4 @@
-"""`bento verify`."""
+"""`bento verify`: looks for damage in the store or an archive, and verifies signatures."""
 
 from __future__ import annotations
 
