@@ -80,7 +80,7 @@ def dumps(lock: Lock) -> str:
 
 
 def loads(text: str, origin: str) -> Lock:
-    """Read a lock; an empty file is one of nothing."""
+    """Read a lock; an empty file locks nothing."""
     if not text.strip():
         return {"deb_lock": FORMAT, "stated": {}, "packages": {}}
     try:

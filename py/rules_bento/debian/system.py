@@ -80,7 +80,7 @@ def _reason(number: int, taken: Mapping[int, str]) -> str:
 
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """`/etc/nsswitch.conf`, as Debian's."""
+    """Return the text of `/etc/nsswitch.conf`, as Debian has it."""
     found = [root.kept[path] for path in _NSSWITCH if path in root.kept]
     if found and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", found[0])
