@@ -363,7 +363,7 @@ class _Builder:
 
 
 class _LineBuilder(_Builder):
-    """Notes lines, too; its keys are texts."""
+    """Builds values and notes their lines; keys are texts."""
 
     def __init__(self, origin: str, parse_float: Callable[[str], Any]) -> None:
         """Start without a value; `parse_float` makes numbers with a point."""
