@@ -42,7 +42,7 @@ class Package:
     largest: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, path: str, size: int) -> None:
-        """Count a file."""
+        """Count a file for the report."""
         self.size += size
         self.files += 1
         self.largest.append((size, path))
@@ -53,7 +53,7 @@ class Package:
         self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MOST_FILES]
 
     def to_json(self) -> dict[str, Any]:
-        """For the report."""
+        """Return the folder as JSON of the report."""
         self._cut()
         return {
             **self.owner._asdict(),

@@ -24,7 +24,7 @@ _PROVIDED = re.compile(r"([^\s=(<>~:]+)(?::\w+)?\s*(?:\(\s*=\s*([^)\s]+)\s*\)|=(
 
 
 class Package(NamedTuple):
-    """An installed package."""
+    """Describes an installed package."""
 
     name: str
     version: str
@@ -93,7 +93,7 @@ class SystemFiles(NamedTuple):
         return SystemFiles(tuple(fields["ids"]), None if packages is None else tuple(map(_package, packages)))
 
     def dumps(self) -> str:
-        """A JSON object."""
+        """Return the packages as a JSON object."""
         return json.dumps(self._asdict(), indent=0) + "\n"
 
 

@@ -45,7 +45,7 @@ class Listing(NamedTuple):
         return Listing(fields["wheel"], tuple(fields["folders"]), fields["files"])
 
     def dumps(self) -> str:
-        """The JSON object."""
+        """Return the listing as a JSON object."""
         return json.dumps(self._asdict(), ensure_ascii=False, indent=0) + "\n"
 
 

@@ -76,7 +76,7 @@ class Installed(NamedTuple):
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Return the size of the file in bytes."""
         return self.member.size if self.member else len(self.data)
 
     @property

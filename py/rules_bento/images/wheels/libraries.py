@@ -61,7 +61,7 @@ class Libraries(NamedTuple):
         return Libraries(fields["wheel"], fields["distribution"], tuple(linked), frozenset(fields["named"]))
 
     def dumps(self) -> str:
-        """A JSON object."""
+        """Return the libraries as a JSON object."""
         linked = {path: list(elf) for path, elf in self.linked}
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
         fields |= {"linked": linked, "named": sorted(self.named)}
