@@ -1,4 +1,4 @@
-"""What scripts import: the store as one class, and its everyday verbs as functions.
+"""Offers what scripts import: the store as one class, and its everyday verbs as functions.
 
     from rules_bento.library import Store, import_bento
 
