@@ -46,7 +46,7 @@ class Target:
 
     @property
     def python_minor(self) -> str:
-        """`X.Y`."""
+        """Return the version of Python as `X.Y`."""
         return ".".join(self.python_version.split(".")[:2])
 
     @property
