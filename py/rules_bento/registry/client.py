@@ -280,7 +280,7 @@ class Repository:
         return None if reply.status == 201 else self._upload(reply)
 
     def start_upload(self) -> Upload:
-        """Begin an upload."""
+        """Begin the upload of a blob."""
         return self._upload(self._ask("POST", "blobs/uploads/", "an upload", {202}, self.push))
 
     def upload_status(self, upload: Upload) -> Upload | None:
