@@ -52,7 +52,7 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> int:
-    """Stream the archive to the tool; returns its exit status."""
+    """Stream the archive to the tool, and return its exit status."""
     tool = _tool(arguments.optional("--tool"))
     folder = Path(arguments.one("--folder"))
     document = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))

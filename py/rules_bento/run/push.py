@@ -71,7 +71,7 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> None:
-    """Push; standard output gets a line for each repository, `registry/name@digest`."""
+    """Push to each repository; standard output gets a line for each, `registry/name@digest`."""
     caller = Arguments(push_cache.words(arguments.rest), _CALLERS)
     status = read_status(_folder(arguments) / file for file in arguments.many("--status"))
     targets = _targets(arguments, caller, status)
