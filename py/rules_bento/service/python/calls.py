@@ -379,7 +379,7 @@ def _builtin(
 
 
 def _partial(reader: Interpreter, inner: Value, first: list[Value], given: dict[str, Value], place: Place) -> Value:
-    """Follow `functools.partial`."""
+    """Return what a `functools.partial` calls, with its arguments."""
     return Partial(lambda args, kwargs: call(reader, inner, [*first, *args], {**given, **kwargs}, place))
 
 

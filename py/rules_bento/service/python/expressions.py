@@ -48,7 +48,7 @@ _PARTS = frozenset(
 
 
 def evaluate(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
-    """Give the value of an expression; never a `Lazy` one."""
+    """Return the value of an expression; it is never a `Lazy` one."""
     spend(1)
     value = _evaluate(reader, node, scope)
     if isinstance(value, Mutable) and value.spoiled is not None and isinstance(value, (Sequence, Dict)):

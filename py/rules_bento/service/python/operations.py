@@ -202,7 +202,7 @@ def _constants_of(value: Sequence) -> list[object] | None:
 
 
 def item(owner: Value, index: Value | slice, place: Place) -> Value:
-    """Give `owner[index]`."""
+    """Return the value of `owner[index]`."""
     try:
         match owner, index:
             case Dict(), Const(value=key) if key in owner.items:

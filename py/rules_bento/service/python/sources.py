@@ -67,7 +67,7 @@ class Sources:
         return None
 
     def bytes(self, path: str) -> bytes:
-        """Read one file.
+        """Return the bytes of one file.
 
         Raises:
             BentoError: it is too large for a Python source.
