@@ -26,7 +26,7 @@ class Server(NamedTuple):
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> Server:
-    """What serves an entry; `options` are those of `bentoml serve`, `python` is as `interpreter` takes it.
+    """Return the command that serves an entry, with options of `bentoml serve`; `python` is as `interpreter` takes it.
 
     The Bento is named by its folder: by a tag, BentoML would first look for a module of that name in the current one.
     Raises BentoError for a model that is missing and where there is no BentoML.

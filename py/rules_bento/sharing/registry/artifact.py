@@ -73,7 +73,7 @@ class BentoFacts:
 
     @property
     def tag(self) -> Tag:
-        """Name and version."""
+        """Return the tag of name and version."""
         return Tag(str(self.bento["name"]), str(self.bento["version"]))
 
 
