@@ -33,7 +33,7 @@ class Entry:
 
     @property
     def tag(self) -> Tag:
-        """Name and version."""
+        """Return the tag of name and version."""
         return self.summary.tag
 
     @property

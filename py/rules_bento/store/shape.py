@@ -47,7 +47,7 @@ def flag(value: Any, where: str) -> bool:
 
 
 def only_flag(value: Any, where: str) -> bool:
-    """True or false."""
+    """Return a value that has to be true or false."""
     if not isinstance(value, bool):
         raise BentoError(f"{where}: is {value!r}, where true or false belongs.")
     return value
