@@ -167,8 +167,8 @@ def _files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
     """The files that options may name: the target's, and those that the snapshot found to be named."""
     from base64 import b64decode
 
-    found: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
-    return ProjectFiles(found | dict(arguments.records("--file")))  # type: ignore[arg-type]
+    contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
+    return ProjectFiles(contents | dict(arguments.records("--file")))  # type: ignore[arg-type]
 
 
 def _requirements(arguments: Arguments) -> str:

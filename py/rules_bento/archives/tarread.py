@@ -282,11 +282,11 @@ def _pax(data: bytes, where: str) -> dict[str, str]:
     values: dict[str, str] = {}
     at = 0
     while at < len(data):
-        found = _RECORD_OF_PAX.match(data, at)
-        end = at + int(found[1]) if found else 0
-        if not found or end <= found.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
+        match = _RECORD_OF_PAX.match(data, at)
+        end = at + int(match[1]) if match else 0
+        if not match or end <= match.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
             raise BentoError(f"{where}: is damaged: the attributes of a member cannot be read. Transfer it again.")
-        values[found[2].decode("utf-8", "replace")] = data[found.end() : end - 1].decode("utf-8", "surrogateescape")
+        values[match[2].decode("utf-8", "replace")] = data[match.end() : end - 1].decode("utf-8", "surrogateescape")
         at = end
     return values
 

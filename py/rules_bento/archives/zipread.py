@@ -136,16 +136,16 @@ class Zip:
     def members(self) -> list[Member]:
         """All members, in the order in which they lie in the file."""
         directory, start, count = self._directory()
-        found: list[Member] = []
+        members: list[Member] = []
         at = 0
-        while at < len(directory) and len(found) <= count:
+        while at < len(directory) and len(members) <= count:
             member, at = self._member(directory, at)
-            found.append(member)
-        if at < len(directory) or len(found) != count:
-            raise self.error(f"its directory has {len(found)} members or more, but says {count}")
-        found = self._with_room(found, start)
-        self._check_ratio(found, start)
-        return found
+            members.append(member)
+        if at < len(directory) or len(members) != count:
+            raise self.error(f"its directory has {len(members)} members or more, but says {count}")
+        members = self._with_room(members, start)
+        self._check_ratio(members, start)
+        return members
 
     def contents(self, member: Located) -> Iterator[bytes]:
         """The contents in pieces, held against size and CRC with the last of them."""
@@ -311,16 +311,16 @@ class Zip:
 
     def _with_room(self, members: list[Member], end: int) -> list[Member]:
         """The members as they lie, each with the bytes that it has at most; none may begin inside of another."""
-        found = []
+        kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
             if room < _LOCAL.size + len(member.path) + member.packed_size:
                 raise self.error("overlaps what follows it", member.path)
-            found.append(member._replace(room=room))
+            kept.append(member._replace(room=room))
             end = member.offset
-        if end and found:
+        if end and kept:
             raise self.error("has bytes before the first member")
-        return found[::-1]
+        return kept[::-1]
 
     def _pieces(self, member: Located, start: int) -> Iterator[bytes]:
         for offset in range(start, start + member.packed_size, PIECE):

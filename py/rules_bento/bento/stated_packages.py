@@ -97,5 +97,5 @@ def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) ->
 
 def _requirements(text: str, origin: str) -> list[str]:
     """Without files; addresses and commits are the lock's to say, the name tells that the package is wanted."""
-    found, _ = parse(text, origin)
-    return [item.name if item.is_direct else item.text for item in found if not item.text.startswith(".")]
+    requirements, _ = parse(text, origin)
+    return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]

@@ -64,10 +64,10 @@ def env_of_text(text: str, place: str) -> Env:
 
 def short_python_version(text: str, place: str) -> str:
     """`X.Y` of a version: images have the newest patch of it. Raises BentoError for one that is none."""
-    found = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
-    if not found:
+    match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
+    if not match:
         raise BentoError(f"{place} is {text!r}, which is not a version of Python. Write one such as '3.12'.")
-    return f"{found[1]}.{found[2]}"
+    return f"{match[1]}.{match[2]}"
 
 
 def is_system_package(package: str) -> bool:

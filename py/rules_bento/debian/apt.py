@@ -131,13 +131,13 @@ def host_mirrors() -> dict[str, str]:
         raise BentoError(
             "Debian packages are resolved by apt-get, which is not here. Run this on Debian, or in a container of it."
         )
-    found: dict[str, str] = {}
+    mirrors: dict[str, str] = {}
     targets = _call(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
     for line in targets.splitlines():
         suite, component, uri = line.split(" ", 2)
         if component == "main" and suite.removesuffix(_SECURITY_SUITE) in _SUITES:
-            found.setdefault(SECURITY if suite.endswith(_SECURITY_SUITE) else MAIN, uri.rstrip("/"))
-    return found
+            mirrors.setdefault(SECURITY if suite.endswith(_SECURITY_SUITE) else MAIN, uri.rstrip("/"))
+    return mirrors
 
 
 def mirrors_at(mirror: str) -> dict[str, str]:

@@ -284,9 +284,9 @@ def _stanza(deb: str, data: bytes) -> Stanza:
     if len(stanzas) != 1:
         raise BentoError(f"{deb}: its control file has {len(stanzas)} paragraphs, not one. Fetch the package again.")
     for field, pattern in _FIELDS.items():
-        found = stanzas[0].get(field, "")
-        if not pattern.fullmatch(found):
-            raise BentoError(f"{deb}: its control file has the {field} {found!r}. Fetch the package again.")
+        value = stanzas[0].get(field, "")
+        if not pattern.fullmatch(value):
+            raise BentoError(f"{deb}: its control file has the {field} {value!r}. Fetch the package again.")
     return stanzas[0]
 
 

@@ -100,8 +100,8 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 
 
 def _tag(platform: str) -> tuple[int, int]:
-    found = _MANYLINUX.match(platform)
-    return (int(found[1]), int(found[2])) if found else _OLD.get(platform.partition("_")[0], (0, 0))
+    match = _MANYLINUX.match(platform)
+    return (int(match[1]), int(match[2])) if match else _OLD.get(platform.partition("_")[0], (0, 0))
 
 
 def _wrong_machine(package: Libraries, base: Base) -> Iterator[str]:

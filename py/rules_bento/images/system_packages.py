@@ -42,10 +42,10 @@ class Asked(NamedTuple):
     @staticmethod
     def of(text: str) -> Asked | None:
         """Read what package managers take; nothing for patterns, removals, tasks and ranges of versions."""
-        found = _ASKED.fullmatch(text)
-        if not found or (found[1].endswith("-") and not found[3]):
+        match = _ASKED.fullmatch(text)
+        if not match or (match[1].endswith("-") and not match[3]):
             return None
-        return Asked(found[1], found[2] or "", found[3] or "")
+        return Asked(match[1], match[2] or "", match[3] or "")
 
     def is_met(self, packages: Iterable[Package]) -> bool:
         """Return whether one of the packages is it, or provides it."""
@@ -79,11 +79,11 @@ class SystemFiles(NamedTuple):
         """Read the contents of files, by their paths."""
         texts = {path: data.decode("utf-8", "replace") for path, data in sorted(files.items())}
         release = next((texts[path] for path in _RELEASE if path in texts), "")
-        found: list[Package] = []
+        match: list[Package] = []
         for path, text in texts.items():
             if path not in _RELEASE:
-                found += read_apk(text) if path in _APK else read_dpkg(text)
-        return SystemFiles(_os_ids(release), tuple(found) if texts.keys() - set(_RELEASE) else None)
+                match += read_apk(text) if path in _APK else read_dpkg(text)
+        return SystemFiles(_os_ids(release), tuple(match) if texts.keys() - set(_RELEASE) else None)
 
     @staticmethod
     def loads(text: str) -> SystemFiles:
@@ -124,8 +124,8 @@ def read_apk(text: str) -> Iterator[Package]:
 
 
 def _provided(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    found = (_PROVIDED.match(text.strip()) for text in texts)
-    return tuple((match[1], match[2] or match[3] or "") for match in found if match)
+    matches = (_PROVIDED.match(text.strip()) for text in texts)
+    return tuple((match[1], match[2] or match[3] or "") for match in matches if match)
 
 
 def _os_ids(text: str) -> tuple[str, ...]:

@@ -89,12 +89,12 @@ class Project:
         from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
         try:
-            found = SpecifierSet(self.requires_python)
+            versions = SpecifierSet(self.requires_python)
         except InvalidSpecifier:
-            found = SpecifierSet()
-        if not len(found):
+            versions = SpecifierSet()
+        if not len(versions):
             raise BentoError(f"requires_python: {self.requires_python!r} is no range of versions, such as '>=3.10'.")
-        return found
+        return versions
 
     def _environments(self) -> list[str]:
         clauses = [] if self._runs_here() else sorted(self._range(), key=str)

@@ -375,25 +375,25 @@ class Repository:
 
     def tags(self) -> list[str]:
         """All tags, in the registry's order."""
-        found: list[str] = []
+        names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE}", "tags", {200}):
-            found += map(str, self._listed(reply, "tags", "tags", len(found)))
-        return found
+            names += map(str, self._listed(reply, "tags", "tags", len(names)))
+        return names
 
     def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         """Return what refers to a manifest, or only what is of one type.
 
         Where the registry has no such API, the referrers tag is read.
         """
-        found: list[Descriptor] = []
+        descriptors: list[Descriptor] = []
         query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
         for reply in self._pages(f"referrers/{digest}{query}", f"referrers of {digest}", {200, 404}):
             if reply.status == 404:
-                found = self.referrers_tag(digest)
+                descriptors = self.referrers_tag(digest)
                 break
-            listed = self._listed(reply, "manifests", "referrers", len(found))
-            found += [Descriptor.from_json(item, str(self)) for item in listed]
-        return [item for item in found if not artifact_type or item.artifact_type == artifact_type]
+            listed = self._listed(reply, "manifests", "referrers", len(descriptors))
+            descriptors += [Descriptor.from_json(item, str(self)) for item in listed]
+        return [item for item in descriptors if not artifact_type or item.artifact_type == artifact_type]
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
         """Return what the referrers tag lists (distribution specification, `Referrers Tag Schema`)."""

@@ -56,15 +56,15 @@ class FileSource:
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes in the file are not those of the digest."""
-        found = oci.new_hash(digest)
+        digester = oci.new_hash(digest)
         with self._open() as file:
             file.seek(self.start)
             while size:
                 piece = file.read(min(size, PIECE))
                 self._check_end(len(piece))
-                found.update(piece)
+                digester.update(piece)
                 size -= len(piece)
-        if found.hexdigest() != digest.partition(":")[2]:
+        if digester.hexdigest() != digest.partition(":")[2]:
             raise BentoError(f"{self.path}: does not have the digest {digest}. Build it again.")
 
     def _open(self) -> FileIO:

@@ -53,9 +53,9 @@ def new_hash(digest: str) -> Any:
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
     """The content, which must have the digest. Raises BentoError, naming `origin`."""
-    found = new_hash(digest)
-    found.update(content)
-    if found.hexdigest() != digest.partition(":")[2]:
+    digester = new_hash(digest)
+    digester.update(content)
+    if digester.hexdigest() != digest.partition(":")[2]:
         raise BentoError(f"{origin}: what came does not have the digest {digest}. Nothing of it was kept.")
     return content
 

@@ -173,7 +173,7 @@ class Layout:
         """The manifests among the blobs that refer to another and have a layer whose type begins with `media_type`."""
         folder = self.blob(digest).parent
         paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-        found = []
+        manifests = []
         for path in paths[:_MOST_BLOBS]:
             if path.stat().st_size > _MOST_REFERRER:
                 continue
@@ -186,8 +186,8 @@ class Layout:
             except BentoError:  # a blob, and no manifest
                 continue
             if is_one and any(layer.media_type.startswith(media_type) for layer in manifest.layers()):
-                found.append(manifest)
-        return found
+                manifests.append(manifest)
+        return manifests
 
     def package(self, name: str = "") -> Package:
         """Return what `push` takes, for something that `find` found. A blob that is not there gets no source."""

@@ -117,8 +117,8 @@ def as_package(repository: Repository, root: Manifest) -> Package:
 def _matches(platform: Mapping[str, Any], wanted: str) -> bool:
     """Return whether `os/architecture`, and the variant if it is named, are those of the platform."""
     parts = wanted.split("/")
-    found = [platform.get("os", ""), platform.get("architecture", ""), platform.get("variant", "")]
-    return found[: len(parts)] == parts
+    offered = [platform.get("os", ""), platform.get("architecture", ""), platform.get("variant", "")]
+    return offered[: len(parts)] == parts
 
 
 def _name(platform: Mapping[str, Any]) -> str:

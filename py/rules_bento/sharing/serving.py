@@ -45,11 +45,11 @@ def interpreter(asked: str = "") -> Path:
     Else that of VIRTUAL_ENV, of the `bentoml` on PATH, or the one that this runs in. Raises BentoError if none has.
     """
     if asked:
-        found = Path(asked)
-        found = found / "bin" / "python" if found.is_dir() else Path(shutil.which(asked) or found)
-        if not _has_bentoml(found):
+        path = Path(asked)
+        path = path / "bin" / "python" if path.is_dir() else Path(shutil.which(asked) or path)
+        if not _has_bentoml(path):
             raise BentoError(f"{asked}: has no BentoML. Install the requirements of the Bento there, or name another.")
-        return found
+        return path
     command = shutil.which("bentoml")
     candidates = [
         Path(os.environ["VIRTUAL_ENV"], "bin", "python") if os.environ.get("VIRTUAL_ENV") else None,

@@ -66,7 +66,7 @@ def look(path: str, content: bytes) -> list[Finding]:
     """
     text = _text(content[:MOST_BYTES])
     starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
-    found: dict[Finding, None] = {}
+    findings: dict[Finding, None] = {}
     line, seen, before_allows, allows = 1, 0, False, _allows(text, 0)
     for start, name in starts:
         while (end := text.find(b"\n", seen, start)) >= 0:
@@ -74,8 +74,8 @@ def look(path: str, content: bytes) -> list[Finding]:
             before_allows, allows = allows, _allows(text, seen)
         seen = start
         if not (allows or before_allows):
-            found[Finding(path, line, name)] = None
-    return list(found)
+            findings[Finding(path, line, name)] = None
+    return list(findings)
 
 
 class Words(NamedTuple):
@@ -122,10 +122,10 @@ def _starts(kind: _Kind, text: bytes) -> Iterator[int]:
     for word in kind.words:
         at = text.find(word)
         while at >= 0:
-            found = kind.pattern.match(text, max(0, at - kind.before))
-            if found and kind.accept(found):
-                yield found.start()
-            at = text.find(word, max(at + len(word), found.end() if found else 0))
+            match = kind.pattern.match(text, max(0, at - kind.before))
+            if match and kind.accept(match):
+                yield match.start()
+            at = text.find(word, max(at + len(word), match.end() if match else 0))
 
 
 def _allows(text: bytes, line_start: int) -> bool:

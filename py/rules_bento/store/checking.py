@@ -77,12 +77,12 @@ def verify(home: Home, entries: list[Entry], progress: Callable[[int], None] | N
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
     """Verify all entries, what is left of those that are none, and what only the pool has."""
     listings = [Shelf(home, kind).list() for kind in (BENTO, MODEL)]
-    found = verify(home, [entry for listing in listings for entry in listing.entries], progress)
-    damages = list(found.damages)
+    verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
+    damages = list(verified.damages)
     for kind, listing in zip((BENTO, MODEL), listings, strict=True):
         damages += [Finding(kind.noun, "", "", problem) for problem in listing.problems]
     damages += _verify_pool(home, progress)
-    return Verified(found.entries, found.files, tuple(damages), found.changes, found.unknown)
+    return Verified(verified.entries, verified.files, tuple(damages), verified.changes, verified.unknown)
 
 
 def require_whole(home: Home, entries: list[Entry]) -> None:
@@ -156,8 +156,8 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
         if file.blake3 is None:
             if not stat.S_ISLNK(status.st_mode):
                 return "was a link"
-            found = os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy the text
-            return "" if found == file.link else f"is a link to {found!r}, not to {file.link!r}"
+            target = os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy the text
+            return "" if target == file.link else f"is a link to {target!r}, not to {file.link!r}"
         if not stat.S_ISREG(status.st_mode):
             return "was a file"
         if status.st_size != file.size:

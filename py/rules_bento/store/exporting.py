@@ -129,14 +129,14 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
 
     Raises NotFoundError, naming the Bento, for one that is nowhere.
     """
-    found = []
+    models = []
     own = Shelf(home, MODEL, entry.path / "models")
     for tag in entry.summary.models:
         try:
-            found.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else Shelf(home, MODEL).get(tag))
+            models.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else Shelf(home, MODEL).get(tag))
         except NotFoundError as error:
             raise NotFoundError(f"{entry.tag}: needs a model that is missing. {error} Or leave models out.") from None
-    return found
+    return models
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:

@@ -73,14 +73,14 @@ class Shelf:
             return Tag(name, self._latest(name))
         if self.has(Tag(name, version)):
             return Tag(name, version)
-        found = [other for other in _folders(self.folder / name) if other.startswith(version)]
-        if len(found) > 1:
+        versions = [other for other in _folders(self.folder / name) if other.startswith(version)]
+        if len(versions) > 1:
             raise BentoError(
-                f"{text}: begins the tags of {len(found)} {self.kind.folder}: {', '.join(found)}. Say more."
+                f"{text}: begins the tags of {len(versions)} {self.kind.folder}: {', '.join(versions)}. Say more."
             )
-        if not found:
+        if not versions:
             raise NotFoundError(f"{text}: no {self.kind.noun} with this tag is in {self.folder}.")
-        return Tag(name, found[0])
+        return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
         """The entry that a text stands for, as `find` reads it."""

@@ -238,8 +238,8 @@ class _Part:
 
     def note(self, start: int, end: int, last: int) -> None:
         """Remember the pieces that became whole between two offsets; `last` is the end of a span."""
-        found = range(start // PIECE, end // PIECE)
-        numbers = [*found, end // PIECE] if end == last and end % PIECE else [*found]
+        pieces = range(start // PIECE, end // PIECE)
+        numbers = [*pieces, end // PIECE] if end == last and end % PIECE else [*pieces]
         if numbers:
             file = os.open(self._done, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
@@ -270,9 +270,9 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
         for one in running.values():
             one.update(data)
     for name, wanted in digests.items():
-        found = running[name].hexdigest()
-        if found != wanted.lower():
-            return f"its {name} is {found} and should be {wanted.lower()}"
+        digest = running[name].hexdigest()
+        if digest != wanted.lower():
+            return f"its {name} is {digest} and should be {wanted.lower()}"
     return ""
 
 

@@ -51,12 +51,12 @@ class Dropbox(Remote):
         self._token = os.environ.get("DROPBOX_ACCESS_TOKEN", "")
 
     def stat(self) -> Stat:
-        found = self._call("files/get_metadata", {"path": self.address.path})
-        if found.get(".tag", "file") != "file":
+        metadata = self._call("files/get_metadata", {"path": self.address.path})
+        if metadata.get(".tag", "file") != "file":
             raise self.missing()
-        digests = {hashes.DROPBOX: str(found["content_hash"])} if "content_hash" in found else {}
+        digests = {hashes.DROPBOX: str(metadata["content_hash"])} if "content_hash" in metadata else {}
         with understood():
-            return Stat(int(found["size"]), str(found["rev"]), digests)
+            return Stat(int(metadata["size"]), str(metadata["rev"]), digests)
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
         last = (end if end is not None else stat.size or 0) - 1

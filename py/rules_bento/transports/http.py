@@ -143,15 +143,15 @@ def _digests(headers: Message) -> dict[str, str]:
     """
     import re
 
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name, value in re.findall(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):", headers.get("Repr-Digest", "")):
-        found |= _decoded(name.replace("-", ""), value)
+        digests |= _decoded(name.replace("-", ""), value)
     for header in ("X-Checksum-Sha256", "X-Amz-Meta-Sha256", "X-Ms-Meta-Sha256", "X-Goog-Meta-Sha256"):
         value = headers.get(header, "").strip()
         if re.fullmatch("[0-9a-fA-F]{64}", value):
-            found["sha256"] = value
+            digests["sha256"] = value
     goog = re.search(r"md5=([A-Za-z0-9+/=]+)", ",".join(headers.get_all("X-Goog-Hash", [])))
-    return {**found, **_decoded("md5", goog[1])} if goog else found
+    return {**digests, **_decoded("md5", goog[1])} if goog else digests
 
 
 def _decoded(name: str, value: str) -> dict[str, str]:

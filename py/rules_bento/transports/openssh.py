@@ -83,10 +83,10 @@ class OpenSsh(Files):
 
     def stat(self) -> Stat:
         with self._errors():
-            found = self._stat(self.address.path)
-            if found is None:
+            attributes = self._stat(self.address.path)
+            if attributes is None:
                 raise self.missing()
-            size, changed = found
+            size, changed = attributes
             return Stat(size, str(changed) if changed else "")
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
@@ -110,8 +110,8 @@ class OpenSsh(Files):
 
     def size(self, path: str) -> int | None:
         with self._errors():
-            found = self._stat(path)
-            return found[0] if found else None
+            attributes = self._stat(path)
+            return attributes[0] if attributes else None
 
     def make_folders(self, path: str) -> None:
         with self._errors():

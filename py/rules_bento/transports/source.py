@@ -29,10 +29,10 @@ class Source:
 
     def read(self, at: int, size: int) -> bytes:
         """The bytes from `at` on, so many unless the end comes before."""
-        found = os.pread(self._file, size, at)
-        while len(found) < min(size, self.size - at):
-            found += os.pread(self._file, size - len(found), at + len(found))
-        return found
+        data = os.pread(self._file, size, at)
+        while len(data) < min(size, self.size - at):
+            data += os.pread(self._file, size - len(data), at + len(data))
+        return data
 
     def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
         """All bytes from `at` up to `end`, `size` at once."""
@@ -51,17 +51,17 @@ class Source:
         """Return the BLAKE3 of the file in hexadecimal: the fastest digest, for what no server compares."""
         from blake3 import blake3
 
-        found = blake3()
+        digester = blake3()
         for piece in self.pieces():
-            found.update(piece)
-        return found.hexdigest()
+            digester.update(piece)
+        return digester.hexdigest()
 
     def digest(self, name: str) -> str:
         """The digest by a name that `hashes.new` knows, hexadecimal."""
-        found = hashes.new(name)
+        digester = hashes.new(name)
         for piece in self.pieces():
-            found.update(piece)
-        return found.hexdigest()
+            digester.update(piece)
+        return digester.hexdigest()
 
     def digests(self, *names: str) -> dict[str, str]:
         """Several digests by their names, each on a processor of its own."""

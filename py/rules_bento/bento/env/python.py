@@ -155,8 +155,8 @@ def assemble(
     if lock is None:
         text, version = _with_bentoml(text, bentoml_version, features)
         return Requirements(text, text, None, version)
-    found = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
-    if not found:
+    match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
+    if not match:
         raise BentoError("requirements: bentoml is missing, which serves the Bento. Add the hub's package of it.")
     missing = sorted(_names(text) - _names(lock.pinned))
     if missing:
@@ -172,7 +172,7 @@ def assemble(
     # What is no package: options such as the index, and archives that the Bento brings along.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(("-", "./")))
     hashed = None if "./" in lines else lines + lock.pinned_with_hashes
-    return Requirements(lines + lock.roots, lines + lock.pinned, hashed, found[1])
+    return Requirements(lines + lock.roots, lines + lock.pinned, hashed, match[1])
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
@@ -202,8 +202,8 @@ def _bentoml(features: Sequence[str], extras: str | None = None) -> str:
 def _names(text: str) -> set[str]:
     """The normalized names of the packages in requirements, of those that have a name and are for every machine."""
     lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
-    found = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
-    return {normalized(match[1]) for match in found if match}
+    matches = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
+    return {normalized(match[1]) for match in matches if match}
 
 
 _INSTALL = """\

@@ -72,7 +72,7 @@ def _token(given: str | None) -> str:
 
 
 def _get(cloud: Cloud, path: str, what: str) -> dict[str, Any]:
-    found = cloud.find(path, what=what)
-    if not found or "name" not in found:
+    document = cloud.find(path, what=what)
+    if not document or "name" not in document:
         raise BentoError(f"{what}: {cloud} knows none for this token. Is it of this endpoint?")
-    return found
+    return document

@@ -79,17 +79,17 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     for text in options.paths:
         if text == "-":
             with progress("Importing") as tell:
-                found = section.import_archive(sys.stdin.buffer, options.format or "xz", options_of(options), tell)
+                imported = section.import_archive(sys.stdin.buffer, options.format or "xz", options_of(options), tell)
         else:
             with transfer("Downloading", text) as counter, progress("Importing", _total(text)) as tell:
-                found = section.import_archive(
+                imported = section.import_archive(
                     text, options.format, options_of(options), tell, sha256=options.sha256, counter=counter
                 )
-        for note in found.notes:
+        for note in imported.notes:
             show.note(note)
         if options.output in ("text", "path"):
-            show.out(str(found.entry.path) if options.output == "path" else describe(found))
-        done.append(data(found))
+            show.out(str(imported.entry.path) if options.output == "path" else describe(imported))
+        done.append(data(imported))
     show.data(done if len(done) > 1 else done[0], options.output)
     return status.OK
 

@@ -28,8 +28,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
     reference = Reference.of_address(options.repository)
     with registries.connected(options, "Listing") as (servers, _):
-        found = versions(servers.repository(reference))
-    if not show.data(found, options.output):
-        for tag in found:
+        tags = versions(servers.repository(reference))
+    if not show.data(tags, options.output):
+        for tag in tags:
             show.out(show.plain(tag))
     return status.OK

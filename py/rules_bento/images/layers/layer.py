@@ -375,12 +375,12 @@ def _new_folders(path: str, known: set[str]) -> list[str]:
 
 def _parents(path: str) -> list[str]:
     """The folders above a path, from the top."""
-    found = []
+    parents = []
     at = path.find("/")
     while at >= 0:
-        found.append(path[:at])
+        parents.append(path[:at])
         at = path.find("/", at + 1)
-    return found
+    return parents
 
 
 def _is_below(folder: str, layout: Layout) -> bool:

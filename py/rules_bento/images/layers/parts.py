@@ -106,15 +106,15 @@ def _left_out(listings: Sequence[Listing]) -> list[set[str]]:
     """For each wheel, the files that a later one has, too."""
     folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
     taken: dict[str, str] = {}
-    found: list[set[str]] = []
+    dropped: list[set[str]] = []
     for listing in reversed(listings):
-        found.append(listing.files.keys() & taken.keys())
-        taken.update(dict.fromkeys(listing.files.keys() - found[-1], listing.wheel))
+        dropped.append(listing.files.keys() & taken.keys())
+        taken.update(dict.fromkeys(listing.files.keys() - dropped[-1], listing.wheel))
     for path in sorted(folders.keys() & taken.keys()):
         raise BentoError(
             f"{taken[path]}: {path} is a file, but a folder in {folders[path]}. Leave one of the packages out."
         )
-    return found[::-1]
+    return dropped[::-1]
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -150,15 +150,15 @@ def installed_folders(wheel: Wheel, layout: Layout) -> list[str]:
     data_folder = wheel.data_folder
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
-    found = set()
+    folders = set()
     for folder in wheel.folders:
         if not f"{folder}/".startswith(data_folder):
-            found.add(f"{root}/{folder}")
+            folders.add(f"{root}/{folder}")
             continue
         scheme, _, path = folder[len(data_folder) :].partition("/")
         if path and scheme in schemes and scheme != "scripts":
-            found.add(f"{schemes[scheme]}/{path}")
-    return sorted(found)
+            folders.add(f"{schemes[scheme]}/{path}")
+    return sorted(folders)
 
 
 def _inside(path: str) -> str:

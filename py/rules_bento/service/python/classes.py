@@ -114,12 +114,12 @@ def members(of: Class, force: Callable[[Value], Value]) -> tuple[dict[str, Value
 
     An attribute of the standard library's bases is no BentoML object and is left out.
     """
-    found: dict[str, Value] = {}
+    bound: dict[str, Value] = {}
     more: list[Opaque] = []
     for base in linearize(of, force):
         if isinstance(base, Class):
             for attribute, value in base.attributes.items():
-                found.setdefault(attribute, value)
+                bound.setdefault(attribute, value)
             if base.extended is not None:
                 more.append(base.extended)
             if "__init_subclass__" in base.attributes and base is not of:
@@ -128,7 +128,7 @@ def members(of: Class, force: Callable[[Value], Value]) -> tuple[dict[str, Value
             end = open_end(base, of)
             if end is not None:
                 more.append(end)
-    return {name: _taken(force(found[name]), force) for name in sorted(found)}, more
+    return {name: _taken(force(bound[name]), force) for name in sorted(bound)}, more
 
 
 def _taken(value: Value, force: Callable[[Value], Value]) -> Value:

@@ -41,12 +41,12 @@ class Backend:
 
     def silence(self) -> str:
         """Return why this builder does not answer here, or "" if it does."""
-        found = shutil.which(self.program)
-        if not found:
+        program = shutil.which(self.program)
+        if not program:
             return f"{self.program} is not installed"
         for probe in self.probes:
             try:
-                done = subprocess.run([found, *probe], check=False, capture_output=True, timeout=_SECONDS, text=True)
+                done = subprocess.run([program, *probe], check=False, capture_output=True, timeout=_SECONDS, text=True)
             except (OSError, subprocess.TimeoutExpired) as error:
                 return f"`{' '.join([self.program, *probe])}` does not answer ({error})"
             if done.returncode:

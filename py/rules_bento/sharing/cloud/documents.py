@@ -135,8 +135,8 @@ def _readme(entry: Entry) -> str:
 
 
 def _labels(labels: dict[str, str], digest: str) -> list[dict[str, str]]:
-    found = {**labels, DIGEST_LABEL: digest}
-    return [{"key": key, "value": value} for key, value in found.items()]
+    merged = {**labels, DIGEST_LABEL: digest}
+    return [{"key": key, "value": value} for key, value in merged.items()]
 
 
 def _service(service: dict[str, Any]) -> dict[str, Any]:

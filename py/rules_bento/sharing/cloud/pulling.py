@@ -121,10 +121,10 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
 
 def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
     """Return the cloud's document of an entry."""
-    found = cloud.find(place.version, what=f"{place}")
-    if found is None:
+    document = cloud.find(place.version, what=f"{place}")
+    if document is None:
         raise NotFoundError(f"{place.tag}: {cloud} has no {place.kind.noun} with this tag.")
-    return _shaped(found, _ENTRY, cloud, f"{place}")
+    return _shaped(document, _ENTRY, cloud, f"{place}")
 
 
 def _shaped(found: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
@@ -268,8 +268,8 @@ class _Receiving:
         proxied = f"{self._place.version}/download"
         if self._strategy == "proxy":
             return proxied
-        found = self._cloud.ask("PATCH", f"{self._place.version}/presign_download_url", what=f"{self._place}")
-        address = str(found.get("presigned_download_url") or "")
+        answer = self._cloud.ask("PATCH", f"{self._place.version}/presign_download_url", what=f"{self._place}")
+        address = str(answer.get("presigned_download_url") or "")
         if address:
             return self._cloud.check_signed(address, f"{self._place}")
         if self._strategy is None:

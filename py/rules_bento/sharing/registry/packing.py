@@ -117,8 +117,8 @@ def _files(home: Home, entry: Entry) -> Manifest:
     noted = records.read(home, entry.kind, entry.tag, entry.path)
     if noted is not None:
         return noted
-    found = [_file(member) for member in _members(entry.path)]
-    return Manifest.of(file for file in found if file and not (entry.kind is BENTO and file.path.startswith(_MODELS)))
+    files = [_file(member) for member in _members(entry.path)]
+    return Manifest.of(file for file in files if file and not (entry.kind is BENTO and file.path.startswith(_MODELS)))
 
 
 def _file(member: Member) -> File | None:

@@ -64,8 +64,8 @@ class StreamedPart:
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes are not those of the digest."""
-        found = self.measure()
-        if (f"sha256:{found.sha256}", found.size) != (digest, size):
+        measured = self.measure()
+        if (f"sha256:{measured.sha256}", measured.size) != (digest, size):
             raise BentoError("A model has changed while it was sent. Push it again.")
 
     def _pieces(self) -> Iterator[bytes]:
