@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pathspec import PathSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 from rules_bento.errors import BentoError
 from rules_bento.sources import patterns
 from rules_bento.sources.patterns import Filter, Patterns
@@ -69,6 +73,32 @@ def test_same_line_decides_as_in_pathspec(lines: list[str], candidates: list[str
 def test_any_text_as_line_and_name(line: str, path: str) -> None:
     if path not in (".", ".."):
         compare([line], [path, f"a/{path}", f"{path}/a"] if line else [])
+
+
+@settings(deadline=None, max_examples=500)
+@given(line=st.lists(st.sampled_from([*"ab*.-_é/", "**", "#"]), min_size=1, max_size=6).map("".join))
+def test_plain_names_are_spelt_as_pathspec_spells_them(line: str) -> None:
+    assert patterns._expression(line) == GitIgnoreSpecPattern.pattern_to_regex(line)
+
+
+def test_plain_names_do_not_import_pathspec() -> None:
+    program = (
+        "import sys; from rules_bento.sources.patterns import BUILT_IN, Patterns; lines = [*BUILT_IN, *sys.argv[1:]]"
+    )
+    command = [sys.executable, "-c", f"{program}; Patterns(lines, 'include'); print('pathspec' in sys.modules)"]
+    for line, imported in (("*", "False"), ("*.py", "False"), ("tests/", "False"), ("a/b", "True"), ("!a", "True")):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run([*command, line], capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.strip() == imported, line
+
+
+def test_another_pathspec_is_refused_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for expression in ("^a(?=b)", "^(?:.+/)??a", "a|b", "^a(?P<x>/)"):
+        monkeypatch.setattr(GitIgnoreSpecPattern, "pattern_to_regex", lambda text, written=expression: (written, True))
+        with pytest.raises(
+            BentoError, match=r"^pattern 1 of include, 'a/b', .* what no expression of pathspec 1\.1\.1 has"
+        ):
+            Patterns(["a/b"], "include")
 
 
 @settings(deadline=None, max_examples=100)

@@ -1,4 +1,4 @@
-"""What scripts import: the store as one class, and its everyday verbs as functions.
+"""Offers what scripts import: the store as one class, and its everyday verbs as functions.
 
     from rules_bento.library import Store, import_bento
 
@@ -194,7 +194,7 @@ class Store:
         return collect(self.home, dry_run=dry_run, waiting=waiting)
 
     def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
-        """How two of them differ: tags, or paths of archives."""
+        """Return how two of them differ: tags, or paths of archives."""
         from rules_bento.store.comparing import Side, compare, of_archive, of_entry
 
         def side(text: str) -> Side:
@@ -374,7 +374,7 @@ def verify(*entries: Entry, home: str | Path | None = None) -> Verified:
 
 
 def diff(one: str, other: str, *, home: str | Path | None = None) -> Difference:
-    """How two Bentos differ: tags, or paths of archives."""
+    """Return how two Bentos differ: tags, or paths of archives."""
     return _store(home).diff(one, other)
 
 

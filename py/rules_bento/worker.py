@@ -76,7 +76,7 @@ def _in_a_fork(run: Callable[[list[str]], int], words: list[str]) -> tuple[int, 
 
 
 def _run(run: Callable[[list[str]], int], words: list[str], output: int, lesson: int) -> NoReturn:
-    """What the fork does."""
+    """Run one request in the forked process, and end it with the status of the verb."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd, place in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(fd, place)

@@ -29,7 +29,7 @@ def pack_data(ctx):
     sources = _selecting_sources(ctx, options)
     ignore_files = [file for file in sources if file.basename == _IGNORE_FILE]
     inputs = depset(ctx.files.data + ctx.files.bentofile + ignore_files)
-    packages = ["blake3"] + (["pyyaml"] if ctx.file.bentofile else [])
+    packages = ["blake3", "pathspec"] + (["pyyaml"] if ctx.file.bentofile else [])
 
     def selecting():
         args = arguments(ctx)

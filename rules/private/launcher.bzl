@@ -14,7 +14,7 @@ RUN_RUNTIME = {"_runtime": attr.label(cfg = on_host, default = _RUNTIME, provide
 TEST_RUNTIME = {"_runtime": attr.label(default = _RUNTIME, providers = [platform_common.ToolchainInfo])}
 
 # What the `bento` command imports.
-COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pyyaml", "zstandard"]
+COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
 
 # Words of a launcher's arguments that it knows when it runs: the folder of the runfiles, and the interpreter.
 RUNFILES = struct(shell = "\"$runfiles\"")

@@ -142,7 +142,7 @@ def read_sources(ctx, *, part, packed_data, vendored, states_packages, unread):
             "snapshot",
             args,
             inputs = depset(inputs, transitive = [dependencies, vendored]),
-            packages = ["blake3"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
+            packages = ["blake3", "pathspec"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
             unused_inputs_list = unused,
         ),
         outputs = outputs,

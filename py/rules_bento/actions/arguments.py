@@ -51,8 +51,8 @@ class Arguments:
 
     def optional(self, flag: str, default: str = "") -> str:
         """The value of a flag that may be missing (from the verb's flags, too)."""
-        found = self._values.get(flag)
-        return found[-1][0] if found else default
+        value = self._values.get(flag)
+        return value[-1][0] if value else default
 
     def many(self, flag: str) -> list[str]:
         """The values of a flag that takes one and may be repeated."""
@@ -60,8 +60,8 @@ class Arguments:
 
     def text(self, flag: str, default: str = "") -> str:
         """The text of a flag that may be missing."""
-        found = self.texts(flag)
-        return found[-1] if found else default
+        values = self.texts(flag)
+        return values[-1] if values else default
 
     def texts(self, flag: str) -> list[str]:
         """The texts of a flag that takes one and may be repeated."""

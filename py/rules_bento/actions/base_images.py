@@ -27,5 +27,5 @@ def run(arguments: Arguments) -> None:
     images = bases.find(layout, arguments.many("--platform"))
     if arguments.records("--layers"):
         bases.check_layers(layout, list(images.values()))
-    found = {platform: image.to_json() for platform, image in images.items()}
-    Path(arguments.one("--output")).write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    described = {platform: image.to_json() for platform, image in images.items()}
+    Path(arguments.one("--output")).write_text(json.dumps(described, indent=1) + "\n", "utf-8")

@@ -40,16 +40,16 @@ def run(arguments: Arguments) -> int:
             "api: the service is a legacy one, of which BentoML has no schema to compare. Remove the test."
         )
     try:
-        found = changes(committed, made)
+        differences = changes(committed, made)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise BentoError(
             f"golden: {arguments.one('--golden-path')} is no schema of a service's API. {_remedy(arguments)}"
         ) from None
-    for change in found:
+    for change in differences:
         sys.stderr.write(f"{change}\n")
-    if found:
+    if differences:
         sys.stderr.write(f"The API differs from {arguments.one('--golden-path')}. {_remedy(arguments)}\n")
-    return 1 if found else 0
+    return 1 if differences else 0
 
 
 def _remedy(arguments: Arguments) -> str:

@@ -35,7 +35,7 @@ def run(arguments: Arguments) -> None:
 
 
 def read_request(arguments: Arguments) -> apt.Request:
-    """What a target asks for."""
+    """Return what a target asks for."""
     return apt.Request(
         suites=arguments.many("--suite"),
         architectures=arguments.many("--architecture"),

@@ -48,10 +48,10 @@ def run(arguments: Arguments) -> None:
         arguments.one("--python-version"),
     )
     packages = [Libraries.loads(_read(path)) for path in arguments.many("--libraries")]
-    found = image_checks.check(base, arguments.many("--wheel"), packages, arguments.many("--unchecked"))
-    if found.problems:
-        raise BentoError("\n".join(found.problems))
-    Path(arguments.one("--output")).write_text("".join(f"{note}\n" for note in found.notes), "utf-8")
+    problems = image_checks.check(base, arguments.many("--wheel"), packages, arguments.many("--unchecked"))
+    if problems.problems:
+        raise BentoError("\n".join(problems.problems))
+    Path(arguments.one("--output")).write_text("".join(f"{note}\n" for note in problems.notes), "utf-8")
 
 
 def _read(path: str) -> str:

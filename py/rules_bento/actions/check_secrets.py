@@ -45,9 +45,9 @@ def run(arguments: Arguments) -> None:
 
 
 def _beginning(pieces: Iterable[bytes | memoryview]) -> bytes:
-    found = bytearray()
+    beginning = bytearray()
     for piece in pieces:
-        found += piece
-        if len(found) >= secrets.MOST_BYTES:
+        beginning += piece
+        if len(beginning) >= secrets.MOST_BYTES:
             break
-    return bytes(found)
+    return bytes(beginning)

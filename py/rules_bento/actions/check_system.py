@@ -36,9 +36,9 @@ def run(arguments: Arguments) -> None:
     """Write that all is there, or raise BentoError with all that is not."""
     requests = image_requests.read_requests(_document(arguments.one("--bento-yaml")))
     place = image_requests.Place(arguments.one("--image"), arguments.optional("--hub"), arguments.optional("--lower"))
-    found = list(image_requests.problems(requests, _system(arguments), place, arguments.texts("--provided")))
-    if found:
-        raise BentoError("\n".join(found))
+    problems = list(image_requests.problems(requests, _system(arguments), place, arguments.texts("--provided")))
+    if problems:
+        raise BentoError("\n".join(problems))
     Path(arguments.one("--output")).write_text("", "utf-8")
 
 
@@ -49,7 +49,7 @@ def _document(path: str) -> dict[str, Any]:
 
 
 def _system(arguments: Arguments) -> image_requests.System:
-    """What is known of base and layers."""
+    """Return what is known of base and layers."""
     indexes = [json.loads(Path(path).read_text("utf-8")) for path in arguments.many("--index")]
     config = json.loads(Path(arguments.one("--base-config")).read_text("utf-8"))
     below = arguments.optional("--base-system")

@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def src_layout(self) -> bool:
-        """Whether a leading `src/` is left out of paths."""
+        """Return whether a leading `src/` is left out of paths."""
         return self.options is not None and bool(self.options.python.is_src_layout)
 
 

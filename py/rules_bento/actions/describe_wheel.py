@@ -53,10 +53,10 @@ def _sha256(path: Path) -> str:
 
 
 def _edge(text: str, name: str) -> dict[str, Any]:
-    found = _REQUIREMENT.fullmatch(text)
-    if not found or "@" in text.partition(";")[0]:
+    match = _REQUIREMENT.fullmatch(text)
+    if not match or "@" in text.partition(";")[0]:
         raise BentoError(f"{name} requires {text!r}, which is no package of an index. Build it with one that is.")
-    distribution, extras, specifier, marker = found.groups()
+    distribution, extras, specifier, marker = match.groups()
     edge: dict[str, Any] = {"name": normalized(distribution)}
     if extras:
         edge["extras"] = [extra.strip() for extra in extras.split(",")]

@@ -46,10 +46,10 @@ def _placed(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
     at = f"{place}: {step.kind}"
 
     def path(written: str) -> str:
-        found = files.path(f"{package}/{written}" if package else written, at)
-        if not files.has(found):
+        resolved = files.path(f"{package}/{written}" if package else written, at)
+        if not files.has(resolved):
             raise BentoError(f"{at}: {written!r} is not among srcs. Add it, or correct the name.")
-        return found
+        return resolved
 
     match step.kind:
         case "run_script":

@@ -102,11 +102,11 @@ def _unpack(arguments: Arguments, folder: Path) -> None:
 
 def _aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:
     """Aliases of models, by what BentoML is to look up in their place."""
-    found = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
+    tags = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
     for path, _, alias in arguments.records("--model"):
         if alias:
-            found[alias] = json.loads(Path(path).read_text("utf-8"))["tag"]
-    return found
+            tags[alias] = json.loads(Path(path).read_text("utf-8"))["tag"]
+    return tags
 
 
 def _project(source: Path, facts: dict[str, Any]) -> ProjectFiles:

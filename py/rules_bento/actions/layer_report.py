@@ -28,7 +28,7 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> None:
-    """Write both."""
+    """Write the report of an image's layers as JSON and as a page."""
     target, bento = arguments.one("--target"), arguments.one("--bento")
     described: list[tuple[str, Path | None]] = [(path, None) for path in arguments.many("--elsewhere")]
     described += [(description, Path(blob)) for description, blob in arguments.records("--layer")]

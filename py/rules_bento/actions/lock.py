@@ -60,7 +60,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _asked(arguments: Arguments, locked: list[Path]) -> slices.Asked:
-    """What attributes, libraries, a bentofile and an image ask for, each told by the first that does."""
+    """Return what attributes, libraries, a bentofile and an image ask for, each told by the first that does."""
     asked: dict[str, str] = {}
     limits: dict[str, str] = {}
     for origin, texts in (

@@ -165,9 +165,9 @@ def _signature(method: str, words: list[str]) -> dict[str, Any]:
     """Return what BentoML's ModelSignature has for a method."""
     dimensions = [0, 0]
     for word in words:
-        found = re.fullmatch(r"batch_dim=(\d{1,3})(?:,(\d{1,3}))?", word, re.ASCII)
-        if found and "batchable" in words:
-            dimensions = [int(found[1]), int(found[2] or found[1])]
+        match = re.fullmatch(r"batch_dim=(\d{1,3})(?:,(\d{1,3}))?", word, re.ASCII)
+        if match and "batchable" in words:
+            dimensions = [int(match[1]), int(match[2] or match[1])]
         elif word != "batchable":
             raise BentoError(
                 f"signatures: {method} has {word!r}, but there are 'batchable' and, beside it, 'batch_dim=0,1' for the "

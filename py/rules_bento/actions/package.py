@@ -83,7 +83,7 @@ def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
 
 
 def _declared(arguments: Arguments, settings: Settings, models: list[making.BundledModel]) -> service.Declared:
-    """What the target states of the service beside its source."""
+    """Return what the target states of the service beside its source."""
     options = settings.options
     return service.Declared(
         services={name: json.loads(names) for name, names in arguments.records("--declared-service")} or None,
@@ -167,8 +167,8 @@ def _files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
     """The files that options may name: the target's, and those that the snapshot found to be named."""
     from base64 import b64decode
 
-    found: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
-    return ProjectFiles(found | dict(arguments.records("--file")))  # type: ignore[arg-type]
+    contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
+    return ProjectFiles(contents | dict(arguments.records("--file")))  # type: ignore[arg-type]
 
 
 def _requirements(arguments: Arguments) -> str:

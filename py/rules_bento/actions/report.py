@@ -36,7 +36,7 @@ _REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.tx
 
 
 def run(arguments: Arguments) -> None:
-    """Write both."""
+    """Write the report of a Bento as JSON and as a page."""
     facts = json.loads(_read(arguments.one("--service-info")))
     manifest = arguments.one("--manifest")
     report: dict[str, Any] = {

@@ -34,7 +34,7 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> None:
-    """Write the bill."""
+    """Write the bill of materials."""
     tag = Tag.parse(_read(arguments.one("--tag")).strip(), "tag")
     subject = sbom.Subject(tag.name, tag.version, _read(arguments.one("--digest")).strip(), arguments.one("--created"))
     architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]

@@ -100,7 +100,7 @@ def _packed_data(arguments: Arguments) -> dict[str, Entry]:
 
 
 def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
-    """What `bentoml.use_arguments()` gives the service: as BentoPackage merges it for bento.yaml."""
+    """Return what `bentoml.use_arguments()` gives the service: as BentoPackage merges it for bento.yaml."""
     given: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
     for path, name in arguments.records("--arg-file"):
         from rules_bento.build_options.bentofile import read_arguments

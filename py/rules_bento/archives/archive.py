@@ -33,7 +33,7 @@ _MOST_MEMORY = 32 << 20  # bytes for decoding a part, whose dictionaries are no 
 
 
 class PartInfo(NamedTuple):
-    """What was written: SHA-256 (hexadecimal) and size in bytes of the part, bytes of tar in it."""
+    """Describes a part that was written: its SHA-256 (hexadecimal) and size in bytes, and the bytes of tar in it."""
 
     sha256: str
     size: int

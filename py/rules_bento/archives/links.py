@@ -1,4 +1,4 @@
-"""Where the symbolic links of a tree lead, which is not always where their texts say."""
+"""Follows the symbolic links of a tree as the system does, which is not always where their texts lead."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _ALIGNED = {"xz": 4, "gz": 1}  # the forms that may be padded with zeros, and to
 
 
 class Decoder(Protocol):
-    """What the decompressors of `lzma` and `bz2` have in common: one stream each."""
+    """The methods that decompressors of `lzma` and `bz2` share. An object decodes one stream."""
 
     @property
     def eof(self) -> bool: ...  # noqa: D102
@@ -79,14 +79,14 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
 
 
 def _check_magic(first: bytes, form: str, where: str) -> None:
-    found = _guess(first)
-    if found == form or (form == "tar" and not found) or (form == "zst" and first[1:4] == _SKIPPABLE):
+    guess = _guess(first)
+    if guess == form or (form == "tar" and not guess) or (form == "zst" and first[1:4] == _SKIPPABLE):
         return
-    if not found:
+    if not guess:
         raise BentoError(f"{where}: is no {form} data, which its name says it is. Is it whole, and is it an archive?")
     raise BentoError(
-        f"{where}: is {found} data, but its name says {form}. Rename it so that it ends in "
-        f"'.{'tar.' if found not in ('zip', 'tar') else ''}{found}', or state the format."
+        f"{where}: is {guess} data, but its name says {form}. Rename it so that it ends in "
+        f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or state the format."
     )
 
 

@@ -64,7 +64,7 @@ class Bytes:
         self.position = 0
 
     def some(self, most: int) -> bytes | memoryview:
-        """The next bytes, at least one and at most so many; none at the end."""
+        """Return up to `size` bytes; see `Bytes`."""
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
@@ -88,7 +88,7 @@ class Bytes:
         return b"".join(self.run(size))
 
     def skip(self, size: int) -> None:
-        """Pass over so many bytes. Raises BentoError if they are not there."""
+        """Pass over `size` bytes; see `Bytes`."""
         for _ in self.run(size):
             pass
 
@@ -103,13 +103,13 @@ class BytesOfFile(Bytes):
         file.seek(0)
 
     def some(self, most: int) -> bytes:
-        """See `Bytes`."""
+        """Return up to `size` bytes; see `Bytes`."""
         taken = self._file.read(min(most, _READ))
         self.position += len(taken)
         return taken
 
     def skip(self, size: int) -> None:
-        """See `Bytes`."""
+        """Pass over `size` bytes; see `Bytes`."""
         if size > self._size - self.position:
             size = self._size - self.position + 1  # whose last one is missed
         if size > _READ:
@@ -282,11 +282,11 @@ def _pax(data: bytes, where: str) -> dict[str, str]:
     values: dict[str, str] = {}
     at = 0
     while at < len(data):
-        found = _RECORD_OF_PAX.match(data, at)
-        end = at + int(found[1]) if found else 0
-        if not found or end <= found.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
+        match = _RECORD_OF_PAX.match(data, at)
+        end = at + int(match[1]) if match else 0
+        if not match or end <= match.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
             raise BentoError(f"{where}: is damaged: the attributes of a member cannot be read. Transfer it again.")
-        values[found[2].decode("utf-8", "replace")] = data[found.end() : end - 1].decode("utf-8", "surrogateescape")
+        values[match[2].decode("utf-8", "replace")] = data[match.end() : end - 1].decode("utf-8", "surrogateescape")
         at = end
     return values
 

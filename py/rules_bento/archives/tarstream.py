@@ -33,7 +33,7 @@ _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
 
 
 class Member(NamedTuple):
-    """A file, symbolic link or directory; use the constructors below.
+    """A file, a symbolic link or a folder of a tar. Its constructors are below.
 
     `path` is relative to the root of the archive, without `./`. A file's bytes come from `source`, of which
     `size` bytes must be there when it is read, or are `data`; a symbolic link has a `link`; what has none of
@@ -69,7 +69,7 @@ class Member(NamedTuple):
 
     @property
     def is_directory(self) -> bool:
-        """Whether it is neither a file nor a link."""
+        """Return whether it is neither a file nor a link."""
         return self.source is None and self.data is None and self.link is None
 
 

@@ -40,7 +40,7 @@ _UNCOUNTED = 256 << 20  # bytes that may come out of however few, before the rat
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may grow to. Beyond it is a bomb, or a case for a larger limit."""
+    """Bounds to which an archive may grow. One that grows beyond is a bomb, or needs a larger limit."""
 
     size: int = 256 << 30  # bytes of all files
     members: int = 200_000
@@ -96,7 +96,7 @@ def read(
 
 
 def name_of(source: Path | BinaryIO) -> str:
-    """What messages call a source."""
+    """Return the name by which messages call a source."""
     return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the archive"))
 
 
@@ -200,7 +200,7 @@ class _Counted:
 
 
 class _Guard:
-    """What of an archive has been let in, and what may come still."""
+    """Counts what has been let in of an archive, and refuses what goes beyond the limits."""
 
     def __init__(self, where: str, limits: Limits) -> None:
         self.where = where

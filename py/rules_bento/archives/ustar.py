@@ -58,7 +58,7 @@ def extended(values: Mapping[str, str], mode: int) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """What fills the last record of contents."""
+    """Return the zeros that fill the last record of contents."""
     return _ZEROS[: -size % RECORD]
 
 

@@ -54,7 +54,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Whether a file, as an OSError names it, is what is in the making for `path`, or is inside of that."""
+    """Return whether a file, as an OSError names it, is what is in the making for `path`, or is inside of that."""
     place = Path(name)
     return any(above.parent == path.parent and _UNFINISHED.fullmatch(above.name) for above in (place, *place.parents))
 

@@ -58,7 +58,7 @@ HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)
 
 
 class Record(NamedTuple):
-    """What the index says of a block: its bytes in the stream without padding, and how many it holds."""
+    """A block as the index describes it: its bytes in the stream without padding, and how many it unpacks to."""
 
     unpadded_size: int
     size: int
@@ -173,7 +173,7 @@ def in_order(
 
 
 def compressible(block: bytes) -> bool:
-    """Whether it is worth the time to compress: a fast compressor takes a quarter off a sample of it.
+    """Return whether it is worth the time to compress: a fast compressor takes a quarter off a sample of it.
 
     Text, code and most pickled trees do; what is compressed already does not, and neither do weights: 32-bit
     floats lose 7 per cent and 16-bit ones 8 to 25, at a hundredth of the speed.
@@ -186,7 +186,7 @@ def compressible(block: bytes) -> bool:
 
 
 def _records(index: bytes) -> list[Record]:
-    """What `tail` wrote."""
+    """Read back the records of an index that `tail` wrote."""
     if _crc32(index[:-4]) != index[-4:]:
         raise ValueError("a damaged index")
     numbers = _integers(index[1:-4])

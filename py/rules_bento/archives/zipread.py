@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Protocol
 
     class Located(Protocol):
-        """Where a member is in the zip, and what the directory says of its contents."""
+        """Tells where a member lies in the zip, and what the directory says of its contents."""
 
         @property
         def path(self) -> str: ...  # noqa: D102
@@ -69,7 +69,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 
 class Bounds(NamedTuple):
-    """What a zip may be at most."""
+    """Bounds of what is read of a zip."""
 
     ratio: int  # unpacked to packed, of the whole zip, by the sizes that are declared
     unpacked: int  # bytes that it may have unpacked, whatever the ratio
@@ -92,7 +92,7 @@ class Member(NamedTuple):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it has no contents, but may have others below it."""
+        """Return whether it has no contents, but may have others below it."""
         return self.path.endswith("/")
 
 
@@ -114,38 +114,38 @@ class Zip:
         self._methods = methods
 
     def length(self) -> int:
-        """How many bytes it has."""
+        """Return the length of the file in bytes; see `Zip`."""
         raise NotImplementedError
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """Some of the bytes there, at least one unless it is the end."""
+        """Read some bytes of a member; see `Zip`."""
         raise NotImplementedError
 
     def read(self, offset: int, size: int) -> bytes:
-        """The bytes there; fewer at the end of the file."""
+        """Return the bytes at a position; fewer at the end of the file."""
         data = self.read_some(offset, size)
         while len(data) < size and (more := self.read_some(offset + len(data), size - len(data))):
             data += more
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """What is wrong with the zip, or with a member of it."""
+        """Return the error for something that is wrong with the zip, or with a member of it."""
         where = f"{self.where}: {member!r}" if member else self.where
         return BentoError(f"{where}: {message}. {remedy or self._remedy}.")
 
     def members(self) -> list[Member]:
         """All members, in the order in which they lie in the file."""
         directory, start, count = self._directory()
-        found: list[Member] = []
+        members: list[Member] = []
         at = 0
-        while at < len(directory) and len(found) <= count:
+        while at < len(directory) and len(members) <= count:
             member, at = self._member(directory, at)
-            found.append(member)
-        if at < len(directory) or len(found) != count:
-            raise self.error(f"its directory has {len(found)} members or more, but says {count}")
-        found = self._with_room(found, start)
-        self._check_ratio(found, start)
-        return found
+            members.append(member)
+        if at < len(directory) or len(members) != count:
+            raise self.error(f"its directory has {len(members)} members or more, but says {count}")
+        members = self._with_room(members, start)
+        self._check_ratio(members, start)
+        return members
 
     def contents(self, member: Located) -> Iterator[bytes]:
         """The contents in pieces, held against size and CRC with the last of them."""
@@ -173,7 +173,10 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: Located, local: bytes) -> int:
-        """How far behind the local header's begin the contents are; the header must say what the directory says."""
+        """Return where the contents begin, in bytes behind the local header's begin.
+
+        Raises BentoError if the header does not say what the directory says.
+        """
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("has no header where the directory says", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
@@ -191,7 +194,7 @@ class Zip:
         return begin
 
     def inflate(self, member: Located, inflate: Any, packed: bytes, most: int) -> bytes:
-        """What an object of `fast_zlib` makes of a piece; at most so many bytes."""
+        """Return what a decompressor of `fast_zlib` makes of a piece, at most so many bytes."""
         try:
             data: bytes = inflate.decompress(packed, most)
         except fast_zlib().error as error:
@@ -308,16 +311,16 @@ class Zip:
 
     def _with_room(self, members: list[Member], end: int) -> list[Member]:
         """The members as they lie, each with the bytes that it has at most; none may begin inside of another."""
-        found = []
+        kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
             if room < _LOCAL.size + len(member.path) + member.packed_size:
                 raise self.error("overlaps what follows it", member.path)
-            found.append(member._replace(room=room))
+            kept.append(member._replace(room=room))
             end = member.offset
-        if end and found:
+        if end and kept:
             raise self.error("has bytes before the first member")
-        return found[::-1]
+        return kept[::-1]
 
     def _pieces(self, member: Located, start: int) -> Iterator[bytes]:
         for offset in range(start, start + member.packed_size, PIECE):
@@ -361,11 +364,11 @@ class ZipOfFile(Zip):
         self._file = file
 
     def length(self) -> int:
-        """See `Zip`."""
+        """Return the length of the file in bytes; see `Zip`."""
         return self._file.seek(0, 2)
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """See `Zip`."""
+        """Read some bytes of a member; see `Zip`."""
         self._file.seek(offset)
         return self._file.read(size)
 

@@ -288,11 +288,11 @@ class _Builder:
 
     @property
     def system_packages(self) -> bool:
-        """Whether packages of the distribution are asked for."""
+        """Return whether packages of the distribution are asked for."""
         return any(isinstance(command, tuple) for command in self.commands)
 
     def add(self, step: Step, place: str) -> None:
-        """Add one step."""
+        """Add one step to the image."""
         match step.kind:
             case "system_packages":
                 self.commands.append(step.values)

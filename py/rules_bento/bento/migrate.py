@@ -163,7 +163,7 @@ def _hub(project: _Project, packages: Packages, workspace: Workspace, wanted: st
 
 
 def _lock_notes(project: _Project, packages: Packages, hub: _Hub) -> list[str]:
-    """What to do for a lock."""
+    """Return what to do for a lock."""
     if hub.is_there:
         return [f"Packages: they have to be in the lock of @{hub.name}: {', '.join(packages.stated)}."]
     if packages.is_locked:
@@ -238,7 +238,7 @@ def _model_notes(tag: str, stored: dict[str, Any] | None, *, is_entry: bool) -> 
 
 
 def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
-    """What to do about a snapshot whose revision moves; nothing about one that is a commit."""
+    """Return what to do about a snapshot whose revision moves; nothing about one that is a commit."""
     source = model.huggingface
     if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
         return ""
@@ -329,7 +329,7 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _service_notes(project: _Project) -> list[str]:
-    """What of `services` nobody could read."""
+    """Return what of `services` nobody could read."""
     unread = [
         f"{service.path}:{service.line}: {service.class_name}.{edge.attribute}"
         for service in project.info.services
@@ -340,7 +340,7 @@ def _service_notes(project: _Project) -> list[str]:
 
 
 def _files_of_lock(packages: Packages) -> list[str]:
-    """What locking adds to the project, and no Bento has."""
+    """Return what locking adds to the project, and no Bento has."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
@@ -359,7 +359,7 @@ def _update(packages: Packages) -> list[str]:
 
 
 def _module_file(project: _Project, packages: Packages, hub: _Hub) -> str:
-    """What MODULE.bazel lacks."""
+    """Return what MODULE.bazel lacks."""
     there, extension = hub.workspace, hub.workspace.extension or "bento"
     lines = [] if there.has_rules else ['bazel_dep(name = "rules_bento", version = "0.1.0")\n']
     if not there.extension and not hub.is_there:
@@ -416,7 +416,10 @@ def _option_notes(project: _Project) -> list[str]:
 
 
 def _trial(project: _Project) -> list[str]:
-    """What a build of the project as it is says, if it is refused: BentoML would leave that out in silence, or fail."""
+    """Return the refusal of a build of the project as it is, if there is one.
+
+    BentoML would leave out in silence what is refused, or fail.
+    """
     path = project.folder / project.bentofile if project.bentofile else None
     try:
         build_bentofile(path, build_ctx=project.folder, beside=BesideOptions(store=project.store))

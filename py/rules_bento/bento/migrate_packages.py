@@ -46,7 +46,7 @@ class Packages:
 
     @property
     def requires_python(self) -> str:
-        """What the lock is made for."""
+        """Return what the lock is made for."""
         return f"=={self.python_version}.*"
 
 
@@ -57,13 +57,13 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
     limits: list[str] = []
     notes: list[str] = []
     for place, text, is_limit in _texts(options, info, files):
-        found, own_options = requirements.parse(text, place)
+        stated, own_options = requirements.parse(text, place)
         for option in own_options:
             if option.flag in requirements.INDEX_OPTIONS and not is_limit:
                 lines.append(f"{option.flag} {option.value}".strip())
             elif problem := _said(requirements.refuse_option, option, place):
                 notes.append(problem)
-        for item in found:
+        for item in stated:
             problem = _said(requirements.check, item.text, place)
             (notes if problem else limits if is_limit else lines).append(problem or item.text)
     if not any(requirements.name_of(line) == "bentoml" for line in lines if not line.startswith("-")):

@@ -56,7 +56,7 @@ class Built:
 
     @property
     def tag(self) -> Tag:
-        """Name and version."""
+        """Return the tag of name and version."""
         return self.bento.tag
 
     @property
@@ -254,7 +254,7 @@ def _service(settings: Settings, kept: Sequence[Declared], stated: services.Decl
 
 
 def default_store() -> Path:
-    """Where BentoML keeps its models."""
+    """Return where BentoML keeps its models."""
     home = os.environ.get("BENTOML_HOME")
     return (Path(home) if home else Path.home() / "bentoml") / "models"
 

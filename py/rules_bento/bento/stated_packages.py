@@ -62,7 +62,10 @@ def loads(text: str) -> list[StatedPackages]:
 
 
 def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) -> list[StatedPackages]:
-    """What is asked for. Raises BentoError for a file that is named and not declared, and for what cannot be read."""
+    """Return what is asked for.
+
+    Raises BentoError for a file that is named and not declared, and for what cannot be read.
+    """
     from rules_bento.bento.image_steps import requirements_of
     from rules_bento.build_options.options import packages_place
     from rules_bento.packages.nested_requirements import with_nested
@@ -94,5 +97,5 @@ def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) ->
 
 def _requirements(text: str, origin: str) -> list[str]:
     """Without files; addresses and commits are the lock's to say, the name tells that the package is wanted."""
-    found, _ = parse(text, origin)
-    return [item.name if item.is_direct else item.text for item in found if not item.text.startswith(".")]
+    requirements, _ = parse(text, origin)
+    return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]

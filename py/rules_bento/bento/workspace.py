@@ -21,7 +21,7 @@ EXTENSION = "@rules_bento//toolchains:extensions.bzl"
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace; without arguments, one whose MODULE.bazel says nothing."""
+    """Describes a workspace; without arguments, one whose MODULE.bazel declares nothing."""
 
     has_rules: bool = False  # whether it depends on rules_bento
     extension: str = ""  # the variable of the extension `bento`; empty where there is none

@@ -94,7 +94,7 @@ class Table:
         return self._document.at((*self._path, key, *more))
 
     def has(self, key: str) -> bool:
-        """Whether the key is there and has a value."""
+        """Return whether the key is there and has a value."""
         return self._data.get(key) is not None
 
     def value(self, key: str) -> Any:
@@ -102,7 +102,7 @@ class Table:
         return self._data.get(key)
 
     def text(self, key: str) -> str | None:
-        """A text; a number stands for its own text."""
+        """Return a text; a number stands for its own text."""
         if not self.has(key):
             return None
         value = as_text(self._data[key])
@@ -111,7 +111,7 @@ class Table:
         return value
 
     def flag(self, key: str) -> bool | None:
-        """True or false."""
+        """Return a value that has to be true or false."""
         value = self._data.get(key)
         if value is not None and not isinstance(value, bool):
             raise self.wrong(key, "true or false")
@@ -151,7 +151,7 @@ class Table:
         return texts
 
     def items(self, key: str) -> list[Any]:
-        """A list of anything; empty where the key is missing."""
+        """Return a list of anything; it is empty where the key is missing."""
         value = self._data.get(key)
         if value is None:
             return []
@@ -190,7 +190,7 @@ def plain(value: Any) -> Any:
 
 
 def kind(value: Any) -> str:
-    """What a value is, in words."""
+    """Return what a value is, in words."""
     if value is None:
         return "empty"
     if isinstance(value, bool):
@@ -205,7 +205,7 @@ def kind(value: Any) -> str:
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """` Did you mean 'labels'?`; empty where nothing is near."""
+    """Return ` Did you mean 'labels'?`, or "" where nothing is near."""
     import difflib
 
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)

@@ -64,14 +64,14 @@ def env_of_text(text: str, place: str) -> Env:
 
 def short_python_version(text: str, place: str) -> str:
     """`X.Y` of a version: images have the newest patch of it. Raises BentoError for one that is none."""
-    found = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
-    if not found:
+    match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
+    if not match:
         raise BentoError(f"{place} is {text!r}, which is not a version of Python. Write one such as '3.12'.")
-    return f"{found[1]}.{found[2]}"
+    return f"{match[1]}.{match[2]}"
 
 
 def is_system_package(package: str) -> bool:
-    """Whether a package manager of a distribution takes it for a package."""
+    """Return whether a package manager of a distribution takes it for a package."""
     return re.fullmatch(r"[A-Za-z0-9][^\s;&|<>`$\\'\"]*", package) is not None
 
 

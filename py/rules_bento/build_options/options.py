@@ -79,7 +79,7 @@ class Conda:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is asked of conda."""
+        """Return whether nothing is asked of conda."""
         return not (self.environment_yml or self.channels or self.dependencies or self.pip)
 
 
@@ -102,7 +102,7 @@ class BuildOptions:
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, option: str) -> str:
-        """How a message begins that is about an option (`docker.distro`)."""
+        """Return how a message begins that is about an option (`docker.distro`)."""
         return self.places.get(option, option)
 
 
@@ -273,5 +273,5 @@ def _list(value: Any) -> Any:
 
 
 def packages_place(options: BuildOptions) -> str:
-    """How a message begins that is about the packages of options."""
+    """Return how a message begins that is about the packages of options."""
     return options.at("python.requirements_txt" if options.python.requirements_txt else "python.packages")

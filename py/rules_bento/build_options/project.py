@@ -29,7 +29,7 @@ class ProjectFiles:
         self.taken: dict[str, bytes] = {}
 
     def has(self, path: str) -> bool:
-        """Whether the file is declared."""
+        """Return whether the file is declared."""
         return path in self._files
 
     def path(self, written: str, place: str) -> str:

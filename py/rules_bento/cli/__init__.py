@@ -1,4 +1,4 @@
-"""The `bento` command.
+"""The `bento` command: parses its words and runs the command that they name.
 
     bento [--home FOLDER] COMMAND ...
 

@@ -1,4 +1,4 @@
-"""`python -m rules_bento.cli`."""
+"""Runs the `bento` command as `python -m rules_bento.cli`."""
 
 import sys
 

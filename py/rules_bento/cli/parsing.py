@@ -37,7 +37,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 def _forwarding(command: Command, words: list[str]) -> argparse.Namespace:
-    """Its own options; `rest` are the words that it forwards."""
+    """Split off a command's own options; `rest` are the words that it forwards."""
     ours, theirs = command.load().split(words)
     options = make_parser(command).parse_args(ours)
     options.rest = theirs

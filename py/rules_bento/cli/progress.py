@@ -18,7 +18,7 @@ _DELAY, _INTERVAL = 0.5, 0.1  # seconds: short works show nothing
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """What is told how many more bytes are done, and shows it; of `total`, if that is known."""
+    """Return what is told how many more bytes are done, and shows it; of `total`, if that is known."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -31,7 +31,7 @@ def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
 
 @contextmanager
 def transfer(verb: str, url: str) -> Iterator[Counter | None]:
-    """What a transfer tells how far it is, if the text is a URL."""
+    """Return what a transfer tells how far it is, if the text is a URL."""
     from rules_bento.transports.address import parse
 
     address = parse(url) if "://" in url else None

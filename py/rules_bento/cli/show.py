@@ -24,12 +24,12 @@ def add_output(parser: ArgumentParser, *choices: str) -> None:
 
 
 def out(text: str = "") -> None:
-    """Print a line."""
+    """Print a line to standard output."""
     sys.stdout.write(f"{text}\n")
 
 
 def err(text: str) -> None:
-    """Print an error."""
+    """Print an error to standard error."""
     sys.stderr.write(f"{paint('bento:', _RED, sys.stderr)} {plain(text)}\n")
 
 

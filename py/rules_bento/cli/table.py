@@ -42,7 +42,7 @@ class Command:
     forwards: bool = False  # words that are not its own go on to another program; its module has a `split`, too
 
     def load(self) -> Module:
-        """Import the module."""
+        """Import the module of a command."""
         from importlib import import_module
 
         return cast("Module", import_module(f"rules_bento.cli.commands.{self.module}"))
@@ -106,5 +106,5 @@ def find(words: list[str]) -> tuple[Command, int] | None:
 
 
 def is_group(word: str) -> bool:
-    """Whether commands begin with the word and a space."""
+    """Return whether commands begin with the word and a space."""
     return any(command.name.startswith(f"{word} ") for command in COMMANDS)

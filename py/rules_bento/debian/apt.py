@@ -65,7 +65,7 @@ class Request(NamedTuple):
     exclude: list[str]
 
     def stated(self) -> dict[str, list[str]]:
-        """What the lock remembers of it, in an order that does not matter."""
+        """Return what the lock remembers of it, in an order that does not matter."""
         return {
             "suites": self.suites,
             "architectures": sorted(set(self.architectures)),
@@ -80,7 +80,7 @@ def dumps(lock: Lock) -> str:
 
 
 def loads(text: str, origin: str) -> Lock:
-    """Read a lock; an empty file is one of nothing."""
+    """Read a lock; an empty file locks nothing."""
     if not text.strip():
         return {"deb_lock": FORMAT, "stated": {}, "packages": {}}
     try:
@@ -107,7 +107,7 @@ def problems_of(lock: Lock, request: Request) -> list[str]:
 
 
 def _broken(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
-    """What a merge of two locks may leave behind."""
+    """Return what a merge of two locks may leave behind."""
     packages = lock["packages"].get(architecture, [])
     by_name = {package["name"]: package for package in packages}
     problems = []
@@ -131,13 +131,13 @@ def host_mirrors() -> dict[str, str]:
         raise BentoError(
             "Debian packages are resolved by apt-get, which is not here. Run this on Debian, or in a container of it."
         )
-    found: dict[str, str] = {}
+    mirrors: dict[str, str] = {}
     targets = _call(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
     for line in targets.splitlines():
         suite, component, uri = line.split(" ", 2)
         if component == "main" and suite.removesuffix(_SECURITY_SUITE) in _SUITES:
-            found.setdefault(SECURITY if suite.endswith(_SECURITY_SUITE) else MAIN, uri.rstrip("/"))
-    return found
+            mirrors.setdefault(SECURITY if suite.endswith(_SECURITY_SUITE) else MAIN, uri.rstrip("/"))
+    return mirrors
 
 
 def mirrors_at(mirror: str) -> dict[str, str]:

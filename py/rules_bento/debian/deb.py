@@ -49,16 +49,19 @@ class Deb:
 
     def control(self) -> dict[str, bytes]:
         """The control files by name: `control`, `md5sums`, `conffiles`, maintainer scripts."""
-        found: dict[str, bytes] = {}
+        files: dict[str, bytes] = {}
         for member, contents in self._tar("control.tar", _MOST_CONTROL, "control files"):
             if member.kind == "file":
-                found[member.name.removeprefix("./")] = b"".join(contents)
-        if "control" not in found:
+                files[member.name.removeprefix("./")] = b"".join(contents)
+        if "control" not in files:
             raise BentoError(f"{self.name}: has no control file: not a Debian package, or a broken one")
-        return found
+        return files
 
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """What it installs, in its own order; the bytes of a file must be read before the next member is asked for."""
+        """Return what the package installs, in its own order.
+
+        The bytes of a file must be read before the next member is asked for.
+        """
         for member, contents in self._tar("data.tar", _MOST_DATA, "files"):
             with self._problems():
                 found = _member(member)
@@ -109,19 +112,19 @@ def _directory(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
     """Offset and size of the members of an ar archive, by name."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it does not begin like one")
-    found: dict[str, tuple[int, int]] = {}
+    places: dict[str, tuple[int, int]] = {}
     at = len(_MAGIC)
     while header := file.read(_HEADER):
         name, size = header[:16].decode("ascii").rstrip(" /"), int(header[48:58])
         at += _HEADER
         if header[58:] != b"`\n" or size < 0 or at + size > total:
             raise ValueError("it is not whole")
-        if len(found) == _MOST_MEMBERS:
+        if len(places) == _MOST_MEMBERS:
             raise ValueError(f"it has more than {_MOST_MEMBERS} members")
-        found[name] = (at, size)
+        places[name] = (at, size)
         at += size + size % 2
         file.seek(at)
-    return found
+    return places
 
 
 def _member(member: tarread.TarMember) -> Member:

@@ -59,7 +59,7 @@ class Filter(NamedTuple):
         return Filter(_any_of(exclude), _any_of(include), _folders(pattern.rpartition("/")[0] for pattern in include))
 
     def leaves_out(self, path: str, *, is_link: bool) -> bool:
-        """Whether a path, without the slash before it, is left out."""
+        """Return whether a path, without the slash before it, is left out."""
         text = f"/{path}"
         if not self.exclude.match(text) or self.include.match(text):
             return False
@@ -102,7 +102,7 @@ class Rootfs:
         self._waiting: dict[str, tuple[int, int, int]] = {}  # folders that nothing needs so far
 
     def index(self) -> Index:
-        """What a layer above has to know."""
+        """Return what a layer above has to know."""
         return {
             "packages": dict(sorted(self.packages.items())),
             "status": self._status,
@@ -157,7 +157,7 @@ class Rootfs:
         yield headers.header(path, headers.LINK, 0o777, 0, 0, 0, 0, target)
 
     def has(self, path: str) -> bool:
-        """Whether there is something at a path."""
+        """Return whether there is something at a path."""
         return path in self.files or path in self.folders
 
     def database(self) -> Iterator[bytes]:
@@ -250,7 +250,7 @@ class Rootfs:
     def _record(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
     ) -> Iterator[bytes]:
-        """What dpkg writes down of a package, with the paths that are really there."""
+        """Return what dpkg writes down of a package, with the paths that are really there."""
         name = stanza["Package"]
         base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
         yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())
@@ -284,12 +284,12 @@ def _stanza(deb: str, data: bytes) -> Stanza:
     if len(stanzas) != 1:
         raise BentoError(f"{deb}: its control file has {len(stanzas)} paragraphs, not one. Fetch the package again.")
     for field, pattern in _FIELDS.items():
-        found = stanzas[0].get(field, "")
-        if not pattern.fullmatch(found):
-            raise BentoError(f"{deb}: its control file has the {field} {found!r}. Fetch the package again.")
+        value = stanzas[0].get(field, "")
+        if not pattern.fullmatch(value):
+            raise BentoError(f"{deb}: its control file has the {field} {value!r}. Fetch the package again.")
     return stanzas[0]
 
 
 def _is_merged_link(member: Member) -> bool:
-    """Whether it is itself one of the links of a merged /usr."""
+    """Return whether it is itself one of the links of a merged /usr."""
     return member.kind == "link" and _MERGED.fullmatch(member.path) is not None

@@ -40,7 +40,7 @@ MADE_LINKS = {"var/lock": "/run/lock", "var/run": "/run"}
 
 
 def is_needed(path: str) -> bool:
-    """Whether files are made from the contents of a package's file."""
+    """Return whether files are made from the contents of a package's file."""
     return path in _NSSWITCH or (path.startswith(CERTIFICATES) and path.endswith(".crt"))
 
 
@@ -80,7 +80,7 @@ def _reason(number: int, taken: Mapping[int, str]) -> str:
 
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """`/etc/nsswitch.conf`, as Debian's."""
+    """Return the text of `/etc/nsswitch.conf`, as Debian has it."""
     found = [root.kept[path] for path in _NSSWITCH if path in root.kept]
     if found and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", found[0])

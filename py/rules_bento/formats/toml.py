@@ -29,8 +29,8 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
     try:
         tables: dict[str, Any] = _reader(origin).loads(text, parse_float=parse_float)
     except (ValueError, RecursionError) as error:
-        found = _LINE.search(str(error))
-        line = f":{found[1]}" if found and found[1] else ""
+        match = _LINE.search(str(error))
+        line = f":{match[1]}" if match and match[1] else ""
         reason = _LINE.sub("", str(error)) if not isinstance(error, RecursionError) else "nested too deeply"
         raise FormatError(f"{origin}{line}: not TOML: {reason}. Correct it.") from None
     _check_size(tables, origin)

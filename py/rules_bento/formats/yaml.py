@@ -277,13 +277,13 @@ class _Builder:
 
     def _merged(self, node: _Node) -> list[tuple[dict[Any, Any], dict[Any, _Place]]]:
         """Return the mappings that `<<` names, later ones winning. Raises FormatError for what is none."""
-        found = [(node.value, node.inner)]
+        mappings = [(node.value, node.inner)]
         if isinstance(node.value, list):
             places = [node.inner.get(index, _NOWHERE)[1] for index in range(len(node.value))]
-            found = list(zip(node.value, places, strict=True))[::-1]
-        if not all(isinstance(value, dict) for value, _ in found):
+            mappings = list(zip(node.value, places, strict=True))[::-1]
+        if not all(isinstance(value, dict) for value, _ in mappings):
             raise self._refused("'<<' takes a mapping, or a list of mappings. Put it in quotes if it is a text.")
-        return found
+        return mappings
 
     def _value(self, text: str, tag: str | None, *, is_plain: bool) -> Any:
         """Return what a scalar is. Raises FormatError for what is refused."""
@@ -363,7 +363,7 @@ class _Builder:
 
 
 class _LineBuilder(_Builder):
-    """Notes lines, too; its keys are texts."""
+    """Builds values and notes their lines; keys are texts."""
 
     def __init__(self, origin: str, parse_float: Callable[[str], Any]) -> None:
         """Start without a value; `parse_float` makes numbers with a point."""

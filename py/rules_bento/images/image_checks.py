@@ -51,7 +51,10 @@ class _Problem(NamedTuple):
 
 
 def check(base: Base, wheels: Sequence[str], libraries: Sequence[Libraries], unchecked: Collection[str]) -> Found:
-    """What is wrong with packages: `wheels` are file names of all of them, `libraries` of those that have some."""
+    """Return what is wrong with packages, in words.
+
+    `wheels` are file names of all packages, `libraries` are of those that have some.
+    """
     found: list[_Problem] = []
     notes: list[str] = []
     if base.glibc:
@@ -75,7 +78,7 @@ def check(base: Base, wheels: Sequence[str], libraries: Sequence[Libraries], unc
 
 
 def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
-    """Whether the layers take more than `limit` bytes, which a registry has."""
+    """Return whether the layers take more than `limit` bytes, which a registry has."""
     sizes = sorted(((layer.size, layer.name) for layer in layers), reverse=True)
     total = sum(size for size, _ in sizes)
     if total > limit:
@@ -97,8 +100,8 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 
 
 def _tag(platform: str) -> tuple[int, int]:
-    found = _MANYLINUX.match(platform)
-    return (int(found[1]), int(found[2])) if found else _OLD.get(platform.partition("_")[0], (0, 0))
+    match = _MANYLINUX.match(platform)
+    return (int(match[1]), int(match[2])) if match else _OLD.get(platform.partition("_")[0], (0, 0))
 
 
 def _wrong_machine(package: Libraries, base: Base) -> Iterator[str]:
@@ -126,7 +129,7 @@ def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterat
 
 
 def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection[str]) -> str:
-    """What to say of a base that has none: everything would be missing. Empty if all is well."""
+    """Return what to say of a base that has none: everything would be missing. Empty if all is well."""
     wheels = sorted(package.wheel for package in libraries if any(_LIBC in elf.needed for _, elf in package.linked))
     if _LIBC in there or not wheels:
         return ""
@@ -137,7 +140,7 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection
 
 
 def _missing(files: Iterable[File], base: Base, there: Collection[str]) -> Iterator[_Problem]:
-    """What files need that are loaded, and nothing has; each name once for a package."""
+    """Return what files need that are loaded, and nothing has; each name once for a package."""
     wanting: dict[tuple[str, str], str] = {}
     for file in files:
         for name in _lacking(file.elf.needed, there):

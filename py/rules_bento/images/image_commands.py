@@ -45,7 +45,7 @@ def refuse_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> No
 
 
 def not_run(bento: dict[str, Any]) -> Iterator[Refused]:
-    """What of a bento.yaml an image without a daemon cannot have."""
+    """Return what of a bento.yaml an image without a daemon cannot have."""
     image, docker, conda = (bento.get(key) or {} for key in ("image", "docker", "conda"))
     for command in [*image.get("commands", ()), *image.get("post_commands", ())]:
         if installation(command) is None:

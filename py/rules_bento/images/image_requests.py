@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 def read_requests(bento: dict[str, Any]) -> Requests:
-    """What a bento.yaml asks for."""
+    """Return what a bento.yaml asks for."""
     image, docker = (bento.get(key) or {} for key in ("image", "docker"))
     installs = [found for command in image.get("commands", ()) if (found := installation(command))]
     asked = [*(docker.get("system_packages") or ()), *(package for found in installs for package in found.packages)]
@@ -67,7 +67,7 @@ def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def problems(requests: Requests, system: System, place: Place, provided: Collection[str]) -> Iterator[str]:
-    """What the Bento asks for and the image would not have, each with a way out.
+    """Return what the Bento asks for and the image would not have, each with a way out.
 
     `provided` names what a target says is there in another way, or not needed.
     """
@@ -87,7 +87,7 @@ def _unasked(requests: Requests, provided: Iterable[str]) -> Iterator[str]:
 
 
 def _distro(requests: Requests, system: System) -> Iterator[str]:
-    """Whether the base is another distribution; that a Bento is for BentoML's default alone says nothing."""
+    """Return whether the base is another distribution; that a Bento is for BentoML's default alone says nothing."""
     if not system.ids or not (requests.packages or requests.distro not in ("", distros.DEFAULT)):
         return
     if requests.distro and not _IDS[requests.distro].intersection(system.ids):
@@ -99,7 +99,7 @@ def _distro(requests: Requests, system: System) -> Iterator[str]:
 
 
 def _cuda(asked: str, system: System) -> Iterator[str]:
-    """Whether there is another version; patches of one are made to go together."""
+    """Return whether there is another version; patches of one are made to go together."""
     if not any(version.split(".")[:2] == asked.split(".")[:2] for version in system.cuda):
         has = f"have {_listed(system.cuda)}" if system.cuda else "are not known to have any"
         yield (

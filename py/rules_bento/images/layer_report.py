@@ -42,7 +42,7 @@ class Package:
     largest: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, path: str, size: int) -> None:
-        """Count a file."""
+        """Count a file for the report."""
         self.size += size
         self.files += 1
         self.largest.append((size, path))
@@ -53,7 +53,7 @@ class Package:
         self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MOST_FILES]
 
     def to_json(self) -> dict[str, Any]:
-        """For the report."""
+        """Return the folder as JSON of the report."""
         self._cut()
         return {
             **self.owner._asdict(),
@@ -98,11 +98,11 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
     """Packages that came, went, or have another size or version, the largest difference first."""
     before, after = _by_name(old), _by_name(new)
-    found = []
+    rows = []
     for key in before.keys() | after.keys():
         one, other = before.get(key, {}), after.get(key, {})
         if (one.get("size"), one.get("version")) != (other.get("size"), other.get("version")):
-            found.append(
+            rows.append(
                 {
                     "kind": key[0],
                     "name": key[1],
@@ -111,7 +111,7 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
                     "change": other.get("size", 0) - one.get("size", 0),
                 }
             )
-    return sorted(found, key=lambda change: (-abs(change["change"]), change["kind"], change["name"]))
+    return sorted(rows, key=lambda change: (-abs(change["change"]), change["kind"], change["name"]))
 
 
 def _by_name(report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:

@@ -58,7 +58,7 @@ class Image(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """What names the image: the digest of its manifest."""
+        """Return what names the image: the digest of its manifest."""
         return digest_of(self.manifest)
 
 

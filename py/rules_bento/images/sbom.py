@@ -45,7 +45,7 @@ class Component(NamedTuple):
 
     @property
     def purl(self) -> str:
-        """The package URL; empty for none."""
+        """Return the package URL; it is empty for what has none."""
         return self.reference if self.reference.startswith("pkg:") else ""
 
 

@@ -24,7 +24,7 @@ _PROVIDED = re.compile(r"([^\s=(<>~:]+)(?::\w+)?\s*(?:\(\s*=\s*([^)\s]+)\s*\)|=(
 
 
 class Package(NamedTuple):
-    """An installed package."""
+    """Describes an installed package."""
 
     name: str
     version: str
@@ -42,13 +42,13 @@ class Asked(NamedTuple):
     @staticmethod
     def of(text: str) -> Asked | None:
         """Read what package managers take; nothing for patterns, removals, tasks and ranges of versions."""
-        found = _ASKED.fullmatch(text)
-        if not found or (found[1].endswith("-") and not found[3]):
+        match = _ASKED.fullmatch(text)
+        if not match or (match[1].endswith("-") and not match[3]):
             return None
-        return Asked(found[1], found[2] or "", found[3] or "")
+        return Asked(match[1], match[2] or "", match[3] or "")
 
     def is_met(self, packages: Iterable[Package]) -> bool:
-        """Whether one of the packages is it, or provides it."""
+        """Return whether one of the packages is it, or provides it."""
         return any(self._is(package) for package in packages)
 
     def _is(self, package: Package) -> bool:
@@ -69,7 +69,7 @@ class SystemFiles(NamedTuple):
 
     @staticmethod
     def has(path: str) -> bool:
-        """Whether a file of an image, without the slash before it, is one of these."""
+        """Return whether a file of an image, without the slash before it, is one of these."""
         return path in (_STATUS, *_APK, *_RELEASE) or (
             path.startswith(_STATUS_OF_ONE) and not path.endswith(".md5sums")
         )
@@ -79,11 +79,11 @@ class SystemFiles(NamedTuple):
         """Read the contents of files, by their paths."""
         texts = {path: data.decode("utf-8", "replace") for path, data in sorted(files.items())}
         release = next((texts[path] for path in _RELEASE if path in texts), "")
-        found: list[Package] = []
+        match: list[Package] = []
         for path, text in texts.items():
             if path not in _RELEASE:
-                found += read_apk(text) if path in _APK else read_dpkg(text)
-        return SystemFiles(_os_ids(release), tuple(found) if texts.keys() - set(_RELEASE) else None)
+                match += read_apk(text) if path in _APK else read_dpkg(text)
+        return SystemFiles(_os_ids(release), tuple(match) if texts.keys() - set(_RELEASE) else None)
 
     @staticmethod
     def loads(text: str) -> SystemFiles:
@@ -93,7 +93,7 @@ class SystemFiles(NamedTuple):
         return SystemFiles(tuple(fields["ids"]), None if packages is None else tuple(map(_package, packages)))
 
     def dumps(self) -> str:
-        """A JSON object."""
+        """Return the packages as a JSON object."""
         return json.dumps(self._asdict(), indent=0) + "\n"
 
 
@@ -124,8 +124,8 @@ def read_apk(text: str) -> Iterator[Package]:
 
 
 def _provided(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    found = (_PROVIDED.match(text.strip()) for text in texts)
-    return tuple((match[1], match[2] or match[3] or "") for match in found if match)
+    matches = (_PROVIDED.match(text.strip()) for text in texts)
+    return tuple((match[1], match[2] or match[3] or "") for match in matches if match)
 
 
 def _os_ids(text: str) -> tuple[str, ...]:

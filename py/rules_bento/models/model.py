@@ -99,7 +99,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
 
 
 def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> bytes:
-    """What a model is, whenever it was made and whatever version it was given; `fields` and `files` as above."""
+    """Return what a model is, whenever it was made and whatever version it was given; `fields` and `files` as above."""
     return Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, _yaml({"name": name, **fields}))]).identity()
 
 

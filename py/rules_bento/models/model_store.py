@@ -36,7 +36,7 @@ class StoredModel:
     alias: str = ""  # by which the Bento's options call it
 
     def bundled(self) -> BundledModel:
-        """What a Bento needs to know of it."""
+        """Return what a Bento needs to know of it."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
@@ -48,16 +48,16 @@ class StoredModel:
         return self._members("")
 
     def _members(self, folder: str) -> list[Member]:
-        found = []
+        members = []
         for file in self.entry.manifest.entries:
             path = folder + file.path
             if file.path == MODEL_YAML:
-                found.append(Member.inline(path, self.entry.model_yaml))
+                members.append(Member.inline(path, self.entry.model_yaml))
             elif file.link is not None:
-                found.append(Member.symlink(path, file.link))
+                members.append(Member.symlink(path, file.link))
             else:
-                found.append(Member.file(path, self.sources[file.path], size=file.size, mode=file.mode))
-        return found
+                members.append(Member.file(path, self.sources[file.path], size=file.size, mode=file.mode))
+        return members
 
 
 def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
@@ -99,15 +99,15 @@ def _with_alias(model: BundledModel, aliases: dict[str, str]) -> BundledModel:
 def _versions(store: Path, name: str) -> list[BundledModel]:
     """All versions of a model, without a look at their files."""
     folder = store / name
-    found = []
+    versions = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / MODEL_YAML).is_file():
             fields = _model_yaml(path / MODEL_YAML)
             description = ModelDescription(
                 f"{name}:{path.name}", fields["module"], _time(fields), "", 0, labels_of(fields)
             )
-            found.append(BundledModel(description))
-    return found
+            versions.append(BundledModel(description))
+    return versions
 
 
 def _read(store: Path, tag: str) -> StoredModel:
@@ -136,7 +136,7 @@ def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = 
 
 
 def describe(folder: Path, tag: Tag, files: Manifest) -> ModelDescription:
-    """What is said of the entry in a folder, whose files (model.yaml among them) are known."""
+    """Return what is said of the entry in a folder, whose files (model.yaml among them) are known."""
     fields = _model_yaml(folder / MODEL_YAML)
     chosen = {key: fields[key] for key in _KEYS}
     others = Manifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))

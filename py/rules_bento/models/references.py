@@ -33,7 +33,7 @@ class BundledModel:
 
     @property
     def tag(self) -> Tag:
-        """Name and version."""
+        """Return the tag of name and version."""
         return Tag.parse(self.description.tag, "models")
 
     def entry(self, alias: str = "") -> dict[str, Any]:
@@ -94,15 +94,15 @@ def _service_model(reference: Model, models: Sequence[BundledModel], service: Se
 
 def _aliased(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
     """The model under the alias that a reference names; `BentoModel` takes none."""
-    found = [model for model in models if model.alias == reference.tag] if reference.alias else []
-    return _newest(found) if found else None
+    aliased = [model for model in models if model.alias == reference.tag] if reference.alias else []
+    return _newest(aliased) if aliased else None
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The entries of a legacy service's models, and the whole tag by each tag that its source names."""
-    found = {model.tag: _legacy_model(model, models, info) for model in info.models}
-    entries = {model.description.tag: model.entry() for model in found.values()}
-    return list(entries.values()), {tag: model.description.tag for tag, model in found.items()}
+    described = {model.tag: _legacy_model(model, models, info) for model in info.models}
+    entries = {model.description.tag: model.entry() for model in described.values()}
+    return list(entries.values()), {tag: model.description.tag for tag, model in described.items()}
 
 
 def _legacy_model(reference: Model, models: Sequence[BundledModel], info: ServiceInfo) -> BundledModel:
@@ -127,7 +127,7 @@ def chosen_models(choices: Sequence[ModelChoice], models: Sequence[BundledModel]
 
 
 def _passes(model: BundledModel, conditions: str | None) -> bool:
-    """Whether a model has all labels that a filter asks for."""
+    """Return whether a model has all labels that a filter asks for."""
     for condition in conditions.split(",") if conditions else ():
         key, equals, value = condition.strip().removeprefix("label:").partition("=")
         labels = model.description.labels
@@ -139,21 +139,21 @@ def _passes(model: BundledModel, conditions: str | None) -> bool:
 def _meant(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
     """The model of a tag whose version may be missing, `latest`, or the beginning of one."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
-    found = [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
-    if not found:
+    matching = [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
+    if not matching:
         have = ", ".join(model.description.tag for model in models) or "none"
         alias = next((model.description.tag for model in models if model.alias == tag), None)
         remedy = "Add its bento_model to models; for `bento build`, save it in the store."
         if alias:
             remedy = f"It is an alias of {alias}, which only bentoml.models.get takes: name the model by its tag."
         raise BentoError(f"{place}: {needs} the model {wanted or repr(tag)}, but models has {have}. {remedy}")
-    newest = _newest(found)
-    if version and len({model.description.tag for model in found}) > 1:
-        exact = [model for model in found if model.tag.version == version]
+    newest = _newest(matching)
+    if version and len({model.description.tag for model in matching}) > 1:
+        exact = [model for model in matching if model.tag.version == version]
         if not exact:
             raise BentoError(
                 f"{place}: {tag!r} begins the versions of several models: "
-                f"{', '.join(model.description.tag for model in found)}. Write the whole version."
+                f"{', '.join(model.description.tag for model in matching)}. Write the whole version."
             )
         newest = exact[0]
     return newest

@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a server."""
+"""The errors of a connection to a server."""
 
 
 class CutError(Exception):

@@ -1,4 +1,4 @@
-r"""What headers of an answer say: read in linear time, and never an error of this program.
+r"""Reads the headers of an answer in linear time, and never fails with an error of this program.
 
 Digits are those of ASCII: `str.isdigit` and `\d` take more than `int` does, and `int` refuses thousands of them.
 """
@@ -35,11 +35,11 @@ def natural(text: str | None) -> int | None:
 
 def content_range(text: str | None) -> ContentRange | None:
     """Read a `Content-Range` of bytes (RFC 9110, section 14.4); None for any other value."""
-    found = _RANGE.fullmatch((text or "").strip())
-    if not found:
+    match = _RANGE.fullmatch((text or "").strip())
+    if not match:
         return None
-    first, last = int(found[1]), int(found[2])
-    size = None if found[3] == "*" else int(found[3])
+    first, last = int(match[1]), int(match[2])
+    size = None if match[3] == "*" else int(match[3])
     return ContentRange(first, last, size) if first <= last and (size is None or last < size) else None
 
 

@@ -1,4 +1,4 @@
-"""Who we are to a server, by the file that NETRC names, or ~/.netrc: for registries and for archives at URLs."""
+"""Finds the name and password for a server in the file that NETRC names, or in ~/.netrc."""
 
 from __future__ import annotations
 

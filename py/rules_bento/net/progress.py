@@ -1,4 +1,4 @@
-"""How far transfers are, for people at a terminal."""
+"""Shows people at a terminal how far transfers are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MB = 1_000_000
 
 
 class Counter(Protocol):
-    """What transfers tell how far they are."""
+    """The interface by which transfers tell how far they are."""
 
     def expect(self, size: int) -> None:
         """There are `size` bytes more to be moved than was known."""
@@ -71,7 +71,7 @@ class Progress:
 
 
 class Tally:
-    """How far one transfer is, which may have to go back."""
+    """Counts the bytes of one transfer, which may have to go back."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter

@@ -1,4 +1,4 @@
-"""Which proxy leads to a host: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, as curl and Go read them."""
+"""Finds the proxy for a host in `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, as curl and Go do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rules_bento.net.headers import natural
 
 
 class Proxy(NamedTuple):
-    """Where a proxy listens, and the header that opens it (empty for none)."""
+    """An address at which a proxy listens, and the header that it asks for (empty for none)."""
 
     host: str
     port: int
@@ -42,7 +42,7 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host (without a port) is this machine by its name."""
+    """Return whether the host (without a port) is this machine by its name."""
     address = _address(host)
     return host == "localhost" or host.endswith(".localhost") or bool(address and address.is_loopback)
 
@@ -52,7 +52,10 @@ def _variable(name: str) -> str:
 
 
 def _excluded(host: str, port: int) -> bool:
-    """Whether `NO_PROXY` names it: `*`, a domain with all below it, an address, a network, each perhaps with a port."""
+    """Return whether `NO_PROXY` names a host.
+
+    It lists `*`, domains with all below them, addresses and networks, each perhaps with a port.
+    """
     address = _address(host)
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
         if entry == "*":

@@ -1,4 +1,4 @@
-"""When to try again, and how long to wait before."""
+"""Decides which failures are tried again, and how long to wait before."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Whether to try again, after waiting: `asked` seconds, as the server said, or longer each time."""
+        """Return whether to try again, after waiting: `asked` seconds, as the server said, or longer each time."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:

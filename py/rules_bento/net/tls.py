@@ -1,4 +1,4 @@
-"""Whom to believe: certificates of registries, as the host and docker's and podman's `certs.d` have them."""
+"""Finds the certificates to trust: the host's, and for registries those of docker's and podman's `certs.d`."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 
 
 class Origin(NamedTuple):
-    """Where a server is: `http` or `https`, host and port."""
+    """The address of a server: `http` or `https`, host and port."""
 
     scheme: str
     host: str
@@ -65,11 +65,11 @@ class Origin(NamedTuple):
 
 
 class Body(Protocol):
-    """What is uploaded: may be written again from its start, to another connection."""
+    """An upload's content. It may be written again from its start, to another connection."""
 
     @property
     def size(self) -> int:
-        """How many bytes `write_to` writes."""
+        """Return how many bytes `write_to` writes."""
 
     def write_to(self, connection: socket.socket) -> None:
         """Write all of it."""
@@ -83,7 +83,7 @@ class Bytes:
 
     @property
     def size(self) -> int:
-        """Its length."""
+        """Return how many bytes `write_to` writes."""
         return len(self._content)
 
     def write_to(self, connection: socket.socket) -> None:
@@ -96,7 +96,7 @@ class LongHeadError(Exception):
 
 
 class _Wire(io.RawIOBase):
-    """What comes over a connection, until a time if one is set."""
+    """Reads from a connection, until a deadline if one is set."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__()
@@ -209,7 +209,10 @@ class Response:
             raise CutError("the answer was cut off")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """What is there already: `readinto` waits until the buffer is full, and loses what it has if that fails."""
+        """Return the bytes that have come already.
+
+        `readinto` would wait for a full buffer, and lose what it has if that fails.
+        """
         rest = self._response.length
         if rest is None:  # its end shows by itself
             return self._response.readinto(buffer)
@@ -221,7 +224,7 @@ class Response:
 
     @property
     def finished(self) -> bool:
-        """Whether the connection can take another request: the body was read, and the server keeps it."""
+        """Return whether the connection can take another request: the body was read, and the server keeps it."""
         if self._response.length == 0:
             self._response.close()
         return self._response.isclosed() and not self._response.will_close

@@ -175,7 +175,7 @@ def _csv(rows: Sequence[tuple[str, str, object]]) -> str:
 
 
 def _is_same(found: str, version: str) -> bool:
-    """Whether the version in a wheel's name is another spelling of the same one, as `1.0` is of `1`."""
+    """Return whether the version in a wheel's name is another spelling of the same one, as `1.0` is of `1`."""
     from packaging.version import InvalidVersion, Version
 
     try:

@@ -54,16 +54,16 @@ class Indexes:
 
     def with_options(self, options: Iterable[Option], origin: str) -> Indexes:
         """These, changed by the option lines of requirements files."""
-        found: dict[str, list[str]] = {}
+        values: dict[str, list[str]] = {}
         for option in options:
-            found.setdefault(_LONG.get(option.flag, option.flag), []).append(option.value)
+            values.setdefault(_LONG.get(option.flag, option.flag), []).append(option.value)
         return Indexes(
-            default=(found.get("--index-url") or [self.default])[-1],
-            extra=(*self.extra, *found.get("--extra-index-url", [])),
+            default=(values.get("--index-url") or [self.default])[-1],
+            extra=(*self.extra, *values.get("--extra-index-url", [])),
             explicit=self.explicit,
-            find_links=(*self.find_links, *found.get("--find-links", [])),
-            no_index=self.no_index or "--no-index" in found,
-            trusted_hosts=(*self.trusted_hosts, *found.get("--trusted-host", [])),
+            find_links=(*self.find_links, *values.get("--find-links", [])),
+            no_index=self.no_index or "--no-index" in values,
+            trusted_hosts=(*self.trusted_hosts, *values.get("--trusted-host", [])),
         )._checked(origin)
 
     @property
@@ -131,8 +131,8 @@ _LONG = {"-i": "--index-url", "-f": "--find-links"}
 
 def split_index(entry: str) -> tuple[str, str]:
     """Name and address of `NAME=URL`; the name is empty for a mere address."""
-    found = re.match(r"([A-Za-z0-9_.-]+)=(?=\w+:|/)", entry)
-    return (found[1], entry[found.end() :]) if found else ("", entry)
+    match = re.match(r"([A-Za-z0-9_.-]+)=(?=\w+:|/)", entry)
+    return (match[1], entry[match.end() :]) if match else ("", entry)
 
 
 def refuse_credentials(text: str, origin: str) -> None:

@@ -216,7 +216,7 @@ def _package(package: dict[str, Any], counts: dict[str, int], origin: str) -> di
 
 
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
-    """Where a package comes from that no index has."""
+    """Return where a package comes from that no index has."""
     source = package["source"]
     if "git" in source:
         address, _, commit = source["git"].partition("#")
@@ -252,7 +252,7 @@ def _dependency(edge: dict[str, Any], counts: dict[str, int], origin: str) -> di
 
 
 def _can_be_used(filename: str) -> bool:
-    """Whether a file is for CPython on Linux with glibc or on macOS, the platforms that the rules know."""
+    """Return whether a file is for CPython on Linux with glibc or on macOS, the platforms that the rules know."""
     if not filename.endswith(".whl"):
         return filename.endswith((".tar.gz", ".zip"))
     python, abi, platform = filename.removesuffix(".whl").split("-")[-3:]

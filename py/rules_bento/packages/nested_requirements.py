@@ -35,12 +35,12 @@ def _nested_lines(
     if path in within:
         raise BentoError(f"{place}: {path} refers to itself, by way of {', '.join(within)}. Break the circle.")
     for number, line in enumerate(files.text(path, place).splitlines(), 1):
-        found = _REFERENCE.fullmatch(line.partition(" #")[0].strip())
-        if not found:
+        match = _REFERENCE.fullmatch(line.partition(" #")[0].strip())
+        if not match:
             yield line.rstrip(), limits
             continue
-        if "://" in found[2]:
-            raise BentoError(f"{path}:{number}: {found[2]!r} is on a network. Declare a copy of the file.")
-        nested = files.path(posixpath.join(posixpath.dirname(path), found[2]), f"{path}:{number}")
-        limited = limits or found[1] in CONSTRAINTS
+        if "://" in match[2]:
+            raise BentoError(f"{path}:{number}: {match[2]!r} is on a network. Declare a copy of the file.")
+        nested = files.path(posixpath.join(posixpath.dirname(path), match[2]), f"{path}:{number}")
+        limited = limits or match[1] in CONSTRAINTS
         yield from _nested_lines(nested, files, f"{path}:{number}", within=(*within, path), limits=limited)

@@ -64,12 +64,12 @@ class Requirement:
 
     @property
     def is_direct(self) -> bool:
-        """Whether it names an address (PEP 508, `name @ address`)."""
+        """Return whether it names an address (PEP 508, `name @ address`)."""
         return re.match(r"[-._A-Za-z0-9]+\s*(\[[^]]*])?\s*@", self.text) is not None
 
     @property
     def is_commit(self) -> bool:
-        """Whether it names a commit of a git repository, whose hash says which files are meant."""
+        """Return whether it names a commit of a git repository, whose hash says which files are meant."""
         return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
 
 
@@ -117,7 +117,7 @@ def check(text: str, place: str) -> pep508.Requirement:
 
 
 def _is_local(address: str) -> bool:
-    """Whether an address, or what stands in the place of a requirement, leads to this machine."""
+    """Return whether an address, or what stands in the place of a requirement, leads to this machine."""
     return address.startswith((".", "/", "~", "file:")) or ("/" in address and "://" not in address)
 
 

@@ -82,19 +82,19 @@ class Project:
         return "\n".join([*lines, ""])
 
     def _runs_here(self) -> bool:
-        """Whether this interpreter is one that it is for: uv locks nothing without one."""
+        """Return whether this interpreter is one that it is for: uv locks nothing without one."""
         return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
     def _range(self) -> SpecifierSet:
         from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
         try:
-            found = SpecifierSet(self.requires_python)
+            versions = SpecifierSet(self.requires_python)
         except InvalidSpecifier:
-            found = SpecifierSet()
-        if not len(found):
+            versions = SpecifierSet()
+        if not len(versions):
             raise BentoError(f"requires_python: {self.requires_python!r} is no range of versions, such as '>=3.10'.")
-        return found
+        return versions
 
     def _environments(self) -> list[str]:
         clauses = [] if self._runs_here() else sorted(self._range(), key=str)
@@ -109,7 +109,7 @@ class Project:
 
 
 def stated_in_lock(stated: Stated, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
-    """What a lock records of that from which it was made; fields that say nothing are left out."""
+    """Return what a lock records of that from which it was made; fields that say nothing are left out."""
     record: dict[str, Any] = {"requirements": sorted(stated.requirements)}
     further = {"constraints": stated.constraints, "overrides": stated.overrides, "platforms": platforms}
     record |= {name: sorted(values) for name, values in further.items() if values}

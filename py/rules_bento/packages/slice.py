@@ -47,7 +47,7 @@ class Target:
 
     @property
     def python_minor(self) -> str:
-        """`X.Y`."""
+        """Return the version of Python as `X.Y`."""
         return ".".join(self.python_version.split(".")[:2])
 
     @property
@@ -99,7 +99,7 @@ class Resolver:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Return what people call it."""
         return "pip-tools" if self.pip_tools else "uv"
 
 
@@ -291,7 +291,7 @@ def _with_hashes(line: str, package: dict[str, Any], target: Target, all_files: 
 
 
 def _is_for(file: str, platform: str) -> bool:
-    """Whether an installer on the platform might take a file."""
+    """Return whether an installer on the platform might take a file."""
     if not file.endswith(".whl"):
         return True
     system, _, machine = platform.partition("_")

@@ -53,7 +53,7 @@ def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
 
 
 def is_interpreter(name: str) -> bool:
-    """Whether a script of that name would replace the interpreter of an environment."""
+    """Return whether a script of that name would replace the interpreter of an environment."""
     return bool(_INTERPRETER.fullmatch(name))
 
 
@@ -77,8 +77,8 @@ def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
     for root in roots:
         for file in root.glob("*.dist-info/entry_points.txt"):
             for name, target in _entry_points(file):
-                found = _TARGET.fullmatch(target)
-                if not _NAME.fullmatch(name) or not found:
+                match = _TARGET.fullmatch(target)
+                if not _NAME.fullmatch(name) or not match:
                     raise BentoError(
                         f"{file.parent.name}: its console script {name!r} is {target!r}, not a command and "
                         f"MODULE:FUNCTION. Leave that package out."
@@ -88,7 +88,7 @@ def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
                         f"{file.parent.name}: its console script {name!r} would replace the interpreter. Leave that "
                         f"package out."
                     )
-                yield name, found[1], found[2]
+                yield name, match[1], match[2]
 
 
 def _entry_points(file: Path) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a registry wants to see: nothing, a name and a password, or a token for each scope.
+"""Authenticates to a registry: with nothing, a name and a password, or a token for each scope.
 
 Basic authentication is RFC 7617; tokens are the distribution project's (`docs/spec/auth/token.md`, `oauth.md`).
 """
@@ -191,7 +191,7 @@ class Authorizer:
 
 
 def _is_inside(host: str) -> bool:
-    """Whether a host is named by an address that is not the internet's, in any of its spellings, or is this machine."""
+    """Return whether a host is this machine, or an address that is not the internet's, in any of its spellings."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -204,7 +204,7 @@ def _is_inside(host: str) -> bool:
 
 
 def _is_covered(scope: str, scopes: frozenset[str]) -> bool:
-    """Whether one of the scopes (`type:name:action,...`) is for the same thing, and allows as much."""
+    """Return whether one of the scopes (`type:name:action,...`) is for the same thing, and allows as much."""
     thing, _, actions = scope.rpartition(":")
     return any(
         thing == other.rpartition(":")[0] and set(actions.split(",")) <= set(other.rpartition(":")[2].split(","))

@@ -30,14 +30,14 @@ _MOST_MANIFESTS = 1000
 
 
 class BaseImage(NamedTuple):
-    """What is known of an image without its layers."""
+    """Describes an image without its layers."""
 
     digest: str
     facts: dict[str, Any]  # architecture, os, env, perhaps variant and history
     layers: tuple[tuple[Descriptor, str], ...]  # with an OCI media type, and the diff ID
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return the description as JSON."""
         layers = [
             {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": diff_id}
             for layer, diff_id in self.layers
@@ -52,7 +52,7 @@ def find(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
     for others are not. Raises BentoError for a document that is none, or does not have its digest or size; for several
     images of one platform, and where there is none for any.
     """
-    found: dict[str, BaseImage] = {}
+    images: dict[str, BaseImage] = {}
     others: set[str] = set()
     for manifest in _manifests(layout):
         config = _config(layout, manifest)
@@ -62,14 +62,14 @@ def find(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
             others.add(platform if not odd else "")
         elif odd:
             others.add(f"{platform} (with layers of {odd[0]})")
-        elif platform in found:
+        elif platform in images:
             raise BentoError(f"{layout.folder}: has several images for {platform}. Leave one there.")
         else:
-            found[platform] = _image(layout, manifest, config)
-    if not found:
+            images[platform] = _image(layout, manifest, config)
+    if not images:
         more = f", only for {' and '.join(sorted(others - {''}))}" if others - {""} else ""
         raise BentoError(f"{layout.folder}: has no image for {' or '.join(platforms)}{more}.")
-    return {platform: found[platform] for platform in platforms if platform in found}
+    return {platform: images[platform] for platform in platforms if platform in images}
 
 
 def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
@@ -123,7 +123,7 @@ def _check_size(layout: Layout, path: Path, entry: Descriptor) -> None:
 
 
 def _config(layout: Layout, manifest: Manifest) -> dict[str, Any]:
-    """The config; an empty one of what is no image."""
+    """Return the config, or an empty one for what is no image."""
     if manifest.config.media_type not in _CONFIGS:
         return {}
     return read_object(_document(layout, manifest.config), str(layout.blob(manifest.config.digest)))

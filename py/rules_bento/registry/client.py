@@ -205,7 +205,7 @@ class Registry:
         )
 
     def _connect(self) -> tuple[Origin, Authorizer]:
-        """Where the API is, found out once."""
+        """Return the address of the API, which is found out once."""
         with self._lock:
             if self._origin is None or self._authorizer is None:
                 self._origin = self._find_origin()
@@ -243,7 +243,7 @@ class Upload:
 
 
 class Repository:
-    """What can be asked of one repository. Methods raise as `Registry.request` does unless they say otherwise."""
+    """One repository and its requests. Methods raise as `Registry.request` does unless they say otherwise."""
 
     def __init__(self, registry: Registry, name: str) -> None:
         self.registry = registry
@@ -265,7 +265,10 @@ class Repository:
     # Blobs
 
     def has_blob(self, digest: str, size: int, *, writing: bool = False) -> bool:
-        """Whether the blob is there, with that size. `writing`: ask with the token that pushes, to need only one."""
+        """Return whether the blob is there, with that size.
+
+        `writing`: ask with the token that pushes, to need only one.
+        """
         reply = self._ask("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push if writing else self.pull)
         return reply.status == 200 and natural(reply.headers.get("Content-Length")) in (None, size)
 
@@ -277,11 +280,11 @@ class Repository:
         return None if reply.status == 201 else self._upload(reply)
 
     def start_upload(self) -> Upload:
-        """Begin an upload."""
+        """Begin the upload of a blob."""
         return self._upload(self._ask("POST", "blobs/uploads/", "an upload", {202}, self.push))
 
     def upload_status(self, upload: Upload) -> Upload | None:
-        """How far an upload has come; nothing if the registry does not know it any more."""
+        """Return how many bytes of an upload the registry has; None if it does not know it any more."""
         # A server may say 404 or 400 of an upload that has ended, well or not.
         reply = self._ask("GET", upload.url, "an upload", {204, 200, 202, 404, 400, 410, 405}, self.push)
         if reply.status >= 400:
@@ -372,25 +375,28 @@ class Repository:
 
     def tags(self) -> list[str]:
         """All tags, in the registry's order."""
-        found: list[str] = []
+        names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE}", "tags", {200}):
-            found += map(str, self._listed(reply, "tags", "tags", len(found)))
-        return found
+            names += map(str, self._listed(reply, "tags", "tags", len(names)))
+        return names
 
     def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        """What refers to a manifest, perhaps only of one type; from the referrers tag where there is no such API."""
-        found: list[Descriptor] = []
+        """Return what refers to a manifest, or only what is of one type.
+
+        Where the registry has no such API, the referrers tag is read.
+        """
+        descriptors: list[Descriptor] = []
         query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
         for reply in self._pages(f"referrers/{digest}{query}", f"referrers of {digest}", {200, 404}):
             if reply.status == 404:
-                found = self.referrers_tag(digest)
+                descriptors = self.referrers_tag(digest)
                 break
-            listed = self._listed(reply, "manifests", "referrers", len(found))
-            found += [Descriptor.from_json(item, str(self)) for item in listed]
-        return [item for item in found if not artifact_type or item.artifact_type == artifact_type]
+            listed = self._listed(reply, "manifests", "referrers", len(descriptors))
+            descriptors += [Descriptor.from_json(item, str(self)) for item in listed]
+        return [item for item in descriptors if not artifact_type or item.artifact_type == artifact_type]
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
-        """What the referrers tag lists (distribution specification, `Referrers Tag Schema`)."""
+        """Return what the referrers tag lists (distribution specification, `Referrers Tag Schema`)."""
         target = referrers_tag(digest)
         reply = self._get_manifest(target, (oci.INDEX,), f"referrers of {digest}", {200, 404})
         if reply.status == 404:
@@ -431,7 +437,7 @@ class Repository:
             raise BentoError(f"{error} It came where {what} are asked for.") from None
 
     def _listed(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
-        """What one page lists. Raises BentoError for what is no list, and if it is too long with what came before."""
+        """Return what one page lists. Raises BentoError for what is no list, and if all pages together are too long."""
         listed = self._json(reply, what).get(key) or []
         if not isinstance(listed, list) or before + len(listed) > bounds.NAMES:
             raise BentoError(f"{self}: its {what} are no list, or one of more than {bounds.NAMES}. Refused.")
@@ -456,5 +462,5 @@ class Repository:
 
 
 def referrers_tag(digest: str) -> str:
-    """The tag under which those that refer to a manifest are listed where there is no API for it."""
+    """Return what the referrers tag lists (distribution specification, `Referrers Tag Schema`)."""
     return digest.replace(":", "-", 1)[:128]

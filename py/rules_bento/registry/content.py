@@ -25,10 +25,10 @@ _SLICE = 8 << 20  # bytes that the kernel moves between two looks at the progres
 
 
 class Source(Protocol):
-    """Where a blob's bytes are."""
+    """A place from which the bytes of a blob are read."""
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end`. Raises CutError, or the connection's OSError."""
+        """Write the bytes to a connection."""
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes are not those of the digest."""
@@ -42,7 +42,7 @@ class FileSource:
     start: int = 0
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes, by the kernel alone where nothing is to be encrypted."""
+        """Write the bytes to a connection."""
         with self._open() as file:
             at, end = self.start + start, self.start + end
             if isinstance(connection, ssl.SSLSocket):
@@ -56,15 +56,15 @@ class FileSource:
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes in the file are not those of the digest."""
-        found = oci.new_hash(digest)
+        digester = oci.new_hash(digest)
         with self._open() as file:
             file.seek(self.start)
             while size:
                 piece = file.read(min(size, PIECE))
                 self._check_end(len(piece))
-                found.update(piece)
+                digester.update(piece)
                 size -= len(piece)
-        if found.hexdigest() != digest.partition(":")[2]:
+        if digester.hexdigest() != digest.partition(":")[2]:
             raise BentoError(f"{self.path}: does not have the digest {digest}. Build it again.")
 
     def _open(self) -> FileIO:
@@ -96,7 +96,7 @@ class RemoteSource:
     digest: str
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes, as they come."""
+        """Write the bytes to a connection."""
         with self.repository.open_blob(self.digest, start) as response:
             if response.status not in (200, 206):
                 what = f"{self.repository}: blob {self.digest}"
@@ -127,7 +127,7 @@ class BytesSource:
     content: bytes
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes."""
+        """Write the bytes to a connection."""
         connection.sendall(self.content[start:end])
         tally.advance(end - start)
 
@@ -147,7 +147,7 @@ class Part:
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """Return how many bytes there are."""
         return self._end - self._start
 
     def write_to(self, connection: socket.socket) -> None:

@@ -48,9 +48,9 @@ def find(reference: Reference) -> Credentials | None:
     """
     for file in _files():
         if file.is_file():
-            found = _in_file(_load(file), file, reference)
-            if found:
-                return found
+            credentials = _in_file(_load(file), file, reference)
+            if credentials:
+                return credentials
     return _in_netrc(reference)
 
 
@@ -89,9 +89,9 @@ def _in_file(document: dict[str, Any], file: Path, reference: Reference) -> Cred
         if helper:
             return _ask(helper, reference.credentials_key, file)
     store = document.get("credsStore")
-    found = _ask(store, reference.credentials_key, file) if store else None
-    if found:
-        return found
+    credentials = _ask(store, reference.credentials_key, file) if store else None
+    if credentials:
+        return credentials
     auths: dict[str, Any] = document.get("auths", {})
     for key in _keys(reference):
         for name, entry in auths.items():
@@ -132,7 +132,10 @@ def _decode(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
 
 
 def _ask(helper: str, key: str, file: Path) -> Credentials | None:
-    """What `docker-credential-<helper> get` says (docker-credential-helpers' protocol); nothing if it knows nothing."""
+    """Return what `docker-credential-<helper> get` answers; None for no credentials.
+
+    The protocol is that of docker-credential-helpers.
+    """
     import subprocess
 
     program = f"docker-credential-{helper}"

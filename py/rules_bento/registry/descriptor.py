@@ -37,7 +37,7 @@ _FOREIGN = re.compile(r"application/vnd\.(docker\.image\.rootfs\.foreign|oci\.im
 
 
 def is_digest(text: str) -> bool:
-    """Whether it is a digest that can be verified here: SHA-256 or SHA-512."""
+    """Return whether it is a digest that can be verified here: SHA-256 or SHA-512."""
     return _DIGEST.fullmatch(text) is not None
 
 
@@ -53,16 +53,16 @@ def new_hash(digest: str) -> Any:
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
     """The content, which must have the digest. Raises BentoError, naming `origin`."""
-    found = new_hash(digest)
-    found.update(content)
-    if found.hexdigest() != digest.partition(":")[2]:
+    digester = new_hash(digest)
+    digester.update(content)
+    if digester.hexdigest() != digest.partition(":")[2]:
         raise BentoError(f"{origin}: what came does not have the digest {digest}. Nothing of it was kept.")
     return content
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What a blob or manifest is, and the digest and size (bytes) that name it."""
+    """Names a blob or manifest by its digest and size (bytes), and tells its type."""
 
     media_type: str
     digest: str
@@ -143,7 +143,7 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """Whether it lists manifests, and not blobs."""
+        """Return whether it lists manifests, and not blobs."""
         return self.descriptor.media_type in INDEXES
 
     @property
@@ -153,12 +153,12 @@ class Manifest:
 
     @property
     def subject(self) -> Descriptor | None:
-        """What it refers to, if it does."""
+        """Return the descriptor of the manifest that this one refers to; None if it refers to none."""
         item = self.document.get("subject")
         return Descriptor.from_json(item, self.descriptor.digest) if item else None
 
     def layers(self) -> list[Descriptor]:
-        """The layers, lowest first; none of an index."""
+        """Return the layers, lowest first; an index has none."""
         return self._descriptors("layers")
 
     def blobs(self) -> Iterator[Descriptor]:

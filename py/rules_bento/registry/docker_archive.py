@@ -91,16 +91,16 @@ class _Archive:
 
     def _layer(self, name: str) -> Descriptor:
         place = self._member(name)
-        found = hashlib.sha256()
+        digester = hashlib.sha256()
         self._file.seek(place.offset)
         first = piece = self._file.read(min(_PIECE, place.member.size))
         remaining = place.member.size
         while piece:
-            found.update(piece)
+            digester.update(piece)
             remaining -= len(piece)
             piece = self._file.read(min(_PIECE, remaining))
         suffix = next((suffix for magic, suffix in _MAGIC.items() if first.startswith(magic)), "")
-        return Descriptor(oci.TAR_LAYER + suffix, f"sha256:{found.hexdigest()}", place.member.size)
+        return Descriptor(oci.TAR_LAYER + suffix, f"sha256:{digester.hexdigest()}", place.member.size)
 
     def _manifest(self, entry: Descriptor) -> Manifest:
         origin = f"{self._path}: {entry.digest}"

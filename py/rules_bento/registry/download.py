@@ -113,7 +113,7 @@ class _Receiving:
             raise CutError(f"the answer ended after {self._at} of {self._blob.size} bytes")
 
     def _continues(self, response: Response) -> bool:
-        """Whether a partial answer begins where the file ends."""
+        """Return whether a partial answer begins where the file ends."""
         given = content_range(response.headers.get("Content-Range"))
         return given is not None and given.first == self._at
 

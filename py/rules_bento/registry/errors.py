@@ -1,4 +1,4 @@
-"""What a registry says no to."""
+"""The errors for what a registry refuses."""
 
 from __future__ import annotations
 

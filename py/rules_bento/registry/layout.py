@@ -61,12 +61,12 @@ class Layout:
         return Layout(folder)
 
     def blob(self, digest: str) -> Path:
-        """Where the blob is, or would be."""
+        """Return the path of a blob, whether it is there or not."""
         algorithm, _, name = digest.partition(":")
         return self.folder / "blobs" / algorithm / name
 
     def has(self, blob: Descriptor) -> bool:
-        """Whether the blob is there, with its size."""
+        """Return whether the blob is there, with its size."""
         try:
             return self.blob(blob.digest).stat().st_size == blob.size
         except OSError:
@@ -86,7 +86,7 @@ class Layout:
         return Manifest.read(oci.verify(content, digest, str(path)), media_type, str(path))
 
     def index(self) -> list[Descriptor]:
-        """What index.json lists."""
+        """Return what index.json lists."""
         path = self.folder / "index.json"
         try:
             return Manifest.read(path.read_bytes(), oci.INDEX, str(path)).children()
@@ -173,7 +173,7 @@ class Layout:
         """The manifests among the blobs that refer to another and have a layer whose type begins with `media_type`."""
         folder = self.blob(digest).parent
         paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-        found = []
+        manifests = []
         for path in paths[:_MOST_BLOBS]:
             if path.stat().st_size > _MOST_REFERRER:
                 continue
@@ -186,11 +186,11 @@ class Layout:
             except BentoError:  # a blob, and no manifest
                 continue
             if is_one and any(layer.media_type.startswith(media_type) for layer in manifest.layers()):
-                found.append(manifest)
-        return found
+                manifests.append(manifest)
+        return manifests
 
     def package(self, name: str = "") -> Package:
-        """What `push` takes, of what `find` finds. A blob that is not there has no source."""
+        """Return what `push` takes, for something that `find` found. A blob that is not there gets no source."""
         root = self.find(name)
         children = oci.descend(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]

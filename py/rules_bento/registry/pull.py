@@ -107,7 +107,7 @@ def choose(root: Manifest, platforms: Collection[str], origin: str, *, lenient: 
 
 
 def as_package(repository: Repository, root: Manifest) -> Package:
-    """What `push` takes: everything of a manifest in a repository, streamed from there."""
+    """Return what `push` takes: all that belongs to a manifest in a repository, streamed from there."""
     children = oci.descend(root.children(), lambda entry: repository.get_manifest(entry.digest))
     blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
     sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}
@@ -115,10 +115,10 @@ def as_package(repository: Repository, root: Manifest) -> Package:
 
 
 def _matches(platform: Mapping[str, Any], wanted: str) -> bool:
-    """Whether `os/architecture`, and the variant if it is named, are those of the platform."""
+    """Return whether `os/architecture`, and the variant if it is named, are those of the platform."""
     parts = wanted.split("/")
-    found = [platform.get("os", ""), platform.get("architecture", ""), platform.get("variant", "")]
-    return found[: len(parts)] == parts
+    offered = [platform.get("os", ""), platform.get("architecture", ""), platform.get("variant", "")]
+    return offered[: len(parts)] == parts
 
 
 def _name(platform: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ _MOST_MOUNTS = 3
 
 @dataclass(frozen=True)
 class Package:
-    """What is pushed: a manifest, those that it lists (if it is an index), and where the blobs of all are.
+    """Holds what is pushed: a manifest, those that it lists (if it is an index), and the source of each blob.
 
     `mount_from` are names (`registry/repository`) where the blobs, or some of them, may be already; `mounts` are those
     where single ones may be, by digest.
@@ -60,7 +60,7 @@ class Package:
 
 
 class Pushed(NamedTuple):
-    """What it took: `sent` and `mounted` are numbers of blobs, of `blobs` in all; `size` is bytes sent."""
+    """Counts what a push took: `sent` and `mounted` of `blobs` in all; `size` is the bytes that were sent."""
 
     reference: Reference  # by digest
     blobs: int
@@ -98,7 +98,7 @@ def push(
 
 
 class _Delivery(NamedTuple):
-    """To one repository."""
+    """Delivers a package to one repository."""
 
     repository: Repository
     reference: Reference
@@ -106,7 +106,7 @@ class _Delivery(NamedTuple):
     mount_from: Sequence[str]
 
     def is_there(self) -> bool:
-        """Whether the registry has all manifests, and so all that they need: it took none without."""
+        """Return whether the registry has all manifests, and so all that they need: it took none without."""
         return all(
             self.repository.manifest_digest(manifest.descriptor.digest, writing=True) == manifest.descriptor.digest
             for manifest in reversed(self.package.manifests())

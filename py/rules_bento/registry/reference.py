@@ -74,22 +74,22 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Registry and repository."""
+        """Return registry and repository as one text."""
         return f"{self.registry}/{self.repository}"
 
     @property
     def target(self) -> str:
-        """What a manifest is asked for by: the digest, else the tag, else `latest`."""
+        """Return what a manifest is asked for by: the digest, else the tag, else `latest`."""
         return self.digest or self.tag or "latest"
 
     @property
     def api_host(self) -> str:
-        """Where the registry's API is: host, or host:port."""
+        """Return where the registry's API listens: host, or host:port."""
         return _DEFAULT_API if self.registry == DEFAULT_REGISTRY else self.registry
 
     @property
     def credentials_key(self) -> str:
-        """What credential stores call the registry."""
+        """Return the name under which credential stores keep the registry."""
         return _DEFAULT_CREDENTIALS if self.registry == DEFAULT_REGISTRY else self.registry
 
     def with_tag(self, tag: str) -> Reference:
@@ -104,13 +104,13 @@ class Reference:
 
 
 def names_registry(name: str) -> bool:
-    """Whether a name begins with a registry: its first part is a host if it cannot be anything else."""
+    """Return whether a name begins with a registry: its first part is a host if it cannot be anything else."""
     first, slash, _ = name.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or first.lower() != first)
 
 
 def _not_behind_at(text: str) -> BentoError:
-    """What to say of an `@` that no digest follows; what stands before it may be a password."""
+    """Return the refusal of an `@` that no digest follows; what stands before it may be a password."""
     return BentoError(
         f"…@{text.rpartition('@')[2]!r}: is no digest. Write `@sha256:` and 64 hexadecimal digits; user and password "
         "are taken from the logins of docker or podman, or from netrc, and never from a reference."
@@ -118,7 +118,7 @@ def _not_behind_at(text: str) -> BentoError:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Registry and repository."""
+    """Split a reference into registry and repository."""
     first, slash, rest = name.partition("/")
     if not names_registry(name):
         return DEFAULT_REGISTRY, name if slash else f"{_DEFAULT_NAMESPACE}/{name}"

@@ -1,4 +1,4 @@
-"""What refers to a manifest, in registries without an API for it.
+"""Lists what refers to a manifest, in registries without an API for it.
 
 OCI distribution specification 1.1, `Backwards Compatibility` and `Referrers Tag Schema`.
 """

@@ -142,7 +142,10 @@ class _Sending:
             self._furthest = upload.offset
 
     def _resumable(self, reply: Reply) -> bool:
-        """Whether to go on after an answer that was not wanted, or (False) begin again. Raises if neither helps."""
+        """Return whether to go on after an answer that was not wanted, or (False) begin again.
+
+        Raises if neither helps.
+        """
         if reply.status == 413 and self._limit > _LAST_LIMIT:
             self._limit = _FIRST_LIMIT if self._limit > _FIRST_LIMIT else max(_LAST_LIMIT, self._limit // 2)
             return True

@@ -100,7 +100,7 @@ def _changes(report: dict[str, Any]) -> str:
 
 
 def _became(change: dict[str, Any]) -> str:
-    """What people want to know: of a file not its digest."""
+    """Return what people want to know: of a file not its digest."""
     if change["kind"] == "file":
         return "new" if change["before"] is None else "gone" if change["after"] is None else "changed"
     return pages.versions(change["before"], change["after"])

@@ -19,13 +19,13 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 
 def packages(requirements: str) -> list[dict[str, str]]:
     """Name and version of each package of a requirements file; the whole condition where it pins none."""
-    found = []
+    rows = []
     for line in requirements.splitlines():
         text = line.partition(" #")[0].partition(";")[0].rstrip("\\ ")
         match = _PINNED.match(text) or _NAMED.match(text)
         if match:  # else an option, a remark, the hashes of the line before
-            found.append({"name": match[1], "version": match[2]})
-    return sorted(found, key=lambda package: package["name"].lower())
+            rows.append({"name": match[1], "version": match[2]})
+    return sorted(rows, key=lambda package: package["name"].lower())
 
 
 def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -71,24 +71,24 @@ def files(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """What came, went, or is another: `kind`, `name`, `before` and `after`, `change` in bytes.
+    """Return what came, went, or is another: `kind`, `name`, `before` and `after`, `change` in bytes.
 
     Before and after are versions of models and packages, what an API is, the beginning of a file's digest; None where
     there was none. APIs come first, and of a kind the largest difference.
     """
     before, after = dict(_things(old)), dict(_things(new))
-    found = []
+    rows = []
     for key in before.keys() | after.keys():
         one, other = before.get(key, _NOTHING), after.get(key, _NOTHING)
         if one != other:
-            found.append(
+            rows.append(
                 {"kind": key[0], "name": key[1], "before": one[0], "after": other[0], "change": other[1] - one[1]}
             )
-    return sorted(found, key=lambda change: (_ORDER.index(change["kind"]), -abs(change["change"]), change["name"]))
+    return sorted(rows, key=lambda change: (_ORDER.index(change["kind"]), -abs(change["change"]), change["name"]))
 
 
 def _things(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
-    """What reports are compared by: kind and name, to what it is and its bytes."""
+    """Return what reports are compared by: kind and name, to what it is and its bytes."""
     for service in report["services"]:
         for api in service["apis"]:
             yield ("API", f"{service['name']} {api['route']}"), (api["what"] or "plain", 0)

@@ -143,7 +143,7 @@ class Node:
     children: Sequence[Node] = field(default=())
 
     def data(self) -> dict[str, Any]:
-        """For the script."""
+        """Return the data for the page's script."""
         children = [child.data() for child in self.children]
         return {"label": self.label, "kind": self.kind, "size": self.size, "children": children}
 
@@ -170,7 +170,7 @@ def section(title: str, body: str, *, is_open: bool = False) -> str:
 
 
 def heading(title: str, body: str) -> str:
-    """HTML that is open for good; `body` is HTML."""
+    """Return HTML that is open for good; `body` is HTML."""
     return f"<h2>{escape(title)}</h2>\n{body}"
 
 
@@ -210,7 +210,7 @@ def difference(count: int) -> str:
 
 
 def versions(before: str | None, after: str | None) -> str:
-    """What became of something that has versions, the long ones shortened; None where it was not there."""
+    """Return what became of something that has versions, the long ones shortened; None where it was not there."""
     if before is None:
         return f"new {_short(after or '')}".strip()
     if after is None:

@@ -52,7 +52,7 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> int:
-    """Stream the archive to the tool; returns its exit status."""
+    """Stream the archive to the tool, and return its exit status."""
     tool = _tool(arguments.optional("--tool"))
     folder = Path(arguments.one("--folder"))
     document = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))
@@ -82,7 +82,7 @@ def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) 
 
 
 def _platform(tool: str) -> str:
-    """What a tool runs, `os/architecture` as Go names them; empty if it does not say."""
+    """Return what a tool runs, `os/architecture` as Go names them; empty if it does not say."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
     asked = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
     system, _, machine = asked.stdout.strip().partition("/")

@@ -36,7 +36,7 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> None:
-    """Pull; standard output gets the digest of the image."""
+    """Pull an image or a Bento; standard output gets the digest of the image."""
     image = Reference.parse(arguments.one("--image"))
     mirrors = [Reference.parse(f"{mirror}@{image.digest}") for mirror in arguments.many("--mirror") if image.digest]
     with Registries(arguments.many("--insecure")) as registries, Progress(f"pulling {image}") as progress:

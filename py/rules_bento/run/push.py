@@ -71,7 +71,7 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> None:
-    """Push; standard output gets a line for each repository, `registry/name@digest`."""
+    """Push to each repository; standard output gets a line for each, `registry/name@digest`."""
     caller = Arguments(push_cache.words(arguments.rest), _CALLERS)
     status = read_status(_folder(arguments) / file for file in arguments.many("--status"))
     targets = _targets(arguments, caller, status)
@@ -119,7 +119,7 @@ def _package(arguments: Arguments, registries: Registries, cache: push_cache.Set
 
 
 def _referrers(arguments: Arguments, package: Package) -> list[Package]:
-    """What refers to it: documents about images, and what the caller attaches."""
+    """Return what refers to it: documents about images, and what the caller attaches."""
     folder, described = _folder(arguments), arguments.optional("--contents")
     return [
         *(push_contents.read_referrers(folder / described, folder) if described else ()),

@@ -132,7 +132,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """What a credential helper says (EngFlow's credential-helper-spec): the last one that is for the host."""
+    """Return what a credential helper says (EngFlow's credential-helper-spec): the last one that is for the host."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -206,7 +206,7 @@ class BuiltSource:
 
 
 def built_file(path: str) -> Path:
-    """Where a file of the build is, if it was downloaded; `path` is relative to the execution root."""
+    """Return where a file of the build is, if it was downloaded; `path` is relative to the execution root."""
     return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."), path)
 
 
@@ -334,7 +334,7 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
 
 @contextmanager
 def _cuts(where: Settings) -> Iterator[None]:
-    """What a connection can do to us: worth another try, but for a certificate that is not believed."""
+    """Return what a connection can do to us: worth another try, but for a certificate that is not believed."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:

@@ -38,11 +38,11 @@ class PushedBefore:
 
     def repositories(self) -> Mapping[str, list[str]]:
         """By digest, the repositories (`registry/name`) that had it, the last one first."""
-        found: dict[str, list[str]] = {}
+        repositories_of: dict[str, list[str]] = {}
         for name, digests in reversed(self._digests.items()):
             for digest in digests:
-                found.setdefault(digest, []).append(name)
-        return found
+                repositories_of.setdefault(digest, []).append(name)
+        return repositories_of
 
     def note(self, pushed: Iterable[str], digests: Iterable[str]) -> None:
         """Remember what repositories have now. Nothing is raised where that cannot be written."""
@@ -62,7 +62,7 @@ class PushedBefore:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """What the file says; nothing of one that is none."""
+    """Return what the file says; nothing of one that is none."""
     try:
         if path.stat().st_size > _LARGEST:
             return {}

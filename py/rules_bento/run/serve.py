@@ -65,14 +65,14 @@ def run(arguments: Arguments) -> int:
 def from_caller(options: Sequence[str]) -> list[str]:
     """The options with files named from where Bazel was started: the server starts elsewhere."""
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
-    found: list[str] = []
+    missing: list[str] = []
     for option in options:
         name, equals, value = option.partition("=")
         if name in _PATHS and equals:
-            found.append(f"{name}={folder / value}")
+            missing.append(f"{name}={folder / value}")
         else:
-            found.append(str(folder / option) if found and found[-1] in _PATHS else option)
-    return found
+            missing.append(str(folder / option) if missing and missing[-1] in _PATHS else option)
+    return missing
 
 
 def _tree(arguments: Arguments) -> int:

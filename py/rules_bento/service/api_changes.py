@@ -31,12 +31,12 @@ class Change(NamedTuple):
 def changes(old: Schema, new: Schema) -> list[Change]:
     """The differences between two `schema.json`, in the order of the routes."""
     before, after = _routes(old), _routes(new)
-    found = [Change(True, route, "the route is gone") for route in before if route not in after]
-    found += [Change(False, route, "a new route") for route in after if route not in before]
+    differences = [Change(True, route, "the route is gone") for route in before if route not in after]
+    differences += [Change(False, route, "a new route") for route in after if route not in before]
     for route in before:
         if route in after:
-            found += _route_changes(route, before[route], after[route])
-    return sorted(found, key=lambda change: (change.where, change.what))
+            differences += _route_changes(route, before[route], after[route])
+    return sorted(differences, key=lambda change: (change.where, change.what))
 
 
 def _routes(schema: Schema) -> dict[str, Schema]:
@@ -171,16 +171,16 @@ def _schema(value: Any) -> Schema:
 
 def _by_type(schema: Schema) -> dict[str, list[Schema]]:
     """The forms that a schema allows, by their type."""
-    found: dict[str, list[Schema]] = {}
+    by_type: dict[str, list[Schema]] = {}
     for form in map(_schema, schema.get("anyOf") or schema.get("oneOf") or [schema]):
         types = form.get("type", "any")
         if "anyOf" in form or "oneOf" in form:
             for kind, forms in _by_type(form).items():
-                found.setdefault(kind, []).extend(forms)
+                by_type.setdefault(kind, []).extend(forms)
         else:
             for kind in [types] if isinstance(types, str) else types:
-                found.setdefault(kind, []).append({key: value for key, value in form.items() if key != "const"})
-    return found
+                by_type.setdefault(kind, []).append({key: value for key, value in form.items() if key != "const"})
+    return by_type
 
 
 def _kind(schema: Schema) -> frozenset[str]:
@@ -198,7 +198,7 @@ def _title(schema: Schema) -> str:
 
 
 def _way(rule: str, old: Schema, new: Schema) -> _Way:
-    """Whether a schema takes more or less after a change of a rule; `other` if that is not plain."""
+    """Return whether a schema takes more or less after a change of a rule; `other` if that is not plain."""
     before, after = old.get(rule), new.get(rule)
     if rule in _FORM:
         return "other"

@@ -573,7 +573,7 @@ def _no_service(value: Value) -> str:
 
 
 def _is_standard(value: Opaque) -> bool:
-    """Whether a value comes from no library outside the sources and the standard one."""
+    """Return whether a value comes from no library outside the sources and the standard one."""
     from rules_bento.service.python.sources import in_standard_library
 
     return not value.origin or value.origin.startswith("bentoml.") or in_standard_library(value.origin)

@@ -107,7 +107,7 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Api:
-    """One endpoint; `input_type` and `output_type` are a legacy service's descriptors."""
+    """Describes one endpoint; `input_type` and `output_type` are a legacy service's descriptors."""
 
     name: str
     route: str

@@ -123,6 +123,6 @@ class Guard:
 
 
 def _detail(event: str, args: tuple[Any, ...]) -> str:
-    """Which file, or which address."""
+    """Return which file, or which address."""
     value = args[1] if event in ("socket.connect", "socket.sendto") else args[0]
     return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else str(value)

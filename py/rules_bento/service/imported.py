@@ -58,7 +58,7 @@ def _load(bento: Path, identifier: str) -> Any:
 
 
 def _derived(service: Any, stated: dict[str, Any]) -> dict[str, Any]:
-    """What `bentoml build` puts into `bento.yaml` of the imported service, by BentoML's own classes."""
+    """Return what `bentoml build` puts into `bento.yaml` of the imported service, by BentoML's own classes."""
     from bentoml._internal.bento.bento import BentoApiInfo, BentoRunnerInfo, BentoServiceInfo
     from bentoml._internal.utils.cattr import bentoml_cattr
 
@@ -87,7 +87,7 @@ def _graph(document: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _difference(stated: dict[str, list[str]], found: dict[str, list[str]]) -> str:
-    """What would keep BentoML from serving the Bento: it looks services up by the names that stand there."""
+    """Return what would keep BentoML from serving the Bento: it looks services up by the names that stand there."""
     if stated == found:
         return ""
     return (

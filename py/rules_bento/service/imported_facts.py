@@ -300,7 +300,7 @@ def _plain(value: Any, fact: str) -> Any:
 
 
 def _remedy(error: BaseException, source: Path) -> str:
-    """What to do about an error, where its kind tells."""
+    """Return what to do about an error, where its kind tells."""
     for reason in reasons(error):
         own = "".join(frames_of(reason, source))
         if isinstance(reason, ModuleNotFoundError):

@@ -69,7 +69,7 @@ class Recorder:
         return all(getattr(again, name) == getattr(image, name) for name in _FIELDS)
 
     def _made_again(self, note: _Note) -> Any:
-        """What the arguments and the calls give, in the folder that they were made in."""
+        """Return what the arguments and the calls give, in the folder that they were made in."""
         folder = os.getcwd()  # noqa: PTH109 - the same as chdir
         os.chdir(self._source)
         with self._inside():
@@ -133,5 +133,5 @@ def _plain(value: Any) -> Any:
 
 
 def _copied(value: Any) -> Any:
-    """What was given, whatever becomes of the list later."""
+    """Return what was given, whatever becomes of the list later."""
     return list(value) if isinstance(value, list) else value

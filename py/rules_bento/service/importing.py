@@ -138,7 +138,7 @@ class _Run:
         return (self._folder / name).absolute()
 
     def _told_end(self, status: int) -> str:
-        """What to say of a process that told nothing, with the lines of the service's own where it stood."""
+        """Return what to say of a process that told nothing, with the lines of the service's own where it stood."""
         trace = self._path("trace").read_text("utf-8", "replace") if self._path("trace").exists() else ""
         lines = [_line(text, f'  File "{self._source}/') for text in trace.splitlines()]
         places = "".join(f"\n  {line}" for line in reversed(lines) if line)
@@ -183,7 +183,7 @@ def _line(text: str, prefix: str) -> str:
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
-    """Where the source says a field of bento.yaml: file and line of its service, else of the entry service."""
+    """Return where the source says a field of bento.yaml: file and line of its service, else of the entry service."""
     words, services = name.split("."), facts["services"]
     index = int(words[1]) if words[0] == "services" and len(words) > 1 and words[1].isdigit() else 0
     service = services[index] if index < len(services) else None

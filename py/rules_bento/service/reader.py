@@ -105,11 +105,11 @@ def _no_module(service: str, module: str, sources: Sources) -> BentoError:
     modules = [name for name in sorted(sources.paths) if name.endswith(".py")]
     near = difflib.get_close_matches(path, modules, n=3, cutoff=0.5)
     same = [name for name in modules if name.rpartition("/")[2] == path.rpartition("/")[2] and name not in near]
-    found = f" Near matches: {_listed([*same[:3], *near])}." if near or same else ""
+    matches = f" Near matches: {_listed([*same[:3], *near])}." if near or same else ""
     if not modules:
-        found = " There is no Python file among the sources."
+        matches = " There is no Python file among the sources."
     return BentoError(
-        f"the service `{service}` needs {path} (or a package of that name), which is not among the sources.{found} "
+        f"the service `{service}` needs {path} (or a package of that name), which is not among the sources.{matches} "
         "Add it to `srcs` or `deps`, correct `service`, or look whether `include` and `exclude` keep it."
     )
 
@@ -120,14 +120,14 @@ def _no_module(service: str, module: str, sources: Sources) -> BentoError:
 def _only_service(reader: Interpreter, module: Module, service: str) -> str:
     """Find the one service of a module as BentoML does, which leaves out what another one depends on."""
     values = {name: reader.force(value) for name, value in module.scope.names.items()}
-    found = {name: value for name, value in values.items() if isinstance(value, ServiceObject)}
+    services = {name: value for name, value in values.items() if isinstance(value, ServiceObject)}
     below = [
         reader.force(member.fields.get("on", Const(None)))
-        for value in found.values()
+        for value in services.values()
         for member in map(reader.force, value.members.values())
         if isinstance(member, DependsOn)
     ]
-    names = [name for name, value in found.items() if not any(value is other for other in below)]
+    names = [name for name, value in services.items() if not any(value is other for other in below)]
     if not names:
         names = [name for name, value in values.items() if isinstance(value, LegacyService)]
     uncertain = [name for name in names if name in module.scope.maybe] or [

@@ -49,7 +49,7 @@ _READ = 1 << 20
 
 @dataclass(frozen=True)
 class Unbundled:
-    """What came into the store, models first; and the tags that were there already."""
+    """Lists what came into the store, models first, and the tags that were there already."""
 
     imported: tuple[Imported, ...]
     known: tuple[str, ...]
@@ -137,7 +137,7 @@ class _Part:
         return bytes(piece)
 
     def facts(self) -> dict[str, object]:
-        """What the list should say of it, once it was read to its end."""
+        """Return the part's row of the list, once the part was read to its end."""
         while self.read():
             pass
         return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
@@ -165,7 +165,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_Part]:
     """The parts of a bundle, each to be read before the next one; at the end all are held against the list."""
-    found: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
     for item, contents in unpack.read(path, "tar", limits, progress):
         if item.kind == "folder":
@@ -177,22 +177,22 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_P
             continue
         part = _Part(path, *_named(path, item.path), item.path, contents)
         yield part
-        found.append(part.facts())
+        rows.append(part.facts())
     if index is None:
         raise BentoError(f"{path}: has no {INDEX} at its end: it is no bundle, or not a whole one.")
     listed = [
         {key: part.get(key) for key in ("tag", "file", "size", "blake3")}
         for part in (*index["models"], *index["bentos"])
     ]
-    for facts, said in zip(found, listed, strict=False):
+    for facts, said in zip(rows, listed, strict=False):
         if facts != said:
             raise BentoError(f"{path}: {facts['file']} is not what the list says. Transfer the bundle again.")
-    if len(found) != len(listed):
-        raise BentoError(f"{path}: has {len(found)} parts, but lists {len(listed)}. Transfer it again.")
+    if len(rows) != len(listed):
+        raise BentoError(f"{path}: has {len(rows)} parts, but lists {len(listed)}. Transfer it again.")
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """What a part is, by its name."""
+    """Return the kind of a part, by its name."""
     folder, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if folder == kind.folder and rest.endswith(f".{kind.extension}"):

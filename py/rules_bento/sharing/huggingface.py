@@ -1,4 +1,4 @@
-"""What a Hugging Face hub has at a branch, a tag or a commit: the commit, and the SHA-256 of each file.
+"""Asks a Hugging Face hub for the commit of a branch, a tag or a commit, and for the SHA-256 of each file.
 
 Two requests of its HTTP API are enough for what the hub keeps apart from git; other files, which are small, are read.
 """
@@ -141,7 +141,7 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """What the hub knows its user by, from where its own client keeps it."""
+    """Return the user's token of the hub, from where the hub's own client keeps it."""
     if os.environ.get("HF_TOKEN"):
         return os.environ["HF_TOKEN"].strip()
     home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"

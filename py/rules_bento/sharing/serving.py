@@ -26,7 +26,7 @@ class Server(NamedTuple):
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> Server:
-    """What serves an entry; `options` are those of `bentoml serve`, `python` is as `interpreter` takes it.
+    """Return the command that serves an entry, with options of `bentoml serve`; `python` is as `interpreter` takes it.
 
     The Bento is named by its folder: by a tag, BentoML would first look for a module of that name in the current one.
     Raises BentoError for a model that is missing and where there is no BentoML.
@@ -45,11 +45,11 @@ def interpreter(asked: str = "") -> Path:
     Else that of VIRTUAL_ENV, of the `bentoml` on PATH, or the one that this runs in. Raises BentoError if none has.
     """
     if asked:
-        found = Path(asked)
-        found = found / "bin" / "python" if found.is_dir() else Path(shutil.which(asked) or found)
-        if not _has_bentoml(found):
+        path = Path(asked)
+        path = path / "bin" / "python" if path.is_dir() else Path(shutil.which(asked) or path)
+        if not _has_bentoml(path):
             raise BentoError(f"{asked}: has no BentoML. Install the requirements of the Bento there, or name another.")
-        return found
+        return path
     command = shutil.which("bentoml")
     candidates = [
         Path(os.environ["VIRTUAL_ENV"], "bin", "python") if os.environ.get("VIRTUAL_ENV") else None,
@@ -66,7 +66,7 @@ def interpreter(asked: str = "") -> Path:
 
 
 def _has_bentoml(python: Path) -> bool:
-    """Whether an interpreter can import BentoML: asked of it, for its path may be made in many ways."""
+    """Return whether an interpreter can import BentoML: asked of it, for its path may be made in many ways."""
     import subprocess
 
     code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('bentoml') is None)"

@@ -30,7 +30,7 @@ def signature(document: dict[str, Any]) -> bytes:
 
 
 def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
-    found = document.get(name)
-    if not str(document.get("mediaType")).startswith(MEDIA_TYPE) or not isinstance(found, dict):
+    part = document.get(name)
+    if not str(document.get("mediaType")).startswith(MEDIA_TYPE) or not isinstance(part, dict):
         raise SignatureError(f"is no bundle of sigstore's with a {name}")
-    return found
+    return part

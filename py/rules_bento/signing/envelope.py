@@ -78,8 +78,8 @@ def read_statement(statement: bytes, digest: str) -> tuple[str, dict[str, Any]]:
 
 
 def _digests(subject: Any) -> dict[str, Any]:
-    found = subject.get("digest") if isinstance(subject, dict) else None
-    return found if isinstance(found, dict) else {}
+    digests = subject.get("digest") if isinstance(subject, dict) else None
+    return digests if isinstance(digests, dict) else {}
 
 
 def _authenticated(kind: str, payload: bytes) -> bytes:

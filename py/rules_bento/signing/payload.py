@@ -31,5 +31,5 @@ def read(content: bytes, digest: str) -> str:
 
 
 def _within(document: dict[str, Any], key: str, inner: str) -> Any:
-    found = document.get(key)
-    return found.get(inner) if isinstance(found, dict) else None
+    value = document.get(key)
+    return value.get(inner) if isinstance(value, dict) else None

@@ -69,5 +69,5 @@ def dependency(uri: str, digest: str, name: str = "") -> dict[str, Any]:
 
 
 def predicate(build: dict[str, Any], run: Run) -> dict[str, Any]:
-    """Return both halves."""
+    """Return both halves of the predicate."""
     return {"buildDefinition": build, "runDetails": run.details()}

@@ -1,11 +1,21 @@
-"""BentoML's include, exclude and ``.bentoignore`` (pathspec 1.1.1 "gitwildmatch"), in linear time.
+"""BentoML's include, exclude and ``.bentoignore``: read by pathspec (1.1.1, "gitwildmatch"), matched in linear time.
 
-BentoML asks pathspec, which turns each line into a regular expression and tries all of them on each path:
-time grows with the number of lines, and a line of many ``a*`` groups backtracks for ever. Here all lines of a
-list become one automaton that reads a path once. It is simulated with the bits of an integer and remembers
-every step it has taken (a deterministic automaton, built as it is needed): the usual character costs one
-look-up in a dictionary, the worst one some bit operations on all lines at once. No line and no path costs
-more than the length of the path times the length of the list.
+pathspec turns each line into a regular expression, and tries all of them on each path: time grows with the number
+of lines, and an expression of many ``a*`` groups backtracks for ever. Here pathspec reads the lines, and its
+expressions become one automaton for a list, which reads a path once.
+
+How: the pieces of an expression (a character, a set, a star, a run of folders) are laid out one after the other, and
+the place before each is a bit of an integer (`_Layout`). The set bits are the places at which the beginning of a path
+may have arrived, in all lines at once: the states of a nondeterministic automaton without a stack, as in K. Thompson,
+"Regular expression search algorithm" (CACM 11:6, 1968), in bits as in R. Baeza-Yates and G. Gonnet, "A new approach
+to text searching" (CACM 35:10, 1992). A character shifts those bits whose piece takes it, and keeps those at a loop.
+
+Why it is linear: a step is a few operations on one integer, whatever has been read before. Steps are remembered
+(`State` is a deterministic automaton, built as it is needed), so the usual character costs one look-up; what is
+remembered is bounded, and forgotten as a whole when the bound is reached, which changes no answer.
+
+The invariant: after a prefix of a path, bit i is set if and only if the pieces before place i, of its own line, match
+that prefix. Lines lie one after the other, so the highest accepting bit belongs to the last line that matches.
 
 The language is pathspec's, oddities included (tests compare the two on generated lines and paths): ``[!a]``
 matches a slash, ``./x`` matches nothing, a later ``!line`` wins even inside an excluded folder. Only names
@@ -32,6 +42,27 @@ BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
 _MOST_STEPS = 100_000
 _MOST_STATES = 10_000
 _MOST_BITS = 1 << 28  # of all states together: 32 MB
+
+# A name at any depth without escapes and sets, and of more than stars; a slash behind it asks for a folder.
+_PLAIN = re.compile(r"(?!\*+/?\Z)(?P<name>[\w.*-]+)(?P<folder>/?)")
+
+# The pieces of pathspec's expressions. No set of a user has a slash, for lines are split at slashes first.
+_PIECE = re.compile(
+    r"""
+      (?P<gap> \^\(\?:\.\+/\)\? | \(\?:/\.\+\)\?/ )  # "**" at the beginning; between two others
+    | (?P<begin> \A\^ )
+    | (?P<file> \(\?:\(\?P<ps_d>/\)\|\$\)\Z )
+    | (?P<folder> (?: \(\?P<ps_d>/\) | / )\Z )
+    | (?P<slash> / )
+    | (?P<stars> \[\^/\][+*]? )
+    | (?P<set> \[\^?\]?[^\]]*\] )
+    | (?P<character> \\. | [^\\^$.|?*+()\[\]{}/] )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_STARS = {"[^/]+": ("?", "*"), "[^/]*": ("*",), "[^/]": ("?",)}  # a whole component is never empty
+# pathspec's short forms: what matches all paths, and all that lie in a folder.
+_ANYWHERE: dict[str, tuple[str, ...]] = {".": (), "/": ("**",), "(?P<ps_d>/)": ("**",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +139,18 @@ class Patterns:
         # pathspec looks for the escaped blank before it strips: in a file the line break hides it, and the
         # stripped line then ends in a lone backslash, an error there as here.
         text = line if line.endswith("\\ ") else line.rstrip()
-        if not text or text.startswith("#") or text == "/":
-            return
-        negated = text.startswith("!")
         try:
-            self._layout.add([part if part == "**" else _tokens(part) for part in _segments(text[negated:])])
-        except _UnclosedBracketError:
-            return  # git ignores such a line, and pathspec does as git
+            expression, included = _expression(text)
+        except ValueError:
+            reason = "nothing follows the exclamation mark" if text == "!" else "its backslash escapes nothing"
+            raise BentoError(f"{where}, {text!r}, is not a pattern: {reason}. Correct or remove it.") from None
+        if expression is None:
+            return  # empty, a remark, or a "[" without its "]", which git ignores
+        try:
+            self._layout.add(_segments(expression))
         except ValueError as error:
             raise BentoError(f"{where}, {text!r}, is not a pattern: {error}. Correct or remove it.") from None
-        self._rules.append(Rule(text, number, where, negated))
+        self._rules.append(Rule(text, number, where, negated=not included))
 
     def _rule_at(self, bits: int) -> Rule | None:
         accepted = bits & self._layout.accepting
@@ -192,7 +225,7 @@ class Filter:
         self._folders = {"": self._ignoring("", root)}
 
     def keeps(self, path: str, *, filtered: bool) -> bool:
-        """Whether the Bento holds ``path``; unless ``filtered``, only the built-in exclusions count."""
+        """Return whether the Bento holds ``path``; unless ``filtered``, only the built-in exclusions count."""
         verdict = self._at(path)
         if not filtered:
             return not verdict.built_in.matched
@@ -204,7 +237,7 @@ class Filter:
         return self._include.idle(self._reached)
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
-        """What keeps ``path`` out of the Bento, in words; None if nothing does."""
+        """Return what keeps ``path`` out of the Bento, in words; None if nothing does."""
         verdict = self._at(path)
         if verdict.built_in.matched:
             return f"{verdict.built_in.rule} drops it, and nothing brings it back"
@@ -259,65 +292,61 @@ class Filter:
         self._verdicts.clear()
 
 
-class _UnclosedBracketError(ValueError):
-    """A "[" without its "]"."""
+def _expression(text: str) -> tuple[str | None, bool | None]:
+    """Return a line as pathspec's regular expression, and False if the line begins with "!"; None for a remark.
+
+    A plain name, as most lines are, is spelt out here as pathspec does it (a test compares the two), for importing
+    pathspec costs a tenth of an action. Raises ValueError for a line that is no pattern.
+    """
+    plain = _PLAIN.fullmatch(text)
+    if plain:
+        name = re.escape(plain["name"]).replace(r"\*", "[^/]*")
+        return f"^(?:.+/)?{name}{'(?P<ps_d>/)' if plain['folder'] else '(?:(?P<ps_d>/)|$)'}", True
+    if text == "*":
+        return ".", True
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+    written: tuple[str | None, bool | None] = GitIgnoreSpecPattern.pattern_to_regex(text)
+    return written
 
 
-def _segments(pattern: str) -> list[str]:
-    """The pattern's path components, with "**" where any number of folders may stand."""
-    segments = pattern.split("/")
-    if not segments[0]:
-        del segments[0]  # a leading slash ties the pattern to the root
-    elif len(segments) == 1 or (len(segments) == 2 and not segments[1]):
-        segments.insert(0, "**")  # a plain name is found at any depth
-    if not segments:
-        raise ValueError("nothing follows the exclamation mark")
-    if not segments[-1]:
-        segments[-1] = "**"  # a folder means all that lies in it
-    segments = [
-        segment
-        for index, segment in enumerate(segments)
-        if segment != "**" or index == 0 or segments[index - 1] != "**"
-    ]
-    if segments == ["**"]:
-        return ["**", "*", "**"] if pattern.endswith("/") else ["**", "*"]
+def _segments(expression: str) -> list[str | list[str]]:
+    """Return the components of the paths that pathspec's expression describes, each as its tokens.
+
+    "**" stands for any number of folders, and at the end for what lies in one. Tokens are "*", "?", "[...]" as ``re``
+    writes it, and "=" before any other character. Raises ValueError for an expression of other pieces than pathspec's.
+    """
+    if expression in _ANYWHERE:
+        return ["**", ["?", "*"], *_ANYWHERE[expression]]
+    # The expression's "^" or "^(?:.+/)?" begins the first component.
+    segments: list[str | list[str]] = []
+    tokens: list[str] = []
+    position = 0
+    while position < len(expression):
+        piece = _PIECE.match(expression, position)
+        if piece is None:
+            raise ValueError(
+                f"its expression {expression!r} has at {position} what no expression of pathspec 1.1.1 has"
+            )
+        position = piece.end()
+        kind = piece.lastgroup
+        if kind == "gap":
+            segments += ["**"] if piece[0].startswith("^") else [tokens, "**"]
+            tokens = []
+        elif kind == "folder":
+            segments += [tokens, "**"]
+        elif kind == "file":
+            segments.append(tokens)
+        elif kind == "slash":
+            segments.append(tokens)
+            tokens = []
+        elif kind == "character":
+            tokens.append("=" + piece[0][-1])
+        elif kind == "set":
+            tokens.append(piece[0])
+        elif kind == "stars":
+            tokens += _STARS[piece[0]]
     return segments
-
-
-def _tokens(segment: str) -> list[str]:
-    """The pieces of one component: "*", "?", "[...]" as ``re`` writes it, "=" before any other character."""
-    if segment == "*":
-        return ["?", "*"]  # a whole component is never empty
-    tokens = []
-    index = 0
-    while index < len(segment):
-        character = segment[index]
-        index += 1
-        if character == "\\":
-            if index == len(segment):
-                raise ValueError("its backslash escapes nothing")
-            tokens.append("=" + segment[index])
-            index += 1
-        elif character in "*?":
-            tokens.append(character)
-        elif character == "[":
-            expression, index = _bracket(segment, index)
-            tokens.append(expression)
-        else:
-            tokens.append("=" + character)
-    return tokens
-
-
-def _bracket(segment: str, begin: int) -> tuple[str, int]:
-    """The bracket expression whose inside starts at ``begin``, and the index behind it."""
-    negated = segment[begin : begin + 1] in ("!", "^")
-    first = begin + negated
-    # A "]" in the first place is a member, not the end.
-    end = segment.find("]", first + 1 if segment[first : first + 1] == "]" else first)
-    if end < 0:
-        raise _UnclosedBracketError
-    members = segment[first:end].replace("\\", "\\\\")
-    return f"[{'^' if negated else ''}{members}]", end + 1
 
 
 def _compiled(bracket: str) -> re.Pattern[str]:

@@ -66,7 +66,7 @@ def look(path: str, content: bytes) -> list[Finding]:
     """
     text = _text(content[:MOST_BYTES])
     starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
-    found: dict[Finding, None] = {}
+    findings: dict[Finding, None] = {}
     line, seen, before_allows, allows = 1, 0, False, _allows(text, 0)
     for start, name in starts:
         while (end := text.find(b"\n", seen, start)) >= 0:
@@ -74,8 +74,8 @@ def look(path: str, content: bytes) -> list[Finding]:
             before_allows, allows = allows, _allows(text, seen)
         seen = start
         if not (allows or before_allows):
-            found[Finding(path, line, name)] = None
-    return list(found)
+            findings[Finding(path, line, name)] = None
+    return list(findings)
 
 
 class Words(NamedTuple):
@@ -118,14 +118,14 @@ def _text(content: bytes) -> bytes:
 
 
 def _starts(kind: _Kind, text: bytes) -> Iterator[int]:
-    """Where secrets of a kind begin."""
+    """Return where secrets of a kind begin."""
     for word in kind.words:
         at = text.find(word)
         while at >= 0:
-            found = kind.pattern.match(text, max(0, at - kind.before))
-            if found and kind.accept(found):
-                yield found.start()
-            at = text.find(word, max(at + len(word), found.end() if found else 0))
+            match = kind.pattern.match(text, max(0, at - kind.before))
+            if match and kind.accept(match):
+                yield match.start()
+            at = text.find(word, max(at + len(word), match.end() if match else 0))
 
 
 def _allows(text: bytes, line_start: int) -> bool:
@@ -134,7 +134,7 @@ def _allows(text: bytes, line_start: int) -> bool:
 
 
 def _is_random(secret: bytes) -> bool:
-    """Whether it may be one: neither `xxxx…`, nor letters or digits in their order, nor a known example."""
+    """Return whether it may be one: neither `xxxx…`, nor letters or digits in their order, nor a known example."""
     lower = secret.lower()
     return len(set(lower)) >= _FEWEST_DISTINCT and not any(word in lower for word in (*_RUNS, *_EXAMPLES))
 
@@ -144,7 +144,7 @@ def _has_letters_and_digits(found: re.Match[bytes]) -> bool:
 
 
 def _is_private_key(found: re.Match[bytes]) -> bool:
-    """Whether the key itself follows its header, in whatever a language or JSON writes between its lines."""
+    """Return whether the key itself follows its header, in whatever a language or JSON writes between its lines."""
     body = found.string[found.end() : found.end() + _LONGEST].partition(b"----")[0]
     body = re.sub(rb"(?m)^[\s\"'#*>|]{0,40}[A-Za-z-]{3,30}: [^\n]{0,200}$", b"", body)
     runs = re.findall(rb"[A-Za-z0-9+/]{16,}", re.sub(rb"\\[nrt]", b" ", body))
@@ -152,12 +152,15 @@ def _is_private_key(found: re.Match[bytes]) -> bool:
 
 
 def _is_hidden_key(found: re.Match[bytes]) -> bool:
-    """Whether base64, as of Kubernetes, hides a private key."""
+    """Return whether base64, as of Kubernetes, hides a private key."""
     return re.match(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", _decoded(found[1][:80])) is not None
 
 
 def _is_lasting_token(found: re.Match[bytes]) -> bool:
-    """Whether a JSON Web Token is signed, and good for longer than a session: one that ended may be in any test."""
+    """Return whether a JSON Web Token is signed, and good for longer than a session.
+
+    One that ended may be in any test.
+    """
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
 

@@ -55,7 +55,7 @@ class Selection:
     _filter: Filter = field(repr=False, compare=False)
 
     def reason(self, file: Declared) -> str | None:
-        """Which line of which list dropped ``file``, in words; None if it is kept."""
+        """Return which line of which list dropped ``file``, in words; None if it is kept."""
         return self._filter.reason(file.path, filtered=file.filtered)
 
 
@@ -68,7 +68,7 @@ class Place:
 
 
 def place(short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str) -> Place:
-    """Where a file of ``attribute`` of the target ``label`` goes.
+    """Return where a file of ``attribute`` of the target ``label`` goes.
 
     ``short_path`` is Bazel's (``svc/a.py``, ``../repo+/a.py``), and so is ``build_ctx``, a folder ("" is the root of
     the main repository). ``import_roots`` are entries of ``PyInfo.imports`` (``_main/lib/src``, ``repo+``); the root

@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at, and found. Entries that BentoML made have no record: there is nothing to hold them to."""
+    """Counts what was verified, and lists damages. Entries that BentoML made have no record, so nothing is compared."""
 
     entries: int
     files: int
@@ -77,12 +77,12 @@ def verify(home: Home, entries: list[Entry], progress: Callable[[int], None] | N
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
     """Verify all entries, what is left of those that are none, and what only the pool has."""
     listings = [Shelf(home, kind).list() for kind in (BENTO, MODEL)]
-    found = verify(home, [entry for listing in listings for entry in listing.entries], progress)
-    damages = list(found.damages)
+    verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
+    damages = list(verified.damages)
     for kind, listing in zip((BENTO, MODEL), listings, strict=True):
         damages += [Finding(kind.noun, "", "", problem) for problem in listing.problems]
     damages += _verify_pool(home, progress)
-    return Verified(found.entries, found.files, tuple(damages), found.changes, found.unknown)
+    return Verified(verified.entries, verified.files, tuple(damages), verified.changes, verified.unknown)
 
 
 def require_whole(home: Home, entries: list[Entry]) -> None:
@@ -135,7 +135,7 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(folder: Path, record: Manifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """What differs: whether that is a damage, the path, and the problem."""
+    """Return a difference between record and file: whether it is a damage, the path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(folder / file.path, file, digests)
@@ -156,8 +156,8 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
         if file.blake3 is None:
             if not stat.S_ISLNK(status.st_mode):
                 return "was a link"
-            found = os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy the text
-            return "" if found == file.link else f"is a link to {found!r}, not to {file.link!r}"
+            target = os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy the text
+            return "" if target == file.link else f"is a link to {target!r}, not to {file.link!r}"
         if not stat.S_ISREG(status.st_mode):
             return "was a file"
         if status.st_size != file.size:
@@ -170,7 +170,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """What is in the pool under no other name: the rest was read in the entries."""
+    """Verify contents of the pool that no entry has; the others were read in the entries."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):

@@ -1,4 +1,4 @@
-"""What is in an entry or an archive, and how two of them differ."""
+"""Lists the contents of an entry or an archive, and compares two of them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def of_archive(path: Path, form: Form, limits: Limits | None = None) -> Side:
 
 
 def compare(one: Side, other: Side) -> Difference:
-    """What changes from one to the other."""
+    """Return the changes from one to the other."""
     before, after = one.files, other.files
     both = sorted(before.keys() & after.keys())
     fields = _flat(one.description.document), _flat(other.description.document)

@@ -76,7 +76,7 @@ def users_of(home: Home, model: Tag) -> list[Tag]:
 
 
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
-    """What an entry has, as far as that is known."""
+    """Return the recorded contents of an entry, as far as they are known."""
     with suppress(BentoError):  # a damaged record must not keep the entry
         record = records.read(home, kind, tag, Shelf(home, kind).path(tag))
         return record.entries if record else ()

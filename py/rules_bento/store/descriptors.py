@@ -46,7 +46,7 @@ class ModelReference:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a descriptor says."""
+    """Holds what a descriptor (bento.yaml, model.yaml) says."""
 
     tag: Tag
     creation_time: dt.datetime  # without a zone if the descriptor gives none
@@ -144,11 +144,11 @@ def _tag(value: Any, where: str) -> str:
 
 
 def _model_reference(value: Any, where: str) -> dict[str, Any]:
-    found: dict[str, Any] = _MODEL_REFERENCE(value, where)
+    reference: dict[str, Any] = _MODEL_REFERENCE(value, where)
     for key, default in (("alias", None), ("registry", "bentoml"), ("metadata", None)):
-        if found[key] == default:
-            del found[key]
-    return found
+        if reference[key] == default:
+            del reference[key]
+    return reference
 
 
 def _dependency(value: Any, where: str) -> dict[str, Any]:
@@ -255,10 +255,10 @@ def _batch_dimensions(value: Any, where: str) -> list[int]:
 
 
 def _signature(value: Any, where: str) -> dict[str, Any]:
-    found: dict[str, Any] = _SIGNATURE(value, where)
-    if not found["batchable"]:
-        del found["batch_dim"]
-    return {key: item for key, item in found.items() if item is not None}
+    signature: dict[str, Any] = _SIGNATURE(value, where)
+    if not signature["batchable"]:
+        del signature["batch_dim"]
+    return {key: item for key, item in signature.items() if item is not None}
 
 
 def _metadata(value: Any, where: str) -> Any:

@@ -1,4 +1,4 @@
-"""What came of pulls: files of the store's own, so that another run goes on where one was cut."""
+"""Keeps unfinished pulls in the store's own folder, so that another run goes on where one was cut."""
 
 from __future__ import annotations
 

@@ -33,12 +33,12 @@ class Entry:
 
     @property
     def tag(self) -> Tag:
-        """Name and version."""
+        """Return the tag of name and version."""
         return self.summary.tag
 
     @property
     def creation_time(self) -> dt.datetime:
-        """When it was made, as its descriptor says; without a zone if that gives none."""
+        """Return when the entry was made, as its descriptor says; without a zone if that gives none."""
         return self.summary.creation_time
 
     def size(self) -> int:

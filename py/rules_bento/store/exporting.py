@@ -45,7 +45,7 @@ _SUFFIX: dict[str, str] = {"gz": ".tar.gz", "bz2": ".tar.bz2", "zst": ".tar.zst"
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: where, and which models of a Bento with it (and not, for they are not in the store)."""
+    """Tells which file was written, which models of a Bento it has, and which are not in the store."""
 
     entry: Entry
     path: Path | Address
@@ -83,14 +83,14 @@ def export(
 def checked_members(
     home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
 ) -> Iterator[Member]:
-    """What is written of an entry and its models. With `check`, raises BentoError at once if they are damaged."""
+    """Return the members of an entry and its models. With `check`, raises BentoError at once if they are damaged."""
     if check:
         checking.require_whole(home, [entry, *models])
     return _counted(contents(entry, models), progress)
 
 
 def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exported:
-    """What was done."""
+    """Return what was written."""
     left_out: tuple[str, ...] = ()
     if entry.kind is BENTO:
         left_out = tuple(model.tag for model in entry.describe().models if model.registry == "huggingface")
@@ -129,14 +129,14 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
 
     Raises NotFoundError, naming the Bento, for one that is nowhere.
     """
-    found = []
+    models = []
     own = Shelf(home, MODEL, entry.path / "models")
     for tag in entry.summary.models:
         try:
-            found.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else Shelf(home, MODEL).get(tag))
+            models.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else Shelf(home, MODEL).get(tag))
         except NotFoundError as error:
             raise NotFoundError(f"{entry.tag}: needs a model that is missing. {error} Or leave models out.") from None
-    return found
+    return models
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
@@ -221,7 +221,7 @@ def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """What is in a folder, with paths that begin with `prefix`; the first one by name is the last."""
+    """Yield what a folder holds, with paths that begin with `prefix`; the first one by name comes last."""
     with os.scandir(folder) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda found: found[0], reverse=True)
 

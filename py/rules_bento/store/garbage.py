@@ -1,4 +1,4 @@
-"""What nothing uses any more: in the pool, among the records, of pulls that nobody went on with."""
+"""Removes what nothing uses any more: contents of the pool, records, and pulls that nobody went on with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Collected:
-    """What was removed, or would be."""
+    """Tells what was removed, or would be."""
 
     files: int
     size: int  # bytes

@@ -1,4 +1,4 @@
-"""Where a store lies: BentoML's folders, and beside them what only this package needs.
+"""Names the folders of a store: BentoML's, and beside them those that only this package needs.
 
 BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as BentoML has them
 BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: the text of a version
@@ -63,7 +63,7 @@ class Home:
 
     @property
     def pool(self) -> Path:
-        """Contents by digest."""
+        """Return the folder of contents, each named by its digest."""
         return self.own / "pool"
 
     @property
@@ -78,21 +78,21 @@ class Home:
 
     @property
     def staging(self) -> Path:
-        """What is not yet in the store."""
+        """Return the folder of entries that are not yet in the store."""
         return self.own / "staging"
 
     @property
     def trash(self) -> Path:
-        """What is no longer in the store."""
+        """Return the folder of entries that are no longer in the store."""
         return self.own / "trash"
 
     @property
     def transfers(self) -> Path:
-        """What came of archives at URLs."""
+        """Return the folder of unfinished downloads of URLs."""
         return self.own / "transfers"
 
     def records(self, kind: Kind) -> Path:
-        """What was imported, by name and version."""
+        """Return the folder of records: manifests of what was imported, by name and version."""
         return self.own / "records" / kind.folder
 
     def summaries(self, kind: Kind) -> Path:

@@ -37,7 +37,7 @@ _PRIVATE = {"env/docker/Dockerfile", BENTO.descriptor, MODEL.descriptor}
 
 @dataclass(frozen=True)
 class Options:
-    """How an archive is taken in."""
+    """Says how an archive is taken in."""
 
     limits: Limits = field(default_factory=unpack.Limits)
     models: bool = True  # take a Bento's models, too
@@ -47,7 +47,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Imported:
-    """What came into the store."""
+    """Tells what came into the store."""
 
     entry: Entry
     models: tuple[Entry, ...]  # those that came with it
@@ -106,7 +106,7 @@ class Draft:
 
     @property
     def tag(self) -> Tag:
-        """What it would be in the store."""
+        """Return the tag that the entry would have in the store."""
         return self.main.description.tag
 
 
@@ -291,7 +291,7 @@ class _Reader:
         return _Part(MODEL, tree, description)
 
     def _differences(self) -> Iterator[str]:
-        """What to say of models that the store has, with other contents."""
+        """Return a message for each model that the store has with other contents."""
         for tag, found in self._known.items():
             record = records.read(self._home, MODEL, tag, Shelf(self._home, MODEL).path(tag))
             if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != found:

@@ -24,10 +24,10 @@ def _distro(value: Any, where: str) -> str:
 
 
 def _python_version(value: Any, where: str) -> str:
-    found = re.fullmatch(r"(\d\.\d{,2})(?:\.\w+)?", str(value))
-    if not found:
+    match = re.fullmatch(r"(\d\.\d{,2})(?:\.\w+)?", str(value))
+    if not match:
         raise BentoError(f"{where}: is {value!r}, which is no version of Python, such as '3.12'.")
-    return found[1]
+    return match[1]
 
 
 def _cuda_version(value: Any, where: str) -> str | None:
@@ -53,13 +53,13 @@ def _environment(value: Any, where: str) -> dict[str, str] | None:
 
 
 def _conda_dependencies(value: Any, where: str) -> list[Any]:
-    found: list[Any] = items(anything)(value, where)
-    mappings = [item for item in found if isinstance(item, dict)]
+    dependencies: list[Any] = items(anything)(value, where)
+    mappings = [item for item in dependencies if isinstance(item, dict)]
     if len(mappings) > 1 or any("pip" not in item for item in mappings):
         raise BentoError(f"{where}: may have one mapping, whose key is pip.")
     for item in mappings:
         items(only_text)(item["pip"], f"{where}.pip")
-    return found
+    return dependencies
 
 
 def _optional(**fields: Shape) -> Shape:

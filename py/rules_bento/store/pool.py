@@ -51,13 +51,13 @@ class Pool:
 
     @property
     def way(self) -> Way:
-        """How contents are shared here."""
+        """Return how contents are shared here: by clones, hard links or copies."""
         if self._given is None:
             self._given = self._probe()
         return self._given
 
     def place(self, digest: str, *, executable: bool) -> Path:
-        """Where a content is, if it is in the pool."""
+        """Return the path of a content in the pool; None if it is not there."""
         return Path(f"{self.folder}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
@@ -109,7 +109,7 @@ class Pool:
         return True
 
     def _intact(self, place: Path, digest: str, size: int) -> bool:
-        """Whether the pool has the content, unwritten to. What was written to loses its place, not its names."""
+        """Return whether the pool has the content, unwritten to. What was written to loses its place, not its names."""
         if self.way == "copy":
             return False
         try:

@@ -1,4 +1,4 @@
-"""What was imported: the manifest of each entry, kept beside the pool and never in the entry itself.
+"""Keeps the manifest of each imported entry, beside the pool and never in the entry itself.
 
 A file per entry. BentoML knows nothing of it, so an entry that it deleted leaves its record behind, and one that it
 then made anew under the same tag has a record that is not its own. That shows: its descriptor is another one, and none
@@ -31,7 +31,7 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: Manifest) -> None:
 
 
 def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
-    """What the entry in `folder` was when it came; None if nobody noted it, or it is another one since."""
+    """Return the manifest that the entry in `folder` had when it came; None if there is none, or of another entry."""
     place = _place(home, kind, tag)
     try:
         manifest = Manifest.from_json(place.read_text("utf-8"), str(place))
@@ -59,7 +59,7 @@ def _is_of(manifest: Manifest, kind: Kind, folder: Path) -> bool:
 
 
 def remove(home: Home, kind: Kind, tag: Tag) -> None:
-    """Forget an entry."""
+    """Remove the record of an entry."""
     place = _place(home, kind, tag)
     place.unlink(missing_ok=True)
     try:

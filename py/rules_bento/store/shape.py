@@ -42,12 +42,12 @@ def only_text(value: Any, where: str) -> str:
 
 
 def flag(value: Any, where: str) -> bool:
-    """What Python takes for true or false."""
+    """Return whether Python takes a value for true."""
     return bool(value)
 
 
 def only_flag(value: Any, where: str) -> bool:
-    """True or false."""
+    """Return a value that has to be true or false."""
     if not isinstance(value, bool):
         raise BentoError(f"{where}: is {value!r}, where true or false belongs.")
     return value
@@ -118,15 +118,15 @@ def record(fields: Mapping[str, tuple[Shape, Any]], *, closed: bool = False) -> 
         unknown = [key for key in value if key not in fields]
         if closed and unknown:
             raise BentoError(f"{where}: has the unknown key {unknown[0]!r}. Known are {', '.join(fields)}.")
-        found = {}
+        values = {}
         for key, (shape, default) in fields.items():
             place = f"{where}.{key}" if where else key
             if key in value:
-                found[key] = shape(value[key], place)
+                values[key] = shape(value[key], place)
             elif default is REQUIRED:
                 raise BentoError(f"{place}: is missing.")
             else:
-                found[key] = default() if callable(default) else default
-        return found
+                values[key] = default() if callable(default) else default
+        return values
 
     return check

@@ -48,7 +48,7 @@ class Shelf:
         return self.folder / tag.name / tag.version
 
     def has(self, tag: Tag) -> bool:
-        """Whether there is something with exactly this tag."""
+        """Return whether there is something with exactly this tag."""
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
@@ -73,14 +73,14 @@ class Shelf:
             return Tag(name, self._latest(name))
         if self.has(Tag(name, version)):
             return Tag(name, version)
-        found = [other for other in _folders(self.folder / name) if other.startswith(version)]
-        if len(found) > 1:
+        versions = [other for other in _folders(self.folder / name) if other.startswith(version)]
+        if len(versions) > 1:
             raise BentoError(
-                f"{text}: begins the tags of {len(found)} {self.kind.folder}: {', '.join(found)}. Say more."
+                f"{text}: begins the tags of {len(versions)} {self.kind.folder}: {', '.join(versions)}. Say more."
             )
-        if not found:
+        if not versions:
             raise NotFoundError(f"{text}: no {self.kind.noun} with this tag is in {self.folder}.")
-        return Tag(name, found[0])
+        return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
         """The entry that a text stands for, as `find` reads it."""

@@ -21,7 +21,7 @@ class Tree:
     """A tree that grows by items, each of which is safe below a folder and comes once."""
 
     def __init__(self, folder: Path, shared: pool.Pool) -> None:
-        """The folder is made here; its parent must be there."""
+        """Make the folder; its parent must be there."""
         self.folder = folder
         self.size = 0
         self._pool = shared
@@ -47,7 +47,7 @@ class Tree:
             raise BentoError(f"{item.path}: cannot be written to {target}: {error.strerror or error}.") from error
 
     def manifest(self) -> Manifest:
-        """What is in the tree."""
+        """Return the manifest of the tree."""
         return Manifest.of(self._entries)
 
     @property

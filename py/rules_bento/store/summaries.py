@@ -1,4 +1,4 @@
-"""What listings need of each descriptor, so that thousands are not parsed again each time.
+"""Remembers what listings need of each descriptor, so that thousands are not parsed again each time.
 
 A file of lines of JSON for each kind. Lines are only added; the last one for an entry counts, and counts only while
 the descriptor is the same file (inode, size, time of modification). Losing the file costs time, nothing else.
@@ -30,7 +30,7 @@ _FIELDS = 9  # of a line without models
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a listing says of an entry."""
+    """Holds what a listing says of an entry."""
 
     tag: Tag
     creation_time: dt.datetime

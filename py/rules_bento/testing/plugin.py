@@ -50,7 +50,7 @@ class Servers:
 
     @contextmanager
     def serve(self, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
-        """Run one for the block; `options` go to `bentoml serve`."""
+        """Run a server for the block; `options` go to `bentoml serve`."""
         setting = self.setting
         folder = setting.folder / f"server{next(self._numbers)}"
         try:
@@ -88,7 +88,7 @@ def bento(request: pytest.FixtureRequest) -> Bento:
 
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Server]]:
-    """Another server for a `with` block, by options of `bentoml serve` and `variables` of its environment."""
+    """Run a server for the block; `options` go to `bentoml serve`."""
     return request.config.stash[_SERVERS].serve
 
 

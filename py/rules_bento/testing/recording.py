@@ -76,7 +76,10 @@ class Recording:
 
 
 def recording(settings: Mapping[str, Any], bento: Path, folder: Path) -> Recording | None:
-    """What `bazel coverage` asks for; None if this is another command, or nothing of Python is to be recorded."""
+    """Return the recording that `bazel coverage` asks for.
+
+    None if this is another command, or nothing of Python is to be recorded.
+    """
     manifest = os.environ.get("COVERAGE_MANIFEST")
     if not os.environ.get("COVERAGE") or not manifest:
         return None
@@ -94,7 +97,7 @@ def recording(settings: Mapping[str, Any], bento: Path, folder: Path) -> Recordi
 
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
-    """Where each source lies that Bazel names: in the Bento, and where tests import it from."""
+    """Return where each source lies that Bazel names: in the Bento, and where tests import it from."""
     files = {}
     for name in named:
         short_path = _short_path(name)

@@ -24,7 +24,7 @@ SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
 
 @dataclass(frozen=True)
 class Address:
-    """Where one archive is. As text it has no password, no query, and no user of the web, who may be a token."""
+    """The address of one archive. As text it has no password, no query, and no user of the web, who may be a token."""
 
     scheme: str
     host: str  # a server, a bucket, a container; of Azure perhaps `container@account`
@@ -40,7 +40,7 @@ class Address:
 
     @property
     def url(self) -> str:
-        """What is asked for by HTTP: the query is part of it, user and password are not."""
+        """Return what is asked for by HTTP: the query is part of it, user and password are not."""
         return f"{self.scheme}://{self._place('')}{self.path}" + (f"?{self.query}" if self.query else "")
 
     @property

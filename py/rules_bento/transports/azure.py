@@ -24,7 +24,7 @@ _PREFIX = "AZURE_STORAGE_"
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address. Raises BentoError if there is no client, or nothing names the account."""
+    """Return a client for the address. Raises BentoError if its package is missing, or nothing names the account."""
     kind = objects.store("AzureStore", "azure")
     container, _, host = address.host.partition("@")
     options = _settings()
@@ -51,13 +51,13 @@ def _settings() -> dict[str, Any]:
         "sas_key": ("SharedAccessSignature", "SAS_TOKEN"),
         "endpoint": ("BlobEndpoint", "ENDPOINT"),
     }
-    found = {
+    settings = {
         option: said.get(field) or os.environ.get(f"{_PREFIX}{variable}") for option, (field, variable) in names.items()
     }
-    if "account_name" in found and not found["endpoint"] and said.get("EndpointSuffix"):
+    if "account_name" in settings and not settings["endpoint"] and said.get("EndpointSuffix"):
         protocol = said.get("DefaultEndpointsProtocol", "https")
-        found["endpoint"] = f"{protocol}://{found['account_name']}.blob.{said['EndpointSuffix']}"
-    return {option: value for option, value in found.items() if value}
+        settings["endpoint"] = f"{protocol}://{settings['account_name']}.blob.{said['EndpointSuffix']}"
+    return {option: value for option, value in settings.items() if value}
 
 
 def _chain() -> dict[str, Any]:

@@ -78,10 +78,10 @@ class Files(Remote):
         from blake3 import blake3
 
         def once() -> str:
-            found = blake3()
+            digester = blake3()
             for piece in self.stream(path, 0, source.size):
-                found.update(piece)
-            return found.hexdigest()
+                digester.update(piece)
+            return digester.hexdigest()
 
         return self.attempt(once) == source.blake3
 

@@ -185,7 +185,7 @@ class _Count:
 
 
 class _Part:
-    """What there is of one version of an archive. Other processes wait while it is open."""
+    """The part of a version of an archive that is here already. Other processes wait while it is open."""
 
     def __init__(self, folder: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"
@@ -208,7 +208,7 @@ class _Part:
             file.close()  # who had it before has removed it
 
     def missing(self, size: int, most: int) -> tuple[list[tuple[int, int]], int]:
-        """What is not there yet, as spans of bytes of which about `most` make the whole; and how many bytes are there.
+        """Return the spans of bytes that are not there yet, cut at about `most` a whole; and how many bytes are there.
 
         Long spans make few requests: a piece is what is lost at most, not what is asked for.
         """
@@ -238,8 +238,8 @@ class _Part:
 
     def note(self, start: int, end: int, last: int) -> None:
         """Remember the pieces that became whole between two offsets; `last` is the end of a span."""
-        found = range(start // PIECE, end // PIECE)
-        numbers = [*found, end // PIECE] if end == last and end % PIECE else [*found]
+        pieces = range(start // PIECE, end // PIECE)
+        numbers = [*pieces, end // PIECE] if end == last and end % PIECE else [*pieces]
         if numbers:
             file = os.open(self._done, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
@@ -253,14 +253,14 @@ class _Part:
         os.ftruncate(self.file.fileno(), 0)
 
     def remove(self) -> None:
-        """Leave nothing."""
+        """Remove the part and what is noted of it."""
         self._done.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
         self.file.close()
 
 
 def _difference(part: _Part, digests: dict[str, str]) -> str:
-    """What is wrong with the bytes, or nothing."""
+    """Return in what the bytes differ from what was expected, or None."""
     if not digests:
         return ""
     running = {name: hashes.new(name) for name in digests}
@@ -270,9 +270,9 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
         for one in running.values():
             one.update(data)
     for name, wanted in digests.items():
-        found = running[name].hexdigest()
-        if found != wanted.lower():
-            return f"its {name} is {found} and should be {wanted.lower()}"
+        digest = running[name].hexdigest()
+        if digest != wanted.lower():
+            return f"its {name} is {digest} and should be {wanted.lower()}"
     return ""
 
 

@@ -38,7 +38,7 @@ _REMEDY = "Set DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KE
 
 
 class Dropbox(Remote):
-    """One file."""
+    """Reads and writes one file of a Dropbox."""
 
     parallel = 4
 
@@ -51,12 +51,12 @@ class Dropbox(Remote):
         self._token = os.environ.get("DROPBOX_ACCESS_TOKEN", "")
 
     def stat(self) -> Stat:
-        found = self._call("files/get_metadata", {"path": self.address.path})
-        if found.get(".tag", "file") != "file":
+        metadata = self._call("files/get_metadata", {"path": self.address.path})
+        if metadata.get(".tag", "file") != "file":
             raise self.missing()
-        digests = {hashes.DROPBOX: str(found["content_hash"])} if "content_hash" in found else {}
+        digests = {hashes.DROPBOX: str(metadata["content_hash"])} if "content_hash" in metadata else {}
         with understood():
-            return Stat(int(found["size"]), str(found["rev"]), digests)
+            return Stat(int(metadata["size"]), str(metadata["rev"]), digests)
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
         last = (end if end is not None else stat.size or 0) - 1
@@ -187,7 +187,7 @@ class Dropbox(Remote):
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address."""
+    """Return a client for the address."""
     return Dropbox(address)
 
 

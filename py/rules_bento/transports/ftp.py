@@ -236,7 +236,7 @@ class _Tls(_Bounded, ftplib.FTP_TLS):
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address."""
+    """Return a client for the address."""
     return Ftp(address)
 
 

@@ -60,13 +60,13 @@ class Gcs(Remote):
         )
 
     def stat(self) -> Stat:
-        found = self._json("GET", self._object)
+        metadata = self._json("GET", self._object)
         with understood():
-            sha256 = (found.get("metadata") or {}).get("sha256")
+            sha256 = (metadata.get("metadata") or {}).get("sha256")
             digests = {"sha256": str(sha256)} if sha256 else {}
-            if found.get("md5Hash") and not sha256:
-                digests["md5"] = b64decode(found["md5Hash"]).hex()
-            return Stat(int(found["size"]), str(found.get("generation", "")), digests)
+            if metadata.get("md5Hash") and not sha256:
+                digests["md5"] = b64decode(metadata["md5Hash"]).hex()
+            return Stat(int(metadata["size"]), str(metadata.get("generation", "")), digests)
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
         url = f"{self._object}?alt=media" + (f"&generation={stat.version}" if stat.version else "")
@@ -129,8 +129,8 @@ class Gcs(Remote):
         with self._ask("PUT", session, {"Content-Range": given}, chunk or Bytes(b"")) as response:
             if response.status == 308:
                 response.read(bounds.REFUSAL)
-                found = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", ""))
-                return (int(found[1]) + 1 if found else 0), None
+                match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", ""))
+                return (int(match[1]) + 1 if match else 0), None
             if response.status in (404, 410):
                 raise BentoError(f"{self.address}: the server has given the upload up. Export it again.")
             self._check(response, (200, 201))
@@ -165,12 +165,12 @@ class Gcs(Remote):
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address. Raises BentoError if google-auth is not installed."""
+    """Return a client for the address. Raises BentoError if google-auth is not installed."""
     return Gcs(address)
 
 
 def _login(transport: Transport) -> Callable[[], dict[str, str]]:
-    """What gives the header for a request."""
+    """Return a function that gives the header of a request."""
     try:
         from google import auth
         from google.auth import exceptions

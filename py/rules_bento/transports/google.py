@@ -1,4 +1,4 @@
-"""How google-auth asks for tokens: over our connections, so that it needs no HTTP client of its own."""
+"""Lets google-auth ask for tokens over our connections, so that it needs no HTTP client of its own."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ _BLOCK = 4 << 20
 
 
 class Hash(Protocol):
-    """What `hashlib` gives."""
+    """The methods of an object of `hashlib`."""
 
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...

@@ -33,7 +33,7 @@ _REMEDIES = {
 
 
 class Http(Remote):
-    """One URL."""
+    """Reads and writes one URL."""
 
     parallel = 4
 
@@ -122,7 +122,7 @@ class Http(Remote):
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address."""
+    """Return a client for the address."""
     return Http(address)
 
 
@@ -137,21 +137,21 @@ def _version(headers: Message) -> str:
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """What the whole should have, where a server says so: RFC 9530, and what object stores and proxies send.
+    """Return the digests that a server states for the whole: by RFC 9530, or as object stores and proxies send them.
 
     As that document has it, a header that cannot be read counts as if it was not there.
     """
     import re
 
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name, value in re.findall(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):", headers.get("Repr-Digest", "")):
-        found |= _decoded(name.replace("-", ""), value)
+        digests |= _decoded(name.replace("-", ""), value)
     for header in ("X-Checksum-Sha256", "X-Amz-Meta-Sha256", "X-Ms-Meta-Sha256", "X-Goog-Meta-Sha256"):
         value = headers.get(header, "").strip()
         if re.fullmatch("[0-9a-fA-F]{64}", value):
-            found["sha256"] = value
+            digests["sha256"] = value
     goog = re.search(r"md5=([A-Za-z0-9+/=]+)", ",".join(headers.get_all("X-Goog-Hash", [])))
-    return {**found, **_decoded("md5", goog[1])} if goog else found
+    return {**digests, **_decoded("md5", goog[1])} if goog else digests
 
 
 def _decoded(name: str, value: str) -> dict[str, str]:

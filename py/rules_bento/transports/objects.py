@@ -1,4 +1,4 @@
-"""What S3 and Azure have in common: obstore, which is object_store of Rust.
+"""Shares between S3 and Azure how objects are read and written by obstore (object_store of Rust).
 
 It signs, sends parts in parallel, tries each of them again, and takes an upload back that fails. A part that is cut
 on its way here is asked for again from where it was cut, by `download.py`.
@@ -47,9 +47,9 @@ class Objects(Remote):
         import obstore
 
         try:
-            found = obstore.head(self._store, self._key)
-            version = found["e_tag"] or ""
-            if not found["size"]:
+            head = obstore.head(self._store, self._key)
+            version = head["e_tag"] or ""
+            if not head["size"]:
                 return Stat(0, version)
             # A head does not tell the metadata that an upload left.
             options = {"range": (0, 1), "if_match": version} if version else {"range": (0, 1)}
@@ -57,7 +57,7 @@ class Objects(Remote):
         except Exception as error:
             failure = self._failure(error)
             raise (CutError("it changes") if isinstance(failure, ChangedError) else failure) from None
-        return Stat(found["size"], version, {"sha256": sha256} if sha256 else {})
+        return Stat(head["size"], version, {"sha256": sha256} if sha256 else {})
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
         import obstore
@@ -137,15 +137,18 @@ def store(kind: str, extra: str) -> Any:
 
 
 def _final(said: str) -> bool:
-    """Whether another try would be answered in the same way: an answer that is not of the server's own trouble."""
+    """Return whether another try would be answered in the same way.
+
+    So it is with all answers but those of a server in trouble.
+    """
     import re
 
-    found = re.search(r"status code: (\d{3})", said)
-    return bool(found and found[1][0] in "34" and found[1] not in ("408", "429")) or "credential" in said.lower()
+    match = re.search(r"status code: (\d{3})", said)
+    return bool(match and match[1][0] in "34" and match[1] not in ("408", "429")) or "credential" in said.lower()
 
 
 def _first_line(error: Exception) -> str:
-    """What a person can use of an error: the rest is Rust's, and has addresses with signatures."""
+    """Return the line of an error that a person can use: the rest is Rust's, and has addresses with signatures."""
     import re
 
     line = str(error).partition("\n")[0]

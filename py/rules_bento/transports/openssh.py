@@ -83,10 +83,10 @@ class OpenSsh(Files):
 
     def stat(self) -> Stat:
         with self._errors():
-            found = self._stat(self.address.path)
-            if found is None:
+            attributes = self._stat(self.address.path)
+            if attributes is None:
                 raise self.missing()
-            size, changed = found
+            size, changed = attributes
             return Stat(size, str(changed) if changed else "")
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
@@ -110,8 +110,8 @@ class OpenSsh(Files):
 
     def size(self, path: str) -> int | None:
         with self._errors():
-            found = self._stat(path)
-            return found[0] if found else None
+            attributes = self._stat(path)
+            return attributes[0] if attributes else None
 
     def make_folders(self, path: str) -> None:
         with self._errors():
@@ -290,7 +290,7 @@ class _Session:
         return self._answer(self._request(kind, body), wanted)
 
     def end(self) -> str:
-        """What the program said, which ends."""
+        """End the program, and return what it said."""
         self._socket.close()
         try:
             self._process.wait(2)
@@ -301,7 +301,7 @@ class _Session:
         return self._said.read().decode(errors="replace")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.end()
         self._said.close()
         if self._secret:
@@ -364,7 +364,10 @@ class _Session:
 
 
 def _askpass(folder: Path, password: str) -> dict[str, str]:
-    """What makes ssh ask a program for the password: it is in no argument and in no variable."""
+    """Return the variables by which ssh asks a program for the password.
+
+    No argument and no variable holds the password itself.
+    """
     secret = folder / "password"
     secret.touch(0o600)
     secret.write_text(password + "\n")

@@ -1,4 +1,4 @@
-"""What a protocol has to be able to do, and which module does it."""
+"""Declares what a protocol has to be able to do, and which module does it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class MissingError(BentoError):
 
 
 class ChangedError(Exception):
-    """What is at an address is not what it was when the transfer began. Never reaches people."""
+    """Raised when an archive is not any more what it was when the transfer began. Never reaches people."""
 
 
 @dataclass(frozen=True)
 class Stat:
-    """What is at an address.
+    """Describes what is at an address.
 
     `size` in bytes, None if the server does not say; `version` is other text for other content, empty if there is
     none such; `digests` are hexadecimal, by the name that `hashlib` has for them.
@@ -68,7 +68,7 @@ class Remote(ABC):
 
     @abstractmethod
     def stat(self) -> Stat:
-        """What is there. Raises MissingError."""
+        """Return what is at the address. Raises MissingError."""
 
     @abstractmethod
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
@@ -85,7 +85,7 @@ class Remote(ABC):
         """
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
-        """Give connections back."""
+        """Give back the connections."""
 
     def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
         """The result of a step that may be repeated; raises BentoError when it has failed too often."""
@@ -113,7 +113,7 @@ class Remote(ABC):
 
 @contextmanager
 def opened(address: Address) -> Iterator[Remote]:
-    """What speaks to an address, for the block. Raises BentoError if the package for it is not installed."""
+    """Open a client for an address, for the block. Raises BentoError if the package for it is not installed."""
     module = import_module(f"rules_bento.transports.{_MODULES[address.scheme]}")
     remote: Remote = module.open(address)
     try:

@@ -73,7 +73,7 @@ class S3(objects.Objects):
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """What speaks to the address. Raises BentoError if there is no client or are no credentials."""
+    """Return a client for the address. Raises BentoError if its package or credentials are missing."""
     try:
         from botocore.session import Session
     except ImportError:

@@ -109,14 +109,14 @@ class Parts:
                 raise
 
     def _there(self) -> dict[int, dict[str, Any]]:
-        """What the server has of the upload, by the numbers of the parts."""
-        found: dict[int, dict[str, Any]] = {}
+        """Return the parts that the server has of the upload, by number."""
+        parts: dict[int, dict[str, Any]] = {}
         marker = 0
         while True:
             listed = self._ask("list_parts", "IsTruncated", UploadId=self._upload, PartNumberMarker=marker)
-            found |= {int(part["PartNumber"]): part for part in listed.get("Parts", [])}
+            parts |= {int(part["PartNumber"]): part for part in listed.get("Parts", [])}
             if not listed.get("IsTruncated"):
-                return found
+                return parts
             marker = int(listed["NextPartNumberMarker"])
 
     def _tag(self, part: dict[str, Any], data: bytes, checksum: str) -> str:

@@ -1,4 +1,4 @@
-"""What an upload reads: a file of this machine, in any order and as often as need be."""
+"""Reads the file of an upload, in any order and as often as need be."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Source:
 
     def read(self, at: int, size: int) -> bytes:
         """The bytes from `at` on, so many unless the end comes before."""
-        found = os.pread(self._file, size, at)
-        while len(found) < min(size, self.size - at):
-            found += os.pread(self._file, size - len(found), at + len(found))
-        return found
+        data = os.pread(self._file, size, at)
+        while len(data) < min(size, self.size - at):
+            data += os.pread(self._file, size - len(data), at + len(data))
+        return data
 
     def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
         """All bytes from `at` up to `end`, `size` at once."""
@@ -43,25 +43,25 @@ class Source:
 
     @cached_property
     def sha256(self) -> str:
-        """Hexadecimal."""
+        """Return the SHA-256 of the file in hexadecimal."""
         return self.digest("sha256")
 
     @cached_property
     def blake3(self) -> str:
-        """Hexadecimal; the fastest one, for what only we look at."""
+        """Return the BLAKE3 of the file in hexadecimal: the fastest digest, for what no server compares."""
         from blake3 import blake3
 
-        found = blake3()
+        digester = blake3()
         for piece in self.pieces():
-            found.update(piece)
-        return found.hexdigest()
+            digester.update(piece)
+        return digester.hexdigest()
 
     def digest(self, name: str) -> str:
         """The digest by a name that `hashes.new` knows, hexadecimal."""
-        found = hashes.new(name)
+        digester = hashes.new(name)
         for piece in self.pieces():
-            found.update(piece)
-        return found.hexdigest()
+            digester.update(piece)
+        return digester.hexdigest()
 
     def digests(self, *names: str) -> dict[str, str]:
         """Several digests by their names, each on a processor of its own."""
@@ -79,7 +79,7 @@ class Slice:
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """Return how many bytes there are."""
         return self.end - self.start
 
     def write_to(self, connection: socket.socket) -> None:

@@ -33,10 +33,10 @@ def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | N
     if docker.env_file is None:
         return docker.env
     place = options.at("docker.env")
-    found = dotenv.parse(files.text(docker.env_file, place), docker.env_file)
-    for name, value in found.items():
+    variables = dotenv.parse(files.text(docker.env_file, place), docker.env_file)
+    for name, value in variables.items():
         check_env(Env(name, value), place)
-    return found | (docker.env or {})
+    return variables | (docker.env or {})
 
 
 def joined_envs(env: dict[str, str] | None, envs: Sequence[Env]) -> tuple[Env, ...]:

@@ -30,5 +30,5 @@ def environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
 
 def python_version(environment: str | None) -> str | None:
     """`X.Y` of a line like `- python=3.11`, which then is the version of the image."""
-    found = re.search(r"^\s*-\s*['\"]?python=+(\d+\.\d+)", environment or "", re.MULTILINE)
-    return found[1] if found else None
+    match = re.search(r"^\s*-\s*['\"]?python=+(\d+\.\d+)", environment or "", re.MULTILINE)
+    return match[1] if match else None

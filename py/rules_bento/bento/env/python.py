@@ -94,7 +94,10 @@ def with_pins(text: str, pins: Sequence[str]) -> str:
 
 
 def _has_pin(stated: Sequence[Requirement], pin: str) -> bool:
-    """Whether one of the requirements for a package says what `pin` does. Raises BentoError if all say otherwise."""
+    """Return whether one of the requirements for a package says what `pin` does.
+
+    Raises BentoError if all say otherwise.
+    """
     name, _, version = pin.partition("==")
     if stated and version and all(one.pin and one.pin != (name, version) for one in stated):
         raise BentoError(
@@ -127,7 +130,7 @@ class LockedRequirements:
 
     @property
     def has_wheels(self) -> bool:
-        """Whether some are wheels that the Bento carries."""
+        """Return whether some are wheels that the Bento carries."""
         return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
 
 
@@ -152,8 +155,8 @@ def assemble(
     if lock is None:
         text, version = _with_bentoml(text, bentoml_version, features)
         return Requirements(text, text, None, version)
-    found = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
-    if not found:
+    match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
+    if not match:
         raise BentoError("requirements: bentoml is missing, which serves the Bento. Add the hub's package of it.")
     missing = sorted(_names(text) - _names(lock.pinned))
     if missing:
@@ -169,7 +172,7 @@ def assemble(
     # What is no package: options such as the index, and archives that the Bento brings along.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(("-", "./")))
     hashed = None if "./" in lines else lines + lock.pinned_with_hashes
-    return Requirements(lines + lock.roots, lines + lock.pinned, hashed, found[1])
+    return Requirements(lines + lock.roots, lines + lock.pinned, hashed, match[1])
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
@@ -190,7 +193,7 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
 
 
 def _bentoml(features: Sequence[str], extras: str | None = None) -> str:
-    """`bentoml[grpc,io]`."""
+    """Return the requirement of BentoML with its extras, `bentoml[grpc,io]`."""
     given = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
     joined = ",".join(sorted({*given, *features}))
     return f"bentoml[{joined}]" if joined else "bentoml"
@@ -199,8 +202,8 @@ def _bentoml(features: Sequence[str], extras: str | None = None) -> str:
 def _names(text: str) -> set[str]:
     """The normalized names of the packages in requirements, of those that have a name and are for every machine."""
     lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
-    found = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
-    return {normalized(match[1]) for match in found if match}
+    matches = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
+    return {normalized(match[1]) for match in matches if match}
 
 
 _INSTALL = """\
@@ -252,7 +255,7 @@ fi
 
 
 def install_script(python: Python, bentoml_version: str) -> str:
-    """`install.sh`."""
+    """Return the text of `install.sh`."""
     return _INSTALL.format(version=bentoml_version, arguments=shlex.join(command_arguments(python))).replace(
         "set -- \n", "set --\n"
     )

@@ -6,7 +6,7 @@ from rules_bento.errors import BentoError
 
 
 def script_path(path: str, content: bytes) -> str:
-    """Where a script lies in the Bento.
+    """Return where a script lies in the Bento.
 
     BentoML hashes the absolute path, so the same project has another Bento in another folder. This hashes the path
     in the build context and the content.

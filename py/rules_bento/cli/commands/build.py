@@ -1,4 +1,4 @@
-"""`bento build`."""
+"""`bento build`: builds a Bento of a project's folder into the store."""
 
 from __future__ import annotations
 
@@ -225,17 +225,17 @@ def _stated(options: Namespace) -> Declared:
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
     """The configuration of each service. Raises BentoError for what cannot be read."""
-    found: dict[str, dict[str, Any]] = {}
+    services: dict[str, dict[str, Any]] = {}
     for path, text in _pairs(texts, "--config").items():
         service, keys = _service_and_keys(path, text)
-        at = found.setdefault(service, {})
+        at = services.setdefault(service, {})
         for key in keys[:-1]:
             at = at.setdefault(key, {})
             if not isinstance(at, dict):
                 raise BentoError(f"--config: {path} is below {key}, which has a value of its own. Keep one of the two.")
         if keys:
             at[keys[-1]] = _json_or_text(text)
-    return found
+    return services
 
 
 def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:

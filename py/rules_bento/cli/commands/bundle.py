@@ -1,4 +1,4 @@
-"""`bento bundle`."""
+"""`bento bundle`: packs entries of the store into one archive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Bundle."""
+    """Pack the entries into a bundle."""
     from rules_bento.library import local
     from rules_bento.sharing import bundle
 

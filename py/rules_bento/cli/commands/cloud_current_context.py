@@ -1,4 +1,4 @@
-"""`bento cloud current-context`."""
+"""`bento cloud current-context`: shows the cloud that is in use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The output."""
+    """Add the option for the output."""
     show.add_output(parser, "json", "yaml")
     parser.epilog = "The API token is not shown, which BentoML does."
 

@@ -1,4 +1,4 @@
-"""`bento cloud list-context`."""
+"""`bento cloud list-context`: lists the clouds that the user is logged in to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The output."""
+    """Add the option for the output."""
     show.add_output(parser, "json", "yaml")
 
 

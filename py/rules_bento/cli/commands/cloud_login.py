@@ -1,4 +1,4 @@
-"""`bento cloud login`."""
+"""`bento cloud login`: remembers a cloud and its token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEY, _ENDPOINT = "BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Where; with what; under which name."""
+    """Add the options for the cloud's address, the token, and the name of the context."""
     from rules_bento.sharing.cloud.contexts import DEFAULT_ENDPOINT
 
     parser.add_argument("--endpoint", metavar="URL", help=f"({_ENDPOINT}, else {DEFAULT_ENDPOINT})")
@@ -72,7 +72,7 @@ def _token(given: str | None) -> str:
 
 
 def _get(cloud: Cloud, path: str, what: str) -> dict[str, Any]:
-    found = cloud.find(path, what=what)
-    if not found or "name" not in found:
+    document = cloud.find(path, what=what)
+    if not document or "name" not in document:
         raise BentoError(f"{what}: {cloud} knows none for this token. Is it of this endpoint?")
-    return found
+    return document

@@ -1,4 +1,4 @@
-"""`bento cloud update-current-context`."""
+"""`bento cloud update-current-context`: chooses the cloud that is used."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A name."""
+    """Add the argument for the context's name."""
     parser.add_argument("name", metavar="NAME", help="of a context")
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Choose it."""
+    """Make a context the current one."""
     from rules_bento.sharing.cloud.contexts import Contexts
 
     context = Contexts(store.home).set_current(options.name)

@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Print candidates."""
+    """Print the candidates for a word that is being typed."""
     *before, last = options.words or [""]
     before = parsing.split(before)[1]
     for candidate in sorted(set(_candidates(before, store))):

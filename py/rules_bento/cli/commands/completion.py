@@ -1,4 +1,4 @@
-"""`bento completion`."""
+"""`bento completion`: prints the script by which a shell completes words."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ complete -c bento -f -a '(__bento_complete)'
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The shell."""
+    """Add the argument for the shell."""
     parser.add_argument("shell", choices=_SCRIPTS)
     parser.epilog = (
         "bash: bento completion bash > ~/.local/share/bash-completion/completions/bento\n"
@@ -72,6 +72,6 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Print the script."""
+    """Print the script of the shell."""
     sys.stdout.write(_SCRIPTS[options.shell])
     return status.OK

@@ -1,4 +1,4 @@
-"""`bento containerize`."""
+"""`bento containerize`: builds an image of a Bento with docker or podman."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Build the image."""
+    """Build the image of a Bento."""
     from rules_bento.build_options.option_checks import check_features
     from rules_bento.sharing.builders.backends import VARIABLE, choose
     from rules_bento.sharing.builders.building import containerize
@@ -99,13 +99,13 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 def _given(options: Namespace) -> dict[str, Sequence[str] | bool]:
     """The options for the backend: BentoML's own, then those of `--opt`."""
-    found: dict[str, Sequence[str] | bool] = {}
+    given: dict[str, Sequence[str] | bool] = {}
     for name in sorted((*_VALUES, *_FLAGS)):
         value = getattr(options, name.replace("-", "_"))
         if value:
-            found[name] = [value] if isinstance(value, str) else value
+            given[name] = [value] if isinstance(value, str) else value
     for text in options.opt:
         name, *values = re.split("[=:]", text, maxsplit=1)
-        before = found.get(name, [])
-        found[name] = [*(before if not isinstance(before, bool) else []), *values] if values else True
-    return found
+        before = given.get(name, [])
+        given[name] = [*(before if not isinstance(before, bool) else []), *values] if values else True
+    return given

@@ -1,4 +1,4 @@
-"""`bento diff`."""
+"""`bento diff`: compares two entries or archives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Two of them; the output."""
+    """Add the arguments for the two entries, and the output."""
     parser.add_argument("one", metavar="TAG", help=f"a {kind.noun}, or the path of an archive")
     parser.add_argument("other", metavar="TAG", help="another one")
     show.add_output(parser, "text", "json", "yaml")
@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Compare."""
+    """Compare two entries, and print the differences."""
     difference = store.diff(options.one, options.other, kind)
     if not show.data(_data(difference), options.output):
         _print(difference)

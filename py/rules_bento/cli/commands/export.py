@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A tag; where to, and as what; the output."""
+    """Add the arguments for the tag, the archive and its form, and the output."""
     from rules_bento.archives.unpack import FORMS
 
     parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}")
@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Export."""
+    """Export an entry to an archive."""
     models = not getattr(options, "no_models", False)
     with transfer("Uploading", options.out) as counter, progress("Exporting") as tell:
         done = store.section(kind).export(

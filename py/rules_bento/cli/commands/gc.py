@@ -1,4 +1,4 @@
-"""`bento gc`."""
+"""`bento gc`: removes what nothing in the store uses any more."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Collect."""
+    """Remove what nothing uses, and print it."""
     done = store.gc(
         dry_run=options.dry_run, waiting=lambda: show.note("Another command is at work; this waits for its end.")
     )

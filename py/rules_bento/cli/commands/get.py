@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A tag; the output."""
+    """Add the arguments for the tag and the output."""
     parser.add_argument(
         "tag", metavar="TAG", help=f"the {kind.noun}: name:version, the beginning of one, or a name for its latest"
     )

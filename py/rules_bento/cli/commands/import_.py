@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The archives; how they are taken; the output."""
+    """Add the arguments for the archives, how they are taken in, and the output."""
     from rules_bento.archives.unpack import FORMS
 
     parser.add_argument(
@@ -59,7 +59,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def options_of(options: Namespace) -> Options:
-    """What `add_options` parsed."""
+    """Return what `add_options` parsed."""
     from rules_bento.archives.unpack import Limits
     from rules_bento.store.importing import Options
 
@@ -79,23 +79,23 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     for text in options.paths:
         if text == "-":
             with progress("Importing") as tell:
-                found = section.import_archive(sys.stdin.buffer, options.format or "xz", options_of(options), tell)
+                imported = section.import_archive(sys.stdin.buffer, options.format or "xz", options_of(options), tell)
         else:
             with transfer("Downloading", text) as counter, progress("Importing", _total(text)) as tell:
-                found = section.import_archive(
+                imported = section.import_archive(
                     text, options.format, options_of(options), tell, sha256=options.sha256, counter=counter
                 )
-        for note in found.notes:
+        for note in imported.notes:
             show.note(note)
         if options.output in ("text", "path"):
-            show.out(str(found.entry.path) if options.output == "path" else describe(found))
-        done.append(data(found))
+            show.out(str(imported.entry.path) if options.output == "path" else describe(imported))
+        done.append(data(imported))
     show.data(done if len(done) > 1 else done[0], options.output)
     return status.OK
 
 
 def describe(found: Imported) -> str:
-    """What happened, for people."""
+    """Return what happened, for people."""
     parts = [f"Imported {found.entry.kind.noun} {found.entry.tag}"]
     if found.models:
         parts.append(f"with {', '.join(str(model.tag) for model in found.models)}")
@@ -105,7 +105,7 @@ def describe(found: Imported) -> str:
 
 
 def data(found: Imported) -> dict[str, Any]:
-    """What happened, for programs."""
+    """Return what happened, for programs."""
     return {
         "tag": str(found.entry.tag),
         "path": str(found.entry.path),

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A name; the output."""
+    """Add the arguments for the name and the output."""
     parser.add_argument("tag", metavar="TAG", nargs="?", default="", help=f"only this {kind.noun}, or this name's")
     show.add_output(parser, "table", "json", "yaml", "path")
     parser.epilog = "Columns and fields are those of BentoML. Folders that cannot be read are told of, and passed over."
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """List."""
+    """List the entries of the store."""
     listing = store.section(kind).shelf.list(options.tag)
     for problem in listing.problems:
         show.note(problem)

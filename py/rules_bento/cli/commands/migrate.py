@@ -1,4 +1,4 @@
-"""`bento migrate`."""
+"""`bento migrate`: writes the Bazel files for a project of BentoML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The project; its bentofile; the output."""
+    """Add the arguments for the project, its bentofile, and the output."""
     parser.add_argument("project", metavar="PATH", nargs="?", default=".", help="the project's folder (.)")
     parser.add_argument("-f", "--bentofile", metavar="FILE", help="default: bentofile.yaml, else pyproject.toml")
     parser.add_argument("--hub", metavar="NAME", help="of the packages (default: a name that MODULE.bazel leaves free)")

@@ -1,4 +1,4 @@
-"""`bento models pin`."""
+"""`bento models pin`: asks a Hugging Face hub for a commit and its files."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.sharing.huggingface import pin
 
     name, _, revision = options.model.partition("@")
-    found = pin(
+    pinned = pin(
         name,
         revision or "main",
         endpoint=options.endpoint or "",
         include=options.include,
         exclude=options.exclude,
     )
-    if not show.data(asdict(found), options.output):
-        show.out(show.plain(_lines(found, revision or "main")))
+    if not show.data(asdict(pinned), options.output):
+        show.out(show.plain(_lines(pinned, revision or "main")))
     return status.OK
 
 

@@ -36,7 +36,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Pull."""
+    """Pull an entry into the store."""
     if "/" in options.source:
         _pull(options, store, kind)
     else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A tag; where to, and how; the output."""
+    """Add the arguments for the tag, the destination with its options, and the output."""
     parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}")
     parser.add_argument(
         "targets",
@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Push."""
+    """Push an entry of the store."""
     entry = store.section(kind).get(options.tag)
     if options.targets:
         _push(options, store, entry)

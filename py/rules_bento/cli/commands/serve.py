@@ -1,4 +1,4 @@
-"""`bento serve`."""
+"""`bento serve`: serves a Bento of the store by BentoML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HELP = ("-h", "--help")
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A tag; who serves it."""
+    """Add the arguments for the tag, and the Python that serves it."""
     parser.add_argument("tag", metavar="TAG", help="the Bento")
     parser.add_argument("--python", metavar="PATH", help="an environment, or its interpreter, that has BentoML")
     parser.epilog = (
@@ -50,7 +50,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> NoReturn:
-    """Become the server."""
+    """Replace this process by the server."""
     from rules_bento.sharing.serving import server
 
     entry = store.bentos.get(options.tag)

@@ -1,4 +1,4 @@
-"""`bento sign`."""
+"""`bento sign`: signs archives, OCI layouts, and what registries have."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Sign."""
+    """Sign each reference, and print where its signature is."""
     key = signing.private_key(options.key, options)
     done = [{"target": target, "signature": _sign(options, target, key)} for target in options.targets]
     if not show.data(done, options.output):
@@ -42,7 +42,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _sign(options: Namespace, target: str, key: PrivateKey) -> str:
-    """Sign one thing; return where its signature is."""
+    """Sign one reference, and return where its signature is."""
     from rules_bento.registry.reference import SCHEME
 
     if target.startswith(SCHEME):

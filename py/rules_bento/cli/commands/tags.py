@@ -1,4 +1,4 @@
-"""`bento tags`."""
+"""`bento tags`: lists the tags of a repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A repository; the output."""
+    """Add the arguments for the repository and the output."""
     parser.add_argument("repository", metavar="REPOSITORY", help="oci://registry/repository")
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")
@@ -28,8 +28,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
     reference = Reference.of_address(options.repository)
     with registries.connected(options, "Listing") as (servers, _):
-        found = versions(servers.repository(reference))
-    if not show.data(found, options.output):
-        for tag in found:
+        tags = versions(servers.repository(reference))
+    if not show.data(tags, options.output):
+        for tag in tags:
             show.out(show.plain(tag))
     return status.OK

@@ -1,4 +1,4 @@
-"""`bento tree`."""
+"""`bento tree`: shows the files of a Bento, and their sizes."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class _Node:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A tag or archive; the output."""
+    """Add the arguments for the tag or archive, and the output."""
     parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}, or the path of an archive")
     show.add_output(parser, "text", "json", "yaml")
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Show the tree."""
+    """Print the tree of an entry."""
     from rules_bento.library import is_archive
 
     path = is_archive(options.tag)

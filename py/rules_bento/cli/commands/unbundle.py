@@ -1,4 +1,4 @@
-"""`bento unbundle`."""
+"""`bento unbundle`: takes a bundle's entries into the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The bundle; where to; how; the output."""
+    """Add the arguments for the bundle, the archives' folder, and the output."""
     parser.add_argument("path", metavar="PATH", help="the bundle")
     parser.add_argument("--to", metavar="FOLDER", help="write archives that BentoML imports here, not to the store")
     import_.add_options(parser)
@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Unbundle."""
+    """Take the entries of the bundle into the store."""
     from rules_bento.library import local
     from rules_bento.sharing import bundle
 

@@ -1,4 +1,4 @@
-"""`bento verify`."""
+"""`bento verify`: looks for damage in the store or an archive, and verifies signatures."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     tags = [tag for tag in options.tags if not is_archive(tag)]
     with progress("Verifying") as tell:
         entries = [entry for tag in tags for entry in _with_models(tag, store, kind)]
-        found = store.verify(*entries, progress=tell) if entries or not archives else Verified(0, 0, (), (), ())
-        found = _with_archives(found, archives)
-    if not show.data(_data(found), options.output):
-        _print(found)
-    return status.FOUND if found.damages else status.OK
+        verified = store.verify(*entries, progress=tell) if entries or not archives else Verified(0, 0, (), (), ())
+        verified = _with_archives(verified, archives)
+    if not show.data(_data(verified), options.output):
+        _print(verified)
+    return status.FOUND if verified.damages else status.OK
 
 
 def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:

@@ -47,7 +47,7 @@ def read_files(
     A link is no file that can be kept. Raises BentoError for a layer that cannot be read, or a file to keep that is
     larger than any that belongs there.
     """
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     for blob, media_type in layers:
         here: dict[str, bytes] = {}
         hidden: set[str] = set()  # of the layers below
@@ -60,7 +60,7 @@ def read_files(
                 removed = f"{folder}/{name.removeprefix(_REMOVED)}".lstrip("/")
                 hidden |= {removed, f"{removed}/"}
             elif kept(path):
-                found.pop(path, None)
+                files.pop(path, None)
                 if data is not None:
                     here[path] = data
             elif named(path):
@@ -70,12 +70,12 @@ def read_files(
             names, size = names + len(path), size + len(data or b"")
             if names > _MOST_NAMES or size > _MOST_KEPT:
                 raise BentoError(f"{blob.name}: has more files to look at than any system. Take another base image.")
-        found = {path: data for path, data in found.items() if not _is_hidden(path, hidden)} | here
-    return found
+        files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
+    return files
 
 
 def _is_hidden(path: str, hidden: set[str]) -> bool:
-    """Whether a layer above has removed a file, or a folder that it is in."""
+    """Return whether a layer above has removed a file, or a folder that it is in."""
     if not hidden:
         return False
     places = (path[: at + 1] for at, character in enumerate(path) if character == "/")

@@ -67,7 +67,7 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """What a stream might be like if others could follow it: guesses, the best one first; none if it cannot.
+    """Return what a stream might be like if others could follow it: guesses, the best one first; none if it cannot.
 
     A stream of one block has the bit that says so as its first. Without it, the zeros that fill up the last byte
     begin a stored block, if they are three; else a byte more is needed. Which it is only inflating tells.
@@ -116,7 +116,7 @@ def _line(code: Code, line: bytes, before: bytes, text: list[str]) -> None:
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """How many bytes both begin with."""
+    """Return how many bytes both begin with."""
     length = min(len(one), len(other))
     different = int.from_bytes(one[:length], "little") ^ int.from_bytes(other[:length], "little")
     return ((different & -different).bit_length() - 1) >> 3 if different else length

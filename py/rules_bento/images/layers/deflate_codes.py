@@ -96,7 +96,7 @@ def _canonical(widths: Sequence[int]) -> list[str]:
 
 
 def _huffman(weights: Sequence[int]) -> list[int]:
-    """How wide the code of each symbol is."""
+    """Return how wide the code of each symbol is."""
     import heapq
 
     widths = [0] * len(weights)
@@ -130,8 +130,8 @@ def _told(widths: Sequence[int]) -> str:
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
     """The bits of each length: a code for a range, and extra bits for the place in it."""
-    found = [""] * SHORTEST
+    codes = [""] * SHORTEST
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)
-        found += [symbol + _number(place, extra) for place in range(1 << extra)]
-    return [*found[:LONGEST], symbols[_LENGTHS - 1]]
+        codes += [symbol + _number(place, extra) for place in range(1 << extra)]
+    return [*codes[:LONGEST], symbols[_LENGTHS - 1]]

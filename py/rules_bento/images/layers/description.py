@@ -29,7 +29,7 @@ ENVIRONMENT = {
 
 
 def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
-    """Where to write the layer, and how it is compressed."""
+    """Return where to write the layer, and how it is compressed."""
     compression: layer.Compression = arguments.one("--compression")  # type: ignore[assignment]
     return Path(arguments.one("--output")), compression
 
@@ -48,7 +48,7 @@ def describe(arguments: Arguments, info: layer.LayerInfo, name: str) -> None:
 
 
 def environment(arguments: Arguments) -> Layout:
-    """Where wheels are installed, and whose the files are."""
+    """Return where wheels are installed, and whose the files are."""
     minor = int(arguments.one("--python-version").split(".")[1])
     whose = owner(arguments.one("--user"))
     return Layout.venv(arguments.one("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])

@@ -100,12 +100,12 @@ class Entry(NamedTuple):
 
     @classmethod
     def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> Entry:
-        """A symbolic link; its target is not looked at."""
+        """Return a symbolic link; its target is not looked at."""
         return cls(path, _LINK_MODE, uid, gid, link=link)
 
     @classmethod
     def folder(cls, path: str, *, mode: int = _FOLDER_MODE, uid: int = 0, gid: int = 0) -> Entry:
-        """A folder."""
+        """Return a folder of the layer."""
         return cls(path, mode, uid, gid)
 
     @property
@@ -165,12 +165,12 @@ class Sum:
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        """Count what follows."""
+        """Count the bytes of a piece."""
         self._digest.update(data)
         self.size += len(data)
 
     def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The same, counted."""
+        """Yield the same pieces, and count them."""
         for piece in pieces:
             self.add(piece)
             yield piece
@@ -375,12 +375,12 @@ def _new_folders(path: str, known: set[str]) -> list[str]:
 
 def _parents(path: str) -> list[str]:
     """The folders above a path, from the top."""
-    found = []
+    parents = []
     at = path.find("/")
     while at >= 0:
-        found.append(path[:at])
+        parents.append(path[:at])
         at = path.find("/", at + 1)
-    return found
+    return parents
 
 
 def _is_below(folder: str, layout: Layout) -> bool:

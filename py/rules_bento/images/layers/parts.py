@@ -45,7 +45,7 @@ class Listing(NamedTuple):
         return Listing(fields["wheel"], tuple(fields["folders"]), fields["files"])
 
     def dumps(self) -> str:
-        """The JSON object."""
+        """Return the listing as a JSON object."""
         return json.dumps(self._asdict(), ensure_ascii=False, indent=0) + "\n"
 
 
@@ -78,7 +78,7 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
     tar, blob = layer.Sum(), layer.Sum()
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """What is not copied."""
+        """Return what is not copied."""
         return encode(layer.contents(piece) for piece in tar.passing(pieces))
 
     def joined() -> Iterator[bytes]:
@@ -106,15 +106,15 @@ def _left_out(listings: Sequence[Listing]) -> list[set[str]]:
     """For each wheel, the files that a later one has, too."""
     folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
     taken: dict[str, str] = {}
-    found: list[set[str]] = []
+    dropped: list[set[str]] = []
     for listing in reversed(listings):
-        found.append(listing.files.keys() & taken.keys())
-        taken.update(dict.fromkeys(listing.files.keys() - found[-1], listing.wheel))
+        dropped.append(listing.files.keys() & taken.keys())
+        taken.update(dict.fromkeys(listing.files.keys() - dropped[-1], listing.wheel))
     for path in sorted(folders.keys() & taken.keys()):
         raise BentoError(
             f"{taken[path]}: {path} is a file, but a folder in {folders[path]}. Leave one of the packages out."
         )
-    return found[::-1]
+    return dropped[::-1]
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
@@ -139,7 +139,7 @@ def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
 
 
 def _inflated(path: Path) -> Iterator[bytes]:
-    """What is in the members of a gzip file."""
+    """Return what is in the members of a gzip file."""
     inflater = fast_zlib()
     with path.open("rb", buffering=0) as file:
         member = inflater.decompressobj(_GZIP)

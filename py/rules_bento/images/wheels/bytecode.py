@@ -37,7 +37,7 @@ class Compiler:
     """A Python that compiles modules for others of its version: `py/bytecode.py`, of which the protocol is."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
-        """Start it; `mode` is `checked-hash` or `unchecked-hash`."""
+        """Start the compiler; `mode` is `checked-hash` or `unchecked-hash`."""
         self._process = subprocess.Popen(
             [interpreter, *_FLAGS, program, mode],
             stdin=subprocess.PIPE,
@@ -52,11 +52,11 @@ class Compiler:
             raise
 
     def __enter__(self) -> Compiler:
-        """Itself."""
+        """Return the compiler itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
+        """End the compiler's process."""
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             _open(pipe).close()
         self._process.wait()
@@ -112,7 +112,7 @@ def write_bytecode_part(
 def _tar(
     wheel: Wheel, modules: list[Installed], layout: Layout, compiler: Compiler, files: dict[str, str]
 ) -> Iterator[Piece]:
-    """The tar, without folders; `files` gets the digests."""
+    """Return the tar without folders; `files` gets the digests."""
     import hashlib
 
     sources = wheel.chunks(module.member for module in modules if module.member)

@@ -64,7 +64,7 @@ def _read(data: bytes | mmap) -> Elf | None:
     ]
 
     def place(address: int) -> int:
-        """Where the byte of an address is in the file."""
+        """Return where the byte of an address is in the file."""
         return next(at + address - start for start, at, length in loads if start <= address < start + length)
 
     values: dict[int, list[int]] = {}
@@ -103,19 +103,19 @@ def _read(data: bytes | mmap) -> Elf | None:
 
 
 def _versions(data: bytes | mmap, at: int, count: int) -> list[int]:
-    """Where, among the strings, the names of the needed versions are."""
-    found: list[int] = []
+    """Return where, among the strings, the names of the needed versions are."""
+    offsets: list[int] = []
     for _ in range(min(count, _MOST)):
         _, versions, _, first, following = _NEED.unpack_from(data, at)
         version_at = at + first
         for _ in range(versions):
             *_, name, step = _VERSION.unpack_from(data, version_at)
-            found.append(name)
+            offsets.append(name)
             version_at += step
-        if len(found) > _MOST:
+        if len(offsets) > _MOST:
             raise ValueError
         at += following
-    return found
+    return offsets
 
 
 def _text(data: bytes | mmap, start: int, end: int) -> str:

@@ -76,7 +76,7 @@ class Installed(NamedTuple):
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Return the size of the file in bytes."""
         return self.member.size if self.member else len(self.data)
 
     @property
@@ -113,7 +113,7 @@ def installed_files(wheel: Wheel, layout: Layout) -> list[Installed]:
 
 
 def imported_files(wheel: Wheel) -> dict[str, Member]:
-    """What an interpreter imports, and the metadata, by path below site-packages; no scripts, headers and data.
+    """Return what an interpreter imports, and the metadata, by path below site-packages; no scripts, headers and data.
 
     Raises BentoError for a wheel that has two files at one place, or one below another.
     """
@@ -150,15 +150,15 @@ def installed_folders(wheel: Wheel, layout: Layout) -> list[str]:
     data_folder = wheel.data_folder
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
-    found = set()
+    folders = set()
     for folder in wheel.folders:
         if not f"{folder}/".startswith(data_folder):
-            found.add(f"{root}/{folder}")
+            folders.add(f"{root}/{folder}")
             continue
         scheme, _, path = folder[len(data_folder) :].partition("/")
         if path and scheme in schemes and scheme != "scripts":
-            found.add(f"{schemes[scheme]}/{path}")
-    return sorted(found)
+            folders.add(f"{schemes[scheme]}/{path}")
+    return sorted(folders)
 
 
 def _inside(path: str) -> str:
@@ -240,7 +240,7 @@ def _check_name(wheel: Wheel, name: str) -> None:
 
 
 def _made(wheel: Wheel, layout: Layout, launchers: Iterable[EntryPoint]) -> Iterator[Installed]:
-    """What an installer adds, except RECORD."""
+    """Return what an installer adds, except RECORD."""
     folder = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
     yield Installed(f"{folder}/INSTALLER", executable=False, member=None, data=layout.installer.encode())
     if layout.requested:

@@ -61,14 +61,14 @@ class Libraries(NamedTuple):
         return Libraries(fields["wheel"], fields["distribution"], tuple(linked), frozenset(fields["named"]))
 
     def dumps(self) -> str:
-        """A JSON object."""
+        """Return the libraries as a JSON object."""
         linked = {path: list(elf) for path, elf in self.linked}
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
         fields |= {"linked": linked, "named": sorted(self.named)}
         return json.dumps(fields, indent=1) + "\n"
 
     def names(self) -> set[str]:
-        """What others may call its libraries."""
+        """Return what others may call its libraries."""
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
 

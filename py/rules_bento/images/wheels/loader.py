@@ -34,7 +34,7 @@ class File(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Return the name of the file."""
         return self.path.rpartition("/")[2]
 
     @property

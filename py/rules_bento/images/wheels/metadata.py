@@ -50,7 +50,7 @@ class Metadata(NamedTuple):
     def read(text: str, file: FileName) -> Metadata:
         """Read METADATA. Raises BentoError, with what is wrong with it, if it is not that of a file of such a name."""
         fields = _fields(text)
-        found = Metadata(
+        core = Metadata(
             next(iter(fields.get("name", ())), ""),
             next(iter(fields.get("version", ())), ""),
             tuple(fields.get("requires-dist", ())),
@@ -58,13 +58,13 @@ class Metadata(NamedTuple):
             next(iter(fields.get("license", ())), ""),
             tuple(text for text in fields.get("classifier", ()) if text.startswith("License ::")),
         )
-        if not found.name or not found.version:
+        if not core.name or not core.version:
             raise BentoError("its METADATA has no Name, or no Version")
-        if normalized(found.name) != normalized(file.name) or not _is_version(found.version, file.version):
+        if normalized(core.name) != normalized(file.name) or not _is_version(core.version, file.version):
             raise BentoError(
-                f"has the METADATA of {found.name} {found.version}, but the file name of {file.name} {file.version}"
+                f"has the METADATA of {core.name} {core.version}, but the file name of {file.name} {file.version}"
             )
-        return found
+        return core
 
 
 def normalized(name: str) -> str:
@@ -83,18 +83,18 @@ def canonical_version(text: str) -> str:
     if not parts:
         return ""
     epoch, release, pre, pre_number, implicit, post, post_number, dev, dev_number, local = parts.groups()
-    found = f"{int(epoch)}!" if epoch and int(epoch) else ""
-    found += _canonical_release(release)
+    canonical = f"{int(epoch)}!" if epoch and int(epoch) else ""
+    canonical += _canonical_release(release)
     if pre:
-        found += f"{_PRE.get(pre, pre)}{int(pre_number or 0)}"
+        canonical += f"{_PRE.get(pre, pre)}{int(pre_number or 0)}"
     if implicit or post:
-        found += f".post{int(implicit or post_number or 0)}"
+        canonical += f".post{int(implicit or post_number or 0)}"
     if dev:
-        found += f".dev{int(dev_number or 0)}"
+        canonical += f".dev{int(dev_number or 0)}"
     if local:
         segments = re.split(r"[-_.]", local)
-        found += "+" + ".".join(str(int(segment)) if segment.isdigit() else segment for segment in segments)
-    return found
+        canonical += "+" + ".".join(str(int(segment)) if segment.isdigit() else segment for segment in segments)
+    return canonical
 
 
 def _canonical_release(text: str) -> str:
@@ -105,7 +105,7 @@ def _canonical_release(text: str) -> str:
 
 
 def _is_version(stated: str, in_file_name: str) -> bool:
-    """Whether METADATA has the version of the file; its local part (`+cu126`) may be in the file's name only."""
+    """Return whether METADATA has the version of the file; its local part (`+cu126`) may be in the file's name only."""
     found, wanted = canonical_version(stated), canonical_version(in_file_name)
     return bool(found) and found in (wanted, wanted.partition("+")[0])
 

@@ -109,7 +109,7 @@ class Wheel(NamedTuple):
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[Member], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
-        """The contents of each member in chunks, to be used up before the next member is asked for.
+        """Yield the bytes of a member; see `Wheel.chunks`.
 
         With `join`, streams are made such that others can follow them (`Chunk.joined`), where that is possible.
         Raises BentoError, at the latest with the last chunk, if the contents are not those that directory and
@@ -151,21 +151,21 @@ class _Zip(Zip):
         os.close(self._open)
 
     def length(self) -> int:
-        """See `Zip`."""
+        """Return the length of a member; see `Zip`."""
         return os.fstat(self._open).st_size
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """See `Zip`."""
+        """Read some bytes of a member; see `Zip`."""
         return os.pread(self._open, size, offset)
 
     def whole(self, member: Member) -> bytes:
-        """See `Wheel.contents`."""
+        """Return all bytes of a member; see `Wheel.contents`."""
         if member.size > _MOST_METADATA:
             raise self.error(f"has {member.size} bytes, which is too many for what it is", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
     def chunks(self, member: Member, *, join: bool = False) -> Iterator[Chunk]:
-        """See `Wheel.chunks`."""
+        """Yield the bytes of a member; see `Wheel.chunks`."""
         local = self.read(member.offset, min(member.room, PIECE))
         begin = self.contents_at(member, local)
         end = begin + member.packed_size

@@ -32,7 +32,7 @@ def arguments_object(reader: Interpreter, model: Value | None, place: Place) -> 
 
 
 def _is_plain(reader: Interpreter, model: Class) -> bool:
-    """Whether a model has annotated fields with plain defaults, and nothing that computes or changes them."""
+    """Return whether a model has annotated fields with plain defaults, and nothing that computes or changes them."""
     bases = [reader.force(base) for base in model.bases]
     plain = [isinstance(base, Symbol) and base.dotted == "pydantic.BaseModel" for base in bases]
     own = [reader.force(value) for name, value in model.attributes.items() if not name.startswith("__")]

@@ -110,7 +110,7 @@ def _by_name(info: ServiceInfo, declared: Declared) -> Declared:
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
-    """Whether a statement is about this fact."""
+    """Return whether a statement is about this fact."""
     _, _, key = unknown.fact.partition(".")
     match unknown.attribute:
         case "services":
@@ -302,7 +302,7 @@ def _merged(read: Mapping[str, Json], stated: Mapping[str, Json], computed: list
 
 
 def _holds(stated: Mapping[str, Json], fact: str) -> bool:
-    """Whether a statement has the key that a fact (`config.traffic.timeout`) names."""
+    """Return whether a statement has the key that a fact (`config.traffic.timeout`) names."""
     value: Json = dict(stated)
     for key in fact.split(".")[1:]:
         if not isinstance(value, dict) or key not in value:
@@ -390,7 +390,7 @@ def _references(info: ServiceInfo) -> list[tuple[str, Model]]:
 
 
 def _means(name: str, tag: str, alias: str) -> bool:
-    """Whether a reference means a model."""
+    """Return whether a reference means a model."""
     word, _, version = name.lower().removesuffix(":latest").partition(":")
     own, _, own_version = tag.partition(":")
     return name == alias or (word == own and (own_version.startswith(version) or version.startswith(own_version)))

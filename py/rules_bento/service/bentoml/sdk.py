@@ -154,10 +154,10 @@ def make_service(reader: Interpreter, inner: Value, given: dict[str, Value], pla
     inner = reader.force(inner)
     if isinstance(inner, ServiceObject):
         return Opaque("`bentoml.service` is applied twice, which BentoML refuses", place)
-    found: dict[str, Value] = {}
+    settings: dict[str, Value] = {}
     more: list[Opaque] = []
     if isinstance(inner, Class):
-        found, more = members(inner, reader.force)
+        settings, more = members(inner, reader.force)
         place = inner.place
     elif isinstance(inner, Opaque):
         more = [Opaque(inner.why or "its class is not plain", place)]
@@ -172,9 +172,9 @@ def make_service(reader: Interpreter, inner: Value, given: dict[str, Value], pla
         fields["labels"] = reader.fresh(Dict({}))
     config = Dict({name: value for name, value in given.items() if name not in SERVICE_FIELDS})
     reader.fresh(config)
-    mounted = found.get(MOUNTED)
+    mounted = settings.get(MOUNTED)
     mounts = mounted.items if isinstance(mounted, Sequence) else []
-    service = ServiceObject("", inner, fields, config, found, more, [], place)
+    service = ServiceObject("", inner, fields, config, settings, more, [], place)
     reader.fresh(service)
     for each in mounts:
         add_mount(service, each)

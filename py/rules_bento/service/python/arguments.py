@@ -15,7 +15,7 @@ def named(names: Iterable[str], args: list[Value], kwargs: dict[str, Value]) -> 
 
 
 def is_none(value: Value | None) -> bool:
-    """Whether an argument is missing, None or empty, which BentoML takes for the same."""
+    """Return whether an argument is missing, None or empty, which BentoML takes for the same."""
     return value is None or (isinstance(value, Const) and not value.value)
 
 

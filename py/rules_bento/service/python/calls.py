@@ -136,7 +136,7 @@ def _called(reader: Interpreter, function: Value, args: list[Value], kwargs: dic
 
 
 def _may_decorate(function: Opaque) -> bool:
-    """Whether a value is `bentoml.service` on some way through the code."""
+    """Return whether a value is `bentoml.service` on some way through the code."""
     return any(
         _may_decorate(part)
         if isinstance(part, Opaque)
@@ -203,9 +203,9 @@ def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[st
     if expressions.is_enumeration(reader, of) and len(args) == 1:
         return Opaque(f"it is a member of `{of.name}`", place, inert=True)
     instance = Instance(of, plain=not args and not kwargs)
-    found = lookup(of, "__init__", reader.force)
-    if isinstance(found, Function):
-        reader.call_function(found, [instance, *args], kwargs, place)
+    initializer = lookup(of, "__init__", reader.force)
+    if isinstance(initializer, Function):
+        reader.call_function(initializer, [instance, *args], kwargs, place)
     if isinstance(lookup(of, "__new__", reader.force), (Function, Wrapped)):
         not_followed(reader, of, [*args, *kwargs.values()], f"`{of.name}.__new__` may change it", place)
         return Opaque(f"`{of.name}.__new__` gives it", place)
@@ -274,12 +274,12 @@ def _own_method(
     place: Place,
 ) -> Value:
     of = owner.of if isinstance(owner, Instance) else owner
-    found = lookup(of, name, reader.force)
-    if isinstance(found, Wrapped):
-        first = [] if found.kind == "staticmethod" else [of]
-        return _called(reader, found.inner, [*first, *args], kwargs, place)
-    if isinstance(found, Function):
-        return reader.call_function(found, [owner, *args], kwargs, place)
+    method = lookup(of, name, reader.force)
+    if isinstance(method, Wrapped):
+        first = [] if method.kind == "staticmethod" else [of]
+        return _called(reader, method.inner, [*first, *args], kwargs, place)
+    if isinstance(method, Function):
+        return reader.call_function(method, [owner, *args], kwargs, place)
     return Opaque("", place)
 
 
@@ -379,7 +379,7 @@ def _builtin(
 
 
 def _partial(reader: Interpreter, inner: Value, first: list[Value], given: dict[str, Value], place: Place) -> Value:
-    """Follow `functools.partial`."""
+    """Return what a `functools.partial` calls, with its arguments."""
     return Partial(lambda args, kwargs: call(reader, inner, [*first, *args], {**given, **kwargs}, place))
 
 

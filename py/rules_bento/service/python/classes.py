@@ -105,7 +105,7 @@ def lookup(of: Class, attribute: str, force: Callable[[Value], Value]) -> Value 
 
 
 def is_enum(of: Class, force: Callable[[Value], Value]) -> bool:
-    """Whether a class is an enumeration."""
+    """Return whether a class is an enumeration."""
     return any(isinstance(base, Symbol) and base.dotted.startswith("enum.") for base in linearize(of, force))
 
 
@@ -114,12 +114,12 @@ def members(of: Class, force: Callable[[Value], Value]) -> tuple[dict[str, Value
 
     An attribute of the standard library's bases is no BentoML object and is left out.
     """
-    found: dict[str, Value] = {}
+    bound: dict[str, Value] = {}
     more: list[Opaque] = []
     for base in linearize(of, force):
         if isinstance(base, Class):
             for attribute, value in base.attributes.items():
-                found.setdefault(attribute, value)
+                bound.setdefault(attribute, value)
             if base.extended is not None:
                 more.append(base.extended)
             if "__init_subclass__" in base.attributes and base is not of:
@@ -128,7 +128,7 @@ def members(of: Class, force: Callable[[Value], Value]) -> tuple[dict[str, Value
             end = open_end(base, of)
             if end is not None:
                 more.append(end)
-    return {name: _taken(force(found[name]), force) for name in sorted(found)}, more
+    return {name: _taken(force(bound[name]), force) for name in sorted(bound)}, more
 
 
 def _taken(value: Value, force: Callable[[Value], Value]) -> Value:
@@ -152,7 +152,7 @@ def open_end(base: Value, of: Class) -> Opaque | None:
 
 
 def attributes_are_the_instances(of: Class, force: Callable[[Value], Value]) -> bool:
-    """Whether `of().x` is `of.x` for what the class body assigns."""
+    """Return whether `of().x` is `of.x` for what the class body assigns."""
     for base in linearize(of, force):
         if isinstance(base, Class):
             if base.extended or any(name in base.attributes for name in _MAKERS):

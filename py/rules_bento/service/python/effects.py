@@ -90,7 +90,7 @@ def bound_names(node: ast.AST) -> list[str]:
 
 
 def is_generator(node: ast.AST) -> bool:
-    """Whether a function yields."""
+    """Return whether a function yields."""
     body: list[ast.AST] = getattr(node, "body", []) if not isinstance(node, ast.Lambda) else [node.body]
     return any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in same_scope(body))
 
@@ -132,7 +132,7 @@ def _used(nodes: list[ast.AST], scope: Scope) -> list[Value]:
 
 
 def _may_change(reader: Interpreter, nodes: list[ast.AST], scope: Scope, seen: set[int]) -> bool:
-    """Whether statements, or functions of the sources that they name, set an attribute or an item."""
+    """Return whether statements, or functions of the sources that they name, set an attribute or an item."""
     for node in same_scope(nodes):
         if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
             return True
@@ -185,7 +185,7 @@ def comprehension(reader: Interpreter, node: ast.expr, scope: Scope, place: Plac
 
 
 def _only_reads(call: ast.Call, scope: Scope) -> bool:
-    """Whether a call changes nothing, by the name of its method or of its built-in function."""
+    """Return whether a call changes nothing, by the name of its method or of its built-in function."""
     if isinstance(call.func, ast.Attribute):
         return call.func.attr in _READING
     value = scope.find(call.func.id) if isinstance(call.func, ast.Name) else None

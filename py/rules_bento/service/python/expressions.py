@@ -48,7 +48,7 @@ _PARTS = frozenset(
 
 
 def evaluate(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
-    """Give the value of an expression; never a `Lazy` one."""
+    """Return the value of an expression; it is never a `Lazy` one."""
     spend(1)
     value = _evaluate(reader, node, scope)
     if isinstance(value, Mutable) and value.spoiled is not None and isinstance(value, (Sequence, Dict)):
@@ -149,7 +149,7 @@ def _boolean(reader: Interpreter, node: ast.BoolOp, scope: Scope) -> Value:
 
 
 def truth(reader: Interpreter, value: Value) -> bool | None:
-    """Whether a value is true; None where only running the code tells."""
+    """Return whether a value is true; None where only running the code tells."""
     match value:
         case Const(value=inner):
             return bool(inner)
@@ -246,7 +246,7 @@ def _subscript(reader: Interpreter, node: ast.Subscript, scope: Scope) -> Value:
 
 
 def _takes_types(dotted: str) -> bool:
-    """Whether `name[…]` of an outside name is a class with type arguments, as its spelling says."""
+    """Return whether `name[…]` of an outside name is a class with type arguments, as its spelling says."""
     return dotted.startswith("builtins.") or dotted.rpartition(".")[2][:1].isupper()
 
 
@@ -269,7 +269,7 @@ def _index(reader: Interpreter, node: ast.expr, scope: Scope) -> Value | slice:
 
 
 def is_enumeration(reader: Interpreter, value: Value) -> bool:
-    """Whether a value is an enumeration's class."""
+    """Return whether a value is an enumeration's class."""
     return isinstance(value, Class) and is_enum(value, reader.force)
 
 

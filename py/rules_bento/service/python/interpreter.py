@@ -137,7 +137,7 @@ class Interpreter:
         return value
 
     def may_change(self, value: Mutable, why: str, place: Place) -> bool:
-        """Whether a change to a value happens for certain; where not, the value is spoiled."""
+        """Return whether a change to a value happens for certain; where not, the value is spoiled."""
         if value.spoiled is None and value.born >= self.region:
             return True
         self.spoil(value, why, place)
@@ -477,7 +477,7 @@ class Interpreter:
         return self.run(node.finalbody, scope) and passed
 
     def _cannot_fail(self, node: ast.stmt, scope: Scope) -> bool:
-        """Whether a statement of a `try` is certain to succeed where the service runs at all."""
+        """Return whether a statement of a `try` is certain to succeed where the service runs at all."""
         match node:
             case ast.Import():
                 return all(self._imports(alias.name, "") for alias in node.names)
@@ -491,7 +491,7 @@ class Interpreter:
                 return False
 
     def _imports(self, module: str, name: str) -> bool:
-        """Whether an import of BentoML or of the sources is certain to succeed."""
+        """Return whether an import of BentoML or of the sources is certain to succeed."""
         if module.partition(".")[0] == "bentoml":
             return True
         if self.sources.find(module) is None:

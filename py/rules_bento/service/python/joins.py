@@ -168,7 +168,7 @@ class Join:
 
 
 def same_image(left: ImageSpec, right: ImageSpec) -> bool:
-    """Whether two images are made by the same plain calls."""
+    """Return whether two images are made by the same plain calls."""
 
     def rows(image: ImageSpec) -> list[tuple[str, list[object]]]:
         calls = [*image.calls, ("", [*image.arguments.values()])]

@@ -202,7 +202,7 @@ def _constants_of(value: Sequence) -> list[object] | None:
 
 
 def item(owner: Value, index: Value | slice, place: Place) -> Value:
-    """Give `owner[index]`."""
+    """Return the value of `owner[index]`."""
     try:
         match owner, index:
             case Dict(), Const(value=key) if key in owner.items:
@@ -279,7 +279,7 @@ def string_method(text: str, name: str, args: list[Value], kwargs: dict[str, Val
 
 
 def _plain_fields(template: str) -> bool:
-    """Whether a `str.format` template has no widths, attributes or indexes: each can make or reach anything."""
+    """Return whether a `str.format` template has no widths, attributes or indexes: each can make or reach anything."""
     fields = [piece.partition("}")[0] for piece in template.split("{")[1:]]
     return not any(char in field for field in fields for char in ":.[!")
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def is_inert(value: Value) -> bool:
-    """Whether a class attribute of this value is no dependency, model or API for certain."""
+    """Return whether a class attribute of this value is no dependency, model or API for certain."""
     match value:
         case Opaque():
             return value.inert
@@ -50,7 +50,7 @@ def is_inert(value: Value) -> bool:
 
 
 def opens(value: Value) -> bool:
-    """Whether an item, an attribute or a call of a value may be a BentoML object."""
+    """Return whether an item, an attribute or a call of a value may be a BentoML object."""
     match value:
         case Opaque():
             return value.opens or not value.inert
@@ -69,7 +69,7 @@ def opens(value: Value) -> bool:
 
 
 def may_make(sources: Sources, value: Value, seen: set[int] | None = None) -> bool:
-    """Whether code outside the sources that is given a value may make a BentoML object with it."""
+    """Return whether code outside the sources that is given a value may make a BentoML object with it."""
     spend(1)
     seen = set() if seen is None else seen
     if id(value) in seen:

@@ -72,9 +72,9 @@ class Scope:
 
     def lookup(self, name: str, node: ast.AST, builtins: frozenset[str]) -> Value:
         """Give the value of a name, `Opaque` where nothing plain binds it."""
-        found = self.find(name)
-        if found is not None:
-            return found
+        value = self.find(name)
+        if value is not None:
+            return value
         place = self.place(node)
         if name in _IMPLICIT:
             return Opaque(f"`{name}` is known only when the code runs", place, inert=True, origin="os")
@@ -85,5 +85,5 @@ class Scope:
         return Opaque(f"`{name}` is not bound plainly in {self.module.path}", place)
 
     def place(self, node: ast.AST) -> Place:
-        """Where a node stands."""
+        """Return where a node stands."""
         return Place(self.module.path, getattr(node, "lineno", 1))

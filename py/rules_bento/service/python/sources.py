@@ -44,18 +44,18 @@ class Sources:
         return f"{base}/" if base in self._folders else None
 
     def holds(self, module: str) -> bool:
-        """Whether a module would come from here, if it exists."""
+        """Return whether a module would come from here, if it exists."""
         top = module.partition(".")[0]
         return top not in _ALWAYS_OUTSIDE and (
             top in self._folders or f"{top}.py" in self.paths or f"{top}/__init__.py" in self.paths
         )
 
     def is_package(self, path: str) -> bool:
-        """Whether the file that `find` gave makes a package."""
+        """Return whether the file that `find` gave makes a package."""
         return path.endswith(("/", "/__init__.py")) or path == "__init__.py"
 
     def mentions(self, path: str, word: bytes) -> bool:
-        """Whether a file has a word in it at all, in a code or a comment."""
+        """Return whether a file has a word in it at all, in a code or a comment."""
         return not path.endswith("/") and word in self._read(path)
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
@@ -67,7 +67,7 @@ class Sources:
         return None
 
     def bytes(self, path: str) -> bytes:
-        """Read one file.
+        """Return the bytes of one file.
 
         Raises:
             BentoError: it is too large for a Python source.
@@ -120,7 +120,7 @@ class Sources:
 
 
 def in_standard_library(module: str) -> bool:
-    """Whether a module's top-level name is the standard library's."""
+    """Return whether a module's top-level name is the standard library's."""
     return module.partition(".")[0] in sys.stdlib_module_names or module.startswith("builtins")
 
 

@@ -95,7 +95,7 @@ class Mutable(Value):
 
 @dataclass(eq=False)
 class Sequence(Mutable):
-    """A list, tuple or set display; `kind` says which."""
+    """The value of a list, tuple or set display; `kind` says which."""
 
     items: list[Value]
     kind: str = "list"
@@ -214,7 +214,7 @@ class ModelRef(Value):
 
 @dataclass(eq=False)
 class DependsOn(Value):
-    """A `bentoml.depends(…)`."""
+    """The value of `bentoml.depends(…)`."""
 
     fields: dict[str, Value]
     place: Place
@@ -301,7 +301,7 @@ class Refused(Value):
 
 @dataclass(eq=False)
 class RunnerObject(Value):
-    """A legacy runner."""
+    """The value of a legacy runner."""
 
     fields: dict[str, Value]
     place: Place

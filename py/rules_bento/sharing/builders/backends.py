@@ -32,7 +32,7 @@ class Backend:
     variables: Mapping[str, str] = field(default_factory=dict)  # unless they are set
 
     def problem(self) -> str:
-        """Why it cannot be used here; empty if it can. BentoML's own tests of it, once."""
+        """Return why this builder cannot be used here, or "" if it can, by BentoML's own tests, run once."""
         if not shutil.which(self.program):
             return f"{self.program} is not installed"
         if self.daemon and not os.environ.get("BUILDKIT_HOST") and not shutil.which("buildkitd"):
@@ -40,13 +40,13 @@ class Backend:
         return self.silence()
 
     def silence(self) -> str:
-        """Why it does nothing at all here; empty if it answers."""
-        found = shutil.which(self.program)
-        if not found:
+        """Return why this builder does not answer here, or "" if it does."""
+        program = shutil.which(self.program)
+        if not program:
             return f"{self.program} is not installed"
         for probe in self.probes:
             try:
-                done = subprocess.run([found, *probe], check=False, capture_output=True, timeout=_SECONDS, text=True)
+                done = subprocess.run([program, *probe], check=False, capture_output=True, timeout=_SECONDS, text=True)
             except (OSError, subprocess.TimeoutExpired) as error:
                 return f"`{' '.join([self.program, *probe])}` does not answer ({error})"
             if done.returncode:

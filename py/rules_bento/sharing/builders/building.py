@@ -33,7 +33,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Containerized:
-    """What was built: the names of the image, and what runs it (empty if nothing here does)."""
+    """Tells which image was built: its names, and the program that runs it (empty if nothing here does)."""
 
     entry: Entry
     backend: Backend

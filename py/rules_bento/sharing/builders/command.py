@@ -47,7 +47,7 @@ _KEYED = ("build-arg", "label", "build-context")
 
 
 class Job(NamedTuple):
-    """What is to be built: the folder, its Dockerfile, the names of the image, and how."""
+    """Describes what is to be built: the folder, its Dockerfile, the names of the image, and the options."""
 
     context: Path
     dockerfile: Path
@@ -66,9 +66,9 @@ def words(backend: Backend, job: Job) -> list[str]:
         options["load"] = True
     first = _FIRST[backend.name]
     ordered = [name for name in first if name in options] + [name for name in options if name not in first]
-    found = [word for name in ordered for word in _option(name, options[name])]
+    options_given = [word for name in ordered for word in _option(name, options[name])]
     tags = [word for name in job.names for word in ("--tag", name)]
-    return [*backend.words, *found, *tags, "--file", str(job.dockerfile), str(job.context)]
+    return [*backend.words, *options_given, *tags, "--file", str(job.dockerfile), str(job.context)]
 
 
 def _option(name: str, value: Sequence[str] | bool) -> list[str]:

@@ -71,7 +71,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
 
 
 def _even_out(folder: Path) -> None:
-    """Give everything the same time; modes are right already."""
+    """Set the same time on all files; their modes are right already."""
     for name, folders, files in os.walk(folder, topdown=False):
         for entry in (*files, *folders):
             os.utime(Path(name, entry), (_TIME, _TIME), follow_symlinks=False)

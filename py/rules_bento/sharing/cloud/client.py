@@ -33,7 +33,7 @@ _REMEDIES = {
 
 
 class CloudError(BentoError):
-    """An answer that says no; `status` is HTTP's."""
+    """An answer of a cloud that refuses; `status` is HTTP's."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -65,13 +65,13 @@ class Cloud:
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
         """The answer to a request, which may be sent several times."""
-        found = self._ask(method, path, document, what)
-        if found is None:
+        answer = self._ask(method, path, document, what)
+        if answer is None:
             raise self.refusal(404, b"", what)
-        return found
+        return answer
 
     def find(self, path: str, *, what: str) -> dict[str, Any] | None:
-        """What is at a path, if anything is."""
+        """Return the document at a path; None if there is none."""
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
@@ -79,10 +79,10 @@ class Cloud:
         try:
             return self.ask("POST", collection, document, what=what)
         except CloudError:
-            found = self.find(path, what=what)
-            if found is None:
+            existing = self.find(path, what=what)
+            if existing is None:
                 raise
-            return found
+            return existing
 
     def check_signed(self, address: str, what: str) -> str:
         """Return an address that the cloud has signed. Raises BentoError for one of http, of a cloud of https."""
@@ -141,15 +141,15 @@ class Cloud:
 
     def _json(self, content: bytes, what: str) -> dict[str, Any]:
         try:
-            found = read_json(content or b"{}", what) or {}  # some answers are empty, or null
+            parsed = read_json(content or b"{}", what) or {}  # some answers are empty, or null
         except FormatError:
-            found = None
-        if not isinstance(found, dict):
+            parsed = None
+        if not isinstance(parsed, dict):
             raise BentoError(f"{what}: {self} answers something else than JSON. Is it the endpoint of a cloud?")
-        return found
+        return parsed
 
     def _words(self, body: bytes) -> str:
-        """What an answer says to people, without our token, should it be in it."""
+        """Return an answer as words for people, without our token, should it be in it."""
         text = body.decode("utf-8", "replace")
         try:
             found = read_json(body, "the answer")

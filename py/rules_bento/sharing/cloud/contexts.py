@@ -152,7 +152,7 @@ def _read(path: Path) -> dict[str, Any]:
     from rules_bento.formats.yaml import read_yaml
 
     try:
-        found = read_yaml(read_file(path), str(path))
+        document = read_yaml(read_file(path), str(path))
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -160,11 +160,11 @@ def _read(path: Path) -> dict[str, Any]:
     except FormatError:
         # The error would show a piece of the file, and that may be a token.
         raise _broken(path, "it is no YAML") from None
-    if found is None:
+    if document is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise _broken(path, "it is no mapping")
-    return found
+    return document
 
 
 def _context(item: dict[str, Any], path: Path) -> Context:

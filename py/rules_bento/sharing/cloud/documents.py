@@ -1,4 +1,4 @@
-"""What a cloud is told of a Bento or model: the documents that BentoML's own client sends."""
+"""Writes the documents of a Bento or model that BentoML's own client sends to a cloud."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_README = 3 << 20  # bytes, beyond which BentoML sends none
 
 
 def bento(entry: Entry, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """What a Bento is created with, or else updated."""
+    """Return the document with which a Bento is created or updated."""
     description = entry.describe()
     found = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
@@ -55,7 +55,7 @@ def bento(entry: Entry, models: Sequence[Entry], digest: str, *, new: bool) -> d
 
 
 def model(entry: Entry, digest: str) -> dict[str, Any]:
-    """What a model is created with."""
+    """Return the document with which a model is created."""
     found = entry.describe().document
     context = found["context"]
     return {
@@ -76,7 +76,7 @@ def model(entry: Entry, digest: str) -> dict[str, Any]:
 
 
 def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, Any]:
-    """What a model of a Hugging Face hub is created with: where it is, for nothing of it is sent."""
+    """Return the document of a model on a Hugging Face hub: it says where the model is, for nothing of it is sent."""
     metadata = {"registry": "huggingface", **(entry.get("metadata") or {})}
     framework = {"framework_name": "huggingface", "framework_versions": {}, "bentoml_version": "", "python_version": ""}
     return {
@@ -135,8 +135,8 @@ def _readme(entry: Entry) -> str:
 
 
 def _labels(labels: dict[str, str], digest: str) -> list[dict[str, str]]:
-    found = {**labels, DIGEST_LABEL: digest}
-    return [{"key": key, "value": value} for key, value in found.items()]
+    merged = {**labels, DIGEST_LABEL: digest}
+    return [{"key": key, "value": value} for key, value in merged.items()]
 
 
 def _service(service: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the API has things: repositories of Bentos or models, and their versions."""
+"""Names the paths of a cloud's API: of repositories of Bentos or models, and of their versions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
     @property
     def version(self) -> str:
-        """The one."""
+        """Return the path of one version."""
         return f"{self.versions}/{quoted(self.tag.version)}"
 
     def __str__(self) -> str:

@@ -55,7 +55,7 @@ _ENTRY = {
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull gave."""
+    """Lists what a pull brought."""
 
     entry: Entry
     models: tuple[Entry, ...]  # that came with it
@@ -120,11 +120,11 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
 
 
 def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
-    """What a cloud says of an entry."""
-    found = cloud.find(place.version, what=f"{place}")
-    if found is None:
+    """Return the cloud's document of an entry."""
+    document = cloud.find(place.version, what=f"{place}")
+    if document is None:
         raise NotFoundError(f"{place.tag}: {cloud} has no {place.kind.noun} with this tag.")
-    return _shaped(found, _ENTRY, cloud, f"{place}")
+    return _shaped(document, _ENTRY, cloud, f"{place}")
 
 
 def _shaped(found: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _models(remote: dict[str, Any]) -> list[str]:
 
 
 def _name(place: Place) -> str:
-    """How what comes of something is called among the downloads, before what tells its states apart."""
+    """Return the beginning of a download's name, before what tells states of the same entry apart."""
     return f"cloud-{_digest(place.version)}"
 
 
@@ -206,7 +206,7 @@ class _Fetching:
         return draft
 
     def _place(self, place: Place, remote: dict[str, Any]) -> Path:
-        """Where it goes: what was pushed anew is something else."""
+        """Return where a download is kept. An entry that was pushed anew is kept elsewhere."""
         state = _digest(remote.get("uid"), remote.get("updated_at"), label_in(remote))
         return self._home.downloads / f"{_name(place)}-{state}"
 
@@ -263,13 +263,13 @@ class _Receiving:
                     raise self._cloud.unreachable(f"{self._place}", cut) from None
 
     def _address(self) -> str:
-        """Where the bytes are: with the cloud itself, or at an address that it signs."""
+        """Return the address of the bytes: the cloud's own, or another one that it signs."""
         self._given += 1
         proxied = f"{self._place.version}/download"
         if self._strategy == "proxy":
             return proxied
-        found = self._cloud.ask("PATCH", f"{self._place.version}/presign_download_url", what=f"{self._place}")
-        address = str(found.get("presigned_download_url") or "")
+        answer = self._cloud.ask("PATCH", f"{self._place.version}/presign_download_url", what=f"{self._place}")
+        address = str(answer.get("presigned_download_url") or "")
         if address:
             return self._cloud.check_signed(address, f"{self._place}")
         if self._strategy is None:

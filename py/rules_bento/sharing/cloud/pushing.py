@@ -33,7 +33,7 @@ _DONE = "success"
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of an entry: whether it was sent, or was there; and what people should know of that."""
+    """Tells whether an entry was sent or was there already, and what people should know of that."""
 
     tag: Tag
     sent: bool
@@ -43,7 +43,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What became of a Bento, and of its models."""
+    """Tells what became of a Bento, and of its models."""
 
     main: Sent
     models: tuple[Sent, ...]

@@ -69,7 +69,7 @@ class Stretch:
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """Return how many bytes there are."""
         return self._end - self._start
 
     def write_to(self, connection: socket.socket) -> None:

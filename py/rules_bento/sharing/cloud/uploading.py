@@ -78,13 +78,13 @@ def _finish(cloud: Cloud, place: Place, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Why an upload failed, as the cloud may know it: an error's text may have paths of this machine, or addresses."""
+    """Return why an upload failed, as the cloud may know it: without paths of this machine, and without addresses."""
     return f"the store answered {error.status}" if isinstance(error, CloudError) else "the client could not send it"
 
 
 def _presign(cloud: Cloud, place: Place, verb: str, document: dict[str, Any]) -> str:
-    found = cloud.ask("PATCH", f"{place.version}/presign_{verb}_url", document or None, what=f"{place}")
-    address = str(found.get("presigned_upload_url") or "")
+    answer = cloud.ask("PATCH", f"{place.version}/presign_{verb}_url", document or None, what=f"{place}")
+    address = str(answer.get("presigned_upload_url") or "")
     return cloud.check_signed(address, f"{place}") if address else ""
 
 
@@ -204,18 +204,18 @@ class _Parts:
     def _take_up(self) -> bool:
         """Go on with what an earlier run has begun, or begin; whether it goes on."""
         with suppress(OSError, FormatError, ValueError, KeyError, TypeError, AttributeError):
-            found = read_json(read_file(self._note), str(self._note))
-            if (found["digest"], found["size"], found["part"]) == (self._digest, self._tarball.size, PART):
-                self._upload_id = str(found["upload_id"])
-                self._etags = {int(number): str(etag) for number, etag in found["etags"].items()}
+            note = read_json(read_file(self._note), str(self._note))
+            if (note["digest"], note["size"], note["part"]) == (self._digest, self._tarball.size, PART):
+                self._upload_id = str(note["upload_id"])
+                self._etags = {int(number): str(etag) for number, etag in note["etags"].items()}
                 return True
         self._begin()
         return False
 
     def _write(self) -> None:
-        found = {"digest": self._digest, "size": self._tarball.size, "part": PART, "upload_id": self._upload_id}
+        note = {"digest": self._digest, "size": self._tarball.size, "part": PART, "upload_id": self._upload_id}
         self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        durable.write(self._home, self._note, json.dumps({**found, "etags": dict(self._etags)}).encode())
+        durable.write(self._home, self._note, json.dumps({**note, "etags": dict(self._etags)}).encode())
 
 
 def _note_of(home: Home, cloud: Cloud, place: Place) -> Path:

@@ -65,7 +65,7 @@ class ModelPart(NamedTuple):
 
 @dataclass(frozen=True)
 class BentoFacts:
-    """What the config of a Bento's artifact says."""
+    """Describes a Bento as the config of its artifact does."""
 
     bento: Mapping[str, Any]  # bento.yaml
     digest: str  # `blake3:<hex>` of the content; empty if it was not known
@@ -73,7 +73,7 @@ class BentoFacts:
 
     @property
     def tag(self) -> Tag:
-        """Name and version."""
+        """Return the tag of name and version."""
         return Tag(str(self.bento["name"]), str(self.bento["version"]))
 
 
@@ -121,7 +121,10 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Package:
 
 
 def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
-    """What a Bento's artifact says of it. Raises BentoError, naming `origin`, for another kind of artifact."""
+    """Read the description of a Bento in its artifact.
+
+    Raises BentoError, naming `origin`, for another kind of artifact.
+    """
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
         raise BentoError(f"{origin}: is no Bento, but {kind}. Images are for container runtimes; see docs/oci.md.")
@@ -139,7 +142,10 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
 
 
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
-    """What a model's artifact says of it. Raises BentoError, naming `origin`, for another kind of artifact."""
+    """Read the description of a model in its artifact.
+
+    Raises BentoError, naming `origin`, for another kind of artifact.
+    """
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
         raise BentoError(f"{origin}: is no model; see docs/oci.md.")
     try:
@@ -157,7 +163,7 @@ def _check_whole(tag: str) -> None:
 
 
 def get_facts(repository: Repository, target: str) -> BentoFacts:
-    """What is said of a Bento in a registry: two small requests. Raises as `Repository` does."""
+    """Return what is said of a Bento in a registry: two small requests. Raises as `Repository` does."""
     manifest = repository.get_manifest(target)
     return read_facts(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
 

@@ -46,7 +46,7 @@ def packed(home: Home, entry: Entry, models: Sequence[Entry]) -> Iterator[Packag
 
 
 def facts_of(home: Home, entry: Entry, models: Sequence[Entry]) -> BentoFacts:
-    """What the artifact of a Bento would say of it. Files are read only where nobody noted their digests."""
+    """Return what a Bento's artifact would say of it. Files are read only where their digests were not recorded."""
     from rules_bento.bento.identity import content_identity
     from rules_bento.formats.yaml import read_mapping
 
@@ -58,7 +58,7 @@ def facts_of(home: Home, entry: Entry, models: Sequence[Entry]) -> BentoFacts:
 
 
 def describe(home: Home, model: Entry) -> ModelDescription:
-    """What artifacts say of a model."""
+    """Return the description of a model for artifacts."""
     from rules_bento.models import model_store
 
     return model_store.describe(model.path, model.tag, _files(home, model))
@@ -117,8 +117,8 @@ def _files(home: Home, entry: Entry) -> Manifest:
     noted = records.read(home, entry.kind, entry.tag, entry.path)
     if noted is not None:
         return noted
-    found = [_file(member) for member in _members(entry.path)]
-    return Manifest.of(file for file in found if file and not (entry.kind is BENTO and file.path.startswith(_MODELS)))
+    files = [_file(member) for member in _members(entry.path)]
+    return Manifest.of(file for file in files if file and not (entry.kind is BENTO and file.path.startswith(_MODELS)))
 
 
 def _file(member: Member) -> File | None:

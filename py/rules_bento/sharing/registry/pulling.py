@@ -39,7 +39,7 @@ _ATTEMPTS = 3  # at a blob that another process takes away when it is done with 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull gave."""
+    """Lists what a pull brought."""
 
     entry: Entry
     models: tuple[Entry, ...]  # that came with it
@@ -109,7 +109,7 @@ def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
 
 
 def _name(layer: Descriptor) -> str:
-    """What a layer is called among the downloads."""
+    """Return the name of a layer among the downloads."""
     return layer.digest.replace(":", "-")
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delivered:
-    """What became of one repository: what it took, and the tags that stand for it there."""
+    """Tells what one repository took, and which tags name it there."""
 
     pushed: Pushed
     tags: tuple[str, ...]
@@ -87,7 +87,7 @@ def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: R
 def _there(
     home: Home, entry: Entry, models: Sequence[Entry], repository: Repository, target: Reference
 ) -> Pushed | None:
-    """What pushing to the target would give, if it stands for this content already: found out without packing it."""
+    """Return what a push would give if the target holds this content already; found out without packing it."""
     try:
         manifest = repository.get_manifest(target.tag)
     except RegistryError as error:

@@ -52,7 +52,7 @@ class Signed(NamedTuple):
 
 
 class Place(Protocol):
-    """Where signatures are beside what they are about."""
+    """Tells where signatures are kept beside what they sign."""
 
     def beside(self, kind: str, digest: str) -> list[Manifest]:
         """Return the manifests with signatures, or attestations, of a digest; none if there is nothing."""
@@ -64,7 +64,7 @@ class Place(Protocol):
         """Return a small blob, verified."""
 
     def source(self, blob: Descriptor) -> Source:
-        """Return where the bytes of a blob that is there are."""
+        """Return the file with the signature."""
 
     def put(self, kind: str, digest: str, package: Package) -> None:
         """Have a manifest, and its blobs, beside a digest, in the place of the one that is there."""
@@ -99,7 +99,7 @@ class InRegistry:
         return self._repository.read_blob(blob)
 
     def source(self, blob: Descriptor) -> Source:
-        """Return the repository's own."""
+        """Return the file with the signature."""
         return RemoteSource(self._repository, blob.digest)
 
     def put(self, kind: str, digest: str, package: Package) -> None:
@@ -126,7 +126,7 @@ class InLayout:
         return self._layout.read(blob)
 
     def source(self, blob: Descriptor) -> Source:
-        """Return its file."""
+        """Return the file with the signature."""
         return FileSource(self._layout.blob(blob.digest))
 
     def put(self, kind: str, digest: str, package: Package) -> None:

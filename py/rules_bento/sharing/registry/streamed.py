@@ -26,7 +26,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Whether a part of these is large, and does not compress as far as its largest file tells."""
+    """Return whether a part of these is large, and does not compress as far as its largest file tells."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
@@ -42,7 +42,7 @@ class StreamedPart:
         self._members = members
 
     def measure(self) -> PartInfo:
-        """What `write_part` would say of them."""
+        """Return what `write_part` would say of the members, without writing them."""
         digest = hashlib.sha256()
         size = 0
         for piece in self._pieces():
@@ -64,8 +64,8 @@ class StreamedPart:
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes are not those of the digest."""
-        found = self.measure()
-        if (f"sha256:{found.sha256}", found.size) != (digest, size):
+        measured = self.measure()
+        if (f"sha256:{measured.sha256}", measured.size) != (digest, size):
             raise BentoError("A model has changed while it was sent. Push it again.")
 
     def _pieces(self) -> Iterator[bytes]:
