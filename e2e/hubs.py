@@ -46,6 +46,19 @@ bento_package(
 filegroup(name = "all_of_them", srcs = all_requirements)
 """
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
+# Another module's, which has a lock that both may name.
+OTHER = """\
+module(name = "other")
+bazel_dep(name = "rules_bento", version = "0.1.0")
+bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
+bento.pypi(name = "shared", lock = "//:requirements.lock.json")
+"""
+DEPENDENCY = """
+bazel_dep(name = "other")
+local_path_override(module_name = "other", path = "other")
+bento.pypi(name = "shared", lock = "@other//:requirements.lock.json")
+use_repo(bento, "shared")
+"""
 BUILD_FILES = ("BUILD", "BUILD.bazel", "MODULE.bazel", "REPO.bazel", "WORKSPACE", "WORKSPACE.bazel")
 PLATFORMS = 'platforms = ["linux_x86_64", "linux_aarch64"]'
 
@@ -56,8 +69,9 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
     lock = write_workspace(checkout)
     a_lock_that_is_not_there_can_be_written(checkout, lock)
     wheels_with_build_files_are_whole(checkout)
+    names_are_shared_by_modules_that_say_the_same(checkout, lock)
     other_platforms_are_named(checkout)
-    return "absent locks, BUILD files in wheels, platforms and another name of the hub"
+    return "absent locks, BUILD files in wheels, names of several modules, platforms and another name of the hub"
 
 
 def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> None:
@@ -79,6 +93,22 @@ def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
     found = {path.partition("/site-packages/")[2] for path in listed}
     wanted = {f"acme/{name}/data.txt" for name in BUILD_FILES} | {"acme/__init__.py"}
     assert wanted <= found, f"the modules lack {sorted(wanted - found)}"
+
+
+def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str) -> None:
+    """A hub that two modules have is one where they agree; else each is named, and what differs."""
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + DEPENDENCY)
+    checkout.write(f"{WORKSPACE}/other/MODULE.bazel", OTHER)
+    checkout.write(f"{WORKSPACE}/other/BUILD.bazel", "")
+    checkout.write(f"{WORKSPACE}/other/requirements.lock.json", lock)
+    query = ("query", "@shared//acme")
+    checkout.bazel(*query, workspace=WORKSPACE).succeeded()
+    checkout.edit(f"{WORKSPACE}/other/MODULE.bazel", 'name = "shared"', 'name = "shared", glibc = "2.28"')
+    failed = checkout.bazel(*query, workspace=WORKSPACE)
+    message = 'bento.pypi(name = "shared") stands in the modules hubs and other, and glibc differ: choose another name for one'
+    assert message in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
 
 def other_platforms_are_named(checkout: Checkout) -> None:
