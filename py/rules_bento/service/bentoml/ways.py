@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Way:
     """How one kind of fact is stated, in both languages; `{key}` is the key, `{service}` the service, of an unknown.
 
-    No NamedTuple, for `typing` is what takes longest to import where a service is read; no dataclass, which is compiled.
+    No NamedTuple, for `typing` takes longest to import where a service is read; no dataclass, for it is compiled.
     """
 
     def __init__(self, attributes: str, flags: str) -> None:
