@@ -220,8 +220,11 @@ def test_records_of_one_vulnerability_are_one_and_complete_each_other():
     assert found.ids == ("GHSA-1", "PYSEC-1", "CVE-1")
     assert (found.rating, found.fixed, found.refused) == ("low", "2.1", False)
     # One that is not about the version says how severe it is all the same.
-    [found] = judged("pillow==1.0", record(ALL, aliases=["B"], identifier="A"), ghsa | {"id": "B", "affected": [
-        record({"introduced": "5"})["affected"][0]]}).vulnerabilities  # fmt: skip
+    [found] = judged(
+        "pillow==1.0",
+        record(ALL, aliases=["B"], identifier="A"),
+        ghsa | {"id": "B", "affected": [record({"introduced": "5"})["affected"][0]]},
+    ).vulnerabilities
     assert (found.ids, found.rating) == (("A", "B", "CVE-1"), "low")
 
 
@@ -297,14 +300,19 @@ TERMS = [
     (Stated(expression="MIT AND nonsense"), "text:MIT AND nonsense"),
     (Stated(text="Apache License, Version 2.0"), "Apache-2.0"),
     (Stated(text="BSD-3-Clause", classifiers=("License :: OSI Approved :: BSD License",)), "BSD-3-Clause"),
-    (Stated(text="MIT", classifiers=("License :: OSI Approved :: GNU General Public License v3 (GPLv3)",)),
-     "MIT AND GPL-3.0-only"),  # fmt: skip
-    (Stated(text="BSD", classifiers=("License :: OSI Approved :: BSD License",)), "License :: OSI Approved :: BSD License"),
+    (
+        Stated(text="MIT", classifiers=("License :: OSI Approved :: GNU General Public License v3 (GPLv3)",)),
+        "MIT AND GPL-3.0-only",
+    ),
+    (
+        Stated(text="BSD", classifiers=("License :: OSI Approved :: BSD License",)),
+        "License :: OSI Approved :: BSD License",
+    ),
     (Stated(classifiers=("License :: OSI Approved", "License :: OSI Approved :: MIT License")), "MIT"),
     (Stated(text="Copyright  (c)\n 2020 us"), "text:Copyright (c) 2020 us"),
     (Stated(text="UNKNOWN"), "unknown"),
     (Stated(), "unknown"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("stated", "shown"), TERMS)
@@ -392,13 +400,21 @@ def test_folders_and_zips_are_read(records, tmp_path):
         ("a.json", b"{", "db/a.json:1: not JSON"),
         ("a.json", b"[]", "db/a.json: the document is a list, where a table belongs"),
         ("a.json", b"{}", "db/a.json: id is missing"),
-        ("a.json", json.dumps(record(ALL) | {"affected": [{"versions": [1.0]}]}).encode(), "db/a.json: affected[0].versions[0]"),
+        (
+            "a.json",
+            json.dumps(record(ALL) | {"affected": [{"versions": [1.0]}]}).encode(),
+            "db/a.json: affected[0].versions[0]",
+        ),
         ("a.yaml", b"a: &a [*a]", "db/a.yaml:1:"),
         ("a.zip", b"PK", "db/a.zip: is not a zip file"),
-        ("a.json", json.dumps({"id": "A", "affected": []}).encode(), "advisories: db/a.json: no record of a package of PyPI"),
+        (
+            "a.json",
+            json.dumps({"id": "A", "affected": []}).encode(),
+            "advisories: db/a.json: no record of a package of PyPI",
+        ),
         ("a.csv", b"", "advisories: db/a.csv is neither JSON"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_database_is_refused(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(BentoError) as refused:
@@ -452,16 +468,27 @@ def test_without_a_hub_the_requirements_of_the_bento_count(tmp_path):
 
 LOCKS = {
     "requirements.txt": "Pillow==1.0\n",
-    "lock.json": json.dumps({
-        "lock": 1, "requires_python": ">=3.10", "roots": [], "packages": [{"name": "pillow", "version": "1.0", "files": {}}],
-    }),
+    "lock.json": json.dumps(
+        {
+            "lock": 1,
+            "requires_python": ">=3.10",
+            "roots": [],
+            "packages": [{"name": "pillow", "version": "1.0", "files": {}}],
+        }
+    ),
     "pylock.toml": 'lock-version = "1.0"\n[[packages]]\nname = "Pillow"\nversion = "1.0"\n',
     "uv.lock": 'version = 1\nrequires-python = ">=3.10"\n[[package]]\nname = "app"\nversion = "0"\nsource = { virtual = "." }\n'
     'dependencies = [{ name = "pillow" }]\n[[package]]\nname = "pillow"\nversion = "1.0"\nsource = { registry = "r" }\n',
     "cdx.json": json.dumps({"bomFormat": "CycloneDX", "components": [{"name": "p", "purl": "pkg:pypi/Pillow@1.0"}]}),
-    "spdx.json": json.dumps({"spdxVersion": "SPDX-2.3", "packages": [{"name": "p", "externalRefs": [
-        {"referenceType": "purl", "referenceLocator": "pkg:pypi/pillow@1.0"}]}]}),
-}  # fmt: skip
+    "spdx.json": json.dumps(
+        {
+            "spdxVersion": "SPDX-2.3",
+            "packages": [
+                {"name": "p", "externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:pypi/pillow@1.0"}]}
+            ],
+        }
+    ),
+}
 
 
 @pytest.mark.parametrize("name", LOCKS)
