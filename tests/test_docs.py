@@ -128,6 +128,8 @@ def test_commands_are_what_programs_take(block: Block):
 def problem_of(words: list[str]) -> str:
     """Why a command cannot be given; empty where it can."""
     program, rest = words[0], words[1:]
+    if ".venv/bin/" in program:  # of a `bento_venv`
+        return "" if program.rpartition("/")[2] in {"bentoml", "python"} else "which program is this?"
     if program in ("bazel", "tools/bazel"):
         ours, theirs = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
         if not ours or ours[0] not in BAZEL:
