@@ -53,9 +53,9 @@ _WORKER = "linux_x86_64" if _IS_ARM else "linux_aarch64"
 _HERE = "linux_aarch64" if _IS_ARM else "linux_x86_64"
 
 def _interpreters(paths):
-    """The platforms of the interpreters among paths, sorted."""
-    found = [path.partition("bento_python_")[2].partition("/")[0] for path in paths if path.endswith("/bin/python3")]
-    return sorted({platform: True for platform in found}.keys())
+    """The platforms of the interpreters among paths, sorted; rules_python names their repositories otherwise."""
+    repositories = [path.partition("external/")[2].partition("/")[0] for path in paths if path.endswith("/bin/python3")]
+    return sorted({("linux_aarch64" if "aarch64" in name else "linux_x86_64"): True for name in repositories}.keys())
 
 def _on_workers_impl(ctx):
     env = analysistest.begin(ctx)
