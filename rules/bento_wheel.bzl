@@ -4,6 +4,7 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:unpacked_wheel.bzl", "unpacked_wheel")
+load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 
@@ -30,10 +31,14 @@ def _bento_wheel_impl(ctx):
     name, version = parts[:2]
     below = [dep[BentoRequirementInfo] for dep in ctx.attr.deps]
     target = below[0] if below else None
+
+    # Without packages of a hub below it, it is for the Python that its Bento states.
+    python_versions = [info.python_version for info in below if info.python_version]
+    python_version = (python_versions + [ctx.attr._python_version[BentoFlagInfo].value])[0]
     wheel = BentoWheelInfo(
         distribution = name.lower().replace("_", "-").replace(".", "-"),
         file = ctx.file.src,
-        python_version = ".".join(target.python_version.split(".")[:2]) if target else "",
+        python_version = ".".join(python_version.split(".")[:2]),
         record_errors = False,
         sha256 = "",
         size = ctx.attr.size,
@@ -74,11 +79,13 @@ bento_wheel(
 
 It stands in `requirements` of a Bento, and in `deps` of any Python rule, as a package of a hub does. The Bento carries the
 file (`src/wheels/`) and installs it from there; images, tests and servers have it as they have the others. `deps` have to
-be what its metadata asks for (extras left out), or the build of a Bento tells what is missing.""",
+be what its metadata asks for (extras left out), or the build of a Bento tells what is missing. Images install it below the
+Python of its `deps`, or, where it has none, of the Bento's `python_version`, which has to be set then.""",
     attrs = {
         "deps": attr.label_list(doc = "Packages of a hub, and other wheels, that it needs.", providers = [BentoRequirementInfo]),
         "size": attr.int(doc = "Bytes of the file, as far as images should know: large wheels are layers of their own."),
         "src": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
+        "_python_version": attr.label(default = "//rules:python_version", providers = [BentoFlagInfo]),
     },
     provides = [BentoRequirementInfo, BentoWheelInfo, PyInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -5,6 +5,7 @@ load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 load("//rules/providers:wheel_part.bzl", "BentoWheelPartInfo")
 load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
+load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load(":layer_plan.bzl", "ALONE")
 load(":layers.bzl", "COMPRESSIONS", "INFLATE", "add_wheel", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
@@ -73,6 +74,11 @@ def _wheel_parts_aspect_impl(target, ctx):
     if BentoWheelInfo not in target:
         return [BentoWheelPartsInfo(parts = depset(transitive = _edges(ctx)))]
     wheel = target[BentoWheelInfo]
+    if not wheel.python_version:
+        fail("{}: below which Python an image has {} is not known, for no deps of it say so: set python_version of the bento_package, as \"3.12\"".format(
+            label_text(target.label),
+            wheel.distribution,
+        ))
     settings = struct(compression = ctx.attr.compression, prefix = ctx.attr._prefix[BentoFlagInfo].value)
     bytecode = ctx.attr._bytecode[BentoFlagInfo].value
     info = _files(ctx, wheel, settings) if bytecode == "none" else _bytecode(ctx, wheel, bytecode, settings)

@@ -25,7 +25,7 @@ made_wheel = rule(
     doc = "A wheel of modules.",
     attrs = {
         "file_name": attr.string(doc = "Its name.", mandatory = True),
-        "requires": attr.string(doc = "A requirement.", mandatory = True),
+        "requires": attr.string(doc = "A requirement. Default: none."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "The modules.", mandatory = True),
         "_program": attr.label(allow_single_file = True, default = "//tests/wheels:make_wheel.py"),
     },

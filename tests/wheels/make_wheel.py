@@ -1,4 +1,4 @@
-"""Writes a wheel: its path, a requirement, and modules."""
+"""Writes a wheel: its path, a requirement or an empty word, and modules."""
 
 import base64
 import hashlib
@@ -10,9 +10,8 @@ target, requirement, *modules = sys.argv[1:]
 name, version, *_ = Path(target).name.split("-")
 folder = f"{name}-{version}.dist-info"
 files = {Path(path).name: Path(path).read_bytes() for path in modules}
-files[f"{folder}/METADATA"] = (
-    f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requirement}\n".encode()
-)
+needs = f"Requires-Dist: {requirement}\n" if requirement else ""
+files[f"{folder}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}".encode()
 files[f"{folder}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 record = f"{folder}/RECORD,,\n"
 for path, content in files.items():

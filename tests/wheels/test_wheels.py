@@ -46,6 +46,10 @@ def test_an_image_has_it_installed():
     assert "pathspec" in packages
     installed = [file["path"].rpartition("site-packages/")[2] for file in packages["acme-scaling"]["largest"]]
     assert "acme_scaling.py" in installed
+    paths = [file["path"] for file in packages["plain"]["largest"]]
+    assert any(path.endswith("/lib/python3.13/site-packages/library.py") for path in paths), (
+        "no deps say so, the Bento does"
+    )
 
 
 def write(folder, metadata):
