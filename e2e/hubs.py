@@ -47,6 +47,19 @@ bento_package(
 filegroup(name = "all_of_them", srcs = all_requirements)
 """
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
+# Another module's, which has a lock that both may name.
+OTHER = """\
+module(name = "other")
+bazel_dep(name = "rules_bento", version = "0.1.0")
+bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
+bento.pypi(name = "shared", lock = "//:requirements.lock.json")
+"""
+DEPENDENCY = """
+bazel_dep(name = "other")
+local_path_override(module_name = "other", path = "other")
+bento.pypi(name = "shared", lock = "@other//:requirements.lock.json")
+use_repo(bento, "shared")
+"""
 BUILD_FILES = ("BUILD", "BUILD.bazel", "MODULE.bazel", "REPO.bazel", "WORKSPACE", "WORKSPACE.bazel")
 PLATFORMS = 'platforms = ["linux_x86_64", "linux_aarch64"]'
 
@@ -59,8 +72,9 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
     wheels_with_build_files_are_whole(checkout)
     hubs_of_one_name_are_refused(checkout)
     packages_that_a_hub_lacks_are_named(checkout)
+    names_are_shared_by_modules_that_say_the_same(checkout, lock)
     other_platforms_are_named(checkout)
-    return "absent locks, BUILD files in wheels, platforms and another name of the hub"
+    return "absent locks, BUILD files in wheels, names of several modules, platforms and another name of the hub"
 
 
 def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> None:
@@ -106,6 +120,22 @@ def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
     """In Bazel's words, which docs/locks.md has: no target stands where the lock has no package."""
     failed = checkout.bazel("build", "@mine//flask", workspace=WORKSPACE)
     assert re.search(r"no such package '@@\S*pypi//flask': BUILD file not found", failed.errors), failed.told()
+
+
+def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str) -> None:
+    """A hub that two modules have is one where they agree; else each is named, and what differs."""
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + DEPENDENCY)
+    checkout.write(f"{WORKSPACE}/other/MODULE.bazel", OTHER)
+    checkout.write(f"{WORKSPACE}/other/BUILD.bazel", "")
+    checkout.write(f"{WORKSPACE}/other/requirements.lock.json", lock)
+    query = ("query", "@shared//acme")
+    checkout.bazel(*query, workspace=WORKSPACE).succeeded()
+    checkout.edit(f"{WORKSPACE}/other/MODULE.bazel", 'name = "shared"', 'name = "shared", glibc = "2.17"')
+    failed = checkout.bazel(*query, workspace=WORKSPACE)
+    message = 'bento.pypi(name = "shared") stands in the modules hubs and other, and glibc differ: choose another name'
+    assert message in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
 
 def other_platforms_are_named(checkout: Checkout) -> None:
