@@ -70,14 +70,14 @@ class Local:
         return ""
 """
 BUILD = """\
-load("//rules:defs.bzl", "bento_environment", "bento_image", "bento_image_index", "image")
+load("//rules:defs.bzl", "bento_environment", "bento_image", "bento_image_index", "environment_step")
 load("//rules:defs.bzl", "bento_model", "bento_package", "bento_wheel")
 
 bento_wheel(name = "acme", src = "acme-1.0-py3-none-manylinux_2_17_x86_64.whl", deps = ["@own//bentoml"])
 
 bento_model(name = "model", srcs = ["weights.txt"], tag = "weights")
 
-bento_environment(name = "environment", python_version = "3.13", steps = [image.run("echo")])
+bento_environment(name = "environment", python_version = "3.13", steps = [environment_step.run("echo")])
 
 bento_package(
     name = "hello",
