@@ -27,6 +27,7 @@ LEFT_OUT = {"BentoCompile", "BentoFacts", "BentoFactsComparison", "BentoInspect"
 GROUPS = (
     "archives",
     "bento_yaml",
+    "build_definition",
     "docker_archive",
     "folder",
     "layer_report",
