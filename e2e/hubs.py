@@ -133,7 +133,9 @@ def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str)
     checkout.bazel(*query, workspace=WORKSPACE).succeeded()
     checkout.edit(f"{WORKSPACE}/other/MODULE.bazel", 'name = "shared"', 'name = "shared", glibc = "2.17"')
     failed = checkout.bazel(*query, workspace=WORKSPACE)
-    message = 'bento.pypi(name = "shared") stands in the modules hubs and other, and glibc differ: give one another name'
+    message = (
+        'bento.pypi(name = "shared") stands in the modules hubs and other, and glibc differ: give one another name'
+    )
     assert message in failed.errors, failed.told()
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
