@@ -71,8 +71,8 @@ class Local:
         return ""
 """
 BUILD = """\
-load("//rules:defs.bzl", "bento_environment", "bento_image", "bento_image_index", "environment_step")
-load("//rules:defs.bzl", "bento_model", "bento_package", "bento_wheel")
+load("//rules:defs.bzl", "bento_deployment", "bento_environment", "bento_image", "bento_image_index", "bento_model")
+load("//rules:defs.bzl", "bento_model_image", "bento_package", "bento_policy_test", "bento_wheel", "environment_step")
 
 bento_wheel(name = "acme", src = "acme-1.0-py3-none-manylinux_2_17_x86_64.whl", deps = ["@own//bentoml"])
 
@@ -113,6 +113,12 @@ bento_package(
 bento_image(name = "local_image", base = "@layout_base", bento = ":local", platform = "linux_x86_64")
 
 bento_image_index(name = "index", image = ":image", platforms = ["//toolchains/platforms:linux_amd64"])
+
+bento_model_image(name = "model_image", model = ":model")
+
+bento_deployment(name = "deployment", src = ":image", repository = "registry.example.com/hello")
+
+bento_policy_test(name = "policy_test", allow_licenses = ["MIT"], bento = ":hello")
 """
 
 
