@@ -61,7 +61,7 @@ takes `--home FOLDER`, the store, in place of what `BENTOML_HOME` names.
 """
 _OF_EACH_COMMAND = ("help", "home")
 _FLAG = re.compile(
-    r'((?:# .*\n)+)bento_(flag|switch|texts_flag|time_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n',
+    r'((?:# .*\n)+)bento_(flag|switch|t\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n',
     re.MULTILINE,
 )
 
