@@ -23,7 +23,8 @@ INPUTS = {
     "BentoLock": (76, 52),
     "BentoModel": (2, 53),
     "BentoPackage": (7, 53),
-    "BentoSnapshot": (4, 11),
+    "BentoSecrets": (4, 1),
+    "BentoSnapshot": (4, 78),
 }
 # Of each rule for tests, one: what they run is the same wherever it stands.
 TESTS = (

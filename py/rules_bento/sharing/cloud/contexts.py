@@ -59,9 +59,9 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
     endpoint = endpoint.strip().rstrip("/")
     parts = _parts(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-        raise BentoError(
-            f"{shown(endpoint)!r}: is no address of a cloud. Write `https://host`, and nothing else of it."
-        )
+        # What is no address at all may be a token that stands in the wrong place.
+        what = repr(shown(endpoint)) if parts.hostname else "the endpoint"
+        raise BentoError(f"{what}: is no address of a cloud. Write `https://host`, and nothing else of it.")
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
         raise BentoError("The API token is empty, or has characters that no token has. Copy it again.")
