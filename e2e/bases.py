@@ -183,7 +183,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
         ("@gone", "tests/bases/gone/index.json is not there; layout is the file index.json of an OCI layout"),
         ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "answers 404", f"`docker login {relay.host}`"),
         ("@partial", "has no blob sha256:", "copy the whole image into the layout"),
-        ("@text", "BUILD.bazel: not an uncompressed tar of an image", "Give what `docker save` writes"),
+        ("@text", "BUILD.bazel: not an uncompressed tar of an image, as `docker save` writes"),
         ("@unknown", f"{relay.host}/base/python: manifest sha256:000000", "answers 404"),
     ):
         refused = checkout.bazel("build", target, **shown)
