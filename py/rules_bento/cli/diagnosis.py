@@ -14,6 +14,7 @@ from rules_bento.formats import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ast
     from collections.abc import Iterator, Mapping
 
     from rules_bento.bento.workspace import Workspace
@@ -210,13 +211,24 @@ def _target(lock: Path) -> tuple[str, list[str]] | None:
         build = lock.with_name(name)
         for call in _LOCK_CALL.findall(read_file(build).decode(errors="replace")) if build.is_file() else ():
             try:
-                keywords = ast.parse(call).body[0].value.keywords
-                stated = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
+                keywords = {each.arg: each.value for each in ast.parse(call).body[0].value.keywords}
             except (SyntaxError, ValueError):
                 continue
-            if stated.get("lock", "requirements.lock.json") == lock.name and {"name", "srcs"} <= stated.keys():
-                return stated["name"], stated["srcs"]
+            [name_of, *_] = _texts(keywords.get("name")) or [""]
+            [written, *_] = _texts(keywords.get("lock")) or ["requirements.lock.json"]
+            srcs = _texts(keywords.get("srcs"))
+            if name_of and srcs and written == lock.name:
+                return name_of, srcs
     return None
+
+
+def _texts(value: ast.expr | None) -> list[str]:
+    """Return a text, or those of a list; nothing where there are others."""
+    import ast
+
+    values = value.elts if isinstance(value, ast.List) else [value]
+    texts = [each.value for each in values if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return texts if len(texts) == len(values) else []
 
 
 def _freshness(path: Path, fine: Finding, target: tuple[str, list[str]] | None, run: str) -> Finding:
