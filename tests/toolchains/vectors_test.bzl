@@ -54,7 +54,7 @@ def _pythons_impl(ctx):
 pythons_test = unittest.make(_pythons_impl)
 
 _PAGE = """<a href="../../files/ab/uv-1-py3-none-any.whl#sha256=00">uv-1-py3-none-any.whl</a>
-<a href='/root/uv-2-py3-none-any.whl?x=1&amp;y=2#sha256=00' data-requires-python="&gt;=3.8">uv</a>
+<a href='/packages/uv-2-py3-none-any.whl?x=1&amp;y=2#sha256=00' data-requires-python="&gt;=3.8">uv</a>
 <a href="https://files.example.com/not-uv-3-py3-none-any.whl">uv-3-py3-none-any.whl</a>"""
 
 def _links_impl(ctx):
@@ -62,7 +62,7 @@ def _links_impl(ctx):
     page = "https://index.example.com:8443/team/simple/uv/"
     for filename, expected in [
         ("uv-1-py3-none-any.whl", "https://index.example.com:8443/team/files/ab/uv-1-py3-none-any.whl"),
-        ("uv-2-py3-none-any.whl", "https://index.example.com:8443/root/uv-2-py3-none-any.whl?x=1&y=2"),
+        ("uv-2-py3-none-any.whl", "https://index.example.com:8443/packages/uv-2-py3-none-any.whl?x=1&y=2"),
         ("not-uv-3-py3-none-any.whl", "https://files.example.com/not-uv-3-py3-none-any.whl"),
         ("uv-3-py3-none-any.whl", None),
     ]:
