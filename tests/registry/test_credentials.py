@@ -18,7 +18,10 @@ from rules_bento.registry.reference import Reference
 REFERENCE = Reference.parse("registry.test:5000/team/app")
 SECRET = "gr34t-s3cret"
 
-HELPER = f"""#!{sys.executable}
+# A shell starts it, for below a long path Linux takes no interpreter in the first line (it reads 256 bytes).
+HELPER = f"""#!/bin/sh
+'''exec' '{sys.executable}' "$0" "$@"
+' '''
 import json, os, sys
 key = sys.stdin.read()
 known = json.loads(os.environ["KNOWN"])
