@@ -2,88 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 
 import pytest
 import yaml
-from projects import HERE, Listing, document_of, mode_of, write_project
+from golden_bentos import (
+    ADDED,
+    BENTO_PROJECTS,
+    BENTOML,
+    BENTOS,
+    CHANGED,
+    ONLY_OURS,
+    OPTIONS,
+    PROJECTS,
+    REFUSED,
+    SERVICE,
+    comparable,
+    known_tree,
+    listed,
+    our_tree,
+    requirements,
+    store_of,
+)
+from projects import Listing, document_of, write_project
 from rules_bento.bento.of_folder import Beside, build_bentofile
-from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
-
-OPTIONS = HERE / "golden" / "options"
-PROJECTS = yaml.safe_load((OPTIONS / "projects.yaml").read_text("utf-8"))
-SERVICE = PROJECTS.pop("_service")
-BENTOML = "1.4.40"
-REGISTRY = distros.get("ubi8").python.partition("/")[0]
-APT = (
-    "apt-get update && apt-get install -q -y --no-install-recommends --allow-remove-essential "
-    "ca-certificates gnupg2 bash build-essential git"
-)
-
-# What we refuse, and what stands in the message. BentoML fails there, too, or makes a Bento that cannot be used.
-REFUSED = {
-    "abs_symlink": "is absolute or leaves the Bento",
-    "cuda_alpine": "bentofile.yaml:3: docker.cuda_version: there is no CUDA for distro 'alpine'",
-    "dangling_symlink": "is a link to 'missing.py', but no file lies there",
-    "models_key": "bentofile.yaml:3: models: the Bento needs the model 'raw_model:v1'",
-    "src_layout_pathed": "the service `src.hi_svc:Hi` needs src/hi_svc.py",
-    "unknown_key": "bentofile.yaml:3: labls is no option of BentoML 1.4. Did you mean 'labels'?",
-}
-
-
-def _image(**fields):
-    def change(document):
-        document["image"] |= fields
-
-    return change
-
-
-def _envs(document):
-    document["envs"] = [{"name": "A", "value": "b", "stage": "all"}]
-
-
-def _evolved(document):
-    document["image"]["commands"] = [APT, "apt-get install -q -y -o Dpkg::Options::=--force-confdef curl", "echo a"]
-
-
-# Where our bento.yaml differs on purpose: what BentoML's would have to be. docs/compatibility.md has the reasons.
-CHANGED = {
-    "base_image": _image(commands=[]),
-    "distro_ubi8": _image(
-        base_image="<registry>/ubi8/python-311:1",
-        commands=[
-            "yum update -y && yum install -y ca-certificates gcc gcc-c++ make bash shadow-utils git",
-            "yum install -y curl git",
-        ],
-    ),
-    "docker_env_dict": _envs,
-    "img_alpine": _image(
-        commands=["apk add --update bash gcc libc-dev shadow musl-dev build-base linux-headers g++ git"]
-    ),
-    "img_amazon": _image(
-        commands=[
-            "yum update -y && yum install -y amazon-linux-extras ca-certificates gcc gcc-c++ make bash shadow-utils "
-            "git tar gzip && amazon-linux-extras install -y python3.8 && ln -sf /usr/bin/python3.8 "
-            "/usr/local/bin/python3 && ln -sf /usr/bin/pip3.8 /usr/local/bin/pip"
-        ]
-    ),
-    "img_evolve": _evolved,
-    "img_no_bentofile": _image(commands=[APT, "echo a"]),
-    "img_plus_bentofile_nopost": _image(commands=[APT, "apt-get install -q -y -o Dpkg::Options::=--force-confdef vim"]),
-    "img_uvlock": _image(commands=[APT], python_requirements="idna==3.20\nbentoml==1.4.40\n"),
-}
-# BentoML cannot build these at all.
-ONLY_OURS = {"distro_amazonlinux", "no_bentofile"}
-# Files that BentoML's Bento should have had.
-ADDED = {case: {"env/docker/script__": "0o755"} for case in ("img_evolve", "img_svc")}
 
 
 def built(case: str, tmp_path: Path):
@@ -144,21 +92,6 @@ def test_as_bentoml_makes_it(case, tmp_path):
             assert made.bento.files["README.md"].decode().splitlines()[0] == text.splitlines()[0]
 
 
-BENTOS = HERE / "golden" / "bentos"
-BENTO_PROJECTS = yaml.safe_load((BENTOS / "projects.yaml").read_text("utf-8"))
-
-
-def store_of(folder: Path) -> Path:
-    """BentoML's model store with the models that the golden Bentos bring along."""
-    for path in BENTOS.glob("model_*.yaml"):
-        fields = yaml.safe_load(path.read_text("utf-8"))
-        entry = folder / fields["name"] / fields["version"]
-        entry.mkdir(parents=True)
-        (entry / "model.yaml").write_bytes(path.read_bytes())
-        (entry / "saved_model.pkl").write_bytes(b"weights")
-    return folder
-
-
 @pytest.mark.parametrize("case", sorted(BENTO_PROJECTS))
 def test_whole_bentos_as_bentoml_makes_them(case, tmp_path):
     folder = write_project(tmp_path / "project", BENTO_PROJECTS[case], "")
@@ -180,37 +113,3 @@ def test_whole_bentos_as_bentoml_makes_them(case, tmp_path):
             recorded["python"]["lock_packages"] = False  # that of a bentofile which says nothing: we resolve nothing
         assert yaml.safe_load(made.bento.files["src/bentofile.yaml"]) == recorded
         assert made.bento.files["src/bentofile.yaml"].decode().splitlines()[0] == "args: {}"
-
-
-def listed(path: Path) -> dict[str, str]:
-    """The files of a listing by `find`: kind, mode, size, path."""
-    lines = (line.split(" ", 3) for line in path.read_text("utf-8").splitlines() if line.startswith("f"))
-    return {name: f"0o{mode}" for _, mode, _, name in lines}
-
-
-def our_tree(made) -> dict[str, str]:
-    return {nameless(entry.path): mode_of(entry) for entry in made.bento.manifest.entries}
-
-
-def known_tree(tree: dict[str, str]) -> dict[str, str]:
-    """The paths of a Bento that can be known without importing it, without empty folders, which say nothing."""
-    return {nameless(path): mode for path, mode in tree.items() if not path.startswith("apis/") and mode != "(empty)"}
-
-
-def nameless(text: str) -> str:
-    """BentoML names scripts by where they lay on the machine that built."""
-    return re.sub(r"script__[0-9a-f]*", "script__", text)
-
-
-def comparable(document: dict) -> dict:
-    document = json.loads(nameless(json.dumps(document).replace(REGISTRY, "<registry>")))
-    if "image" in document:
-        document["image"]["python_requirements"] = requirements(document["image"]["python_requirements"])
-    return document
-
-
-def requirements(text: str) -> list[str]:
-    """Requirements and options, whatever their spacing, quotes and comments. Without order: so uv and pip take them."""
-    found, options = parse(text.replace(" # x", ""), "requirements.txt")
-    lines = [re.sub(r"\s", "", requirement.text).replace("'", '"') for requirement in found]
-    return sorted([*lines, *(f"{option.flag} {option.value}".strip() for option in options)])

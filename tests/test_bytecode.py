@@ -13,13 +13,13 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from made_layers import COMPRESSIONS, members, unpacked
 from made_wheels import Maker
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.parts import Part, join_parts
 from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
-from test_layer import COMPRESSIONS, members, unpacked
 
 PROGRAM = Path(__file__).parents[1] / "py/bytecode.py"
 MINOR = sys.version_info.minor

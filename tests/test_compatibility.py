@@ -103,7 +103,7 @@ def test_each_row_names_its_tests(row):
 
 
 def test_differences_are_explained():
-    from test_bento import CHANGED, ONLY_OURS, REFUSED
+    from golden_bentos import CHANGED, ONLY_OURS, REFUSED
 
     for case in {*CHANGED, *ONLY_OURS, *REFUSED}:
         assert case in EXPLAINED, case

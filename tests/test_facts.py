@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from golden_bentos import store_of
 from projects import write_project
 from rules_bento.bento.of_folder import Beside, build
 from rules_bento.cli import main
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared
-from test_bento import store_of
 
 SERVICES = Path(__file__).parent / "services"
 CLASS = "class Svc:\n    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
 from rules_bento.actions import archive, package, snapshot
 from rules_bento.actions.arguments import Arguments
@@ -30,7 +31,6 @@ from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.service import read_service
-from test_bento import BENTO_PROJECTS, store_of
 
 IRIS = BENTO_PROJECTS["iris_svc"]
 

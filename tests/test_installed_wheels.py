@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_layers import check_record, members, odd_wheel, required
 from made_wheels import METADATA, Maker
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
-from test_layer import check_record, members, odd_wheel, required
 
 
 def real_wheels():

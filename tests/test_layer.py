@@ -2,82 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import io
 import os
-import random
 import shutil
 import subprocess
 import sys
 import tarfile
 import zlib
-from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_layers import CHANCE, COMPRESSIONS, LARGE, LAYOUT, SITE, check_record, members, odd_wheel, required, unpacked
 from made_wheels import Maker, record_line
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
-from rules_bento.images.layers.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
+from rules_bento.images.layers.layer import Entry, write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
-
-CHANCE = random.Random(9)
-LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))
-LAYOUT = Layout.venv("/app/.venv", 12, uid=1034, gid=1035)
-SITE = "app/.venv/lib/python3.12/site-packages"
-COMPRESSIONS = tuple(MEDIA_TYPES)
-
-
-def required(command, purpose):
-    if not command:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(f"no {purpose} here")
-    return command
-
-
-def unpacked(path, compression):
-    """The tar in a layer; Python's gzip reads members one after the other, as a stream."""
-    if compression == "gzip":
-        with gzip.open(path) as file:
-            return file.read()
-    if compression == "zstd":
-        with path.open("rb") as file:
-            return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
-    return path.read_bytes()
-
-
-def members(path, compression="none"):
-    """The members of a layer in their order, and the contents of its files."""
-    with tarfile.open(fileobj=io.BytesIO(unpacked(path, compression)), mode="r:") as tar:
-        return {info.name: (info, tar.extractfile(info).read() if info.isfile() else None) for info in tar}
-
-
-def odd_wheel():
-    """A wheel with something of everything."""
-    maker = Maker("Odd.Name", "1.0+x")
-    maker.folders += ["odd", "odd/empty/sub", f"{maker.data}/data/var/odd", f"{maker.data}/scripts"]
-    maker.add({"odd/__init__.py": "def main():\n    print('started')\n", "odd/größe.txt": "ü", "odd/empty.py": ""})
-    maker.add({"odd/large.bin": LARGE, "odd/a,b.txt": "comma", "odd/" + "long" * 40 + "/x.py": "1"})
-    maker.add({"odd/stored.bin": LARGE[:100_000], "odd/few": "abc"}, stored=True)
-    maker.add({"odd/run.sh": "#!/bin/sh\n", "odd/lib.so": b"\x7fELF"}, mode=0o755)
-    maker.add({"odd.pth": "import odd\n", f"{maker.dist_info}/licenses/LICENSE": "free"})
-    maker.add({f"{maker.dist_info}/INSTALLER": "somebody", f"{maker.dist_info}/RECORD.jws": "{}"})
-    maker.add({f"{maker.data}/data/share/odd/a.json": "{}", f"{maker.data}/headers/sub/odd.h": "int x;"})
-    maker.add({f"{maker.data}/purelib/odd/pure.py": "2", f"{maker.data}/platlib/odd/plat.py": "3"})
-    maker.add(
-        {
-            f"{maker.data}/scripts/tool": "#!python3 -E\nprint('tool')\n",
-            f"{maker.data}/scripts/window": "#!pythonw\r\nprint()",
-        }
-    )
-    maker.add({f"{maker.data}/scripts/shell": "#!/bin/sh\necho shell\n", f"{maker.data}/scripts/odd-script.py": "old"})
-    return maker.entry_points("[console_scripts]\nodd = odd:main\n[gui_scripts]\nodd-window = odd:Some.thing\n")
 
 
 @pytest.fixture(scope="module")
@@ -148,22 +95,6 @@ def test_order_owners_and_times(wheel, out):
         assert (entry.uid, entry.gid) == ((0, 0) if name == "app" else (1034, 1035))
         assert (entry.uname, entry.gname) == ("", "")
         assert entry.mode == 0o755 if entry.isdir() else entry.mode in (0o644, 0o755)
-
-
-def check_record(found, site, info):
-    """RECORD names each file of the wheel, with its digest and size, sorted; its own line is without."""
-    record = f"{site}/{info}/RECORD"
-    rows = list(csv.reader(io.StringIO(found[record].decode())))
-    paths = [os.path.normpath(f"{site}/{row[0]}") for row in rows]
-    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
-    assert sorted(paths) == sorted(found)
-    for path, (_, digest, size) in zip(paths, rows, strict=True):
-        if path == record:
-            assert (digest, size) == ("", "")
-            continue
-        algorithm, _, encoded = digest.partition("=")
-        expected = urlsafe_b64encode(hashlib.new(algorithm, found[path]).digest()).rstrip(b"=").decode()
-        assert (encoded, size) == (expected, str(len(found[path])))
 
 
 def test_record_is_true(wheel, out):

@@ -12,6 +12,7 @@ import zlib
 
 import pytest
 import zstandard
+from made_layers import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, unpacked
 from made_wheels import Maker
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
@@ -19,7 +20,6 @@ from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
-from test_layer import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, unpacked
 
 
 def parts_of(folder, wheels, compression="gzip", layout=LAYOUT):

@@ -9,11 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
 from rules_bento.bento import workspace as workspaces
 from rules_bento.bento.migrate import migrate
 from rules_bento.errors import BentoError
-from test_bento import BENTO_PROJECTS, store_of
 
 ZEROS = "0" * 64
 SERVICE = """\

@@ -11,7 +11,6 @@ from rules_bento.errors import BentoError
 from rules_bento.service import (
     Declared,
     Dependency,
-    ServiceInfo,
     SourceTree,
     from_json,
     override,
@@ -20,28 +19,7 @@ from rules_bento.service import (
     snake_case,
     to_json,
 )
-
-SERVICES = Path(__file__).parent / "services"
-# The default endpoint that the truth was recorded with (services/record.py).
-HUB = "http://127.0.0.1:9/hub"
-
-
-def header(folder, key):
-    for path in sorted(folder.rglob("*.py")):
-        for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()[:5]:
-            if line.startswith(f"# {key}: "):
-                return line.partition(": ")[2].strip()
-    return ""
-
-
-def sources_of(folder):
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "expected.json")
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.parent.name != "__pycache__"
-    }
-
-
-CASES = sorted(path for path in SERVICES.iterdir() if (path / "expected.json").exists())
+from service_cases import CASES, SERVICES, differences, excused, header, is_written, sources_of
 
 
 @pytest.fixture(params=CASES, ids=lambda path: path.name)
@@ -76,16 +54,6 @@ def test_unknowns_point_at_a_line_of_a_source(case):
         assert unknown.required is is_written(info, unknown)
 
 
-def is_written(info, unknown):
-    """Whether BentoML would write something of a fact into bento.yaml."""
-    head, _, rest = unknown.fact.partition(".")
-    if "taken for no" in unknown.what or head in ("doc", "paths"):
-        return False
-    if head == "runners":
-        return "the class of a runner" not in unknown.what  # its model says it
-    return head != "apis" or (info.kind == "legacy" and not rest.endswith(".route"))
-
-
 def test_an_api_of_a_service_that_has_none():
     source = b"import bentoml\nSvc = bentoml.Service('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
     with pytest.raises(
@@ -102,128 +70,6 @@ def test_what_libraries_make_need_not_be_declared(name):
 def test_survives_json(case):
     _, info, _ = case
     assert from_json(json.loads(json.dumps(to_json(info)))) == info
-
-
-def excused(info: ServiceInfo, facts):
-    def covers(said, fact):
-        return said in (fact, "service") or fact.startswith(f"{said}.") or said.startswith(f"{fact}.")
-
-    return any(covers(unknown.fact, fact) for unknown in info.unknowns for fact in facts)
-
-
-def differences(info, truth):
-    """Give what differs, each with the unknown facts that would be a reason for it."""
-    graph = ["name", "members", "dependencies"]
-    pairs = [
-        (["service"], info.service, truth["service"]),
-        (["name"], info.bento_name, truth["name"]),
-        (["name"], info.entry_service, truth["entry_service"]),
-        (["labels", "paths", "members"], list(info.labels.items()), list(truth["labels"].items())),
-        (["description"], info.description, truth["description"]),
-        (["models"], [tag(model) for model in info.models], [model["tag"] for model in truth["models"]]),
-        (graph, [service.name for service in info.services], [row["name"] for row in truth["services"]]),
-    ]
-    envs = [{"name": env.name, "value": env.value, "stage": env.stage} for env in info.envs]
-    pairs.append((["envs"], envs, truth["envs"]))
-    image = info.image and {
-        "arguments": info.image.arguments,
-        "calls": [[call.method, list(call.args)] for call in info.image.calls],
-    }
-    pairs.append((["image"], image, truth["image"]))
-    for service, row in zip(info.services, truth["services"], strict=False):
-        pairs += service_pairs(service, row)
-    if info.kind == "new" and info.services:
-        pairs += schema_pairs(info.services[0], truth)
-    if info.kind == "legacy":
-        pairs += legacy_pairs(info, truth)
-    pairs.append(([], info.kind, "legacy" if truth["spec"] == 1 else "new"))
-    return [(facts, f"{facts}: {ours!r} is not {real!r}") for facts, ours, real in pairs if ours != real]
-
-
-def service_pairs(service, row):
-    graph = ["name", "members", "dependencies"]
-    yield graph, [plain_dependency(one) for one in service.dependencies], row["dependencies"]
-    real = {"": row["models"]}
-    ours = {"": [plain_model(model) for model in service.models]}
-    for mine, theirs in zip(ours[""], real[""], strict=False):
-        if mine.get("tag", "").endswith(":latest") or ":" not in mine.get("tag", ":"):
-            # Which version is the latest is the store's to say.
-            mine["tag"] = mine["tag"].partition(":")[0] + ":" + theirs["tag"].partition(":")[2]
-        if "metadata" in mine:
-            mine["tag"] = theirs["tag"]
-    yield ["models", "members"], ours[""], real[""]
-    keys = {*service.config, *row["config"]}
-    for key in sorted(keys):
-        yield from config_pairs(f"config.{key}", service.config.get(key), row["config"].get(key))
-
-
-def config_pairs(fact, ours, real):
-    if isinstance(ours, dict) and isinstance(real, dict):
-        for key in sorted({*ours, *real}):
-            yield from config_pairs(f"{fact}.{key}", ours.get(key), real.get(key))
-    else:
-        yield [fact, "members"], ours, real
-
-
-def schema_pairs(service, truth):
-    routes = [
-        {
-            "name": api.name,
-            "route": api.route,
-            "batchable": api.batchable,
-            "is_task": api.is_task,
-            "is_stream": api.is_stream,
-        }
-        for api in service.apis
-    ]
-    yield ["apis", "members", "name"], routes, truth["routes"]
-    paths = {api.route: {"mounted": False} for api in service.apis}
-    for mount in service.mounts:
-        for route in mount.routes or ():
-            paths[route] = {"mounted": True}
-    yield ["paths", "apis", "members"], list(paths.items()), list(truth["paths"].items())
-    yield ["doc", "members"], service.doc, truth["doc"]
-
-
-def legacy_pairs(info, truth):
-    apis = [
-        {"name": api.name, "input_type": api.input_type, "output_type": api.output_type, "route": api.route}
-        for api in info.apis
-    ]
-    yield ["apis"], apis, truth["apis"]
-    runners = [
-        {
-            "name": runner.name,
-            "runnable_type": runner.runnable_type,
-            "embedded": runner.embedded,
-            "models": list(runner.models),
-        }
-        for runner in info.runners
-    ]
-    yield ["runners", "models"], runners, truth["runners"]
-
-
-def tag(model):
-    return model.tag
-
-
-def plain_model(model):
-    if model.huggingface is None:
-        return {"tag": model.tag.lower()}
-    source = model.huggingface
-    metadata = {
-        "model_id": source.model_id.lower(),
-        "revision": source.revision,
-        "endpoint": source.endpoint or HUB,
-        "include": None if source.include is None else list(source.include),
-        "exclude": None if source.exclude is None else list(source.exclude),
-    }
-    return {"registry": "huggingface", "metadata": metadata}
-
-
-def plain_dependency(dependency):
-    fields = {key: getattr(dependency, key) for key in ("service", "deployment", "cluster", "url")}
-    return {key: value for key, value in fields.items() if value is not None}
 
 
 # What the conformance suite cannot show: refusals, declarations, hostile input.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from golden_bentos import comparable, known_tree, nameless
 from projects import document_of, real_builder, tree_of_folder
 from rules_bento.bento.of_folder import Beside, build_bentofile
-from test_bento import comparable, known_tree, nameless
 
 HERE = Path("tests/bentofiles")
 PROJECTS = ("conda", "image", "options", "pyproject", "template", "uv_lock")

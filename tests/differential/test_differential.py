@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 from generated import ONLY_OURS, REFUSALS, Project, as_it_should_be, carried, projects
+from golden_bentos import comparable, known_tree, our_tree, requirements, store_of
 from hypothesis import HealthCheck, Phase, event, given, note, settings
 from projects import document_of, real_builder, tree_of_folder, write_project
 from rules_bento.bento.of_folder import Beside, build_bentofile
 from rules_bento.errors import BentoError
-from test_bento import comparable, known_tree, our_tree, requirements, store_of
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 from generated_services import Program, programs
+from golden_bentos import comparable, store_of
 from hypothesis import HealthCheck, Phase, event, given, note, settings
 from projects import document_of, real_builder, write_project
 from rules_bento.bento.image_steps import Image, Step
 from rules_bento.bento.of_folder import Beside, build_bentofile
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, override, read_service
-from test_bento import comparable, store_of
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "36"))
 # What no statement answers, and BentoML takes.

@@ -8,6 +8,7 @@ import random
 import pytest
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec
+from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
 from rules_bento import library as api
 from rules_bento.archives.archive import write_part
@@ -43,7 +44,6 @@ from support import (
     store,
     whole,
 )
-from test_bento import BENTO_PROJECTS, store_of
 
 __all__ = [
     "bento", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from golden_bentos import comparable
 from projects import document_of, real_builder, write_project
 from rules_bento.actions import compare_facts, facts, package, snapshot
 from rules_bento.actions.arguments import Arguments
 from rules_bento.errors import BentoError
-from test_bento import comparable
 
 # As BentoVLLM and its like have it: arguments, a file beside it, and conditions decide what the service is.
 COMPUTED = """\

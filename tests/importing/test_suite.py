@@ -15,7 +15,7 @@ import pytest
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import from_json
 from rules_bento.service.differences import differences as fields
-from test_service import CASES, SERVICES, differences, header, sources_of
+from service_cases import CASES, SERVICES, differences, header, sources_of
 
 # Changed by hand: `expected.json` has the calls on it alone.
 IMAGE_BY_HAND = "trick_objects_changed_later"
