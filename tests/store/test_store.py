@@ -693,7 +693,7 @@ def test_descriptors_are_taken_as_bentoml_takes_them(real):
 
 
 def test_documents_of_real_builds_are_shown_as_they_are(real):
-    folder = Path(__file__).parent / "golden" / "bentos"
+    folder = Path(__file__).parents[1] / "golden" / "bentos"
     if not folder.is_dir():
         pytest.skip("no golden Bentos here")
     for path in folder.glob("*.bento.yaml"):

@@ -487,7 +487,7 @@ def test_loading_is_cheap():
         "print(early, sorted({'typing', 'json', 'pathlib', 'importlib.metadata'} & set(sys.modules)))"
     )
     source = "import bentoml\n@bentoml.service\nclass A: ...\n"
-    package = Path(__file__).parents[1] / "py"
+    package = Path(__file__).parents[2] / "py"
     run = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, str(package), source], capture_output=True, text=True, check=True
     )

@@ -422,7 +422,7 @@ def test_hadolint(project, hadolint, case):
     assert done.returncode == 0, f"{done.stdout}\n{text}"
 
 
-GOLDEN = Path(__file__).parent / "golden" / "dockerfiles"
+GOLDEN = Path(__file__).parents[1] / "golden" / "dockerfiles"
 WHOLE = [
     *(f"distro {name}" for name in distros.NAMES),
     "base image",
@@ -438,7 +438,7 @@ WHOLE = [
 
 @pytest.mark.parametrize("case", WHOLE)
 def test_golden(project, case):
-    """The whole text, for reviews. After a change that is meant: RULES_BENTO_GOLDEN=write pytest tests/test_dockerfile.py."""
+    """The whole text, for reviews. After a change that is meant: RULES_BENTO_GOLDEN=write pytest tests/bento/test_dockerfile.py."""
     registry = distros.get("ubi8").python.partition("/")[0]
     text = dockerfile_of(project, **CASES[case]).replace(registry, "<registry>")
     path = GOLDEN / f"{case.replace(' ', '_')}.Dockerfile"
@@ -454,7 +454,7 @@ def test_every_golden_file_has_a_case():
 
 def test_uv_is_the_one_that_the_rules_run():
     lock = Path("toolchains/tools.lock.json")
-    text = (lock if lock.exists() else Path(__file__).parent.parent / lock).read_text("utf-8")
+    text = (lock if lock.exists() else Path(__file__).parents[2] / lock).read_text("utf-8")
     assert f"uv-{dockerfile.UV_VERSION}-py3-none-manylinux_2_17_x86_64" in text
     assert set(re.findall(r'"uv-[^"]*linux[^"]*2_17[^"]*": "(\w+)"', text)) <= set(dockerfile.UV_HASHES)
 

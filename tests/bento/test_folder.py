@@ -433,7 +433,7 @@ def test_what_the_source_computes_is_asked_for(tmp_path, decorator, fact, remedy
 
 
 def test_the_defaults_are_the_rules():
-    root = Path(__file__).parent.parent / "rules"
+    root = Path(__file__).parents[2] / "rules"
     text = (root / "bento_package.bzl").read_text() + (root / "BUILD.bazel").read_text()
     assert f'default = "{BENTOML_VERSION}"' in text
     constants = (root.parent / "toolchains/versions.bzl").read_text()

@@ -21,7 +21,7 @@ from rules_bento.formats.json import read_json, read_object
 from rules_bento.formats.toml import read_toml
 from rules_bento.formats.yaml import read_mapping, read_with_lines, read_yaml
 
-GOLDEN = Path(__file__).with_name("golden")
+GOLDEN = Path(__file__).parents[1] / "golden"
 LAUGHS = "".join(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}' if i else 'lol'] * 10)}]\n" for i in range(9))
 SECONDS = 10  # what no input may take; each takes far less
 

@@ -36,7 +36,7 @@ from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_f
 
 __all__ = ["real"]
 
-GOLDEN = Path(__file__).parent / "golden" / "import_variants.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "import_variants.json"
 FILES = bento_files()
 LONG = "src/" + "long/" * 30 + "name.txt"
 PACKED = {

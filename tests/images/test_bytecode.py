@@ -21,7 +21,7 @@ from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
 
-PROGRAM = Path(__file__).parents[1] / "py/bytecode.py"
+PROGRAM = Path(__file__).parents[2] / "py/bytecode.py"
 MINOR = sys.version_info.minor
 LAYOUT = Layout.venv("/app/.venv", MINOR, uid=1034, gid=1035)
 SITE = LAYOUT.site_packages[1:]

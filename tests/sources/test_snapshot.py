@@ -14,7 +14,7 @@ from rules_bento.build_options.target_options import idle_patterns
 from rules_bento.errors import BentoError
 from rules_bento.sources.snapshot import Declared, Place, digest, place, require_kept, select, walk
 
-MATRIX = json.loads((Path(__file__).parent / "golden" / "include_matrix.json").read_text(encoding="utf-8"))
+MATRIX = json.loads((Path(__file__).parents[1] / "golden" / "include_matrix.json").read_text(encoding="utf-8"))
 
 
 def write(root: Path, path: str, content: bytes = b"") -> None:

@@ -14,7 +14,7 @@ from rules_bento.cli import main
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared
 
-SERVICES = Path(__file__).parent / "services"
+SERVICES = Path(__file__).parents[1] / "services"
 CLASS = "class Svc:\n    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"
 
 
