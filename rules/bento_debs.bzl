@@ -1,6 +1,6 @@
 """bento_debs: writes the lock of Debian packages."""
 
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher")
 load("//rules/providers:debs.bzl", "BentoDebsInfo")
 
@@ -18,10 +18,9 @@ def _arguments(ctx):
 
 def _bento_debs_impl(ctx):
     shared = _arguments(ctx)
-    lock = "/".join([part for part in [ctx.label.package, ctx.attr.lock] if part])
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--lock", lock] + shared,
+        arguments = ["--target", label_text(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock)] + shared,
         files = depset(),
         verb = "update_debs",
     )

@@ -38,9 +38,7 @@ def _bento_model_image_impl(ctx):
     model = ctx.attr.model[BentoModelInfo]
     layers = model.layers[ctx.attr.compression]
     image = _assemble(ctx, model, layers)
-    groups = {"oci_layout": ("oci-layout", ".oci", "BentoOciLayout")}
-    if ctx.attr.format == "image":
-        groups["docker_archive"] = ("docker-archive", ".tar", "BentoDockerArchive")
+    groups = ["oci_layout"] + (["docker_archive"] if ctx.attr.format == "image" else [])
     return [
         BentoImageInfo(
             bento_yaml = None,
@@ -52,10 +50,7 @@ def _bento_model_image_impl(ctx):
             referrers = (),
         ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
-        OutputGroupInfo(**{
-            group: depset([write_form(ctx, image, layers, form, ctx.label.name + suffix, mnemonic)])
-            for group, (form, suffix, mnemonic) in groups.items()
-        }),
+        OutputGroupInfo(**{group: depset([write_form(ctx, image, layers, group)]) for group in groups}),
     ]
 
 bento_model_image = rule(

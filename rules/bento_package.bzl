@@ -8,6 +8,7 @@ load("//rules/private:build_definition.bzl", "made_of", "write_build_definition"
 load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:facts.bzl", "FACTS", "IMPORT", "check_facts", "facts_info", "import_facts")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:interpreter.bzl", "minor_version")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "pins_of", "requirements_files", "write_metadata")
@@ -45,7 +46,7 @@ def _locked(ctx):
 def _python_version(ctx, locked):
     """What the packages are locked for."""
     versions = [info.python_version for info in locked if info.python_version]
-    version = ".".join(versions[0].split(".")[:2]) if versions else ctx.attr.python_version or PYTHON_VERSION
+    version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
         fail("{0}: python_version is {1}, but the packages are locked for {2}: set more_python_versions = [\"{1}\"] of the bento.pypi that has them".format(
             ctx.label,
@@ -117,8 +118,8 @@ def _bento_package_impl(ctx):
     contents = [sources_part] + ([data.part] if data else [])
     if imported:
         facts = facts_info(ctx, made_of = None, models = models, parts = contents, snapshot = snapshot)
-        found = import_facts(ctx, facts, locked, states_packages = True)
-        snapshot = struct(manifest = snapshot.manifest, service = found.service, stated = found.stated)
+        service_facts = import_facts(ctx, facts, locked, states_packages = True)
+        snapshot = struct(manifest = snapshot.manifest, service = service_facts.service, stated = service_facts.stated)
     lock = _lock(ctx, locked, snapshot.stated)
     described = write_metadata(
         ctx,

@@ -1,6 +1,6 @@
 """bento_requirements: writes the lock of a repository's packages."""
 
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
 load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
@@ -17,8 +17,7 @@ def _arguments(ctx):
 def _bento_requirements_impl(ctx):
     uv = runtime(ctx).uv
     shared = _arguments(ctx)
-    lock = "/".join([part for part in [ctx.label.package, ctx.attr.lock] if part])
-    arguments = ["--target", label_text(ctx.label), "--lock", lock, "--uv", runfile(ctx, uv)] + shared
+    arguments = ["--target", label_text(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock), "--uv", runfile(ctx, uv)] + shared
     arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints, ctx.files.overrides)
     launcher = helper_launcher(
         ctx,

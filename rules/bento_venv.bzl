@@ -1,6 +1,6 @@
 """bento_venv: a virtual environment of a Bento's packages, for editors and notebooks."""
 
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
@@ -31,7 +31,7 @@ def _bento_venv_impl(ctx):
     import_roots = bento.import_roots.to_list()
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,
-        "folder": "/".join([part for part in [ctx.label.package, ctx.attr.folder] if part]),
+        "folder": in_package(ctx.label, ctx.attr.folder),
         "import_roots": import_roots,
         "platform": bento.platform,
         "python_version": bento.python_version,

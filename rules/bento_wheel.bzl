@@ -3,6 +3,7 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:interpreter.bzl", "minor_version")
 load("//rules/private:unpacked_wheel.bzl", "unpacked_wheel")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
@@ -38,7 +39,7 @@ def _bento_wheel_impl(ctx):
     wheel = BentoWheelInfo(
         distribution = name.lower().replace("_", "-").replace(".", "-"),
         file = ctx.file.src,
-        python_version = ".".join(python_version.split(".")[:2]),
+        python_version = minor_version(python_version),
         record_errors = False,
         sha256 = "",
         size = ctx.attr.size,

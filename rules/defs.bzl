@@ -1,4 +1,4 @@
-"""The rules of rules_bento."""
+"""The rules of rules_bento. The providers that they give are in providers.bzl."""
 
 load("//rules:bento_api.bzl", _bento_api = "bento_api")
 load("//rules:bento_api_test.bzl", _bento_api_test = "bento_api_test")
@@ -30,7 +30,6 @@ load("//rules:bento_service.bzl", _bento_service = "bento_service")
 load("//rules:bento_test.bzl", _bento_test = "bento_test")
 load("//rules:bento_venv.bzl", _bento_venv = "bento_venv")
 load("//rules:bento_wheel.bzl", _bento_wheel = "bento_wheel")
-load("//rules:providers.bzl", _BentoApiInfo = "BentoApiInfo", _BentoBaseInfo = "BentoBaseInfo", _BentoDebInfo = "BentoDebInfo", _BentoDebLayerInfo = "BentoDebLayerInfo", _BentoEnvironmentInfo = "BentoEnvironmentInfo", _BentoImageIndexInfo = "BentoImageIndexInfo", _BentoImageInfo = "BentoImageInfo", _BentoInfo = "BentoInfo", _BentoLayerInfo = "BentoLayerInfo", _BentoModelInfo = "BentoModelInfo", _BentoOptionsInfo = "BentoOptionsInfo", _BentoRequirementInfo = "BentoRequirementInfo", _BentoWheelInfo = "BentoWheelInfo", _BentoWheelModulesInfo = "BentoWheelModulesInfo")
 load("//rules/private:environment_steps.bzl", _environment_step = "environment_step")
 load("//rules/private:service_config.bzl", _config_options = "config_options")
 
@@ -67,18 +66,3 @@ bento_wheel = _bento_wheel
 
 config_options = _config_options
 environment_step = _environment_step
-
-BentoApiInfo = _BentoApiInfo
-BentoBaseInfo = _BentoBaseInfo
-BentoDebInfo = _BentoDebInfo
-BentoDebLayerInfo = _BentoDebLayerInfo
-BentoEnvironmentInfo = _BentoEnvironmentInfo
-BentoImageIndexInfo = _BentoImageIndexInfo
-BentoImageInfo = _BentoImageInfo
-BentoInfo = _BentoInfo
-BentoLayerInfo = _BentoLayerInfo
-BentoModelInfo = _BentoModelInfo
-BentoOptionsInfo = _BentoOptionsInfo
-BentoRequirementInfo = _BentoRequirementInfo
-BentoWheelInfo = _BentoWheelInfo
-BentoWheelModulesInfo = _BentoWheelModulesInfo

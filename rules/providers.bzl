@@ -1,4 +1,4 @@
-"""The providers that other rules may take and give: `load("@rules_bento//rules:providers.bzl", ...)`, or by defs.bzl."""
+"""The providers that other rules may take and give: `load("@rules_bento//rules:providers.bzl", ...)`."""
 
 load("//rules/providers:api.bzl", _BentoApiInfo = "BentoApiInfo")
 load("//rules/providers:base.bzl", _BentoBaseInfo = "BentoBaseInfo")

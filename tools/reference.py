@@ -51,7 +51,7 @@ Of `@rules_bento//toolchains:extensions.bzl`, for MODULE.bazel.
 _PROVIDERS = """\
 ## Providers
 
-Of `@rules_bento//rules:defs.bzl`, and without the rules of `@rules_bento//rules:providers.bzl`.
+Of `@rules_bento//rules:providers.bzl`.
 """
 _COMMANDS = """\
 ## Commands
@@ -69,8 +69,8 @@ _FLAG = re.compile(
 def reference(root: Path) -> str:
     """Return the text of docs/reference.md for the repository at `root`."""
     repository = Repository(root)
-    defined = repository.load("//rules:defs.bzl")
-    public = {name: defined[name] for name in _assigned(root / "rules/defs.bzl")}
+    public = _public(repository, root, "rules/defs.bzl")
+    providers = _public(repository, root, "rules/providers.bzl")
     extensions = repository.load("//toolchains:extensions.bzl").values()
     tags = [tag for each in extensions if isinstance(each, Extension) for tag in each.tags.values()]
     functions = dict(_functions(public))
@@ -79,9 +79,15 @@ def reference(root: Path) -> str:
     parts += [_FUNCTIONS] + [_function(name, value) for name, value in functions.items()]
     parts += [_EXTENSIONS] + [_attributes(tag) for tag in sorted(tags, key=lambda tag: tag.name)]
     parts += ["## Flags\n", "".join(f"- `{flag}`: {doc}\n" for flag, doc in flags(root).items())]
-    parts += [_PROVIDERS] + [_provider(value) for value in public.values() if isinstance(value, Provider)]
+    parts += [_PROVIDERS] + [_provider(value) for value in providers.values() if isinstance(value, Provider)]
     parts += [_COMMANDS, *_commands()]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _public(repository: Repository, root: Path, path: str) -> dict[str, Any]:
+    folder, _, name = path.rpartition("/")
+    defined = repository.load(f"//{folder}:{name}")
+    return {name: defined[name] for name in _assigned(root / path)}
 
 
 def _functions(public: dict[str, Any]) -> Iterator[tuple[str, FunctionType]]:

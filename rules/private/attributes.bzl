@@ -43,6 +43,18 @@ def folder_path(label, folder):
     repository = label.workspace_root.replace("external/", "../", 1)
     return "/".join([part for part in [repository, folder] if part])
 
+def in_package(label, name):
+    """A path that is stated relative to a target's package.
+
+    Args:
+      label: of the target.
+      name: the path in the package.
+
+    Returns:
+      The path from the root of the target's repository.
+    """
+    return "/".join([part for part in [label.package, name] if part])
+
 def workspace_path(file):
     """The path of a file from the root of the workspace, whoever makes it.
 
@@ -144,3 +156,23 @@ def add_pairs(args, flag, pairs):
         args.add(flag)
         args.add(text_word(key))
         args.add(text_word(value))
+
+def add_wheels(args, wheels):
+    """Adds to the arguments which wheels there are, each with its hash.
+
+    Args:
+      args: an Args.
+      wheels: list of BentoWheelInfo.
+
+    Returns:
+      A list of Files: the wheels that are built here, whose hash the action takes.
+    """
+    built = []
+    for wheel in wheels:
+        name = [wheel.distribution, wheel.version]
+        if wheel.sha256:
+            args.add_all(["--wheel"] + name + [wheel.sha256])
+        else:
+            args.add_all(["--built-wheel"] + name + [wheel.file])
+            built.append(wheel.file)
+    return built

@@ -1,6 +1,6 @@
 """Of what an image or a Bento is made: the half of SLSA's provenance that is the same wherever it is built."""
 
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "add_wheels", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 def made_of(bento_or_target, *, models, platform = "", python_version = ""):
@@ -65,7 +65,7 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
         args.add_all(["--base-config", image.base])
         args.add_all(image.debs, before_each = "--index")
         args.add_all(image.layers, before_each = "--layer")
-        known += [image.base] + image.debs + image.layers + _add_wheels(args, image.wheels)
+        known += [image.base] + image.debs + image.layers + add_wheels(args, image.wheels)
     args.add_all(["--output", output])
     run_helper(
         ctx,
@@ -75,15 +75,3 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
         outputs = [output],
     )
     return output
-
-def _add_wheels(args, wheels):
-    """Names each wheel with its hash; returns the files of those that were built here, whose hash is to be found."""
-    built = []
-    for wheel in wheels:
-        name = [wheel.distribution, wheel.version]
-        if wheel.sha256:
-            args.add_all(["--wheel"] + name + [wheel.sha256])
-        else:
-            args.add_all(["--built-wheel"] + name + [wheel.file])
-            built.append(wheel.file)
-    return built

@@ -3,6 +3,7 @@
 load("//rules/providers:facts.bzl", "BentoFactsInfo")
 load(":attributes.bzl", "add_pairs", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
+load(":interpreter.bzl", "check_interpreter")
 load(":snapshot.bzl", "bentofile_arguments", "environment_of", "file_options")
 
 IMPORT = "import"
@@ -33,21 +34,6 @@ def check_facts(ctx, locked):
     for name in ["service_config", "service_models", "services", "stated_in_full"]:
         if getattr(ctx.attr, name):
             fail("{}: {} is for a service that is read; facts = \"import\" finds all of it itself. Remove one of the two".format(ctx.label, name))
-
-def _check_python(ctx, requirements):
-    """Refuses packages for another Python than the one that imports them."""
-    python = _short(ctx.toolchains[TOOLCHAIN_TYPE].python.version)
-    for info in requirements:
-        if info.python_version and _short(info.python_version) != python:
-            fail("{}: a service is imported in Python {}, that of the toolchain, but {} is locked for {}. Make them equal, or have the service read".format(
-                ctx.label,
-                python,
-                info.distribution,
-                _short(info.python_version),
-            ))
-
-def _short(version):
-    return ".".join(version.split(".")[:2])
 
 def facts_info(ctx, *, snapshot, models, parts, made_of):
     """Describes how the service is imported, for whoever does it.
@@ -101,7 +87,7 @@ def import_facts(ctx, facts, requirements, *, states_packages = False):
     Returns:
       A struct of Files: service, and stated (None unless asked for).
     """
-    _check_python(ctx, requirements)
+    check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, requirements)
 
     # The closure of a service is some dozens of wheels.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()

@@ -3,21 +3,27 @@
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
-def write_form(ctx, image, layers, form, name, mnemonic):
+# Output group to the form, the end of the output's name, and the mnemonic.
+_FORMS = {
+    "docker_archive": ("docker-archive", ".tar", "BentoDockerArchive"),
+    "oci_layout": ("oci-layout", ".oci", "BentoOciLayout"),
+}
+
+def write_form(ctx, image, layers, group):
     """One of the big forms of an image, made only if its output group is asked for.
 
     Args:
-      ctx: context of `bento_image`.
+      ctx: context of `bento_image` or `bento_model_image`.
       image: struct of config and manifest, Files.
       layers: list of BentoLayerInfo.
-      form: `oci-layout` or `docker-archive`.
-      name: what the output is called.
-      mnemonic: `Bento...`.
+      group: the output group, `docker_archive` or `oci_layout`.
 
     Returns:
       A File.
     """
-    output = ctx.actions.declare_directory(name) if form == "oci-layout" else ctx.actions.declare_file(name)
+    form, suffix, mnemonic = _FORMS[group]
+    declare = ctx.actions.declare_directory if group == "oci_layout" else ctx.actions.declare_file
+    output = declare(ctx.label.name + suffix)
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])

@@ -1,7 +1,7 @@
 """The bill of materials of an image."""
 
 load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
-load(":attributes.bzl", "creation_time", "label_text")
+load(":attributes.bzl", "add_wheels", "creation_time", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 # Formats of bills of materials: what their files' names end in, and the media type.
@@ -39,7 +39,6 @@ def write_sbom(ctx, base, bento, image, held):
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
     models = [model.description for model in held.models]
-    built = [wheel for wheel in held.wheels if not wheel.sha256]
     debs = known_debs(ctx, base)
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
@@ -51,9 +50,7 @@ def write_sbom(ctx, base, bento, image, held):
     args.add_all(["--tag", bento.tag])
     args.add_all(debs, before_each = "--index")
     args.add_all(models, before_each = "--model")
-    for wheel in held.wheels:
-        name = [wheel.distribution, wheel.version]
-        args.add_all(["--wheel"] + name + [wheel.sha256] if wheel.sha256 else ["--built-wheel"] + name + [wheel.file])
+    built = add_wheels(args, held.wheels)
     args.add_all([wheel.distribution for wheel in held.wheels if wheel.record_errors], before_each = "--record-errors")
     args.add_all(["--output", output])
     run_helper(
@@ -63,7 +60,7 @@ def write_sbom(ctx, base, bento, image, held):
         verb = verb(
             "sbom",
             args,
-            inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + [wheel.file for wheel in built]),
+            inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + built),
             packages = ["blake3"],
         ),
         outputs = [output],

@@ -2,6 +2,17 @@
 
 load(":attributes.bzl", "label_text")
 
+def minor_version(version):
+    """The first two numbers of a version.
+
+    Args:
+      version: `X.Y.Z` or `X.Y`.
+
+    Returns:
+      `X.Y`.
+    """
+    return ".".join(version.split(".")[:2])
+
 def check_interpreter(ctx, python, requirements):
     """Refuses packages for another version of Python: their modules fail to import, or behave otherwise.
 
@@ -10,16 +21,13 @@ def check_interpreter(ctx, python, requirements):
       python: BentoPythonInfo of what imports them.
       requirements: list of BentoRequirementInfo.
     """
-    own = _minor(python.version)
+    own = minor_version(python.version)
     for info in requirements:
-        if info.python_version and _minor(info.python_version) != own:
+        if info.python_version and minor_version(info.python_version) != own:
             fail(("{target}: {package} and the packages with it are for Python {theirs}, but what imports them here runs in Python {own}: " +
                   "set bento.pypi(python_version = \"{own}\"), or bento_tools.python(version = \"{theirs}\") or (interpreter = \"...\"), in MODULE.bazel").format(
                 own = own,
                 package = info.distribution,
                 target = label_text(ctx.label),
-                theirs = _minor(info.python_version),
+                theirs = minor_version(info.python_version),
             ))
-
-def _minor(version):
-    return ".".join(version.split(".")[:2])

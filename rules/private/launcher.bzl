@@ -2,6 +2,7 @@
 
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "INTERPRETER_FLAGS")
+load(":interpreter.bzl", "minor_version")
 load(":shell.bzl", "shell_word")
 load(":wheels.bzl", "on_host")
 
@@ -56,8 +57,8 @@ def runtime(ctx):
     Returns:
       A ToolchainInfo, as `bento_runtime` has it.
     """
-    found = ctx.attr._runtime
-    return (found[0] if type(found) == "list" else found)[platform_common.ToolchainInfo]
+    target = ctx.attr._runtime
+    return (target[0] if type(target) == "list" else target)[platform_common.ToolchainInfo]
 
 def runtime_modules(ctx, packages):
     """The modules of third-party packages that a program imports.
@@ -110,7 +111,7 @@ def python_check(target, version):
     Returns:
       A text.
     """
-    return _CHECK.format(target = shell_word(target, target), version = ".".join(version.split(".")[:2]))
+    return _CHECK.format(target = shell_word(target, target), version = minor_version(version))
 
 def _script(ctx, words, in_runfiles):
     """The text of a program that becomes the interpreter with these words."""

@@ -13,30 +13,30 @@ _WEIGHTS = [".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"]
 # Files that name others beside them. Their readers hold that against links, so these models are one layer.
 _NAMING = [".onnx"]
 
-def _arguments(ctx, describe):
+def _arguments(ctx, source):
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
-    describe(args)
+    source.describe(args)
     return args
 
-def _archive(ctx, describe, inputs, packages):
+def _archive(ctx, source):
     """The model as `bentoml models import` takes it; written only if its output group is asked for."""
     output = ctx.actions.declare_file(ctx.label.name + ".bentomodel")
-    args = _arguments(ctx, describe)
+    args = _arguments(ctx, source)
     args.add_all(["--output", output])
     args.add_all(["--scratch", ctx.label.name + ".bentomodel.files"])
     run_helper(
         ctx,
         mnemonic = "BentoExport",
         progress_message = "Writing %{output}",
-        verb = verb("export_model", args, inputs = inputs, packages = _PACKAGES + packages),
+        verb = verb("export_model", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
         outputs = [output],
     )
     return output
 
-def _layer(ctx, describe, inputs, packages, compression):
+def _layer(ctx, source, compression):
     """The model as a layer; written only if an image asks for it."""
-    args = _arguments(ctx, describe)
+    args = _arguments(ctx, source)
     args.add_all(["--folder", BENTO, "--user", USER])
     args.add_all(["--scratch", "{}.{}.files".format(ctx.label.name, compression)])
     return write_layer(
@@ -44,7 +44,7 @@ def _layer(ctx, describe, inputs, packages, compression):
         compression = compression,
         name = ctx.label.name,
         progress_message = "Packing model %{label} into a layer",
-        verb = verb("model_layer", args, inputs = inputs, packages = _PACKAGES + packages),
+        verb = verb("model_layer", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
     )
 
 def _groups(files, most):
@@ -106,7 +106,7 @@ def _layers(ctx, source, written, compression):
     weights = [file for file in source.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]
     naming = [file for file in source.files if _ends_with(file.basename, _NAMING)]
     if not weights or naming or ctx.attr.image_layers < 2:
-        return (_layer(ctx, source.describe, source.inputs, source.packages, compression),)
+        return (_layer(ctx, source, compression),)
     folder = "{}/{}".format(WEIGHTS, source.name or ctx.label.name)
     groups = _groups(weights, ctx.attr.image_layers - 1)
     layers = _weights_layers(ctx, source, groups, folder, compression)
@@ -121,7 +121,7 @@ def _ends_with(name, suffixes):
 def _part(ctx, source):
     """The model as a part of archives; written only if an archive or a registry asks for it."""
     part = ctx.actions.declare_file(ctx.label.name + ".model.part")
-    args = _arguments(ctx, source.describe)
+    args = _arguments(ctx, source)
     args.add_all(["--part", part])
     args.add_all(["--scratch", ctx.label.name + ".part.files"])
     run_helper(
@@ -140,7 +140,7 @@ def _described(ctx, source):
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
         model_yaml = ctx.actions.declare_file(ctx.label.name + ".model.yaml"),
     )
-    args = _arguments(ctx, source.describe)
+    args = _arguments(ctx, source)
     args.add_all(["--description", written.description])
     args.add_all(["--manifest", written.manifest])
     args.add_all(["--model-yaml", written.model_yaml])
@@ -214,7 +214,7 @@ def model_entry(ctx, source):
         ),
         DefaultInfo(files = depset([written.description])),
         OutputGroupInfo(
-            bentomodel = depset([_archive(ctx, source.describe, source.inputs, source.packages)]),
+            bentomodel = depset([_archive(ctx, source)]),
             manifest = depset([written.manifest]),
             part = depset([part]),
         ),

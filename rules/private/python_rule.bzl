@@ -4,6 +4,7 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load(":attributes.bzl", "label_text")
+load(":launcher.bzl", "runfile_path")
 
 # Repositories with what generated code imports, which rules such as py_proto_library bring along, and the package that
 # a lock has of it: beside that one, this would be a second version.
@@ -13,9 +14,6 @@ _RUNTIMES = {
     "grpc": "grpcio",
     "protobuf": "protobuf",
 }
-
-def _runfiles_path(file):
-    return file.short_path.removeprefix("../") if file.short_path.startswith("../") else "_main/" + file.short_path
 
 def _repository(path):
     """The name of the repository of a path below the runfiles, as its module calls it."""
@@ -74,7 +72,7 @@ def own_files(ctx, target, package_roots):
     packages = tuple([root + "/" for root in package_roots.to_list()])
     own = []
     for file in files:
-        path = _runfiles_path(file)
+        path = runfile_path(ctx, file)
         if path.startswith(packages) or _repository(path) in _RUNTIMES:
             continue
         if "/site-packages/" in path and not path.startswith("_main/"):

@@ -38,5 +38,5 @@ def check_secrets(ctx, *, manifest, parts):
     """
     if not ctx.attr.check_secrets:
         return []
-    found = [_look(ctx, "secrets", parts[:2], [manifest])]
-    return found + ([_look(ctx, "data_secrets", parts[2:])] if parts[2:] else [])
+    checked = [_look(ctx, "secrets", parts[:2], [manifest])]
+    return checked + ([_look(ctx, "data_secrets", parts[2:])] if parts[2:] else [])

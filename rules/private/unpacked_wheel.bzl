@@ -2,6 +2,7 @@
 
 load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
 load(":helper.bzl", "arguments", "run_helper", "verb")
+load(":launcher.bzl", "runfile_path")
 
 def unpacked_wheel(ctx, wheel, folder_name):
     """Declares the modules of a wheel.
@@ -26,13 +27,11 @@ def unpacked_wheel(ctx, wheel, folder_name):
         outputs = [folder],
     )
 
-    # What stands in PyInfo begins with the repository.
-    path = folder.short_path.removeprefix("../") if folder.short_path.startswith("../") else "_main/" + folder.short_path
     return BentoWheelModulesInfo(
         distribution = wheel.distribution,
         files = depset([folder]),
         import_roots = (folder,),
-        imports = (path,),
+        imports = (runfile_path(ctx, folder),),
         version = wheel.version,
         wheel = wheel.file,
     )

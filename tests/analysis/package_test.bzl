@@ -1,7 +1,7 @@
 """What bento_package and bento_model declare: providers, outputs, and the inputs of each action."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules:defs.bzl", "BentoEnvironmentInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
+load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 
 _HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 

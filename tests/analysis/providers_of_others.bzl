@@ -1,6 +1,6 @@
 """Rules of others that give providers, rightly and not."""
 
-load("//rules:defs.bzl", "BentoLayerInfo", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoLayerInfo", "BentoWheelInfo")
 
 def _layer_impl(ctx):
     return [BentoLayerInfo(blob = ctx.file.src, description = ctx.file.src)]

@@ -2,7 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
-load("//rules:defs.bzl", "BentoInfo")
+load("//rules:providers.bzl", "BentoInfo")
 
 _ATTRIBUTES = {
     "platform": attr.string(doc = "What is expected of the Bento."),

@@ -8,8 +8,8 @@ load(":fetch.bzl", "mark_reproducible", "probe_cache")
 
 _FORMAT = 1
 
-# Debian's name of an architecture to the setting that it is for.
-_SETTINGS = {"amd64": "linux_x86_64", "arm64": "linux_aarch64"}
+# Debian's name of an architecture to ours of the platform.
+PLATFORMS_OF_DEBIAN = {"amd64": "linux_x86_64", "arm64": "linux_aarch64"}
 
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 
@@ -186,7 +186,7 @@ def _upstream(version):
 
 def _select(values):
     """The text of a select over architectures."""
-    lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(_SETTINGS[key], repr(value)) for key, value in values.items()]
+    lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(PLATFORMS_OF_DEBIAN[key], repr(value)) for key, value in values.items()]
     return "select({{\n{}}}, no_match_error = \"the lock of Debian packages is for linux on {}\")".format("".join(lines), ", ".join(values))
 
 def _package(hub, name, by_architecture, roots):
@@ -249,8 +249,8 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
         fail("{}: {} is not a lock of Debian packages in format {}; write it with a bento_debs target".format(tag, lock, _FORMAT))
     for architecture, packages in content["packages"].items():
-        if architecture not in _SETTINGS:
-            fail("{}: {} is for {}; known are {}".format(tag, lock, architecture, ", ".join(_SETTINGS)))
+        if architecture not in PLATFORMS_OF_DEBIAN:
+            fail("{}: {} is for {}; known are {}".format(tag, lock, architecture, ", ".join(PLATFORMS_OF_DEBIAN)))
         for package in packages:
             _deb_repo(
                 name = _repo_name(hub, package, architecture),

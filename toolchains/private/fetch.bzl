@@ -112,12 +112,12 @@ def _locate(rctx, requirement, filename, sha256):
         fail("cannot find {} of {} with sha256 {}:\n  {}".format(filename, requirement, sha256, done.stderr.strip()))
     return json.decode(done.stdout)
 
-def _authentication(found):
+def _authentication(place):
     """What Bazel sends to the server; it keeps none of it."""
-    if "token" in found:
-        return {found["url"]: {"password": found["token"], "pattern": "Bearer <password>", "type": "pattern"}}
-    if "login" in found:
-        return {found["url"]: {"login": found["login"], "password": found["password"], "type": "basic"}}
+    if "token" in place:
+        return {place["url"]: {"password": place["token"], "pattern": "Bearer <password>", "type": "pattern"}}
+    if "login" in place:
+        return {place["url"]: {"login": place["login"], "password": place["password"], "type": "basic"}}
     return {}
 
 def fetch_with_uv(rctx, requirement, filename, sha256):
@@ -132,9 +132,9 @@ def fetch_with_uv(rctx, requirement, filename, sha256):
     if probe_cache(rctx, filename, sha256):
         return
     rctx.report_progress("fetching {}".format(filename))
-    found = _locate(rctx, requirement, filename, sha256)
-    if "path" in found:
-        rctx.download(url = "file://{}".format(rctx.path(found["path"])), output = filename, sha256 = sha256)
+    place = _locate(rctx, requirement, filename, sha256)
+    if "path" in place:
+        rctx.download(url = "file://{}".format(rctx.path(place["path"])), output = filename, sha256 = sha256)
         rctx.delete("download")
     else:
-        rctx.download(url = found["url"], output = filename, sha256 = sha256, auth = _authentication(found))
+        rctx.download(url = place["url"], output = filename, sha256 = sha256, auth = _authentication(place))

@@ -27,9 +27,9 @@ def _address(rctx):
     files = [rctx.os.environ.get("PIP_CONFIG_FILE", "")] + ["{}/{}".format(home, file) for file in _HOME_FILES if home] + _SYSTEM_FILES
     for name in files:
         if name.startswith("/") and rctx.path(name).exists:
-            found = _of_settings(rctx.read(name, watch = "no"))
-            if found:
-                return found
+            address = _of_settings(rctx.read(name, watch = "no"))
+            if address:
+                return address
     return ""
 
 def split_credentials(address):
@@ -97,10 +97,10 @@ def find_link(text, filename):
                 return link
     return None
 
-def _authentication(rctx, found, url):
+def _authentication(rctx, index, url):
     """What opens the server: for the index's own host what its address has, else what netrc has."""
-    if found.login and _origin(url) == _origin(found.address):
-        return {url: {"login": found.login, "password": found.password, "type": "basic"}}
+    if index.login and _origin(url) == _origin(index.address):
+        return {url: {"login": index.login, "password": index.password, "type": "basic"}}
     return use_netrc(read_user_netrc(rctx), [url], {})
 
 def _origin(address):
@@ -119,18 +119,18 @@ def fetch_from_index(rctx, name, filename, sha256):
     Returns:
       None, or what hindered it.
     """
-    index = _address(rctx)
-    if not index:
+    address = _address(rctx)
+    if not address:
         return "no index is named"
-    found = split_credentials(index)
-    page = "{}/{}/".format(found.address.rstrip("/"), name)
-    if not rctx.download(url = page, output = "index.html", auth = _authentication(rctx, found, page), allow_fail = True).success:
+    index = split_credentials(address)
+    page = "{}/{}/".format(index.address.rstrip("/"), name)
+    if not rctx.download(url = page, output = "index.html", auth = _authentication(rctx, index, page), allow_fail = True).success:
         return "{} does not answer".format(page)
     link = find_link(rctx.read("index.html"), filename)
     rctx.delete("index.html")
     if not link:
         return "{} has no {}".format(page, filename)
     url = resolve_link(page, link)
-    if rctx.download(url = url, output = filename, sha256 = sha256, auth = _authentication(rctx, found, url), allow_fail = True).success:
+    if rctx.download(url = url, output = filename, sha256 = sha256, auth = _authentication(rctx, index, url), allow_fail = True).success:
         return None
     return "{} gives no file with sha256 {}".format(url, sha256)

@@ -1,9 +1,7 @@
 """Interpreters that are made of Debian packages, one for each architecture that a lock has."""
 
-load(":apt.bzl", "deb_files", "declare_deb_files")
+load(":apt.bzl", "PLATFORMS_OF_DEBIAN", "deb_files", "declare_deb_files")
 load(":host.bzl", "host_platform")
-
-_PLATFORMS = {"amd64": "linux_x86_64", "arm64": "linux_aarch64"}
 
 # It has to be the one that the loader of the machine belongs to.
 _C_LIBRARY = "libc6"
@@ -137,12 +135,12 @@ def declare_python_debs(mctx, *, name, tag, kind):
             return struct(has_pip = False, pythons = {}, problem = "{}: the lock has no {} for {}; add it to the packages of its bento_debs target and lock again".format(
                 where,
                 chosen.missing,
-                _PLATFORMS[architecture],
+                PLATFORMS_OF_DEBIAN[architecture],
             ), version = "")
-        versions[_PLATFORMS[architecture]] = _upstream(chosen.version)
+        versions[PLATFORMS_OF_DEBIAN[architecture]] = _upstream(chosen.version)
         for package, label in deb_files(hub, packages, architecture, chosen.names).items():
             if package != _C_LIBRARY:
-                debs[label] = _PLATFORMS[architecture]
+                debs[label] = PLATFORMS_OF_DEBIAN[architecture]
     if len({version: True for version in versions.values()}) != 1:
         problem = "the lock has Python {}".format(" and ".join(["{} for {}".format(*reversed(item)) for item in versions.items()])) if versions else "the lock has no packages"
         return struct(has_pip = False, pythons = {}, problem = "{}: {}; lock again".format(where, problem), version = "")
