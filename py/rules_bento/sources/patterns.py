@@ -125,9 +125,8 @@ class Patterns:
 
     def idle(self, reached: int) -> tuple[Rule, ...]:
         """The lines that would take something in, and match no path; ``reached`` are the bits of all paths' ends."""
-        positions = f"{reached & self._layout.accepting:b}"[
-            ::-1
-        ]  # a text, for shifting a long number once for each rule takes the square
+        # A text of the bits, for shifting a long number once for each rule takes the square of their number.
+        positions = f"{reached & self._layout.accepting:b}"[::-1]
         ends = [*self._layout.starts, self._layout.size][1:]
         return tuple(
             rule

@@ -185,11 +185,37 @@ def _decoded(text: bytes) -> bytes:
         return b""
 
 
-def _kind(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
+def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
+    """Return a kind of which the pattern tells all, between what cannot belong to it; `words` are parted by blanks."""
     return _Kind(name, tuple(words.split()), re.compile(start + pattern + _END))
 
 
 _LONGEST = 4096  # bytes behind a header in which a key begins
+# Name, words and pattern of those that need no more.
+_TOKENS = (
+    ("a client secret of Google", b"GOCSPX-", rb"GOCSPX-([A-Za-z0-9_-]{28})"),
+    ("a token of GitHub", b"ghp_ gho_ ghu_ ghs_ ghr_", rb"gh[pousr]_([A-Za-z0-9]{36,255})"),
+    ("a token of GitHub", b"github_pat_", rb"github_pat_([A-Za-z0-9_]{82})"),
+    (
+        "a token of GitLab",
+        b"glpat- gldt- glrt- glptt- glcbt- glft- gloas- glsoat- glagent-",
+        rb"gl[a-z]{2,5}-([A-Za-z0-9_-]{20,64})",
+    ),
+    ("a token of Slack", b"xox", rb"xox[abeoprs]-((?:[0-9]{1,20}-){1,4}[A-Za-z0-9]{16,255})"),
+    ("a token of Slack", b"xapp-", rb"xapp-([0-9]-[A-Z0-9]{6,20}-[0-9]{6,20}-[a-f0-9]{32,128})"),
+    (
+        "a webhook of Slack",
+        b"hooks.slack.com/services/",
+        rb"hooks\.slack\.com/services/(T\w{6,16}/B\w{6,16}/\w{20,32})",
+    ),
+    ("a token of Hugging Face", b"hf_", rb"hf_([A-Za-z0-9]{30,40})"),
+    ("a token of Hugging Face", b"api_org_", rb"api_org_([A-Za-z0-9]{34})"),
+    ("a key of Anthropic", b"sk-ant-", rb"sk-ant-(?:api|admin|oat)[0-9]{2}-([A-Za-z0-9_-]{80,120})"),
+    ("a token of npm", b"npm_", rb"npm_([A-Za-z0-9]{36})"),
+    ("a token of PyPI", b"pypi-AgE", rb"pypi-AgE([A-Za-z0-9_-]{50,255})"),
+    ("a key of Stripe", b"sk_live_ rk_live_", rb"[rs]k_live_([A-Za-z0-9]{24,247})"),
+    ("a key of SendGrid", b"SG.", rb"SG\.([A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})"),
+)
 _KINDS = (
     _Kind(
         "a private key",
@@ -204,14 +230,11 @@ _KINDS = (
         re.compile(rb"PuTTY-User-Key-File-\d: ([a-z0-9-]{3,40})"),
         accept=lambda found: b"Private-Lines: " in found.string[found.end() : found.end() + _LONGEST],
     ),
-    _kind("an access key of AWS", b"AKIA ASIA", rb"(A[KS]IA[A-Z2-7]{16})", _START_IN_BASE64),
     _Kind(
         "a secret key of AWS",
         (b"ecret_access_key", b"ECRET_ACCESS_KEY", b"ecretAccessKey"),
         re.compile(rb"\w{3,20}[\"']?\]?\s{0,8}[=:,]\s{0,8}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"),
     ),
-    _kind("an API key of Google", b"AIza", rb"(AIza[A-Za-z0-9_-]{35})", _START_IN_BASE64),
-    _kind("a client secret of Google", b"GOCSPX-", rb"GOCSPX-([A-Za-z0-9_-]{28})"),
     _Kind(
         "an account key of Azure",
         (b"AccountKey=", b"SharedAccessKey="),
@@ -223,33 +246,11 @@ _KINDS = (
         re.compile(_START + rb"([A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34})" + _END),
         before=4,
     ),
-    _kind("a token of GitHub", b"ghp_ gho_ ghu_ ghs_ ghr_", rb"gh[pousr]_([A-Za-z0-9]{36,255})"),
-    _kind("a token of GitHub", b"github_pat_", rb"github_pat_([A-Za-z0-9_]{82})"),
-    _kind(
-        "a token of GitLab",
-        b"glpat- gldt- glrt- glptt- glcbt- glft- gloas- glsoat- glagent-",
-        rb"gl[a-z]{2,5}-([A-Za-z0-9_-]{20,64})",
-    ),
-    _kind("a token of Slack", b"xox", rb"xox[abeoprs]-((?:[0-9]{1,20}-){1,4}[A-Za-z0-9]{16,255})"),
-    _kind("a token of Slack", b"xapp-", rb"xapp-([0-9]-[A-Z0-9]{6,20}-[0-9]{6,20}-[a-f0-9]{32,128})"),
-    _kind(
-        "a webhook of Slack",
-        b"hooks.slack.com/services/",
-        rb"hooks\.slack\.com/services/(T\w{6,16}/B\w{6,16}/\w{20,32})",
-    ),
-    _kind("a token of Hugging Face", b"hf_", rb"hf_([A-Za-z0-9]{30,40})"),
-    _kind("a token of Hugging Face", b"api_org_", rb"api_org_([A-Za-z0-9]{34})"),
     _Kind(
         "a key of OpenAI",
         (b"sk-",),
         re.compile(_START + rb"sk-([A-Za-z0-9_-]{16,180}T3BlbkFJ[A-Za-z0-9_-]{16,180})"),
     ),
-    _kind("a key of Anthropic", b"sk-ant-", rb"sk-ant-(?:api|admin|oat)[0-9]{2}-([A-Za-z0-9_-]{80,120})"),
-    _kind("a token of npm", b"npm_", rb"npm_([A-Za-z0-9]{36})"),
-    _kind("a token of npm", b"_authToken", rb"_authToken[ =]{1,3}\"?([A-Za-z0-9+/=_-]{30,255})", b""),
-    _kind("a token of PyPI", b"pypi-AgE", rb"pypi-AgE([A-Za-z0-9_-]{50,255})"),
-    _kind("a key of Stripe", b"sk_live_ rk_live_", rb"[rs]k_live_([A-Za-z0-9]{24,247})"),
-    _kind("a key of SendGrid", b"SG.", rb"SG\.([A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})"),
     _Kind(
         "a token of BentoCloud or Yatai",
         (b"BENTO_CLOUD_API_", b"YATAI_API_", b"api_token", b"api-token", b"API_TOKEN"),
@@ -265,4 +266,8 @@ _KINDS = (
         ),
         accept=_is_lasting_token,
     ),
+    _token("an access key of AWS", b"AKIA ASIA", rb"(A[KS]IA[A-Z2-7]{16})", _START_IN_BASE64),
+    _token("an API key of Google", b"AIza", rb"(AIza[A-Za-z0-9_-]{35})", _START_IN_BASE64),
+    _token("a token of npm", b"_authToken", rb"_authToken[ =]{1,3}\"?([A-Za-z0-9+/=_-]{30,255})", b""),
+    *(_token(*row) for row in _TOKENS),
 )
