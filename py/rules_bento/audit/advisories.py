@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rules_bento.audit import severity
-from rules_bento.packages import shapes
+from rules_bento.formats import shapes
 from rules_bento.packages.requirements import normalized
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from urllib.parse import unquote
 
 from rules_bento.audit.licenses import Stated
 from rules_bento.errors import BentoError
+from rules_bento.formats import shapes
 from rules_bento.formats.json import read_json, read_object
-from rules_bento.packages import requirements, shapes
+from rules_bento.packages import requirements
 from rules_bento.packages.requirements import normalized
 
 if TYPE_CHECKING:

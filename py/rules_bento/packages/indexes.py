@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
-from rules_bento.packages import shapes
+from rules_bento.formats import shapes
 from rules_bento.packages.requirements import normalized
 
 TYPE_CHECKING = False

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
+from rules_bento.formats import read_file, shapes
 from rules_bento.formats.toml import read_toml
-from rules_bento.packages import requirements, shapes
+from rules_bento.packages import requirements
 from rules_bento.packages.indexes import refuse_credentials
 from rules_bento.packages.requirements import Option
 

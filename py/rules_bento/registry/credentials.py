@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, read_file
+from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
-from rules_bento.packages import shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError
+from rules_bento.formats import FormatError, shapes
 from rules_bento.formats.json import read_json
-from rules_bento.packages import shapes
 from rules_bento.transports import address as addresses
 from rules_bento.transports.http import Http
 from rules_bento.transports.remote import MissingError, Stat

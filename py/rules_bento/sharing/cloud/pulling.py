@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rules_bento.archives import streams
 from rules_bento.errors import BentoError
+from rules_bento.formats import shapes
 from rules_bento.net import bounds, parallel
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import content_range
 from rules_bento.net.partial import in_part
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
-from rules_bento.packages import shapes
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.pushing import label_in
