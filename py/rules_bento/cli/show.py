@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rules_bento.store import shape
+from rules_bento.formats.times import aware
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -87,7 +87,7 @@ def count(number: int, noun: str) -> str:
 
 def time(moment: dt.datetime) -> str:
     """A time as BentoML shows it, in this machine's zone."""
-    return shape.aware(moment).strftime("%Y-%m-%d %H:%M:%S")
+    return aware(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:

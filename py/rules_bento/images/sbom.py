@@ -175,10 +175,11 @@ def _spdx_checksum(digest: str) -> dict[str, str]:
 
 def _utc(moment: str) -> str:
     """As SPDX writes moments: in seconds, in UTC."""
-    from datetime import datetime, timezone
+    from datetime import timezone
 
-    found = datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(timezone.utc)
-    return found.strftime("%Y-%m-%dT%H:%M:%SZ")
+    from rules_bento.formats.times import parse_time
+
+    return parse_time(moment).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _uuid(digest: str) -> str:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file
-from rules_bento.store import shape
-from rules_bento.store.home import BENTO, Kind
-from rules_bento.store.shape import (
+from rules_bento.formats.times import parse_time
+from rules_bento.store.conversions import (
     REQUIRED,
     anything,
     flag,
@@ -26,11 +25,14 @@ from rules_bento.store.shape import (
     text,
     time,
 )
+from rules_bento.store.home import BENTO, Kind
 from rules_bento.tag import Tag, check_version, check_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from rules_bento.store.conversions import Conversion
 
 _STAGES = ("all", "build", "runtime")
 
@@ -82,7 +84,7 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
         filled = fields(document, "")
     except BentoError as error:
         raise BentoError(f"{where}: {error}") from None
-    created = shape.parse_time(filled["creation_time"])
+    created = parse_time(filled["creation_time"])
     if created.tzinfo is None:
         notes.append(
             f"{where}: creation_time has no zone. Beside entries that have one, BentoML's own list fails for the store."
@@ -184,7 +186,7 @@ _SERVICE = record(
     }
 )
 _ENV = record({"name": (text, REQUIRED), "value": (text, ""), "stage": (_stage, "all")})
-_COMMON: dict[str, tuple[shape.Shape, Any]] = {
+_COMMON: dict[str, tuple[Conversion, Any]] = {
     "service": (text, REQUIRED),
     "bentoml_version": (text, ""),
     "creation_time": (time, _now),
@@ -208,8 +210,8 @@ _IMAGE = record(
 )
 
 
-def _bento(document: dict[str, Any]) -> shape.Shape:
-    """The shape of a bento.yaml, which its `spec` says; it puts old forms right in the document."""
+def _bento(document: dict[str, Any]) -> Conversion:
+    """Return how a bento.yaml is converted, which its `spec` says; it puts old forms right in the document."""
     _modernise(document)
     if document.get("spec", 1) == 2:
         document["spec"] = 2  # 2.0 counts, too
@@ -301,8 +303,8 @@ _MODEL = record(
 )
 
 
-def _model(document: dict[str, Any]) -> shape.Shape:
-    """The shape of a model.yaml; it puts old forms right in the document."""
+def _model(document: dict[str, Any]) -> Conversion:
+    """Return how a model.yaml is converted; it puts old forms right in the document."""
     context = document.get("context")
     if isinstance(context, dict) and "pip_dependencies" in context:
         context["framework_versions"] = {}

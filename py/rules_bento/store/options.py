@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
-from rules_bento.store.shape import anything, items, only_flag, only_text, optional, record, text
+from rules_bento.store.conversions import anything, items, only_flag, only_text, optional, record, text
 
 if TYPE_CHECKING:
-    from rules_bento.store.shape import Shape
+    from rules_bento.store.conversions import Conversion
 
 
 def _distro(value: Any, where: str) -> str:
@@ -62,8 +62,8 @@ def _conda_dependencies(value: Any, where: str) -> list[Any]:
     return dependencies
 
 
-def _optional(**fields: Shape) -> Shape:
-    return record({key: (optional(shape), None) for key, shape in fields.items()}, closed=True)
+def _optional(**fields: Conversion) -> Conversion:
+    return record({key: (optional(convert), None) for key, convert in fields.items()}, closed=True)
 
 
 _DOCKER = _optional(
@@ -107,7 +107,7 @@ def _python_defaults() -> Any:
     return _PYTHON({"lock_packages": True, "pack_git_packages": True, "is_src_layout": False}, "python")
 
 
-FIELDS: dict[str, tuple[Shape, Any]] = {
+FIELDS: dict[str, tuple[Conversion, Any]] = {
     "docker": (_DOCKER, _docker_defaults),
     "python": (_PYTHON, _python_defaults),
     "conda": (_CONDA, lambda: _CONDA({}, "conda")),

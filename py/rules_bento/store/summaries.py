@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
-from rules_bento.store import descriptors, durable, shape
+from rules_bento.formats.times import aware, parse_time
+from rules_bento.store import descriptors, durable
 from rules_bento.tag import Tag
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Summary:
     @property
     def moment(self) -> dt.datetime:
         """The creation time, to be compared: this machine's zone is taken where it has none."""
-        return shape.aware(self.creation_time)
+        return aware(self.creation_time)
 
 
 class Summaries:
@@ -135,7 +136,7 @@ def _to_line(key: str, stamp: list[object], summary: Summary) -> list[object]:
 
 def _from_line(line: list[object]) -> Summary:
     name, version, created, module, *models = map(str, line[5:])
-    return Summary(Tag(name, version), shape.parse_time(created), module, tuple(models))
+    return Summary(Tag(name, version), parse_time(created), module, tuple(models))
 
 
 def _decode(text: str) -> list[object] | None:

@@ -173,11 +173,11 @@ def _creation_time(given: str | None) -> str:
     import datetime as dt
     import os
 
-    from rules_bento.store import shape
+    from rules_bento.formats.times import parse_time
 
     if given is not None:
         try:
-            zone = shape.parse_time(given).tzinfo
+            zone = parse_time(given).tzinfo
         except ValueError:
             zone = None
         if zone is None:  # beside Bentos that have one, BentoML's list fails for the store

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from rules_bento.formats.times import parse_time
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.sources.manifest import Manifest
-from rules_bento.store import records, shape
+from rules_bento.store import records
 from rules_bento.store.exporting import walk
 from rules_bento.store.home import BENTO
 
@@ -124,7 +125,7 @@ def time(moment: dt.datetime) -> str:
 
 def _text(value: Any) -> str:
     """A time of a descriptor."""
-    return time(value if isinstance(value, dt.datetime) else shape.parse_time(str(value)))
+    return time(value if isinstance(value, dt.datetime) else parse_time(str(value)))
 
 
 def _readme(entry: Entry) -> str:

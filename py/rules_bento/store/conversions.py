@@ -1,8 +1,8 @@
-"""Shapes of YAML values: what is taken, and what it then becomes.
+"""Conversions of YAML values: what is taken, and what it then becomes.
 
 BentoML reads its descriptors with cattrs, by the types of classes: numbers become texts where a text is expected,
-unknown keys are dropped, absent ones get a default. A shape here does the same for one value, and says where in the
-document it does not fit.
+unknown keys are dropped, absent ones get a default. A conversion here does the same for one value, and says where in
+the document it does not fit. (`formats.shapes` holds what has to be of a shape as it is.)
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.formats.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Shape = Callable[[Any, str], Any]
-    """Takes a value and where it stands; returns it in shape, or raises BentoError that begins with where."""
+    Conversion = Callable[[Any, str], Any]
+    """Takes a value and where it stands; returns what it becomes, or raises BentoError that begins with where."""
 
 REQUIRED = object()
 """In the place of a default: the key must be there."""
@@ -65,68 +66,54 @@ def time(value: Any, where: str) -> str:
     raise BentoError(f"{where}: is {value!r}, which is no time. Write '2026-01-31T12:00:00+00:00'.")
 
 
-def parse_time(value: str) -> dt.datetime:
-    """The time that an ISO 8601 text says. Raises ValueError."""
-    # Python 3.10 does not know Z.
-    return dt.datetime.fromisoformat(f"{value[:-1]}+00:00" if value.endswith("Z") else value)
-
-
-def aware(time: dt.datetime) -> dt.datetime:
-    """The same moment in this machine's zone, which is taken for the time's own if it has none."""
-    try:
-        return time.astimezone()
-    except (OverflowError, ValueError):  # the first and the last day that there are
-        return time.replace(tzinfo=dt.timezone.utc)
-
-
-def optional(shape: Shape) -> Shape:
+def optional(convert: Conversion) -> Conversion:
     """The same, or null."""
-    return lambda value, where: None if value is None else shape(value, where)
+    return lambda value, where: None if value is None else convert(value, where)
 
 
-def items(shape: Shape) -> Shape:
+def items(convert: Conversion) -> Conversion:
     """A list of such values."""
 
-    def check(value: Any, where: str) -> list[Any]:
+    def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
             raise BentoError(f"{where}: is no list.")
-        return [shape(item, f"{where}[{number}]") for number, item in enumerate(value)]
+        return [convert(item, f"{where}[{number}]") for number, item in enumerate(value)]
 
-    return check
+    return converted
 
 
-def mapping(shape: Shape = anything) -> Shape:
+def mapping(convert: Conversion = anything) -> Conversion:
     """A mapping from texts to such values."""
 
-    def check(value: Any, where: str) -> dict[str, Any]:
+    def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise BentoError(f"{where}: is no mapping.")
-        return {str(key): shape(item, f"{where}.{key}") for key, item in value.items()}
+        return {str(key): convert(item, f"{where}.{key}") for key, item in value.items()}
 
-    return check
+    return converted
 
 
-def record(fields: Mapping[str, tuple[Shape, Any]], *, closed: bool = False) -> Shape:
-    """A mapping with these keys, each with its shape and its default (a value, or a function of none).
+def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False) -> Conversion:
+    """A mapping with these keys, each with its conversion and its default (a value, or a function of none).
 
     The result has the keys in the order of `fields`. Others are dropped, or refused if it is `closed`.
     """
 
-    def check(value: Any, where: str) -> dict[str, Any]:
+    def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise BentoError(f"{where}: is no mapping.")
         unknown = [key for key in value if key not in fields]
         if closed and unknown:
             raise BentoError(f"{where}: has the unknown key {unknown[0]!r}. Known are {', '.join(fields)}.")
         values = {}
-        for key, (shape, default) in fields.items():
+        for key, (convert, default) in fields.items():
             place = f"{where}.{key}" if where else key
             if key in value:
-                values[key] = shape(value[key], place)
+                values[key] = convert(value[key], place)
             elif default is REQUIRED:
                 raise BentoError(f"{place}: is missing.")
             else:
                 values[key] = default() if callable(default) else default
         return values
 
-    return check
+    return converted
