@@ -51,6 +51,11 @@ def make_bento(folder, source: bytes = b"print()", version: str = "v1"):
     return text, parts, models
 
 
+def facts_of(repository, target: str) -> artifact.BentoFacts:
+    manifest = repository.get_manifest(target)
+    return artifact.read_facts(manifest, repository.read_blob(manifest.config), target)
+
+
 def expected_archive(folder, parts, models):
     pointers = make_part(folder / "pointers", {"models/clf/latest": b"b"})
     archive.join(folder / "expected.bento", [*parts, *(model.part for model in models), pointers])
@@ -77,7 +82,7 @@ def test_its_facts_are_two_small_requests_away(server, reference, registries, pr
     push(artifact.pack_bento(text, "", parts, models), [reference.with_tag("v1")], registries, progress)
     with Relay(server.port) as relay:
         through = Reference.parse(f"{relay.host}/{reference.repository}")
-        facts = artifact.get_facts(registries.repository(through), "v1")
+        facts = facts_of(registries.repository(through), "v1")
     assert facts.bento["service"] == "service:Iris"
     assert len([line for line in relay.requests if "/v2/t" in line]) == 2
 
@@ -136,7 +141,7 @@ def test_an_interrupted_pull_leaves_no_archive_and_goes_on(server, reference, re
 def test_an_image_is_no_bento(reference, registries, progress, tmp_path):
     push(make_image(tmp_path), [reference.with_tag("v1")], registries, progress)
     with pytest.raises(BentoError, match=r"is no Bento, but application/vnd.oci.image.manifest"):
-        artifact.get_facts(registries.repository(reference), "v1")
+        facts_of(registries.repository(reference), "v1")
 
 
 OTHERS: list[object] = [None, [], {"a": 1}, True]

@@ -87,3 +87,9 @@ def _lines(path: str) -> list[str]:
     # Not splitlines(): names may hold the other characters that it breaks at.
     with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:  # noqa: PTH123 - pathlib takes longer to import than all else
         return file.read().split("\n")[:-1]
+
+
+def read_text(path: str) -> str:
+    """Return the text of a file that another action wrote. Raises OSError for one that cannot be read."""
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123 - as above
+        return file.read()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from rules_bento.actions.arguments import read_text
+from rules_bento.archives.digests import sha256_of
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
@@ -39,7 +40,7 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write SLSA's `buildDefinition`, as JSON."""
-    tag = _read(arguments.one("--tag")).strip()
+    tag = read_text(arguments.one("--tag")).strip()
     parameters = {
         "target": arguments.one("--target"),
         "bento": tag,
@@ -51,7 +52,7 @@ def run(arguments: Arguments) -> None:
     document = definition(
         arguments.one("--kind"),
         {name: value for name, value in parameters.items() if value},
-        [dependency(f"bento:{tag}", _read(arguments.one("--bento-digest")).strip()), *_dependencies(arguments)],
+        [dependency(f"bento:{tag}", read_text(arguments.one("--bento-digest")).strip()), *_dependencies(arguments)],
     )
     text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
     Path(arguments.one("--output")).write_text(f"{text}\n", "utf-8")
@@ -61,20 +62,20 @@ def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
     for name, version, sha256 in arguments.records("--wheel"):
         yield dependency(_package(name, version), f"sha256:{sha256}")
     for name, version, file in arguments.records("--built-wheel"):
-        yield dependency(_package(name, version), f"sha256:{_sha256(file)}")
+        yield dependency(_package(name, version), f"sha256:{sha256_of(file)}")
     for path in arguments.many("--locked"):
-        yield from _locked(_read(path))
+        yield from _locked(read_text(path))
     for path in arguments.many("--model"):
-        model = ModelDescription.loads(_read(path))
+        model = ModelDescription.loads(read_text(path))
         yield dependency(f"model:{model.tag}", f"blake3:{model.blake3}")
     for path in arguments.many("--layer"):
-        digest = json.loads(_read(path))["digest"]
+        digest = json.loads(read_text(path))["digest"]
         yield dependency(f"layer:{digest}", digest)
     for path in arguments.many("--base-config"):
         config = read_object(read_file(path), "the base's config")
         yield from _base(config)
         for index in arguments.many("--index"):
-            yield from _debian(json.loads(_read(index))["packages"], config["architecture"])
+            yield from _debian(json.loads(read_text(index))["packages"], config["architecture"])
 
 
 def _locked(text: str) -> Iterator[dict[str, Any]]:
@@ -104,15 +105,3 @@ def _debian(versions: dict[str, str], architecture: str) -> Iterator[dict[str, A
 
 def _package(name: str, version: str) -> str:
     return f"pkg:pypi/{quote(name)}@{quote(version)}"
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text("utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rules_bento.actions.arguments import read_text
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
@@ -32,8 +33,8 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write what optional parts lack, or raise BentoError with all problems."""
-    indexes = [json.loads(_read(path)) for path in arguments.many("--index")]
-    below = [json.loads(_read(path)) for path in arguments.many("--base-libraries")]
+    indexes = [json.loads(read_text(path)) for path in arguments.many("--index")]
+    below = [json.loads(read_text(path)) for path in arguments.many("--base-libraries")]
     libraries = {name for names in below for name in names} | {
         path.rpartition("/")[2] for index in indexes for path in (*index["files"], *index["links"]) if ".so" in path
     }
@@ -47,12 +48,8 @@ def run(arguments: Arguments) -> None:
         libraries if indexes or below else None,
         arguments.one("--python-version"),
     )
-    packages = [Libraries.loads(_read(path)) for path in arguments.many("--libraries")]
+    packages = [Libraries.loads(read_text(path)) for path in arguments.many("--libraries")]
     problems = image_checks.check(base, arguments.many("--wheel"), packages, arguments.many("--unchecked"))
     if problems.problems:
         raise BentoError("\n".join(problems.problems))
     Path(arguments.one("--output")).write_text("".join(f"{note}\n" for note in problems.notes), "utf-8")
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text("utf-8")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+from rules_bento.archives.digests import sha256_of
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.packages.requirements import normalized
@@ -39,17 +39,9 @@ def describe(path: Path) -> dict[str, Any]:
         "name": wheel.distribution,
         "version": wheel.metadata.version,
         "dependencies": [edge for edge in edges if not re.search(r"\bextra\s*==", edge.get("marker", ""))],
-        "files": {wheel.name: _sha256(path)},
+        "files": {wheel.name: sha256_of(path)},
         "source": {"wheel": wheel.name},
     }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _edge(text: str, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
+from rules_bento.formats.oci import ANNOTATION
 from rules_bento.images import oci_image
 from rules_bento.images.image_commands import refuse_commands
 from rules_bento.workspace_status import all_filled, read_status
@@ -44,8 +45,6 @@ FLAGS = {
     "--user": 1,
     "--working-dir": 1,
 }
-
-_ANNOTATIONS = "org.opencontainers.image."
 
 
 def run(arguments: Arguments) -> None:
@@ -112,7 +111,7 @@ def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any])
 
 def _standard(texts: dict[str, str]) -> dict[str, str]:
     """Those that OCI defines: what reads labels and what reads annotations are to see the same."""
-    return {key: value for key, value in texts.items() if key.startswith(_ANNOTATIONS)}
+    return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
 def _env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
@@ -148,4 +147,4 @@ def _annotations(arguments: Arguments, base: dict[str, Any], bento: dict[str, An
         "title": bento["name"],
         "version": bento["version"],
     }
-    return {f"{_ANNOTATIONS}{key}": value for key, value in found.items() if value}
+    return {f"{ANNOTATION}{key}": value for key, value in found.items() if value}

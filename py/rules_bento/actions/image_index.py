@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import digest_of
 from rules_bento.images import oci_image
 from rules_bento.workspace_status import all_filled, read_status
 
@@ -43,4 +44,4 @@ def run(arguments: Arguments) -> None:
     annotations = arguments.pairs("--annotation") | stamped
     index = oci_image.make_index([images[name] for name in sorted(images)], annotations)
     Path(arguments.one("--index")).write_bytes(index)
-    Path(arguments.one("--digest")).write_text(f"{oci_image.digest_of(index)}\n", "utf-8")
+    Path(arguments.one("--digest")).write_text(f"{digest_of(index)}\n", "utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rules_bento.archives.archive import requirements_of
 from rules_bento.audit import inventory
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
@@ -19,27 +20,15 @@ FLAGS = {
     "--target": 1,
     "--wheel": 1,
 }
-_REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")  # the first that is there
 
 
 def run(arguments: Arguments) -> None:
     """Write the list."""
     found = inventory.of_lock(read_object(read_file(path), path) for path in arguments.many("--locked"))
     for path in arguments.many("--part"):
-        found += inventory.of_requirements(*_requirements(path))
+        found += inventory.of_requirements(*requirements_of(Path(path)))
     if wheels := arguments.many("--wheel"):
         from rules_bento.images.wheels.licenses import stated_by
 
         found = inventory.with_licenses(found, dict(map(stated_by, wheels)))
     Path(arguments.one("--output")).write_text(inventory.dumps(found), "utf-8")
-
-
-def _requirements(part: str) -> tuple[str, str]:
-    from rules_bento.archives.archive import items
-
-    texts = {
-        item.path: b"".join(item.contents).decode()
-        for item in items([Path(part)])
-        if item.path in _REQUIREMENTS and item.contents is not None
-    }
-    return next(((texts[path], path) for path in _REQUIREMENTS if path in texts), ("", part))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rules_bento.actions.arguments import read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.images import layer_report, report_page
@@ -33,7 +34,9 @@ def run(arguments: Arguments) -> None:
     described: list[tuple[str, Path | None]] = [(path, None) for path in arguments.many("--elsewhere")]
     described += [(description, Path(blob)) for description, blob in arguments.records("--layer")]
     owners: dict[str, layer_report.Owner] = {}
-    layers = [layer_report.describe_layer(Layer.loads(_read(path)), blob, bento, owners) for path, blob in described]
+    layers = [
+        layer_report.describe_layer(Layer.loads(read_text(path)), blob, bento, owners) for path, blob in described
+    ]
     report: dict[str, Any] = {"target": target, "layers": layers}
     if wrong := arguments.many("--record-errors"):
         report["record_errors"] = sorted(wrong)
@@ -42,7 +45,3 @@ def run(arguments: Arguments) -> None:
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
     Path(arguments.one("--output")).write_text(text, "utf-8")
     Path(arguments.one("--page")).write_text(report_page.page(report), "utf-8")
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text("utf-8")

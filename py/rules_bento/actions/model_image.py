@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.formats import read_file
+from rules_bento.formats.oci import ANNOTATION
 from rules_bento.images import modelpack, oci_image
 from rules_bento.models.model import ModelDescription
 from rules_bento.tag import Tag
@@ -27,8 +28,6 @@ FLAGS = {
     "--weights": 1,  # folder of layers of weights, in images
 }
 
-_ANNOTATIONS = "org.opencontainers.image."
-
 
 def run(arguments: Arguments) -> None:
     """Write config, manifest and digest."""
@@ -36,7 +35,7 @@ def run(arguments: Arguments) -> None:
     tag = Tag.parse(model.tag, "tag")
     created = arguments.one("--created")
     standard = {"created": created, "title": tag.name, "version": tag.version}
-    annotations = {_ANNOTATIONS + key: value for key, value in standard.items()} | arguments.pairs("--annotation")
+    annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items()} | arguments.pairs("--annotation")
     layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.many("--layer")]
     if arguments.one("--format") == "modelpack":
         image = modelpack.make_artifact(tag.name, tag.version, created, _parts(arguments, layers, tag), annotations)
@@ -56,7 +55,7 @@ def _parts(arguments: Arguments, layers: list[oci_image.Layer], tag: Tag) -> lis
 
 def _settings(created: str, annotations: dict[str, str]) -> oci_image.Settings:
     """An image has to be for some platform; files are for all, and nothing of it is run."""
-    standard = {key: value for key, value in annotations.items() if key.startswith(_ANNOTATIONS)}
+    standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     return oci_image.Settings(
         architecture="amd64",
         os="linux",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.archives.archive import items
+from rules_bento.actions.arguments import read_text
+from rules_bento.archives.archive import requirements_of
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_object
@@ -32,25 +33,24 @@ FLAGS = {
     "--tag": 1,  # file
     "--target": 1,
 }
-_REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")  # the first that is there
 
 
 def run(arguments: Arguments) -> None:
     """Write the report of a Bento as JSON and as a page."""
-    facts = json.loads(_read(arguments.one("--service-info")))
+    facts = json.loads(read_text(arguments.one("--service-info")))
     manifest = arguments.one("--manifest")
     report: dict[str, Any] = {
         "target": arguments.one("--target"),
-        "tag": _read(arguments.one("--tag")).strip(),
-        "digest": _read(arguments.one("--digest")).strip(),
+        "tag": read_text(arguments.one("--tag")).strip(),
+        "digest": read_text(arguments.one("--digest")).strip(),
         "archive_size": Path(arguments.one("--archive")).stat().st_size,
         "services": bento_report.services(facts["service"]),
         "models": [
-            bento_report.model(ModelDescription.loads(_read(path)), Manifest.from_json(_read(files), files))
+            bento_report.model(ModelDescription.loads(read_text(path)), Manifest.from_json(read_text(files), files))
             for path, files in arguments.records("--model")
         ],
-        "packages": bento_report.packages(_requirements(arguments.one("--part"))),
-        "files": bento_report.files(Manifest.from_json(_read(manifest), manifest)),
+        "packages": bento_report.packages(requirements_of(Path(arguments.one("--part")))[0]),
+        "files": bento_report.files(Manifest.from_json(read_text(manifest), manifest)),
     }
     for path, name in arguments.records("--against"):
         other = _other(path, name)
@@ -69,16 +69,3 @@ def _other(path: str, name: str) -> dict[str, Any]:
     except (FormatError, ValueError, TypeError, KeyError, AttributeError):
         pass
     raise BentoError(f"report_against: {name} is no report of a Bento. Give the JSON of the output group `report`.")
-
-
-def _requirements(part: str) -> str:
-    texts = {
-        item.path: b"".join(item.contents).decode()
-        for item in items([Path(part)])
-        if item.path in _REQUIREMENTS and item.contents is not None
-    }
-    return next((texts[path] for path in _REQUIREMENTS if path in texts), "")
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text("utf-8")

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import cast
 
+from rules_bento.actions.arguments import read_text
+from rules_bento.archives.digests import sha256_of
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.images import sbom
@@ -35,32 +37,20 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the bill of materials."""
-    tag = Tag.parse(_read(arguments.one("--tag")).strip(), "tag")
-    subject = sbom.Subject(tag.name, tag.version, _read(arguments.one("--digest")).strip(), arguments.one("--created"))
+    tag = Tag.parse(read_text(arguments.one("--tag")).strip(), "tag")
+    subject = sbom.Subject(
+        tag.name, tag.version, read_text(arguments.one("--digest")).strip(), arguments.one("--created")
+    )
     architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]
-    components = [sbom.sources(subject, _read(arguments.one("--bento-digest")).strip())]
+    components = [sbom.sources(subject, read_text(arguments.one("--bento-digest")).strip())]
     wrong = set(arguments.many("--record-errors"))
     components += [
         sbom.python_package(*wheel, record_errors=wheel[0] in wrong) for wheel in arguments.records("--wheel")
     ]
     for name, version, path in arguments.records("--built-wheel"):
-        components.append(sbom.python_package(name, version, _sha256(path)))
-    components += [sbom.model(ModelDescription.loads(_read(path))) for path in arguments.many("--model")]
+        components.append(sbom.python_package(name, version, sha256_of(path)))
+    components += [sbom.model(ModelDescription.loads(read_text(path))) for path in arguments.many("--model")]
     for path in arguments.many("--index"):
-        components += sbom.debian_packages(json.loads(_read(path))["packages"], architecture)
+        components += sbom.debian_packages(json.loads(read_text(path))["packages"], architecture)
     form = cast("sbom.Format", arguments.one("--format"))
     Path(arguments.one("--output")).write_bytes(sbom.make_sbom(subject, components, form))
-
-
-def _sha256(path: str) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text("utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rules_bento.actions.arguments import read_text
 from rules_bento.models.model import ModelDescription
 
 TYPE_CHECKING = False
@@ -28,14 +29,14 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write the summary; sizes are bytes."""
     manifest = arguments.optional("--image-manifest")
-    figures = _of_image(json.loads(_read(manifest))) if manifest else _of_bento(arguments)
-    named = {key: _read(arguments.one(f"--{key}")).strip() for key in ("tag", "digest")}
+    figures = _of_image(json.loads(read_text(manifest))) if manifest else _of_bento(arguments)
+    named = {key: read_text(arguments.one(f"--{key}")).strip() for key in ("tag", "digest")}
     Path(arguments.one("--output")).write_text(json.dumps(named | figures, indent=1) + "\n", "utf-8")
 
 
 def _of_bento(arguments: Arguments) -> dict[str, Any]:
-    files = json.loads(_read(arguments.one("--manifest")))
-    models = [ModelDescription.loads(_read(path)) for path in arguments.many("--model")]
+    files = json.loads(read_text(arguments.one("--manifest")))
+    models = [ModelDescription.loads(read_text(path)) for path in arguments.many("--model")]
     return {
         "archive_size": Path(arguments.one("--archive")).stat().st_size,
         "files": len(files),
@@ -47,7 +48,3 @@ def _of_bento(arguments: Arguments) -> dict[str, Any]:
 def _of_image(manifest: dict[str, Any]) -> dict[str, Any]:
     layers = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
     return {"layers": layers, "size": manifest["config"]["size"] + sum(layer["size"] for layer in layers)}
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text("utf-8")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Form = Literal["tar", "gz", "zip", "folder"]
 """What BentoML reads beside `.bento`: `.tar`, `.gz` (of a tar), `.zip`, a directory."""
 
+REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
+"""Where a Bento states its packages: the first that is there."""
 
 _MOST_MEMORY = 32 << 20  # bytes for decoding a part, whose dictionaries are no larger than a block
 
@@ -118,6 +120,19 @@ def items(parts: Sequence[Path]) -> Iterator[forms.Item]:
             links[path] = link
         yield forms.Item(path, member.mode, member.size, link, xz.cut(contents) if member.kind == "file" else None)
     check_links(links, "the parts")
+
+
+def requirements_of(part: Path) -> tuple[str, str]:
+    """Return the requirements that a part with the environment has, and their path; else an empty text and the part's.
+
+    Raises BentoError for a damaged part.
+    """
+    texts = {
+        item.path: b"".join(item.contents).decode()
+        for item in items([part])
+        if item.path in REQUIREMENTS and item.contents is not None
+    }
+    return next(((texts[path], path) for path in REQUIREMENTS if path in texts), ("", str(part)))
 
 
 def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:

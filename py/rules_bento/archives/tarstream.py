@@ -98,7 +98,7 @@ def contents(member: Member) -> Iterator[bytes]:
             raise ValueError(f"{member.path}: {len(member.data)} bytes at hand, declared {member.size}")
         yield member.data
     elif member.source is not None:
-        yield from _contents(member.source, member.size)
+        yield from contents_of(member.source, member.size)
 
 
 def checked(members: Iterable[Member]) -> Iterator[Member]:
@@ -166,14 +166,15 @@ def _ascii(text: str) -> bytes:
     return text.encode("ascii", "replace")[:MOST_NAME]
 
 
-def _contents(source: str, size: int) -> Iterator[bytes]:
+def contents_of(source: str, size: int) -> Iterator[bytes]:
+    """Yield the contents of a file in pieces. Raises BentoError if it has not as many bytes as were declared."""
     remaining = size
     with Path(source).open("rb", buffering=0) as file:
-        while chunk := file.read(min(_READ, remaining + 1)):
-            remaining -= len(chunk)
+        while piece := file.read(min(_READ, remaining + 1)):
+            remaining -= len(piece)
             if remaining < 0:
                 break
-            yield chunk
+            yield piece
     if remaining:
         more = "fewer" if remaining > 0 else "more"
-        raise BentoError(f"{source}: has {more} than the {size} bytes that were declared; did it change?")
+        raise BentoError(f"{source}: has {more} than the {size} bytes that were declared; did it change? Build again.")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import DEEPEST
+from rules_bento.archives.ustar import is_utf8
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ class _Guard:
             raise self._refusal(f"{path!r}: a name with a NUL character.")
         if path.startswith(("/", "\\")) or _DRIVE.match(path):
             raise self._refusal(f"{path!r}: an absolute path.")
-        if not path.isascii() and not _is_utf8(path):
+        if not path.isascii() and not is_utf8(path):
             raise self._refusal(f"{path!r}: a name that is not UTF-8, which not every system can have. Rename it.")
         parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
         if ".." in parts:
@@ -314,7 +315,7 @@ class _Guard:
             raise self._refusal(f"{path!r}: a link to {link!r}, which is absolute.")
         if "\\" in link or _DRIVE.match(link):
             raise self._refusal(f"{path!r}: a link to {link!r}, which is another path on Windows.")
-        if not link.isascii() and not _is_utf8(link):
+        if not link.isascii() and not is_utf8(link):
             raise self._refusal(f"{path!r}: a link to {link!r}, which is not UTF-8.")
         return link
 
@@ -328,11 +329,3 @@ def _fold(path: str) -> str:
     import unicodedata
 
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -48,7 +48,7 @@ def extended(values: Mapping[str, str], mode: int) -> bytes:
 
     Values that are not UTF-8 are written as the bytes that they were, and said to be.
     """
-    data = b"" if all(map(_is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
+    data = b"" if all(map(is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
     for keyword, value in values.items():
         line = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")
         length = len(line) + len(str(len(line)))
@@ -62,7 +62,8 @@ def padding(size: int) -> bytes:
     return _ZEROS[: -size % RECORD]
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Return whether a text can be written as UTF-8: it has no half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rules_bento.models.model import dump_yaml
 from rules_bento.sources.manifest import Entry, Manifest
 
 TYPE_CHECKING = False
@@ -32,11 +33,3 @@ def content_identity(document: dict[str, Any], entries: Iterable[Entry], models:
 
 def _without_time(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key != "creation_time"}
-
-
-def dump_yaml(document: dict[str, Any]) -> bytes:
-    """The text of bento.yaml."""
-    import yaml
-
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    return text.encode()

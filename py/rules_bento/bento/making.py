@@ -15,11 +15,12 @@ from rules_bento.bento import image_steps as images
 from rules_bento.bento.env import spec1, spec2
 from rules_bento.bento.env.common import Environment, docker_env, joined_envs
 from rules_bento.bento.env.python import LockedRequirements
-from rules_bento.bento.identity import content_identity, dump_yaml
+from rules_bento.bento.identity import content_identity
 from rules_bento.build_options.option_checks import check_features
 from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reasons
 from rules_bento.errors import BentoError
 from rules_bento.models import references
+from rules_bento.models.model import dump_yaml
 from rules_bento.models.references import BundledModel
 from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag, check_version, check_word

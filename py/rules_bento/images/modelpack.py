@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from rules_bento.images import oci_image
-from rules_bento.images.oci_image import Image, Layer
+from rules_bento.formats.oci import ANNOTATION, MANIFEST, TAR_LAYER, to_bytes
+from rules_bento.images.oci_image import Image, Layer, descriptor
 
 _MODEL = "application/vnd.cncf.model"
-_MANIFEST = f"{_MODEL}.manifest.v1+json"
+_ARTIFACT = f"{_MODEL}.manifest.v1+json"
 _CONFIG = f"{_MODEL}.config.v1+json"
-_OF_IMAGES = "application/vnd.oci.image.layer.v1.tar"
 _FILEPATH = "org.cncf.model.filepath"
-_STANDARD = "org.opencontainers.image."
 
 
 class Part(NamedTuple):
@@ -25,35 +23,35 @@ class Part(NamedTuple):
 
 def make_artifact(name: str, version: str, created: str, parts: list[Part], annotations: dict[str, str]) -> Image:
     """The config and the manifest of a model; annotations that OCI defines are in the config, too."""
-    said = {key.removeprefix(_STANDARD): value for key, value in annotations.items() if key.startswith(_STANDARD)}
-    descriptor: dict[str, Any] = {"createdAt": created, "name": name, "version": version}
+    said = {key.removeprefix(ANNOTATION): value for key, value in annotations.items() if key.startswith(ANNOTATION)}
+    described: dict[str, Any] = {"createdAt": created, "name": name, "version": version}
     further = {"title": "title", "description": "description", "vendor": "vendor", "revision": "revision"}
     further |= {"source": "sourceURL", "documentation": "docURL"}
-    descriptor |= {further[key]: value for key, value in said.items() if key in further}
-    descriptor |= {key: [said[key]] for key in ("authors", "licenses") if key in said}
+    described |= {further[key]: value for key, value in said.items() if key in further}
+    described |= {key: [said[key]] for key in ("authors", "licenses") if key in said}
     layers = [part.layer for part in parts]
-    config = oci_image.encoded(
+    config = to_bytes(
         {
-            "descriptor": descriptor,
+            "descriptor": described,
             "config": {},
             "modelfs": {"type": "layers", "diffIds": [layer.diff_id for layer in layers]},
         }
     )
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
-        "mediaType": oci_image.MANIFEST,
-        "artifactType": _MANIFEST,
-        "config": oci_image.descriptor(_CONFIG, config),
+        "mediaType": MANIFEST,
+        "artifactType": _ARTIFACT,
+        "config": descriptor(_CONFIG, config),
         "layers": [_descriptor(part) for part in parts],
         "annotations": annotations,
     }
-    return Image(config, oci_image.encoded(manifest))
+    return Image(config, to_bytes(manifest))
 
 
 def _descriptor(part: Part) -> dict[str, Any]:
     kind = "weight" if part.is_weights else "weight.config"
     return {
-        "mediaType": part.layer.media_type.replace(_OF_IMAGES, f"{_MODEL}.{kind}.v1.tar"),
+        "mediaType": part.layer.media_type.replace(TAR_LAYER, f"{_MODEL}.{kind}.v1.tar"),
         "digest": part.layer.digest,
         "size": part.layer.size,
         "annotations": {_FILEPATH: part.folder},

@@ -5,13 +5,11 @@ No layer is read to assemble an image, so that takes as long for a large one as 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, NamedTuple
 
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
+from rules_bento.formats.oci import CONFIG, INDEX, MANIFEST, digest_of, to_bytes
+
 # Runtimes of old refuse more (overlayfs takes its lower folders from one page of options).
 MOST_LAYERS = 127
 
@@ -64,7 +62,7 @@ class Image(NamedTuple):
 
 def make_image(layers: list[Layer], settings: Settings) -> Image:
     """Assemble an image of layers, the lowest first."""
-    config = encoded(
+    config = to_bytes(
         {
             "created": settings.created,
             "architecture": settings.architecture,
@@ -92,29 +90,19 @@ def make_image(layers: list[Layer], settings: Settings) -> Image:
         "config": descriptor(CONFIG, config),
         "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers],
     }
-    return Image(config, encoded(_without_empty(manifest | {"annotations": settings.annotations})))
+    return Image(config, to_bytes(_without_empty(manifest | {"annotations": settings.annotations})))
 
 
 def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:
     """The index over manifests, each with its platform (`os`, `architecture`, perhaps `variant`)."""
     manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-    return encoded(_without_empty(index | {"annotations": annotations}))
+    return to_bytes(_without_empty(index | {"annotations": annotations}))
 
 
 def descriptor(media_type: str, content: bytes) -> dict[str, Any]:
     """The OCI descriptor of a document."""
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
-
-
-def digest_of(content: bytes) -> str:
-    """The OCI digest of bytes."""
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def encoded(document: dict[str, Any]) -> bytes:
-    """The bytes of a document, the same for the same fields."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _without_empty(document: dict[str, Any]) -> dict[str, Any]:

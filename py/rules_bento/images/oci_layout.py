@@ -7,7 +7,8 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.archives import tarstream
-from rules_bento.images.oci_image import MANIFEST, descriptor, digest_of
+from rules_bento.formats.oci import LAYOUT, MANIFEST, REFERENCE, digest_of
+from rules_bento.images.oci_image import descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from rules_bento.images.oci_image import Image
 
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
-_REFERENCE = "org.opencontainers.image.ref.name"
 # containerd's store takes the name of a loaded image from this one.
 _CONTAINERD_NAME = "io.containerd.image.name"
 
@@ -29,7 +28,7 @@ def write_layout(folder: Path, image: Image, blobs: dict[str, Path], reference: 
         (sha256 / _hex(digest_of(content))).write_bytes(content)
     for digest, path in blobs.items():
         shutil.copyfile(path, sha256 / _hex(digest))
-    (folder / "oci-layout").write_bytes(_LAYOUT)
+    (folder / "oci-layout").write_bytes(LAYOUT)
     (folder / "index.json").write_bytes(_index(image, reference))
 
 
@@ -50,7 +49,7 @@ def docker_archive(image: Image, blobs: dict[str, Path], reference: str) -> Iter
         }
     ]
     members = [
-        tarstream.Member.inline("oci-layout", _LAYOUT),
+        tarstream.Member.inline("oci-layout", LAYOUT),
         tarstream.Member.inline("index.json", _index(image, reference)),
         tarstream.Member.inline("manifest.json", json.dumps(manifest, separators=(",", ":")).encode()),
         *(tarstream.Member.inline(_blob(digest_of(content)), content) for content in (image.config, image.manifest)),
@@ -67,7 +66,7 @@ def _index(image: Image, reference: str) -> bytes:
         entry["artifactType"] = artifact
     else:
         entry["platform"] = {"architecture": config["architecture"], "os": config["os"]}
-    entry["annotations"] = {_REFERENCE: reference.rpartition(":")[2], _CONTAINERD_NAME: reference}
+    entry["annotations"] = {REFERENCE: reference.rpartition(":")[2], _CONTAINERD_NAME: reference}
     return json.dumps({"schemaVersion": 2, "manifests": [entry]}, separators=(",", ":")).encode()
 
 

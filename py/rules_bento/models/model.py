@@ -85,7 +85,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
         raise BentoError("srcs: a model needs at least one file.")
     identity = content_identity(tag.name, fields, files)
     tag = Tag(tag.name, tag.version or content_version(identity))
-    text = _yaml({"name": tag.name, "version": tag.version, **fields, "creation_time": creation_time})
+    text = dump_yaml({"name": tag.name, "version": tag.version, **fields, "creation_time": creation_time})
     manifest = Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, text)])
     description = ModelDescription(
         tag=str(tag),
@@ -100,7 +100,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
 
 def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> bytes:
     """Return what a model is, whenever it was made and whatever version it was given; `fields` and `files` as above."""
-    return Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, _yaml({"name": name, **fields}))]).identity()
+    return Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))]).identity()
 
 
 def labels_of(fields: dict[str, Any]) -> dict[str, str]:
@@ -108,8 +108,9 @@ def labels_of(fields: dict[str, Any]) -> dict[str, str]:
     return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}
 
 
-def _yaml(fields: dict[str, Any]) -> bytes:
+def dump_yaml(document: dict[str, Any]) -> bytes:
+    """Return the text of a bento.yaml or a model.yaml, keys in their order."""
     import yaml
 
-    text: str = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return text.encode()

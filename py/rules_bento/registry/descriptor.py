@@ -10,26 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
+from rules_bento.formats.oci import CONFIG as CONFIG
+from rules_bento.formats.oci import INDEX as INDEX
+from rules_bento.formats.oci import MANIFEST as MANIFEST
+from rules_bento.formats.oci import TAR_LAYER as TAR_LAYER
+from rules_bento.formats.oci import digest_of as digest_of
+from rules_bento.formats.oci import to_bytes as to_bytes
 from rules_bento.net import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
 EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 MANIFESTS = (MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX)
 """What is asked for where a manifest is wanted."""
 
 INDEXES = (INDEX, DOCKER_INDEX)
-
-EMPTY_JSON = b"{}"
-"""The content of a blob of media type `EMPTY`."""
 
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 # Layers that registries do not hold: their bytes are at `urls` of the descriptor.
@@ -39,11 +38,6 @@ _FOREIGN = re.compile(r"application/vnd\.(docker\.image\.rootfs\.foreign|oci\.im
 def is_digest(text: str) -> bool:
     """Return whether it is a digest that can be verified here: SHA-256 or SHA-512."""
     return _DIGEST.fullmatch(text) is not None
-
-
-def digest_of(content: bytes) -> str:
-    """`sha256:` and the hexadecimal digest."""
-    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def new_hash(digest: str) -> Any:
@@ -229,8 +223,3 @@ def _platform(item: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
     for key in ("os", "architecture", "variant", "os.version"):
         _text(value or {}, key, f"{origin}: platform")
     return value or {}
-
-
-def to_bytes(document: Mapping[str, Any]) -> bytes:
-    """JSON without spaces, keys in the order given: the same bytes for the same document."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

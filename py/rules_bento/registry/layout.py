@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
+from rules_bento.formats.oci import LAYOUT, REFERENCE
 from rules_bento.net import bounds
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
@@ -21,8 +22,6 @@ from rules_bento.registry.push import Package
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
-_NAME = "org.opencontainers.image.ref.name"
 # How `cosign save` marks the entries of a layout: what is signed, and what stands beside it.
 _KIND = "kind"
 _COSIGN = "dev.cosignproject.cosign/"
@@ -46,7 +45,7 @@ class Layout:
         (folder / "blobs").mkdir(parents=True, exist_ok=True)
         if not (folder / "index.json").exists():
             layout._write_index([])
-            _replace(folder / "oci-layout", _LAYOUT)
+            _replace(folder / "oci-layout", LAYOUT)
         return layout
 
     @staticmethod
@@ -141,7 +140,7 @@ class Layout:
             for entry in self.index()
             if (_name(entry) != name if name else entry.digest != manifest.descriptor.digest or _name(entry))
         ]
-        annotations = {_NAME: name} if name else {}
+        annotations = {REFERENCE: name} if name else {}
         described = manifest.descriptor
         entry = Descriptor(described.media_type, described.digest, described.size, annotations, described.artifact_type)
         self._write_index([*others, entry])
@@ -166,7 +165,7 @@ class Layout:
                 signed = "imageIndex" if entry.media_type in oci.INDEXES else "image"
                 entry = replace(entry, annotations={**entry.annotations, _KIND: f"{_COSIGN}{signed}"})
             kept.append(entry)
-        annotations = {_KIND: _BESIDE[kind], _NAME: name}
+        annotations = {_KIND: _BESIDE[kind], REFERENCE: name}
         self._write_index([*kept, replace(manifest.descriptor, annotations=annotations)])
 
     def referrers(self, digest: str, media_type: str) -> list[Manifest]:
@@ -212,7 +211,7 @@ class Layout:
 
 
 def _name(entry: Descriptor) -> str:
-    return entry.annotations.get(_NAME, "")
+    return entry.annotations.get(REFERENCE, "")
 
 
 def _replace(path: Path, content: bytes) -> None:

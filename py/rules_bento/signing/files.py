@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
+from rules_bento.archives.digests import sha256_of
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
@@ -62,11 +62,7 @@ def _signature(content: bytes, path: Path) -> bytes:
 
 
 def _digest(path: Path) -> bytes:
-    digest = hashlib.sha256()
     try:
-        with path.open("rb", buffering=0) as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
+        return bytes.fromhex(sha256_of(path))
     except OSError as error:
         raise BentoError(f"{path}: cannot be read: {error.strerror}.") from None
-    return digest.digest()

@@ -15,13 +15,13 @@ from urllib.parse import urlencode
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
-from rules_bento.formats.json import read_json, read_object
+from rules_bento.formats.json import read_json
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import LEAST, TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Transport
 from rules_bento.transports import hashes
-from rules_bento.transports.remote import ChangedError, Remote, Stat, understood
+from rules_bento.transports.remote import ChangedError, Remote, Stat, json_of, understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -126,7 +126,7 @@ class Dropbox(Remote):
     def _post(self, verb: str, about: Mapping[str, Any], body: bytes = b"") -> dict[str, Any]:
         with self._ask(f"files/{verb}", about, body=body) as response:
             self._check(response, (200,))
-            return _json(response)
+            return json_of(response)
 
     def _call(self, verb: str, about: Mapping[str, Any]) -> dict[str, Any]:
         """A request that has its argument as its body."""
@@ -134,7 +134,7 @@ class Dropbox(Remote):
         body = Bytes(json.dumps(about).encode())
         with self._transport.exchange("POST", f"{self._api}/2/{verb}", headers, body) as response:
             self._check(response, (200,))
-            return _json(response)
+            return json_of(response)
 
     @contextmanager
     def _ask(
@@ -167,7 +167,7 @@ class Dropbox(Remote):
         with self._transport.exchange("POST", url, headers, Bytes(form.encode())) as response:
             self._check(response, (200,))
             with understood():
-                return str(_json(response)["access_token"])
+                return str(json_of(response)["access_token"])
 
     def _check(self, response: Response, wanted: tuple[int, ...]) -> None:
         status = response.status
@@ -189,13 +189,6 @@ class Dropbox(Remote):
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
     """Return a client for the address."""
     return Dropbox(address)
-
-
-def _json(response: Response) -> dict[str, Any]:
-    try:
-        return read_object(response.read(bounds.DOCUMENT), "the answer")
-    except FormatError:
-        raise CutError("the answer is no JSON") from None
 
 
 def _error(body: bytes) -> dict[str, Any]:

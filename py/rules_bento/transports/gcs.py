@@ -18,13 +18,13 @@ from urllib.parse import quote
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
-from rules_bento.formats.json import read_json, read_object
+from rules_bento.formats.json import read_json
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import content_range
 from rules_bento.net.retry import LEAST, TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Origin, Transport, resolve
-from rules_bento.transports.remote import ChangedError, Remote, Stat, needs, understood
+from rules_bento.transports.remote import ChangedError, Remote, Stat, json_of, needs, understood
 from rules_bento.transports.source import Slice
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Gcs(Remote):
             if response.status in (404, 410):
                 raise BentoError(f"{self.address}: the server has given the upload up. Export it again.")
             self._check(response, (200, 201))
-            return size, _answer(response)
+            return size, json_of(response)
 
     def _json(self, method: str, url: str) -> dict[str, Any]:
         with self._ask(method, url) as response:
@@ -142,7 +142,7 @@ class Gcs(Remote):
                 response.read(bounds.REFUSAL)
                 raise self.missing()
             self._check(response, (200,))
-            return _answer(response)
+            return json_of(response)
 
     @contextmanager
     def _ask(
@@ -193,13 +193,6 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
         return {"Authorization": f"Bearer {credentials.token}"}
 
     return authorization
-
-
-def _answer(response: Response) -> dict[str, Any]:
-    try:
-        return read_object(response.read(bounds.DOCUMENT), "the answer")
-    except FormatError:
-        raise CutError("the answer is no JSON") from None
 
 
 def _said(body: bytes) -> str:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rules_bento.errors import BentoError
 from rules_bento.net.errors import CutError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from rules_bento.net.progress import Counter
+    from rules_bento.net.transport import Response
     from rules_bento.transports.address import Address
     from rules_bento.transports.source import Source
 
@@ -137,3 +138,15 @@ def needs(package: str, extra: str) -> BentoError:
         f"{extra}: needs the package {package}, which is not installed. Install it: "
         f"pip install 'rules-bento[{extra}]'; with Bazel, run @rules_bento//tools:bento_with_transports."
     )
+
+
+def json_of(response: Response) -> dict[str, Any]:
+    """Return the JSON object that an answer is. Raises CutError for what is none, as of a connection that was cut."""
+    from rules_bento.formats import FormatError
+    from rules_bento.formats.json import read_object
+    from rules_bento.net import bounds
+
+    try:
+        return read_object(response.read(bounds.DOCUMENT), "the answer")
+    except FormatError:
+        raise CutError("the answer is no JSON") from None

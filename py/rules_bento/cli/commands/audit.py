@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from rules_bento.library import Store
     from rules_bento.store.home import Kind
 
-_REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")  # the first that is there
-
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """What to look at, what to hold it against; the output."""
@@ -114,21 +112,22 @@ def _packages(text: str, store: Store, kind: Kind) -> list[Package]:
 
 def _of_bento(path: Path, name: str) -> list[Package]:
     from rules_bento.archives import unpack
+    from rules_bento.archives.archive import REQUIREMENTS
     from rules_bento.audit import inventory
     from rules_bento.formats import MAX_BYTES
     from rules_bento.packages import requirements
 
     texts: dict[str, bytes] = {}
     for item, contents in unpack.read(path, "folder" if path.is_dir() else unpack.form_of(path.name)):
-        if item.path.removeprefix("./") in _REQUIREMENTS:
+        if item.path.removeprefix("./") in REQUIREMENTS:
             if item.size > MAX_BYTES:
                 raise BentoError(f"{name}: {item.path} is larger than a list of packages can be. Make it anew.")
             texts[item.path] = b"".join(contents)
-    for inner in _REQUIREMENTS:
+    for inner in REQUIREMENTS:
         if texts.get(inner):
             origin = f"{name}/{inner}"
             return inventory.of_requirements(requirements.decode(texts[inner], origin), origin)
-    raise BentoError(f"{name}: has no {_REQUIREMENTS[1]}, so its packages are not known. Give its lock.")
+    raise BentoError(f"{name}: has no {REQUIREMENTS[1]}, so its packages are not known. Give its lock.")
 
 
 def _stated(folder: Path) -> dict[str, Stated]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from rules_bento.archives import xz
-from rules_bento.archives.tarstream import END
+from rules_bento.archives.tarstream import END, contents_of
 from rules_bento.archives.whole import whole_file
 from rules_bento.archives.zipread import PIECE
 from rules_bento.errors import BentoError
@@ -312,22 +312,9 @@ def _files_tar(entries: Iterable[Entry], mtime: int) -> Iterator[Piece]:
         if entry.data is not None:
             yield contents(entry.data)
         elif entry.source is not None:
-            yield from map(contents, _source(entry.source, size))
+            yield from map(contents, contents_of(entry.source, size))
         yield contents(headers.padding(size))
     yield contents(END)
-
-
-def _source(path: str, size: int) -> Iterator[bytes]:
-    remaining = size
-    with Path(path).open("rb", buffering=0) as file:
-        while data := file.read(min(PIECE, remaining + 1)):
-            remaining -= len(data)
-            if remaining < 0:
-                break
-            yield data
-    if remaining:
-        more = "fewer" if remaining > 0 else "more"
-        raise BentoError(f"{path}: has {more} than the {size} bytes that were declared. Build again.")
 
 
 def _with_folders(entries: Iterable[Entry]) -> list[Entry]:

@@ -6,7 +6,6 @@ only what is new. The config tells of it what bento.yaml does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -15,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rules_bento.archives import archive
+from rules_bento.archives.digests import sha256_of
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
+from rules_bento.formats.oci import ANNOTATION
 from rules_bento.models.model import ModelDescription, latest
 from rules_bento.net import parallel
 from rules_bento.registry import descriptor as oci
@@ -42,7 +43,6 @@ MODEL = "application/vnd.rules-bento.model.v1"
 MODEL_CONFIG = "application/vnd.rules-bento.model.config.v1+json"
 MODEL_PART = "application/vnd.rules-bento.model.part.v1.tar+xz"
 
-_STANDARD = "org.opencontainers.image."
 MODEL_ANNOTATION = "rules-bento.model"  # of a layer: tag of the model
 _PART_NAMES = ("metadata", "sources", "data")
 _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")  # of OCI's, and of cosign's
@@ -162,12 +162,6 @@ def _check_whole(tag: str) -> None:
         raise BentoError(f"the tag {tag!r} has no version")
 
 
-def get_facts(repository: Repository, target: str) -> BentoFacts:
-    """Return what is said of a Bento in a registry: two small requests. Raises as `Repository` does."""
-    manifest = repository.get_manifest(target)
-    return read_facts(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
-
-
 def pull_bento(repository: Repository, target: str, out: Path, counter: Counter) -> BentoFacts:
     """Write the Bento as a `.bento` at `out`: the very bytes that were built, there only when it is whole.
 
@@ -256,7 +250,7 @@ def _layer(
 ) -> tuple[Descriptor, Source]:
     source = FileSource(part) if isinstance(part, Path) else part
     sha256, size = (known.sha256, known.size) if known else _read(part)
-    described = {f"{_STANDARD}title": title, **(annotations or {})}
+    described = {f"{ANNOTATION}title": title, **(annotations or {})}
     return Descriptor(media_type, f"sha256:{sha256}", size, described), source
 
 
@@ -264,16 +258,12 @@ def _read(path: Path | Source) -> tuple[str, int]:
     """SHA-256 (hexadecimal) and size in bytes of a file."""
     if not isinstance(path, Path):
         raise TypeError("nothing is known of a source")
-    digest = hashlib.sha256()
     try:
-        with path.open("rb", buffering=0) as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-        return digest.hexdigest(), path.stat().st_size
+        return sha256_of(path), path.stat().st_size
     except OSError as error:
         raise BentoError(f"{path}: cannot be read: {error.strerror}. Build it again.") from None
 
 
 def _annotations(tag: Tag, created: str) -> dict[str, str]:
-    found = {f"{_STANDARD}created": created, f"{_STANDARD}title": tag.name, f"{_STANDARD}version": tag.version}
+    found = {f"{ANNOTATION}created": created, f"{ANNOTATION}title": tag.name, f"{ANNOTATION}version": tag.version}
     return {key: value for key, value in found.items() if value}

@@ -1,0 +1,35 @@
+"""Documents of the OCI image specification 1.1: their media types, names of annotations, bytes and digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+ANNOTATION = "org.opencontainers.image."
+"""What the names of annotations begin with that the specification defines."""
+
+REFERENCE = f"{ANNOTATION}ref.name"
+"""The annotation that names an image in the index of a layout."""
+
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+"""The file `oci-layout` of a layout."""
+
+
+def digest_of(content: bytes) -> str:
+    """Return `sha256:` and the hexadecimal digest."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def to_bytes(document: Mapping[str, Any]) -> bytes:
+    """Return JSON without spaces, keys in the order given: the same bytes for the same document."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
