@@ -154,7 +154,7 @@ class Authorizer:
                 raise CutError(f"its token server answers {response.status}")
             if response.status != 200:
                 what = f"{self._reference.name}: a token (credentials from: {credentials.places()})"
-                raise refusal(response.status, response.headers, content, what, self._host)
+                raise refusal(response.status, content, what, self._host)
         try:
             return read_object(content, "the answer")
         except FormatError:

@@ -195,7 +195,7 @@ class Registry:
 
     def refusal(self, reply: Reply, what: str) -> BentoError:
         """The error for an answer that says no."""
-        return refusal(reply.status, reply.headers, reply.body, what, self.host)
+        return refusal(reply.status, reply.body, what, self.host)
 
     def unreachable(self, what: str, cut: CutError) -> BentoError:
         """The error for no answer."""

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 _SLICE = 8 << 20  # bytes that the kernel moves between two looks at the progress
 
 
-class Source(Protocol):
-    """A place from which the bytes of a blob are read."""
+class Sendable(Protocol):
+    """Bytes that are sent from where they are."""
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes to a connection."""
+        """Write the bytes from `start` to `end` to a connection."""
+
+
+class Source(Sendable, Protocol):
+    """A place from which the bytes of a blob are read."""
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes are not those of the digest."""
@@ -100,13 +104,7 @@ class RemoteSource:
         with self.repository.open_blob(self.digest, start) as response:
             if response.status not in (200, 206):
                 what = f"{self.repository}: blob {self.digest}"
-                raise refusal(
-                    response.status,
-                    response.headers,
-                    response.read(bounds.REFUSAL),
-                    what,
-                    self.repository.registry.host,
-                )
+                raise refusal(response.status, response.read(bounds.REFUSAL), what, self.repository.registry.host)
             at = start if response.status == 206 else 0
             for piece in response.pieces():
                 wanted = piece[max(0, start - at) : max(0, end - at)]
@@ -137,10 +135,11 @@ class BytesSource:
 
 
 class Part:
-    """The bytes of a blob from `start` to `end`, as the body of a request."""
+    """The bytes of a source from `start` to `end`, as the body of a request; the tally is 0 at `counted_from`."""
 
-    def __init__(self, source: Source, start: int, end: int, tally: Tally) -> None:
+    def __init__(self, source: Sendable, start: int, end: int, tally: Tally, *, counted_from: int = 0) -> None:
         self._source = source
+        self._counted_from = counted_from
         self._start = start
         self._end = end
         self._tally = tally
@@ -152,5 +151,5 @@ class Part:
 
     def write_to(self, connection: socket.socket) -> None:
         """Write all of them."""
-        self._tally.move_to(self._start)
+        self._tally.move_to(self._start - self._counted_from)
         self._source.send(connection, self._start, self._end, self._tally)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
-
-if TYPE_CHECKING:
-    from email.message import Message
 
 
 class RegistryError(BentoError):
@@ -33,7 +28,7 @@ _REMEDIES = {
 }
 
 
-def refusal(status: int, headers: Message, body: bytes, what: str, host: str) -> RegistryError:
+def refusal(status: int, body: bytes, what: str, host: str) -> RegistryError:
     """The error for a response; `what` is what was asked for, and of which repository."""
     codes, words = _read(body)
     remedy = _REMEDIES.get(status, "").format(host=host)

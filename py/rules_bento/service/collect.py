@@ -460,9 +460,8 @@ class Collector:
             reason = value if isinstance(value, Opaque) else getattr(value, "spoiled", None)
             reason = reason or Opaque("it is no dict", entry.place)
             self.unknown("labels", self._what("the labels"), reason, "labels", required=True)
-        found = self._openai(service)
-        self._require_openai(service, found)
-        return {**labels, **found}
+        self._require_openai(service)
+        return {**labels, **self._openai(service)}
 
     def _labelled(self, value: Dict, place: Place) -> dict[str, str]:
         labels: dict[str, str] = {}
@@ -484,7 +483,7 @@ class Collector:
                 return {"openai_endpoint": path.removesuffix(_CHAT)}
         return {}
 
-    def _require_openai(self, service: Service, found: dict[str, str]) -> None:
+    def _require_openai(self, service: Service) -> None:
         """Note that the label of an endpoint of the OpenAI kind is open where a path that was not read may make it."""
         own = [one for one in self.unknowns if one.service == self._label]
         in_api = any(api.route.endswith(_CHAT) for api in service.apis)
@@ -493,8 +492,8 @@ class Collector:
             if route or (one.fact == "paths" and not in_api) or one.fact == "members":
                 reason = Opaque(f"whether a path ends in `{_CHAT}` is not plain", Place(one.path, one.line))
                 what = self._what("label `openai_endpoint`")
-                return self.unknown("labels.openai_endpoint", what, reason, "labels", required=True)
-        return None
+                self.unknown("labels.openai_endpoint", what, reason, "labels", required=True)
+                return
 
     def _envs(self, entry: ServiceObject) -> tuple[Env, ...]:
         value = self._field(entry, "envs")

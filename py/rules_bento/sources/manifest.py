@@ -54,7 +54,7 @@ class Entry:
         try:
             file = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
-                return _of_open_file(path, file, source, origin)
+                return _of_open_file(path, file, origin)
             finally:
                 os.close(file)
         except OSError as error:
@@ -152,7 +152,7 @@ def _mode(beginning: bytes) -> int:
     return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
 
 
-def _of_open_file(path: str, file: int, source: str, origin: str) -> Entry:
+def _of_open_file(path: str, file: int, origin: str) -> Entry:
     from blake3 import blake3
 
     status = os.fstat(file)

@@ -28,7 +28,6 @@ class Way:
         self.flags = flags
 
 
-_FULL = Way('stated_in_full = ["{kind}"]', "--stated-in-full {kind}")
 _WAYS = {
     "services": Way(
         'services = {{"<service>": ["<services that it depends on>"]}}, the entry service first',

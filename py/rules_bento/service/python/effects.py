@@ -178,7 +178,7 @@ def not_followed(
                 spoil_all(reader, _used(body, inner.scope), why, place)
 
 
-def comprehension(reader: Interpreter, node: ast.expr, scope: Scope, place: Place) -> None:
+def comprehension(reader: Interpreter, node: ast.expr, scope: Scope) -> None:
     """Give up what an expression that is not followed may change by the calls in it."""
     if any(isinstance(inner, ast.Call) and not _only_reads(inner, scope) for inner in ast.walk(node)):
         give_up(reader, [node], scope, "a comprehension may change it")

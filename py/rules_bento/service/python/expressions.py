@@ -94,7 +94,7 @@ def _operation(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
             left, right = evaluate(reader, node.left, scope), evaluate(reader, node.right, scope)
             return reader.fresh(operations.binary(node.op, left, right, place))
         case ast.UnaryOp(op=ast.Not()):
-            test = truth(reader, evaluate(reader, node.operand, scope))
+            test = truth(evaluate(reader, node.operand, scope))
             return Opaque("it is a condition", place, inert=True) if test is None else Const(not test)
         case ast.UnaryOp():
             return operations.unary(node.op, evaluate(reader, node.operand, scope), place)
@@ -104,12 +104,12 @@ def _operation(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
             values = [evaluate(reader, part, scope) for part in (node.left, *node.comparators)]
             return operations.compare(node.ops, values, place)
         case ast.IfExp():
-            test = truth(reader, evaluate(reader, node.test, scope))
+            test = truth(evaluate(reader, node.test, scope))
             if test is not None:
                 return evaluate(reader, node.body if test else node.orelse, scope)
             return _either(reader, [node.body, node.orelse], scope, "it depends on a condition")
         case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-            comprehension(reader, node, scope, place)
+            comprehension(reader, node, scope)
             return Opaque("it is built by a comprehension", place, inert=True, opens=True)
         case _:
             return Opaque(f"`{source_of(node)}` is known only when the code runs", place)
@@ -135,7 +135,7 @@ def _boolean(reader: Interpreter, node: ast.BoolOp, scope: Scope) -> Value:
         value = evaluate(reader, part, scope)
         if index == len(node.values) - 1:
             return value
-        test = truth(reader, value)
+        test = truth(value)
         if test is None:
             outer, reader.region = reader.region, reader.new_region()
             rest = [evaluate(reader, other, scope) for other in node.values[index + 1 :]]
@@ -148,7 +148,7 @@ def _boolean(reader: Interpreter, node: ast.BoolOp, scope: Scope) -> Value:
     raise AssertionError("a boolean operation has operands")
 
 
-def truth(reader: Interpreter, value: Value) -> bool | None:
+def truth(value: Value) -> bool | None:
     """Return whether a value is true; None where only running the code tells."""
     match value:
         case Const(value=inner):
@@ -294,7 +294,7 @@ def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) ->
                 f"no argument `{name}` of the Bento is given, as `args` or --arg gives one", place, inert=True
             )
         case ServiceObject():
-            return _service_attribute(reader, owner, name, place)
+            return _service_attribute(owner, name, place)
         case AsgiApp() | ImageSpec() | LegacyService() if name in _PARTS:
             # Whoever takes these at module level changes them.
             reader.spoil(owner, f"`.{name}` of it is used", place)
@@ -343,7 +343,7 @@ def _instance_attribute(reader: Interpreter, owner: Instance, name: str, place: 
     return Opaque(f"`.{name}` of a `{owner.of.name}` is known only when the code runs", place)
 
 
-def _service_attribute(reader: Interpreter, owner: ServiceObject, name: str, place: Place) -> Value:
+def _service_attribute(owner: ServiceObject, name: str, place: Place) -> Value:
     if owner.spoiled:
         return Opaque(owner.spoiled.why, owner.spoiled.place)
     match name:

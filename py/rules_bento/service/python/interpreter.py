@@ -392,7 +392,7 @@ class Interpreter:
     # Ways through the code
 
     def _if(self, node: ast.If, scope: Scope) -> bool:
-        test = expressions.truth(self, expressions.evaluate(self, node.test, scope))
+        test = expressions.truth(expressions.evaluate(self, node.test, scope))
         if test is not None:
             return self.run(node.body if test else node.orelse, scope)
         why = Opaque("it depends on an `if` that only running the code decides", scope.place(node))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rules_bento.archives import tarstream, ustar
-from rules_bento.registry.content import BytesSource, FileSource
+from rules_bento.registry.content import BytesSource, FileSource, Part
 
 if TYPE_CHECKING:
     import socket
@@ -36,9 +36,9 @@ class Tarball:
         pending += tarstream.END
         self._add(BytesSource(pending), len(pending))
 
-    def part(self, start: int, end: int, tally: Tally) -> Stretch:
-        """The bytes from `start` to `end`, as the body of a request."""
-        return Stretch(self, start, end, tally)
+    def part(self, start: int, end: int, tally: Tally) -> Part:
+        """Return the bytes from `start` to `end`, as the body of a request; the tally counts from `start`."""
+        return Part(self, start, end, tally, counted_from=start)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes from `start` to `end`."""
@@ -56,23 +56,3 @@ class Tarball:
             self._starts.append(self.size)
             self._sources.append(source)
             self.size += size
-
-
-class Stretch:
-    """Some bytes of a tarball as a body; the tally counts from their start."""
-
-    def __init__(self, tarball: Tarball, start: int, end: int, tally: Tally) -> None:
-        self._tarball = tarball
-        self._start = start
-        self._end = end
-        self._tally = tally
-
-    @property
-    def size(self) -> int:
-        """Return how many bytes there are."""
-        return self._end - self._start
-
-    def write_to(self, connection: socket.socket) -> None:
-        """Write all of them."""
-        self._tally.move_to(0)
-        self._tarball.send(connection, self._start, self._end, self._tally)
