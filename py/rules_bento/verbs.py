@@ -52,12 +52,12 @@ def _find(verb: str) -> Any:
 def _all() -> list[str]:
     import pkgutil
 
-    found = [
+    verbs = [
         module.name
         for package in PACKAGES
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
     ]
-    return sorted(name for name in found if name != "arguments")
+    return sorted(name for name in verbs if name != "arguments")
 
 
 def _named(target: str, error: Exception) -> str:

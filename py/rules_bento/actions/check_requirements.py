@@ -35,12 +35,12 @@ FLAGS = SOURCE_FLAGS | {
 def run(arguments: Arguments) -> None:
     """Compare what the lock records with the sources, and hold that its graph is complete and has nothing needless."""
     [(path, name)] = arguments.records("--lock")
-    found, indexes = read_sources(arguments)
+    requested, indexes = read_sources(arguments)
     text = Path(path).read_text("utf-8")
     lock: Lock = locks.load(Path(path)) if text else {"requires_python": "", "roots": [], "packages": []}
-    record = resolution.stated_in_lock(found, indexes, arguments.many("--platform"))
+    record = resolution.stated_in_lock(requested, indexes, arguments.many("--platform"))
     problems = [
-        *_differences(lock.get("stated", {}), record, found),
+        *_differences(lock.get("stated", {}), record, requested),
         *([] if lock["requires_python"] == arguments.one("--requires-python") else ["  requires_python is another"]),
         *_broken(lock),
     ]
@@ -55,17 +55,17 @@ def read_sources(arguments: Arguments) -> tuple[stated.Stated, Indexes]:
         [stated.Source(Path(path), name) for path, name in arguments.records(flag)]
         for flag in ("--source", "--constraint", "--override")
     )
-    found = stated.read(sources, arguments.many("--extra"), arguments.many("--group"), constraints, overrides)
+    requested = stated.read(sources, arguments.many("--extra"), arguments.many("--group"), constraints, overrides)
     target = arguments.one("--target")
-    return found, Indexes.from_json(arguments.optional("--indexes"), target).with_options(found.options, target)
+    return requested, Indexes.from_json(arguments.optional("--indexes"), target).with_options(requested.options, target)
 
 
-def _differences(locked: dict[str, Any], record: dict[str, Any], found: stated.Stated) -> list[str]:
+def _differences(locked: dict[str, Any], record: dict[str, Any], requested: stated.Stated) -> list[str]:
     problems = []
     kinds = (
-        ("requirements", "", "asks for", found.requirements),
-        ("constraints", " as a limit", "states", found.constraints),
-        ("overrides", " as an override", "states", found.overrides),
+        ("requirements", "", "asks for", requested.requirements),
+        ("constraints", " as a limit", "states", requested.constraints),
+        ("overrides", " as an override", "states", requested.overrides),
     )
     for key, limit, verb, origins in kinds:
         before, now = set(locked.get(key, [])), set(record.get(key, []))
@@ -81,11 +81,11 @@ def _broken(lock: Lock) -> list[str]:
     names = {name for name, _ in versions}
     edges = [(edge, "") for edge in lock["roots"]]
     for package in lock["packages"]:
-        found = [
+        dependencies = [
             *package.get("dependencies", []),
             *(edge for extra in package.get("extras", {}).values() for edge in extra),
         ]
-        edges += [(edge, package["name"]) for edge in found]
+        edges += [(edge, package["name"]) for edge in dependencies]
     problems = []
     for edge, parent in edges:
         there = (edge["name"], edge["version"]) in versions if "version" in edge else edge["name"] in names

@@ -28,12 +28,12 @@ def run(arguments: Arguments) -> None:
     """Write a line for each difference; none if the Bento is what importing gives."""
     read = _load(arguments.one("--service-info"))
     imported = _load(arguments.one("--imported"))
-    found = [*_differences(read["service"], imported["service"])]
-    if not found:
-        found = [*_between(package.make(arguments, read), package.make(arguments, imported))]
+    differences = [*_differences(read["service"], imported["service"])]
+    if not differences:
+        differences = [*_between(package.make(arguments, read), package.make(arguments, imported))]
     lines = [
         f"{place_of(field, read['service'])}: {field} is {first} in the Bento, and {second} by importing the service.\n"
-        for field, first, second in found
+        for field, first, second in differences
     ]
     Path(arguments.one("--report")).write_text("".join(lines), "utf-8")
 

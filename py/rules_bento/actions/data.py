@@ -100,8 +100,8 @@ def read_plan(arguments: Arguments, declared: Sequence[Declared]) -> Plan:
     from rules_bento.build_options.target_options import read
 
     attributes = json.loads(arguments.optional("--options", "{}"))
-    given = {"service": service, "include": include or None, "exclude": exclude or None}
-    attributes |= {key: value for key, value in given.items() if value is not None}
+    own = {"service": service, "include": include or None, "exclude": exclude or None}
+    attributes |= {key: value for key, value in own.items() if value is not None}
     src_exists = any(file.filtered and file.path.startswith("src/") for file in declared)
     options = read(attributes, arguments.records("--bentofile"), src_exists=src_exists)
     kept = ["*"] if options.include is None else list(options.include)

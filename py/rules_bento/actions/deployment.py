@@ -68,7 +68,7 @@ def _image(arguments: Arguments) -> str:
 
 def _workload(arguments: Arguments) -> Workload:
     """What all images of an index are. Raises BentoError where they differ in what a manifest says."""
-    found = [
+    workloads = [
         read_workload(
             read_mapping(read_file(bento_yaml), bento_yaml),
             read_object(read_file(config), "the image's config"),
@@ -76,7 +76,8 @@ def _workload(arguments: Arguments) -> Workload:
         )
         for config, bento_yaml in arguments.records("--image")
     ]
-    for other in found[1:]:
-        if (other.services, other.required, other.image) != (found[0].services, found[0].required, found[0].image):
+    first, *others = workloads
+    for other in others:
+        if (other.services, other.required, other.image) != (first.services, first.required, first.image):
             raise BentoError("the images of the index start differently. Write a bento_deployment for each.")
-    return found[0]
+    return first

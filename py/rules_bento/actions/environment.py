@@ -63,10 +63,10 @@ def _placed(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
         case "requirements_file" | "pyproject_toml":
             written = step.values or ("pyproject.toml",)
             text = images.requirements_of(images.Step(step.kind, tuple(map(path, written))), files, place)
-            found, _ = parse(text, at)
-            for requirement in found:
+            requirements, _ = parse(text, at)
+            for requirement in requirements:
                 check_package(requirement.text, at)
-            if not found:
+            if not requirements:
                 raise BentoError(f"{at}: {written[0]} asks for no package. Remove the step, or name another file.")
             return images.Step("requirements", (text,))
     return step

@@ -140,11 +140,11 @@ def _env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> d
 
 
 def _annotations(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    found = {
+    standard = {
         "base.digest": base.get("digest", ""),
         "base.name": base.get("origin", ""),
         "created": arguments.one("--created"),
         "title": bento["name"],
         "version": bento["version"],
     }
-    return {f"{ANNOTATION}{key}": value for key, value in found.items() if value}
+    return {f"{ANNOTATION}{key}": value for key, value in standard.items() if value}

@@ -24,11 +24,11 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the list."""
-    found = inventory.of_lock(read_object(read_file(path), path) for path in arguments.many("--locked"))
+    packages = inventory.of_lock(read_object(read_file(path), path) for path in arguments.many("--locked"))
     for path in arguments.many("--part"):
-        found += inventory.of_requirements(*requirements_of(Path(path)))
+        packages += inventory.of_requirements(*requirements_of(Path(path)))
     if wheels := arguments.many("--wheel"):
         from rules_bento.images.wheels.licenses import stated_by
 
-        found = inventory.with_licenses(found, dict(map(stated_by, wheels)))
-    Path(arguments.one("--output")).write_text(inventory.dumps(found), "utf-8")
+        packages = inventory.with_licenses(packages, dict(map(stated_by, wheels)))
+    Path(arguments.one("--output")).write_text(inventory.dumps(packages), "utf-8")

@@ -121,21 +121,21 @@ def _fields(arguments: Arguments) -> dict[str, Any]:
         "framework_name": module.rpartition(".")[2],
         "framework_versions": arguments.pairs("--framework-version"),
     }
-    given = _given(arguments)
+    stated = _given(arguments)
     return {
         "module": module,
         "labels": arguments.labels(),
-        "options": given["options"],
-        "metadata": given["metadata"],
+        "options": stated["options"],
+        "metadata": stated["metadata"],
         "context": context | arguments.pairs("--context"),
-        "signatures": given["signatures"],
+        "signatures": stated["signatures"],
         "api_version": arguments.one("--api-version"),
     }
 
 
 def _given(arguments: Arguments) -> dict[str, dict[str, Any]]:
     """Return metadata, options and signatures: those of attributes and of `fields_file`, which may share no name."""
-    given: dict[str, dict[str, Any]] = {
+    stated: dict[str, dict[str, Any]] = {
         "metadata": dict(arguments.pairs("--metadata")),
         "options": dict(arguments.pairs("--option")),
         "signatures": {
@@ -143,12 +143,12 @@ def _given(arguments: Arguments) -> dict[str, dict[str, Any]]:
         },
     }
     for path, name in arguments.records("--fields"):
-        for field, values in _fields_of_file(path, name, tuple(given)).items():
+        for field, values in _fields_of_file(path, name, tuple(stated)).items():
             for key in values:
-                if key in given[field]:
+                if key in stated[field]:
                     raise BentoError(f"{name}: {field} has {key!r}, and so has the attribute {field}. Keep one.")
-            given[field] |= values
-    return given
+            stated[field] |= values
+    return stated
 
 
 def _fields_of_file(path: str, name: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:

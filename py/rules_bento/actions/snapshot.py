@@ -101,12 +101,12 @@ def _packed_data(arguments: Arguments) -> dict[str, Entry]:
 
 def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
     """Return what `bentoml.use_arguments()` gives the service: as BentoPackage merges it for bento.yaml."""
-    given: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
+    values: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
     for path, name in arguments.records("--arg-file"):
         from rules_bento.build_options.bentofile import read_arguments
 
-        given = read_arguments(path, name) | given
-    return (plan.options.args if plan.options else {}) | given
+        values = read_arguments(path, name) | values
+    return (plan.options.args if plan.options else {}) | values
 
 
 def _name(plan: Plan, sources: dict[str, str]) -> str:
@@ -119,9 +119,9 @@ def _name(plan: Plan, sources: dict[str, str]) -> str:
     return service_of(plan.options or BuildOptions(), sources)
 
 
-def _read(service: str, sources: dict[str, str], given: dict[str, Any]) -> ServiceInfo:
+def _read(service: str, sources: dict[str, str], values: dict[str, Any]) -> ServiceInfo:
     tree = services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes())
-    return services.read_service(service, tree, given)
+    return services.read_service(service, tree, values)
 
 
 def _project(declared: Sequence[Declared]) -> ProjectFiles:

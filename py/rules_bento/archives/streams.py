@@ -150,8 +150,8 @@ def _check_padding(padding: int, alignment: int) -> None:
 
 def _decoded(decoder: Decoder, data: bytes) -> Iterator[bytes]:
     while True:
-        if found := decoder.decompress(data, PIECE):
-            yield found
+        if piece := decoder.decompress(data, PIECE):
+            yield piece
         data = b""
         if decoder.eof or decoder.needs_input:
             return
@@ -175,10 +175,10 @@ class _Gzip:
         return self._inflate.unused_data
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        found = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+        output = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
         # When the bound is met, more may wait inside of zlib though all input is taken.
-        self.needs_input = len(found) < max_length and not self._inflate.unconsumed_tail
-        return found
+        self.needs_input = len(output) < max_length and not self._inflate.unconsumed_tail
+        return output
 
 
 class _Zstd:
@@ -208,10 +208,10 @@ class _Zstd:
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         if data:
             self._waiting = memoryview(data)  # it is only given when nothing waits
-        found: list[bytes] = []
+        pieces: list[bytes] = []
         size = 0
         while self._waiting and not self._decoder.eof and size < max_length:
-            found.append(self._decoder.decompress(self._waiting[: self._FED]))
+            pieces.append(self._decoder.decompress(self._waiting[: self._FED]))
             self._waiting = self._waiting[self._FED :]
-            size += len(found[-1])
-        return b"".join(found)
+            size += len(pieces[-1])
+        return b"".join(pieces)

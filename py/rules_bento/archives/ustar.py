@@ -37,10 +37,10 @@ def record(name: bytes, owned: bytes, size: int, mtime: int, kind: bytes, link: 
     before = b"%b%b%b%011o\0%011o\0" % (name, _ZEROS[len(name) : MOST_NAME], owned, size, mtime)
     after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MOST_NAME], _MAGIC)
     checksum = sum(before) + sum(after) + sum(prefix) + 8 * 0x20  # it counts itself as spaces
-    found = b"%b%06o\0 %b" % (before, checksum, after)
+    header = b"%b%06o\0 %b" % (before, checksum, after)
     if prefix:
-        found += _ZEROS[: 345 - len(found)] + prefix
-    return found + _ZEROS[len(found) :]
+        header += _ZEROS[: 345 - len(header)] + prefix
+    return header + _ZEROS[len(header) :]
 
 
 def extended(values: Mapping[str, str], mode: int) -> bytes:

@@ -183,11 +183,11 @@ class Zip:
         begin: int = _LOCAL.size + name_length + extra_length
         name = local[_LOCAL.size : _LOCAL.size + name_length]
         declared: tuple[object, ...] = (0, member.method, member.path.encode())
-        found: tuple[object, ...] = (flags & _SECRET, method, name)
+        fields: tuple[object, ...] = (flags & _SECRET, method, name)
         if not flags & _DESCRIPTOR and _IN_64 not in (packed_size, size):
             declared += (member.crc, member.packed_size, member.size)
-            found += (crc, packed_size, size)
-        if found != declared:
+            fields += (crc, packed_size, size)
+        if fields != declared:
             raise self.error("its header says other things than the directory", member.path)
         if begin + member.packed_size > member.room:
             raise self.error("overlaps what follows it", member.path)

@@ -74,8 +74,8 @@ class Advisory(NamedTuple):
 
     def match(self, name: str, version: Version) -> Match | None:
         """Return whether the record is about a version of a package (by its normalized name); None if it is not."""
-        found = [_match(affected, version) for affected in self.affected if affected.name == name]
-        matches = [match for match in found if match]
+        judged = [_match(affected, version) for affected in self.affected if affected.name == name]
+        matches = [match for match in judged if match]
         if not matches:
             return None
         fixed = [match.fixed for match in matches if match.certain]
@@ -104,7 +104,7 @@ def read(document: Any, origin: str) -> Advisory | None:
 
 def _affected(entry: dict[str, Any]) -> Affected:
     # GIT is of commits; SEMVER is for other ecosystems, whose numbers mean the same in this one.
-    ranges = (found["events"] for found in entry.get("ranges", ()) if found["type"] in ("ECOSYSTEM", "SEMVER"))
+    ranges = (each["events"] for each in entry.get("ranges", ()) if each["type"] in ("ECOSYSTEM", "SEMVER"))
     return Affected(
         normalized(entry["package"]["name"]),
         tuple(map(tuple, ranges)),
@@ -115,11 +115,11 @@ def _affected(entry: dict[str, Any]) -> Affected:
 
 def _rating(entry: dict[str, Any]) -> str:
     """Return the highest rating that a record, or a part of it, states in a way that is known."""
-    found = [severity.of_vector(stated["score"]) for stated in entry.get("severity", ())]
+    ratings = [severity.of_vector(stated["score"]) for stated in entry.get("severity", ())]
     for place in ("database_specific", "ecosystem_specific"):
         word = entry.get(place, {}).get("severity")
-        found.append(severity.of_word(word) if isinstance(word, str) else "")
-    return severity.highest(found)
+        ratings.append(severity.of_word(word) if isinstance(word, str) else "")
+    return severity.highest(ratings)
 
 
 def _match(affected: Affected, version: Version) -> Match | None:

@@ -37,11 +37,11 @@ def read(places: Sequence[tuple[Path, str]], names: Collection[str]) -> Database
     kept: list[Advisory] = []
     records = 0
     for data, origin in _files(places):
-        found = advisories.read(_document(data, origin), origin)
-        if found and found.affected:
+        record = advisories.read(_document(data, origin), origin)
+        if record and record.affected:
             records += 1
-            if any(affected.name in names for affected in found.affected):
-                kept.append(found)
+            if any(affected.name in names for affected in record.affected):
+                kept.append(record)
     if not records:
         listed = ", ".join(name for _, name in places)
         raise BentoError(

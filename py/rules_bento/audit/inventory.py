@@ -60,10 +60,10 @@ class Package(NamedTuple):
 
 def of_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
     """Return the packages of a lock in the normal form (`rules_bento.packages.lock`)."""
-    found = list(packages)
+    entries = list(packages)
     asked_by: dict[str, set[str]] = {}
     of_extras: dict[str, set[str]] = {}
-    for package in found:
+    for package in entries:
         for edge in package.get("dependencies", ()):
             asked_by.setdefault(edge["name"], set()).add(package["name"])
         for edge in (edge for edges in package.get("extras", {}).values() for edge in edges):
@@ -75,16 +75,16 @@ def of_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
             bool(package.get("files")) or bool(_COMMIT.fullmatch(package.get("source", {}).get("commit", ""))),
             tuple(sorted(asked_by.get(package["name"]) or of_extras.get(package["name"]) or ())),
         )
-        for package in found
+        for package in entries
     ]
 
 
 def of_requirements(text: str, origin: str) -> list[Package]:
     """Return the packages of a requirements file; raises BentoError as `requirements.parse` does."""
-    found, _ = requirements.parse(text, origin)
+    stated, _ = requirements.parse(text, origin)
     return [
         Package(requirement.name, (requirement.pin or ("", ""))[1], bool(requirement.hashes) or requirement.is_commit)
-        for requirement in found
+        for requirement in stated
     ]
 
 
@@ -124,12 +124,12 @@ def of_sbom(data: bytes, origin: str) -> list[Package]:
         ]
     else:
         raise BentoError(f"{origin}: is no bill of materials. {_SBOM}")
-    found = []
+    packages = []
     for purl, hashed in entries:
         parts = _PURL.fullmatch(purl)
         if parts and parts[1] == "pypi":
-            found.append(Package(normalized(unquote(parts[2])), unquote(parts[3]), hashed))
-    return found
+            packages.append(Package(normalized(unquote(parts[2])), unquote(parts[3]), hashed))
+    return packages
 
 
 def with_licenses(packages: Iterable[Package], stated: Mapping[str, Stated]) -> list[Package]:

@@ -107,13 +107,13 @@ def terms_of(stated: Stated) -> Terms | None:
     key = " ".join(word for word in text.lower().replace(",", " ").split() if word != "the")
     of_text = parsed(_TEXTS.get(key, text))
     classified = [entry for entry in stated.classifiers if entry.lower() not in _EMPTY]
-    found: list[Terms] = [_of_classifier(entry) for entry in classified]
+    terms: list[Terms] = [_of_classifier(entry) for entry in classified]
     if of_text:
         known = _leaves(of_text)
-        found = [of_text, *(one for one, name in zip(found, classified, strict=True) if not _explained(name, known))]
-    elif not found:
+        terms = [of_text, *(one for one, name in zip(terms, classified, strict=True) if not _explained(name, known))]
+    elif not terms:
         return _named(text) if key not in _EMPTY else None
-    return _joined("AND", found)
+    return _joined("AND", terms)
 
 
 def parsed(expression: str) -> Terms | None:
@@ -121,8 +121,8 @@ def parsed(expression: str) -> Terms | None:
     text = _canonical(expression)
     if not text:
         return None
-    found, rest = _any(_TOKEN.findall(text))
-    return found if not rest else None
+    terms, rest = _any(_TOKEN.findall(text))
+    return terms if not rest else None
 
 
 def shown(terms: Terms | None) -> str:
@@ -183,9 +183,9 @@ def _entry(text: str, place: str) -> str:
 
         if any(fnmatchcase(identifier, text.lower()) for identifier in _spdx.LICENSES):
             return text
-    elif isinstance(found := parsed(text), str):
-        return found
-    elif found:
+    elif isinstance(terms := parsed(text), str):
+        return terms
+    elif terms:
         raise BentoError(f"{place}: {text!r} is an expression. Give each licence by itself: the lists know OR and AND.")
     raise BentoError(
         f"{place}: {text!r} is no identifier of SPDX, so no package has it. Write one (GPL-3.0-only), with * for "
@@ -221,18 +221,18 @@ def _any(tokens: list[str]) -> tuple[Terms, list[str]]:
 
 
 def _chain(tokens: list[str], word: str, inner: _Parser) -> tuple[Terms, list[str]]:
-    found, rest = inner(tokens)
-    all_found = [found]
+    term, rest = inner(tokens)
+    all_found = [term]
     while rest and rest[0] == word:
-        found, rest = inner(rest[1:])
-        all_found.append(found)
+        term, rest = inner(rest[1:])
+        all_found.append(term)
     return _joined(word, all_found), rest
 
 
 def _one(tokens: list[str]) -> tuple[Terms, list[str]]:
     if tokens[0] == "(":
-        found, rest = _any(tokens[1:])
-        return found, rest[1:]
+        terms, rest = _any(tokens[1:])
+        return terms, rest[1:]
     name = _OLD.sub(lambda old: f"{old[1]}-{old[2]}-{'or-later' if old[3] else 'only'}", tokens[0], count=1)
     name = name if _OLD.fullmatch(tokens[0]) else tokens[0]
     if tokens[1:2] == ["WITH"]:

@@ -87,27 +87,27 @@ class Report(NamedTuple):
             "records": self.records,
             "vulnerabilities": [
                 {
-                    "package": found.package.name,
-                    "version": found.package.version,
-                    "asked_by": list(found.package.asked_by),
-                    "ids": list(found.ids),
-                    "severity": found.rating or "unknown",
-                    "fixed": found.fixed,
-                    "certain": found.certain,
-                    "summary": found.summary,
-                    "allowed": found.allowed,
-                    "refused": found.refused,
+                    "package": vulnerability.package.name,
+                    "version": vulnerability.package.version,
+                    "asked_by": list(vulnerability.package.asked_by),
+                    "ids": list(vulnerability.ids),
+                    "severity": vulnerability.rating or "unknown",
+                    "fixed": vulnerability.fixed,
+                    "certain": vulnerability.certain,
+                    "summary": vulnerability.summary,
+                    "allowed": vulnerability.allowed,
+                    "refused": vulnerability.refused,
                 }
-                for found in self.vulnerabilities
+                for vulnerability in self.vulnerabilities
             ],
             "licenses": [
                 {
-                    "package": found.package.name,
-                    "version": found.package.version,
-                    "license": licenses.shown(found.terms),
-                    "refused": found.refused,
+                    "package": licensed.package.name,
+                    "version": licensed.package.version,
+                    "license": licenses.shown(licensed.terms),
+                    "refused": licensed.refused,
                 }
-                for found in self.licenses
+                for licensed in self.licenses
             ],
             "refusals": list(self.refusals),
             "notes": list(self.notes),
@@ -141,23 +141,26 @@ def judge(packages: Iterable[Package], database: Database | None, policy: Policy
             "requirements file of the Bento."
         )
     vulnerabilities = [
-        found for package in known if database for found in _of_package(package, database.advisories, policy)
+        vulnerability
+        for package in known
+        if database
+        for vulnerability in _of_package(package, database.advisories, policy)
     ]
     terms = [_licensed(package, policy) for package in known]
     refusals = [
-        *(f"vulnerable: {found}" for found in vulnerabilities if found.refused),
+        *(f"vulnerable: {vulnerability}" for vulnerability in vulnerabilities if vulnerability.refused),
         *(
             f"no version: {package}: is stated without a version. Lock it, by a hub."
             for package in known
             if not package.version
         ),
-        *(f"license: {found}" for found in terms if found.refused),
+        *(f"license: {licensed}" for licensed in terms if licensed.refused),
     ]
     if policy.refuse_unhashed:
         refusals += [f"no hash: {package}{_asked_by(package)}" for package in known if not package.hashed]
     refusals += _useless(known, vulnerabilities, database, policy)
-    unknown = [str(found.package) for found in terms if found.terms is None]
-    at_hand = policy.licenses.judges or any(found.terms for found in terms)
+    unknown = [str(licensed.package) for licensed in terms if licensed.terms is None]
+    at_hand = policy.licenses.judges or any(licensed.terms for licensed in terms)
     notes = [f"licenses: not known of {', '.join(unknown)}"] if unknown and at_hand else []
     return Report(
         len(known),
@@ -172,9 +175,9 @@ def judge(packages: Iterable[Package], database: Database | None, policy: Policy
 def lines(report: Report) -> Iterator[str]:
     """Return what people should know beside what is refused."""
     yield f"{report.packages:,} packages were held against {report.records:,} records of vulnerabilities."
-    for found in report.vulnerabilities:
-        if not found.refused:
-            yield f"passes{f' ({found.allowed})' if found.allowed else ''}: {found}"
+    for vulnerability in report.vulnerabilities:
+        if not vulnerability.refused:
+            yield f"passes{f' ({vulnerability.allowed})' if vulnerability.allowed else ''}: {vulnerability}"
     yield from report.notes
 
 
@@ -190,7 +193,9 @@ def _of_package(package: Package, advisories: Sequence[Advisory], policy: Policy
         raise BentoError(
             f"{package}: is no version (PEP 440) that advisories could be held against. Lock another one."
         ) from None
-    about = [advisory for advisory in advisories if any(found.name == package.name for found in advisory.affected)]
+    about = [
+        advisory for advisory in advisories if any(affected.name == package.name for affected in advisory.affected)
+    ]
     for group in _groups(about):
         matches = [(one, match) for one in group if (match := one.match(package.name, version))]
         if not matches:
@@ -245,7 +250,7 @@ def _useless(
     policy: Policy,
 ) -> Iterator[str]:
     """Return the entries of a policy that say nothing about these packages."""
-    used = {name for found in vulnerabilities if found.allowed for name in found.ids}
+    used = {name for vulnerability in vulnerabilities if vulnerability.allowed for name in vulnerability.ids}
     for identifier in policy.allow:
         if identifier not in used:
             why = "nothing here has it, or max_severity takes it anyway" if database else "there are no advisories"

@@ -38,13 +38,13 @@ def of_vector(vector: str) -> str:
 
 def base_score(vector: str) -> float | None:
     """Return the base score (CVSS 3.1, section 7.1); None for what is no whole vector of CVSS 3."""
-    found = _VECTOR.fullmatch(vector.strip())
-    pairs = [pair.split(":") for pair in found[2][1:].split("/")] if found else []
+    match = _VECTOR.fullmatch(vector.strip())
+    pairs = [pair.split(":") for pair in match[2][1:].split("/")] if match else []
     metrics: dict[str, str] = {}
     for name, value in pairs:
         if metrics.setdefault(name, value) != value:
             return None
-    if not found:
+    if not match:
         return None
     if any(metrics.get(name) not in weights for name, weights in _WEIGHTS.items()):
         return None
@@ -58,7 +58,7 @@ def base_score(vector: str) -> float | None:
         return 0.0
     exploitability = 8.22 * weight["AV"] * weight["AC"] * weight["PR"] * weight["UI"]
     total = min(1.08 * (impact + exploitability) if changed else impact + exploitability, 10)
-    return math.ceil(total * 10) / 10 if found[1] == "0" else _rounded_up(total)
+    return math.ceil(total * 10) / 10 if match[1] == "0" else _rounded_up(total)
 
 
 def highest(ratings: list[str]) -> str:

@@ -223,9 +223,9 @@ def _model_target(tag: str, alias: str | None, *, is_entry: bool) -> str:
 def _model_notes(tag: str, stored: dict[str, Any] | None, *, is_entry: bool) -> list[str]:
     name = tag.partition(":")[0]
     if stored:
-        found = f"{stored['name']}:{stored['version']}"
+        tagged = f"{stored['name']}:{stored['version']}"
         return [
-            f'Models: {tag} is {found} in the store. Copy its entry: cp -r "$(bentoml models get {found} -o path)" '
+            f'Models: {tag} is {tagged} in the store. Copy its entry: cp -r "$(bentoml models get {tagged} -o path)" '
             f"models/{name}"
         ]
     if is_entry:

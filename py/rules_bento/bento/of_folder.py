@@ -80,14 +80,14 @@ class Built:
 
     def _source_members(self) -> list[Member]:
         entries = {entry.path: entry for entry in self.bento.manifest.entries}
-        found = []
+        members = []
         for file in self.sources:
             path = f"src/{file.path}"
             if file.link is not None:
-                found.append(Member.symlink(path, file.link))
+                members.append(Member.symlink(path, file.link))
             else:
-                found.append(Member.file(path, file.source, size=entries[path].size, mode=entries[path].mode))
-        return found
+                members.append(Member.file(path, file.source, size=entries[path].size, mode=entries[path].mode))
+        return members
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,10 @@ def build_bentofile(
     return _built(merge(attributes, options), folder, version, beside)
 
 
-def _options(**given: Any) -> BuildOptions:
-    return option_reader.parse(Document("", {key: _plain(value) for key, value in given.items() if value is not None}))
+def _options(**options: Any) -> BuildOptions:
+    return option_reader.parse(
+        Document("", {key: _plain(value) for key, value in options.items() if value is not None})
+    )
 
 
 def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) -> Built:

@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         command, options = parse(list(sys.argv[1:] if argv is None else argv))
-        found = command.run(options)
+        result = command.run(options)
         sys.stdout.flush()
-        return found
+        return result
     except BrokenPipeError:
         # Who reads has seen enough. Python would write to the pipe once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

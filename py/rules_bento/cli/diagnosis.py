@@ -57,14 +57,14 @@ class Surroundings:
 
 def diagnose(here: Surroundings, *, online: bool = False) -> list[Finding]:
     """Return what was found. Raises BentoError for a file of the workspace that cannot be read."""
-    found = [bazel(here), builders(here), certificates(here)]
+    findings = [bazel(here), builders(here), certificates(here)]
     if here.root is None:
-        found.append(
+        findings.append(
             Finding("workspace", HINT, "no MODULE.bazel here or above", "`bento migrate` prints one for a project.")
         )
     else:
-        found += [*workspace(here, here.root), cache(here)]
-    return found + ([index(here)] if online else [])
+        findings += [*workspace(here, here.root), cache(here)]
+    return findings + ([index(here)] if online else [])
 
 
 def bazel(here: Surroundings) -> Finding:
@@ -117,23 +117,23 @@ def python(here: Surroundings, interpreter: str) -> Finding:
     """Judge the interpreter of the host that MODULE.bazel names; otherwise the build has one of its own."""
     if not interpreter:
         return Finding("python", FINE, "the build has one of its own")
-    found = here.which(interpreter)
+    path = here.which(interpreter)
     remedy = (
         "Install Python 3.10 or newer, or leave `interpreter` of bento_tools.python out: the build brings its own then."
     )
-    if not found:
+    if not path:
         return Finding("python", MISSING, f"bento_tools.python names {interpreter}, which is not on PATH", remedy)
-    version = _said([found, "-c", "import sys; print(*sys.version_info[:2], sep='.')"])
+    version = _said([path, "-c", "import sys; print(*sys.version_info[:2], sep='.')"])
     if not re.fullmatch(r"3\.\d+", version) or int(version[2:]) < 10:
-        return Finding("python", MISSING, f"{found} is {f'Python {version}' if version else 'no Python'}", remedy)
+        return Finding("python", MISSING, f"{path} is {f'Python {version}' if version else 'no Python'}", remedy)
     return Finding("python", FINE, f"Python {version}, which MODULE.bazel names")
 
 
 def builders(here: Surroundings) -> Finding:
     """Judge what runs images; to build and push them none is needed."""
-    found = [name for name in ("docker", "podman", "nerdctl") if here.which(name)]
-    if found:
-        return Finding("containers", FINE, ", ".join(found))
+    installed = [name for name in ("docker", "podman", "nerdctl") if here.which(name)]
+    if installed:
+        return Finding("containers", FINE, ", ".join(installed))
     remedy = "Images are built and pushed without; bento_load and `bento containerize` need one."
     return Finding("containers", HINT, "neither docker, podman nor nerdctl is on PATH", remedy)
 
@@ -269,7 +269,7 @@ def index(here: Surroundings) -> Finding:
         return Finding("index", FINE, "an index of packages answers")
     from rules_bento.packages.indexes import without_credentials
 
-    said = without_credentials(" ".join(done.stderr.split())[-400:])
+    reason = without_credentials(" ".join(done.stderr.split())[-400:])
     return Finding(
-        "index", MISSING, f"no index of packages answers: {said}", "Set UV_DEFAULT_INDEX, or see docs/locks.md."
+        "index", MISSING, f"no index of packages answers: {reason}", "Set UV_DEFAULT_INDEX, or see docs/locks.md."
     )

@@ -23,10 +23,10 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
         _help(rest)
     if rest[0] == "--version":
         _version()
-    found = table.find(rest)
-    if found is None:
+    named = table.find(rest)
+    if named is None:
         _unknown(rest)
-    command, count = found
+    command, count = named
     words = before + rest[count:]
     if command.forwards:
         return command, _forwarding(command, words)
@@ -96,10 +96,10 @@ def _version() -> NoReturn:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        found = version("rules-bento")
+        number = version("rules-bento")
     except PackageNotFoundError:  # run from its sources
-        found = "(from sources)"
-    sys.stdout.write(f"bento {found}\n")
+        number = "(from sources)"
+    sys.stdout.write(f"bento {number}\n")
     sys.exit(status.OK)
 
 

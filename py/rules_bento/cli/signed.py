@@ -25,11 +25,11 @@ def run(options: Namespace) -> int:
     if options.signature and len(options.tags) != 1:
         raise BentoError("--signature: is of one archive. Name one.")
     key = read_public(options.key, Path())
-    found = [_verified(options, target, key) for target in options.tags]
-    if not show.data(found, options.output):
-        for item in found:
+    items = [_verified(options, target, key) for target in options.tags]
+    if not show.data(items, options.output):
+        for item in items:
             _print(item)
-    return status.OK if all(item["signed"] for item in found) else status.FOUND
+    return status.OK if all(item["signed"] for item in items) else status.FOUND
 
 
 def _verified(options: Namespace, target: str, key: PublicKey) -> dict[str, Any]:
@@ -104,12 +104,12 @@ def _print(item: dict[str, Any]) -> None:
     if not item["signed"]:
         show.out(f"{show.bad('refused')}  {show.plain(item['target'])}: {show.plain(item['problem'])}")
         return
-    said = f"{show.good('signed')}  {show.plain(item['target'])}"
+    line = f"{show.good('signed')}  {show.plain(item['target'])}"
     if "digest" in item:
-        said += f": {item['digest']}" + (f", as {show.plain(item['signed_as'])}" if item["signed_as"] else "")
+        line += f": {item['digest']}" + (f", as {show.plain(item['signed_as'])}" if item["signed_as"] else "")
     if "provenance" in item:
-        said += f", built by {show.plain(_builder(item['provenance']))}"
-    show.out(said)
+        line += f", built by {show.plain(_builder(item['provenance']))}"
+    show.out(line)
 
 
 def _builder(provenance: dict[str, Any]) -> str:

@@ -281,8 +281,8 @@ def _call(command: list[str]) -> str:
     )
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["without a word"]
-        said = [line for line in lines if line.startswith("E: ")] or lines[-1:]
-        raise BentoError(f"{command[0]} {_verb(command)} fails: {' '.join(said)}")
+        errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]
+        raise BentoError(f"{command[0]} {_verb(command)} fails: {' '.join(errors)}")
     return done.stdout
 
 

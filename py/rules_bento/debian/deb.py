@@ -64,8 +64,8 @@ class Deb:
         """
         for member, contents in self._tar("data.tar", _MOST_DATA, "files"):
             with self._problems():
-                found = _member(member)
-            yield found, map(bytes, contents)
+                part = _member(member)
+            yield part, map(bytes, contents)
 
     def _tar(self, kind: str, most: int, what: str) -> tarread.Members:
         """The members of one of the tars, as long as they declare no more bytes: to pass over a file is to read it."""

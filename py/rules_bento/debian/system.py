@@ -81,9 +81,9 @@ def _reason(number: int, taken: Mapping[int, str]) -> str:
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
     """Return the text of `/etc/nsswitch.conf`, as Debian has it."""
-    found = [root.kept[path] for path in _NSSWITCH if path in root.kept]
-    if found and not root.has("etc/nsswitch.conf"):
-        yield from root.file("etc/nsswitch.conf", found[0])
+    files = [root.kept[path] for path in _NSSWITCH if path in root.kept]
+    if files and not root.has("etc/nsswitch.conf"):
+        yield from root.file("etc/nsswitch.conf", files[0])
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:

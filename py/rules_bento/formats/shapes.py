@@ -29,19 +29,19 @@ def _problem(value: Any, shape: Any, where: str) -> str | None:
     # A bool is an int to Python, and to nobody who writes a document.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         return f"{where or 'the document'} is {_shown(value)}, where {_NAMES[kind]} belongs."
-    found: Iterator[str | None] = iter(())
+    problems: Iterator[str | None] = iter(())
     if isinstance(shape, list):
-        found = (_problem(item, shape[0], f"{where}[{number}]") for number, item in enumerate(value))
+        problems = (_problem(item, shape[0], f"{where}[{number}]") for number, item in enumerate(value))
     elif isinstance(shape, dict):
-        found = (_of_key(value, key, inner, where) for key, inner in shape.items())
-    return next((problem for problem in found if problem), None)
+        problems = (_of_key(value, key, inner, where) for key, inner in shape.items())
+    return next((problem for problem in problems if problem), None)
 
 
 def _of_key(table: dict[str, Any], key: Any, shape: Any, where: str) -> str | None:
     dot = f"{where}." if where else ""
     if key is ...:
-        found = (_problem(value, shape, f"{dot}{name}") for name, value in table.items())
-        return next((problem for problem in found if problem), None)
+        problems = (_problem(value, shape, f"{dot}{name}") for name, value in table.items())
+        return next((problem for problem in problems if problem), None)
     name = key.removesuffix("?")
     if name in table:
         return _problem(table[name], shape, f"{dot}{name}")

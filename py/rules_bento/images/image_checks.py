@@ -55,26 +55,26 @@ def check(base: Base, wheels: Sequence[str], libraries: Sequence[Libraries], unc
 
     `wheels` are file names of all packages, `libraries` are of those that have some.
     """
-    found: list[_Problem] = []
+    problems: list[_Problem] = []
     notes: list[str] = []
     if base.glibc:
-        found += (_Problem(text) for wheel in wheels for text in _wrong_tag(wheel, base, base.glibc))
+        problems += (_Problem(text) for wheel in wheels for text in _wrong_tag(wheel, base, base.glibc))
     for package in libraries:
-        found += map(_Problem, _wrong_machine(package, base))
+        problems += map(_Problem, _wrong_machine(package, base))
         if base.glibc:
-            found += map(_Problem, _old_glibc(package, base, base.glibc))
+            problems += map(_Problem, _old_glibc(package, base, base.glibc))
     files = loaded(libraries, base.python_version)
     if base.libraries is not None:
         there = set(base.libraries).union(unchecked, *(package.names() for package in libraries))
         if without := _without_glibc(libraries, base, there):
-            found.append(_Problem(without))
+            problems.append(_Problem(without))
         else:
-            found += _missing(files, base, there)
+            problems += _missing(files, base, there)
             notes += _missed_by_parts(files, libraries, there)
-    found += _duplicates(files, unchecked)
-    names = {name for problem in found for name in problem.names}
+    problems += _duplicates(files, unchecked)
+    names = {name for problem in problems for name in problem.names}
     last = [_way_out(names.union(unchecked))] if names else []
-    return Found(tuple([problem.text for problem in found] + last), tuple(notes))
+    return Found(tuple([problem.text for problem in problems] + last), tuple(notes))
 
 
 def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
@@ -168,8 +168,8 @@ def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_
     """Libraries of CUDA that are loaded from two packages."""
     owners: dict[str, dict[str, str]] = {}
     for file in files:
-        if (found := _OF_CUDA.match(file.name)) and file.name not in unchecked:
-            owners.setdefault(found[1], {}).setdefault(file.package.distribution, file.path)
+        if (match := _OF_CUDA.match(file.name)) and file.name not in unchecked:
+            owners.setdefault(match[1], {}).setdefault(file.package.distribution, file.path)
     for stem, paths in sorted(owners.items()):
         if len(paths) > 1:
             listed = " and ".join(f"{path} of {distribution}" for distribution, path in sorted(paths.items()))

@@ -115,12 +115,12 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _by_name(report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    by_name: dict[tuple[str, str], dict[str, Any]] = {}
     for layer in report["layers"]:
         for package in layer["packages"]:
-            known = found.setdefault((package["kind"], package["name"]), {"size": 0, "version": package["version"]})
+            known = by_name.setdefault((package["kind"], package["name"]), {"size": 0, "version": package["version"]})
             known["size"] += package["size"]
-    return found
+    return by_name
 
 
 def _lists_others(name: str) -> bool:

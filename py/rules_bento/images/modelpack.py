@@ -23,12 +23,12 @@ class Part(NamedTuple):
 
 def make_artifact(name: str, version: str, created: str, parts: list[Part], annotations: dict[str, str]) -> Image:
     """The config and the manifest of a model; annotations that OCI defines are in the config, too."""
-    said = {key.removeprefix(ANNOTATION): value for key, value in annotations.items() if key.startswith(ANNOTATION)}
+    standard = {key.removeprefix(ANNOTATION): value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     described: dict[str, Any] = {"createdAt": created, "name": name, "version": version}
     further = {"title": "title", "description": "description", "vendor": "vendor", "revision": "revision"}
     further |= {"source": "sourceURL", "documentation": "docURL"}
-    described |= {further[key]: value for key, value in said.items() if key in further}
-    described |= {key: [said[key]] for key in ("authors", "licenses") if key in said}
+    described |= {further[key]: value for key, value in standard.items() if key in further}
+    described |= {key: [standard[key]] for key in ("authors", "licenses") if key in standard}
     layers = [part.layer for part in parts]
     config = to_bytes(
         {

@@ -86,13 +86,13 @@ class _Maker:
 
     def objects(self) -> list[dict[str, Any]]:
         """Those of one service after those of another, that of the callers first."""
-        found = []
+        objects = []
         for service in self._workload.services:
             low, high = self._replicas(service)
-            found += [self._deployment(service, None if high else low), self._service(service)]
+            objects += [self._deployment(service, None if high else low), self._service(service)]
             if high:
-                found.append(self._autoscaler(service, low, high))
-        return found
+                objects.append(self._autoscaler(service, low, high))
+        return objects
 
     def _object_names(self) -> dict[str, str]:
         """The name of the objects of each service: the one for callers has the workload's."""
@@ -133,9 +133,9 @@ class _Maker:
     def _replicas(self, service: Service) -> tuple[int, int]:
         """How many Pods, or from how many to how many; the second is 0 if the number does not change."""
         text = self._wishes.replicas.get(service.name, "1")
-        found = _REPLICAS.fullmatch(text)
-        low, high = (int(found[1]), int(found[2] or 0)) if found else (0, 0)
-        if not found or (found[2] and not 0 < low < high):
+        match = _REPLICAS.fullmatch(text)
+        low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
+        if not match or (match[2] and not 0 < low < high):
             raise BentoError(f"replicas: {service.name!r} has {text!r}. Write a number as '2', or a range as '1-4'.")
         if high and not (service.concurrency and service.metric):
             missing = "set traffic.concurrency of it" if service.metric else "leave metrics of it on"
@@ -148,7 +148,7 @@ class _Maker:
     def _variables(self) -> list[dict[str, Any]]:
         wishes = self._wishes
         home = {"BENTOML_HOME": f"{_SCRATCH}/bentoml"} if wishes.read_only else {}
-        given: dict[str, dict[str, Any]] = {name: {"value": _literal(value)} for name, value in home.items()}
+        variables: dict[str, dict[str, Any]] = {name: {"value": _literal(value)} for name, value in home.items()}
         # What is said of it comes first; the rest has to be in the Secret, or no Pod starts.
         default = {name: f"{self._app}-env/{name}" for name in self._workload.required}
         for name in {*wishes.env, *wishes.secrets, *wishes.config_maps}:
@@ -158,13 +158,13 @@ class _Maker:
             ("config_maps", "configMapKeyRef", wishes.config_maps),
         ):
             for name, place in keys.items():
-                found = _KEY.fullmatch(place)
-                if not found:
+                match = _KEY.fullmatch(place)
+                if not match:
                     raise BentoError(f"{attribute}: {name} is {place!r}. Write NAME/KEY, as 'iris-env/TOKEN'.")
-                _put(given, name, {"valueFrom": {kind: {"name": found[1], "key": found[2], "optional": False}}})
+                _put(variables, name, {"valueFrom": {kind: {"name": match[1], "key": match[2], "optional": False}}})
         for name, value in wishes.env.items():
-            _put(given, name, {"value": _literal(value)})
-        return [{"name": name} | given[name] for name in sorted(given)]
+            _put(variables, name, {"value": _literal(value)})
+        return [{"name": name} | variables[name] for name in sorted(variables)]
 
     def _selector(self, service: Service) -> dict[str, str]:
         return {f"{_STANDARD}name": self._app, f"{_STANDARD}component": self._names[service.name]}
@@ -292,14 +292,14 @@ class _Maker:
         }
 
 
-def _put(given: dict[str, dict[str, Any]], name: str, value: dict[str, Any]) -> None:
+def _put(variables: dict[str, dict[str, Any]], name: str, value: dict[str, Any]) -> None:
     if not _VARIABLE.fullmatch(name):
         raise BentoError(f"{name!r} is no name of a variable. Write letters, digits and '_', no digit first.")
-    if name in given or name == "BENTOML_PORT":
+    if name in variables or name == "BENTOML_PORT":
         raise BentoError(
             f"{name}: has a value already, of another attribute or the manifest's own. Leave it out of one."
         )
-    given[name] = value
+    variables[name] = value
 
 
 def _port_name(at: int) -> str:

@@ -28,17 +28,17 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
             f"{where}: resources.{unknown[0]} has no counterpart that all clusters know. Leave it out of the service "
             "and add what your cluster has for it to the manifest, as a patch."
         )
-    found = {}
+    amounts = {}
     if "cpu" in resources:
-        found["cpu"] = _cpu(resources["cpu"], where)
+        amounts["cpu"] = _cpu(resources["cpu"], where)
     if "memory" in resources:
-        found["memory"] = _memory(resources["memory"], where)
+        amounts["memory"] = _memory(resources["memory"], where)
     if "gpu" in resources:
         vendor = "amd.com/gpu" if str(resources.get("gpu_type", "")).startswith("amd-") else "nvidia.com/gpu"
-        found[vendor] = _gpus(resources["gpu"], where)
+        amounts[vendor] = _gpus(resources["gpu"], where)
     elif "gpu_type" in resources:
         raise BentoError(f"{where}: resources.gpu_type says which GPU, and nothing how many: set resources.gpu.")
-    return found
+    return amounts
 
 
 def _cpu(value: object, where: str) -> str:

@@ -86,10 +86,10 @@ def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
             f"{document['service']}: is a service of BentoML's form before 1.2, which has no description of what it "
             "needs. Write it with @bentoml.service."
         )
-    found = [entries[document["entry_service"]]]
-    for entry in found:
-        found += [entries[name] for name in _needs(entry) if entries[name] not in found]
-    return found
+    reached = [entries[document["entry_service"]]]
+    for entry in reached:
+        reached += [entries[name] for name in _needs(entry) if entries[name] not in reached]
+    return reached
 
 
 def _needs(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -143,15 +143,15 @@ def _ports(numbers: list[Any], where: str) -> tuple[int, ...]:
 
 def _image(config: dict[str, Any]) -> Image:
     user = "0" if config.get("User", "") in ("", "root", "root:root") else config["User"]
-    found = _USER.fullmatch(user)
-    if not found:
+    match = _USER.fullmatch(user)
+    if not match:
         raise BentoError(
             f"the image runs as {user!r}, of which a cluster cannot tell that it is not root. Set user of the "
             'bento_image to numbers, as "1034:1034".'
         )
     return Image(
-        uid=int(found[1]),
-        gid=int(found[2]) if found[2] else None,
+        uid=int(match[1]),
+        gid=int(match[2]) if match[2] else None,
         entrypoint=tuple(config.get("Entrypoint") or ()),
         cmd=tuple(config.get("Cmd") or ()),
         variables=frozenset(env.partition("=")[0] for env in config.get("Env") or ()),

@@ -82,9 +82,9 @@ def newest(store: Path, tag: str) -> dict[str, Any] | None:
     """`model.yaml` of the newest model that a tag means; None where there is none."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in _versions(store, name)]
-    found = [_model_yaml(store / found.replace(":", "/") / MODEL_YAML) for found in tags]
-    found = [fields for fields in found if str(fields["version"]).startswith(version)]
-    return max(found, key=_time) if found else None
+    models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
+    candidates = [fields for fields in models if str(fields["version"]).startswith(version)]
+    return max(candidates, key=_time, default=None)
 
 
 def _with_alias(model: BundledModel, aliases: dict[str, str]) -> BundledModel:

@@ -429,7 +429,7 @@ def resolve(base: str, reference: str) -> str:
 
 def sendable(text: str, encoding: str = "utf-8") -> str:
     """A part of a URL with blanks and characters beyond ASCII as `%XX`; headers are decoded as latin-1 before."""
-    return _UNSENDABLE.sub(lambda found: quote(found[0].encode(encoding, "surrogateescape")), text)
+    return _UNSENDABLE.sub(lambda match: quote(match[0].encode(encoding, "surrogateescape")), text)
 
 
 def shown(url: str) -> str:

@@ -123,9 +123,9 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
 
 def check(wheel: Path, distribution: str, version: str, python_version: str) -> None:
     """Raise BentoError if a wheel is not what the lock has, or not for the Python that it is to run in."""
-    name, found, python = wheel.name.split("-")[0], wheel.name.split("-")[1], wheel.name.split("-")[-3]
-    if normalized(name) != distribution or not _is_same(found, version):
-        raise BentoError(f"its source builds {name} {found}, but the lock has {distribution} {version}. Lock again.")
+    name, built, python = wheel.name.split("-")[0], wheel.name.split("-")[1], wheel.name.split("-")[-3]
+    if normalized(name) != distribution or not _is_same(built, version):
+        raise BentoError(f"its source builds {name} {built}, but the lock has {distribution} {version}. Lock again.")
     wanted = f"cp{python_version.replace('.', '')}"
     abi = wheel.name.split("-")[-2]
     if python.startswith("cp") and abi != "abi3" and wanted not in python.split("."):
@@ -174,14 +174,14 @@ def _csv(rows: Sequence[tuple[str, str, object]]) -> str:
     return text.getvalue()
 
 
-def _is_same(found: str, version: str) -> bool:
+def _is_same(built: str, version: str) -> bool:
     """Return whether the version in a wheel's name is another spelling of the same one, as `1.0` is of `1`."""
     from packaging.version import InvalidVersion, Version
 
     try:
-        return Version(found.replace("_", "-")) == Version(version)
+        return Version(built.replace("_", "-")) == Version(version)
     except InvalidVersion:
-        return found == version
+        return built == version
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:

@@ -146,7 +146,7 @@ def refuse_credentials(text: str, origin: str) -> None:
 
 def without_credentials(text: str) -> str:
     """A text as people may see it."""
-    return _CREDENTIALS.sub(lambda found: found[1] or f"{found[2].rpartition('//')[0]}//", text)
+    return _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text)
 
 
 def _absolute(link: str) -> str:

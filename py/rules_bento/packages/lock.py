@@ -167,9 +167,9 @@ def _root_edges(
 ) -> list[dict[str, Any]]:
     edges = list(member.get("dependencies", []))
     for table, chosen in (("optional-dependencies", extras), ("dev-dependencies", groups)):
-        for name, found in member.get(table, {}).items():
+        for name, stated in member.get(table, {}).items():
             if (chosen is None or name in chosen) and name != EXPLICIT_GROUP:
-                edges += found
+                edges += stated
     return edges
 
 

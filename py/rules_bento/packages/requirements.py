@@ -101,19 +101,21 @@ def parsed(text: str) -> pep508.Requirement:
 
 def check(text: str, place: str) -> pep508.Requirement:
     """Parse a requirement of a package. Raises BentoError, which begins with `place`, for all others."""
-    found, reason = None, ""
+    requirement, reason = None, ""
     try:
-        found = parsed(text)
+        requirement = parsed(text)
     except ValueError as error:
         reason = str(error).partition("\n")[0].rstrip(".")
-    address = found.url if found else text
-    if (address and _is_local(address)) or (found and not found.specifier and found.name.endswith(_ARCHIVES)):
+    address = requirement.url if requirement else text
+    if (address and _is_local(address)) or (
+        requirement and not requirement.specifier and requirement.name.endswith(_ARCHIVES)
+    ):
         raise BentoError(f"{place}: {text!r} is a file or folder. {LOCAL}.")
-    if found is None and "://" in text.partition("@")[0]:
+    if requirement is None and "://" in text.partition("@")[0]:
         raise BentoError(f"{place}: {text!r} is an address without a name. Write 'name @ {text}'.")
-    if found is None:
+    if requirement is None:
         raise BentoError(f"{place}: {text!r} is not a requirement (PEP 508): {reason}. Correct the line.")
-    return found
+    return requirement
 
 
 def _is_local(address: str) -> bool:

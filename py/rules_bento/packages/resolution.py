@@ -138,14 +138,14 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 def _succeeds(command: list[str]) -> bool:
     """Run uv, which reports on standard error; where it trusts no certificate, once more with the system's."""
     for more in ([], [_SYSTEM_CERTIFICATES]):
-        said = b""
+        errors = b""
         with subprocess.Popen([*command, *more], stderr=subprocess.PIPE) as uv:
             stream = cast("io.BufferedReader", uv.stderr)
             while chunk := stream.read1(1 << 16):
                 sys.stderr.write(chunk.decode(errors="replace"))
                 sys.stderr.flush()
-                said = (said + chunk)[-(1 << 16) :]
-        if not uv.returncode or _UNTRUSTED.encode() not in said:
+                errors = (errors + chunk)[-(1 << 16) :]
+        if not uv.returncode or _UNTRUSTED.encode() not in errors:
             break
     return not uv.returncode
 
@@ -201,17 +201,17 @@ def normalize(
         pins, hashes, options = _read_pylock(text, str(path))
     else:
         pins, hashes, options = _read_requirements(text, str(path))
-    found = (indexes or Indexes()).with_options(options, str(path))
-    resolved = _uv_lock(Project(pins, requires_python, indexes=found), uv, str(path))
+    all_indexes = (indexes or Indexes()).with_options(options, str(path))
+    resolved = _uv_lock(Project(pins, requires_python, indexes=all_indexes), uv, str(path))
     lock = locks.from_uv_lock(resolved, str(path)) | {"requires_python": requires_python}
     return locks.keep_locked(lock, {requirements.name_of(pin) for pin in pins}, hashes, str(path))
 
 
 def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
-    found, options = requirements.parse(text, origin)
+    requirements_of_file, options = requirements.parse(text, origin)
     for option in options:
         requirements.refuse_option(option, origin)
-    for requirement in found:
+    for requirement in requirements_of_file:
         requirements.check(requirement.text, f"{origin}:{requirement.line}")
         if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
             continue
@@ -220,7 +220,11 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
             f"{origin}:{requirement.line}: {requirement.text!r} lacks {lacks}. Write the lock with "
             f"`uv pip compile --universal --generate-hashes` or `pip-compile --generate-hashes`."
         )
-    return [entry.text for entry in found], {sha256 for entry in found for sha256 in entry.hashes}, options
+    return (
+        [entry.text for entry in requirements_of_file],
+        {sha256 for entry in requirements_of_file for sha256 in entry.hashes},
+        options,
+    )
 
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:

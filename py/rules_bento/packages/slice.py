@@ -180,8 +180,8 @@ def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> l
         for path, name in ((links, "the lock"), (source, "the target"), (limits, "the constraints")):
             explanation = explanation.replace(str(path), name)
         raise _NoSolutionError(explanation)
-    found, _ = parse(done.stdout, resolver.name)
-    return sorted(((requirement.text, requirement.name) for requirement in found), key=lambda pin: pin[1])
+    resolved, _ = parse(done.stdout, resolver.name)
+    return sorted(((requirement.text, requirement.name) for requirement in resolved), key=lambda pin: pin[1])
 
 
 def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:

@@ -56,8 +56,8 @@ class Stated:
         refuse_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
-        found: dict[str, str] = getattr(self, kind)
-        found.setdefault(text, origin)
+        origins: dict[str, str] = getattr(self, kind)
+        origins.setdefault(text, origin)
 
 
 def read(
@@ -138,8 +138,8 @@ class _RequirementsFiles:
     def read(self, source: Source, kind: Kind = "requirements", within: tuple[str, ...] = ()) -> None:
         """Take requirements and options of a file and of those that it names."""
         self.taken.add(posixpath.normpath(source.name))
-        found, options = self._parse(source)
-        for requirement in found:
+        requirements_of_file, options = self._parse(source)
+        for requirement in requirements_of_file:
             self.stated.add(requirement.text, f"{source.name}:{requirement.line}", kind)
         for option in options:
             place = f"{source.name}:{option.line}"
@@ -161,14 +161,14 @@ class _RequirementsFiles:
         if name in map(posixpath.normpath, within):
             raise BentoError(f"{place}: {name} names itself, by way of {', '.join(within)}. Break the circle.")
         if self.declared is None:
-            found = Source(source.path.parent / value, name)
-            if not value or not found.path.is_file():
+            included = Source(source.path.parent / value, name)
+            if not value or not included.path.is_file():
                 raise BentoError(f"{place}: there is no file {value!r}. Correct the line.")
         elif value and name in self.declared:
-            found = self.declared[name]
+            included = self.declared[name]
         else:
             raise BentoError(f"{place}: {name} is not among the sources. Add it to srcs, constraints or overrides.")
-        self.read(found, kind, within)
+        self.read(included, kind, within)
 
     def named_by(self, source: Source) -> Iterable[str]:
         """Return the normalized paths that a file names."""

@@ -33,6 +33,6 @@ def export(files: ProjectFiles, uv: str, python: str | None = None) -> str:
         except OSError as error:
             raise BentoError(f"uv_lock(): {uv} cannot be run: {error.strerror}. Name uv's program.") from None
     if done.returncode:
-        said = re.sub(r"\s+", " ", done.stderr.replace(folder, ".")).strip()
-        raise BentoError(f"uv.lock: uv refuses it: {said}. Write it again with `uv lock`.")
+        errors = re.sub(r"\s+", " ", done.stderr.replace(folder, ".")).strip()
+        raise BentoError(f"uv.lock: uv refuses it: {errors}. Write it again with `uv lock`.")
     return done.stdout

@@ -99,6 +99,6 @@ def _entry_points(file: Path) -> list[tuple[str, str]]:
     try:
         parser.read_string(file.read_text("utf-8"))
     except (configparser.Error, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise BentoError(f"{file.parent.name}: its entry_points.txt cannot be read: {said}") from None
+        reason = " ".join(str(error).split())
+        raise BentoError(f"{file.parent.name}: its entry_points.txt cannot be read: {reason}") from None
     return parser.items("console_scripts") if parser.has_section("console_scripts") else []

@@ -46,11 +46,11 @@ class Challenge(NamedTuple):
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
         """The first challenge of the headers that can be met, tokens before passwords."""
-        found: dict[str, Challenge] = {}
+        by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):
-                found.setdefault(scheme, Challenge(scheme, values))
-        return found.get("bearer") or found.get("basic")
+                by_scheme.setdefault(scheme, Challenge(scheme, values))
+        return by_scheme.get("bearer") or by_scheme.get("basic")
 
 
 class Authorizer:
@@ -136,7 +136,7 @@ class Authorizer:
         return token
 
     def _ask(
-        self, method: str, realm: str, fields: list[tuple[str, str]], found: Credentials | None
+        self, method: str, realm: str, fields: list[tuple[str, str]], login: Credentials | None
     ) -> dict[str, object]:
         headers = {"Accept": "application/json"}
         body = None
@@ -146,8 +146,8 @@ class Authorizer:
             url = realm
         else:
             url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(fields)
-        if found and found.username:
-            headers["Authorization"] = _basic(found)
+        if login and login.username:
+            headers["Authorization"] = _basic(login)
         with self._transport.exchange(method, url, headers, body) as response:
             content = response.read(bounds.TOKEN)
             if response.status in TRANSIENT:
@@ -205,12 +205,12 @@ def _is_inside(host: str) -> bool:
 
 def _is_covered(scope: str, scopes: frozenset[str]) -> bool:
     """Return whether one of the scopes (`type:name:action,...`) is for the same thing, and allows as much."""
-    thing, _, actions = scope.rpartition(":")
+    resource, _, actions = scope.rpartition(":")
     return any(
-        thing == other.rpartition(":")[0] and set(actions.split(",")) <= set(other.rpartition(":")[2].split(","))
+        resource == other.rpartition(":")[0] and set(actions.split(",")) <= set(other.rpartition(":")[2].split(","))
         for other in scopes
     )
 
 
-def _basic(found: Credentials) -> str:
-    return "Basic " + b64encode(f"{found.username}:{found.password}".encode()).decode()
+def _basic(login: Credentials) -> str:
+    return "Basic " + b64encode(f"{login.username}:{login.password}".encode()).decode()

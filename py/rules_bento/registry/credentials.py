@@ -77,8 +77,8 @@ def _load(file: Path) -> dict[str, Any]:
     if isinstance(document, dict):
         document = {key: value for key, value in document.items() if value}
     shapes.check(document, _FILE, f"{file}: credentials cannot be read", "Repair the file, or log in again.")
-    found: dict[str, Any] = document
-    return found
+    settings: dict[str, Any] = document
+    return settings
 
 
 def _in_file(document: dict[str, Any], file: Path, reference: Reference) -> Credentials | None:

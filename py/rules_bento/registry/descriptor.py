@@ -179,12 +179,12 @@ def descend(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest
 
     Raises BentoError for more than `bounds.MANIFESTS`, or indexes in more than `bounds.NESTING` others.
     """
-    found: dict[str, Manifest] = {}
+    manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:
-        if entry.digest in found:
+        if entry.digest in manifests:
             return
-        if len(found) >= bounds.MANIFESTS or depth > bounds.NESTING:
+        if len(manifests) >= bounds.MANIFESTS or depth > bounds.NESTING:
             raise BentoError(
                 f"{entry.digest}: is one of more than {bounds.MANIFESTS} manifests, or in more than {bounds.NESTING} "
                 f"indexes. Refused; name one of the images by its digest."
@@ -192,11 +192,11 @@ def descend(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest
         child = read(entry)
         for below in child.children():
             visit(below, depth + 1)
-        found[entry.digest] = child
+        manifests[entry.digest] = child
 
     for entry in entries:
         visit(entry, 1)
-    return list(found.values())
+    return list(manifests.values())
 
 
 def _text(item: Mapping[str, Any], key: str, origin: str) -> str:

@@ -114,8 +114,8 @@ class _Receiving:
 
     def _continues(self, response: Response) -> bool:
         """Return whether a partial answer begins where the file ends."""
-        given = content_range(response.headers.get("Content-Range"))
-        return given is not None and given.first == self._at
+        came = content_range(response.headers.get("Content-Range"))
+        return came is not None and came.first == self._at
 
     def _refuse(self, response: Response) -> None:
         reply = Reply(response.status, response.headers, response.read(bounds.REFUSAL), response.url)

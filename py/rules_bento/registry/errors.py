@@ -34,8 +34,8 @@ def refusal(status: int, body: bytes, what: str, host: str) -> RegistryError:
     remedy = _REMEDIES.get(status, "").format(host=host)
     if status >= 500:
         remedy = "It was tried several times; try again later, or look at the registry's log."
-    said = f" ({words})" if words else ""
-    return RegistryError(f"{what}: the registry answers {status}{said}. {remedy}".rstrip(), status, codes)
+    reason = f" ({words})" if words else ""
+    return RegistryError(f"{what}: the registry answers {status}{reason}. {remedy}".rstrip(), status, codes)
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:

@@ -99,11 +99,11 @@ def choose(root: Manifest, platforms: Collection[str], origin: str, *, lenient: 
     by_platform = {
         platform: [entry for entry in entries if _matches(entry.platform, platform)] for platform in platforms
     }
-    lacking = [platform for platform, found in by_platform.items() if not found]
+    lacking = [platform for platform, entries in by_platform.items() if not entries]
     if lacking and not (lenient and len(lacking) < len(by_platform)):
         there = ", ".join(sorted({_name(entry.platform) for entry in entries}))
         raise BentoError(f"{origin}: has nothing for {' or '.join(lacking)}. It has: {there}.")
-    return [entry for found in by_platform.values() for entry in found[:1]]
+    return [entry for entries in by_platform.values() for entry in entries[:1]]
 
 
 def as_package(repository: Repository, root: Manifest) -> Package:

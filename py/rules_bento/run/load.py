@@ -120,8 +120,8 @@ def _load(tool: str, archive: Iterator[bytes]) -> int:
 
 
 def _tool(wanted: str) -> str:
-    if found := shutil.which(wanted or loader()):
-        return found
+    if tool := shutil.which(wanted or loader()):
+        return tool
     raise BentoError(
         f"{wanted or ', '.join(LOADERS)}: not on PATH, or without an answer. Install or start one, or build the output "
         f"group docker_archive of the image and load that file where one is."

@@ -274,9 +274,9 @@ class _GrpcCache:
                         raise CutError("the remote cache gave up")
                     ended = ended or isinstance(event, StreamEnded)
                 channel.sendall(http2.data_to_send())
-                given = time.monotonic()
+                since = time.monotonic()
                 yield from _contents(received)
-                end += time.monotonic() - given  # the registry may be slow to take it
+                end += time.monotonic() - since  # the registry may be slow to take it
             self._check(digest, natural(status.decode("latin-1")))
 
     def _request_headers(self) -> list[tuple[str, str]]:
@@ -297,18 +297,18 @@ class _GrpcCache:
         if status in _PASSING:
             raise CutError(f"the remote cache answers with gRPC's status {status}")
         if status != _OK:
-            said = _DENIED.get(status, f"gRPC status {status}")
-            raise _refused(self._where, digest, said, missing=status == _NOT_FOUND)
+            reason = _DENIED.get(status, f"gRPC status {status}")
+            raise _refused(self._where, digest, reason, missing=status == _NOT_FOUND)
 
 
-def _refused(where: Settings, digest: str, said: str, *, missing: bool) -> BentoError:
+def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> BentoError:
     if missing:
         return BentoError(
             f"{where} has no blob sha256:{digest} any more. Build again, which makes it anew, or run without "
             f"--@rules_bento//rules:push_from=cache."
         )
     return BentoError(
-        f"{where} does not give blob sha256:{digest}: {said}. Give the --remote_header, --credential_helper or "
+        f"{where} does not give blob sha256:{digest}: {reason}. Give the --remote_header, --credential_helper or "
         f"--tls_client_certificate of the build behind --."
     )
 

@@ -44,12 +44,12 @@ def run(arguments: Arguments) -> int:
     Behind `--` stands a command, `serve` if there is none, and its options, which BentoML gets. With `tree` or one of
     `deliver.VERBS` this is done in its place.
     """
-    given = arguments.rest
-    if given[:1] == ["tree"]:
+    words = arguments.rest
+    if words[:1] == ["tree"]:
         return _tree(arguments)
-    if given and given[0] in deliver.VERBS:
+    if words and words[0] in deliver.VERBS:
         return _deliver(arguments)
-    command, options = (given[0], given[1:]) if given and given[0] in _COMMANDS else ("serve", given)
+    command, options = (words[0], words[1:]) if words and words[0] in _COMMANDS else ("serve", words)
     for number in _SIGNALS:  # by an exception, so that what was written is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     # Services of a Bento talk over sockets there, whose paths may have 103 characters.

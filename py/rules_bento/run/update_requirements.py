@@ -32,19 +32,19 @@ def run(arguments: Arguments) -> None:
     upgrade, bentofiles = _options(arguments.rest, target)
     for bentofile in bentofiles:
         _import(bentofile, arguments, Path(root))
-    found, indexes = read_sources(arguments)
+    requested, indexes = read_sources(arguments)
     project = resolution.Project(
-        list(found.requirements),
+        list(requested.requirements),
         arguments.one("--requires-python"),
-        list(found.constraints),
+        list(requested.constraints),
         indexes,
         arguments.many("--platform"),
-        list(found.overrides),
+        list(requested.overrides),
     )
     output = Path(root, arguments.one("--lock"))
     previous = _previous(output)
     lock = resolution.update(project, previous, uv=Path(arguments.one("--uv")), origin=target, upgrade=upgrade)
-    record = resolution.stated_in_lock(found, indexes, project.platforms)
+    record = resolution.stated_in_lock(requested, indexes, project.platforms)
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "stated": record} | lock
     _write(output, locks.dumps(lock))
     count = len(lock["packages"])
@@ -75,13 +75,13 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     names = [name for _, name in arguments.records("--source") if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(f"{bentofile}: no requirements file to import it into. Add one to srcs.")
-    found = stated.read_bentofile(bentofile)
+    packages = stated.read_bentofile(bentofile)
     target = root / names[0]
     there = read_sources(arguments)[0].requirements
     text = requirements.decode(target.read_bytes(), names[0])
-    new = "".join(f"{requirement}\n" for requirement in found.requirements if requirement not in there)
+    new = "".join(f"{requirement}\n" for requirement in packages.requirements if requirement not in there)
     target.write_text(text + ("" if text.endswith("\n") or not text else "\n") + new, "utf-8")
-    options = "".join(f"  {option.flag} {option.value}\n" for option in found.options)
+    options = "".join(f"  {option.flag} {option.value}\n" for option in packages.options)
     if options:
         sys.stderr.write(f"{bentofile} also has these, for attributes of the target and of bento.pypi:\n{options}")
 

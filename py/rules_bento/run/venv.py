@@ -47,16 +47,16 @@ def run(arguments: Arguments) -> None:
     if not workspace:
         raise BentoError(f"the environment is for a source tree: start it by `bazel run {arguments.one('--target')}`.")
     _check_platform(settings["platform"])
-    given = Arguments(arguments.rest, _CALLERS)
+    own = Arguments(arguments.rest, _CALLERS)
     started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
-    folder = given.optional("--folder")
+    folder = own.optional("--folder")
     environment = _Environment(
         started / folder if folder else Path(workspace, settings["folder"]),
         uv=arguments.one("--uv"),
         version=settings["python_version"],
     )
     wanted = {
-        "python": given.optional("--python") or os.path.realpath(arguments.one("--python")),
+        "python": own.optional("--python") or os.path.realpath(arguments.one("--python")),
         "roots": _roots(settings, Path(workspace)),
         "wheels": _wheels(settings["wheels"], Path(arguments.one("--runfiles"))),
     }
@@ -90,12 +90,12 @@ def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
 
 def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
     """By name of the package: the wheel's file, its size and its time, by which a wheel that is built again is told."""
-    found: dict[str, list[Any]] = {}
+    by_name: dict[str, list[Any]] = {}
     for name, path in wheels.items():
         file = os.path.realpath(runfiles / path)
         status = Path(file).stat()
-        found[name] = [file, status.st_size, status.st_mtime_ns]
-    return found
+        by_name[name] = [file, status.st_size, status.st_mtime_ns]
+    return by_name
 
 
 class _Environment:

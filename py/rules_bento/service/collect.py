@@ -154,19 +154,19 @@ class Collector:
         """Give a service's name, or why it is not plain."""
         if service.spoiled:
             return service.spoiled
-        given = self.reader.force(service.fields.get("name", Const(None)))
-        if isinstance(given, Const) and not given.value:
+        value = self.reader.force(service.fields.get("name", Const(None)))
+        if isinstance(value, Const) and not value.value:
             inner = self.reader.force(service.inner)
             if isinstance(inner, Class) and not inner.spoiled:
                 return inner.name
             if isinstance(inner, Class) and inner.spoiled:
                 return inner.spoiled
             return Opaque(getattr(inner, "why", "") or "its class is not plain", service.place)
-        if isinstance(given, Const) and isinstance(given.value, str):
-            return _whole(given.value, service.place)
-        if isinstance(given, Symbol):
-            return Opaque(f"`{given.dotted}` is outside the sources", service.place)
-        return given if isinstance(given, Opaque) else Opaque("it is no text", service.place)
+        if isinstance(value, Const) and isinstance(value.value, str):
+            return _whole(value.value, service.place)
+        if isinstance(value, Symbol):
+            return Opaque(f"`{value.dotted}` is outside the sources", service.place)
+        return value if isinstance(value, Opaque) else Opaque("it is no text", service.place)
 
     def service(self, service: ServiceObject) -> Service:
         """Collect one service of the graph."""

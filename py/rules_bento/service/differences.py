@@ -25,13 +25,13 @@ class Difference(NamedTuple):
 def differences(first: Any, second: Any, field: str = "") -> Iterator[Difference]:
     """Give what differs, the order of keys too; lists of one length are compared item by item."""
     if isinstance(first, dict) and isinstance(second, dict):
-        found = False
+        differs = False
         for key in dict.fromkeys([*first, *second]):
             inner = f"{field}.{key}" if field else str(key)
             for difference in differences(first.get(key, _MISSING), second.get(key, _MISSING), inner):
-                found = True
+                differs = True
                 yield difference
-        if not found and list(first) != list(second):
+        if not differs and list(first) != list(second):
             yield Difference(f"{field} (order)", _text(list(first)), _text(list(second)))
     elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
         for index, (one, other) in enumerate(zip(first, second, strict=True)):

@@ -28,16 +28,16 @@ def main(argv: list[str]) -> int:
         service = _load(bento, stated["service"])
         service.bento = None  # `bentoml build` describes it before there is a Bento, and so a version
         doing = "BentoML cannot describe the API of the service"
-        found = _derived(service, stated)
+        computed = _derived(service, stated)
         texts = {
             openapi: yaml.dump(service.openapi_spec),
-            schema: json.dumps(found["schema"], indent=2),
-            derived: yaml.safe_dump(found, sort_keys=False),
+            schema: json.dumps(computed["schema"], indent=2),
+            derived: yaml.safe_dump(computed, sort_keys=False),
         }
     except BaseException as error:  # whatever the user's code raises, an exit too
         problem.write_text(f"{doing}:\n{told(error, bento / 'src')}", "utf-8")
         return 1
-    if difference := _difference(_graph(stated), _graph(found)):
+    if difference := _difference(_graph(stated), _graph(computed)):
         problem.write_text(difference, "utf-8")
         return 1
     for path, text in texts.items():
@@ -86,12 +86,12 @@ def _graph(document: dict[str, Any]) -> dict[str, list[str]]:
     return services or {document["entry_service"]: []}
 
 
-def _difference(stated: dict[str, list[str]], found: dict[str, list[str]]) -> str:
+def _difference(stated: dict[str, list[str]], imported: dict[str, list[str]]) -> str:
     """Return what would keep BentoML from serving the Bento: it looks services up by the names that stand there."""
-    if stated == found:
+    if stated == imported:
         return ""
     return (
-        f"bento.yaml has the services {json.dumps(stated)}, importing gives {json.dumps(found)}. "
+        f"bento.yaml has the services {json.dumps(stated)}, importing gives {json.dumps(imported)}. "
         "Set the attribute services of the Bento to the latter."
     )
 

@@ -171,9 +171,9 @@ def _module_path(import_string: str, source: Path) -> str:
 def _labels(service: Any, schema: dict[str, Any]) -> dict[str, str]:
     """The labels, and the one that BentoML adds for an endpoint of the OpenAI kind."""
     suffix = "/chat/completions"
-    found = [path for path in schema.get("paths", {}) if isinstance(path, str) and path.endswith(suffix)]
+    matching = [path for path in schema.get("paths", {}) if isinstance(path, str) and path.endswith(suffix)]
     labels = {str(key): str(value) for key, value in service.labels.items()}
-    return labels | ({"openai_endpoint": found[0].removesuffix(suffix)} if found else {})
+    return labels | ({"openai_endpoint": matching[0].removesuffix(suffix)} if matching else {})
 
 
 def _image(service: Any, recorder: Recorder) -> Image | None:
@@ -246,7 +246,7 @@ def _mounts(service: Any) -> Iterator[Mount]:
     """The mounted applications, with the paths that BentoML adds for each."""
     mounts, known = list(service.mount_apps), set(_paths(service, []))
     for index, (app, path, name) in enumerate(mounts):
-        new = [found for found in _paths(service, mounts[: index + 1]) if found not in known]
+        new = [path for path in _paths(service, mounts[: index + 1]) if path not in known]
         known.update(new)
         kind = "wsgi" if type(app).__name__ == "WSGIMiddleware" else "asgi"
         yield Mount(path, name, kind, tuple(new))  # type: ignore[arg-type]

@@ -102,11 +102,13 @@ class Recorder:
             self._depth -= 1
 
     def _note(self, image: Any, name: str, bound: dict[str, Any]) -> None:
-        given = {key: _copied(value) for key, value in list(bound.items())[1:]}
+        arguments = {key: _copied(value) for key, value in list(bound.items())[1:]}
         if name == "__init__":
-            self._notes[id(image)] = _Note(image, given)
+            self._notes[id(image)] = _Note(image, arguments)
         elif id(image) in self._notes:
-            values = [item for value in given.values() for item in (value if isinstance(value, tuple) else (value,))]
+            values = [
+                item for value in arguments.values() for item in (value if isinstance(value, tuple) else (value,))
+            ]
             self._notes[id(image)].calls.append((name, values))
 
 

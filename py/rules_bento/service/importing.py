@@ -190,9 +190,9 @@ def place_of(name: str, facts: dict[str, Any]) -> str:
     return f"{service['path']}:{service['line']}" if service else str(facts["path"])
 
 
-def _told_changing(changing: Difference, found: dict[str, Any]) -> str:
+def _told_changing(changing: Difference, facts: dict[str, Any]) -> str:
     name = changing.field.removeprefix("facts.")
     return (
-        f"{place_of(name, found['facts'])}: {name} is {changing.first}, and {changing.second} on another machine or "
+        f"{place_of(name, facts['facts'])}: {name} is {changing.first}, and {changing.second} on another machine or "
         "another day. Write a value that depends on the sources alone."
     )

@@ -161,10 +161,10 @@ def _resolved(reader: Interpreter, module: Module, attribute: str, service: str)
         if isinstance(value, ServiceObject):
             value = _dependency(reader, value, part, service)
         elif isinstance(value, ModuleRef):
-            found = reader.module_attribute(value.name, part, place)
-            if found is None:
+            member = reader.module_attribute(value.name, part, place)
+            if member is None:
                 raise _no_attribute(reader.module(value.name), part, service)
-            value = found
+            value = member
         else:
             value = get_attribute(reader, value, part, place)
     return reader.force(value)
@@ -172,11 +172,11 @@ def _resolved(reader: Interpreter, module: Module, attribute: str, service: str)
 
 def _dependency(reader: Interpreter, owner: ServiceObject, name: str, service: str) -> Value:
     dependencies = {key: reader.force(value) for key, value in owner.members.items()}
-    found = dependencies.get(name)
-    if isinstance(found, DependsOn):
-        return reader.force(found.fields.get("on", Const(None)))
-    if isinstance(found, Opaque):
-        return found
+    dependency = dependencies.get(name)
+    if isinstance(dependency, DependsOn):
+        return reader.force(dependency.fields.get("on", Const(None)))
+    if isinstance(dependency, Opaque):
+        return dependency
     known = [key for key, value in dependencies.items() if isinstance(value, DependsOn)]
     raise BentoError(
         f"{owner.place.path}:{owner.place.line}: the service has no dependency `{name}`, which `{service}` names. "

@@ -62,7 +62,7 @@ def write(store: Store, tags: Sequence[str], out: Path, progress: Progress | Non
     """
     bentos = list({entry.path: entry for entry in map(store.bentos.get, tags)}.values())
     needed = {entry.path: exporting.models_of(store.home, entry) for entry in bentos}
-    models = list({model.tag: model for found in needed.values() for model in found}.values())
+    models = list({model.tag: model for models_of_one in needed.values() for model in models_of_one}.values())
     require_whole(store.home, [*bentos, *models])
     index: dict[str, Any] = {"format": FORMAT, "models": [], "bentos": []}
     with exporting.whole(out) as file:
@@ -184,8 +184,8 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_P
         {key: part.get(key) for key in ("tag", "file", "size", "blake3")}
         for part in (*index["models"], *index["bentos"])
     ]
-    for facts, said in zip(rows, listed, strict=False):
-        if facts != said:
+    for facts, row in zip(rows, listed, strict=False):
+        if facts != row:
             raise BentoError(f"{path}: {facts['file']} is not what the list says. Transfer the bundle again.")
     if len(rows) != len(listed):
         raise BentoError(f"{path}: has {len(rows)} parts, but lists {len(listed)}. Transfer it again.")

@@ -20,8 +20,8 @@ SIGNED = "https://sigstore.dev/cosign/sign/v1"
 
 def statement(document: dict[str, Any], key: PublicKey) -> bytes:
     """Return the signed statement in a bundle. Raises SignatureError unless the key has signed it."""
-    found = _part(document, "dsseEnvelope")
-    return envelope.opened(found, key)
+    signed = _part(document, "dsseEnvelope")
+    return envelope.opened(signed, key)
 
 
 def signature(document: dict[str, Any]) -> bytes:

@@ -56,7 +56,7 @@ class _Kind(NamedTuple):
     words: tuple[bytes, ...]
     pattern: re.Pattern[bytes]
     before: int = 0
-    accept: Callable[[re.Match[bytes]], bool] = lambda found: _is_random(found[1])
+    accept: Callable[[re.Match[bytes]], bool] = lambda match: _is_random(match[1])
 
 
 def look(path: str, content: bytes) -> list[Finding]:
@@ -90,8 +90,8 @@ def check(findings: Iterable[Finding], allowed: Iterable[str], known: Iterable[s
 
     What an allowed file without a secret stood for is gone, or was never there: `known` are the files that are.
     """
-    found, names, existing = list(findings), set(allowed), set(known)
-    shown = [finding for finding in found if finding.path not in names]
+    all_findings, names, existing = list(findings), set(allowed), set(known)
+    shown = [finding for finding in all_findings if finding.path not in names]
     lines = []
     if shown:
         lines.append("the Bento has what looks like secrets, and so would everyone who gets it:")
@@ -102,7 +102,7 @@ def check(findings: Iterable[Finding], allowed: Iterable[str], known: Iterable[s
             f'seen. If one is none, write "# {PRAGMA}" on its line or the one before, or name a file that has no '
             f"comments in {words.allow}; {words.off} looks for none."
         )
-    for path in sorted(names - {finding.path for finding in found}):
+    for path in sorted(names - {finding.path for finding in all_findings}):
         lacks = "in which no secret is found" if path in existing else "which is no file of the Bento"
         lines.append(f"{words.allow} has {path}, {lacks}. Remove it.")
     if lines:
@@ -139,24 +139,24 @@ def _is_random(secret: bytes) -> bool:
     return len(set(lower)) >= _FEWEST_DISTINCT and not any(word in lower for word in (*_RUNS, *_EXAMPLES))
 
 
-def _has_letters_and_digits(found: re.Match[bytes]) -> bool:
-    return _is_random(found[1]) and bool(re.search(rb"[0-9].*[0-9]", found[1]) and re.search(rb"[a-z]", found[1]))
+def _has_letters_and_digits(match: re.Match[bytes]) -> bool:
+    return _is_random(match[1]) and bool(re.search(rb"[0-9].*[0-9]", match[1]) and re.search(rb"[a-z]", match[1]))
 
 
-def _is_private_key(found: re.Match[bytes]) -> bool:
+def _is_private_key(match: re.Match[bytes]) -> bool:
     """Return whether the key itself follows its header, in whatever a language or JSON writes between its lines."""
-    body = found.string[found.end() : found.end() + _LONGEST].partition(b"----")[0]
+    body = match.string[match.end() : match.end() + _LONGEST].partition(b"----")[0]
     body = re.sub(rb"(?m)^[\s\"'#*>|]{0,40}[A-Za-z-]{3,30}: [^\n]{0,200}$", b"", body)
     runs = re.findall(rb"[A-Za-z0-9+/]{16,}", re.sub(rb"\\[nrt]", b" ", body))
     return any(_is_random(run) for run in runs)
 
 
-def _is_hidden_key(found: re.Match[bytes]) -> bool:
+def _is_hidden_key(match: re.Match[bytes]) -> bool:
     """Return whether base64, as of Kubernetes, hides a private key."""
-    return re.match(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", _decoded(found[1][:80])) is not None
+    return re.match(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", _decoded(match[1][:80])) is not None
 
 
-def _is_lasting_token(found: re.Match[bytes]) -> bool:
+def _is_lasting_token(match: re.Match[bytes]) -> bool:
     """Return whether a JSON Web Token is signed, and good for longer than a session.
 
     One that ended may be in any test.
@@ -165,7 +165,7 @@ def _is_lasting_token(found: re.Match[bytes]) -> bool:
     from rules_bento.formats.json import read_object
 
     try:
-        header, claims = (read_object(_decoded(part), "a token") for part in found.groups())
+        header, claims = (read_object(_decoded(part), "a token") for part in match.groups())
         if not header.get("alg") or header["alg"] == "none" or claims.get("sub") == "1234567890":  # of jwt.io
             return False
         expires, began = claims.get("exp"), claims.get("iat", claims.get("nbf"))
@@ -228,7 +228,7 @@ _KINDS = (
         "a private key of PuTTY",
         (b"PuTTY-User-Key-File-",),
         re.compile(rb"PuTTY-User-Key-File-\d: ([a-z0-9-]{3,40})"),
-        accept=lambda found: b"Private-Lines: " in found.string[found.end() : found.end() + _LONGEST],
+        accept=lambda match: b"Private-Lines: " in match.string[match.end() : match.end() + _LONGEST],
     ),
     _Kind(
         "a secret key of AWS",

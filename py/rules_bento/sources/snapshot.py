@@ -313,12 +313,12 @@ def _check_include(include: Sequence[str]) -> None:
 
 
 def _ignored(files: Sequence[Declared]) -> dict[str, Patterns]:
-    found: dict[str, Declared] = {}
+    by_path: dict[str, Declared] = {}
     for file in files:
         folder, _, name = file.path.rpartition("/")
         if name == IGNORE_FILE and file.filtered:
-            _check_same(found.setdefault(folder, file), file)
-    return {folder: _read_ignore_file(found[folder]) for folder in found}
+            _check_same(by_path.setdefault(folder, file), file)
+    return {folder: _read_ignore_file(by_path[folder]) for folder in by_path}
 
 
 def _read_ignore_file(file: Declared) -> Patterns:

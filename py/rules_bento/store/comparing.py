@@ -53,14 +53,14 @@ def of_entry(entry: Entry) -> Side:
     """An entry of the store, as it is on the disk."""
     start = len(str(entry.path)) + 1
     files = {}
-    for found in walk(entry.path):
-        path = found.path[start:]
+    for file in walk(entry.path):
+        path = file.path[start:]
         if entry.kind is BENTO and path.startswith(_MODELS):
             continue
-        if found.is_symlink():
-            files[path] = File.of_link(path, os.readlink(found.path))  # noqa: PTH115
-        elif found.is_file():
-            status = found.stat()
+        if file.is_symlink():
+            files[path] = File.of_link(path, os.readlink(file.path))  # noqa: PTH115
+        elif file.is_file():
+            status = file.stat()
             mode = 0o755 if status.st_mode & 0o100 else 0o644
             files[path] = File(path, status.st_size, mode, digest_of(entry.path / path, status.st_size))
     return Side(str(entry.tag), entry.kind, files, entry.describe())

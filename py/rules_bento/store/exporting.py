@@ -223,7 +223,7 @@ def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
     """Yield what a folder holds, with paths that begin with `prefix`; the first one by name comes last."""
     with os.scandir(folder) as scan:
-        return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda found: found[0], reverse=True)
+        return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 
 
 def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[Member]:

@@ -192,12 +192,12 @@ class _Reader:
 
     def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None, below: str = "") -> Draft:
         where = unpack.name_of(source)
-        for found, contents in unpack.read(source, form, self._options.limits, progress):
-            if not found.path.startswith(below):
-                if found.kind == "folder" and below.startswith(f"{found.path}/"):
+        for member, contents in unpack.read(source, form, self._options.limits, progress):
+            if not member.path.startswith(below):
+                if member.kind == "folder" and below.startswith(f"{member.path}/"):
                     continue
-                raise BentoError(f"{where}: {found.path!r} has no place beside {below}.")
-            item = found._replace(path=found.path.removeprefix(below))
+                raise BentoError(f"{where}: {member.path!r} has no place beside {below}.")
+            item = member._replace(path=member.path.removeprefix(below))
             self._tops.add(item.path.partition("/")[0])
             if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
                 self._take_of_model(item, contents, where)
@@ -292,7 +292,7 @@ class _Reader:
 
     def _differences(self) -> Iterator[str]:
         """Return a message for each model that the store has with other contents."""
-        for tag, found in self._known.items():
+        for tag, digests in self._known.items():
             record = records.read(self._home, MODEL, tag, Shelf(self._home, MODEL).path(tag))
-            if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != found:
+            if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:
                 yield f"The model {tag} is in the store with other contents than in the archive. It was kept as it is."

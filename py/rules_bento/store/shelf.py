@@ -61,7 +61,7 @@ class Shelf:
             return self._list([(name, version)] if self.has(Tag(name, version)) else [])
         if not (self.folder / name).is_dir():
             raise NotFoundError(f"{name}: no {self.kind.noun} of this name is in {self.folder}.")
-        return self._list([(name, found) for found in _folders(self.folder / name)])
+        return self._list([(name, version) for version in _folders(self.folder / name)])
 
     def find(self, text: str) -> Tag:
         """The tag that a name, a tag or the beginning of one stands for; a name alone for its latest version.

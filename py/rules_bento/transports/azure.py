@@ -44,7 +44,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 def _settings() -> dict[str, Any]:
     """Account, key or signature, and endpoint, of the environment."""
     text = os.environ.get(f"{_PREFIX}CONNECTION_STRING", "")
-    said = dict(field.split("=", 1) for field in text.split(";") if "=" in field)
+    fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)
     names = {
         "account_name": ("AccountName", "ACCOUNT_NAME"),
         "account_key": ("AccountKey", "ACCOUNT_KEY"),
@@ -52,11 +52,12 @@ def _settings() -> dict[str, Any]:
         "endpoint": ("BlobEndpoint", "ENDPOINT"),
     }
     settings = {
-        option: said.get(field) or os.environ.get(f"{_PREFIX}{variable}") for option, (field, variable) in names.items()
+        option: fields.get(field) or os.environ.get(f"{_PREFIX}{variable}")
+        for option, (field, variable) in names.items()
     }
-    if "account_name" in settings and not settings["endpoint"] and said.get("EndpointSuffix"):
-        protocol = said.get("DefaultEndpointsProtocol", "https")
-        settings["endpoint"] = f"{protocol}://{settings['account_name']}.blob.{said['EndpointSuffix']}"
+    if "account_name" in settings and not settings["endpoint"] and fields.get("EndpointSuffix"):
+        protocol = fields.get("DefaultEndpointsProtocol", "https")
+        settings["endpoint"] = f"{protocol}://{settings['account_name']}.blob.{fields['EndpointSuffix']}"
     return {option: value for option, value in settings.items() if value}
 
 

@@ -76,7 +76,7 @@ def _head(remote: Remote) -> bytes:
 
 def _download(remote: Remote, folder: Path, counter: Counter, sha256: str) -> _Part:
     count = _Count(counter)
-    said = ""
+    difference = ""
     for _ in range(_TRIES):
         count.restart()
         stat = remote.attempt(remote.stat)
@@ -85,17 +85,18 @@ def _download(remote: Remote, folder: Path, counter: Counter, sha256: str) -> _P
         part = _Part(folder, remote.address, stat)
         try:
             _fetch(remote, stat, part, count)
-            said = _difference(part, {**stat.digests, **({"sha256": sha256} if sha256 else {})})
-            if not said:
+            difference = _difference(part, {**stat.digests, **({"sha256": sha256} if sha256 else {})})
+            if not difference:
                 return part
         except ChangedError:
-            said = "it is another one than before"
+            difference = "it is another one than before"
         except BaseException:
             part.file.close()
             raise
         part.remove()
     raise BentoError(
-        f"{remote.address}: what comes is wrong: {said}. It was transferred {_TRIES} times, and nothing of it was kept."
+        f"{remote.address}: what comes is wrong: {difference}. It was transferred {_TRIES} times, and nothing of "
+        "it was kept."
     )
 
 

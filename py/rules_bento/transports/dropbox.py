@@ -158,10 +158,10 @@ class Dropbox(Remote):
 
     def _new_token(self) -> str:
         names = {"refresh_token": "REFRESH_TOKEN", "client_id": "APP_KEY", "client_secret": "APP_SECRET"}
-        said = {field: os.environ.get(f"DROPBOX_{name}", "") for field, name in names.items()}
-        if not said["refresh_token"] or not said["client_id"]:
+        settings = {field: os.environ.get(f"DROPBOX_{name}", "") for field, name in names.items()}
+        if not settings["refresh_token"] or not settings["client_id"]:
             raise self.refused("there are no credentials", _REMEDY)
-        form = urlencode({"grant_type": "refresh_token", **{name: value for name, value in said.items() if value}})
+        form = urlencode({"grant_type": "refresh_token", **{name: value for name, value in settings.items() if value}})
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         url = f"{self._api}/oauth2/token"
         with self._transport.exchange("POST", url, headers, Bytes(form.encode())) as response:

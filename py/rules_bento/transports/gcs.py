@@ -75,10 +75,10 @@ class Gcs(Remote):
             if response.status == 404:
                 raise ChangedError
             self._check(response, (206, 200) if start == 0 else (206,))
-            said = response.headers.get("Content-Range")
-            given = content_range(said)
-            if said and (given is None or (given.first, given.last) != (start, last)):
-                raise CutError(f"the server answers with {said!r} when asked for bytes {start} to {last}")
+            header = response.headers.get("Content-Range")
+            committed = content_range(header)
+            if header and (committed is None or (committed.first, committed.last) != (start, last)):
+                raise CutError(f"the server answers with {header!r} when asked for bytes {start} to {last}")
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:
@@ -125,8 +125,8 @@ class Gcs(Remote):
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
         """Send bytes, or ask (without any). Returns how many bytes the server has, and the object when it has all."""
-        given = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
-        with self._ask("PUT", session, {"Content-Range": given}, chunk or Bytes(b"")) as response:
+        content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
+        with self._ask("PUT", session, {"Content-Range": content_range}, chunk or Bytes(b"")) as response:
             if response.status == 308:
                 response.read(bounds.REFUSAL)
                 match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", ""))
@@ -160,8 +160,10 @@ class Gcs(Remote):
             return
         if status in TRANSIENT:
             raise CutError(f"the server answers {status}")
-        said = _said(response.read(bounds.REFUSAL)) or responses.get(status, "")
-        raise self.refused(f"{status}: {said}", _REMEDY if status in (401, 403) else "Look at the bucket and the name.")
+        reason = _said(response.read(bounds.REFUSAL)) or responses.get(status, "")
+        raise self.refused(
+            f"{status}: {reason}", _REMEDY if status in (401, 403) else "Look at the bucket and the name."
+        )
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
@@ -188,8 +190,8 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
             if not credentials.valid:
                 credentials.refresh(Asker(transport))
         except exceptions.GoogleAuthError as error:
-            said = str(error.args[0] if error.args else error).partition("\n")[0]
-            raise BentoError(f"gs://: the credentials could not be used: {said}. {_REMEDY}") from None
+            reason = str(error.args[0] if error.args else error).partition("\n")[0]
+            raise BentoError(f"gs://: the credentials could not be used: {reason}. {_REMEDY}") from None
         return {"Authorization": f"Bearer {credentials.token}"}
 
     return authorization

@@ -49,11 +49,11 @@ class Http(Remote):
         with self._get({"Range": "bytes=0-0"}) as response:
             headers = response.headers
             if response.status == 206:
-                given = content_range(headers.get("Content-Range"))
+                came = content_range(headers.get("Content-Range"))
                 response.read(bounds.REFUSAL)
-                if given is None or given.size is None:
+                if came is None or came.size is None:
                     raise CutError("the server does not say how long it is")
-                return Stat(given.size, _version(headers), _digests(headers))
+                return Stat(came.size, _version(headers), _digests(headers))
             if response.status == 416:  # it is empty
                 return Stat(0, _version(headers))
             return Stat(response.length, _version(headers), _digests(headers), ranges=False)
@@ -80,9 +80,9 @@ class Http(Remote):
         self._transport.close()
 
     def _check_range(self, response: Response, stat: Stat, start: int, end: int) -> None:
-        given = response.headers.get("Content-Range", "").strip()
-        if given not in (f"bytes {start}-{end - 1}/{stat.size}", f"bytes {start}-{end - 1}/*"):
-            raise CutError(f"the server answers with {given!r} when asked for bytes {start} to {end - 1}")
+        header = response.headers.get("Content-Range", "").strip()
+        if header not in (f"bytes {start}-{end - 1}/{stat.size}", f"bytes {start}-{end - 1}/*"):
+            raise CutError(f"the server answers with {header!r} when asked for bytes {start} to {end - 1}")
         if response.length not in (None, end - start):
             raise CutError(f"the server answers with {response.length} bytes when asked for {end - start}")
 

@@ -101,7 +101,7 @@ class Objects(Remote):
     def _failure(self, error: Exception) -> BaseException:
         from obstore import exceptions
 
-        said = _first_line(error)
+        reason = _first_line(error)
         if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
             # The bucket is named by a code of its own.
             if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
@@ -110,11 +110,11 @@ class Objects(Remote):
         if isinstance(error, exceptions.PreconditionError):
             return ChangedError()
         if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
-            return self.refused(said, self._remedy)
+            return self.refused(reason, self._remedy)
         if isinstance(error, exceptions.BaseError) and not _final(str(error)):
-            return CutError(said)
+            return CutError(reason)
         if isinstance(error, exceptions.BaseError):
-            return self.refused(said, self._remedy)
+            return self.refused(reason, self._remedy)
         return error
 
 
@@ -136,15 +136,15 @@ def store(kind: str, extra: str) -> Any:
     return getattr(stores, kind)
 
 
-def _final(said: str) -> bool:
+def _final(reason: str) -> bool:
     """Return whether another try would be answered in the same way.
 
     So it is with all answers but those of a server in trouble.
     """
     import re
 
-    match = re.search(r"status code: (\d{3})", said)
-    return bool(match and match[1][0] in "34" and match[1] not in ("408", "429")) or "credential" in said.lower()
+    match = re.search(r"status code: (\d{3})", reason)
+    return bool(match and match[1][0] in "34" and match[1] not in ("408", "429")) or "credential" in reason.lower()
 
 
 def _first_line(error: Exception) -> str:

@@ -59,8 +59,8 @@ _SIZE, _OWNERS, _MODE, _TIMES = 1, 2, 4, 8  # which attributes follow
 class _StatusError(Exception):
     """A server's no. Never reaches people."""
 
-    def __init__(self, code: int, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
         self.code = code
 
 
@@ -174,20 +174,20 @@ class OpenSsh(Files):
             self.close()
             raise CutError(str(error)) from None
         except (OSError, struct.error) as error:
-            said = self._session.end() if self._session else ""
+            reason = self._session.end() if self._session else ""
             self.close()
-            if "Host key verification failed" in said:
+            if "Host key verification failed" in reason:
                 raise self.refused(
                     "the key of the host is not known, or another one",
                     f"Connect once with `ssh {self.address.host}` and look at it, or add it to ~/.ssh/known_hosts.",
                 ) from None
-            last = said.strip().rpartition("\n")[2].strip()
-            if "Permission denied" in said:
+            last = reason.strip().rpartition("\n")[2].strip()
+            if "Permission denied" in reason:
                 raise self.refused(last, "Look at the user, and at the keys of ~/.ssh or the agent.") from None
-            if "subsystem request failed" in said:
+            if "subsystem request failed" in reason:
                 raise self.refused(last, "Ask the server's owner whether it has SFTP.") from None
-            said = last if isinstance(error, ConnectionError) else ""
-            raise CutError(said or str(error) or type(error).__name__) from None
+            reason = last if isinstance(error, ConnectionError) else ""
+            raise CutError(reason or str(error) or type(error).__name__) from None
         except GeneratorExit:
             self.close()  # answers are still on their way
             raise
@@ -327,19 +327,19 @@ class _Session:
         answer = self._early.pop(number, None)
         while answer is None:
             packet = self._receive()
-            kind, found = struct.unpack_from(">BI", packet)
-            if found not in self._asked:
+            kind, answered = struct.unpack_from(">BI", packet)
+            if answered not in self._asked:
                 raise OSError("the server answers what it was not asked")
-            self._asked.remove(found)
-            if found == number:
+            self._asked.remove(answered)
+            if answered == number:
                 answer = _Answer(kind, packet[5:])
             else:  # servers may answer in any order
-                self._early[found] = _Answer(kind, memoryview(bytes(packet[5:])))
+                self._early[answered] = _Answer(kind, memoryview(bytes(packet[5:])))
         if answer.kind == _STATUS:
             code = struct.unpack_from(">I", answer.body)[0]
             if code != _OK:
-                said = bytes(_cut(answer.body[4:])[0]).decode(errors="replace") if len(answer.body) > 4 else ""
-                raise _StatusError(code, said or f"status {code}")
+                reason = bytes(_cut(answer.body[4:])[0]).decode(errors="replace") if len(answer.body) > 4 else ""
+                raise _StatusError(code, reason or f"status {code}")
         if answer.kind != wanted:
             raise OSError(f"the server answers with a packet of type {answer.kind}")
         return answer.body

@@ -100,16 +100,16 @@ class Remote(ABC):
 
     def unreachable(self, cut: CutError) -> BentoError:
         """The error for a connection that has failed too often."""
-        said = self.address.redact(cut).rstrip(".")
-        return BentoError(f"{self.address}: the transfer failed several times, at last by this: {said}. Try again.")
+        reason = self.address.redact(cut).rstrip(".")
+        return BentoError(f"{self.address}: the transfer failed several times, at last by this: {reason}. Try again.")
 
     def missing(self) -> MissingError:
         """The error for an address with nothing at it."""
         return MissingError(f"{self.address}: nothing is there. Look at the spelling, and whether you may see it.")
 
-    def refused(self, said: object, remedy: str) -> BentoError:
+    def refused(self, reason: object, remedy: str) -> BentoError:
         """The error for a server that says no."""
-        return BentoError(f"{self.address}: refused ({self.address.redact(said).rstrip('.')}). {remedy}")
+        return BentoError(f"{self.address}: refused ({self.address.redact(reason).rstrip('.')}). {remedy}")
 
 
 @contextmanager

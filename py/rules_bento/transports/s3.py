@@ -84,14 +84,14 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 def _settings(session: Session | None) -> dict[str, Any]:
     if session is None:
         return {"endpoint": _endpoint()} if _endpoint() else {}
-    found: dict[str, Any] = {"region": session.get_config_variable("region") or "us-east-1"}
+    settings: dict[str, Any] = {"region": session.get_config_variable("region") or "us-east-1"}
     endpoint = _endpoint() or session.get_scoped_config().get("endpoint_url")
     if endpoint:
-        found["endpoint"] = endpoint
+        settings["endpoint"] = endpoint
     credentials = session.get_credentials()
     if credentials is None:
-        found["skip_signature"] = True  # what is public can be read
-        return found
+        settings["skip_signature"] = True  # what is public can be read
+        return settings
 
     def provide() -> dict[str, Any]:
         now = credentials.get_frozen_credentials()
@@ -102,7 +102,7 @@ def _settings(session: Session | None) -> dict[str, Any]:
             "expires_at": datetime.now(timezone.utc) + _LEASE,
         }
 
-    return {**found, "credential_provider": provide}
+    return {**settings, "credential_provider": provide}
 
 
 def _endpoint() -> str:

@@ -64,9 +64,9 @@ class Parts:
     def _take_up(self, note: Path) -> bool:
         """Find what an earlier run has begun, or begin; whether it was found."""
         with suppress(OSError, FormatError, KeyError, TypeError):
-            found = read_json(read_file(note), str(note))
-            if found["about"] == self._about:
-                self._upload = str(found["upload"])
+            noted = read_json(read_file(note), str(note))
+            if noted["about"] == self._about:
+                self._upload = str(noted["upload"])
                 return True
         self._begin(note)
         return False
@@ -148,16 +148,18 @@ class Parts:
             yield
         except exceptions.ClientError as error:
             status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            said = error.response.get("Error", {})
-            if said.get("Code") in _FINAL:
+            error_of_server = error.response.get("Error", {})
+            if error_of_server.get("Code") in _FINAL:
                 raise _GoneError from None
             if status in TRANSIENT or status < 300:
-                raise CutError(f"the server answers {status} ({said.get('Code')})") from None
-            if said.get("Code") == "NoSuchBucket":
+                raise CutError(f"the server answers {status} ({error_of_server.get('Code')})") from None
+            if error_of_server.get("Code") == "NoSuchBucket":
                 raise self._remote.refused(
                     f"there is no {self._remote.address.host!r}", "Look at the spelling, or make it."
                 ) from None
-            raise self._remote.refused(f"{said.get('Message')} ({said.get('Code')})", self._remedy) from None
+            raise self._remote.refused(
+                f"{error_of_server.get('Message')} ({error_of_server.get('Code')})", self._remedy
+            ) from None
         except exceptions.NoCredentialsError:
             raise self._remote.refused("there are no credentials", self._remedy) from None
         except exceptions.HTTPClientError as error:

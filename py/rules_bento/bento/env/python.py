@@ -194,8 +194,8 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
 
 def _bentoml(features: Sequence[str], extras: str | None = None) -> str:
     """Return the requirement of BentoML with its extras, `bentoml[grpc,io]`."""
-    given = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
-    joined = ",".join(sorted({*given, *features}))
+    names = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
+    joined = ",".join(sorted({*names, *features}))
     return f"bentoml[{joined}]" if joined else "bentoml"
 
 

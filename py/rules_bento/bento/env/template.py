@@ -98,16 +98,16 @@ def _in_a_process_of_its_own(render: Callable[[], str], origin: str) -> str:
         _render_and_exit(render, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as answer:
-        said = answer.read(_MOST_BYTES + 2)
+        answered = answer.read(_MOST_BYTES + 2)
     _, status = os.waitpid(child, 0)
-    if len(said) > _MOST_BYTES + 1:
+    if len(answered) > _MOST_BYTES + 1:
         raise BentoError(f"{origin}: the template makes a Dockerfile of more than {_MOST_BYTES} bytes. Shorten it.")
-    if not said or status:
+    if not answered or status:
         raise BentoError(
             f"{origin}: to render the template takes more than {_SECONDS} seconds or {_MEMORY >> 20} MB. Simplify it."
         )
-    text = said[1:].decode("utf-8", "surrogatepass")
-    if said[:1] == _REFUSED:
+    text = answered[1:].decode("utf-8", "surrogatepass")
+    if answered[:1] == _REFUSED:
         raise BentoError(text)
     return text
 
@@ -125,11 +125,11 @@ def _render_and_exit(render: Callable[[], str], answer: int) -> NoReturn:
             _, most = resource.getrlimit(kind)
             resource.setrlimit(kind, (bound if most == resource.RLIM_INFINITY else min(bound, most), most))
         try:
-            said = _MADE + render().encode("utf-8", "surrogatepass")
+            reply = _MADE + render().encode("utf-8", "surrogatepass")
         except BentoError as error:
-            said = _REFUSED + str(error).encode("utf-8", "replace")
+            reply = _REFUSED + str(error).encode("utf-8", "replace")
         with os.fdopen(answer, "wb") as pipe:
-            pipe.write(said[: _MOST_BYTES + 2])
+            pipe.write(reply[: _MOST_BYTES + 2])
         status = 0
     finally:
         os._exit(status)
@@ -145,7 +145,7 @@ def _base(recipe: dockerfile.Recipe) -> str:
 
 def _as_template(text: str) -> str:
     """Text in which Jinja2 finds nothing but the names that a template may set."""
-    literal = re.sub(r"\{[{%#]", lambda found: f"{{{{ '{found[0]}' }}}}", text)
+    literal = re.sub(r"\{[{%#]", lambda mark: f"{{{{ '{mark[0]}' }}}}", text)
     return re.sub(r"\0(\w+)\0", r"{{ bento__\1 }}", literal)
 
 

@@ -67,8 +67,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     if options.wheels:
         packages = inventory.with_licenses(packages, _stated(options.wheels))
     places = [(path, str(path)) for path in options.advisories]
-    found = database.read(places, {package.name for package in packages}) if places else None
-    report = policy.judge(packages, found, asked)
+    known = database.read(places, {package.name for package in packages}) if places else None
+    report = policy.judge(packages, known, asked)
     if not show.data(report.data(), options.output):
         for line in policy.lines(report):
             show.out(show.plain(line))

@@ -142,7 +142,7 @@ def _build(options: Namespace, store: Store) -> Built:
     from rules_bento.bento import of_folder
     from rules_bento.store.home import MODEL
 
-    given = {"bentoml_version": options.bentoml_version, "python_version": options.python_version}
+    versions = {"bentoml_version": options.bentoml_version, "python_version": options.python_version}
     beside = of_folder.Beside(
         creation_time=_creation_time(options.creation_time),
         image=_image(options.image),
@@ -152,7 +152,7 @@ def _build(options: Namespace, store: Store) -> Built:
         store=store.home.shelf(MODEL),
         uv=shutil.which("uv"),
         secrets=None if options.no_secrets_check else tuple(options.allow_secret),
-        **{key: value for key, value in given.items() if value},
+        **{key: value for key, value in versions.items() if value},
     )
     is_service = ":" in options.build_ctx or not Path(options.build_ctx).is_dir()
     return of_folder.build_bentofile(
@@ -168,23 +168,23 @@ def _build(options: Namespace, store: Store) -> Built:
     )
 
 
-def _creation_time(given: str | None) -> str:
+def _creation_time(stated: str | None) -> str:
     """Return what is given, else what SOURCE_DATE_EPOCH says, else now. Raises BentoError for what is no time."""
     import datetime as dt
     import os
 
     from rules_bento.formats.times import parse_time
 
-    if given is not None:
+    if stated is not None:
         try:
-            zone = parse_time(given).tzinfo
+            zone = parse_time(stated).tzinfo
         except ValueError:
             zone = None
         if zone is None:  # beside Bentos that have one, BentoML's list fails for the store
             raise BentoError(
-                f"--creation-time: {given!r} is no time with a zone. Write it as 2026-03-01T12:00:00+00:00."
+                f"--creation-time: {stated!r} is no time with a zone. Write it as 2026-03-01T12:00:00+00:00."
             )
-        return given
+        return stated
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
         return dt.datetime.now(dt.timezone.utc).isoformat()
@@ -203,8 +203,8 @@ def _more(options: Namespace) -> dict[str, Any]:
     from rules_bento.build_options.option_checks import env_of_text
 
     envs = [vars(env_of_text(text, "--env")) for text in options.env]
-    given = {"description": options.description, "envs": envs or None, "models": options.model or None}
-    return {key: value for key, value in given.items() if value is not None}
+    attributes = {"description": options.description, "envs": envs or None, "models": options.model or None}
+    return {key: value for key, value in attributes.items() if value is not None}
 
 
 def _stated(options: Namespace) -> Declared:

@@ -58,12 +58,12 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     return status.OK
 
 
-def _token(given: str | None) -> str:
-    if given == "-":
+def _token(stated: str | None) -> str:
+    if stated == "-":
         return sys.stdin.readline()
-    given = given or os.environ.get(_KEY)
-    if given:
-        return given
+    stated = stated or os.environ.get(_KEY)
+    if stated:
+        return stated
     if not sys.stdin.isatty():
         raise BentoError(f"Nobody can be asked here for the API token. Set {_KEY}, or give it to `--api-token -`.")
     from getpass import getpass

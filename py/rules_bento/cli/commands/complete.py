@@ -30,22 +30,22 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _candidates(before: list[str], store: Store) -> Iterable[str]:
-    found = table.find(before)
-    if found is None:
+    named = table.find(before)
+    if named is None:
         start = " ".join([*before, ""]).lstrip()
         names = [command.name for command in table.COMMANDS if not command.hidden]
         return [name[len(start) :].partition(" ")[0] for name in names if name.startswith(start)]
-    command, count = found
+    command, count = named
     actions = parsing.make_parser(command)._actions  # argparse has no other way to ask
     asked = next((action for action in actions if before[-1] in action.option_strings and action.nargs != 0), None)
     if asked is not None:
         return _values(asked, store, command.kind)
     flags = [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
     positional = [action for action in actions if not action.option_strings]
-    given = sum(not word.startswith("-") for word in before[count:])
+    position = sum(not word.startswith("-") for word in before[count:])
     if not positional:
         return flags
-    values = list(_values(positional[min(given, len(positional) - 1)], store, command.kind))
+    values = list(_values(positional[min(position, len(positional) - 1)], store, command.kind))
     return [*values, *flags] if values else []
 
 

@@ -99,13 +99,13 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 def _given(options: Namespace) -> dict[str, Sequence[str] | bool]:
     """The options for the backend: BentoML's own, then those of `--opt`."""
-    given: dict[str, Sequence[str] | bool] = {}
+    further: dict[str, Sequence[str] | bool] = {}
     for name in sorted((*_VALUES, *_FLAGS)):
         value = getattr(options, name.replace("-", "_"))
         if value:
-            given[name] = [value] if isinstance(value, str) else value
+            further[name] = [value] if isinstance(value, str) else value
     for text in options.opt:
         name, *values = re.split("[=:]", text, maxsplit=1)
-        before = given.get(name, [])
-        given[name] = [*(before if not isinstance(before, bool) else []), *values] if values else True
-    return given
+        before = further.get(name, [])
+        further[name] = [*(before if not isinstance(before, bool) else []), *values] if values else True
+    return further

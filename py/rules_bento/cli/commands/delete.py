@@ -34,8 +34,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     tags = [tag for text in options.tags for tag in text.replace(",", " ").split()]
     entries: dict[str, Entry] = {}
     for tag in tags:
-        found = [section.get(tag)] if ":" in tag else section.list(tag)
-        entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in found}
+        chosen = [section.get(tag)] if ":" in tag else section.list(tag)
+        entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in chosen}
     deleted = []
     for tag in entries:
         if options.yes or _confirmed(f"Delete {kind.noun} {tag}?"):

@@ -30,12 +30,12 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.bento.workspace import root_above
     from rules_bento.cli.diagnosis import FINE, MISSING, Surroundings, diagnose
 
-    found = diagnose(Surroundings(root_above(Path(options.folder)), os.environ), online=options.online)
-    if not show.data([asdict(finding) for finding in found], options.output):
+    findings = diagnose(Surroundings(root_above(Path(options.folder)), os.environ), online=options.online)
+    if not show.data([asdict(finding) for finding in findings], options.output):
         paint = {FINE: show.good, MISSING: show.bad}
-        for finding in found:
+        for finding in findings:
             state = paint.get(finding.state, show.changed)(f"{finding.state:7}")
             show.out(f"{state}  {finding.about}: {show.plain(finding.text)}")
             if finding.remedy:
                 show.out(f"         {finding.remedy}")
-    return status.ERROR if any(finding.state == MISSING for finding in found) else status.OK
+    return status.ERROR if any(finding.state == MISSING for finding in findings) else status.OK

@@ -94,24 +94,24 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     return status.OK
 
 
-def describe(found: Imported) -> str:
+def describe(imported: Imported) -> str:
     """Return what happened, for people."""
-    parts = [f"Imported {found.entry.kind.noun} {found.entry.tag}"]
-    if found.models:
-        parts.append(f"with {', '.join(str(model.tag) for model in found.models)}")
-    if found.known:
-        parts.append(f"({', '.join(map(str, found.known))} {'was' if len(found.known) == 1 else 'were'} there)")
+    parts = [f"Imported {imported.entry.kind.noun} {imported.entry.tag}"]
+    if imported.models:
+        parts.append(f"with {', '.join(str(model.tag) for model in imported.models)}")
+    if imported.known:
+        parts.append(f"({', '.join(map(str, imported.known))} {'was' if len(imported.known) == 1 else 'were'} there)")
     return " ".join(parts) + "."
 
 
-def data(found: Imported) -> dict[str, Any]:
+def data(imported: Imported) -> dict[str, Any]:
     """Return what happened, for programs."""
     return {
-        "tag": str(found.entry.tag),
-        "path": str(found.entry.path),
-        "models": [str(model.tag) for model in found.models],
-        "known_models": [str(tag) for tag in found.known],
-        "notes": list(found.notes),
+        "tag": str(imported.entry.tag),
+        "path": str(imported.entry.path),
+        "models": [str(model.tag) for model in imported.models],
+        "known_models": [str(tag) for tag in imported.known],
+        "notes": list(imported.notes),
     }
 
 

@@ -43,16 +43,16 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     return status.OK
 
 
-def _lines(found: Snapshot, asked: str) -> str:
+def _lines(snapshot: Snapshot, asked: str) -> str:
     import re
 
     from rules_bento.bento.starlark import call, literal
 
-    name = re.sub(r"[^a-z0-9]+", "_", found.model_id.rpartition("/")[2].lower()).strip("_")
-    tag = {"name": name, "files": found.files, "huggingface": found.model_id, "revision": found.revision}
+    name = re.sub(r"[^a-z0-9]+", "_", snapshot.model_id.rpartition("/")[2].lower()).strip("_")
+    tag = {"name": name, "files": snapshot.files, "huggingface": snapshot.model_id, "revision": snapshot.revision}
     return (
-        f"# {literal(asked)} of {found.model_id} today. In the source:\n"
-        f"#     HuggingFaceModel({literal(found.model_id)}, revision={literal(found.revision)})\n"
+        f"# {literal(asked)} of {snapshot.model_id} today. In the source:\n"
+        f"#     HuggingFaceModel({literal(snapshot.model_id)}, revision={literal(snapshot.revision)})\n"
         f"# or, for a Bento that brings the files, in MODULE.bazel:\n"
         f"{call('bento.model', tag)}\nuse_repo(bento, {literal(name)})"
     )

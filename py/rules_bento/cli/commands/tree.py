@@ -29,12 +29,12 @@ class _Node:
     children: dict[str, _Node] = field(default_factory=dict)
 
     def data(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = {"name": name, "size": self.size}
+        fields: dict[str, Any] = {"name": name, "size": self.size}
         if self.note:
-            found["note"] = self.note
+            fields["note"] = self.note
         if self.children:
-            found["children"] = [child.data(name) for name, child in self.children.items()]
-        return found
+            fields["children"] = [child.data(name) for name, child in self.children.items()]
+        return fields
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
@@ -85,12 +85,12 @@ def _of_entry(entry: Entry) -> _Node:
 
     root = _Node()
     start = len(str(entry.path)) + 1
-    for found in sorted(walk(entry.path), key=lambda found: found.path):
-        if found.is_symlink():
-            _add(root, found.path[start:], 0, f"-> {os.readlink(found.path)}")  # noqa: PTH115
+    for file in sorted(walk(entry.path), key=lambda file: file.path):
+        if file.is_symlink():
+            _add(root, file.path[start:], 0, f"-> {os.readlink(file.path)}")  # noqa: PTH115
         else:
-            state = found.stat()
-            _add(root, found.path[start:], state.st_size, "executable" if state.st_mode & 0o100 else "")
+            state = file.stat()
+            _add(root, file.path[start:], state.st_size, "executable" if state.st_mode & 0o100 else "")
     return root
 
 

@@ -39,13 +39,13 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
                 show.out(f"Wrote {show.count(len(files), 'archive')} to {show.plain(options.to)}.")
             return status.OK
         done = bundle.read(store, path, taken, tell)
-    for found in done.imported:
-        for note in found.notes:
+    for imported in done.imported:
+        for note in imported.notes:
             show.note(note)
-    facts = {"imported": [import_.data(found) for found in done.imported], "known": list(done.known)}
+    facts = {"imported": [import_.data(imported) for imported in done.imported], "known": list(done.known)}
     if not show.data(facts, options.output):
-        for found in done.imported:
-            show.out(import_.describe(found))
+        for imported in done.imported:
+            show.out(import_.describe(imported))
         for tag in done.known:
             show.out(f"{tag} was there.")
     return status.OK

@@ -69,39 +69,39 @@ def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
     return [entry, *models_of(store.home, entry)]
 
 
-def _with_archives(found: Verified, paths: list[Path]) -> Verified:
+def _with_archives(verified: Verified, paths: list[Path]) -> Verified:
     from rules_bento.archives import unpack
     from rules_bento.store.comparing import of_archive
 
-    damages = list(found.damages)
-    files = found.files
+    damages = list(verified.damages)
+    files = verified.files
     for path in paths:
         try:
             files += len(of_archive(path, "folder" if path.is_dir() else unpack.form_of(path.name)).files)
         except BentoError as error:
             damages.append(Finding("archive", str(path), "", str(error).removeprefix(f"{path}: ")))
-    return Verified(found.entries + len(paths), files, tuple(damages), found.changes, found.unknown)
+    return Verified(verified.entries + len(paths), files, tuple(damages), verified.changes, verified.unknown)
 
 
-def _print(found: Verified) -> None:
-    for damage in found.damages:
+def _print(verified: Verified) -> None:
+    for damage in verified.damages:
         show.out(f"{show.bad('damaged')}  {show.plain(str(damage))}")
-    for change in found.changes:
+    for change in verified.changes:
         show.out(f"{show.changed('changed')}  {show.plain(str(change))}")
-    for tag in found.unknown:
+    for tag in verified.unknown:
         show.out(f"{show.faint('unknown')}  {tag}: was not imported by this command; there is nothing to hold it to")
-    result = show.bad(f"{len(found.damages)} damaged") if found.damages else show.good("nothing damaged")
-    entries = f"{found.entries:,} {'entry' if found.entries == 1 else 'entries'}"
-    show.out(f"{entries}, {show.count(found.files, 'file')}: {result}.")
+    result = show.bad(f"{len(verified.damages)} damaged") if verified.damages else show.good("nothing damaged")
+    entries = f"{verified.entries:,} {'entry' if verified.entries == 1 else 'entries'}"
+    show.out(f"{entries}, {show.count(verified.files, 'file')}: {result}.")
 
 
-def _data(found: Verified) -> dict[str, object]:
+def _data(verified: Verified) -> dict[str, object]:
     return {
-        "entries": found.entries,
-        "files": found.files,
-        "damages": [_finding(finding) for finding in found.damages],
-        "changes": [_finding(finding) for finding in found.changes],
-        "unknown": list(found.unknown),
+        "entries": verified.entries,
+        "files": verified.files,
+        "damages": [_finding(finding) for finding in verified.damages],
+        "changes": [_finding(finding) for finding in verified.changes],
+        "unknown": list(verified.unknown),
     }
 
 

@@ -81,8 +81,10 @@ class Compiler:
         return content
 
     def _broken(self, path: str) -> BentoError:
-        said = _open(self._process.stderr).read().decode(errors="replace").strip()
-        return BentoError(f"{path}: no byte code, for the interpreter ended: {said}. Leave out bytecode of the image.")
+        errors = _open(self._process.stderr).read().decode(errors="replace").strip()
+        return BentoError(
+            f"{path}: no byte code, for the interpreter ended: {errors}. Leave out bytecode of the image."
+        )
 
 
 def write_bytecode_part(

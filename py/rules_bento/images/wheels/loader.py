@@ -52,17 +52,17 @@ def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File
         for name in {file.name, file.elf.soname}:
             by_name[name].append(file)
     queue = list(_roots(files, packages, python_version))
-    found: dict[tuple[str, str], File] = {}
+    winners: dict[tuple[str, str], File] = {}
     while queue:
         file = queue.pop()
-        if (file.package.wheel, file.path) in found:
+        if (file.package.wheel, file.path) in winners:
             continue
-        found[file.package.wheel, file.path] = file
+        winners[file.package.wheel, file.path] = file
         for name in file.elf.needed:
             near = next((by_place[path] for path in _searched(file, name) if path in by_place), None)
             # Elsewhere, it counts if something has loaded it before: a package that is imported first.
             queue += [near] if near else by_name.get(name, [])
-    return [file for file in files if (file.package.wheel, file.path) in found]
+    return [file for file in files if (file.package.wheel, file.path) in winners]
 
 
 def _installed(path: str) -> str:

@@ -106,8 +106,8 @@ def _canonical_release(text: str) -> str:
 
 def _is_version(stated: str, in_file_name: str) -> bool:
     """Return whether METADATA has the version of the file; its local part (`+cu126`) may be in the file's name only."""
-    found, wanted = canonical_version(stated), canonical_version(in_file_name)
-    return bool(found) and found in (wanted, wanted.partition("+")[0])
+    own, wanted = canonical_version(stated), canonical_version(in_file_name)
+    return bool(own) and own in (wanted, wanted.partition("+")[0])
 
 
 def _fields(text: str) -> dict[str, list[str]]:

@@ -40,13 +40,13 @@ def with_digests(zip_file: Contents, members: Sequence[Member], path: str, text:
     """The members with the digests of `text`, the RECORD at a path. Raises RecordError where it is wrong."""
     rows = _rows(zip_file, text)
     exempt = _exempt(path)
-    found = tuple(
+    recorded = tuple(
         member if member.path in exempt else _with_digest(zip_file, member, rows.get(member.path)) for member in members
     )
     for listed in rows.keys() - exempt - {member.path for member in members}:
         if not listed.endswith(("/", ".pyc")):  # some tools list folders, or what was compiled and left out
             raise zip_file.record_error("RECORD lists it, but it is not there", listed)
-    return found
+    return recorded
 
 
 def measured(zip_file: Contents, members: Sequence[Member], path: str, text: str) -> tuple[Member, ...]:

@@ -298,8 +298,8 @@ def _check_parents(zip_file: _Zip, members: dict[str, Member], folders: set[str]
 
 
 def _dist_info(zip_file: _Zip, members: Sequence[Member]) -> str:
-    found = {member.path.partition("/")[0] for member in members if ".dist-info/" in member.path}
-    names = sorted(name for name in found if name.endswith(".dist-info"))
+    folders = {member.path.partition("/")[0] for member in members if ".dist-info/" in member.path}
+    names = sorted(name for name in folders if name.endswith(".dist-info"))
     if len(names) != 1:
         raise zip_file.error(f"must have one folder *.dist-info, but has {', '.join(names) or 'none'}")
     if normalized(_file_name(zip_file).name) != normalized(names[0].partition("-")[0]):

@@ -17,15 +17,15 @@ _FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
 
 def arguments_object(reader: Interpreter, model: Value | None, place: Place) -> Value:
     """Give what `use_arguments(model)` returns."""
-    given = reader.arguments
+    values = reader.arguments
     if model is None or (isinstance(model, Const) and model.value is None):
-        return Arguments({name: _value(value, place) for name, value in given.items()}, place)
+        return Arguments({name: _value(value, place) for name, value in values.items()}, place)
     if not isinstance(model, Class) or not _is_plain(reader, model):
         return Opaque("the model of its arguments is not plain", place, inert=True)
     fields = {}
     for name, annotation in model.annotations.items():
-        if name in given:
-            fields[name] = _converted(given[name], annotation, name, place)
+        if name in values:
+            fields[name] = _converted(values[name], annotation, name, place)
         elif name in model.attributes:
             fields[name] = reader.force(model.attributes[name])
     return Arguments(fields, place)

@@ -95,8 +95,8 @@ def _by_name(info: ServiceInfo, declared: Declared) -> Declared:
     names = {one.class_name: one.name for one in info.services if one.name and classes.count(one.class_name) == 1}
     taken = {service.name for service in info.services}
 
-    def name(given: str) -> str:
-        return given if given in taken else names.get(given, given)
+    def name(stated: str) -> str:
+        return stated if stated in taken else names.get(stated, stated)
 
     config = {name(service): values for service, values in declared.config.items()}
     models = {
@@ -357,14 +357,14 @@ def _with_more_models(info: ServiceInfo, more: Mapping[str, str], place: str, *,
 
 def _with_tags(info: ServiceInfo, tags: Mapping[str, str]) -> ServiceInfo:
     """Put tags in the place of computed ones and drop the unknowns that they answer."""
-    found = {
+    facts = {
         id(model): replace(model, tag=tags[name], computed=False)
         for name, model in _references(info)
         if model.computed and name in tags
     }
 
     def tagged(models: Iterable[Model]) -> tuple[Model, ...]:
-        return tuple(found.get(id(model), model) for model in models)
+        return tuple(facts.get(id(model), model) for model in models)
 
     return replace(
         info,

@@ -45,10 +45,10 @@ def legacy_info(collect: Collector, service: LegacyService, name: str, path: str
     models = _models(collect, service.models, service.place)
     runners = []
     for runner in _items(collect, service.runners, "the runners", service.place):
-        found = _runner(collect, runner, service.place)
-        if found is not None:
-            runners.append(found[0])
-            models += found[1]
+        facts = _runner(collect, runner, service.place)
+        if facts is not None:
+            runners.append(facts[0])
+            models += facts[1]
     apis = [_api(collect, fields, service.place) for fields in service.apis]
     if service.spoiled:
         collect.unknown("apis", "the APIs of the legacy service", service.spoiled, required=True)

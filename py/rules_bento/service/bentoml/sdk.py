@@ -111,10 +111,10 @@ def call_open(
     """Give what a call with a `*` or `**` makes that is not plain."""
     if isinstance(function, Symbol) and function.dotted == "bentoml.service" and not args:
         fields: dict[str, Value] = {name: rest for name in SERVICE_FIELDS if name != "service_class"}
-        given = {**fields, **kwargs}
+        arguments = {**fields, **kwargs}
 
         def apply(inner: Value) -> Value:
-            service = make_service(reader, inner, given, place)
+            service = make_service(reader, inner, arguments, place)
             if isinstance(service, ServiceObject):
                 reader.spoil(service.config, rest.why, place)
             return service
@@ -149,7 +149,7 @@ def uncertain_service(
     return apply(args[0]) if args else decorator(apply, place)
 
 
-def make_service(reader: Interpreter, inner: Value, given: dict[str, Value], place: Place) -> Value:
+def make_service(reader: Interpreter, inner: Value, arguments: dict[str, Value], place: Place) -> Value:
     """Give the service that `@bentoml.service(**given)` makes of a class, as its constructor does."""
     inner = reader.force(inner)
     if isinstance(inner, ServiceObject):
@@ -161,16 +161,16 @@ def make_service(reader: Interpreter, inner: Value, given: dict[str, Value], pla
         place = inner.place
     elif isinstance(inner, Opaque):
         more = [Opaque(inner.why or "its class is not plain", place)]
-    maker = given.get("service_class", Symbol("bentoml.Service"))
+    maker = arguments.get("service_class", Symbol("bentoml.Service"))
     if not isinstance(maker, Symbol) or maker.dotted != "bentoml.Service":
         more.append(Opaque("it has a `service_class` of its own, which may add to it", place))
-    fields = {name: value for name, value in given.items() if name in SERVICE_FIELDS}
+    fields = {name: value for name, value in arguments.items() if name in SERVICE_FIELDS}
     if isinstance(inner, Class) and not inner.spoiled and is_none(fields.get("name")):
         fields["name"] = Const(inner.name)
     fields["envs"] = _own_copy(reader, fields.get("envs", Const(None)))
     if is_none(fields.get("labels")):
         fields["labels"] = reader.fresh(Dict({}))
-    config = Dict({name: value for name, value in given.items() if name not in SERVICE_FIELDS})
+    config = Dict({name: value for name, value in arguments.items() if name not in SERVICE_FIELDS})
     reader.fresh(config)
     mounted = settings.get(MOUNTED)
     mounts = mounted.items if isinstance(mounted, Sequence) else []
@@ -223,14 +223,14 @@ _LEGACY_REMEDY = "Write `bentoml.legacy.Service`, which is what that name was fo
 
 def _service_object(reader: Interpreter, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
     """Give `bentoml.Service(name, config, inner, …)`, the class behind the decorator."""
-    given = named(SERVICE_OBJECT, args, kwargs)
-    foreign = [name for name in given if name not in SERVICE_OBJECT]
+    arguments = named(SERVICE_OBJECT, args, kwargs)
+    foreign = [name for name in arguments if name not in SERVICE_OBJECT]
     if foreign:
         return Refused(f"`bentoml.Service`, which takes no `{foreign[0]}` since BentoML 1.4", _LEGACY_REMEDY, place)
-    config = given.pop("config", Const(None))
-    inner = given.pop("inner", Class("_DummyService", [], {}, place))
-    extra = [name for name in ("models", "apis") if not is_none(given.pop(name, None))]
-    service = make_service(reader, inner, given, place)
+    config = arguments.pop("config", Const(None))
+    inner = arguments.pop("inner", Class("_DummyService", [], {}, place))
+    extra = [name for name in ("models", "apis") if not is_none(arguments.pop(name, None))]
+    service = make_service(reader, inner, arguments, place)
     if isinstance(service, ServiceObject):
         service.place = place
         if isinstance(config, Dict):
@@ -242,8 +242,8 @@ def _service_object(reader: Interpreter, args: list[Value], kwargs: dict[str, Va
     return service
 
 
-def _endpoint(inner: Value, given: dict[str, Value], is_task: bool, place: Place) -> Value:
-    fields = dict(given)
+def _endpoint(inner: Value, arguments: dict[str, Value], is_task: bool, place: Place) -> Value:
+    fields = dict(arguments)
     name: Value = Opaque("another decorator stands between it and its function", place, inert=True)
     streams: Value = name
     if isinstance(inner, Function):

@@ -74,10 +74,10 @@ IN_FULL = ("labels", "envs", "models", "image", "description")
 def way(unknown: Unknown, words: Words) -> str:
     """Say how a fact is stated elsewhere than in the source; empty where nothing states it."""
     _, dot, key = unknown.fact.partition(".")
-    found = _WAYS.get(unknown.fact) or _WAYS.get(unknown.attribute + dot) or _WAYS.get(unknown.attribute)
-    if found is None:
+    stated = _WAYS.get(unknown.fact) or _WAYS.get(unknown.attribute + dot) or _WAYS.get(unknown.attribute)
+    if stated is None:
         return ""
-    text = found.attributes if words == "attributes" else found.flags
+    text = stated.attributes if words == "attributes" else stated.flags
     return text.format(key=key, service=unknown.service, top=key.partition(".")[0])
 
 

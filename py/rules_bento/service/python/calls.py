@@ -172,17 +172,17 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
     origin = function.dotted if isinstance(function, Symbol) else ""
     if isinstance(function, Opaque):
         origin = function.origin
-    given = [*args, *kwargs.values()]
+    arguments = [*args, *kwargs.values()]
     if isinstance(function, Opaque):
         # A method of it: containers change, classes and services do not lose their names by it.
         kept = (part for part in function.parts if isinstance(part, (Sequence, Dict)))
         spoil_all(reader, kept, "a method of it may be called", place)
-    takes_functions = any(isinstance(value, (Function, Wrapped, Bound, Partial)) for value in given)
-    if takes_functions and len(given) > 1:
+    takes_functions = any(isinstance(value, (Function, Wrapped, Bound, Partial)) for value in arguments)
+    if takes_functions and len(arguments) > 1:
         # One function alone is taken for what a decorator gets: it is not called at once.
-        not_followed(reader, function, given, f"`{origin or 'a function'}` may change it", place, called=False)
+        not_followed(reader, function, arguments, f"`{origin or 'a function'}` may change it", place, called=False)
     harmless = bool(origin) and in_standard_library(origin) and not origin.startswith(_CHANGERS)
-    for value in given:
+    for value in arguments:
         changeable = isinstance(value, (Sequence, Dict, ImageSpec, AsgiApp))
         if isinstance(value, Mutable) and changeable and not harmless:
             reader.spoil(value, f"`{origin or 'a function'}` may change it", place)
@@ -191,8 +191,8 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
         elif isinstance(value, Names):
             assert isinstance(value.scope, Scope)
             forget_names(value.scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
-    makes = opens(function) or any(may_make(reader.sources, value) for value in given)
-    wrapped = tuple(value for value in given if isinstance(value, ServiceObject))
+    makes = opens(function) or any(may_make(reader.sources, value) for value in arguments)
+    wrapped = tuple(value for value in arguments if isinstance(value, ServiceObject))
     return Opaque("", place, not makes and not origin.startswith(MAKERS), origin, parts=wrapped)
 
 
@@ -333,8 +333,8 @@ def _names_method(owner: Names, name: str, args: list[Value], kwargs: dict[str, 
     assert isinstance(scope, Scope)
     plain = isinstance(args[0], Dict) and not args[0].spoiled if args else True
     if name == "update" and plain:
-        given = args[0].items if args and isinstance(args[0], Dict) else {}
-        scope.names.update({str(key): value for key, value in [*given.items(), *kwargs.items()]})
+        entries = args[0].items if args and isinstance(args[0], Dict) else {}
+        scope.names.update({str(key): value for key, value in [*entries.items(), *kwargs.items()]})
     elif name not in ("get", "keys", "values", "items", "copy"):
         forget_names(scope, Opaque(f"`globals().{name}` may have changed it", place))
     return Opaque("", place)
@@ -378,9 +378,9 @@ def _builtin(
             return None
 
 
-def _partial(reader: Interpreter, inner: Value, first: list[Value], given: dict[str, Value], place: Place) -> Value:
+def _partial(reader: Interpreter, inner: Value, first: list[Value], keywords: dict[str, Value], place: Place) -> Value:
     """Return what a `functools.partial` calls, with its arguments."""
-    return Partial(lambda args, kwargs: call(reader, inner, [*first, *args], {**given, **kwargs}, place))
+    return Partial(lambda args, kwargs: call(reader, inner, [*first, *args], {**keywords, **kwargs}, place))
 
 
 def _converted(kind: str, value: object) -> Value | None:

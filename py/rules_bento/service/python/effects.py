@@ -158,11 +158,11 @@ def _may_change(reader: Interpreter, nodes: list[ast.AST], scope: Scope, seen: s
 
 
 def not_followed(
-    reader: Interpreter, function: Value, given: Iterable[Value], why: str, place: Place, *, called: bool = True
+    reader: Interpreter, function: Value, arguments: Iterable[Value], why: str, place: Place, *, called: bool = True
 ) -> None:
     """Give up what a call that is not followed may change: its arguments, and what its function reaches."""
     functions = [function] if called else []
-    for value in given:
+    for value in arguments:
         if isinstance(value, (Function, Wrapped, Bound, Partial)):
             functions.append(value)
         else:

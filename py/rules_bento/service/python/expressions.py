@@ -219,10 +219,10 @@ def _joined(reader: Interpreter, node: ast.JoinedStr, scope: Scope) -> Value:
         if isinstance(part, ast.FormattedValue):
             inner, conversion = part.value, part.conversion
             if part.format_spec is not None:
-                given = evaluate(reader, part.format_spec, scope)
-                if not isinstance(given, Const):
+                form = evaluate(reader, part.format_spec, scope)
+                if not isinstance(form, Const):
                     return Opaque("its format is not plain", scope.place(node), inert=True)
-                spec = str(given.value)
+                spec = str(form.value)
         value = evaluate(reader, inner, scope)
         piece = operations.formatted(value, conversion, spec)
         if piece is None or len(text) + len(piece) > MAX_TEXT:
@@ -280,8 +280,8 @@ def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) ->
     """Give what `owner.name` stands for."""
     match owner:
         case ModuleRef():
-            found = reader.module_attribute(owner.name, name, place)
-            return found or Opaque(f"`{name}` is not bound in `{owner.name}`", place)
+            value = reader.module_attribute(owner.name, name, place)
+            return value or Opaque(f"`{name}` is not bound in `{owner.name}`", place)
         case Symbol():
             dotted = public_name(f"{owner.dotted}.{name}")
             return reader.patched.get(dotted) or Symbol(dotted)
@@ -315,14 +315,14 @@ def _class_attribute(reader: Interpreter, owner: Class, name: str, place: Place)
         return owner.spoiled
     if name in ("__name__", "__qualname__"):
         return Const(owner.name)
-    found = lookup(owner, name, reader.force)
-    if found is None:
+    member = lookup(owner, name, reader.force)
+    if member is None:
         return Opaque(f"`{owner.name}` has no plain attribute `{name}`", place)
-    if is_enum(owner, reader.force) and not isinstance(found, (Function, Opaque)):
-        return Instance(owner, plain=False, member=(name, found))
-    if isinstance(found, Wrapped):
-        return found.inner if found.kind == "staticmethod" else Bound(owner, name)
-    return found
+    if is_enum(owner, reader.force) and not isinstance(member, (Function, Opaque)):
+        return Instance(owner, plain=False, member=(name, member))
+    if isinstance(member, Wrapped):
+        return member.inner if member.kind == "staticmethod" else Bound(owner, name)
+    return member
 
 
 def _instance_attribute(reader: Interpreter, owner: Instance, name: str, place: Place) -> Value:
@@ -331,15 +331,15 @@ def _instance_attribute(reader: Interpreter, owner: Instance, name: str, place: 
             return owner.member[1]
         if name == "name":
             return Const(owner.member[0])
-    found = lookup(owner.of, name, reader.force)
-    if isinstance(found, (Function, Wrapped)):
+    member = lookup(owner.of, name, reader.force)
+    if isinstance(member, (Function, Wrapped)):
         return Bound(owner, name)
-    if isinstance(found, Opaque):
+    if isinstance(member, Opaque):
         # A property, say: what it gives is not what it is.
-        why = found.why or f"`.{name}` of a `{owner.of.name}` is known only when the code runs"
-        return Opaque(why, place, not opens(found), found.origin)
-    if owner.plain and found is not None and attributes_are_the_instances(owner.of, reader.force):
-        return found
+        why = member.why or f"`.{name}` of a `{owner.of.name}` is known only when the code runs"
+        return Opaque(why, place, not opens(member), member.origin)
+    if owner.plain and member is not None and attributes_are_the_instances(owner.of, reader.force):
+        return member
     return Opaque(f"`.{name}` of a `{owner.of.name}` is known only when the code runs", place)
 
 

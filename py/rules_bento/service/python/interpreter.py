@@ -116,11 +116,11 @@ class Interpreter:
     def force(self, value: Value) -> Value:
         """Read the module behind a name that was imported."""
         while isinstance(value, Lazy):
-            found = self.module_attribute(value.module, value.name, value.place)
-            if found is None:
+            inner = self.module_attribute(value.module, value.name, value.place)
+            if inner is None:
                 why = f"`{value.name}` is not bound in `{value.module}`"
                 return Opaque(why, value.place)
-            value = found
+            value = inner
         return value
 
     # Regions
@@ -497,8 +497,8 @@ class Interpreter:
         if self.sources.find(module) is None:
             return False
         source = self.module(module)
-        found = not name or self.module_attribute(module, name, Place(source.path, 1)) is not None
-        return found and name not in source.scope.maybe and not source.may_fail
+        exists = not name or self.module_attribute(module, name, Place(source.path, 1)) is not None
+        return exists and name not in source.scope.maybe and not source.may_fail
 
     def _with(self, node: ast.With | ast.AsyncWith, scope: Scope) -> bool:
         may_be_cut = False

@@ -61,8 +61,8 @@ class Sources:
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
         """Give file and line where a word stands first in any Python file, in a code or a comment."""
         for path in sorted(self.paths):
-            before, found, _ = self._read(path).partition(word) if path.endswith(".py") else (b"", b"", b"")
-            if found:
+            before, keyword, _ = self._read(path).partition(word) if path.endswith(".py") else (b"", b"", b"")
+            if keyword:
                 return path, before.count(b"\n") + 1
         return None
 

@@ -50,8 +50,8 @@ class Backend:
             except (OSError, subprocess.TimeoutExpired) as error:
                 return f"`{' '.join([self.program, *probe])}` does not answer ({error})"
             if done.returncode:
-                said = " ".join((done.stderr or done.stdout).split())[:200]
-                return f"`{' '.join([self.program, *probe])}` fails: {said}"
+                answer = " ".join((done.stderr or done.stdout).split())[:200]
+                return f"`{' '.join([self.program, *probe])}` fails: {answer}"
         return ""
 
 

@@ -57,9 +57,9 @@ def containerize(
     Raises BentoError where it fails. Nothing is left of the context, nor of secrets, also where it is interrupted.
     """
     names = tuple(names) or (str(entry.tag),)
-    given = dict(options or {})
+    settings = dict(options or {})
     variables = {**backend.variables, **os.environ}
-    asked = given.pop("secret", None)
+    asked = settings.pop("secret", None)
     with (
         context(home, entry, features, check=check) as folder,
         _secrets(entry, asked if isinstance(asked, list) else []) as secrets,
@@ -68,12 +68,12 @@ def containerize(
         if variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit and "--mount=" in dockerfile.read_text("utf-8"):
             raise BentoError(f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} needs BuildKit. Unset the variable.")
         if secrets:
-            given["secret"] = secrets
+            settings["secret"] = secrets
         if not backend.buildkit:
-            given.pop("progress", None)  # which BentoML leaves out, too
-        command = [backend.program, *words(backend, Job(folder, dockerfile, names, given))]
+            settings.pop("progress", None)  # which BentoML leaves out, too
+        command = [backend.program, *words(backend, Job(folder, dockerfile, names, settings))]
         command = ["sudo", *command] if as_root else command
-        if backend.name == "buildctl" and "output" not in given:
+        if backend.name == "buildctl" and "output" not in settings:
             runner = _run_and_load(command, variables)
         else:
             _run(command, variables)

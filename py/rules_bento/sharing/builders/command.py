@@ -78,19 +78,19 @@ def _option(name: str, value: Sequence[str] | bool) -> list[str]:
 
 
 def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
-    found = ["--local", f"context={job.context}", "--local", f"dockerfile={job.dockerfile.parent}"]
-    found += ["--frontend", "dockerfile.v0"]
+    words = ["--local", f"context={job.context}", "--local", f"dockerfile={job.dockerfile.parent}"]
+    words += ["--frontend", "dockerfile.v0"]
     outputs = options.pop("output", None) or [_loadable(job.names)]
-    found += _option("output", outputs)
+    words += _option("output", outputs)
     options = {_OF_FRONTEND.get(name, name): value for name, value in options.items()}
     for name in [name for name in options if name in _OF_BUILDCTL]:
-        found += _option(name, options.pop(name))
+        words += _option(name, options.pop(name))
     for name, value in options.items():
         if isinstance(value, bool):
             raise BentoError(f"--{name}: buildctl has no such option. Leave it out, or take another backend.")
         for one in value:
-            found += ["--opt", f"{name}:{one}" if name in _KEYED else f"{name}={one}"]
-    return found
+            words += ["--opt", f"{name}:{one}" if name in _KEYED else f"{name}={one}"]
+    return words
 
 
 def _loadable(names: Sequence[str]) -> str:

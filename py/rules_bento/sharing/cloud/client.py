@@ -109,8 +109,8 @@ class Cloud:
         """The error for an answer that says no."""
         words = self._words(body)
         remedy = "It was tried several times; try again later." if status >= 500 else _REMEDIES.get(status, "")
-        said = f" ({words})" if words else ""
-        return CloudError(f"{what}: {self} answers {status}{said}. {remedy}".rstrip(), status)
+        reason = f" ({words})" if words else ""
+        return CloudError(f"{what}: {self} answers {status}{reason}. {remedy}".rstrip(), status)
 
     def unreachable(self, what: str, cut: CutError) -> BentoError:
         """The error for no answer."""
@@ -152,8 +152,8 @@ class Cloud:
         """Return an answer as words for people, without our token, should it be in it."""
         text = body.decode("utf-8", "replace")
         try:
-            found = read_json(body, "the answer")
-            text = str(found.get("error") or found.get("message") or "") if isinstance(found, dict) else text
+            answer = read_json(body, "the answer")
+            text = str(answer.get("error") or answer.get("message") or "") if isinstance(answer, dict) else text
         except FormatError:
             if text.lstrip().startswith("<"):
                 return ""

@@ -83,10 +83,10 @@ class Contexts:
         self._home = home
         self._path = home.root / FILE
         self._document = _read(self._path)
-        found = self._document.get("contexts") or []
-        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        contexts = self._document.get("contexts") or []
+        if not isinstance(contexts, list) or not all(isinstance(item, dict) for item in contexts):
             raise _broken(self._path, "contexts is no list of mappings")
-        self.contexts = [_context(item, self._path) for item in found]
+        self.contexts = [_context(item, self._path) for item in contexts]
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
     def get(self, name: str = "") -> Context:

@@ -30,49 +30,49 @@ _MOST_README = 3 << 20  # bytes, beyond which BentoML sends none
 def bento(entry: Entry, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
     """Return the document with which a Bento is created or updated."""
     description = entry.describe()
-    found = description.document
+    descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:
         document |= {"version": entry.tag.version, "build_at": time(entry.creation_time)}
-    runners = [_runner(runner) for runner in found.get("runners", ())]
+    runners = [_runner(runner) for runner in descriptor.get("runners", ())]
     manifest = {
-        "service": found["service"],
-        "bentoml_version": found["bentoml_version"],
+        "service": descriptor["service"],
+        "bentoml_version": descriptor["bentoml_version"],
         "size_bytes": entry.size() + sum(model.size() for model in models),
-        "entry_service": found["entry_service"],
+        "entry_service": descriptor["entry_service"],
         "name": entry.tag.name,
         "apis": {},
         "models": [model.tag for model in description.models],
-        "runners": runners if found["spec"] == 1 else [],
-        "services": [_service(service) for service in found["services"]],
-        "envs": found["envs"],
-        "schema": found["schema"],
+        "runners": runners if descriptor["spec"] == 1 else [],
+        "services": [_service(service) for service in descriptor["services"]],
+        "envs": descriptor["envs"],
+        "schema": descriptor["schema"],
         "version": entry.tag.version,
         "dev": False,
-        "image": found.get("image"),
-        "spec": found["spec"],
+        "image": descriptor.get("image"),
+        "spec": descriptor["spec"],
     }
-    return document | {"manifest": manifest, "labels": _labels(found["labels"], digest)}
+    return document | {"manifest": manifest, "labels": _labels(descriptor["labels"], digest)}
 
 
 def model(entry: Entry, digest: str) -> dict[str, Any]:
     """Return the document with which a model is created."""
-    found = entry.describe().document
-    context = found["context"]
+    document = entry.describe().document
+    context = document["context"]
     return {
         "description": "",
         "version": entry.tag.version,
         "manifest": {
-            "module": found["module"],
-            "api_version": found["api_version"],
+            "module": document["module"],
+            "api_version": document["api_version"],
             "bentoml_version": context["bentoml_version"],
             "size_bytes": entry.size(),
-            "metadata": _timed(found["metadata"]),
+            "metadata": _timed(document["metadata"]),
             "context": context,
-            "options": found["options"],
+            "options": document["options"],
         },
         "build_at": time(entry.creation_time),
-        "labels": _labels(found["labels"], digest),
+        "labels": _labels(document["labels"], digest),
     }
 
 
@@ -106,8 +106,8 @@ def digest_of(home: Home, entry: Entry) -> str:
         if member.link is not None:
             files.append(File.of_link(member.path, member.link))
         elif member.source is not None:
-            found = known.get(member.path) or File.of_file(member.path, member.source, member.path).blake3
-            files.append(File(member.path, member.size, member.mode, found))
+            digest = known.get(member.path) or File.of_file(member.path, member.source, member.path).blake3
+            files.append(File(member.path, member.size, member.mode, digest))
     return label_of(Manifest.of(files))
 
 

@@ -90,7 +90,7 @@ def pull(
     models = Shelf(home, MODEL)
     known = tuple(model for model in wanted if models.has(model))
     missing = [Place(MODEL, model) for model in wanted if model not in known]
-    names = [_name(found) for found in (place, *(Place(MODEL, model) for model in wanted))]
+    names = [_name(each) for each in (place, *(Place(MODEL, model) for model in wanted))]
     if there and not missing:
         downloads.forget(home, names)
         return Pulled(shelf.get(str(tag)), (), known, new=False, notes=())
@@ -113,10 +113,10 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
         return Tag(name, check_word(version, f"{text!r}: the version"))
     place = Place(kind, Tag(name, LATEST))
     what = f"{kind.noun} {name}"
-    found = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
-    if not found.get("items"):
+    versions = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
+    if not versions.get("items"):
         raise NotFoundError(f"{name}: {cloud} has no {kind.noun} of this name.")
-    return Tag(name, check_word(found["items"][0]["version"], f"{what}: the version"))
+    return Tag(name, check_word(versions["items"][0]["version"], f"{what}: the version"))
 
 
 def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
@@ -127,9 +127,9 @@ def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
     return _shaped(document, _ENTRY, cloud, f"{place}")
 
 
-def _shaped(found: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
+def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
     """Return an answer without its nulls. Raises BentoError for one of another shape."""
-    plain: dict[str, Any] = _without_nulls(found)
+    plain: dict[str, Any] = _without_nulls(answer)
     shapes.check(plain, shape, f"{what}: of what {cloud} answers", "Is it the endpoint of a cloud?")
     return plain
 
@@ -140,12 +140,12 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(of) for of in value if of is not None] if isinstance(value, list) else value
 
 
-def _whole(cloud: Cloud, place: Place, found: dict[str, Any]) -> dict[str, Any]:
+def _whole(cloud: Cloud, place: Place, remote: dict[str, Any]) -> dict[str, Any]:
     """The same, if the cloud has it whole."""
-    status = found.get("upload_status", "")
+    status = remote.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(f"{place}: is not whole at {cloud}: its upload is {status!r}. Push it again.")
-    return found
+    return remote
 
 
 def _models(remote: dict[str, Any]) -> list[str]:
@@ -282,11 +282,11 @@ class _Receiving:
     def _receive(self, response: Response, file: BinaryIO, tally: Tally) -> None:
         at = file.seek(0, 2)
         if response.status == 206:
-            given = content_range(response.headers.get("Content-Range"))
-            if given is None or given.first != at or given.size is None:
+            came = content_range(response.headers.get("Content-Range"))
+            if came is None or came.first != at or came.size is None:
                 self._begin_again(file, tally)
                 raise CutError("the answer begins at another byte than was asked for")
-            self._total = given.size
+            self._total = came.size
         elif response.status == 200:
             if at:
                 self._begin_again(file, tally)

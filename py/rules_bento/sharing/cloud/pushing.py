@@ -71,8 +71,8 @@ def push(
         if entry.kind is MODEL:
             return Pushed(pushing.model(entry, counter), ())
         sent = parallel.for_each(pushing.model, models, counter, min(jobs, parallel.JOBS))
-        for reference, found in _of_hubs(entry):
-            pushing.hub_model(reference, found)
+        for reference, entry_of_model in _of_hubs(entry):
+            pushing.hub_model(reference, entry_of_model)
         return Pushed(pushing.bento(entry, models, counter), tuple(sent))
 
 
@@ -80,8 +80,8 @@ def _of_hubs(entry: Entry) -> list[tuple[ModelReference, dict[str, Any]]]:
     """The models of Hugging Face that a Bento needs, and their entries in bento.yaml."""
     description = entry.describe()
     entries = [*description.document["models"]]
-    entries += [found for service in description.document["services"] for found in service["models"]]
-    by_tag = {found["tag"]: found for found in entries}
+    entries += [model for service in description.document["services"] for model in service["models"]]
+    by_tag = {model["tag"]: model for model in entries}
     return [
         (reference, by_tag[reference.tag]) for reference in description.models if reference.registry == "huggingface"
     ]
@@ -108,12 +108,12 @@ class _Pushing:
             remote = self._create(place, documents.model(entry, digest))
         return self._upload(entry, place, remote, digest, counter)
 
-    def hub_model(self, reference: ModelReference, found: dict[str, Any]) -> None:
+    def hub_model(self, reference: ModelReference, stated: dict[str, Any]) -> None:
         """Say where a model of a hub is."""
         place = Place(MODEL, Tag.parse(reference.tag, "models"))
         self._have_repository(place)
         if self._cloud.find(place.version, what=f"{place}") is None:
-            self._create(place, documents.huggingface(reference, found))
+            self._create(place, documents.huggingface(reference, stated))
 
     def bento(self, entry: Entry, models: Sequence[Entry], counter: Counter) -> Sent:
         place = Place(BENTO, entry.tag)

@@ -100,10 +100,10 @@ class _Addresses:
 
     def __call__(self) -> str:
         first, self._first = self._first, ""
-        found = first or _presign(self._cloud, self._place, self._verb, self._document)
-        if not found:
+        address = first or _presign(self._cloud, self._place, self._verb, self._document)
+        if not address:
             raise BentoError(f"{self._place}: {self._cloud} gives no address to upload to.")
-        return found
+        return address
 
 
 class _Sending:
@@ -118,7 +118,7 @@ class _Sending:
     def run(self, address: Any) -> str:
         """Send them to what `address()` gives; the ETag of what arrived."""
         retry = self._cloud.retry()
-        where, given = address(), 1
+        where, attempts = address(), 1
         what = f"{self._place}: its upload"
         while True:
             headers = _OCTETS if where.startswith("/") else {}
@@ -132,8 +132,8 @@ class _Sending:
             if status == 200:
                 self._tally.move_to(self._body.size)
                 return str(answered.get("ETag", ""))
-            if status in _ENDED and not where.startswith("/") and given < _MOST_ADDRESSES:
-                where, given = address(), given + 1
+            if status in _ENDED and not where.startswith("/") and attempts < _MOST_ADDRESSES:
+                where, attempts = address(), attempts + 1
             elif status not in TRANSIENT or not retry.again(asked_wait(answered)):
                 raise self._cloud.refusal(status, content, what)
 

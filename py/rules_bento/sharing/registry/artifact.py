@@ -86,10 +86,10 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
     document = read_mapping(bento_yaml, "bento.yaml")
     facts = BentoFacts(document, digest, tuple(model.description for model in models))
-    given = [Part(part) if isinstance(part, Path) else part for part in parts]
+    described = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
-        for (part, known), name in zip(given, _PART_NAMES[: len(given)], strict=True)
+        for (part, known), name in zip(described, _PART_NAMES[: len(described)], strict=True)
     ]
     layers += [_model_layer(model) for model in models]
     created = str(document.get("creation_time", ""))
@@ -265,5 +265,5 @@ def _read(path: Path | Source) -> tuple[str, int]:
 
 
 def _annotations(tag: Tag, created: str) -> dict[str, str]:
-    found = {f"{ANNOTATION}created": created, f"{ANNOTATION}title": tag.name, f"{ANNOTATION}version": tag.version}
-    return {key: value for key, value in found.items() if value}
+    standard = {f"{ANNOTATION}created": created, f"{ANNOTATION}title": tag.name, f"{ANNOTATION}version": tag.version}
+    return {key: value for key, value in standard.items() if value}

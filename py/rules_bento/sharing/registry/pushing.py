@@ -57,10 +57,10 @@ def push(
             raise BentoError(f"{target}: what is pushed gets the digest that it has. Give a tag, or nothing.")
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
-    found = [_there(home, entry, models, registries.repository(target), target) for target in targets]
-    if all(found):
-        _sign({pushed.reference for pushed in found if pushed}, key, registries, counter)
-        return [Delivered(pushed, (target.tag,)) for pushed, target in zip(found, targets, strict=True) if pushed]
+    there = [_there(home, entry, models, registries.repository(target), target) for target in targets]
+    if all(there):
+        _sign({pushed.reference for pushed in there if pushed}, key, registries, counter)
+        return [Delivered(pushed, (target.tag,)) for pushed, target in zip(there, targets, strict=True) if pushed]
     if check:
         checking.require_whole(home, [entry, *models])
     with packing.packed(home, entry, models) as package:

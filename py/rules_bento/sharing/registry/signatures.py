@@ -204,8 +204,8 @@ def verify_provenance(place: Place, digest: str, key: PublicKey) -> dict[str, An
             raise SignatureError(f"is a statement of {kind[:100]}, and no provenance")
         return predicate
 
-    found = _layers(place, ATTESTATIONS, digest, envelope.MEDIA_TYPE)
-    return _first(found, read, f"no provenance of {digest}", key)
+    layers = _layers(place, ATTESTATIONS, digest, envelope.MEDIA_TYPE)
+    return _first(layers, read, f"no provenance of {digest}", key)
 
 
 def _add(
