@@ -44,7 +44,7 @@ class Arguments:
             at += 1 + flags[flag]
 
     def one(self, flag: str) -> str:
-        """The value of a flag that must be there; the last, if it is there several times."""
+        """Return the value of a flag, the last if it is there several times. Raises BentoError if it is missing."""
         if not self._values[flag]:
             raise BentoError(f"{flag} is missing")
         return self._values[flag][-1][0]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 from rules_bento.actions.arguments import read_text
-from rules_bento.archives.digests import sha256_of
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.images import sbom
@@ -48,6 +47,8 @@ def run(arguments: Arguments) -> None:
         sbom.python_package(*wheel, record_errors=wheel[0] in wrong) for wheel in arguments.records("--wheel")
     ]
     for name, version, path in arguments.records("--built-wheel"):
+        from rules_bento.archives.digests import sha256_of
+
         components.append(sbom.python_package(name, version, sha256_of(path)))
     components += [sbom.model(ModelDescription.loads(read_text(path))) for path in arguments.many("--model")]
     for path in arguments.many("--index"):

@@ -80,7 +80,7 @@ def dumps(lock: Lock) -> str:
 
 
 def loads(text: str, origin: str) -> Lock:
-    """Read a lock; an empty file locks nothing."""
+    """Return a lock; an empty file locks nothing. Raises BentoError for a text that is no lock."""
     if not text.strip():
         return {"deb_lock": FORMAT, "stated": {}, "packages": {}}
     try:

@@ -95,7 +95,7 @@ def dumps(lock: Lock) -> str:
 
 
 def load(path: Path) -> Lock:
-    """Read a lock in the normal form."""
+    """Return a lock in the normal form. Raises BentoError for a file that is none."""
     try:
         lock: Lock = read_json(read_file(path), str(path))
     except FormatError as error:

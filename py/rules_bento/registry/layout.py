@@ -85,7 +85,7 @@ class Layout:
         return Manifest.read(oci.verify(content, digest, str(path)), media_type, str(path))
 
     def index(self) -> list[Descriptor]:
-        """Return what index.json lists."""
+        """Return what index.json lists. Raises BentoError for one that cannot be read."""
         path = self.folder / "index.json"
         try:
             return Manifest.read(path.read_bytes(), oci.INDEX, str(path)).children()

@@ -29,14 +29,14 @@ def anything(value: Any, where: str) -> Any:
 
 
 def text(value: Any, where: str) -> str:
-    """A scalar, as text."""
+    """Return a scalar as text. Raises BentoError for a list or a mapping."""
     if isinstance(value, (list, dict, set)):
         raise BentoError(f"{where}: is a list or a mapping, where a text belongs.")
     return str(value)
 
 
 def only_text(value: Any, where: str) -> str:
-    """A text, and nothing that could be made one."""
+    """Return a text. Raises BentoError for all else, also for what could be made one."""
     if not isinstance(value, str):
         raise BentoError(f"{where}: is {value!r}, where a text belongs. Put it in quotes.")
     return value
@@ -48,7 +48,7 @@ def flag(value: Any, where: str) -> bool:
 
 
 def only_flag(value: Any, where: str) -> bool:
-    """Return a value that has to be true or false."""
+    """Return true or false. Raises BentoError for another value."""
     if not isinstance(value, bool):
         raise BentoError(f"{where}: is {value!r}, where true or false belongs.")
     return value
@@ -72,7 +72,7 @@ def optional(convert: Conversion) -> Conversion:
 
 
 def items(convert: Conversion) -> Conversion:
-    """A list of such values."""
+    """Return the conversion of a list of such values, which raises BentoError for what is no list."""
 
     def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -83,7 +83,7 @@ def items(convert: Conversion) -> Conversion:
 
 
 def mapping(convert: Conversion = anything) -> Conversion:
-    """A mapping from texts to such values."""
+    """Return the conversion of a mapping from texts to such values, which raises BentoError for what is none."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
