@@ -19,12 +19,45 @@ import pytest
 from rules_bento.packages.virtualenv import make_environment
 
 
+def locked_wheels() -> list[Path]:
+    """The folders of the unpacked wheels that a test asks for, BentoML among them."""
+    return [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
+
+
+class Commands:
+    """A process that has imported BentoML, and runs its command over and over: `bentoml_commands.py`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.python = make_environment(folder / "environment", locked_wheels())
+        self._out, self._err = folder / "out", folder / "err"
+        variables = {"BENTOML_DO_NOT_TRACK": "true", "HOME": str(folder), "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}
+        variables |= {"BENTOML_HOME": str(folder / "home"), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+        self._process = subprocess.Popen(
+            [str(self.python), str(Path(__file__).with_name("bentoml_commands.py"))],
+            env=variables,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, arguments: tuple[str, ...], variables: dict[str, str], folder: Path) -> tuple[int, str, str]:
+        """The exit status of a command, and what it printed."""
+        order = {"arguments": arguments, "environment": variables, "folder": str(folder)}
+        self._process.stdin.write(json.dumps({**order, "out": str(self._out), "err": str(self._err)}) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline()), self._out.read_text("utf-8"), self._err.read_text("utf-8")
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
 class Bentoml:
     """The real BentoML, in an environment of the locked wheels, with a store of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
-        self.python = make_environment(folder / "environment", roots)
+    def __init__(self, folder: Path, commands: Commands) -> None:
+        self._commands = commands
+        self.python = commands.python
         self.home = folder / "home"
         self.folder = folder / "elsewhere"  # BentoML imports modules of the current folder
         self.folder.mkdir()
@@ -37,13 +70,21 @@ class Bentoml:
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "PATH": f"{self.python.parent}:/usr/bin:/bin",
-            "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),  # one for all tests, for wheels are read-only
+            "PYTHONPYCACHEPREFIX": str(
+                commands.python.parents[2] / "bytecode"
+            ),  # one for all, for wheels are read-only
             "TMPDIR": self.scratch.name,
         }
 
-    def run(self, *arguments: str, program: str = "bentoml") -> str:
-        """The standard output of a command; it must succeed."""
-        command = [str(self.python.parent / program), *arguments]
+    def run(self, *arguments: str) -> str:
+        """The standard output of a command of BentoML; it must succeed."""
+        status, out, err = self._commands.run(arguments, self.variables, self.folder)
+        assert status == 0, f"{arguments}\n{out}\n{err}"
+        return out
+
+    def ask(self, code: str, *arguments: str) -> str:
+        """The standard output of a program in BentoML's interpreter; it must succeed."""
+        command = [str(self.python), "-c", code, *arguments]
         done = subprocess.run(
             command, cwd=self.folder, env=self.variables, check=False, capture_output=True, text=True, timeout=120
         )
@@ -94,12 +135,17 @@ def post(url: str, body: object):
         return json.load(response)
 
 
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    started = Commands(tmp_path_factory.mktemp("commands"))
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def bentoml(tmp_path: Path):
+def bentoml(tmp_path: Path, commands: Commands):
     """A real BentoML with an empty store."""
-    if "RULES_BENTO_ROOTS" not in os.environ:
-        pytest.skip("the wheels of BentoML come with Bazel")
-    made = Bentoml(tmp_path)
+    made = Bentoml(tmp_path, commands)
     yield made
     made.scratch.cleanup()
     shutil.rmtree(tmp_path / "home", ignore_errors=True)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from conftest import locked_wheels
+from rules_bento.packages.virtualenv import make_environment
 
 HERE = Path(__file__).parent
 BUILDER = HERE / "differential" / "bentoml_builder.py"
@@ -131,14 +133,8 @@ class RealBuilder:
 
 
 def real_builder(folder: Path) -> RealBuilder:
-    """BentoML from the locked wheels under Bazel, else the one whose interpreter RULES_BENTO_BENTOML names."""
-    if "RULES_BENTO_ROOTS" in os.environ:
-        from rules_bento.packages.virtualenv import make_environment
-
-        roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
-        python = make_environment(folder / "environment", roots)
-    else:
-        python = Path(os.environ["RULES_BENTO_BENTOML"])
+    """BentoML from the locked wheels."""
+    python = make_environment(folder / "environment", locked_wheels())
     return RealBuilder(python, folder, Path(os.environ["RULES_BENTO_UV"]))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import lzma
-import os
 import subprocess
 import sys
 import tarfile
@@ -13,40 +12,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Bentoml
 
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 DAY_1, DAY_2, DAY_3 = (f"2026-01-0{day}T00:00:00+00:00" for day in (1, 2, 3))
 
 
-class Installed(Bentoml):
-    """The real BentoML of an environment that is there, for tests that Bazel does not run."""
-
-    def __init__(self, command: Path, folder: Path) -> None:
-        self.python = command.parent / "python"
-        self.home = folder / "home"
-        self.folder = folder / "elsewhere"
-        self.folder.mkdir()
-        self.variables = {
-            "BENTOML_HOME": str(self.home),
-            "COLUMNS": "1000",
-            "BENTOML_DO_NOT_TRACK": "true",
-            "HOME": str(folder),
-            "LANG": "C.UTF-8",
-            "PATH": f"{command.parent}:/usr/bin:/bin",
-            "TMPDIR": str(folder),
-        }
-
-
 @pytest.fixture
-def real(request, tmp_path):
+def real(bentoml):
     """The real BentoML, with an empty store."""
-    if "RULES_BENTO_ROOTS" in os.environ:
-        return request.getfixturevalue("bentoml")
-    command = os.environ.get("RULES_BENTO_BENTOML")
-    if not command:
-        pytest.skip("RULES_BENTO_BENTOML names no bentoml command")
-    return Installed(Path(command), tmp_path)
+    return bentoml
 
 
 def ask(real, script, questions):
@@ -54,12 +28,10 @@ def ask(real, script, questions):
 
     Starting it costs half a second, so tests ask all at once.
     """
-    program = real.folder / "script.py"
     lines = "import json, sys\nfor line in open(sys.argv[1]):\n    print('=' + json.dumps(answer(json.loads(line))))\n"
-    program.write_text(f"{script}\n{lines}")
     asked = real.folder / "questions"
     asked.write_text("".join(json.dumps(question) + "\n" for question in questions))
-    out = real.run(str(program), str(asked), program="python")
+    out = real.ask(f"{script}\n{lines}", str(asked))
     return [json.loads(line[1:]) for line in out.splitlines() if line.startswith("=")]
 
 

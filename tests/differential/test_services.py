@@ -23,7 +23,7 @@ from rules_bento.bento.of_folder import Beside, build_bentofile
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, override, read_service
 
-EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "36"))
+EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 # What no statement answers, and BentoML takes.
 PLAIN_ONLY = r"State it in the source\.$"
 

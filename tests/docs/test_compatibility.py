@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
+from conftest import locked_wheels
 from projects import HERE
 from rules_bento.bento.image_steps import STEPS
 from rules_bento.build_options.options import KEYS
+from rules_bento.packages.virtualenv import make_environment
 
 TEXT = (HERE.parent / "docs" / "compatibility.md").read_text("utf-8")
 ROWS = [
@@ -49,13 +49,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def known(tmp_path_factory):
     """What the real BentoML has."""
-    if "RULES_BENTO_ROOTS" in os.environ:
-        from rules_bento.packages.virtualenv import make_environment
-
-        roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
-        python = make_environment(tmp_path_factory.mktemp("bentoml"), roots)
-    else:
-        python = Path(os.environ["RULES_BENTO_BENTOML"])
+    python = make_environment(tmp_path_factory.mktemp("bentoml"), locked_wheels())
     variables = {"BENTOML_DO_NOT_TRACK": "true", "HOME": str(tmp_path_factory.mktemp("home")), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([str(python), "-c", OF_BENTOML], env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -344,7 +344,7 @@ def test_deflated_records(padding, data, before, between):
     assert inflated(begin + block) == stored + bytes(padding) + data
 
 
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LINES)
 def test_deflated_lines(data):
     """With the codes that each reader knows, and with those for RECORD."""

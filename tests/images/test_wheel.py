@@ -551,7 +551,7 @@ VERSIONS = st.from_regex(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(VERSIONS, VERSIONS)
 def test_spellings_of_a_version_are_those_of_pypa(one, other):
     assert (canonical_version(one) == canonical_version(other)) == (Version(one) == Version(other))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import locked_wheels
 from golden_bentos import comparable
 from projects import document_of, real_builder, write_project
 from rules_bento.actions import compare_facts, facts, package, snapshot
@@ -117,11 +117,7 @@ class Build:
     def imported(self, *more: str) -> str:
         words = ["--target", "//svc:bento", "--service-info", self.path("snapshot"), "--part", self.path("part")]
         words += ["--output", self.path("imported"), "--stated", self.path("stated"), *more]
-        if "RULES_BENTO_ROOTS" in os.environ:
-            words += [word for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep) for word in ("--root", root)]
-        else:
-            [root] = Path(os.environ["RULES_BENTO_BENTOML"]).parent.parent.glob("lib/python*/site-packages")
-            words += ["--root", str(root)]
+        words += [word for root in locked_wheels() for word in ("--root", str(root))]
         self.run(facts, words)
         return self.path("imported")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+import rules_bento
+from conftest import locked_wheels
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service.importing import Imported, Subject, import_service
@@ -28,16 +30,28 @@ def tmp_path():
 
 @pytest.fixture(scope="module")
 def roots() -> list[Path]:
-    if "RULES_BENTO_ROOTS" in os.environ:
-        return [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
-    return [next(Path(os.environ["RULES_BENTO_BENTOML"]).parent.parent.glob("lib/python*/site-packages"))]
+    return locked_wheels()
+
+
+@pytest.fixture(scope="module")
+def bytecode(tmp_path_factory, roots) -> Path:
+    """BentoML's byte code, which the imports of these tests read and would else make, each for itself."""
+    folder = tmp_path_factory.mktemp("bytecode")
+    python = make_environment(folder / "environment", roots)
+    (folder / "service.py").write_text(f"{SERVICE}\nfrom rules_bento.service import imported_facts", "utf-8")
+    program = "import sys; sys.path.append(sys.argv[1]); import service, bentoml, bentoml._internal.service.openapi"
+    variables = {"PYTHONPYCACHEPREFIX": str(folder), "HOME": str(folder), "BENTOML_DO_NOT_TRACK": "true"}
+    helper = Path(rules_bento.__file__).parent.parent
+    command = [str(python), "-c", program, str(helper)]
+    subprocess.run(command, cwd=folder, env=variables, check=True, capture_output=True, timeout=120)
+    return folder
 
 
 @pytest.fixture
-def imported(tmp_path, roots):
+def imported(tmp_path, roots, bytecode):
     """Import `service:Svc` of these modules."""
 
-    def importing(service: str, seconds=120, library="", files=(), **of) -> Imported:
+    def importing(service: str, seconds=120, library="", files=(), variables=(), **of) -> Imported:
         source, wheel = tmp_path / "bento" / "src", tmp_path / "wheel"
         for path, text in {"service.py": service, **dict(files)}.items():
             (source / path).parent.mkdir(parents=True, exist_ok=True)
@@ -45,8 +59,9 @@ def imported(tmp_path, roots):
         wheel.mkdir()
         (wheel / "library.py").write_text(library, "utf-8")
         python = make_environment(tmp_path / "environment", [*roots, wheel])
-        subject = Subject("service:Svc", source.parent, seconds=seconds, **of)
-        return import_service(subject, python, [*roots, wheel], tmp_path / "imports")
+        variables = {"PYTHONPYCACHEPREFIX": str(bytecode), **dict(variables)}
+        subject = Subject("service:Svc", source.parent, seconds=seconds, variables=variables, **of)
+        return import_service(subject, python, [*roots, wheel, bytecode], tmp_path / "imports")
 
     return importing
 

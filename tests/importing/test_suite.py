@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+from conftest import locked_wheels
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import from_json
 from rules_bento.service.differences import differences as fields
@@ -26,11 +26,7 @@ OF_THE_MACHINE = ("config_command", "config_command_workers")
 @pytest.fixture(scope="module")
 def imports(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bentoml")
-    if "RULES_BENTO_ROOTS" in os.environ:
-        roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
-        python = make_environment(folder / "environment", roots)
-    else:
-        python = Path(os.environ["RULES_BENTO_BENTOML"])
+    python = make_environment(folder / "environment", locked_wheels())
     here = Path(__file__).parent
     variables = {
         "BENTOML_DO_NOT_TRACK": "true",

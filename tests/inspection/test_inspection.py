@@ -1,4 +1,8 @@
-"""What inspecting gives is what `bentoml build` writes, for each service of the suite and each golden Bento."""
+"""What inspecting gives is what `bentoml build` writes, for services of the suite and each golden Bento.
+
+Real BentoML builds each of them, so a usual run takes those of the suite whose APIs differ, and each fourth of the others, of
+which tests/importing holds all else; RULES_BENTO_EXAMPLES=all takes all.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import locked_wheels
 from projects import HERE, write_project
 from rules_bento.packages.virtualenv import make_environment
 
 SERVICES = HERE / "services"
 GOLDEN = HERE / "golden" / "bentos"
 PROJECTS = yaml.safe_load((GOLDEN / "projects.yaml").read_text("utf-8"))
-CASES = sorted(path.parent for path in SERVICES.glob("*/expected.json"))
+OTHER_APIS = ("api_", "mount_", "legacy_")
+_ALL = sorted(path.parent for path in SERVICES.glob("*/expected.json"))
+_ALIKE = [path for path in _ALL if not path.name.startswith(OTHER_APIS)]
+CASES = _ALL if os.environ.get("RULES_BENTO_EXAMPLES") == "all" else sorted({*_ALL} - {*_ALIKE} | {*_ALIKE[::4]})
 
 
 def header(folder: Path) -> str:
@@ -31,11 +39,7 @@ class Comparison:
     """Real BentoML beside the inspection, many times over one import of it."""
 
     def __init__(self, folder: Path, *models: Path) -> None:
-        if "RULES_BENTO_ROOTS" in os.environ:
-            roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
-            python = make_environment(folder / "environment", roots)
-        else:
-            python = Path(os.environ["RULES_BENTO_BENTOML"])
+        python = make_environment(folder / "environment", locked_wheels())
         self._log = (folder / "log").open("w", encoding="utf-8")
         variables = {
             "BENTOML_DO_NOT_TRACK": "true",

@@ -16,7 +16,7 @@ IMPORT = "import bentoml, sys; print(bentoml.bentos.import_bento(*sys.argv[1:]).
 
 def imported(bentoml, *arguments: str) -> dict[str, bytes]:
     """All files of a store into which BentoML imported a Bento, by path; it is empty again then."""
-    assert bentoml.run("-c", IMPORT, *arguments, program="python").strip() == TAG
+    assert bentoml.ask(IMPORT, *arguments).strip() == TAG
     assert [entry["tag"] for entry in bentoml.json("list")] == [TAG]
     entries = [path for path in bentoml.home.glob("*/*") if path.parent.name in ("bentos", "models")]
     files = {

@@ -23,7 +23,7 @@ def test_the_command_imports_lists_and_serves_it(bentoml):
 
 def test_the_python_api_imports_it_and_get_shows_what_the_target_says(bentoml):
     script = f"import bentoml; print(bentoml.bentos.import_bento({ARCHIVE!r}).tag)"
-    assert bentoml.run("-c", script, program="python").strip() == TAG
+    assert bentoml.ask(script).strip() == TAG
     shown = bentoml.json("get", TAG)
     name, version = TAG.split(":")
     assert (shown["name"], shown["version"]) == (name, version)
@@ -40,7 +40,7 @@ def test_the_python_api_imports_it_and_get_shows_what_the_target_says(bentoml):
 def test_the_model_is_in_the_store_and_its_framework_loads_it(bentoml):
     bentoml.run("import", ARCHIVE)
     script = "import bentoml; print(type(bentoml.sklearn.load_model('iris_clf:latest')).__name__)"
-    assert bentoml.run("-c", script, program="python").strip() == "DecisionTreeClassifier"
+    assert bentoml.ask(script).strip() == "DecisionTreeClassifier"
     assert bentoml.json("models", "get", "iris_clf")["labels"] == {"data": "iris"}
 
 

@@ -151,7 +151,7 @@ def test_bentoml_starts_a_service_with_the_words_of_the_manifest(bentoml):
         "o = {w: [p.multiple, p.envvar] for p in c().commands['start-http-server'].params for w in p.opts};"
         "print(json.dumps({w: o[w] for w in ('--service-name', '--depends', '--port', 'bento')}))"
     )
-    told = json.loads(bentoml.run("-c", code, program="python"))
+    told = json.loads(bentoml.ask(code))
     assert told["--depends"][0]
     assert told["--port"][1] == "BENTOML_PORT"
 

@@ -33,11 +33,11 @@ print([int(one) for one in model.predict([[*row, row[0] * row[1], row[2] * row[3
 
 
 def imported(bentoml, archive: str) -> str:
-    return bentoml.run("-c", IMPORT, str(Path(archive).absolute()), program="python").strip()
+    return bentoml.ask(IMPORT, str(Path(archive).absolute())).strip()
 
 
 def seen(bentoml, tag: str) -> dict:
-    return json.loads(bentoml.run("-c", SEEN, tag, program="python"))
+    return json.loads(bentoml.ask(SEEN, tag))
 
 
 def test_a_generic_model_has_its_custom_objects_signatures_and_context(bentoml):
@@ -58,4 +58,4 @@ def test_a_snapshot_keeps_its_folders(bentoml):
 
 def test_a_model_of_scikit_learn_is_loaded_and_predicts(bentoml):
     imported(bentoml, "examples/iris/iris_clf.bentomodel")
-    assert json.loads(bentoml.run("-c", PREDICT, program="python")) == [0, 2]
+    assert json.loads(bentoml.ask(PREDICT)) == [0, 2]

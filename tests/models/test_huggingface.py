@@ -46,17 +46,17 @@ def built(folder, arguments):
 def test_the_entry_is_that_of_bentoml(bentoml, tmp_path, more):
     arguments = f"revision={COMMIT!r}, endpoint='http://127.0.0.1:9/hub'{more}"
     [entry] = yaml.safe_load(built(tmp_path / "p", arguments))["services"][0]["models"]
-    theirs = json.loads(bentoml.run("-c", REAL.format(arguments=arguments, commit=COMMIT), program="python"))
+    theirs = json.loads(bentoml.ask(REAL.format(arguments=arguments, commit=COMMIT)))
     assert {key: entry[key] for key in theirs} == theirs
 
 
 def test_without_an_endpoint_it_is_the_default_hub(bentoml, tmp_path):
     text = built(tmp_path / "p", f"revision={COMMIT!r}")
     asked = "from _bentoml_sdk.models.huggingface import DEFAULT_HF_ENDPOINT; print(DEFAULT_HF_ENDPOINT)"
-    told = bentoml.run("-c", asked, program="python")
+    told = bentoml.ask(asked)
     assert yaml.safe_load(text)["services"][0]["models"][0]["metadata"]["endpoint"] == told.strip()
     (tmp_path / "bento.yaml").write_bytes(text)
-    read = bentoml.run("-c", READ.format(path=str(tmp_path / "bento.yaml")), program="python")
+    read = bentoml.ask(READ.format(path=str(tmp_path / "bento.yaml")))
     assert json.loads(read) == [f"acme/tiny-bert:{COMMIT}"]
 
 

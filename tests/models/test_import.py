@@ -46,8 +46,8 @@ except Exception as error:
 @pytest.fixture
 def saved(bentoml):
     """What real BentoML has of a model that it made, and the folder of the store."""
-    bentoml.run("-c", SAVE, program="python")
-    return json.loads(bentoml.run("-c", READ, program="python")), bentoml.home / "models/weights/v7"
+    bentoml.ask(SAVE)
+    return json.loads(bentoml.ask(READ)), bentoml.home / "models/weights/v7"
 
 
 def imported(actions: Actions, *arguments: str):
@@ -71,7 +71,7 @@ def as_bentoml_has_it(bentoml, part: bytes, folder: Path):
         archive.add(folder / "whole/models/weights/v7", ".")
     bentoml.run("models", "delete", "-y", "weights:v7")
     bentoml.run("models", "import", str(folder / "again.bentomodel"))
-    return json.loads(bentoml.run("-c", READ, program="python"))
+    return json.loads(bentoml.ask(READ))
 
 
 @pytest.mark.parametrize("form", ["bentomodel", "zip"])
@@ -242,7 +242,7 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
     assert link.linkname == "/mnt/models/m/home/bentoml/bento/models/m/v1"
     (bentoml.home / "models/m").mkdir(parents=True)
     (bentoml.home / "models/m/v1").symlink_to(tmp_path / "image" / link.linkname[1:])
-    told = bentoml.run("-c", RESOLVE, program="python")
+    told = bentoml.ask(RESOLVE)
     assert "m:v1 is not mounted. Start the container with an image of it (bento_model_image) at /mnt/models/m." in told
     refused = actions.run("bento_layer", [*words, "--model", described_model(actions, "m:v2")], outputs)
     assert refused.code == 1
