@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from contextlib import suppress
-from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -16,6 +15,7 @@ from rules_bento.build_options.bentofile import from_pyproject, from_yaml, read,
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import KEYS, Env, ModelChoice, merge
 from rules_bento.errors import BentoError
+from rules_bento.records import asdict
 
 EVERYTHING = """\
 service: "service:Svc"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from dataclasses import replace
 
 import pytest
 import servers
 from images import make_image, make_index
 from relay import Relay
 from rules_bento.errors import BentoError
+from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Repository
 from rules_bento.registry.content import FileSource

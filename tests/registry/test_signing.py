@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from base64 import b64encode
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from nacl.secret import SecretBox
 from rules_bento import verbs
 from rules_bento.cli import main, status
 from rules_bento.errors import BentoError
+from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource
 from rules_bento.registry.descriptor import Descriptor, Manifest

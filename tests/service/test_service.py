@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rules_bento.errors import BentoError
+from rules_bento.records import replace
 from rules_bento.service import (
     Declared,
     Dependency,

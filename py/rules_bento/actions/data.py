@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.packages.requirements import WHEELS
+from rules_bento.records import dataclass
 from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False

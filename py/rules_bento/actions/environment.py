@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from rules_bento.bento import image_steps as images
@@ -11,6 +10,7 @@ from rules_bento.build_options.option_checks import check_package
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import parse
+from rules_bento.records import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
@@ -18,6 +17,7 @@ from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.archives.ustar import is_utf8
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,6 @@ come from reading the service, or from importing it, everything else from the op
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from typing import Any
 
 from rules_bento.archives.tarstream import Member
@@ -22,6 +21,7 @@ from rules_bento.errors import BentoError
 from rules_bento.models import references
 from rules_bento.models.model import dump_yaml
 from rules_bento.models.references import BundledModel
+from rules_bento.records import dataclass, replace
 from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag, check_version, check_word
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
+from rules_bento.records import dataclass
 from rules_bento.service.bentoml.ways import way
 from rules_bento.service.facts import Dependency
 from rules_bento.sources import snapshot

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from rules_bento.bento.image_steps import project_dependencies
@@ -12,6 +11,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements
 from rules_bento.packages.nested_requirements import with_nested
+from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.models import model_store
 from rules_bento.models.model import latest
+from rules_bento.records import dataclass, replace
 from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
@@ -124,7 +124,7 @@ def build(
     version: str = "",
     build_ctx: str | os.PathLike[str] = ".",
     args: Mapping[str, Any] | None = None,
-    beside: Beside = Beside(),
+    beside: Beside = Beside(),  # noqa: B008 - it is frozen
 ) -> Built:
     """Build a Bento of the folder `build_ctx` and of these options; a bentofile in it is not read.
 
@@ -158,7 +158,7 @@ def build_bentofile(
     build_ctx: str | os.PathLike[str] = ".",
     args: Mapping[str, Any] | None = None,
     more: Mapping[str, Any] | None = None,
-    beside: Beside = Beside(),
+    beside: Beside = Beside(),  # noqa: B008 - it is frozen
 ) -> Built:
     """Build a Bento of the folder `build_ctx` and a bentofile; what is given here wins over the file.
 

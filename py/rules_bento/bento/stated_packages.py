@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
 
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalized, parse
+from rules_bento.records import asdict, dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

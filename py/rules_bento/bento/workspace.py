@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from dataclasses import dataclass, field
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -12,6 +11,7 @@ from rules_bento.build_options.document import Document, WrittenFloat, plain
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_PARTS, decoded, read_file
 from rules_bento.formats.toml import read_toml
+from rules_bento.records import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

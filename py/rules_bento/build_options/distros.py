@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+
+from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

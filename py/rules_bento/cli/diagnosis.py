@@ -6,11 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

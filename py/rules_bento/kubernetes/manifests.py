@@ -7,10 +7,10 @@ Services find each other as BentoML itself has it when it runs them one by one: 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _STANDARD = "app.kubernetes.io/"
 _PROBE_SECONDS = 10  # between two; BentoML waits 5 s for what a service calls before it says that it is not ready
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wishes:
     """What a target says of its Deployments beside what the Bento says."""
 

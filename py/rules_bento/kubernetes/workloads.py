@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from rules_bento.errors import BentoError
 from rules_bento.kubernetes.resources import quantities
+from rules_bento.records import dataclass
 
 _PORT = 3000  # BentoML's own
 _MOST_PORT = 65535
@@ -18,7 +18,7 @@ _METRICS = "bentoml_service"
 """The namespace of BentoML's metrics, unless a service has another."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Service:
     """A service that runs in Pods of its own."""
 
@@ -33,7 +33,7 @@ class Service:
     readyz: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """How an image starts, as its config says."""
 
@@ -49,7 +49,7 @@ class Image:
         return len(self.entrypoint) == len(_SERVE) + 2 and list(self.entrypoint[1:-1]) == _SERVE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Workload:
     """A Bento in an image: its tag, its services with the one for callers first, and what it has to be given."""
 

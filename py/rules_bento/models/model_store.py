@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from rules_bento.formats import read_file
 from rules_bento.models import references
 from rules_bento.models.model import MODEL_YAML, ModelDescription, ModelEntry, content_identity, labels_of, make_entry
 from rules_bento.models.references import BundledModel
+from rules_bento.records import dataclass, replace
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import Manifest
 from rules_bento.tag import Tag

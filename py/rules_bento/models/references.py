@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 from rules_bento.tag import Tag
 
 TYPE_CHECKING = False

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
 from rules_bento.packages.requirements import normalized
+from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

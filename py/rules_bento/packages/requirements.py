@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from rules_bento.formats.toml import read_toml
 from rules_bento.packages import lock as locks
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import Indexes, without_credentials
+from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

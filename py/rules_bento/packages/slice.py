@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from rules_bento.errors import BentoError
 from rules_bento.packages import requirements
 from rules_bento.packages.requirements import WHEELS, parse
 from rules_bento.packages.stand_in import write_stand_in
+from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

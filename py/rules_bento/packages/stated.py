@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from rules_bento.errors import BentoError
@@ -13,6 +12,7 @@ from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import refuse_credentials
 from rules_bento.packages.requirements import Option
+from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

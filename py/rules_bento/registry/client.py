@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -22,6 +21,7 @@ from rules_bento.net.parallel import pause
 from rules_bento.net.proxy import is_loopback
 from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
 from rules_bento.net.transport import Bytes, Origin, Response, Transport, resolve
+from rules_bento.records import dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -233,7 +233,7 @@ class Registry:
             return response.status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Upload:
     """An upload that has begun: where the rest goes, and how many bytes the registry has."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from io import FileIO
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.transport import PIECE
+from rules_bento.records import dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import refusal
 
@@ -38,7 +38,7 @@ class Source(Sendable, Protocol):
         """Raise BentoError if the bytes are not those of the digest."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FileSource:
     """A blob in a file, perhaps somewhere inside of it (a member of a tar)."""
 
@@ -92,7 +92,7 @@ class FileSource:
             raise BentoError(f"{self.path}: is shorter than it was said to be. Build it again.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RemoteSource:
     """A blob in a repository, which is streamed from there when it is asked for."""
 
@@ -118,7 +118,7 @@ class RemoteSource:
         """Nothing to be checked before it comes; a registry that takes the blob verifies it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BytesSource:
     """A small blob that is at hand."""
 

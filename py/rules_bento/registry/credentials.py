@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from base64 import b64decode
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
+from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _FILE = {"credHelpers?": {...: str}, "credsStore?": str, "auths?": {}}
 _TOKEN_USER = "<token>"  # what helpers answer as the name where the secret is an identity token
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Credentials:
     """A name and a password, or a token that stands for them. Shows nothing of them in a traceback or log."""
 

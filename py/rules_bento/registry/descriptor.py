@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
@@ -17,6 +16,7 @@ from rules_bento.formats.oci import TAR_LAYER as TAR_LAYER
 from rules_bento.formats.oci import digest_of as digest_of
 from rules_bento.formats.oci import to_bytes as to_bytes
 from rules_bento.net import bounds
+from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -54,7 +54,7 @@ def verify(content: bytes, digest: str, origin: str) -> bytes:
     return content
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Descriptor:
     """Names a blob or manifest by its digest and size (bytes), and tells its type."""
 
@@ -102,7 +102,7 @@ class Descriptor:
         return item
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """The bytes of an image's, artifact's or index's manifest, read and verified."""
 

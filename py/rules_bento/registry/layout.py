@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import LAYOUT, REFERENCE
 from rules_bento.net import bounds
+from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest

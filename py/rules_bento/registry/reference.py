@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass, replace
 from rules_bento.registry.descriptor import is_digest
 
 # What the format says of names without a registry: they are Docker Hub's, which has three host names.
@@ -24,7 +24,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _LONGEST_NAME = 255
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reference:
     """A repository of a registry and, perhaps, what is meant in it. Made by `parse`."""
 

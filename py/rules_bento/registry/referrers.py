@@ -5,9 +5,9 @@ OCI distribution specification 1.1, `Backwards Compatibility` and `Referrers Tag
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import referrers_tag
 from rules_bento.registry.descriptor import Manifest

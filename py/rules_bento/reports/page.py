@@ -6,9 +6,10 @@ Tables say all of it without a script; the script draws a map, whose areas are s
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
+
+from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

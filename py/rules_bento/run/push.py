@@ -7,7 +7,6 @@ layers are that were not downloaded, and those of `push_signing` who signs.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from rules_bento.actions.arguments import Arguments
@@ -15,6 +14,7 @@ from rules_bento.errors import BentoError
 from rules_bento.net.headers import natural
 from rules_bento.net.parallel import JOBS
 from rules_bento.net.progress import Progress
+from rules_bento.records import replace
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push

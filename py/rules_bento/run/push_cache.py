@@ -17,7 +17,6 @@ import ssl
 import subprocess
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -29,6 +28,7 @@ from rules_bento.net import bounds, tls
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import natural
 from rules_bento.net.transport import PIECE, get_over
+from rules_bento.records import dataclass, field
 from rules_bento.registry.content import FileSource
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ _PASSING = {
 }  # gRPC's statuses that another try may change: deadline, exhausted, aborted, internal, away
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """Where the cache is, and what opens it. Shows no secret."""
 
@@ -163,7 +163,7 @@ def open_cache(where: Settings) -> _Cache:
     return _HttpCache(where) if where.scheme.startswith("http") else _GrpcCache(where)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BuiltSource:
     """A blob that an action has written: in Bazel's output folder if it was downloaded, else in the cache."""
 

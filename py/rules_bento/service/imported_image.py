@@ -10,8 +10,8 @@ import contextlib
 import functools
 import inspect
 import os
-from dataclasses import dataclass, field
 
+from rules_bento.records import dataclass, field
 from rules_bento.service.facts import Image, ImageCall
 
 TYPE_CHECKING = False

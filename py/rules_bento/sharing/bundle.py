@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +24,7 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
+from rules_bento.records import dataclass
 from rules_bento.store import exporting
 from rules_bento.store.checking import require_whole
 from rules_bento.store.home import BENTO, MODEL, unique

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from urllib.parse import quote
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, shapes
 from rules_bento.formats.json import read_json
+from rules_bento.records import dataclass
 from rules_bento.transports import address as addresses
 from rules_bento.transports.http import Http
 from rules_bento.transports.remote import MissingError, Stat

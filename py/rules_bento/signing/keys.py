@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
+from rules_bento.records import dataclass, field
 from rules_bento.signing.encoding import from_base64
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _SALT, _NONCE = (1, 1024), 24  # bytes
 _RSA = (2048, 3072, 4096)  # bits, those of sigstore's registry of algorithms
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PublicKey:
     """What tells whether a signature is one of its private key."""
 
@@ -54,7 +54,7 @@ class PublicKey:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PrivateKey:
     """What signs. Shows nothing of itself."""
 

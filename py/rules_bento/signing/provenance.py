@@ -7,10 +7,10 @@ The first half, `buildDefinition`, is a function of declared inputs and the same
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:rules-bento:build:"
@@ -19,7 +19,7 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:[\x21-\x7e]{1,2000}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """Who built it, as they say; times are RFC 3339."""
 

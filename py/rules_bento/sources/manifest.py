@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import attrgetter
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _LINK = 0o777
 _PIECE = 4 << 20  # bytes that are read at once, and hashed on all cores
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """A file or a symbolic link of a tree: exactly one of ``blake3`` and ``link`` is set."""
 
@@ -63,7 +63,7 @@ class Entry:
             ) from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """The entries of a tree, sorted by the UTF-8 bytes of their paths."""
 

@@ -27,9 +27,9 @@ from __future__ import annotations
 import re
 import warnings
 from bisect import bisect_right
-from dataclasses import dataclass
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ _STARS = {"[^/]+": ("?", "*"), "[^/]*": ("*",), "[^/]": ("?",)}  # a whole compo
 _ANYWHERE: dict[str, tuple[str, ...]] = {".": (), "/": ("**",), "(?P<ps_d>/)": ("**",)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rule:
     """One line of a list that can decide about a path."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import attrgetter
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass, field, replace
 from rules_bento.sources.manifest import Entry, Manifest
 from rules_bento.sources.patterns import BUILT_IN, Filter, Patterns
 
@@ -34,7 +34,7 @@ _ALL = ("*",)
 _MOST_LINKS = 40  # as Linux has it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Declared:
     """One file that somebody declared."""
 
@@ -45,7 +45,7 @@ class Declared:
     filtered: bool = True  # False for a dependency from outside of the build context: only BUILT_IN applies
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Selection:
     """Declared files, kept and dropped, each sorted by path."""
 
@@ -59,7 +59,7 @@ class Selection:
         return self._filter.reason(file.path, filtered=file.filtered)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """Where a declared file lies in the Bento's src/, and whether patterns apply to it (see `Declared`)."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 from rules_bento.store import records
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.pool import digest_time

@@ -8,12 +8,12 @@ load. The tables below are what its classes demand (found by experiment; tests h
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file
 from rules_bento.formats.times import parse_time
+from rules_bento.records import dataclass
 from rules_bento.store.conversions import (
     REQUIRED,
     anything,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _STAGES = ("all", "build", "runtime")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelReference:
     """A model that a Bento needs."""
 
@@ -46,7 +46,7 @@ class ModelReference:
     alias: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Description:
     """Holds what a descriptor (bento.yaml, model.yaml) says."""
 

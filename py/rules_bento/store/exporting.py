@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -18,6 +17,7 @@ from rules_bento.archives import forms, tarstream
 from rules_bento.archives.tarstream import Member
 from rules_bento.archives.whole import is_unfinished, whole_file, whole_folder
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 from rules_bento.store import checking
 from rules_bento.store.entries import NotFoundError
 from rules_bento.store.home import BENTO, MODEL

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 from rules_bento.store import locks, records
 from rules_bento.store.checking import walk
 from rules_bento.store.home import BENTO, MODEL

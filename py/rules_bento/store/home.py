@@ -16,8 +16,9 @@ BENTOML_HOME/.rules_bento/                                   ours; without it th
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from rules_bento.records import dataclass
 
 
 def unique(folder: Path) -> Path:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 from rules_bento.store import durable, records, summaries
 from rules_bento.store.entries import Entry, NotFoundError
 from rules_bento.tag import Tag, check_word

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.times import aware, parse_time
+from rules_bento.records import dataclass
 from rules_bento.store import descriptors, durable
 from rules_bento.tag import Tag
 
@@ -29,7 +29,7 @@ _FORMAT = 1  # in each line: others are passed over
 _FIELDS = 9  # of a line without models
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Summary:
     """Holds what a listing says of an entry."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from rules_bento.bento.env import dotenv
 from rules_bento.build_options.option_checks import check_env
 from rules_bento.build_options.options import Env
+from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

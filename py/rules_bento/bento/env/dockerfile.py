@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
+
+from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

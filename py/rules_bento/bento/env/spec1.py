@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from rules_bento.bento.env import conda, dockerfile, python, scripts
@@ -12,6 +11,7 @@ from rules_bento.build_options import distros
 from rules_bento.build_options.options import filled, packages_place
 from rules_bento.errors import BentoError
 from rules_bento.packages.nested_requirements import with_nested
+from rules_bento.records import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rules_bento.bento.env import dockerfile, python
 from rules_bento.bento.env.common import Environment, docker_env, joined_envs
 from rules_bento.bento.env.entrypoint import ENTRYPOINT
@@ -12,6 +10,7 @@ from rules_bento.build_options import distros
 from rules_bento.build_options.options import packages_place
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import WHEELS
+from rules_bento.records import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Print what was found, and what to do."""
     import os
-    from dataclasses import asdict
     from pathlib import Path
 
     from rules_bento.bento.workspace import root_above
     from rules_bento.cli.diagnosis import FINE, MISSING, Surroundings, diagnose
+    from rules_bento.records import asdict
 
     findings = diagnose(Surroundings(root_above(Path(options.folder)), os.environ), online=options.online)
     if not show.data([asdict(finding) for finding in findings], options.output):

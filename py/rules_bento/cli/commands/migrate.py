@@ -29,10 +29,10 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Print what the project becomes."""
-    from dataclasses import asdict
     from pathlib import Path
 
     from rules_bento.bento.migrate import migrate
+    from rules_bento.records import asdict
     from rules_bento.store.home import MODEL
 
     project = Path(options.project)

@@ -26,8 +26,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Print the commit and the hashes, as a source and as MODULE.bazel take them."""
-    from dataclasses import asdict
-
+    from rules_bento.records import asdict
     from rules_bento.sharing.huggingface import pin
 
     name, _, revision = options.model.partition("@")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.cli import show, status
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

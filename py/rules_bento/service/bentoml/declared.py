@@ -7,9 +7,9 @@ it names and for no other; what is left unknown is refused by `ways.require`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass, field, replace
 from rules_bento.service.bentoml import ways
 from rules_bento.service.facts import Dependency, Model, Service, ServiceInfo, Unknown
 

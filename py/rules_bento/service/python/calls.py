@@ -5,8 +5,7 @@ A call of anything else gives an `Opaque` value, and may change the lists and di
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from rules_bento.records import replace
 from rules_bento.service.bentoml import sdk
 from rules_bento.service.python import expressions, operations
 from rules_bento.service.python.arguments import decorator

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from rules_bento.records import dataclass, field
 from rules_bento.service.python.values import Opaque, Place, Symbol, Value
 
 TYPE_CHECKING = False

@@ -7,8 +7,7 @@ happen *spoils* the object: from then on it is `Opaque`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from rules_bento.records import dataclass, field
 from rules_bento.service.python.budget import check_growth, check_items, check_text
 
 TYPE_CHECKING = False

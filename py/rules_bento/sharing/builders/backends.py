@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

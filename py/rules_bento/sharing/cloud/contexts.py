@@ -7,7 +7,6 @@ current_context_name: NAME
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,6 +14,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.net.proxy import is_loopback
 from rules_bento.net.transport import shown
+from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rules_bento.archives import streams
@@ -19,6 +18,7 @@ from rules_bento.net.headers import content_range
 from rules_bento.net.partial import in_part
 from rules_bento.net.progress import Tally
 from rules_bento.net.retry import TRANSIENT, asked_wait
+from rules_bento.records import dataclass, replace
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.pushing import label_in

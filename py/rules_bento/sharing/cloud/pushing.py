@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rules_bento.net import parallel
+from rules_bento.records import dataclass
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.tarball import Tarball

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
 from rules_bento.net.parallel import JOBS
+from rules_bento.records import dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import Pushed

@@ -1,0 +1,125 @@
+"""`dataclass` as the standard library has it, without what that costs at each start.
+
+The standard library imports `inspect`, writes the methods of each class as text and compiles them: 40 million
+instructions, and 2 to 5 million for a class. Here classes share what can be shared, and `__init__` is compiled when the
+first record of a class is made. A type checker sees the standard library's own, and holds us to it; what nobody here
+uses (order, slots, `kw_only`, …) is left out.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import asdict as asdict
+    from dataclasses import dataclass as dataclass
+    from dataclasses import field as field
+    from dataclasses import fields as fields
+    from dataclasses import replace as replace
+else:
+    _FIELDS = "__record_fields__"
+    _NOTHING = object()
+
+    class _Field:
+        """A field: how it is called, and what is said of it."""
+
+        name = ""
+
+        def __init__(self, default, make, flags):
+            self.default, self.make = default, make
+            self.init, self.repr, self.compare = flags
+
+    def field(*, default=_NOTHING, default_factory=None, init=True, repr=True, compare=True):  # noqa: A002
+        """Say more of a field than its default."""
+        return _Field(default, default_factory, (init, repr, compare))
+
+    def dataclass(cls=None, /, *, frozen=False, eq=True):
+        """Make a class one of records: of its annotated fields, and those of its bases."""
+        if cls is None:
+            return lambda cls: dataclass(cls, frozen=frozen, eq=eq)
+        declared = dict(getattr(cls, _FIELDS, ()))
+        for name in cls.__annotations__:
+            declared[name] = _declared(cls, name)
+        setattr(cls, _FIELDS, declared)
+        cls.__match_args__ = tuple(name for name, told in declared.items() if told.init)
+        cls.__init__ = _compiled_at_first(cls, frozen)
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = _shown
+        if eq:
+            _compare(cls, frozen)
+        if frozen:
+            cls.__setattr__ = cls.__delattr__ = _refuse
+        return cls
+
+    def _declared(cls, name):
+        default = cls.__dict__.get(name, _NOTHING)
+        told = default if isinstance(default, _Field) else field(default=default)
+        told.name = name
+        if told.default is not _NOTHING:
+            setattr(cls, name, told.default)
+        elif name in cls.__dict__:
+            delattr(cls, name)
+        return told
+
+    def _compiled_at_first(cls, frozen):
+        def __init__(self, *values, **named):
+            cls.__init__ = _compiled(cls, frozen)
+            cls.__init__(self, *values, **named)
+
+        return __init__
+
+    def _compiled(cls, frozen):
+        parameters, lines, known = [], [], {"_nothing": _NOTHING, "_put": object.__setattr__}
+        for name, told in getattr(cls, _FIELDS).items():
+            value = name
+            known[f"_default_{name}"] = _NOTHING if told.make else told.default
+            known[f"_make_{name}"] = told.make
+            if told.make:
+                value = f"_make_{name}() if {name} is _nothing else {name}" if told.init else f"_make_{name}()"
+            if told.init:
+                optional = told.make or told.default is not _NOTHING
+                parameters.append(f"{name}=_default_{name}" if optional else name)
+            if told.init or told.make:
+                lines.append(f"_put(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
+        if hasattr(cls, "__post_init__"):
+            lines.append("self.__post_init__()")
+        text = f"def __init__({', '.join(['self', *parameters])}):\n {'; '.join(lines) or 'pass'}\n"
+        exec(text, known)  # names of fields of our own classes, nothing of others
+        return known["__init__"]
+
+    def _compare(cls, frozen):
+        names = [name for name, told in getattr(cls, _FIELDS).items() if told.compare]
+        values = attrgetter(*names) if names else lambda _: ()
+        if "__eq__" not in cls.__dict__:
+            cls.__eq__ = lambda self, other: values(self) == values(other) if type(other) is cls else NotImplemented
+        if "__hash__" not in cls.__dict__:
+            cls.__hash__ = (lambda self: hash(values(self))) if frozen else None
+
+    def _refuse(self, name, *_):
+        raise AttributeError(f"cannot assign to field {name!r}")
+
+    def _shown(self):
+        shown = [f"{told.name}={getattr(self, told.name)!r}" for told in fields(self) if told.repr]
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def fields(record):
+        """Return the fields of a record, or of a class of them."""
+        return tuple(getattr(record, _FIELDS).values())
+
+    def replace(record, /, **changes):
+        """Return the same record with other values of some fields."""
+        return type(record)(**{name: getattr(record, name) for name in record.__match_args__} | changes)
+
+    def asdict(record):
+        """Return a record, and those in its fields, as dicts."""
+        return {told.name: _plain(getattr(record, told.name)) for told in fields(record)}
+
+    def _plain(value):
+        if hasattr(type(value), _FIELDS):
+            return asdict(value)
+        if isinstance(value, dict):
+            return {_plain(key): _plain(item) for key, item in value.items()}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*map(_plain, value))
+        return type(value)(map(_plain, value)) if isinstance(value, (list, tuple)) else value
