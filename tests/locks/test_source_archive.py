@@ -1,0 +1,113 @@
+"""Sources of packages are asked for what builds them, before anything of ours is there to read them."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from rules_bento.formats import MAX_BYTES
+
+FOLDER = Path("toolchains/private").absolute()
+PROGRAM = FOLDER / "source_archive.py"
+READERS = {
+    "bz2",
+    "gzip",
+    "http.client",
+    "lzma",
+    "netrc",
+    "pickle",
+    "tarfile",
+    "tomllib",
+    "urllib.request",
+    "zipfile",
+    "zlib",
+}
+KNOWN = {
+    "locate.py": {"http.client", "netrc", "urllib.request"},
+    "pack_python.py": {"zipfile"},  # writes
+    "source_archive.py": {"lzma", "tarfile", "tomllib", "zipfile", "zlib"},
+}
+ASKS = b'[build-system]\nrequires = ["Setup_Tools>=40", "wheel"]\n'
+
+
+def asked(archive: Path, subfolder: str = ""):
+    return subprocess.run(
+        [sys.executable, "-I", "-S", PROGRAM, "requires", archive, subfolder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def tar_with(path: Path, content: bytes, mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as archive:
+        entry = tarfile.TarInfo("odd-1/pyproject.toml")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def zip_with(path: Path, content: bytes, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("odd-1/pyproject.toml", content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: tar_with(path / "a.tar.gz", ASKS), lambda path: zip_with(path / "a.zip", ASKS)]
+)
+def test_the_names_that_a_source_needs_are_printed(tmp_path, make):
+    assert json.loads(asked(make(tmp_path)).stdout) == ["setup-tools", "wheel"]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: tar_with(path / "a.tar.gz", b"#" * (MAX_BYTES + 1)), "has more than 16777216 bytes"),
+        (lambda path: zip_with(path / "a.zip", b"#" * (MAX_BYTES + 1)), "has more than 16777216 bytes"),
+        (lambda path: zip_with(path / "a.zip", ASKS, zipfile.ZIP_BZIP2), "is compressed in a way"),
+        (lambda path: tar_with(path / "a.tar.gz", b"build-system = 1"), "is no list of texts"),
+        (lambda path: tar_with(path / "a.tar.gz", b"[build-system]\nrequires = [1]"), "is no list of texts"),
+        (lambda path: tar_with(path / "a.tar.gz", b"x = " + b"[" * 100_000), "recursion"),
+        (lambda path: tar_with(path / "a.tar.gz", b"\xff"), "utf-8"),
+        (lambda path: cut(tar_with(path / "a.tar.gz", ASKS * 1000)), ""),
+        (lambda path: cut(tar_with(path / "a.tar.xz", ASKS * 1000, "w:xz")), ""),
+        (lambda path: cut(zip_with(path / "a.zip", ASKS)), "not a zip file"),
+    ],
+)
+def test_what_is_no_source_is_refused_in_a_line(tmp_path, make, said):
+    done = asked(make(tmp_path))
+    assert done.returncode == 1
+    assert not done.stdout
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def cut(path: Path) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    return path
+
+
+def test_programs_of_repository_rules_use_no_other_readers_than_are_known():
+    found = {path.name: modules_of(path) & READERS for path in FOLDER.glob("*.py")}
+    assert {name: modules for name, modules in found.items() if modules} == KNOWN
+
+
+def modules_of(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            names.add(str(node.args[0].value))
+    return names
