@@ -6,6 +6,7 @@ import copy
 import functools
 import io
 import json
+import random
 import struct
 import tarfile
 import zipfile
@@ -253,6 +254,21 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a list": lambda: b"[]",
     },
     "deb-lock": {"nested": lambda: b"[" * 200_000, "a list": lambda: b"[1]"},
+    "advisory": {
+        "nested": lambda: b"[" * 200_000,
+        "another shape": lambda: b'{"id": "x", "affected": [1]}',
+        "no record": lambda: b"[]",
+    },
+    "advisory-yaml": {"aliases in each other": lambda: aliases(9).encode()},
+    "advisories": {
+        "a bomb": lambda: readers.advisories({"x.json": b"[" + b" " * (80 << 20) + b"]"}),
+        "a record that is too large": lambda: readers.advisories(
+            {"x.json": b"[" + random.Random(1).randbytes(17 << 20)}
+        ),
+        "no record": lambda: readers.advisories({"x.txt": b"{}"}),
+        "cut": lambda: readers.advisories()[:-30],
+        "no zip": lambda: b"PK\3\4",
+    },
     "wheel": {
         "an entry point without a value that goes on": lambda: readers.wheel(
             {f"{_WHEEL}entry_points.txt": b"[gui_scripts]\nx\n y\n"}

@@ -459,6 +459,41 @@ def _deb(path: Path, _out: Path) -> None:
         pass
 
 
+# Databases of advisories
+
+ADVISORY = {
+    "id": "PYSEC-2024-1",
+    "modified": "2024-01-01T00:00:00Z",
+    "aliases": ["CVE-2024-1"],
+    "summary": "odd reads too much",
+    "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+    "affected": [
+        {
+            "package": {"ecosystem": "PyPI", "name": "Odd"},
+            "ranges": [
+                {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.2"}, {"last_affected": "3"}]}
+            ],
+            "versions": ["1.0", "1.1"],
+            "database_specific": {"severity": "HIGH"},
+        }
+    ],
+}
+
+
+def advisories(records: dict[str, bytes] | None = None) -> bytes:
+    """A zip of records, as osv.dev has them."""
+    return zip_of(records or {"PYSEC-2024-1.json": _document(ADVISORY)})
+
+
+def _audit(path: Path, _out: Path) -> None:
+    from packaging.version import Version
+    from rules_bento.audit import database
+
+    for advisory in database.read([(path, path.name)], ["odd"]).advisories:
+        advisory.match("odd", Version("1.1"))
+        advisory.rating_of("odd")
+
+
 # Archives, bundles and descriptors
 
 
@@ -1138,6 +1173,9 @@ READERS: dict[str, Reader] = {
     "lock": Reader("document", "requirements.lock.json", lambda: [_document(LOCK)], _lock),
     "deb-lock": Reader("document", "debs.lock.json", lambda: [_document(DEB_LOCK)], _deb_lock),
     "wheel": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _wheel),
+    "advisory": Reader("document", "PYSEC-2024-1.json", lambda: [_document(ADVISORY)], _audit),
+    "advisory-yaml": Reader("text", "PYSEC-2024-1.yaml", lambda: [_document(ADVISORY)], _audit),
+    "advisories": Reader("zip", "all.zip", lambda: [advisories()], _audit),
     "elf": Reader("binary", "lib.so", lambda: [elf()], _elf),
     "deb": Reader("deb", "odd_1.0-1_amd64.deb", debs, _deb),
     **{
