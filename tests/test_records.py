@@ -9,6 +9,7 @@ import inspect
 import pkgutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,44 @@ def test_plain_values_hold_records_lists_and_named_tuples() -> None:
     assert records.asdict(made)["nested"] == {"a": ({"value": 2},)}
 
 
+@pytest.mark.parametrize(
+    "call", [((1,), {}), ((1, "2"), {}), ((), {"first": 1}), ((), {}), ((1, 2, 3), {}), ((1,), {"x": 1})]
+)
+def test_a_named_tuple_is_the_standard_librarys(call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+    said = []
+    for base in (records.NamedTuple, typing.NamedTuple):
+
+        class Pair(base):  # type: ignore[misc, valid-type]
+            """Two."""
+
+            first: int
+            second: str = "two"
+
+            @property
+            def both(self) -> str:
+                return f"{self.first}{self.second}"
+
+            @staticmethod
+            def made() -> Any:
+                return Pair(1)
+
+            def __str__(self) -> str:
+                return "a pair"
+
+        Pair.__qualname__ = "Pair"
+        try:
+            one = Pair(*call[0], **call[1])
+        except TypeError as error:
+            said.append(str(error).replace("Pair.", ""))
+            continue
+        said.append(
+            (repr(one), str(one), one.both, tuple(one), one == (1, "two"), one._replace(second="b"), one._asdict())
+        )
+        said[-1] += (Pair.__doc__, Pair.__name__, Pair.__module__, Pair._fields, Pair.made(), len(one), hash(one))
+    ours, theirs = said
+    assert ours == theirs
+
+
 def test_all_records_of_the_package_have_signatures_that_the_standard_library_gives_them() -> None:
     found = record_classes()
     assert len(found) > 100
@@ -147,12 +186,14 @@ def shape(function: Any) -> list[tuple[str, Any, bool]]:
     return [(each.name, each.kind, each.default is each.empty) for each in found]
 
 
-def test_no_module_of_the_package_imports_the_standard_librarys_dataclasses() -> None:
+def test_no_module_of_the_package_imports_the_standard_librarys_records() -> None:
     for path in FOLDER.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert "dataclasses" not in names or path.name == "records.py", f"{path}: take rules_bento.records"
+            names += [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            dear = {"dataclasses", "typing.NamedTuple"}.intersection(names)
+            assert not dear or path.name == "records.py", f"{path}: take rules_bento.records"
 
 
 @pytest.mark.parametrize("verb", ["package", "snapshot", "wheel_layer", "image", "archive"])

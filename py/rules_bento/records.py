@@ -1,13 +1,14 @@
-"""`dataclass` as the standard library has it, without what that costs at each start.
+"""`dataclass` and `NamedTuple` as the standard library has them, without what that costs at each start.
 
 The standard library imports `inspect`, writes the methods of each class as text and compiles them: 40 million
 instructions, and 2 to 5 million for a class. Here classes share what can be shared, and `__init__` is compiled when the
-first record of a class is made. A type checker sees the standard library's own, and holds us to it; what nobody here
-uses (order, slots, `kw_only`, …) is left out.
+first record of a class is made. Of a `NamedTuple`, `typing` compiles each annotation, which nobody here reads. A type
+checker sees the standard library's own, and holds us to it; what is not used (order, slots, `kw_only`, …) is left out.
 """
 
 from __future__ import annotations
 
+from collections import namedtuple
 from operator import attrgetter
 
 TYPE_CHECKING = False
@@ -17,9 +18,28 @@ if TYPE_CHECKING:
     from dataclasses import field as field
     from dataclasses import fields as fields
     from dataclasses import replace as replace
+    from typing import NamedTuple as NamedTuple
 else:
     _FIELDS = "__record_fields__"
     _NOTHING = object()
+    _MADE_OF = ("__annotations__", "__classcell__", "__dict__", "__weakref__")
+
+    class _Named(type):
+        """Makes a class with `NamedTuple` as its base one of `collections.namedtuple`."""
+
+        def __new__(cls, name, bases, namespace):
+            if not bases:
+                return super().__new__(cls, name, bases, namespace)
+            names = list(namespace.get("__annotations__", ()))
+            defaults = [namespace.pop(each) for each in names if each in namespace]
+            made = namedtuple(name, names, defaults=defaults, module=namespace["__module__"])
+            for key, value in namespace.items():
+                if key not in _MADE_OF:
+                    setattr(made, key, value)
+            return made
+
+    class NamedTuple(metaclass=_Named):
+        """The base of tuples whose items have names."""
 
     class _Field:
         """A field: how it is called, and what is said of it."""

@@ -7,13 +7,13 @@ weights, where that of the entry has its version, and so all that is in it.
 from __future__ import annotations
 
 import posixpath
-from typing import NamedTuple
 
 from rules_bento.actions import model
 from rules_bento.formats import read_file
 from rules_bento.images.layers import description, weights
 from rules_bento.images.layers.layer import Entry, write_files_layer
 from rules_bento.models.model import MODEL_YAML, ModelDescription
+from rules_bento.records import NamedTuple
 from rules_bento.sources.manifest import Manifest
 
 TYPE_CHECKING = False

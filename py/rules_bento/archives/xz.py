@@ -26,7 +26,9 @@ import struct
 import zlib
 from collections import deque
 from itertools import chain, islice
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -12,9 +12,10 @@ What is held in memory is the directory, and pieces of contents; `Bounds` has th
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -7,11 +7,12 @@ knows commits alone: then `Match.certain` is false, and it counts as one that af
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rules_bento.audit import severity
 from rules_bento.formats import shapes
 from rules_bento.packages.requirements import normalized
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from rules_bento.audit.licenses import Stated
@@ -13,6 +13,7 @@ from rules_bento.formats import shapes
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.packages import requirements
 from rules_bento.packages.requirements import normalized
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,10 +6,10 @@ Bento and its models.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from rules_bento.images.layers.contents import members
-from rules_bento.records import dataclass, field
+from rules_bento.records import NamedTuple, dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,10 @@ Nothing in it is drawn by lot or by a clock: its identity is a name-based UUID o
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
+
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

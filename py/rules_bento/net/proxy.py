@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 from base64 import b64encode
-from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.net.headers import natural
+from rules_bento.records import NamedTuple
 
 
 class Proxy(NamedTuple):

@@ -14,13 +14,14 @@ import ssl
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.net import bounds, parallel, proxy, tls
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import natural
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

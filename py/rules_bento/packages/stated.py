@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file, shapes
@@ -12,7 +12,7 @@ from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import refuse_credentials
 from rules_bento.packages.requirements import Option
-from rules_bento.records import dataclass, field
+from rules_bento.records import NamedTuple, dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

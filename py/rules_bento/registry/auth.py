@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from base64 import b64encode
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from rules_bento.errors import BentoError
@@ -21,6 +21,7 @@ from rules_bento.net.errors import CutError
 from rules_bento.net.headers import challenges
 from rules_bento.net.retry import TRANSIENT
 from rules_bento.net.transport import Bytes, Origin, resolve
+from rules_bento.records import NamedTuple
 from rules_bento.registry import credentials
 from rules_bento.registry.errors import refusal
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from rules_bento.errors import BentoError
@@ -21,7 +21,7 @@ from rules_bento.net.parallel import pause
 from rules_bento.net.proxy import is_loopback
 from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
 from rules_bento.net.transport import Bytes, Origin, Response, Transport, resolve
-from rules_bento.records import dataclass
+from rules_bento.records import NamedTuple, dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest

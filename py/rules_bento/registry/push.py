@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
 from rules_bento.net import parallel
-from rules_bento.records import dataclass, field
+from rules_bento.records import NamedTuple, dataclass, field
 from rules_bento.registry import referrers
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.upload import upload

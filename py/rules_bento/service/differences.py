@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+
+from rules_bento.records import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from typing import NamedTuple
+
+from rules_bento.records import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
+from rules_bento.records import NamedTuple
 from rules_bento.transports.beside import Files
 from rules_bento.transports.remote import Stat
 

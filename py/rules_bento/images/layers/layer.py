@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END, contents_of
@@ -28,6 +28,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers, zstd
 from rules_bento.images.layers.gzip import CARRIED, JOINED, LINES, PLAIN
 from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rules_bento.archives.tarstream import END
 from rules_bento.archives.zipread import fast_zlib
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers, layer
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

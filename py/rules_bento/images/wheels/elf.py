@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from mmap import mmap

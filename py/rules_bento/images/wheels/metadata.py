@@ -7,9 +7,9 @@ spellings are one version).
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from rules_bento.errors import BentoError
+from rules_bento.records import NamedTuple
 
 _FILE_NAME = re.compile(r"([^-]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
 # PEP 440, appendix B.

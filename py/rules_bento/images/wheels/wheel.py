@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, fast_zlib
 from rules_bento.errors import BentoError
@@ -23,6 +23,7 @@ from rules_bento.images.layers import deflate
 from rules_bento.images.wheels import record
 from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
 from rules_bento.images.wheels.record import RecordError
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rules_bento.archives import archive
 from rules_bento.archives.digests import sha256_of
@@ -20,7 +20,7 @@ from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import ANNOTATION
 from rules_bento.models.model import ModelDescription, latest
 from rules_bento.net import parallel
-from rules_bento.records import asdict, dataclass
+from rules_bento.records import NamedTuple, asdict, dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource, FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
