@@ -109,6 +109,15 @@ def test_a_service_of_computed_name_is_meant_by_its_class_as_the_message_calls_i
     assert "there is no service `Svc`" in refusal(folder, beside=stated(services={"llama3.1-8b": []}, config=both))
 
 
+def test_what_is_stated_of_a_service_counts_before_its_name_is(tmp_path):
+    folder = project(tmp_path, "@bentoml.service(**eval(os.environ['C']))")
+    message = refusal(folder, beside=Beside(stated=Declared(config={"Svc": {"workers": 2}}, words="flags")))
+    assert "the name of service `Svc`" in message
+    assert "the configuration of service `Svc`" not in message
+    unknown = refusal(folder, beside=Beside(stated=Declared(config={"Other": {}}, words="flags")))
+    assert "there is no service `Other`; there is `Svc`." in unknown
+
+
 def test_the_name_of_a_service_has_dots_in_a_flag(tmp_path, capsys):
     folder = project(tmp_path, COMPUTED)
     flags = ["--service=a.b-1", "--config=a.b-1.resources.gpu=1", "--config=a.b-1.workers=2"]

@@ -257,7 +257,7 @@ def _elsewhere(dependency: Dependency) -> bool:
 
 
 def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    by_name = {service.name: service for service in info.services}
+    by_name = {service.name or service.class_name: service for service in info.services}
     foreign = [name for name in declared.config if name not in by_name]
     if foreign:
         raise BentoError(
@@ -276,7 +276,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
         )
         by_name[name] = replace(service, config=_with_task(merged, service))
         unknowns = [unknown for unknown in unknowns if unknown not in own or not _holds(stated, unknown.fact)]
-    services = tuple(by_name[service.name] for service in info.services)
+    services = tuple(by_name[service.name or service.class_name] for service in info.services)
     return replace(info, services=services, unknowns=tuple(unknowns))
 
 
