@@ -131,13 +131,13 @@ def _packages(ctx, lock):
     return packages + (["packaging"] if ctx.attr.deps and not lock else [])
 
 def pins_of(ctx):
-    """What the libraries take from hubs of rules_python.
+    """What the libraries take from hubs of rules_python, and what generated code of theirs imports.
 
     Args:
       ctx: context of bento_package.
 
     Returns:
-      A depset of `name==version`.
+      A depset of `name==version` or `name`.
     """
     return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
 

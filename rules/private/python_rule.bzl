@@ -19,6 +19,17 @@ def _repository(path):
     """The name of the repository of a path below the runfiles, as its module calls it."""
     return path.partition("/")[0].partition("+")[0].partition("~")[0]
 
+def runtime_of(label):
+    """The package that a lock has in the place of a repository's own Python code.
+
+    Args:
+      label: a Label.
+
+    Returns:
+      The name of a package; None where the code is the user's.
+    """
+    return _RUNTIMES.get(_repository(label.workspace_root.removeprefix("external/")))
+
 def runfiles_of(ctx, target):
     """The files that programs have at their own paths if they have a target.
 
@@ -63,23 +74,27 @@ def own_files(ctx, target, package_roots):
       package_roots: depset of the folders of packages below it.
 
     Returns:
-      A list of Files.
+      A struct: files, a list of Files; runtimes, the names of packages that generated code imports, and that a Bento takes
+      from its lock.
     """
 
     # Flat, for one file that is a package's is enough to refuse; rules of others are few, and what they bring is small.
     generated = [file for file in target[DefaultInfo].files.to_list() if file.extension == "py"]
     files = depset(generated, transitive = [target[PyInfo].transitive_sources, runfiles_of(ctx, target)]).to_list()
     packages = tuple([root + "/" for root in package_roots.to_list()])
-    own = []
+    own, runtimes = [], {}
     for file in files:
         path = runfile_path(ctx, file)
-        if path.startswith(packages) or _repository(path) in _RUNTIMES:
+        if path.startswith(packages):
+            continue
+        if _repository(path) in _RUNTIMES:
+            runtimes[_RUNTIMES[_repository(path)]] = True
             continue
         if "/site-packages/" in path and not path.startswith("_main/"):
             fail(("{}: {} is a file of an installed package, and {} does not say of which: lock the package with bento.pypi, and " +
                   "have the hub's in the deps of libraries").format(label_text(ctx.label), path, ctx.rule.kind))
         own.append(file)
-    return own
+    return struct(files = own, runtimes = list(runtimes))
 
 def check_edges(ctx, target, followed):
     """Refuses a rule that takes Python libraries by an attribute whose packages would be lost.

@@ -3,7 +3,7 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
-load(":python_rule.bzl", "check_edges", "own_files", "own_roots", "runfiles_of")
+load(":python_rule.bzl", "check_edges", "own_files", "own_roots", "runfiles_of", "runtime_of")
 
 _EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 
@@ -48,6 +48,9 @@ def _sources_aspect_impl(target, ctx):
         return [_package(target, requirements = [target[BentoRequirementInfo]])]
     if PyInfo not in target:
         return [_package(target)]
+    runtime = runtime_of(ctx.label)
+    if runtime:
+        return [_package(target, pins = depset([runtime]))]
     below = [edge[BentoSourcesInfo] for edge in _edges(ctx, _EDGES) if BentoSourcesInfo in edge and PyInfo in edge]
     pins = [info.pins for info in below]
     pin = _pin(ctx)
@@ -58,15 +61,17 @@ def _sources_aspect_impl(target, ctx):
         direct = [edge for edge in _edges(ctx, ["data", "srcs"]) if PyInfo not in edge]
         files = depset(transitive = [edge[DefaultInfo].files for edge in direct] + [runfiles_of(ctx, edge) for edge in direct])
         import_roots = _import_roots(ctx)
+        runtimes = []
     else:
         check_edges(ctx, target, _EDGES)
-        files = depset(own_files(ctx, target, package_roots))
+        own = own_files(ctx, target, package_roots)
+        files, runtimes = depset(own.files), own.runtimes
         import_roots = own_roots(target, package_roots)
     return [BentoSourcesInfo(
         files = depset(transitive = [files] + [info.files for info in below]),
         import_roots = depset(import_roots, transitive = [info.import_roots for info in below]),
         package_roots = package_roots,
-        pins = depset(transitive = pins),
+        pins = depset(runtimes, transitive = pins),
         requirements = depset(transitive = [info.requirements for info in below]),
     )]
 

@@ -42,7 +42,7 @@ def test_a_file_with_hashes_has_them_already(actions):
     [
         (
             ["bentoml==1.4.39", "numpy==2.5.5"],
-            "deps bring idna==3.10 of a hub of rules_python, but the requirements file",
+            "deps need idna==3.10, but the requirements file",
         ),
         (["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"], "have numpy==2.4.4. Lock both to one version."),
     ],
@@ -62,7 +62,7 @@ def test_a_bentofile_with_requirements_does_not_take_their_place(actions):
 
 @pytest.mark.parametrize("more", [["--spec", "1"], []])
 def test_their_python_is_not_guessed(actions, more):
-    words = "deps bring numpy==2.5.5 of a hub of rules_python, and nothing says for which Python. Set python_version"
+    words = "deps need numpy==2.5.5 of a hub of rules_python, and nothing says for which Python. Set python_version"
     refused(actions.package(*PINS, *more), LABEL, words)
 
 
@@ -81,5 +81,20 @@ def test_nor_those_of_a_bentofile_with_packages(actions):
 
 def test_a_file_without_hashes_that_has_another_version_is_refused(actions):
     file = actions.write("requirements.txt", "numpy==2.4.4\nidna>=3\n")
-    words = "deps bring numpy==2.5.5 of a hub of rules_python, but the requirements have numpy==2.4.4."
+    words = "deps need numpy==2.5.5 of a hub of rules_python, but the requirements have numpy==2.4.4."
     refused(actions.package(*PINS, *PYTHON, "--requirements-file", file), LABEL, words)
+
+
+def test_what_generated_code_imports_is_required_in_whichever_version(actions):
+    assert required(actions.package("--pin", "protobuf")) == ["protobuf", "bentoml==1.4.39"]
+    assert required(actions.package("--pin", "protobuf", "--pin", "protobuf==6.33", *PYTHON))[0] == "protobuf==6.33"
+    file = actions.write("requirements.txt", "protobuf>=6\n")
+    assert required(actions.package("--pin", "protobuf", "--requirements-file", file)) == [
+        "protobuf>=6",
+        "bentoml==1.4.39",
+    ]
+
+
+def test_what_generated_code_imports_is_not_left_out_of_a_file_with_hashes(actions):
+    words = "deps need protobuf, but the requirements file, which has hashes, lacks it"
+    refused(actions.package("--pin", "protobuf", *locked(actions, "bentoml==1.4.39")), LABEL, words)

@@ -395,7 +395,11 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a link that leads outside": lambda: tar_of({"odd-1/x": "../../etc"}),
     },
     "model-archive": {"a name that no file can have": lambda: tar_of({"model.yaml": b"", "x" * 300: b""})},
-    "wheel-unpacked": {"a file that is damaged, after others": wheel_with_a_wrong_sum},
+    "wheel-unpacked": {
+        "a file that is damaged, after others": wheel_with_a_wrong_sum,
+        "a path outside": lambda: readers.wheel({"../x": b"y"}),
+        "an absolute path": lambda: readers.wheel({"/x": b"y"}),
+    },
     "docker-config": {
         "helpers that are a text": lambda: json.dumps({"credHelpers": "x"}).encode(),
         "an entry that is a text": lambda: json.dumps({"auths": {"registry.example": "x"}}).encode(),

@@ -1,6 +1,9 @@
 """What Bentos take from libraries: the sources of any rule that provides PyInfo, its data, and no package."""
 
-load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
+
+# buildifier: disable=bzl-visibility - repositories of these names cannot be had here
+load("//rules/private:python_rule.bzl", "runtime_of")
 
 def _sources_impl(ctx):
     env = analysistest.begin(ctx)
@@ -14,3 +17,18 @@ sources_test = analysistest.make(
     _sources_impl,
     attrs = {"inputs": attr.string_list(mandatory = True)},
 )
+
+def _runtimes_impl(ctx):
+    env = unittest.begin(ctx)
+    for label, runtime in {
+        "@@com_github_grpc_grpc//src/python": "grpcio",
+        "@@protobuf+//:protobuf_python": "protobuf",
+        "@@protobuf~29.0//python": "protobuf",
+        "@@protobuf_of_ours+//:lib": None,
+        "@@rules_python+//:lib": None,
+        "@@//protobuf:lib": None,
+    }.items():
+        asserts.equals(env, runtime, runtime_of(Label(label)))
+    return unittest.end(env)
+
+runtimes_test = unittest.make(_runtimes_impl)

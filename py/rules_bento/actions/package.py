@@ -43,7 +43,7 @@ FLAGS = {
     "--name": 1,
     "--options": 1,  # JSON in the form of a bentofile
     "--part": 1,
-    "--pin": 1,  # name==version of a package of a hub of rules_python that libraries bring
+    "--pin": 1,  # name==version of a package of a hub of rules_python, or a mere name, that libraries need
     "--python": 1,
     "--python-version": 1,
     "--requirement": 1,

@@ -139,12 +139,15 @@ def _check_python(settings: Settings, image: Image | None) -> None:
 
 def _require_python(settings: Settings, image: Image) -> None:
     """Refuse to guess the Python of packages that another hub has locked: they are for one version."""
+    locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
-    if not (docker.python_version or docker.base_image or docker.dockerfile_template) and not (
-        image.python_version or image.base_image
+    if (
+        locked
+        and not (docker.python_version or docker.base_image or docker.dockerfile_template)
+        and not (image.python_version or image.base_image)
     ):
         raise BentoError(
-            f"deps bring {settings.pins[0]} of a hub of rules_python, and nothing says for which Python. Set "
+            f"deps need {locked[0]} of a hub of rules_python, and nothing says for which Python. Set "
             f"python_version to that of the hub, as X.Y."
         )
 

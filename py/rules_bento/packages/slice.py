@@ -138,18 +138,19 @@ def known(packages: Iterable[Path]) -> dict[str, set[str]]:
 
 
 def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
-    """The names of pins (`name==version`) that come from elsewhere. Raises BentoError for one that the lock has not."""
+    """The names of pins (`name==version` or `name`) of libraries. Raises BentoError for one that the lock has not."""
     versions = {entry["name"]: entry["version"] for entry in (json.loads(path.read_text("utf-8")) for path in packages)}
     names = []
     for pin in pins:
         name, _, version = pin.partition("==")
         if name not in versions:
             raise BentoError(
-                f"deps bring {pin} of another hub, but requirements do not. Add the lock's {name} to them."
+                f"deps need {pin} of another hub or repository, but requirements lack it. "
+                f"Add the lock's {name} to them."
             )
         if version not in ("", versions[name]):
             raise BentoError(
-                f"deps bring {pin} of another hub, but the lock has {name}=={versions[name]}. Lock both to one version."
+                f"deps need {pin} of another hub, but the lock has {name}=={versions[name]}. Lock both to one version."
             )
         names.append(name)
     return sorted(names)

@@ -74,7 +74,7 @@ def command_arguments(python: Python) -> list[str]:
 
 
 def with_pins(text: str, pins: Sequence[str]) -> str:
-    """Requirements with the `name==version` that libraries bring, each once.
+    """Requirements with the `name==version`, or `name` of whichever version, that libraries need, each once.
 
     Where files have hashes, pip takes nothing without, so these have to have the packages. Raises BentoError for one
     that they lack, or have in another version.
@@ -84,10 +84,12 @@ def with_pins(text: str, pins: Sequence[str]) -> str:
     stated: dict[str, list[Requirement]] = {}
     for one in parse(text, "requirements")[0]:
         stated.setdefault(one.name, []).append(one)
-    missing = [pin for pin in pins if not _has_pin(stated.get(name_of(pin), []), pin)]
+    pinned = {name_of(pin) for pin in pins if "==" in pin}
+    wanted = [pin for pin in pins if pin not in pinned]
+    missing = [pin for pin in wanted if not _has_pin(stated.get(name_of(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
-            f"deps bring {missing[0]} of a hub of rules_python, but the requirements file, which has hashes, lacks it. "
+            f"deps need {missing[0]}, but the requirements file, which has hashes, lacks it. "
             f"Add it to what the file is locked from, and lock again."
         )
     return text + "".join(f"{pin}\n" for pin in missing)
@@ -101,10 +103,10 @@ def _has_pin(stated: Sequence[Requirement], pin: str) -> bool:
     name, _, version = pin.partition("==")
     if stated and version and all(one.pin and one.pin != (name, version) for one in stated):
         raise BentoError(
-            f"deps bring {pin} of a hub of rules_python, but the requirements have {stated[0].text}. Lock both to one "
+            f"deps need {pin} of a hub of rules_python, but the requirements have {stated[0].text}. Lock both to one "
             f"version."
         )
-    return any(one.hashes or one.text == pin for one in stated)
+    return any(one.hashes or one.text == pin or not version for one in stated)
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
