@@ -29,23 +29,16 @@ load("//rules/providers:model.bzl", "BentoModelInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
-_OF_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.,[] "
-_LOST = "; of a dict only the keys would arrive here"
-
-def _check_texts(ctx):
-    """Refuses texts as the keys of a dict are, which Bazel takes for a list: its values would be lost."""
+def _check_envs(ctx):
+    """Refuses envs as the keys of a dict are, which Bazel takes for a list: its values would be lost."""
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # It may be a secret that stands where a name belongs, so it is not repeated.
-            fail("{}: envs[{}] has no \"=\": write \"NAME=value\", or \"NAME=\" where the value is known only when it is deployed{}".format(ctx.label, number, _LOST))
-    for package in ctx.attr.packages:
-        name = package.strip()
-        if name[:1].isalnum() and not name.strip(_OF_NAMES):
-            fail("{0}: packages has {1}, without a version: write \"{1}==...\", or \"{1}>=0\" where any will do{2}".format(ctx.label, name, _LOST))
+            fail("{}: envs[{}] has no \"=\": write \"NAME=value\", or \"NAME=\" where the value is known only when it is deployed; of a dict only the keys would arrive here".format(ctx.label, number))
 
 def _check(ctx):
     """Refuses what no action has to find out."""
-    _check_texts(ctx)
+    _check_envs(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: set service, as \"module:Service\", or bentofile, which names it".format(ctx.label))
     if requirements_files(ctx) and stated_requirements(ctx.attr.requirements):
@@ -245,7 +238,7 @@ know before any action runs is an attribute in any case: files that options name
         "labels": attr.string_dict(doc = "Labels; a label of the service's own decorator wins over one here, as in BentoML. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds to all Bentos of a build."),
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` has the hashes of all files of a release, not only of those for the platform."),
         "models": attr.label_list(cfg = as_elsewhere, doc = "Models that the Bento needs, bundled unless `bundle_models` is off.", providers = [BentoModelInfo]),
-        "packages": attr.string_list(doc = "Requirements (PEP 508) with a version, as `python.packages` of a bentofile; `numpy>=0` where any will do. Beside packages of a hub they narrow these, such as `numpy<3`."),
+        "packages": attr.string_list(doc = "Requirements (PEP 508), as `python.packages` of a bentofile. Beside packages of a hub they narrow these, such as `numpy<3`."),
         "python_version": attr.string(doc = "The Python that it is for, `X.Y`: of its lock, its image and its tests; the hub has it as its own or among `more_python_versions`. Default: that of the hub, else {}.".format(PYTHON_VERSION)),
         "report_against": attr.label(allow_single_file = [".json"], cfg = as_elsewhere, doc = "The report of another build, from its output group `report`, to show what differs."),
         "requirements": attr.label_list(

@@ -52,7 +52,7 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """Return the platform as uv's `--python-platform` spells it. Raises BentoError for a glibc that is no version."""
+        """Return the platform as uv names it for `--python-platform`. Raises BentoError where glibc is no version."""
         system, _, machine = self.platform.partition("_")
         if system == "linux":
             major, _, minor = self.glibc.partition(".")
