@@ -143,7 +143,13 @@ def _bento_package_impl(ctx):
         metadata = metadata_part,
         models = models,
     )
-    launcher = serve_launcher(ctx, archives.bento, models = [] if ctx.attr.bundle_models else models)
+    launcher = serve_launcher(
+        ctx,
+        archives.bento,
+        build_ctx = build_ctx(ctx),
+        import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
+        models = [] if ctx.attr.bundle_models else models,
+    )
     build_definition = _build_definition(ctx, described = described, lock = lock, models = models, python_version = python_version)
     figures = {"--archive": archives.bento, "--manifest": described.manifest}
     return [

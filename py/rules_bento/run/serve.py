@@ -1,6 +1,7 @@
 """Serves a built Bento with real BentoML, in an environment of its own requirements, and leaves nothing behind.
 
-`tree` in the place of `serve` says what is in it.
+`tree` in the place of `serve` says what is in it. With `--reload` it follows edits of the workspace, and under ibazel
+builds: `nursery` has workers that start anew in a moment.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from rules_bento.archives.archive import transcode
 from rules_bento.errors import BentoError
-from rules_bento.run import deliver
+from rules_bento.run import deliver, nursery
+from rules_bento.run.following import BuildsFollowed, SourcesFollowed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,11 +26,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rules_bento.actions.arguments import Arguments
+    from rules_bento.run.following import Following
 
 FLAGS = {
     "--archive": 1,
     "--model": 2,  # one that is not in the archive: description, archive part
     "--python": 1,
+    "--source-root": 1,  # a folder of the workspace that `src/` has files of, the first that has one
     "--target": 1,
     "--uv": 1,
 }
@@ -35,6 +40,8 @@ FLAGS = {
 # Commands of BentoML that serve. The second is for legacy services, whose requirements have its extra `grpc`.
 _COMMANDS = ("serve", "serve-grpc")
 _PATHS = ("--arg-file", "--ssl-certfile", "--ssl-keyfile", "--ssl-ca-certs")  # options with a file of the caller's
+_RELOAD = ("--reload", "--reload=cold")
+_TICK = 0.1  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,6 +57,8 @@ def run(arguments: Arguments) -> int:
     if words and words[0] in deliver.VERBS:
         return _deliver(arguments)
     command, options = (words[0], words[1:]) if words and words[0] in _COMMANDS else ("serve", words)
+    reload = [option for option in options if option in _RELOAD]
+    options = [option for option in options if option not in _RELOAD]
     for number in _SIGNALS:  # by an exception, so that what was written is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     # Services of a Bento talk over sockets there, whose paths may have 103 characters.
@@ -58,8 +67,32 @@ def run(arguments: Arguments) -> int:
         _unpack(arguments, bento)
         _install(arguments, bento, environment)
         variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
+        follow = _following(arguments, reload, Path(home)) if reload or _is_notified() else None
+        if follow:
+            variables |= nursery.install(environment / "bin" / "python", follow.edits)
+            if reload[-1:] == ["--reload=cold"]:
+                variables[nursery.COLD] = "1"
         program = str(environment / "bin" / "bentoml")
-        return _run_until_signal([program, command, str(bento), *from_caller(options)], os.environ | variables, home)
+        command_line = [program, command, str(bento), *from_caller(options)]
+        return _run_until_signal(command_line, os.environ | variables, home, follow)
+
+
+def _is_notified() -> bool:
+    """Whether ibazel started this program, and tells it of builds."""
+    return os.environ.get("IBAZEL_NOTIFY_CHANGES") == "y"
+
+
+def _following(arguments: Arguments, reload: list[str], home: Path) -> Following:
+    """Make the server's sources those of the workspace, or of the builds that ibazel tells of."""
+    if _is_notified():
+        return BuildsFollowed(home / "bento", home / "edits", partial(_unpack, arguments))
+    workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+    if not workspace:
+        raise BentoError(f"{reload[-1]} is for a source tree: start it by `bazel run {arguments.one('--target')}`.")
+    roots = [Path(workspace, root) for root in arguments.many("--source-root")]
+    followed = SourcesFollowed(home / "bento", home / "edits", roots)
+    sys.stderr.write(f"following {followed.told()}\n")
+    return followed
 
 
 def from_caller(options: Sequence[str]) -> list[str]:
@@ -118,14 +151,19 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
             )
 
 
-def _run_until_signal(command: list[str], variables: dict[str, str], home: str) -> int:
+def _run_until_signal(command: list[str], variables: dict[str, str], home: str, follow: Following | None) -> int:
     """Run BentoML and pass signals on, once each: a session of its own keeps those of the terminal from it."""
-    server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True)
+    stdin = subprocess.DEVNULL if _is_notified() else None
+    server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True, stdin=stdin)
     try:
         for number in _SIGNALS:
             # Its supervisor takes a hang-up for the wish to start all workers again.
             passed_on = signal.SIGTERM if number == signal.SIGHUP else number
             signal.signal(number, partial(_pass_on, server, passed_on))
+        while follow and server.poll() is None:
+            follow.look()
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(_TICK)
         status = server.wait()
     finally:
         for number in _SIGNALS:  # the rest takes a moment, and is to be done

@@ -1,0 +1,160 @@
+"""What a server that is running follows: files of the workspace, or builds that ibazel tells of."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import select
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_BUILT = b"IBAZEL_BUILD_COMPLETED SUCCESS"
+_READ = 1 << 16
+_NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
+
+
+class Following:
+    """What makes the workers of a server start anew: `edits` is written."""
+
+    def __init__(self, edits: Path) -> None:
+        self.edits = edits
+        self._count = 0
+        self._edit()
+
+    def look(self) -> None:
+        """Do what is to be done, if anything has changed."""
+        raise NotImplementedError
+
+    def _edit(self) -> None:
+        self._count += 1
+        self.edits.write_text(f"{self._count}\n", "utf-8")
+
+
+class SourcesFollowed(Following):
+    """Files of `src/` that are links to what they were built from."""
+
+    def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
+        """Replace each file of the Bento that has the bytes of one below `roots` by a link to it."""
+        super().__init__(edits)
+        source = bento / "src"
+        self._files: list[Path] = []
+        self._others: list[str] = []
+        for file in sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink()):
+            path = file.relative_to(source)
+            if original := next((root / path for root in roots if _is_same(root / path, file)), None):
+                file.unlink()
+                file.symlink_to(original)
+                self._files.append(file)
+            elif path.as_posix() != "bentofile.yaml":  # BentoML's own, of no source
+                self._others.append(path.as_posix())
+        self._seen = self._pending = self._states()
+
+    def told(self) -> str:
+        """Say which files are followed, and which are as they were built."""
+        told = f"{len(self._files)} files of the workspace"
+        return told + (f"; as they were built: {', '.join(self._others)}" if self._others else "")
+
+    def look(self) -> None:
+        """Tell of files that have changed, once they are as they were a moment ago: editors write in steps."""
+        now = self._states()
+        if now == self._pending and now != self._seen:
+            changed = [path for path in now if now[path] != self._seen[path]]
+            sys.stderr.write(f"{', '.join(changed)} changed\n")
+            self._seen = now
+            self._edit()
+        self._pending = now
+
+    def _states(self) -> dict[str, tuple[int, int, int] | None]:
+        return {os.readlink(file): _state(file) for file in self._files}  # noqa: PTH115 - a text
+
+
+class BuildsFollowed(Following):
+    """The archive that Bazel builds again, of which ibazel tells on the standard input."""
+
+    def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], told: int = 0) -> None:
+        """Follow builds of which the descriptor `told` tells; `unpack` writes what was built to a folder."""
+        super().__init__(edits)
+        self._bento = bento
+        self._unpack = unpack
+        self._told = told
+        self._said = b""
+        self._is_open = True
+
+    def look(self) -> None:
+        """Take what was built, if anything was. Raises BentoError for a Bento that the server has to begin anew for."""
+        if not self._is_open or not select.select([self._told], [], [], 0)[0]:
+            return
+        read = os.read(self._told, _READ)
+        self._is_open = bool(read)
+        *lines, self._said = (self._said + read).split(b"\n")
+        if _BUILT in (line.strip() for line in lines):
+            self._take()
+
+    def _take(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="built-", dir=self._bento.parent) as scratch:
+            built = Path(scratch, "bento")
+            self._unpack(built)
+            if other := _first_other(self._bento, built):
+                raise BentoError(f"{other} is another, which no running server takes. Start it again.")
+            before, after = _files(self._bento / "src"), _files(built / "src")
+            changed = [
+                path
+                for path in sorted(before | after)
+                if not _is_same(built / "src" / path, self._bento / "src" / path)
+            ]
+            for path in changed:
+                place = self._bento / "src" / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if path in after:
+                    (built / "src" / path).replace(place)
+                else:
+                    place.unlink()
+        if changed:
+            sys.stderr.write(f"{', '.join(changed)} changed\n")
+            self._edit()
+
+
+def _files(folder: Path) -> set[str]:
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if not path.is_dir() and path.parent.name != "__pycache__"
+    }
+
+
+def _first_other(old: Path, new: Path) -> str:
+    """Return the first file in which two Bentos differ, sources left out; empty if there is none."""
+    for path in sorted(_files(old) | _files(new)):
+        if path.startswith("src/"):
+            continue
+        if path == "bento.yaml" and _described(old / path) == _described(new / path):
+            continue
+        if not _is_same(old / path, new / path):
+            return path
+    return ""
+
+
+def _described(file: Path) -> list[str]:
+    return [line for line in file.read_text("utf-8").splitlines() if not line.startswith(_NEW_EACH_TIME)]
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    filecmp.clear_cache()  # it goes by times, and those in a Bento are all one
+    with suppress(OSError):
+        return filecmp.cmp(one, other, shallow=False)
+    return False
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    with suppress(OSError):
+        status = file.stat()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+    return None
