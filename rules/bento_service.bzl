@@ -2,6 +2,7 @@
 
 load("//rules:bento_api.bzl", "bento_api")
 load("//rules:bento_api_test.bzl", "bento_api_test")
+load("//rules:bento_deployment.bzl", "bento_deployment")
 load("//rules:bento_facts_test.bzl", "bento_facts_test")
 load("//rules:bento_image.bzl", "bento_image")
 load("//rules:bento_image_index.bzl", "bento_image_index")
@@ -9,23 +10,38 @@ load("//rules:bento_load.bzl", "bento_load")
 load("//rules:bento_package.bzl", "bento_package")
 load("//rules:bento_push.bzl", "bento_push")
 load("//rules:bento_test.bzl", "bento_test")
+load("//rules:bento_venv.bzl", "bento_venv")
 
 # Attributes of any rule, which all parts have of the service, unless they set their own.
 _SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
 
-def bento_service(name, *, api = None, facts = None, image = None, index = None, load_image = None, push = None, test = None, **package):
-    """A Bento, and its tests, API, images and ways to where it runs: a target each.
+def bento_service(
+        name,
+        *,
+        api = None,
+        deployment = None,
+        facts = None,
+        image = None,
+        index = None,
+        load_image = None,
+        push = None,
+        test = None,
+        venv = None,
+        **package):
+    """A Bento, and its tests, API, images, ways to where it runs, and environment to work on it: a target each.
 
     ```starlark
     bento_service(
         name = "iris",
         srcs = ["service.py"],
         api = {"golden": "iris_api.json"},
+        deployment = {},
         image = {"base": "//base:python"},
         push = {"repositories": ["registry.example.com/iris"]},
         requirements = ["@pypi//bentoml", "@pypi//scikit_learn"],
         service = "service:IrisClassifier",
         test = {"srcs": ["iris_test.py"], "requirements": ["@pypi//pytest"]},
+        venv = {"requirements": ["@pypi//pytest"]},
     )
     ```
 
@@ -35,19 +51,33 @@ def bento_service(name, *, api = None, facts = None, image = None, index = None,
     Args:
       name: of the Bento by `bazel build` and `bazel run`: an alias of `<name>_bento`. All targets begin with it.
       api: of `bento_api`, `<name>_api`; with `golden`, a `bento_api_test` of it, `<name>_api_test`.
+      deployment: of `bento_deployment`, `<name>_deployment`, of the index, else the image; its `repository` is the one of
+        `push`, where that is one, and nothing is filled in.
       facts: of `bento_facts_test`, `<name>_facts_test`.
       image: of `bento_image`, `<name>_image`.
       index: of `bento_image_index`, `<name>_images`.
       load_image: of `bento_load`, `<name>_load`, of the index, else the image.
       push: of `bento_push`, `<name>_push`, of the index, else the image, else the Bento.
       test: of `bento_test`, `<name>_test`.
+      venv: of `bento_venv`, `<name>_venv`.
       **package: attributes of `bento_package`, `<name>_bento`; those that any rule has are for all parts.
     """
-    for part, attributes in {"api": api, "facts": facts, "image": image, "index": index, "load_image": load_image, "push": push, "test": test}.items():
+    parts = {
+        "api": api,
+        "deployment": deployment,
+        "facts": facts,
+        "image": image,
+        "index": index,
+        "load_image": load_image,
+        "push": push,
+        "test": test,
+        "venv": venv,
+    }
+    for part, attributes in parts.items():
         if attributes != None and type(attributes) != "dict":
             fail("bento_service(name = \"{}\"): {} is {}. Give a dict of attributes of its rule, {{}} for none of them".format(name, part, repr(attributes)))
-    for part, attributes in {"index": index, "load_image": load_image}.items():
-        if attributes != None and image == None:
+    for part in ["deployment", "index", "load_image"]:
+        if parts[part] != None and image == None:
             fail("bento_service(name = \"{}\"): {} is of the image. Set image, a dict with the base of a bento_image".format(name, part))
     shared = {key: package[key] for key in _SHARED if package.get(key) != None}
     bento = ":{}_bento".format(name)
@@ -59,7 +89,9 @@ def bento_service(name, *, api = None, facts = None, image = None, index = None,
         bento_facts_test(name = name + "_facts_test", **_part(shared, {"bento": bento}, facts))
     if api != None:
         _api(name, bento, shared, api)
-    _images(name, bento, shared, struct(image = image, index = index, load_image = load_image, push = push))
+    if venv != None:
+        bento_venv(name = name + "_venv", **_part(shared, {"bento": bento}, venv))
+    _images(name, bento, shared, struct(deployment = deployment, image = image, index = index, load_image = load_image, push = push))
 
 def _part(shared, own, given):
     """The attributes of a part: its own, over them those that were given, and those of all parts."""
@@ -86,3 +118,8 @@ def _images(name, bento, shared, given):
         bento_load(name = name + "_load", **_part(shared, {"src": delivered}, given.load_image))
     if given.push != None:
         bento_push(name = name + "_push", **_part(shared, {"src": delivered}, given.push))
+    if given.deployment != None:
+        repositories = (given.push or {}).get("repositories")
+        is_known = type(repositories) == "list" and len(repositories) == 1 and "{" not in repositories[0]
+        own = {"repository": repositories[0]} if is_known else {}
+        bento_deployment(name = name + "_deployment", **_part(shared, own | {"src": delivered}, given.deployment))

@@ -119,7 +119,8 @@ class _Parent:
         for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
             signal.signal(number, handler)
         os.chdir(self._folder)  # there may be another of its name
-        sys.dont_write_bytecode = True  # a second is all that tells one version of a file from the next
+        # A second is all that tells the byte code of one version of a file from that of the next.
+        sys.dont_write_bytecode = not self._is_first
         if not self._cold:
             os.set_blocking(report, False)
             sys.meta_path.insert(0, _Recorder(report))

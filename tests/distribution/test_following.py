@@ -1,0 +1,210 @@
+"""A server that follows edits: the real BentoML, whose workers begin with the packages in memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import urllib.error
+from pathlib import Path
+
+import pytest
+from conftest import free_port, post, wait_until_ready
+from rules_bento.errors import BentoError
+from rules_bento.run import nursery
+from rules_bento.run.following import BuildsFollowed, SourcesFollowed
+from store_support import bento_yaml
+
+# Packages say which processes import them: one that is in memory is imported by the parent, and no more.
+PACKAGE = "import os, sys\nprint('IMPORT', __name__, os.environ.get('LATE', ''), flush=True)\n"
+SERVICE = """\
+import os
+import early
+os.environ["LATE"] = "set"
+import late
+import bentoml
+
+@bentoml.service
+class Hi:
+    @bentoml.api
+    def greet(self) -> list[str]:
+        return ["one"]
+"""
+BROKEN = "this is no Python\n"
+
+
+class Served:
+    """A server of a Bento whose source is a link into a workspace."""
+
+    def __init__(self, folder: Path, python: Path, **packages: str) -> None:
+        [installed] = python.parents[1].glob("lib/python*/site-packages")
+        for name, text in packages.items():
+            (installed / f"{name}.py").write_text(text)
+        self.source = folder / "workspace/svc/service.py"
+        self.source.parent.mkdir(parents=True)
+        self.source.write_text(SERVICE)
+        built = folder / "bento"
+        (built / "src").mkdir(parents=True)
+        (built / "src/service.py").write_text(SERVICE)
+        (built / "src/generated.py").write_text("")
+        (built / "bento.yaml").write_bytes(bento_yaml())
+        self.follow = SourcesFollowed(built, folder / "edits", [folder / "workspace/svc", folder / "workspace"])
+        self.log = folder / "log"
+        self._address = f"http://127.0.0.1:{(port := free_port())}"
+        variables = os.environ | {
+            "BENTOML_HOME": f"{folder}/home",
+            "TMPDIR": str(folder),
+            "BENTOML_DO_NOT_TRACK": "true",
+        }
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [python, "-m", "bentoml", "serve", str(built), "--host", "127.0.0.1", "--port", str(port)],
+                env=variables | nursery.install(python, folder / "edits"),
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+            )
+
+    def start(self) -> None:
+        wait_until_ready(self._address, self.process, self.log)
+
+    def edit(self, text: str) -> None:
+        """Write the source in two steps, as editors do."""
+        self.source.write_text("")
+        self.follow.look()
+        self.source.write_text(text)
+
+    def wait_for(self, answer: str) -> float:
+        """Wait until the service answers so; returns the seconds."""
+        began = time.monotonic()
+        while time.monotonic() < began + 120:
+            self.follow.look()
+            try:
+                if post(f"{self._address}/greet", {}) == [answer]:
+                    return time.monotonic() - began
+            except (urllib.error.URLError, OSError):
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"no {answer!r}:\n{self.log.read_text()}")
+
+    def wait_for_log(self, text: str, count: int = 1) -> None:
+        deadline = time.monotonic() + 120
+        while self.log.read_text().count(text) < count:
+            assert time.monotonic() < deadline, self.log.read_text()
+            self.follow.look()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+
+
+@pytest.fixture
+def served(bentoml, tmp_path):
+    """Servers that the test starts, stopped behind it."""
+    started = []
+
+    def serve(**packages: str) -> Served:
+        started.append(Served(tmp_path / "served", bentoml.python, **packages))
+        started[-1].start()
+        return started[-1]
+
+    yield serve
+    for server in started:
+        server.stop()
+
+
+def test_an_edit_answers_without_importing_packages_again(served):
+    server = served(early=PACKAGE, late=PACKAGE)
+    server.wait_for("one")
+    # BentoML's own process, the worker, the worker's parent.
+    server.wait_for_log("IMPORT early", 3)
+    time.sleep(1)
+    server.edit(SERVICE.replace("one", "two"))
+    server.wait_for("two")
+    server.edit(BROKEN)
+    server.wait_for_log("Waiting for another edit")
+    server.edit(SERVICE.replace("one", "three"))
+    server.wait_for("three")
+    said = server.log.read_text()
+    assert said.count("IMPORT early") == 3, said
+    # What a service sets before it imports is seen by what it imports: by each worker anew.
+    assert said.count("IMPORT late set\n") == said.count("IMPORT late") >= 4, said
+    assert server.follow.told() == "1 files of the workspace; as they were built: generated.py"
+
+
+def test_packages_that_start_threads_are_imported_by_each_worker(served):
+    threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    server = served(early=threads + PACKAGE, late="")
+    server.wait_for_log("early: starts threads, so packages are imported again after each edit")
+    server.wait_for("one")
+    before = server.log.read_text().count("IMPORT early")
+    server.edit(SERVICE.replace("one", "two"))
+    server.wait_for("two")
+    assert server.log.read_text().count("IMPORT early") == before + 1
+
+
+class Builds:
+    """Builds of a Bento, of which a pipe tells."""
+
+    def __init__(self, folder: Path) -> None:
+        self.told, self.tell = os.pipe()
+        self.built = {"bento.yaml": "version: a\nservice: x\n", "src/service.py": "one", "src/gone.py": ""}
+        self.bento = folder / "bento"
+        self.edits = folder / "edits"
+        self.unpack(self.bento)
+        self.follow = BuildsFollowed(self.bento, self.edits, self.unpack, self.told)
+
+    def unpack(self, folder: Path) -> None:
+        for path, text in self.built.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+
+    def say(self, *lines: str) -> str:
+        """Say lines as ibazel does; returns what workers are told."""
+        os.write(self.tell, "".join(lines).encode())
+        self.follow.look()
+        return self.edits.read_text()
+
+
+def test_builds_that_ibazel_tells_of_are_taken(tmp_path):
+    builds = Builds(tmp_path)
+    began = builds.edits.read_text()
+    builds.built = {"bento.yaml": "version: b\nservice: x\n", "src/service.py": "two", "src/new/more.py": "new"}
+    assert builds.say("IBAZEL_BUILD_STARTED\n", "IBAZEL_BUILD_COMPLETED FAILURE\n", "IBAZEL_BUILD_COMPL") == began
+    assert (builds.bento / "src/service.py").read_text() == "one"
+    edited = builds.say("ETED SUCCESS\n")
+    assert edited != began
+    assert (builds.bento / "src/service.py").read_text() == "two"
+    assert (builds.bento / "src/new/more.py").read_text() == "new"
+    assert not (builds.bento / "src/gone.py").exists()
+    assert builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n") == edited  # nothing has changed
+    builds.built["bento.yaml"] = "version: c\nservice: y\n"
+    with pytest.raises(BentoError, match=r"bento\.yaml is another, which no running server takes"):
+        builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n")
+    os.close(builds.tell)
+    builds.follow.look()
+    builds.follow.look()
+
+
+@pytest.mark.parametrize("words", [["-c", "pass"], ["-m", "json.tool", "--help"]])
+def test_processes_that_are_no_workers_are_left_alone(bentoml, tmp_path, words):
+    variables = os.environ | nursery.install(bentoml.python, tmp_path / "edits")
+    done = subprocess.run([bentoml.python, *words], env=variables, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_a_file_that_is_elsewhere_or_another_is_as_it_was_built(tmp_path, capsys):
+    (tmp_path / "bento/src").mkdir(parents=True)
+    for name, built, source in (("same.py", "1", "1"), ("other.py", "1", "2"), ("none.py", "1", None)):
+        (tmp_path / "bento/src" / name).write_text(built)
+        if source:
+            (tmp_path / name).write_text(source)
+    follow = SourcesFollowed(tmp_path / "bento", tmp_path / "edits", [tmp_path])
+    assert follow.told() == "1 files of the workspace; as they were built: none.py, other.py"
+    edits = (tmp_path / "edits").read_text()
+    (tmp_path / "same.py").unlink()
+    follow.look()
+    follow.look()
+    assert (tmp_path / "edits").read_text() != edits
+    assert capsys.readouterr().err == f"{tmp_path}/same.py changed\n"
