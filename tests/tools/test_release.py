@@ -147,6 +147,7 @@ def test_the_entry_is_that_of_a_registry(repository, tmp_path):
     metadata = json.loads(files["modules/rules_bento/metadata.json"])
     assert metadata["versions"] == ["1.2.3"]
     assert metadata["repository"] == ["github:someone/fork"]
+    assert metadata["maintainers"] == [{"github": "someone"}]
     notes = files["notes.md"].decode()
     assert 'bazel_dep(name = "rules_bento", version = "1.2.3")' in notes
     assert integrity in notes
