@@ -1,4 +1,4 @@
-"""`bazel run` of a Bento: real BentoML serves it, takes its options, and leaves nothing when it is told to stop."""
+"""`bazel run` of a Bento: real BentoML serves it, follows edits, and leaves nothing when it is told to stop."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ load("@rules_python//python:defs.bzl", "py_binary")
 py_binary(name = "client", srcs = ["client.py"], deps = ["@pypi//bentoml:grpc"])
 """
 STUDIO = "//examples/studio:studio_bento"
+SERVICE = "examples/studio/service.py"
+EDIT = ("return len(self.drawings)", "return -len(self.drawings)")
 
 
 def bentos_are_served(bench: Workbench) -> str:
@@ -52,19 +54,21 @@ def bentos_are_served(bench: Workbench) -> str:
     for number, options in (
         (signal.SIGINT, ["serve", "--timeout", "30", "--api-workers", "2"]),
         (signal.SIGTERM, ["--development"]),
-        (signal.SIGHUP, ["--host", "127.0.0.1"]),
+        (signal.SIGHUP, ["--host", "127.0.0.1", "--reload"]),
     ):
         port = free_port()
         with serving.of(STUDIO, *options, "--port", str(port), until=number):
             serving.wait_until_ready(port)
             assert answer(port, "size", {}) == 2048
+            if "--reload" in options:
+                serving.is_edited(port)
     serving.stop_early()
     port = free_port()
     options = ["serve-grpc", "--host", "127.0.0.1", "--port", str(port)]
     with serving.of("//tests/serving:legacy", *options, until=signal.SIGINT):
         asked = checkout.bazel("run", "//asking:client", "--", str(port))
         assert asked.output.splitlines()[-1:] == ["HELLO"], asked.told() + serving.written()
-    return "over HTTP and gRPC; three signals, and one while installing, leave nothing"
+    return "over HTTP and gRPC, edits; three signals, and one while installing, leave nothing"
 
 
 class Serving:
@@ -110,6 +114,14 @@ class Serving:
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
+
+    def is_edited(self, port: int) -> None:
+        """A changed line of a service that another one calls is served, by both: the source alone has changed."""
+        self._checkout.edit(SERVICE, *EDIT)
+        deadline = time.monotonic() + SECONDS_TO_START
+        while answer(port, "size", {}) != -2048:
+            assert time.monotonic() < deadline, self.written()
+        self._checkout.edit(SERVICE, *reversed(EDIT))
 
     def written(self) -> str:
         return self._log.read_text("utf-8", "replace")
