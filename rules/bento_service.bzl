@@ -51,8 +51,8 @@ def bento_service(
     Args:
       name: of the Bento by `bazel build` and `bazel run`: an alias of `<name>_bento`. All targets begin with it.
       api: of `bento_api`, `<name>_api`; with `golden`, a `bento_api_test` of it, `<name>_api_test`.
-      deployment: of `bento_deployment`, `<name>_deployment`, of the index, else the image; its `repository` is the one of
-        `push`, where that is one, and nothing is filled in.
+      deployment: of `bento_deployment`, `<name>_deployment`, of the index, else the image; its `repository` is that of
+        `push`, if it names one, and that without a `{KEY}`.
       facts: of `bento_facts_test`, `<name>_facts_test`.
       image: of `bento_image`, `<name>_image`.
       index: of `bento_image_index`, `<name>_images`.

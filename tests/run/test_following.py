@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import free_port, post, wait_until_ready
+from rules_bento import verbs
 from rules_bento.errors import BentoError
 from rules_bento.run import nursery
 from rules_bento.run.following import BuildsFollowed, SourcesFollowed
@@ -209,3 +210,11 @@ def test_a_file_that_is_elsewhere_or_another_is_as_it_was_built(tmp_path, capsys
     follow.look()
     assert (tmp_path / "edits").read_text() != edits
     assert capsys.readouterr().err == f"{tmp_path}/same.py changed\n"
+
+
+def test_a_source_tree_is_asked_for_before_anything_is_installed(monkeypatch, capsys):
+    for name in ("BUILD_WORKSPACE_DIRECTORY", "IBAZEL_NOTIFY_CHANGES"):
+        monkeypatch.delenv(name, raising=False)
+    assert verbs.run(["serve", "--target", "//svc:hi", "--archive", "none.bento", "--", "--reload"]) == 1
+    said = "//svc:hi: --reload is for a source tree: start it by `bazel run //svc:hi`.\n"
+    assert capsys.readouterr().err == said

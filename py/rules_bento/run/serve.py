@@ -59,15 +59,17 @@ def run(arguments: Arguments) -> int:
     command, options = (words[0], words[1:]) if words and words[0] in _COMMANDS else ("serve", words)
     reload = [option for option in options if option in _RELOAD]
     options = [option for option in options if option not in _RELOAD]
+    if reload and not _is_notified() and "BUILD_WORKSPACE_DIRECTORY" not in os.environ:
+        raise BentoError(f"{reload[-1]} is for a source tree: start it by `bazel run {arguments.one('--target')}`.")
     for number in _SIGNALS:  # by an exception, so that what was written is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     # Services of a Bento talk over sockets there, whose paths may have 103 characters.
     with tempfile.TemporaryDirectory(prefix="b-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")
         _unpack(arguments, bento)
+        follow = _following(arguments, Path(home)) if reload or _is_notified() else None
         _install(arguments, bento, environment)
         variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
-        follow = _following(arguments, reload, Path(home)) if reload or _is_notified() else None
         if follow:
             variables |= nursery.install(environment / "bin" / "python", follow.edits)
             if reload[-1:] == ["--reload=cold"]:
@@ -82,14 +84,11 @@ def _is_notified() -> bool:
     return os.environ.get("IBAZEL_NOTIFY_CHANGES") == "y"
 
 
-def _following(arguments: Arguments, reload: list[str], home: Path) -> Following:
+def _following(arguments: Arguments, home: Path) -> Following:
     """Make the server's sources those of the workspace, or of the builds that ibazel tells of."""
     if _is_notified():
         return BuildsFollowed(home / "bento", home / "edits", partial(_unpack, arguments))
-    workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
-    if not workspace:
-        raise BentoError(f"{reload[-1]} is for a source tree: start it by `bazel run {arguments.one('--target')}`.")
-    roots = [Path(workspace, root) for root in arguments.many("--source-root")]
+    roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.many("--source-root")]
     followed = SourcesFollowed(home / "bento", home / "edits", roots)
     sys.stderr.write(f"following {followed.told()}\n")
     return followed
