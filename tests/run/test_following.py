@@ -173,6 +173,7 @@ def test_builds_that_ibazel_tells_of_are_taken(tmp_path):
     builds = Builds(tmp_path)
     began = builds.edits.read_text()
     builds.built = {"bento.yaml": "version: b\nservice: x\n", "src/service.py": "two", "src/new/more.py": "new"}
+    builds.built["README.md"] = "Of another docstring."
     assert builds.say("IBAZEL_BUILD_STARTED\n", "IBAZEL_BUILD_COMPLETED FAILURE\n", "IBAZEL_BUILD_COMPL") == began
     assert (builds.bento / "src/service.py").read_text() == "one"
     edited = builds.say("ETED SUCCESS\n")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _BUILT = b"IBAZEL_BUILD_COMPLETED SUCCESS"
 _READ = 1 << 16
+_DESCRIPTION = "README.md"  # for people: a docstring may be it
 _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
@@ -131,9 +132,9 @@ def _files(folder: Path) -> set[str]:
 
 
 def _first_other(old: Path, new: Path) -> str:
-    """Return the first file in which two Bentos differ, sources left out; empty if there is none."""
+    """Return the first file in which two Bentos differ to a server, sources left out; empty if there is none."""
     for path in sorted(_files(old) | _files(new)):
-        if path.startswith("src/"):
+        if path.startswith("src/") or path == _DESCRIPTION:
             continue
         if path == "bento.yaml" and _described(old / path) == _described(new / path):
             continue
