@@ -82,6 +82,16 @@ def _build_definition(ctx, *, described, lock, models, python_version):
         locked = lock.locked_with_hashes if lock else None,
     )
 
+def _launcher(ctx, archive, models):
+    """The program behind `bazel run`."""
+    return serve_launcher(
+        ctx,
+        archive,
+        build_ctx = build_ctx(ctx),
+        import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
+        models = [] if ctx.attr.bundle_models else models,
+    )
+
 def _bento_info(ctx, *, described, made, python_version):
     """What images, tests and whoever else takes a Bento know of it."""
     return BentoInfo(
@@ -143,13 +153,7 @@ def _bento_package_impl(ctx):
         metadata = metadata_part,
         models = models,
     )
-    launcher = serve_launcher(
-        ctx,
-        archives.bento,
-        build_ctx = build_ctx(ctx),
-        import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
-        models = [] if ctx.attr.bundle_models else models,
-    )
+    launcher = _launcher(ctx, archives.bento, models)
     build_definition = _build_definition(ctx, described = described, lock = lock, models = models, python_version = python_version)
     figures = {"--archive": archives.bento, "--manifest": described.manifest}
     return [
