@@ -13,7 +13,7 @@ load("//toolchains/private:interpreters.bzl", "declare_python")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
 load("//toolchains/private:uv.bzl", "declare_uv")
-load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC")
+load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
 
 # The repositories that this module's own files name.
 _OWN = ["bento_compilers", "bento_helper_packages", "bento_python", "bento_tools", "bento_transports", "bento_uv"]
@@ -56,7 +56,7 @@ def _bento_tools_impl(mctx):
             settings = wheel_settings(
                 # The tools are imported at the start of every action.
                 compiler = "@bento_python//:path",
-                glibc = DEFAULT_GLIBC,
+                newest = struct(glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS),
                 python_version = "",
             ),
         )
@@ -110,8 +110,8 @@ def _build_hub(mctx, tag):
         platforms = PLATFORMS,
         settings = wheel_settings(
             folders_from = tag.build_lock if tag.find_links else None,
-            glibc = tag.glibc,
             indexes = encode_indexes(tag),
+            newest = tag,
             # Builds run in the toolchain's interpreter, whatever the wheels are for.
             python_version = "",
         ),
@@ -183,8 +183,8 @@ def _declare_hubs(mctx, tag):
             platforms = tag.platforms or PLATFORMS,
             settings = wheel_settings(
                 folders_from = tag.lock if tag.find_links else None,
-                glibc = tag.glibc,
                 indexes = encode_indexes(tag),
+                newest = tag,
                 python_version = version,
                 record_errors = record_errors.wheels,
             ),
@@ -235,6 +235,10 @@ _pypi = tag_class(
         "lock": attr.label(
             doc = "The lock: requirements with hashes, `pylock.toml`, `uv.lock`, or the JSON that a `bento_requirements` target writes.",
             mandatory = True,
+        ),
+        "macos": attr.string(
+            default = DEFAULT_MACOS,
+            doc = "The newest macOS that a wheel for it may ask for, `X.Y`: the oldest that it is to run on.",
         ),
         "more_python_versions": attr.string_list(
             doc = "Further versions of Python, `X.Y`, that Bentos can be built for: a bento_package chooses one by `python_version`.",

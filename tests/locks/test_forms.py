@@ -347,3 +347,32 @@ def test_a_lock_with_a_byte_order_mark_is_read(tmp_path, encoding):
         before = normal_form(path, address)
         path.write_bytes(path.read_text("utf-8").encode(encoding))
         assert normal_form(path, address) == before
+
+
+def test_a_lock_keeps_what_the_known_interpreters_run(tmp_path):
+    kept = [
+        "a-1-cp312-cp312-macosx_10_9_intel.whl",
+        "a-1-cp313-cp313-manylinux_2_28_aarch64.whl",
+        "a-1-cp313-cp313-musllinux_1_2_x86_64.manylinux_2_28_x86_64.whl",
+        "a-1-cp315-abi3.abi3t-manylinux_2_28_x86_64.whl",
+        "a-1-py3.py2-none-any.whl",
+        "a-1.tar.gz",
+    ]
+    left_out = [
+        "a-1-cp313-cp313-musllinux_1_2_x86_64.whl",
+        "a-1-cp313-cp313-win_amd64.whl",
+        "a-1-cp313-cp313t-manylinux_2_28_x86_64.whl",
+        "a-1-pp311-pypy311_pp73-manylinux_2_28_x86_64.whl",
+        "a-1-py2-none-any.whl",
+        "a.whl",
+    ]
+    files = ", ".join(f'{{ url = "https://host/{name}", hash = "sha256:{"0" * 64}" }}' for name in [*left_out, *kept])
+    path = tmp_path / "uv.lock"
+    path.write_text(
+        'version = 1\nrequires-python = ">=3.12"\n\n[[package]]\nname = "p"\nversion = "0"\nsource = { virtual = "." }\n'
+        'dependencies = [{ name = "a" }]\n\n[[package]]\nname = "a"\nversion = "1"\n'
+        f'source = {{ registry = "https://host/simple" }}\nwheels = [{files}]\n',
+        "utf-8",
+    )
+    [package] = resolution.normalize(path, uv=Path(UV), requires_python=PYTHON)["packages"]
+    assert sorted(package["files"]) == kept

@@ -273,3 +273,16 @@ def test_a_wheel_for_a_new_macos_is_taken(tmp_path):
     target = Target("macos_arm64", "3.11", "2.28")
     made = make_slice(asked("a"), write(tmp_path, [plain("a", "1.0", files=files)]), target, UV, all_files=False)
     assert made.requirements == "a==1.0\n"
+
+
+def test_a_wheel_for_several_macs_is_among_the_hashes_of_each(tmp_path):
+    files = {
+        "a-1.0-cp311-cp311-macosx_10_9_intel.whl": "1" * 64,
+        "a-1.0-cp311-cp311-macosx_10_9_universal2.whl": "2" * 64,
+        "a-1.0-cp311-cp311-macosx_11_0_arm64.whl": "3" * 64,
+        "a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl": "4" * 64,
+    }
+    for machine, numbers in (("x86_64", "12"), ("arm64", "23")):
+        target = Target(f"macos_{machine}", "3.11", "2.28")
+        made = make_slice(asked("a"), write(tmp_path, [plain("a", "1.0", files=files)]), target, UV, all_files=False)
+        assert [line[-64] for line in made.requirements_with_hashes.replace(" \\", "").splitlines()[1:]] == [*numbers]

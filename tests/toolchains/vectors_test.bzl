@@ -9,7 +9,7 @@ load("//toolchains/private:index.bzl", "find_link", "resolve_link", "split_crede
 load("//toolchains/private:markers.bzl", "evaluate_marker", "fits_python", "marker_environment")
 
 # buildifier: disable=bzl-visibility - these are under test
-load("//toolchains/private:wheel_tags.bzl", "best_wheel", "glibc_that_fits")
+load("//toolchains/private:wheel_tags.bzl", "best_wheel", "system_that_fits")
 load(":vectors.bzl", "MARKERS", "MINORS", "PYTHONS", "WHEELS")
 
 def _markers_impl(ctx):
@@ -29,7 +29,7 @@ def _wheels_impl(ctx):
 
 wheels_test = unittest.make(_wheels_impl)
 
-def _glibc_impl(ctx):
+def _systems_impl(ctx):
     env = unittest.begin(ctx)
     for files, platform, expected in [
         (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl", "a-1-cp312-cp312-manylinux_2_34_x86_64.whl", "a-1.tar.gz"], "linux_x86_64", "2.31"),
@@ -38,11 +38,15 @@ def _glibc_impl(ctx):
         (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl"], "macos_arm64", None),
         (["a-1-cp311-cp311-manylinux_2_31_x86_64.whl"], "linux_x86_64", None),
         (["a-1.tar.gz"], "linux_x86_64", None),
+        (["a-1-cp39-abi3-macosx_15_0_universal2.whl", "a-1-cp312-cp312-macosx_14_0_arm64.whl"], "macos_arm64", "14.0"),
+        (["a-1-cp39-abi3-macosx_15_0_universal2.whl", "a-1-cp312-cp312-macosx_14_0_arm64.whl"], "macos_x86_64", "15.0"),
+        (["a-1-cp312-cp312-macosx_12_3_arm64.whl"], "macos_arm64", None),
+        (["a-1-cp311-cp311-macosx_14_0_arm64.whl"], "macos_arm64", None),
     ]:
-        asserts.equals(env, expected, glibc_that_fits(files, platform, "3.12"))
+        asserts.equals(env, expected, system_that_fits(files, platform, "3.12"))
     return unittest.end(env)
 
-glibc_test = unittest.make(_glibc_impl)
+systems_test = unittest.make(_systems_impl)
 
 def _pythons_impl(ctx):
     env = unittest.begin(ctx)

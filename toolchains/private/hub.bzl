@@ -89,6 +89,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
         glibc = settings.glibc,
         indexes = indexes_of_package(settings.indexes, package["name"]),
         lock = settings.folders_from,
+        macos = settings.macos,
         platform = platform,
         python = _PYTHON,
         python_version = settings.python_version,
@@ -127,11 +128,11 @@ def _declare_wheel(wheel, package, platform, settings, build):
             version = package["version"],
         )
 
-def wheel_settings(*, glibc, python_version, indexes = "", folders_from = None, compiler = None, record_errors = {}):
+def wheel_settings(*, newest, python_version, indexes = "", folders_from = None, compiler = None, record_errors = {}):
     """How the wheels of a hub are chosen, found and unpacked.
 
     Args:
-      glibc: the newest C library that a wheel may ask for.
+      newest: what a wheel may ask for: a struct with `glibc`, the newest C library, and `macos`, the newest macOS.
       python_version: `X.Y`, or empty for that of the toolchain's interpreter.
       indexes: where packages come from, as `encode_indexes` writes it.
       folders_from: label of the lock, where `indexes` name folders; they are from the root of its repository.
@@ -144,8 +145,9 @@ def wheel_settings(*, glibc, python_version, indexes = "", folders_from = None, 
     return struct(
         compiler = compiler,
         folders_from = folders_from,
-        glibc = glibc,
+        glibc = newest.glibc,
         indexes = indexes,
+        macos = newest.macos,
         python_version = python_version,
         record_errors = record_errors,
     )
@@ -175,6 +177,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
         glibc = settings.glibc,
         hub = name,
         lock = json.encode({key: lock[key] for key in ["requires_python", "roots", "packages"]}),
+        macos = settings.macos,
         platforms = platforms,
         python = _PYTHON,
         python_version = settings.python_version,
@@ -230,7 +233,7 @@ def _is_built(rctx, version, package, platform):
     """Whether a package's wheel is built from source: there is none that fits."""
     if "git" in package.get("source", {}):
         return True
-    return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, version, rctx.attr.glibc)
+    return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, version, rctx.attr.glibc, rctx.attr.macos)
 
 def _labels(rctx, version, package, platform):
     """The labels of a package's wheel and of its modules."""
@@ -336,6 +339,7 @@ hub_repo = repository_rule(
         "glibc": attr.string(doc = "The newest C library that a wheel may ask for.", mandatory = True),
         "hub": attr.string(doc = "Name of the hub, as its users write it.", mandatory = True),
         "lock": attr.string(doc = "The lock, as JSON.", mandatory = True),
+        "macos": attr.string(doc = "The newest macOS that a wheel may ask for.", mandatory = True),
         "platforms": attr.string_list(doc = "What it is for, `<os>_<machine>` each.", mandatory = True),
         "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Takes precedence over `python`."),

@@ -15,6 +15,10 @@ def check_hub_settings(tag):
     parts = tag.python_version.split(".")
     if tag.python_version and (len(parts) not in (2, 3) or not all([part.isdigit() for part in parts])):
         fail("bento.pypi(name = \"{}\"): python_version is \"{}\": write X.Y, such as \"3.12\"".format(tag.name, tag.python_version))
+    for attribute, example in {"glibc": "2.28", "macos": "14.0"}.items():
+        parts = getattr(tag, attribute).split(".")
+        if len(parts) != 2 or not all([part.isdigit() for part in parts]):
+            fail("bento.pypi(name = \"{}\"): {} is \"{}\": write X.Y, such as \"{}\"".format(tag.name, attribute, getattr(tag, attribute), example))
 
 def _check_known(tag, attribute, values, known):
     for at, value in enumerate(values):

@@ -1,8 +1,7 @@
 """Repositories of a package's source, where it has no wheel: a wheel is then built from it, by an action."""
 
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv")
-load(":wheel.bzl", "python_version")
-load(":wheel_tags.bzl", "glibc_that_fits")
+load(":wheel.bzl", "newer_system", "python_version")
 
 _BUILD = """\
 load("@rules_bento//rules/private:built_wheel.bzl", "built_wheel")
@@ -88,15 +87,9 @@ def _requirements(rctx, source):
     """The labels of what the build needs."""
     names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subfolder), "its source cannot be read"))
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
-    glibc = glibc_that_fits(rctx.attr.files, rctx.attr.platform, python_version(rctx)) if missing else None
-    if glibc:
-        fail("{}=={} has a wheel for {}, but for glibc {}: set glibc = \"{}\" in bento.pypi, if that of the image's base is no older".format(
-            rctx.attr.distribution,
-            rctx.attr.version,
-            rctx.attr.platform,
-            glibc,
-            glibc,
-        ))
+    newer = newer_system(rctx) if missing else ""
+    if newer:
+        fail("{}=={} has a wheel for {}, but for {}".format(rctx.attr.distribution, rctx.attr.version, rctx.attr.platform, newer))
     if missing:
         fail(("{}=={} has no wheel for {}, and to build one takes {}, which {} does not have. " +
               "Add {} to what {} is made from.").format(

@@ -2,7 +2,7 @@
 
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "interpreter", "mark_reproducible")
 load(":markers.bzl", "fits_python")
-load(":wheel_tags.bzl", "best_wheel")
+load(":wheel_tags.bzl", "best_wheel", "system_that_fits")
 
 _ATTRIBUTES = {
     "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
@@ -60,6 +60,21 @@ def python_version(rctx):
     """
     return rctx.attr.python_version or rctx.read(rctx.attr.python)
 
+def newer_system(rctx):
+    """Says of a release whose wheels ask for a newer system for which one there is a wheel, and how to allow it.
+
+    Args:
+      rctx: the repository context of a rule with the attributes `files`, `platform`, `python` and `python_version`.
+
+    Returns:
+      `glibc 2.31: set ...`; empty where no other version of the system helps.
+    """
+    version = system_that_fits(rctx.attr.files, rctx.attr.platform, python_version(rctx))
+    if not version:
+        return ""
+    name, attribute, place = ("macOS", "macos", "the machines it runs on") if rctx.attr.platform.startswith("macos_") else ("glibc", "glibc", "the image's base")
+    return "{} {}: set {} = \"{}\" in bento.pypi, if that of {} is no older".format(name, version, attribute, version, place)
+
 def _facts(rctx, wheel):
     """Size and Python versions of a wheel; images plan their layers by the size."""
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-c", _FACTS, wheel])
@@ -69,9 +84,9 @@ def _facts(rctx, wheel):
 
 def _wheel_repo_impl(rctx):
     version = python_version(rctx)
-    wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc)
+    wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
     requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
-    refused = best_wheel(rctx.attr.refused, rctx.attr.platform, version, rctx.attr.glibc)
+    refused = best_wheel(rctx.attr.refused, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
     if not rctx.attr.files and not refused:
         fail("{} is not in the lock, which is not for {} with CPython {}: lock for all platforms (`uv pip compile --universal`)".format(
             rctx.attr.distribution,
@@ -81,11 +96,13 @@ def _wheel_repo_impl(rctx):
     if not wheel and refused:
         fail("{}: the index has {}, but its hash is not in the lock: lock again".format(requirement, refused))
     if not wheel:
-        fail("{} has no wheel for {} with CPython {} and glibc {}; the lock has:\n  {}".format(
+        newer = newer_system(rctx)
+        fail("{} has no wheel for {} with CPython {} and {}{}; the lock has:\n  {}".format(
             requirement,
             rctx.attr.platform,
             version,
-            rctx.attr.glibc,
+            "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("macos_") else "glibc " + rctx.attr.glibc,
+            ", but one for " + newer if newer else "",
             "\n  ".join(sorted(rctx.attr.files.keys())),
         ))
     if rctx.attr.url:
@@ -117,6 +134,7 @@ wheel_repo = repository_rule(
     attrs = _ATTRIBUTES | FETCH_ATTRIBUTES | {
         "files": attr.string_dict(doc = "File name to SHA-256, all files of the release.", mandatory = True),
         "glibc": attr.string(doc = "The newest C library that a wheel may ask for.", mandatory = True),
+        "macos": attr.string(doc = "The newest macOS that a wheel may ask for.", mandatory = True),
         "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
         "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Takes precedence over `python`."),

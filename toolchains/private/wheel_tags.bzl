@@ -4,6 +4,9 @@ load(":markers.bzl", "compare_releases")
 
 # The C library that a wheel may ask for where the user sets none: that of Debian 10 and RHEL 8.
 DEFAULT_GLIBC = "2.28"
+
+# The macOS that a wheel may ask for where the user sets none: that of uv.
+DEFAULT_MACOS = "13.0"
 _LEGACY_MANYLINUX = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
 
 def parse_wheel_name(filename):
@@ -13,63 +16,138 @@ def parse_wheel_name(filename):
       filename: `name-version[-build]-python-abi-platform.whl`.
 
     Returns:
-      A struct of name and version as written, and the lists pythons, abis and platforms.
+      A struct of name and version as written, the lists pythons, abis and platforms, build (a number and text, which compare as
+      installers do; -1 without a build tag), and is_known: whether the build tag is one, with a number in front.
     """
     parts = filename.removesuffix(".whl").split("-")
     if not filename.endswith(".whl") or len(parts) not in (5, 6):
         fail("'{}' is not the name of a wheel".format(filename))
+    build = parts[2] if len(parts) == 6 else ""
+    number = build[:len(build) - len(build.lstrip("0123456789"))]
     return struct(
         abis = parts[-2].split("."),
+        build = (int(number), build.removeprefix(number)) if number else (-1, ""),
+        is_known = bool(number) == bool(build),
         name = parts[0],
         platforms = parts[-1].split("."),
         pythons = parts[-3].split("."),
         version = parts[1],
     )
 
-def _python_rank(pythons, abis, python_version):
-    """0 for a wheel that does not fit; more for one that is closer to the interpreter."""
-    major, minor = python_version.split(".")[:2]
-    native = "cp{}{}".format(major, minor)
-    best = 0
-    for python in pythons:
-        digits = python[2:]
-        if python == native and native in abis:
-            best = max(best, 1000)
-        elif python == native and "none" in abis:
-            best = max(best, 900)
-        elif python.startswith("cp" + major) and "abi3" in abis and digits[1:].isdigit() and int(digits[1:]) <= int(minor):
-            best = max(best, 500 + int(digits[1:]))
-        elif python.startswith("py" + major) and "none" in abis and (digits == major or (digits[1:].isdigit() and int(digits[1:]) <= int(minor))):
-            best = max(best, 100 + int(digits[1:] or "0"))
-    return best
+# What Apple's builds for several machines hold, the closest first; all of these run on Macs with an Intel processor.
+_MACOS_MACHINES = {
+    "arm64": ["arm64", "universal2"],
+    "x86_64": ["x86_64", "intel", "fat64", "fat32", "universal2", "universal"],
+}
+
+# Before macOS 11 the second number was that of a release. What is called 10.16 is 11, of machines that have an Intel processor.
+_MACOS_10_NEWEST = 16
+
+# The first that had programs for these machines.
+_OLDEST_MACOS_10 = 4
+_OLDEST_GLIBC = {"aarch64": "2.17", "x86_64": "2.5"}
+_OLDEST_ABI3 = 2
+
+def _minor(python, prefix):
+    """The `Y` of a tag `<prefix>Y`; None for another tag."""
+    digits = python.removeprefix(prefix)
+    return int(digits) if python != digits and digits.isdigit() else None
+
+def _python_rank(python, abi, is_any, python_version):
+    """Ranks a tag of Python and of an ABI, without that of a platform.
+
+    Args:
+      python: the tag of Python.
+      abi: the tag of the ABI.
+      is_any: whether the wheel is for any platform.
+      python_version: `X.Y[.Z]`.
+
+    Returns:
+      A pair of numbers, larger for what is closer to the interpreter; None where it does not fit.
+    """
+    major, own = python_version.split(".")[:2]
+    own = int(own)
+    native = "cp{}{}".format(major, own)
+    minor = _minor(python, "cp" + major)
+    if python == native and abi == native and not is_any:
+        return 6, 0
+    if abi == "abi3" and minor != None and _OLDEST_ABI3 <= minor and minor <= own and not is_any:
+        return (5, 0) if minor == own else (3, minor)
+    if python == native and abi == "none":
+        return (1, 0) if is_any else (4, 0)
+
+    # An interpreter is asked for its own version first, then for any of its major one, then for older ones.
+    minor = own if python == "py" + major else _minor(python, "py" + major)
+    if abi == "none" and minor != None and minor <= own:
+        exact = python == "py{}{}".format(major, own)
+        return (0 if is_any else 2), (own + 1 if exact else minor)
+    return None
 
 def _glibc_of(tag):
     """The glibc that a Linux platform tag asks for, with the machine; None for another tag."""
     if tag.startswith("manylinux_"):
-        _, major, minor, machine = tag.split("_", 3)
-        return major + "." + minor, machine
+        parts = tag.split("_", 3)
+        if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit():
+            return parts[1] + "." + parts[2], parts[3]
     family, _, machine = tag.partition("_")
     if family in _LEGACY_MANYLINUX:
         return _LEGACY_MANYLINUX[family], machine
     return None
 
-def _platform_rank(tag, platform, glibc):
+def _linux_rank(tag, machine, glibc):
+    wanted, built_for = _glibc_of(tag) or ("", "")
+    if built_for == machine and compare_releases(wanted, glibc) <= 0 and compare_releases(wanted, _OLDEST_GLIBC[machine]) >= 0:
+        major, minor = wanted.split(".")
+        return int(major), int(minor), (1 if tag.startswith("manylinux_") else 0)
+    return (0, 0, 0) if tag == "linux_" + machine else None
+
+def _macos_of(tag):
+    """The macOS that a platform tag asks for, with the machine; None for another tag."""
+    parts = tag.split("_", 3)
+    if parts[0] != "macosx" or len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
+        return None
+    return parts[1] + "." + parts[2], parts[3]
+
+def _macos_rank(tag, machine, macos):
+    wanted, built_for = _macos_of(tag) or ("", "")
+    if built_for not in _MACOS_MACHINES[machine]:
+        return None
+    major, minor = [int(part) for part in wanted.split(".")]
+    newest, _, update = macos.partition(".")
+    if major == 10:
+        # Only what is for several machines is for those of Apple that there were not yet.
+        known = built_for == "universal2" or machine == "x86_64"
+        last = int(update or "0") if newest == "10" and machine == "x86_64" else _MACOS_10_NEWEST
+        if not known or minor < _OLDEST_MACOS_10 or minor > last:
+            return None
+    elif minor or major < 11 or major > int(newest):
+        # Of macOS 11 and newer the first number is the version, and installers know no tag with another second one than 0.
+        return None
+    return major, minor, -_MACOS_MACHINES[machine].index(built_for)
+
+def _platform_rank(tag, platform, glibc, macos):
+    """Ranks the tag of a platform: three numbers, larger for what asks for more; None where it does not fit."""
     os, _, machine = platform.partition("_")
     if tag == "any":
-        return 1
+        return 0, 0, 0
     if os == "linux":
-        wanted = _glibc_of(tag)
-        if wanted and wanted[1] == machine and compare_releases(wanted[0], glibc) <= 0:
-            return 10 + int(wanted[0].split(".")[1])
-        return 5 if tag == "linux_" + machine else 0
-    if os == "macos" and tag.startswith("macosx_"):
-        _, major, minor, built_for = tag.split("_", 3)
-        if built_for == machine or built_for == "universal2":
-            return 10 + int(major) * 20 + int(minor)
-    return 0
+        return _linux_rank(tag, machine, glibc)
+    return _macos_rank(tag, machine, macos) if os == "macos" else None
 
-def glibc_that_fits(filenames, platform, python_version):
-    """Finds the oldest C library with which a release has a wheel.
+def _rank(wheel, platform, python_version, glibc, macos):
+    """The best rank of all tags of a wheel, with its build tag; None where none fits."""
+    best = None
+    for tag in wheel.platforms if wheel.is_known else []:
+        here = _platform_rank(tag, platform, glibc, macos)
+        for python in wheel.pythons if here else []:
+            for abi in wheel.abis:
+                close = _python_rank(python, abi, tag == "any", python_version)
+                if close and (not best or close + here > best):
+                    best = close + here
+    return (best, wheel.build) if best else None
+
+def system_that_fits(filenames, platform, python_version):
+    """Finds the oldest C library, or macOS, with which a release has a wheel.
 
     Args:
       filenames: names of the files of one release; what is no wheel is passed over.
@@ -77,18 +155,19 @@ def glibc_that_fits(filenames, platform, python_version):
       python_version: `X.Y[.Z]`.
 
     Returns:
-      A version, `X.Y`; None where no Linux wheel fits with any.
+      A version, `X.Y`; None where no wheel for the platform's system fits with any.
     """
+    version_of = _macos_of if platform.startswith("macos_") else _glibc_of
     found = None
     for filename in filenames:
         tags = parse_wheel_name(filename).platforms if filename.endswith(".whl") else []
-        for version, _ in [_glibc_of(tag) for tag in tags if _glibc_of(tag)]:
+        for version, _ in [version_of(tag) for tag in tags if version_of(tag)]:
             newer = found and compare_releases(version, found) >= 0
-            if not newer and best_wheel([filename], platform, python_version, version):
+            if not newer and best_wheel([filename], platform, python_version, version, version):
                 found = version
     return found
 
-def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC):
+def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS):
     """Chooses the wheel that an installer would choose.
 
     Args:
@@ -96,17 +175,16 @@ def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC):
       platform: `<os>_<machine>`.
       python_version: `X.Y[.Z]`.
       glibc: the newest C library on Linux that a wheel may ask for.
+      macos: the newest macOS that a wheel may ask for.
 
     Returns:
       A file name, or None where none fits.
     """
-    best, best_rank = None, (0, 0)
+    best, best_rank = None, None
     for filename in sorted(filenames):
         if not filename.endswith(".whl"):
             continue
-        wheel = parse_wheel_name(filename)
-        python = _python_rank(wheel.pythons, wheel.abis, python_version)
-        here = max([_platform_rank(tag, platform, glibc) for tag in wheel.platforms])
-        if python and here and (python, here) > best_rank:
-            best, best_rank = filename, (python, here)
+        rank = _rank(parse_wheel_name(filename), platform, python_version, glibc, macos)
+        if rank and (not best or rank > best_rank):
+            best, best_rank = filename, rank
     return best

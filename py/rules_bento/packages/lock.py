@@ -44,6 +44,16 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+# Of Python, the ABI and the platform: what the interpreters can run that the rules know.
+_KNOWN_TAGS = tuple(
+    re.compile(tag)
+    for tag in (
+        r"(cp|py)3\d*",
+        r"none|abi3|cp3\d+m?",
+        r"any|(many)?linux\w*_(x86_64|aarch64)|macosx_\w+_(x86_64|arm64|universal2?|intel|fat32|fat64)",
+    )
+)
+
 Lock = dict[str, Any]
 
 _EDGE = {"name": str, "version?": str, "extras?": [str], "marker?": str}
@@ -254,12 +264,8 @@ def _can_be_used(filename: str) -> bool:
     """Return whether a file is for CPython on Linux with glibc or on macOS, the platforms that the rules know."""
     if not filename.endswith(".whl"):
         return filename.endswith((".tar.gz", ".zip"))
-    python, abi, platform = filename.removesuffix(".whl").split("-")[-3:]
-    return (
-        not re.search(r"(^|\.)(pp|graalpy|cp2|py2$)", python)
-        and not abi.endswith("t")
-        and re.search(
-            r"(^|\.)(any|(many)?linux\w*_(x86_64|aarch64)|macosx_\w+_(x86_64|arm64|universal2))($|\.)", platform
-        )
-        is not None
+    tags = filename.removesuffix(".whl").split("-")[-3:]
+    return len(tags) == len(_KNOWN_TAGS) and all(
+        any(known.fullmatch(tag) for tag in several.split("."))
+        for known, several in zip(_KNOWN_TAGS, tags, strict=True)
     )

@@ -30,6 +30,11 @@ _PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-com
 # pip-tools shows its own where it explains a conflict.
 _TRACEBACK = re.compile(r"(?m)^Traceback \(most recent call last\):\n(?:[ ].*\n|\n)*")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+# Endings of tags, of which some stand for several machines.
+_MACOS_MACHINES = {
+    "arm64": ("_arm64", "_universal2"),
+    "x86_64": ("_x86_64", "_intel", "_fat32", "_fat64", "_universal", "_universal2"),
+}
 _WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\n"
 
 
@@ -296,6 +301,10 @@ def _is_for(file: str, platform: str) -> bool:
     if not file.endswith(".whl"):
         return True
     system, _, machine = platform.partition("_")
-    tag = file.removesuffix(".whl").rpartition("-")[2]
-    named = {"linux": "linux", "macos": "macosx"}[system]
-    return tag == "any" or (named in tag and (machine in tag or "universal2" in tag))
+    tags = file.removesuffix(".whl").rpartition("-")[2]
+    return any(
+        tag == "any"
+        or (system == "linux" and "linux" in tag and tag.endswith(f"_{machine}"))
+        or (system == "macos" and tag.startswith("macosx") and tag.endswith(_MACOS_MACHINES[machine]))
+        for tag in tags.split(".")
+    )
