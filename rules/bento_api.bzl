@@ -21,6 +21,7 @@ def _bento_api_impl(ctx):
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--archive", bento.archive])
+    args.add_all(depset([info.platform for info in infos if info.platform]), before_each = "--platform")
     add_folders(args, "--root", modules)
     args.add_all(["--openapi", openapi])
     args.add_all(["--schema", schema])

@@ -33,7 +33,8 @@ def _bento_venv_impl(ctx):
         "build_ctx": bento.build_ctx,
         "folder": in_package(ctx.label, ctx.attr.folder),
         "import_roots": import_roots,
-        "platform": bento.platform,
+        # Of the modules, which are for the machine that runs them, whatever the Bento is for.
+        "platform": ctx.split_attr.bento["packages"][BentoInfo].platform,
         "python_version": bento.python_version,
         "repository": ctx.workspace_name,
         "wheels": {module.distribution: runfile_path(ctx, module.wheel) for module in modules},

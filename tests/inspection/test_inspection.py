@@ -16,6 +16,9 @@ import pytest
 import yaml
 from conftest import locked_wheels
 from projects import HERE, write_project
+from rules_bento.actions import inspect
+from rules_bento.actions.arguments import Arguments
+from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 
 SERVICES = HERE / "services"
@@ -157,6 +160,11 @@ def problem_of(compare, tmp_path, stated="services:\n- name: Svc\n  service: ''\
     assert found["status"] == 1, found
     assert not any((tmp_path / part).exists() for part in ("openapi", "schema", "derived")), "half of an output"
     return found["problem"]
+
+
+def test_wheels_of_another_platform_are_refused():
+    with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Leave --platforms out"):
+        inspect.run(Arguments(["--platform", "linux_mips"], inspect.FLAGS))
 
 
 def test_an_error_at_import_is_told_with_the_frames_of_the_user_alone(compare, tmp_path):

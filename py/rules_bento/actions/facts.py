@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
-import sys
 import tempfile
 from base64 import b64decode, b64encode
 from pathlib import Path
@@ -14,8 +12,7 @@ from rules_bento.actions import archive
 from rules_bento.actions.arguments import Arguments
 from rules_bento.actions.snapshot import stated
 from rules_bento.build_options.named_files import named_files
-from rules_bento.errors import BentoError
-from rules_bento.packages.virtualenv import make_environment
+from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment
 from rules_bento.service.facts import to_json
 from rules_bento.service.importing import Subject, import_service
 
@@ -43,7 +40,13 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the facts, as the snapshot does for a service that it reads, and the packages that they ask for."""
-    _check_platform(arguments.many("--platform"))
+    check_platform(
+        arguments.many("--platform"),
+        # A test is for the machine that runs it, a Bento for its own platform.
+        'facts = "import" asks for a platform of that machine, or have the service read.'
+        if arguments.optional("--stated")
+        else LEAVE_PLATFORMS,
+    )
     facts = json.loads(Path(arguments.one("--service-info")).read_text("utf-8"))
     options = _options(arguments, facts)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
@@ -69,17 +72,6 @@ def run(arguments: Arguments) -> None:
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
     }
     Path(arguments.one("--output")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
-
-
-def _check_platform(platforms: list[str]) -> None:
-    """Refuse wheels that this machine cannot import."""
-    here = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{platform.machine()}"
-    for wanted in platforms:
-        if wanted != here:
-            raise BentoError(
-                f'facts = "import": the packages are for {wanted}, but their service is imported on {here}. Build it '
-                "on a machine of that kind, set platform, or have the service read."
-            )
 
 
 def _options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:

@@ -9,7 +9,7 @@ from pathlib import Path
 import rules_bento
 from rules_bento.archives.archive import transcode
 from rules_bento.errors import BentoError
-from rules_bento.packages.virtualenv import make_environment
+from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ FLAGS = {
     "--archive": 1,
     "--derived": 1,
     "--openapi": 1,
+    "--platform": 1,  # of the wheels, `<os>_<machine>`
     "--root": 1,  # folder of a wheel's modules
     "--schema": 1,
     "--target": 1,
@@ -33,6 +34,7 @@ _START = (
 
 def run(arguments: Arguments) -> None:
     """Write openapi.yaml, schema.json, and the parts of bento.yaml that come of importing."""
+    check_platform(arguments.many("--platform"), LEAVE_PLATFORMS)
     with tempfile.TemporaryDirectory(prefix="rules_bento-inspect-") as scratch:
         bento, problem = Path(scratch, "bento"), Path(scratch, "problem")
         transcode(bento, [Path(arguments.one("--archive"))], "folder")

@@ -18,6 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+# The way out of those who are for the machine that runs them.
+LEAVE_PLATFORMS = "Leave --platforms out, or run this on a machine of that kind."
+
 _INTERPRETER = re.compile(r"pythonw?|python3(\.[0-9]+)?")
 _NAME = re.compile(r"(?!\.\.?\Z)[^/\\\x00-\x1f\x7f]+")
 _TARGET = re.compile(r"([\w.]+)\s*:\s*([\w.]+)\s*(?:\[.*\]\s*)?")
@@ -50,6 +53,16 @@ def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
         text = _SCRIPT.format(python=python.absolute(), module=module, name=attribute.partition(".")[0], call=attribute)
         _write_new(python.with_name(name), text)
     return python
+
+
+def check_platform(wheels_for: Iterable[str], way_out: str) -> None:
+    """Raise BentoError, with `way_out`, for a platform (`<os>_<machine>`) whose wheels this machine cannot import."""
+    here = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
+    for platform in wheels_for:
+        if platform != here:
+            raise BentoError(
+                f"the packages are for {platform}, but the service that needs them is imported on {here}. {way_out}"
+            )
 
 
 def is_interpreter(name: str) -> bool:

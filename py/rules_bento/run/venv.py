@@ -19,6 +19,7 @@ from rules_bento.actions.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_object
+from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform
 
 FLAGS = {
     "--python": 1,
@@ -46,7 +47,8 @@ def run(arguments: Arguments) -> None:
     workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not workspace:
         raise BentoError(f"the environment is for a source tree: start it by `bazel run {arguments.one('--target')}`.")
-    _check_platform(settings["platform"])
+    # uv installs wheels for other machines, too, where they are named by their files.
+    check_platform(filter(None, [settings["platform"]]), LEAVE_PLATFORMS)
     own = Arguments(arguments.rest, _CALLERS)
     started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
     folder = own.optional("--folder")
@@ -65,17 +67,6 @@ def run(arguments: Arguments) -> None:
         f"{environment.folder}: {len(wanted['wheels'])} packages, {'refreshed' if changed else 'as they were'}. Take "
         f"{environment.python} for the interpreter of your editor.\n"
     )
-
-
-def _check_platform(platform: str) -> None:
-    """Refuse wheels for another machine, which uv installs where they are named by their files."""
-    machine = os.uname().machine
-    own = f"macos_{machine}" if sys.platform == "darwin" else f"{sys.platform}_{machine}"
-    if platform not in ("", own):
-        raise BentoError(
-            f"its packages are for {platform}, and this machine is {own}. Name a platform of this machine: "
-            f"--platforms=@rules_bento//toolchains/platforms:{own}, and leave `platform` of the Bento out."
-        )
 
 
 def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
