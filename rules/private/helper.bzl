@@ -12,7 +12,7 @@ _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "sup
 
 # Verbs that compress or digest what may be gigabytes, on as many threads as there are cores, at most eight
 # (py/rules_bento/archives/xz.py). Others may be given many threads, but have work for one.
-_THREADED = ["data", "data_layer", "deb_layer", "export_model", "model", "model_layer", "weights_layer", "wheel_layer"]
+_THREADED = ["data", "data_layer", "deb_layer", "export_model", "files_layer", "model", "model_layer", "tar_layer", "weights_layer", "wheel_layer"]
 
 def _several_cores(_os, _inputs):
     """What a threaded verb takes of the machine: megabytes are those of eight threads. Bazel runs it alone where there are fewer cores."""

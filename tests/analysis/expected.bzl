@@ -261,6 +261,32 @@ EXPECTED = {
         },
         "providers": ["BentoModelInfo"],
     },
+    ":layer_of_a_tar": {
+        "actions": {
+            "BentoLayer layer_of_a_tar.layer.gzip": {
+                "of": ["weights.bin"],
+                "to": ["layer_of_a_tar.layer.gzip", "layer_of_a_tar.layer.gzip.json"],
+            },
+        },
+        "files": ["layer_of_a_tar.layer.gzip.json"],
+        "groups": {
+            "layer": ["layer_of_a_tar.layer.gzip"],
+        },
+        "providers": ["BentoLayerInfo"],
+    },
+    ":layer_of_files": {
+        "actions": {
+            "BentoLayer layer_of_files.layer.zstd": {
+                "of": ["shard-1.bin", "shard-2.bin", "shard-3.bin", "shard.onnx", "weights.bin"],
+                "to": ["layer_of_files.layer.zstd", "layer_of_files.layer.zstd.json"],
+            },
+        },
+        "files": ["layer_of_files.layer.zstd.json"],
+        "groups": {
+            "layer": ["layer_of_files.layer.zstd"],
+        },
+        "providers": ["BentoLayerInfo"],
+    },
     ":layer_of_others": {
         "providers": ["BentoLayerInfo"],
     },

@@ -74,6 +74,17 @@ def test_data_lie_in_a_layer_of_their_own_below_that_of_the_sources():
     assert "home/bentoml/bento/src/table.csv" not in names
 
 
+def test_files_and_tars_are_layers():
+    *_, settings, again, _data, _bento = document("data_image", "manifest")["layers"]
+    assert again == settings, "a compressed tar was changed"
+    with tarfile.open(fileobj=io.BytesIO(tar_of("data_image", settings))) as tar:
+        found = {member.name: member for member in tar}
+    assert sorted(found) == ["opt/acme/service_with_data.py", "tmp/acme/settings.csv", "usr/bin/acme"], "no folders"
+    assert found["usr/bin/acme"].linkname == "../../opt/acme/service_with_data.py"
+    assert {(member.uid, member.gid, member.mtime) for member in found.values()} == {(1034, 100, 0)}
+    assert found["tmp/acme/settings.csv"].mode == 0o444
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_home_of_the_user_is_the_users(image):
     owners = {}

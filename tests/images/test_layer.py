@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_layers import CHANCE, COMPRESSIONS, LARGE, LAYOUT, SITE, check_record, members, odd_wheel, required, unpacked
 from made_wheels import Maker, record_line
+from rules_bento.actions import files_layer, tar_layer
+from rules_bento.actions.arguments import Arguments
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
@@ -525,3 +528,95 @@ def test_memory_does_not_grow_with_the_wheel(out, tmp_path):
     command = [sys.executable, "-c", MEASURED, wheel, out, *filter(None, sys.path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(done.stdout) < 200 << 10
+
+
+def made_layer(verb, folder, *words):
+    """The tar and the description that a verb makes, with the folder's layer as its output."""
+    words = ["--target", "//:layer", "--output", str(folder / "layer"), "--description", str(folder / "json"), *words]
+    verb.run(Arguments(words, verb.FLAGS))
+    description = json.loads((folder / "json").read_text("utf-8"))
+    assert description["digest"] == f"sha256:{hashlib.sha256((folder / 'layer').read_bytes()).hexdigest()}"
+    assert description["size"] == (folder / "layer").stat().st_size
+    tar = unpacked(folder / "layer", description["media_type"].rpartition("+")[2])
+    assert description["diff_id"] == f"sha256:{hashlib.sha256(tar).hexdigest()}"
+    assert description["uncompressed_size"] == len(tar)
+    return tar, description
+
+
+def test_files_of_a_target_lie_where_it_says(tmp_path):
+    (tmp_path / "made/deep").mkdir(parents=True)
+    (tmp_path / "made/deep/b").write_text("b")
+    (tmp_path / "made/a").symlink_to(tmp_path / "made/deep/b")  # as in a sandbox
+    files = ["--file", str(tmp_path / "made"), '"/opt/x/"', "--file", str(tmp_path / "made/a"), '"/etc/y"']
+    words = ["--compression", "gzip", "--mode", "0755", "--owner", "7", "--symlink", '"/bin/z"', '"../etc/y"']
+    tar, _ = made_layer(files_layer, tmp_path, *words, *files)
+    with tarfile.open(fileobj=io.BytesIO(tar)) as opened:
+        found = [(member.name, member.mode, member.uid, member.gid, member.type) for member in opened]
+    assert found == [
+        ("bin/z", 0o777, 7, 7, tarfile.SYMTYPE),
+        ("etc/y", 0o755, 7, 7, tarfile.REGTYPE),
+        ("opt/x/a", 0o755, 7, 7, tarfile.REGTYPE),
+        ("opt/x/deep/b", 0o755, 7, 7, tarfile.REGTYPE),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--file", "{folder}", '"/x"'], "/x: is the place of a file, and .* is a folder. Write /x/ for"),
+        (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': not a plain relative path"),
+        (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: twice in one layer"),
+        (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x: a file or a link, but x/f would be below"),
+        (["--owner", "nobody"], "owner is 'nobody'. Write numbers"),
+    ],
+)
+def test_files_that_have_no_place_are_refused(tmp_path, words, message):
+    (tmp_path / "f").touch()
+    words = [word.replace("{folder}", str(tmp_path)) for word in words]
+    owner = [] if "--owner" in words else ["--owner", "0"]
+    with pytest.raises(BentoError, match=message):
+        made_layer(files_layer, tmp_path, "--compression", "zstd", "--mode", "0644", *owner, *words)
+    assert not (tmp_path / "layer").exists()
+
+
+def tar_with(*names):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in names:
+            tar.addfile(tarfile.TarInfo(name))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_tar_is_a_layer_as_it_is(tmp_path, compression):
+    tar = tar_with("./etc/x", "etc/.wh.y")
+    packed = {"none": tar, "gzip": gzip.compress(tar), "zstd": zstandard.compress(tar)}[compression]
+    (tmp_path / "given").write_bytes(packed)
+    words = ["--tar", str(tmp_path / "given"), "svc/given.tar", "--compression", "zstd"]
+    found, description = made_layer(tar_layer, tmp_path, *words)
+    assert found == tar
+    if compression == "none":
+        assert description["media_type"].endswith("+zstd")
+    else:
+        assert (tmp_path / "layer").read_bytes() == packed
+        assert description["media_type"].endswith(f"+{compression}")
+    assert description["name"] == "svc/given.tar"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (tar_with("a/../../etc/x"), r"svc/given: 'a/../../etc/x' leaves the image"),
+        (tar_with("x")[:700], "svc/given: "),
+        (gzip.compress(tar_with("x"))[:-3], "svc/given: ends early"),
+        (b"\xfd7zXZ\0 and more", "svc/given: is xz data, which no layer can be"),
+        (b"PK\3\4", "svc/given: is zip data, which no layer can be"),
+        (b"no tar at all" * 100, "svc/given: "),
+        (b"", "svc/given: is empty"),
+    ],
+)
+def test_what_is_no_tar_is_no_layer(tmp_path, content, message):
+    (tmp_path / "given").write_bytes(content)
+    with pytest.raises(BentoError, match=message):
+        made_layer(tar_layer, tmp_path, "--tar", str(tmp_path / "given"), "svc/given", "--compression", "zstd")
+    assert not (tmp_path / "layer").exists()

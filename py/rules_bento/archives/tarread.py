@@ -25,7 +25,7 @@ _READ = 1 << 20
 _ZEROS = bytes(RECORD)
 _MOST_EXTENDED = 1 << 20  # bytes of names and attributes for one member
 _MOST_COMMON = 1 << 16  # bytes of attributes for all members, of which git writes 52
-_MOST_MEMORY = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
+MOST_MEMORY = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
 _UNCOUNTED = 4 << 30  # bytes that may come out of however few, before the ratio counts: files of zeros do occur
 _MOST_RATIO = 250  # bytes that come out of one
 _OCTAL = re.compile(rb"[0-7]*")
@@ -136,7 +136,7 @@ def packed_members(file: BinaryIO, form: str, where: str) -> Members:
 
     def bounded() -> Iterator[bytes]:
         size = 0
-        for piece in streams.decode(counted(), form, _MOST_MEMORY, where):
+        for piece in streams.decode(counted(), form, MOST_MEMORY, where):
             size += len(piece)
             if size > _UNCOUNTED + _MOST_RATIO * packed:
                 raise BentoError(f"{where}: grows to more than {_MOST_RATIO} times its size, as bombs do.")

@@ -34,10 +34,15 @@ def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
     return Path(arguments.one("--output")), compression
 
 
-def describe(arguments: Arguments, info: layer.LayerInfo, name: str) -> None:
-    """Write the description of the layer that was written; `name` says what it holds."""
+def describe(
+    arguments: Arguments, info: layer.LayerInfo, name: str, compression: layer.Compression | None = None
+) -> None:
+    """Write the description of the layer that was written; `name` says what it holds.
+
+    `compression` is there for a layer that has another one than the arguments ask for.
+    """
     fields = {
-        "media_type": layer.MEDIA_TYPES[output(arguments)[1]],
+        "media_type": layer.MEDIA_TYPES[compression or output(arguments)[1]],
         "digest": info.digest,
         "size": info.size,
         "diff_id": info.diff_id,

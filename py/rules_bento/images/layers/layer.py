@@ -136,14 +136,24 @@ def write_wheel_layer(
 
 
 def write_files_layer(
-    out: Path, entries: Iterable[Entry], compression: Compression, *, mtime: int = 0, threads: int | None = None
+    out: Path,
+    entries: Iterable[Entry],
+    compression: Compression,
+    *,
+    mtime: int = 0,
+    threads: int | None = None,
+    folders: bool = True,
 ) -> LayerInfo:
     """Write a layer with the entries, by path, to `out`, which is there only when it is whole.
 
-    `mtime` and `threads` as in `write_wheel_layer`. Raises BentoError for a path that is not a plain relative one,
-    comes twice or is below a file or a link, and for a source whose size is not the one declared.
+    `mtime` and `threads` as in `write_wheel_layer`. Without `folders`, those that are not given are left to whoever
+    unpacks the layer, who leaves alone what the layers below have. Raises BentoError for a path that is not a plain
+    relative one, comes twice or is below a file or a link, and for a source whose size is not the one declared.
     """
-    return write(out, _files_tar(_with_folders(entries), mtime), encoder(compression, threads, storing=True))
+    entries = list(entries)
+    given = {entry.path for entry in entries}
+    whole = [entry for entry in _with_folders(entries) if folders or entry.path in given]
+    return write(out, _files_tar(whole, mtime), encoder(compression, threads, storing=True))
 
 
 def write_tar_layer(
