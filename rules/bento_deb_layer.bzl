@@ -102,7 +102,7 @@ works for a foreign architecture as for the own. The default output is the layer
 group `layer`.""",
     attrs = {
         "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Authorities that are trusted beside those of `ca-certificates`, in PEM form."),
-        "compression": attr.string(default = "zstd", doc = "Of the layer: `zstd`, or `gzip` for runtimes of old.", values = COMPRESSIONS),
+        "compression": attr.string(default = "zstd", doc = "Of the layer: `zstd`; `gzip` for runtimes of old; or `estargz`, which can be pulled lazily.", values = COMPRESSIONS),
         "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths that are left out, as of dpkg's `path-exclude`: absolute patterns whose `*` stands for slashes, too. Default: manuals, translations and documentation."),
         "includes": attr.string_list(default = _INCLUDES, doc = "Paths that are not left out after all, as of dpkg's `path-include`. Default: copyright files."),
         "lower": attr.label(doc = "The layer or base that this one lies over: what is installed there is not installed again.", providers = [BentoDebLayerInfo]),

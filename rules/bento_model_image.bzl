@@ -67,7 +67,7 @@ A container of a `bento_image` with `models = "image"` mounts it at /mnt/models/
 those of `bento_image`, so far as a model has them.""",
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the manifest, beside title, version and created. Those that OCI defines are labels of an image as well, and in the config of an artifact."),
-        "compression": attr.string(default = "zstd", doc = "Of the layers. What does not compress is stored in either.", values = COMPRESSIONS),
+        "compression": attr.string(default = "zstd", doc = "Of the layers, as `bento_image` has it. What does not compress is stored in each.", values = COMPRESSIONS),
         "format": attr.string(default = "image", doc = "`image`, which engines mount, or `modelpack`, an artifact of CNCF ModelPack, of the same layers.", values = ["image", "modelpack"]),
         "model": attr.label(doc = "The model.", mandatory = True, providers = [BentoModelInfo]),
         "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),

@@ -15,13 +15,16 @@ import pytest
 import zstandard
 from made_wheels import Maker
 from rules_bento.images.layers.layer import MEDIA_TYPES
+from rules_bento.images.layers.parts import Listing, Part, write_part
 from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.wheel import Wheel
 
 CHANCE = random.Random(9)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))
 LAYOUT = Layout.venv("/app/.venv", 12, uid=1034, gid=1035)
 SITE = "app/.venv/lib/python3.12/site-packages"
 COMPRESSIONS = tuple(MEDIA_TYPES)
+ADDED = (".no.prefetch.landmark", "stargz.index.json")
 
 
 def required(command, purpose):
@@ -32,7 +35,7 @@ def required(command, purpose):
 
 def unpacked(path, compression):
     """The tar in a layer; Python's gzip reads members one after the other, as a stream."""
-    if compression == "gzip":
+    if compression in ("gzip", "estargz"):
         with gzip.open(path) as file:
             return file.read()
     if compression == "zstd":
@@ -42,9 +45,13 @@ def unpacked(path, compression):
 
 
 def members(path, compression="none"):
-    """The members of a layer in their order, and the contents of its files."""
+    """The members of a layer in their order, and the contents of its files; those that eStargz adds are left out."""
     with tarfile.open(fileobj=io.BytesIO(unpacked(path, compression)), mode="r:") as tar:
-        return {info.name: (info, tar.extractfile(info).read() if info.isfile() else None) for info in tar}
+        return {
+            info.name: (info, tar.extractfile(info).read() if info.isfile() else None)
+            for info in tar
+            if info.name not in ADDED
+        }
 
 
 def odd_wheel():
@@ -67,6 +74,21 @@ def odd_wheel():
     )
     maker.add({f"{maker.data}/scripts/shell": "#!/bin/sh\necho shell\n", f"{maker.data}/scripts/odd-script.py": "old"})
     return maker.entry_points("[console_scripts]\nodd = odd:main\n[gui_scripts]\nodd-window = odd:Some.thing\n")
+
+
+def parts_of(folder, wheels, compression="gzip", layout=LAYOUT):
+    parts = []
+    for wheel in wheels:
+        path = folder / f"{wheel.name}.part"
+        listing = write_part(path, Wheel.read(wheel), layout, compression)
+        parts.append(Part(Listing.loads(listing.dumps()), path))
+    return parts
+
+
+def two_wheels(folder):
+    one = Maker("one").add({"shared/__init__.py": "", "shared/one.py": "1", "tests/a.py": "one"}).write(folder)
+    two = Maker("two").add({"shared/__init__.py": "", "shared/two.py": "2", "tests/a.py": "two"}).write(folder)
+    return [one, two]
 
 
 def check_record(found, site, info):

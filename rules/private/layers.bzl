@@ -14,13 +14,13 @@ WEIGHTS = HOME + "/weights"
 # Where images of models are mounted, each below its name.
 MOUNTED = "/mnt/models"
 
-COMPRESSIONS = ["zstd", "gzip"]
+COMPRESSIONS = ["zstd", "gzip", "estargz"]
 
 # How an image's Python knows that byte code belongs to its source; the latter two are py_compile's.
 BYTECODES = ["none", "checked-hash", "unchecked-hash"]
 
 # Packages that the verbs import, by compression.
-_PACKAGES = {"gzip": [], "zstd": ["zstandard"]}
+_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"]}
 
 # Those of verbs that read wheels.
 INFLATE = ["isal"]

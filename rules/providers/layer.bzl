@@ -4,7 +4,7 @@ load("//rules/private:checked.bzl", "checked")
 
 _FIELDS = {
     "blob": "File - the layer as a registry has it, a tar that may be compressed; None for one that stays in its registry.",
-    "description": "File - JSON: media_type, digest (`sha256:<hex>`), size (bytes), diff_id, uncompressed_size, name.",
+    "description": "File - JSON: media_type, digest (`sha256:<hex>`), size (bytes), diff_id, uncompressed_size, name; perhaps annotations of its descriptor in manifests.",
     "origin": "str - `registry/repository` that has it; empty if it is made or lies here.",
 }
 

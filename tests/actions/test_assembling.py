@@ -58,6 +58,12 @@ def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
     assert isinstance(assemble(layers[0], layers[2], compression=[["gzip"]]), list)
 
 
+def test_what_a_layer_says_of_itself_is_in_the_manifest(assemble):
+    said = {"containerd.io/snapshot/stargz/toc.digest": f"sha256:{'1' * 64}"}
+    _, manifest = assemble(layer("plain", "+gzip"), layer("lazy", "+gzip") | {"annotations": said})
+    assert [descriptor.get("annotations") for descriptor in manifest["layers"]] == [None, said]
+
+
 def test_what_oci_defines_is_a_label_and_an_annotation_whichever_states_it(assemble):
     source, other = [json.dumps(f"{PREFIX}source"), '"a repository"'], ['"org.example"', '"x"']
     config, manifest = assemble(annotation=[source, other], label=[['"team"', '"zoology"']])

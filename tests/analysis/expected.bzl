@@ -228,6 +228,10 @@ EXPECTED = {
                 "of": ["weights.bin"],
                 "to": ["imported_model.bentomodel"],
             },
+            "BentoLayer imported_model.layer.estargz": {
+                "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
+                "to": ["imported_model.layer.estargz", "imported_model.layer.estargz.json"],
+            },
             "BentoLayer imported_model.layer.gzip": {
                 "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
                 "to": ["imported_model.layer.gzip", "imported_model.layer.gzip.json"],
@@ -235,6 +239,10 @@ EXPECTED = {
             "BentoLayer imported_model.layer.zstd": {
                 "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
                 "to": ["imported_model.layer.zstd", "imported_model.layer.zstd.json"],
+            },
+            "BentoLayer imported_model.weights-0.layer.estargz": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.weights-0.layer.estargz", "imported_model.weights-0.layer.estargz.json"],
             },
             "BentoLayer imported_model.weights-0.layer.gzip": {
                 "of": ["weights.bin"],

@@ -12,23 +12,24 @@ import zlib
 
 import pytest
 import zstandard
-from made_layers import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, unpacked
+from made_layers import (
+    COMPRESSIONS,
+    LARGE,
+    LAYOUT,
+    SITE,
+    members,
+    odd_wheel,
+    parts_of,
+    two_wheels,
+    unpacked,
+)
 from made_wheels import Maker
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
-from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
+from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
-
-
-def parts_of(folder, wheels, compression="gzip", layout=LAYOUT):
-    parts = []
-    for wheel in wheels:
-        path = folder / f"{wheel.name}.part"
-        listing = write_part(path, Wheel.read(wheel), layout, compression)
-        parts.append(Part(Listing.loads(listing.dumps()), path))
-    return parts
 
 
 def told(path, compression):
@@ -38,12 +39,6 @@ def told(path, compression):
         name: ([getattr(member, field) for field in fields], data)
         for name, (member, data) in members(path, compression).items()
     }
-
-
-def two_wheels(folder):
-    one = Maker("one").add({"shared/__init__.py": "", "shared/one.py": "1", "tests/a.py": "one"}).write(folder)
-    two = Maker("two").add({"shared/__init__.py": "", "shared/two.py": "2", "tests/a.py": "two"}).write(folder)
-    return [one, two]
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)

@@ -55,5 +55,5 @@ def _descriptor(part: Part) -> dict[str, Any]:
         "mediaType": part.layer.media_type.replace(TAR_LAYER, f"{_MODEL}.{kind}.v1.tar"),
         "digest": part.layer.digest,
         "size": part.layer.size,
-        "annotations": {_FILEPATH: part.folder},
+        "annotations": (part.layer.annotations or {}) | {_FILEPATH: part.folder},
     }

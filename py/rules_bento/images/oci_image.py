@@ -23,12 +23,19 @@ class Layer(NamedTuple):
     size: int  # bytes of the blob
     diff_id: str  # sha256:<hex> of the tar
     name: str  # what it holds, for the image's history
+    annotations: dict[str, str] | None = None  # of its descriptor in a manifest
 
     @staticmethod
     def loads(text: str) -> Layer:
         """Read a layer's description, a JSON object."""
         fields = json.loads(text)
-        return Layer(*(fields[field] for field in Layer._fields))
+        return Layer(**{field: fields[field] for field in Layer._fields if field in fields})
+
+    @property
+    def descriptor(self) -> dict[str, Any]:
+        """What a manifest has of it."""
+        found = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        return found | {"annotations": self.annotations} if self.annotations else found
 
 
 class Settings(NamedTuple):
@@ -89,7 +96,7 @@ def make_image(layers: list[Layer], settings: Settings) -> Image:
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": descriptor(CONFIG, config),
-        "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers],
+        "layers": [layer.descriptor for layer in layers],
     }
     return Image(config, to_bytes(_without_empty(manifest | {"annotations": settings.annotations})))
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.images.layers import layer
+from rules_bento.images.layers import estargz, layer
 from rules_bento.images.wheels.install import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rules_bento.actions.arguments import Arguments
 
 # What every verb that writes a layer takes.
 FLAGS = {
-    "--compression": 1,  # zstd, gzip or none
+    "--compression": 1,  # zstd, gzip, estargz or none
     "--description": 1,
     "--output": 1,
     "--target": 1,
@@ -41,7 +43,7 @@ def describe(
 
     `compression` is there for a layer that has another one than the arguments ask for.
     """
-    fields = {
+    fields: dict[str, Any] = {
         "media_type": layer.MEDIA_TYPES[compression or output(arguments)[1]],
         "digest": info.digest,
         "size": info.size,
@@ -49,6 +51,11 @@ def describe(
         "uncompressed_size": info.uncompressed_size,
         "name": name,
     }
+    if info.toc_digest:
+        fields["annotations"] = {
+            estargz.TOC_DIGEST: info.toc_digest,
+            estargz.UNCOMPRESSED_SIZE: str(info.uncompressed_size),
+        }
     Path(arguments.one("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
 
 

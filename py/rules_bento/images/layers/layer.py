@@ -8,6 +8,7 @@ each folder comes before what is in it.
   compressed again but what installing changes.
 - `zstd` (RFC 8878): a frame for each `ZSTD_FRAME` bytes of tar, with its content size and without a checksum. Of files
   of models and data, what does not compress is stored (`zstd`); gzip's members do so as well.
+- `estargz`: gzip, of which a container reads files before the rest is there (`estargz`). Its tar has files more.
 - `none`: the tar.
 
 The bytes depend on the inputs alone, not on cores or host: for `zstd` on the version of libzstd, which is pinned
@@ -25,7 +26,7 @@ from rules_bento.archives.tarstream import END, contents_of
 from rules_bento.archives.whole import whole_file
 from rules_bento.archives.zipread import PIECE
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import gzip, headers, zstd
+from rules_bento.images.layers import estargz, gzip, headers, zstd
 from rules_bento.images.layers.gzip import CARRIED, JOINED, LINES, PLAIN
 from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
 from rules_bento.records import NamedTuple
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
 
-Compression = Literal["zstd", "gzip", "none"]
+Compression = Literal["zstd", "gzip", "estargz", "none"]
 
 ZSTD_FRAME = 2 << 20
 """Bytes of tar in a zstd frame: as much as the window of the level used here; less costs size, more memory."""
@@ -51,6 +52,7 @@ GZIP_MEMBER = 1 << 20
 MEDIA_TYPES: dict[Compression, str] = {
     "none": "application/vnd.oci.image.layer.v1.tar",
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "estargz": "application/vnd.oci.image.layer.v1.tar+gzip",
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
 
@@ -67,6 +69,7 @@ class LayerInfo(NamedTuple):
     digest: str  # of the file
     size: int  # of the file
     uncompressed_size: int  # of the tar
+    toc_digest: str = ""  # of the table of contents that eStargz has
 
 
 class Entry(NamedTuple):
@@ -130,7 +133,9 @@ def write_wheel_layer(
     200 MB. Raises BentoError for a wheel that should not be installed (`wheel`, `install`).
     """
     plan = WheelPlan.of(wheel, layout)
-    carry = compression == "gzip"
+    carry = carries(compression)
+    if compression == "estargz":
+        return write_estargz(out, wheel_files(plan, layout, set(), mtime, carry=carry), threads)
     encode = gzip.carried if carry else encoder(compression, threads)
     return write(out, wheel_files(plan, layout, set(), mtime, carry=carry, end=END), encode)
 
@@ -153,7 +158,7 @@ def write_files_layer(
     entries = list(entries)
     given = {entry.path for entry in entries}
     whole = [entry for entry in _with_folders(entries) if folders or entry.path in given]
-    return write(out, _files_tar(whole, mtime), encoder(compression, threads, storing=True))
+    return _write_plain(out, _files_tar(whole, mtime), compression, threads, storing=True)
 
 
 def write_tar_layer(
@@ -163,7 +168,16 @@ def write_tar_layer(
 
     The pieces of `tar` may have any length. `threads` as in `write_wheel_layer`.
     """
-    return write(out, (contents(data) for data in chain(tar, (END,))), encoder(compression, threads))
+    return _write_plain(out, map(contents, tar), compression, threads)
+
+
+def _write_plain(
+    out: Path, pieces: Iterable[Piece], compression: Compression, threads: int | None, *, storing: bool = False
+) -> LayerInfo:
+    """Write a layer of pieces of which none is carried over, without the end of an archive."""
+    if compression == "estargz":
+        return write_estargz(out, pieces, threads)
+    return write(out, chain(pieces, [contents(END)]), encoder(compression, threads, storing=storing))
 
 
 class Sum:
@@ -175,7 +189,7 @@ class Sum:
         self._digest = hashlib.sha256()
         self.size = 0
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Count the bytes of a piece."""
         self._digest.update(data)
         self.size += len(data)
@@ -208,6 +222,37 @@ def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
     with opened(out) as file:
         file.writelines(blob.passing(gathered(encode(counted()))))
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+
+
+def write_estargz(out: Path, pieces: Iterable[Piece], threads: int | None) -> LayerInfo:
+    """Write an eStargz layer of pieces, without an end, to `out`, which is there only when it is whole."""
+    tar, blob = Sum(), Sum()
+    lazy = estargz.Blob(tar.add)
+    with opened(out) as file:
+        file.writelines(blob.passing(gathered(chain(lazy.members(pieces, threads), lazy.end()))))
+    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.toc_digest)
+
+
+def write_part(
+    out: Path, pieces: Iterable[Piece], compression: Compression, *, carry: bool = False
+) -> list[estargz.Entry]:
+    """Write pieces to `out` as a part of layers, and return what a table of contents has of them, if there is one.
+
+    With `carry`, `pieces` have deflate streams to carry over, if the compression does that.
+    """
+    with opened(out) as file:
+        if compression == "estargz":
+            lazy = estargz.Blob(lambda _data: None)
+            file.writelines(gathered(lazy.members(pieces, 1)))
+            return lazy.entries
+        encode = gzip.carried if carry and carries(compression) else encoder(compression, 1)
+        file.writelines(gathered(encode(iter(pieces))))
+    return []
+
+
+def carries(compression: Compression) -> bool:
+    """Whether layers carry over the deflate streams of wheels."""
+    return compression in ("gzip", "estargz")
 
 
 def opened(out: Path) -> AbstractContextManager[BinaryIO]:
@@ -325,7 +370,6 @@ def _files_tar(entries: Iterable[Entry], mtime: int) -> Iterator[Piece]:
         elif entry.source is not None:
             yield from map(contents, contents_of(entry.source, size))
         yield contents(headers.padding(size))
-    yield contents(END)
 
 
 def _with_folders(entries: Iterable[Entry]) -> list[Entry]:

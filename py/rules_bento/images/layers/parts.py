@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rules_bento.archives.tarstream import END
 from rules_bento.archives.zipread import fast_zlib
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import gzip, headers, layer
+from rules_bento.images.layers import estargz, headers, layer
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -38,12 +38,13 @@ class Listing(NamedTuple):
     wheel: str  # its file name
     folders: tuple[str, ...]  # that its files need, from the top; not in the part
     files: dict[str, str]  # path to `<algorithm>:<hex>`
+    entries: Sequence[estargz.Entry] = ()  # of a table of contents, if the part is one of eStargz
 
     @staticmethod
     def loads(text: str) -> Listing:
         """Read a listing, a JSON object."""
         fields = json.loads(text)
-        return Listing(fields["wheel"], tuple(fields["folders"]), fields["files"])
+        return Listing(fields["wheel"], tuple(fields["folders"]), fields["files"], fields["entries"])
 
     def dumps(self) -> str:
         """Return the listing as a JSON object."""
@@ -61,12 +62,10 @@ def write_part(out: Path, wheel: Wheel, layout: Layout, compression: Compression
     """Write the part of a wheel to `out`, which is there only when it is whole. Raises as `layer.write_wheel_layer`."""
     plan = layer.WheelPlan.of(wheel, layout)
     folders = plan.all_folders()
-    carry = compression == "gzip"
-    encode = gzip.carried if carry else layer.encoder(compression, 1)
-    with layer.opened(out) as file:
-        file.writelines(layer.gathered(encode(layer.wheel_files(plan, layout, set(folders), carry=carry))))
+    tar = layer.wheel_files(plan, layout, set(folders), carry=layer.carries(compression))
+    entries = layer.write_part(out, tar, compression, carry=True)
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
-    return Listing(plan.wheel.name, tuple(sorted(folders)), files)
+    return Listing(plan.wheel.name, tuple(sorted(folders)), files, entries)
 
 
 def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Compression) -> LayerInfo:
@@ -75,11 +74,14 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
     Raises BentoError where a file of one wheel is a folder of another.
     """
     left_out = _left_out([part.listing for part in parts])
-    encode = layer.encoder(compression, 1)
     tar, blob = layer.Sum(), layer.Sum()
+    lazy = estargz.Blob(tar.add) if compression == "estargz" else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Return what is not copied."""
+        if lazy:
+            return lazy.members(map(layer.contents, pieces), 1)
+        encode = layer.encoder(compression, 1)
         return encode(layer.contents(piece) for piece in tar.passing(pieces))
 
     def joined() -> Iterator[bytes]:
@@ -89,14 +91,15 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
             if names:
                 yield from packed(_without(names, contents, part, layout))
                 continue
-            yield from _pieces(part.path)
+            pieces = _pieces(part.path)
+            yield from lazy.copied(pieces, part.listing.entries) if lazy else pieces
             for piece in contents:
                 tar.add(piece)
-        yield from packed([END])
+        yield from lazy.end() if lazy else packed([END])
 
     with layer.opened(out) as file:
         file.writelines(blob.passing(joined()))
-    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.toc_digest if lazy else "")
 
 
 def _folders(parts: Iterable[Part]) -> list[str]:

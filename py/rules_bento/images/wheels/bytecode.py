@@ -106,9 +106,9 @@ def write_bytecode_part(
         if file.member and file.path.startswith(root) and file.path.endswith(".py")
     ]
     files: dict[str, str] = {}
-    layer.write(out, _tar(wheel, modules, layout, compiler, files), layer.encoder(compression, 1))
+    entries = layer.write_part(out, _tar(wheel, modules, layout, compiler, files), compression)
     folders = {folder.as_posix() for path in files for folder in PurePosixPath(path).parents} - {"."}
-    return Listing(wheel.name, tuple(sorted(folders)), files)
+    return Listing(wheel.name, tuple(sorted(folders)), files, entries)
 
 
 def _tar(
