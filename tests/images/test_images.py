@@ -99,7 +99,7 @@ def test_layers_of_estargz_are_told_by_their_tables():
             "containerd.io/snapshot/stargz/toc.digest": f"sha256:{hashlib.sha256(table).hexdigest()}",
             "io.containers.estargz.uncompressed-size": str(len(tar_of("data_image", layer))),
         }
-    assert lazy > 10
+    assert lazy >= 10
 
 
 @pytest.mark.parametrize("image", IMAGES)

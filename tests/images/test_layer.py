@@ -606,7 +606,7 @@ def tar_with(*names):
     return out.getvalue()
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
 def test_a_tar_is_a_layer_as_it_is(tmp_path, compression):
     tar = tar_with("./etc/x", "etc/.wh.y")
     packed = {"none": tar, "gzip": gzip.compress(tar), "zstd": zstandard.compress(tar)}[compression]
