@@ -44,3 +44,39 @@ def test_a_folder_imports_from_floors_below_its_own():
         if floor[name] >= floor[unit(path)]
     ]
     assert not wrong
+
+
+# What an expression means is known by what calls mean, and the other way round (`interpreter.py` says how).
+EVALUATOR = {
+    "service/bentoml/arguments.py",
+    "service/bentoml/asgi.py",
+    "service/bentoml/sdk.py",
+    "service/python/calls.py",
+    "service/python/effects.py",
+    "service/python/expressions.py",
+    "service/python/interpreter.py",
+}
+
+
+def files_imported(path: Path) -> set[str]:
+    """The files of the package that a file names in its imports, those for a type checker included."""
+    files = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rules_bento"):
+            module = PACKAGE.joinpath(*node.module.split(".")[1:])
+            for file in [module / f"{alias.name}.py" for alias in node.names] + [module.with_suffix(".py")]:
+                if file.exists():
+                    files.add(file.relative_to(PACKAGE).as_posix())
+    return files
+
+
+def test_files_import_each_other_in_the_evaluator_alone():
+    imports = {path.relative_to(PACKAGE).as_posix(): files_imported(path) for path in PACKAGE.rglob("*.py")}
+    below = {}
+    for file in imports:
+        below[file], following = set(), [file]
+        while following:
+            new = imports[following.pop()] - below[file]
+            below[file] |= new
+            following += new
+    assert {file for file in imports if file in below[file]} == EVALUATOR

@@ -299,7 +299,7 @@ def push(
     """Send a Bento and its models to registries (`oci://registry/repository[:tag]`): what they lack."""
     from rules_bento.sharing.registry.api import push
 
-    return push(_store(home).bentos, tag, targets, insecure)
+    return push(_store(home).bentos.shelf, tag, targets, insecure)
 
 
 def pull(
@@ -313,7 +313,7 @@ def pull(
     """Fetch a Bento, and those of its models that are missing, from a registry into the store."""
     from rules_bento.sharing.registry.api import pull
 
-    return pull(_store(home).bentos, source, force, options, insecure)
+    return pull(_store(home).bentos.shelf, source, force, options, insecure)
 
 
 def push_model(
@@ -322,7 +322,7 @@ def push_model(
     """Send a model to registries."""
     from rules_bento.sharing.registry.api import push
 
-    return push(_store(home).models, tag, targets, insecure)
+    return push(_store(home).models.shelf, tag, targets, insecure)
 
 
 def pull_model(
@@ -336,7 +336,7 @@ def pull_model(
     """Fetch a model from a registry into the store."""
     from rules_bento.sharing.registry.api import pull
 
-    return pull(_store(home).models, source, force, options, insecure)
+    return pull(_store(home).models.shelf, source, force, options, insecure)
 
 
 def containerize(
@@ -384,8 +384,6 @@ def gc(*, dry_run: bool = False, home: str | Path | None = None) -> Collected:
 
 
 def _store(home: str | Path | None) -> Store:
-    from rules_bento.library import Store
-
     return Store(home)
 
 

@@ -18,7 +18,8 @@ from rules_bento.records import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from rules_bento.images.wheels.wheel import EntryPoint, Member, Wheel
+    from rules_bento.images.wheels.record import Member
+    from rules_bento.images.wheels.wheel import EntryPoint, Wheel
 
 _PLACEHOLDER = b"#!python"
 _LONGEST_INTERPRETER = 124  # with "#!" and a line feed: what old kernels read of a first line

@@ -5,18 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from rules_bento.errors import BentoError
+from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rules_bento.archives.zipread import Chunk
-    from rules_bento.images.wheels.wheel import Member
 
 SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 """Files of *.dist-info that RECORD does not list."""
 
 _DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+class Member(NamedTuple):
+    """A file of a wheel: where it lies in the zip, and what RECORD says of it."""
+
+    path: str  # POSIX, relative to the root of the zip
+    size: int  # bytes unpacked
+    packed_size: int  # bytes in the zip
+    crc: int  # CRC-32 of the contents
+    offset: int  # of its local header in the zip
+    room: int  # bytes from there to the next member, or to the directory
+    method: int  # how it is packed: `zipread.DEFLATED`, or `STORED`
+    executable: bool
+    algorithm: str  # "sha256", "sha384", "sha512"; "" for what RECORD need not list
+    digest: bytes  # of the contents, as RECORD has it
 
 
 class RecordError(BentoError):

@@ -22,7 +22,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate
 from rules_bento.images.wheels import record
 from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
-from rules_bento.images.wheels.record import RecordError
+from rules_bento.images.wheels.record import Member, RecordError
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -41,21 +41,6 @@ _LONGEST_NAME = 255  # bytes of a file's or folder's name, on Linux and macOS
 _REFUSED_NAME = re.compile(r"\A/|\A[A-Za-z]:|[\\\x00-\x1f\x7f]")
 _REFUSED_PART = re.compile(r"(?:\A|/)(?:\.?\.?(?:/|\Z)|(\.wh\.))")
 _SCRIPT = re.compile(r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?")
-
-
-class Member(NamedTuple):
-    """A file of the wheel."""
-
-    path: str  # POSIX, relative to the root of the zip
-    size: int  # bytes unpacked
-    packed_size: int  # bytes in the zip
-    crc: int  # CRC-32 of the contents
-    offset: int  # of its local header in the zip
-    room: int  # bytes from there to the next member, or to the directory
-    method: int  # how it is packed: `zipread.DEFLATED`, or `STORED`
-    executable: bool
-    algorithm: str  # "sha256", "sha384", "sha512"; "" for what RECORD need not list
-    digest: bytes  # of the contents, as RECORD has it
 
 
 class Locked(NamedTuple):

@@ -12,21 +12,21 @@ from rules_bento.sharing.registry import pulling, pushing
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from rules_bento.library import Section
     from rules_bento.sharing.registry.pulling import Pulled
     from rules_bento.sharing.registry.pushing import Delivered
     from rules_bento.store.importing import Options
+    from rules_bento.store.shelf import Shelf
 
 
-def push(section: Section, tag: str, targets: Sequence[str], insecure: Collection[str]) -> list[Delivered]:
-    """Send an entry of a section to registries."""
+def push(shelf: Shelf, tag: str, targets: Sequence[str], insecure: Collection[str]) -> list[Delivered]:
+    """Send an entry of a shelf to registries."""
     references = [Reference.of_address(target) for target in targets]
     with Registries(insecure) as registries, Progress(f"Pushing {tag}") as progress:
-        return pushing.push(section.home, section.get(tag), references, registries, progress)
+        return pushing.push(shelf.home, shelf.get(tag), references, registries, progress)
 
 
-def pull(section: Section, source: str, force: bool, options: Options | None, insecure: Collection[str]) -> Pulled:
-    """Fetch an entry into a section."""
+def pull(shelf: Shelf, source: str, force: bool, options: Options | None, insecure: Collection[str]) -> Pulled:
+    """Fetch an entry into a shelf."""
     reference = Reference.of_address(source)
     with Registries(insecure) as registries, Progress(f"Pulling {source}") as progress:
-        return pulling.pull(section.home, section.kind, reference, registries, progress, options, force=force)
+        return pulling.pull(shelf.home, shelf.kind, reference, registries, progress, options, force=force)
