@@ -95,8 +95,8 @@ def _read(archive: Path, name: str) -> str | None:
     with tarfile.open(archive) as tar:
         for entry in tar:
             if entry.isreg() and entry.name.removeprefix("./").partition("/")[2] == name:
-                content = tar.extractfile(entry)
-                return _text(content, name) if content else None
+                extracted = tar.extractfile(entry)
+                return _text(extracted, name) if extracted else None
     return None
 
 
