@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path("py/rules_bento")
@@ -19,9 +20,14 @@ def unit(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def imported(path: Path) -> set[str]:
     """Folders and modules of the package's top that a file imports when it runs, also late."""
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path)
     typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
     left_out = {id(inner) for node in typing for statement in node.body for inner in ast.walk(statement)}
     names = [
@@ -61,7 +67,7 @@ EVALUATOR = {
 def files_imported(path: Path) -> set[str]:
     """The files of the package that a file names in its imports, those for a type checker included."""
     files = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rules_bento"):
             module = PACKAGE.joinpath(*node.module.split(".")[1:])
             for file in [module / f"{alias.name}.py" for alias in node.names] + [module.with_suffix(".py")]:
