@@ -559,6 +559,7 @@ OURS = {
     "actions/check_image.py": "indexes and names of libraries that actions of ours wrote",
     "actions/data.py": "attributes of a rule",
     "actions/deb_layer.py": "the index that an action of ours wrote",
+    "actions/files_layer.py": "attributes of a rule",
     "actions/image_index.py": "the config that an action of ours wrote",
     "actions/model.py": "attributes of a rule",
     "actions/package.py": "attributes of a rule, and what BentoSnapshot wrote",
@@ -662,6 +663,7 @@ MODULES = {
         "archives/streams.py": "the reader",
         "archives/xz.py": "writes",
         "archives/zipread.py": "the reader",
+        "images/layers/deflate_blocks.py": "blocks of a stream whose contents were read before, and bound what comes out",
         "images/layers/gzip.py": "writes",
     },
     "zstandard": {
