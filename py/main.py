@@ -4,11 +4,14 @@ Actions start it as `python -I -S -B -X utf8`, so nothing of the host is importa
 it, and each folder of third-party packages is named.
 """
 
+import gc
 import sys
 
 
 def main() -> int:
     """Run a verb; the status is 0, 1 for input that cannot be built from, 2 for a wrong command."""
+    # Imports make no garbage: `run` has it looked for again, in what the verb makes.
+    gc.disable()
     argv = sys.argv[1:]
     # No pathlib: what a start imports, each action pays for. A zip is on the path already.
     # (The standard library's zip is on it too, whether it is there or not.)

@@ -13,10 +13,10 @@ BentoML works on (`rules_bento.store.home` shows them), at the same time if need
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rules_bento.archives.unpack import form_of
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.home import BENTO, MODEL, Home
 from rules_bento.store.shelf import Shelf
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
-from typing import TYPE_CHECKING
 
 from rules_bento.actions.arguments import Arguments
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,6 +23,9 @@ def run(argv: list[str]) -> int:
     if verb is None:
         sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(_all())}\n")
         return 2
+    if not gc.isenabled():  # main.py: what is imported stays, and need not be looked through
+        gc.freeze()
+        gc.enable()
     target = ""
     try:
         arguments = Arguments(argv[1:], verb.FLAGS)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from rules_bento.archives.assembling import assemble
+from rules_bento.hints import cast
 from rules_bento.models.model import ModelDescription, latest
 
 TYPE_CHECKING = False

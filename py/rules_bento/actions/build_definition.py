@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from rules_bento.actions.arguments import read_text
 from rules_bento.archives.digests import sha256_of
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
+from rules_bento.hints import Any
 from rules_bento.models.model import ModelDescription
 from rules_bento.signing.provenance import definition, dependency
 

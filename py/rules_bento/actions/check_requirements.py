@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.packages import lock as locks
 from rules_bento.packages import resolution, stated
 from rules_bento.packages.indexes import Indexes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from rules_bento.actions import package
+from rules_bento.hints import Any
 from rules_bento.service.differences import Difference, differences
 from rules_bento.service.importing import place_of
 

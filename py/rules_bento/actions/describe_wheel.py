@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from rules_bento.archives.digests import sha256_of
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.packages.requirements import normalized
 

@@ -6,12 +6,12 @@ import json
 import tempfile
 from base64 import b64decode, b64encode
 from pathlib import Path
-from typing import Any
 
 from rules_bento.actions import archive
 from rules_bento.actions.arguments import Arguments
 from rules_bento.actions.snapshot import stated
 from rules_bento.build_options.named_files import named_files
+from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment
 from rules_bento.service.facts import to_json
 from rules_bento.service.importing import Subject, import_service

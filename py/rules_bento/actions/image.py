@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import ANNOTATION
+from rules_bento.hints import Any
 from rules_bento.images import oci_image
 from rules_bento.images.image_commands import refuse_commands
 from rules_bento.workspace_status import all_filled, read_status

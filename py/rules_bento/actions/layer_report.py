@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from rules_bento.actions.arguments import read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
+from rules_bento.hints import Any
 from rules_bento.images import layer_report, report_page
 from rules_bento.images.oci_image import Layer
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rules_bento import service
 from rules_bento.archives.archive import write_part
@@ -14,6 +13,7 @@ from rules_bento.bento.settings import Description, Settings
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.models.model import ModelDescription
 from rules_bento.sources.manifest import Manifest
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import cast
 
 from rules_bento.actions.arguments import read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
+from rules_bento.hints import cast
 from rules_bento.images import sbom
 from rules_bento.models.model import ModelDescription
 from rules_bento.tag import Tag

@@ -6,12 +6,12 @@ import json
 import sys
 from base64 import b64encode
 from pathlib import Path
-from typing import Any
 
 from rules_bento import service as services
 from rules_bento.actions import data
 from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import Manifest
 

@@ -14,12 +14,12 @@ import os
 import sys
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from rules_bento.archives import forms, tarstream, xz
 from rules_bento.archives.links import check_links
 from rules_bento.archives.whole import whole_file, whole_folder
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ compressed, on the library that does it), not on the number of cores.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Literal
-
 from rules_bento.archives import xz
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ are the caller's matter (`rules_bento.archives.unpack`); `packed_members` bounds
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, BinaryIO
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, BinaryIO
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

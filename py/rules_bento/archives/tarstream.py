@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rules_bento.archives import ustar
 from rules_bento.archives.links import check_links
 from rules_bento.archives.ustar import FOLDER, LINK, MOST_NAME, MOST_SIZE, RECORD, REGULAR
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

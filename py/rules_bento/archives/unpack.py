@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.archives.ustar import is_utf8
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
 from rules_bento.records import NamedTuple, dataclass
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ POSIX.1-2001 "pax interchange format". What a header says of names, owners and l
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

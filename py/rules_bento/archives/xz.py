@@ -26,8 +26,8 @@ import struct
 import zlib
 from collections import deque
 from itertools import chain, islice
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+from rules_bento.hints import TYPE_CHECKING, BinaryIO, TypeVar
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

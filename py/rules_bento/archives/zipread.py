@@ -12,9 +12,9 @@ What is held in memory is the directory, and pieces of contents; `Bounds` has th
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

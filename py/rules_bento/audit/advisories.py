@@ -7,10 +7,9 @@ knows commits alone: then `Match.certain` is false, and it counts as one that af
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rules_bento.audit import severity
 from rules_bento.formats import shapes
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.packages.requirements import normalized
 from rules_bento.records import NamedTuple
 

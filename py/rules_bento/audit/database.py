@@ -6,11 +6,11 @@ Everything is read, one record at a time, and only what is about the packages in
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.audit import advisories
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from rules_bento.audit.licenses import Stated
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
 from rules_bento.formats.json import read_json, read_object
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.packages import requirements
 from rules_bento.packages.requirements import normalized
 from rules_bento.records import NamedTuple

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, TypeAlias
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, TypeAlias
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

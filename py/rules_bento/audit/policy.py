@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rules_bento.audit import licenses
 from rules_bento.audit.severity import RATINGS, highest
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.packages.requirements import normalized
 from rules_bento.records import NamedTuple
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from rules_bento.hints import Any
 from rules_bento.models.model import dump_yaml
 from rules_bento.sources.manifest import Entry, Manifest
 

@@ -7,7 +7,6 @@ come from reading the service, or from importing it, everything else from the op
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps as images
@@ -18,6 +17,7 @@ from rules_bento.bento.identity import content_identity
 from rules_bento.build_options.option_checks import check_features
 from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reasons
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.models import references
 from rules_bento.models.model import dump_yaml
 from rules_bento.models.references import BundledModel

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
-from typing import Any
 
 from rules_bento import service as services
 from rules_bento.bento import migrate_packages
@@ -19,6 +18,7 @@ from rules_bento.bento.workspace import EXTENSION, Workspace
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.models import model_store
 from rules_bento.records import dataclass
 from rules_bento.service.bentoml.ways import way

@@ -10,7 +10,6 @@ import os
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rules_bento import service as services
 from rules_bento.archives.archive import write_part
@@ -23,6 +22,7 @@ from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
+from rules_bento.hints import Any
 from rules_bento.models import model_store
 from rules_bento.models.model import latest
 from rules_bento.records import dataclass, replace

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.build_options.project import ProjectFiles
+from rules_bento.hints import Any
 from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from rules_bento.hints import Any
 
 
 class Code(str):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path as FilePath
-from typing import Any
 
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document, WrittenFloat, plain
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_PARTS, decoded, read_file
 from rules_bento.formats.toml import read_toml
+from rules_bento.hints import Any
 from rules_bento.records import replace
 
 TYPE_CHECKING = False

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any, Protocol
 from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from rules_bento.build_options import distros
 from rules_bento.build_options.document import Table, did_you_mean, kind, plain
@@ -23,6 +22,7 @@ from rules_bento.build_options.options import (
     check,
 )
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

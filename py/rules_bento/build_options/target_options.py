@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
 from rules_bento.cli import status, table
+from rules_bento.hints import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from rules_bento.cli.table import Command

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

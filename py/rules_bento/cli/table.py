@@ -11,8 +11,7 @@ complete to the tags of the kind, those with PATH to files.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
-
+from rules_bento.hints import TYPE_CHECKING, Protocol, cast
 from rules_bento.records import dataclass
 from rules_bento.store.home import BENTO, MODEL, Kind
 

@@ -21,11 +21,11 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
+from rules_bento.hints import Any
 from rules_bento.records import NamedTuple
 
 TYPE_CHECKING = False

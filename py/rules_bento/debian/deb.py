@@ -7,11 +7,11 @@ as streams, so memory does not depend on their size.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, BinaryIO
 
 from rules_bento.archives import tarread
 from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.errors import BentoError
+from rules_bento.hints import IO, TYPE_CHECKING, BinaryIO
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.debian.apt import Stanza, parse_stanzas
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.layers import headers
 from rules_bento.records import NamedTuple
 

@@ -7,9 +7,9 @@ for a large text and without a look for a small one.
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
 
 from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError, decoded
+from rules_bento.hints import Any, NoReturn
 
 
 def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any:

@@ -6,9 +6,8 @@ must be there and one that may; `{...: str}` says what all other keys lead to. K
 
 from __future__ import annotations
 
-from typing import Any
-
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
-from typing import Any
 
 from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, decoded
+from rules_bento.hints import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

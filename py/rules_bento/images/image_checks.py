@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.wheels.loader import loaded
 from rules_bento.records import NamedTuple
 

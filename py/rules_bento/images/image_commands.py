@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.build_options import distros
 from rules_bento.build_options.option_checks import is_system_package
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

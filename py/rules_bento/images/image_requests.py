@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.build_options import distros
 from rules_bento.build_options.document import did_you_mean
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.image_commands import installation, not_run
 from rules_bento.images.system_packages import Asked, Package
 from rules_bento.records import NamedTuple

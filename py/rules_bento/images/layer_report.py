@@ -6,8 +6,7 @@ Bento and its models.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
-
+from rules_bento.hints import TYPE_CHECKING, Any, Literal
 from rules_bento.images.layers.contents import members
 from rules_bento.records import NamedTuple, dataclass, field
 

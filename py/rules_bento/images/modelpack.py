@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rules_bento.formats.oci import ANNOTATION, MANIFEST, TAR_LAYER, to_bytes
+from rules_bento.hints import Any
 from rules_bento.images.oci_image import Image, Layer, descriptor
 from rules_bento.records import NamedTuple
 

@@ -6,9 +6,9 @@ No layer is read to assemble an image, so that takes as long for a large one as 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from rules_bento.formats.oci import CONFIG, INDEX, MANIFEST, digest_of, to_bytes
+from rules_bento.hints import Any
 from rules_bento.records import NamedTuple
 
 # Runtimes of old refuse more (overlayfs takes its lower folders from one page of options).

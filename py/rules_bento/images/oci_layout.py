@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.archives import tarstream
 from rules_bento.formats.oci import LAYOUT, MANIFEST, REFERENCE, digest_of
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.oci_image import descriptor
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ Nothing in it is drawn by lot or by a clock: its identity is a name-based UUID o
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
+from rules_bento.hints import TYPE_CHECKING, Any, Literal
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

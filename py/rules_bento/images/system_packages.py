@@ -5,8 +5,8 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from typing import TYPE_CHECKING, Any
 
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ Services find each other as BentoML itself has it when it runs them one by one: 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False

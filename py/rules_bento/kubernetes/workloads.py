@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.kubernetes.resources import quantities
 from rules_bento.records import dataclass
 

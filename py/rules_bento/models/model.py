@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.records import asdict, dataclass, field
 from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.hints import Any
 from rules_bento.models import references
 from rules_bento.models.model import MODEL_YAML, ModelDescription, ModelEntry, content_identity, labels_of, make_entry
 from rules_bento.models.references import BundledModel

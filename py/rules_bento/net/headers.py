@@ -6,8 +6,8 @@ Digits are those of ASCII: `str.isdigit` and `\d` take more than `int` does, and
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

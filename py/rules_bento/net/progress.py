@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol, TextIO
+
+from rules_bento.hints import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING
 
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net.headers import natural
 from rules_bento.net.parallel import pause
 

@@ -14,10 +14,10 @@ import ssl
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any, Protocol
 from rules_bento.net import bounds, parallel, proxy, tls
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import natural

@@ -10,10 +10,10 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
+from rules_bento.hints import Any
 from rules_bento.packages.requirements import normalized
 from rules_bento.records import dataclass, field
 

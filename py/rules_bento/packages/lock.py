@@ -27,13 +27,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 from urllib.parse import unquote
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
+from rules_bento.hints import Any
 from rules_bento.packages.indexes import EXPLICIT_GROUP, refuse_credentials
 from rules_bento.packages.requirements import LOCAL
 

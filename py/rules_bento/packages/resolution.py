@@ -7,11 +7,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, cast
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
 from rules_bento.formats.toml import read_toml
+from rules_bento.hints import Any, cast
 from rules_bento.packages import lock as locks
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import Indexes, without_credentials

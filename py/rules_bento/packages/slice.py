@@ -14,9 +14,9 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.packages import requirements
 from rules_bento.packages.requirements import WHEELS, parse
 from rules_bento.packages.stand_in import write_stand_in

@@ -10,12 +10,12 @@ import socket
 import threading
 import time
 from base64 import b64encode
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import challenges

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import NamedTuple
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import natural, next_link

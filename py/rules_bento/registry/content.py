@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ssl
 from io import FileIO
-from typing import TYPE_CHECKING, Protocol
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Protocol
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.transport import PIECE

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.registry.pull import as_package
 from rules_bento.registry.push import push
 

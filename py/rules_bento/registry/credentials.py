@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from base64 import b64decode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
@@ -15,6 +14,7 @@ from rules_bento.formats.oci import MANIFEST as MANIFEST
 from rules_bento.formats.oci import TAR_LAYER as TAR_LAYER
 from rules_bento.formats.oci import digest_of as digest_of
 from rules_bento.formats.oci import to_bytes as to_bytes
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import bounds
 from rules_bento.records import dataclass, field
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rules_bento.archives import tarread
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
+from rules_bento.hints import TYPE_CHECKING, Any, BinaryIO
 from rules_bento.records import NamedTuple
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource

@@ -6,9 +6,8 @@ from where another run goes on, too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import content_range

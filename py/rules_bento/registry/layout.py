@@ -6,12 +6,12 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import LAYOUT, REFERENCE
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import bounds
 from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci

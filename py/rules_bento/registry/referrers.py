@@ -5,8 +5,7 @@ OCI distribution specification 1.1, `Backwards Compatibility` and `Referrers Tag
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import referrers_tag

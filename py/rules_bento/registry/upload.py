@@ -8,9 +8,8 @@ registry compares the digest at the end; what does not have it is never kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Literal
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Tally

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.reports import page as pages
 from rules_bento.reports.page import Node
 

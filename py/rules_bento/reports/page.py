@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from html import escape
-from typing import TYPE_CHECKING, Any
 
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:

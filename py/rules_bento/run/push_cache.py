@@ -18,12 +18,12 @@ import subprocess
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING, Protocol
 from rules_bento.net import bounds, tls
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import natural

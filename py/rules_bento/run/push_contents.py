@@ -17,10 +17,10 @@ Beside it may stand `mount_from`, a list of repositories that may have some of t
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.models.model import ModelDescription
 from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci

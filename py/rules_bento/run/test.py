@@ -8,10 +8,10 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from rules_bento.archives.archive import transcode
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import make_environment
 
 TYPE_CHECKING = False

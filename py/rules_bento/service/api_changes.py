@@ -8,8 +8,8 @@ type. All else is compatible. Titles, descriptions and examples are no part of a
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal
 
+from rules_bento.hints import TYPE_CHECKING, Any, Literal
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.service.facts import (
     Api,
     Dependency,

@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import rules_bento
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
+from rules_bento.hints import Any
 from rules_bento.records import dataclass, field
 from rules_bento.service.differences import Difference, differences
 from rules_bento.service.facts import ServiceInfo, from_json

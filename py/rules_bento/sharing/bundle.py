@@ -17,13 +17,13 @@ import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, cast
 
 from rules_bento.archives import tarstream, unpack, ustar
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
+from rules_bento.hints import TYPE_CHECKING, Any, cast
 from rules_bento.records import dataclass
 from rules_bento.store import exporting
 from rules_bento.store.checking import require_whole

@@ -6,11 +6,11 @@ from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
 
 from rules_bento.archives import unpack
 from rules_bento.archives.unpack import form_of
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store import descriptors, exporting
 from rules_bento.store.home import BENTO
 from rules_bento.store.importing import Options, import_archive

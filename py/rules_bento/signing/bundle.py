@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.signing import envelope
 from rules_bento.signing.encoding import from_base64
 from rules_bento.signing.errors import SignatureError

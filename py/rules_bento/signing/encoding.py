@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import TYPE_CHECKING, Any
 
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.signing.errors import SignatureError
 
 if TYPE_CHECKING:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.signing.encoding import from_base64, to_base64, to_json
 from rules_bento.signing.errors import SignatureError
 from rules_bento.signing.keys import digest_of

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rules_bento.archives.digests import sha256_of
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.signing import bundle
 from rules_bento.signing.encoding import from_base64, to_base64
 from rules_bento.signing.errors import SignatureError

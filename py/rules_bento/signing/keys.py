@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING, Any, NoReturn
 from rules_bento.records import dataclass, field
 from rules_bento.signing.encoding import from_base64
 

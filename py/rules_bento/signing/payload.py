@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rules_bento.formats.json import read_object
+from rules_bento.hints import Any
 from rules_bento.signing.encoding import to_json
 from rules_bento.signing.errors import SignatureError
 

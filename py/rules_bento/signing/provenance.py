@@ -7,9 +7,9 @@ The first half, `buildDefinition`, is a function of declared inputs and the same
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.records import dataclass
 
 PREDICATE = "https://slsa.dev/provenance/v1"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.archives import unpack
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import dataclass, field
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.store import descriptors, staging

@@ -8,10 +8,10 @@ the document it does not fit. (`formats.shapes` holds what has to be of a shape 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import parse_time
+from rules_bento.hints import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 from rules_bento.store import locks, records
 from rules_bento.store.home import BENTO, MODEL, unique

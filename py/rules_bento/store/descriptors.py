@@ -8,11 +8,11 @@ load. The tables below are what its classes demand (found by experiment; tests h
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file
 from rules_bento.formats.times import parse_time
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import dataclass
 from rules_bento.store.conversions import (
     REQUIRED,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 from contextlib import suppress
-from typing import TYPE_CHECKING
+
+from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

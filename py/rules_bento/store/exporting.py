@@ -11,12 +11,12 @@ import os
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
 
 from rules_bento.archives import forms, tarstream
 from rules_bento.archives.tarstream import Member
 from rules_bento.archives.whole import is_unfinished, whole_file, whole_folder
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, BinaryIO, cast
 from rules_bento.records import dataclass
 from rules_bento.store import checking
 from rules_bento.store.entries import NotFoundError

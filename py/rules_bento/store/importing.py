@@ -7,11 +7,11 @@ archive has been read to its end, found whole and safe, and brought to the disk.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rules_bento.archives import unpack
 from rules_bento.archives.links import check_links
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import dataclass, field
 from rules_bento.store import deleting, descriptors, durable, locks, records
 from rules_bento.store.home import BENTO, MODEL, unique

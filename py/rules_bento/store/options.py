@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.store.conversions import anything, items, only_flag, only_text, optional, record, text
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
+from rules_bento.hints import TYPE_CHECKING, Literal
 from rules_bento.store.home import unique
 
 if TYPE_CHECKING:

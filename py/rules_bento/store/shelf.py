@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import dataclass
 from rules_bento.store import durable, records, summaries
 from rules_bento.store.entries import Entry, NotFoundError

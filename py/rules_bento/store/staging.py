@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.sources.manifest import Entry, Manifest
 from rules_bento.store import pool
 

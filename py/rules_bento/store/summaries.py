@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.times import aware, parse_time
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import dataclass
 from rules_bento.store import descriptors, durable
 from rules_bento.tag import Tag

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import NamedTuple
 from rules_bento.testing.server import NotReadyError, Server
 from rules_bento.testing.server import serve as run_server

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.sources.snapshot import DEPENDENCIES, place
 
 TYPE_CHECKING = False

@@ -10,8 +10,8 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from datetime import datetime, timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.transports import objects
 
 if TYPE_CHECKING:

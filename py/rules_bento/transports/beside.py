@@ -6,9 +6,9 @@ The name is made of the content, so that what an earlier run has left under it i
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import Retry
 from rules_bento.transports.remote import Remote

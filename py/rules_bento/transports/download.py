@@ -13,9 +13,9 @@ import os
 from contextlib import contextmanager
 from io import BufferedReader, FileIO
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.parallel import for_each

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ftplib
 import ssl
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import bounds, tls
 from rules_bento.net.errors import CutError
 from rules_bento.transports.beside import Files

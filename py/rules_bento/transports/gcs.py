@@ -13,12 +13,12 @@ import re
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from http.client import responses
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import content_range

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from google.auth import exceptions, transport
 
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.transport import Bytes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol
+
+from rules_bento.hints import Protocol
 
 DROPBOX = "dropbox's content_hash"
 _BLOCK = 4 << 20

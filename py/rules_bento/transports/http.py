@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from base64 import b64encode
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import content_range

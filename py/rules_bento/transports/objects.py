@@ -7,9 +7,9 @@ on its way here is asked for again from where it was cut, by `download.py`.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net.errors import CutError
 from rules_bento.transports.remote import ChangedError, Remote, Stat, needs
 

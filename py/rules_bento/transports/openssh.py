@@ -14,8 +14,8 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import TYPE_CHECKING
 
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
 from rules_bento.records import NamedTuple

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any, TypeVar
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import Retry
 from rules_bento.records import dataclass, field

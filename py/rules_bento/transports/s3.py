@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.transports import objects
 from rules_bento.transports.s3_parts import Parts
 

@@ -10,10 +10,10 @@ import hashlib
 import json
 from base64 import b64encode
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import parallel
 from rules_bento.net.errors import CutError
 from rules_bento.net.retry import TRANSIENT

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.transports.remote import opened
 from rules_bento.transports.source import Source
 

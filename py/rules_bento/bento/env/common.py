@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rules_bento.bento.env import dotenv
 from rules_bento.build_options.option_checks import check_env
 from rules_bento.build_options.options import Env
+from rules_bento.hints import Any
 from rules_bento.records import dataclass
 
 TYPE_CHECKING = False

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from rules_bento.build_options.options import channels
+from rules_bento.hints import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import os
 import re
 import resource
 import shlex
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.bento.env import dockerfile
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

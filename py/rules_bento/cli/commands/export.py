@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rules_bento.cli import show, status
 from rules_bento.cli.progress import progress, transfer
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.cli import show, status
 from rules_bento.cli.progress import progress, transfer
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rules_bento.cli import registries, show, status
 from rules_bento.cli.commands import import_
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:

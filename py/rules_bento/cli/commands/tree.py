@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.cli import show, status
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:

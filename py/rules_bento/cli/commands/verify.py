@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rules_bento.cli import registries, show, signing, status
 from rules_bento.cli.progress import progress
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.checking import Finding, Verified
 
 if TYPE_CHECKING:

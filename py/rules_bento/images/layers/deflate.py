@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers.deflate_codes import LONGEST, SHORTEST, WINDOW, Bits, Code, bits, packed
 
 if TYPE_CHECKING:

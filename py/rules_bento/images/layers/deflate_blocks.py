@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import zlib
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from rules_bento.archives import xz
 from rules_bento.archives.zipread import fast_zlib
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

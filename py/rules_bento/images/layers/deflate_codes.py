@@ -6,7 +6,8 @@ Bits are text here, "0" and "1" in the order of the stream; `packed` and `Bits` 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.images.layers import estargz, layer
+from rules_bento.images.layers import layer
 from rules_bento.images.wheels.install import Layout
 
 TYPE_CHECKING = False
@@ -52,6 +52,8 @@ def describe(
         "name": name,
     }
     if info.toc_digest:
+        from rules_bento.images.layers import estargz
+
         fields["annotations"] = {
             estargz.TOC_DIGEST: info.toc_digest,
             estargz.UNCOMPRESSED_SIZE: str(info.uncompressed_size),

@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import struct
 from itertools import chain
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.archives import tarread, xz
 from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.layers import deflate_blocks, gzip, headers
 from rules_bento.images.layers.deflate_blocks import Cut
 from rules_bento.records import NamedTuple

@@ -8,10 +8,10 @@ tar headers between them in blocks of our own; one that cannot be ends its membe
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from rules_bento.archives import xz
 from rules_bento.archives.zipread import fast_zlib
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers import deflate
 
 if TYPE_CHECKING:

@@ -19,14 +19,14 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END, contents_of
 from rules_bento.archives.whole import whole_file
 from rules_bento.archives.zipread import PIECE
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import estargz, gzip, headers, zstd
+from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
+from rules_bento.images.layers import gzip, headers, zstd
 from rules_bento.images.layers.gzip import CARRIED, JOINED, LINES, PLAIN
 from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
 from rules_bento.records import NamedTuple
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from rules_bento.images.layers import estargz
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
     from rules_bento.images.wheels.wheel import Wheel
@@ -226,6 +227,8 @@ def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
 
 def write_estargz(out: Path, pieces: Iterable[Piece], threads: int | None) -> LayerInfo:
     """Write an eStargz layer of pieces, without an end, to `out`, which is there only when it is whole."""
+    from rules_bento.images.layers import estargz
+
     tar, blob = Sum(), Sum()
     lazy = estargz.Blob(tar.add)
     with opened(out) as file:
@@ -242,6 +245,8 @@ def write_part(
     """
     with opened(out) as file:
         if compression == "estargz":
+            from rules_bento.images.layers import estargz
+
             lazy = estargz.Blob(lambda _data: None)
             file.writelines(gathered(lazy.members(pieces, 1)))
             return lazy.entries

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import json
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from rules_bento.archives.tarstream import END
 from rules_bento.archives.zipread import fast_zlib
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import estargz, headers, layer
+from rules_bento.hints import TYPE_CHECKING
+from rules_bento.images.layers import headers, layer
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from rules_bento.images.layers import estargz
     from rules_bento.images.layers.layer import Compression, LayerInfo
     from rules_bento.images.wheels.install import Layout
     from rules_bento.images.wheels.wheel import Wheel
@@ -75,7 +76,11 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
     """
     left_out = _left_out([part.listing for part in parts])
     tar, blob = layer.Sum(), layer.Sum()
-    lazy = estargz.Blob(tar.add) if compression == "estargz" else None
+    lazy = None
+    if compression == "estargz":
+        from rules_bento.images.layers import estargz
+
+        lazy = estargz.Blob(tar.add)
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Return what is not copied."""

@@ -7,9 +7,9 @@ frame costs 24 bytes in a MiB and the time of a copy, here and where the layer i
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from rules_bento.archives import xz
+from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

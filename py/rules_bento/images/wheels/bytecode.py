@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 import subprocess
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.parts import Listing
 from rules_bento.images.wheels.install import installed_files

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING
 
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

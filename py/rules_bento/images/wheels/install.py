@@ -9,9 +9,9 @@ and size, sorted, and nothing else. Byte code is not made here (`bytecode`).
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.wheels.record import SIGNATURES
 from rules_bento.records import NamedTuple
 

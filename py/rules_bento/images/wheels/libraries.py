@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
 
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
 from rules_bento.records import NamedTuple
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Protocol
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:

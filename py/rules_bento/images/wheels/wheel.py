@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, fast_zlib
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers import deflate
 from rules_bento.images.wheels import record
 from rules_bento.images.wheels.metadata import FileName, Metadata, normalized

@@ -10,9 +10,9 @@ import subprocess
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import IO, TYPE_CHECKING
 from rules_bento.records import dataclass
 from rules_bento.sharing.builders.backends import LOADERS, loader
 from rules_bento.sharing.builders.command import Job, words

@@ -6,9 +6,8 @@ docs/distribution.md has what differs from it, and why.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 from rules_bento.registry.reference import DEFAULT_REGISTRY, names_registry
 

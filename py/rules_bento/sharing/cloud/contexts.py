@@ -7,11 +7,11 @@ current_context_name: NAME
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net.proxy import is_loopback
 from rules_bento.net.transport import shown
 from rules_bento.records import dataclass, field

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.formats.times import parse_time
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.sources.manifest import Manifest
 from rules_bento.store import records

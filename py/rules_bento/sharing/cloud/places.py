@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 from rules_bento.sharing.cloud.client import quoted
 from rules_bento.store.home import BENTO

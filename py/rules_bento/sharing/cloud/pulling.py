@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rules_bento.archives import streams
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
+from rules_bento.hints import TYPE_CHECKING, Any, BinaryIO, cast
 from rules_bento.net import bounds, parallel
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import content_range

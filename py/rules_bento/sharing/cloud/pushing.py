@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
 
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import parallel
 from rules_bento.records import dataclass
 from rules_bento.sharing.cloud import documents

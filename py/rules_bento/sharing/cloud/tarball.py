@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rules_bento.archives import tarstream, ustar
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.registry.content import BytesSource, FileSource, Part
 
 if TYPE_CHECKING:

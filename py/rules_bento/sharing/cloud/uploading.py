@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import bounds, parallel
 from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Tally

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net.progress import Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.reference import Reference

@@ -10,7 +10,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rules_bento.archives import archive
 from rules_bento.archives.digests import sha256_of
@@ -18,6 +17,7 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import ANNOTATION
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.models.model import ModelDescription, latest
 from rules_bento.net import parallel
 from rules_bento.records import NamedTuple, asdict, dataclass

@@ -6,9 +6,9 @@ What a Bento has beside its models may be cut into parts elsewhere: who built it
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rules_bento.archives.archive import write_part
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.sharing.registry import artifact, streamed
 from rules_bento.sharing.registry.artifact import ModelPart, Part
 from rules_bento.sources.manifest import Entry as File

@@ -6,11 +6,11 @@ Blobs are kept in the store's own folder until the entry is there, so that anoth
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, BinaryIO, cast
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, BinaryIO, cast
 from rules_bento.net import parallel
 from rules_bento.records import dataclass, replace
 from rules_bento.registry.download import download

@@ -8,10 +8,9 @@ no signature, and keeps no other from being found.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING, Protocol, TypeVar
 from rules_bento.records import NamedTuple
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource, FileSource, RemoteSource

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rules_bento.archives import tarstream, xz
 from rules_bento.archives.archive import PartInfo
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
