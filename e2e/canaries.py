@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,10 @@ VARIABLES = (
     "UV_INDEX_URL",
 )
 IMAGE = "//examples/iris:iris_image"
+# With layers that this Python can unpack, zstd it does not know.
+UNPACKED = "//tests/images:gzip_image"
 GROUPS = "--output_groups=+bento_yaml,+manifest,+report,+sbom,+layer_report,+summary,+tar,+checked"
+CHANGE = "\n# With secrets around.\n"
 BROKEN = "import bentoml\n\n@bentoml.service(name=computed())\nclass Service:\n    pass\n"
 BUILD = """\
 load("//rules:defs.bzl", "bento_package")
@@ -45,14 +49,19 @@ def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
     given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | {"NETRC": f"{checkout.root}/netrc"}
     log = checkout.root / "canaries.json"
     # Whatever an earlier scenario has built, these actions run with the secrets around them.
-    checkout.write("examples/iris/service.py", checkout.read("examples/iris/service.py") + "\n# With canaries.\n")
+    checkout.write("examples/iris/service.py", checkout.read("examples/iris/service.py") + CHANGE)
     built = checkout.build(TARGET, IMAGE, GROUPS, f"--execution_log_json_file={log}", **given)
     assert "BentoSnapshot" in log.read_text("utf-8"), "nothing ran"
     for name in VARIABLES:
         assert CANARY not in built.output + built.errors, name
+    layers_log = checkout.root / "canaries-of-layers.json"
+    layers = checkout.build(UNPACKED, "--output_groups=oci_layout", f"--execution_log_json_file={layers_log}", **given)
+    assert CANARY not in layers.output + layers.errors
     outputs = list(files_of(checkout.root / "bazel-bin/examples"))
     assert len(outputs) > 20, outputs
-    found = [path for path in [log, *outputs] if CANARY.encode() in contents(path)]
+    blobs = list(files_of(checkout.root / "bazel-bin/tests/images"))
+    assert any(is_gzip(path) and CHANGE.encode() in contents(path) for path in blobs), blobs
+    found = [path for path in [log, layers_log, *outputs, *blobs] if CANARY.encode() in contents(path)]
     assert found == [], found
     checkout.write("broken/BUILD.bazel", BUILD)
     checkout.write("broken/service.py", BROKEN)
@@ -60,7 +69,8 @@ def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
     assert refused.code != 0
     said = [line for line in refused.errors.splitlines() if CANARY in line]
     assert said == [], said
-    return f"{len(outputs)} files, the log and a failing build have none of {len(VARIABLES) + 1} secrets"
+    seen = f"{len(outputs)} files, {len(blobs)} of an image with its layers unpacked"
+    return f"{seen}, the logs and a failing build have none of {len(VARIABLES) + 1} secrets"
 
 
 def files_of(folder: Path) -> Iterator[Path]:
@@ -69,6 +79,13 @@ def files_of(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def contents(path: Path) -> bytes:
     data = path.read_bytes()
+    if is_gzip(path):
+        return gzip.decompress(data)
     return lzma.decompress(data) if data.startswith(b"\xfd7zXZ") else data
