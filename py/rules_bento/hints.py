@@ -24,8 +24,6 @@ else:
         def __getitem__(cls, _):
             return cls
 
-        __or__ = __ror__ = __getitem__
-
     class Any(metaclass=_Named):
         """A name for annotations."""
 

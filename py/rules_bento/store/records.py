@@ -8,9 +8,9 @@ of its files has the time that follows from its digest (`pool.digest_time`), as 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.sources.manifest import Manifest
 from rules_bento.store import durable
 from rules_bento.store.pool import digest_time
