@@ -16,6 +16,7 @@ tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
 tools.python(interpreter = "python3")
 bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
 bento.pypi(name = "pypi", lock = "//svc:requirements.lock.json")
+use_repo(bento, "pypi")
 """
 BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_requirements")
@@ -136,6 +137,48 @@ def test_a_stale_lock_is_told_by_line(here):
     assert finding.remedy == "Write it again: bazel run //svc:update."
     (here.root / "svc/requirements.in").write_text("")
     assert "bentoml is locked, but nobody asks for it" in found(here, "lock of @pypi").text
+
+
+PACKAGES: list[dict[str, object]] = [
+    {"name": name, "version": "1", "files": {}} for name in ("scikit-learn", "zope.interface")
+]
+
+
+@pytest.mark.parametrize(
+    ("label", "remedy"),
+    [
+        ("@pypi//flask", "Add flask to what is locked, and write the lock: bazel run //svc:update."),
+        ("@@pypi//flask:async", "Add flask to what is locked, and write the lock: bazel run //svc:update."),
+        ("@pypi//scikit-learn", "Write @pypi//scikit_learn."),
+        ("@pypi//Zope.Interface:whl", "Write @pypi//zope_interface."),
+    ],
+)
+def test_a_package_that_a_hub_lacks_is_told_by_line(here, label, remedy):
+    (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
+    deps = f'py_library(name = "x", deps = [\n    # "@pypi//commented",\n    "{label}",\n])\n'
+    (here.root / "svc/BUILD.bazel").write_text(BUILD + deps)
+    finding = found(here, "packages of @pypi")
+    package = label.partition("//")[2].partition(":")[0]
+    assert (finding.state, finding.remedy) == (MISSING, remedy)
+    assert finding.text == f"svc/BUILD.bazel:10: there is no @pypi//{package}"
+
+
+def test_labels_that_a_hub_has_or_that_lead_elsewhere_are_well(here):
+    (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
+    labels = ["@pypi//scikit_learn", "@pypi//zope_interface:whl", "@pypi//:requirements.bzl", "@pypi//...", "@other//x"]
+    (here.root / "svc/BUILD.bazel").write_text(BUILD + f"X = {json.dumps(labels)}\n")
+    for folder in ("bazel-out/x", ".venv/x", "nested"):  # outputs, hidden, a workspace of its own
+        (here.root / folder).mkdir(parents=True)
+        (here.root / folder / "BUILD").write_text('x(deps = ["@pypi//flask"])\n')
+    (here.root / "nested/MODULE.bazel").touch()
+    assert {finding.state for finding in diagnose(here)} == {FINE}
+
+
+def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
+    (here.root / "MODULE.bazel").write_text(MODULE.replace('(bento, "pypi")', '(bento, mine = "pypi")'))
+    (here.root / "svc/BUILD").write_text('x(deps = ["@pypi//flask"])\n')  # BUILD.bazel is what counts
+    (here.root / "svc/BUILD.bazel").write_text(BUILD + 'x(deps = ["@pypi//flask", "@mine//flask"])\n')
+    assert found(here, "packages of @pypi").text == "svc/BUILD.bazel:8: there is no @mine//flask"
 
 
 @pytest.mark.parametrize("text", [None, ""])

@@ -28,6 +28,7 @@ class Workspace:
     hubs: dict[str, str] = field(default_factory=dict)  # name to lock, as a label
     names: frozenset[str] = frozenset()  # of repositories
     interpreter: str = ""  # of the host, that actions are to run in
+    visible: dict[str, str] = field(default_factory=dict)  # what its BUILD files call a hub, to the hub's name
 
     def free_name(self, package: str) -> str:
         """Return a name for the hub of a package: `pypi`, else one that tells whose it is."""
@@ -52,6 +53,7 @@ def read(text: str, origin: str) -> Workspace:
         line = getattr(error, "lineno", None) or 1
         raise BentoError(f"{origin}:{line}: cannot be read: {getattr(error, 'msg', error)}. Correct it.") from None
     has_rules, extension, tools, interpreter, hubs, names = False, "", "", "", {}, set()
+    taken: dict[str, str] = {}
     for called, call, variable in _calls(statements):
         words = _words(call)
         if called == "use_extension" and words[:2] == [EXTENSION, "bento"]:
@@ -66,10 +68,15 @@ def read(text: str, origin: str) -> Workspace:
             names.add(repository or name)
         elif called == "use_repo":
             names |= {*words, *(keyword.arg or "" for keyword in call.keywords)}
+            if extension and call.args and ast.unparse(call.args[0]) == extension:
+                taken |= {word: word for word in words} | {
+                    each.arg: _keyword(call, each.arg) for each in call.keywords if each.arg
+                }
         elif called.endswith(".pypi") and called == f"{extension}.pypi":
             hubs[_keyword(call, "name")] = _keyword(call, "lock")
             names.add(_keyword(call, "name"))
-    return Workspace(has_rules, extension, hubs, frozenset(names - {""}), interpreter)
+    visible = {name: hub for name, hub in taken.items() if hub in hubs}
+    return Workspace(has_rules, extension, hubs, frozenset(names - {""}), interpreter, visible)
 
 
 def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:

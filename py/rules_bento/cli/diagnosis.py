@@ -29,6 +29,7 @@ _AUTHORITIES = (
     "/etc/pki/ca-trust/source/anchors",
     "/etc/ca-certificates/trust-source/anchors",
 )
+_LABEL = re.compile(r"\"@@?([\w.-]+)//([\w-][\w.-]*)")
 _LOCK_CALL = re.compile(r"^bento_requirements\($.*?^\)$", re.MULTILINE | re.DOTALL)
 
 
@@ -201,6 +202,40 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
             yield _freshness(
                 path, Finding(f"lock of @{hub}", FINE, f"{label} is what its sources ask for"), target, run
             )
+            yield from _packages(root, declared, hub, path, run)
+
+
+def _packages(root: Path, declared: Workspace, hub: str, lock: Path, run: str) -> Iterator[Finding]:
+    """Tell of labels in BUILD files that name no package of a lock in our form, where Bazel says `no such package`."""
+    from rules_bento.packages import lock as locks
+
+    if lock.suffix != ".json":
+        return
+    names = {name for name, of in declared.visible.items() if of == hub}
+    locked = {re.sub(r"[-.]", "_", package["name"]) for package in locks.load(lock)["packages"]}
+    for place, name, package in _labels(root):
+        if name in names and package not in locked:
+            spelled = re.sub(r"[-._]+", "_", package).lower()
+            remedy = f"Add {package} to what is locked, and write the lock: {run}."
+            if spelled in locked:
+                remedy = f"Write @{name}//{spelled}."
+            yield Finding(f"packages of @{hub}", MISSING, f"{place}: there is no @{name}//{package}", remedy)
+
+
+def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield `file:line`, repository and package of each label in the BUILD files of a workspace, none within it."""
+    import os
+
+    for folder, folders, files in os.walk(root):
+        within = Path(folder) != root and "MODULE.bazel" in files
+        folders[:] = [] if within else sorted(name for name in folders if not name.startswith((".", "bazel-")))
+        build = Path(folder, "BUILD.bazel" if "BUILD.bazel" in files else "BUILD")
+        if within or not build.is_file():
+            continue
+        for number, line in enumerate(read_file(build).decode(errors="replace").splitlines(), 1):
+            if not line.lstrip().startswith("#"):
+                place = f"{build.relative_to(root)}:{number}"
+                yield from ((place, *found) for found in _LABEL.findall(line))
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
