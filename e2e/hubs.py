@@ -69,6 +69,7 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
     checkout = bench.checkout("hubs")
     lock = write_workspace(checkout)
     a_lock_that_is_not_there_can_be_written(checkout, lock)
+    packages_that_markers_leave_out_say_so(checkout)
     wheels_with_build_files_are_whole(checkout)
     hubs_of_one_name_are_refused(checkout)
     packages_that_a_hub_lacks_are_named(checkout)
@@ -85,6 +86,8 @@ def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> No
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
     assert failed.code != 0, failed.told()
     assert "FileNotFound" not in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/requirements.lock.json", "")  # which is no lock yet
+    checkout.build("//:update", workspace=WORKSPACE)
     checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
     checkout.build("//:bento", workspace=WORKSPACE)
 
@@ -117,9 +120,28 @@ def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
 
 
 def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
-    """In Bazel's words, which docs/locks.md has: no target stands where the lock has no package."""
+    """In Bazel's words, which docs/locks.md has, for there is no target that could speak; `requirement` has its own."""
     failed = checkout.bazel("build", "@mine//flask", workspace=WORKSPACE)
     assert re.search(r"no such package '@@\S*pypi//flask': BUILD file not found", failed.errors), failed.told()
+    load = 'load("@mine//:requirements.bzl", "requirement")\n\nfilegroup(name = "x", srcs = [requirement("{}")])\n'
+    checkout.write(f"{WORKSPACE}/asking/BUILD.bazel", load.format("Flask"))
+    failed = checkout.bazel("query", "//asking:x", workspace=WORKSPACE)
+    assert "the lock of @pypi has no Flask: add it to what is locked" in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/asking/BUILD.bazel", load.format("Acme"))
+    checkout.bazel("query", "//asking:x", workspace=WORKSPACE).succeeded()
+
+
+def packages_that_markers_leave_out_say_so(checkout: Checkout) -> None:
+    """For all platforms, and for that of the build."""
+    for package, platform, where in (
+        ("elsewhere", "linux_amd64", "none"),
+        ("machine", "linux_arm64", "linux_x86_64 alone"),
+    ):
+        platforms = f"--platforms=@rules_bento//toolchains/platforms:{platform}"
+        for target in ("", ":whl"):
+            failed = checkout.bazel("build", platforms, f"@mine//{package}{target}", workspace=WORKSPACE)
+            told = f"on {where} of linux_x86_64, linux_aarch64, by the markers of its lock: leave it out"
+            assert told in failed.errors, failed.told()
 
 
 def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str) -> None:
@@ -156,12 +178,15 @@ def write_workspace(checkout: Checkout) -> str:
     files = {
         "acme": write_wheel(wheels, "acme", {"acme/__init__.py": "", **shipped}),
         "bentoml": write_wheel(wheels, "bentoml", {"bentoml.py": ""}),
+        "elsewhere": {"elsewhere-1.0-py3-none-any.whl": "0" * 64},
+        "machine": write_wheel(wheels, "machine", {"machine.py": ""}),
     }
+    markers = {"elsewhere": "sys_platform == 'win32'", "machine": "platform_machine == 'x86_64'"}
     packages = [{"name": name, "version": "1.0", "files": found} for name, found in files.items()]
     texts = {"MODULE.bazel": MODULE, "BUILD.bazel": BUILD, "requirements.in": "acme\nbentoml\n", "service.py": SERVICE}
     for name, text in texts.items():
         checkout.write(f"{WORKSPACE}/{name}", with_python_here(text) if name == "MODULE.bazel" else text)
-    roots = [{"name": name} for name in files]
+    roots = [{"name": name, "marker": markers.get(name, "")} for name in files]
     return json.dumps({"lock": 1, "requires_python": ">=3.10", "roots": roots, "packages": packages})
 
 

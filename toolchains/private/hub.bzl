@@ -18,10 +18,12 @@ _REQUIREMENTS = '''\
 """The packages of this lock."""
 
 # Whatever the hub is called where they are used.
-all_requirements = [str(Label("//" + name)) for name in {}]
+all_requirements = [str(Label("//" + name)) for name in {folders}]
+
+_LOCKED = {locked}
 
 def requirement(name):
-    """The label of a package.
+    """The label of a package; fails for one that the lock does not have.
 
     Args:
       name: of the package, as the index or as Python spells it.
@@ -29,8 +31,20 @@ def requirement(name):
     Returns:
       A label.
     """
-    return Label("//" + name.lower().replace("-", "_").replace(".", "_"))
+    target = name.lower().replace("-", "_").replace(".", "_")
+    if target not in _LOCKED:
+        fail("the lock of @{hub} has no {{}}: add it to what is locked, and write the lock again".format(name))
+    return Label("//" + target)
 '''
+
+# A package of the lock that markers leave out.
+_LEFT_OUT = """
+alias(
+    name = "{name}",
+    actual = {actual},
+    tags = ["manual"],
+)
+"""
 
 _PACKAGE_HEAD = """\
 load("@rules_bento//rules/private:locked_package.bzl", "locked_package")
@@ -56,6 +70,7 @@ alias(
     actual = select({{
 {versions}        "//conditions:default": ":{default}",
     }}),
+    tags = {tags},
 )
 """
 
@@ -220,14 +235,26 @@ def _by_name(packages):
         result.setdefault(package["name"], []).append(package)
     return result
 
-def _select(rctx, values):
-    """The text of a select over platforms."""
-    others = "@{0} is for {1}, and this build for another platform: add its name to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel".format(
+def _no_match(rctx, version, distribution, platforms):
+    """What is wrong where a build is for none of the platforms that a package is there on, and what to do."""
+    if len(platforms) == len(rctx.attr.platforms):
+        return "@{0} is for {1}, and this build for another platform: add its name to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel".format(
+            rctx.attr.hub,
+            ", ".join(platforms),
+        )
+    return "@{} has {} for Python {} on {} of {}, by the markers of its lock: leave it out of this build, or lock {} itself, without a marker".format(
         rctx.attr.hub,
+        distribution,
+        version,
+        ", ".join(platforms) + " alone" if platforms else "none",
         ", ".join(rctx.attr.platforms),
+        distribution,
     )
+
+def _select(values, no_match):
+    """The text of a select over platforms."""
     lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(key, repr(value)) for key, value in values.items()]
-    return "select({\n" + "".join(lines) + "}, no_match_error = " + repr(others) + ")"
+    return "select({\n" + "".join(lines) + "}, no_match_error = " + repr(no_match) + ")"
 
 def _is_built(rctx, version, package, platform):
     """Whether a package's wheel is built from source: there is none that fits."""
@@ -242,13 +269,14 @@ def _labels(rctx, version, package, platform):
         return struct(modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
     return struct(modules = repository + "_modules//:modules", wheel = repository + "//:wheel")
 
-def _by_version(rctx, distribution, name, default):
+def _by_version(rctx, distribution, name, default, tags = []):
     """The text of a target that is one of several by the version of Python; empty where the hub has but one."""
     if not rctx.attr.versions:
         return ""
     return _BY_VERSION.format(
         default = default,
         name = name,
+        tags = repr(tags),
         versions = "".join([
             "        \"@rules_bento//toolchains/platforms:python_{}\": \"@{}//{}:{}\",\n".format(
                 version.replace(".", "_"),
@@ -279,30 +307,40 @@ def _requirement(rctx, version, package, extra, by_name, environments):
         modules[platform + "_files"] = []
         wheels[platform] = []
     distribution = package.values()[0]["name"]
+    no_match = _no_match(rctx, version, distribution, package.keys())
     name = _extra_name(extra, distribution) if extra else _target_name(distribution)
     hidden = "_" + name if rctx.attr.versions else name
     return _by_version(rctx, distribution, name, hidden) + _REQUIREMENT.format(
         distribution = distribution,
         extra = extra,
         glibc = rctx.attr.glibc,
-        modules = _select(rctx, modules),
+        modules = _select(modules, no_match),
         name = hidden,
-        packages = _select(rctx, packages),
-        platform = _select(rctx, {platform: platform for platform in package}),
+        packages = _select(packages, no_match),
+        platform = _select({platform: platform for platform in package}, no_match),
         python_version = version,
-        wheels = _select(rctx, wheels),
+        wheels = _select(wheels, no_match),
     )
 
 def _package_build(rctx, version, package, by_name, environments):
     """The BUILD file of a package that is there on some platforms; `package` is by platform."""
+    no_match = _no_match(rctx, version, package.values()[0]["name"], package.keys())
     build = _PACKAGE_HEAD.format(
-        description = _select(rctx, {platform: "locked-{}.json".format(found["version"]) for platform, found in package.items()}),
-        wheel = _select(rctx, {platform: _labels(rctx, version, found, platform).wheel for platform, found in package.items()}),
+        description = _select({platform: "locked-{}.json".format(found["version"]) for platform, found in package.items()}, no_match),
+        wheel = _select({platform: _labels(rctx, version, found, platform).wheel for platform, found in package.items()}, no_match),
     )
     extras = {extra: True for found in package.values() for extra in found.get("extras", {})}
     for extra in [""] + sorted(extras):
         build += _requirement(rctx, version, package, extra, by_name, environments)
     return build
+
+def _left_out_build(rctx, version, distribution):
+    """The BUILD file of a package of the lock that is there on no platform: its targets say why, or are those of another Python."""
+    name = _target_name(distribution)
+    hidden = "_" + name if rctx.attr.versions else name
+    actual = _select({"none": "//:requirements.bzl"}, _no_match(rctx, version, distribution, []))
+    targets = [_LEFT_OUT.format(name = target, actual = actual) for target in (hidden, "whl")]
+    return 'package(default_visibility = ["//visibility:public"])\n' + _by_version(rctx, distribution, name, hidden, ["manual"]) + "".join(targets)
 
 def _hub_repo_impl(rctx):
     lock = json.decode(rctx.attr.lock)
@@ -322,13 +360,19 @@ def _hub_repo_impl(rctx):
     folders = []
     for name in sorted(by_name):
         package = {platform: packages[name] for platform, packages in active.items() if name in packages}
+        folder = _target_name(name)
         if package:
-            folder = _target_name(name)
             rctx.file(folder + "/BUILD.bazel", _package_build(rctx, version, package, by_name, environments))
             for found in package.values():
                 rctx.file("{}/locked-{}.json".format(folder, found["version"]), json.encode_indent(found) + "\n")
             folders.append(folder)
-    rctx.file("requirements.bzl", _REQUIREMENTS.format(repr(folders)))
+        else:
+            rctx.file(folder + "/BUILD.bazel", _left_out_build(rctx, version, name))
+    rctx.file("requirements.bzl", _REQUIREMENTS.format(
+        folders = repr(folders),
+        hub = rctx.attr.hub,
+        locked = repr([_target_name(name) for name in sorted(by_name)]),
+    ))
     rctx.file("BUILD.bazel", _ROOT_BUILD)
     return mark_reproducible(rctx)
 

@@ -46,7 +46,7 @@ def _normalize(mctx, label, tag):
     return mctx.read("lock.json")
 
 def absence_of_lock(mctx, label):
-    """Tells of a lock that is not there yet; once it is, the extension is evaluated again.
+    """Tells of a lock that is not there yet, or is an empty file that is to be one; once it is, the extension is evaluated again.
 
     Args:
       mctx: the module context.
@@ -60,7 +60,7 @@ def absence_of_lock(mctx, label):
     root = mctx.path(Label("@@//:MODULE.bazel")).dirname
     lock = root.get_child("/".join([part for part in [label.package, label.name] if part]))
     mctx.watch(lock)
-    if lock.exists:
+    if lock.exists and not (_is_normal_form(label) and mctx.read(lock).strip() == ""):
         return None
     text = str(label).removeprefix("@@").removeprefix("@")
     how = "`bazel run` of the bento_requirements target that writes it" if _is_normal_form(label) else "lock, for example with `uv pip compile --universal --generate-hashes`, and save it there"
