@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from consumer import WORKSPACE
 from workbench import Surroundings
 
 if TYPE_CHECKING:
     from workbench import Workbench
 
+WORKSPACE = "e2e/smoke"  # whose own test imports the Bento
+
 
 def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
     """With the cache that the first one filled, and without a network. What uv and pip remember is out of reach."""
-    first = bench.consumer
+    first = bench.checkout("consumer", cache=bench.folder / "fresh")
     first.bazel("test", "//...", workspace=WORKSPACE).succeeded()
     cut_off = Surroundings(
         {name: str(bench.folder / "forgetful") for name in ("PIP_CACHE_DIR", "UV_CACHE_DIR")}, network=False

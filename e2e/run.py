@@ -21,7 +21,6 @@ from bases import images_are_built_on_pulled_bases
 from bentofile import a_project_moves_over
 from builders import builders_make_the_same_image
 from canaries import the_callers_secrets_go_nowhere
-from consumer import a_consumer_builds_a_bento_that_imports
 from container import a_container_serves_a_prediction
 from costs import changes_cost_what_is_committed
 from delivery import bentos_are_delivered
@@ -50,6 +49,7 @@ from serving import bentos_are_served
 from sharing import each_wheel_is_converted_once
 from sources import wheels_are_built_from_locked_sources
 from stamping import a_new_commit_rebuilds_little
+from tutorial import the_tutorial_is_walked_through
 from unfit import images_that_cannot_run_fail_the_build
 from weights import weights_rerun_what_holds_them
 from workbench import Workbench
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 # In two rows, side by side, for a Bazel is mostly busy with one thing. The first is of the scenarios on checkouts that
 # several share, in this order: the second of each pair goes on with what the first has made.
 ON_SHARED_CHECKOUTS: dict[str, Callable[[Workbench], str]] = {
-    "consumer": a_consumer_builds_a_bento_that_imports,
     "offline": a_second_checkout_downloads_nothing,
     "incremental": changes_rerun_what_they_must,
     "weights": weights_rerun_what_holds_them,
@@ -85,6 +84,7 @@ ON_SHARED_CHECKOUTS: dict[str, Callable[[Workbench], str]] = {
 }
 # `gate` goes on with what `monorepo_changes` has made.
 ON_THEIR_OWN: dict[str, Callable[[Workbench], str]] = {
+    "tutorial": the_tutorial_is_walked_through,
     "reproducibility": two_places_give_the_same_bytes,
     "bentofile": a_project_moves_over,
     "resolution": the_modules_resolve_by_a_registry,

@@ -169,13 +169,15 @@ class Checkout:
         spawns = read_spawns(log) if log.exists() else []
         return Result(["tools/bazel", command, *arguments], done.returncode, done.stdout, done.stderr, spawns)
 
-    def start(self, target: str, *arguments: str, log: Path, **variables: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, target: str, *arguments: str, log: Path, workspace: str = ".", **variables: str
+    ) -> subprocess.Popen[bytes]:
         """Run a target, and do not wait; Bazel's client becomes the program."""
         program = [str(self.root / "tools/bazel"), *self._startup, "run", f"--repository_cache={self._cache}"]
         with log.open("wb") as output:
             return subprocess.Popen(
                 [*program, "--noshow_progress", target, "--", *arguments],
-                cwd=self.root,
+                cwd=self.root / workspace,
                 env=self._variables | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -243,11 +245,6 @@ class Workbench:
     def monorepo(self) -> Checkout:
         """The checkout whose e2e/monorepo is changed, by one scenario after the other."""
         return self.checkout("monorepo_changes")
-
-    @cached_property
-    def consumer(self) -> Checkout:
-        """The checkout whose e2e/smoke is built with downloads, which the folder `fresh` keeps."""
-        return self.checkout("consumer", cache=self.folder / "fresh")
 
     @cached_property
     def downloads(self) -> Path:

@@ -1,0 +1,148 @@
+"""docs/tutorial.md, walked through: its blocks are saved in an empty folder, its commands given to the real Bazel."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from registry_server import RegistryServer
+from server import free_port
+from workbench import REPOSITORY
+
+sys.path.append(str(REPOSITORY / "tests"))
+
+from documents import Block, blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workbench import Checkout, Workbench
+
+PAGE = "docs/tutorial.md"
+# Beside the checkout, as `path = "../rules_bento"` has it.
+WORKSPACE = "../hello"
+# The registry and the service of the page, whose ports may be taken here.
+PUSHED_TO, SERVED_AT = "localhost:5000", "3000"
+SECONDS_TO_SERVE = 120
+LARGEST_BENTO = 100_000
+# What differs from day to day: versions, sizes, times, digests.
+VARYING = re.compile(r"[0-9a-f]{64}|\d[\d.]*(ms|s)?|\s+")
+
+
+def the_tutorial_is_walked_through(bench: Workbench) -> str:
+    """From an empty folder to a service that answers, a test, an image in a registry and a manifest of it."""
+    checkout = bench.checkout("tutorial")
+    (checkout.root / WORKSPACE).mkdir()
+    text = checkout.read(PAGE)
+    with RegistryServer(bench.folder / "tutorial_registry") as registry:
+        walk = Walk(checkout, text, registry.port)
+        for block in blocks(checkout.root / PAGE):
+            walk.take(block)
+    size = (checkout.root / WORKSPACE / "bazel-bin/hello_bento.bento").stat().st_size
+    assert size < LARGEST_BENTO, f"the Bento of one service has {size} bytes"
+    return f"{walk.steps} commands print what the page says; a Bento of {size} bytes"
+
+
+class Walk:
+    """One reader's way through the page."""
+
+    def __init__(self, checkout: Checkout, text: str, registry_port: int) -> None:
+        self.steps = 0
+        self._checkout = checkout
+        self._lines = text.splitlines()
+        self._registry = f"localhost:{registry_port}"
+        # The page names two interpreters, and fetches the first from where not every machine gets to.
+        [self._first, self._second] = re.findall(r"bento_tools\.python\(\w+ = \"[^\"]+\"\)", text)
+        self._serving: list[str] = []
+
+    def take(self, block: Block) -> None:
+        """Save a file, or give commands."""
+        if block.language != "console":
+            self._save(block)
+            return
+        for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+            command, *printed = part.splitlines()
+            self._give(shlex.split(command), printed)
+            self.steps += 1
+
+    def _save(self, block: Block) -> None:
+        """By the sentence above the block: where its text goes is the last file that the sentence names."""
+        sentence = self._sentence(block.line)
+        files = re.findall(r"`([\w./]*\.\w+)`", sentence)
+        assert sentence.endswith(":"), f"{block.place}: which file is it? {sentence}"
+        assert files, f"{block.place}: which file is it? {sentence}"
+        path = f"{WORKSPACE}/{files[-1]}"
+        text = block.text.replace(self._first, self._second).replace(PUSHED_TO, self._registry)
+        for empty in re.findall(r"`touch ([^`]+)`", sentence):
+            self._checkout.write(f"{WORKSPACE}/{empty}", "")
+        if "At the end of" in sentence:
+            text = self._checkout.read(path) + text
+        elif "In the place of" in sentence or "in the place of" in sentence:
+            before = self._checkout.read(path)
+            text, times = re.subn(r"^bento_service\(.*?^\)\n", lambda _: text, before, flags=re.MULTILINE | re.DOTALL)
+            assert times == 1, f"{block.place}: {path} has {times} services"
+        self._checkout.write(path, text)
+
+    def _sentence(self, line: int) -> str:
+        """The lines of text above a block."""
+        above = self._lines[: line - 1]
+        while above and not above[-1]:
+            above.pop()
+        begins = max((number for number, each in enumerate(above) if not each), default=-1)
+        return " ".join(above[begins + 1 :])
+
+    def _give(self, words: list[str], printed: list[str]) -> None:
+        """Give a command, which prints what the page says but for numbers; lines of Bazel's own statistics aside."""
+        program, command, *arguments = words
+        if program == "curl":
+            assert self._served(words) == printed
+            return
+        assert program == "bazel", f"{PAGE}: {program} is not known"
+        if "--port" in arguments:
+            self._serving = arguments  # until somebody asks
+            return
+        done = self._checkout.bazel(command, *arguments, workspace=WORKSPACE).succeeded()
+        told = {masked(line) for line in (done.output + done.errors).splitlines()}
+        missing = [line for line in printed if masked(line) not in told and not line.startswith("INFO:")]
+        assert not missing, f"the page has {missing}, which is not printed\n{done.told()}"
+
+    def _served(self, words: list[str]) -> list[str]:
+        """Serve as the command before said, and ask as curl would."""
+        port = str(free_port())
+        [address] = [word for word in words if word.startswith("localhost:")]
+        headers = dict(re.findall(r"([\w-]+): ([^']+)", words[words.index("-H") + 1]))
+        body = words[words.index("-d") + 1]
+        json.loads(body)
+        with self._server([port if word == SERVED_AT else word for word in self._serving]):
+            request = urllib.request.Request(f"http://{address.replace(SERVED_AT, port)}", body.encode(), headers)
+            deadline = time.monotonic() + SECONDS_TO_SERVE
+            while True:
+                try:
+                    with urllib.request.urlopen(request, timeout=5) as response:
+                        return response.read().decode().splitlines()
+                except (urllib.error.URLError, OSError) as error:
+                    assert time.monotonic() < deadline, str(error)
+                    time.sleep(0.1)
+
+    @contextmanager
+    def _server(self, arguments: list[str]) -> Iterator[None]:
+        target, _, *options = arguments
+        log = self._checkout.root / "served.log"
+        process = self._checkout.start(target, *options, log=log, workspace=WORKSPACE)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def masked(line: str) -> str:
+    return VARYING.sub(lambda found: " " if found[0].isspace() else "#", line).strip()
