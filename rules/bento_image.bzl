@@ -236,7 +236,7 @@ def _bento_image_impl(ctx):
     libraries_checked = check_libraries(ctx, base, parts)
     system_checked = check_system(ctx, base, bento, parts)
     wheels = [part.wheel for part in parts]
-    sbom = write_sbom(ctx, base, bento, image, struct(models = models, wheels = wheels))
+    sbom = write_sbom(ctx, base, bento, image, struct(models = models, parts = parts))
     build_definition = _build_definition(ctx, base, bento, models, wheels)
     return [
         BentoImageInfo(
@@ -255,7 +255,7 @@ def _bento_image_impl(ctx):
             build_definition = depset([build_definition]),
             checked = depset([libraries_checked, system_checked]),
             docker_archive = depset([write_form(ctx, image, layers, "docker_archive")]),
-            layer_report = depset(write_layer_report(ctx, layers, wheels)),
+            layer_report = depset(write_layer_report(ctx, layers, parts)),
             oci_layout = depset([write_form(ctx, image, layers, "oci_layout")]),
             sbom = depset([sbom.file]),
             summary = depset([write_summary(ctx, tag = bento.tag, digest = image.digest, files = {"--image-manifest": image.manifest})]),

@@ -8,7 +8,7 @@ load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
 load("//toolchains/private:hub.bzl", "declare_hub", "wheel_settings")
-load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings", "known_record_errors")
+load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings", "known_excludes", "known_record_errors")
 load("//toolchains/private:interpreters.bzl", "declare_python")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
@@ -172,8 +172,11 @@ def _declare_hubs(mctx, tag):
     lock = read_lock(mctx, tag.lock, tag)
     build = _build_hub(mctx, tag)
     record_errors = known_record_errors(tag, lock)
-    if record_errors.problem:
-        fail(record_errors.problem)
+    excludes = known_excludes(tag, lock)
+    for problem in (record_errors.problem, excludes.problem):
+        if problem:
+            fail(problem)
+    special = struct(exclude = excludes.own, exclude_preset = excludes.preset, record_errors = record_errors.wheels)
     others = _hubs_by_version(tag)
     for version, name in {tag.python_version: tag.name}.items() + others.items():
         declare_hub(
@@ -186,7 +189,7 @@ def _declare_hubs(mctx, tag):
                 indexes = encode_indexes(tag),
                 newest = tag,
                 python_version = version,
-                record_errors = record_errors.wheels,
+                special = special,
             ),
             versions = others if name == tag.name else {},
         )
@@ -226,6 +229,8 @@ _pypi = tag_class(
         "build_lock": attr.label(
             doc = "A lock of what wheels are built with that the index does not have: build systems such as setuptools. Default: `lock`.",
         ),
+        "exclude": attr.string_list_dict(doc = "Packages to patterns of files of their wheels that images leave out, written as those of a bentofile's `exclude`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`; `acme@linux_x86_64` for a platform's wheels alone. Default: none. RECORD has what is left; the report of the layers and a bill of materials say how much is not. What runs outside of images has whole wheels."),
+        "exclude_presets": attr.string_list(doc = "Further patterns, known here: `serving_torch` leaves out of torch and triton what only who builds against them needs."),
         "extras": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the extras of the project that count. Default: all."),
         "glibc": attr.string(
             default = DEFAULT_GLIBC,

@@ -42,6 +42,8 @@ def _built_wheel_impl(ctx):
     return [
         BentoWheelInfo(
             distribution = ctx.attr.distribution,
+            exclude = tuple(ctx.attr.exclude),
+            exclude_preset = tuple(ctx.attr.exclude_preset),
             file = wheel,
             python_version = ctx.attr.python_version,
             record_errors = False,
@@ -57,6 +59,8 @@ built_wheel = rule(
     doc = "A wheel, built by its own build system (PEP 517) from locked requirements and without a network.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
+        "exclude": attr.string_list(doc = "Patterns of its files that images leave out."),
+        "exclude_preset": attr.string_list(doc = "The same of presets; one may name nothing."),
         "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
         "python_version": attr.string(doc = "The Python that it is for, `X.Y`.", mandatory = True),
         "requirements": attr.label_list(cfg = "exec", doc = "What `build-system.requires` names.", providers = [BentoRequirementInfo]),

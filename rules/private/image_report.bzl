@@ -4,19 +4,20 @@ load(":attributes.bzl", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO")
 
-def write_layer_report(ctx, layers, wheels):
+def write_layer_report(ctx, layers, parts):
     """What is in the layers, for people; made only if its output group is asked for.
 
     Args:
       ctx: context of `bento_image`.
       layers: list of BentoLayerInfo.
-      wheels: list of the BentoWheelInfo that are in it.
+      parts: list of the BentoWheelPartInfo of the wheels that are in it.
 
     Returns:
       A list of two Files: JSON, and a page.
     """
     report = ctx.actions.declare_file(ctx.label.name + ".layers.json")
     page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
+    excluded = [part.excluded for part in parts if part.excluded]
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--bento", BENTO])
@@ -26,7 +27,8 @@ def write_layer_report(ctx, layers, wheels):
         else:
             args.add_all(["--elsewhere", layer.description])
     args.add_all(ctx.files.report_against, before_each = "--against")
-    args.add_all([wheel.distribution for wheel in wheels if wheel.record_errors], before_each = "--record-errors")
+    args.add_all([part.wheel.distribution for part in parts if part.wheel.record_errors], before_each = "--record-errors")
+    args.add_all(excluded, before_each = "--excluded")
     args.add_all(["--output", report])
     args.add_all(["--page", page])
     run_helper(
@@ -36,7 +38,7 @@ def write_layer_report(ctx, layers, wheels):
         verb = verb(
             "layer_report",
             args,
-            inputs = depset(ctx.files.report_against + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+            inputs = depset(ctx.files.report_against + excluded + [file for layer in layers for file in (layer.description, layer.blob) if file]),
             packages = ["zstandard"],
         ),
         outputs = [report, page],

@@ -31,7 +31,7 @@ def write_sbom(ctx, base, bento, image, held):
       base: its BentoBaseInfo.
       bento: its BentoInfo.
       image: struct of its digest, a File.
-      held: struct of what is in it: `models`, list of BentoModelInfo, and `wheels`, list of BentoWheelInfo.
+      held: struct of what is in it: `models`, list of BentoModelInfo, and `parts`, list of the BentoWheelPartInfo of its wheels.
 
     Returns:
       A struct of file and media_type.
@@ -40,6 +40,8 @@ def write_sbom(ctx, base, bento, image, held):
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
     models = [model.description for model in held.models]
     debs = known_debs(ctx, base)
+    wheels = [part.wheel for part in held.parts]
+    excluded = [part.excluded for part in held.parts if part.excluded]
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--format", ctx.attr.sbom_format])
@@ -50,8 +52,9 @@ def write_sbom(ctx, base, bento, image, held):
     args.add_all(["--tag", bento.tag])
     args.add_all(debs, before_each = "--index")
     args.add_all(models, before_each = "--model")
-    built = add_wheels(args, held.wheels)
-    args.add_all([wheel.distribution for wheel in held.wheels if wheel.record_errors], before_each = "--record-errors")
+    built = add_wheels(args, wheels)
+    args.add_all([wheel.distribution for wheel in wheels if wheel.record_errors], before_each = "--record-errors")
+    args.add_all(excluded, before_each = "--excluded")
     args.add_all(["--output", output])
     run_helper(
         ctx,
@@ -60,7 +63,7 @@ def write_sbom(ctx, base, bento, image, held):
         verb = verb(
             "sbom",
             args,
-            inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + built),
+            inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + built + excluded),
             packages = ["blake3"],
         ),
         outputs = [output],

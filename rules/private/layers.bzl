@@ -1,6 +1,7 @@
 """Actions that write layers."""
 
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
+load(":attributes.bzl", "add_texts")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 # Where a Bento lies in an image, as in BentoML's own.
@@ -22,8 +23,19 @@ BYTECODES = ["none", "checked-hash", "unchecked-hash"]
 # Packages that the verbs import, by compression.
 _PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"]}
 
-# Those of verbs that read wheels.
-INFLATE = ["isal"]
+# Those of verbs that read wheels, and layers of them.
+_INFLATE = ["isal"]
+
+def wheel_packages(wheel):
+    """Packages that verbs import which read a wheel.
+
+    Args:
+      wheel: the BentoWheelInfo.
+
+    Returns:
+      A list of names.
+    """
+    return _INFLATE + (["pathspec"] if wheel.exclude or wheel.exclude_preset else [])
 
 def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "BentoLayer"):
     """Declares a layer and the action that writes it.
@@ -77,6 +89,8 @@ def add_wheel(args, wheel):
         args.add_all(["--locked", wheel.sha256])
     if wheel.record_errors:
         args.add("--record-errors")
+    add_texts(args, "--exclude", wheel.exclude)
+    add_texts(args, "--exclude-preset", wheel.exclude_preset)
 
 def _name(wheel):
     return "{} {}".format(wheel.distribution, wheel.version)
@@ -100,7 +114,7 @@ def write_wheel_layer(ctx, *, wheel, settings):
         compression = settings.compression,
         name = wheel.distribution,
         progress_message = "Installing {} into a layer".format(_name(wheel)),
-        verb = verb("wheel_layer", args, inputs = depset([wheel.file]), packages = INFLATE),
+        verb = verb("wheel_layer", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
     )
 
 def write_wheel_part(ctx, *, wheel, settings):
@@ -125,7 +139,7 @@ def write_wheel_part(ctx, *, wheel, settings):
         ctx,
         mnemonic = "BentoLayer",
         progress_message = "Installing {} into a part of layers".format(_name(wheel)),
-        verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = INFLATE + _PACKAGES[settings.compression]),
+        verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel) + _PACKAGES[settings.compression]),
         outputs = [part, listing],
     )
     return part, listing
@@ -162,7 +176,7 @@ def write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
             "bytecode_part",
             args,
             inputs = depset([wheel.file, program], transitive = [compiler.files]),
-            packages = INFLATE + _PACKAGES[settings.compression],
+            packages = wheel_packages(wheel) + _PACKAGES[settings.compression],
         ),
         outputs = [part, listing],
     )
@@ -196,6 +210,6 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
             "joined_layer",
             args,
             inputs = depset([file for part in parts for file in (part.listing, part.part)]),
-            packages = INFLATE,
+            packages = _INFLATE,
         ),
     )

@@ -6,6 +6,8 @@ def _locked_wheel_impl(ctx):
     return [
         BentoWheelInfo(
             distribution = ctx.attr.distribution,
+            exclude = tuple(ctx.attr.exclude),
+            exclude_preset = tuple(ctx.attr.exclude_preset),
             file = ctx.file.file,
             python_version = ctx.attr.python_version,
             record_errors = ctx.attr.record_errors,
@@ -21,6 +23,8 @@ locked_wheel = rule(
     doc = "A wheel.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
+        "exclude": attr.string_list(doc = "Patterns of its files that images leave out."),
+        "exclude_preset": attr.string_list(doc = "The same of presets; one may name nothing."),
         "file": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
         "python_version": attr.string(doc = "The Python that it is chosen for, `X.Y`.", mandatory = True),
         "record_errors": attr.bool(doc = "Whether it is taken although its RECORD is wrong."),

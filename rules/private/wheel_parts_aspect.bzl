@@ -8,7 +8,7 @@ load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load(":layer_plan.bzl", "ALONE")
-load(":layers.bzl", "COMPRESSIONS", "INFLATE", "add_wheel", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
+load(":layers.bzl", "COMPRESSIONS", "add_wheel", "wheel_packages", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
 
 _EDGES = ["deps", "requirements", "wheels"]
 
@@ -31,7 +31,24 @@ def _libraries(ctx, wheel):
         ctx,
         mnemonic = "BentoLibraries",
         progress_message = "Looking for the shared libraries of {} {}".format(wheel.distribution, wheel.version),
-        verb = verb("wheel_libraries", args, inputs = depset([wheel.file]), packages = INFLATE),
+        verb = verb("wheel_libraries", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
+        outputs = [output],
+    )
+    return output
+
+def _excluded(ctx, wheel):
+    """How much of a wheel is left out, for reports."""
+    if not wheel.exclude and not wheel.exclude_preset:
+        return None
+    output = ctx.actions.declare_file(wheel.distribution + ".excluded.json")
+    args = arguments(ctx)
+    add_wheel(args, wheel)
+    args.add_all(["--output", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoExcluded",
+        progress_message = "Looking for what is left out of {} {}".format(wheel.distribution, wheel.version),
+        verb = verb("wheel_excluded", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
         outputs = [output],
     )
     return output
@@ -55,7 +72,7 @@ def _bytecode(ctx, wheel, bytecode, settings):
             settings = settings,
             wheel = wheel,
         )
-    return BentoWheelPartInfo(layer = None, libraries = None, listing = listing, part = part, wheel = wheel)
+    return BentoWheelPartInfo(excluded = None, layer = None, libraries = None, listing = listing, part = part, wheel = wheel)
 
 def _files(ctx, wheel, settings):
     part, listing = write_wheel_part(ctx, wheel = wheel, settings = settings)
@@ -63,6 +80,7 @@ def _files(ctx, wheel, settings):
     # A small one is never alone; whether a large one is depends on the others of an image.
     layer = write_wheel_layer(ctx, wheel = wheel, settings = settings) if wheel.size >= ALONE else None
     return BentoWheelPartInfo(
+        excluded = _excluded(ctx, wheel),
         layer = layer,
         libraries = _libraries(ctx, wheel),
         listing = listing,

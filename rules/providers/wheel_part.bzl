@@ -3,6 +3,7 @@
 BentoWheelPartInfo = provider(
     doc = "What becomes of a wheel in images: a layer of its own, or a part of one. Where `//rules:bytecode` asks for it, a part with its byte code.",
     fields = {
+        "excluded": "File - JSON: how much of the wheel is left out; None where nothing is to be.",
         "layer": "BentoLayerInfo - the wheel alone; None for a small one.",
         "libraries": "File - JSON: which shared libraries the wheel has and needs; None for a pure one.",
         "listing": "File - JSON: folders and files of the part.",

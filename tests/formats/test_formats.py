@@ -561,6 +561,7 @@ OURS = {
     "actions/deb_layer.py": "the index that an action of ours wrote",
     "actions/files_layer.py": "attributes of a rule",
     "actions/image_index.py": "the config that an action of ours wrote",
+    "actions/layer_report.py": "how much is left out of a wheel, which an action of ours wrote",
     "actions/model.py": "attributes of a rule",
     "actions/package.py": "attributes of a rule, and what BentoSnapshot wrote",
     "actions/report.py": "what BentoSnapshot wrote",

@@ -3,7 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:hub_settings.bzl", "known_record_errors")
+load("//toolchains/private:hub_settings.bzl", "known_excludes", "known_record_errors")
 
 _LOCK = {
     "packages": [
@@ -31,3 +31,34 @@ def _record_errors_impl(ctx):
     return unittest.end(env)
 
 record_errors_test = unittest.make(_record_errors_impl)
+
+def _excludes(exclude = {}, presets = [], names = ["acme-tools", "triton"]):
+    tag = struct(exclude = exclude, exclude_presets = presets, name = "pypi", platforms = ["linux_x86_64", "macos_arm64"])
+    return known_excludes(tag, {"packages": [{"files": {}, "name": name} for name in names]})
+
+def _excludes_impl(ctx):
+    env = unittest.begin(ctx)
+    asserts.equals(env, (None, {}, {}), (_excludes().problem, _excludes().own, _excludes().preset))
+    found = _excludes({"Acme.Tools": ["*.a"], "acme_tools@linux_x86_64": ["tests/"]}, ["serving_torch"])
+    asserts.equals(env, None, found.problem)
+    asserts.equals(env, {("acme-tools", "linux_x86_64"): ["*.a", "tests/"], ("acme-tools", "macos_arm64"): ["*.a"]}, found.own)
+    asserts.equals(env, ["*.a"], found.preset["triton"])
+    for exclude, words in [
+        ({"acme": ["*.a"]}, "exclude has acme, which is not in the lock"),
+        ({"acme-tools": []}, "with no pattern"),
+        ({"acme-tools": ["*.a", " "]}, "with \" \", which is no pattern"),
+        ({"acme-tools": ["# static"]}, "with \"# static\", which is no pattern"),
+        ({"acme-tools@linux_aarch64": ["*.a"]}, "whose platform is none of the hub's: linux_x86_64, macos_arm64"),
+        ({"acme-tools@": ["*.a"]}, "whose platform is none of the hub's"),
+    ]:
+        problem = _excludes(exclude).problem
+        asserts.true(env, words in problem, problem)
+    for presets, names, words in [
+        (["serving"], ["triton"], "exclude_presets has \"serving\", which is not known: there are serving_torch"),
+        (["serving_torch"], ["acme"], "of which the lock has no package (torch, triton): leave it out"),
+    ]:
+        problem = _excludes({}, presets, names).problem
+        asserts.true(env, words in problem, problem)
+    return unittest.end(env)
+
+excludes_test = unittest.make(_excludes_impl)

@@ -97,6 +97,11 @@ def _target_name(name):
 
 def _declare_wheel(wheel, package, platform, settings, build):
     source = package.get("source", {})
+    special = settings.special
+    exclude = {
+        "exclude": special.exclude.get((package["name"], platform), []),
+        "exclude_preset": special.exclude_preset.get(package["name"], []),
+    }
     wheel_repo(
         name = wheel,
         distribution = package["name"],
@@ -108,11 +113,12 @@ def _declare_wheel(wheel, package, platform, settings, build):
         platform = platform,
         python = _PYTHON,
         python_version = settings.python_version,
-        record_errors = settings.record_errors.get(package["name"], []),
+        record_errors = special.record_errors.get(package["name"], []),
         refused = package.get("refused", []),
         url = source.get("url", ""),
         uv = "@bento_uv//:uv",
         version = package["version"],
+        **exclude
     )
     wheel_modules_repo(
         name = wheel + "_modules",
@@ -141,9 +147,12 @@ def _declare_wheel(wheel, package, platform, settings, build):
             url = source.get("url", ""),
             uv = "@bento_uv//:uv",
             version = package["version"],
+            **exclude
         )
 
-def wheel_settings(*, newest, python_version, indexes = "", folders_from = None, compiler = None, record_errors = {}):
+_NOTHING_SPECIAL = struct(exclude = {}, exclude_preset = {}, record_errors = {})
+
+def wheel_settings(*, newest, python_version, indexes = "", folders_from = None, compiler = None, special = _NOTHING_SPECIAL):
     """How the wheels of a hub are chosen, found and unpacked.
 
     Args:
@@ -152,7 +161,9 @@ def wheel_settings(*, newest, python_version, indexes = "", folders_from = None,
       indexes: where packages come from, as `encode_indexes` writes it.
       folders_from: label of the lock, where `indexes` name folders; they are from the root of its repository.
       compiler: label of a file with the path of an interpreter that compiles the modules; None to leave them as they are.
-      record_errors: names of packages to the SHA-256 of wheels that are taken although their RECORD is wrong.
+      special: what holds for single packages: a struct of dicts. `record_errors` has by name the SHA-256 of wheels that are taken
+        although their RECORD is wrong; `exclude` by name and platform, and `exclude_preset` by name, the patterns of files
+        that images leave out.
 
     Returns:
       A struct for `declare_hub`.
@@ -164,7 +175,7 @@ def wheel_settings(*, newest, python_version, indexes = "", folders_from = None,
         indexes = indexes,
         macos = newest.macos,
         python_version = python_version,
-        record_errors = record_errors,
+        special = special,
     )
 
 def declare_hub(*, name, lock, platforms, settings, build = None, versions = {}):

@@ -1,5 +1,7 @@
 """What a tag `bento.pypi` may say: checked before anything is declared, for a hub would fail far from it."""
 
+load(":exclude_presets.bzl", "EXCLUDE_PRESETS")
+
 # As //toolchains/platforms names them.
 PLATFORMS = ["linux_aarch64", "linux_x86_64", "macos_arm64", "macos_x86_64"]
 PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
@@ -65,6 +67,59 @@ def _record_problem(files, hashes):
         if digest not in locked:
             return (" with {}, but the lock has no wheel of it with that hash, sha256:<hex>: leave it out, and build again to see " +
                     "whether the RECORD of the wheel that is locked now is right").format(digest)
+    return None
+
+def known_excludes(tag, lock):
+    """Which files of wheels images leave out.
+
+    Args:
+      tag: a tag `bento.pypi`.
+      lock: its lock, decoded.
+
+    Returns:
+      A struct of `own`, a dict of names of packages, as the lock has them, and platforms to lists of patterns; `preset`, a dict of
+      names to lists of patterns; and `problem`: what is wrong with the attributes and what to do, or None.
+    """
+    names = {package["name"]: True for package in lock["packages"]}
+    platforms = tag.platforms or PLATFORMS
+    own = {}
+    for spelled, patterns in tag.exclude.items():
+        package, at, platform = spelled.partition("@")
+        name = _normalized(package)
+        problem = _exclude_problem(name in names, patterns)
+        if at and platform not in platforms:
+            problem = ", whose platform is none of the hub's: {}".format(", ".join(platforms))
+        if problem:
+            return _no_excludes("bento.pypi(name = \"{}\"): exclude has {}{}".format(tag.name, spelled, problem))
+        for one in [platform] if at else platforms:
+            own.setdefault((name, one), []).extend(patterns)
+    preset = {}
+    for chosen in tag.exclude_presets:
+        problem = _preset_problem(chosen, names)
+        if problem:
+            return _no_excludes("bento.pypi(name = \"{}\"): exclude_presets has \"{}\", {}".format(tag.name, chosen, problem))
+        for name, patterns in EXCLUDE_PRESETS[chosen].items():
+            preset.setdefault(name, []).extend(patterns)
+    return struct(own = own, preset = preset, problem = None)
+
+def _no_excludes(problem):
+    return struct(own = {}, preset = {}, problem = problem)
+
+def _exclude_problem(is_locked, patterns):
+    if not is_locked:
+        return ", which is not in the lock: leave it out, or correct the name"
+    if not patterns:
+        return " with no pattern: write which files images leave out, or leave it out"
+    for pattern in patterns:
+        if not pattern.strip() or pattern.startswith("#"):
+            return " with \"{}\", which is no pattern: leave it out".format(pattern)
+    return None
+
+def _preset_problem(chosen, names):
+    if chosen not in EXCLUDE_PRESETS:
+        return "which is not known: there are {}".format(", ".join(EXCLUDE_PRESETS))
+    if not [name for name in EXCLUDE_PRESETS[chosen] if name in names]:
+        return "of which the lock has no package ({}): leave it out".format(", ".join(EXCLUDE_PRESETS[chosen]))
     return None
 
 def _normalized(name):

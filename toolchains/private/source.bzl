@@ -10,6 +10,8 @@ load("@rules_bento//rules/private:built_wheel_modules.bzl", "built_wheel_modules
 built_wheel(
     name = "wheel",
     distribution = "{distribution}",
+    exclude = {exclude},
+    exclude_preset = {exclude_preset},
     platform = "{platform}",
     python_version = "{python_version}",
     requirements = {requirements},
@@ -107,6 +109,8 @@ def _source_repo_impl(rctx):
     source = _fetch(rctx)
     rctx.file("BUILD.bazel", _BUILD.format(
         distribution = rctx.attr.distribution,
+        exclude = repr(rctx.attr.exclude),
+        exclude_preset = repr(rctx.attr.exclude_preset),
         platform = rctx.attr.platform,
         python_version = ".".join(python_version(rctx).split(".")[:2]),
         requirements = repr(_requirements(rctx, source)),
@@ -125,6 +129,8 @@ source_repo = repository_rule(
         "build_packages": attr.string_list(doc = "The packages that it has.", mandatory = True),
         "commit": attr.string(doc = "Of a git repository: the commit."),
         "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
+        "exclude": attr.string_list(doc = "Patterns of files of the wheel that images leave out."),
+        "exclude_preset": attr.string_list(doc = "The same of presets; one may name nothing."),
         "files": attr.string_dict(doc = "File name to SHA-256 of the release."),
         "git": attr.string(doc = "Address of a git repository."),
         "interpreter": attr.label(doc = "File with the path of the toolchain's interpreter.", mandatory = True),

@@ -15,6 +15,8 @@ load("@rules_bento//rules/private:locked_wheel.bzl", "locked_wheel")
 locked_wheel(
     name = "wheel",
     distribution = "{distribution}",
+    exclude = {exclude},
+    exclude_preset = {exclude_preset},
     file = "{wheel}",
     python_version = "{python_version}",
     record_errors = {record_errors},
@@ -119,6 +121,8 @@ def _wheel_repo_impl(rctx):
     rctx.file("name", wheel)
     rctx.file("BUILD.bazel", _WHEEL_BUILD.format(
         distribution = rctx.attr.distribution,
+        exclude = repr(rctx.attr.exclude),
+        exclude_preset = repr(rctx.attr.exclude_preset),
         python_version = ".".join(version.split(".")[:2]),
         record_errors = rctx.attr.files[wheel] in rctx.attr.record_errors,
         sha256 = rctx.attr.files[wheel],
@@ -132,6 +136,8 @@ wheel_repo = repository_rule(
     implementation = _wheel_repo_impl,
     doc = "The wheel of one release that fits a platform.",
     attrs = _ATTRIBUTES | FETCH_ATTRIBUTES | {
+        "exclude": attr.string_list(doc = "Patterns of files of the wheel that images leave out."),
+        "exclude_preset": attr.string_list(doc = "The same of presets; one may name nothing."),
         "files": attr.string_dict(doc = "File name to SHA-256, all files of the release.", mandatory = True),
         "glibc": attr.string(doc = "The newest C library that a wheel may ask for.", mandatory = True),
         "macos": attr.string(doc = "The newest macOS that a wheel may ask for.", mandatory = True),

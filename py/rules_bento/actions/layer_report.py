@@ -20,6 +20,7 @@ FLAGS = {
     "--against": 1,  # report of another image
     "--bento": 1,  # folder of the Bento in the image
     "--elsewhere": 1,  # description of a layer whose bytes are not here
+    "--excluded": 1,  # how much is left out of a wheel
     "--layer": 2,  # description, blob
     "--output": 1,
     "--page": 1,
@@ -40,6 +41,9 @@ def run(arguments: Arguments) -> None:
     report: dict[str, Any] = {"target": target, "layers": layers}
     if wrong := arguments.many("--record-errors"):
         report["record_errors"] = sorted(wrong)
+    excluded = [json.loads(read_text(path)) for path in arguments.many("--excluded")]
+    if left_out := sorted((one for one in excluded if one["files"]), key=lambda one: (-one["size"], one["name"])):
+        report["excluded"] = left_out
     if against := arguments.optional("--against"):
         report["changes"] = layer_report.changes(report, read_object(read_file(against), "report_against"))
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"

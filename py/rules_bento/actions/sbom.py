@@ -23,6 +23,7 @@ FLAGS = {
     "--bento-digest": 1,  # file
     "--created": 1,
     "--digest": 1,  # file
+    "--excluded": 1,  # how much is left out of a wheel
     "--format": 1,  # cyclonedx or spdx
     "--index": 1,  # of Debian packages in the base or in a layer
     "--model": 1,  # description
@@ -42,16 +43,27 @@ def run(arguments: Arguments) -> None:
     )
     architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]
     components = [sbom.sources(subject, read_text(arguments.one("--bento-digest")).strip())]
-    wrong = set(arguments.many("--record-errors"))
+    remarks = _remarks(arguments)
     components += [
-        sbom.python_package(*wheel, record_errors=wheel[0] in wrong) for wheel in arguments.records("--wheel")
+        sbom.python_package(name, version, sha256, remarks.get(name, ""))
+        for name, version, sha256 in arguments.records("--wheel")
     ]
     for name, version, path in arguments.records("--built-wheel"):
         from rules_bento.archives.digests import sha256_of
 
-        components.append(sbom.python_package(name, version, sha256_of(path)))
+        components.append(sbom.python_package(name, version, sha256_of(path), remarks.get(name, "")))
     components += [sbom.model(ModelDescription.loads(read_text(path))) for path in arguments.many("--model")]
     for path in arguments.many("--index"):
         components += sbom.debian_packages(json.loads(read_text(path))["packages"], architecture)
     form = cast("sbom.Format", arguments.one("--format"))
     Path(arguments.one("--output")).write_bytes(sbom.make_sbom(subject, components, form))
+
+
+def _remarks(arguments: Arguments) -> dict[str, str]:
+    """Return what is to be said of packages, by their names."""
+    remarks = {name: [sbom.RECORD_ERRORS] for name in arguments.many("--record-errors")}
+    for path in arguments.many("--excluded"):
+        excluded = json.loads(read_text(path))
+        if excluded["files"]:
+            remarks.setdefault(excluded["name"], []).append(sbom.LEFT_OUT.format_map(excluded))
+    return {name: " ".join(texts) for name, texts in remarks.items()}

@@ -60,6 +60,11 @@ def _sections(report: dict[str, Any]) -> Iterator[str]:
     if wrong := report.get("record_errors"):
         text = f"Taken by their hashes, as bento.pypi says: {', '.join(wrong)}."
         yield pages.heading("Wheels whose RECORD is wrong", pages.paragraph(text))
+    if excluded := report.get("excluded"):
+        rows = [(one["name"], one["version"], str(one["files"]), pages.size(one["size"])) for one in excluded]
+        saved = pages.size(sum(one["size"] for one in excluded))
+        title = f"Left out of packages, as bento.pypi says: {saved}"
+        yield pages.heading(title, pages.table(("name", "version", "files", "unpacked"), rows))
     for number, layer in enumerate(report["layers"], 1):
         rows = [
             (_KINDS[package["kind"]], package["name"], package["version"], pages.size(package["size"]))

@@ -25,6 +25,9 @@ _NOT_SAID = "NOASSERTION"
 RECORD_ERRORS = "The RECORD of its wheel is wrong; bento.pypi takes the wheel by its hash (record_errors)."
 """Of a wheel that was taken all the same."""
 
+LEFT_OUT = "Files of its wheel are not installed: {files}, of {size} bytes, as bento.pypi says (exclude)."
+"""Of a wheel that is not whole."""
+
 
 class Subject(NamedTuple):
     """What the bill is of."""
@@ -51,10 +54,10 @@ class Component(NamedTuple):
         return self.reference if self.reference.startswith("pkg:") else ""
 
 
-def python_package(name: str, version: str, sha256: str, *, record_errors: bool = False) -> Component:
-    """A wheel: of the files of its release, the one that is installed, perhaps although its RECORD is wrong."""
+def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
+    """A wheel: of the files of its release, the one that is installed."""
     reference = f"pkg:pypi/{quote(name)}@{quote(version)}"
-    return Component("library", reference, name, version, f"sha256:{sha256}", RECORD_ERRORS if record_errors else "")
+    return Component("library", reference, name, version, f"sha256:{sha256}", remark)
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:

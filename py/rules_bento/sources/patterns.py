@@ -123,15 +123,33 @@ class Patterns:
             state = state[character]
         return state.rule
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The lines that can decide: not those that are empty or a remark."""
+        return tuple(self._rules)
+
+    def unmatched(self, paths: Iterable[str]) -> tuple[Rule, ...]:
+        """The lines that match none of ``paths``, whether they take something in or out."""
+        reached = 0
+        for path in paths:
+            state = self.start
+            for character in path:
+                state = state[character]
+            reached |= state._bits
+        return self._unmatched(reached)
+
     def idle(self, reached: int) -> tuple[Rule, ...]:
         """The lines that would take something in, and match no path; ``reached`` are the bits of all paths' ends."""
+        return tuple(rule for rule in self._unmatched(reached) if not rule.negated)
+
+    def _unmatched(self, reached: int) -> tuple[Rule, ...]:
         # A text of the bits, for shifting a long number once for each rule takes the square of their number.
         positions = f"{reached & self._layout.accepting:b}"[::-1]
         ends = [*self._layout.starts, self._layout.size][1:]
         return tuple(
             rule
             for rule, start, end in zip(self._rules, self._layout.starts, ends, strict=True)
-            if not rule.negated and "1" not in positions[start:end]
+            if "1" not in positions[start:end]
         )
 
     def _add(self, line: str, number: int, where: str) -> None:

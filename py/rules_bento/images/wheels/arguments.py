@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
 
 FLAGS = {
+    "--exclude": 1,  # text: pattern of files that are left out
+    "--exclude-preset": 1,  # the same, of a preset
     "--locked": 1,  # the wheel's SHA-256 in a lock
     "--record-errors": 0,  # its RECORD may be wrong
     "--wheel": 1,
@@ -18,6 +20,21 @@ FLAGS = {
 
 
 def read_wheel(arguments: Arguments) -> Wheel:
+    """The wheel that the arguments name, without what is left out. Raises as `read_whole` and `exclude.without`."""
+    return left(arguments, read_whole(arguments))
+
+
+def read_whole(arguments: Arguments) -> Wheel:
     """The wheel that the arguments name. Raises as `Wheel.read`."""
     locked = Locked(arguments.optional("--locked"), record_errors=bool(arguments.records("--record-errors")))
     return Wheel.read(Path(arguments.one("--wheel")), locked)
+
+
+def left(arguments: Arguments, wheel: Wheel) -> Wheel:
+    """The wheel without what the arguments leave out. Raises as `exclude.without`."""
+    own, preset = arguments.texts("--exclude"), arguments.texts("--exclude-preset")
+    if not own and not preset:
+        return wheel
+    from rules_bento.images.wheels.exclude import Exclude, without
+
+    return without(wheel, Exclude(own, preset))

@@ -26,7 +26,7 @@ from rules_bento.images.wheels.record import Member, RecordError
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)
@@ -40,6 +40,8 @@ _LONGEST_NAME = 255  # bytes of a file's or folder's name, on Linux and macOS
 # Absolute here or on Windows, or with a character that ends or separates something somewhere.
 _REFUSED_NAME = re.compile(r"\A/|\A[A-Za-z]:|[\\\x00-\x1f\x7f]")
 _REFUSED_PART = re.compile(r"(?:\A|/)(?:\.?\.?(?:/|\Z)|(\.wh\.))")
+_ENTRY_POINTS = "entry_points.txt"
+_MODULE = re.compile(r"[\w.-]+")
 _SCRIPT = re.compile(r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?")
 
 
@@ -89,6 +91,16 @@ class Wheel(NamedTuple):
     def data_folder(self) -> str:
         """The folder, with a slash behind it, whose contents an installer spreads."""
         return self.dist_info.removesuffix(".dist-info") + ".data/"
+
+    def entry_modules(self) -> frozenset[str]:
+        """The modules that its entry points name, those of plugins among them. Raises BentoError as `contents` does."""
+        member = next((member for member in self.members if member.path == f"{self.dist_info}/{_ENTRY_POINTS}"), None)
+        if member is None:
+            return frozenset()
+        with _Zip(self.file, self.locked) as zip_file:
+            sections = _sections(zip_file, zip_file.whole(member).decode())
+        values = (value or "" for section in sections.values() for value in section.values())
+        return frozenset(found[0] for value in values if (found := _MODULE.match(value)))
 
     def member(self, path: str) -> Member:
         """The member at a path, which must be there."""
@@ -240,7 +252,7 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     path = f"{dist_info}/RECORD"
     with_digests = record.measured if zip_file.locked.record_errors else record.with_digests
     recorded = with_digests(zip_file, members, path, _text(zip_file, by_path, path))
-    points = f"{dist_info}/entry_points.txt"
+    points = f"{dist_info}/{_ENTRY_POINTS}"
     entry_points = _entry_points(zip_file, _text(zip_file, by_path, points)) if points in by_path else ()
     distribution = normalized(dist_info.partition("-")[0])
     return cls(zip_file.path, recorded, folders, dist_info, distribution, metadata, entry_points, zip_file.locked)
@@ -324,6 +336,17 @@ def _check_wheel_version(zip_file: _Zip, text: str) -> None:
 
 
 def _entry_points(zip_file: _Zip, text: str) -> tuple[EntryPoint, ...]:
+    sections = _sections(zip_file, text)
+    return tuple(
+        _entry_point(zip_file, name, value)
+        for section in ("console_scripts", "gui_scripts")
+        if section in sections
+        for name, value in sections[section].items()
+    )
+
+
+def _sections(zip_file: _Zip, text: str) -> Mapping[str, Mapping[str, str | None]]:
+    """Return the groups of entry points, each by name."""
     import configparser
 
     parser = configparser.ConfigParser(
@@ -334,12 +357,7 @@ def _entry_points(zip_file: _Zip, text: str) -> tuple[EntryPoint, ...]:
         parser.read_string(text)
     except (configparser.Error, AttributeError) as error:  # the latter for a line that goes on where none has begun
         raise zip_file.error(f"its entry_points.txt cannot be read ({error})") from None
-    return tuple(
-        _entry_point(zip_file, name, value)
-        for section in ("console_scripts", "gui_scripts")
-        if parser.has_section(section)
-        for name, value in parser[section].items()
-    )
+    return parser
 
 
 def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:

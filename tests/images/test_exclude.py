@@ -1,0 +1,220 @@
+"""Files of wheels that images leave out: which, what is said of them, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from made_wheels import Maker
+from rules_bento.errors import BentoError
+from rules_bento.images.image_checks import Base, check
+from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.wheels.exclude import Exclude, without
+from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
+from rules_bento.images.wheels.libraries import Libraries
+from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.verbs import run
+
+LAYOUT = Layout.venv("/app/.venv", 12)
+SITE = "app/.venv/lib/python3.12/site-packages"
+FILES = {
+    "acme/__init__.py": "",
+    "acme/core.py": "value = 1\n",
+    "acme/lib/libacme.a": "!<arch>\n" * 100,
+    "acme/lib/libacme.so.1": "no library",
+    "acme/plugins/__init__.py": "",
+    "acme/plugins/fast.py": "",
+    "acme/tests/__init__.py": "",
+    "acme/tests/test_core.py": "assert 1\n",
+    "acme/tests/data/libstub.a": "!<arch>\n",
+}
+ENTRY_POINTS = "[console_scripts]\nacme = acme.core:main\n\n[acme.plugins]\nfast = acme.plugins.fast [extra]\n"
+
+
+@pytest.fixture
+def maker():
+    made = Maker("Acme_Tools", "2.1").add(FILES)
+    made.entry_points(ENTRY_POINTS)
+    return made
+
+
+@pytest.fixture
+def wheel(maker, tmp_path):
+    return Wheel.read(maker.write(tmp_path))
+
+
+def left_out(wheel, *own, preset=()):
+    """The names of what patterns leave out."""
+    kept = {member.path for member in without(wheel, Exclude(own, preset)).members}
+    return {member.path for member in wheel.members} - kept
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (["*.a"], {"acme/lib/libacme.a", "acme/tests/data/libstub.a"}),
+        (["/acme/lib/*.a"], {"acme/lib/libacme.a"}),
+        (["acme/tests/"], {name for name in FILES if name.startswith("acme/tests/")}),
+        (["acme/tests/**"], {name for name in FILES if name.startswith("acme/tests/")}),
+        (["*.a", "!acme/tests/**"], {"acme/lib/libacme.a"}),
+        # The first names files, although the second decides of all of them.
+        (["/acme/tests/*.py", "tests/"], {name for name in FILES if name.startswith("acme/tests/")}),
+    ],
+)
+def test_patterns_are_those_of_a_bentofile(wheel, own, expected):
+    assert left_out(wheel, *own) == expected
+
+
+def test_a_preset_may_name_nothing_and_own_patterns_win_over_it(wheel):
+    assert left_out(wheel, preset=["*.a", "/torch/share/"]) == {"acme/lib/libacme.a", "acme/tests/data/libstub.a"}
+    assert left_out(wheel, "!acme/lib/*.a", preset=["*.a"]) == {"acme/tests/data/libstub.a"}
+    assert not left_out(wheel, preset=["/torch/share/"])
+
+
+def test_what_is_spread_is_named_by_where_it_goes(maker, tmp_path):
+    maker.add({f"{maker.data}/purelib/acme/more/__init__.py": "", f"{maker.data}/data/share/acme.txt": "text"})
+    wheel = Wheel.read(maker.write(tmp_path))
+    assert left_out(wheel, "/acme/more/") == {f"{maker.data}/purelib/acme/more/__init__.py"}
+    assert left_out(wheel, "acme.txt") == {f"{maker.data}/data/share/acme.txt"}
+
+
+def test_record_and_folders_are_those_of_what_is_left(maker, tmp_path):
+    maker.folders += ["acme/tests", "acme/tests/data", "acme/tests/empty", "acme/empty"]
+    whole = Wheel.read(maker.write(tmp_path))
+    wheel = without(whole, Exclude(["acme/tests/", "*.a"]))
+    files = {file.path: file for file in installed_files(wheel, LAYOUT)}
+    before = {file.path for file in installed_files(whole, LAYOUT)}
+    assert before - files.keys() == {f"{SITE}/{name}" for name in FILES if "tests/" in name or name.endswith(".a")}
+    record = files[f"{SITE}/{wheel.dist_info}/RECORD"].data.decode()
+    assert [line.partition(",")[0] for line in record.splitlines()] == sorted(
+        path.removeprefix(f"{SITE}/").replace("app/.venv/", "../../../") for path in files
+    )
+    assert installed_folders(wheel, LAYOUT) == [f"{SITE}/acme/empty"]
+
+
+def test_the_same_bytes_as_of_a_wheel_that_never_had_them(wheel, tmp_path):
+    (tmp_path / "never").mkdir()
+    never = Maker("Acme_Tools", "2.1").add({name: data for name, data in FILES.items() if not name.endswith(".a")})
+    never.entry_points(ENTRY_POINTS)
+    one = write_wheel_layer(tmp_path / "one", without(wheel, Exclude(["*.a"])), LAYOUT, "gzip")
+    assert one == write_wheel_layer(tmp_path / "two", Wheel.read(never.write(tmp_path / "never")), LAYOUT, "gzip")
+    assert one.size < write_wheel_layer(tmp_path / "three", wheel, LAYOUT, "gzip").size
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a compiler of C")
+def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
+    (tmp_path / "helper.c").write_text("int helper(void) { return 0; }\n")
+    (tmp_path / "core.c").write_text("int helper(void);\nvoid *PyInit_core(void) { helper(); return 0; }\n")
+    shared = ["cc", "-shared", "-fPIC", "-nostdlib"]
+    subprocess.run([*shared, "-o", "libhelper.so", "helper.c"], cwd=tmp_path, check=True)
+    link = ["-L.", "-lhelper", "-Wl,-rpath,$ORIGIN"]
+    subprocess.run([*shared, "-o", "core.so", "core.c", *link], cwd=tmp_path, check=True)
+    files = {f"acme/{name}": (tmp_path / name).read_bytes() for name in ("core.so", "libhelper.so")}
+    wheel = Wheel.read(Maker("acme").add(files).write(tmp_path))
+    whole, less = Libraries.read(wheel), Libraries.read(without(wheel, Exclude(["libhelper.so"])))
+    base = Base("//base", whole.linked[0].elf.machine, None, frozenset())
+    assert not list(check(base, [], [whole], ()).problems)
+    assert "libhelper.so" in check(base, [], [less], ()).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (["*.aa"], "pattern 1 of exclude[\"acme-tools\"] of bento.pypi ('*.aa') names no file of it; there is '*.a'"),
+        (
+            ["*.a", "acme/test/"],
+            "pattern 2 of exclude[\"acme-tools\"] of bento.pypi ('acme/test/') names no file of it",
+        ),
+        (["acme/test/"], "there is 'acme/tests'"),
+        (["Tests/"], "there is 'tests'"),
+        (["./acme/tests/"], "there is 'acme/tests'"),
+        (["acme/lib/libacme.so"], "there is 'acme/lib/libacme.so.1'"),
+        (["quite/other/things/*.bin"], "names no file of it. Correct"),
+        # What is to stay is named wrongly, and would go.
+        (["*.a", "!acme/test/**"], "('!acme/test/**') names no file"),
+        (["*.a", "# static"], "a pattern is empty, a remark, or a set without its end"),
+        (["*.a", ""], "a pattern is empty, a remark, or a set without its end"),
+        (["*.a", "["], "a pattern is empty, a remark, or a set without its end"),
+        (["!*.a"], 'leaves nothing out. Leave "acme-tools" out of it'),
+        (["!"], "is not a pattern"),
+        (["RECORD"], "is metadata"),
+        (["*.txt"], "entry_points.txt, which is metadata"),
+        (["*"], "which is metadata"),
+        (["Acme_Tools-2.1.dist-info/"], "which is metadata"),
+        (["*", "!*.dist-info/"], "its entry points name acme.core"),
+        (["acme/__init__.py"], "leaves out acme/__init__.py, but not all modules of that package. Leave out 'acme/'"),
+        (["acme/tests/__init__.py"], "Leave out 'acme/tests/', or add '!/acme/tests/__init__.py'"),
+        (["acme/core.py"], "leaves out acme/core.py, but its entry points name acme.core"),
+        (["acme/plugins/"], "leaves out acme/plugins/fast.py, but its entry points name acme.plugins.fast"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(wheel, own, words):
+    with pytest.raises(BentoError) as caught:
+        without(wheel, Exclude(own))
+    assert words in str(caught.value)
+
+
+def test_ways_out_that_messages_name(maker, tmp_path):
+    maker.add({"acme/data/notes.txt": "text"})
+    wheel = Wheel.read(maker.write(tmp_path))
+    assert left_out(wheel, "*.txt", "!*.dist-info/") == {"acme/data/notes.txt"}
+    modules = {"acme/tests/test_core.py"}
+    assert left_out(wheel, "acme/tests/*.py", "!/acme/tests/__init__.py") == modules
+    assert left_out(wheel, "acme/plugins/", "*.a", "!/acme/plugins/fast.py", "!/acme/plugins/__init__.py")
+
+
+def test_a_wheel_of_which_no_module_is_left_is_refused(tmp_path):
+    wheel = Wheel.read(Maker().add({"odd/__init__.py": "", "odd/odd.so": "", "odd/table.csv": ""}).write(tmp_path))
+    with pytest.raises(BentoError, match="leaves no module of it. Leave out less, or the package itself"):
+        without(wheel, Exclude(["odd/"]))
+    only_data = Wheel.read(Maker("data").add({"data/table.csv": "", "data/other.csv": ""}).write(tmp_path))
+    assert left_out(only_data, "table.csv") == {"data/table.csv"}
+
+
+@pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
+def test_bill_and_report_say_how_much_is_left_out(wheel, tmp_path, form):
+    excluded = tmp_path / "excluded"
+    run(["wheel_excluded", "--wheel", str(wheel.file), "--exclude", '"*.a"', "--output", str(excluded)])
+    told = {"name": "acme-tools", "version": "2.1", "files": 2, "size": 808}
+    assert json.loads(excluded.read_text()) == told
+    nothing = tmp_path / "nothing"
+    run(["wheel_excluded", "--wheel", str(wheel.file), "--exclude-preset", '"*.o"', "--output", str(nothing)])
+    for name, text in {"config": '{"architecture": "amd64"}', "digest": f"sha256:{'0' * 64}", "tag": "svc:1"}.items():
+        (tmp_path / name).write_text(text)
+    words = ["--base-config", "config", "--bento-digest", "digest", "--digest", "digest", "--tag", "tag"]
+    words = [word if word.startswith("--") else str(tmp_path / word) for word in words]
+    words += ["--wheel", "acme-tools", "2.1", "a" * 64, "--wheel", "other", "2", "b" * 64]
+    words += ["--created", "2020-01-01T00:00:00Z", "--format", form, "--output", str(tmp_path / "bill")]
+    run(["sbom", *words, "--record-errors", "acme-tools", "--excluded", str(excluded), "--excluded", str(nothing)])
+    bill = json.loads((tmp_path / "bill").read_text())
+    [package] = [part for part in bill.get("components", bill.get("packages")) if "not installed" in json.dumps(part)]
+    assert package["name"] == "acme-tools"
+    assert "2, of 808 bytes" in json.dumps(package)
+    assert "RECORD of its wheel is wrong" in json.dumps(package)
+    report, html = tmp_path / "report", tmp_path / "html"
+    words = ["--target", "//:image", "--bento", "/home/bentoml/bento", "--output", str(report), "--page", str(html)]
+    run(["layer_report", *words, "--excluded", str(nothing)])
+    assert "excluded" not in report.read_text()
+    run(["layer_report", *words, "--excluded", str(excluded), "--excluded", str(nothing)])
+    assert json.loads(report.read_text())["excluded"] == [told]
+    assert "Left out of packages, as bento.pypi says: 0.8 kB" in html.read_text()
+
+
+def test_actions_of_one_wheel_leave_out_the_same(wheel, tmp_path, capsys):
+    """Layer, part and byte code have the same files; a pattern that names none fails each of them."""
+    place = ["--prefix", "/app/.venv", "--python-version", "3.12", "--user", "1034", "--compression", "none"]
+    words = ["--wheel", str(wheel.file), "--exclude", '"acme/tests/"', *place]
+    outputs = {name: str(tmp_path / name) for name in ("layer", "description", "part", "listing")}
+    layer = ["--name", "acme", "--output", outputs["layer"], "--description", outputs["description"]]
+    assert run(["wheel_layer", *words, *layer]) == 0
+    assert run(["wheel_part", *words, "--output", outputs["part"], "--listing", outputs["listing"]]) == 0
+    for name in ("layer", "part"):
+        data = (tmp_path / name).read_bytes()
+        assert b"acme/lib/libacme.a" in data
+        assert b"acme/tests" not in data
+    assert not [path for path in json.loads((tmp_path / "listing").read_text())["files"] if "tests" in path]
+    words[words.index('"acme/tests/"')] = '"acme/test/"'
+    assert run(["wheel_libraries", *words[:4], "--output", outputs["part"]]) == 1
+    assert "names no file of it; there is 'acme/tests'" in capsys.readouterr().err
