@@ -213,6 +213,35 @@ def test_the_report_says_whose_the_files_are():
             assert sum(package["size"] for package in layer["packages"]) == sum(member.size for member in tar)
 
 
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_the_hub_leaves_out_is_in_no_layer_and_not_in_record(image):
+    files = {}
+    for entry in document(image, "manifest")["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(tar_of(image, entry))) as tar:
+            files |= {
+                member.name: tar.extractfile(member).read()
+                for member in tar
+                if member.isfile() and "/site-packages/joblib" in member.name
+            }
+    modules = {path.partition("/site-packages/")[2] for path in files if "/__pycache__/" not in path}
+    [record] = [data.decode() for path, data in files.items() if path.endswith(".dist-info/RECORD")]
+    assert {line.partition(",")[0] for line in record.splitlines()} == modules
+    assert "joblib/memory.py" in modules
+    assert not [path for path in files if "/joblib/test/" in path]
+
+
+def test_what_is_left_out_is_told():
+    [told] = document("image", "layers")["excluded"]
+    assert (told["name"], told["files"] > 10, told["size"] > 100_000) == ("joblib", True, True)
+    remarks = {
+        component["name"]: component["properties"][0]["value"]
+        for component in document("image", "cdx")["components"]
+        if "properties" in component
+    }
+    assert remarks.keys() == {"joblib"}
+    assert f"{told['files']}, of {told['size']} bytes" in remarks["joblib"]
+
+
 def test_no_path_is_there_twice_in_a_layer():
     for entry in document("image", "manifest")["layers"]:
         with tarfile.open(fileobj=io.BytesIO(tar_of("image", entry))) as tar:
