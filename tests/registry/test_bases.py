@@ -8,6 +8,7 @@ import json
 import pytest
 import zstandard
 from rules_bento.errors import BentoError
+from rules_bento.images.oci_image import Layer
 from rules_bento.registry import bases
 from rules_bento.registry.layout import Layout
 
@@ -81,6 +82,19 @@ def test_what_is_taken(made):
         {"media_type": f"{OCI}.layer.v1.tar+gzip", "digest": layer["digest"], "size": layer["size"], "diff_id": DIFF}
         for layer in made.manifest["layers"]
     ]
+
+
+def test_layers_keep_their_annotations(made):
+    lazy = {"containerd.io/snapshot/stargz/toc.digest": DIFF, "io.containers.estargz.uncompressed-size": "9"}
+    made.manifest["layers"] = [made.put(GZIP, "layer.v1.tar+gzip", annotations=lazy)]
+    [layer] = made.add().read()["linux/amd64"].to_json()["layers"]
+    assert layer["annotations"] == lazy
+    assert Layer.loads(json.dumps(layer | {"name": "x"})).descriptor == made.manifest["layers"][0]
+
+
+def test_an_index_that_is_too_large(made):
+    made.add().index["x"] = "x" * (17 << 20)
+    assert refused(made).endswith("index.json: is larger than 16 MiB, which cannot be meant. Make it smaller.")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import re
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import NamedTuple
+from rules_bento.records import NamedTuple, replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -39,11 +39,14 @@ class BaseImage(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return the description as JSON."""
-        layers = [
-            {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": diff_id}
-            for layer, diff_id in self.layers
-        ]
+        layers = [_described(layer, diff_id) for layer, diff_id in self.layers]
         return {"digest": self.digest, "facts": self.facts, "layers": layers}
+
+
+def _described(layer: Descriptor, diff_id: str) -> dict[str, Any]:
+    described = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": diff_id}
+    # Without those of eStargz, nobody pulls the layer lazily.
+    return described | {"annotations": dict(layer.annotations)} if layer.annotations else described
 
 
 def find(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
@@ -146,5 +149,5 @@ def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseIm
     if not isinstance(facts.get("variant", ""), str) or not isinstance(facts.get("history") or [], list):
         raise BentoError(f"{path}: variant is not a text, or history not a list. {_AGAIN}")
     facts["env"] = dict(variable.split("=", 1) for variable in variables)
-    renamed = [Descriptor(_LAYERS[layer.media_type], layer.digest, layer.size) for layer in layers]
+    renamed = [replace(layer, media_type=_LAYERS[layer.media_type]) for layer in layers]
     return BaseImage(manifest.descriptor.digest, facts, tuple(zip(renamed, diff_ids, strict=True)))

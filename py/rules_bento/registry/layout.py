@@ -88,7 +88,7 @@ class Layout:
         """Return what index.json lists. Raises BentoError for one that cannot be read."""
         path = self.folder / "index.json"
         try:
-            return Manifest.read(path.read_bytes(), oci.INDEX, str(path)).children()
+            return Manifest.read(read_file(path), oci.INDEX, str(path)).children()
         except OSError as error:
             raise BentoError(f"{path}: cannot be read: {error.strerror}.") from None
 
