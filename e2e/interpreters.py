@@ -30,6 +30,7 @@ GROUPS = (
     "build_definition",
     "docker_archive",
     "folder",
+    "layer",
     "layer_report",
     "oci_layout",
     "report",
@@ -71,8 +72,9 @@ class Local:
         return ""
 """
 BUILD = """\
-load("//rules:defs.bzl", "bento_deployment", "bento_environment", "bento_image", "bento_image_index", "bento_model")
-load("//rules:defs.bzl", "bento_model_image", "bento_package", "bento_policy_test", "bento_wheel", "environment_step")
+load("//rules:defs.bzl", "bento_deployment", "bento_environment", "bento_image", "bento_image_index")
+load("//rules:defs.bzl", "bento_layout_base", "bento_model", "bento_model_image", "bento_package", "bento_policy_test")
+load("//rules:defs.bzl", "bento_wheel", "environment_step")
 
 bento_wheel(name = "acme", src = "acme-1.0-py3-none-manylinux_2_17_x86_64.whl", deps = ["@own//bentoml"])
 
@@ -108,6 +110,14 @@ bento_package(
     python_version = "3.12",
     requirements = [":acme", "@own//bentoml"],
     service = "local:Local",
+)
+
+bento_layout_base(
+    name = "made_base",
+    layer_count = 2,
+    layout = "//tests/base:layout_of_a_rule",
+    python = "/usr/local/bin/python3",
+    python_version = "3.12",
 )
 
 bento_image(name = "local_image", base = "@layout_base", bento = ":local", platform = "linux_x86_64")

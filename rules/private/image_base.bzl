@@ -2,8 +2,8 @@
 
 load("//rules/providers:base.bzl", "BentoBaseInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
-load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load(":base_contents.bzl", "write_base_contents")
+load(":helper.bzl", "TOOLCHAIN_TYPE")
 
 def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
@@ -24,27 +24,7 @@ def _contents(ctx, layers):
     """Which shared libraries and packages the base has, as far as its layers are here."""
     if [layer for layer in layers if not layer.blob]:
         return struct(libraries = None, system = None)
-    libraries = ctx.actions.declare_file(ctx.label.name + ".libraries.json")
-    system = ctx.actions.declare_file(ctx.label.name + ".system.json")
-    args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    for layer in layers:
-        args.add_all(["--layer", layer.description, layer.blob])
-    args.add_all(["--libraries", libraries])
-    args.add_all(["--system", system])
-    run_helper(
-        ctx,
-        mnemonic = "BentoBaseContents",
-        progress_message = "Looking for the libraries and packages of %{label}",
-        verb = verb(
-            "base_contents",
-            args,
-            inputs = depset([file for layer in layers for file in (layer.blob, layer.description)]),
-            packages = ["zstandard"],
-        ),
-        outputs = [libraries, system],
-    )
-    return struct(libraries = libraries, system = system)
+    return write_base_contents(ctx, [(layer.description, layer.blob) for layer in layers])
 
 def _image_base_impl(ctx):
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers]

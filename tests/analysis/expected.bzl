@@ -118,6 +118,31 @@ EXPECTED = {
         "files": ["requirements_test"],
         "runfiles": ["requirements.in", "requirements.lock.json", "requirements_test"],
     },
+    ":base_of_a_layout": {
+        "actions": {
+            "BentoBaseContents base_of_a_layout.libraries.json": {
+                "of": ["base_of_a_layout.0.layer.json", "base_of_a_layout.1.layer.json", "layout_of_a_rule.oci"],
+                "to": ["base_of_a_layout.libraries.json", "base_of_a_layout.system.json"],
+            },
+            "BentoBaseLayer base_of_a_layout.0.layer": {
+                "of": ["base_of_a_layout.0.layer.json", "layout_of_a_rule.oci"],
+                "to": ["base_of_a_layout.0.layer"],
+            },
+            "BentoBaseLayer base_of_a_layout.1.layer": {
+                "of": ["base_of_a_layout.1.layer.json", "layout_of_a_rule.oci"],
+                "to": ["base_of_a_layout.1.layer"],
+            },
+            "BentoBaseLayout base_of_a_layout.0.layer.json": {
+                "of": ["layout_of_a_rule.oci"],
+                "to": ["base_of_a_layout.0.layer.json", "base_of_a_layout.1.layer.json", "base_of_a_layout.base.json"],
+            },
+        },
+        "files": ["base_of_a_layout.0.layer.json", "base_of_a_layout.1.layer.json", "base_of_a_layout.base.json"],
+        "groups": {
+            "layer": ["base_of_a_layout.0.layer", "base_of_a_layout.1.layer"],
+        },
+        "providers": ["BentoBaseInfo"],
+    },
     ":bento": {
         "actions": {
             "BentoArchive bento.bento": {

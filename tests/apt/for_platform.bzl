@@ -13,7 +13,8 @@ def _for_platform_impl(ctx):
     # A handful of files, each under a name of its own, for both platforms have the same paths in runfiles.
     linked = []
     for file in [file for target in ctx.attr.srcs for file in target[DefaultInfo].files.to_list()]:
-        link = ctx.actions.declare_file("{}/{}".format(ctx.label.name, file.basename))
+        declare = ctx.actions.declare_directory if file.is_directory else ctx.actions.declare_file
+        link = declare("{}/{}".format(ctx.label.name, file.basename))
         ctx.actions.symlink(output = link, target_file = file)
         linked.append(link)
     return [DefaultInfo(files = depset(linked))]

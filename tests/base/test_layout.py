@@ -1,4 +1,4 @@
-"""The files that bento.base writes for a layout, against the layout itself."""
+"""The files that bento.base and bento_layout_base write for a layout, against the layout itself."""
 
 from __future__ import annotations
 
@@ -30,3 +30,32 @@ def test_the_config_has_platform_and_environment(architecture, more):
     history = [{"created_by": "a test"}]
     env = {"PATH": "/usr/local/bin:/usr/bin", "OPTS": "a=b"}
     assert config == {"architecture": architecture, "os": "linux", "env": env, "history": history} | more
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_a_layout_that_a_rule_makes_is_the_same_base(architecture):
+    theirs, own = HERE / architecture, HERE / f"made_{architecture}"
+    config = json.loads((own / "made_base.base.json").read_text())
+    assert config == json.loads((theirs / f"linux_{architecture}.json").read_text())
+    for number in range(2):
+        description = json.loads((own / f"made_base.{number}.layer.json").read_text())
+        assert description.pop("name") == f"base //tests/base:made_base, layer {number}"
+        expected = json.loads((theirs / f"linux_{architecture}.{number}.json").read_text())
+        assert description == {key: value for key, value in expected.items() if key != "name"}
+        blob = (HERE / "layout/blobs" / description["digest"].replace(":", "/")).read_bytes()
+        assert (own / f"made_base.{number}.layer").read_bytes() == blob
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_an_image_begins_with_the_layers_of_such_a_base(architecture):
+    folder = HERE / f"made_{architecture}"
+    layout = folder / "image.oci"
+    [entry] = json.loads((layout / "index.json").read_text())["manifests"]
+    manifest = json.loads((layout / "blobs" / entry["digest"].replace(":", "/")).read_text())
+    config = json.loads((layout / "blobs" / manifest["config"]["digest"].replace(":", "/")).read_text())
+    below = [json.loads((folder / f"made_base.{number}.layer.json").read_text()) for number in range(2)]
+    assert [layer["digest"] for layer in manifest["layers"][:2]] == [layer["digest"] for layer in below]
+    assert config["rootfs"]["diff_ids"][:2] == [layer["diff_id"] for layer in below]
+    assert config["architecture"] == architecture
+    for layer in manifest["layers"]:
+        assert (layout / "blobs" / layer["digest"].replace(":", "/")).stat().st_size == layer["size"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rules_bento.actions.arguments import Arguments
 
 FLAGS = {
-    "--layer": 2,  # description, blob; from the lowest up
+    "--layer": 2,  # description, blob or OCI layout that has it; from the lowest up
     "--libraries": 1,  # output, a JSON list of file names
     "--system": 1,  # output, what SystemFiles writes
     "--target": 1,
@@ -23,15 +23,21 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Read each layer once."""
-    layers = [
-        (Layer.loads(Path(description).read_text("utf-8")), Path(blob))
-        for description, blob in arguments.records("--layer")
-    ]
+    layers = [_layer(description, Path(place)) for description, place in arguments.records("--layer")]
     files = read_files(((blob, layer.media_type) for layer, blob in layers), _is_library, SystemFiles.has)
     names = {path.rpartition("/")[2] for path in files if _is_library(path)}
     Path(arguments.one("--libraries")).write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
     kept = {path: data for path, data in files.items() if SystemFiles.has(path)}
     Path(arguments.one("--system")).write_text(SystemFiles.of(kept).dumps(), "utf-8")
+
+
+def _layer(description: str, place: Path) -> tuple[Layer, Path]:
+    layer = Layer.loads(Path(description).read_text("utf-8"))
+    if not place.is_dir():
+        return layer, place
+    from rules_bento.registry.layout import Layout
+
+    return layer, Layout(place).blob(layer.digest)
 
 
 def _is_library(path: str) -> bool:

@@ -1,0 +1,45 @@
+"""Describes the image of an OCI layout that Bentos are built on; the layout is what another rule made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.registry import bases
+from rules_bento.registry.layout import Layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.actions.arguments import Arguments
+
+FLAGS = {
+    "--config": 1,  # output, JSON: see BentoBaseInfo.config
+    "--description": 1,  # output, of a layer; from the lowest up
+    "--layout": 1,
+    "--platform": 1,  # os/architecture
+    "--target": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write config and descriptions. Raises BentoError for a layout that does not hold, or has more or fewer layers."""
+    target, descriptions = arguments.one("--target"), arguments.many("--description")
+    layout = Layout.open(Path(arguments.one("--layout")))
+    [image] = bases.find(layout, arguments.many("--platform")).values()
+    if len(image.layers) != len(descriptions):
+        raise BentoError(
+            f"layer_count: is {len(descriptions)}, but the image for {arguments.one('--platform')} in {layout.folder} "
+            f"has {len(image.layers)} layers. Set layer_count = {len(image.layers)}."
+        )
+    bases.check_layers(layout, [image])
+    described = image.to_json()
+    for number, (layer, path) in enumerate(zip(described["layers"], descriptions, strict=True)):
+        # Only who reads the layer knows its size.
+        fields = layer | {"uncompressed_size": None, "name": f"base {target}, layer {number}"}
+        _write(path, fields)
+    _write(arguments.one("--config"), described["facts"] | {"digest": image.digest, "origin": ""})
+
+
+def _write(path: str, document: dict[str, object]) -> None:
+    Path(path).write_text(json.dumps(document, indent=1) + "\n", "utf-8")

@@ -1,0 +1,119 @@
+"""bento_layout_base: an OCI layout that another rule makes, as what images are built on."""
+
+load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:base_contents.bzl", "write_base_contents")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
+load("//rules/providers:base.bzl", "BentoBaseInfo")
+load("//rules/providers:layer.bzl", "BentoLayerInfo")
+
+# Platforms by the names of hubs, as images have them.
+_PLATFORMS = {"linux_aarch64": "linux/arm64", "linux_x86_64": "linux/amd64"}
+
+# Of an image, see images/oci_image.py.
+_MOST_LAYERS = 127
+
+def _check(ctx):
+    """Refuses what is no folder of a rule, and what cannot be the number of its layers."""
+    layout = ctx.file.layout
+    if layout.is_source:
+        fail("{}: layout is {}, a source, of which Bazel does not see every change: bento.base(layout = ...) in MODULE.bazel takes it".format(ctx.label, layout.short_path))
+    if not layout.is_directory:
+        fail("{}: layout is the file {}, where a folder with an OCI layout belongs: name the target or output group that makes one".format(ctx.label, layout.short_path))
+    if ctx.attr.layer_count < 1 or ctx.attr.layer_count > _MOST_LAYERS:
+        fail("{}: layer_count is {}, but images have 1 to {} layers".format(ctx.label, ctx.attr.layer_count, _MOST_LAYERS))
+
+def _platform(ctx):
+    name = platform_name(ctx)
+    if name not in _PLATFORMS:
+        fail("{}: is for {}, but bases are for {}: set platform of the image".format(ctx.label, name or "a platform that no hub knows", " and ".join(sorted(_PLATFORMS))))
+    return _PLATFORMS[name]
+
+def _describe(ctx):
+    """Holds the layout to its digests, and writes what is known of the image. Returns config and descriptions, Files."""
+    config = ctx.actions.declare_file(ctx.label.name + ".base.json")
+    descriptions = [
+        ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
+        for number in range(ctx.attr.layer_count)
+    ]
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--layout", ctx.file.layout], expand_directories = False)
+    args.add_all(["--platform", _platform(ctx)])
+    args.add_all(["--config", config])
+    args.add_all(descriptions, before_each = "--description")
+    run_helper(
+        ctx,
+        mnemonic = "BentoBaseLayout",
+        progress_message = "Reading the OCI layout of %{label}",
+        verb = verb("base_layout", args, inputs = depset([ctx.file.layout])),
+        outputs = [config] + descriptions,
+    )
+    return config, descriptions
+
+def _layer(ctx, number, description):
+    """A layer as a file of its own: written where something asks for its bytes, which an image does not."""
+    blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--layout", ctx.file.layout], expand_directories = False)
+    args.add_all(["--description", description])
+    args.add_all(["--output", blob])
+    run_helper(
+        ctx,
+        mnemonic = "BentoBaseLayer",
+        progress_message = "Taking layer {} of %{{label}} out of its OCI layout".format(number),
+        verb = verb("base_layer", args, inputs = depset([ctx.file.layout, description])),
+        outputs = [blob],
+    )
+    return BentoLayerInfo(blob = blob, description = description)
+
+def _bento_layout_base_impl(ctx):
+    _check(ctx)
+    config, descriptions = _describe(ctx)
+    layers = [_layer(ctx, number, description) for number, description in enumerate(descriptions)]
+    contents = write_base_contents(ctx, [(description, ctx.file.layout) for description in descriptions])
+    return [
+        BentoBaseInfo(
+            config = config,
+            deb_index = None,
+            glibc = ctx.attr.glibc,
+            layers = tuple(layers),
+            libraries = contents.libraries,
+            name = label_text(ctx.label),
+            python = ctx.attr.python,
+            python_version = ctx.attr.python_version,
+            system = contents.system,
+        ),
+        DefaultInfo(files = depset([config] + descriptions)),
+        OutputGroupInfo(layer = depset([layer.blob for layer in layers])),
+    ]
+
+bento_layout_base = rule(
+    implementation = _bento_layout_base_impl,
+    doc = """A base for images that another rule makes: a folder with an OCI layout, such as `oci_image` of rules_oci has.
+
+```starlark
+bento_layout_base(
+    name = "python",
+    layer_count = 4,
+    layout = "//images:python",
+    python = "/usr/local/bin/python3",
+    python_version = "3.12",
+)
+```
+
+Of an index, the image for the platform is taken. Every part is held to its digest, size and media type. The number of layers
+has to be known before the layout is made; where it is another, the build says which. Layers are copied where something asks for
+their bytes: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
+    attrs = {
+        "glibc": attr.string(doc = "Version of its C library, `X.Y`. Default: not known, and not checked."),
+        "layer_count": attr.int(doc = "How many layers the image has.", mandatory = True),
+        "layout": attr.label(allow_single_file = True, doc = "The folder with the OCI layout, one output of a rule.", mandatory = True),
+        "python": attr.string(doc = "Absolute path of the interpreter.", mandatory = True),
+        "python_version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
+    } | PLATFORM,
+    cfg = of_image,
+    provides = [BentoBaseInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

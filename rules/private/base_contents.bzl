@@ -1,0 +1,37 @@
+"""What is known of layers that are not made of Debian packages."""
+
+load(":attributes.bzl", "label_text")
+load(":helper.bzl", "arguments", "run_helper", "verb")
+
+def write_base_contents(ctx, layers):
+    """Declares the action that reads which shared libraries and packages layers have.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      layers: list of pairs of Files from the lowest up, description and layer; or in place of the layer an OCI layout
+        that has it.
+
+    Returns:
+      A struct of `libraries` and `system`, Files: see BentoBaseInfo.
+    """
+    libraries = ctx.actions.declare_file(ctx.label.name + ".libraries.json")
+    system = ctx.actions.declare_file(ctx.label.name + ".system.json")
+    args = arguments(ctx)
+    args.add_all(["--target", label_text(ctx.label)])
+    for description, layer in layers:
+        args.add_all(["--layer", description, layer], expand_directories = False)
+    args.add_all(["--libraries", libraries])
+    args.add_all(["--system", system])
+    run_helper(
+        ctx,
+        mnemonic = "BentoBaseContents",
+        progress_message = "Looking for libraries and packages in layers of %{label}",
+        verb = verb(
+            "base_contents",
+            args,
+            inputs = depset([file for pair in layers for file in pair]),
+            packages = ["zstandard"],
+        ),
+        outputs = [libraries, system],
+    )
+    return struct(libraries = libraries, system = system)
