@@ -75,7 +75,7 @@ def _check_packages(ctx, parts):
         return
     fail(("{}: {} has no bentoml among the packages of a hub, so the image could not serve it: images have the wheels of a lock, and of no " +
           "requirements file or hub of rules_python. Name a lock in MODULE.bazel, bento.pypi(name = \"bento_pypi\", lock = ...), and packages of it in the Bento's requirements, \"@bento_pypi//bentoml\" " +
-          "among them; or set entrypoint or layers, if these bring bentoml").format(ctx.label, ctx.split_attr.bento["stated"].label))
+          "among them; or set entrypoint to what starts it, if layers bring bentoml").format(ctx.label, ctx.split_attr.bento["stated"].label))
 
 def _settings(ctx):
     return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)

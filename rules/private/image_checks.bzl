@@ -1,13 +1,19 @@
 """Checks of an image that run beside its build."""
 
 load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
+load("//rules/providers:layer.bzl", "BentoLayerInfo")
 load(":attributes.bzl", "add_texts", "label_text")
+load(":base_contents.bzl", "write_base_contents")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":image_sbom.bzl", "known_debs")
 
-def _knows_layers(ctx):
-    """Whether all further layers say which Debian packages they have."""
-    return not [target for target in ctx.attr.layers if BentoDebLayerInfo not in target]
+def _known_libraries(ctx, base):
+    """What says which shared libraries base and further layers have: Files of base_contents; None if not all is known."""
+    others = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
+    if not (base.deb_index or base.libraries) or [layer for layer in others if not layer.blob]:
+        return None
+    of_layers = [write_base_contents(ctx, [(layer.description, layer.blob) for layer in others]).libraries] if others else []
+    return ([base.libraries] if base.libraries else []) + of_layers
 
 def _arguments(ctx, base, output):
     args = arguments(ctx)
@@ -30,9 +36,9 @@ def check_libraries(ctx, base, parts):
     """
     output = ctx.actions.declare_file(ctx.label.name + ".libraries.txt")
     libraries = [part.libraries for part in parts if part.libraries]
-    known = (base.deb_index or base.libraries) and _knows_layers(ctx)
-    debs = known_debs(ctx, base) if known else []
-    below = [base.libraries] if known and base.libraries else []
+    known = _known_libraries(ctx, base)
+    debs = [] if known == None else known_debs(ctx, base)
+    below = known or []
     args = _arguments(ctx, base, output)
     args.add_all(["--python-version", base.python_version])
     if base.glibc:

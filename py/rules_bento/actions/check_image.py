@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from rules_bento.actions.arguments import read_text
@@ -29,6 +30,7 @@ FLAGS = {
     "--unchecked": 1,  # file name of a library
     "--wheel": 1,  # file name
 }
+_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 
 
 def run(arguments: Arguments) -> None:
@@ -39,12 +41,10 @@ def run(arguments: Arguments) -> None:
         path.rpartition("/")[2] for index in indexes for path in (*index["files"], *index["links"]) if ".so" in path
     }
     architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]
-    glibc = arguments.optional("--glibc")
-    major, _, minor = glibc.partition(".")
     base = image_checks.Base(
         arguments.one("--base"),
         architecture,
-        (int(major), int(minor)) if glibc else None,
+        _glibc(arguments),
         libraries if indexes or below else None,
         arguments.one("--python-version"),
     )
@@ -53,3 +53,13 @@ def run(arguments: Arguments) -> None:
     if problems.problems:
         raise BentoError("\n".join(problems.problems))
     Path(arguments.one("--output")).write_text("".join(f"{note}\n" for note in problems.notes), "utf-8")
+
+
+def _glibc(arguments: Arguments) -> tuple[int, int] | None:
+    """Return the version of the base's C library, if it is known. Raises BentoError for what is none."""
+    text = arguments.optional("--glibc")
+    if not text:
+        return None
+    if not (version := _VERSION.fullmatch(text)):
+        raise BentoError(f"{arguments.one('--base')}: its glibc is {text!r}. Write X.Y, such as 2.36, or leave it out.")
+    return int(version[1]), int(version[2])
