@@ -32,24 +32,30 @@ bento_image(
     size_limit = 50,
 )
 
-# Its name is all that the check knows of a library.
-bento_layer(
-    name = "libz",
-    srcs = {"service.py": "/usr/lib/libz.so.1"},
-)
+# Their names are all that the check knows of libraries.
+[
+    bento_layer(
+        name = name,
+        srcs = {"service.py": path},
+    )
+    for name, path in [
+        ("notes", "/opt/notes"),
+        ("libstdcxx", "/usr/lib/libstdc++.so.6"),
+    ]
+]
 
 [
     bento_image(
         name = name,
         base = ":bare",
         bento = "//examples/iris:iris_bento",
-        layers = [":libz"],
+        layers = layers,
         unchecked_libraries = unchecked,
     )
-    for name, unchecked in {
-        "lacking": [],
-        "minded": ["libstdc++.so.6", "libgcc_s.so.1"],
-    }.items()
+    for name, layers, unchecked in [
+        ("lacking", [":notes"], []),
+        ("minded", [":libstdcxx"], ["libz.so.1", "libgcc_s.so.1"]),
+    ]
 ]
 
 bento_package(
