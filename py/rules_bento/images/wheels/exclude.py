@@ -7,9 +7,8 @@ site-packages, or, for scripts, headers and data, its name in the wheel (`acme-1
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 from rules_bento.sources.patterns import Patterns
 
