@@ -232,7 +232,8 @@ def test_hints_are_there_for_what_is_evaluated_at_run_time() -> None:
     assert dict[str, hints.Any] | None
     assert Callable[[hints.TypeVar("_Item")], hints.Any]
     assert hints.Literal["one", "two"] is hints.Literal
-    assert hints.cast("str", "1") == "1"
+    one: Any = "1"
+    assert hints.cast("str", one) == "1"
 
     class Body(hints.Protocol):
         """A protocol."""
