@@ -43,6 +43,7 @@ GROUPS = (
 HUB = """
 bento.pypi(
     name = "own",
+    exclude = {"bentoml": ["/bentoml/left_out.txt"]},
     find_links = ["twice"],
     lock = "//twice:lock.json",
     more_python_versions = ["3.12"],
@@ -167,6 +168,7 @@ def write_wheel(folder: Path, name: str, version: str, platform: str = "any", mo
     info, purelib = f"{name}-{version}.dist-info", str(platform == "any").lower()
     texts = {
         f"{name}/__init__.py": f"NAME = {name!r}\n",
+        f"{name}/left_out.txt": "of no use in an image\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: {purelib}\nTag: py3-none-{platform}\n",
     }
