@@ -135,6 +135,17 @@ def test_an_edit_answers_without_importing_packages_again(served):
     assert server.follow.told() == "1 files of the workspace; as they were built: generated.py"
 
 
+def test_a_server_that_is_told_to_stop_at_an_edit_ends(served):
+    server = served(early=PACKAGE, late=PACKAGE)
+    server.wait_for("one")
+    server.edit(SERVICE.replace("one", "two"))
+    server.follow.look()
+    server.follow.look()
+    time.sleep(0.1)  # the worker of before ends
+    server.process.terminate()
+    server.process.wait(20)
+
+
 def test_packages_that_start_threads_are_imported_by_each_worker(served):
     threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
     server = served(early=threads + PACKAGE, late="")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import FrameType, ModuleType
 
@@ -40,6 +40,11 @@ _TICK = 0.05  # seconds
 _QUIET = 1.0  # seconds without an import, after which a worker has started
 _TO_STOP = 5.0  # seconds that a worker has for the requests that it is at
 _READ = 1 << 16
+# Of a new process.
+_HANDLERS: Mapping[signal.Signals, Callable[[int, FrameType | None], object] | signal.Handlers] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
 
 
 def install(python: Path, edits: Path) -> dict[str, str]:
@@ -82,7 +87,7 @@ class _Parent:
 
     def attend(self) -> None:
         """Have a worker until it is told to stop, a new one for each edit; returns in each worker alone."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _HANDLERS:
             signal.signal(number, self._stop)
         if not self._worker and self._forks():
             return
@@ -96,6 +101,8 @@ class _Parent:
                 self._edit = _written(self._edits)
                 self._is_first = False
                 self._end_worker()
+                if self._told_to_stop:  # while the worker ended
+                    _end_as(0)
                 if self._forks():
                     return
 
@@ -110,14 +117,18 @@ class _Parent:
         reports, report = os.pipe()
         if self._reports >= 0:
             os.close(self._reports)
+        # Until each process knows which one it is, a signal waits.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLERS)
         worker = os.fork()
         if worker:
             os.close(report)
             self._reports, self._worker = reports, worker
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLERS)
             return False
         os.close(reports)
-        for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        for number, handler in _HANDLERS.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLERS)
         os.chdir(self._folder)  # there may be another of its name
         # A second is all that tells the byte code of one version of a file from that of the next.
         sys.dont_write_bytecode = not self._is_first
