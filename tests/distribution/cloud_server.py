@@ -51,6 +51,7 @@ class Cloud:
     lock: threading.RLock = field(default_factory=threading.RLock)
     address: str = ""
     signatures: int = 0
+    uploads: int = 0
 
     @contextmanager
     def serve(self):
@@ -154,7 +155,8 @@ class Cloud:
             there = self.strategy != "proxy" and place in self.blobs
             return 200, version | {"presigned_download_url": self._sign(place) if there else ""}
         elif verb == "start_multipart_upload":
-            upload = f"up{len(self.parts) + 1}"
+            self.uploads += 1
+            upload = f"up{self.uploads}"  # never given twice
             self.parts[upload] = {}
             return 200, version | {"upload_id": upload}
         elif verb == "presign_multipart_upload_url":

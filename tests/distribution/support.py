@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rules_bento.cli import main
 from rules_bento.library import Store
+from rules_bento.store import locks
 from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
 
 # The servers and the bad connections of the tests of registries, which have a conftest of their own.
@@ -95,6 +96,15 @@ def started(*words, **variables):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def cleared(store):
+    """The store, when a command that writes came by: it clears away what those that were killed have left.
+
+    One that was killed after its last rename has done all but that, so that the same command finds nothing to do.
+    """
+    with locks.staging(store.home):
+        return store
 
 
 def killed(chance, *words, **variables):

@@ -65,6 +65,8 @@ class Relay:
         self._lock = threading.Lock()
         self._carried = {UP: 0, DOWN: 0}
         self._answers = 0
+        self._connections: list[threading.Thread] = []
+        self._over = False
         self.requests: list[str] = []
         self.happened: list[object] = []
 
@@ -79,6 +81,10 @@ class Relay:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        # What clients that are gone have sent and nobody has carried yet arrives nowhere.
+        self._over = True
+        for connection in self._connections:
+            connection.join(10)
 
     def carried(self, direction: str) -> int:
         return self._carried[direction]
@@ -89,7 +95,9 @@ class Relay:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._connect, args=(client,), daemon=True).start()
+            connection = threading.Thread(target=self._connect, args=(client,), daemon=True)
+            self._connections.append(connection)
+            connection.start()
 
     def _connect(self, client: socket.socket) -> None:
         try:
@@ -99,14 +107,14 @@ class Relay:
             return
         # One thread for both directions: a socket that another thread reads from cannot be reset.
         with suppress(OSError):
-            while self._step(client, server):
+            while not self._over and self._step(client, server):
                 pass
         for end in (client, server):
             end.close()
 
     def _step(self, client: socket.socket, server: socket.socket) -> bool:
         """Carry what has come; whether the connection is to be kept."""
-        for source in select.select([client, server], [], [])[0]:
+        for source in select.select([client, server], [], [], 0.05)[0]:
             direction, sink = (UP, server) if source is client else (DOWN, client)
             data = source.recv(_PIECE)
             if not data or (direction == UP and not self._note(data, client)):

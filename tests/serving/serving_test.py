@@ -42,8 +42,7 @@ def test_a_server_takes_options_and_variables_and_leaves_nothing(serve, monkeypa
             assert client.size() == 2048
         assert len(processes_of("marked-9c41")) >= 3  # BentoML's own, and one for each service
     assert processes_of("marked-9c41") == []
-    assert list(own.iterdir()) == []
-    own.rmdir()
+    assert list(own.glob("b-*")) == []  # BentoML's client, which is of this process, keeps a folder there until its end
 
 
 def test_two_servers_run_side_by_side(serve, url):
