@@ -26,7 +26,10 @@ nobody = _fixtures.home
 registry_binary, server, second_server = _fixtures.registry_binary, _fixtures.server, _fixtures.second_server
 registries, progress, name, reference = _fixtures.registries, _fixtures.progress, _fixtures.name, _fixtures.reference
 
-CLF = {"clf:v1": model_files(payload=random.Random(1).randbytes(300_000))}
+SIZE = 300_000
+"""Bytes of a model that nothing compresses; all else is small."""
+
+CLF = {"clf:v1": model_files(payload=random.Random(1).randbytes(SIZE))}
 BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2)}
 
 POINTS = int(os.environ.get("RULES_BENTO_POINTS", "8"))
@@ -107,10 +110,16 @@ def cleared(store):
         return store
 
 
-def killed(chance, *words, **variables):
-    """Run a command and kill it at some moment of its life; whether it had not come to its end."""
+def killed(chance, way, *words, **variables):
+    """Run a command and kill it on its way through a relay; whether it had not come to its end.
+
+    When, the bytes that were carried say, and a little time more: how fast the machine is does not.
+    """
     process = started(*words, **variables)
-    time.sleep(chance.uniform(0.08, 0.6))
+    at = chance.randrange(SIZE)
+    while process.poll() is None and way.carried(relay.UP) + way.carried(relay.DOWN) < at:
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0, 0.03))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     return process.returncode != 0

@@ -330,9 +330,9 @@ def test_a_pull_killed_at_any_time_is_completed_by_the_next(store, server, regis
     for point in range(POINTS):
         other = Store(tmp_path / f"killed-{point}", durable=False)
         # Slow enough that most are killed on their way.
-        with relay.Relay(server.port, rate=2 << 20) as way:
+        with relay.Relay(server.port, rate=1 << 20) as way:
             address = f"oci://{way.host}/{reference.repository}:v2"
-            cut += killed(chance, "--home", other.home.root, "pull", address)
+            cut += killed(chance, way, "--home", other.home.root, "pull", address)
             whole(other, "hi:v2")
         pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
         same(store, cleared(other), "hi:v2")
@@ -345,9 +345,9 @@ def test_a_push_killed_at_any_time_is_completed_by_the_next(store, other, server
     cut = 0
     for point in range(POINTS):
         target = Reference.parse(f"{server.host}/t/{name}/{point}")
-        with relay.Relay(server.port, rate=2 << 20) as way:
+        with relay.Relay(server.port, rate=1 << 20) as way:
             address = f"oci://{way.host}/{target.repository}"
-            cut += killed(chance, "--home", store.home.root, "push", "hi:v2", address)
+            cut += killed(chance, way, "--home", store.home.root, "push", "hi:v2", address)
         repository = registries.repository(target)
         if repository.manifest_digest("v2"):  # what has a tag is whole
             for blob in repository.get_manifest("v2").blobs():
