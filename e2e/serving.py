@@ -7,7 +7,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,12 +116,20 @@ class Serving:
                 time.sleep(0.1)
 
     def is_edited(self, port: int) -> None:
-        """A changed line of a service that another one calls is served, by both: the source alone has changed."""
+        """A changed line of a service that another one calls is served, by both: the source alone has changed.
+
+        What is asked while one worker takes the place of another may fail.
+        """
         self._checkout.edit(SERVICE, *EDIT)
-        deadline = time.monotonic() + SECONDS_TO_START
-        while answer(port, "size", {}) != -2048:
-            assert time.monotonic() < deadline, self.written()
-        self._checkout.edit(SERVICE, *reversed(EDIT))
+        try:
+            deadline = time.monotonic() + SECONDS_TO_START
+            size = 2048
+            while size != -2048:
+                assert time.monotonic() < deadline, self.written()
+                with suppress(urllib.error.URLError, ConnectionError):
+                    size = answer(port, "size", {})
+        finally:
+            self._checkout.edit(SERVICE, *reversed(EDIT))
 
     def written(self) -> str:
         return self._log.read_text("utf-8", "replace")

@@ -20,15 +20,15 @@ sources_test = analysistest.make(
 
 def _runtimes_impl(ctx):
     env = unittest.begin(ctx)
-    for label, runtime in {
-        "@@com_github_grpc_grpc//src/python": "grpcio",
-        "@@protobuf+//:protobuf_python": "protobuf",
-        "@@protobuf~29.0//python": "protobuf",
-        "@@protobuf_of_ours+//:lib": None,
-        "@@rules_python+//:lib": None,
-        "@@//protobuf:lib": None,
+    for place, runtime in {
+        "com_github_grpc_grpc//src/python": "grpcio",
+        "protobuf+//:protobuf_python": "protobuf",
+        "protobuf~29.0//python": "protobuf",
+        "protobuf_of_ours+//:lib": None,
+        "rules_python+//:lib": None,
+        "//protobuf:lib": None,
     }.items():
-        asserts.equals(env, runtime, runtime_of(Label(label)))
+        asserts.equals(env, runtime, runtime_of(Label("@@" + place)))
     return unittest.end(env)
 
 runtimes_test = unittest.make(_runtimes_impl)
