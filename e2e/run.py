@@ -58,53 +58,54 @@ from workers import workers_make_the_same
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# In two rows, side by side, for a Bazel is mostly busy with one thing. The first is of the scenarios on checkouts that
-# several share, in this order: the second of each pair goes on with what the first has made.
-ON_SHARED_CHECKOUTS: dict[str, Callable[[Workbench], str]] = {
-    "offline": a_second_checkout_downloads_nothing,
-    "incremental": changes_rerun_what_they_must,
-    "weights": weights_rerun_what_holds_them,
-    "hermetic": variables_of_the_caller_rerun_nothing,
-    "canaries": the_callers_secrets_go_nowhere,
-    "stamping": a_new_commit_rebuilds_little,
-    "errors": builds_say_what_is_wrong,
-    "container": a_container_serves_a_prediction,
-    "dockerfile": dockerfiles_make_images_that_serve,
-    "distribution": images_travel_by_registries,
-    "load": images_are_loaded,
-    "delivery": bentos_are_delivered,
-    "builders": builders_make_the_same_image,
-    "bases": images_are_built_on_pulled_bases,
-    "schemas": documents_follow_their_schemas,
-    "unfit": images_that_cannot_run_fail_the_build,
-    "sharing": each_wheel_is_converted_once,
-    "serving": bentos_are_served,
-    "coverage": coverage_reaches_into_servers,
-    "lint": lint_sees_every_file,
-}
-# `gate` goes on with what `monorepo_changes` has made.
-ON_THEIR_OWN: dict[str, Callable[[Workbench], str]] = {
-    "tutorial": the_tutorial_is_walked_through,
-    "reproducibility": two_places_give_the_same_bytes,
-    "bentofile": a_project_moves_over,
-    "resolution": the_modules_resolve_by_a_registry,
-    "monorepo": a_monorepo_builds_without_a_wheel,
-    "monorepo_changes": changes_touch_what_they_must,
-    "gate": changes_cost_what_is_committed,
-    "lock_forms": all_forms_of_a_lock_are_one_hub,
-    "lock_closures": hubs_hold_what_uv_resolves,
-    "indexes": a_private_index_wins_and_keeps_its_password,
-    "models": models_come_from_elsewhere,
-    "hubs": hubs_say_what_is_missing,
-    "misfits": misfits_are_told_of_when_they_are_built,
-    "sources": wheels_are_built_from_locked_sources,
-    "remote_cache": two_machines_share_a_cache,
-    "remote_execution": actions_run_where_there_is_nothing,
-    "workers": workers_make_the_same,
-    "interpreters": interpreters_make_the_same,
-    "next": the_next_bazel_is_met,
-}
-SCENARIOS = ON_SHARED_CHECKOUTS | ON_THEIR_OWN
+# Rows of scenarios, two at a time side by side, for a Bazel is mostly busy with one thing. In a row, one goes on with
+# what those before it have made: the first is of the scenarios on the plain checkout. Long rows come first.
+ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
+    {
+        "offline": a_second_checkout_downloads_nothing,
+        "incremental": changes_rerun_what_they_must,
+        "weights": weights_rerun_what_holds_them,
+        "hermetic": variables_of_the_caller_rerun_nothing,
+        "canaries": the_callers_secrets_go_nowhere,
+        "stamping": a_new_commit_rebuilds_little,
+        "errors": builds_say_what_is_wrong,
+        "container": a_container_serves_a_prediction,
+        "dockerfile": dockerfiles_make_images_that_serve,
+        "distribution": images_travel_by_registries,
+        "load": images_are_loaded,
+        "delivery": bentos_are_delivered,
+        "builders": builders_make_the_same_image,
+        "bases": images_are_built_on_pulled_bases,
+        "schemas": documents_follow_their_schemas,
+        "unfit": images_that_cannot_run_fail_the_build,
+        "sharing": each_wheel_is_converted_once,
+        "serving": bentos_are_served,
+        "coverage": coverage_reaches_into_servers,
+        "lint": lint_sees_every_file,
+    },
+    {
+        "monorepo": a_monorepo_builds_without_a_wheel,
+        "monorepo_changes": changes_touch_what_they_must,
+        "gate": changes_cost_what_is_committed,
+        "workers": workers_make_the_same,
+        "interpreters": interpreters_make_the_same,
+    },
+    {"tutorial": the_tutorial_is_walked_through},
+    {"remote_cache": two_machines_share_a_cache},
+    {"lock_closures": hubs_hold_what_uv_resolves},
+    {"remote_execution": actions_run_where_there_is_nothing},
+    {"reproducibility": two_places_give_the_same_bytes},
+    {"bentofile": a_project_moves_over},
+    {"resolution": the_modules_resolve_by_a_registry},
+    {"lock_forms": all_forms_of_a_lock_are_one_hub},
+    {"indexes": a_private_index_wins_and_keeps_its_password},
+    {"models": models_come_from_elsewhere},
+    {"hubs": hubs_say_what_is_missing},
+    {"misfits": misfits_are_told_of_when_they_are_built},
+    {"sources": wheels_are_built_from_locked_sources},
+    {"next": the_next_bazel_is_met},
+)
+SCENARIOS = {name: scenario for row in ROWS for name, scenario in row.items()}
 STOPPED = threading.Event()
 
 
@@ -138,9 +139,9 @@ def main() -> int:
     chosen = options.scenarios or list(SCENARIOS)
     signal.signal(signal.SIGTERM, stop)
     with Workbench(keep=options.keep) as bench:
-        rows = [[name for name in row if name in chosen] for row in (ON_SHARED_CHECKOUTS, ON_THEIR_OWN)]
+        rows = [[name for name in row if name in chosen] for row in ROWS]
         bench.downloads  # noqa: B018 - found once, before both ask for it
-        with ThreadPoolExecutor(len(rows)) as threads:
+        with ThreadPoolExecutor(2) as threads:
             told = threads.map(lambda row: [passes(name, bench) for name in row if not STOPPED.is_set()], rows)
             passed = [how for row in told for how in row]
     print(f"{passed.count(True)} passed, {passed.count(False)} failed", flush=True)
