@@ -149,6 +149,7 @@ class Engine:
             "--variant=minbase",
             "--include=ca-certificates,python3,python3-pip,python3-venv",
             '--aptopt=Acquire::Check-Valid-Until "false"',
+            "--dpkgopt=force-unsafe-io",  # a crash would leave nothing to keep
             *left_out,
             *(f"--customize-hook={hook}" for hook in hooks),
             SUITE,
