@@ -16,6 +16,7 @@ from projects import write_project
 from rules_bento.actions import archive, package, snapshot
 from rules_bento.actions.arguments import Arguments
 from rules_bento.bento import migrate
+from rules_bento.bento.named_files import named_files
 from rules_bento.bento.of_folder import (
     BENTOML_VERSION,
     CREATION_TIME,
@@ -26,7 +27,6 @@ from rules_bento.bento.of_folder import (
     build_bentofile,
 )
 from rules_bento.build_options.bentofile import read
-from rules_bento.build_options.named_files import named_files
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription

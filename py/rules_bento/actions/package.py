@@ -130,7 +130,7 @@ def _settings(arguments: Arguments, facts: dict[str, Any]) -> Settings:
 
 
 def _export(files: ProjectFiles, *, uv: str, python: str | None) -> str:
-    from rules_bento.packages.uv_export import export
+    from rules_bento.bento.uv_export import export
 
     return export(files, uv, python)
 

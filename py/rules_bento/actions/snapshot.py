@@ -134,7 +134,7 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) ->
     """The files that options and the service's image name: what follows sees no other source."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
-    from rules_bento.build_options.named_files import named_files
+    from rules_bento.bento.named_files import named_files
     from rules_bento.build_options.options import BuildOptions
 
     return named_files(info, plan.options or BuildOptions(), _project(declared))

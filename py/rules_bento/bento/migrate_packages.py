@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from rules_bento.bento.image_steps import project_dependencies
+from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION
 from rules_bento.errors import BentoError
 from rules_bento.formats.toml import read_toml
 from rules_bento.hints import Any
 from rules_bento.packages import requirements
-from rules_bento.packages.nested_requirements import with_nested
 from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False

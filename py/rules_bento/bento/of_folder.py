@@ -262,7 +262,7 @@ def default_store() -> Path:
 
 
 def _export(files: ProjectFiles, *, uv: str) -> str:
-    from rules_bento.packages.uv_export import export
+    from rules_bento.bento.uv_export import export
 
     return export(files, uv)
 

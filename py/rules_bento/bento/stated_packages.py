@@ -67,8 +67,8 @@ def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) ->
     Raises BentoError for a file that is named and not declared, and for what cannot be read.
     """
     from rules_bento.bento.image_steps import requirements_of
+    from rules_bento.bento.nested_requirements import with_nested
     from rules_bento.build_options.options import packages_place
-    from rules_bento.packages.nested_requirements import with_nested
 
     place = packages_place(options)
     of_image, limits_of_image = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from rules_bento.bento.env import conda, dockerfile, python, scripts
 from rules_bento.bento.env.common import Environment, docker_env, joined_envs
 from rules_bento.bento.env.entrypoint import ENTRYPOINT
+from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import filled, packages_place
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
-from rules_bento.packages.nested_requirements import with_nested
 from rules_bento.records import replace
 
 TYPE_CHECKING = False

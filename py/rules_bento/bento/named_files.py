@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.errors import BentoError
-from rules_bento.packages.nested_requirements import with_nested
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
