@@ -6,7 +6,7 @@ import gc
 import importlib
 import sys
 
-from rules_bento.actions.arguments import Arguments
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 
@@ -56,12 +56,8 @@ def _find(verb: str) -> Any:
 def _all() -> list[str]:
     import pkgutil
 
-    verbs = [
-        module.name
-        for package in PACKAGES
-        for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
-    ]
-    return sorted(name for name in verbs if name != "arguments")
+    packages = (importlib.import_module(package) for package in PACKAGES)
+    return sorted(module.name for package in packages for module in pkgutil.iter_modules(package.__path__))
 
 
 def _named(target: str, error: Exception) -> str:

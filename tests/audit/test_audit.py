@@ -11,9 +11,9 @@ from made_wheels import Maker
 from packaging.version import Version
 from rules_bento.actions import check_policy
 from rules_bento.actions import inventory as list_packages
-from rules_bento.actions.arguments import Arguments
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
+from rules_bento.arguments import Arguments
 from rules_bento.audit import advisories, database, inventory, licenses, policy, severity
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.licenses import Stated

@@ -14,7 +14,7 @@ import yaml
 from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
 from rules_bento.actions import archive, package, snapshot
-from rules_bento.actions.arguments import Arguments
+from rules_bento.arguments import Arguments
 from rules_bento.bento import migrate
 from rules_bento.bento.named_files import named_files
 from rules_bento.bento.of_folder import (

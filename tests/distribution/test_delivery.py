@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 from cloud_server import TOKEN, Cloud
-from rules_bento.actions.arguments import Arguments
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.library import Store
 from rules_bento.run import deliver, serve

@@ -550,7 +550,7 @@ def test_mutated_documents_are_read_or_refused(read):
 # Nobody reads otherwise.
 
 OURS = {
-    "actions/arguments.py": "an action's own arguments",
+    "arguments.py": "an action's own arguments",
     "actions/build_definition.py": "indexes and descriptions that actions of ours wrote",
     "actions/check_api.py": "the schema that an action of ours wrote",
     "actions/check_system.py": "indexes and configs that actions of ours wrote",

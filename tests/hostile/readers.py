@@ -955,7 +955,7 @@ API: dict[str, Any] = {
 
 def _api(path: Path, _out: Path) -> None:
     from rules_bento.actions import check_api
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
     schema = path.with_name("out")
     schema.write_bytes(_document(API))
@@ -1057,7 +1057,7 @@ def _wheel_texts(path: Path, out: Path) -> None:
 
 def _unpack_wheel(path: Path, out: Path) -> None:
     from rules_bento.actions import unpack_wheel
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
     unpack_wheel.run(Arguments(["--wheel", str(path), "--output", str(out)], unpack_wheel.FLAGS))
 

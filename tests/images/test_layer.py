@@ -33,8 +33,8 @@ from made_layers import (
 )
 from made_wheels import Maker, record_line
 from rules_bento.actions import files_layer, tar_layer
-from rules_bento.actions.arguments import Arguments
 from rules_bento.archives import zipread
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.layer import Entry, write_files_layer, write_wheel_layer

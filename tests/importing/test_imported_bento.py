@@ -13,7 +13,7 @@ from conftest import locked_wheels
 from golden_bentos import comparable
 from projects import document_of, real_builder, write_project
 from rules_bento.actions import compare_facts, facts, package, snapshot
-from rules_bento.actions.arguments import Arguments
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 
 # As BentoVLLM and its like have it: arguments, a file beside it, and conditions decide what the service is.

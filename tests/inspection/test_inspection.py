@@ -17,7 +17,7 @@ import yaml
 from conftest import locked_wheels
 from projects import HERE, write_project
 from rules_bento.actions import inspect
-from rules_bento.actions.arguments import Arguments
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 

@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 from rules_bento.actions import deployment
-from rules_bento.actions.arguments import Arguments
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.kubernetes.manifests import dump
 from rules_bento.kubernetes.resources import quantities

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from made_wheels import Maker
-from rules_bento.actions.arguments import Arguments
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.run import venv
 

@@ -10,8 +10,8 @@ from rules_bento.models.model import ModelDescription, latest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
     from rules_bento.archives.archive import Form
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--form": 1,  # default: a `.bento`

@@ -11,7 +11,7 @@ from rules_bento.images.system_packages import SystemFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--layer": 2,  # description, blob or OCI layout that has it; from the lowest up

@@ -11,7 +11,7 @@ from rules_bento.registry.layout import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--config": 1,  # output, JSON: see BentoBaseInfo.config

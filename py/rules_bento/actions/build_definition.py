@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from urllib.parse import quote
 
-from rules_bento.actions.arguments import read_text
 from rules_bento.archives.digests import sha256_of
+from rules_bento.arguments import read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.hints import Any
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--base-config": 1,

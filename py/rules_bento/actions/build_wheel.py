@@ -9,7 +9,7 @@ from rules_bento.packages import build
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--distribution": 1,

@@ -10,7 +10,7 @@ from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = (
     description.ENVIRONMENT

@@ -14,7 +14,7 @@ from rules_bento.service.api_changes import changes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--golden": 1,

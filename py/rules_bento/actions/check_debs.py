@@ -9,7 +9,7 @@ from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 REQUEST_FLAGS = {
     "--architecture": 1,

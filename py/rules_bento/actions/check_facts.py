@@ -7,7 +7,7 @@ from pathlib import Path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {"--report": 1, "--target": 1}
 

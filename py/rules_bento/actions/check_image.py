@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from rules_bento.actions.arguments import read_text
+from rules_bento.arguments import read_text
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
@@ -15,7 +15,7 @@ from rules_bento.images.wheels.libraries import Libraries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--base": 1,  # its label

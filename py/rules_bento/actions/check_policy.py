@@ -11,7 +11,7 @@ from rules_bento.formats.json import read_object
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--inventory": 1,  # what the verb `inventory` wrote

@@ -12,7 +12,7 @@ from rules_bento.packages.indexes import Indexes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
     from rules_bento.packages.lock import Lock
 
 SOURCE_FLAGS = {

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--base": 1,  # its label

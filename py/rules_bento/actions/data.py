@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.sources.manifest import Manifest
     from rules_bento.sources.snapshot import Declared, Selection

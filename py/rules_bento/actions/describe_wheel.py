@@ -14,7 +14,7 @@ from rules_bento.packages.requirements import normalized
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--output": 1,

@@ -14,7 +14,7 @@ from rules_bento.records import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
     from rules_bento.bento.image_steps import Step
 
 FLAGS = {

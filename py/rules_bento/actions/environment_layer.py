@@ -7,7 +7,7 @@ from rules_bento.images.layers.layer import Entry, write_files_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = description.FLAGS | {
     "--home": 1,

@@ -9,7 +9,7 @@ from rules_bento.archives.archive import write_archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = model.FLAGS | {"--output": 1}
 

@@ -8,8 +8,8 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 
 from rules_bento.actions import archive
-from rules_bento.actions.arguments import Arguments
 from rules_bento.actions.snapshot import stated
+from rules_bento.arguments import Arguments
 from rules_bento.bento.named_files import named_files
 from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment

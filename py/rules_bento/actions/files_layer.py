@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = description.FLAGS | {
     "--file": 2,  # path to read, absolute path in the image as JSON; one that ends in a slash is a folder's contents'

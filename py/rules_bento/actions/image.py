@@ -15,7 +15,7 @@ from rules_bento.workspace_status import all_filled, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--annotation": 2,

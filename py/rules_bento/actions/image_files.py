@@ -9,7 +9,7 @@ from rules_bento.images import oci_image, oci_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--config": 1,

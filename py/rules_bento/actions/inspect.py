@@ -13,7 +13,7 @@ from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, mak
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--archive": 1,

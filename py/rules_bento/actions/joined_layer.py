@@ -9,7 +9,7 @@ from rules_bento.images.layers.parts import Listing, Part, join_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = (
     description.FLAGS

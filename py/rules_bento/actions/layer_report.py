@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.actions.arguments import read_text
+from rules_bento.arguments import read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.hints import Any
@@ -14,7 +14,7 @@ from rules_bento.images.oci_image import Layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--against": 1,  # report of another image

@@ -11,7 +11,7 @@ from rules_bento.packages import slice as slices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--all-files": 0,

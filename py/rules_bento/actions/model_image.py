@@ -12,7 +12,7 @@ from rules_bento.tag import Tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--annotation": 2,

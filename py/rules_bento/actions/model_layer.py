@@ -18,7 +18,7 @@ from rules_bento.sources.manifest import Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = (
     model.FLAGS

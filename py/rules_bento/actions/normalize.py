@@ -10,7 +10,7 @@ from rules_bento.packages.resolution import normalize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--extra": 1,  # `*` for all

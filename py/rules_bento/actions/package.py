@@ -19,7 +19,7 @@ from rules_bento.sources.manifest import Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--arg-file": 2,  # path, name in messages

@@ -10,7 +10,7 @@ from rules_bento.registry.layout import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--archive": 1,

@@ -11,7 +11,7 @@ from rules_bento.images.wheels.wheel import Wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--output": 1,

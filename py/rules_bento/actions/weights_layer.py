@@ -9,7 +9,7 @@ from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = description.FLAGS | {
     "--folder": 1,  # of the Bento, in the image

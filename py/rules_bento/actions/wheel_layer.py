@@ -8,7 +8,7 @@ from rules_bento.images.wheels import arguments as wheel_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = description.FLAGS | description.ENVIRONMENT | wheel_arguments.FLAGS | {"--name": 1}
 

@@ -9,7 +9,7 @@ from rules_bento.images.wheels.libraries import Libraries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = wheel_arguments.FLAGS | {"--output": 1}
 

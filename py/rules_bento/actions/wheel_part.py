@@ -10,7 +10,7 @@ from rules_bento.images.wheels import arguments as wheel_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = description.ENVIRONMENT | wheel_arguments.FLAGS | {"--compression": 1, "--listing": 1, "--output": 1}
 

@@ -8,7 +8,7 @@ from rules_bento.cli import main
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS: dict[str, int] = {}
 

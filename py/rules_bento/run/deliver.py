@@ -16,7 +16,7 @@ from rules_bento.workspace_status import filled, read_status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
     from rules_bento.library import Store
 
 VERBS = ("push", "containerize", "export", "import")

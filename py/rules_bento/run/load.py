@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.actions.arguments import Arguments
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
 from rules_bento.net.parallel import for_each

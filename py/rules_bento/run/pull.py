@@ -18,7 +18,7 @@ from rules_bento.sharing.registry import artifact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--bento": 1,  # out: the image is a Bento, written as a .bento

@@ -12,7 +12,7 @@ from rules_bento.records import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
     from rules_bento.net.progress import Counter
     from rules_bento.registry.client import Registries
     from rules_bento.registry.descriptor import Manifest

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
     from rules_bento.run.following import Following
 
 FLAGS = {

@@ -16,7 +16,7 @@ from rules_bento.packages.virtualenv import make_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--settings": 1,  # JSON, paths relative to the current folder: see rules/bento_test.bzl

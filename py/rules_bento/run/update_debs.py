@@ -13,7 +13,7 @@ from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = REQUEST_FLAGS | {
     "--lock": 1,  # path from the root of the workspace

@@ -13,7 +13,7 @@ from rules_bento.packages import requirements, resolution, stated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
     from rules_bento.packages.lock import Lock
 
 FLAGS = SOURCE_FLAGS | {

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.actions.arguments import Arguments
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_object

@@ -8,7 +8,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.actions.arguments import Arguments
+    from rules_bento.arguments import Arguments
 
 FLAGS = {
     "--exclude": 1,  # text: pattern of files that are left out
