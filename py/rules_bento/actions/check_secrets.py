@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.archives import archive
-from rules_bento.sources import secrets
+from rules_bento.audit import secrets
 from rules_bento.sources.manifest import Manifest
 
 TYPE_CHECKING = False

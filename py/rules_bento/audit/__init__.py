@@ -1,1 +1,4 @@
-"""Known vulnerabilities and licences of packages, held against a policy: what is not known is said."""
+"""What is held against a Bento before it goes out: vulnerabilities, licences and policies of packages; secrets in files.
+
+What is not known is said.
+"""

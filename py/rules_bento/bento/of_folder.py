@@ -216,7 +216,7 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
 
 def _check_secrets(made: Bento, kept: Sequence[Declared], allowed: tuple[str, ...]) -> None:
     """Refuse what looks like secrets, as the rule's validation does."""
-    from rules_bento.sources import secrets
+    from rules_bento.audit import secrets
 
     findings = [finding for path in sorted(made.files) for finding in secrets.look(path, made.files[path])]
     for file in kept:

@@ -12,9 +12,9 @@ from rules_bento.actions import check_secrets
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments
+from rules_bento.audit import secrets
 from rules_bento.bento import of_folder
 from rules_bento.errors import BentoError
-from rules_bento.sources import secrets
 from rules_bento.sources.manifest import Entry, Manifest
 
 if TYPE_CHECKING:
