@@ -14,7 +14,7 @@ from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
-from rules_bento.models.model import ModelDescription
+from rules_bento.models.model import BundledModel, ModelDescription
 from rules_bento.sources.manifest import Manifest
 
 TYPE_CHECKING = False
@@ -82,7 +82,7 @@ def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
     return making.make_bento(info, settings, sources, models)
 
 
-def _declared(arguments: Arguments, settings: Settings, models: list[making.BundledModel]) -> service.Declared:
+def _declared(arguments: Arguments, settings: Settings, models: list[BundledModel]) -> service.Declared:
     """Return what the target states of the service beside its source."""
     options = settings.options
     return service.Declared(
@@ -99,9 +99,9 @@ def _declared(arguments: Arguments, settings: Settings, models: list[making.Bund
     )
 
 
-def _models(arguments: Arguments) -> list[making.BundledModel]:
+def _models(arguments: Arguments) -> list[BundledModel]:
     return [
-        making.BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
+        BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
         for path, alias in arguments.records("--model")
     ]
 

@@ -10,6 +10,7 @@ import json
 
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps as images
+from rules_bento.bento import references
 from rules_bento.bento.env import spec1, spec2
 from rules_bento.bento.env.common import Environment, docker_env, joined_envs
 from rules_bento.bento.env.python import LockedRequirements
@@ -18,9 +19,7 @@ from rules_bento.build_options.option_checks import check_features
 from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reasons
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
-from rules_bento.models import references
-from rules_bento.models.model import dump_yaml
-from rules_bento.models.references import BundledModel
+from rules_bento.models.model import BundledModel, dump_yaml
 from rules_bento.records import dataclass, replace
 from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag, check_version, check_word
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from rules_bento.bento.settings import Description, Settings
     from rules_bento.service import Runner, Service, ServiceInfo
 
-__all__ = ["Bento", "BundledModel", "LockedRequirements", "make_bento"]
+__all__ = ["Bento", "LockedRequirements", "make_bento"]
 
 BENTOFILE = "bentofile.yaml"
 

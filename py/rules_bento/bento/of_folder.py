@@ -15,6 +15,7 @@ from rules_bento import service as services
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.assembling import assemble
 from rules_bento.archives.tarstream import Member
+from rules_bento.bento import references
 from rules_bento.bento.making import Bento, LockedRequirements, make_bento, members
 from rules_bento.bento.settings import Settings
 from rules_bento.build_options import bentofile as bentofiles
@@ -23,7 +24,6 @@ from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.hints import Any
-from rules_bento.models import model_store
 from rules_bento.models.model import latest
 from rules_bento.records import dataclass, replace
 from rules_bento.sources import snapshot
@@ -206,7 +206,7 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
         export_uv_lock=partial(_export, uv=beside.uv) if beside.uv else None,
     )
     info = _service(settings, selection.kept, beside.stated or services.Declared())
-    models = model_store.referenced(info, options, beside.store or default_store())
+    models = references.referenced(info, options, beside.store or default_store())
     made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
     if beside.secrets is not None:
         _check_secrets(made, selection.kept, beside.secrets)

@@ -1,1 +1,1 @@
-"""Entries of BentoML's model store, and what references them."""
+"""Entries of BentoML's model store."""

@@ -55,6 +55,25 @@ class ModelDescription:
 _TYPES = {"tag": str, "module": str, "creation_time": str, "blake3": str, "size": int, "labels": dict}
 
 
+@dataclass(frozen=True)
+class BundledModel:
+    """A model that a Bento brings along, under its own name and perhaps an alias."""
+
+    description: ModelDescription
+    alias: str = ""
+
+    @property
+    def tag(self) -> Tag:
+        """Return the tag of name and version."""
+        return Tag.parse(self.description.tag, "models")
+
+    def entry(self, alias: str = "") -> dict[str, Any]:
+        """The entry of bento.yaml."""
+        description = self.description
+        entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
+        return entry | ({"alias": alias} if alias else {})
+
+
 def latest(models: Iterable[ModelDescription]) -> dict[str, str]:
     """The version that `models/<name>/latest` points to, by name: the newest, among equally old ones the last."""
     newest: dict[str, tuple[str, str]] = {}

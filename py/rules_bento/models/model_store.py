@@ -9,10 +9,16 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.hints import Any
-from rules_bento.models import references
-from rules_bento.models.model import MODEL_YAML, ModelDescription, ModelEntry, content_identity, labels_of, make_entry
-from rules_bento.models.references import BundledModel
-from rules_bento.records import dataclass, replace
+from rules_bento.models.model import (
+    MODEL_YAML,
+    BundledModel,
+    ModelDescription,
+    ModelEntry,
+    content_identity,
+    labels_of,
+    make_entry,
+)
+from rules_bento.records import dataclass
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import Manifest
 from rules_bento.tag import Tag
@@ -20,9 +26,6 @@ from rules_bento.tag import Tag
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rules_bento.build_options.options import BuildOptions
-    from rules_bento.service import ServiceInfo
 
 _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "api_version")
 
@@ -60,57 +63,31 @@ class StoredModel:
         return members
 
 
-def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
-    """The models that a service and its options name, each version once. Raises BentoError for one that is missing."""
-    named = [*info.models, *(reference for service in info.services for reference in service.models)]
-    aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
-    tags = [reference.tag for reference in named if not (reference.alias and reference.tag in aliases)]
-    tags += [choice.tag for choice in options.models or ()]
-    names = {tag.lower().partition(":")[0] for tag in tags}
-    candidates = [model for name in sorted(names - {""}) for model in _versions(store, name)]
-    bundled = [_with_alias(model, aliases) for model in candidates]
-    wanted = [entry["tag"] for entry in references.chosen_models(options.models or (), bundled, options.at("models"))]
-    for service in info.services:
-        entries = references.service_models(service, bundled, "")
-        wanted += [entry["tag"] for entry in entries if "registry" not in entry]
-    wanted += [entry["tag"] for entry in references.legacy_models(info, bundled)[0]]
-    aliased = {model.description.tag: model.alias for model in bundled}
-    return [replace(_read(store, tag), alias=aliased[tag]) for tag in dict.fromkeys(wanted)]
-
-
 def newest(store: Path, tag: str) -> dict[str, Any] | None:
     """`model.yaml` of the newest model that a tag means; None where there is none."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
-    tags = [model.description.tag for model in _versions(store, name)]
+    tags = [model.description.tag for model in versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
     candidates = [fields for fields in models if str(fields["version"]).startswith(version)]
     return max(candidates, key=_time, default=None)
 
 
-def _with_alias(model: BundledModel, aliases: dict[str, str]) -> BundledModel:
-    """A candidate under the alias that options give it, by which a source may name it."""
-    for alias, tag in aliases.items():
-        name, _, version = tag.lower().removesuffix(":latest").partition(":")
-        if model.tag.name == name and model.tag.version.startswith(version):
-            return BundledModel(model.description, alias)
-    return model
-
-
-def _versions(store: Path, name: str) -> list[BundledModel]:
-    """All versions of a model, without a look at their files."""
+def versions(store: Path, name: str) -> list[BundledModel]:
+    """Return all versions of a model, whose files are not looked at. Raises BentoError for a wrong `model.yaml`."""
     folder = store / name
-    versions = []
+    models = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / MODEL_YAML).is_file():
             fields = _model_yaml(path / MODEL_YAML)
             description = ModelDescription(
                 f"{name}:{path.name}", fields["module"], _time(fields), "", 0, labels_of(fields)
             )
-            versions.append(BundledModel(description))
-    return versions
+            models.append(BundledModel(description))
+    return models
 
 
-def _read(store: Path, tag: str) -> StoredModel:
+def read(store: Path, tag: str) -> StoredModel:
+    """Return the model of a store under a whole tag. Raises as `of_files`."""
     folder = store / tag.replace(":", "/")
     return of_files(list(snapshot.walk(str(folder))), str(folder), Tag.parse(tag, "models"))
 

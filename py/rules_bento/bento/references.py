@@ -8,15 +8,16 @@ import re
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
-from rules_bento.records import dataclass
-from rules_bento.tag import Tag
+from rules_bento.models.model import BundledModel
+from rules_bento.records import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from rules_bento.build_options.options import ModelChoice
-    from rules_bento.models.model import ModelDescription
+    from rules_bento.build_options.options import BuildOptions, ModelChoice
+    from rules_bento.models.model_store import StoredModel
     from rules_bento.service import HuggingFace, Model, Service, ServiceInfo
 
 # The hub that BentoML writes for a model that names none.
@@ -24,23 +25,33 @@ _HUB = "https://huggingface.co"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass(frozen=True)
-class BundledModel:
-    """A model that a Bento brings along, under its own name and perhaps an alias."""
+def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
+    """The models that a service and its options name, each version once. Raises BentoError for one that is missing."""
+    from rules_bento.models import model_store
 
-    description: ModelDescription
-    alias: str = ""
+    named = [*info.models, *(reference for service in info.services for reference in service.models)]
+    aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
+    tags = [reference.tag for reference in named if not (reference.alias and reference.tag in aliases)]
+    tags += [choice.tag for choice in options.models or ()]
+    names = {tag.lower().partition(":")[0] for tag in tags}
+    candidates = [model for name in sorted(names - {""}) for model in model_store.versions(store, name)]
+    bundled = [_with_alias(model, aliases) for model in candidates]
+    wanted = [entry["tag"] for entry in chosen_models(options.models or (), bundled, options.at("models"))]
+    for service in info.services:
+        entries = service_models(service, bundled, "")
+        wanted += [entry["tag"] for entry in entries if "registry" not in entry]
+    wanted += [entry["tag"] for entry in legacy_models(info, bundled)[0]]
+    aliased = {model.description.tag: model.alias for model in bundled}
+    return [replace(model_store.read(store, tag), alias=aliased[tag]) for tag in dict.fromkeys(wanted)]
 
-    @property
-    def tag(self) -> Tag:
-        """Return the tag of name and version."""
-        return Tag.parse(self.description.tag, "models")
 
-    def entry(self, alias: str = "") -> dict[str, Any]:
-        """The entry of bento.yaml."""
-        description = self.description
-        entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
-        return entry | ({"alias": alias} if alias else {})
+def _with_alias(model: BundledModel, aliases: dict[str, str]) -> BundledModel:
+    """A candidate under the alias that options give it, by which a source may name it."""
+    for alias, tag in aliases.items():
+        name, _, version = tag.lower().removesuffix(":latest").partition(":")
+        if model.tag.name == name and model.tag.version.startswith(version):
+            return BundledModel(model.description, alias)
+    return model
 
 
 def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
