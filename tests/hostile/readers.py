@@ -615,11 +615,11 @@ def _bundles() -> list[bytes]:
 
 
 def _bundle(path: Path, out: Path) -> None:
-    from rules_bento.library import Store
     from rules_bento.sharing import bundle
+    from rules_bento.store.home import Home
     from rules_bento.store.importing import Options
 
-    bundle.read(Store(out), path, Options())
+    bundle.read(Home(out), path, Options())
 
 
 def _descriptor(kind: str) -> Callable[[Path, Path], None]:

@@ -50,7 +50,7 @@ def store(tmp_path_factory):
 @pytest.fixture
 def packed(store, tmp_path):
     path = tmp_path / "all.bentobundle"
-    bundle.write(store, list(BENTOS), path)
+    bundle.write(store.home, list(BENTOS), path)
     return path
 
 
@@ -71,7 +71,7 @@ def rewrite(path, change):
 
 def test_models_are_in_it_once_and_first(store, tmp_path):
     path = tmp_path / "all.bentobundle"
-    index = bundle.write(store, ["hi", "hi:v1", "ho:v1", "hi:v2"], path)
+    index = bundle.write(store.home, ["hi", "hi:v1", "ho:v1", "hi:v2"], path)
     found = members(path)
     assert [member.name for member, _ in found] == [
         "./models/big/v1.bentomodel",
@@ -87,13 +87,13 @@ def test_models_are_in_it_once_and_first(store, tmp_path):
 
 
 def test_the_same_bentos_give_the_same_bytes(store, packed, tmp_path):
-    bundle.write(store, list(reversed(BENTOS)), tmp_path / "again")
+    bundle.write(store.home, list(reversed(BENTOS)), tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == packed.read_bytes()
 
 
 def test_what_goes_in_comes_out(packed, tmp_path):
     other = Store(tmp_path / "other", durable=False)
-    done = bundle.read(other, packed, Options())
+    done = bundle.read(other.home, packed, Options())
     assert [str(found.entry.tag) for found in done.imported] == ["big:v1", "clf:v1", "he:v1", "hi:v1", "hi:v2", "ho:v1"]
     assert done.known == ()
     for tag, files in BENTOS.items():
@@ -101,14 +101,14 @@ def test_what_goes_in_comes_out(packed, tmp_path):
     for tag, files in MODELS.items():
         assert tree(other.models.get(tag).path) == expected(files)
     assert other.verify().damages == ()
-    again = bundle.read(other, packed, Options())
+    again = bundle.read(other.home, packed, Options())
     assert (again.imported, len(again.known)) == ((), 6)
 
 
 def test_what_is_there_stays(packed, tmp_path):
     other = Store(tmp_path / "other", durable=False)
     other.bentos.import_archive(write_archive(tmp_path / "a.bento", bento_files("ho:v1", src__own=b"own")))
-    done = bundle.read(other, packed, Options())
+    done = bundle.read(other.home, packed, Options())
     assert done.known == ("ho:v1",)
     assert (other.bentos.get("ho").path / "src/own").read_bytes() == b"own"
 
@@ -148,15 +148,15 @@ def test_a_folder_that_is_there_is_not_written_to(packed, tmp_path):
 
 def test_missing_and_damaged_entries_are_not_bundled(store, tmp_path):
     with pytest.raises(NotFoundError):
-        bundle.write(store, ["hi", "nothing"], tmp_path / "out")
+        bundle.write(store.home, ["hi", "nothing"], tmp_path / "out")
     copy = Store(tmp_path / "copy", durable=False)
     shutil.copytree(store.home.root, copy.home.root)
     shutil.rmtree(copy.home.root / "models/big")
     with pytest.raises(NotFoundError, match=r"hi:v1: needs a model that is missing\. big"):
-        bundle.write(copy, ["hi:v1"], tmp_path / "out")
+        bundle.write(copy.home, ["hi:v1"], tmp_path / "out")
     (copy.bentos.get("he").path / "README.md").unlink()
     with pytest.raises(BentoError, match=r"damaged:\nBento he:v1: README\.md: is missing"):
-        bundle.write(copy, ["he"], tmp_path / "out")
+        bundle.write(copy.home, ["he"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -192,7 +192,7 @@ def test_what_is_no_bundle_leaves_nothing(packed, tmp_path, name):
     rewrite(packed, change)
     other = Store(tmp_path / "other", durable=False)
     with pytest.raises(BentoError, match=message):
-        bundle.read(other, packed, Options())
+        bundle.read(other.home, packed, Options())
     assert not other.bentos.list()
     assert not other.models.list()
     assert not list(other.home.staging.iterdir())
@@ -203,7 +203,7 @@ def test_what_is_no_bundle_leaves_nothing(packed, tmp_path, name):
 def test_damage_and_cuts_leave_nothing(store, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("damaged")
     path = folder / "x"
-    bundle.write(store, ["he", "ho"], path)
+    bundle.write(store.home, ["he", "ho"], path)
     content = bytearray(path.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
     if data.draw(st.booleans()):
@@ -214,7 +214,7 @@ def test_damage_and_cuts_leave_nothing(store, tmp_path_factory, data):
     path.write_bytes(content)
     other = Store(folder / "home", durable=False)
     try:
-        bundle.read(other, path, Options())
+        bundle.read(other.home, path, Options())
     except BentoError:
         assert not other.bentos.list()
         assert not other.models.list()

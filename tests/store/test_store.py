@@ -1002,7 +1002,7 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
     bundle = tmp_path / "all.bentobundle"
     from rules_bento.sharing import bundle as bundles
 
-    bundles.write(everything, list(VERSIONS), bundle)
+    bundles.write(everything.home, list(VERSIONS), bundle)
     # Name, store before, work, entries after.
     cases = [
         (
@@ -1017,7 +1017,7 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
         ("delete an older one", base, lambda store: store.bentos.delete("hi:v1"), {"hi:v2"}),
         ("delete the last one", one, lambda store: store.bentos.delete("hi:v1"), set()),
         ("collect garbage", garbage, lambda store: store.gc(), {"hi:v1"}),
-        ("unbundle", one, lambda store: bundles.read(store, bundle, Options()), {"hi:v1", "hi:v2", "hi:v3"}),
+        ("unbundle", one, lambda store: bundles.read(store.home, bundle, Options()), {"hi:v1", "hi:v2", "hi:v3"}),
     ]
     points = 0
     homes = []

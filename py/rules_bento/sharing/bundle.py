@@ -29,6 +29,7 @@ from rules_bento.store import exporting
 from rules_bento.store.checking import require_whole
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.importing import workshop
+from rules_bento.store.shelf import Shelf
 from rules_bento.tag import Tag
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from rules_bento.archives.unpack import Contents, Limits, Progress
-    from rules_bento.library import Store
     from rules_bento.store.entries import Entry
-    from rules_bento.store.home import Kind
+    from rules_bento.store.home import Home, Kind
     from rules_bento.store.importing import Draft, Imported, Options
 
 FORMAT = "bentobundle/1"
@@ -55,15 +55,15 @@ class Unbundled:
     known: tuple[str, ...]
 
 
-def write(store: Store, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
+def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Write a bundle of Bentos and the models that they need; returns its list.
 
     All of them are verified first. Raises NotFoundError for a Bento or model that is not in the store.
     """
-    bentos = list({entry.path: entry for entry in map(store.bentos.get, tags)}.values())
-    needed = {entry.path: exporting.models_of(store.home, entry) for entry in bentos}
+    bentos = list({entry.path: entry for entry in map(Shelf(home, BENTO).get, tags)}.values())
+    needed = {entry.path: exporting.models_of(home, entry) for entry in bentos}
     models = list({model.tag: model for models_of_one in needed.values() for model in models_of_one}.values())
-    require_whole(store.home, [*bentos, *models])
+    require_whole(home, [*bentos, *models])
     index: dict[str, Any] = {"format": FORMAT, "models": [], "bentos": []}
     with exporting.whole(out) as file:
         for model in sorted(models, key=lambda model: model.tag):
@@ -76,16 +76,16 @@ def write(store: Store, tags: Sequence[str], out: Path, progress: Progress | Non
     return index
 
 
-def read(store: Store, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
+def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
     """Take all that a bundle has into the store, once it was read to its end and every digest found right.
 
     What the store has already is passed over.
     """
     drafts: list[Draft] = []
     known: list[str] = []
-    with workshop(store.home, options) as shop:
+    with workshop(home, options) as shop:
         for part in _parts(path, options.limits, progress):
-            if store.section(part.kind).shelf.has(part.tag):
+            if Shelf(home, part.kind).has(part.tag):
                 known.append(str(part.tag))
                 continue
             draft = shop.draft(part.kind, cast("BinaryIO", part), "xz")

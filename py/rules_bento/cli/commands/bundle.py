@@ -28,7 +28,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
     out = local(options.out)
     with progress("Bundling") as tell:
-        index = bundle.write(store, options.tags, out, tell)
+        index = bundle.write(store.home, options.tags, out, tell)
     if options.output == "path":
         show.out(str(out))
     elif not show.data(index, options.output):

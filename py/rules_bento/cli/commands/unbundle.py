@@ -37,7 +37,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
             if not show.data([str(file) for file in files], options.output):
                 show.out(f"Wrote {show.count(len(files), 'archive')} to {show.plain(options.to)}.")
             return status.OK
-        done = bundle.read(store, path, taken, tell)
+        done = bundle.read(store.home, path, taken, tell)
     for imported in done.imported:
         for note in imported.notes:
             show.note(note)
