@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.cli import main
+from rules_bento.formats import yaml
 from rules_bento.library import Store
 from rules_bento.store import locks
 from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
@@ -47,6 +48,19 @@ def store(tmp_path):
         files = bento_files(f"hi:v{number}", f"2026-01-0{number}T00:00:00+00:00", models, src__new=b"%d" % number)
         made.bentos.import_archive(write_archive(tmp_path / f"v{number}.bento", files))
     return made
+
+
+@pytest.fixture
+def descriptors_read(monkeypatch):
+    """List the names of the YAML files that are parsed from now on."""
+    read, files = yaml.read_yaml, []
+
+    def read_yaml(data, origin, **options):
+        files.append(Path(origin).name)
+        return read(data, origin, **options)
+
+    monkeypatch.setattr(yaml, "read_yaml", read_yaml)
+    return files
 
 
 @pytest.fixture

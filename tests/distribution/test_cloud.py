@@ -9,15 +9,16 @@ import stat
 import pytest
 import yaml
 from cloud_server import TOKEN, Cloud
-from cloud_support import STRATEGIES, cloud, login, one_cloud, pull_from, push_to
+from cloud_support import STRATEGIES, client, cloud, login, one_cloud, pull_from, push_to
 from rules_bento.cli import status
 from rules_bento.library import MODEL, Store
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.contexts import Contexts, make
+from rules_bento.sharing.cloud.pushing import push
 from store_support import bento_files, model_files, real, tree, write_archive
-from support import bento, nobody, other, progress, same, store
+from support import bento, descriptors_read, nobody, other, progress, same, store
 
-__all__ = ["bento", "cloud", "nobody", "one_cloud", "other", "progress", "real", "store"]
+__all__ = ["bento", "cloud", "descriptors_read", "nobody", "one_cloud", "other", "progress", "real", "store"]
 
 # ---- Both ways round ----------------------------------------------------------------------------------------------
 
@@ -133,6 +134,14 @@ def test_what_is_there_is_not_sent(cloud, store, progress):
     assert (again.main.sent, [sent.sent for sent in again.models]) == (False, [False])
     assert cloud.taken["up"] == before
     assert push_to(cloud, store, "hi:v1", progress, force=True).main.sent
+
+
+def test_an_entry_is_read_once_on_its_way(one_cloud, store, progress, descriptors_read):
+    entry = store.bentos.get("hi:v2")
+    descriptors_read.clear()
+    with client(one_cloud) as reached:
+        push(store.home, entry, reached, progress)
+    assert descriptors_read.count("bento.yaml") == 1
 
 
 def test_other_contents_under_a_tag_are_told_of(one_cloud, store, other, progress, tmp_path):

@@ -30,6 +30,7 @@ from support import (
     POINTS,
     bento,
     cleared,
+    descriptors_read,
     killed,
     name,
     nobody,
@@ -47,7 +48,7 @@ from support import (
 )
 
 __all__ = [
-    "bento", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",
+    "bento", "descriptors_read", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",
     "second_server", "server", "store",
 ]  # fmt: skip
 
@@ -110,6 +111,17 @@ def test_what_is_there_is_not_even_packed(store, server, registries, reference, 
     moved = reference.with_tag("v1")
     push(store.home, store.bentos.get("hi:v2"), [moved], registries, progress)
     assert push(store.home, entry, [moved], registries, progress)[0].pushed.reference == done.pushed.reference
+
+
+def test_an_entry_is_read_once_for_all_registries(store, registries, reference, progress, descriptors_read):
+    entry = store.bentos.get("hi:v2")
+    push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
+    descriptors_read.clear()
+    push(store.home, entry, [reference, reference.with_tag("new")], registries, progress)
+    assert descriptors_read.count("bento.yaml") == 1
+    descriptors_read.clear()
+    push(store.home, entry, [reference, reference.with_tag("new")], registries, progress)
+    assert descriptors_read.count("bento.yaml") == 1, "it is there"
 
 
 def test_a_bento_is_signed_before_a_tag_stands_for_it(store, registries, reference, progress, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from rules_bento.store.home import BENTO
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.store.descriptors import ModelReference
+    from rules_bento.store.descriptors import Description, ModelReference
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home
 
@@ -27,9 +27,8 @@ _README = "README.md"
 _MOST_README = 3 << 20  # bytes, beyond which BentoML sends none
 
 
-def bento(entry: Entry, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """Return the document with which a Bento is created or updated."""
-    description = entry.describe()
+def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
+    """Return the document with which a Bento is created or updated; `description` is what `bento.yaml` says."""
     descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rules_bento.net.progress import Counter
     from rules_bento.sharing.cloud.client import Cloud
-    from rules_bento.store.descriptors import ModelReference
+    from rules_bento.store.descriptors import Description, ModelReference
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home
 
@@ -71,14 +71,14 @@ def push(
         if entry.kind is MODEL:
             return Pushed(pushing.model(entry, counter), ())
         sent = parallel.for_each(pushing.model, models, counter, min(jobs, parallel.JOBS))
-        for reference, entry_of_model in _of_hubs(entry):
+        description = entry.describe()
+        for reference, entry_of_model in _of_hubs(description):
             pushing.hub_model(reference, entry_of_model)
-        return Pushed(pushing.bento(entry, models, counter), tuple(sent))
+        return Pushed(pushing.bento(entry, description, models, counter), tuple(sent))
 
 
-def _of_hubs(entry: Entry) -> list[tuple[ModelReference, dict[str, Any]]]:
+def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, Any]]]:
     """The models of Hugging Face that a Bento needs, and their entries in bento.yaml."""
-    description = entry.describe()
     entries = [*description.document["models"]]
     entries += [model for service in description.document["services"] for model in service["models"]]
     by_tag = {model["tag"]: model for model in entries}
@@ -115,14 +115,14 @@ class _Pushing:
         if self._cloud.find(place.version, what=f"{place}") is None:
             self._create(place, documents.huggingface(reference, stated))
 
-    def bento(self, entry: Entry, models: Sequence[Entry], counter: Counter) -> Sent:
+    def bento(self, entry: Entry, description: Description, models: Sequence[Entry], counter: Counter) -> Sent:
         place = Place(BENTO, entry.tag)
         digest = documents.digest_of(self._home, entry)
         self._have_repository(place)
         remote = self._cloud.find(place.version, what=f"{place}")
         if self._is_there(remote):
             return self._known(entry, remote, digest)
-        document = documents.bento(entry, models, digest, new=remote is None)
+        document = documents.bento(entry, description, models, digest, new=remote is None)
         if remote is None:
             remote = self._create(place, document)
         else:

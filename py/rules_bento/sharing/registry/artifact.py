@@ -78,21 +78,26 @@ class BentoFacts:
 
 
 def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Package:
-    """The artifact of a Bento, for `push`; `parts` are its own, in the order of its archive.
-
-    The same inputs give the same digest. Raises BentoError for a part that cannot be read.
-    """
+    """Return the artifact of a Bento of which only files are known. Raises as `pack_described`, and for a wrong one."""
     from rules_bento.formats.yaml import read_mapping
 
     document = read_mapping(bento_yaml, "bento.yaml")
     facts = BentoFacts(document, digest, tuple(model.description for model in models))
+    return pack_described(facts, parts, models)
+
+
+def pack_described(facts: BentoFacts, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Package:
+    """Return the artifact of a Bento, for `push`; `parts` are its own, in the order of its archive.
+
+    The same inputs give the same digest. Raises BentoError for a part that cannot be read.
+    """
     described = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
         for (part, known), name in zip(described, _PART_NAMES[: len(described)], strict=True)
     ]
     layers += [_model_layer(model) for model in models]
-    created = str(document.get("creation_time", ""))
+    created = str(facts.bento.get("creation_time", ""))
     return _pack(BENTO, BENTO_CONFIG, bento_config(facts), layers, _annotations(facts.tag, created))
 
 

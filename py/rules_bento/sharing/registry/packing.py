@@ -6,6 +6,7 @@ What a Bento has beside its models may be cut into parts elsewhere: who built it
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cached_property
 
 from rules_bento.archives.archive import write_part
 from rules_bento.hints import TYPE_CHECKING
@@ -31,57 +32,77 @@ _SOURCES = "src/"
 _MODELS = "models/"
 
 
+class Described:
+    """An entry with the models of a Bento, and what its artifact says of them.
+
+    That is read when it is first asked for, and once, for however many registries. Files are read only where their
+    digests were not recorded. What reads raises BentoError for a descriptor or a record that is wrong.
+    """
+
+    def __init__(self, home: Home, entry: Entry, models: Sequence[Entry]) -> None:
+        self.home = home
+        self.entry = entry
+        self.models = models
+
+    @cached_property
+    def bento(self) -> BentoFacts:
+        """Describe the entry, a Bento."""
+        from rules_bento.bento.identity import content_identity
+        from rules_bento.formats.yaml import read_mapping
+
+        entry = self.entry
+        descriptor = descriptors.read(entry.kind, entry.path / entry.kind.descriptor)
+        document = read_mapping(descriptor, str(entry.path / BENTO.descriptor))
+        files = [file for file in _files(self.home, entry).entries if file.path != BENTO.descriptor]
+        described = tuple(_describe(self.home, model) for model in self.models)
+        digest = content_identity(document, files, described).hex()
+        return artifact.BentoFacts(document, f"blake3:{digest}", described)
+
+    @cached_property
+    def model(self) -> ModelDescription:
+        """Describe the entry, a model."""
+        return _describe(self.home, self.entry)
+
+    def config(self) -> bytes:
+        """Return the config of the artifact."""
+        if self.entry.kind is BENTO:
+            return artifact.bento_config(self.bento)
+        return artifact.model_config(self.model)
+
+
 @contextmanager
-def packed(home: Home, entry: Entry, models: Sequence[Entry]) -> Iterator[Package]:
-    """The artifact of an entry, with the models of a Bento; its small parts are on the disk while the block lasts."""
+def packed(described: Described) -> Iterator[Package]:
+    """Pack the artifact of an entry; its small parts are on the disk while the block lasts."""
     import shutil
 
-    with locks.staging(home):
-        folder = unique(home.staging)
+    with locks.staging(described.home):
+        folder = unique(described.home.staging)
         folder.mkdir(mode=0o700, parents=True)
         try:
-            yield _bento(home, entry, models, folder) if entry.kind is BENTO else _model(home, entry, folder)
+            yield (_bento if described.entry.kind is BENTO else _model)(described, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def facts_of(home: Home, entry: Entry, models: Sequence[Entry]) -> BentoFacts:
-    """Return what a Bento's artifact would say of it. Files are read only where their digests were not recorded."""
-    from rules_bento.bento.identity import content_identity
-    from rules_bento.formats.yaml import read_mapping
-
-    document = read_mapping(_descriptor(entry), str(entry.path / BENTO.descriptor))
-    files = [file for file in _files(home, entry).entries if file.path != BENTO.descriptor]
-    described = tuple(describe(home, model) for model in models)
-    digest = content_identity(document, files, described).hex()
-    return artifact.BentoFacts(document, f"blake3:{digest}", described)
-
-
-def describe(home: Home, model: Entry) -> ModelDescription:
-    """Return the description of a model for artifacts."""
+def _describe(home: Home, model: Entry) -> ModelDescription:
     from rules_bento.models import model_store
 
     return model_store.describe(model.path, model.tag, _files(home, model))
 
 
-def _bento(home: Home, entry: Entry, models: Sequence[Entry], folder: Path) -> Package:
-    facts = facts_of(home, entry, models)
+def _bento(described: Described, folder: Path) -> Package:
+    entry, facts = described.entry, described.bento
     members = [member for member in _members(entry.path) if not member.path.startswith(_MODELS)]
     own = [member for member in members if not member.path.startswith(_SOURCES)]
     own.sort(key=lambda member: member.path != BENTO.descriptor)  # first, so that who streams it knows what comes
     sources = [member for member in members if member.path.startswith(_SOURCES)]
     parts = [_part(own, folder / "metadata"), _part(sources, folder / "sources")]
-    described = zip(facts.models, models, strict=True)
-    return artifact.pack_bento(
-        _descriptor(entry),
-        facts.digest,
-        parts,
-        [_model_part(model, description, folder) for description, model in described],
-    )
+    models = zip(described.models, facts.models, strict=True)
+    return artifact.pack_described(facts, parts, [_model_part(*model, folder) for model in models])
 
 
-def _model(home: Home, entry: Entry, folder: Path) -> Package:
-    return artifact.pack_model(_model_part(entry, describe(home, entry), folder))
+def _model(described: Described, folder: Path) -> Package:
+    return artifact.pack_model(_model_part(described.entry, described.model, folder))
 
 
 def _model_part(model: Entry, description: ModelDescription, folder: Path) -> ModelPart:
@@ -96,10 +117,6 @@ def _part(members: Sequence[Member], path: Path) -> Part:
         source = streamed.StreamedPart(members)
         return Part(source, source.measure())
     return Part(path, write_part(path, members))
-
-
-def _descriptor(entry: Entry) -> bytes:
-    return descriptors.read(entry.kind, entry.path / entry.kind.descriptor)
 
 
 def _members(folder: Path, prefix: str = "") -> list[Member]:

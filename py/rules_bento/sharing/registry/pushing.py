@@ -10,7 +10,7 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import Pushed
 from rules_bento.registry.push import push as push_package
-from rules_bento.sharing.registry import artifact, packing
+from rules_bento.sharing.registry import packing
 from rules_bento.store import checking
 from rules_bento.store.exporting import models_of
 from rules_bento.store.home import BENTO
@@ -56,13 +56,14 @@ def push(
             raise BentoError(f"{target}: what is pushed gets the digest that it has. Give a tag, or nothing.")
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
-    there = [_there(home, entry, models, registries.repository(target), target) for target in targets]
+    described = packing.Described(home, entry, models)
+    there = [_there(described, registries.repository(target), target) for target in targets]
     if all(there):
         _sign({pushed.reference for pushed in there if pushed}, key, registries, counter)
         return [Delivered(pushed, (target.tag,)) for pushed, target in zip(there, targets, strict=True) if pushed]
     if check:
         checking.require_whole(home, [entry, *models])
-    with packing.packed(home, entry, models) as package:
+    with packing.packed(described) as package:
         digest = package.root.descriptor.digest
         _sign({target.with_digest(digest) for target in targets}, key, registries, counter)
         pushed = push_package(package, targets, registries, counter, jobs=jobs)
@@ -83,9 +84,7 @@ def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: R
         signatures.sign(place, reference.name, reference.digest, key)
 
 
-def _there(
-    home: Home, entry: Entry, models: Sequence[Entry], repository: Repository, target: Reference
-) -> Pushed | None:
+def _there(described: packing.Described, repository: Repository, target: Reference) -> Pushed | None:
     """Return what a push would give if the target holds this content already; found out without packing it."""
     try:
         manifest = repository.get_manifest(target.tag)
@@ -93,10 +92,6 @@ def _there(
         if error.status == 404:
             return None
         raise
-    if entry.kind is BENTO:
-        config = artifact.bento_config(packing.facts_of(home, entry, models))
-    else:
-        config = artifact.model_config(packing.describe(home, entry))
-    if manifest.is_index or manifest.config.digest != oci.digest_of(config):
+    if manifest.is_index or manifest.config.digest != oci.digest_of(described.config()):
         return None
     return Pushed(target.with_digest(manifest.descriptor.digest), len(list(manifest.blobs())), 0, 0, 0)
