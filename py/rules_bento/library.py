@@ -105,7 +105,8 @@ class Section:
         """Take an archive in; its name says its form unless one is given, and a folder is one.
 
         `progress` is told how many more bytes of the archive were read. What a URL names is brought here first, which
-        `counter` is told of, and is held against `sha256` if that is given.
+        `counter` is told of, and is held against `sha256` if that is given. Raises BentoError for an archive that is
+        wrong or is not what `sha256` says, and for an entry that is there.
         """
         from rules_bento.store.importing import import_archive
         from rules_bento.transports.address import parse
@@ -137,7 +138,7 @@ class Section:
         """Write an entry to a file, folder or URL as `bentoml export` does (`exporting.destination` says where).
 
         `models` are left out of a Bento if false, `check` reads all files first. `progress` is told bytes that are
-        packed, `counter` those that are sent to a URL.
+        packed, `counter` those that are sent to a URL. Raises BentoError for damage, and for what cannot be written.
         """
         from rules_bento.store.exporting import export
         from rules_bento.transports.address import parse

@@ -41,7 +41,10 @@ def check_word(word: str, what: str) -> str:
 
 
 def check_version(version: str, what: str) -> str:
-    """A version; `latest` is the name of BentoML's own pointer and cannot be one."""
+    """Return a version; `latest` is the name of BentoML's own pointer and cannot be one.
+
+    Raises BentoError, beginning with `what`.
+    """
     if version == "latest":
         raise BentoError(f"{what} is 'latest', which BentoML keeps for the newest version. Give a version, or none.")
     return check_word(version, what)

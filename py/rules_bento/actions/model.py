@@ -65,7 +65,10 @@ def run(arguments: Arguments) -> None:
 
 @contextmanager
 def read_model(arguments: Arguments) -> Iterator[StoredModel]:
-    """The entry that the arguments describe; its files are there until the block ends."""
+    """Read the entry that the arguments describe; its files are there until the block ends.
+
+    Raises BentoError for a file that cannot be in a model.
+    """
     if arguments.many("--tag"):
         yield _made(arguments)
         return

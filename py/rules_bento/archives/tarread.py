@@ -1,4 +1,4 @@
-"""Members of a tar archive, read as a stream and without mercy.
+"""Reads the members of a tar archive as a stream, and refuses what readers could take in different ways.
 
 Taken are the formats that occur (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the one before them), as
 `tarfile` takes them for `bentoml import`. Not taken is what makes readers disagree on what is in an archive: it may
@@ -85,11 +85,11 @@ class Bytes:
             yield piece
 
     def exactly(self, size: int) -> bytes:
-        """The same, at once."""
+        """Return the next `size` bytes at once. Raises as `run`."""
         return b"".join(self.run(size))
 
     def skip(self, size: int) -> None:
-        """Pass over `size` bytes; see `Bytes`."""
+        """Pass over `size` bytes. Raises as `run`."""
         for _ in self.run(size):
             pass
 

@@ -1,4 +1,4 @@
-"""Zips, read without mercy: the directory at the end is held against what is in the file.
+"""Reads zips, and refuses one whose directory at the end does not agree with what is in the file.
 
 PKWARE's APPNOTE 6.3. Wheels (`rules_bento.images.wheels.wheel`) and archives of the store (`unpack`) are read by this
 and nothing else. A zip says everything twice, so that readers may disagree on what is in it; here a member that says

@@ -1,4 +1,4 @@
-"""What is held against a Bento before it goes out: vulnerabilities, licences and policies of packages; secrets in files.
+"""What is held against a Bento before it goes out: vulnerabilities, licences and policies of packages; secrets.
 
 What is not known is said.
 """

@@ -1,4 +1,4 @@
-"""What a Bento is, whenever it was built and whatever version it was given: the digest of its content."""
+"""The identity of a Bento, whenever it was built and whatever version it was given: the digest of its content."""
 
 from __future__ import annotations
 

@@ -383,7 +383,7 @@ def requirements_of(step: Step, files: ProjectFiles, place: str, *, constraints:
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
-    """`project.dependencies` of a pyproject.toml."""
+    """Return `project.dependencies` of a pyproject.toml. Raises BentoError where they are no list of texts."""
     from rules_bento.formats.toml import read_toml
 
     tables: dict[str, Any] = read_toml(files.text(path, place), path)

@@ -1,4 +1,4 @@
-"""A Bento from declared inputs: bento.yaml, and what lies beside its sources.
+"""Makes a Bento of declared inputs: bento.yaml, and what lies beside its sources.
 
 The format is BentoML 1.4's, found by experiment; see docs/compatibility.md. `services`, labels, envs and the image
 come from reading the service, or from importing it, everything else from the options of a target or a bentofile.

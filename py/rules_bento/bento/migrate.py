@@ -1,4 +1,4 @@
-"""From a BentoML project to Bazel: the BUILD and MODULE lines, and what they cannot carry over.
+"""Moves a BentoML project to Bazel: writes BUILD and MODULE lines, and tells what they cannot carry over.
 
 `migrate` reads a folder and its bentofile and gives texts; it writes nothing, and imports nothing of the project.
 """

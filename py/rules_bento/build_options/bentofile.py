@@ -55,12 +55,15 @@ def _text(path: str | FilePath, origin: str) -> str:
 
 
 def from_yaml(text: str, origin: str) -> BuildOptions:
-    """The options of a bentofile.yaml."""
+    """Return the options of a bentofile.yaml. Raises BentoError, with the line, for what is none."""
     return _lowered(option_reader.parse(yaml_document(text, origin)))
 
 
 def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """The options of a pyproject.toml: those of its BentoML section, the project's name and its dependencies."""
+    """Return the options of a pyproject.toml: those of its BentoML section, the project's name and its dependencies.
+
+    Raises BentoError, with the line, for what is none.
+    """
     tables = read_toml(text, origin, WrittenFloat)
     section = tables
     for key in _TABLE:

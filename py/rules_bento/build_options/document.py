@@ -117,7 +117,10 @@ class Table:
         return value
 
     def texts(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """A list of texts; with `or_one` a single text is a list of itself."""
+        """Return a list of texts; with `or_one` a single text is a list of itself.
+
+        Raises BentoError for other values.
+        """
         value = self._data.get(key)
         if value is None:
             return None
@@ -134,7 +137,10 @@ class Table:
         return tuple(texts)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Texts by name. Numbers and flags stand for their texts, as Python writes them."""
+        """Return texts by name. Numbers and flags stand for their texts, as Python writes them.
+
+        Raises BentoError for other values.
+        """
         value = self._data.get(key)
         if value is None:
             return None

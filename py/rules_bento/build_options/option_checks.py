@@ -49,7 +49,10 @@ def check_env(env: Env, place: str) -> None:
 
 
 def env_of_text(text: str, place: str) -> Env:
-    """`NAME[=value][;stage=...]`, as attributes have it."""
+    """Read `NAME[=value][;stage=...]`, as attributes have it.
+
+    Raises BentoError, beginning with `place`, for another form.
+    """
     setting, _, stage = text.partition(";stage=")
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:

@@ -1,4 +1,4 @@
-"""From a document to `BuildOptions`: what a bentofile or a target wrote, checked value by value."""
+"""Makes `BuildOptions` of a document: what a bentofile or a target states, checked value by value."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class ProjectFiles:
         return content
 
     def text(self, written: str, place: str) -> str:
-        """The same as UTF-8 text, with plain line ends."""
+        """Return the content as UTF-8 text, with plain line ends. Raises as `read`, and for what is no UTF-8."""
         try:
             text = self.read(written, place).decode()
         except UnicodeDecodeError:

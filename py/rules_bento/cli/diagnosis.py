@@ -286,7 +286,10 @@ def _freshness(path: Path, fine: Finding, target: tuple[str, list[str]] | None, 
 
 
 def index(here: Surroundings) -> Finding:
-    """Ask the index for one small release, by the program and with the settings that builds use."""
+    """Ask the index for one small release, by the program and with the settings that builds use.
+
+    Raises BentoError for an index that does not answer.
+    """
     import tempfile
 
     uv, python = here.which("uv"), here.which("python3") or sys.executable

@@ -127,7 +127,7 @@ def _broken(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
 
 
 def host_mirrors() -> dict[str, str]:
-    """The mirrors that the host's apt takes Debian from, by archive."""
+    """Return the mirrors that the host's apt takes Debian from, by archive. Raises BentoError where there is no apt."""
     if not shutil.which("apt-get"):
         raise BentoError(
             "Debian packages are resolved by apt-get, which is not here. Run this on Debian, or in a container of it."
@@ -149,7 +149,10 @@ def mirrors_at(mirror: str) -> dict[str, str]:
 
 
 def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
-    """Let apt find the packages of a request; `folder` is for its state. Needs the network."""
+    """Let apt find the packages of a request; `folder` is for its state. Needs the network.
+
+    Raises BentoError for a mirror or a name that is missing or wrong, and for what apt refuses.
+    """
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
             raise BentoError(f"{name!r} is not the name of a Debian package; versions come from the suites")

@@ -49,7 +49,10 @@ class Deb:
             self._members = _directory(file, path.stat().st_size)
 
     def control(self) -> dict[str, bytes]:
-        """The control files by name: `control`, `md5sums`, `conffiles`, maintainer scripts."""
+        """Return the control files by name: `control`, `md5sums`, `conffiles`, maintainer scripts.
+
+        Raises BentoError if there are none, or for a broken archive.
+        """
         files: dict[str, bytes] = {}
         for member, contents in self._tar("control.tar", _MOST_CONTROL, "control files"):
             if member.kind == "file":
@@ -61,7 +64,7 @@ class Deb:
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """Return what the package installs, in its own order.
 
-        The bytes of a file must be read before the next member is asked for.
+        The bytes of a file must be read before the next member is asked for. Raises BentoError for a broken archive.
         """
         for member, contents in self._tar("data.tar", _MOST_DATA, "files"):
             with self._problems():

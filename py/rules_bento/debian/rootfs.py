@@ -53,7 +53,10 @@ class Filter(NamedTuple):
 
     @staticmethod
     def of(exclude: Iterable[str], include: Sequence[str]) -> Filter:
-        """From patterns, which begin with a slash and whose `*` stands for slashes, too."""
+        """Make a filter of patterns, which begin with a slash and whose `*` stands for slashes, too.
+
+        Raises BentoError for others.
+        """
         for pattern in [*exclude, *include]:
             if not pattern.startswith("/"):
                 raise BentoError(f"the pattern {pattern!r} does not begin with a slash, as those of dpkg do")
@@ -113,7 +116,10 @@ class Rootfs:
         }
 
     def install(self, deb: Deb) -> Iterator[bytes]:
-        """The tar of a package and of what dpkg knows of it; nothing, if a layer below has it."""
+        """Return the tar of a package and of what dpkg knows of it; nothing, if a layer below has it.
+
+        Raises BentoError for a second version of a package, and for files of two packages in one place.
+        """
         control = deb.control()
         stanza = _stanza(deb.name, control["control"])
         name, version = stanza["Package"], stanza["Version"]
@@ -141,18 +147,21 @@ class Rootfs:
         yield from self._record(stanza, control, own, paths)
 
     def folder(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """A folder, unless it is there; what is there keeps its mode and owner."""
+        """Add a folder, unless it is there; what is there keeps its mode and owner.
+
+        Raises BentoError where something else is there.
+        """
         if path not in self.files and path not in self.folders:
             yield from self._folder(path, (mode, uid, gid), MADE)
 
     def file(self, path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """A file that no package has."""
+        """Add a file that no package has. Raises BentoError where something is there."""
         yield from self._place(path, MADE)
         yield headers.header(path, headers.REGULAR, mode, uid, gid, 0, len(data))
         yield data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> Iterator[bytes]:
-        """A symbolic link that no package has."""
+        """Add a symbolic link that no package has. Raises BentoError where something is there."""
         yield from self._place(path, MADE)
         self.links[path] = target
         yield headers.header(path, headers.LINK, 0o777, 0, 0, 0, 0, target)

@@ -56,7 +56,10 @@ def folders(root: Rootfs) -> Iterator[bytes]:
 
 
 def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
-    """`/etc/passwd` and `/etc/group` with the given users, each with a group and a home of its own, and the homes."""
+    """Return `/etc/passwd`, `/etc/group` and the homes of the given users, each of whom has a group of its own, too.
+
+    Raises BentoError for a number that a user cannot have.
+    """
     taken = {number: name for name, number in _GROUPS.items()} | {
         number: name for name, (number, _, _) in _USERS.items()
     }
@@ -86,7 +89,10 @@ def name_service(root: Rootfs) -> Iterator[bytes]:
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """The bundle of the certificates of `ca-certificates` and of given ones, and where OpenSSL looks for it."""
+    """Return the bundle of `ca-certificates` and of given certificates, and where OpenSSL looks for it.
+
+    Raises BentoError for what is no certificate, and where a layer below has the bundle.
+    """
     if own and root.has(_BUNDLE):
         raise BentoError("certificates: the bundle is in a layer below. Give them to that one.")
     mozilla = {path: data for path, data in root.kept.items() if path.startswith(CERTIFICATES)}

@@ -93,10 +93,11 @@ class ModelEntry:
 
 
 def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Manifest) -> ModelEntry:
-    """The entry of `files` with the `model.yaml` that BentoML 1.4 writes (api_version v1).
+    """Make the entry of `files`, with the `model.yaml` that BentoML 1.4 writes (api_version v1).
 
-    `fields` are module, labels, options, metadata, context, signatures and api_version. Without a version, the tag
-    gets the digest of the content, which is that of the files and of `fields`.
+    `fields` are module, labels, options, metadata, context, signatures and api_version. Without a version, the tag gets
+    the digest of the content, which is that of the files and of `fields`. Raises BentoError where there is no file, or
+    a `model.yaml` among them.
     """
     if any(entry.path == MODEL_YAML for entry in files.entries):
         raise BentoError(f"srcs: {MODEL_YAML} is written by the rule. Leave it out; its values are attributes.")

@@ -64,7 +64,10 @@ class StoredModel:
 
 
 def newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """`model.yaml` of the newest model that a tag means; None where there is none."""
+    """Return `model.yaml` of the newest model that a tag means; None where there is none.
+
+    Raises BentoError for a wrong one.
+    """
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
@@ -113,7 +116,10 @@ def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = 
 
 
 def describe(folder: Path, tag: Tag, files: Manifest) -> ModelDescription:
-    """Return what is said of the entry in a folder, whose files (model.yaml among them) are known."""
+    """Return what is said of the entry in a folder, whose files (model.yaml among them) are known.
+
+    Raises BentoError for a `model.yaml` that is none.
+    """
     fields = _model_yaml(folder / MODEL_YAML)
     chosen = {key: fields[key] for key in _KEYS}
     others = Manifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))

@@ -401,7 +401,7 @@ def _put(connection: http.client.HTTPConnection, name: str, value: str) -> None:
 
 @contextmanager
 def cuts(host: str = "") -> Iterator[None]:
-    """Turn what a connection can do to us into CutError, and what will not pass into BentoError."""
+    """Raise CutError for what a connection can do to us, and BentoError for what a second try will not mend."""
     try:
         yield
     except LongHeadError:

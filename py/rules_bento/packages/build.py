@@ -92,7 +92,10 @@ def _write(folder: Path, item: unpacking.Item, contents: unpacking.Contents) -> 
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
-    """Let the build system of a source make its wheel; returns the file."""
+    """Let the build system of a source make its wheel; returns the file.
+
+    Raises BentoError for a build that fails, or that asks for what is not locked.
+    """
     python = make_environment(scratch / "environment", roots).absolute()
     output = scratch / "wheels"
     output.mkdir()
@@ -136,7 +139,10 @@ def check(wheel: Path, distribution: str, version: str, python_version: str) -> 
 
 
 def repack(wheel: Path, output: Path) -> None:
-    """Write a wheel again, sorted and stored, with the entries' times and modes fixed and a RECORD of it."""
+    """Write a wheel again, sorted and stored, with the entries' times and modes fixed and a RECORD of it.
+
+    Raises BentoError for a wheel that is none.
+    """
     import zipfile
 
     from rules_bento.archives import zipread

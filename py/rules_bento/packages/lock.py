@@ -121,10 +121,10 @@ def load(path: Path) -> Lock:
 def from_uv_lock(
     text: str, origin: str, *, extras: Collection[str] | None = None, groups: Collection[str] | None = None
 ) -> Lock:
-    """The normal form of a `uv.lock`.
+    """Return the normal form of a `uv.lock`.
 
-    Roots are what the project and the members of its workspace depend on, with the named extras and dependency
-    groups (None: all of them).
+    Roots are what the project and the members of its workspace depend on, with the named extras and dependency groups
+    (None: all of them). Raises BentoError for what is none.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:

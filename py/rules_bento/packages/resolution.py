@@ -66,7 +66,7 @@ class Project:
     overrides: Sequence[str] = ()  # for what packages themselves ask for
 
     def pyproject(self) -> str:
-        """The text of its pyproject.toml."""
+        """Return the text of its pyproject.toml. Raises BentoError for a platform that is not known."""
         lines = [
             "[project]",
             f'name = "{_PROJECT}"',
@@ -120,7 +120,8 @@ def stated_in_lock(stated: Stated, indexes: Indexes, platforms: Sequence[str]) -
 def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, upgrade: Collection[str] = ()) -> Lock:
     """Resolve a project over the network; uv reports its progress on standard error.
 
-    What the previous lock pins stays where it still fits, unless `upgrade` names it; `*` upgrades all.
+    What the previous lock pins stays where it still fits, unless `upgrade` names it; `*` upgrades all. Raises
+    BentoError where uv finds no set of packages that fits.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as name:
         folder = Path(name)
@@ -190,7 +191,8 @@ def normalize(
     """Read a lock in any of its forms: our own, `uv.lock`, `pylock.toml`, or requirements with hashes.
 
     The last two name no edges: uv finds them out for the pinned releases, over the network where it has not seen them
-    before, and only files of a committed hash are taken.
+    before, and only files of a committed hash are taken. Raises BentoError for a lock that is none, or whose graph uv
+    does not find.
     """
     if path.name.endswith(".json"):
         return locks.load(path)

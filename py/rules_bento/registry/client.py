@@ -296,7 +296,10 @@ class Repository:
         return Upload(url, offset, upload.smallest_chunk)
 
     def continued(self, upload: Upload, reply: Reply) -> Upload:
-        """The upload after a chunk was taken (202)."""
+        """Return the upload after a chunk was taken (202).
+
+        Raises BentoError for an answer that does not say how far it has come.
+        """
         last = _UPLOADED.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(f"{self}: took a chunk without saying how far it has come. That is not the protocol.")
@@ -355,7 +358,10 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Put a manifest under a tag or its digest; whether the registry took note of its subject, if it has one."""
+        """Put a manifest under a tag or its digest; return whether the registry noted its subject, if it has one.
+
+        Raises RegistryError for a refusal, BentoError where another digest was taken.
+        """
         reply = self._ask(
             "PUT",
             f"manifests/{target}",
@@ -374,7 +380,10 @@ class Repository:
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
-        """All tags, in the registry's order."""
+        """Return all tags, in the registry's order.
+
+        Raises RegistryError for a refusal, BentoError for too many of them.
+        """
         names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE}", "tags", {200}):
             names += map(str, self._listed(reply, "tags", "tags", len(names)))
@@ -383,7 +392,8 @@ class Repository:
     def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         """Return what refers to a manifest, or only what is of one type.
 
-        Where the registry has no such API, the referrers tag is read.
+        Where the registry has no such API, the referrers tag is read. Raises RegistryError for a refusal, BentoError
+        for too many of them.
         """
         descriptors: list[Descriptor] = []
         query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""

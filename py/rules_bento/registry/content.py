@@ -46,7 +46,7 @@ class FileSource:
     start: int = 0
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes to a connection."""
+        """Write the bytes to a connection. Raises BentoError for a file that cannot be read."""
         with self._open() as file:
             at, end = self.start + start, self.start + end
             if isinstance(connection, ssl.SSLSocket):

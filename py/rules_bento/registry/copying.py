@@ -1,4 +1,4 @@
-"""From registry to registry: streamed through this machine, or mounted where both repositories are in one registry."""
+"""Copies from registry to registry: through this machine, or mounted where both repositories are in one registry."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ class Manifest:
         return Descriptor.from_json(item, self.descriptor.digest) if item else None
 
     def layers(self) -> list[Descriptor]:
-        """Return the layers, lowest first; an index has none."""
+        """Return the layers, lowest first; an index has none. Raises BentoError for a list that is none."""
         return self._descriptors("layers")
 
     def blobs(self) -> Iterator[Descriptor]:
@@ -162,7 +162,7 @@ class Manifest:
             yield from (layer for layer in self.layers() if not _FOREIGN.match(layer.media_type))
 
     def children(self) -> list[Descriptor]:
-        """The manifests of an index."""
+        """Return the manifests of an index. Raises BentoError for a list that is none."""
         if not self.is_index:
             return []
         return self._descriptors("manifests")

@@ -1,4 +1,4 @@
-"""One blob from a repository into a file: resumed after a cut, there only when it is whole and verified.
+"""Fetches one blob of a repository into a file: resumed after a cut, there only when it is whole and verified.
 
 OCI distribution specification 1.1, `Pulling blobs`. What came before a cut stays in a hidden file beside the target,
 from where another run goes on, too.

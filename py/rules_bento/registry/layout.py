@@ -133,7 +133,10 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def record(self, manifest: Manifest, name: str = "") -> None:
-        """List a manifest, whose bytes are put there, in index.json: alone under its name."""
+        """List a manifest, whose bytes are put there, in index.json: alone under its name.
+
+        Raises BentoError for an index.json that cannot be read.
+        """
         self.add(manifest.content)
         others = [
             entry
@@ -146,7 +149,10 @@ class Layout:
         self._write_index([*others, entry])
 
     def beside(self, kind: str, name: str) -> list[Manifest]:
-        """The signatures (`sig`) or attestations (`att`) of that name, or of none."""
+        """Return the signatures (`sig`) or attestations (`att`) of that name, or of none.
+
+        Raises BentoError for a manifest that is not there.
+        """
         return [
             self.manifest(entry.digest, entry.media_type)
             for entry in self.index()
@@ -154,7 +160,10 @@ class Layout:
         ]
 
     def record_beside(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
-        """List signatures or attestations of the manifest `subject`, in the place of those that are there."""
+        """List signatures or attestations of the manifest `subject`, in the place of those that are there.
+
+        Raises BentoError for an index.json that cannot be read.
+        """
         self.add(manifest.content)
         kept: list[Descriptor] = []
         for entry in self.index():
@@ -189,7 +198,10 @@ class Layout:
         return manifests
 
     def package(self, name: str = "") -> Package:
-        """Return what `push` takes, for something that `find` found. A blob that is not there gets no source."""
+        """Return what `push` takes, for something that `find` found. A blob that is not there gets no source.
+
+        Raises BentoError for a manifest that is not there.
+        """
         root = self.find(name)
         children = oci.descend(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]

@@ -1,4 +1,4 @@
-"""Images and artifacts from registries into a layout: manifests and configs first, layers when they are needed."""
+"""Brings images and artifacts of registries into a layout: manifests and configs first, layers when they are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image, index or artifact to repositories: only what they lack, several blobs at once, manifests last."""
+"""Sends an image, index or artifact to repositories: only what they lack, several blobs at once, manifests last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One blob to a repository: mounted or sent, in one piece or in chunks, resumed after a cut.
+"""Uploads one blob to a repository: mounted or sent, in one piece or in chunks, resumed after a cut.
 
 OCI distribution specification 1.1, `Pushing blobs`. A small blob goes in one PUT after the POST that begins the
 upload; a larger one as a chunk, and an empty PUT ends the upload. After a cut the registry is asked how much it has,

@@ -43,7 +43,10 @@ def run(arguments: Arguments) -> int:
 
 
 def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
-    """Run a command of `bento` on an archive or a folder, where Bazel was started from; its status."""
+    """Run a command of `bento` on an archive or a folder, where Bazel was started from; return its status.
+
+    Raises BentoError for a command that takes no Bento.
+    """
     from rules_bento.cli import main
     from rules_bento.library import Store
 

@@ -1,4 +1,4 @@
-"""What a server that is running follows: files of the workspace, or builds that ibazel tells of."""
+"""Tells a server that is running of changes: files of the workspace, or builds that ibazel tells of."""
 
 from __future__ import annotations
 

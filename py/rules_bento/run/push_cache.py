@@ -173,7 +173,7 @@ class BuiltSource:
     cache: Settings | None
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes, as they come."""
+        """Write the bytes, as they come. Raises BentoError where the blob is nowhere, CutError where it ends early."""
         if start == end:  # what ends an upload in chunks
             return
         if here := self._here():

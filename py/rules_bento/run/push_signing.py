@@ -1,4 +1,4 @@
-"""What a push signs with, and what it says of how it was built. The key is the caller's, and stays in this process."""
+"""Signs what is pushed, and states how it was built. The key is the caller's, and stays in this process."""
 
 from __future__ import annotations
 

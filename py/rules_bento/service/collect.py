@@ -151,7 +151,7 @@ class Collector:
         return service.spoiled or self.reader.force(service.fields.get(name, Const(None)))
 
     def name_of(self, service: ServiceObject) -> str | Opaque:
-        """Give a service's name, or why it is not plain."""
+        """Return a service's name, or why it is not plain. Raises BentoError for half of a surrogate pair in it."""
         if service.spoiled:
             return service.spoiled
         value = self.reader.force(service.fields.get("name", Const(None)))

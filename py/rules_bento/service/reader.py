@@ -1,4 +1,4 @@
-"""From a service string to the facts: the module, the attribute in it, and what stands behind it."""
+"""Reads the facts of a service, from its string on: the module, the attribute in it, and what stands behind it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ _FORM = "write `module:attribute`, `file.py:attribute` or `module`"
 
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
-    """Read a service; see `rules_bento.service.read_service`."""
+    """Read a service; see `rules_bento.service.read_service`.
+
+    Raises BentoError for sources that are too large, or nested too deeply.
+    """
     budget.start()
     try:
         return _read(service, Sources(files), arguments)

@@ -79,7 +79,7 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
 def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
     """Take all that a bundle has into the store, once it was read to its end and every digest found right.
 
-    What the store has already is passed over.
+    What the store has already is passed over. Raises BentoError for a bundle that is wrong.
     """
     drafts: list[Draft] = []
     known: list[str] = []
@@ -96,7 +96,10 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
 
 
 def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
-    """Write the archives that a bundle has into a folder, which may not have any of them; returns their paths."""
+    """Write the archives that a bundle has into a folder, which may not have any of them; returns their paths.
+
+    Raises BentoError for a bundle that is wrong, and for a folder that is there.
+    """
     unfinished = unique(folder.parent if folder.parent.is_dir() else Path())
     try:
         unfinished.mkdir()

@@ -1,4 +1,4 @@
-"""A Bento of the store, served by real BentoML: by that of an environment which has what the Bento needs."""
+"""Serves a Bento of the store with real BentoML, of an environment that has what the Bento needs."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ def send(
 ) -> Exported:
     """Write an entry as `exporting.export` does, to another place: there it is whole, or not at all.
 
-    A path that ends with a slash, or none, gets `NAME-VERSION` with a suffix.
+    A path that ends with a slash, or none, gets `NAME-VERSION` with a suffix. Raises BentoError for a form that cannot
+    be sent.
     """
     if form == "folder":
         raise BentoError(f"{address}: folders are written on this machine only. Choose another format.")

@@ -1,4 +1,4 @@
-"""What is wrong with a signature."""
+"""The error of a signature that is wrong."""
 
 from __future__ import annotations
 

@@ -97,11 +97,11 @@ class Manifest:
         return Manifest(tuple([replace(entry, path=f"{folder}/{entry.path}") for entry in self.entries]))
 
     def identity(self) -> bytes:
-        """BLAKE3 (32 bytes) of what makes the tree: paths, executable bits, link targets, contents.
+        """Return BLAKE3 (32 bytes) of what makes the tree: paths, executable bits, link targets, contents.
 
-        Hashed are the bytes of "bento-tree-1" and, for each entry, of its kind ("f", "x" for an executable
-        file, "l" for a link), its path, and its content's digest in hexadecimal or its target, each followed
-        by a NUL, which none of them can hold.
+        Hashed are the bytes of "bento-tree-1" and, for each entry, of its kind ("f", "x" for an executable file, "l"
+        for a link), its path, and its content's digest in hexadecimal or its target, each followed by a NUL, which none
+        of them can hold. Raises BentoError for a path with a NUL.
         """
         from blake3 import blake3
 

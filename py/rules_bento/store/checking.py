@@ -1,4 +1,4 @@
-"""Is everything still as it came? Entries are held against what was noted when they were imported."""
+"""Compares entries with what was recorded when they were imported."""
 
 from __future__ import annotations
 

@@ -55,7 +55,10 @@ def only_flag(value: Any, where: str) -> bool:
 
 
 def time(value: Any, where: str) -> str:
-    """A time in ISO 8601, quoted or as YAML writes it; a date alone must be quoted, as for BentoML."""
+    """Return a time in ISO 8601, quoted or as YAML writes it; a date alone must be quoted, as for BentoML.
+
+    Raises BentoError, beginning with `where`, for another value.
+    """
     if isinstance(value, dt.datetime):
         return value.isoformat()
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Entries leave the store; what no other one uses of them leaves the disk."""
+"""Deletes entries from the store, and from the disk what no other entry uses of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes that are there after a power cut, or not at all; where a home does not ask for that, writes."""
+"""Writes files that are there whole after a power cut, or not at all, if the home asks for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An entry of the store becomes an archive that BentoML imports.
+"""Writes an entry of the store as an archive that BentoML imports.
 
 Members are in the order of their paths, without times and owners, files are 0644 or 0755: the same entry gives the
 same bytes, whoever exports it. Nothing is written into the store (BentoML puts `models/` there meanwhile), and a file
@@ -140,7 +140,7 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
-    """Members of the entry's tree, and of the models below `models/`, by path."""
+    """Yield the members of the entry's tree, and of the models below `models/`, by path. Raises as `walk`."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
     for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
@@ -202,7 +202,10 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """All below a folder as members, without times and owners; `skip` is a name at its top that is left out."""
+    """Yield all below a folder as members, without times and owners; `skip` is a name at its top that is left out.
+
+    Raises BentoError for what is neither a file nor a folder nor a link.
+    """
     pending = _entries(folder, prefix)
     while pending:
         path, entry = pending.pop()
@@ -240,7 +243,10 @@ def _items(members: Iterable[Member]) -> Iterator[forms.Item]:
 
 
 def write_folder(path: Path, members: Iterable[Member]) -> None:
-    """Write the members as a folder, which is there only when it is whole; it may be there if it is empty."""
+    """Write the members as a folder, which is there only when it is whole; it may be there if it is empty.
+
+    Raises BentoError where it is not empty, or cannot be written.
+    """
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: is a folder that is not empty. Give another one, or empty it.")
     try:

@@ -1,4 +1,4 @@
-"""An archive becomes entries of the store: all of a Bento's models, then itself, each whole or not at all.
+"""Takes archives into the store: all models of a Bento, then the Bento itself, each whole or not at all.
 
 What an archive holds is written to the staging folder as it is read, and nothing of it is in the store before the
 archive has been read to its end, found whole and safe, and brought to the disk.
@@ -128,7 +128,10 @@ class Workshop:
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
     def commit(self, drafts: list[Draft]) -> list[Imported]:
-        """Bring what the drafts have into the store, in their order, the models of each before it."""
+        """Bring what the drafts have into the store, in their order, the models of each before it.
+
+        Raises BentoError for an entry that is there, or a model that was deleted meanwhile.
+        """
         trees = [part.tree for draft in drafts for part in (draft.main, *draft.models)]
         durable.flush_trees(self._home, self._folder, [path for tree in trees for path in tree.written])
         with locks.committing(self._home):

@@ -31,7 +31,10 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: Manifest) -> None:
 
 
 def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
-    """Return the manifest that the entry in `folder` had when it came; None if there is none, or of another entry."""
+    """Return the manifest that the entry in `folder` had when it came; None if there is none, or of another entry.
+
+    Raises BentoError for a record that cannot be read.
+    """
     place = _place(home, kind, tag)
     try:
         manifest = Manifest.from_json(place.read_text("utf-8"), str(place))

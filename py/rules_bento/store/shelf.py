@@ -83,12 +83,15 @@ class Shelf:
         return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
-        """The entry that a text stands for, as `find` reads it."""
+        """Return the entry that a text stands for, as `find` reads it. Raises as `find`, and for a wrong descriptor."""
         path = self.path(self.find(text))
         return Entry(self.kind, path, summaries.summarise(self.kind, path / self.kind.descriptor)[0])
 
     def commit(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry:
-        """Make the tree the entry of the summary's tag, which must not be there."""
+        """Make the tree the entry of the summary's tag, which must not be there.
+
+        Raises BentoError where it is, and for a folder that cannot be moved there.
+        """
         tag = summary.tag
         target = self.path(tag)
         if self.has(tag):
@@ -128,7 +131,10 @@ class Shelf:
         return Entry(self.kind, target, summary)
 
     def remove(self, tag: Tag, trash: Path) -> None:
-        """Take an entry out of the store, to the path `trash`, whose parent must be there."""
+        """Take an entry out of the store, to the path `trash`, whose parent must be there.
+
+        Raises NotFoundError if it is not there.
+        """
         path = self.path(tag)
         try:
             path.rename(trash)

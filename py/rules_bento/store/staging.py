@@ -30,7 +30,7 @@ class Tree:
         self._folders = {""}
 
     def add(self, item: Item, contents: Contents, *, private: bool = False) -> None:
-        """Write the item. What is `private` shares nothing with other trees."""
+        """Write the item. What is `private` shares nothing with other trees. Raises BentoError where that fails."""
         target = self.folder / item.path
         try:
             self._make_folder(item.path if item.kind == "folder" else item.path.rpartition("/")[0])

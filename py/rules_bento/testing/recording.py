@@ -78,7 +78,8 @@ class Recording:
 def recording(settings: Mapping[str, Any], bento: Path, folder: Path) -> Recording | None:
     """Return the recording that `bazel coverage` asks for.
 
-    None if this is another command, or nothing of Python is to be recorded.
+    None if this is another command, or nothing of Python is to be recorded. Raises BentoError where coverage is
+    missing.
     """
     manifest = os.environ.get("COVERAGE_MANIFEST")
     if not os.environ.get("COVERAGE") or not manifest:

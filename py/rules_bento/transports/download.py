@@ -1,4 +1,4 @@
-"""From an address to a file of this machine: in pieces, several at once, resumed, verified.
+"""Fetches what an address names into a file of this machine: in pieces, several at once, resumed, verified.
 
 What came before a cut, or before the process was killed, stays in the folder: the pieces in `KEY.part`, and in
 `KEY.done` the numbers of those that are whole, a line each. KEY is of the address and its version, so that pieces of

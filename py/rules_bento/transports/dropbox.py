@@ -1,7 +1,7 @@
 """Dropbox by its HTTP API (version 2): `dropbox://PATH`.
 
-Who asks: DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN with DROPBOX_APP_KEY (and DROPBOX_APP_SECRET), from which a
-token is made. DROPBOX_ENDPOINT is another server for all requests. Its `content_hash` is held against what was sent
+Credentials are DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN with DROPBOX_APP_KEY (and DROPBOX_APP_SECRET), of which
+a token is made. DROPBOX_ENDPOINT is another server for all requests. Its `content_hash` is held against what was sent
 and what came.
 """
 

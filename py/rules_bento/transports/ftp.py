@@ -1,4 +1,4 @@
-"""FTP, and FTPS (TLS asked for by AUTH; from the first byte on port 990), by `ftplib`. Who asks: URL or netrc."""
+"""FTP, and FTPS (TLS by AUTH, or from the first byte on port 990), by `ftplib`; credentials of the URL or of netrc."""
 
 from __future__ import annotations
 

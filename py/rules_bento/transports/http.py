@@ -1,6 +1,6 @@
 """HTTP and HTTPS, for reading: RFC 9110, with ranges where the server has them.
 
-Who asks is told to the server that the URL names (of the URL, else of netrc), and to none that it sends us to.
+Credentials, of the URL or else of netrc, go to the server that the URL names, and to none that it redirects to.
 """
 
 from __future__ import annotations

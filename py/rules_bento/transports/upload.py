@@ -1,4 +1,4 @@
-"""From a file of this machine to an address."""
+"""Sends a file of this machine to an address."""
 
 from __future__ import annotations
 

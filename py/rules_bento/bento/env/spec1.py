@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def make(settings: Settings, envs: Sequence[Env], *, models: bool) -> Environment:
-    """The environment of the settings' options."""
+    """Return the environment of the settings' options. Raises BentoError for options that spec 1 cannot hold."""
     options = settings.options
     _check(options, envs)
     requirements = _requirements(settings)

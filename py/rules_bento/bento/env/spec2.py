@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool) -> Environment:
-    """The environment of an image under the settings' options."""
+    """Return the environment of an image under the settings' options.
+
+    Raises BentoError for a step that cannot be carried out.
+    """
     options = settings.options
     lock, exported = settings.lock, None
     if lock is None and any(step.kind == "uv_lock" for step in image.steps):

@@ -57,7 +57,10 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
-    """Show the tree of a Bento that a target has built; `models` are those that are not in the archive."""
+    """Show the tree of a Bento that a target has built; `models` are those that are not in the archive.
+
+    Raises BentoError for a path of too many folders.
+    """
     from argparse import ArgumentParser
 
     parser = ArgumentParser(f"bazel run {target} -- tree", description="What is in the Bento.", allow_abbrev=False)

@@ -9,6 +9,10 @@ on every machine, and it takes no longer than setting zlib up for each header.
 The format is RFC 1951: blocks whose codes each reader knows (3.2.6), or that tell theirs (3.2.7, for RECORD), and
 stored blocks (3.2.4). A stream of whole blocks ends, here, at a whole byte, and what follows may be the next stream:
 blocks without anything in them fill it up, such as the stored one that zlib makes of a flush.
+
+The invariant: each stream begins and ends at a whole byte, none of its blocks says that it is the last, and what it
+refers to lies in itself, or at most 32 KiB before it in the joined stream (the record that `records` is told of). So
+streams in a row, and `END`, inflate to what they hold, in their order.
 """
 
 from __future__ import annotations

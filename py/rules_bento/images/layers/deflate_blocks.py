@@ -8,6 +8,9 @@ told, contents come without a stream.
 What a block refers to lies at most 32 KiB before it. Of a piece that begins within a stream, the first blocks are
 compressed anew, until they hold that much, and the others are copied; empty blocks between them bring these to the bits
 of a byte at which they have been, so that nothing is shifted.
+
+The invariant: each piece begins and ends at a whole byte and refers to nothing before it, and the pieces inflate to
+the contents, one after the other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What verbs that read a wheel are told of it."""
+"""The flags of verbs that read a wheel, and the wheel that they describe."""
 
 from __future__ import annotations
 

@@ -148,7 +148,10 @@ def _check_parents(wheel: Wheel, paths: Collection[str]) -> None:
 
 
 def installed_folders(wheel: Wheel, layout: Layout) -> list[str]:
-    """The folders that the wheel lists, by path in the image: some may be without files."""
+    """Return the folders that the wheel lists, by path in the image: some may be without files.
+
+    Raises BentoError for a prefix that is no absolute, plain path.
+    """
     data_folder = wheel.data_folder
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)

@@ -1,4 +1,4 @@
-"""Where a fact is stated that the source of a service does not state plainly: in rules, and for the command.
+"""Tells where to state a fact that the source of a service does not state plainly: in a rule, or for the command.
 
 The one table of these words: a message names attributes to who writes BUILD files, and flags to who types commands.
 """

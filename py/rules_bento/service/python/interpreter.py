@@ -3,6 +3,11 @@
 Module by module, class body by class body, in Python's order. Where the way through the code is not
 plain (`if` on the environment, `try`), every way is read and `joins` keeps what they agree on; what a
 loop touches is given up. Modules are read only when one of their names is needed.
+
+The invariant: what has a plain value here has that value on every machine on which the code gets there. All else is
+`Opaque`, or has an `Opaque` in it, which says why. A step that is not understood may bind names and change objects:
+`effects` tells which, and those become `Opaque`, too. So what is not known is never taken for known, and a fact that
+rests on it is asked for. This is abstract interpretation (P. Cousot and R. Cousot, POPL 1977) over constants.
 """
 
 from __future__ import annotations

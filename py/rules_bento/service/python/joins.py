@@ -1,4 +1,4 @@
-"""Two ways through the code meet: what they agree on stays known, the rest becomes `Opaque`."""
+"""Joins two ways through the code where they meet: what they agree on stays known, the rest becomes `Opaque`."""
 
 from __future__ import annotations
 

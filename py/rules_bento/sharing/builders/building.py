@@ -1,4 +1,4 @@
-"""One image: the context, the builder, and what became of it."""
+"""Builds one image: makes the context, runs the builder, and tells what became of it."""
 
 from __future__ import annotations
 

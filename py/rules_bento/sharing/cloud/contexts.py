@@ -69,7 +69,10 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """The context that variables name; it wins over the file, as for BentoML."""
+    """Return the context that variables name; it wins over the file, as for BentoML.
+
+    Raises BentoError for a wrong address or token.
+    """
     if _KEY not in os.environ:
         return None
     return make(_OF_ENVIRONMENT, os.environ.get(_ENDPOINT) or DEFAULT_ENDPOINT, os.environ[_KEY])
@@ -100,7 +103,10 @@ class Contexts:
         raise BentoError(f"{name!r}: no cloud context has this name. {there} Log in with `bento cloud login`.")
 
     def save(self, context: Context) -> bool:
-        """Keep a context under its name; whether it took the place of another one."""
+        """Keep a context under its name; return whether it took the place of another one.
+
+        Raises BentoError for a file that cannot be written.
+        """
         known = [other.name for other in self.contexts]
         replaced = context.name in known
         if replaced:

@@ -1,4 +1,4 @@
-"""A Bento or model of a cloud into the store: whole or not at all, and nothing that is there already.
+"""Brings a Bento or model of a cloud into the store: whole or not at all, and nothing that is there already.
 
 What came of a download is kept in the store's own folder, so that another run goes on where one was cut.
 """
@@ -74,10 +74,11 @@ def pull(
     *,
     force: bool = False,
 ) -> Pulled:
-    """Have an entry of a cloud in the store: `name:version`, or a name for what was pushed last.
+    """Bring an entry of a cloud into the store: `name:version`, or a name for what was pushed last.
 
     A Bento's models come first, but all of them are in the store together or not at all. What the store has under the
-    tag already stays, and lacks perhaps models, which come; with `force` it is replaced, when all was fetched.
+    tag already stays, and lacks perhaps models, which come; with `force` it is replaced, when all was fetched. Raises
+    NotFoundError for what the cloud does not have, CloudError and BentoError for what else goes wrong.
     """
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)

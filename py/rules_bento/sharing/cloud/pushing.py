@@ -1,4 +1,4 @@
-"""A Bento or model of the store to a cloud: models first, and nothing that is there."""
+"""Sends a Bento or model of the store to a cloud: models first, and nothing that is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of one Bento or model to where a cloud wants them, in one of three ways.
+"""Sends the bytes of one Bento or model to where a cloud wants them, in one of three ways.
 
 - proxy: the cloud itself takes them;
 - one address: a store takes them at an address that the cloud has signed, which may end while it is in use;

@@ -1,4 +1,4 @@
-"""A Bento or a model of a registry into the store: whole or not at all, and nothing that is there already.
+"""Brings a Bento or a model of a registry into the store: whole or not at all, and nothing that is there already.
 
 Blobs are kept in the store's own folder until the entry is there, so that another run goes on where one was cut.
 """

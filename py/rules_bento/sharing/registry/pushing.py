@@ -1,4 +1,4 @@
-"""A Bento or a model of the store to registries: only what they lack."""
+"""Sends a Bento or a model of the store to registries: only what they lack."""
 
 from __future__ import annotations
 

@@ -51,7 +51,10 @@ class StreamedPart:
         return PartInfo(digest.hexdigest(), size, 0)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end`; what is before them is made, and left out."""
+        """Write the bytes from `start` to `end`; what is before them is made, and left out.
+
+        Raises BentoError for a file that became shorter.
+        """
         at = 0
         for piece in self._pieces():
             wanted = memoryview(piece)[max(0, start - at) : max(0, end - at)]
