@@ -23,7 +23,7 @@ def _built_wheel_impl(ctx):
     args.add_all(["--target", "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_text(ctx.label))])
     args.add_all(["--source", ctx.file.source, "--subfolder", ctx.attr.subfolder])
     args.add_all(["--distribution", ctx.attr.distribution, "--version", ctx.attr.version])
-    args.add_all(["--python-version", ctx.attr.python_version])
+    args.add_all(["--python-version", ctx.attr.python_version, "--platform", ctx.attr.platform])
     add_folders(args, "--import-root", modules)
     args.add_all(["--output", wheel])
     run_helper(

@@ -16,6 +16,7 @@ from rules_bento.packages.build import check, unpack
 from rules_bento.verbs import run
 
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
+HERE = "_".join(["macos" if sys.platform == "darwin" else "linux", os.uname().machine])
 ROOTS = os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 OWN = '[build-system]\nrequires = []\nbuild-backend = "own:backend"\nbackend-path = ["build"]\n'
@@ -46,11 +47,12 @@ def source(folder, files, name="mod-1.0"):
     return path
 
 
-def build(path, output, subfolder=""):
+def build(path, output, subfolder="", platform=HERE):
     """The status of the action's program."""
     output.parent.mkdir(exist_ok=True)
     arguments = ["build_wheel", "--target", "mod==1.0", "--source", str(path), "--subfolder", subfolder]
-    arguments += ["--distribution", "mod", "--version", "1.0", "--python-version", MINOR, "--output", str(output)]
+    arguments += ["--distribution", "mod", "--version", "1.0", "--python-version", MINOR, "--platform", platform]
+    arguments += ["--output", str(output)]
     return run(arguments + [word for root in ROOTS for word in ("--import-root", root)])
 
 
@@ -133,10 +135,58 @@ def test_versions_are_compared_as_versions(found, version, fits):
     """PEP 440: a spelling is no other version, and an epoch, a suffix and a local part are."""
     wheel = Path(f"mod-{found}-py3-none-any.whl")
     if fits:
-        check(wheel, "mod", version, MINOR)
+        check(wheel, "mod", version, MINOR, HERE)
     else:
         with pytest.raises(BentoError, match="Lock again"):
-            check(wheel, "mod", version, MINOR)
+            check(wheel, "mod", version, MINOR, HERE)
+
+
+@pytest.mark.parametrize(
+    ("tags", "platform", "message"),
+    [
+        ("py3-none-any", "linux_aarch64", ""),
+        ("py2.py3-none-any", "macos_arm64", ""),
+        ("py312-none-any", "linux_x86_64", ""),
+        ("cp312-cp312-linux_x86_64", "linux_x86_64", ""),
+        ("cp38-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64", "linux_x86_64", ""),
+        ("py3-none-macosx_14_0_arm64", "macos_arm64", ""),
+        ("cp312-cp312-macosx_10_13_universal2", "macos_x86_64", ""),
+        ("cp312-cp312-linux_x86_64", "linux_aarch64", "machine code for linux_x86_64, but linux_aarch64 is asked for"),
+        ("py3-none-linux_x86_64", "linux_aarch64", "machine code for linux_x86_64"),
+        ("cp312-abi3-macosx_14_0_arm64", "linux_aarch64", "machine code for macosx_14_0_arm64"),
+        ("cp312-abi3-macosx_14_0_arm64", "macos_x86_64", "machine code for macosx_14_0_arm64"),
+        ("cp312-cp312-musllinux_1_2_x86_64", "linux_x86_64", "machine code for musllinux_1_2_x86_64"),
+        ("cp313-abi3-linux_x86_64", "linux_x86_64", "is for cp313-abi3, but cp312 is asked for"),
+        ("cp312-cp312t-linux_x86_64", "linux_x86_64", "is for cp312-cp312t"),
+        ("py2-none-any", "linux_x86_64", "is for py2-none"),
+        ("py313-none-any", "linux_x86_64", "is for py313-none"),
+    ],
+)
+def test_what_is_built_is_for_the_python_and_the_platform_that_are_asked_for(tags, platform, message):
+    wheel = Path(f"mod-1.0-{tags}.whl")
+    if not message:
+        check(wheel, "mod", "1.0", "3.12", platform)
+    else:
+        with pytest.raises(BentoError, match=message):
+            check(wheel, "mod", "1.0", "3.12", platform)
+
+
+def test_machine_code_of_the_building_machine_is_none_of_another_platform(tmp_path, capsys):
+    path = source(tmp_path, own(name=f"mod-1.0-py3-none-{HERE}.whl"))
+    if HERE.startswith("linux"):
+        assert build(path, tmp_path / "here" / "w.whl") == 0
+    assert build(path, tmp_path / "o" / "w.whl", platform="linux_riscv64") == 1
+    assert "let them run on a machine of linux_riscv64" in capsys.readouterr().err
+    assert not (tmp_path / "o" / "w.whl").exists()
+
+
+def test_the_name_of_a_pure_wheel_says_what_it_was_asked_for_and_its_contents_what_it_is(tmp_path):
+    """The name of an output is there before its build is; tools that install the file go by either."""
+    project = SETUPTOOLS + '[project]\nname = "mod"\nversion = "1.0"\n[tool.setuptools]\npy-modules = []\n'
+    wheel = tmp_path / "o" / f"mod-1.0-cp312-cp312-{HERE}.whl"
+    assert build(source(tmp_path, {"pyproject.toml": project}), wheel) == 0
+    with zipfile.ZipFile(wheel) as made:
+        assert "Tag: py3-none-any" in made.read("mod-1.0.dist-info/WHEEL").decode()
 
 
 @pytest.mark.parametrize(
@@ -144,7 +194,7 @@ def test_versions_are_compared_as_versions(found, version, fits):
     [
         (own(requires=["cython>=3"]), "mod==1.0: its build system also asks for cython. Add it to what the build_lock"),
         (own(name="other-2.0-py3-none-any.whl"), "its source builds other 2.0, but the lock has mod 1.0. Lock again."),
-        (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "its wheel holds machine code for cp27"),
+        (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "its wheel is for cp27-cp27, but cp"),
         ({"pyproject.toml": OWN, "build/own.py": "raise RuntimeError('no luck')"}, "mod==1.0: its build failed."),
         ({"pyproject.toml": "[build-system"}, "pyproject.toml: not TOML"),
     ],

@@ -15,6 +15,7 @@ FLAGS = {
     "--distribution": 1,
     "--import-root": 1,
     "--output": 1,
+    "--platform": 1,
     "--python-version": 1,
     "--source": 1,
     "--subfolder": 1,
@@ -33,7 +34,6 @@ def run(arguments: Arguments) -> None:
             [Path(root) for root in arguments.many("--import-root")],
             arguments.one("--version"),
         )
-        build.check(
-            made, arguments.one("--distribution"), arguments.one("--version"), arguments.one("--python-version")
-        )
+        asked = [arguments.one(flag) for flag in ("--distribution", "--version", "--python-version", "--platform")]
+        build.check(made, *asked)
         build.repack(made, Path(arguments.one("--output")))

@@ -124,18 +124,43 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
     return output / str(json.loads(last))
 
 
-def check(wheel: Path, distribution: str, version: str, python_version: str) -> None:
-    """Raise BentoError if a wheel is not what the lock has, or not for the Python that it is to run in."""
-    name, built, python = wheel.name.split("-")[0], wheel.name.split("-")[1], wheel.name.split("-")[-3]
+def check(wheel: Path, distribution: str, version: str, python_version: str, platform: str) -> None:
+    """Raise BentoError if a wheel is not what the lock has, or not for the Python and platform that it is to run on."""
+    name, built = wheel.name.split("-")[:2]
+    python, abi, machines = wheel.stem.split("-")[-3:]
     if normalized(name) != distribution or not _is_same(built, version):
         raise BentoError(f"its source builds {name} {built}, but the lock has {distribution} {version}. Lock again.")
-    wanted = f"cp{python_version.replace('.', '')}"
-    abi = wheel.name.split("-")[-2]
-    if python.startswith("cp") and abi != "abi3" and wanted not in python.split("."):
+    if not _runs_in(python, abi, python_version):
         raise BentoError(
-            f"its wheel holds machine code for {python}, but {wanted} is asked for. Builds run in the toolchain's "
-            f"interpreter: set bento_tools.python(version = {python_version!r})."
+            f"its wheel is for {python}-{abi}, but cp{python_version.replace('.', '')} is asked for. Builds run in the "
+            f"toolchain's interpreter: set bento_tools.python(version = {python_version!r})."
         )
+    if machines != "any" and not any(_runs_on(machine, platform) for machine in machines.split(".")):
+        raise BentoError(
+            f"its wheel holds machine code for {machines}, but {platform} is asked for. Builds run where actions do: "
+            f"let them run on a machine of {platform}, or lock a version that has a wheel for it."
+        )
+
+
+def _runs_in(python: str, abi: str, version: str) -> bool:
+    """Return whether a CPython of `version` imports what has these tags: the stable ABI of an older one, too."""
+    from packaging.tags import Tag, compatible_tags, cpython_tags
+
+    major, minor = (int(part) for part in version.split("."))
+    interpreter = f"cp{major}{minor}"
+    taken = {
+        *cpython_tags((major, minor), [interpreter], ["it"]),
+        *compatible_tags((major, minor), interpreter, ["it"]),
+    }
+    return any(Tag(one, of, "it") in taken for one in python.split(".") for of in abi.split("."))
+
+
+def _runs_on(tag: str, platform: str) -> bool:
+    """Return whether `platform`, which is `<os>_<machine>`, runs machine code of a wheel's tag."""
+    system, _, machine = platform.partition("_")
+    if system == "macos":
+        return tag.startswith("macosx_") and tag.endswith((f"_{machine}", "_universal2"))
+    return tag.startswith(("linux_", "manylinux")) and tag.endswith(f"_{machine}")
 
 
 def repack(wheel: Path, output: Path) -> None:
