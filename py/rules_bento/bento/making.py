@@ -209,8 +209,7 @@ def _legacy(info: ServiceInfo, entries: _Models) -> dict[str, Any]:
     runners = [
         {
             "name": runner.name,
-            "runnable_type": runner.runnable_type
-            or _runnable_type(runner, modules.get(models[0] if models else "", "")),
+            "runnable_type": _runnable_type(runner, modules.get(models[0] if models else "", "")),
             "embedded": runner.embedded,
             "models": models,
             "resource_config": None,
@@ -223,9 +222,20 @@ def _legacy(info: ServiceInfo, entries: _Models) -> dict[str, Any]:
 
 
 def _runnable_type(runner: Runner, module: str) -> str:
-    """The class that runs a model of a framework, where the source names the model and not the framework."""
-    from rules_bento.service.bentoml.legacy import RUNNABLES
+    """Return the class that runs: that of the model's framework, unless it is the project's own.
 
+    Raises BentoError for a model that the framework of the source does not take, or of which nothing says what runs it.
+    """
+    from rules_bento.service.bentoml.legacy import GET_ANY, RUNNABLES
+
+    if runner.runnable_type and not runner.framework:
+        return runner.runnable_type
+    if runner.framework in RUNNABLES.keys() - GET_ANY and module != f"bentoml.{runner.framework}":
+        raise BentoError(
+            f"models: the model of the runner {runner.name!r} is of module {module!r}, but the source takes it by "
+            f"`bentoml.{runner.framework}.get`, which takes no others than its own. Write `bentoml.models.get`, or "
+            f"give the bento_model module = 'bentoml.{runner.framework}' if that saved it."
+        )
     known = RUNNABLES.get(module.removeprefix("bentoml."), "")
     if not known:
         raise BentoError(

@@ -185,12 +185,19 @@ class Image:
 
 @dataclass(frozen=True)
 class Runner:
-    """A runner of a legacy service; `runnable_type` is the name of the class that runs."""
+    """A runner of a legacy service.
+
+    Attributes:
+        runnable_type: the name of the class that runs.
+        framework: whose `get` finds the model, where the class is the framework's: `sklearn` of `bentoml.sklearn.get`.
+
+    """
 
     name: str
     runnable_type: str
     embedded: bool = False
     models: tuple[str, ...] = ()
+    framework: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rules_bento.service.python.values import (
     Value,
 )
 
-# The class that runs a framework's model, as BentoML 1.4 names it.
+# The class that runs a framework's model, as BentoML 1.4 names it; of torch's it calls all `NewClass`.
 RUNNABLES = {
     "catboost": "CatBoostRunnable",
     "detectron": "Detectron2Runnable",
@@ -30,11 +30,16 @@ RUNNABLES = {
     "mlflow": "MLflowPyfuncRunnable",
     "onnx": "ONNXRunnable",
     "picklable_model": "PicklableRunnable",
+    "pytorch": "NewClass",
+    "pytorch_lightning": "NewClass",
     "sklearn": "SklearnRunnable",
     "tensorflow": "TensorflowRunnable",
+    "torchscript": "NewClass",
     "transformers": "TransformersRunnable",
     "xgboost": "XGBoostRunnable",
 }
+# Their `get` is `bentoml.models.get`, which takes a model of any framework.
+GET_ANY = {"catboost", "lightgbm", "mlflow", "sklearn", "xgboost"}
 
 
 def legacy_info(collect: Collector, service: LegacyService, name: str, path: str) -> ServiceInfo:
@@ -97,7 +102,7 @@ def _runner(collect: Collector, value: Value, place: Place) -> tuple[Runner, lis
         collect.unknown("runners", "a runner of the legacy service", reason, required=True)
         return None
     models = _models(collect, value.fields.get("models", Const(None)), value.place)
-    kind = _runnable(collect, value)
+    kind, framework = _runnable(collect, value)
     name = collect.text(value.fields.get("name"), "runners", "the name of a runner", value.place, required=True)
     if not name and models and models[0].computed and "runnable_class" not in value.fields:
         reason = Opaque("it is that of its model, which the source computes", value.place)
@@ -111,20 +116,22 @@ def _runner(collect: Collector, value: Value, place: Place) -> tuple[Runner, lis
         collect.unknown("runners", f"`embedded` of runner `{name}`", error.reason, required=True)
     variable = collect.label_of_service
     tags = tuple(f"{COMPUTED}{variable}.{model.attribute}" if model.computed else model.tag for model in models)
-    return Runner(name.lower(), kind, embedded, tags), models
+    return Runner(name.lower(), kind, embedded, tags, framework), models
 
 
-def _runnable(collect: Collector, runner: RunnerObject) -> str:
+def _runnable(collect: Collector, runner: RunnerObject) -> tuple[str, str]:
+    """Give the class that runs, and the framework that it is of; none for a class of the project's own."""
     of = collect.reader.force(runner.fields.get("runnable_class", Const(None)))
     if isinstance(of, Class):
-        return of.name
+        return of.name, ""
     models = runner.fields.get("models")
     first = models.items[0] if isinstance(models, Sequence) and models.items else None
-    kind = RUNNABLES.get(first.framework, "") if isinstance(first, ModelRef) else ""
+    framework = first.framework if isinstance(first, ModelRef) else ""
+    kind = RUNNABLES.get(framework, "")
     if not kind:
         why = "the framework behind its model decides it"
         collect.unknown("runners", "the class of a runner", Opaque(why, runner.place))
-    return kind
+    return kind, framework
 
 
 def _api(collect: Collector, fields: dict[str, Value], place: Place) -> Api | None:
