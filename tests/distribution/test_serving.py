@@ -112,6 +112,17 @@ def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, mo
         interpreter()
 
 
+def test_a_store_in_the_current_folder_is_no_bentoml(tmp_path, monkeypatch):
+    """As in a home: its store is called `bentoml`, and Python imports any folder."""
+    (tmp_path / "bentoml/bentos").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(BentoError, match="has no BentoML"):
+        interpreter(str(bare))
+
+
 def test_an_environment_is_found(store, real, monkeypatch):
     monkeypatch.setenv("PATH", real.variables["PATH"])
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)

@@ -67,10 +67,13 @@ def interpreter(asked: str = "") -> Path:
 
 
 def _has_bentoml(python: Path) -> bool:
-    """Return whether an interpreter can import BentoML: asked of it, for its path may be made in many ways."""
+    """Return whether an interpreter can import BentoML: asked of it, for its path may be made in many ways.
+
+    A folder of that name here, such as the store in a home, is none: Python takes it for a package without an origin.
+    """
     import subprocess
 
-    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('bentoml') is None)"
+    code = "import importlib.util as i, sys; found = i.find_spec('bentoml'); sys.exit(not (found and found.origin))"
     try:
         return subprocess.run([python, "-c", code], check=False, capture_output=True).returncode == 0
     except OSError:
