@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/toolchains"))
 
-from documents import lost
+from documents import blocks, documents, lost
 from starlark import findings
 from workbench import LEFT_OUT, REPOSITORY
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # The cases of the service reader are odd on purpose.
 ODD = "tests/services/"
+# What documents call in BUILD files, and is ours: what else they show are rules of others, and lines of MODULE.bazel.
+OURS = re.compile(r"bento_\w+|environment_step")
 
 
 def lint_sees_every_file(bench: Workbench) -> str:
@@ -34,7 +37,35 @@ def lint_sees_every_file(bench: Workbench) -> str:
     tests = {path for path in there if re.search(r"^tests/(.*/)?test_[^/]*\.py$", path)}
     unused = sorted(tests - files_of(bench.plain, "labels(srcs, kind(pytest_test, //tests/...))"))
     assert not unused, f"no target has {', '.join(unused)}: add a pytest_test"
-    return f"{len(there)} files, {len(tests)} of them with tests; {len(starlark)} files of Starlark"
+    loaded = documented_targets_load(bench.plain)
+    return f"{len(there)} files, {len(tests)} with tests; {len(starlark)} of Starlark; {loaded} targets of documents"
+
+
+def documented_targets_load(checkout: Checkout) -> int:
+    """Bazel takes each block of a BUILD file that documents show, in a package of its own."""
+    for number, block in enumerate(block for path in documents(REPOSITORY) for block in blocks(path)):
+        # Three dots stand for what a reader knows.
+        if block.language == "starlark" and "…" not in block.text:
+            checkout.write(f"documented/{number}/BUILD.bazel", f"# {block.place}\n{build_file(block.text)}")
+    asked = checkout.bazel("query", "--keep_going", "kind(rule, //documented/...)")
+    assert asked.code == 0, asked.told()
+    return len(asked.output.split())
+
+
+def build_file(text: str) -> str:
+    """The targets of ours in a block, and what loads their rules."""
+    statements = [
+        statement
+        for statement in ast.parse(text).body
+        if isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Call)
+        and isinstance(statement.value.func, ast.Name)
+        and OURS.fullmatch(statement.value.func.id)
+    ]
+    names = {node.id for each in statements for node in ast.walk(each) if isinstance(node, ast.Name)}
+    loaded = ", ".join(f'"{name}"' for name in sorted(names) if OURS.fullmatch(name))
+    load = f'load("@rules_bento//rules:defs.bzl", {loaded})\n' if loaded else ""
+    return load + "".join(f"{ast.unparse(statement)}\n" for statement in statements)
 
 
 def files_of(checkout: Checkout, query: str) -> set[str]:

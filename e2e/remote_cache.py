@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tarfile
 from dataclasses import replace
 from hashlib import sha256
@@ -14,6 +15,10 @@ from monorepo import WORKSPACE as MONOREPO
 from registry_server import RegistryServer
 from reproducibility import ELSEWHERE
 from workbench import REPOSITORY
+
+sys.path.append(str(REPOSITORY / "tests"))
+
+from documents import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,7 +225,11 @@ def ours(result: Result) -> list[Spawn]:
 
 def preset(cache: CacheServer) -> str:
     """The lines of a bazelrc that docs/ci.md has users copy, with the address of our server."""
-    text = (REPOSITORY / "docs/ci.md").read_text("utf-8")
-    lines = text.split("```\n")[1]
+    [lines, _] = documented_bazelrc()
     assert lines.count(ADDRESS) == 1, lines
     return lines.replace(ADDRESS, cache.url)
+
+
+def documented_bazelrc() -> list[str]:
+    """The blocks of docs/ci.md that users copy into .bazelrc: for a cache, and for workers."""
+    return [block.text for block in blocks(REPOSITORY / "docs/ci.md") if block.language == "bazelrc"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from pathlib import Path
 from termios import FIONREAD
 from typing import TYPE_CHECKING
 
-from remote_cache import ours
+from remote_cache import documented_bazelrc, ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,9 @@ TARGETS = ("//examples/iris:iris_bento", "//examples/iris:iris_image")
 SOURCE = "examples/iris/service.py"
 WORKERS = ("--@rules_bento//rules:persistent_workers", "--spawn_strategy=worker,linux-sandbox")
 # Mapped paths are there in a sandbox only.
-ISOLATED = ("--worker_sandboxing", "--experimental_output_paths=strip")
+MAPPED = "--experimental_output_paths=strip"
+# For workspaces that are not below /tmp.
+HARDENED = "--experimental_worker_sandbox_hardening"
 # It makes what workers run.
 NEVER = {"BentoCompile"}
 MISTAKE = "\ndef (\n"
@@ -35,7 +38,7 @@ def workers_make_the_same(bench: Workbench) -> str:
     """In a worker or not: the same keys of a cache, the same bytes, the same errors."""
     checkout = bench.spare
     cold = ours(checkout.build(*TARGETS))
-    isolated = in_workers(checkout, *ISOLATED)
+    isolated = in_workers(checkout, *documented_options(), MAPPED)
     assert contents(isolated) == contents(cold), "workers in a sandbox make other bytes"
     cache = f"--disk_cache={bench.folder}/workers-cache"
     warm = in_workers(checkout, cache)
@@ -45,6 +48,14 @@ def workers_make_the_same(bench: Workbench) -> str:
     mistakes_are_told_the_same(checkout)
     a_dead_worker_costs_a_repetition(checkout)
     return f"{len(isolated)} actions in sandboxed workers with mapped paths, {len(warm)} in others: the same bytes"
+
+
+def documented_options() -> list[str]:
+    """What docs/ci.md has users copy for workers."""
+    [_, lines] = documented_bazelrc()
+    options = re.findall(r"^common (--.*)$", lines, re.MULTILINE)
+    assert HARDENED in options, lines
+    return [option for option in options if option != HARDENED]
 
 
 def in_workers(checkout: Checkout, *options: str) -> list[Spawn]:

@@ -216,6 +216,31 @@ def test_python_compiles_and_imports_what_there_is(block: Block):
                 )
 
 
+def test_the_functions_of_the_command_are_called_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """The two blocks of docs/cli.md: the second one builds what the first one imports."""
+    reading, building = [block for block in BLOCKS if block.path == "docs/cli.md" and block.language == "python"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    service = "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n"
+    for path, text in {"service.py": service, "bentofile.yaml": "service: service:Svc\nname: iris\n"}.items():
+        tmp_path.joinpath("svc").mkdir(exist_ok=True)
+        tmp_path.joinpath("svc", path).write_text(text)
+    made = run(building)
+    tmp_path.joinpath("svc.bento").rename("iris.bento")
+    done = run(reading, "/srv/bentoml", str(tmp_path / "home"))
+    assert capsys.readouterr().out.startswith(f"{done['done'].entry.tag} ")
+    assert tmp_path.joinpath("iris.tar").is_file()
+    assert "alpine" in made["made"].bento.files["env/docker/Dockerfile"].decode()
+
+
+def run(block: Block, path: str = "", place: str = "") -> dict[str, object]:
+    """Return the names that a block leaves, run with a place of here for the path that it names."""
+    assert path in block.text
+    names: dict[str, object] = {}
+    exec(compile(block.text.replace(path, place) if path else block.text, block.place, "exec"), names)
+    return names
+
+
 @of("json", "toml", "yaml")
 def test_data_load(block: Block):
     readers = {"json": json.read_json, "toml": toml.read_toml, "yaml": yaml.read_yaml}
@@ -223,10 +248,17 @@ def test_data_load(block: Block):
 
 
 def test_the_language_of_a_block_is_one_that_is_judged():
-    known = {"", "console", "floors", "groovy", "json", "python", "starlark", "toml", "yaml"}
+    # Those of a bazelrc are given to Bazel by e2e `remote_cache` and `workers`, `floors` is read by tests/test_architecture.py,
+    # Jenkins' Groovy by nobody here; what has no language is a drawing, or what a program prints.
+    known = {"", "bazelrc", "console", "floors", "groovy", "json", "python", "starlark", "toml", "yaml"}
     assert not [block.place for block in BLOCKS if block.language not in known]
-    commands_without = [block.place for block in BLOCKS if not block.language and block.text.startswith("$ ")]
-    assert not commands_without, "a block of commands says ```console"
+    shown = ("$ ", "bazel ", "bento ", "common ", "import ", "load(")
+    without = [
+        block.place
+        for block in BLOCKS
+        if not block.language and re.search(f"^({'|'.join(map(re.escape, shown))})", block.text, re.M)
+    ]
+    assert not without, "a block of commands says ```console, and one of code its language"
 
 
 @pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
