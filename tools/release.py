@@ -36,7 +36,7 @@ def main() -> int:
     module = _file("MODULE.bazel", commit)
     version = _version(module)
     archive = folder / f"{_NAME}-v{version}.tar.gz"
-    notes = _notes(version, _file("CHANGELOG.md", commit))
+    notes = _notes(version, _absolute(_file("CHANGELOG.md", commit), f"v{version}"))
     folder.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(_archive(commit, version))
     _write_entry(folder / "modules" / _NAME, commit, module, archive)
@@ -75,7 +75,7 @@ def _archive(commit: str, version: str) -> bytes:
 
 def _write_entry(entry: Path, commit: str, module: str, archive: Path) -> None:
     version = _version(module)
-    owner, _, repository = os.environ.get("GITHUB_REPOSITORY", f"{_NAME}/{_NAME}").partition("/")
+    owner, _, repository = _repository().partition("/")
     values = {"OWNER": owner, "REPO": repository, "TAG": f"v{version}", "VERSION": version}
     source = json.loads(_filled(_file(f"{_TEMPLATES}/source.template.json", commit), values))
     source["integrity"] = _integrity(archive)
@@ -86,6 +86,15 @@ def _write_entry(entry: Path, commit: str, module: str, archive: Path) -> None:
     (entry / version / "presubmit.yml").write_text(_file(f"{_TEMPLATES}/presubmit.yml", commit), "utf-8")
     (entry / version / "source.json").write_text(_document(source), "utf-8")
     (entry / "metadata.json").write_text(_document(metadata), "utf-8")
+
+
+def _repository() -> str:
+    return os.environ.get("GITHUB_REPOSITORY", f"{_NAME}/{_NAME}")
+
+
+def _absolute(text: str, tag: str) -> str:
+    """Return a document whose links to files of the repository lead there from the page of a release, too."""
+    return re.sub(r"\]\((?!\w+:|#)", f"](https://github.com/{_repository()}/blob/{tag}/", text)
 
 
 def _filled(template: str, values: dict[str, str]) -> str:

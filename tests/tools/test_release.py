@@ -46,7 +46,7 @@ KEPT = (
 )
 NAME = "rules_bento-v1.2.3.tar.gz"
 MODULE = 'module(\n    name = "rules_bento",\n    version = "1.2.3",\n)\n'
-CHANGELOG = "# Changelog\n\n## 1.2.3\n\nAll new.\n\n## 1.2\n\nNot of this one.\n"
+CHANGELOG = "# Changelog\n\n## 1.2.3\n\nAll new ([how](docs/cli.md#when)).\n\n## 1.2\n\nNot of this one.\n"
 PLAIN = {
     "GIT_AUTHOR_DATE": "2026-03-01T12:00:00+09:00",
     "GIT_COMMITTER_DATE": "2026-03-01T12:00:00+09:00",
@@ -151,7 +151,7 @@ def test_the_entry_is_that_of_a_registry(repository, tmp_path):
     notes = files["notes.md"].decode()
     assert 'bazel_dep(name = "rules_bento", version = "1.2.3")' in notes
     assert integrity in notes
-    assert "All new." in notes
+    assert "All new ([how](https://github.com/someone/fork/blob/v1.2.3/docs/cli.md#when))." in notes
     assert "Not of this one." not in notes
 
 
@@ -181,7 +181,11 @@ def test_a_wrong_command_is_told(repository, words, message):
     ("path", "text", "message"),
     [
         ("CHANGELOG.md", CHANGELOG.replace("1.2.3", "1.2.30"), "CHANGELOG.md: below '## 1.2.3' there is nothing."),
-        ("CHANGELOG.md", CHANGELOG.replace("All new.", " "), "CHANGELOG.md: below '## 1.2.3' there is nothing."),
+        (
+            "CHANGELOG.md",
+            CHANGELOG.replace("All new ([how](docs/cli.md#when)).", " "),
+            "CHANGELOG.md: below '## 1.2.3' there is nothing.",
+        ),
         ("MODULE.bazel", 'module(name = "rules_bento")\n', "MODULE.bazel: module() has no version."),
     ],
 )
