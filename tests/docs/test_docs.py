@@ -51,6 +51,7 @@ PROGRAMS = [
     "cosign",
     "curl",
     "docker",
+    "export",
     "git",
     "ibazel",
     "kubectl",
