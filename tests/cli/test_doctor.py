@@ -181,6 +181,19 @@ def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
     assert found(here, "packages of @pypi").text == "svc/BUILD.bazel:8: there is no @mine//flask"
 
 
+@pytest.mark.parametrize(
+    "build",
+    [
+        'bento_requirements(name = "update", srcs = ["requirements.in"], lock = "requirements.lock.json")',
+        'bento_requirements(\n    name = "update", srcs = ["requirements.in"])',
+    ],
+)
+def test_a_target_is_found_however_it_is_written(here, build):
+    (here.root / "svc/BUILD.bazel").write_text(f"{build}\n")
+    (here.root / "svc/requirements.lock.json").unlink()
+    assert found(here, "lock of @pypi").remedy == "Write it: bazel run //svc:update."
+
+
 @pytest.mark.parametrize("text", [None, ""])
 def test_a_lock_that_is_not_there_names_the_target(here, text):
     lock = here.root / "svc/requirements.lock.json"

@@ -30,7 +30,6 @@ _AUTHORITIES = (
     "/etc/ca-certificates/trust-source/anchors",
 )
 _LABEL = re.compile(r"\"@@?([\w.-]+)//([\w-][\w.-]*)")
-_LOCK_CALL = re.compile(r"^bento_requirements\($.*?^\)$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -240,21 +239,27 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
     """Return name and sources of the bento_requirements beside a lock that writes it, where all are plain texts."""
-    import ast
-
     for name in ("BUILD.bazel", "BUILD"):
-        build = lock.with_name(name)
-        for call in _LOCK_CALL.findall(read_file(build).decode(errors="replace")) if build.is_file() else ():
-            try:
-                keywords = {each.arg: each.value for each in ast.parse(call).body[0].value.keywords}
-            except (SyntaxError, ValueError):
-                continue
+        for call in _lock_calls(lock.with_name(name)):
+            keywords = {each.arg: each.value for each in call.keywords}
             [name_of, *_] = _texts(keywords.get("name")) or [""]
             [written, *_] = _texts(keywords.get("lock")) or ["requirements.lock.json"]
             srcs = _texts(keywords.get("srcs"))
             if name_of and srcs and written == lock.name:
                 return name_of, srcs
     return None
+
+
+def _lock_calls(build: Path) -> list[ast.Call]:
+    """Return the calls of bento_requirements in a BUILD file; none where it is no file, or Python does not read it."""
+    import ast
+
+    try:
+        called = ast.parse(read_file(build).decode(errors="replace")).body if build.is_file() else []
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    calls = [each.value for each in called if isinstance(each, ast.Expr) and isinstance(each.value, ast.Call)]
+    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "bento_requirements"]
 
 
 def _texts(value: ast.expr | None) -> list[str]:
