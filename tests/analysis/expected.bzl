@@ -227,6 +227,16 @@ EXPECTED = {
         },
         "providers": ["BentoOptionsInfo"],
     },
+    ":environment": {
+        "actions": {
+            "BentoEnvironment environment.image.json": {
+                "of": ["setup.sh"],
+                "to": ["environment.image.json"],
+            },
+        },
+        "files": ["environment.image.json"],
+        "providers": ["BentoEnvironmentInfo"],
+    },
     ":export": {
         "executable": True,
         "files": ["export"],
@@ -322,6 +332,112 @@ EXPECTED = {
     },
     ":layer_of_others": {
         "providers": ["BentoLayerInfo"],
+    },
+    ":model": {
+        "actions": {
+            "BentoExport model.bentomodel": {
+                "of": ["weights.bin"],
+                "to": ["model.bentomodel"],
+            },
+            "BentoLayer model.layer.estargz": {
+                "of": ["model.manifest.json", "model.model.json", "model.model.yaml"],
+                "to": ["model.layer.estargz", "model.layer.estargz.json"],
+            },
+            "BentoLayer model.layer.gzip": {
+                "of": ["model.manifest.json", "model.model.json", "model.model.yaml"],
+                "to": ["model.layer.gzip", "model.layer.gzip.json"],
+            },
+            "BentoLayer model.layer.zstd": {
+                "of": ["model.manifest.json", "model.model.json", "model.model.yaml"],
+                "to": ["model.layer.zstd", "model.layer.zstd.json"],
+            },
+            "BentoLayer model.weights-0.layer.estargz": {
+                "of": ["weights.bin"],
+                "to": ["model.weights-0.layer.estargz", "model.weights-0.layer.estargz.json"],
+            },
+            "BentoLayer model.weights-0.layer.gzip": {
+                "of": ["weights.bin"],
+                "to": ["model.weights-0.layer.gzip", "model.weights-0.layer.gzip.json"],
+            },
+            "BentoLayer model.weights-0.layer.zstd": {
+                "of": ["weights.bin"],
+                "to": ["model.weights-0.layer.zstd", "model.weights-0.layer.zstd.json"],
+            },
+            "BentoModel model.manifest.json": {
+                "of": ["weights.bin"],
+                "to": ["model.manifest.json", "model.model.json", "model.model.yaml"],
+            },
+            "BentoModelPart model.model.part": {
+                "of": ["weights.bin"],
+                "to": ["model.model.part"],
+            },
+        },
+        "files": ["model.model.json"],
+        "groups": {
+            "bentomodel": ["model.bentomodel"],
+            "manifest": ["model.manifest.json"],
+            "part": ["model.model.part"],
+        },
+        "providers": ["BentoModelInfo"],
+    },
+    ":model_of_shards": {
+        "actions": {
+            "BentoExport model_of_shards.bentomodel": {
+                "of": ["lib.py", "shard-1.bin", "shard-2.bin", "shard-3.bin"],
+                "to": ["model_of_shards.bentomodel"],
+            },
+            "BentoLayer model_of_shards.layer.estargz": {
+                "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
+                "to": ["model_of_shards.layer.estargz", "model_of_shards.layer.estargz.json"],
+            },
+            "BentoLayer model_of_shards.layer.gzip": {
+                "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
+                "to": ["model_of_shards.layer.gzip", "model_of_shards.layer.gzip.json"],
+            },
+            "BentoLayer model_of_shards.layer.zstd": {
+                "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
+                "to": ["model_of_shards.layer.zstd", "model_of_shards.layer.zstd.json"],
+            },
+            "BentoLayer model_of_shards.weights-0.layer.estargz": {
+                "of": ["shard-1.bin", "shard-2.bin"],
+                "to": ["model_of_shards.weights-0.layer.estargz", "model_of_shards.weights-0.layer.estargz.json"],
+            },
+            "BentoLayer model_of_shards.weights-0.layer.gzip": {
+                "of": ["shard-1.bin", "shard-2.bin"],
+                "to": ["model_of_shards.weights-0.layer.gzip", "model_of_shards.weights-0.layer.gzip.json"],
+            },
+            "BentoLayer model_of_shards.weights-0.layer.zstd": {
+                "of": ["shard-1.bin", "shard-2.bin"],
+                "to": ["model_of_shards.weights-0.layer.zstd", "model_of_shards.weights-0.layer.zstd.json"],
+            },
+            "BentoLayer model_of_shards.weights-1.layer.estargz": {
+                "of": ["shard-3.bin"],
+                "to": ["model_of_shards.weights-1.layer.estargz", "model_of_shards.weights-1.layer.estargz.json"],
+            },
+            "BentoLayer model_of_shards.weights-1.layer.gzip": {
+                "of": ["shard-3.bin"],
+                "to": ["model_of_shards.weights-1.layer.gzip", "model_of_shards.weights-1.layer.gzip.json"],
+            },
+            "BentoLayer model_of_shards.weights-1.layer.zstd": {
+                "of": ["shard-3.bin"],
+                "to": ["model_of_shards.weights-1.layer.zstd", "model_of_shards.weights-1.layer.zstd.json"],
+            },
+            "BentoModel model_of_shards.manifest.json": {
+                "of": ["lib.py", "shard-1.bin", "shard-2.bin", "shard-3.bin"],
+                "to": ["model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
+            },
+            "BentoModelPart model_of_shards.model.part": {
+                "of": ["lib.py", "shard-1.bin", "shard-2.bin", "shard-3.bin"],
+                "to": ["model_of_shards.model.part"],
+            },
+        },
+        "files": ["model_of_shards.model.json"],
+        "groups": {
+            "bentomodel": ["model_of_shards.bentomodel"],
+            "manifest": ["model_of_shards.manifest.json"],
+            "part": ["model_of_shards.model.part"],
+        },
+        "providers": ["BentoModelInfo"],
     },
     ":policy_test": {
         "actions": {
@@ -490,5 +606,198 @@ EXPECTED = {
         "executable": True,
         "files": ["service_push"],
         "runfiles": ["service_images.index.json", "service_push", "service_push.contents.json", "stable-status.txt", "volatile-status.txt"],
+    },
+    ":weights_image": {
+        "actions": {
+            "BentoDockerArchive weights_image.tar": {
+                "of": ["model_of_shards.layer.zstd", "model_of_shards.layer.zstd.json", "model_of_shards.weights-0.layer.zstd", "model_of_shards.weights-0.layer.zstd.json", "model_of_shards.weights-1.layer.zstd", "model_of_shards.weights-1.layer.zstd.json", "weights_image.config.json", "weights_image.manifest.json"],
+                "to": ["weights_image.tar"],
+            },
+            "BentoModelImage weights_image.config.json": {
+                "of": ["model_of_shards.layer.zstd.json", "model_of_shards.model.json", "model_of_shards.weights-0.layer.zstd.json", "model_of_shards.weights-1.layer.zstd.json"],
+                "to": ["weights_image.config.json", "weights_image.digest", "weights_image.manifest.json"],
+            },
+            "BentoOciLayout weights_image.oci": {
+                "of": ["model_of_shards.layer.zstd", "model_of_shards.layer.zstd.json", "model_of_shards.weights-0.layer.zstd", "model_of_shards.weights-0.layer.zstd.json", "model_of_shards.weights-1.layer.zstd", "model_of_shards.weights-1.layer.zstd.json", "weights_image.config.json", "weights_image.manifest.json"],
+                "to": ["weights_image.oci"],
+            },
+        },
+        "files": ["weights_image.config.json", "weights_image.digest", "weights_image.manifest.json"],
+        "groups": {
+            "docker_archive": ["weights_image.tar"],
+            "oci_layout": ["weights_image.oci"],
+        },
+        "providers": ["BentoImageInfo"],
+    },
+    ":weights_modelpack": {
+        "actions": {
+            "BentoModelImage weights_modelpack.config.json": {
+                "of": ["model.layer.zstd.json", "model.model.json", "model.weights-0.layer.zstd.json"],
+                "to": ["weights_modelpack.config.json", "weights_modelpack.digest", "weights_modelpack.manifest.json"],
+            },
+            "BentoOciLayout weights_modelpack.oci": {
+                "of": ["model.layer.zstd", "model.layer.zstd.json", "model.weights-0.layer.zstd", "model.weights-0.layer.zstd.json", "weights_modelpack.config.json", "weights_modelpack.manifest.json"],
+                "to": ["weights_modelpack.oci"],
+            },
+        },
+        "files": ["weights_modelpack.config.json", "weights_modelpack.digest", "weights_modelpack.manifest.json"],
+        "groups": {
+            "oci_layout": ["weights_modelpack.oci"],
+        },
+        "providers": ["BentoImageInfo"],
+    },
+    ":with_bentofile": {
+        "actions": {
+            "BentoArchive with_bentofile.bento": {
+                "of": ["with_bentofile.metadata.part", "with_bentofile.sources.part"],
+                "to": ["with_bentofile.bento"],
+            },
+            "BentoBuildDefinition with_bentofile.build_definition.json": {
+                "of": ["with_bentofile.digest", "with_bentofile.tag"],
+                "to": ["with_bentofile.build_definition.json"],
+            },
+            "BentoExport with_bentofile.folder": {
+                "of": ["with_bentofile.metadata.part", "with_bentofile.sources.part"],
+                "to": ["with_bentofile.folder"],
+            },
+            "BentoExport with_bentofile.tar": {
+                "of": ["with_bentofile.metadata.part", "with_bentofile.sources.part"],
+                "to": ["with_bentofile.tar"],
+            },
+            "BentoExport with_bentofile.tar.gz": {
+                "of": ["with_bentofile.metadata.part", "with_bentofile.sources.part"],
+                "to": ["with_bentofile.tar.gz"],
+            },
+            "BentoExport with_bentofile.zip": {
+                "of": ["with_bentofile.metadata.part", "with_bentofile.sources.part"],
+                "to": ["with_bentofile.zip"],
+            },
+            "BentoPackage with_bentofile.bento.yaml": {
+                "of": ["bentofile.yaml", "environment.image.json", "setup.sh", "with_bentofile.service.json", "with_bentofile.sources.json"],
+                "to": ["with_bentofile.bento.yaml", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.tag"],
+            },
+            "BentoReport with_bentofile.report.html": {
+                "of": ["with_bentofile.bento", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.service.json", "with_bentofile.tag"],
+                "to": ["with_bentofile.report.html", "with_bentofile.report.json"],
+            },
+            "BentoSecrets with_bentofile.secrets_checked": {
+                "of": ["with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.sources.part"],
+                "to": ["with_bentofile.secrets_checked"],
+            },
+            "BentoSnapshot with_bentofile.service.json": {
+                "of": ["bentofile.yaml", "service.py", "setup.sh"],
+                "to": ["with_bentofile.service.json", "with_bentofile.sources.json", "with_bentofile.sources.part", "with_bentofile.unused"],
+            },
+            "BentoSummary with_bentofile.summary.json": {
+                "of": ["with_bentofile.bento", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.tag"],
+                "to": ["with_bentofile.summary.json"],
+            },
+        },
+        "executable": True,
+        "files": ["with_bentofile.bento"],
+        "for": "linux_x86_64 3.11",
+        "groups": {
+            "_validation": ["with_bentofile.secrets_checked"],
+            "bento_yaml": ["with_bentofile.bento.yaml"],
+            "build_definition": ["with_bentofile.build_definition.json"],
+            "digest": ["with_bentofile.digest"],
+            "folder": ["with_bentofile.folder"],
+            "manifest": ["with_bentofile.manifest.json"],
+            "report": ["with_bentofile.report.html", "with_bentofile.report.json"],
+            "summary": ["with_bentofile.summary.json"],
+            "tag": ["with_bentofile.tag"],
+            "tar": ["with_bentofile.tar"],
+            "tar_gz": ["with_bentofile.tar.gz"],
+            "zip": ["with_bentofile.zip"],
+        },
+        "providers": ["BentoInfo", "RunEnvironmentInfo"],
+        "runfiles": ["with_bentofile", "with_bentofile.bento"],
+    },
+    ":with_data": {
+        "actions": {
+            "BentoArchive with_data.bento": {
+                "of": ["with_data.data.part", "with_data.metadata.part", "with_data.sources.part"],
+                "to": ["with_data.bento"],
+            },
+            "BentoBuildDefinition with_data.build_definition.json": {
+                "of": ["with_data.digest", "with_data.tag"],
+                "to": ["with_data.build_definition.json"],
+            },
+            "BentoData with_data.data.json": {
+                "of": ["weights.bin"],
+                "to": ["with_data.data.json", "with_data.data.part"],
+            },
+            "BentoExport with_data.folder": {
+                "of": ["with_data.data.part", "with_data.metadata.part", "with_data.sources.part"],
+                "to": ["with_data.folder"],
+            },
+            "BentoExport with_data.tar": {
+                "of": ["with_data.data.part", "with_data.metadata.part", "with_data.sources.part"],
+                "to": ["with_data.tar"],
+            },
+            "BentoExport with_data.tar.gz": {
+                "of": ["with_data.data.part", "with_data.metadata.part", "with_data.sources.part"],
+                "to": ["with_data.tar.gz"],
+            },
+            "BentoExport with_data.zip": {
+                "of": ["with_data.data.part", "with_data.metadata.part", "with_data.sources.part"],
+                "to": ["with_data.zip"],
+            },
+            "BentoLayer with_data.data.layer.estargz": {
+                "of": ["weights.bin"],
+                "to": ["with_data.data.layer.estargz", "with_data.data.layer.estargz.json"],
+            },
+            "BentoLayer with_data.data.layer.gzip": {
+                "of": ["weights.bin"],
+                "to": ["with_data.data.layer.gzip", "with_data.data.layer.gzip.json"],
+            },
+            "BentoLayer with_data.data.layer.zstd": {
+                "of": ["weights.bin"],
+                "to": ["with_data.data.layer.zstd", "with_data.data.layer.zstd.json"],
+            },
+            "BentoPackage with_data.bento.yaml": {
+                "of": ["with_data.service.json", "with_data.sources.json"],
+                "to": ["with_data.bento.yaml", "with_data.digest", "with_data.manifest.json", "with_data.metadata.part", "with_data.tag"],
+            },
+            "BentoReport with_data.report.html": {
+                "of": ["with_data.bento", "with_data.digest", "with_data.manifest.json", "with_data.metadata.part", "with_data.service.json", "with_data.tag"],
+                "to": ["with_data.report.html", "with_data.report.json"],
+            },
+            "BentoSecrets with_data.data_secrets_checked": {
+                "of": ["with_data.data.part"],
+                "to": ["with_data.data_secrets_checked"],
+            },
+            "BentoSecrets with_data.secrets_checked": {
+                "of": ["with_data.manifest.json", "with_data.metadata.part", "with_data.sources.part"],
+                "to": ["with_data.secrets_checked"],
+            },
+            "BentoSnapshot with_data.service.json": {
+                "of": ["service.py", "weights.bin", "with_data.data.json"],
+                "to": ["with_data.service.json", "with_data.sources.json", "with_data.sources.part", "with_data.unused"],
+            },
+            "BentoSummary with_data.summary.json": {
+                "of": ["with_data.bento", "with_data.digest", "with_data.manifest.json", "with_data.tag"],
+                "to": ["with_data.summary.json"],
+            },
+        },
+        "executable": True,
+        "files": ["with_data.bento"],
+        "for": "linux_x86_64 3.11",
+        "groups": {
+            "_validation": ["with_data.data_secrets_checked", "with_data.secrets_checked"],
+            "bento_yaml": ["with_data.bento.yaml"],
+            "build_definition": ["with_data.build_definition.json"],
+            "digest": ["with_data.digest"],
+            "folder": ["with_data.folder"],
+            "manifest": ["with_data.manifest.json"],
+            "report": ["with_data.report.html", "with_data.report.json"],
+            "summary": ["with_data.summary.json"],
+            "tag": ["with_data.tag"],
+            "tar": ["with_data.tar"],
+            "tar_gz": ["with_data.tar.gz"],
+            "zip": ["with_data.zip"],
+        },
+        "providers": ["BentoInfo", "RunEnvironmentInfo"],
+        "runfiles": ["weights.bin", "with_data", "with_data.bento"],
     },
 }

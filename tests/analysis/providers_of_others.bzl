@@ -1,6 +1,6 @@
 """Rules of others that give providers, rightly and not."""
 
-load("//rules:providers.bzl", "BentoLayerInfo", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoLayerInfo", "BentoOptionsInfo", "BentoWheelInfo")
 
 def _layer_impl(ctx):
     return [BentoLayerInfo(blob = ctx.file.src, description = ctx.file.src)]
@@ -23,3 +23,8 @@ def _further_impl(ctx):
     return [BentoLayerInfo(blob = ctx.file.src, description = ctx.file.src, digest = "sha256:0")]
 
 further_field = rule(implementation = _further_impl, attrs = _SRC)
+
+def _option_impl(ctx):
+    return [BentoOptionsInfo(group = ctx.attr.group, options = {})]
+
+option_of_others = rule(implementation = _option_impl, attrs = {"group": attr.string(mandatory = True)})
