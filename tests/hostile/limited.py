@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
+import importlib
 import json
 import os
 import resource
@@ -87,13 +89,24 @@ def _batch(reader: Reader, inputs: Sequence[bytes]) -> Iterator[Outcome]:
                 return
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                outcome = Outcome(*json.loads(line))
+                told = json.loads(line)
+                if isinstance(told, dict):
+                    _import(told["imported"])
+                    continue
+                outcome = Outcome(*told)
                 yield outcome
                 count += 1
                 if outcome.kind == "memory":
                     os.waitpid(child, 0)
                     return
     os.waitpid(child, 0)
+
+
+def _import(names: Sequence[str]) -> None:
+    """Import what a process has imported, so that the next ones find it and do not import it again."""
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
@@ -103,6 +116,8 @@ def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
     folder.mkdir(parents=True)
     try:
         faulthandler.disable()  # a crash is told by the parent
+        gc.freeze()  # what the parent has: else looking for garbage takes longer than most readers
+        known = set(sys.modules)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -111,7 +126,9 @@ def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (bound, resource.RLIM_INFINITY))
         for number, data in enumerate(inputs):
             if number == 1:
-                gc.freeze()  # what the first one has imported: else looking for garbage takes longer than most readers
+                gc.freeze()  # what the first one has imported
+                imported = sorted(set(sys.modules) - known)
+                os.write(answer, json.dumps({"imported": imported}).encode() + b"\n")
             used = resource.getrusage(resource.RUSAGE_SELF)
             spent = int(used.ru_utime + used.ru_stime) + SECONDS + 1
             resource.setrlimit(resource.RLIMIT_CPU, (spent, resource.RLIM_INFINITY))

@@ -222,6 +222,7 @@ RUN echo {{ name | bash_quote }} {{ expands_bento_path('src', 'x') }}
 
 
 def _template(path: Path, _out: Path) -> None:
+    import jinja2.sandbox  # noqa: F401 - else each rendering, in a process of its own, imports it again
     from rules_bento.bento.env import dockerfile, template
     from rules_bento.formats import decoded
 
