@@ -18,10 +18,14 @@ PACKAGES = ("rules_bento.actions", "rules_bento.run")
 
 
 def run(argv: list[str]) -> int:
-    """Run the verb that `argv` begins with; returns the exit status."""
+    """Run the verb that `argv` begins with; returns the exit status, and raises nothing but SystemExit."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from rules_bento.ending import open_streams
+
+        open_streams()
     verb = _find(argv[0] if argv else "")
     if verb is None:
-        sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(_all())}\n")
+        sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(every())}\n")
         return 2
     if not gc.isenabled():  # main.py: what is imported stays, and need not be looked through
         gc.freeze()
@@ -35,10 +39,23 @@ def run(argv: list[str]) -> int:
             sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{verb.HELP}")
             return 0
         status: int | None = verb.run(arguments)
-    except (BentoError, OSError) as error:
-        sys.stderr.write(f"{_named(target, error)}\n")
-        return 1
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        return _fail(target, error)
     return status or 0
+
+
+def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:
+    """Say in a line what went wrong; returns the exit status."""
+    from rules_bento import ending
+
+    ending.drop_output()
+    if isinstance(error, KeyboardInterrupt):
+        sys.stderr.write(f"{_named(target, 'interrupted')}\n")
+        return ending.INTERRUPTED
+    known = isinstance(error, (BentoError, OSError))
+    sys.stderr.write(f"{_named(target, str(error) if known else ending.unexpected(error))}\n")
+    return 1
 
 
 def _find(verb: str) -> Any:
@@ -46,20 +63,28 @@ def _find(verb: str) -> Any:
     for package in PACKAGES if verb.isidentifier() else ():
         name = f"{package}.{verb}"
         try:
-            return importlib.import_module(name)
+            found = importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
+        else:
+            return found if _is_verb(found) else None
     return None
 
 
-def _all() -> list[str]:
+def _is_verb(module: Any) -> bool:
+    """Return whether a module is one, and not what some of them share."""
+    return hasattr(module, "FLAGS") and hasattr(module, "run")
+
+
+def every() -> list[str]:
+    """Return the names of all verbs."""
     import pkgutil
 
     packages = (importlib.import_module(package) for package in PACKAGES)
-    return sorted(module.name for package in packages for module in pkgutil.iter_modules(package.__path__))
+    names = (module.name for package in packages for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name for name in names if _find(name))
 
 
-def _named(target: str, error: Exception) -> str:
-    message = str(error)
+def _named(target: str, message: str) -> str:
     return message if not target or message.startswith(target) else f"{target}: {message}"

@@ -15,10 +15,13 @@ _KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def read_status(files: Iterable[Path]) -> dict[str, str]:
-    """The values of status files, lines of `KEY value`."""
+    """The values of status files, lines of `KEY value`. Raises BentoError for one that is not UTF-8."""
+    from rules_bento.formats import decoded
+
     status = {}
     for file in files:
-        for line in file.read_text("utf-8").splitlines():
+        # Not splitlines(): values may hold the other characters that it breaks at.
+        for line in decoded(file.read_bytes(), f"the workspace status, {file.name}").split("\n"):
             key, _, value = line.partition(" ")
             status[key] = value
     return status

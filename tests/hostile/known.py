@@ -324,6 +324,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     "archive-xz": {
         "a large descriptor": lambda: large_descriptor("xz"),
         "cut": lambda: readers.packed(bento(), "xz")[:-40],
+        "zeros after its end": lambda: readers.packed(bento(), "xz") + bytes(65 << 20),
     },
     "archive-gz": {"cut": lambda: readers.packed(bento(), "gz")[:-9]},
     "archive-bz2": {"cut": lambda: readers.packed(bento(), "bz2")[:-9]},
@@ -337,6 +338,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "nested lists": lambda: tar_of({"bundle.json": b"[" * 200_000}),
         "another shape": lambda: tar_of({"bundle.json": b'{"format": "bentobundle/1", "models": 5, "bentos": [{}]}'}),
         "no list": lambda: tar_of({"bentos/hi/v1.bento": b"x"}),
+        "zeros after its end": lambda: readers.READERS["bundle"].seeds()[0] + bytes(65 << 20),
     },
     "bento.yaml": {
         "nested aliases": lambda: (aliases(9)).encode() + b"name: x\n",
@@ -388,6 +390,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "an enormous size": lambda: enormous(tar_of({"x": b"y"})),
         "cut": lambda: tar_of({"x": b"y" * 5000})[:2000],
         "a system's file with gaps": lambda: special(b"S", "etc/passwd"),
+        "zeros after its end": lambda: tar_of({"x": b"y"}) + bytes(65 << 20),
     },
     "sdist": {
         "a name that no file can have": lambda: tar_of({"odd-1/" + "x" * 300: b""}),

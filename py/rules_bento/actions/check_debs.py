@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
+from rules_bento.formats import decoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FLAGS = REQUEST_FLAGS | {
 def run(arguments: Arguments) -> None:
     """Compare what the lock records with the request, and hold that it is whole."""
     [(path, name)] = arguments.records("--lock")
-    lock = apt.loads(Path(path).read_text("utf-8"), name)
+    lock = apt.loads(decoded(Path(path).read_bytes(), name), name)
     problems = apt.problems_of(lock, read_request(arguments))
     if problems:
         listing = "".join(f"  {problem}\n" for problem in problems)

@@ -36,8 +36,9 @@ def run(arguments: Arguments) -> None:
     """Compare what the lock records with the sources, and hold that its graph is complete and has nothing needless."""
     [(path, name)] = arguments.records("--lock")
     requested, indexes = read_sources(arguments)
-    text = Path(path).read_text("utf-8")
-    lock: Lock = locks.load(Path(path)) if text else {"requires_python": "", "roots": [], "packages": []}
+    lock: Lock = (
+        locks.load(Path(path)) if Path(path).stat().st_size else {"requires_python": "", "roots": [], "packages": []}
+    )
     record = resolution.stated_in_lock(requested, indexes, arguments.many("--platform"))
     problems = [
         *_differences(lock.get("stated", {}), record, requested),

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PIECE = 1 << 20
 """The most bytes that one decoded piece has (but for zstd, see `_Zstd`)."""
 
+MOST_PADDING = 64 << 20
+"""The most zeros behind the end of an archive or a stream. A file with gaps has terabytes of them and takes no disk."""
+
 _RAW = 1 << 18
 _MAGICS = {"xz": b"\xfd7zXZ\0", "gz": b"\x1f\x8b", "bz2": b"BZh", "zst": b"\x28\xb5\x2f\xfd", "zip": b"PK"}
 _SKIPPABLE = b"\x2a\x4d\x18"  # the last three bytes of the magic of zstd's skippable frames
@@ -129,6 +132,8 @@ def _all_streams(raw: Iterable[bytes], make: Callable[[], Decoder], alignment: i
             if decoder is None:
                 stripped = data.lstrip(b"\0") if alignment else data
                 padding += len(data) - len(stripped)
+                if padding > MOST_PADDING:
+                    raise OSError(f"more than {MOST_PADDING} zeros after the end")
                 if not stripped:
                     break
                 _check_padding(padding, alignment)

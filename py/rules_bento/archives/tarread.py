@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.archives.streams import MOST_PADDING
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO
 from rules_bento.records import NamedTuple
@@ -180,9 +181,13 @@ class _Common:
 def _check_end(stream: Bytes) -> None:
     if stream.exactly(RECORD) != _ZEROS:
         raise BentoError(f"{stream.where}: has no proper end of a tar archive. Make it anew.")
+    count = 0
     while piece := stream.some(1 << 20):
+        count += len(piece)
         if bytes(piece).strip(b"\0"):
             raise BentoError(f"{stream.where}: has other bytes after the end of the archive. Make it anew.")
+        if count > MOST_PADDING:
+            raise BentoError(f"{stream.where}: has more than {MOST_PADDING} zeros after its end. Make it anew.")
 
 
 def _skip_map(stream: Bytes, block: bytes) -> None:

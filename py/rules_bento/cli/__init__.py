@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rules_bento import ending
 from rules_bento.cli import status
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
@@ -18,16 +19,18 @@ from rules_bento.hints import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TRACEBACK = "BENTO_TRACEBACK"
-"""The environment variable that lets an error of the program itself come out as one."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its status, and raises nothing but SystemExit for a wrong command line."""
-    from rules_bento.cli.parsing import parse
-
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        ending.open_streams()
     try:
-        command, options = parse(list(sys.argv[1:] if argv is None else argv))
+        from rules_bento.cli.parsing import parse
+
+        try:
+            command, options = parse(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()  # what help prints, before it exits
         result = command.run(options)
         sys.stdout.flush()
         return result
@@ -42,14 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", status.ERROR)
     except Exception as error:
-        if os.environ.get(TRACEBACK):
-            raise
-        text = f"an error of this program: {type(error).__name__}: {error}. {TRACEBACK}=1 shows where."
-        return _fail(text, status.ERROR)
+        return _fail(ending.unexpected(error), status.ERROR)
 
 
 def _fail(text: str, code: int) -> int:
     from rules_bento.cli.show import err
 
+    ending.drop_output()
     err(text)
     return code

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
+from rules_bento.formats import decoded
 from rules_bento.net.headers import natural
 from rules_bento.net.parallel import JOBS
 from rules_bento.net.progress import Progress
@@ -140,7 +141,7 @@ def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) ->
         raise BentoError("repository: none is set. Set the attribute, or run with `-- --repository registry/name`.")
     tags = arguments.many("--tag") + caller.many("--tag")
     for file in arguments.many("--tag-file"):
-        tags += (_folder(arguments) / file).read_text("utf-8").split()
+        tags += decoded((_folder(arguments) / file).read_bytes(), file).split()
     targets = []
     for text in dict.fromkeys(repositories):
         repository = Reference.parse(filled(text, status, "repository"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from rules_bento.actions.check_debs import REQUEST_FLAGS, read_request
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
+from rules_bento.formats import decoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def run(arguments: Arguments) -> None:
         raise BentoError(f"it writes into the source tree. Start it with `{_USAGE % target}`.")
     mirror = _mirror(arguments.rest, target)
     output = Path(root, arguments.one("--lock"))
-    before = apt.loads(output.read_text("utf-8"), str(output)) if output.exists() else None
+    before = apt.loads(decoded(output.read_bytes(), str(output)), str(output)) if output.exists() else None
     with tempfile.TemporaryDirectory() as folder:
         mirrors = apt.mirrors_at(mirror) if mirror else apt.host_mirrors()
         lock = apt.resolve(read_request(arguments), mirrors, Path(folder))

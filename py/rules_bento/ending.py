@@ -1,0 +1,49 @@
+"""How a program ends that nobody expected to: with one message, and with nothing of Python's behind it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TRACEBACK = "BENTO_TRACEBACK"
+"""The environment variable that lets an error of the program itself come out as one."""
+
+INTERRUPTED = 130
+"""The status after Ctrl-C."""
+
+
+def open_streams() -> None:
+    """Give the program each of the three streams that it was started without.
+
+    Else its prints fail, and the next file that it opens is what others take for one of the three.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, number)
+            if opened != number:
+                os.close(opened)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def drop_output() -> None:
+    """Leave out what standard output does not take, or Python writes it once more at its end, and complains."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def unexpected(error: Exception) -> str:
+    """Return what people are told of an error that no part of the program has a message for.
+
+    Raises it where the environment asks for tracebacks.
+    """
+    if os.environ.get(TRACEBACK):
+        raise error
+    place, step = "", error.__traceback__
+    while step:
+        file = step.tb_frame.f_code.co_filename
+        place = f" ({file.rpartition('rules_bento/')[2]}:{step.tb_lineno})" if "rules_bento/" in file else place
+        step = step.tb_next
+    return f"an error of this program: {type(error).__name__}: {error}{place}. {TRACEBACK}=1 shows where."

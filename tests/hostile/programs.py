@@ -1,0 +1,207 @@
+"""All verbs and commands, found as the program finds them, with files that are no input to any of them.
+
+A case is JSON: words, and what stands where they name a file. Its reader runs the words in the process, and raises
+what came out: nothing for success, BentoError for a status and a message, and whatever else reached the caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import readers
+from readers import Reader, tar_of, zip_of
+from rules_bento import cli, verbs
+from rules_bento.cli import parsing, table
+from rules_bento.errors import BentoError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+# An error that no part of the program has a message for; it says the place in the program, not in what was given.
+UNEXPECTED = "an error of this program"
+
+
+def _file(data: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(data)
+
+
+def _large(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+
+
+_ZIP = zip_of({"a": b"x" * 200})
+_TAR = tar_of({"bento.yaml": b""})
+
+# What may stand in the place of a file.
+KINDS: dict[str, Callable[[Path], object]] = {
+    "absent": lambda path: None,
+    "a folder": lambda path: path.mkdir(),
+    "unreadable": lambda path: path.symlink_to("/proc/self/mem"),  # for a superuser, too: it fails at the first byte
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "empty": _file(b""),
+    "garbage": _file(bytes(range(255, -1, -1)) * 20),
+    "text": _file(b"{x: [\n"),
+    "a list": _file(b"[1]\n"),
+    "a mapping": _file(b'{"a": {"b": [null]}}\n'),
+    "4 TiB": _large,
+    "a zip that declares 4 GiB": _file(_ZIP[:18] + b"\xfe\xff\xff\xff" * 2 + _ZIP[26:]),
+    "a tar that declares 8 EiB": _file(_TAR[:124] + b"\x80" + bytes(3) + b"\x40" + bytes(7) + _TAR[136:]),
+}
+BAD = "bad"
+
+
+# Plain values of flags that name no file, by what several verbs call them. Others are left out where they may be.
+TEXTS = {
+    "--api-version": "v1",
+    "--bentoml-version": "1.4.39",
+    "--build-ctx": "svc",
+    "--compression": "gzip",
+    "--created": readers.DAY,
+    "--creation-time": readers.DAY,
+    "--digest": "made.digest",
+    "--distribution": "odd",
+    "--folder": "/home/bentoml/bento",
+    "--form": "tar",
+    "--format": "spdx",
+    "--glibc": "2.36",
+    "--golden-path": "svc/api.json",
+    "--home": "/home/bentoml",
+    "--image": "127.0.0.1:1/x",
+    "--indexes": "[]",
+    "--kind": "image",
+    "--listing": "made.listing",
+    "--manifest": "made.manifest",
+    "--module": "",
+    "--name": "odd",
+    "--output": "made",
+    "--package": "svc",
+    "--platform": "linux/amd64",
+    "--prefix": "/app/.venv",
+    "--python-version": "3.11",
+    "--repository": "registry.example/x",
+    "--service": "service:Svc",
+    "--size-limit": "5",
+    "--strip-prefix": "",
+    "--tag": "odd:v1",
+    "--target": "//:odd",
+    "--user": "1000:1000",
+    "--uv": "uv-is-not-asked",
+    "--version": "1.0",
+}
+
+_LAYER = {
+    "media_type": "x",
+    "digest": f"sha256:{readers.SHA}",
+    "size": 3,
+    "diff_id": f"sha256:{readers.SHA}",
+    "name": "x",
+}
+# Sound files that several verbs read, by their flags.
+FILES: dict[str, bytes] = {
+    "--archive": readers.packed(tar_of(readers.bento_files()), "xz"),
+    "--base-config": json.dumps(readers.CONFIG).encode(),
+    "--bento-yaml": json.dumps(readers.bento_document()).encode(),
+    "--deb": readers.debs()[0],
+    "--layer": json.dumps(_LAYER).encode(),
+    "--lock": json.dumps(readers.LOCK).encode(),
+    "--part": readers.packed(tar_of(readers.bento_files()), "xz"),
+    "--status": b"STABLE_X y\n",
+    "--tar": tar_of({"etc/x": b"y"}),
+    "--wheel": readers.wheel(),
+}
+
+
+# Flags of files that somebody else wrote, and no action of ours: what they are must be told, in every verb.
+FOREIGN = frozenset(
+    {
+        *("--archive", "--arg-file", "--bentofile", "--certificate", "--deb", "--description-file", "--fields"),
+        *("--golden", "--layout", "--lock", "--requirement", "--requirements-file", "--source", "--status"),
+        *("--tag-file", "--tar", "--wheel"),
+    }
+)
+
+
+def _text(verb: str, flag: str, count: int) -> str | None:
+    """The plain value of a verb's flag, if it has one."""
+    if (verb, flag) == ("environment", "--image"):
+        return '{"steps": []}'
+    return TEXTS.get(flag) if count == 1 else None
+
+
+def _sound(verb: str, flags: Mapping[str, int], but: str) -> list[str]:
+    """Sound values of all flags that have some here, but for one."""
+    words = []
+    for flag, count in flags.items():
+        value = _text(verb, flag, count) or (flag.strip("-") if flag in FILES else None)
+        words += [] if value is None or flag == but else [flag, *[value] * count]
+    return words
+
+
+def of_verbs() -> Iterator[dict[str, Any]]:
+    """Each verb with all of its flags on one kind of file, and each flag with another value beside sound ones."""
+    for name in verbs.every():
+        flags = verbs._find(name).FLAGS
+        for kind in KINDS:
+            words = [
+                word for flag, count in flags.items() for word in (flag, *[_text(name, flag, count) or BAD] * count)
+            ]
+            yield {"verb": name, "words": words, "kind": kind}
+        for flag, count in flags.items():
+            for kind in ("a mapping", "garbage") if count else ():
+                yield {
+                    "verb": name,
+                    "words": [*_sound(name, flags, flag), flag, *[BAD] * count],
+                    "kind": kind,
+                    "flag": flag,
+                }
+
+
+def of_commands() -> Iterator[dict[str, Any]]:
+    """Each command with arguments that all are one kind of file, and with each of its options."""
+    for command in table.COMMANDS:
+        actions = parsing.make_parser(command)._actions
+        given = [BAD for action in actions if not action.option_strings for _ in range(1 if not action.nargs else 2)]
+        for kind in KINDS:
+            for words in ([], given):
+                yield {"words": [*command.name.split(), *words], "kind": kind}
+        for action in actions:
+            if action.option_strings and action.nargs is None and not action.choices:
+                option = action.option_strings[-1]
+                yield {"words": [*command.name.split(), *given, option, BAD], "kind": "a mapping"}
+
+
+def read(path: Path, out: Path) -> None:
+    """Run a case."""
+    time.sleep = lambda _seconds: None  # before a server that is not there is asked again
+    case = json.loads(path.read_bytes())
+    out.mkdir()
+    os.chdir(out)
+    KINDS[case["kind"]](out / BAD)
+    for name, data in FILES.items():
+        (out / name.strip("-")).write_bytes(data)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(_Printed()), contextlib.redirect_stderr(printed):
+        try:
+            code = verbs.run([case["verb"], *case["words"]]) if "verb" in case else cli.main(case["words"])
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+    message = printed.getvalue()
+    if code:
+        raise BentoError(message or f"status {code}")
+
+
+class _Printed(io.TextIOWrapper):
+    """What a program prints, as text and as bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), "utf-8")
+
+
+PROGRAM = Reader("", "case.json", list, read, "")

@@ -1,0 +1,162 @@
+"""Every verb and every command, whatever stands where they expect a file: a message, within bounds, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import programs
+import pytest
+from actions.verbs import FLAGS, packages
+from limited import run
+from rules_bento import cli, verbs
+from rules_bento.cli import table
+from rules_bento.errors import BentoError
+
+_PACKAGES = [word for root in packages("blake3", "yaml") for word in ("--packages", str(root))]
+HELPER = (sys.executable, *FLAGS, str(Path("py/main.py").absolute()), *_PACKAGES)
+BENTO = (sys.executable, "-m", "rules_bento.cli")
+
+
+def ended(cases):
+    """The cases that ended in anything but success or a message, and those that nobody foresaw."""
+    outcomes = run(programs.PROGRAM, [json.dumps(case).encode() for case in cases])
+    ends = list(zip(cases, outcomes, strict=True))
+    assert len(ends) > 500
+    wrong = [(case, outcome) for case, outcome in ends if not outcome.is_fine]
+    return wrong, [(case, outcome) for case, outcome in ends if programs.UNEXPECTED in outcome.message]
+
+
+def test_verbs_refuse_what_is_no_input():
+    cases = list(programs.of_verbs())
+    assert {case["verb"] for case in cases} == set(verbs.every())
+    wrong, unforeseen = ended(cases)
+    assert not wrong
+    assert not [(case, outcome) for case, outcome in unforeseen if case.get("flag") in programs.FOREIGN]
+
+
+def test_commands_refuse_what_is_no_input():
+    cases = list(programs.of_commands())
+    names = {" ".join(case["words"]) for case in cases}
+    assert all(command.name in names for command in table.COMMANDS)
+    assert ended(cases) == ([], [])
+
+
+def test_a_module_that_verbs_share_is_none(capsys):
+    assert "snapshot" in verbs.every()
+    for name in ("arguments", "push_cache", "following", "x.y", ""):
+        assert name not in verbs.every()
+        assert verbs.run([name]) == 2
+        assert capsys.readouterr().err.startswith("usage: main.py VERB")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (BentoError("no"), 1, "//:x: no\n"),
+        (FileNotFoundError(2, "No such file or directory", "x"), 1, "//:x: [Errno 2] No such file or directory: 'x'\n"),
+        (KeyError("x"), 1, "//:x: an error of this program: KeyError: 'x' (verbs.py:"),
+        (MemoryError(), 1, "//:x: an error of this program: MemoryError: "),
+        (RecursionError("deep"), 1, "//:x: an error of this program: RecursionError: deep"),
+        (KeyboardInterrupt(), 130, "//:x: interrupted\n"),
+    ],
+)
+def test_a_verb_ends_with_a_message(error, status, message, monkeypatch, capsys):
+    def fails(_arguments):
+        raise error
+
+    monkeypatch.setattr(verbs, "_find", lambda _: SimpleNamespace(FLAGS={"--target": 1}, run=fails))
+    assert verbs.run(["x", "--target", "//:x"]) == status
+    assert capsys.readouterr().err.startswith(message)
+    monkeypatch.setenv("BENTO_TRACEBACK", "1")
+    if message.startswith("//:x: an error"):
+        with pytest.raises(type(error)):
+            verbs.run(["x", "--target", "//:x"])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a bundle of a Bento, which is of some size."""
+    from store_support import bento_files, write_archive
+
+    write_archive(tmp_path / "x.bento", bento_files("hi:v1", src__large=os.urandom(1 << 20)))
+    return tmp_path
+
+
+def said(words, folder, **streams):
+    """How a program ends, and what it says."""
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HOME": str(folder)}
+    streams = {"stderr": subprocess.PIPE, **streams}
+    done = subprocess.run(words, env=environment, check=False, timeout=60, **streams)
+    return done.returncode, (done.stderr or b"").decode()
+
+
+@pytest.mark.parametrize(
+    "words", [[*BENTO, "--help"], [*BENTO, "completion", "bash"], [*HELPER, "command", "--", "list"]]
+)
+def test_a_disk_that_is_full_is_told_once(words, folder):
+    """Where what is printed goes, and Python at its end would say it again."""
+    home = [] if "--help" in words else ["--home", str(folder)]
+    with Path("/dev/full").open("wb") as full:
+        status, message = said([*words, *home], folder, stdout=full)
+    assert status == 1
+    assert "No space left on device" in message
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+@pytest.mark.parametrize("words", [[*BENTO, "import", "x.bento"], [*HELPER, "command", "--", "import", "x.bento"]])
+def test_a_stream_that_is_closed_is_no_error_and_gets_no_file(words, closed, folder):
+    shut = "import os, sys; [os.close(int(fd)) for fd in sys.argv[1]]; os.execv(sys.argv[2], sys.argv[2:])"
+    words = [*words[:-1], str(folder / "x.bento"), "--home", str(folder / "home")]
+    status, message = said([sys.executable, "-c", shut, "".join(map(str, closed)), *words], folder)
+    assert (status, message.replace("\n", "")) == (0, "")
+    assert (folder / "home/bentos/hi/v1/src/large").stat().st_size == 1 << 20
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["import", "x.bento"],
+        ["export", "hi:v1", "out.bento"],
+        ["bundle", "out.bentobundle", "hi:v1"],
+        ["models", "import", "x.bento"],
+    ],
+)
+def test_a_full_disk_leaves_nothing(words, folder, monkeypatch):
+    """A bound of 300 kB for each file stands for it."""
+    import resource
+
+    monkeypatch.chdir(folder)
+    if "hi:v1" in words:
+        assert cli.main(["import", "x.bento", "--home", "home"]) == 0
+    before = {path for path in folder.rglob("*") if ".rules_bento" not in path.parts}
+    status, message = said(
+        [*BENTO, *words, "--home", "home"],
+        folder,
+        cwd=folder,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
+    )
+    assert (status, message.count("\n")) == (1, 1), message
+    assert "File too large" in message or "models import" in " ".join(words)
+    after = {path for path in folder.rglob("*") if ".rules_bento" not in path.parts}
+    assert {path for path in after - before if path.is_file()} == set()
+
+
+def test_a_verb_that_is_interrupted_says_so(folder):
+    reading, writing = os.pipe()
+    words = [*HELPER, "command", "--", "import", "-", "--home", str(folder / "home")]
+    with subprocess.Popen(words, stdin=reading, stderr=subprocess.PIPE, env={"HOME": str(folder)}) as child:
+        os.close(reading)
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write((folder / "x.bento").read_bytes()[: 1 << 19])
+            pipe.flush()  # more than a pipe holds: it is being read
+            child.send_signal(signal.SIGINT)
+            assert child.wait(60) == 130
+        assert child.stderr
+        assert child.stderr.read() == b"bento: interrupted\n"
