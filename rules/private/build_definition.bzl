@@ -1,6 +1,6 @@
 """Of what an image or a Bento is made: the half of SLSA's provenance that is the same wherever it is built."""
 
-load(":attributes.bzl", "add_wheels", "label_text")
+load(":attributes.bzl", "add_wheels", "label_text", "text_word")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 def made_of(bento_or_target, *, models, platform = "", python_version = ""):
@@ -65,6 +65,9 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
         args.add_all(["--base-config", image.base])
         args.add_all(image.debs, before_each = "--index")
         args.add_all(image.layers, before_each = "--layer")
+        for wheel in image.wheels:
+            for pattern in wheel.exclude + wheel.exclude_preset:
+                args.add_all(["--exclude", text_word(wheel.distribution), text_word(pattern)])
         known += [image.base] + image.debs + image.layers + add_wheels(args, image.wheels)
     args.add_all(["--output", output])
     run_helper(

@@ -186,6 +186,7 @@ def test_the_build_definition_has_the_very_wheels_the_model_and_the_base():
     assert definition["buildType"] == "urn:rules-bento:build:image:v1"
     assert definition["externalParameters"]["target"] == "//tests/images:image"
     assert definition["externalParameters"]["packages"] == "locked"
+    assert definition["externalParameters"]["exclude"] == {"joblib": ["/joblib/test/"]}
     dependencies = definition["resolvedDependencies"]
     locked = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
     hashes = {sha256 for package in locked["packages"] for sha256 in package.get("files", {}).values()}

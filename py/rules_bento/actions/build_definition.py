@@ -24,6 +24,7 @@ FLAGS = {
     "--base-config": 1,
     "--bento-digest": 1,  # file
     "--built-wheel": 3,  # name, version, file
+    "--exclude": 2,  # name of a wheel, pattern of its files that the image leaves out; both are texts
     "--index": 1,  # of Debian packages in the base or in a layer
     "--kind": 1,  # bento or image
     "--layer": 1,  # description of a layer that the image takes as it is
@@ -41,13 +42,14 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write SLSA's `buildDefinition`, as JSON."""
     tag = read_text(arguments.one("--tag")).strip()
-    parameters = {
+    parameters: dict[str, Any] = {
         "target": arguments.one("--target"),
         "bento": tag,
         "platform": arguments.optional("--platform"),
         "pythonVersion": arguments.optional("--python-version"),
         # Of packages that no lock has, only the Bento's own files know.
         "packages": "locked" if arguments.records("--locked") or arguments.records("--wheel") else "stated",
+        "exclude": _excluded(arguments),
     }
     document = definition(
         arguments.one("--kind"),
@@ -56,6 +58,14 @@ def run(arguments: Arguments) -> None:
     )
     text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
     Path(arguments.one("--output")).write_text(f"{text}\n", "utf-8")
+
+
+def _excluded(arguments: Arguments) -> dict[str, list[str]]:
+    """Return by wheel the patterns of files that the image has not, although the wheel with its hash has them."""
+    found: dict[str, list[str]] = {}
+    for name, pattern in arguments.records("--exclude"):
+        found.setdefault(json.loads(name), []).append(json.loads(pattern))
+    return found
 
 
 def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
