@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SERVICE = b"\nimport bentoml\n@bentoml.service(labels={'x': 'y'})\nclass Svc:\n    @bentoml.api\n    def f(self, x: int) -> int: ...\n"
 _WHEEL = "odd-1.0.dist-info/"
+DESCRIBED = b"Package: odd\nVersion: 1\nArchitecture: all\nDescription: x\n"
 
 
 def service(lines: str) -> bytes:
@@ -59,6 +60,13 @@ def zeros(form: int, megabytes: int) -> bytes:
             for _ in range(megabytes):
                 file.write(bytes(1 << 20))
     return made.getvalue()
+
+
+def lying(data: bytes) -> bytes:
+    """A zip whose directory says that its last file has 100 bytes."""
+    made = bytearray(data)
+    struct.pack_into("<L", made, made.rindex(b"PK\1\2") + 24, 100)
+    return bytes(made)
 
 
 def bento(more: dict[str, bytes | str] | None = None, **fields: object) -> bytes:
@@ -239,6 +247,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a bad marker": lambda: b"six==1 ; os = 'x'\n",
         "a NUL": lambda: b"six==1\0\n",
         "an unknown option": lambda: b"--unknown x\nsix==1\n",
+        "brackets in a marker": lambda: b"six==1 ; " + b"(" * 20_000,
         "half of UTF-16": lambda: "six==1\n".encode("utf-16")[:-1],
     },
     "uv-lock": {
@@ -332,6 +341,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     "archive-zip": {
         "a bomb of bzip2": lambda: zeros(zipfile.ZIP_BZIP2, 257),
         "a bomb": lambda: zeros(zipfile.ZIP_DEFLATED, 257),
+        "a bomb that declares little": lambda: lying(zeros(zipfile.ZIP_DEFLATED, 257)),
         "a path outside": lambda: zip_of({"bento.yaml": descriptor(), "../x": b"y"}),
     },
     "bundle": {
@@ -437,6 +447,13 @@ BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
         "half of a pair that no document has": lambda: service("x = '\\ud800'\n"),
     },
     "ignore": {"stars": lambda: (b"**/a*" * 200 + b"\n") * 50, "many lines": lambda: b"*a*b*c*\n" * 20_000},
+    "deb": {"lines that go on": lambda: deb(DESCRIBED + b" y\n" * 1_000_000)},
+    "stanzas": {"lines that go on": lambda: DESCRIBED + b" y\n" * 1_000_000},
+    "wheel": {
+        "lines that go on": lambda: readers.wheel(
+            {f"{_WHEEL}METADATA": b"Metadata-Version: 2.1\nName: odd\nVersion: 1.0\nSummary: x\n" + b" y\n" * 1_000_000}
+        )
+    },
     "elf": {
         "a place beyond all files": lambda: readers.elf()[:32] + b"\xff" * 8 + readers.elf()[40:],
         "versions that repeat": elf_that_repeats,

@@ -178,18 +178,18 @@ def parse_stanzas(text: str) -> list[Stanza]:
     """
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
-        stanza: Stanza = {}
+        lines: dict[str, list[str]] = {}  # of each field: a text that grows line by line takes the square of the time
         field = ""
         for line in paragraph.splitlines():
             if line[:1] in (" ", "\t"):
                 if not field:
                     raise ValueError(f"the line {line!r} belongs to no field")
-                stanza[field] += "\n" + line
+                lines[field].append(line)
             elif ":" in line:
                 field, _, value = line.partition(":")
-                stanza[field] = value.strip()
-        if stanza:
-            stanzas.append(stanza)
+                lines[field] = [value.strip()]
+        if lines:
+            stanzas.append({name: "\n".join(found) for name, found in lines.items()})
     return stanzas
 
 

@@ -93,10 +93,13 @@ def name_of(requirement: str) -> str:
 
 
 def parsed(text: str) -> pep508.Requirement:
-    """Parse a requirement. Raises `packaging.requirements.InvalidRequirement`, which is a ValueError."""
+    """Parse a requirement. Raises ValueError for what is none, or has brackets in brackets without end."""
     from packaging.requirements import Requirement as Pep508
 
-    return Pep508(text)
+    try:
+        return Pep508(text)
+    except RecursionError:
+        raise ValueError("its marker is nested too deeply") from None
 
 
 def check(text: str, place: str) -> pep508.Requirement:

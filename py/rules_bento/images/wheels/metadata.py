@@ -112,14 +112,13 @@ def _is_version(stated: str, in_file_name: str) -> bool:
 
 def _fields(text: str) -> dict[str, list[str]]:
     """The headers before the first empty line, by key in lower case; lines that begin with a blank go on."""
-    fields: dict[str, list[str]] = {}
+    fields: dict[str, list[list[str]]] = {}  # their pieces: a text that grows by lines takes the square of the time
     last: list[str] = []
     for line in text.replace("\r\n", "\n").partition("\n\n")[0].split("\n"):
         if line[:1] in (" ", "\t"):
-            if last:
-                last[-1] = f"{last[-1]} {line.strip()}".strip()
+            last.append(line.strip())
             continue
         key, _, value = line.partition(":")
-        last = fields.setdefault(key.strip().lower(), [])
-        last.append(value.strip())
-    return fields
+        last = [value.strip()]
+        fields.setdefault(key.strip().lower(), []).append(last)
+    return {key: [" ".join(filter(None, pieces)) for pieces in values] for key, values in fields.items()}
