@@ -20,7 +20,12 @@ def _bento_api_impl(ctx):
     derived = ctx.actions.declare_file(ctx.label.name + ".bento.yaml")
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--archive", bento.archive])
+    args.add_all(bento.parts, before_each = "--part")
+
+    # Those that the target itself names.
+    models = bento.models.to_list()
+    for model in models:
+        args.add_all(["--model", model.description, model.archive_part])
     args.add_all(depset([info.platform for info in infos if info.platform]), before_each = "--platform")
     add_folders(args, "--root", modules)
     args.add_all(["--openapi", openapi])
@@ -33,7 +38,10 @@ def _bento_api_impl(ctx):
         verb = verb(
             "inspect",
             args,
-            inputs = depset([bento.archive], transitive = [module.files for module in modules]),
+            inputs = depset(
+                list(bento.parts) + [file for model in models for file in (model.description, model.archive_part)],
+                transitive = [module.files for module in modules],
+            ),
             sandboxed = True,
         ),
         outputs = [openapi, schema, derived],

@@ -31,11 +31,15 @@ def _bento_test_impl(ctx):
 
     # Folders that are imported from are few, whatever lies in them.
     bento_roots, own_roots = bento.import_roots.to_list(), import_roots.to_list()
+
+    # The parts and not the archive of them: nobody has to write that, with all of its models, for a test.
+    models = [(model.description, model.archive_part) for model in bento.models.to_list()]
     ctx.actions.write(settings, json.encode({
-        "archive": runfile_path(ctx, bento.archive),
         "build_ctx": bento.build_ctx,
         "import_roots": bento_roots,
         "imports": own_roots,
+        "models": [[runfile_path(ctx, file) for file in model] for model in models],
+        "parts": [runfile_path(ctx, part) for part in bento.parts],
         "roots": [root for module in modules for root in module.imports],
         "serve_options": ctx.attr.serve_options,
         "tag": runfile_path(ctx, bento.tag),
@@ -45,7 +49,7 @@ def _bento_test_impl(ctx):
         ctx,
         arguments = ["--target", label_text(ctx.label), "--settings", runfile(ctx, settings)],
         files = depset(
-            [settings, bento.archive, bento.tag] + ctx.files.srcs,
+            [settings, bento.tag] + list(bento.parts) + [file for model in models for file in model] + ctx.files.srcs,
             transitive = [module.files for module in modules] + [dep[BentoSourcesInfo].files for dep in ctx.attr.deps],
         ),
         in_runfiles = True,

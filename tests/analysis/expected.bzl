@@ -33,7 +33,7 @@ EXPECTED = {
         "actions": {
             "BentoInspect iris_api.bento.yaml": {
                 "imports_bentoml": True,
-                "of": ["iris_bento.bento"],
+                "of": ["iris_bento.metadata.part", "iris_bento.sources.part", "iris_clf.model.json", "iris_clf.model.part"],
                 "to": ["iris_api.bento.yaml", "iris_api.openapi.yaml", "iris_api.schema.json"],
             },
         },
@@ -88,7 +88,7 @@ EXPECTED = {
         "executable": True,
         "files": ["iris_test"],
         "providers": ["RunEnvironmentInfo"],
-        "runfiles": ["iris_bento.bento", "iris_bento.tag", "iris_test", "iris_test.json", "iris_test.py"],
+        "runfiles": ["iris_bento.metadata.part", "iris_bento.sources.part", "iris_bento.tag", "iris_clf.model.json", "iris_clf.model.part", "iris_test", "iris_test.json", "iris_test.py"],
         "runfiles_import_bentoml": True,
     },
     "//examples/iris:iris_venv": {

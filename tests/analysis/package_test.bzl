@@ -103,7 +103,7 @@ def _reference_impl(ctx):
         for action in analysistest.target_actions(env)
         if action.mnemonic in ("BentoArchive", "BentoExport")
     }
-    asserts.equals(env, ["model.model.json", "model.model.part"], archives.pop("reference.whole.bento"), "tests need the model")
+    asserts.equals(env, ["model.model.json", "model.model.part"], archives.pop("reference.whole.bento"), "who exports or pushes takes the models along")
     for name, models in archives.items():
         asserts.equals(env, [], models, name)
     info = target[BentoInfo]

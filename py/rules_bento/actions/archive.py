@@ -10,6 +10,8 @@ from rules_bento.models.model import ModelDescription, latest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from rules_bento.archives.archive import Form
     from rules_bento.arguments import Arguments
 
@@ -24,15 +26,24 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the archive: the Bento's own parts, and the models' by their tags."""
-    models = {
+    form = cast("Form | None", arguments.optional("--form") or None)
+    write(Path(arguments.one("--output")), arguments.many("--part"), arguments.records("--model"), form)
+
+
+def write(out: Path, parts: Iterable[str], models: Iterable[Sequence[str]], form: Form | None = None) -> None:
+    """Write a Bento of the paths of its parts, and of those of each model: the description and the archive part.
+
+    Without a `form` it is a `.bento`. Raises BentoError for what does not fit together, and OSError.
+    """
+    by_tag = {
         description.tag: (description, Path(part))
-        for path, part in arguments.records("--model")
+        for path, part in models
         for description in [ModelDescription.loads(Path(path).read_text("utf-8"))]
     }
-    ordered = [models[tag] for tag in sorted(models, key=str)]
+    ordered = [by_tag[tag] for tag in sorted(by_tag, key=str)]
     assemble(
-        Path(arguments.one("--output")),
-        [Path(part) for part in arguments.many("--part")] + [part for _, part in ordered],
+        out,
+        [Path(part) for part in parts] + [part for _, part in ordered],
         latest(description for description, _ in ordered),
-        cast("Form | None", arguments.optional("--form") or None),
+        form,
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rules_bento.actions import archive
 from rules_bento.actions.snapshot import stated
-from rules_bento.arguments import Arguments
 from rules_bento.bento.named_files import named_files
 from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment
@@ -18,6 +17,7 @@ from rules_bento.service.importing import Subject, import_service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rules_bento.arguments import Arguments
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
 
@@ -86,10 +86,8 @@ def _options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
 
 def _unpack(arguments: Arguments, folder: Path) -> None:
     """Write `src` and `models` of the Bento."""
-    words = ["--form", "folder", "--output", str(folder)]
-    words += [word for part in arguments.many("--part") for word in ("--part", part)]
-    words += [word for path, part, _ in arguments.records("--model") for word in ("--model", path, part)]
-    archive.run(Arguments(words, archive.FLAGS))
+    models = [(description, part) for description, part, _ in arguments.records("--model")]
+    archive.write(folder, arguments.many("--part"), models, "folder")
 
 
 def _aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:

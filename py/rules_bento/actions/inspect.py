@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import rules_bento
-from rules_bento.archives.archive import transcode
+from rules_bento.actions import archive
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
 FLAGS = {
-    "--archive": 1,
     "--derived": 1,
+    "--model": 2,  # description, archive part
     "--openapi": 1,
+    "--part": 1,  # of the archive: metadata, sources, data
     "--platform": 1,  # of the wheels, `<os>_<machine>`
     "--root": 1,  # folder of a wheel's modules
     "--schema": 1,
@@ -37,7 +38,7 @@ def run(arguments: Arguments) -> None:
     check_platform(arguments.many("--platform"), LEAVE_PLATFORMS)
     with tempfile.TemporaryDirectory(prefix="rules_bento-inspect-") as scratch:
         bento, problem = Path(scratch, "bento"), Path(scratch, "problem")
-        transcode(bento, [Path(arguments.one("--archive"))], "folder")
+        archive.write(bento, arguments.many("--part"), arguments.records("--model"), "folder")
         python = make_environment(Path(scratch, "environment"), [Path(root) for root in arguments.many("--root")])
         outputs = [Path(arguments.one(flag)).absolute() for flag in ("--openapi", "--schema", "--derived")]
         ours = Path(rules_bento.__file__).parent.parent.absolute()

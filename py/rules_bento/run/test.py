@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.archives.archive import transcode
+from rules_bento.actions import archive
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import make_environment
@@ -49,7 +49,7 @@ def run(arguments: Arguments) -> int:
     # BentoML refuses files below hidden folders, and Bazel's own folder for tests is in `~/.cache`.
     with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
         bento = Path(scratch, "bento")
-        transcode(bento, [Path(settings["archive"])], "folder")
+        archive.write(bento, settings["parts"], settings["models"], "folder")
         return _run_pytest(settings, python, bento, folder, arguments.rest)
 
 
