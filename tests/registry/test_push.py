@@ -16,7 +16,8 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Repository
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.errors import RegistryError
-from rules_bento.registry.push import Package, push
+from rules_bento.registry.package import Package
+from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 
 

@@ -23,7 +23,8 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.push import Package, push
+from rules_bento.registry.package import Package
+from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.sharing.registry import artifact, signatures
 from rules_bento.sharing.registry.signatures import InLayout, InRegistry

@@ -13,7 +13,7 @@ from rules_bento.records import NamedTuple
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.push import Package
+from rules_bento.registry.package import Package
 
 if TYPE_CHECKING:
     from pathlib import Path

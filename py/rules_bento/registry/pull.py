@@ -8,7 +8,7 @@ from rules_bento.net import parallel
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import RemoteSource
 from rules_bento.registry.download import download
-from rules_bento.registry.push import Package
+from rules_bento.registry.package import Package
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -29,7 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rules_bento.registry.push import Package, Pushed
+    from rules_bento.registry.package import Package
+    from rules_bento.registry.push import Pushed
 
 HELP = """\
 Pushes what the registries lack.

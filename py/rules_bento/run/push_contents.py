@@ -26,7 +26,7 @@ from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource, RemoteSource
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.push import Package
+from rules_bento.registry.package import Package
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
 from rules_bento.sharing.registry import artifact

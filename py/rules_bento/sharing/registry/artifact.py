@@ -25,7 +25,7 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource, FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.download import download
-from rules_bento.registry.push import Package
+from rules_bento.registry.package import Package
 from rules_bento.tag import Tag
 
 if TYPE_CHECKING:

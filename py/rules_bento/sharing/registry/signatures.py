@@ -16,7 +16,8 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource, FileSource, RemoteSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
-from rules_bento.registry.push import Package, push
+from rules_bento.registry.package import Package
+from rules_bento.registry.push import push
 from rules_bento.signing import bundle, envelope, payload, provenance
 from rules_bento.signing.encoding import from_base64, to_base64, to_json
 from rules_bento.signing.errors import SignatureError
