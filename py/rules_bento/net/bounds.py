@@ -45,6 +45,9 @@ MESSAGE = 16 << 20
 BODY = 1 << 40
 """Bytes of a blob or archive, which goes to the disk as it comes."""
 
+PIECE = 1 << 18
+"""Bytes that are read from a connection or a file, or handed to a connection, at once."""
+
 REDIRECTS = 10
 """Addresses to which one request is sent on."""
 

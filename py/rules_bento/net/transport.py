@@ -26,9 +26,6 @@ from rules_bento.records import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-PIECE = 1 << 18
-"""Bytes that are read from a connection, or handed to one, at once."""
-
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -184,7 +181,7 @@ class Response:
             if rest == 0:
                 break
             with cuts():
-                wanted = min(most - len(content), PIECE, PIECE if rest is None else rest)
+                wanted = min(most - len(content), bounds.PIECE, bounds.PIECE if rest is None else rest)
                 piece = self._response.read1(wanted) if rest is None else self._response.fp.read1(wanted)
             if not piece:
                 if rest:
@@ -199,7 +196,7 @@ class Response:
 
     def pieces(self) -> Iterator[memoryview]:
         """The body, as it comes; each piece is good until the next is asked for. Raises CutError if it is not whole."""
-        buffer = memoryview(bytearray(PIECE))
+        buffer = memoryview(bytearray(bounds.PIECE))
         while True:
             with cuts():
                 count = self._read_some(buffer)

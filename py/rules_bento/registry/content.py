@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
 from io import FileIO
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Protocol
 from rules_bento.net import bounds
 from rules_bento.net.errors import CutError
-from rules_bento.net.transport import PIECE
 from rules_bento.records import dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import refusal
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from pathlib import Path
 
     from rules_bento.net.progress import Tally
@@ -47,6 +46,8 @@ class FileSource:
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes to a connection. Raises BentoError for a file that cannot be read."""
+        import ssl  # actions read and check blobs, and send none
+
         with self._open() as file:
             at, end = self.start + start, self.start + end
             if isinstance(connection, ssl.SSLSocket):
@@ -64,7 +65,7 @@ class FileSource:
         with self._open() as file:
             file.seek(self.start)
             while size:
-                piece = file.read(min(size, PIECE))
+                piece = file.read(min(size, bounds.PIECE))
                 self._check_end(len(piece))
                 digester.update(piece)
                 size -= len(piece)
@@ -78,10 +79,10 @@ class FileSource:
             raise BentoError(f"{self.path}: cannot be read: {error.strerror}. Build it again.") from None
 
     def _send_encrypted(self, connection: ssl.SSLSocket, file: FileIO, at: int, end: int, tally: Tally) -> None:
-        buffer = memoryview(bytearray(PIECE))
+        buffer = memoryview(bytearray(bounds.PIECE))
         file.seek(at)
         while at < end:
-            count = file.readinto(buffer[: min(PIECE, end - at)])
+            count = file.readinto(buffer[: min(bounds.PIECE, end - at)])
             self._check_end(count)
             connection.sendall(buffer[:count])
             at += count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -228,6 +227,8 @@ def _name(entry: Descriptor) -> str:
 
 def _replace(path: Path, content: bytes) -> None:
     """Have a file with the content, whole at every moment."""
+    import tempfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
         file.write(content)

@@ -27,7 +27,7 @@ from rules_bento.hints import TYPE_CHECKING, Protocol
 from rules_bento.net import bounds, tls
 from rules_bento.net.errors import CutError
 from rules_bento.net.headers import natural
-from rules_bento.net.transport import PIECE, get_over
+from rules_bento.net.transport import get_over
 from rules_bento.records import dataclass, field
 from rules_bento.registry.content import FileSource
 
@@ -256,7 +256,7 @@ class _GrpcCache:
             while not ended:
                 if time.monotonic() > end:
                     raise CutError("the remote cache sends nothing of the blob")
-                data = channel.recv(PIECE)
+                data = channel.recv(bounds.PIECE)
                 if not data:
                     raise CutError("the remote cache closed the connection")
                 try:
