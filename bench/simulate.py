@@ -1,0 +1,351 @@
+"""What 10,000 services would cost, by figures that were measured: `python bench/simulate.py`, tables of docs/scale.md.
+
+Each commit changes one service, a library, a package of the lock or a model. CI builds all services and their images
+after it, with a remote cache that drops what nobody has used for some days; developers build what is theirs. What the
+actions of a change write is in bench/gate.json, what else was measured in MEASURED, and what nobody can measure here,
+who changes what, in World. Commits are drawn with a fixed seed: choices are held against each other over the same
+ones, and a run has the same result everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+GATE = Path(__file__).resolve().parent / "gate.json"
+MB, GB, TB = 1e6, 1e9, 1e12
+HOUR = 3600.0
+LINE, LIBRARY, LOCK, MODEL = (
+    "a line of a service",
+    "a line of the library",
+    "a package of the lock",
+    "a byte of a model",
+)
+WHOLE, WITHOUT, LOCAL = "with models", "without models", "joined anew where they are asked for, and not uploaded"
+GROUPS, EACH, ONE = "large wheels, and groups of small ones", "each wheel", "all wheels"
+FRESH, KEPT = "fresh", "kept, with what they have built"
+OF_IMAGE = 3  # actions: its layer, its bill of materials, the image
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure, and where it was measured."""
+
+    value: float
+    unit: str
+    where: str
+
+
+ACTIONS = "docs/performance.md, actions"
+IMAGES = "the image of //tests/images"
+MEASURED = {
+    "BentoArchive": Measured(0.046, "CPU seconds", ACTIONS),
+    "BentoLock": Measured(0.108, "CPU seconds", ACTIONS),
+    "BentoModel": Measured(0.058, "CPU seconds", ACTIONS),
+    "BentoPackage": Measured(0.101, "CPU seconds", ACTIONS),
+    "BentoSecrets": Measured(0.050, "CPU seconds", "by hand, in the proportion to BentoArchive"),
+    "BentoSnapshot": Measured(0.067, "CPU seconds", ACTIONS),
+    "an image": Measured(0.128, "CPU seconds", f"{ACTIONS}: BentoImage, BentoLayer, BentoSbom"),
+    "in workers": Measured(
+        0.14, "of these", f"{ACTIONS}: a snapshot, `bento.yaml` and an archive, 10 of 214 ms, and a fork for each"
+    ),
+    "bytes of an image": Measured(53.7e3, "bytes", f"{ACTIONS}: BentoImage, BentoLayer, BentoSbom"),
+    "a push": Measured(61e3, "bytes", "docs/performance.md, a changed line"),
+    "a byte of a model": Measured(4.1 / 2000 / MB, "CPU seconds", "docs/performance.md, models: BentoModel"),
+    "a byte that is joined": Measured(0.9 / 2000 / MB, "CPU seconds", "docs/performance.md, models: BentoArchive"),
+    "an answer": Measured(548, "bytes for each action that is looked up", "the mean of 3,000 results in a disk cache"),
+    "analysis": Measured(0.0084, "seconds for each service", "docs/scale.md: 8.4 s for 1,000"),
+    "a group": Measured(2.42 * MB, "bytes, the mean of five", IMAGES),
+    "a small wheel": Measured(0.17 * MB, "bytes, the mean of 70", IMAGES),
+    "all wheels": Measured(69.4 * MB, "bytes of their layers", IMAGES),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """What is assumed: who works where, and what commits change."""
+
+    services: int = 10_000
+    developers: int = 200
+    commits_per_hour: int = 50
+    hours: int = 8
+    days: int = 20
+    retention: int = 7
+    """Days after which the cache drops what nobody has used."""
+    libraries: int = 200
+    """Each service uses one."""
+    needed_by: int = 10
+    """One service of so many needs a package of the lock that changes."""
+    closures: int = 200
+    """Different sets of packages that services have."""
+    mix: tuple[tuple[str, float], ...] = ((LINE, 0.93), (LIBRARY, 0.05), (LOCK, 0.01), (MODEL, 0.01))
+    models: tuple[tuple[float, float], ...] = ((0.0, 0.90), (100 * MB, 0.09), (2 * GB, 0.01))
+    """Bytes of a service's model, and the share of services that have such."""
+    edits: int = 10
+    """Builds in an hour of a developer, of a line of one service that is the developer's own."""
+    seed: int = 19
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What can be chosen, ours first."""
+
+    archives: str = WHOLE
+    layers: str = GROUPS
+    runners: str = FRESH
+    workers: bool = False
+
+
+@dataclass
+class Cost:
+    """What a number of days costs: counts, CPU seconds and bytes."""
+
+    actions: int = 0
+    looked_up: int = 0
+    cpu: float = 0.0
+    analysis: float = 0.0
+    uploaded: float = 0.0
+    downloaded: float = 0.0
+    pushed: float = 0.0
+    held: float = 0.0
+    """Bytes in the cache at the end."""
+    by_change: Counter[str] = field(default_factory=Counter)
+    """Bytes that were uploaded."""
+
+
+class Gate:
+    """What a change of bench/gate.json makes one service run and write: by change, without the bytes of a model."""
+
+    def __init__(self, counted: dict[str, Any]) -> None:
+        """Divide what the services of the gate cost by their number."""
+        self.count: dict[str, int] = {}
+        self.written: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
+        for change, kinds in counted["changes"].items():
+            own = {kind: cost for kind, cost in kinds.items() if change == MODEL or not kind.startswith("BentoModel")}
+            of_model = 2 * own["BentoModelPart"]["bytes"] if change == MODEL else 0  # the archive has it, too
+            self.count[change] = len(own)
+            self.written[change] = sum(cost["bytes"] / cost["actions"] for cost in own.values()) - of_model
+            self.seconds[change] = sum(MEASURED[kind].value for kind in own if kind in MEASURED)
+
+
+@dataclass
+class _Service:
+    """What the cache has of a service: the bytes of its model, and the days on which this and all else were written."""
+
+    model: float
+    changed: int = -1
+    model_changed: int = -1
+
+
+class Simulation:
+    """The days of one choice."""
+
+    def __init__(self, world: World, choice: Choice, gate: Gate) -> None:
+        """Hand out models, and begin with a cache that was filled before the first day."""
+        self._world, self._choice, self._gate = world, choice, gate
+        self._share = MEASURED["in workers"].value if choice.workers else 1.0
+        self._random = random.Random(world.seed)
+        sizes, shares = zip(*world.models, strict=True)
+        drawn = self._random.choices(sizes, shares, k=world.services)
+        self._services = [_Service(model) for model in drawn]
+        self._left: Counter[int] = Counter()  # bytes that were replaced, by the day of their last use
+        self.cost = Cost()
+
+    @cached_property
+    def _with_models(self) -> list[int]:
+        return [number for number, service in enumerate(self._services) if service.model]
+
+    def run(self) -> Cost:
+        """All days."""
+        for day in range(self._world.days):
+            for _ in range(self._world.commits_per_hour * self._world.hours):
+                self._commit(day)
+            self._develop(day)
+        self.cost.held = self._held()
+        return self.cost
+
+    def _commit(self, day: int) -> None:
+        changes, shares = zip(*self._world.mix, strict=True)
+        [change] = self._random.choices(changes, shares)
+        services = self._affected(change)
+        before = self.cost.uploaded
+        for number in services:
+            self._rebuild(change, self._services[number], day)
+        if change == LOCK:
+            self._lay(services, day)
+        self._look_up(len(services), change)
+        self.cost.by_change[change] += int(self.cost.uploaded - before)
+
+    def _affected(self, change: str) -> range | list[int]:
+        """The services that a commit changes."""
+        world, draw = self._world, self._random.randrange
+        if change == LIBRARY:
+            return range(draw(world.libraries), world.services, world.libraries)
+        if change == LOCK:
+            return range(draw(world.needed_by), world.services, world.needed_by)
+        if change == MODEL and self._with_models:
+            return [self._random.choice(self._with_models)]
+        return [draw(world.services)]
+
+    def _rebuild(self, change: str, service: _Service, day: int) -> None:
+        """Run a service's actions, and put what they write into the cache in the place of what was there."""
+        cost, choice = self.cost, self._choice
+        cost.actions += self._gate.count[change] + OF_IMAGE
+        joined = service.model if choice.archives != WITHOUT else 0.0
+        cost.cpu += self._seconds(change) + joined * MEASURED["a byte that is joined"].value
+        if choice.runners == FRESH and change != MODEL:
+            cost.downloaded += joined  # the model's part, to be joined
+        written = self._gate.written[change] + MEASURED["bytes of an image"].value
+        if choice.archives == WHOLE:
+            written += service.model
+        self._replace(written, service.changed, day)
+        service.changed = day
+        cost.pushed += MEASURED["a push"].value
+        if change == MODEL:
+            cost.cpu += service.model * MEASURED["a byte of a model"].value
+            cost.pushed += service.model
+            self._replace(service.model, service.model_changed, day)
+            service.model_changed = day
+
+    def _replace(self, written: float, before: int, day: int) -> None:
+        """Upload bytes, and leave as many behind that were written on the day `before`."""
+        self.cost.uploaded += written
+        self._left[self._last_use(before, day)] += int(written)
+
+    def _seconds(self, change: str) -> float:
+        """CPU seconds of a Bento's actions and its image's."""
+        return (self._gate.seconds[change] + MEASURED["an image"].value) * self._share
+
+    def _lay(self, services: range | list[int], day: int) -> None:
+        """Write the layers that have the package."""
+        sets = min(self._world.closures, len(services))
+        written = {
+            GROUPS: sets * MEASURED["a group"].value,
+            EACH: MEASURED["a small wheel"].value,
+            ONE: sets * MEASURED["all wheels"].value,
+        }[self._choice.layers]
+        self.cost.uploaded += written
+        self.cost.pushed += written
+        self._left[day] += int(written)
+
+    def _last_use(self, written: int, day: int) -> int:
+        """When what is there on a day was used last: each fresh runner asks for all of it."""
+        return day if self._choice.runners == FRESH else written
+
+    def _look_up(self, services: int, change: str) -> None:
+        """What CI asks of the cache: a fresh runner all actions of all services, one that was kept those that run."""
+        fresh = self._choice.runners == FRESH
+        count = self._world.services if fresh else services
+        asked = count * (self._gate.count["from nothing" if fresh else change] + OF_IMAGE)
+        self.cost.looked_up += asked
+        self.cost.downloaded += asked * MEASURED["an answer"].value
+        self.cost.analysis += count * MEASURED["analysis"].value
+
+    def _develop(self, day: int) -> None:
+        """What developers build of their own in a day: their edits, and what commits have changed."""
+        world, cost = self._world, self.cost
+        edits = world.developers * world.edits * world.hours
+        cost.actions += edits * self._gate.count[LINE]
+        cost.cpu += edits * self._gate.seconds[LINE] * self._share
+        models = sum(service.model for service in self._services) / world.services
+        joined = 0.0 if self._choice.archives == WITHOUT else models
+        cost.cpu += edits * joined * MEASURED["a byte that is joined"].value
+        for service in self._services:  # each is one developer's, who builds it again on the day that it has changed
+            if service.changed != day:
+                continue
+            cost.looked_up += self._gate.count[LINE]
+            cost.downloaded += self._gate.written[LINE]
+            if self._choice.archives == WHOLE:
+                cost.downloaded += service.model
+            elif self._choice.archives == LOCAL:
+                cost.cpu += service.model * MEASURED["a byte that is joined"].value
+
+    def _held(self) -> float:
+        """Bytes that the cache has at the end: what is current, and what was used in the days before."""
+        world = self._world
+        first = world.days - world.retention
+        small = self._gate.written["from nothing"] + MEASURED["bytes of an image"].value
+        current = 0.0
+        for service in self._services:
+            if self._last_use(service.changed, world.days) >= first:
+                current += small + (service.model if self._choice.archives == WHOLE else 0.0)
+            if self._last_use(service.model_changed, world.days) >= first:
+                current += service.model
+        return current + sum(size for day, size in self._left.items() if day >= first)
+
+
+CHOICES = {
+    "as it is by default": Choice(),
+    "Bentos without their models": Choice(archives=WITHOUT),
+    "archives that are not uploaded": Choice(archives=LOCAL),
+    "a layer for each wheel": Choice(layers=EACH),
+    "one layer of all wheels": Choice(layers=ONE),
+    "runners that keep what they built": Choice(runners=KEPT),
+    "the same, in workers": Choice(runners=KEPT, workers=True),
+    "the same, without models": Choice(runners=KEPT, workers=True, archives=WITHOUT),
+}
+
+
+def rows(world: World, gate: Gate) -> list[str]:
+    """A row for each choice, of a day."""
+    found = [
+        "| a day | actions | CPU hours | analysis, hours | looked up | to the cache | from it | held | pushed |",
+        "|" + "---|" * 9,
+    ]
+    for name, choice in CHOICES.items():
+        cost = Simulation(world, choice, gate).run()
+        cells = (
+            f"{cost.actions / world.days:,.0f}",
+            f"{cost.cpu / HOUR / world.days:.1f}",
+            f"{cost.analysis / HOUR / world.days:.1f}",
+            f"{cost.looked_up / world.days / 1e6:.2f} M",
+            size(cost.uploaded / world.days),
+            size(cost.downloaded / world.days),
+            size(cost.held),
+            size(cost.pushed / world.days),
+        )
+        found.append(f"| {name} | {' | '.join(cells)} |")
+    return found
+
+
+def shares(world: World, gate: Gate) -> list[str]:
+    """A row for each kind of change: what a commit of it sends to the cache, with models and without."""
+    found = ["| a commit changes | of so many | to the cache in a day | without models |", "|---|---|---|---|"]
+    whole, without = (
+        Simulation(world, choice, gate).run().by_change for choice in (Choice(), Choice(archives=WITHOUT))
+    )
+    for change, share in world.mix:
+        sent = (size(counted[change] / world.days) for counted in (whole, without))
+        found.append(f"| {change} | {share:.0%} | {' | '.join(sent)} |")
+    return found
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit, name in ((TB, "TB"), (GB, "GB"), (MB, "MB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count / 1e3:.1f} kB"
+
+
+def tables(world: World, gate: Gate) -> str:
+    """All that is printed."""
+    measured = [f"| {name} | {found.value:.3g} {found.unit} | {found.where} |" for name, found in MEASURED.items()]
+    assumed = [f"| `{one.name}` | {getattr(world, one.name)} |" for one in fields(world)]
+    parts = (
+        ["| measured | | where |", "|---|---|---|", *measured],
+        ["| assumed | |", "|---|---|", *assumed],
+        rows(world, gate),
+        shares(world, gate),
+    )
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+if __name__ == "__main__":
+    print(tables(World(), Gate(json.loads(GATE.read_text("utf-8")))))
