@@ -1,6 +1,6 @@
 """The toolchain of rules_bento."""
 
-load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
+load("//rules/private:wheels.bzl", "always_modules", "on_host")  # buildifier: disable=bzl-visibility
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:helper.bzl", "BentoHelperInfo")
 load("//rules/providers:python.bzl", "BentoPythonInfo")
@@ -51,9 +51,19 @@ bento_runtime = rule(
 
 _RUNTIME_TYPE = "//toolchains:runtime_type"
 
+def _bento_current_runtime_impl(ctx):
+    return [ctx.toolchains[_RUNTIME_TYPE]]
+
 # What is found for a configuration, as an attribute can name it.
 bento_current_runtime = rule(
-    implementation = lambda ctx: [ctx.toolchains[_RUNTIME_TYPE]],
+    implementation = _bento_current_runtime_impl,
     doc = "The runtime for the platform of the build.",
+    toolchains = [_RUNTIME_TYPE],
+)
+
+bento_host_runtime = rule(
+    implementation = _bento_current_runtime_impl,
+    cfg = on_host,
+    doc = "The runtime for the machine that builds.",
     toolchains = [_RUNTIME_TYPE],
 )

@@ -4,15 +4,13 @@ load(":attributes.bzl", "label_text")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":interpreter.bzl", "minor_version")
 load(":shell.bzl", "shell_word")
-load(":wheels.bzl", "on_host")
 
-_RUNTIME = "//toolchains:runtime"
-
-# For rules whose programs `bazel run` starts: on the machine of who does it, whatever the target is for.
-RUN_RUNTIME = {"_runtime": attr.label(cfg = on_host, default = _RUNTIME, providers = [platform_common.ToolchainInfo])}
+# For rules whose programs `bazel run` starts: on the machine of who does it, whatever the target is for. It is the target that changes the
+# configuration: of a transition of this attribute, Bazel would keep a result for each target that has the attribute.
+RUN_RUNTIME = {"_runtime": attr.label(default = "//toolchains:host_runtime", providers = [platform_common.ToolchainInfo])}
 
 # For tests, which run on the platform that they are built for.
-TEST_RUNTIME = {"_runtime": attr.label(default = _RUNTIME, providers = [platform_common.ToolchainInfo])}
+TEST_RUNTIME = {"_runtime": attr.label(default = "//toolchains:runtime", providers = [platform_common.ToolchainInfo])}
 
 # What the `bento` command imports.
 COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
@@ -57,8 +55,7 @@ def runtime(ctx):
     Returns:
       A ToolchainInfo, as `bento_runtime` has it.
     """
-    target = ctx.attr._runtime
-    return (target[0] if type(target) == "list" else target)[platform_common.ToolchainInfo]
+    return ctx.attr._runtime[platform_common.ToolchainInfo]
 
 def runtime_modules(ctx, packages):
     """The modules of third-party packages that a program imports.
