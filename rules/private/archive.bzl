@@ -5,7 +5,7 @@ load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":stamping.bzl", "STAMP", "is_stamped", "status_files")
 
 STAMPED_LABELS = STAMP | {
-    "stamped_labels": attr.string_dict(doc = "Labels in which `{KEY}` is a value of the workspace status, such as `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`: in the archive of a stamped build, and no part of the Bento's version, digest and images."),
+    "stamped_labels": attr.string_dict(doc = "Labels in which `{KEY}` is a value of the workspace status, such as `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`: in the archive of a stamped build, and no part of the Bento's version, digest, images and tests."),
 }
 
 # Output group to form and suffix, by which BentoML goes.
