@@ -8,7 +8,7 @@ load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
-load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer")
+load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
@@ -134,6 +134,22 @@ def _bento_layer(ctx, bento):
 def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
+def _prefetch_layers(ctx, layers):
+    """The layers, with what a start reads first in those that are of this build."""
+    if not ctx.file.start_profile:
+        return layers
+    if ctx.attr.compression != "estargz":
+        fail("{}: start_profile is for layers of which files are fetched as they are read, but these are of {}: set compression = \"estargz\", or leave start_profile out".format(ctx.label, ctx.attr.compression))
+    return [
+        write_prefetch_layer(
+            ctx,
+            layer = layer,
+            name = "{}.prefetch-{}".format(ctx.label.name, number),
+            profile = ctx.file.start_profile,
+        ) if layer.blob and not layer.origin and not layer.blob.is_source else layer
+        for number, layer in enumerate(layers)
+    ]
+
 def _held_models(ctx, bento):
     """The models that the image has itself. Those of an image that is mounted, or of a store, are whatever the container is given."""
     return bento.models.to_list() if ctx.attr.models == "layers" else []  # those that its target names
@@ -170,6 +186,8 @@ def _assemble(ctx, base, bento, layers):
     if ctx.attr.working_dir:
         args.add_all(["--working-dir", ctx.attr.working_dir])
     args.add_all(descriptions, before_each = "--layer")
+    if ctx.file.start_profile:
+        args.add_all(["--start-profile", label_text(ctx.attr.start_profile.label)])
     args.add_all(status, before_each = "--status")
     args.add_all(["--config", outputs.config])
     args.add_all(["--manifest", outputs.manifest])
@@ -222,15 +240,17 @@ def _bento_image_impl(ctx):
     _check_packages(ctx, parts)
     models = _held_models(ctx, bento)
     groups = plan_layers({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.wheel_layers)
-    layers = (
-        list(base.layers) +
+    own_base = list(base.layers) if base.deb_index else []  # layers of other images stay what they are
+    layers = ([] if base.deb_index else list(base.layers)) + _prefetch_layers(
+        ctx,
+        own_base +
         [_environment_layer(ctx, base)] +
         _wheel_layers(ctx, parts, groups) +
         _bytecode_layers(ctx, bytecode, groups) +
         [layer for model in models for layer in model.layers[ctx.attr.compression]] +
         [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
         _data_layers(bento, ctx.attr.compression) +
-        [_bento_layer(ctx, bento)]
+        [_bento_layer(ctx, bento)],
     )
     image = _assemble(ctx, base, bento, layers)
     libraries_checked = check_libraries(ctx, base, parts)
@@ -309,6 +329,10 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "size_limit": attr.int(doc = "How many megabytes the layers may have in a registry. Default: no limit."),
         "stamped_annotations": attr.string_dict(doc = "Further annotations, in which `{KEY}` is a value of the workspace status, such as `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`: of a stamped build. Layers stay what they are."),
         "stamped_labels": attr.string_dict(doc = "Labels in the same way."),
+        "start_profile": attr.label(
+            allow_single_file = [".json"],
+            doc = "What a start reads, which `bento_start_profile` records: these files come first in layers of eStargz, and are fetched before a container starts. Such layers are the image's own, shared with images of the same profile.",
+        ),
         "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),
         "unchecked_libraries": attr.string_list(doc = "File names of shared libraries that checks let be: of parts that the service does not load, or there twice on purpose."),
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),

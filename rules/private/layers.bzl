@@ -213,3 +213,27 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
             packages = _INFLATE,
         ),
     )
+
+def write_prefetch_layer(ctx, *, name, layer, profile):
+    """Declares a layer in which the files that a start reads come first.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      name: what the outputs' names begin with.
+      layer: the BentoLayerInfo of the layer that there is, with its bytes.
+      profile: a File with what a start reads.
+
+    Returns:
+      A BentoLayerInfo.
+    """
+    args = arguments(ctx)
+    args.add_all(["--layer", layer.description, layer.blob])
+    args.add_all(["--start-profile", profile])
+    return write_layer(
+        ctx,
+        compression = "estargz",
+        mnemonic = "BentoLayerPrefetch",
+        name = name,
+        progress_message = "Putting first what a start reads of " + layer.blob.basename,
+        verb = verb("prefetch_layer", args, inputs = depset([layer.description, layer.blob, profile]), packages = _INFLATE),
+    )

@@ -58,6 +58,16 @@ def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
     assert isinstance(assemble(layers[0], layers[2], compression=[["gzip"]]), list)
 
 
+def test_an_image_has_files_of_its_start_profile(assemble):
+    profile = {"start-profile": [["//svc:start.json"]]}
+    error = assemble(layer("one", "+gzip"), layer("two", "+gzip"), **profile)
+    assert error.startswith(
+        "//svc:image: start_profile: no layer that could be put in order has a file that //svc:start.json names."
+    )
+    config, manifest = assemble(layer("one", "+gzip"), layer("two", "+gzip") | {"prefetched": 3}, **profile)
+    assert "prefetched" not in json.dumps([config, manifest])
+
+
 def test_what_a_layer_says_of_itself_is_in_the_manifest(assemble):
     said = {"containerd.io/snapshot/stargz/toc.digest": f"sha256:{'1' * 64}"}
     _, manifest = assemble(layer("plain", "+gzip"), layer("lazy", "+gzip") | {"annotations": said})

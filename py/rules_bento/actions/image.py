@@ -40,6 +40,7 @@ FLAGS = {
     "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
     "--stamped-label": 2,
     "--status": 1,  # Bazel's workspace status
+    "--start-profile": 1,
     "--stop-signal": 1,
     "--target": 1,
     "--user": 1,
@@ -57,6 +58,8 @@ def run(arguments: Arguments) -> None:
         )
     if arguments.optional("--compression") == "gzip":
         _require_gzip(layers)
+    if profile := arguments.optional("--start-profile"):
+        _require_prefetched(layers, profile)
     base = read_object(read_file(arguments.one("--base-config")), "the base's config")
     image = oci_image.make_image(layers, _settings(arguments, base, _read_bento(arguments)))
     Path(arguments.one("--config")).write_bytes(image.config)
@@ -72,6 +75,15 @@ def _require_gzip(layers: list[oci_image.Layer]) -> None:
             f'compression: the image is to be of gzip, but of zstd are: {", ".join(others)}. Set compression = "gzip" '
             "on the bento_deb_layer of the base and of layers too; of an image of others, take a copy with layers of "
             "gzip (skopeo copy --dest-compress-format gzip)."
+        )
+
+
+def _require_prefetched(layers: list[oci_image.Layer], profile: str) -> None:
+    """Raise BentoError for a profile of another image, whose files none of the layers has."""
+    if not any(layer.prefetched for layer in layers):
+        raise BentoError(
+            f"start_profile: no layer that could be put in order has a file that {profile} names. Record it of this "
+            "image, by its bento_start_profile."
         )
 
 

@@ -24,6 +24,7 @@ class Layer(NamedTuple):
     diff_id: str  # sha256:<hex> of the tar
     name: str  # what it holds, for the image's history
     annotations: dict[str, str] | None = None  # of its descriptor in a manifest
+    prefetched: int = 0  # files that are fetched before a container starts
 
     @staticmethod
     def loads(text: str) -> Layer:

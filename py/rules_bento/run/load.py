@@ -62,7 +62,7 @@ def run(arguments: Arguments) -> int:
     if "artifactType" in json.loads(image.manifest):
         raise BentoError('image: it is an artifact, which no engine loads. Push it, or load one of format = "image".')
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
-        blobs = _blobs(contents["blobs"], folder, Path(scratch))
+        blobs = blobs_of(contents["blobs"], folder, Path(scratch))
         return _load(tool, oci_layout.docker_archive(image, blobs, arguments.one("--reference")))
 
 
@@ -89,8 +89,8 @@ def _platform(tool: str) -> str:
     return f"{system}/{_MACHINES.get(machine, machine)}" if asked.returncode == 0 and machine else ""
 
 
-def _blobs(described: list[dict[str, Any]], folder: Path, scratch: Path) -> dict[str, Path]:
-    """The files of the layers by digest; those that are in a registry are brought to `scratch`."""
+def blobs_of(described: list[dict[str, Any]], folder: Path, scratch: Path) -> dict[str, Path]:
+    """Return the files of layers by digest; those that are in a registry are brought to `scratch`."""
     blobs = {}
     elsewhere = []
     for blob in described:

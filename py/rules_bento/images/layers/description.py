@@ -37,11 +37,16 @@ def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
 
 
 def describe(
-    arguments: Arguments, info: layer.LayerInfo, name: str, compression: layer.Compression | None = None
+    arguments: Arguments,
+    info: layer.LayerInfo,
+    name: str,
+    compression: layer.Compression | None = None,
+    prefetched: int = 0,
 ) -> None:
     """Write the description of the layer that was written; `name` says what it holds.
 
-    `compression` is there for a layer that has another one than the arguments ask for.
+    `compression` is there for a layer that has another one than the arguments ask for, `prefetched` is how many of its
+    files are fetched before a container starts.
     """
     fields: dict[str, Any] = {
         "media_type": layer.MEDIA_TYPES[compression or output(arguments)[1]],
@@ -58,6 +63,8 @@ def describe(
             estargz.TOC_DIGEST: info.toc_digest,
             estargz.UNCOMPRESSED_SIZE: str(info.uncompressed_size),
         }
+    if prefetched:
+        fields["prefetched"] = prefetched
     Path(arguments.one("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
 
 

@@ -43,10 +43,16 @@ TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
 UNCOMPRESSED_SIZE = "io.containers.estargz.uncompressed-size"
 """The annotation that has the size of a layer's tar, for the lazy store of podman."""
 
+FOOTER = 51
+"""Bytes of the member at the end."""
+
 _TABLE = "stargz.index.json"
-_MARK = ".no.prefetch.landmark"
+_PREFETCHED, _NOT_PREFETCHED = ".prefetch.landmark", ".no.prefetch.landmark"
 _MARKED = b"\x0f"
-_RESERVED = frozenset((_TABLE, _MARK, ".prefetch.landmark"))
+MARKS = frozenset((_PREFETCHED, _NOT_PREFETCHED))
+"""Names of the file that stands behind what is to be fetched beforehand, or says that nothing is."""
+
+_RESERVED = MARKS | {_TABLE}
 _TYPES = {"file": "reg", "folder": "dir", "link": "symlink", "hard link": "hardlink"}
 _MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits at the end of our headers
 
@@ -60,6 +66,7 @@ class Blob:
         self.toc_digest = ""
         self._count = count
         self._size = 0
+        self._is_marked = False
         self._reserved = _RESERVED
 
     def members(self, pieces: Iterable[Piece], threads: int | None = None) -> Iterator[bytes]:
@@ -84,18 +91,24 @@ class Blob:
             self._size += len(piece)
             yield piece
 
+    def mark(self, name: str = _PREFETCHED) -> Iterator[bytes]:
+        """Yield a file that says that all before it is to be fetched before a container starts."""
+        self._reserved, self._is_marked = frozenset(), True
+        header = headers.header(name, headers.REGULAR, 0o644, 0, 0, 0, len(_MARKED))
+        pieces = [(header, gzip.PLAIN, _MARKED, b""), (headers.padding(len(_MARKED)), gzip.PLAIN, b"", b"")]
+        yield from self.members(pieces, 1)
+        self._reserved = _RESERVED
+
     def end(self) -> Iterator[bytes]:
-        """Yield a file that says that nothing need be fetched beforehand, the table, and where it is."""
-        self._reserved = frozenset()
-        header = headers.header(_MARK, headers.REGULAR, 0o644, 0, 0, 0, len(_MARKED))
-        mark = [(header, gzip.PLAIN, _MARKED, b""), (headers.padding(len(_MARKED)), gzip.PLAIN, b"", b"")]
-        yield from self.members(mark, 1)
+        """Yield the table, and where it is; without a mark, first a file that says that nothing is to be fetched."""
+        if not self._is_marked:
+            yield from self.mark(_NOT_PREFETCHED)
         fields = {"version": 1, "entries": self.entries}
         table = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         header = headers.header(_TABLE, headers.REGULAR, 0o644, 0, 0, 0, len(table))
         tar = b"".join((header, table, headers.padding(len(table)), END))
         self._count(tar)
-        self.toc_digest = _sha256(table)
+        self.toc_digest = sha256(table)
         yield gzip.compressed(tar)
         yield _footer(self._size)
 
@@ -184,7 +197,7 @@ def _entry(member: TarMember, header: bytes) -> Entry:
 
         entry["modtime"] = f"{datetime.fromtimestamp(modified, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     if member.kind == "file" and not member.size:
-        entry["digest"] = _sha256(b"")
+        entry["digest"] = sha256(b"")
     return entry
 
 
@@ -225,17 +238,26 @@ def _packed(member: _Member) -> tuple[Entry, bytes, str]:
     kind, data, packed, entry, following = member
     records = b"".join(following)
     if data and kind == gzip.PLAIN:
-        return entry, gzip.compressed(data + records), _sha256(data)
+        return entry, gzip.compressed(data + records), sha256(data)
     pieces: list[Piece] = [(b"", kind, data, packed)] if data else []
     if records:
         pieces.append((records, gzip.PLAIN, b"", b""))
-    return entry, b"".join(gzip.carried(pieces)), _sha256(data)
+    return entry, b"".join(gzip.carried(pieces)), sha256(data)
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
+    """Return a digest as the table and manifests have it."""
     import hashlib
 
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def place_of_table(footer: bytes) -> int:
+    """Return where a footer says that the table is. Raises ValueError for other bytes."""
+    offset = int(footer[16:32], 16)
+    if footer != _footer(offset):
+        raise ValueError
+    return offset
 
 
 def _footer(offset: int) -> bytes:

@@ -1,0 +1,38 @@
+"""Puts the files of a layer that a start reads before the others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from rules_bento.formats import read_file
+from rules_bento.images import start_profile
+from rules_bento.images.layers import description
+from rules_bento.images.layers.estargz import TOC_DIGEST
+from rules_bento.images.layers.prefetch import write_prefetched
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.arguments import Arguments
+
+FLAGS = description.FLAGS | {
+    "--layer": 2,  # description, blob
+    "--start-profile": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write layer and description. A layer that is not of eStargz, or has none of the files, stays what it is."""
+    described, blob = arguments.records("--layer")[0]
+    path = arguments.one("--start-profile")
+    names = start_profile.loads(read_file(path), path)
+    fields = json.loads(Path(described).read_text("utf-8"))
+    out, _ = description.output(arguments)
+    toc_digest = fields.get("annotations", {}).get(TOC_DIGEST)
+    written = write_prefetched(out, Path(blob), toc_digest, names) if toc_digest else None
+    if written is None:
+        shutil.copyfile(blob, out)
+        shutil.copyfile(described, arguments.one("--description"))
+    else:
+        description.describe(arguments, written.info, fields["name"], prefetched=written.files)

@@ -1,0 +1,226 @@
+"""eStargz layers with the files that a start reads before all others, where they are fetched in one request.
+
+Such a layer is made of the ordinary one, which is made once for all images. Its members are copied; what stands behind
+the contents of a file, the headers of those that follow, is written anew where others follow. So a file that moves, or
+whose neighbour does, is compressed again; of a large one that is the last chunk.
+
+Files that come first keep their order, as do the others. Folders come before what is in them. A file of several chunks
+is left where it is: of a large library a start reads some pages, and chunks are fetched as they are read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from rules_bento.archives import tarread
+from rules_bento.archives.zipread import fast_zlib
+from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, BinaryIO
+from rules_bento.images.layers import estargz, gzip, headers, layer
+from rules_bento.records import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
+
+    from rules_bento.images.layers.estargz import Entry
+
+_GZIP = 31  # zlib's: with gzip's header and checksum
+_EXTENSIONS = b"xgLK"  # types of headers before a member's own
+_MOST = estargz.CHUNK + (1 << 27)  # bytes of contents, and of headers behind them
+_MOST_TABLE = 1 << 28
+
+
+class Prefetched(NamedTuple):
+    """A layer that was written, and how many files it has before the mark."""
+
+    info: layer.LayerInfo
+    files: int
+
+
+def write_prefetched(out: Path, blob: Path, toc_digest: str, names: Collection[str]) -> Prefetched | None:
+    """Write an eStargz layer to `out`, which is there only when it is whole, with the files of these names first.
+
+    `names` are paths without the slash before them; `toc_digest` is that of the table in `blob`. Returns None, and
+    writes nothing, where none of the files is in the layer. Raises BentoError for one that `estargz` did not make.
+    """
+    with blob.open("rb") as file:
+        source = _Source(file, blob.name)
+        table = source.table(toc_digest)
+        wanted = _wanted(table, names)
+        if not wanted:
+            return None
+        members = source.members(table)
+        above = {name[: at + 1] for name in wanted for at, character in enumerate(name) if character == "/"}
+        places = wanted | above
+        first = [member for member in members if member.name in places]
+        rest = [member for member in members if member.name not in places]
+        return Prefetched(_write(out, source, first, rest), len(wanted))
+
+
+def _wanted(table: Iterable[Entry], names: Collection[str]) -> set[str]:
+    """The files of one chunk that come first: what has a name, or what a hard link of the name is of."""
+    entries = list(table)
+    linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
+    is_small = {
+        entry["name"]: "chunkSize" not in entry for entry in entries if entry["type"] == "reg" and "offset" in entry
+    }
+    return {name for name, small in is_small.items() if small and (name in names or name in linked)} - estargz.MARKS
+
+
+class _Range(NamedTuple):
+    """Where in a blob the contents of a file are, or a chunk of them; behind the last one, records follow."""
+
+    begin: int
+    end: int
+    size: int  # of the contents
+    entry: Entry  # of the table
+
+
+class _Member(NamedTuple):
+    """A member of the tar: a file with its contents, or what has none."""
+
+    name: str
+    header: bytes
+    entry: Entry
+    ranges: list[_Range]
+
+
+class _Source:
+    """The layer that there is."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        self._name = name
+        self._end = 0
+
+    def table(self, digest: str) -> list[Entry]:
+        """The entries of the table. Raises BentoError for one that has another digest."""
+        size = self._file.seek(0, os.SEEK_END)
+        try:
+            self._end = estargz.place_of_table(self._read(max(size - estargz.FOOTER, 0), size))
+            tar = fast_zlib().decompressobj(_GZIP).decompress(self._read(self._end, size), _MOST_TABLE)
+            [table] = [b"".join(data) for _, data in tarread.members(tarread.Bytes([tar], self._name))]
+        except (ValueError, BentoError, fast_zlib().error):
+            raise self._error() from None
+        if estargz.sha256(table) != digest:
+            raise self._error()
+        entries: list[Entry] = json.loads(table)["entries"]
+        return entries
+
+    def members(self, table: list[Entry]) -> list[_Member]:
+        """The members of the tar in their order, but for mark and table. Raises BentoError if it is another one's."""
+        offsets = [entry["offset"] for entry in table if "offset" in entry]
+        if offsets != sorted(set(offsets)):  # several files in a member, as others make it
+            raise self._error()
+        ends = dict(zip(offsets, [*offsets[1:], self._end], strict=True))
+        records = _headers(self._inflated(0, offsets[0]))
+        found: list[_Member] = []
+        for entry in table:
+            if entry["type"] != "chunk":
+                member = _Member(entry["name"], next(records, b""), entry, [])
+                if not member.header:
+                    raise self._error()
+                found.append(member)
+            if "offset" in entry:
+                size = entry.get("chunkSize") or found[-1].entry["size"] - entry.get("chunkOffset", 0)
+                found[-1].ranges.append(_Range(entry["offset"], ends[entry["offset"]], size, entry))
+                if "chunkSize" not in entry:
+                    behind = self._inflated(entry["offset"], ends[entry["offset"]])[size:]
+                    records = _headers(behind[len(headers.padding(found[-1].entry["size"])) :])
+        return [member for member in found if member.name not in estargz.MARKS]
+
+    def chunk(self, place: _Range) -> tuple[bytes, bytes]:
+        """The blob in a range without records, and the contents."""
+        packed = self._read(place.begin, place.end)
+        return packed, b"".join(data for data, _ in self._pieces(packed))
+
+    def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
+        """The same of a range behind which these records are to be; they are no part of the contents."""
+        packed = self._read(place.begin, place.end)
+        pieces = list(self._pieces(packed))
+        whole = b"".join(data for data, _ in pieces)
+        data = whole[: place.size]
+        if whole[place.size :] == records:
+            return packed, data
+        if len(pieces[0][0]) == place.size:
+            return pieces[0][1] + (gzip.compressed(records) if records else b""), data
+        return gzip.compressed(data + records), data
+
+    def _inflated(self, begin: int, end: int) -> bytes:
+        return b"".join(data for data, _ in self._pieces(self._read(begin, end)))
+
+    def _pieces(self, packed: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """What is in each gzip member, and the member."""
+        while packed:
+            inflater = fast_zlib().decompressobj(_GZIP)
+            try:
+                data = inflater.decompress(packed, _MOST)
+            except fast_zlib().error:
+                raise self._error() from None
+            if not inflater.eof:
+                raise self._error()
+            rest = inflater.unused_data
+            yield data, packed[: len(packed) - len(rest)]
+            packed = rest
+
+    def _read(self, begin: int, end: int) -> bytes:
+        self._file.seek(begin)
+        return self._file.read(end - begin)
+
+    def _error(self) -> BentoError:
+        return BentoError(
+            f"{self._name}: not an eStargz layer as rules_bento makes it, so its files cannot be put in another order. "
+            "Leave out start_profile of the image, or the layer."
+        )
+
+
+def _headers(records: bytes) -> Iterator[bytes]:
+    """Cut records into the headers of members without contents, each with the extensions before it."""
+    begin = at = 0
+    while at < len(records):
+        is_extension = records[at + 156] in _EXTENSIONS
+        size = int(records[at + 124 : at + 135], 8) if is_extension else 0
+        at += tarread.RECORD + size + -size % tarread.RECORD
+        if not is_extension:
+            yield records[begin:at]
+            begin = at
+
+
+def _write(out: Path, source: _Source, first: list[_Member], rest: list[_Member]) -> layer.LayerInfo:
+    tar, blob = layer.Sum(), layer.Sum()
+    lazy = estargz.Blob(tar.add)
+
+    def pieces() -> Iterator[bytes]:
+        yield from _copied(lazy, tar, source, first)
+        yield from lazy.mark()
+        yield from _copied(lazy, tar, source, rest)
+        yield from lazy.end()
+
+    with layer.opened(out) as file:
+        file.writelines(blob.passing(layer.gathered(pieces())))
+    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.toc_digest)
+
+
+def _copied(lazy: estargz.Blob, tar: layer.Sum, source: _Source, members: list[_Member]) -> Iterator[bytes]:
+    """The members in this order, counted."""
+    at = [number for number, member in enumerate(members) if member.ranges]
+    leading = members[: at[0] + 1] if at else members
+    records = b"".join(member.header for member in leading)
+    if records:
+        tar.add(records)
+        yield from lazy.copied([gzip.compressed(records)], [member.entry for member in leading if not member.ranges])
+    for number, following in zip(at, [*at, len(members) - 1][1:], strict=True):
+        *chunks, last = members[number].ranges
+        for chunk in chunks:
+            packed, data = source.chunk(chunk)
+            tar.add(data)
+            yield from lazy.copied([packed], [chunk.entry | {"offset": 0}])
+        behind = members[number + 1 : following + 1]
+        records = headers.padding(members[number].entry["size"]) + b"".join(member.header for member in behind)
+        packed, data = source.last_chunk(last, records)
+        tar.add(data)
+        tar.add(records)
+        entries = [member.entry for member in behind if not member.ranges]
+        yield from lazy.copied([packed], [last.entry | {"offset": 0}, *entries])

@@ -1,0 +1,30 @@
+"""Which files of an image a start reads: recorded once, checked in, and read by each build of the image."""
+
+from __future__ import annotations
+
+import json
+
+from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def dumps(files: Iterable[str]) -> str:
+    """Return the profile with these files, paths in the image without the slash before them."""
+    fields = {"files": [f"/{file}" for file in sorted(files)]}
+    return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
+
+
+def loads(data: bytes, where: str) -> frozenset[str]:
+    """Return the files of a profile. Raises BentoError, which begins with `where`, for what is none."""
+    document = read_object(data, where)
+    files = document.get("files")
+    if document.keys() != {"files"} or not isinstance(files, list):
+        raise BentoError(f'{where}: not a start profile, which has "files" alone, a list. Record it again.')
+    for file in files:
+        if not isinstance(file, str) or not file.startswith("/") or {"", ".", ".."}.intersection(file[1:].split("/")):
+            raise BentoError(f"{where}: {file!r} is no absolute path of a file in the image. Record it again.")
+    return frozenset(file[1:] for file in files)

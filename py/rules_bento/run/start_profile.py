@@ -1,0 +1,152 @@
+"""Records which files of an image a start reads, and writes that into the source tree; `bazel run` starts it.
+
+The image is unpacked, with the times of 1970, and a container of it runs until it answers. Linux then says when a file
+was last read: whoever read it, the linker and libraries in C included, without a look at a single call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.images import oci_image, rootfs, start_profile
+from rules_bento.run import container
+from rules_bento.run.load import blobs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rules_bento.arguments import Arguments
+
+FLAGS = {
+    "--contents": 1,  # JSON, see registry/contents.py
+    "--folder": 1,  # that its paths are relative to
+    "--profile": 1,  # path from the root of the workspace
+    "--ready": 1,  # path of an address that answers when the container is ready
+    "--request": 2,  # path of an address, body as JSON
+    "--seconds": 1,  # until it has to be ready
+    "--target": 1,
+}
+
+_TICK = 0.05  # seconds
+_PATIENCE = 60  # seconds for an answer
+_MOST_ANSWER = 1 << 24  # bytes
+_SHOWN = 4000  # characters of the log, from its end
+_LATER = 1 << 30  # seconds since 1970; nothing is read before that
+
+
+def run(arguments: Arguments) -> None:
+    """Start a container of the image, and write the profile if all went well."""
+    target = arguments.one("--target")
+    workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+    if not workspace:
+        raise BentoError(f"it writes into the source tree. Start it with `bazel run {target}`.")
+    if sys.platform != "linux":
+        raise BentoError("images run on Linux. Record there, and check the profile in.")
+    output = Path(workspace, arguments.one("--profile"))
+    with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
+        root = Path(scratch, "root")
+        root.mkdir()
+        _check_times(root)
+        settings = _unpack(arguments, root, Path(scratch))
+        port = min(settings["ExposedPorts"], default="3000/tcp").partition("/")[0]
+        use = partial(_use, arguments, f"http://127.0.0.1:{port}")
+        log = Path(scratch, "log")
+        try:
+            container.run(_container(settings, root), log, use)
+        except BentoError as error:
+            raise BentoError(f"{error}{_end_of(log)}") from None
+        read = {
+            path: found.st_size
+            for path, found in rootfs.files(root)
+            if found.st_atime > _LATER > found.st_mtime  # what the container has written is not of the image
+        }
+    unfinished = output.with_name(output.name + ".unfinished")
+    unfinished.write_text(start_profile.dumps(read), "utf-8")
+    unfinished.replace(output)
+    megabytes = sum(read.values()) / 1e6
+    sys.stderr.write(f"{arguments.one('--profile')}: a start reads {len(read)} files, of {megabytes:.1f} MB\n")
+
+
+def _check_times(folder: Path) -> None:
+    """Raise BentoError for a file system that does not keep when files were read."""
+    probe = folder / "probe"
+    probe.write_bytes(b"probe")
+    os.utime(probe, (0, 0))
+    probe.read_bytes()
+    if probe.stat().st_atime < _LATER:
+        raise BentoError(
+            f"{folder.parent}: mounted with noatime, so nobody can tell which files were read. "
+            "Set TMPDIR to a folder of another file system, such as /dev/shm."
+        )
+    probe.unlink()
+
+
+def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
+    """Unpack the image, and return how its containers run."""
+    folder = Path(arguments.one("--folder"))
+    image = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))["image"]
+    layers = [oci_image.Layer.loads((folder / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
+    blobs = blobs_of(image["blobs"], folder, scratch)
+    rootfs.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root)
+    settings: dict[str, Any] = json.loads((folder / image["config"]).read_text("utf-8"))["config"]
+    return {"Cmd": [], "Env": [], "ExposedPorts": {}, "User": "0:0", "WorkingDir": "/"} | settings
+
+
+def _container(settings: dict[str, Any], root: Path) -> container.Container:
+    user, _, group = settings["User"].partition(":")
+    group = group or user
+    if not (user.isdecimal() and group.isdecimal()):
+        raise BentoError(f"user: {settings['User']!r} is no number, `uid:gid`. Set user of the image.")
+    return container.Container(
+        root=root,
+        command=[*settings.get("Entrypoint", []), *settings["Cmd"]],
+        variables=dict(variable.split("=", 1) for variable in settings["Env"]),
+        working_dir=settings["WorkingDir"],
+        user=(int(user), int(group)),
+    )
+
+
+def _use(arguments: Arguments, url: str, has_ended: Callable[[], bool]) -> None:
+    """Wait for the container, and send what is to be sent."""
+    _wait(url + arguments.one("--ready"), float(arguments.one("--seconds")), has_ended)
+    for path, body in arguments.records("--request"):
+        _send(url + path, body)
+
+
+def _wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if has_ended():
+            raise BentoError("the container ended before it answered")
+        try:
+            with urllib.request.urlopen(url, timeout=_PATIENCE):
+                return
+        except OSError:  # urllib's errors are of this kind
+            time.sleep(_TICK)
+    raise BentoError(f"{url}: no answer within {seconds:.0f} s. Set timeout_seconds to more")
+
+
+def _send(url: str, body: str) -> None:
+    request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
+            answer.read(_MOST_ANSWER)
+    except urllib.error.HTTPError as error:
+        text = error.read(_SHOWN).decode("utf-8", "replace")
+        raise BentoError(f"{url}: answered {error.code}: {text}. Correct requests") from None
+
+
+def _end_of(log: Path) -> str:
+    if not log.exists():
+        return ""
+    return f"; its log ends with:\n{log.read_text('utf-8', 'replace')[-_SHOWN:]}"

@@ -1,0 +1,50 @@
+"""bento_start_profile: which files of an image a start reads."""
+
+load("//rules/private:attributes.bzl", "in_package", "label_text")
+load("//rules/private:contents.bzl", "contents_of")
+load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
+load("//rules/providers:image.bzl", "BentoImageInfo")
+
+def _bento_start_profile_impl(ctx):
+    described = contents_of(ctx, ctx.attr.image)
+    description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
+    ctx.actions.write(description, json.encode(described.contents))
+    arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments += ["--profile", in_package(ctx.label, ctx.attr.profile)]
+    arguments += ["--ready", ctx.attr.ready, "--seconds", str(ctx.attr.timeout_seconds)]
+    for path, body in ctx.attr.requests.items():
+        arguments += ["--request", path, body]
+    launcher = helper_launcher(
+        ctx,
+        arguments = arguments,
+        files = depset(described.files + [description]),
+        modules = runtime_modules(ctx, ["zstandard"]),
+        verb = "start_profile",
+    )
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+
+bento_start_profile = rule(
+    implementation = _bento_start_profile_impl,
+    doc = """Records which files of an image a start reads, for `start_profile` of a `bento_image`, into the source tree.
+
+```starlark
+bento_start_profile(
+    name = "iris_start_profile",
+    image = ":iris_image",
+    profile = "iris_start.json",
+    requests = {"/classify": '{"rows": [[5.1, 3.5, 1.4, 0.2]]}'},
+)
+```
+
+`bazel run //:iris_start_profile` unpacks the image and starts a container of it, in namespaces of its own and without an engine,
+until it is ready and has answered. It takes Linux, and a machine that runs the image's programs. Record again where packages have changed: files that the profile
+does not know are fetched when they are read.""",
+    attrs = {
+        "image": attr.label(doc = "The image. Whether it has a profile itself makes no difference.", mandatory = True, providers = [BentoImageInfo]),
+        "profile": attr.string(doc = "The file to write, in this package. It need not be there yet.", mandatory = True),
+        "ready": attr.string(default = "/readyz", doc = "What answers without an error when a container is ready."),
+        "requests": attr.string_dict(doc = "What is sent to a container that is ready, for what only an answer reads: paths to bodies, as JSON, for POST."),
+        "timeout_seconds": attr.int(default = 300, doc = "How long it may take until a container is ready."),
+    } | RUN_RUNTIME,
+    executable = True,
+)

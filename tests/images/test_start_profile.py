@@ -1,0 +1,226 @@
+"""Which files of an image a start reads: recorded of a container, and written where builds of the image read it."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from rules_bento import verbs
+from rules_bento.errors import BentoError
+from rules_bento.images import rootfs, start_profile
+from rules_bento.images.layers.layer import Entry, write_files_layer
+
+TAR = "application/vnd.oci.image.layer.v1.tar"
+
+
+def unpacked(folder, *layers):
+    """Unpack layers of (path, contents), (path, link) as tars have them; returns the root."""
+    blobs = []
+    for number, members in enumerate(layers):
+        path = folder / f"{number}.tar"
+        with tarfile.open(path, "w") as tar:
+            for member, data in members:
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        blobs.append((path, TAR))
+    root = folder / "root"
+    root.mkdir()
+    rootfs.unpack(blobs, root)
+    return root
+
+
+def member(name, kind=tarfile.REGTYPE, link="", mode=0o644):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, mode
+    return info
+
+
+def file(name, data=b"data"):
+    return member(name), data
+
+
+def link(name, target):
+    return member(name, tarfile.SYMTYPE, target), b""
+
+
+def found(root):
+    return {path: (root / path).read_bytes() for path, _ in rootfs.files(root)}
+
+
+def test_links_lead_where_they_lead_in_the_image(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    root = unpacked(
+        tmp_path,
+        [link("lib", "usr/lib"), link("abs", "/usr/lib"), link("out", str(outside)), link("up", "../../../../tmp")],
+        [file("lib/a"), file("abs/b"), file("out/c"), file("up/d")],
+    )
+    assert not list(outside.iterdir())
+    assert found(root) == dict.fromkeys(("usr/lib/a", "usr/lib/b", f"{outside}/c"[1:], "tmp/d"), b"data")
+
+
+def test_a_file_takes_the_place_of_a_link_and_not_of_what_it_leads_to(tmp_path):
+    root = unpacked(tmp_path, [file("a"), link("b", "a")], [file("b", b"new")])
+    assert found(root) == {"a": b"data", "b": b"new"}
+
+
+def test_what_a_layer_above_removes_is_gone(tmp_path):
+    lower = [file("a/one"), file("a/two"), file("b/three"), file("b/four")]
+    upper = [file("a/.wh.one", b""), file("b/five"), file("b/.wh..wh..opq", b"")]
+    assert found(unpacked(tmp_path, lower, upper)) == {"a/two": b"data", "b/five": b"data"}
+
+
+def test_hard_links_and_what_is_no_file(tmp_path):
+    hard = member("usr/b", tarfile.LNKTYPE, "lib/a"), b""
+    layer = [link("lib", "usr/lib"), file("lib/a"), hard, (member("dev/null", tarfile.CHRTYPE), b"")]
+    assert found(unpacked(tmp_path, layer)) == {"usr/lib/a": b"data", "usr/b": b"data"}
+
+
+@pytest.mark.parametrize("name", ["..", "a/.."])
+def test_a_name_that_is_no_name_is_refused(tmp_path, name):
+    with pytest.raises(BentoError, match=r"cannot be unpacked"):
+        unpacked(tmp_path, [file(name)])
+
+
+def test_links_in_a_circle_are_refused(tmp_path):
+    with pytest.raises(BentoError, match="lead in a circle"):
+        unpacked(tmp_path, [link("a", "b"), link("b", "a"), file("a/c")])
+
+
+def test_a_profile_is_read_as_it_was_written():
+    text = start_profile.dumps(["usr/ü", "app/a"])
+    assert json.loads(text) == {"files": ["/app/a", "/usr/ü"]}
+    assert start_profile.loads(text.encode(), "x") == {"usr/ü", "app/a"}
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"files": {}}, {"files": [], "more": 1}, {"files": ["a"]}, {"files": ["/a/../b"]}, {"files": [1]}]
+)
+def test_another_document_is_no_profile(document):
+    with pytest.raises(BentoError, match="^start.json: .* Record it again"):
+        start_profile.loads(json.dumps(document).encode(), "start.json")
+
+
+# A container with the Python that runs this test, which answers requests.
+
+SERVICE = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(404 if self.path != "/readyz" else 200)
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(int(body) if body.isdigit() else 200)
+    def answer(self, status):
+        if self.command == "POST":
+            open("/srv/of_an_answer").close()
+            open("/srv/of_an_answer").read()
+        self.send_response(status)
+        self.end_headers()
+open("/srv/read").read()
+open("/srv/own", "w").write("1")
+open("/srv/own").read()
+import os
+os.stat("/srv/looked_at")
+import socketserver
+socketserver.TCPServer(("127.0.0.1", 3000), Handler).serve_forever()
+"""
+
+
+def of_this_python():
+    """What the service needs: the files that Python has open or has imported when it has the same modules."""
+    code = "import http.server, sys; print(sys.base_prefix); print(*sorted(m.__file__ for m in sys.modules.values() "
+    code += "if getattr(m, '__file__', None)), sep='\\n'); print(open('/proc/self/maps').read())"
+    told = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True).stdout
+    prefix, *lines = told.splitlines()
+    paths = {line.split()[-1] for line in lines if line}
+    paths |= {str(path) for folder in ("/lib", "/lib64") for path in Path(folder).glob("ld-linux*.so.*")}
+    return absolute(prefix), sorted({absolute(path) for name in paths if (path := file_with(name))})
+
+
+def file_with(module):
+    """The file of a module, or the archive that it is in."""
+    return next((path for path in (Path(module), *Path(module).parents) if path.is_file()), None)
+
+
+def absolute(path):
+    return os.path.normpath(Path(path).absolute())
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """The folder that a target of an image has in its runfiles."""
+    folder = tmp_path_factory.mktemp("image")
+    prefix, paths = of_this_python()
+    entries = [Entry.file(os.path.realpath(path)[1:], path, mode=0o755) for path in paths]
+    entries += [Entry.symlink(path[1:], os.path.realpath(path)) for path in paths if os.path.realpath(path) != path]
+    libraries = [Path(os.path.realpath(path)) for path in paths if ".so." in path]
+    for library in libraries:  # the linker looks for `libz.so.1`, and the file is libz.so.1.3
+        parts = library.name.partition(".so.")[2].split(".")
+        names = [f"{library.name.partition('.so.')[0]}.so.{'.'.join(parts[:count])}" for count in range(1, len(parts))]
+        entries += [Entry.symlink(str(library.with_name(name))[1:], library.name) for name in names]
+    entries += [Entry.inline("srv/service.py", SERVICE.encode())]
+    entries += [Entry.inline(f"srv/{name}", b"1") for name in ("read", "looked_at", "of_an_answer", "unread")]
+    info = write_files_layer(folder / "layer", {entry.path: entry for entry in entries}.values(), "none")
+    described = {"media_type": TAR, "digest": info.digest, "size": info.size, "diff_id": info.diff_id, "name": "all"}
+    (folder / "layer.json").write_text(json.dumps(described), "utf-8")
+    python = os.path.realpath(sys.executable)
+    config = {
+        "Entrypoint": [python, "-S", "/srv/service.py"],
+        "Env": [
+            f"PYTHONHOME={prefix}",
+            f"LD_LIBRARY_PATH={':'.join(sorted({str(path.parent) for path in libraries}))}",
+        ],
+        "ExposedPorts": {"3000/tcp": {}},
+        "User": "1034:1034",
+        "WorkingDir": "/srv",
+    }
+    (folder / "config.json").write_text(json.dumps({"config": config}), "utf-8")
+    blobs = [{"description": "layer.json", "path": "layer", "from": ""}]
+    (folder / "contents.json").write_text(json.dumps({"image": {"blobs": blobs, "config": "config.json"}}), "utf-8")
+    return folder
+
+
+def record(image, folder, monkeypatch, *words):
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(folder))
+    arguments = ["--folder", str(image), "--contents", "contents.json", "--profile", "start.json", "--target", "//:x"]
+    return verbs.run(["start_profile", *arguments, "--ready", "/readyz", "--seconds", "60", *words])
+
+
+def test_what_a_start_reads_is_written(image, tmp_path, monkeypatch, capfd):
+    assert record(image, tmp_path, monkeypatch, "--request", "/predict", "{}") == 0, capfd.readouterr().err
+    read = start_profile.loads((tmp_path / "start.json").read_bytes(), "start.json")
+    assert {path for path in read if path.startswith("srv/")} == {"srv/service.py", "srv/read", "srv/of_an_answer"}
+    assert os.path.realpath(sys.executable)[1:] in read
+    assert any("ld-linux" in path or "libc." in path for path in read)
+    assert os.path.realpath(file_with(http.server.__file__))[1:] in read
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_path, monkeypatch, capfd):
+    assert record(image, tmp_path, monkeypatch, "--request", "/predict", "500") == 1
+    assert "http://127.0.0.1:3000/predict: answered 500: . Correct requests" in capfd.readouterr().err
+    assert record(image, tmp_path, monkeypatch, "--ready", "/other", "--seconds", "1") == 1
+    assert "http://127.0.0.1:3000/other: no answer within 1 s" in capfd.readouterr().err
+    config = json.loads((image / "config.json").read_text("utf-8"))
+    config["config"]["Entrypoint"][-1] = "/srv/missing.py"
+    (tmp_path / "ended").symlink_to(image)
+    monkeypatch.setattr(json, "loads", lambda text, loads=json.loads: config if "Entrypoint" in text else loads(text))
+    assert record(image, tmp_path, monkeypatch) == 1
+    told = capfd.readouterr().err
+    assert "the container ended before it answered; its log ends with:" in told
+    assert "/srv/missing.py" in told
+    assert not (tmp_path / "start.json").exists()
+
+
+def test_it_is_for_a_source_tree(image, monkeypatch, capsys):
+    monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY", raising=False)
+    assert verbs.run(["start_profile", "--target", "//:x"]) == 1
+    assert "Start it with `bazel run //:x`" in capsys.readouterr().err
