@@ -6,8 +6,6 @@ import gzip
 import lzma
 from typing import TYPE_CHECKING
 
-from reproducibility import TARGET
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -24,7 +22,8 @@ VARIABLES = (
     "PIP_INDEX_URL",
     "UV_INDEX_URL",
 )
-IMAGE = "//examples/iris:iris_image"
+EXAMPLES = "//examples/..."
+SERVICES = ("examples/iris/service.py", "examples/studio/service.py")
 # With layers that this Python can unpack, zstd it does not know.
 UNPACKED = "//tests/images:gzip_image"
 GROUPS = "--output_groups=+bento_yaml,+manifest,+report,+sbom,+layer_report,+summary,+tar,+checked"
@@ -43,22 +42,24 @@ bento_package(
 
 
 def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
-    """Neither into outputs, image and execution log of an example, nor into what a failing build says."""
+    """Neither into outputs, images and execution log of all examples, nor into what a failing build says."""
     checkout = bench.plain
     checkout.write("netrc", f"machine localhost login me password {CANARY}\n")
     given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | {"NETRC": f"{checkout.root}/netrc"}
     log = checkout.root / "canaries.json"
     # Whatever an earlier scenario has built, these actions run with the secrets around them.
-    checkout.write("examples/iris/service.py", checkout.read("examples/iris/service.py") + CHANGE)
-    built = checkout.build(TARGET, IMAGE, GROUPS, f"--execution_log_json_file={log}", **given)
-    assert "BentoSnapshot" in log.read_text("utf-8"), "nothing ran"
+    for path in SERVICES:
+        checkout.write(path, checkout.read(path) + CHANGE)
+    built = checkout.build(EXAMPLES, GROUPS, f"--execution_log_json_file={log}", **given)
+    ran = log.read_text("utf-8")
+    assert all(f"{path.rpartition('/')[0]}:" in ran for path in SERVICES), "of an example nothing ran"
     for name in VARIABLES:
         assert CANARY not in built.output + built.errors, name
     layers_log = checkout.root / "canaries-of-layers.json"
     layers = checkout.build(UNPACKED, "--output_groups=oci_layout", f"--execution_log_json_file={layers_log}", **given)
     assert CANARY not in layers.output + layers.errors
     outputs = list(files_of(checkout.root / "bazel-bin/examples"))
-    assert len(outputs) > 20, outputs
+    assert len(outputs) > 40, outputs
     blobs = list(files_of(checkout.root / "bazel-bin/tests/images"))
     assert any(is_gzip(path) and CHANGE.encode() in contents(path) for path in blobs), blobs
     found = [path for path in [log, layers_log, *outputs, *blobs] if CANARY.encode() in contents(path)]
