@@ -13,6 +13,8 @@ from rules_bento.bento.of_folder import Beside, build
 from rules_bento.cli import main
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared
+from rules_bento.service.bentoml.ways import require
+from rules_bento.service.facts import Unknown
 
 SERVICES = Path(__file__).parents[1] / "services"
 CLASS = "class Svc:\n    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"
@@ -334,3 +336,14 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
 def test_what_nothing_states_is_to_be_stated_in_the_source(tmp_path, body, what):
     message = refusal(project(tmp_path, "@bentoml.service", body))
     assert re.search(rf"service.py:\d+: {what} of service `Svc`: .* State it in the source\.$", message)
+
+
+def test_a_rule_is_told_that_importing_tells_what_is_computed():
+    unknown = Unknown(
+        "the model in `m`: `f()` is known only when the code runs", "service.py", 4, "", "models.m", "Svc", True
+    )
+    for target, way in (("//svc:iris", '\n  Or set facts = "import": '), ("", "in the source.")):
+        with pytest.raises(BentoError) as raised:
+            require([unknown], target, "attributes")
+        assert way in str(raised.value)
+    assert 'facts = "import"' not in str(raised.value), "functions and the command do not import"
