@@ -121,7 +121,14 @@ bento_layout_base(
     python_version = "3.12",
 )
 
-bento_image(name = "local_image", base = "@layout_base", bento = ":local", platform = "linux_x86_64")
+bento_image(
+    name = "local_image",
+    base = "@layout_base",
+    bento = ":local",
+    compression = "estargz",
+    platform = "linux_x86_64",
+    start_profile = "start.json",
+)
 
 bento_image_index(name = "index", image = ":image", platforms = ["//toolchains/platforms:linux_amd64"])
 
@@ -153,6 +160,7 @@ def write_targets(checkout: Checkout) -> None:
     checkout.write("twice/BUILD.bazel", BUILD)
     checkout.write("twice/service.py", SERVICE)
     checkout.write("twice/local.py", LOCAL)
+    checkout.write("twice/start.json", json.dumps({"files": ["/home/bentoml/bento/src/local.py"]}))
     checkout.write("twice/table.csv", "1,2\n")
     checkout.write("twice/weights.txt", "0.5\n")
     write_wheel(checkout.root / "twice", "acme", "1.0", "manylinux_2_17_x86_64", "Requires-Dist: bentoml\n")
