@@ -39,7 +39,14 @@ MODEL = 100 * simulate.MB
 
 def world(change: str, **fields: Any) -> Any:
     """One commit a day for ten days, all of them changes of one kind; each service has a model."""
-    given: dict[str, Any] = {"services": 20, "developers": 0, "commits_per_hour": 1, "hours": 1, "days": 10, "retention": 4}
+    given: dict[str, Any] = {
+        "services": 20,
+        "developers": 0,
+        "commits_per_hour": 1,
+        "hours": 1,
+        "days": 10,
+        "retention": 4,
+    }
     given |= {"libraries": 4, "needed_by": 10, "closures": 3, "mix": ((change, 1.0),), "models": ((MODEL, 1.0),)}
     return simulate.World(**given | fields)
 
