@@ -1,4 +1,4 @@
-"""What a run target tells the helper of the files of an image, a Bento or a model (see registry/contents.py)."""
+"""What a run target tells the helper of the files of an image, a Bento or a model (see run/push_contents.py)."""
 
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:image.bzl", "BentoImageInfo")

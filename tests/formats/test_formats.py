@@ -657,13 +657,14 @@ MODULES = {
         "packages/build.py": "writes",
     },
     "ftplib": {"transports/ftp.py": "the client"},
-    "http.client": {"net/transport.py": "the client", "transports/gcs.py": "names of statuses"},
+    "http.client": {
+        "net/loopback.py": "names an error",
+        "net/transport.py": "the client",
+        "transports/gcs.py": "names of statuses",
+    },
     "lzma": {"archives/streams.py": "the reader", "archives/xz.py": "writes"},
     "netrc": {"net/netrc.py": "the reader"},
-    "urllib.request": {
-        "run/start_profile.py": "asks the container that it has started whether it is up",
-        "testing/server.py": "asks the server that a test has started whether it is up",
-    },
+    "urllib.request": {"net/loopback.py": "asks a server that we have started whether it is up"},
     "zipfile": {"archives/forms.py": "writes", "packages/build.py": "writes", "packages/slice.py": "writes"},
     "zlib": {
         "archives/forms.py": "writes",

@@ -9,12 +9,15 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from rules_bento import verbs
 from rules_bento.errors import BentoError
-from rules_bento.images import rootfs, start_profile
+from rules_bento.images import start_profile
+from rules_bento.images import unpacked as of_image
 from rules_bento.images.layers.layer import Entry, write_files_layer
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -32,7 +35,7 @@ def unpacked(folder, *layers):
         blobs.append((path, TAR))
     root = folder / "root"
     root.mkdir()
-    rootfs.unpack(blobs, root)
+    of_image.unpack(blobs, root)
     return root
 
 
@@ -51,7 +54,7 @@ def link(name, target):
 
 
 def found(root):
-    return {path: (root / path).read_bytes() for path, _ in rootfs.files(root)}
+    return {path: (root / path).read_bytes() for path, _ in of_image.files(root)}
 
 
 def test_links_lead_where_they_lead_in_the_image(tmp_path):
@@ -64,6 +67,48 @@ def test_links_lead_where_they_lead_in_the_image(tmp_path):
     )
     assert not list(outside.iterdir())
     assert found(root) == dict.fromkeys(("usr/lib/a", "usr/lib/b", f"{outside}/c"[1:], "tmp/d"), b"data")
+
+
+def test_a_link_that_takes_the_place_of_a_removed_folder_leads_nowhere_else(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_bytes(b"kept")
+    lower = [file("a/b/f"), file("c/f"), file("d/e/f")]
+    swapped = [file(".wh.a", b""), link("a", str(outside)), file("a/b/x"), link("c", str(outside)), file("c/x")]
+    emptied = [file("d/.wh..wh..opq", b""), link("d/e", str(outside)), file("d/e/x")]
+    later = [file("d/e/.wh..wh..opq", b""), file("a/b/y"), file("c/.wh.kept", b""), file("d/e/y")]
+    root = unpacked(tmp_path, lower, [*swapped, *emptied], later)
+    assert sorted(path.name for path in outside.iterdir()) == ["kept"]
+    inside = f"{outside}/"[1:]
+    assert found(root) == dict.fromkeys((f"{inside}b/y", f"{inside}y"), b"data")
+
+
+@pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh...", "a/.wh.", "a/.wh..", "a/.wh..."])
+def test_a_whiteout_of_no_name_is_refused_and_removes_nothing(tmp_path, name):
+    with pytest.raises(BentoError, match=r"^1\.tar: '.*' cannot be unpacked"):
+        unpacked(tmp_path, [file("a/b"), file("b")], [file(name, b"")])
+    assert found(tmp_path / "root") == {"a/b": b"data", "b": b"data"}
+
+
+@pytest.mark.parametrize("target", ["..", "a/..", "", "a", "missing/b", "a/b/../../..", "x" * 300, "a\0b"])
+def test_a_hard_link_to_what_is_no_file_of_the_image_is_refused(tmp_path, target):
+    with pytest.raises(BentoError, match=r"0\.tar: "):
+        unpacked(tmp_path, [file("a/b"), (member("c", tarfile.LNKTYPE, target), b"")])
+
+
+def test_a_hard_link_to_itself_keeps_the_file(tmp_path):
+    assert found(unpacked(tmp_path, [file("a"), (member("./a", tarfile.LNKTYPE, "a"), b"")])) == {"a": b"data"}
+
+
+@pytest.mark.parametrize("name", ["a/" * 300 + "b", "x" * 300])
+def test_a_path_that_no_system_has_is_refused(tmp_path, name):
+    with pytest.raises(BentoError, match=r"lies in more than 256 folders|cannot be unpacked \(File name too long\)"):
+        unpacked(tmp_path, [file(name)])
+
+
+def test_what_a_layer_empties_is_empty_below_the_folders_that_it_names(tmp_path):
+    upper = [(member("a/b", tarfile.DIRTYPE, mode=0o755), b""), file("a/b/new"), file("a/.wh..wh..opq", b"")]
+    assert found(unpacked(tmp_path, [file("a/b/old"), file("a/old")], upper)) == {"a/b/new": b"data"}
 
 
 def test_a_file_takes_the_place_of_a_link_and_not_of_what_it_leads_to(tmp_path):
@@ -188,6 +233,29 @@ def image(tmp_path_factory):
     return folder
 
 
+def changed(image, folder, config=(), layer=None):
+    """The image with another config, and with a layer of links and files above, written as tar has them."""
+    described = json.loads((image / "config.json").read_text("utf-8"))["config"] | dict(config)
+    contents = json.loads((image / "contents.json").read_text("utf-8"))
+    folder.mkdir()
+    for path in image.iterdir():
+        (folder / path.name).symlink_to(path)
+    for name in ("config.json", "contents.json"):
+        (folder / name).unlink()
+    if layer:
+        with tarfile.open(folder / "above", "w") as tar:
+            for info, data in layer:
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        size = (folder / "above").stat().st_size
+        about = {"media_type": TAR, "digest": "sha256:" + "1" * 64, "size": size, "diff_id": "sha256:" + "1" * 64}
+        (folder / "above.json").write_text(json.dumps(about | {"name": "above"}), "utf-8")
+        contents["image"]["blobs"].append({"description": "above.json", "path": "above", "from": ""})
+    (folder / "config.json").write_text(json.dumps({"config": described}), "utf-8")
+    (folder / "contents.json").write_text(json.dumps(contents), "utf-8")
+    return folder
+
+
 def record(image, folder, monkeypatch, *words):
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(folder))
     arguments = ["--folder", str(image), "--contents", "contents.json", "--profile", "start.json", "--target", "//:x"]
@@ -209,15 +277,76 @@ def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_pat
     assert "http://127.0.0.1:3000/predict: answered 500: . Correct requests" in capfd.readouterr().err
     assert record(image, tmp_path, monkeypatch, "--ready", "/other", "--seconds", "1") == 1
     assert "http://127.0.0.1:3000/other: no answer within 1 s" in capfd.readouterr().err
-    config = json.loads((image / "config.json").read_text("utf-8"))
-    config["config"]["Entrypoint"][-1] = "/srv/missing.py"
-    (tmp_path / "ended").symlink_to(image)
-    monkeypatch.setattr(json, "loads", lambda text, loads=json.loads: config if "Entrypoint" in text else loads(text))
-    assert record(image, tmp_path, monkeypatch) == 1
+    command = [os.path.realpath(sys.executable), "-S", "/srv/missing.py"]
+    ended = changed(image, tmp_path / "ended", {"Entrypoint": command})
+    assert record(ended, tmp_path, monkeypatch) == 1
     told = capfd.readouterr().err
     assert "the container ended before it answered; its log ends with:" in told
     assert "/srv/missing.py" in told
     assert not (tmp_path / "start.json").exists()
+
+
+def test_an_image_whose_folders_are_links_changes_nothing_of_the_machine(image, tmp_path, monkeypatch, capfd):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    links = [link(name, str(outside / name)) for name in ("etc", "proc", "dev", "sys")]
+    record(changed(image, tmp_path / "links", layer=links), tmp_path, monkeypatch)  # fails where `outside` is in /tmp
+    dangling = changed(image, tmp_path / "dangling", layer=[link("etc/hosts", str(outside / "hosts"))])
+    assert record(dangling, tmp_path, monkeypatch) == 0, capfd.readouterr().err
+    assert not list(outside.iterdir())
+
+
+def test_a_command_or_a_folder_that_is_none_is_told(image, tmp_path, monkeypatch, capfd):
+    for number, config in enumerate(({"WorkingDir": "missing"}, {"Entrypoint": ["/none"]}, {"Entrypoint": ["a\0b"]})):
+        assert record(changed(image, tmp_path / str(number), config), tmp_path, monkeypatch) == 1
+        told = capfd.readouterr().err
+        assert "Traceback" not in told
+        assert "an error of this program" not in told
+
+
+def test_proxies_of_the_caller_are_not_asked(image, tmp_path, monkeypatch, capfd):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    lenient = changed(image, tmp_path / "lenient", {"Env": [*env_of(image), "LONELY"]})
+    assert record(lenient, tmp_path, monkeypatch) == 0, capfd.readouterr().err
+
+
+def env_of(image):
+    return json.loads((image / "config.json").read_text("utf-8"))["config"]["Env"]
+
+
+def test_a_recording_that_is_ended_leaves_no_container(image, tmp_path):
+    silent = changed(image, tmp_path / "silent", {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", SLEEPS]})
+    words = ["--folder", str(silent), "--contents", "contents.json", "--profile", "start.json", "--target", "//:x"]
+    program = subprocess.Popen(
+        [sys.executable, "-c", f"from rules_bento import verbs; verbs.run({['start_profile', *words, *NEVER]!r})"],
+        env=os.environ | {"BUILD_WORKSPACE_DIRECTORY": str(tmp_path), "TMPDIR": str(tmp_path)},
+    )
+    mark = f"{os.path.realpath(sys.executable)}\0-S\0-c\0{SLEEPS}".encode()
+    until(lambda: running(mark))
+    program.terminate()
+    program.wait()
+    until(lambda: not running(mark))
+
+
+SLEEPS = "import time; time.sleep(900.25)"
+NEVER = ("--ready", "/readyz", "--seconds", "900")
+
+
+def running(mark):
+    """Whether a process has a command line; those that end while we look have none."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if path.read_bytes().startswith(mark):
+                return True
+    return False
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_it_is_for_a_source_tree(image, monkeypatch, capsys):

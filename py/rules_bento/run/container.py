@@ -9,11 +9,13 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any, NoReturn
+from rules_bento.images import unpacked
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
     Use = Callable[[Callable[[], bool]], None]
 
-# <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>
+# <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>
 _NEW_MOUNTS, _NEW_USERS, _NEW_NETWORK = 0x20000, 0x10000000, 0x40000000
 _BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
+_SIGNAL_OF_PARENTS_END = 1
 _GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 1
 
 _SHARED = ("proc", "dev", "sys")
@@ -52,9 +55,14 @@ def run(container: Container, log: Path, use: Use) -> None:
         os.close(receive)
         _child(container, log, use, send)
     os.close(send)
-    with os.fdopen(receive, "rb") as pipe:
-        message = pipe.read().decode()
-    _, status = os.waitpid(process, 0)
+    try:
+        with os.fdopen(receive, "rb") as pipe:
+            message = pipe.read().decode()
+    except BaseException:
+        os.kill(process, signal.SIGTERM)
+        raise
+    finally:
+        _, status = os.waitpid(process, 0)
     if status:
         raise BentoError(message or f"the process that runs the container ended with status {status}")
 
@@ -62,6 +70,7 @@ def run(container: Container, log: Path, use: Use) -> None:
 def _child(container: Container, log: Path, use: Use, send: int) -> NoReturn:
     """Do it, tell what went wrong, and end without what the parent has to do at its end."""
     status = 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         _enter(container)
         with log.open("wb") as output:
@@ -79,7 +88,7 @@ def _child(container: Container, log: Path, use: Use, send: int) -> NoReturn:
         finally:
             _stop(server)
         status = 0
-    except (BentoError, OSError, subprocess.SubprocessError) as error:
+    except (BentoError, OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: a NUL in what is run
         os.write(send, str(error).encode())
     finally:
         os._exit(status)
@@ -87,6 +96,14 @@ def _child(container: Container, log: Path, use: Use, send: int) -> NoReturn:
 
 def _enter(container: Container) -> None:
     uid, gid = os.getuid(), os.getgid()
+    # All places before anything of the machine is mounted at one: what is made, is made in the folder.
+    shared = {f"/{name}": unpacked.folder(container.root, name) for name in _SHARED}
+    temporary = unpacked.folder(container.root, "tmp")
+    hosts = unpacked.folder(container.root, "etc") / "hosts"
+    if hosts.is_symlink() or not hosts.is_file():
+        unpacked.remove(hosts)
+        hosts.touch()
+        os.utime(hosts, (0, 0))
     libc: Any = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_USERS | _NEW_MOUNTS | _NEW_NETWORK):
         raise BentoError(
@@ -96,32 +113,19 @@ def _enter(container: Container) -> None:
     Path("/proc/self/setgroups").write_text("deny", "ascii")
     Path("/proc/self/uid_map").write_text(f"{container.user[0]} {uid} 1", "ascii")
     Path("/proc/self/gid_map").write_text(f"{container.user[1]} {gid} 1", "ascii")
-    _mount(libc, "none", "/", "", _RECURSIVE | _PRIVATE)
-    for name in _SHARED:
-        place = container.root / name
-        place.mkdir(exist_ok=True)
-        _mount(libc, f"/{name}", str(place), "", _BIND | _RECURSIVE)
-    temporary = container.root / "tmp"
-    temporary.mkdir(exist_ok=True)
-    _mount(libc, "tmpfs", str(temporary), "tmpfs", 0)
-    _mount(libc, str(_hosts(container.root, temporary)), str(container.root / "etc/hosts"), "", _BIND)
+    _mount(libc, "none", Path("/"), "", _RECURSIVE | _PRIVATE)
+    libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGTERM)
+    for of_machine, place in shared.items():
+        _mount(libc, of_machine, place, "", _BIND | _RECURSIVE)
+    _mount(libc, "tmpfs", temporary, "tmpfs", 0)
+    written = temporary / "hosts"
+    written.write_text("127.0.0.1 localhost\n", "ascii")
+    _mount(libc, str(written), hosts, "", _BIND)
     _loopback()
 
 
-def _hosts(root: Path, temporary: Path) -> Path:
-    """Write what an engine gives to containers as /etc/hosts, and have a place for it."""
-    hosts = temporary / "hosts"
-    hosts.write_text("127.0.0.1 localhost\n", "ascii")
-    place = root / "etc" / "hosts"
-    if not place.exists():
-        place.parent.mkdir(exist_ok=True)
-        place.touch()
-        os.utime(place, (0, 0))
-    return hosts
-
-
-def _mount(libc: Any, source: str, target: str, form: str, flags: int) -> None:
-    if libc.mount(source.encode(), target.encode(), form.encode(), ctypes.c_ulong(flags), None):
+def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
+    if libc.mount(source.encode(), os.fsencode(target), form.encode(), ctypes.c_ulong(flags), None):
         raise BentoError(
             f"{target}: could not be mounted ({os.strerror(ctypes.get_errno())}). Record on another machine."
         )
@@ -141,6 +145,7 @@ def _loopback() -> None:
 
 def _chroot(container: Container) -> None:
     os.chroot(container.root)
+    os.chdir("/")  # a relative one would lead out of the root
     os.chdir(container.working_dir)
 
 

@@ -43,7 +43,7 @@ Loads the image into docker, podman or nerdctl, the first that answers.
 _CALLERS = {"--platform": 1}  # os/architecture, of an index
 
 FLAGS = {
-    "--contents": 1,  # JSON, see registry/contents.py
+    "--contents": 1,  # JSON, see run/push_contents.py
     "--folder": 1,  # that its paths are relative to
     "--reference": 1,
     "--target": 1,

@@ -62,7 +62,7 @@ _CALLERS = (
 FLAGS = {
     **_CALLERS,
     "--attach": 2,  # media type, file: refers to what is pushed
-    "--contents": 1,  # JSON, see registry/contents.py
+    "--contents": 1,  # JSON, see run/push_contents.py
     "--folder": 1,  # that the paths of --contents and --attach are relative to
     "--layout": 1,  # instead of --contents: an OCI layout
     "--signed": 0,  # whether a key has to be given

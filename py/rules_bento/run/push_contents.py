@@ -50,7 +50,7 @@ def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Set
     except OSError as error:
         raise BentoError(f"{error.filename}: cannot be read: {error.strerror}. Build it again.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BentoError(f"{path}: does not say what is to be pushed ({error!r}). See registry/contents.py.") from None
+        raise BentoError(f"{path}: does not say what is to be pushed ({error!r}). See run/push_contents.py.") from None
 
 
 def read_referrers(path: Path, folder: Path) -> list[Package]:

@@ -10,15 +10,13 @@ import json
 import os
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from functools import partial
 from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.images import oci_image, rootfs, start_profile
+from rules_bento.images import oci_image, start_profile, unpacked
+from rules_bento.net import loopback
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
 FLAGS = {
-    "--contents": 1,  # JSON, see registry/contents.py
+    "--contents": 1,  # JSON, see run/push_contents.py
     "--folder": 1,  # that its paths are relative to
     "--profile": 1,  # path from the root of the workspace
     "--ready": 1,  # path of an address that answers when the container is ready
@@ -37,9 +35,6 @@ FLAGS = {
     "--target": 1,
 }
 
-_TICK = 0.05  # seconds
-_PATIENCE = 60  # seconds for an answer
-_MOST_ANSWER = 1 << 24  # bytes
 _SHOWN = 4000  # characters of the log, from its end
 _LATER = 1 << 30  # seconds since 1970; nothing is read before that
 
@@ -67,7 +62,7 @@ def run(arguments: Arguments) -> None:
             raise BentoError(f"{error}{_end_of(log)}") from None
         read = {
             path: found.st_size
-            for path, found in rootfs.files(root)
+            for path, found in unpacked.files(root)
             if found.st_atime > _LATER > found.st_mtime  # what the container has written is not of the image
         }
     unfinished = output.with_name(output.name + ".unfinished")
@@ -97,7 +92,7 @@ def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
     image = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((folder / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
     blobs = blobs_of(image["blobs"], folder, scratch)
-    rootfs.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root)
+    unpacked.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root)
     settings: dict[str, Any] = json.loads((folder / image["config"]).read_text("utf-8"))["config"]
     return {"Cmd": [], "Env": [], "ExposedPorts": {}, "User": "0:0", "WorkingDir": "/"} | settings
 
@@ -110,7 +105,7 @@ def _container(settings: dict[str, Any], root: Path) -> container.Container:
     return container.Container(
         root=root,
         command=[*settings.get("Entrypoint", []), *settings["Cmd"]],
-        variables=dict(variable.split("=", 1) for variable in settings["Env"]),
+        variables={name: value for name, _, value in (variable.partition("=") for variable in settings["Env"])},
         working_dir=settings["WorkingDir"],
         user=(int(user), int(group)),
     )
@@ -118,32 +113,16 @@ def _container(settings: dict[str, Any], root: Path) -> container.Container:
 
 def _use(arguments: Arguments, url: str, has_ended: Callable[[], bool]) -> None:
     """Wait for the container, and send what is to be sent."""
-    _wait(url + arguments.one("--ready"), float(arguments.one("--seconds")), has_ended)
-    for path, body in arguments.records("--request"):
-        _send(url + path, body)
-
-
-def _wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    ready, seconds = url + arguments.one("--ready"), float(arguments.one("--seconds"))
+    if not loopback.wait(ready, seconds, has_ended):
         if has_ended():
             raise BentoError("the container ended before it answered")
+        raise BentoError(f"{ready}: no answer within {seconds:.0f} s. Set timeout_seconds to more")
+    for path, body in arguments.records("--request"):
         try:
-            with urllib.request.urlopen(url, timeout=_PATIENCE):
-                return
-        except OSError:  # urllib's errors are of this kind
-            time.sleep(_TICK)
-    raise BentoError(f"{url}: no answer within {seconds:.0f} s. Set timeout_seconds to more")
-
-
-def _send(url: str, body: str) -> None:
-    request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
-            answer.read(_MOST_ANSWER)
-    except urllib.error.HTTPError as error:
-        text = error.read(_SHOWN).decode("utf-8", "replace")
-        raise BentoError(f"{url}: answered {error.code}: {text}. Correct requests") from None
+            loopback.post(url + path, body)
+        except loopback.RefusedError as error:
+            raise BentoError(f"{url}{path}: {error}. Correct requests") from None
 
 
 def _end_of(log: Path) -> str:

@@ -7,11 +7,10 @@ import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
 
 from rules_bento.hints import TYPE_CHECKING
+from rules_bento.net import loopback
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -75,31 +74,20 @@ def _start(
                 [*command, "--port", str(port)], cwd=log.parent, env=environment, stdout=output, stderr=output
             )
         url = f"http://{_HOST}:{port}"
+        began = time.monotonic()
         try:
-            reason = _wait(url, process, deadline)
+            if loopback.wait(f"{url}/readyz", deadline - began, lambda: process.poll() is not None):  # noqa: B023
+                return process, url
         except BaseException:
             _stop(process)
             raise
-        if not reason:
-            return process, url
+        ended, waited = process.poll(), time.monotonic() - began
         _stop(process)
         written = log.read_text("utf-8", "replace")
         if f"Could not bind {_HOST}:{port}" not in written:
+            reason = f"did not answer within {waited:.0f} s" if ended is None else f"ended with status {ended}"
             raise NotReadyError(f"the server {reason}; its log:\n{written}")
     raise NotReadyError(f"the server found no port in {_PORTS_TO_TRY} attempts; its log:\n{written}")
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], deadline: float) -> str:
-    """Wait until the server is ready; returns why it is not, or nothing."""
-    began = time.monotonic()
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
-                return ""
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    ended = process.poll()
-    return f"did not answer within {time.monotonic() - began:.0f} s" if ended is None else f"ended with status {ended}"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+REMOVED, EMPTIED = ".wh.", ".wh..wh..opq"
+"""How a layer says what is gone of those below: OCI image layer specification, "Whiteouts"."""
+
 _MOST_SIZE = 256 << 30  # bytes of a file: to pass over it is to read it
 _MOST_NAMES = 64 << 20  # characters of the paths that are looked for, which are held in memory
-# OCI image layer specification, "Whiteouts".
-_REMOVED, _EMPTIED = ".wh.", ".wh..wh..opq"
 _LARGEST_KEPT = 1 << 26
 _MOST_KEPT = 1 << 28
 
@@ -53,10 +54,10 @@ def read_files(
         names = size = 0
         for path, data in _files(blob, media_type, kept):
             folder, _, name = path.rpartition("/")
-            if name == _EMPTIED:
+            if name == EMPTIED:
                 hidden.add(f"{folder}/" if folder else "")
-            elif name.startswith(_REMOVED):
-                removed = f"{folder}/{name.removeprefix(_REMOVED)}".lstrip("/")
+            elif name.startswith(REMOVED):
+                removed = f"{folder}/{name.removeprefix(REMOVED)}".lstrip("/")
                 hidden |= {removed, f"{removed}/"}
             elif kept(path):
                 files.pop(path, None)

@@ -1,0 +1,153 @@
+"""The file system of an image, unpacked to a folder, for programs that run in it.
+
+Names and links mean what they mean in the image: nothing is written or removed outside of the folder, whatever links
+say. For that, each path is followed anew, part by part: a layer may put a link where a folder was a moment ago. Owners
+are left to whoever unpacks, and devices and pipes out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING
+from rules_bento.images.layers import contents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rules_bento.archives.tarread import TarMember
+
+_MOST_LINKS = 40  # on one path, as Linux has it
+_DEEPEST = 256  # folders on one path: who walks a tree calls itself for each
+_LEFT_OUT = ("device", "pipe")
+_NO_NAMES = ("", ".", "..")
+_UNREAD = 0, 0  # times of access and of change, nanoseconds
+
+
+def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
+    """Unpack layers, blobs and their media types from the lowest up, into an empty folder.
+
+    All times are those of 1970. Raises BentoError for a layer that cannot be read or unpacked.
+    """
+    for blob, media_type in layers:
+        new: set[Path] = set()
+        for member, data in contents.members(blob, media_type):
+            if member.name.rstrip("/") in ("", "."):
+                continue
+            try:
+                _apply(root, member, data, new)
+            except (OSError, ValueError) as error:  # ValueError: a NUL in a name
+                reason = (isinstance(error, OSError) and error.strerror) or error
+                raise BentoError(
+                    f"{blob.name}: {member.name!r} cannot be unpacked ({reason}). Take another base."
+                ) from None
+
+
+def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """The files in an unpacked image by their paths, and what the system knows of them."""
+    for above, _, names in os.walk(root):
+        for name in names:
+            path = Path(above, name)
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode):
+                yield path.relative_to(root).as_posix(), found
+
+
+def folder(root: Path, name: str) -> Path:
+    """Return the folder of a path in the image, as it is in `root`, made if it is missing.
+
+    No part of what is returned is a link. Raises BentoError for a circle of links and folders without end, OSError for
+    what cannot be made.
+    """
+    at, waiting, links = root, name.split("/")[::-1], 0
+    while waiting:
+        part = waiting.pop()
+        if part == ".." and at != root:
+            at = at.parent
+        if part in _NO_NAMES:
+            continue
+        path = at / part
+        if path.is_symlink():
+            target = str(path.readlink())
+            links += 1
+            if links > _MOST_LINKS:
+                raise BentoError(f"{name}: links that lead in a circle. Take another base.")
+            at = root if target.startswith("/") else at
+            waiting += target.split("/")[::-1]
+            continue
+        if not path.is_dir():
+            remove(path)
+            path.mkdir()
+        at = path
+    if len(at.parts) - len(root.parts) > _DEEPEST:
+        raise BentoError(f"{name}: lies in more than {_DEEPEST} folders. Take another base.")
+    return at
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all in it, or a link and not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _apply(root: Path, member: TarMember, data: Iterable[bytes | memoryview], new: set[Path]) -> None:
+    """Do what a member of a layer says; `new` is what the layer has made so far."""
+    place = _place(root, member.name.rstrip("/"))
+    if place.name == contents.EMPTIED:
+        _empty(place.parent, new)
+    elif place.name.startswith(contents.REMOVED):
+        remove(_named(place.parent, place.name.removeprefix(contents.REMOVED)))
+    elif member.kind == "sparse file":
+        raise ValueError("a sparse file")
+    elif member.kind not in _LEFT_OUT:
+        _make(root, place, member, data)
+        new.add(place)
+
+
+def _empty(place: Path, new: set[Path]) -> None:
+    """Remove what lies in a folder and in those below it, but what the layer itself has made."""
+    for above, folders, names in os.walk(place):
+        for path in (Path(above, name) for name in (*folders, *names)):
+            if path not in new:
+                remove(path)
+
+
+def _make(root: Path, place: Path, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
+    """Make what a member is, in the place of what is there; a folder joins one."""
+    if member.kind == "folder":
+        if place.is_symlink() or not place.is_dir():
+            remove(place)
+            place.mkdir()
+        place.chmod(member.mode & 0o777 | 0o700)
+        return
+    target = _place(root, member.link) if member.kind == "hard link" else None
+    if target != place:
+        remove(place)
+    if target:
+        if target != place:
+            os.link(target, place, follow_symlinks=False)
+    elif member.kind == "link":
+        place.symlink_to(member.link)
+    else:
+        with place.open("xb") as file:
+            file.writelines(data)
+        place.chmod(member.mode & 0o777 | 0o400)
+        os.utime(place, ns=_UNREAD)
+
+
+def _place(root: Path, path: str) -> Path:
+    """Return where a path of the image lies, whatever its last part is."""
+    above, _, name = path.rpartition("/")
+    return _named(folder(root, above), name)
+
+
+def _named(above: Path, name: str) -> Path:
+    if name in _NO_NAMES:
+        raise ValueError("it has no name")
+    return above / name
