@@ -1120,6 +1120,19 @@ def _models() -> list[bytes]:
     return [tar_of(files), tar_of({f"models/clf/v1/{name}": of for name, of in files.items()}, tarfile.GNU_FORMAT)]
 
 
+def _root(path: Path, out: Path) -> None:
+    from rules_bento.images import unpacked
+
+    out.mkdir()
+    unpacked.unpack([(path, f"{_TYPE}layer.v1.tar")] * 2, out)
+
+
+def _roots() -> list[bytes]:
+    lower = {"a/b/f": b"1", "c": b"2", "l": "a/b", "l/g": b"3", "up": "../../..", "up/h": b"4"}
+    upper = {"a/.wh.b": b"", "a/b": "/usr", "a/b/x": b"5", "c/.wh..wh..opq": b"", ".wh.l": b"", "l": "..", "l/y": b"6"}
+    return [tar_of(lower | upper), tar_of(lower, tarfile.GNU_FORMAT), tar_of(upper)]
+
+
 PROJECT: dict[str, Any] = {
     "bentofile.yaml": "service: 'service:Svc'\ninclude: ['*.py', 'data/**']\npython: {requirements_txt: r.txt}\n",
     "service.py": SERVICE.replace('"main"', f'"{"a" * 40}"').replace('bentoml.models.BentoModel("clf:v1")', "1"),
@@ -1193,6 +1206,7 @@ READERS: dict[str, Reader] = {
     "docker-archive": Reader("tar", "image.tar", _docker_archives, _docker_archive),
     "manifest": Reader("document", "manifest.json", _manifests, _manifest),
     "base-layer": Reader("tar", "layer.tar", _layers, _layer),
+    "image-unpacked": Reader("tar", "layer.tar", _roots, _root, ""),
     "base-layer-gzip": _packed_layer("gz", "+gzip"),
     "base-layer-zstd": _packed_layer("zst", "+zstd"),
     "deb-packed": Reader("deb", "odd_1.0-1_amd64.deb", _packed_debs, _deb),

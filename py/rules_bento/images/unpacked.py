@@ -75,16 +75,16 @@ def folder(root: Path, name: str) -> Path:
             target = str(path.readlink())
             links += 1
             if links > _MOST_LINKS:
-                raise BentoError(f"{name}: links that lead in a circle. Take another base.")
+                raise BentoError(f"{name[:80]}: links that lead in a circle. Take another base.")
             at = root if target.startswith("/") else at
             waiting += target.split("/")[::-1]
             continue
         if not path.is_dir():
+            if len(at.parts) - len(root.parts) >= _DEEPEST:
+                raise BentoError(f"{name[:80]}: lies in more than {_DEEPEST} folders. Take another base.")
             remove(path)
             path.mkdir()
         at = path
-    if len(at.parts) - len(root.parts) > _DEEPEST:
-        raise BentoError(f"{name}: lies in more than {_DEEPEST} folders. Take another base.")
     return at
 
 
