@@ -58,6 +58,18 @@ def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
     assert isinstance(assemble(layers[0], layers[2], compression=[["gzip"]]), list)
 
 
+def test_below_layers_of_estargz_are_no_others(assemble):
+    lazy = {"annotations": {"containerd.io/snapshot/stargz/toc.digest": f"sha256:{'1' * 64}"}}
+    base, wheel, own = (layer(name, "+gzip") for name in ("31 Debian packages", "numpy 2.5.0", "settings"))
+    estargz = [["estargz"]]
+    error = assemble(base, wheel | lazy, own, own | lazy, compression=estargz)
+    assert error.startswith("//svc:image: compression: containerd pulls a layer that is not of eStargz whole")
+    assert "Such are: 31 Debian packages, settings. Set" in error
+    assert isinstance(assemble(base, wheel | lazy, compression=[["gzip"]]), list)
+    assert isinstance(assemble(base | lazy, wheel | lazy, own, compression=estargz), list), "nothing is above it"
+    assert isinstance(assemble(base, own, compression=estargz), list), "nothing is lazy"
+
+
 def test_an_image_has_files_of_its_start_profile(assemble):
     profile = {"start-profile": [["//svc:start.json"]]}
     error = assemble(layer("one", "+gzip"), layer("two", "+gzip"), **profile)

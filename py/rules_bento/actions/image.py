@@ -56,8 +56,11 @@ def run(arguments: Arguments) -> None:
             f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MOST_LAYERS}. "
             f"Set wheel_layers of the image, or image_layers of its models, to less, or give fewer layers."
         )
-    if arguments.optional("--compression") == "gzip":
+    compression = arguments.optional("--compression")
+    if compression == "gzip":
         _require_gzip(layers)
+    elif compression == "estargz":
+        _require_estargz(layers)
     if profile := arguments.optional("--start-profile"):
         _require_prefetched(layers, profile)
     base = read_object(read_file(arguments.one("--base-config")), "the base's config")
@@ -75,6 +78,22 @@ def _require_gzip(layers: list[oci_image.Layer]) -> None:
             f'compression: the image is to be of gzip, but of zstd are: {", ".join(others)}. Set compression = "gzip" '
             "on the bento_deb_layer of the base and of layers too; of an image of others, take a copy with layers of "
             "gzip (skopeo copy --dest-compress-format gzip)."
+        )
+
+
+def _require_estargz(layers: list[oci_image.Layer]) -> None:
+    """Raise BentoError for another layer below one of eStargz: from there on, containerd pulls all layers whole."""
+    from rules_bento.images.layers import estargz
+
+    is_lazy = [estargz.TOC_DIGEST in (layer.annotations or {}) for layer in layers]
+    last = max((number for number, lazy in enumerate(is_lazy) if lazy), default=0)
+    others = [layer.name for layer, lazy in zip(layers[:last], is_lazy, strict=False) if not lazy]
+    if others:
+        raise BentoError(
+            "compression: containerd pulls a layer that is not of eStargz whole, and all layers above it, so nothing "
+            f'there would be read lazily. Such are: {", ".join(others)}. Set compression = "estargz" on the '
+            "bento_deb_layer of the base, and on bento_layer (of srcs, for a tar stays what it is); of an image of "
+            "others, take a copy with layers of eStargz (nerdctl image convert --estargz --oci), or leave estargz out."
         )
 
 
