@@ -309,7 +309,7 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "bento": attr.label(aspects = [wheel_parts_aspect], cfg = stated_and_files, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
         "bytecode": attr.string(default = "none", doc = "Whether the packages have their byte code, in layers of its own: `checked-hash`, which Python holds against the source, or `unchecked-hash`, which it takes as it is (PEP 552).", values = BYTECODES),
         "cmd": attr.string_list(doc = "Arguments behind the entry point, which the caller of a container may replace."),
-        "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`; `gzip` for runtimes of old, which has to be the compression of base and `layers`, too; or `estargz`, gzip of which containerd's stargz-snapshotter reads files before the rest is there.", values = COMPRESSIONS),
+        "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`; `gzip` for runtimes of old, which has to be the compression of base and `layers`, too; or `estargz`, likewise of all, gzip of which containerd's stargz-snapshotter reads files before the rest is there.", values = COMPRESSIONS),
         "entrypoint": attr.string_list(doc = "What a container runs. Default: the environment's Python serves the Bento."),
         "env": attr.string_dict(doc = "Variables of the environment, beside those of base and Bento."),
         "healthcheck": attr.string_list(doc = "A command that says whether a container is well, run without a shell. It is docker's own field: docker reads it of an image that it loads or pulls; podman, containerd and Kubernetes leave it out of OCI images, so give it to those when they start a container. Default: none."),
