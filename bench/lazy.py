@@ -1,0 +1,204 @@
+"""Whole and lazy pulls of images by containerd, over a link of limited speed, to the first answer of a service.
+
+    python bench/lazy.py --storage FOLDER [--megabytes N] [--request PATH BODY] [--idle] NAME...
+
+`--storage` is a folder of docker-registry to which the images have been pushed; a NAME is REPOSITORY:TAG in it. Each
+image is pulled whole, and lazily if it has layers of eStargz, by containerd and a stargz-snapshotter that have nothing
+yet, and started. "ready" is seconds from the start of the pull until /readyz answers, "answer" until the request does;
+"read" is what the registry had sent by then, in MB and as a share of the image's layers; "requests" are those that it
+had answered. `--idle` keeps stargz-snapshotter from fetching in the background what nothing has asked for.
+
+It takes Linux, root, and docker-registry, containerd, ctr, runc, containerd-stargz-grpc and ctr-remote on PATH. All
+runs in namespaces of its own: their loopback is the link, which `tc` slows down, and nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGISTRY = "127.0.0.1:5000"
+SERVICE = "http://127.0.0.1:3000"
+SECONDS = 600
+ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+WAYS = {  # of each: the command that pulls, and what keeps layers
+    "whole": (["ctr", "images", "pull"], "overlayfs"),
+    "lazily": (["ctr-remote", "images", "rpull"], "stargz"),
+}
+ANNOTATION = "containerd.io/snapshot/stargz/toc.digest"
+
+
+class Row(NamedTuple):
+    """What a start took."""
+
+    pulled: float
+    ready: float
+    answer: float
+    read: float
+    requests: int
+
+
+def answered(log: Path) -> tuple[int, int]:
+    """How many requests the registry has answered, and bytes that it sent."""
+    answers = [line for line in log.read_text().splitlines() if 'msg="response completed"' in line]
+    sizes = [int(line.rpartition("http.response.written=")[2]) for line in answers if "method=GET" in line]
+    return len(answers), sum(sizes)
+
+
+def read(url: str, body: str = "") -> bytes:
+    """The answer of a service, as soon as it has one."""
+    end = time.monotonic() + SECONDS
+    asked = urllib.request.Request(url, body.encode() or None, {"Content-Type": "application/json"})
+    while True:
+        try:
+            with urllib.request.urlopen(asked, timeout=SECONDS) as answer:
+                return bytes(answer.read())
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code != http.HTTPStatus.SERVICE_UNAVAILABLE:
+                raise SystemExit(f"{url}: {error}") from None
+            if time.monotonic() > end:
+                raise SystemExit(f"{url}: {error}") from None
+            time.sleep(0.01)
+
+
+@contextmanager
+def started(command: list[str], log: Path) -> Iterator[None]:
+    """A server that runs for the block."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def registry(storage: Path, folder: Path) -> Iterator[None]:
+    """The registry, whose requests are in the folder's `registry.log`."""
+    settings = {
+        "version": 0.1,
+        "log": {"level": "info", "accesslog": {"disabled": False}},
+        "storage": {"filesystem": {"rootdirectory": str(storage)}},
+        "http": {"addr": REGISTRY},
+    }
+    (folder / "registry.yml").write_text(json.dumps(settings))
+    with started(["docker-registry", "serve", str(folder / "registry.yml")], folder / "registry.log"):
+        read(f"http://{REGISTRY}/v2/")
+        yield
+
+
+@contextmanager
+def engine(folder: Path, snapshotter: str, *, is_idle: bool) -> Iterator[None]:
+    """Containerd, and stargz-snapshotter if it is that one, without anything in them."""
+    socket, lazy = folder / "containerd.sock", folder / "stargz.sock"
+    (folder / "stargz.toml").write_text(f"no_background_fetch = {str(is_idle).lower()}\n")
+    (folder / "containerd.toml").write_text(
+        'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+        f'root = "{folder}/root"\nstate = "{folder}/state"\n[grpc]\naddress = "{socket}"\n'
+        f'[proxy_plugins.stargz]\ntype = "snapshot"\naddress = "{lazy}"\n'
+    )
+    beside = ["--address", str(lazy), "--root", str(folder / "stargz"), "--config", str(folder / "stargz.toml")]
+    with ExitStack() as stack:
+        if snapshotter == "stargz":
+            stack.enter_context(started(["containerd-stargz-grpc", *beside], folder / "stargz.log"))
+            while not lazy.exists():
+                time.sleep(0.05)
+        stack.enter_context(started(["containerd", "-c", str(folder / "containerd.toml")], folder / "containerd.log"))
+        os.environ["CONTAINERD_ADDRESS"] = str(socket)
+        while subprocess.run(["ctr", "version"], capture_output=True).returncode:
+            time.sleep(0.05)
+        yield
+
+
+def start(name: str, way: str, options: argparse.Namespace) -> Row:
+    """Pull and start an image where nothing is."""
+    pull, snapshotter = WAYS[way]
+    image = f"{REGISTRY}/{name}"
+    with tempfile.TemporaryDirectory(prefix="lazy-", dir=options.folder) as held, ExitStack() as stack:
+        folder = Path(held)
+        stack.enter_context(registry(options.storage, folder))
+        stack.enter_context(engine(folder, snapshotter, is_idle=options.idle))
+        begin = time.monotonic()
+        run([*pull, "--plain-http", "--snapshotter", snapshotter, image])
+        pulled = time.monotonic() - begin
+        run(["ctr", "run", "--detach", "--net-host", "--snapshotter", snapshotter, image, "service"])
+        read(f"{SERVICE}/readyz")
+        ready = time.monotonic() - begin
+        requests, sent = answered(folder / "registry.log")
+        path, body = options.request
+        read(SERVICE + path, body)
+        answer = time.monotonic() - begin
+        if options.logs:
+            subprocess.run(["cp", *folder.glob("*.log"), options.logs], check=True)
+        run(["ctr", "task", "rm", "--force", "service"])
+        subprocess.run(["umount", "--recursive", folder], capture_output=True)
+    return Row(pulled, ready, answer, sent / 1e6, requests)
+
+
+def run(command: list[str]) -> None:
+    """Run a command; an error ends the benchmark."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr}")
+
+
+def size_of(name: str, options: argparse.Namespace) -> tuple[float, bool]:
+    """Megabytes of an image's layers, and whether all are of eStargz."""
+    repository, _, tag = name.rpartition(":")
+    with tempfile.TemporaryDirectory() as folder, registry(options.storage, Path(folder)):
+        url = f"http://{REGISTRY}/v2/{repository}/manifests/{tag}"
+        asked = urllib.request.Request(url, headers={"Accept": "application/vnd.oci.image.manifest.v1+json"})
+        with urllib.request.urlopen(asked) as answer:
+            layers = json.load(answer)["layers"]
+    lazy = [ANNOTATION in layer.get("annotations", {}) for layer in layers]
+    return sum(layer["size"] for layer in layers) / 1e6, any(lazy)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--storage", type=Path, required=True)
+    parser.add_argument("--megabytes", type=int, default=100, help="a second, of the link")
+    parser.add_argument("--request", nargs=2, default=["/livez", ""], metavar=("PATH", "BODY"))
+    parser.add_argument("--idle", action="store_true")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--folder", type=Path, help="for what is pulled")
+    parser.add_argument("--logs", type=Path, help="folder, to keep what servers say of the last start")
+    parser.add_argument("names", nargs="+")
+    options = parser.parse_args()
+    if not os.environ.get("LAZY_ALONE"):
+        os.execvp(ALONE[0], [*ALONE, "env", "LAZY_ALONE=1", sys.executable, *sys.argv])
+    run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
+    run(["ip", "link", "set", "lo", "up"])
+    rate = f"{options.megabytes * 8}mbit"
+    run(["tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", rate, "burst", "1mb", "latency", "100ms"])
+    print("| image | MB | | pulled, s | ready, s | answer, s | read, MB | of it | requests |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name in options.names:
+        size, is_lazy = size_of(name, options)
+        for way in options.ways if is_lazy else ["whole"]:
+            row = start(name, way, options)
+            print(
+                f"| {name} | {size:.0f} | {way} | {row.pulled:.1f} | {row.ready:.1f} | {row.answer:.1f} "
+                f"| {row.read:.0f} | {row.read / size:.0%} | {row.requests} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
