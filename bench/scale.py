@@ -1,19 +1,23 @@
-"""What a repository of many services costs: `python bench/scale.py [--workers] [N]...`, one table for each.
+"""What a repository of many services costs: `python bench/scale.py [--workers] [--against COMMIT] [N]...`, with tables.
 
 N services share one lock (that of e2e/monorepo) and one library; each tenth requires scikit-learn as well. The real
 Bazel loads and analyses them in a server that has just started (repositories are there), builds all, builds again
 without a change, with another line in one service, with another line in the library, and with another version of a
 package of the lock that scikit-learn needs. Counted are the processes that ran, what they wrote, and Bazel's own
 seconds; `heap` is what the server holds after the analysis. With `--workers` actions run in persistent workers that
-see only what they declare. Needs an index the first time.
+see only what they declare. With `--against` the services of another commit of this repository are built beside them,
+step by step, so that both find the machine in the same state. Needs an index the first time.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import shutil
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +28,9 @@ import workbench  # noqa: E402
 from workers import ISOLATED, WORKERS  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from workbench import Checkout, Result, Workbench
+    from workbench import Checkout, Result
 
 WORKSPACE = "e2e/scale"
 HOURS = 4 * 3600  # seconds that a build may take
@@ -40,50 +44,112 @@ def make_services(checkout: Checkout, number: int) -> None:
     costs.write_services(checkout, WORKSPACE, number)
 
 
-def measured(step: str, result: Result) -> str:
+class Repository:
+    """The services of one checkout, and the options with which they are built."""
+
+    def __init__(self, name: str, checkout: Checkout, options: Sequence[str]) -> None:
+        """Name it, as rows do."""
+        self.name = name
+        self.checkout = checkout
+        self._options = options
+
+    def build(self, *options: str) -> Result:
+        """Build all services."""
+        return self.checkout.build(costs.SERVICES, *self._options, *options, workspace=WORKSPACE)
+
+    def analyse(self) -> Result:
+        """Load and analyse all services in a new server, and tell how much that is."""
+        self.build("--nobuild")
+        self.checkout.bazel("shutdown", workspace=WORKSPACE)
+        analysed = self.build("--nobuild")
+        heap = self.checkout.bazel("info", "used-heap-size-after-gc", workspace=WORKSPACE).output.strip()
+        found = re.search(r"\((\d+) packages loaded, (\d+) targets configured\)", analysed.errors)
+        assert found, analysed.told()
+        print(f"{self.name}: {found[1]} packages, {found[2]} targets, {heap} heap")
+        return analysed
+
+
+def measured(step: str, name: str, result: Result) -> str:
     """A row: processes, bytes written, seconds."""
     written = sum(spawn.written for spawn in result.spawns)
-    return f"{step:24}{len(result.spawns):>10}{written / 1000:>12.0f} kB{result.seconds:>10.1f} s"
+    return f"{step:24}{name:10}{len(result.spawns):>8}{written / 1000:>10.0f} kB{result.seconds:>10.1f} s"
 
 
-def measure(bench: Workbench, number: int, given: Sequence[str]) -> None:
-    """Print the table of one number of services, built with the options `given`."""
-    checkout = bench.checkout(f"of_{number}")
-    make_services(checkout, number)
-
-    def build(*options: str) -> Result:
-        return checkout.build(costs.SERVICES, *given, *options, workspace=WORKSPACE)
-
-    build("--nobuild")
-    checkout.bazel("shutdown", workspace=WORKSPACE)
-    analysed = build("--nobuild")
-    heap = checkout.bazel("info", "used-heap-size-after-gc", workspace=WORKSPACE).output.strip()
-    found = re.search(r"\((\d+) packages loaded, (\d+) targets configured\)", analysed.errors)
-    assert found, analysed.told()
-    size = f"{found[1]} packages, {found[2]} targets, {heap} heap"
-    print(f"\n{number} services: {size}, {analysed.seconds:.1f} s to analyse")
-    print(measured("all", build()), flush=True)
-    print(measured("nothing changed", build()), flush=True)
+def change_service(checkout: Checkout) -> None:
+    """Add a line to a service."""
     costs.add_line(checkout, f"{WORKSPACE}/services/service_001/service.py")
-    print(measured("a line of a service", build()), flush=True)
+
+
+def change_library(checkout: Checkout) -> None:
+    """Add a line to the library."""
     costs.add_line(checkout, f"{WORKSPACE}/{costs.LIBRARY}")
-    print(measured("a line of the library", build()), flush=True)
+
+
+def change_lock(checkout: Checkout) -> None:
+    """Give a package of the lock another version."""
     costs.write_newer_package(checkout, WORKSPACE)
-    print(measured("a package of the lock", build()), flush=True)
-    checkout.close()
-    shutil.rmtree(checkout.root / WORKSPACE)
+
+
+STEPS: dict[str, Callable[[Checkout], None] | None] = {
+    "all": None,
+    "nothing changed": None,
+    "a line of a service": change_service,
+    "a line of the library": change_library,
+    "a package of the lock": change_lock,
+}
+
+
+def measure(repositories: Sequence[Repository], number: int) -> None:
+    """Print the table of one number of services: each step in one repository after the other."""
+    print(f"\n{number} services")
+    for repository in repositories:
+        make_services(repository.checkout, number)
+    show("load and analyse", {repository.name: repository.analyse() for repository in repositories})
+    for step, change in STEPS.items():
+        results = {}
+        for repository in repositories:
+            if change:
+                change(repository.checkout)
+            results[repository.name] = repository.build()
+        show(step, results)
+    for repository in repositories:
+        repository.checkout.close()
+        shutil.rmtree(repository.checkout.root / WORKSPACE)
+
+
+def show(step: str, results: dict[str, Result]) -> None:
+    """Print what a step took, and how many times as long as the last repository the first one took."""
+    for name, result in results.items():
+        print(measured(step, name, result), flush=True)
+    if len(results) > 1:
+        seconds = [result.seconds for result in results.values()]
+        print(f"{step:24}{'ratio':10}{seconds[0] / seconds[-1]:>31.2f}", flush=True)
+
+
+def exported(commit: str, folder: Path) -> Path:
+    """Write the files of a commit of this repository to a folder."""
+    packed = subprocess.run(["git", "archive", commit], cwd=REPOSITORY, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
 
 
 def main() -> None:
     """Measure each number."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", action="store_true")
+    parser.add_argument("--against", metavar="COMMIT", help="measure this commit beside it, step by step")
     parser.add_argument("numbers", type=int, nargs="*", default=[10, 100, 500], metavar="N")
     options = parser.parse_args()
     workbench.TIME_LIMIT = HOURS
+    given = (*WORKERS, *ISOLATED) if options.workers else ()
     with workbench.Workbench() as bench:
+        sources = {"now": REPOSITORY}
+        if options.against:
+            sources = {options.against: exported(options.against, bench.folder / "exported"), **sources}
         for number in options.numbers:
-            measure(bench, number, (*WORKERS, *ISOLATED) if options.workers else ())
+            checkouts = {name: bench.checkout(f"{name}_of_{number}", source=source) for name, source in sources.items()}
+            measure([Repository(name, checkout, given) for name, checkout in checkouts.items()], number)
 
 
 if __name__ == "__main__":

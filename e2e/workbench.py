@@ -102,15 +102,15 @@ class Result:
 class Checkout:
     """A copy of this repository, with a Bazel of its own."""
 
-    def __init__(self, folder: Path, cache: Path, surroundings: Surroundings) -> None:
-        """Copy; `cache` is where Bazel keeps downloads."""
+    def __init__(self, folder: Path, cache: Path, surroundings: Surroundings, source: Path = REPOSITORY) -> None:
+        """Copy `source`; `cache` is where Bazel keeps downloads."""
         self.root = folder / "rules_bento"
         self._scratch = folder / "scratch"
         self._scratch.mkdir(parents=True)
         self._cache = cache
         self._surroundings = surroundings
         self._served: set[str] = set()
-        shutil.copytree(REPOSITORY, self.root, symlinks=True, ignore=LEFT_OUT)
+        shutil.copytree(source, self.root, symlinks=True, ignore=LEFT_OUT)
         for module in self.root.glob("e2e/*/MODULE.bazel"):
             module.write_text(with_python_here(module.read_text("utf-8")), "utf-8")
         self._mask()
@@ -225,9 +225,16 @@ class Workbench:
         else:
             remove(self.folder)
 
-    def checkout(self, name: str, *, cache: Path | None = None, surroundings: Surroundings | None = None) -> Checkout:
-        """A new copy of the repository, in `name` of the folder."""
-        made = Checkout(self.folder / name, cache or self.downloads, surroundings or Surroundings())
+    def checkout(
+        self,
+        name: str,
+        *,
+        cache: Path | None = None,
+        surroundings: Surroundings | None = None,
+        source: Path = REPOSITORY,
+    ) -> Checkout:
+        """A new copy of the repository, or of another `source`, in `name` of the folder."""
+        made = Checkout(self.folder / name, cache or self.downloads, surroundings or Surroundings(), source)
         self._checkouts.append(made)
         return made
 
