@@ -8,11 +8,19 @@ load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
     helper = ctx.attr.helper[BentoHelperInfo]
+    python = ctx.attr.python[BentoPythonInfo]
     return [platform_common.ToolchainInfo(
         helper = helper.program,
         packages = helper.packages,
         persistent_workers = bool(ctx.attr._persistent_workers[BentoFlagInfo].value),
-        python = ctx.attr.python[BentoPythonInfo],
+        python = python,
+
+        # Depsets that all actions share: what each takes, and what the packages are that some import.
+        tools = depset([helper.program], transitive = [python.files]),
+        tools_of_packages = {
+            name: depset(transitive = [module.files for module in modules])
+            for name, modules in helper.packages.items()
+        },
         uv = ctx.file.uv,
     )]
 

@@ -23,7 +23,7 @@ def _stamped(ctx, part):
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
     status = status_files(ctx, ctx.attr.stamped_labels.values())
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add("--target", label_text(ctx.label))
     add_pairs(args, "--label", ctx.attr.stamped_labels)
     args.add_all(status, before_each = "--status")
     args.add_all(["--part", part, "--output", output])
@@ -41,7 +41,7 @@ def _join(ctx, output, *, parts, models, form = ""):
     args = arguments(ctx)
     args.add_all(["--output", output], expand_directories = False)
     if form:
-        args.add_all(["--form", form])
+        args.add("--form", form)
     args.add_all(parts, before_each = "--part")
     for model in models:
         args.add_all(["--model", model.description, model.archive_part])

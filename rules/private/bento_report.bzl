@@ -20,19 +20,19 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     report = ctx.actions.declare_file(ctx.label.name + ".report.json")
     page = ctx.actions.declare_file(ctx.label.name + ".report.html")
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--archive", archive])
-    args.add_all(["--digest", described.digest])
-    args.add_all(["--manifest", described.manifest])
-    args.add_all(["--part", metadata])
-    args.add_all(["--service-info", snapshot.service])
-    args.add_all(["--tag", described.tag])
+    args.add("--target", label_text(ctx.label))
+    args.add("--archive", archive)
+    args.add("--digest", described.digest)
+    args.add("--manifest", described.manifest)
+    args.add("--part", metadata)
+    args.add("--service-info", snapshot.service)
+    args.add("--tag", described.tag)
     for model in models:
         args.add_all(["--model", model.description, model.manifest])
     for file in ctx.files.report_against:
         args.add_all(["--against", file, file.short_path])
-    args.add_all(["--output", report])
-    args.add_all(["--page", page])
+    args.add("--output", report)
+    args.add("--page", page)
     run_helper(
         ctx,
         mnemonic = "BentoReport",

@@ -52,24 +52,24 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
     output = ctx.actions.declare_file("{}.build_definition.json".format(ctx.label.name))
     known = [bento.tag, bento.digest] + bento.models
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--kind", "image" if image else "bento"])
+    args.add("--target", label_text(ctx.label))
+    args.add("--kind", "image" if image else "bento")
     args.add_all(["--platform", bento.platform, "--python-version", bento.python_version])
-    args.add_all(["--tag", bento.tag])
-    args.add_all(["--bento-digest", bento.digest])
+    args.add("--tag", bento.tag)
+    args.add("--bento-digest", bento.digest)
     args.add_all(bento.models, before_each = "--model")
     if locked:
-        args.add_all(["--locked", locked])
+        args.add("--locked", locked)
         known.append(locked)
     if image:
-        args.add_all(["--base-config", image.base])
+        args.add("--base-config", image.base)
         args.add_all(image.debs, before_each = "--index")
         args.add_all(image.layers, before_each = "--layer")
         for wheel in image.wheels:
             for pattern in wheel.exclude + wheel.exclude_preset:
                 args.add_all(["--exclude", text_word(wheel.distribution), text_word(pattern)])
         known += [image.base] + image.debs + image.layers + add_wheels(args, image.wheels)
-    args.add_all(["--output", output])
+    args.add("--output", output)
     run_helper(
         ctx,
         mnemonic = "BentoBuildDefinition",

@@ -55,13 +55,13 @@ def facts_info(ctx, *, snapshot, models, parts, made_of):
     args.add_all(bentofile_arguments(ctx))
     args.add_all(environment.arguments)
     if options:
-        args.add_all(["--options", json.encode(options)])
+        args.add("--options", json.encode(options))
     for file in ctx.files.arg_file:
         args.add_all(["--arg-file", file, file.short_path])
     for model in models:
         args.add_all(["--model", model.description, model.archive_part, model.alias])
     args.add_all(parts, before_each = "--part")
-    args.add_all(["--service-info", snapshot.service])
+    args.add("--service-info", snapshot.service)
     add_pairs(args, "--variable", ctx.attr.facts_env)
     return BentoFactsInfo(
         import_arguments = args,
@@ -94,12 +94,12 @@ def import_facts(ctx, facts, requirements, *, states_packages = False):
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")
     stated = ctx.actions.declare_file(ctx.label.name + ".stated.json") if states_packages else None
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add("--target", label_text(ctx.label))
     args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
     add_folders(args, "--root", modules)
-    args.add_all(["--output", service])
+    args.add("--output", service)
     if stated:
-        args.add_all(["--stated", stated])
+        args.add("--stated", stated)
     run_helper(
         ctx,
         mnemonic = "BentoFacts",

@@ -94,10 +94,7 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
         arguments = [start] + verb.args,
         inputs = verb.inputs,
         outputs = outputs,
-        tools = depset(
-            [toolchain.helper],
-            transitive = [toolchain.python.files] + [module.files for module in modules],
-        ),
+        tools = depset(transitive = [toolchain.tools] + [toolchain.tools_of_packages[name] for name in verb.packages]),
         resource_set = _several_cores if verb.name in _THREADED else None,
         unused_inputs_list = verb.unused_inputs_list,
         env = {},

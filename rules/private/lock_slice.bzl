@@ -40,27 +40,27 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     )
     locked = depset(transitive = [requirement.packages for requirement in requirements])
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add("--target", label_text(ctx.label))
     for requirement in requirements:
-        args.add_all(["--requirement", requirement.distribution])
+        args.add("--requirement", requirement.distribution)
         if requirement.platform:
             args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
     args.add_all(packages, before_each = "--package")
     args.add_all(pins, before_each = "--pin")
     if stated:
-        args.add_all(["--stated", stated])
+        args.add("--stated", stated)
     args.add_all(locked, before_each = "--locked")
-    args.add_all(["--uv", toolchain.uv])
-    args.add_all(["--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
+    args.add("--uv", toolchain.uv)
+    args.add("--python", toolchain.python.interpreter or toolchain.python.interpreter_path)
 
     # Two or three packages of the helper's, and only for those locks that need them.
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
     add_folders(args, "--pip-tools", pip_tools)
     if all_files:
         args.add("--all-files")
-    args.add_all(["--roots", outputs.roots])
-    args.add_all(["--output", outputs.locked])
-    args.add_all(["--output-with-hashes", outputs.locked_with_hashes])
+    args.add("--roots", outputs.roots)
+    args.add("--output", outputs.locked)
+    args.add("--output-with-hashes", outputs.locked_with_hashes)
     run_helper(
         ctx,
         mnemonic = "BentoLock",

@@ -102,7 +102,7 @@ def _add_options(ctx, args):
         if value:
             args.add_all([flag, value])
     if ctx.attr.description:
-        args.add_all(["--description", text_word(ctx.attr.description)])
+        args.add("--description", text_word(ctx.attr.description))
     args.add_all(bentofile_arguments(ctx))
     add_pairs(args, "--label", _labels(ctx))
     args.add_all([text_word(env) for env in ctx.attr.envs], before_each = "--env")
@@ -164,10 +164,10 @@ def write_metadata(ctx, *, snapshot, lock, part, python_version):
     environment = environment_of(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--creation-time", creation_time(ctx)])
-    args.add_all(["--bentoml-version", ctx.attr.bentoml_version])
-    args.add_all(["--python-version", python_version])
+    args.add("--target", label_text(ctx.label))
+    args.add("--creation-time", creation_time(ctx))
+    args.add("--bentoml-version", ctx.attr.bentoml_version)
+    args.add("--python-version", python_version)
     _add_options(ctx, args)
     args.add_all(environment.arguments)
     args.add_all(environment.files, map_each = _describe_named)
@@ -176,13 +176,13 @@ def write_metadata(ctx, *, snapshot, lock, part, python_version):
     _add_stated(ctx, args)
     for model in models:
         args.add_all(["--model", model.description, model.alias])
-    args.add_all(["--sources", snapshot.manifest])
-    args.add_all(["--service-info", snapshot.service])
-    args.add_all(["--part", part])
-    args.add_all(["--bento-yaml", outputs.bento_yaml])
-    args.add_all(["--manifest", outputs.manifest])
-    args.add_all(["--digest", outputs.digest])
-    args.add_all(["--tag", outputs.tag])
+    args.add("--sources", snapshot.manifest)
+    args.add("--service-info", snapshot.service)
+    args.add("--part", part)
+    args.add("--bento-yaml", outputs.bento_yaml)
+    args.add("--manifest", outputs.manifest)
+    args.add("--digest", outputs.digest)
+    args.add("--tag", outputs.tag)
     inputs = depset(
         [snapshot.manifest, snapshot.service] + [model.description for model in models] + requirements +
         ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file + environment.inputs,

@@ -11,11 +11,11 @@ SECRETS = {
 def _look(ctx, name, parts, manifest = []):
     output = ctx.actions.declare_file("{}.{}_checked".format(ctx.label.name, name))
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add("--target", label_text(ctx.label))
     args.add_all(parts, before_each = "--part")
     args.add_all(manifest, before_each = "--manifest")
     add_texts(args, "--allowed", ctx.attr.allowed_secrets)
-    args.add_all(["--output", output])
+    args.add("--output", output)
     run_helper(
         ctx,
         mnemonic = "BentoSecrets",

@@ -74,11 +74,11 @@ def add_selection(ctx, args, options):
       args: an Args.
       options: what `file_options` returned.
     """
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add("--target", label_text(ctx.label))
     args.add_all(bentofile_arguments(ctx))
     if options:
-        args.add_all(["--options", json.encode(options)])
-    args.add_all(["--build-ctx", build_ctx(ctx)])
+        args.add("--options", json.encode(options))
+    args.add("--build-ctx", build_ctx(ctx))
     args.add_all(ctx.attr.include, before_each = "--include")
     args.add_all(ctx.attr.exclude, before_each = "--exclude")
 
@@ -106,30 +106,30 @@ def read_sources(ctx, *, part, packed_data, vendored, states_packages, unread):
     args = arguments(ctx)
     add_selection(ctx, args, file_options(ctx))
     if ctx.attr.service:
-        args.add_all(["--service", ctx.attr.service])
+        args.add("--service", ctx.attr.service)
     if unread:
         args.add("--unread")
     elif states_packages:
         stated = ctx.actions.declare_file(ctx.label.name + ".stated.json")
         outputs.append(stated)
-        args.add_all(["--stated", stated])
+        args.add("--stated", stated)
         args.add_all(environment_of(ctx).arguments)
         inputs = inputs + environment_of(ctx).inputs
     if ctx.attr.bento_args:
-        args.add_all(["--bento-args", json.encode(ctx.attr.bento_args)])
+        args.add("--bento-args", json.encode(ctx.attr.bento_args))
     for file in ctx.files.arg_file:
         args.add_all(["--arg-file", file, file.short_path])
     if packed_data:
-        args.add_all(["--packed-data", packed_data.manifest])
+        args.add("--packed-data", packed_data.manifest)
         inputs = inputs + [packed_data.manifest]
     args.add_all(
         depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
         before_each = "--import-root",
     )
-    args.add_all(["--manifest", manifest])
-    args.add_all(["--service-info", service])
-    args.add_all(["--part", part])
-    args.add_all(["--unused", unused])
+    args.add("--manifest", manifest)
+    args.add("--service-info", service)
+    args.add("--part", part)
+    args.add("--unused", unused)
     args.add_all(ctx.files.srcs, map_each = describe_source)
     args.add_all(ctx.files.data, map_each = describe_data)
     args.add_all(dependencies, map_each = describe_dependency)

@@ -18,7 +18,7 @@ def write_summary(ctx, *, tag, digest, files, models = []):
     """
     output = ctx.actions.declare_file(ctx.label.name + ".summary.json")
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add("--target", label_text(ctx.label))
     args.add_all(["--tag", tag, "--digest", digest, "--output", output])
     for flag, file in files.items():
         args.add_all([flag, file])
