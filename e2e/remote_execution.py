@@ -20,7 +20,7 @@ REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
 # it imports. The interpreter's come on top.
 INPUTS = {
     "BentoArchive": (5, 1),
-    "BentoLock": (76, 52),
+    "BentoLock": (78, 52),
     "BentoModel": (2, 53),
     "BentoPackage": (7, 53),
     "BentoSecrets": (4, 1),

@@ -13,6 +13,7 @@ load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "pins_of", "requirements_files", "write_metadata")
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
+load("//rules/private:resolved_aspect.bzl", "resolved_aspect")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:secrets.bzl", "SECRETS", "check_secrets")
 load("//rules/private:serve.bzl", "serve_launcher")
@@ -253,6 +254,7 @@ know before any action runs is an attribute in any case: files that options name
         "report_against": attr.label(allow_single_file = [".json"], cfg = as_elsewhere, doc = "The report of another build, from its output group `report`, to show what differs."),
         "requirements": attr.label_list(
             allow_files = True,
+            aspects = [resolved_aspect],
             cfg = stated_only,
             doc = "Packages of a hub, such as `@pypi//numpy`, of which the Bento locks the closure, and `bento_wheel` targets; or requirements files.",
         ),

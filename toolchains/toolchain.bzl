@@ -75,3 +75,16 @@ bento_host_runtime = rule(
     doc = "The runtime for the machine that builds.",
     toolchains = [_RUNTIME_TYPE],
 )
+
+_TOOLCHAIN_TYPE = "//toolchains:toolchain_type"
+
+def _bento_host_toolchain_impl(ctx):
+    return [ctx.toolchains[_TOOLCHAIN_TYPE]]
+
+# For aspects: of a toolchain that an aspect has, Bazel looks through all toolchains in the configuration of each target.
+bento_host_toolchain = rule(
+    implementation = _bento_host_toolchain_impl,
+    cfg = on_host,
+    doc = "The toolchain, as an attribute can name it.",
+    toolchains = [_TOOLCHAIN_TYPE],
+)

@@ -69,7 +69,7 @@ def verb(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_
         unused_inputs_list = unused_inputs_list,
     )
 
-def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
+def run_helper(ctx, *, mnemonic, progress_message, verb, outputs, toolchain = None):
     """Runs a verb of the helper as an action.
 
     Args:
@@ -78,8 +78,10 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
       progress_message: what a person reads while it runs.
       verb: what `verb` returned.
       outputs: list of what it writes.
+      toolchain: ToolchainInfo where the context has no such toolchains.
     """
-    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    toolchain_type = None if toolchain else TOOLCHAIN_TYPE
+    toolchain = toolchain or ctx.toolchains[TOOLCHAIN_TYPE]
     modules = [module for name in verb.packages for module in toolchain.packages[name]]
     in_worker = toolchain.persistent_workers and not verb.sandboxed
     start = ctx.actions.args()
@@ -99,5 +101,5 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
         unused_inputs_list = verb.unused_inputs_list,
         env = {},
         execution_requirements = _WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS,
-        toolchain = TOOLCHAIN_TYPE,
+        toolchain = toolchain_type,
     )

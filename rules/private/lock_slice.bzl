@@ -1,8 +1,10 @@
 """The action that finds out which locked packages a Bento needs."""
 
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/providers:resolved.bzl", "BentoResolvedInfo")
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
+load(":resolved_aspect.bzl", "add_requirement", "add_resolver")
 
 def _pip_tools(resolver):
     """Fetched only for who asks for it."""
@@ -22,7 +24,8 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     """Declares the files of a Bento's `env/python` and the action that writes them.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains and the attributes of `RESOLVER`.
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes of `RESOLVER`, and `requirements`
+        with `resolved_aspect`.
       requirements: list of BentoRequirementInfo, of one hub.
       packages: list of requirement strings (PEP 508) beside them.
       pins: depset of `name==version` that the lock has to agree with.
@@ -42,20 +45,21 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     args = arguments(ctx)
     args.add("--target", label_text(ctx.label))
     for requirement in requirements:
-        args.add("--requirement", requirement.distribution)
-        if requirement.platform:
-            args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
+        add_requirement(args, requirement)
     args.add_all(packages, before_each = "--package")
     args.add_all(pins, before_each = "--pin")
     if stated:
         args.add("--stated", stated)
     args.add_all(locked, before_each = "--locked")
-    args.add("--uv", toolchain.uv)
-    args.add("--python", toolchain.python.interpreter or toolchain.python.interpreter_path)
+    add_resolver(args, toolchain)
 
     # Two or three packages of the helper's, and only for those locks that need them.
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
     add_folders(args, "--pip-tools", pip_tools)
+
+    # Those of uv; pip-tools is asked for the whole.
+    answers = [] if pip_tools else [target[BentoResolvedInfo].answer for target in ctx.attr.requirements if BentoResolvedInfo in target]
+    args.add_all(answers, before_each = "--answer")
     if all_files:
         args.add("--all-files")
     args.add("--roots", outputs.roots)
@@ -68,7 +72,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
         verb = verb(
             "lock",
             args,
-            inputs = depset([toolchain.uv] + ([stated] if stated else []), transitive = [locked] + [module.files for module in pip_tools]),
+            inputs = depset([toolchain.uv] + answers + ([stated] if stated else []), transitive = [locked] + [module.files for module in pip_tools]),
             packages = ["packaging"],
         ),
         outputs = [outputs.roots, outputs.locked, outputs.locked_with_hashes],

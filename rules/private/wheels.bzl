@@ -91,13 +91,14 @@ always_modules = transition(
 on_host = transition(
     implementation = lambda settings, _attr: {
         _BYTECODE: "none",
+        _FEATURES: [feature for feature in settings[_FEATURES] if feature != _STATED],
         _FLAG: "modules",
         _PLATFORMS: str(settings[_HOST_PLATFORM]),
         _PREFIX: ENVIRONMENT,
         _PYTHON_VERSION: "",
     },
-    inputs = [_HOST_PLATFORM],
-    outputs = [_BYTECODE, _FLAG, _PLATFORMS, _PREFIX, _PYTHON_VERSION],
+    inputs = [_FEATURES, _HOST_PLATFORM],
+    outputs = [_BYTECODE, _FEATURES, _FLAG, _PLATFORMS, _PREFIX, _PYTHON_VERSION],
 )
 
 # For what is made by programs: those run in the toolchain's Python, whatever the Bento is for.

@@ -71,14 +71,18 @@ def snapshot(actions):
     return actions.snapshot(srcs=[actions.write("svc/service.py", source), actions.write("svc/é ğ.txt", "ğ")])
 
 
-def lock(actions):
-    """BentoLock of one package."""
+def resolving(actions):
+    """Flags of what asks uv for one package."""
     package = {"name": "demo", "version": "1.0", "files": {"demo-1.0-py3-none-any.whl": "a" * 64}}
     arguments = ["--target", LABEL, "--requirement", "demo", "--platform", "linux_x86_64", "--python-version", "3.11"]
     arguments += ["--glibc", "2.28", "--locked", actions.write("demo.json", json.dumps(package))]
-    arguments += ["--uv", os.environ["RULES_BENTO_UV"], "--python", sys.executable]
+    return [*arguments, "--uv", os.environ["RULES_BENTO_UV"], "--python", sys.executable]
+
+
+def lock(actions):
+    """BentoLock of one package, which asks uv itself."""
     names = ("roots", "output", "output-with-hashes")
-    return actions.run("lock", arguments, {f"--{name}": name for name in names})
+    return actions.run("lock", resolving(actions), {f"--{name}": name for name in names})
 
 
 def archive(actions):
@@ -95,6 +99,7 @@ VERBS = {
     "lock": lock,
     "model": lambda actions: actions.model("--creation-time", TIME, "--label", '"ğ"', '"İ"'),
     "package": lambda actions: actions.package("--label", '"ğ"', '"İ"', "--description", '"é"'),
+    "resolve": lambda actions: actions.run("resolve", resolving(actions), {"--output": "answer"}),
     "snapshot": snapshot,
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.packages import slice as slices
-from rules_bento.packages.slice import Asked, Resolver, Target, agreed, make_slice
+from rules_bento.packages.slice import Answer, Asked, Resolver, Target, agreed, ask, make_slice
 
 LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
@@ -70,6 +70,63 @@ def test_pip_tools_and_uv_agree(tmp_path):
         for resolver in (UV, PIP_TOOLS)
     ]
     assert made[0] == made[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lock's wheels are chosen for the host")
+def test_answers_for_each_package_make_the_slice_of_all_of_them(tmp_path):
+    roots = ("bentoml", "scikit-learn")
+    answers = [ask(root, write(tmp_path, closure({root})), HERE, UV) for root in roots]
+    assert [len(answer.pins) > 4 for answer in answers] == [True, True]
+    paths = write(tmp_path, closure({*roots}))
+    # numpy is asked for by a library, too.
+    joined = make_slice(
+        asked(*roots, "numpy"),
+        paths,
+        HERE,
+        Resolver("absent", Path("absent")),
+        all_files=False,
+        answers=[Answer.loads(answer.dumps()) for answer in answers],
+    )
+    assert joined == make_slice(asked(*roots), paths, HERE, UV, all_files=False)
+
+
+A_AND_B = (Answer("a", {"a": "a==1.0"}), Answer("b", {"b": "b==2.0"}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answers"),
+    [
+        (asked("a", "b"), A_AND_B[:1]),
+        (asked("a", "b"), (A_AND_B[0], Answer("b", {}))),
+        (asked("a", "b", "a<2"), A_AND_B),
+        (asked("a", "b", a="<2"), A_AND_B),
+        (asked("a", "b"), (*A_AND_B, Answer("c", {"c": "c==1"}))),
+    ],
+    ids=["none", "no-solution", "narrowed", "limited", "of-another"],
+)
+def test_the_resolver_is_asked_where_answers_do_not_say_all(tmp_path, monkeypatch, wanted, answers):
+    paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0")])
+    questions = []
+    compiled = slices._compile
+    monkeypatch.setattr(slices, "_compile", lambda *question: questions.append(question) or compiled(*question))
+    assert make_slice(wanted, paths, HERE, UV, all_files=False, answers=answers).requirements == "a==1.0\nb==2.0\n"
+    assert questions
+
+
+def test_packages_of_two_locks_are_for_the_resolver_to_refuse(tmp_path):
+    others = tmp_path / "others"
+    others.mkdir()
+    paths = [*write(tmp_path, [plain("a", "1.0"), plain("b", "2.0")]), *write(others, [plain("a", "3.0")])]
+    paths[1].write_text(json.dumps(plain("b", "2.0") | {"dependencies": [{"name": "a", "version": "1.0"}]}), "utf-8")
+    answers = (Answer("b", {"a": "a==1.0", "b": "b==2.0"}),)
+    with pytest.raises(BentoError, match="do not fit the lock"):
+        make_slice(asked("a", "b"), paths, HERE, UV, all_files=False, answers=answers)
+
+
+def test_a_package_without_a_solution_has_no_answer(tmp_path):
+    unlocked = {"name": "only-here", "version": "1", "files": {}, "unlocked": True}
+    for paths in (write(tmp_path, [plain("a", "1.0", "only-here"), unlocked]), write(tmp_path, [plain("a", "1", "b")])):
+        assert ask("a", paths, HERE, UV) == Answer("a", {})
 
 
 def environment_of(target):

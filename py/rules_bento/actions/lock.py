@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--all-files": 0,
+    "--answer": 1,  # what uv said of a requirement alone
     "--glibc": 1,
     "--locked": 1,
     "--output": 1,
@@ -53,6 +54,7 @@ def run(arguments: Arguments) -> None:
         target,
         slices.Resolver(arguments.one("--python"), Path(arguments.one("--uv")), arguments.many("--pip-tools")),
         all_files=bool(arguments.records("--all-files")),
+        answers=[slices.Answer.loads(Path(path).read_text("utf-8")) for path in arguments.many("--answer")],
     )
     Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in asked.requirements), "utf-8")
     Path(arguments.one("--output")).write_text(made.requirements, "utf-8")

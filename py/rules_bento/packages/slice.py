@@ -108,13 +108,86 @@ class Resolver:
         return "pip-tools" if self.pip_tools else "uv"
 
 
-def make_slice(asked: Asked, packages: Iterable[Path], target: Target, resolver: Resolver, *, all_files: bool) -> Slice:
+@dataclass(frozen=True)
+class Answer:
+    """What a resolver said of a requirement alone: the pinned requirements of its closure by name, or none at all."""
+
+    requirement: str
+    pins: Mapping[str, str]
+
+    def dumps(self) -> str:
+        """Return the JSON in which it travels between actions."""
+        return json.dumps({"requirement": self.requirement, "pins": self.pins}, indent=1) + "\n"
+
+    @classmethod
+    def loads(cls, text: str) -> Answer:
+        """Read what `dumps` gave."""
+        return cls(**json.loads(text))
+
+
+def ask(requirement: str, packages: Iterable[Path], target: Target, resolver: Resolver) -> Answer:
+    """Ask the resolver for the closure of one package; the answer has no pins where it finds no solution.
+
+    Whoever needs these packages asks again then, together with all else, and explains it.
+    """
+    locked = {entry["name"]: entry for entry in _read(packages)}
+    try:
+        pins = _resolve(Asked({requirement: "requirements"}), locked, target, resolver)
+    except BentoError:
+        return Answer(requirement, {})
+    return Answer(requirement, {name: line for line, name in pins})
+
+
+def make_slice(
+    asked: Asked,
+    packages: Iterable[Path],
+    target: Target,
+    resolver: Resolver,
+    *,
+    all_files: bool,
+    answers: Sequence[Answer] = (),
+) -> Slice:
     """Resolve what is asked for against what the lock has of `packages` (a JSON file each).
 
-    `all_files` asks for the hashes of all files of a release, not only of those for the platform. Raises BentoError
-    with uv's explanation if there is no solution, and for one that differs from the packages given.
+    `all_files` asks for the hashes of all files of a release, not only of those for the platform. The resolver is not
+    asked again where `answers` say it all. Raises BentoError with uv's explanation if there is no solution, and for one
+    that differs from the packages given.
     """
-    locked = {entry["name"]: entry for entry in (json.loads(path.read_text("utf-8")) for path in packages)}
+    entries = _read(packages)
+    locked = {entry["name"]: entry for entry in entries}
+    pins = _joined(asked, entries, answers) or _resolve(asked, locked, target, resolver)
+    pins = [(_with_source(line, locked[name]), name) for line, name in pins]
+    return Slice(
+        "".join(f"{line}\n" for line, _ in pins),
+        "".join(_with_hashes(line, locked[name], target, all_files) for line, name in pins),
+    )
+
+
+def _read(packages: Iterable[Path]) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text("utf-8")) for path in packages]
+
+
+def _joined(asked: Asked, entries: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> list[tuple[str, str]]:
+    """What the answers say of all that is asked for, as `_resolve` returns it; nothing where they do not say it all.
+
+    A lock has one version of a package for a target, so no closure rules out a package of another one. Where there are
+    two of a package, they are of two locks.
+    """
+    pins: dict[str, str] = {}
+    for answer in answers:
+        pins |= answer.pins
+    answered = {answer.requirement for answer in answers if answer.pins} | pins.keys()
+    if asked.constraints or not asked.requirements.keys() <= answered:
+        return []
+    if sorted(pins) != sorted(entry["name"] for entry in entries):
+        return []
+    return [(pins[name], name) for name in sorted(pins)]
+
+
+def _resolve(
+    asked: Asked, locked: Mapping[str, dict[str, Any]], target: Target, resolver: Resolver
+) -> list[tuple[str, str]]:
+    """The pinned requirements by the resolver, as text and by name. Raises BentoError as `make_slice` does."""
     _require_locked(locked.values(), target)
     with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
         links = Path(scratch, "links")
@@ -129,11 +202,7 @@ def make_slice(asked: Asked, packages: Iterable[Path], target: Target, resolver:
                 f"{target.python_version}. Change them, or lock again.\n{''.join(asked.beside(locked))}{error}"
             ) from None
     _compare(pins, locked, resolver.name)
-    pins = [(_with_source(line, locked[name]), name) for line, name in pins]
-    return Slice(
-        "".join(f"{line}\n" for line, _ in pins),
-        "".join(_with_hashes(line, locked[name], target, all_files) for line, name in pins),
-    )
+    return pins
 
 
 def known(packages: Iterable[Path]) -> dict[str, set[str]]:
@@ -229,7 +298,7 @@ def _require_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
         )
 
 
-def _compare(pins: list[tuple[str, str]], locked: dict[str, Any], resolver: str) -> None:
+def _compare(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: str) -> None:
     """Bazel's graph and the resolver's solution have to be the same packages."""
     solved = {name for _, name in pins}
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)

@@ -1,0 +1,35 @@
+"""Writes what uv says of one package of a lock: the packages that it needs for a target, with their versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.packages import slice as slices
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.arguments import Arguments
+
+FLAGS = {
+    "--glibc": 1,
+    "--locked": 1,
+    "--output": 1,
+    "--platform": 1,
+    "--python": 1,
+    "--python-version": 1,
+    "--requirement": 1,
+    "--target": 1,
+    "--uv": 1,
+}
+
+
+def run(arguments: Arguments) -> None:
+    """Write the answer, with nothing in it where uv finds no solution."""
+    target = slices.Target(arguments.one("--platform"), arguments.one("--python-version"), arguments.one("--glibc"))
+    answer = slices.ask(
+        arguments.one("--requirement"),
+        [Path(path) for path in arguments.many("--locked")],
+        target,
+        slices.Resolver(arguments.one("--python"), Path(arguments.one("--uv"))),
+    )
+    Path(arguments.one("--output")).write_text(answer.dumps(), "utf-8")

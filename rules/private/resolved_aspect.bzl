@@ -1,0 +1,62 @@
+"""Asks uv what a package of a lock needs: once, and not in each Bento that requires it."""
+
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/providers:resolved.bzl", "BentoResolvedInfo")
+load(":attributes.bzl", "label_text")
+load(":helper.bzl", "arguments", "run_helper", "verb")
+
+def add_requirement(args, requirement):
+    """Adds to the arguments a package and what it is for.
+
+    Args:
+      args: an Args.
+      requirement: BentoRequirementInfo.
+    """
+    args.add("--requirement", requirement.distribution)
+    if requirement.platform:
+        args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
+
+def add_resolver(args, toolchain):
+    """Adds to the arguments the program that resolves.
+
+    Args:
+      args: an Args.
+      toolchain: the toolchain of the rule.
+    """
+    args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
+
+def _resolved_aspect_impl(target, ctx):
+    requirement = target[BentoRequirementInfo]
+
+    # A wheel that needs no package of a hub is for no platform.
+    if not requirement.platform:
+        return []
+    toolchain = ctx.attr._toolchain[platform_common.ToolchainInfo]
+    answer = ctx.actions.declare_file(ctx.label.name + ".resolved.json")
+    args = arguments(ctx)
+    args.add("--target", label_text(ctx.label))
+    add_requirement(args, requirement)
+    args.add_all(requirement.packages, before_each = "--locked")
+    add_resolver(args, toolchain)
+    args.add("--output", answer)
+    run_helper(
+        ctx,
+        mnemonic = "BentoResolve",
+        progress_message = "Resolving %{label}",
+        verb = verb(
+            "resolve",
+            args,
+            inputs = depset([toolchain.uv], transitive = [requirement.packages]),
+            packages = ["packaging"],
+        ),
+        outputs = [answer],
+        toolchain = toolchain,
+    )
+    return [BentoResolvedInfo(answer = answer)]
+
+resolved_aspect = aspect(
+    implementation = _resolved_aspect_impl,
+    doc = "What uv says of a package of a lock alone.",
+    attrs = {"_toolchain": attr.label(default = "//toolchains:host_toolchain", providers = [platform_common.ToolchainInfo])},
+    required_providers = [BentoRequirementInfo],
+)
