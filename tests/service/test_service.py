@@ -11,7 +11,6 @@ from rules_bento.records import replace
 from rules_bento.service import (
     Declared,
     Dependency,
-    SourceTree,
     from_json,
     override,
     read_service,
@@ -250,8 +249,7 @@ def test_hostile_lines_end_soon_and_plainly(line):
     assert len(info.labels.get("x", "")) <= 1 << 16
 
 
-def test_only_needed_modules_are_read():
-    read = []
+def test_only_needed_modules_are_parsed():
     files = {
         "service.py": b"import lib.heavy\nimport bentoml\nfrom lib.names import NAME\nfrom lib.broken import helper\n"
         b"@bentoml.service(name=NAME)\nclass Iris: ...\n",
@@ -260,13 +258,92 @@ def test_only_needed_modules_are_read():
         "lib/broken.py": b"not python",
     }
 
-    def reading(path):
-        read.append(path)
-        return files[path]
+    assert read_service("service:Iris", files).entry_service == "iris"
 
-    info = read_service("service:Iris", SourceTree(files.keys(), reading))
-    assert info.entry_service == "iris"
-    assert sorted(set(read)) == ["lib/names.py", "service.py"]
+
+CHANGED = {
+    "an item": "import values\nvalues.LABELS['tier'] = 'gold'\n",
+    "a method": "from values import LABELS\nLABELS.update(tier='gold')\n",
+    "another name of it": "import values\nmine = values.LABELS\nmine.update(tier='gold')\n",
+    "in place": "from values import LABELS\nLABELS |= {'tier': 'gold'}\n",
+    "a function": "from values import LABELS\ndef add():\n    LABELS['tier'] = 'gold'\nadd()\n",
+    "a decorator": "import values\ndef add(f):\n    values.LABELS['tier'] = 'gold'\n@add\ndef f(): ...\n",
+    "a default": "import values\ndef f(x=values.LABELS.update(tier='gold')): ...\n",
+    "a class": "import values\nclass A:\n    values.LABELS['tier'] = 'gold'\n",
+    "sys.modules": "import sys, values\nsys.modules['values'].LABELS['tier'] = 'gold'\n",
+    "another module": "import deep\n",
+}
+UNCERTAIN = {
+    "the name": "import values\nvalues.LABELS = {'tier': 'gold'}\n",
+    "setattr": "import values\nsetattr(values, 'LABELS', {'tier': 'gold'})\n",
+    "a loop": "import values\nfor key in ('tier',):\n    values.LABELS[key] = 'gold'\n",
+    "a comprehension": "import values\n[values.LABELS.update({key: 'gold'}) for key in ('tier',)]\n",
+    "a condition": "import os, values\nif os.environ.get('TIER'):\n    values.LABELS['tier'] = 'gold'\n",
+    "a hook": "import values\nclass A:\n    def __init_subclass__(cls):\n        values.LABELS['tier'] = 'gold'\n"
+    "class B(A): ...\n",
+    "a library": "import library, values\nlibrary.patch(values)\n",
+    "an import in a loop": "for _ in (1,):\n    import deep\n",
+}
+HARMLESS = {
+    "a reader": "from values import LABELS\nfor key in LABELS:\n    print(key)\nown = {}\nown['x'] = 'gold'\n",
+    "a program": "import values\nif __name__ == '__main__':\n    values.LABELS['tier'] = 'gold'\n",
+    "a function that nobody calls": "import values\ndef f():\n    values.LABELS['tier'] = 'gold'\n",
+}
+
+
+def _labels_beside(changes, imported="import changes"):
+    """Give the labels of a service that imports a module beside the one that has them, and what is unknown."""
+    service = (
+        f"import bentoml\n{imported}\nfrom values import LABELS\n@bentoml.service(labels=LABELS)\nclass Svc: ...\n"
+    )
+    files = {
+        "service.py": service.encode(),
+        "values.py": b"LABELS = {'team': 'a'}\n",
+        "changes.py": changes.encode(),
+        "deep.py": b"import values\nvalues.LABELS['tier'] = 'gold'\n",
+        "old.py": b"print 'changes values'\n",
+    }
+    info = read_service("service:Svc", files)
+    return dict(info.labels), {unknown.fact for unknown in info.unknowns}
+
+
+@pytest.mark.parametrize("changes", CHANGED.values(), ids=CHANGED)
+@pytest.mark.parametrize("imported", ["import changes", "import importlib\nimportlib.import_module('changes')"])
+def test_what_a_module_changes_of_another_is_followed(changes, imported):
+    assert _labels_beside(changes, imported) == ({"team": "a", "tier": "gold"}, set())
+
+
+@pytest.mark.parametrize("changes", UNCERTAIN.values(), ids=UNCERTAIN)
+def test_what_a_module_may_change_of_another_is_asked_for(changes):
+    assert _labels_beside(changes)[1] == {"labels"}
+
+
+@pytest.mark.parametrize("changes", CHANGED.values(), ids=CHANGED)
+def test_a_module_that_is_imported_on_some_way_may_change_what_others_have(changes):
+    imported = "import os\nif os.environ.get('TIER'):\n    import changes"
+    assert _labels_beside(changes, imported)[1] == {"labels"}
+
+
+@pytest.mark.parametrize("changes", HARMLESS.values(), ids=HARMLESS)
+def test_a_module_that_changes_nothing_of_another_is_no_matter(changes):
+    assert _labels_beside(changes) == ({"team": "a"}, set())
+
+
+def test_a_module_that_changes_others_and_is_not_imported_is_no_matter():
+    assert _labels_beside(CHANGED["an item"], "import os  # changes old") == ({"team": "a"}, set())
+
+
+def test_a_change_on_some_way_of_what_a_module_has_is_asked_for():
+    way = "import os, values\nif os.environ.get('TIER'):\n    values.LABELS['tier'] = 'gold'"
+    assert _labels_beside("", way)[1] == {"labels"}
+
+
+def test_a_module_that_puts_something_in_place_of_bentoml_is_seen():
+    files = {
+        "service.py": b"import bentoml\nimport patch\n@bentoml.service(name='svc')\nclass Svc: ...\n",
+        "patch.py": b"import bentoml\nbentoml.service = lambda **options: print\n",
+    }
+    assert "labels" in {unknown.fact for unknown in read_service("service:Svc", files).unknowns}
 
 
 DYNAMIC = b"""import os

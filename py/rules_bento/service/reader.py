@@ -9,7 +9,7 @@ from rules_bento.service.bentoml.declared import unread
 from rules_bento.service.bentoml.legacy import legacy_info
 from rules_bento.service.collect import Collector
 from rules_bento.service.facts import ServiceInfo, SourceTree, Unknown
-from rules_bento.service.python import budget
+from rules_bento.service.python import between, budget
 from rules_bento.service.python.expressions import get_attribute
 from rules_bento.service.python.interpreter import Interpreter
 from rules_bento.service.python.sources import Sources
@@ -63,6 +63,16 @@ def _read(service: str, sources: Sources, arguments: Mapping[str, object]) -> Se
     if path is None or path.endswith("/"):
         raise _no_module(service, module_name, sources)
     reader = Interpreter(sources, arguments)
+    info = _info(reader, module_name, attribute, service)
+    changing = between.changing(sources, module_name, reader.modules)
+    if changing:
+        reader = Interpreter(sources, arguments, changing)
+        reader.import_module(module_name)
+        info = _info(reader, module_name, attribute, service)
+    return info
+
+
+def _info(reader: Interpreter, module_name: str, attribute: str, service: str) -> ServiceInfo:
     module = reader.module(module_name)
     attribute = attribute or _only_service(reader, module, service)
     value = _resolved(reader, module, attribute, service)

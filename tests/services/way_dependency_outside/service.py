@@ -1,5 +1,4 @@
 # service: service:Svc
-# unknown: dependencies.shared
 import importlib
 
 import bentoml

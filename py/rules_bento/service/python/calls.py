@@ -27,6 +27,7 @@ from rules_bento.service.python.values import (
     Instance,
     LegacyService,
     ModelRef,
+    ModuleRef,
     Mutable,
     Names,
     Opaque,
@@ -66,6 +67,7 @@ _IDENTITIES = frozenset(
 # The standard library's functions that change an argument; all others leave theirs as they are.
 _CHANGERS = ("bisect.", "collections.", "functools.update_wrapper", "heapq.", "operator.", "random.shuffle")
 _ANYTHING = frozenset({"builtins.exec", "builtins.eval"})
+_IMPORTERS = frozenset({"builtins.__import__", "importlib.import_module"})
 _NAMES = frozenset({"builtins.globals", "builtins.locals", "builtins.vars"})
 
 
@@ -152,10 +154,25 @@ def _symbol(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict
         return _kept(symbol.dotted, args[0]) if args else decorator(lambda value: _kept(symbol.dotted, value), place)
     if symbol.dotted == "typing.cast" and len(args) == 2:
         return args[1]
+    if symbol.dotted in _IMPORTERS:
+        return _imported(reader, symbol, args, kwargs, place)
     value = sdk.call(reader, symbol.dotted, args, kwargs, place)
     if value is None and symbol.dotted.startswith(("builtins.", "functools.partial")):
         value = _builtin(reader, symbol.dotted, args, kwargs, place)
     return _outside(reader, symbol, args, kwargs, place) if value is None else value
+
+
+def _imported(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
+    """Give the module that a call imports, and follow what importing it changes."""
+    match args:
+        case [Const(value=str() as name)] if reader.sources.find(name) is not None:
+            reader.import_module(name)
+            return ModuleRef(name if symbol.dotted == "importlib.import_module" else name.partition(".")[0])
+        case [Const(value=str() as name), *_] if not name.startswith("."):
+            reader.import_module(name)
+        case _:
+            reader.import_any()
+    return _outside(reader, symbol, args, kwargs, place)
 
 
 def _kept(decorator: str, value: Value) -> Value:
@@ -187,6 +204,8 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
             reader.spoil(value, f"`{origin or 'a function'}` may change it", place)
         elif isinstance(value, Opaque) and not harmless:
             spoil_all(reader, value.parts, f"`{origin or 'a function'}` may change it", place)
+        elif isinstance(value, ModuleRef) and reader.changing and not harmless:
+            forget_names(reader.module(value.name).scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
         elif isinstance(value, Names):
             assert isinstance(value.scope, Scope)
             forget_names(value.scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
@@ -370,6 +389,8 @@ def _builtin(
         case (("setattr" | "delattr"), [Mutable() as owner, *_]):
             reader.spoil(owner, "an attribute whose name is not plain is set", place)
             return Const(None)
+        case "vars", [ModuleRef(name=name)]:
+            return Names(reader.module(name).scope)
         case "type", [Const(value=str() as name), Sequence(items=bases), Dict(items=names)]:
             attributes = {str(key): value for key, value in names.items()}
             return Class(name, list(bases), attributes, place)

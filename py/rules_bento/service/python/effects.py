@@ -13,6 +13,7 @@ from rules_bento.service.python.values import (
     Function,
     Instance,
     Lazy,
+    ModuleRef,
     Mutable,
     Names,
     Opaque,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from rules_bento.service.python.interpreter import Interpreter
 
 # Methods that leave what they belong to as it is.
-_READING = frozenset(
+READING = frozenset(
     [
         "copy",
         "count",
@@ -103,7 +104,12 @@ def changed_globals(tree: ast.Module) -> frozenset[str]:
 
 def give_up(reader: Interpreter, nodes: list[ast.AST], scope: Scope, why: str) -> None:
     """Make everything unknown that statements may bind, return or change."""
+    reader.may_import(nodes, scope)
     changed = _used(nodes, scope) if _may_change(reader, nodes, scope, set()) else []
+    if reader.changing and any(
+        isinstance(each, ast.Call) and not _only_reads(each, scope) for each in same_scope(nodes)
+    ):
+        changed += [value for value in _used(nodes, scope) if isinstance(value, ModuleRef)]
     inner = _comprehension_targets(nodes)
     for node in same_scope(nodes):
         place = scope.place(node)
@@ -174,6 +180,7 @@ def not_followed(
         elif isinstance(inner, Function):
             assert isinstance(inner.scope, Scope)
             body = list(ast.iter_child_nodes(inner.node))
+            reader.may_import(body, inner.scope)
             if _may_change(reader, body, inner.scope, {id(inner)}):
                 spoil_all(reader, _used(body, inner.scope), why, place)
 
@@ -187,7 +194,7 @@ def comprehension(reader: Interpreter, node: ast.expr, scope: Scope) -> None:
 def _only_reads(call: ast.Call, scope: Scope) -> bool:
     """Return whether a call changes nothing, by the name of its method or of its built-in function."""
     if isinstance(call.func, ast.Attribute):
-        return call.func.attr in _READING
+        return call.func.attr in READING
     value = scope.find(call.func.id) if isinstance(call.func, ast.Name) else None
     return isinstance(call.func, ast.Name) and (value is None or isinstance(value, (Class, Symbol)))
 
@@ -208,6 +215,8 @@ def _spoil_deep(reader: Interpreter, value: Value, why: str, place: Place, seen:
     seen.add(id(value))
     if isinstance(value, Mutable):
         reader.spoil(value, why, place)
+    if isinstance(value, ModuleRef) and reader.changing:
+        _spoil_module(reader, value.name, why, place, seen)
     if isinstance(value, Names):
         assert isinstance(value.scope, Scope)
         forget_names(value.scope, Opaque(why, place))
@@ -224,6 +233,17 @@ def _spoil_deep(reader: Interpreter, value: Value, why: str, place: Place, seen:
             below = []
     for inner in below:
         _spoil_deep(reader, inner, why, place, seen)
+
+
+def _spoil_module(reader: Interpreter, name: str, why: str, place: Place, seen: set[int]) -> None:
+    """Give up the names of a module, and all that they and the modules below it lead to."""
+    for known in [known for known in reader.modules if known == name or known.startswith(f"{name}.")]:
+        scope = reader.modules[known].scope
+        if id(scope) not in seen:
+            seen.add(id(scope))
+            for value in list(scope.names.values()):
+                _spoil_deep(reader, value, why, place, seen)
+            forget_names(scope, Opaque(why, place))
 
 
 def forget_names(scope: Scope, why: Opaque) -> None:

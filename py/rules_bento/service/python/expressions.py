@@ -279,6 +279,8 @@ def is_enumeration(reader: Interpreter, value: Value) -> bool:
 def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) -> Value:
     """Give what `owner.name` stands for."""
     match owner:
+        case ModuleRef() if name == "__dict__":
+            return Names(reader.module(owner.name).scope)
         case ModuleRef():
             value = reader.module_attribute(owner.name, name, place)
             return value or Opaque(f"`{name}` is not bound in `{owner.name}`", place)

@@ -2,7 +2,8 @@
 
 Module by module, class body by class body, in Python's order. Where the way through the code is not
 plain (`if` on the environment, `try`), every way is read and `joins` keeps what they agree on; what a
-loop touches is given up. Modules are read only when one of their names is needed.
+loop touches is given up. Modules are read only when one of their names is needed, or all of them in
+Python's order where one may change what others have (`between`).
 
 The invariant: what has a plain value here has that value on every machine on which the code gets there. All else is
 `Opaque`, or has an `Opaque` in it, which says why. A step that is not understood may bind names and change objects:
@@ -19,7 +20,7 @@ from collections import Counter
 from rules_bento.errors import BentoError
 from rules_bento.service.python import calls, expressions
 from rules_bento.service.python.budget import SpentError, TooLargeError, spend
-from rules_bento.service.python.classes import class_of
+from rules_bento.service.python.classes import class_of, lookup
 from rules_bento.service.python.effects import (
     bound_names,
     changed_globals,
@@ -34,6 +35,7 @@ from rules_bento.service.python.reach import is_inert, may_make, opens
 from rules_bento.service.python.scopes import Module, Scope
 from rules_bento.service.python.sources import Sources, in_standard_library
 from rules_bento.service.python.values import (
+    Class,
     Const,
     Function,
     Lazy,
@@ -62,14 +64,20 @@ MAX_CALLS = 3_000
 class Interpreter:
     """Reads the modules of one src/ and remembers them."""
 
-    def __init__(self, sources: Sources, arguments: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, sources: Sources, arguments: Mapping[str, object] | None = None, changing: SequenceOf[str] = ()
+    ) -> None:
         self.sources = sources
+        # Modules that change what others have. Where there are some, all modules are read when they are imported.
+        self.changing = changing
         # What `bentoml.use_arguments()` gives.
         self.arguments = arguments or {}
         self.modules: dict[str, Module] = {}
         # An object may be changed for certain only in the region that it was made in, or one around it.
         self.region = 0
         self._regions = 0
+        # What a module has made that is imported on some way only.
+        self._made: list[Mutable] | None = None
         self._steps = 0
         self.call_depth = 0
         self._calls = 0
@@ -97,11 +105,55 @@ class Interpreter:
         module.scope.names["__package__"] = Const(name if module.package else name.rpartition(".")[0])
         module.volatile = changed_globals(tree) if self.sources.mentions(path, b"global") else frozenset()
         self.modules[name] = module
-        region, self.region = self.region, self.new_region()
-        self.run(tree.body, module.scope)
-        self.region = region
+        self._import_body(tree.body, module.scope)
         module.running = False
         return module
+
+    def _import_body(self, body: SequenceOf[ast.stmt], scope: Scope) -> None:
+        """Read a module's statements. Where it may not be imported here, what it changes of others is not certain."""
+        region, made = self.region, self._made
+        on_some_way = region and self.changing
+        # One that is read because a name of it is needed was imported before.
+        self.region, self._made = (self.new_region(), []) if on_some_way else (0, None)
+        self.run(body, scope)
+        for value in self._made or ():
+            value.born = 0  # whoever imports it later finds it as it was made
+        self.region, self._made = region, made
+
+    def import_module(self, name: str) -> None:
+        """Read a module and the packages that it is in, as importing does, where that may change something."""
+        if not self.changing or self._shadowed(name):
+            return
+        parts = name.split(".")
+        for end in range(1, len(parts) + 1):
+            package = ".".join(parts[:end])
+            if self.sources.find(package) is not None:
+                self.module(package)
+
+    def may_import(self, nodes: SequenceOf[ast.AST], scope: Scope) -> None:
+        """Read the modules that code may import which is not followed."""
+        if not self.changing:
+            return
+        region, self.region = self.region, self.new_region()
+        for node in same_scope(nodes):
+            match node:
+                case ast.Import():
+                    for alias in node.names:
+                        self.import_module(alias.name)
+                case ast.ImportFrom():
+                    base = self._base(node, scope)
+                    for alias in node.names if base else ():
+                        self.import_module(f"{base}.{alias.name}")
+                case ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module"):
+                    self.import_any()
+        self.region = region
+
+    def import_any(self) -> None:
+        """Read the modules that change something where one is imported by a name that is not plain."""
+        region, self.region = self.region, self.new_region()
+        for name in self.changing:
+            self.import_module(name)
+        self.region = region
 
     def module_attribute(self, name: str, attribute: str, place: Place) -> Value | None:
         """Give a module's attribute; None where nothing can have bound it."""
@@ -139,6 +191,8 @@ class Interpreter:
         """Note in which stretch of code a new value was made."""
         if isinstance(value, Mutable):
             value.born = self.region
+            if self._made is not None:
+                self._made.append(value)
         return value
 
     def may_change(self, value: Mutable, why: str, place: Place) -> bool:
@@ -225,9 +279,12 @@ class Interpreter:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 name = alias.name if alias.asname else alias.name.partition(".")[0]
+                self.import_module(alias.name)
                 self.bind(alias.asname or name, self._module_value(name), scope)
             return
         base = self._base(node, scope)
+        if base:
+            self.import_module(base)
         for alias in node.names:
             if base is None:
                 why = "a relative import goes above the top of the sources"
@@ -256,7 +313,12 @@ class Interpreter:
         """Give what `from module import name` binds."""
         if self.sources.find(module) is None:
             return Symbol(public_name(f"{module}.{name}"))
-        return self._shadowed(module) or Lazy(module, name, place)
+        value = self._shadowed(module) or Lazy(module, name, place)
+        if self.changing and isinstance(value, Lazy):
+            # What it is bound to now, for it may be bound to something else later.
+            self.import_module(f"{module}.{name}")
+            return self.force(value)
+        return value
 
     def _shadowed(self, name: str) -> Value | None:
         if in_standard_library(name):
@@ -365,6 +427,7 @@ class Interpreter:
         decorators = [expressions.evaluate(self, each, scope) for each in node.decorator_list]
         bases = [expressions.evaluate(self, base, scope) for base in node.bases]
         keywords = {keyword.arg or "**": expressions.evaluate(self, keyword.value, scope) for keyword in node.keywords}
+        self._follow_hooks(bases, keywords, scope.place(node))
         inner = Scope("class", scope.module, scope)
         inner.names["__module__"] = Const(scope.module.name)
         inner.names["__doc__"] = Const(ast.get_docstring(node, clean=False))
@@ -373,6 +436,15 @@ class Interpreter:
         value.annotations = inner.annotations
         self.fresh(value)
         self.bind(node.name, self._decorated(value, node, decorators, scope.place(node)), scope)
+
+    def _follow_hooks(self, bases: list[Value], keywords: dict[str, Value], place: Place) -> None:
+        """Give up what the hooks of base classes and of a metaclass may change when a class is made."""
+        named = [(base, "__init_subclass__") for base in bases]
+        named += [(keywords.get("metaclass", Const(None)), name) for name in ("__new__", "__init__", "__prepare__")]
+        for of, name in named:
+            hook = lookup(of, name, self.force) if isinstance(of, Class) else None
+            if hook is not None:
+                not_followed(self, hook, [], f"`{name}` may change it", place)
 
     def _decorated(
         self,

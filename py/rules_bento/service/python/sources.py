@@ -32,6 +32,7 @@ class Sources:
         self.paths = frozenset(tree.paths)
         self._read = tree.read
         self._folders = frozenset(_folders(self.paths))
+        self._modules: frozenset[str] | None = None
 
     def find(self, module: str) -> str | None:
         """Give the file of a dotted module; for a package without `__init__.py`, its folder and a slash."""
@@ -49,6 +50,20 @@ class Sources:
         return top not in _ALWAYS_OUTSIDE and (
             top in self._folders or f"{top}.py" in self.paths or f"{top}/__init__.py" in self.paths
         )
+
+    def modules(self) -> frozenset[str]:
+        """Give the dotted names of all modules, packages with an `__init__.py` among them."""
+        if self._modules is None:
+            names = (
+                path[:-3].removesuffix("/__init__").replace("/", ".") for path in self.paths if path.endswith(".py")
+            )
+            self._modules = frozenset(name for name in names if self.find(name))
+        return self._modules
+
+    def content(self, module: str) -> bytes:
+        """Return the bytes of a module of these, however large."""
+        path = self.find(module)
+        return b"" if path is None or path.endswith("/") else self._read(path)
 
     def is_package(self, path: str) -> bool:
         """Return whether the file that `find` gave makes a package."""

@@ -1,0 +1,7 @@
+# service: service:Svc
+import bentoml
+from settings.values import IMAGE, LABELS
+
+
+@bentoml.service(labels=LABELS, image=IMAGE)
+class Svc: ...

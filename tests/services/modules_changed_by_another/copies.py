@@ -1,0 +1,3 @@
+import values
+
+ENVS = list(values.ENVS)

@@ -1,0 +1,9 @@
+# service: service:Svc
+import bentoml
+import changes  # noqa: F401
+import copies
+from values import LABELS, Limits
+
+
+@bentoml.service(labels=LABELS, envs=copies.ENVS, traffic={"timeout": Limits.TIMEOUT})
+class Svc: ...

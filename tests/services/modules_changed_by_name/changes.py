@@ -1,0 +1,3 @@
+from values import LABELS
+
+LABELS["tier"] = "gold"

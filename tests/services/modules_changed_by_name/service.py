@@ -1,0 +1,13 @@
+# service: service:Svc
+# unknown: labels
+import importlib
+
+import bentoml
+from values import LABELS
+
+for name in ("changes",):
+    importlib.import_module(name)
+
+
+@bentoml.service(labels=LABELS)
+class Svc: ...

@@ -1,0 +1,4 @@
+import values
+
+values.LABELS["tier"] = "gold"
+values.TIMEOUT = 4

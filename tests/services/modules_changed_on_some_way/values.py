@@ -1,0 +1,2 @@
+LABELS = {"team": "a"}
+TIMEOUT = 3
