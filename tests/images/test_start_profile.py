@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -315,31 +316,100 @@ def env_of(image):
     return json.loads((image / "config.json").read_text("utf-8"))["config"]["Env"]
 
 
-def test_a_recording_that_is_ended_leaves_no_container(image, tmp_path):
-    silent = changed(image, tmp_path / "silent", {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", SLEEPS]})
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_recording_that_is_ended_leaves_no_process_and_no_file(image, tmp_path, number):
+    """What is started neither stops when it is told to, nor stays in its session."""
+    python = os.path.realpath(sys.executable)
+    starts = f"import os; os.fork() or os.setsid(); {STAYS}"
+    silent = changed(image, tmp_path / "silent", {"Entrypoint": [python, "-S", "-c", starts]})
     words = ["--folder", str(silent), "--contents", "contents.json", "--profile", "start.json", "--target", "//:x"]
+    code = "import sys; from rules_bento import verbs; from rules_bento.run import container; "
+    code += f"container._STOPPING_SECONDS = 0.5; sys.exit(verbs.run({['start_profile', *words, *NEVER]!r}))"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     program = subprocess.Popen(
-        [sys.executable, "-c", f"from rules_bento import verbs; verbs.run({['start_profile', *words, *NEVER]!r})"],
-        env=os.environ | {"BUILD_WORKSPACE_DIRECTORY": str(tmp_path), "TMPDIR": str(tmp_path)},
+        [sys.executable, "-c", code],
+        env=os.environ | {"BUILD_WORKSPACE_DIRECTORY": str(tmp_path), "TMPDIR": str(scratch)},
+        start_new_session=True,
     )
-    mark = f"{os.path.realpath(sys.executable)}\0-S\0-c\0{SLEEPS}".encode()
-    until(lambda: running(mark))
-    program.terminate()
+    mark = f"{python}\0-S\0-c\0{starts}".encode()
+    until(lambda: running(mark) == 2)
+    if number == signal.SIGINT:  # a terminal tells all of them, more than once
+        for _ in range(3):
+            os.killpg(program.pid, number)
+            time.sleep(0.1)
+    else:
+        program.send_signal(number)
     program.wait()
     until(lambda: not running(mark))
+    assert number == signal.SIGKILL or not list(scratch.iterdir())
+    assert not (tmp_path / "start.json").exists()
 
 
-SLEEPS = "import time; time.sleep(900.25)"
+STAYS = """
+import _signal, time
+_signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+time.sleep(900.25)
+"""
 NEVER = ("--ready", "/readyz", "--seconds", "900")
 
 
+@pytest.mark.parametrize("user", ["1034:1034", "0:0"])
+def test_a_container_sees_nothing_of_the_machine(image, tmp_path, monkeypatch, capfd, user):
+    """Not with the rights of root that it has in namespaces, which lead out of a mere chroot."""
+    (tmp_path / "mark").write_text("of the machine", "utf-8")
+    looks = LOOKS.format(marks=[f"{way}{tmp_path}/mark" for way in ("", "/proc/1/root", "/proc/1/cwd")])
+    command = [os.path.realpath(sys.executable), "-S", "-c", looks]
+    curious = changed(image, tmp_path / "curious", {"Entrypoint": command, "User": user})
+    assert record(curious, tmp_path, monkeypatch) == 1
+    told = capfd.readouterr().err
+    assert "processes ['1', '2'], others False" in told
+    assert "read none, written none" in told
+    assert "devices ['fd', 'full', 'null', 'random', 'shm', 'stderr', 'stdin', 'stdout', 'urandom', 'zero']" in told
+
+
+LOOKS = """
+import os
+def does(function, *words):
+    try:
+        return function(*words) or True
+    except OSError:
+        return False
+print("processes", sorted(name for name in os.listdir("/proc") if name.isdigit()), end=", ")
+print("others", does(os.kill, 1 << 21, 0) or does(os.kill, -1, 0) and os.getuid() != 0)
+print("devices", sorted(os.listdir("/dev")))
+written = [path for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/power/state")
+           if does(open, path, "r+")]
+os.mkdir("/srv/deep")
+does(os.chroot, "/srv/deep")
+for _ in range(40):
+    os.chdir("..")
+does(os.chroot, ".")
+print("read", [path for path in {marks} if does(open, path)] or "none", end=", ")
+print("written", written or "none")
+"""
+
+
+def test_the_end_of_a_long_log_is_shown_and_names_that_are_no_text_are_left_out(image, tmp_path, monkeypatch, capfd):
+    noise = "import sys; sys.stdout.write('begin' + 9 * 'x' * (1 << 20) + 'the end')"
+    loud = changed(image, tmp_path / "loud", {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", noise]})
+    assert record(loud, tmp_path, monkeypatch) == 1
+    told = capfd.readouterr().err
+    assert told.rstrip().endswith("xxthe end")
+    assert len(told) < 6000
+    service = f"import os; open(os.fsdecode(b'/srv/caf\\xe9')).read()\n{SERVICE}"
+    layer = [(member("srv/caf\udce9"), b"1"), (member("srv/service.py"), service.encode())]
+    assert record(changed(image, tmp_path / "odd", layer=layer), tmp_path, monkeypatch) == 0, capfd.readouterr().err
+    assert "srv/service.py" in start_profile.loads((tmp_path / "start.json").read_bytes(), "start.json")
+
+
 def running(mark):
-    """Whether a process has a command line; those that end while we look have none."""
+    """How many processes have a command line; those that end while we look have none."""
+    count = 0
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if path.read_bytes().startswith(mark):
-                return True
-    return False
+            count += path.read_bytes().startswith(mark)
+    return count
 
 
 def until(condition):

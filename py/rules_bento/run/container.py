@@ -1,6 +1,7 @@
 """A program in the file system of an image, without a container engine: in namespaces of its own, as a user's process.
 
-It has a network of its own, of the loopback interface alone, /proc, /dev and /sys of the machine, and a /tmp.
+It sees the image's files, processes of its own alone, a network of its own (the loopback interface), /proc and /sys to
+read, the devices that have nothing behind them, and a /tmp. When it ends, all that it has started has ended.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+import time
 from pathlib import Path
 
 from rules_bento.errors import BentoError
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
     Use = Callable[[Callable[[], bool]], None]
 
 # <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>
-_NEW_MOUNTS, _NEW_USERS, _NEW_NETWORK = 0x20000, 0x10000000, 0x40000000
-_BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
+_NEW_MOUNTS, _NEW_USERS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x10000000, 0x20000000, 0x40000000
+_BIND, _RECURSIVE, _PRIVATE, _DETACHED = 0x1000, 0x4000, 0x40000, 2
+_TO_READ = 1 | 2 | 4 | 8  # read-only, and nothing in it is a program or a device
 _SIGNAL_OF_PARENTS_END = 1
 _GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 1
 
-_SHARED = ("proc", "dev", "sys")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOPPING_SECONDS = 30
+_TICK = 0.05
 
 
 class Container(NamedTuple):
@@ -50,15 +55,17 @@ def run(container: Container, log: Path, use: Use) -> None:
     BentoError for what it or the start raises, and where the system has no namespaces for the user.
     """
     receive, send = os.pipe()
+    parent = os.getpid()
     process = os.fork()
     if not process:
         os.close(receive)
-        _child(container, log, use, send)
+        _child(container, log, use, send, parent)
     os.close(send)
     try:
         with os.fdopen(receive, "rb") as pipe:
             message = pipe.read().decode()
     except BaseException:
+        _ignore_signals()
         os.kill(process, signal.SIGTERM)
         raise
     finally:
@@ -67,45 +74,43 @@ def run(container: Container, log: Path, use: Use) -> None:
         raise BentoError(message or f"the process that runs the container ended with status {status}")
 
 
-def _child(container: Container, log: Path, use: Use, send: int) -> NoReturn:
+def _ignore_signals() -> None:
+    """Let nothing come between the end that was asked for and its end."""
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _child(container: Container, log: Path, use: Use, send: int, parent: int) -> NoReturn:
     """Do it, tell what went wrong, and end without what the parent has to do at its end."""
     status = 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in _STOPPING:
+        signal.signal(number, lambda *_: sys.exit(1))
     try:
-        _enter(container)
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                container.command,
-                env=dict(container.variables),
-                preexec_fn=lambda: _chroot(container),
-                start_new_session=True,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-            )
+        libc: Any = ctypes.CDLL(None, use_errno=True)
+        _enter(libc, container)
+        libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGTERM)
+        if os.getppid() != parent:  # it has ended before that
+            sys.exit(1)
+        first = _start(libc, container, log)
         try:
-            use(lambda: server.poll() is not None)
+            use(lambda: _has_ended(first))
         finally:
-            _stop(server)
+            _stop(first)
         status = 0
-    except (BentoError, OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: a NUL in what is run
-        os.write(send, str(error).encode())
+    except (BentoError, OSError, ValueError) as error:
+        _tell(send, error)
     finally:
         os._exit(status)
 
 
-def _enter(container: Container) -> None:
+def _tell(pipe: int, error: Exception) -> None:
+    os.write(pipe, str(error).encode("utf-8", "replace"))
+
+
+def _enter(libc: Any, container: Container) -> None:
+    """Be the container's user, in its network; the processes that are started from here on are the container's."""
     uid, gid = os.getuid(), os.getgid()
-    # All places before anything of the machine is mounted at one: what is made, is made in the folder.
-    shared = {f"/{name}": unpacked.folder(container.root, name) for name in _SHARED}
-    temporary = unpacked.folder(container.root, "tmp")
-    hosts = unpacked.folder(container.root, "etc") / "hosts"
-    if hosts.is_symlink() or not hosts.is_file():
-        unpacked.remove(hosts)
-        hosts.touch()
-        os.utime(hosts, (0, 0))
-    libc: Any = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_NEW_USERS | _NEW_MOUNTS | _NEW_NETWORK):
+    if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(
             f"this system lets nobody make namespaces ({os.strerror(ctypes.get_errno())}), and the image runs in some. "
             "Record on another machine, or as root; on Ubuntu, `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
@@ -113,22 +118,94 @@ def _enter(container: Container) -> None:
     Path("/proc/self/setgroups").write_text("deny", "ascii")
     Path("/proc/self/uid_map").write_text(f"{container.user[0]} {uid} 1", "ascii")
     Path("/proc/self/gid_map").write_text(f"{container.user[1]} {gid} 1", "ascii")
-    _mount(libc, "none", Path("/"), "", _RECURSIVE | _PRIVATE)
-    libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGTERM)
-    for of_machine, place in shared.items():
-        _mount(libc, of_machine, place, "", _BIND | _RECURSIVE)
-    _mount(libc, "tmpfs", temporary, "tmpfs", 0)
-    written = temporary / "hosts"
-    written.write_text("127.0.0.1 localhost\n", "ascii")
-    _mount(libc, str(written), hosts, "", _BIND)
     _loopback()
 
 
-def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
-    if libc.mount(source.encode(), os.fsencode(target), form.encode(), ctypes.c_ulong(flags), None):
-        raise BentoError(
-            f"{target}: could not be mounted ({os.strerror(ctypes.get_errno())}). Record on another machine."
+def _start(libc: Any, container: Container, log: Path) -> int:
+    """Start the container's first process, with which all others end. Raises BentoError if its program cannot be."""
+    receive, send = os.pipe()
+    first = os.fork()
+    if not first:
+        os.close(receive)
+        _first(libc, container, log, send)
+    os.close(send)
+    try:
+        with os.fdopen(receive, "rb") as pipe:
+            message = pipe.read().decode()
+        if message:
+            raise BentoError(message)
+    except BaseException:
+        os.kill(first, signal.SIGKILL)
+        os.waitpid(first, 0)
+        raise
+    return first
+
+
+def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
+    """Run the program in the image, tell why if that cannot be, and pass on to it that it is to stop."""
+    try:
+        os.setsid()
+        libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL)
+        with log.open("wb") as output:
+            for descriptor in (1, 2):
+                os.dup2(output.fileno(), descriptor)
+        _move(libc, container.root)
+        program = subprocess.Popen(
+            container.command,
+            env=dict(container.variables),
+            cwd=Path("/", container.working_dir),
+            stdin=subprocess.DEVNULL,
         )
+        for number in _STOPPING:
+            signal.signal(number, lambda *_: program.terminate())
+        os.close(send)
+        program.wait()
+    except (BentoError, OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: a NUL in what is run
+        _tell(send, error)
+    finally:
+        os._exit(0)
+
+
+def _move(libc: Any, root: Path) -> None:
+    """Make the image's folder, and what programs expect in it, all that this process and those below it see."""
+    # All places before anything is mounted at one: what is made, is made in the folder.
+    processes, devices, system, temporary = (unpacked.folder(root, name) for name in ("proc", "dev", "sys", "tmp"))
+    hosts = unpacked.folder(root, "etc") / "hosts"
+    if hosts.is_symlink() or not hosts.is_file():
+        unpacked.remove(hosts)
+        hosts.touch()
+        os.utime(hosts, (0, 0))
+    if libc.unshare(_NEW_MOUNTS):
+        raise _refusal("mounts of its own")
+    _mount(libc, "none", Path("/"), "", _RECURSIVE | _PRIVATE)
+    _mount(libc, str(root), root, "", _BIND)
+    _mount(libc, "proc", processes, "proc", _TO_READ)
+    _mount(libc, "sysfs", system, "sysfs", _TO_READ)
+    _mount(libc, "tmpfs", devices, "tmpfs", 0)
+    _mount(libc, "tmpfs", temporary, "tmpfs", 0)
+    for name in _DEVICES:
+        (devices / name).touch()
+        _mount(libc, f"/dev/{name}", devices / name, "", _BIND)
+    for name, target in _LINKS.items():
+        (devices / name).symlink_to(target)
+    (devices / "shm").mkdir()
+    written = temporary / "hosts"
+    written.write_text("127.0.0.1 localhost\n", "ascii")
+    _mount(libc, str(written), hosts, "", _BIND)
+    os.chdir(root)
+    # A root in the place of the other one, which is then taken away from above it: pivot_root(2).
+    if libc.pivot_root(b".", b".") or libc.umount2(b".", _DETACHED):
+        raise _refusal("a root of its own")
+    os.chdir("/")
+
+
+def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
+    if libc.mount(os.fsencode(source), os.fsencode(target), form.encode(), ctypes.c_ulong(flags), None):
+        raise _refusal(str(target))
+
+
+def _refusal(what: str) -> BentoError:
+    return BentoError(f"{what}: could not be mounted ({os.strerror(ctypes.get_errno())}). Record on another machine.")
 
 
 def _loopback() -> None:
@@ -143,16 +220,16 @@ def _loopback() -> None:
         fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH14s", b"lo", flags | _IS_UP, b""))
 
 
-def _chroot(container: Container) -> None:
-    os.chroot(container.root)
-    os.chdir("/")  # a relative one would lead out of the root
-    os.chdir(container.working_dir)
+def _has_ended(process: int) -> bool:
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        server.wait(_STOPPING_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
+def _stop(first: int) -> None:
+    """Have the program stop, and end with it, or after a while, all that it has started."""
+    _ignore_signals()
+    os.kill(first, signal.SIGTERM)
+    deadline = time.monotonic() + _STOPPING_SECONDS
+    while not _has_ended(first) and time.monotonic() < deadline:
+        time.sleep(_TICK)
+    os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)

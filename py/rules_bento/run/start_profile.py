@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 
+from rules_bento.archives.ustar import is_utf8
+from rules_bento.archives.whole import whole_file
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images import oci_image, start_profile, unpacked
@@ -35,7 +38,8 @@ FLAGS = {
     "--target": 1,
 }
 
-_SHOWN = 4000  # characters of the log, from its end
+_SHOWN = 4000  # bytes of the log, from its end
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _LATER = 1 << 30  # seconds since 1970; nothing is read before that
 
 
@@ -48,6 +52,8 @@ def run(arguments: Arguments) -> None:
     if sys.platform != "linux":
         raise BentoError("images run on Linux. Record there, and check the profile in.")
     output = Path(workspace, arguments.one("--profile"))
+    for number in _SIGNALS:  # by an exception, so that what was unpacked is removed
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
         root = Path(scratch, "root")
         root.mkdir()
@@ -64,10 +70,10 @@ def run(arguments: Arguments) -> None:
             path: found.st_size
             for path, found in unpacked.files(root)
             if found.st_atime > _LATER > found.st_mtime  # what the container has written is not of the image
+            and is_utf8(path)  # else it has no name in a profile, nor in the table of a layer
         }
-    unfinished = output.with_name(output.name + ".unfinished")
-    unfinished.write_text(start_profile.dumps(read), "utf-8")
-    unfinished.replace(output)
+    with whole_file(output) as file:
+        file.write(start_profile.dumps(read).encode())
     megabytes = sum(read.values()) / 1e6
     sys.stderr.write(f"{arguments.one('--profile')}: a start reads {len(read)} files, of {megabytes:.1f} MB\n")
 
@@ -128,4 +134,6 @@ def _use(arguments: Arguments, url: str, has_ended: Callable[[], bool]) -> None:
 def _end_of(log: Path) -> str:
     if not log.exists():
         return ""
-    return f"; its log ends with:\n{log.read_text('utf-8', 'replace')[-_SHOWN:]}"
+    with log.open("rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - _SHOWN, 0))
+        return f"; its log ends with:\n{file.read(_SHOWN).decode('utf-8', 'replace')}"
