@@ -112,6 +112,40 @@ def test_what_a_layer_empties_is_empty_below_the_folders_that_it_names(tmp_path)
     assert found(unpacked(tmp_path, [file("a/b/old"), file("a/old")], upper)) == {"a/b/new": b"data"}
 
 
+@pytest.mark.parametrize("whiteout", ["a/.wh..wh..opq", ".wh.a", ".wh..wh..opq"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_a_layer_removes_is_of_those_below_and_nothing_that_it_has_itself(tmp_path, whiteout, is_first):
+    whiteouts, own = [file(whiteout, b"")], [file("a/b/new"), file("a/c", b"new"), link("a/d", "b")]
+    upper = whiteouts + own if is_first else own + whiteouts
+    root = unpacked(tmp_path, [file("a/b/old"), file("a/c"), file("a/d/old"), file("a/old")], upper)
+    assert found(root) == {"a/b/new": b"data", "a/c": b"new"}
+    assert (root / "a/d").is_symlink()
+
+
+def test_a_file_that_a_layer_has_and_removes_is_its_own(tmp_path):
+    upper = [file("a", b"new"), file(".wh.a", b""), link("b", "a"), file(".wh.b", b"")]
+    root = unpacked(tmp_path, [file("a"), file("b")], upper)
+    assert found(root) == {"a": b"new"}
+    assert (root / "b").is_symlink()
+
+
+def test_links_that_make_each_path_long_are_refused_before_they_take_time(tmp_path):
+    way = "/".join(["d/.."] * 500)
+    links = [link(f"l{at}", f"{way}/l{at - 1}" if at else way) for at in range(38)]
+    began = time.process_time()
+    with pytest.raises(BentoError, match="by more names than any image has"):
+        unpacked(tmp_path, [file("d/a"), *links], [file(f"l37/{at}") for at in range(1000)])
+    assert time.process_time() - began < 9
+
+
+def test_a_folder_that_is_emptied_again_and_again_is_looked_through_once(tmp_path):
+    files = [file(f"a/{'b/' * 50}{at}", b"") for at in range(200)]
+    again = [file(f"a/{'b/' * depth}.wh..wh..opq", b"") for depth in range(50, -1, -1) for _ in range(10)]
+    began = time.process_time()
+    assert len(found(unpacked(tmp_path, [*files, *again]))) == 200
+    assert time.process_time() - began < 3
+
+
 def test_a_file_takes_the_place_of_a_link_and_not_of_what_it_leads_to(tmp_path):
     root = unpacked(tmp_path, [file("a"), link("b", "a")], [file("b", b"new")])
     assert found(root) == {"a": b"data", "b": b"new"}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_LINKS = 40  # on one path, as Linux has it
 _DEEPEST = 256  # folders on one path: who walks a tree calls itself for each
+_MOST_NAMES, _MORE_NAMES = 200_000, 32  # on the ways of all members, those of links among them; for each member
 _LEFT_OUT = ("device", "pipe")
 _NO_NAMES = ("", ".", "..")
 _UNREAD = 0, 0  # times of access and of change, nanoseconds
@@ -33,13 +34,14 @@ def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
 
     All times are those of 1970. Raises BentoError for a layer that cannot be read or unpacked.
     """
+    image = _Image(root)
     for blob, media_type in layers:
-        new: set[Path] = set()
+        image.begin_layer()
         for member, data in contents.members(blob, media_type):
             if member.name.rstrip("/") in ("", "."):
                 continue
             try:
-                _apply(root, member, data, new)
+                image.apply(member, data)
             except (OSError, ValueError) as error:  # ValueError: a NUL in a name
                 reason = (isinstance(error, OSError) and error.strerror) or error
                 raise BentoError(
@@ -63,9 +65,15 @@ def folder(root: Path, name: str) -> Path:
     No part of what is returned is a link. Raises BentoError for a circle of links and folders without end, OSError for
     what cannot be made.
     """
-    at, waiting, links = root, name.split("/")[::-1], 0
+    return _followed(root, name)[0]
+
+
+def _followed(root: Path, name: str) -> tuple[Path, int]:
+    """Do what `folder` does; return how many names were on the way, too."""
+    at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()
+        names += 1
         if part == ".." and at != root:
             at = at.parent
         if part in _NO_NAMES:
@@ -85,7 +93,7 @@ def folder(root: Path, name: str) -> Path:
             remove(path)
             path.mkdir()
         at = path
-    return at
+    return at, names
 
 
 def remove(path: Path) -> None:
@@ -96,37 +104,75 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _apply(root: Path, member: TarMember, data: Iterable[bytes | memoryview], new: set[Path]) -> None:
-    """Do what a member of a layer says; `new` is what the layer has made so far."""
-    place = _place(root, member.name.rstrip("/"))
-    if place.name == contents.EMPTIED:
-        _empty(place.parent, new)
-    elif place.name.startswith(contents.REMOVED):
-        remove(_named(place.parent, place.name.removeprefix(contents.REMOVED)))
-    elif member.kind == "sparse file":
-        raise ValueError("a sparse file")
-    elif member.kind not in _LEFT_OUT:
-        _make(root, place, member, data)
-        new.add(place)
+class _Image:
+    """An image that is being unpacked.
+
+    What a layer says is gone is that of the layers below, wherever in the layer it says so: what it has made stays.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names_left = _MOST_NAMES
+        self._new: set[Path] = set()
+        self._emptied: set[Path] = set()
+
+    def begin_layer(self) -> None:
+        """Take all that is there for what lies below."""
+        self._new = {self._root}  # what the layer has made, and the folders above that
+        self._emptied = set()  # folders that have nothing of the layers below any more
+
+    def apply(self, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
+        """Do what a member of the layer says. Raises BentoError, OSError and ValueError for what cannot be done."""
+        self._names_left += _MORE_NAMES
+        place = self._place(member.name.rstrip("/"))
+        if place.name == contents.EMPTIED:
+            self._empty(place.parent)
+        elif place.name.startswith(contents.REMOVED):
+            self._hide(_named(place.parent, place.name.removeprefix(contents.REMOVED)))
+        elif member.kind == "sparse file":
+            raise ValueError("a sparse file")
+        elif member.kind not in _LEFT_OUT:
+            target = self._place(member.link) if member.kind == "hard link" else None
+            _make(place, target, member, data)
+            while place not in self._new:
+                self._new.add(place)
+                place = place.parent
+
+    def _place(self, path: str) -> Path:
+        """Return where a path of the image lies, whatever its last part is."""
+        above, _, name = path.rpartition("/")
+        folder, names = _followed(self._root, above)
+        self._names_left -= names
+        if self._names_left < 0:
+            raise ValueError("links lead to it by more names than any image has")
+        return _named(folder, name)
+
+    def _hide(self, path: Path) -> None:
+        if path not in self._new:
+            remove(path)
+        elif path.is_dir() and not path.is_symlink():
+            self._empty(path)
+
+    def _empty(self, place: Path) -> None:
+        """Remove what lies in a folder and in those below it, but what the layer itself has made."""
+        if place in self._emptied:
+            return
+        self._emptied.add(place)
+        for above, folders, names in os.walk(place):
+            for path in (Path(above, name) for name in (*folders, *names)):
+                if path not in self._new:
+                    remove(path)
+            folders[:] = [name for name in folders if Path(above, name) not in self._emptied]
 
 
-def _empty(place: Path, new: set[Path]) -> None:
-    """Remove what lies in a folder and in those below it, but what the layer itself has made."""
-    for above, folders, names in os.walk(place):
-        for path in (Path(above, name) for name in (*folders, *names)):
-            if path not in new:
-                remove(path)
-
-
-def _make(root: Path, place: Path, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-    """Make what a member is, in the place of what is there; a folder joins one."""
+def _make(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
+    """Make what a member is, in the place of what is there; a folder joins one. `target` is that of a hard link."""
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():
             remove(place)
             place.mkdir()
         place.chmod(member.mode & 0o777 | 0o700)
         return
-    target = _place(root, member.link) if member.kind == "hard link" else None
     if target != place:
         remove(place)
     if target:
@@ -139,12 +185,6 @@ def _make(root: Path, place: Path, member: TarMember, data: Iterable[bytes | mem
             file.writelines(data)
         place.chmod(member.mode & 0o777 | 0o400)
         os.utime(place, ns=_UNREAD)
-
-
-def _place(root: Path, path: str) -> Path:
-    """Return where a path of the image lies, whatever its last part is."""
-    above, _, name = path.rpartition("/")
-    return _named(folder(root, above), name)
 
 
 def _named(above: Path, name: str) -> Path:
