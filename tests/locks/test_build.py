@@ -56,6 +56,14 @@ def build(path, output, subfolder="", platform=HERE):
     return run(arguments + [word for root in ROOTS for word in ("--import-root", root)])
 
 
+def of(backend, build_system="", name="mod-1.0-py3-none-any.whl"):
+    """A source with a build system of its own, or with what there is in the place of one."""
+    text = backend.replace("NAME", name).replace("REQUIRES", "[]")
+    table = build_system and f"[build-system]\nrequires = []\n{build_system}\n"
+    table += 'build-backend = "own:backend"\n' if "backend-path" in table else ""
+    return {"pyproject.toml": table or OWN, "build/own.py": text}
+
+
 def own(name="mod-1.0-py3-none-any.whl", requires=()):
     backend = BACKEND.replace("NAME", name).replace("REQUIRES", repr(list(requires)))
     return {"pyproject.toml": OWN, "build/own.py": backend}
@@ -197,11 +205,39 @@ def test_the_name_of_a_pure_wheel_says_what_it_was_asked_for_and_its_contents_wh
         (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "its wheel is for cp27-cp27, but cp"),
         ({"pyproject.toml": OWN, "build/own.py": "raise RuntimeError('no luck')"}, "mod==1.0: its build failed."),
         ({"pyproject.toml": "[build-system"}, "pyproject.toml: not TOML"),
+        (of("import sys\nsys.exit(0)\n"), "mod==1.0: its build failed."),
+        (of("import os\nos.write(2, b'caf\\xe9')\nraise SystemExit(3)\n"), "only its authors can change.\ncaf\ufffd"),
+        (of(BACKEND, name="None"), "it made 'None', and there is no wheel of that name"),
+        (of(BACKEND, name="mod-1.0.whl"), "it made 'mod-1.0.whl', and there is no wheel of that name"),
+        (
+            of(BACKEND.replace("return name", "return '../mod-1.0-py3-none-any.whl'")),
+            "'../mod-1.0-py3-none-any.whl', and",
+        ),
+        (
+            of(BACKEND.replace("return name", "return os.remove(os.path.join(folder, name)) or name")),
+            "no wheel of that",
+        ),
+        ({"pyproject.toml": "build-system = [1]"}, "pyproject.toml: build-system is a list, where a table belongs."),
+        (of("", 'build-backend = ""'), "build-backend is '', which is no module."),
+        (of("", "build-backend = 5"), "build-system.build-backend is a number, where a text belongs."),
+        (of(BACKEND, 'backend-path = ["..", "build"]'), "backend-path has '..', no folder of the source."),
+        (of(BACKEND, 'backend-path = ["/tmp"]'), "backend-path has '/tmp', no folder of the source."),
+        (of(BACKEND, 'backend-path = ["a\\u0000"]'), "no folder of the source."),
+        (of(BACKEND, 'backend-path = "build"'), "build-system.backend-path is a text, where a list belongs."),
     ],
 )
 def test_a_build_that_cannot_be_is_explained(tmp_path, capsys, files, message):
     assert build(source(tmp_path, files), tmp_path / "o" / "w.whl") == 1
-    assert message in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert message in told
+    assert "an error of this program" not in told
+    assert not list((tmp_path / "o").iterdir())
+
+
+def test_a_build_may_print_what_it_likes_and_when(tmp_path):
+    prints = "import atexit, os\natexit.register(print, 'bye')\nos.write(1, b'caf\\xe9')\nos.write(2, b'\\xff')\n"
+    files = own() | {"build/own.py": prints + own()["build/own.py"]}
+    assert build(source(tmp_path, files), tmp_path / "o" / "w.whl") == 0
 
 
 def test_archives_that_leave_their_folder_are_refused(tmp_path, capsys):

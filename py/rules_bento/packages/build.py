@@ -10,8 +10,8 @@ import base64
 import csv
 import hashlib
 import io
-import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SOURCE_DATE = "315532800"  # the same day
-_FAILED_REQUIREMENTS = 3
 _MOST_SOURCE = 16 << 30  # bytes that a source archive may unpack to
 _MOST_RATIO, _UNCOUNTED = 250, 1 << 30  # bytes that come out of one of a wheel, and those for which that does not count
-# Runs in the environment: asks the build system for what else it needs, then for the wheel.
+_MODULE = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
+_BUILD_SYSTEM = {"build-system?": {"build-backend?": str, "backend-path?": [str]}}
+# Runs in the environment: asks the build system for what else it needs, then for the wheel, and tells a file: what is
+# printed is anybody's, also after the last word.
 _HOOK = """\
 import importlib, importlib.metadata, json, os, re, sys
 sys.path[:0] = {path}
@@ -46,10 +48,9 @@ for requirement in getattr(backend, "get_requires_for_build_wheel", lambda setti
         importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         missing.append(name)
-if missing:
-    print("\\n" + json.dumps(missing))
-    sys.exit({failed})
-print("\\n" + json.dumps(backend.build_wheel({output}, None)))
+made = None if missing else backend.build_wheel({output}, None)
+with open({answer}, "w", encoding="utf-8") as file:
+    json.dump({{"missing": missing}} if missing else {{"wheel": os.fspath(made)}}, file)
 """
 
 
@@ -97,31 +98,51 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
     Raises BentoError for a build that fails, or that asks for what is not locked.
     """
     python = make_environment(scratch / "environment", roots).absolute()
-    output = scratch / "wheels"
+    output, answer = scratch / "wheels", scratch / "answer.json"
     output.mkdir()
     module, attributes, path = _backend(source)
     hook = _HOOK.format(
+        answer=repr(str(answer.absolute())),
         attributes=attributes,
-        failed=_FAILED_REQUIREMENTS,
         module=repr(module),
         output=repr(str(output.absolute())),
         path=path,
     )
-    command = [str(python), "-B", "-X", "utf8", "-c", hook]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, cwd=source, env=_variables(python, scratch, version)
+        [str(python), "-B", "-X", "utf8", "-c", hook],
+        check=False,
+        capture_output=True,
+        cwd=source,
+        env=_variables(python, scratch, version),
+        stdin=subprocess.DEVNULL,
     )
-    last = (done.stdout.strip().splitlines() or [""])[-1]
-    if done.returncode == _FAILED_REQUIREMENTS:
-        names = ", ".join(json.loads(last))
-        raise BentoError(f"its build system also asks for {names}. Add it to what the build_lock is made from.")
-    if done.returncode:
-        log = "\n".join((done.stdout + done.stderr).replace(str(scratch), "").strip().splitlines()[-40:])
+    if done.returncode or not answer.is_file():
+        printed = (done.stdout + done.stderr).decode("utf-8", "replace").replace(str(scratch), "")
+        log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
             f"its build failed. It sees its locked build requirements, /usr/bin and no network; what else it needs, "
             f"only its authors can change.\n{log}"
         )
-    return output / str(json.loads(last))
+    return _answered(answer, output)
+
+
+def _answered(answer: Path, output: Path) -> Path:
+    """Return the wheel that a build has told of. Raises BentoError for one that is none, and for what it misses."""
+    from rules_bento.formats import read_file, shapes
+    from rules_bento.formats.json import read_object
+
+    remedy = "Only its authors can change that."
+    told = read_object(read_file(answer), "its build system")
+    shapes.check(told, {"missing?": [str], "wheel?": str}, "its build system", remedy)
+    if told.get("missing"):
+        names = ", ".join(told["missing"])
+        raise BentoError(f"its build system also asks for {names}. Add it to what the build_lock is made from.")
+    name: str = told.get("wheel", "")
+    if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
+        raise BentoError(
+            f"its build system says that it made {name[:200]!r}, and there is no wheel of that name. {remedy}"
+        )
+    return output / name
 
 
 def check(wheel: Path, distribution: str, version: str, python_version: str, platform: str) -> None:
@@ -216,17 +237,31 @@ def _is_same(built: str, version: str) -> bool:
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
-    """Module and attributes of the build system, and the folders of the source that it lies in."""
-    project = source / "pyproject.toml"
-    table = {}
-    if project.exists():
-        from rules_bento.formats import read_file
-        from rules_bento.formats.toml import read_toml
+    """Module and attributes of the build system, and the folders of the source that it lies in.
 
-        table = read_toml(read_file(project), project.name).get("build-system", {})
-    module, _, attribute = table.get("build-backend", "setuptools.build_meta:__legacy__").partition(":")
-    path = [str((source / folder).absolute()) for folder in table.get("backend-path", [])]
-    return module, [name for name in attribute.split(".") if name], path
+    Raises BentoError for a pyproject.toml that says neither, or of folders that are not the source's.
+    """
+    from rules_bento.formats import read_file, shapes
+    from rules_bento.formats.toml import read_toml
+
+    remedy = "Only the authors of the source can change that; lock another version."
+    project = source / "pyproject.toml"
+    document = read_toml(read_file(project), project.name) if project.is_file() else {}
+    shapes.check(document, _BUILD_SYSTEM, project.name, remedy)
+    table = document.get("build-system", {})
+    backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
+    if not _MODULE.fullmatch(backend):
+        raise BentoError(f"{project.name}: build-backend is {backend[:200]!r}, which is no module. {remedy}")
+    folders = table.get("backend-path", [])
+    for folder in folders:
+        if folder.startswith("/") or ".." in folder.split("/") or not (source / folder).is_dir():
+            raise BentoError(f"{project.name}: backend-path has {folder[:200]!r}, no folder of the source. {remedy}")
+    module, _, attribute = backend.partition(":")
+    return (
+        module,
+        [name for name in attribute.split(".") if name],
+        [str((source / folder).absolute()) for folder in folders],
+    )
 
 
 def _variables(python: Path, scratch: Path, version: str) -> dict[str, str]:
