@@ -173,3 +173,32 @@ def test_another_interpreter_is_taken_where_one_is_named(target):
     target.interpreter = target.folder / "gone"
     target.run("--python", os.path.realpath(sys.executable))
     assert target.python("import first; print(first.WHO)") == "first"
+
+
+def test_an_environment_that_was_cut_off_as_it_was_removed_is_still_ours(target, monkeypatch):
+    target.run()
+    (target.environment / "bin/python").unlink()
+
+    def cut_off(_path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(venv.shutil, "rmtree", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            target.run()
+    stamp = (target.environment / "rules_bento.json").read_bytes()
+    os.link(target.environment / "rules_bento.json", target.folder / "before")
+    target.run()
+    assert (target.folder / "before").read_bytes() == stamp, "it is replaced, and never half of one"
+    assert target.python("import first; print(first.WHO)") == "first"
+
+
+def test_a_link_in_the_place_of_the_folder_stays_one(target):
+    target.run()
+    elsewhere = target.folder / "elsewhere"
+    target.environment.rename(elsewhere)
+    target.environment.symlink_to(elsewhere)
+    (target.environment / "bin/python").unlink()
+    target.run()
+    assert target.environment.is_symlink()
+    assert target.python("import first; print(first.WHO)") == "first"

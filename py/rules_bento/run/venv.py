@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rules_bento.archives.whole import whole_file
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
@@ -104,12 +105,11 @@ class _Environment:
         if made == wanted and os.access(self.python, os.X_OK):
             return False
         if made.get("python") != wanted["python"] or not os.access(self.python, os.X_OK):
-            if self.folder.exists():
-                shutil.rmtree(self.folder)
-            self.folder.mkdir(parents=True)
             made = {}
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._write_stamp({"python": made.get("python", "")})  # whatever ends us, the folder is known to be ours
         if not made:
+            self._clear()
             self._run("venv", "--offline", "--allow-existing", "--python", wanted["python"], str(self.folder))
         packages = self.folder / "lib" / f"python{self._version}" / "site-packages"
         if not packages.is_dir():
@@ -137,7 +137,16 @@ class _Environment:
         )
 
     def _write_stamp(self, made: dict[str, Any]) -> None:
-        (self.folder / _STAMP).write_text(json.dumps(made, indent=1), "utf-8")
+        with whole_file(self.folder / _STAMP) as file:
+            file.write(json.dumps(made, indent=1).encode())
+
+    def _clear(self) -> None:
+        """Remove all but the stamp."""
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != _STAMP:
+                path.unlink()
 
     def _install(self, wheels: dict[str, list[Any]], before: dict[str, list[Any]]) -> None:
         """Install what differs from `before`, and remove what is not among the wheels."""
