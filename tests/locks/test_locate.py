@@ -129,6 +129,16 @@ def test_a_trusted_host_is_downloaded_from(tmp_path, private):
     assert (tmp_path / "download" / FILE).read_bytes() == private.files[FILE]
 
 
+@pytest.mark.parametrize("name", ["../odd-1.0-py3-none-any.whl", "/tmp/odd-1.0-py3-none-any.whl", "a/b.whl", "..", ""])
+def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, monkeypatch, capsys, name):
+    module = locate_module()
+    indexes = json.dumps({"find_links": [str(tmp_path)], "trusted_hosts": ["127.0.0.1"]})
+    monkeypatch.setattr(sys, "argv", ["locate.py", "uv", "odd==1.0", name, "0" * 64, indexes])
+    monkeypatch.setattr(module, "_located", None)
+    assert module.main() == 1
+    assert "no name of a file, which the lock should have" in capsys.readouterr().err
+
+
 @contextmanager
 def server(answer):
     """A server whose GET is `answer`, and its port."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -111,3 +112,29 @@ def modules_of(path: Path) -> set[str]:
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             names.add(str(node.args[0].value))
     return names
+
+
+def packed(folder: Path, archive: Path):
+    command = [sys.executable, "-I", "-S", PROGRAM, "pack", folder, archive]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_links_are_packed_as_links_also_to_folders_and_to_nothing(tmp_path):
+    folder = tmp_path / "source"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data/a").write_text("a", "utf-8")
+    (folder / "to_folder").symlink_to("data")
+    (folder / "to_nothing").symlink_to("missing")
+    assert packed(folder, tmp_path / "a.tar").returncode == 0
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        found = {entry.name: entry.linkname for entry in archive}
+    assert found == {"source/data/a": "", "source/to_folder": "data", "source/to_nothing": "missing"}
+
+
+def test_a_pipe_in_a_source_is_refused_and_not_waited_for(tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+    done = packed(folder, tmp_path / "a.tar")
+    assert done.returncode == 1
+    assert "pipe: is neither a file nor a link. Take it out of the source." in done.stderr

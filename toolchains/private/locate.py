@@ -44,6 +44,8 @@ def main() -> int:
     uv, requirement, filename, sha256, text = sys.argv[1:]
     indexes = json.loads(text or "{}")
     try:
+        if "/" in filename or filename in ("", ".", ".."):
+            raise ValueError(f"{filename!r}: no name of a file, which the lock should have. Lock again.")
         local = _in_folders(indexes, filename, sha256)
         found = {"url": local} if local else _located(uv, requirement, filename, sha256, indexes)
         if urlsplit(found["url"]).hostname in _hosts(indexes):

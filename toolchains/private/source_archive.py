@@ -54,14 +54,19 @@ def main() -> int:
 def _pack(folder: Path, archive: Path) -> None:
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(folder.rglob("*")):
-            if ".git" in path.relative_to(folder).parts or path.is_dir():
+            if ".git" in path.relative_to(folder).parts or (path.is_dir() and not path.is_symlink()):
                 continue
             entry = tar.gettarinfo(path, f"source/{path.relative_to(folder).as_posix()}")
+            if not (entry and (entry.isreg() or entry.issym() or entry.islnk())):
+                raise ValueError(f"{path}: is neither a file nor a link. Take it out of the source.")
             entry.uid = entry.gid = entry.mtime = 0
             entry.uname = entry.gname = ""
             entry.mode = 0o755 if entry.mode & 0o100 else 0o644
-            with path.open("rb") as file:
-                tar.addfile(entry, file if entry.isreg() else None)
+            if entry.isreg():
+                with path.open("rb") as file:
+                    tar.addfile(entry, file)
+            else:
+                tar.addfile(entry)
 
 
 def _requires(archive: Path, subfolder: str) -> list[str]:
