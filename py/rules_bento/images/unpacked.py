@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _MOST_LINKS = 40  # on one path, as Linux has it
 _DEEPEST = 256  # folders on one path: who walks a tree calls itself for each
-_MOST_NAMES, _MORE_NAMES = 200_000, 32  # on the ways of all members, those of links among them; for each member
+_MOST_NAMES = 200_000  # on the ways of all members, those of links among them
+_MORE_NAMES = 32  # for each member
 _LEFT_OUT = ("device", "pipe")
 _NO_NAMES = ("", ".", "..")
 _UNREAD = 0, 0  # times of access and of change, nanoseconds
