@@ -13,15 +13,38 @@ _PLATFORMS = {"linux_aarch64": "linux/arm64", "linux_x86_64": "linux/amd64"}
 # Of an image, see images/oci_image.py.
 _MOST_LAYERS = 127
 
-def _check(ctx):
-    """Refuses what is no folder of a rule, and what cannot be the number of its layers."""
-    layout = ctx.file.layout
-    if layout.is_source:
-        fail("{}: layout is {}, a source, of which Bazel does not see every change: bento.base(layout = ...) in MODULE.bazel takes it".format(ctx.label, layout.short_path))
-    if not layout.is_directory:
-        fail("{}: layout is the file {}, where a folder with an OCI layout belongs: name the target or output group that makes one".format(ctx.label, layout.short_path))
+# What rules for images, those of rules_img and bento_image among them, call the outputs that are a layout.
+_GROUP = "oci_layout"
+
+def _folder(ctx):
+    """The folder of the layout: the one output of the target, or that of its output group; refuses what is none."""
+    outputs = ctx.files.layout
+    groups = ctx.attr.layout[OutputGroupInfo] if OutputGroupInfo in ctx.attr.layout else None
+    if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
+        outputs = getattr(groups, _GROUP).to_list()  # one folder, where it is what its name says
+    if len(outputs) != 1:
+        fail("{}: layout is {}, which has {} files and no output group {}, where one folder with an OCI layout belongs: name the target that makes it, or a filegroup of an output group".format(
+            ctx.label,
+            label_text(ctx.attr.layout.label),
+            len(outputs),
+            _GROUP,
+        ))
+    if outputs[0].is_source:
+        fail("{}: layout is {}, a source, of which Bazel does not see every change: bento.base(layout = ...) in MODULE.bazel takes it".format(ctx.label, outputs[0].short_path))
+    if not outputs[0].is_directory:
+        fail("{}: layout is the file {}, where a folder with an OCI layout belongs: name the target or output group that makes one".format(ctx.label, outputs[0].short_path))
+    return outputs[0]
+
+def _layout(ctx):
+    """The layout, as actions take it: its folder, and all that may be behind links in it.
+
+    In the folder of `oci_image`, layers are links to files elsewhere, which are runfiles of the target. Its own rules take them as
+    inputs, so that whatever runs an action sees them.
+    """
     if ctx.attr.layer_count < 1 or ctx.attr.layer_count > _MOST_LAYERS:
         fail("{}: layer_count is {}, but images have 1 to {} layers".format(ctx.label, ctx.attr.layer_count, _MOST_LAYERS))
+    folder = _folder(ctx)
+    return struct(folder = folder, inputs = depset([folder], transitive = [ctx.attr.layout[DefaultInfo].default_runfiles.files]))
 
 def _platform(ctx):
     name = platform_name(ctx)
@@ -29,7 +52,7 @@ def _platform(ctx):
         fail("{}: is for {}, but bases are for {}: set platform of the image".format(ctx.label, name or "a platform that no hub knows", " and ".join(sorted(_PLATFORMS))))
     return _PLATFORMS[name]
 
-def _describe(ctx):
+def _describe(ctx, layout):
     """Holds the layout to its digests, and writes what is known of the image. Returns config and descriptions, Files."""
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
     descriptions = [
@@ -38,7 +61,7 @@ def _describe(ctx):
     ]
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--layout", ctx.file.layout], expand_directories = False)
+    args.add_all(["--layout", layout.folder], expand_directories = False)
     args.add_all(["--platform", _platform(ctx)])
     args.add_all(["--config", config])
     args.add_all(descriptions, before_each = "--description")
@@ -46,33 +69,33 @@ def _describe(ctx):
         ctx,
         mnemonic = "BentoBaseLayout",
         progress_message = "Reading the OCI layout of %{label}",
-        verb = verb("base_layout", args, inputs = depset([ctx.file.layout])),
+        verb = verb("base_layout", args, inputs = layout.inputs),
         outputs = [config] + descriptions,
     )
     return config, descriptions
 
-def _layer(ctx, number, description):
+def _layer(ctx, layout, number, description):
     """A layer as a file of its own: written where something asks for its bytes, which an image does not."""
     blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--layout", ctx.file.layout], expand_directories = False)
+    args.add_all(["--layout", layout.folder], expand_directories = False)
     args.add_all(["--description", description])
     args.add_all(["--output", blob])
     run_helper(
         ctx,
         mnemonic = "BentoBaseLayer",
         progress_message = "Taking layer {} of %{{label}} out of its OCI layout".format(number),
-        verb = verb("base_layer", args, inputs = depset([ctx.file.layout, description])),
+        verb = verb("base_layer", args, inputs = depset([description], transitive = [layout.inputs])),
         outputs = [blob],
     )
     return BentoLayerInfo(blob = blob, description = description)
 
 def _bento_layout_base_impl(ctx):
-    _check(ctx)
-    config, descriptions = _describe(ctx)
-    layers = [_layer(ctx, number, description) for number, description in enumerate(descriptions)]
-    contents = write_base_contents(ctx, [(description, ctx.file.layout) for description in descriptions])
+    layout = _layout(ctx)
+    config, descriptions = _describe(ctx, layout)
+    layers = [_layer(ctx, layout, number, description) for number, description in enumerate(descriptions)]
+    contents = write_base_contents(ctx, [(description, layout.folder) for description in descriptions], behind = layout.inputs)
     return [
         BentoBaseInfo(
             config = config,
@@ -91,7 +114,8 @@ def _bento_layout_base_impl(ctx):
 
 bento_layout_base = rule(
     implementation = _bento_layout_base_impl,
-    doc = """A base for images that another rule makes: a folder with an OCI layout, such as `oci_image` of rules_oci has.
+    doc = """A base for images that another rule makes: a folder with an OCI layout, such as `oci_image` of rules_oci and `image_manifest` of rules_img
+have.
 
 ```starlark
 bento_layout_base(
@@ -109,7 +133,7 @@ their bytes: a push, `oci_layout`, `docker_archive`, and the output group `layer
     attrs = {
         "glibc": attr.string(doc = "Version of its C library, `X.Y`. Default: not known, and not checked."),
         "layer_count": attr.int(doc = "How many layers the image has.", mandatory = True),
-        "layout": attr.label(allow_single_file = True, doc = "The folder with the OCI layout, one output of a rule.", mandatory = True),
+        "layout": attr.label(allow_files = True, doc = "What makes the folder with the OCI layout: its one output, or that of its output group `oci_layout`.", mandatory = True),
         "python": attr.string(doc = "Absolute path of the interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
     } | PLATFORM,

@@ -3,13 +3,14 @@
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
-def write_base_contents(ctx, layers):
+def write_base_contents(ctx, layers, behind = None):
     """Declares the action that reads which shared libraries and packages layers have.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       layers: list of pairs of Files from the lowest up, description and layer; or in place of the layer an OCI layout
         that has it.
+      behind: depset of Files that links in these may lead to.
 
     Returns:
       A struct of `libraries` and `system`, Files: see BentoBaseInfo.
@@ -29,7 +30,7 @@ def write_base_contents(ctx, layers):
         verb = verb(
             "base_contents",
             args,
-            inputs = depset([file for pair in layers for file in pair]),
+            inputs = depset([file for pair in layers for file in pair], transitive = [behind] if behind else []),
             packages = ["zstandard"],
         ),
         outputs = [libraries, system],

@@ -1,4 +1,21 @@
-"""An OCI layout as rules for images make one: a folder that is the one output of a target."""
+"""An OCI layout as rules for images make one: a folder that is the one output of a target, or of an output group."""
+
+_COPY = """set -eu; out=$1; shift
+for file; do
+    path=$out/${file##*/layout/}
+    mkdir -p "${path%/*}" && cp "$file" "$path"
+done"""
+
+# Links that lead out of the folder, as rules_oci and rules_img have them for what is somewhere already.
+_LINK = """set -eu; out=$1; shift
+for file; do
+    path=$out/${file##*/layout/}
+    mkdir -p "${path%/*}"
+    case $path in
+        */blobs/*) ln -s "$(realpath --no-symlinks --canonicalize-missing --relative-to="${path%/*}" "$file")" "$path" ;;
+        *) cp "$file" "$path" ;;
+    esac
+done"""
 
 def _layout_folder_impl(ctx):
     folder = ctx.actions.declare_directory(ctx.label.name + ".oci")
@@ -7,18 +24,24 @@ def _layout_folder_impl(ctx):
     args.add_all(ctx.files.srcs)
     ctx.actions.run_shell(
         arguments = [args],
-        command = """set -eu; out=$1; shift
-for file; do
-    path=$out/${file##*/layout/}
-    mkdir -p "${path%/*}" && cp "$file" "$path"
-done""",
+        command = _LINK if ctx.attr.linked else _COPY,
         inputs = ctx.files.srcs,
         outputs = [folder],
     )
-    return [DefaultInfo(files = depset([folder]))]
+    return [
+        DefaultInfo(
+            files = depset(ctx.files.beside or [folder]),
+            runfiles = ctx.runfiles(ctx.files.srcs if ctx.attr.linked else []),
+        ),
+        OutputGroupInfo(**({"oci_layout": depset([folder])} if ctx.attr.beside else {})),
+    ]
 
 layout_folder = rule(
     implementation = _layout_folder_impl,
     doc = "The files of a layout, in a folder that a rule makes.",
-    attrs = {"srcs": attr.label_list(allow_files = True, doc = "The files, below a folder `layout`.", mandatory = True)},
+    attrs = {
+        "beside": attr.label_list(allow_files = True, doc = "Default outputs, where the folder is that of an output group."),
+        "linked": attr.bool(doc = "Whether blobs are links to the files, which are runfiles then."),
+        "srcs": attr.label_list(allow_files = True, doc = "The files, below a folder `layout`.", mandatory = True),
+    },
 )

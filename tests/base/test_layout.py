@@ -32,18 +32,19 @@ def test_the_config_has_platform_and_environment(architecture, more):
     assert config == {"architecture": architecture, "os": "linux", "env": env, "history": history} | more
 
 
+@pytest.mark.parametrize("base", ["linked_base", "made_base"])
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
-def test_a_layout_that_a_rule_makes_is_the_same_base(architecture):
+def test_a_layout_that_a_rule_makes_is_the_same_base(architecture, base):
     theirs, own = HERE / architecture, HERE / f"made_{architecture}"
-    config = json.loads((own / "made_base.base.json").read_text())
+    config = json.loads((own / f"{base}.base.json").read_text())
     assert config == json.loads((theirs / f"linux_{architecture}.json").read_text())
     for number in range(2):
-        description = json.loads((own / f"made_base.{number}.layer.json").read_text())
-        assert description.pop("name") == f"base //tests/base:made_base, layer {number}"
+        description = json.loads((own / f"{base}.{number}.layer.json").read_text())
+        assert description.pop("name") == f"base //tests/base:{base}, layer {number}"
         expected = json.loads((theirs / f"linux_{architecture}.{number}.json").read_text())
         assert description == {key: value for key, value in expected.items() if key != "name"}
         blob = (HERE / "layout/blobs" / description["digest"].replace(":", "/")).read_bytes()
-        assert (own / f"made_base.{number}.layer").read_bytes() == blob
+        assert (own / f"{base}.{number}.layer").read_bytes() == blob
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
