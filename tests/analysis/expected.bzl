@@ -148,6 +148,27 @@ EXPECTED = {
         },
         "providers": ["BentoBaseInfo"],
     },
+    ":base_of_links": {
+        "actions": {
+            "BentoBaseContents base_of_links.libraries.json": {
+                "of": ["base_of_links.0.layer.json", "image_of_links.oci", "index.json", "oci-layout", "sha256/*"],
+                "to": ["base_of_links.libraries.json", "base_of_links.system.json"],
+            },
+            "BentoBaseLayer base_of_links.0.layer": {
+                "of": ["base_of_links.0.layer.json", "image_of_links.oci", "index.json", "oci-layout", "sha256/*"],
+                "to": ["base_of_links.0.layer"],
+            },
+            "BentoBaseLayout base_of_links.0.layer.json": {
+                "of": ["image_of_links.oci", "index.json", "oci-layout", "sha256/*"],
+                "to": ["base_of_links.0.layer.json", "base_of_links.base.json"],
+            },
+        },
+        "files": ["base_of_links.0.layer.json", "base_of_links.base.json"],
+        "groups": {
+            "layer": ["base_of_links.0.layer"],
+        },
+        "providers": ["BentoBaseInfo"],
+    },
     ":bento": {
         "actions": {
             "BentoArchive bento.bento": {

@@ -303,7 +303,7 @@ def _run_environment_impl(ctx):
     asserts.equals(env, ["TOKEN"], info.inherited_environment)
     asserts.equals(env, {"WEIGHTS": ctx.workspace_name + "/tests/analysis/weights.bin"}, info.environment)
     runfiles = [file.basename for file in target[DefaultInfo].default_runfiles.files.to_list()]
-    for name in ["lib.py", "weights.bin"]:
+    for name in ["lib.py", "requirements.txt", "setup.sh", "weights.bin"]:
         asserts.true(env, name in runfiles, name)
     return analysistest.end(env)
 

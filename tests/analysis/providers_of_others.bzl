@@ -1,6 +1,6 @@
 """Rules of others that give providers, rightly and not."""
 
-load("//rules:providers.bzl", "BentoLayerInfo", "BentoOptionsInfo", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo", "BentoOptionsInfo", "BentoWheelInfo")
 
 def _layer_impl(ctx):
     return [BentoLayerInfo(blob = ctx.file.src, description = ctx.file.src)]
@@ -8,6 +8,11 @@ def _layer_impl(ctx):
 _SRC = {"src": attr.label(allow_single_file = True, mandatory = True)}
 
 layer_of_others = rule(implementation = _layer_impl, attrs = _SRC)
+
+def _debs_impl(ctx):
+    return [BentoDebLayerInfo(architecture = "amd64", glibc = "2.36", hub = "debs", index = ctx.file.src, layers = (), python_version = "")]
+
+debs_of_others = rule(implementation = _debs_impl, attrs = _SRC)
 
 def _text_impl(ctx):
     return [BentoLayerInfo(blob = ctx.file.src.short_path, description = ctx.file.src)]

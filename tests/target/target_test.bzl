@@ -2,7 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
-load("//rules:providers.bzl", "BentoInfo")
+load("//rules:providers.bzl", "BentoImageInfo", "BentoInfo")
 
 _ATTRIBUTES = {
     "platform": attr.string(doc = "What is expected of the Bento."),
@@ -72,6 +72,32 @@ on_workers_test = analysistest.make(
     _on_workers_impl,
     config_settings = {
         "//command_line_option:extra_execution_platforms": [str(Label("//toolchains/platforms:linux_amd64" if _IS_ARM else "//toolchains/platforms:linux_arm64"))],
+    },
+)
+
+_InputsInfo = provider(doc = "What the actions of a target read.", fields = {"files": "depset[File]"})
+
+_inputs = aspect(
+    implementation = lambda target, _ctx: [_InputsInfo(files = depset(transitive = [action.inputs for action in target.actions]))],
+    doc = "Tells what the actions of a target read.",
+)
+
+def _one_bento_impl(ctx):
+    env = analysistest.begin(ctx)
+    info = analysistest.target_under_test(env)[BentoInfo]
+    asserts.equals(env, info.bento_yaml, ctx.attr.image[BentoImageInfo].bento_yaml)
+    for target in ctx.attr.others:
+        files = depset(transitive = [target[_InputsInfo].files, target[DefaultInfo].default_runfiles.files]).to_list()
+        parts = [file for file in files if file.basename in [part.basename for part in info.parts]]
+        asserts.equals(env, sorted([part.path for part in info.parts]), sorted({file.path: True for file in parts}), str(target.label))
+    return analysistest.end(env)
+
+# What is built, exported, tested and in an image is one Bento: the same files of one configuration.
+one_bento_test = analysistest.make(
+    _one_bento_impl,
+    attrs = {
+        "image": attr.label(doc = "An image of the Bento.", providers = [BentoImageInfo]),
+        "others": attr.label_list(aspects = [_inputs], doc = "What else is made of it."),
     },
 )
 
