@@ -1,4 +1,4 @@
-"""Hubs of absent locks, for other platforms, under another name, and of wheels that ship BUILD files."""
+"""Hubs of absent locks, for other platforms, under another name, of wheels with BUILD files; no interpreters."""
 
 from __future__ import annotations
 
@@ -74,6 +74,8 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
     hubs_of_one_name_are_refused(checkout)
     packages_that_a_hub_lacks_are_named(checkout)
     names_are_shared_by_modules_that_say_the_same(checkout, lock)
+    interpreters_that_do_not_fit_are_named(checkout)
+    locks_that_contradict_themselves_are_refused(checkout, lock)
     other_platforms_are_named(checkout)
     return "absent locks, BUILD files in wheels, names of several modules, platforms and another name of the hub"
 
@@ -168,6 +170,41 @@ def other_platforms_are_named(checkout: Checkout) -> None:
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", 'platforms = ["linux_x86_64"]', 'platforms = ["linux_amd64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
     assert 'platforms has "linux_amd64", which is not known: there are linux_aarch64' in failed.errors, failed.told()
+
+
+def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
+    """Two of them, and one that is no Python: no other is taken in its place."""
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    one = 'bento_tools.python(interpreter = "python3")'
+    absent = one.replace("python3", "python3.99")
+    for tag, said in (
+        (f"{one}\n{one}", "bento_tools.python stands there 2 times: one interpreter runs all actions, so leave one"),
+        (absent, f"{absent}: no program of that name is on PATH"),
+        (one.replace("python3", "/bin/false"), "/bin/false does not run"),
+    ):
+        checkout.edit(f"{WORKSPACE}/MODULE.bazel", one, tag)
+        failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
+        assert failed.code != 0, failed.told()
+        assert said in failed.errors, failed.told()
+        checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+
+
+def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) -> None:
+    """A package that is named and is not there; an extra may have the name of its package."""
+    content = json.loads(lock)
+    [acme] = [package for package in content["packages"] if package["name"] == "acme"]
+    acme["extras"] = {"acme": [{"name": "bentoml"}]}
+    checkout.write(f"{WORKSPACE}/requirements.lock.json", json.dumps(content))
+    checkout.bazel("query", "@mine//acme:extra_acme", workspace=WORKSPACE).succeeded()
+    for edge, said in (
+        ({"name": "lost"}, "the lock names lost, and does not have it: write the lock again"),
+        ({"name": "bentoml", "version": "2.0"}, "the lock names bentoml 2.0, and does not have it"),
+    ):
+        acme["extras"] = {"acme": [edge]}
+        checkout.write(f"{WORKSPACE}/requirements.lock.json", json.dumps(content))
+        failed = checkout.bazel("query", "@mine//acme", workspace=WORKSPACE)
+        assert said in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
 
 
 def write_workspace(checkout: Checkout) -> str:

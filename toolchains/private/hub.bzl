@@ -217,7 +217,8 @@ def _chosen(edges, by_name, environment):
         if evaluate_marker(edge.get("marker", ""), environment):
             found = [p for p in by_name.get(edge["name"], []) if p["version"] == edge.get("version", p["version"])]
             if not found:
-                fail("the lock names {} {}, and does not have it: write the lock again".format(edge["name"], edge.get("version", "")))
+                release = " ".join([edge["name"]] + ([edge["version"]] if "version" in edge else []))
+                fail("the lock names {}, and does not have it: write the lock again".format(release))
             chosen.append((found[0], edge.get("extras", [])))
     return chosen
 
