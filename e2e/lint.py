@@ -37,8 +37,9 @@ def lint_sees_every_file(bench: Workbench) -> str:
     tests = {path for path in there if re.search(r"^tests/(.*/)?test_[^/]*\.py$", path)}
     unused = sorted(tests - files_of(bench.plain, "labels(srcs, kind(pytest_test, //tests/...))"))
     assert not unused, f"no target has {', '.join(unused)}: add a pytest_test"
-    loaded = documented_targets_load(bench.plain)
-    return f"{len(there)} files, {len(tests)} with tests; {len(starlark)} of Starlark; {loaded} targets of documents"
+    loaded, declared = documented_targets_load(bench.plain), documented_modules_load(bench.plain)
+    documented = f"{loaded} targets and {declared} repositories of documents"
+    return f"{len(there)} files, {len(tests)} with tests; {len(starlark)} of Starlark; {documented}"
 
 
 def documented_targets_load(checkout: Checkout) -> int:
@@ -50,6 +51,41 @@ def documented_targets_load(checkout: Checkout) -> int:
     asked = checkout.bazel("query", "--keep_going", "kind(rule, //documented/...)")
     assert asked.code == 0, asked.told()
     return len(asked.output.split())
+
+
+def documented_modules_load(checkout: Checkout) -> int:
+    """Bazel takes what documents declare in MODULE.bazel by `bento`, each under another name. Nothing is fetched."""
+    names, tags = [], []
+    for number, block in enumerate(block for path in documents(REPOSITORY) for block in blocks(path)):
+        for tag in declarations(block.text.replace("…", "0" * 64)) if block.language == "starlark" else []:
+            [name] = [word for word in tag.keywords if word.arg == "name"]
+            names.append(f"documented_{number}_{ast.literal_eval(name.value)}")
+            name.value = ast.Constant(names[-1])
+            tags.append(f"documented.{tag.func.attr}({', '.join(map(ast.unparse, tag.keywords))})")
+    # A lock that is there before the first resolution: nothing is in it.
+    checkout.write("base/BUILD.bazel", "")
+    checkout.write("base/debian.lock.json", "")
+    module = checkout.read("MODULE.bazel")
+    extension = 'documented = use_extension("//toolchains:extensions.bzl", "bento", dev_dependency = True)'
+    checkout.write("MODULE.bazel", "\n".join([module, extension, *tags, ""]))
+    asked = checkout.bazel("mod", "show_extension", "<root>//toolchains:extensions.bzl%bento")
+    checkout.write("MODULE.bazel", module)
+    assert asked.code == 0, asked.told()
+    lost = [name for name in names if not re.search(rf"\b{name}\b", asked.output)]
+    assert not lost, f"{lost}: {asked.told()}"
+    return len(names)
+
+
+def declarations(text: str) -> list[ast.Call]:
+    """The tags of `bento` in a block."""
+    calls = [statement.value for statement in ast.parse(text).body if isinstance(statement, ast.Expr)]
+    return [
+        call
+        for call in calls
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and ast.unparse(call.func.value) == "bento"
+    ]
 
 
 def build_file(text: str) -> str:
