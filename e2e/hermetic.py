@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from reproducibility import TARGET
@@ -14,6 +15,7 @@ HOSTILE = {
     "LANG": "tr_TR.UTF-8",
     "LC_ALL": "tr_TR.UTF-8",
     "LD_LIBRARY_PATH": "/nowhere",
+    "PATH": f"{os.environ['PATH']}:/nowhere",
     "PYTHONHASHSEED": "7",
     "PYTHONPATH": "/nowhere",
     "PYTHONSTARTUP": "/nowhere",
