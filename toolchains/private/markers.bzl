@@ -167,6 +167,8 @@ def evaluate_marker(marker, environment):
         elif kind == "or":
             frames[-1] = [frames[-1][0] or frames[-1][1], True]
         elif kind == ")":
+            if len(frames) == 1:
+                fail("marker with a parenthesis that nothing opens: " + marker)
             closed = frames.pop()
             value = closed[0] or closed[1]
         elif kind != "and":
