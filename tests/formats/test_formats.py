@@ -579,7 +579,6 @@ OURS = {
     "images/oci_layout.py": "the image that was built",
     "images/system_packages.py": "what an action of ours wrote",
     "images/wheels/libraries.py": "what an action of ours wrote",
-    "packages/build.py": "what our own program prints last",
     "packages/indexes.py": "attributes of a rule",
     "packages/slice.py": "what a repository rule wrote of a lock that it has read",
     "bento/stated_packages.py": "what an action of ours wrote",
