@@ -80,6 +80,7 @@ bento_requirements(
     name = "requirements.update",
     srcs = ["requirements.in"],
     lock = "requirements.lock.json",
+    platforms = ["linux_x86_64"],
     requires_python = "==3.11.*",
 )
 

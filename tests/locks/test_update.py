@@ -24,11 +24,12 @@ def workspace(tmp_path, monkeypatch):
 
 
 def update(
-    workspace, address: str, *options: str, status: int = 0, uv: object = UV, **indexes: object
+    workspace, address: str, *options: str, status: int = 0, uv: object = UV, platforms: tuple = (), **indexes: object
 ) -> dict[str, list[str]]:
     """Run the target; the versions that the lock has then, by package."""
     arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", str(uv)]
     arguments += ["--requires-python", ">=3.10", "--source", str(workspace / "r.in"), "r.in", "--group", "*"]
+    arguments += [word for platform in platforms for word in ("--platform", platform)]
     arguments += ["--extra", "*", "--indexes", json.dumps({"default": address, **indexes}), "--", *options]
     assert run(arguments) == status
     if not (workspace / "lock.json").exists():
@@ -85,6 +86,19 @@ def test_without_a_solution_the_lock_stays_and_uv_explains(workspace, capfd):
     shown = capfd.readouterr().err
     assert "core<1" in shown
     assert "//:update: uv found no set of packages that fits (see above); the lock stays as it was." in shown
+
+
+def test_a_package_for_one_platform_is_locked_for_that_platform_by_what_is_said(workspace, capfd):
+    index = Index(
+        [package("web", "1.0", "fast"), package("fast", "1.0", wheels=("cp311-cp311-manylinux_2_17_x86_64",))]
+    )
+    (workspace / "r.in").write_text("web\n", "utf-8")
+    (workspace / "lock.json").write_text("", "utf-8")
+    with serve(index) as address:
+        assert run_fails(workspace, address) == ""
+        shown = capfd.readouterr().err
+        assert 'say for which ones it is locked: `platforms = ["linux_x86_64"]`, here and in bento.pypi.' in shown
+        assert update(workspace, address, platforms=("linux_x86_64",)) == {"web": ["1.0"], "fast": ["1.0"]}
 
 
 def test_an_override_stands_for_what_a_package_asks_of_another(workspace, capfd):

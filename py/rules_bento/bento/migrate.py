@@ -351,6 +351,7 @@ def _update(packages: Packages) -> list[str]:
         "srcs": [packages.files[0]],
         "constraints": [packages.files[1]] if packages.constraints else [],
         "lock": packages.lock,
+        "platforms": [migrate_packages.PLATFORM],
         "requires_python": packages.requires_python,
         **packages.indexes,
     }

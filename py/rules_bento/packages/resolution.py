@@ -39,6 +39,12 @@ _NO_REGISTRY = "https://locked.invalid/simple"
 _PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
 # What uv says of a company's authority, and its flag to believe those that the system trusts, as pip does.
 _UNTRUSTED, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
+# What uv says, of an option that is ours to set, where a package has no files for one of the platforms.
+_ENVIRONMENTS_HINT = "tool.uv.environments"
+_PLATFORMS = (
+    " Where a package has no files for a platform, say for which ones it is locked: "
+    '`platforms = ["linux_x86_64"]`, here and in bento.pypi.'
+)
 _PYLOCK = {
     "packages": [
         {
@@ -130,14 +136,22 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         if previous and "*" not in upgrade:
             (folder / "uv.lock").write_text(_preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
-        if not _succeeds(command):
-            raise BentoError(f"{origin}: uv found no set of packages that fits (see above); the lock stays as it was.")
+        refused = _refused(command)
+        if refused is not None:
+            raise BentoError(
+                f"{origin}: uv found no set of packages that fits (see above); the lock stays as it was."
+                f"{_PLATFORMS if _ENVIRONMENTS_HINT in refused else ''}"
+            )
         lock = locks.from_uv_lock((folder / "uv.lock").read_text("utf-8"), origin)
         return lock | {"requires_python": project.requires_python}
 
 
-def _succeeds(command: list[str]) -> bool:
-    """Run uv, which reports on standard error; where it trusts no certificate, once more with the system's."""
+def _refused(command: list[str]) -> str | None:
+    """Run uv, which reports on standard error, and return what it said last if it failed.
+
+    Where it trusts no certificate, it runs once more with the system's.
+    """
+    said = ""
     for more in ([], [_SYSTEM_CERTIFICATES]):
         errors = b""
         with subprocess.Popen([*command, *more], stderr=subprocess.PIPE) as uv:
@@ -146,9 +160,12 @@ def _succeeds(command: list[str]) -> bool:
                 sys.stderr.write(chunk.decode(errors="replace"))
                 sys.stderr.flush()
                 errors = (errors + chunk)[-(1 << 16) :]
-        if not uv.returncode or _UNTRUSTED.encode() not in errors:
+        if not uv.returncode:
+            return None
+        said = errors.decode(errors="replace")
+        if _UNTRUSTED not in said:
             break
-    return not uv.returncode
+    return said
 
 
 def _preferences(lock: Lock) -> str:
