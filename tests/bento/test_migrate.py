@@ -419,6 +419,14 @@ def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
 def test_what_only_the_source_can_state_is_said(tmp_path):
     body = "class Svc:\n    m = bentoml.models.HuggingFaceModel(os.environ['M'], 'a' * 40)\n"
     service = "import os\n\n" + SERVICE.replace("class Svc:\n    pass\n", body)
-    [note] = [note for note in migrate(project(tmp_path, "service: service:Svc", service)).notes if "`m`" in note]
+    note, other = [
+        note for note in migrate(project(tmp_path, "service: service:Svc", service)).notes if "Service" in note
+    ]
     assert note.startswith("Service: service.py:8: the model in `m` of service `Svc`: ")
     assert note.endswith(" State it in the source.")
+    assert other.startswith('Service: Or set facts = "import": ')
+
+
+def test_of_a_service_that_is_read_nothing_is_to_be_imported(tmp_path):
+    notes = migrate(project(tmp_path, "service: service:Svc", SERVICE)).notes
+    assert not any("import" in note for note in notes)

@@ -21,7 +21,7 @@ from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.models import model_store
 from rules_bento.records import dataclass
-from rules_bento.service.bentoml.ways import way
+from rules_bento.service.bentoml.ways import IMPORT, way
 from rules_bento.service.facts import Dependency
 from rules_bento.sources import snapshot
 
@@ -395,7 +395,7 @@ def _unknown_notes(project: _Project) -> list[str]:
         if text or unknown.required:
             remedy = f"Declare {text}." if text else "State it in the source."
             notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}. {remedy}")
-    return notes
+    return [*notes, f"Service: {IMPORT}"] if notes else []
 
 
 def _option_notes(project: _Project) -> list[str]:

@@ -67,7 +67,8 @@ _WAYS = {
     "description": Way("description or description_file", "--description TEXT"),
 }
 _STATEMENTS = {"services": "--service", "service_config": "--config", "service_models": "--service-model"}
-_IMPORT = 'Or set facts = "import": then all of it is what importing the service from its locked packages tells.'
+IMPORT = 'Or set facts = "import": then all of it is what importing the service from its locked packages tells.'
+"""What a rule may do in place of all of them."""
 IN_FULL = ("labels", "envs", "models", "image", "description")
 """Facts that can be stated as a whole."""
 
@@ -100,7 +101,7 @@ def require(unknowns: Iterable[Unknown], target: str, words: Words) -> None:
     prefix = f"{target}: " if target else ""
     lines = [f"{unknown.path}:{unknown.line}: {unknown.what}.{_remedy(unknown, words)}" for unknown in missing]
     if target:  # only a rule imports
-        lines.append(_IMPORT)
+        lines.append(IMPORT)
     raise BentoError(
         f"{prefix}the source does not state plainly what BentoML would write into the Bento.\n  "
         + "\n  ".join(dict.fromkeys(lines))
