@@ -11,6 +11,7 @@ import rules_bento
 from conftest import locked_wheels
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service.imported_image import Recorder
 from rules_bento.service.importing import Imported, Subject, import_service
 
 SERVICE = """\
@@ -299,6 +300,22 @@ def test_an_image_that_was_changed_by_hand(imported, change, field, value):
     image = imported("\n".join([*lines, change, IMAGED])).info.image
     assert image.arguments[field] == value
     assert image.arguments["build_include_paths"] == []
+
+
+def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
+    class Image:
+        def __init__(self, python_version=""):
+            self.python_version, self.python_requirements = python_version, ""
+
+        def python_packages(self, *packages):
+            self.python_requirements += "\n".join(packages)
+
+    recorder = Recorder(Image, tmp_path)
+    image = Image(python_version="3.12")
+    image.python_packages("numpy", "six")
+    facts = recorder.image(image)
+    assert facts.arguments == {"python_version": "3.12"}
+    assert [(call.method, call.args) for call in facts.calls] == [("python_packages", ("numpy", "six"))]
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def _new(service: Any, schema: dict[str, Any], source: Path, recorder: Recorder)
         entry_service=service.name,
         services=tuple(_service(one, source) for one in service.all_services().values()),
         labels=_labels(service, schema),
-        envs=tuple(Env(env.name, env.value, env.stage) for env in service.envs),
+        envs=tuple(Env(env.name, env.value, getattr(env, "stage", "all")) for env in service.envs),
         description=service.description,
         image=_image(service, recorder),
     )

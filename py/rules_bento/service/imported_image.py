@@ -1,7 +1,8 @@
 """The image that an imported service asks for, as the constructor's arguments and the calls on it.
 
 BentoML keeps of a call only what it makes of it (`system_packages` becomes a line of shell). So the calls are noted
-while the service is imported, and held against what the image is in the end.
+while the service is imported, and held against what the image is in the end. Of the methods and fields, an older
+BentoML lacks some: 1.4.30 has no build_include.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Recorder:
         self._notes: dict[int, _Note] = {}
         self._depth = 0  # methods call each other, as pyproject_toml calls python_packages
         for name in ("__init__", *_CALLS):
-            self._wrap(name)
+            if hasattr(image_class, name):
+                self._wrap(name)
 
     def image(self, image: Any) -> Image:
         """Give the facts of an image: its calls, or where these do not make it what it is, its fields.
@@ -66,7 +68,7 @@ class Recorder:
 
     def _is_made_by(self, note: _Note, image: Any) -> bool:
         again = self._made_again(note)
-        return all(getattr(again, name) == getattr(image, name) for name in _FIELDS)
+        return all(getattr(again, name, None) == getattr(image, name, None) for name in _FIELDS)
 
     def _made_again(self, note: _Note) -> Any:
         """Return what the arguments and the calls give, in the folder that they were made in."""
@@ -122,10 +124,13 @@ def _of_fields(image: Any) -> Image:
         if commands[:1] != [first]:
             raise UnfitImageError("its first command was taken away by hand. Call the image's methods in its place")
         del commands[0]
-    if image.scripts:
+    if getattr(image, "scripts", None):
         raise UnfitImageError("it is a copy, or was changed by hand, and runs scripts. Call the image's methods alone")
-    values = {"commands": commands} | {name: getattr(image, name) for name in _FIELDS if name not in _NO_ARGUMENTS}
-    return Image({name: _plain(value) for name, value in values.items()}, (ImageCall("uv_lock"),) * image._uv_lock)
+    values = {"commands": commands} | {
+        name: getattr(image, name) for name in _FIELDS if name not in _NO_ARGUMENTS and hasattr(image, name)
+    }
+    locked = bool(getattr(image, "_uv_lock", False))
+    return Image({name: _plain(value) for name, value in values.items()}, (ImageCall("uv_lock"),) * locked)
 
 
 def _plain(value: Any) -> Any:
