@@ -73,7 +73,8 @@ class Local:
         return ""
 """
 BUILD = """\
-load("//rules:defs.bzl", "bento_deployment", "bento_environment", "bento_image", "bento_image_index")
+load("//rules:defs.bzl", "bento_base", "bento_deb_layer", "bento_deployment", "bento_environment", "bento_image")
+load("//rules:defs.bzl", "bento_image_index")
 load("//rules:defs.bzl", "bento_layout_base", "bento_model", "bento_model_image", "bento_package", "bento_policy_test")
 load("//rules:defs.bzl", "bento_wheel", "environment_step")
 
@@ -125,8 +126,23 @@ bento_image(
     name = "local_image",
     base = "@layout_base",
     bento = ":local",
-    compression = "estargz",
     platform = "linux_x86_64",
+)
+
+bento_deb_layer(
+    name = "lazy_debs",
+    compression = "estargz",
+    packages = ["@debian//python3"],
+)
+
+bento_base(name = "lazy_base", deb_layer = ":lazy_debs")
+
+bento_image(
+    name = "lazy_image",
+    base = ":lazy_base",
+    bento = ":hello",
+    compression = "estargz",
+    provided = ["echo"],
     start_profile = "start.json",
 )
 
@@ -160,7 +176,7 @@ def write_targets(checkout: Checkout) -> None:
     checkout.write("twice/BUILD.bazel", BUILD)
     checkout.write("twice/service.py", SERVICE)
     checkout.write("twice/local.py", LOCAL)
-    checkout.write("twice/start.json", json.dumps({"files": ["/home/bentoml/bento/src/local.py"]}))
+    checkout.write("twice/start.json", json.dumps({"files": ["/home/bentoml/bento/src/service.py"]}))
     checkout.write("twice/table.csv", "1,2\n")
     checkout.write("twice/weights.txt", "0.5\n")
     write_wheel(checkout.root / "twice", "acme", "1.0", "manylinux_2_17_x86_64", "Requires-Dist: bentoml\n")
