@@ -399,6 +399,7 @@ def test_models_by_label_and_alias(tmp_path, store):
 
 
 LOCK = LockedRequirements("bentoml[io]\nidna\n", "bentoml==1.4.39\nidna==3.20\n", "bentoml==1.4.39 --hash=x\n")
+OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_tools-1.0-py3-none-any.whl\n", "")
 
 
 @pytest.mark.parametrize(
@@ -420,6 +421,7 @@ LOCK = LockedRequirements("bentoml[io]\nidna\n", "bentoml==1.4.39\nidna==3.20\n"
         ({"conda": {"pip": ["idna"]}}, Beside(spec=2), "a Bento of spec 2 cannot hold conda"),
         ({"docker": {"python_version": "3.12"}}, Beside(lock=LOCK), "the packages are locked for Python 3.11"),
         ({"python": {"packages": ["attrs"]}}, Beside(lock=LOCK), "attrs is not among the packages that the lock gives"),
+        ({"python": {"packages": ["acme"]}}, Beside(lock=OF_WHEELS), "acme is not among the packages that the lock"),
         ({}, Beside(lock=LOCK, features=("grpc",)), "the lock's bentoml is without grpc. Write 'bentoml[grpc]'"),
         ({}, Beside(features=("grcp",)), "'grcp' is no feature of BentoML. Did you mean 'grpc'?"),
         ({}, Beside(requirements="idna==3 --hash=sha256:0\n"), "a file with hashes has to have bentoml"),
@@ -441,6 +443,7 @@ def test_refused(tmp_path, options, beside, message):
         (["bentoml==1.4.*"], Beside(), "bentoml==1.4.*\nbentoml==1.4.39\n"),
         (["bentoml @ https://h.example/b.whl"], Beside(), "bentoml @ https://h.example/b.whl\n"),
         (["idna"], Beside(lock=LOCK, features=("io",)), "bentoml==1.4.39\nidna==3.20\n"),
+        (["acme.tools==1.0"], Beside(lock=OF_WHEELS), OF_WHEELS.pinned),
         (["idna", "pywin32; sys_platform == 'win32'"], Beside(lock=LOCK), "bentoml==1.4.39\nidna==3.20\n"),
     ],
 )

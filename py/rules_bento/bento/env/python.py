@@ -135,6 +135,11 @@ class LockedRequirements:
         """Return whether some are wheels that the Bento carries."""
         return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
 
+    @property
+    def wheels(self) -> set[str]:
+        """Return the normalized names of what these wheels have: `./wheels/acme-1.0-py3-none-any.whl` has acme."""
+        return {normalized(name) for name in re.findall(r"^\./(?:\S*/)?([^/\s-]+)-\S*\.whl", self.pinned, re.MULTILINE)}
+
 
 @dataclass(frozen=True)
 class Requirements:
@@ -160,7 +165,7 @@ def assemble(
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
         raise BentoError("requirements: bentoml is missing, which serves the Bento. Add the hub's package of it.")
-    missing = sorted(_names(text) - _names(lock.pinned))
+    missing = sorted(_names(text) - _names(lock.pinned) - lock.wheels)
     if missing:
         raise BentoError(
             f"{place}: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it to the "
