@@ -54,7 +54,11 @@ class Server(ABC):
     ) -> None:
         assert self._process
         self._process.terminate()
-        self._process.wait(SECONDS_TO_START)
+        try:
+            self._process.wait(SECONDS_TO_START)
+        except subprocess.TimeoutExpired:  # it cleans its own folder up, which is ours to remove
+            self._process.kill()
+            self._process.wait()
 
 
 def unpack_package(package: str, folder: Path) -> None:
