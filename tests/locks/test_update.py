@@ -24,7 +24,13 @@ def workspace(tmp_path, monkeypatch):
 
 
 def update(
-    workspace, address: str, *options: str, status: int = 0, uv: object = UV, platforms: tuple = (), **indexes: object
+    workspace,
+    address: str,
+    *options: str,
+    status: int = 0,
+    uv: object = UV,
+    platforms: tuple[str, ...] = (),
+    **indexes: object,
 ) -> dict[str, list[str]]:
     """Run the target; the versions that the lock has then, by package."""
     arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", str(uv)]
