@@ -11,7 +11,7 @@ import rules_bento
 from conftest import locked_wheels
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service.imported_image import Recorder
+from rules_bento.service import imported_image
 from rules_bento.service.importing import Imported, Subject, import_service
 
 SERVICE = """\
@@ -305,17 +305,23 @@ def test_an_image_that_was_changed_by_hand(imported, change, field, value):
 def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
     class Image:
         def __init__(self, python_version=""):
-            self.python_version, self.python_requirements = python_version, ""
+            vars(self).update(dict.fromkeys(set(imported_image._FIELDS) - {"build_include_paths"}, ""))
+            self.python_version = python_version
 
         def python_packages(self, *packages):
             self.python_requirements += "\n".join(packages)
 
-    recorder = Recorder(Image, tmp_path)
+    for name in set(imported_image._CALLS) - {"build_include", "python_packages"}:
+        setattr(Image, name, lambda self: None)
+    recorder = imported_image.Recorder(Image, tmp_path)
     image = Image(python_version="3.12")
     image.python_packages("numpy", "six")
     facts = recorder.image(image)
     assert facts.arguments == {"python_version": "3.12"}
     assert [(call.method, call.args) for call in facts.calls] == [("python_packages", ("numpy", "six"))]
+    del Image.run
+    with pytest.raises(AttributeError, match="run"):  # one that came before has another name, and is not passed over
+        imported_image.Recorder(Image, tmp_path)
 
 
 @pytest.mark.parametrize(

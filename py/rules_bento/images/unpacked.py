@@ -142,11 +142,11 @@ class _Image:
     def _place(self, path: str) -> Path:
         """Return where a path of the image lies, whatever its last part is."""
         above, _, name = path.rpartition("/")
-        folder, names = _followed(self._root, above)
+        place, names = _followed(self._root, above)
         self._names_left -= names
         if self._names_left < 0:
             raise ValueError("links lead to it by more names than any image has")
-        return _named(folder, name)
+        return _named(place, name)
 
     def _hide(self, path: Path) -> None:
         if path not in self._new:

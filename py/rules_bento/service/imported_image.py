@@ -1,8 +1,8 @@
 """The image that an imported service asks for, as the constructor's arguments and the calls on it.
 
 BentoML keeps of a call only what it makes of it (`system_packages` becomes a line of shell). So the calls are noted
-while the service is imported, and held against what the image is in the end. Of the methods and fields, an older
-BentoML lacks some: 1.4.30 has no build_include.
+while the service is imported, and held against what the image is in the end. An older BentoML, such as 1.4.30, lacks
+some of the methods and fields.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _FIELDS = (
     *("python_requirements", "post_commands", "build_include_paths", "scripts", "_uv_lock"),
 )
 _NO_ARGUMENTS = ("commands", "scripts", "_uv_lock")
+_LATER = ("build_include", "build_include_paths")  # all else has to be there: it may have got another name
 
 
 class UnfitImageError(Exception):
@@ -52,7 +53,7 @@ class Recorder:
         self._notes: dict[int, _Note] = {}
         self._depth = 0  # methods call each other, as pyproject_toml calls python_packages
         for name in ("__init__", *_CALLS):
-            if hasattr(image_class, name):
+            if name not in _LATER or hasattr(image_class, name):
                 self._wrap(name)
 
     def image(self, image: Any) -> Image:
@@ -68,7 +69,7 @@ class Recorder:
 
     def _is_made_by(self, note: _Note, image: Any) -> bool:
         again = self._made_again(note)
-        return all(getattr(again, name, None) == getattr(image, name, None) for name in _FIELDS)
+        return all(getattr(again, name) == getattr(image, name) for name in _fields_of(image))
 
     def _made_again(self, note: _Note) -> Any:
         """Return what the arguments and the calls give, in the folder that they were made in."""
@@ -124,13 +125,15 @@ def _of_fields(image: Any) -> Image:
         if commands[:1] != [first]:
             raise UnfitImageError("its first command was taken away by hand. Call the image's methods in its place")
         del commands[0]
-    if getattr(image, "scripts", None):
+    if image.scripts:
         raise UnfitImageError("it is a copy, or was changed by hand, and runs scripts. Call the image's methods alone")
-    values = {"commands": commands} | {
-        name: getattr(image, name) for name in _FIELDS if name not in _NO_ARGUMENTS and hasattr(image, name)
-    }
-    locked = bool(getattr(image, "_uv_lock", False))
-    return Image({name: _plain(value) for name, value in values.items()}, (ImageCall("uv_lock"),) * locked)
+    names = [name for name in _fields_of(image) if name not in _NO_ARGUMENTS]
+    values = {"commands": commands} | {name: getattr(image, name) for name in names}
+    return Image({name: _plain(value) for name, value in values.items()}, (ImageCall("uv_lock"),) * image._uv_lock)
+
+
+def _fields_of(image: Any) -> list[str]:
+    return [name for name in _FIELDS if name not in _LATER or hasattr(image, name)]
 
 
 def _plain(value: Any) -> Any:
