@@ -15,7 +15,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-SHARED = ("bentoml.bentos", "fastapi", "pandas", "PIL.Image", "sklearn.linear_model")
+SHARED = (
+    "_bentoml_sdk",
+    "bentoml._internal.service.loader",
+    "bentoml.bentos",
+    "fastapi",
+    "pandas",
+    "PIL.Image",
+    "rules_bento.service.imported_facts",
+    "rules_bento.service.other_machine",
+    "sklearn.linear_model",
+)
 
 
 def main(recorder: str) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -20,8 +19,6 @@ from service_cases import CASES, SERVICES, differences, header, sources_of
 
 # Changed by hand: `expected.json` has the calls on it alone.
 IMAGE_BY_HAND = "trick_objects_changed_later"
-# As if on another machine each third is imported, for it takes as long again; RULES_BENTO_EXAMPLES=all takes all.
-ELSEWHERE = CASES if os.environ.get("RULES_BENTO_EXAMPLES") == "all" else CASES[::3]
 # BentoML takes the workers of a service with a command from the machine; importing leaves them open, as reading does.
 OF_THE_MACHINE = ("config_command", "config_command_workers")
 
@@ -76,9 +73,8 @@ def test_what_bentoml_wrote(case, imports):
                 (source / path).write_bytes(content)
             here = imports(case, source, truth["with"], elsewhere=False)
             assert "problem" not in here, here
-            if case in ELSEWHERE:
-                there = imports(case, source, truth["with"], elsewhere=True)
-                assert [difference.field for difference in fields(here, there)] == []
+            there = imports(case, source, truth["with"], elsewhere=True)
+            assert [difference.field for difference in fields(here, there)] == []
         wrong = [
             line
             for facts, line in differences(from_json(here["facts"]), truth)

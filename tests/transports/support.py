@@ -79,18 +79,27 @@ def noise(size, seed=1):
     return random.Random(seed).randbytes(size)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def files():
     """The files of a Bento with a model: about a megabyte that does not compress."""
     model = model_files("clf:v1", payload=noise(800_000))
     return bento_files(TAG, models={"clf:v1": model}, src__data=noise(200_000, 2))
 
 
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory, files):
+    """The archive of the Bento as our own export writes it, once: to compress it is most of what a test would do."""
+    folder = tmp_path_factory.mktemp("archive")
+    made = Store(folder / "store", durable=False)
+    made.bentos.import_archive(write_archive(folder / "source.bento", files))
+    return made.bentos.export(TAG, str(folder / "packed.bento")).path
+
+
 @pytest.fixture
-def store(tmp_path, files):
+def store(tmp_path, archive):
     """A store with the Bento."""
     found = Store(tmp_path / "ours", durable=False)
-    found.bentos.import_archive(write_archive(tmp_path / "source.bento", files))
+    found.bentos.import_archive(archive)
     return found
 
 

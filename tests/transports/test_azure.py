@@ -11,9 +11,9 @@ import pytest
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
 from rules_bento.transports.remote import MissingError
-from support import TAG, empty, files, other, quick, same, store
+from support import TAG, archive, empty, files, other, quick, same, store
 
-__all__ = ["files", "other", "quick", "store"]
+__all__ = ["archive", "files", "other", "quick", "store"]
 
 # That of azurite's documentation; it is no secret.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="

@@ -13,9 +13,9 @@ from rules_bento.errors import BentoError
 from rules_bento.transports import azure
 from rules_bento.transports.address import parse
 from servers import PASSWORD, USER
-from support import KINDS, TAG, WRITABLE, files, other, quick, running, serve, store
+from support import KINDS, TAG, WRITABLE, archive, files, other, quick, running, serve, store
 
-__all__ = ["files", "other", "quick", "running", "serve", "store"]
+__all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
 
 SECRETS = [PASSWORD, TOKEN, REFRESH]
 

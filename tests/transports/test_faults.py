@@ -13,9 +13,9 @@ from rules_bento.net.errors import CutError
 from rules_bento.net.progress import Progress
 from rules_bento.transports import dropbox, gcs, objects
 from store_support import tar
-from support import KINDS, TAG, WRITABLE, empty, files, other, quick, running, same, serve, store
+from support import KINDS, TAG, WRITABLE, archive, empty, files, other, quick, running, same, serve, store
 
-__all__ = ["files", "other", "quick", "running", "serve", "store"]
+__all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
 
 HTTP = ["s3", "gs", "http", "dropbox"]
 CUTS = [0, 1, 5_000, 100_000, 600_000]
@@ -28,9 +28,9 @@ def quickly(quick):
 
 
 @pytest.fixture
-def packed(store):
+def packed(archive):
     """The archive of the Bento."""
-    return store.bentos.export(TAG, str(store.home.root / "packed.bento")).path.read_bytes()
+    return archive.read_bytes()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from servers import PASSWORD, USER
 from store_support import real
-from support import TAG, _tree, files, other, running, serve, store
+from support import TAG, _tree, archive, files, other, running, serve, store
 
-__all__ = ["files", "other", "real", "running", "serve", "store"]
+__all__ = ["archive", "files", "other", "real", "running", "serve", "store"]
 
 
 def url(server, kind, name):

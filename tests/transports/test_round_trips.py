@@ -12,9 +12,9 @@ from rules_bento.errors import BentoError
 from rules_bento.library import import_bento
 from rules_bento.transports.remote import MissingError
 from store_support import tar
-from support import KINDS, TAG, WRITABLE, empty, files, other, quick, running, same, serve, store
+from support import KINDS, TAG, WRITABLE, archive, empty, files, other, quick, running, same, serve, store
 
-__all__ = ["files", "other", "quick", "running", "serve", "store"]
+__all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
 
 
 @pytest.mark.parametrize("kind", WRITABLE)
