@@ -20,7 +20,7 @@ from made_wheels import Maker
 from rules_bento import verbs
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import deflate, deflate_blocks, estargz, prefetch
+from rules_bento.images.layers import deflate, deflate_blocks, estargz, lazy, prefetch
 from rules_bento.images.layers.layer import Entry, write_files_layer, write_tar_layer, write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.wheels.wheel import Wheel
@@ -32,6 +32,10 @@ TEXT = b"".join(f"{number:x} lines of {number % 7}\n".encode() for number in ran
 
 def sha256(data):
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def toc_digest(info):
+    return dict(info.annotations).get(estargz.TOC_DIGEST)
 
 
 class Table(NamedTuple):
@@ -80,7 +84,7 @@ def read_by_table(blob):
         whole = found[entry["name"]]
         if whole["type"] == "reg" and whole.get("size"):
             size = entry.get("chunkSize") or whole["size"] - entry.get("chunkOffset", 0)
-            assert size <= estargz.CHUNK
+            assert size <= lazy.CHUNK
             chunk = inflated(blob, entry["offset"], size)
             assert sha256(chunk) == entry["chunkDigest"]
             contents[entry["name"]] += chunk
@@ -99,7 +103,7 @@ TYPES = {tarfile.REGTYPE: "reg", tarfile.DIRTYPE: "dir", tarfile.SYMTYPE: "symli
 def check(path, info):
     """The table says of a layer what its tar says to those who unpack it, and nothing else."""
     blob = path.read_bytes()
-    assert table_of(blob).digest == info.toc_digest
+    assert table_of(blob).digest == toc_digest(info)
     assert sha256(blob) == info.digest
     assert sha256(unpacked(path, "estargz")) == info.diff_id
     found, contents = read_by_table(blob)
@@ -137,7 +141,7 @@ def test_a_wheel(tmp_path):
 
 
 def test_a_large_file_is_read_in_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(estargz, "CHUNK", 100_000)
+    monkeypatch.setattr(lazy, "CHUNK", 100_000)
     maker = Maker().add({"a.bin": LARGE[:1_000_001], "b.bin": LARGE[:1_000_000], "c.py": "1"})
     maker.add({"stored.bin": LARGE[:250_000]}, stored=True)
     info = write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, "estargz")
@@ -153,7 +157,7 @@ def test_a_large_file_is_cut_alike_whoever_inflates_and_compresses(tmp_path, mon
     isal_zlib = pytest.importorskip(
         "isal.isal_zlib", reason="actions have it, and so has this test where Bazel runs it"
     )
-    monkeypatch.setattr(estargz, "CHUNK", 100_000)
+    monkeypatch.setattr(lazy, "CHUNK", 100_000)
     wheel = Maker().add({"a.bin": LARGE[:500_000], "b.txt": TEXT[:700_000]}).write(tmp_path)
     found = set()
     for module, threads in ((isal_zlib, 1), (zlib, 3)):
@@ -223,7 +227,7 @@ def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads):
     entries = [Entry.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
     entries += [Entry.symlink(f"links/{name}", target) for name, target in links.items()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estargz, "CHUNK", chunk)
+        patch.setattr(lazy, "CHUNK", chunk)
         info = write_files_layer(folder / "out", entries, "estargz", threads=threads)
         check(folder / "out", info)
     write_files_layer(folder / "plain", entries, "gzip")
@@ -237,11 +241,11 @@ def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads):
 def check_prefetched(folder, info, names):
     """Write the layer `out` of a folder again, with these files first, and hold it to what it was."""
     before = check(folder / "out", info)
-    written = prefetch.write_prefetched(folder / "first", folder / "out", info.toc_digest, names)
+    written = prefetch.write_prefetched(folder / "first", folder / "out", toc_digest(info), names)
     found = check(folder / "first", written.info)
     order = list(found)
     first = order[: order.index(PREFETCHED)]
-    small = {name for name in names if before[name]["size"] <= estargz.CHUNK}
+    small = {name for name in names if before[name]["size"] <= lazy.CHUNK}
     assert {name for name in first if not name.endswith("/")} == small
     assert written.files == len(small)
     rest = order[len(first) + 1 :]
@@ -258,7 +262,7 @@ def contents_of(found):
 
 
 def test_files_of_a_start_come_before_the_mark(tmp_path, monkeypatch):
-    monkeypatch.setattr(estargz, "CHUNK", 100_000)
+    monkeypatch.setattr(lazy, "CHUNK", 100_000)
     maker = Maker().add({"a.bin": LARGE[:500_000], "b.py": "1" * 600, "c/d.py": "2", "c/e.bin": LARGE[:200_001]})
     maker.add({"c/stored.bin": LARGE[:250_000], "z.py": "3" * 512}, stored=True)
     info = write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, "estargz")
@@ -295,24 +299,24 @@ def test_a_hard_link_brings_what_it_is_of(tmp_path):
     content = (tmp_path / "in").read_bytes().rstrip(b"\0")
     content += bytes(-len(content) % 512)
     info = write_tar_layer(tmp_path / "out", [content], "estargz")
-    written = prefetch.write_prefetched(tmp_path / "first", tmp_path / "out", info.toc_digest, ["usr/b"])
+    written = prefetch.write_prefetched(tmp_path / "first", tmp_path / "out", toc_digest(info), ["usr/b"])
     found = check(tmp_path / "first", written.info)
     assert list(found) == ["usr/a", PREFETCHED, "etc/z", "usr/ü" + "long" * 60, "usr/b"]
 
 
 def test_a_layer_without_files_of_a_start_is_left_alone(tmp_path, monkeypatch):
     entries = [Entry.inline("a", b"a"), Entry.inline("empty", b""), Entry.inline("large", b"large" * 5)]
-    monkeypatch.setattr(estargz, "CHUNK", 9)
+    monkeypatch.setattr(lazy, "CHUNK", 9)
     info = write_files_layer(tmp_path / "out", entries, "estargz")
     for names in ([], ["b"], ["empty"], [ADDED[0]], ["a/"], ["large"]):
-        assert prefetch.write_prefetched(tmp_path / "first", tmp_path / "out", info.toc_digest, names) is None
+        assert prefetch.write_prefetched(tmp_path / "first", tmp_path / "out", toc_digest(info), names) is None
     assert not (tmp_path / "first").exists()
 
 
 def test_a_layer_of_another_table_is_refused(tmp_path):
     info = write_files_layer(tmp_path / "out", [Entry.inline("a", b"a")], "estargz")
     written = (tmp_path / "out").read_bytes()
-    for blob, digest in ((written, sha256(b"")), (written[:-1], info.toc_digest), (b"", info.toc_digest)):
+    for blob, digest in ((written, sha256(b"")), (written[:-1], toc_digest(info)), (b"", toc_digest(info))):
         (tmp_path / "other").write_bytes(blob)
         with pytest.raises(BentoError, match="other: not an eStargz layer as rules_bento makes it"):
             prefetch.write_prefetched(tmp_path / "first", tmp_path / "other", digest, ["a"])
@@ -324,7 +328,7 @@ def test_whichever_come_first(tmp_path_factory, files, chunk, chosen, is_wheel):
     folder = tmp_path_factory.mktemp("layer")
     names = [name for number, (name, data) in enumerate(files.items()) if number in chosen and 0 < len(data) <= chunk]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estargz, "CHUNK", chunk)
+        patch.setattr(lazy, "CHUNK", chunk)
         if is_wheel:
             wheel = Wheel.read(Maker().add(files).write(folder))
             info = write_wheel_layer(folder / "out", wheel, LAYOUT, "estargz")
@@ -338,7 +342,7 @@ def test_whichever_come_first(tmp_path_factory, files, chunk, chosen, is_wheel):
 def prefetched(folder, compression, name):
     """The description that the action writes for a layer of one file, if a start reads that of this name."""
     info = write_files_layer(folder / "in", [Entry.inline("app/a", b"a" * 50)], compression)
-    annotations = {"annotations": {estargz.TOC_DIGEST: info.toc_digest}} if info.toc_digest else {}
+    annotations = {"annotations": {estargz.TOC_DIGEST: toc_digest(info)}} if toc_digest(info) else {}
     described = {"media_type": "m", "digest": info.digest, "name": "files"} | annotations
     (folder / "in.json").write_text(json.dumps(described), "utf-8")
     (folder / "start.json").write_text(json.dumps({"files": [name]}), "utf-8")

@@ -56,13 +56,8 @@ def describe(
         "uncompressed_size": info.uncompressed_size,
         "name": name,
     }
-    if info.toc_digest:
-        from rules_bento.images.layers import estargz
-
-        fields["annotations"] = {
-            estargz.TOC_DIGEST: info.toc_digest,
-            estargz.UNCOMPRESSED_SIZE: str(info.uncompressed_size),
-        }
+    if info.annotations:
+        fields["annotations"] = dict(info.annotations)
     if prefetched:
         fields["prefetched"] = prefetched
     Path(arguments.one("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")

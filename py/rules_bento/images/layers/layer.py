@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from rules_bento.images.layers import estargz
+    from rules_bento.images.layers import lazy
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
     from rules_bento.images.wheels.wheel import Wheel
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
 
 Compression = Literal["zstd", "gzip", "estargz", "none"]
+
+LAZY: frozenset[Compression] = frozenset(("estargz",))
+"""Those of which files are read alone."""
 
 ZSTD_FRAME = 2 << 20
 """Bytes of tar in a zstd frame: as much as the window of the level used here; less costs size, more memory."""
@@ -70,7 +73,7 @@ class LayerInfo(NamedTuple):
     digest: str  # of the file
     size: int  # of the file
     uncompressed_size: int  # of the tar
-    toc_digest: str = ""  # of the table of contents that eStargz has
+    annotations: tuple[tuple[str, str], ...] = ()  # of manifests, for those who read files alone
 
 
 class Entry(NamedTuple):
@@ -135,8 +138,8 @@ def write_wheel_layer(
     """
     plan = WheelPlan.of(wheel, layout)
     carry = carries(compression)
-    if compression == "estargz":
-        return write_estargz(out, wheel_files(plan, layout, set(), mtime, carry=carry), threads)
+    if compression in LAZY:
+        return _write_lazy(out, wheel_files(plan, layout, set(), mtime, carry=carry), threads)
     encode = gzip.carried if carry else encoder(compression, threads)
     return write(out, wheel_files(plan, layout, set(), mtime, carry=carry, end=END), encode)
 
@@ -176,8 +179,8 @@ def _write_plain(
     out: Path, pieces: Iterable[Piece], compression: Compression, threads: int | None, *, storing: bool = False
 ) -> LayerInfo:
     """Write a layer of pieces of which none is carried over, without the end of an archive."""
-    if compression == "estargz":
-        return write_estargz(out, pieces, threads)
+    if compression in LAZY:
+        return _write_lazy(out, pieces, threads)
     return write(out, chain(pieces, [contents(END)]), encoder(compression, threads, storing=storing))
 
 
@@ -225,29 +228,32 @@ def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
-def write_estargz(out: Path, pieces: Iterable[Piece], threads: int | None) -> LayerInfo:
-    """Write an eStargz layer of pieces, without an end, to `out`, which is there only when it is whole."""
+def lazy_blob(count: lazy.Count) -> lazy.Blob:
+    """Begin a blob of one of `LAZY`; `count` as in `lazy.Blob`."""
     from rules_bento.images.layers import estargz
 
+    return estargz.Blob(count)
+
+
+def _write_lazy(out: Path, pieces: Iterable[Piece], threads: int | None) -> LayerInfo:
+    """Write a layer of one of `LAZY` of pieces, without an end, to `out`, which is there only when it is whole."""
     tar, blob = Sum(), Sum()
-    lazy = estargz.Blob(tar.add)
+    lazy = lazy_blob(tar.add)
     with opened(out) as file:
         file.writelines(blob.passing(gathered(chain(lazy.members(pieces, threads), lazy.end()))))
-    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.toc_digest)
+    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size))
 
 
 def write_part(
     out: Path, pieces: Iterable[Piece], compression: Compression, *, carry: bool = False
-) -> list[estargz.Entry]:
+) -> list[lazy.Entry]:
     """Write pieces to `out` as a part of layers, and return what a table of contents has of them, if there is one.
 
     With `carry`, `pieces` have deflate streams to carry over, if the compression does that.
     """
     with opened(out) as file:
-        if compression == "estargz":
-            from rules_bento.images.layers import estargz
-
-            lazy = estargz.Blob(lambda _data: None)
+        if compression in LAZY:
+            lazy = lazy_blob(lambda _data: None)
             file.writelines(gathered(lazy.members(pieces, 1)))
             return lazy.entries
         encode = gzip.carried if carry and carries(compression) else encoder(compression, 1)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from rules_bento.images.layers import estargz
+    from rules_bento.images.layers.lazy import Entry
     from rules_bento.images.layers.layer import Compression, LayerInfo
     from rules_bento.images.wheels.install import Layout
     from rules_bento.images.wheels.wheel import Wheel
@@ -39,7 +39,7 @@ class Listing(NamedTuple):
     wheel: str  # its file name
     folders: tuple[str, ...]  # that its files need, from the top; not in the part
     files: dict[str, str]  # path to `<algorithm>:<hex>`
-    entries: Sequence[estargz.Entry] = ()  # of a table of contents, if the part is one of eStargz
+    entries: Sequence[Entry] = ()  # of a table of contents, if the part is one of `layer.LAZY`
 
     @staticmethod
     def loads(text: str) -> Listing:
@@ -76,11 +76,7 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
     """
     left_out = _left_out([part.listing for part in parts])
     tar, blob = layer.Sum(), layer.Sum()
-    lazy = None
-    if compression == "estargz":
-        from rules_bento.images.layers import estargz
-
-        lazy = estargz.Blob(tar.add)
+    lazy = layer.lazy_blob(tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Return what is not copied."""
@@ -104,7 +100,7 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
 
     with layer.opened(out) as file:
         file.writelines(blob.passing(joined()))
-    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.toc_digest if lazy else "")
+    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size) if lazy else ())
 
 
 def _folders(parts: Iterable[Part]) -> list[str]:

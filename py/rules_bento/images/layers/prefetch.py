@@ -18,17 +18,18 @@ from rules_bento.archives.zipread import fast_zlib
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO
 from rules_bento.images.layers import estargz, gzip, headers, layer
+from rules_bento.images.layers.lazy import CHUNK, sha256
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-    from rules_bento.images.layers.estargz import Entry
+    from rules_bento.images.layers.lazy import Entry
 
 _GZIP = 31  # zlib's: with gzip's header and checksum
 _EXTENSIONS = b"xgLK"  # types of headers before a member's own
-_MOST = estargz.CHUNK + (1 << 27)  # bytes of contents, and of headers behind them
+_MOST = CHUNK + (1 << 27)  # bytes of contents, and of headers behind them
 _MOST_TABLE = 1 << 28
 
 
@@ -104,7 +105,7 @@ class _Source:
             [table] = [b"".join(data) for _, data in tarread.members(tarread.Bytes([tar], self._name))]
         except (ValueError, BentoError, fast_zlib().error):
             raise self._error() from None
-        if estargz.sha256(table) != digest:
+        if sha256(table) != digest:
             raise self._error()
         entries: list[Entry] = json.loads(table)["entries"]
         return entries
@@ -200,7 +201,7 @@ def _write(out: Path, source: _Source, first: list[_Member], rest: list[_Member]
 
     with layer.opened(out) as file:
         file.writelines(blob.passing(layer.gathered(pieces())))
-    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.toc_digest)
+    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size))
 
 
 def _copied(lazy: estargz.Blob, tar: layer.Sum, source: _Source, members: list[_Member]) -> Iterator[bytes]:
