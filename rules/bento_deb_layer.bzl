@@ -2,7 +2,7 @@
 
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:layers.bzl", "COMPRESSIONS")
+load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension")
 load("//rules/providers:deb.bzl", "BentoDebInfo")
 load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
@@ -32,7 +32,7 @@ def _one_of(ctx, what, values):
 def _write(ctx, files, lower):
     """Declares layer, description and index, and the action that writes them."""
     layer = BentoLayerInfo(
-        blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, ctx.attr.compression)),
+        blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, extension(ctx.attr.compression))),
         description = ctx.actions.declare_file(ctx.label.name + ".layer.json"),
     )
     index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
@@ -58,7 +58,7 @@ def _write(ctx, files, lower):
             "deb_layer",
             args,
             inputs = depset(below + ctx.files.certificates, transitive = [files]),
-            packages = _PACKAGES,
+            packages = _PACKAGES + COMPRESSION_PACKAGES[ctx.attr.compression],
         ),
         outputs = [layer.blob, layer.description, index],
     )
@@ -102,7 +102,7 @@ works for a foreign architecture as for the own. The default output is the layer
 group `layer`.""",
     attrs = {
         "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Authorities that are trusted beside those of `ca-certificates`, in PEM form."),
-        "compression": attr.string(default = "zstd", doc = "Of the layer: `zstd`; `gzip` for runtimes of old; or `estargz`, which can be pulled lazily.", values = COMPRESSIONS),
+        "compression": attr.string(default = "zstd", doc = "Of the layer: `zstd`; `gzip` for runtimes of old; `estargz`, which can be pulled lazily; or `zstd:chunked`, which can be pulled in part.", values = COMPRESSIONS),
         "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths that are left out, as of dpkg's `path-exclude`: absolute patterns whose `*` stands for slashes, too. Default: manuals, translations and documentation."),
         "includes": attr.string_list(default = _INCLUDES, doc = "Paths that are not left out after all, as of dpkg's `path-include`. Default: copyright files."),
         "lower": attr.label(doc = "The layer or base that this one lies over: what is installed there is not installed again.", providers = [BentoDebLayerInfo]),

@@ -15,8 +15,8 @@ def _check(ctx):
     given += ["owner"] if ctx.attr.owner != _OWNER else []
     if ctx.file.tar and given:
         fail("{}: tar is a layer as it is, and {} would change it: make another bento_layer of these".format(ctx.label, " and ".join(given)))
-    if ctx.file.tar and ctx.attr.compression == "estargz":
-        fail("{}: tar is a layer as it is, and estargz would put files of its own into it: leave compression out, or give srcs".format(ctx.label))
+    if ctx.file.tar and ctx.attr.compression in ("estargz", "zstd:chunked"):
+        fail("{}: tar is a layer as it is, and {} would have a table of its files: leave compression out, or give srcs".format(ctx.label, ctx.attr.compression))
     if not ctx.file.tar and not ctx.attr.srcs and not ctx.attr.symlinks:
         fail("{}: has nothing for a layer: name srcs, symlinks or a tar".format(ctx.label))
     for path in ctx.attr.srcs.values() + ctx.attr.symlinks.keys():
@@ -95,7 +95,7 @@ The same inputs are the same layer everywhere: files have no time, and an owner 
 and refused where it is damaged; its members stay as they are. The default output is the layer's description; the layer
 is in the output group `layer`.""",
     attrs = {
-        "compression": attr.string(default = "zstd", doc = "Of the layer: `zstd`, `gzip` for runtimes of old, or `estargz`, of which files are read before the rest is there (not of a tar). A tar that is compressed already, with either, stays as it is.", values = COMPRESSIONS),
+        "compression": attr.string(default = "zstd", doc = "Of the layer: `zstd`; `gzip` for runtimes of old; `estargz`, of which files are read before the rest is there; or `zstd:chunked`, of which those are pulled that are not there yet (neither of a tar). A tar that is compressed already, with either, stays as it is.", values = COMPRESSIONS),
         "mode": attr.string(default = _MODE, doc = "Of all files, in octal digits, whatever theirs are here.", values = ["0444", "0555", _MODE, "0755"]),
         "owner": attr.string(default = _OWNER, doc = "Of files and links: a number, or `uid:gid`. Default: root. Folders that the layers below do not have are root's."),
         "srcs": attr.label_keyed_string_dict(allow_files = True, doc = "Files to their absolute paths in the image. A path that ends in a slash is a folder: the files of the target lie in it by their names, and what is in a folder that a rule makes as it is there."),

@@ -38,7 +38,7 @@ def unpacked(path, compression):
     if compression in ("gzip", "estargz"):
         with gzip.open(path) as file:
             return file.read()
-    if compression == "zstd":
+    if compression in ("zstd", "zstd:chunked"):
         with path.open("rb") as file:
             return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
     return path.read_bytes()

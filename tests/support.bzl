@@ -12,6 +12,7 @@ SUPPORT = [
 ]
 
 REQUIREMENTS = [
+    "@bento_tools//fastcrc",
     "@bento_tools//isal",
     "@pypi//bentoml",
     "@pypi//blake3",

@@ -15,16 +15,27 @@ WEIGHTS = HOME + "/weights"
 # Where images of models are mounted, each below its name.
 MOUNTED = "/mnt/models"
 
-COMPRESSIONS = ["zstd", "gzip", "estargz"]
+COMPRESSIONS = ["zstd", "gzip", "estargz", "zstd:chunked"]
 
 # How an image's Python knows that byte code belongs to its source; the latter two are py_compile's.
 BYTECODES = ["none", "checked-hash", "unchecked-hash"]
 
 # Packages that the verbs import, by compression.
-_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"]}
+COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:chunked": ["fastcrc", "zstandard"]}
 
 # Those of verbs that read wheels, and layers of them.
 _INFLATE = ["isal"]
+
+def extension(compression):
+    """What names of files end in.
+
+    Args:
+      compression: one of `COMPRESSIONS`.
+
+    Returns:
+      A string without a colon, which tells in labels where names begin.
+    """
+    return compression.replace(":", "-")
 
 def wheel_packages(wheel):
     """Packages that verbs import which read a wheel.
@@ -51,8 +62,8 @@ def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "B
     Returns:
       A BentoLayerInfo.
     """
-    blob = ctx.actions.declare_file("{}.layer.{}".format(name, compression))
-    description = ctx.actions.declare_file("{}.layer.{}.json".format(name, compression))
+    blob = ctx.actions.declare_file("{}.layer.{}".format(name, extension(compression)))
+    description = ctx.actions.declare_file("{}.layer.{}.json".format(name, extension(compression)))
     args = verb.args[-1]
     args.add_all(["--compression", compression])
     args.add_all(["--output", blob])
@@ -61,7 +72,7 @@ def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "B
         ctx,
         mnemonic = mnemonic,
         progress_message = progress_message,
-        verb = _importing(verb, _PACKAGES[compression]),
+        verb = _importing(verb, COMPRESSION_PACKAGES[compression]),
         outputs = [blob, description],
     )
     return BentoLayerInfo(blob = blob, description = description)
@@ -128,8 +139,8 @@ def write_wheel_part(ctx, *, wheel, settings):
     Returns:
       Part and listing, Files.
     """
-    part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, settings.compression))
-    listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, settings.compression))
+    part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, extension(settings.compression)))
+    listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, extension(settings.compression)))
     args = _wheel_arguments(ctx, settings, wheel)
     add_wheel(args, wheel)
     args.add_all(["--compression", settings.compression])
@@ -139,7 +150,7 @@ def write_wheel_part(ctx, *, wheel, settings):
         ctx,
         mnemonic = "BentoLayer",
         progress_message = "Installing {} into a part of layers".format(_name(wheel)),
-        verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel) + _PACKAGES[settings.compression]),
+        verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression]),
         outputs = [part, listing],
     )
     return part, listing
@@ -158,8 +169,8 @@ def write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
     Returns:
       Part and listing, Files.
     """
-    part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, settings.compression))
-    listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, settings.compression))
+    part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, extension(settings.compression)))
+    listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, extension(settings.compression)))
     args = _wheel_arguments(ctx, settings, wheel)
     add_wheel(args, wheel)
     args.add_all(["--bytecode", bytecode])
@@ -176,7 +187,7 @@ def write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
             "bytecode_part",
             args,
             inputs = depset([wheel.file, program], transitive = [compiler.files]),
-            packages = wheel_packages(wheel) + _PACKAGES[settings.compression],
+            packages = wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression],
         ),
         outputs = [part, listing],
     )

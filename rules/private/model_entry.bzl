@@ -3,7 +3,7 @@
 load("//rules/providers:model.bzl", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
-load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "write_layer")
+load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "extension", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
 
@@ -38,7 +38,7 @@ def _layer(ctx, source, compression):
     """The model as a layer; written only if an image asks for it."""
     args = _arguments(ctx, source)
     args.add_all(["--folder", BENTO, "--user", USER])
-    args.add_all(["--scratch", "{}.{}.files".format(ctx.label.name, compression)])
+    args.add_all(["--scratch", "{}.{}.files".format(ctx.label.name, extension(compression))])
     return write_layer(
         ctx,
         compression = compression,

@@ -301,6 +301,10 @@ EXPECTED = {
                 "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
                 "to": ["imported_model.layer.zstd", "imported_model.layer.zstd.json"],
             },
+            "BentoLayer imported_model.layer.zstd-chunked": {
+                "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
+                "to": ["imported_model.layer.zstd-chunked", "imported_model.layer.zstd-chunked.json"],
+            },
             "BentoLayer imported_model.weights-0.layer.estargz": {
                 "of": ["weights.bin"],
                 "to": ["imported_model.weights-0.layer.estargz", "imported_model.weights-0.layer.estargz.json"],
@@ -312,6 +316,10 @@ EXPECTED = {
             "BentoLayer imported_model.weights-0.layer.zstd": {
                 "of": ["weights.bin"],
                 "to": ["imported_model.weights-0.layer.zstd", "imported_model.weights-0.layer.zstd.json"],
+            },
+            "BentoLayer imported_model.weights-0.layer.zstd-chunked": {
+                "of": ["weights.bin"],
+                "to": ["imported_model.weights-0.layer.zstd-chunked", "imported_model.weights-0.layer.zstd-chunked.json"],
             },
             "BentoModel imported_model.manifest.json": {
                 "of": ["weights.bin"],
@@ -377,6 +385,10 @@ EXPECTED = {
                 "of": ["model.manifest.json", "model.model.json", "model.model.yaml"],
                 "to": ["model.layer.zstd", "model.layer.zstd.json"],
             },
+            "BentoLayer model.layer.zstd-chunked": {
+                "of": ["model.manifest.json", "model.model.json", "model.model.yaml"],
+                "to": ["model.layer.zstd-chunked", "model.layer.zstd-chunked.json"],
+            },
             "BentoLayer model.weights-0.layer.estargz": {
                 "of": ["weights.bin"],
                 "to": ["model.weights-0.layer.estargz", "model.weights-0.layer.estargz.json"],
@@ -388,6 +400,10 @@ EXPECTED = {
             "BentoLayer model.weights-0.layer.zstd": {
                 "of": ["weights.bin"],
                 "to": ["model.weights-0.layer.zstd", "model.weights-0.layer.zstd.json"],
+            },
+            "BentoLayer model.weights-0.layer.zstd-chunked": {
+                "of": ["weights.bin"],
+                "to": ["model.weights-0.layer.zstd-chunked", "model.weights-0.layer.zstd-chunked.json"],
             },
             "BentoModel model.manifest.json": {
                 "of": ["weights.bin"],
@@ -424,6 +440,10 @@ EXPECTED = {
                 "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
                 "to": ["model_of_shards.layer.zstd", "model_of_shards.layer.zstd.json"],
             },
+            "BentoLayer model_of_shards.layer.zstd-chunked": {
+                "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
+                "to": ["model_of_shards.layer.zstd-chunked", "model_of_shards.layer.zstd-chunked.json"],
+            },
             "BentoLayer model_of_shards.weights-0.layer.estargz": {
                 "of": ["shard-1.bin", "shard-2.bin"],
                 "to": ["model_of_shards.weights-0.layer.estargz", "model_of_shards.weights-0.layer.estargz.json"],
@@ -436,6 +456,10 @@ EXPECTED = {
                 "of": ["shard-1.bin", "shard-2.bin"],
                 "to": ["model_of_shards.weights-0.layer.zstd", "model_of_shards.weights-0.layer.zstd.json"],
             },
+            "BentoLayer model_of_shards.weights-0.layer.zstd-chunked": {
+                "of": ["shard-1.bin", "shard-2.bin"],
+                "to": ["model_of_shards.weights-0.layer.zstd-chunked", "model_of_shards.weights-0.layer.zstd-chunked.json"],
+            },
             "BentoLayer model_of_shards.weights-1.layer.estargz": {
                 "of": ["shard-3.bin"],
                 "to": ["model_of_shards.weights-1.layer.estargz", "model_of_shards.weights-1.layer.estargz.json"],
@@ -447,6 +471,10 @@ EXPECTED = {
             "BentoLayer model_of_shards.weights-1.layer.zstd": {
                 "of": ["shard-3.bin"],
                 "to": ["model_of_shards.weights-1.layer.zstd", "model_of_shards.weights-1.layer.zstd.json"],
+            },
+            "BentoLayer model_of_shards.weights-1.layer.zstd-chunked": {
+                "of": ["shard-3.bin"],
+                "to": ["model_of_shards.weights-1.layer.zstd-chunked", "model_of_shards.weights-1.layer.zstd-chunked.json"],
             },
             "BentoModel model_of_shards.manifest.json": {
                 "of": ["lib.py", "shard-1.bin", "shard-2.bin", "shard-3.bin"],
@@ -780,6 +808,10 @@ EXPECTED = {
             "BentoLayer with_data.data.layer.zstd": {
                 "of": ["weights.bin"],
                 "to": ["with_data.data.layer.zstd", "with_data.data.layer.zstd.json"],
+            },
+            "BentoLayer with_data.data.layer.zstd-chunked": {
+                "of": ["weights.bin"],
+                "to": ["with_data.data.layer.zstd-chunked", "with_data.data.layer.zstd-chunked.json"],
             },
             "BentoPackage with_data.bento.yaml": {
                 "of": ["with_data.service.json", "with_data.sources.json"],

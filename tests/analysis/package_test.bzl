@@ -79,7 +79,7 @@ def _data_impl(ctx):
         _own_inputs(_action(env, "BentoArchive")),
     )
     info = analysistest.target_under_test(env)[BentoInfo]
-    asserts.equals(env, ["estargz", "gzip", "zstd"], sorted(info.data_layers))
+    asserts.equals(env, ["estargz", "gzip", "zstd", "zstd:chunked"], sorted(info.data_layers))
     searched = [_own_inputs(action) for action in analysistest.target_actions(env) if action.mnemonic == "BentoSecrets"]
     asserts.equals(
         env,
@@ -141,7 +141,7 @@ model_test = analysistest.make(_model_impl)
 def _model_layers_impl(ctx):
     env = analysistest.begin(ctx)
     target = analysistest.target_under_test(env)
-    for compression in ["estargz", "gzip", "zstd"]:
+    for compression in ["estargz", "gzip", "zstd", "zstd:chunked"]:
         layers = target[BentoModelInfo].layers[compression]
         found = []
         for layer in layers:

@@ -100,6 +100,17 @@ def test_layers_of_estargz_are_told_by_their_tables():
         }
 
 
+def test_layers_of_zstd_chunked_are_told_by_their_tables():
+    described = json.loads((FOLDER / "chunked_settings.layer.zstd-chunked.json").read_text("utf-8"))
+    assert described["media_type"] == "application/vnd.oci.image.layer.v1.tar+zstd"
+    packed = (FOLDER / "chunked_settings.layer.zstd-chunked").read_bytes()
+    prefix = "io.github.containers.zstd-chunked."
+    at, size, *_ = map(int, described["annotations"][prefix + "manifest-position"].split(":"))
+    digest = hashlib.sha256(packed[at : at + size]).hexdigest()
+    assert described["annotations"][prefix + "manifest-checksum"] == f"sha256:{digest}"
+    assert packed.endswith(b"GNUlInUx")
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_home_of_the_user_is_the_users(image):
     owners = {}

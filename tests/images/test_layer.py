@@ -483,6 +483,7 @@ def test_what_does_not_compress_is_stored_and_what_does_is_not(out, compression)
         ("estargz", ["busybox", "zcat"]),
         ("zstd", ["zstd", "-dc"]),
         ("zstd", ["zstdmt", "-dc"]),
+        ("zstd:chunked", ["zstd", "-dc"]),
     ],
 )
 def test_decompressors(wheel, out, compression, command):
@@ -501,7 +502,9 @@ def test_decompressors(wheel, out, compression, command):
 def test_gnu_tar(wheel, out, compression, tmp_path):
     tar = required(shutil.which("tar"), "tar")
     write_wheel_layer(out, Wheel.read(wheel), LAYOUT, compression)
-    program, *option = {"zstd": ["zstd", "--zstd"], "none": ["tar"]}.get(compression, ["gzip", "-z"])
+    program, *option = {"none": ["tar"]}.get(
+        compression, ["zstd", "--zstd"] if "zstd" in compression else ["gzip", "-z"]
+    )
     required(shutil.which(program), program)
     listed = subprocess.run([tar, *option, "-tf", out], check=True, capture_output=True, text=True)
     assert not listed.stderr
@@ -533,7 +536,7 @@ sys.path[:0] = sys.argv[3:]
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.wheels.wheel import Wheel
-for compression in ("gzip", "zstd", "estargz", "none"):
+for compression in ("gzip", "zstd", "zstd:chunked", "estargz", "none"):
     write_wheel_layer(Path(sys.argv[2]), Wheel.read(Path(sys.argv[1])), Layout.venv("/app", 12), compression, threads=4)
 print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 """

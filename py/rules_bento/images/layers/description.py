@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What every verb that writes a layer takes.
 FLAGS = {
-    "--compression": 1,  # zstd, gzip, estargz or none
+    "--compression": 1,  # zstd, gzip, estargz, zstd:chunked or none
     "--description": 1,
     "--output": 1,
     "--target": 1,

@@ -9,6 +9,7 @@ each folder comes before what is in it.
 - `zstd` (RFC 8878): a frame for each `ZSTD_FRAME` bytes of tar, with its content size and without a checksum. Of files
   of models and data, what does not compress is stored (`zstd`); gzip's members do so as well.
 - `estargz`: gzip, of which a container reads files before the rest is there (`estargz`). Its tar has files more.
+- `zstd:chunked`: zstd, of which only those files are pulled that no other layer has (`chunked`).
 - `none`: the tar.
 
 The bytes depend on the inputs alone, not on cores or host: for `zstd` on the version of libzstd, which is pinned
@@ -42,9 +43,9 @@ if TYPE_CHECKING:
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
 
-Compression = Literal["zstd", "gzip", "estargz", "none"]
+Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
 
-LAZY: frozenset[Compression] = frozenset(("estargz",))
+LAZY: frozenset[Compression] = frozenset(("estargz", "zstd:chunked"))
 """Those of which files are read alone."""
 
 ZSTD_FRAME = 2 << 20
@@ -58,6 +59,7 @@ MEDIA_TYPES: dict[Compression, str] = {
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
     "estargz": "application/vnd.oci.image.layer.v1.tar+gzip",
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+    "zstd:chunked": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
 
 _BUFFERED = PIECE
@@ -139,7 +141,7 @@ def write_wheel_layer(
     plan = WheelPlan.of(wheel, layout)
     carry = carries(compression)
     if compression in LAZY:
-        return _write_lazy(out, wheel_files(plan, layout, set(), mtime, carry=carry), threads)
+        return _write_lazy(out, wheel_files(plan, layout, set(), mtime, carry=carry), compression, threads)
     encode = gzip.carried if carry else encoder(compression, threads)
     return write(out, wheel_files(plan, layout, set(), mtime, carry=carry, end=END), encode)
 
@@ -180,7 +182,7 @@ def _write_plain(
 ) -> LayerInfo:
     """Write a layer of pieces of which none is carried over, without the end of an archive."""
     if compression in LAZY:
-        return _write_lazy(out, pieces, threads)
+        return _write_lazy(out, pieces, compression, threads, storing=storing)
     return write(out, chain(pieces, [contents(END)]), encoder(compression, threads, storing=storing))
 
 
@@ -228,17 +230,23 @@ def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
-def lazy_blob(count: lazy.Count) -> lazy.Blob:
-    """Begin a blob of one of `LAZY`; `count` as in `lazy.Blob`."""
-    from rules_bento.images.layers import estargz
+def lazy_blob(compression: Compression, count: lazy.Count, *, storing: bool = False) -> lazy.Blob:
+    """Begin a blob of one of `LAZY`; `count` as in `lazy.Blob`, `storing` as in `encoder`."""
+    if compression == "estargz":
+        from rules_bento.images.layers import estargz
 
-    return estargz.Blob(count)
+        return estargz.Blob(count)
+    from rules_bento.images.layers import chunked
+
+    return chunked.Blob(count, storing=storing)
 
 
-def _write_lazy(out: Path, pieces: Iterable[Piece], threads: int | None) -> LayerInfo:
+def _write_lazy(
+    out: Path, pieces: Iterable[Piece], compression: Compression, threads: int | None, *, storing: bool = False
+) -> LayerInfo:
     """Write a layer of one of `LAZY` of pieces, without an end, to `out`, which is there only when it is whole."""
     tar, blob = Sum(), Sum()
-    lazy = lazy_blob(tar.add)
+    lazy = lazy_blob(compression, tar.add, storing=storing)
     with opened(out) as file:
         file.writelines(blob.passing(gathered(chain(lazy.members(pieces, threads), lazy.end()))))
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size))
@@ -253,7 +261,7 @@ def write_part(
     """
     with opened(out) as file:
         if compression in LAZY:
-            lazy = lazy_blob(lambda _data: None)
+            lazy = lazy_blob(compression, lambda _data: None)
             file.writelines(gathered(lazy.members(pieces, 1)))
             return lazy.entries
         encode = gzip.carried if carry and carries(compression) else encoder(compression, 1)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from rules_bento.images.layers.lazy import Entry
     from rules_bento.images.layers.layer import Compression, LayerInfo
+    from rules_bento.images.layers.lazy import Entry
     from rules_bento.images.wheels.install import Layout
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -76,7 +76,7 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
     """
     left_out = _left_out([part.listing for part in parts])
     tar, blob = layer.Sum(), layer.Sum()
-    lazy = layer.lazy_blob(tar.add) if compression in layer.LAZY else None
+    lazy = layer.lazy_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Return what is not copied."""
@@ -132,7 +132,7 @@ def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
     """The tar of a part, in pieces."""
     if compression == "none":
         yield from _pieces(path)
-    elif compression == "zstd":
+    elif compression in ("zstd", "zstd:chunked"):
         import zstandard
 
         with path.open("rb") as file:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LEVEL = 3
+_LEVEL_ALONE = 6
+_LEVEL_TABLE = 9
+_ALONE = 512 << 10  # bytes
 _MAGIC = 0xFD2FB528
 _SINGLE_SEGMENT_OF_4_BYTES = 0xA0  # one segment, whose size stands in the header, in four bytes; no checksum
 _BLOCK = 128 << 10
@@ -31,23 +34,34 @@ def stored(data: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def frames(*, storing: bool) -> Callable[[bytes], bytes]:
-    """A function that makes a frame of some MiB; with `storing`, a sample decides whether they are compressed."""
+def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
+    """A function that makes a frame of some MiB; with `storing`, a sample decides whether they are compressed.
+
+    With `alone`, frames are of files, of which few bytes have little to refer to: a higher level makes up for that.
+    """
     import zstandard
 
     # One at a time may use a compressor, and making one costs as much as a small frame.
-    idle: list[zstandard.ZstdCompressor] = []
+    idle: dict[int, list[zstandard.ZstdCompressor]] = {_LEVEL: [], _LEVEL_ALONE: []}
 
     def frame(data: bytes) -> bytes:
         if storing and not xz.compressible(data):
             return stored(data)
+        level = _LEVEL_ALONE if alone and len(data) < _ALONE else _LEVEL
         compressor = (
-            idle.pop()
-            if idle
-            else zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False, write_content_size=True)
+            idle[level].pop()
+            if idle[level]
+            else zstandard.ZstdCompressor(level=level, write_checksum=False, write_content_size=True)
         )
         packed = compressor.compress(data)
-        idle.append(compressor)
+        idle[level].append(compressor)
         return packed
 
     return frame
+
+
+def table(data: bytes) -> bytes:
+    """A frame of a table, of which a layer has one or two."""
+    import zstandard
+
+    return zstandard.ZstdCompressor(level=_LEVEL_TABLE, write_checksum=False).compress(data)

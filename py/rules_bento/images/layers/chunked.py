@@ -1,0 +1,146 @@
+"""zstd:chunked: zstd layers of which only those files are pulled that no other layer on the machine has.
+
+The format is that of podman and its kin (containers/storage, pkg/chunked): a layer is a zstd file like any other,
+whose frames are the members of `lazy`. Behind them are frames that a decoder skips (RFC 8878, 3.1.2): the table; what
+is needed to make the tar of the files once more, in the form of tar-split; where these two are. The manifest says
+where, too, and has the digest of the table, which has that of the other.
+
+From the files that it has and those that it fetches, podman makes the tar, and compares its digest with the diff id.
+So the tar-split has each header, and a CRC-64 of each file.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from base64 import b64decode, b64encode
+
+from rules_bento.archives import xz
+from rules_bento.archives.tarstream import END
+from rules_bento.hints import TYPE_CHECKING
+from rules_bento.images.layers import gzip, headers, lazy, zstd
+from rules_bento.images.layers.lazy import sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rules_bento.images.layers.gzip import Piece
+    from rules_bento.images.layers.lazy import Count, Entry, Member
+
+TOC_DIGEST = "io.github.containers.zstd-chunked.manifest-checksum"
+TOC_PLACE = "io.github.containers.zstd-chunked.manifest-position"
+TAR_SPLIT_PLACE = "io.github.containers.zstd-chunked.tarsplit-position"
+"""Annotations of a layer in a manifest."""
+
+_FRAME = lazy.CHUNK + (1 << 20)
+"""Bytes in a frame: contents of one member, and headers behind them, of which there may be many."""
+
+_CRFS = 1  # the form of the table
+_SKIPPED = struct.Struct("<2L")
+_SKIPPED_MAGIC = 0x184D2A50
+_FOOTER = struct.Struct("<7Q8s")
+_MAGIC = b"GNUlInUx"
+_FILE, _SEGMENT = 1, 2  # of tar-split
+
+# What entries have for the tar-split alone, in base64, as it has them.
+_HEADER, _CRC = "header", "crc64"
+
+
+class Blob(lazy.Blob):
+    """The blob of a layer, or of a part of layers, and what is in it."""
+
+    def __init__(self, count: Count, *, storing: bool = False) -> None:
+        """Begin a blob; `count` as in `lazy.Blob`. With `storing`, what does not compress by a quarter is stored."""
+        super().__init__(count)
+        self._frame = zstd.frames(storing=storing, alone=True)
+        self._annotations: tuple[tuple[str, str], ...] = ()
+
+    def members(self, pieces: Iterable[Piece], threads: int | None = None) -> Iterator[bytes]:
+        """Yield what a tar becomes; see `lazy.Blob`. Streams of deflate are left alone."""
+        plain = ((records, gzip.PLAIN, data, b"") for records, _, data, _ in pieces)
+        yield from super().members(plain, threads)
+
+    def packed(self, member: Member) -> bytes:
+        """Return the frame of a member; several, if there are many headers."""
+        return b"".join(map(self._frame, xz.cut([member.data, *member.records], _FRAME)))
+
+    def told(self, entry: Entry, header: bytes, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        """Note the header of a member, and the CRC-64 of its contents, which are returned."""
+        entry[_HEADER] = b64encode(header).decode()
+        return _summed(entry, contents)
+
+    def end(self) -> Iterator[bytes]:
+        """Yield the end of the tar, the table, the tar-split, and where these are."""
+        split = _split(self.entries)
+        packed_split = zstd.table(split)
+        fields = {"version": 1, "entries": _told(self.entries, self.size), "tarSplitDigest": sha256(packed_split)}
+        table = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        packed_table = zstd.table(table)
+        end = self._frame(END)
+        self.count(END)
+        table_at = self.size + len(end) + _SKIPPED.size
+        split_at = table_at + len(packed_table) + _SKIPPED.size
+        places = (table_at, len(packed_table), len(table)), (split_at, len(packed_split), len(split))
+        yield end
+        for data in (packed_table, packed_split, _FOOTER.pack(*places[0], _CRFS, *places[1], _MAGIC)):
+            yield _SKIPPED.pack(_SKIPPED_MAGIC, len(data)) + data
+        self._annotations = (
+            (TOC_DIGEST, sha256(packed_table)),
+            (TOC_PLACE, ":".join(map(str, (*places[0], _CRFS)))),
+            (TAR_SPLIT_PLACE, ":".join(map(str, places[1]))),
+        )
+
+    def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
+        """Return the digest of the table, and where it and the tar-split are."""
+        del uncompressed_size
+        return self._annotations
+
+
+def _told(entries: list[Entry], end: int) -> list[Entry]:
+    """The entries in the words of the format; the last one's contents are before `end`."""
+    ends = iter([*(entry["offset"] for entry in entries if "offset" in entry), end])
+    next(ends)
+    told: list[Entry] = []
+    for entry in entries:
+        fields = {name: value for name, value in entry.items() if name not in (_HEADER, _CRC)}
+        told.append(fields)
+        if fields["type"] != "chunk":
+            whole = fields
+        if "offset" in fields:
+            whole["endOffset"] = next(ends)
+            if fields is not whole:
+                fields.setdefault("chunkSize", whole["size"] - fields["chunkOffset"])
+            elif "chunkSize" not in fields:
+                del fields["chunkDigest"]
+    return told
+
+
+def _split(entries: list[Entry]) -> bytes:
+    """The tar-split: of each member of the tar the headers, behind the padding of the one before, and a CRC-64."""
+    lines: list[str] = []
+    padding = b""
+
+    def add(kind: int, payload: str | None, more: str = "") -> None:
+        quoted = "null" if payload is None else f'"{payload}"'
+        lines.append(f'{{"type":{kind},{more}"payload":{quoted},"position":{len(lines)}}}\n')
+
+    for entry in entries:
+        if entry["type"] == "chunk":
+            continue
+        size = entry.get("size", 0)
+        add(_SEGMENT, b64encode(padding + b64decode(entry[_HEADER])).decode())
+        add(_FILE, entry.get(_CRC), f'"name":{json.encoder.encode_basestring(entry["name"])},"size":{size},')
+        padding = headers.padding(size)
+    add(_SEGMENT, b64encode(padding + END).decode())
+    return "".join(lines).encode()
+
+
+def _summed(entry: Entry, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The contents of a file; behind them, `entry` has their CRC-64 (ISO 3309, as Go has it), big-endian."""
+    from fastcrc import crc64
+
+    crc = 0
+    for data in contents:
+        crc = crc64.go_iso(bytes(data), crc)
+        yield data
+    entry[_CRC] = b64encode(struct.pack(">Q", crc)).decode()
