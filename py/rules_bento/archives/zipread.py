@@ -293,12 +293,12 @@ class Zip:
             how = _METHODS.get(member.method, f"by method {member.method}")
             taken = " or ".join(_METHODS[method] for method in self._methods)
             raise self.error(f"is packed as {how}, and only {taken} is taken here", member.path)
-        kind = member.mode & _KIND
+        kind, is_folder = member.mode & _KIND, member.is_folder
         if kind == _LINK:
             raise self.error("is a link, which not every reader of zips knows", member.path)
-        if kind not in (0, _DIRECTORY if member.is_folder else _REGULAR):
+        if kind not in (0, _DIRECTORY if is_folder else _REGULAR):
             raise self.error("is neither a regular file nor a folder", member.path)
-        if member.is_folder and member.size:
+        if is_folder and member.size:
             raise self.error("is a folder with contents", member.path)
         if member.method == STORED and member.size != member.packed_size:
             raise self.error("is stored, but with two sizes", member.path)

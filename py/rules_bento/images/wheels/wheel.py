@@ -282,7 +282,7 @@ def _check_name(zip_file: _Zip, name: str) -> None:
         if refused[1]:  # OCI image layer spec: a whiteout, for a file of the layers below
             raise zip_file.error("a name that removes files in an image", name)
         raise zip_file.error("a name that is not a plain relative path", name)
-    if any(len(part.encode()) > _LONGEST_NAME for part in name.split("/")):
+    if len(name.encode()) > _LONGEST_NAME and any(len(part.encode()) > _LONGEST_NAME for part in name.split("/")):
         raise zip_file.error(f"a name of more than {_LONGEST_NAME} bytes, which no file can have", name)
 
 
