@@ -137,6 +137,8 @@ def test_addresses_are_shown_without_what_opens_them(
         ["models", "pin", "org/name", "--endpoint", "http://me:CANARY@{}"],
         ["models", "pin", "org/name", "--endpoint", "http://{}/403"],
         ["models", "pin", "org/name", "--endpoint", "http://127.0.0.1:1/?CANARY"],
+        ["models", "pin", "org/name", "--endpoint", "http://me:CANARY@{}/lie"],
+        ["models", "pin", "org/name", "--endpoint", "http://CANARY@{}/lie"],
         ["build", "--env", "TOKEN=CANARY", "--version", "not a version"],
         ["build", "--arg", "CANARY"],
         ["build", "--env", "CANARY CANARY=1=2;stage=never"],
@@ -150,6 +152,31 @@ def test_commands_tell_no_secret(
     main(["build", "--version", "v1"])
     (machine / "requirements.txt").write_text(f"--index-url https://me:{CANARY}@{server}/simple\nnumpy\n", "utf-8")
     said = told([word.replace("CANARY", CANARY).replace("{}", server) for word in words], capfd)
+    assert said
+    assert CANARY not in said
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://me:{}@{}", "http://{}@{}/lie", "http://me:{}@127.0.0.1:1", "http://{1}/?{0}"]
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["push", "service:v1"],
+        ["pull", "service:v2"],
+        ["cloud", "current-context"],
+        ["cloud", "update-current-context", "default"],
+    ],
+)
+def test_a_context_that_others_wrote_is_shown_without_what_opens_its_cloud(
+    words: list[str], endpoint: str, server: str, machine: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Our own login refuses such an address."""
+    main(["build", "--version", "v1"])
+    contexts = machine.parent / "home/bentoml/.yatai.yaml"
+    address = endpoint.format(CANARY, server)
+    contexts.write_text(f"contexts:\n- {{name: default, endpoint: '{address}', api_token: x}}\n", "utf-8")
+    said = told(words, capfd)
     assert said
     assert CANARY not in said
 

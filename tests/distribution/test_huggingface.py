@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -97,6 +98,11 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
         (answer("main", SIBLINGS), "is 'main', which is no commit"),
         (answer(COMMIT, [{"rfilename": "../x"}]), "the file '../x', which leaves the model"),
         (answer(COMMIT, [{"rfilename": "/x"}]), "which leaves the model"),
+        (
+            answer(COMMIT, [{"rfilename": "a\x1b[2J"}]),
+            r"the file 'a\\x1b\[2J', which has no name that all systems take",
+        ),
+        (answer(COMMIT, [{"rfilename": "..\\x"}]), "which has no name that all systems take"),
         (answer(COMMIT, [{"rfilename": "absent"}]), "the hub has nothing there"),
         (b" " * (17 << 20), "more than 16 MiB"),
     ],
@@ -105,6 +111,23 @@ def test_answers_that_are_none_are_refused(hub, content, message):
     hub.answers["/hub/api/models/Acme/Tiny-BERT/revision/main?blobs=true"] = content
     with pytest.raises(BentoError, match=message):
         pin("Acme/Tiny-BERT")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda file: file.write_bytes(b"\xff\xfe"), "is not UTF-8, so it is no token of a hub"),
+        (lambda file: os.truncate(os.open(file, os.O_CREAT | os.O_WRONLY), 1 << 40), "is larger than 16 MiB"),
+        (lambda file: file.symlink_to("/proc/self/mem"), "the token of the hub cannot be read: Input/output error"),
+    ],
+)
+def test_a_file_that_is_no_token_is_refused(make, message, hub, monkeypatch, tmp_path):
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "token"))
+    make(tmp_path / "token")
+    with pytest.raises(BentoError, match=message):
+        pin("Acme/Tiny-BERT")
+    assert not hub.asked
 
 
 def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
@@ -122,3 +145,9 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     for name in ("../x", "a/b/c", "a b", ""):
         with pytest.raises(BentoError, match=r"is no model of a hub\. Write ORGANIZATION/NAME"):
             pin(name)
+    for revision in ("v1\n", "\udc80"):
+        with pytest.raises(BentoError, match=r"is no revision of a hub\. Write a branch, a tag or a commit"):
+            pin("Acme/Tiny-BERT", revision)
+    with pytest.raises(BentoError, match=r"is an address with a query, and paths are added to it") as caught:
+        pin("Acme/Tiny-BERT", endpoint=f"{hub.address}?token=hf_wrong")
+    assert "hf_wrong" not in str(caught.value)

@@ -55,5 +55,5 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
     from rules_bento.sharing.cloud.contexts import Contexts, of_environment
 
     context = of_environment() or Contexts(store.home).get(options.context or "")
-    with Cloud(context) as reached, Progress(f"{what} {context.endpoint}") as progress:
+    with Cloud(context) as reached, Progress(f"{what} {context.address}") as progress:
         yield reached, progress

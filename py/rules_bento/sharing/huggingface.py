@@ -13,8 +13,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, shapes
+from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
+from rules_bento.net.transport import shown
 from rules_bento.records import dataclass
 from rules_bento.transports import address as addresses
 from rules_bento.transports.http import Http
@@ -59,16 +60,20 @@ def pin(
     """
     if not _MODEL.fullmatch(model_id) or ".." in model_id:
         raise BentoError(f"{model_id!r} is no model of a hub. Write ORGANIZATION/NAME.")
+    if not revision.isprintable():
+        raise BentoError(f"{revision!r} is no revision of a hub. Write a branch, a tag or a commit.")
     hub = _Hub(endpoint or os.environ.get("HF_ENDPOINT", ""))
     answer = hub.answer(f"/api/models/{model_id}/revision/{quote(revision, safe='')}?blobs=true")
     commit = answer["sha"]
     if not _COMMIT.fullmatch(commit):
-        raise BentoError(f"{hub.endpoint}: says that {revision!r} of {model_id} is {commit!r}, which is no commit.")
+        raise BentoError(f"{hub}: says that {revision!r} of {model_id} is {commit!r}, which is no commit.")
     files = {}
     for file in answer["siblings"]:
         path = file["rfilename"]
         if path.startswith("/") or not {".", "..", ""}.isdisjoint(path.split("/")):
-            raise BentoError(f"{hub.endpoint}: {model_id} has the file {path!r}, which leaves the model.")
+            raise BentoError(f"{hub}: {model_id} has the file {path!r}, which leaves the model.")
+        if not path.isprintable() or "\\" in path:
+            raise BentoError(f"{hub}: {model_id} has the file {path!r}, which has no name that all systems take.")
         if _passes(path, include, exclude):
             stated = file.get("lfs", {}).get("sha256", "")
             is_hash = re.fullmatch("[0-9a-f]{64}", stated)
@@ -88,21 +93,26 @@ def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 class _Hub:
-    """A hub, and who asks."""
+    """A hub, and who asks. Messages have its address without what may be a secret."""
 
     def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint.rstrip("/")
-        if not self.endpoint.startswith(("https://", "http://")):
+        self._endpoint = endpoint.rstrip("/")
+        if not self._endpoint.startswith(("https://", "http://")):
             raise BentoError("The hub is not known. Give its address by --endpoint, or set HF_ENDPOINT.")
+        if "?" in self._endpoint or "#" in self._endpoint:
+            raise BentoError(f"{self}: is an address with a query, and paths are added to it. Leave the query out.")
         self._token = _token()
+
+    def __str__(self) -> str:
+        return shown(self._endpoint)
 
     def answer(self, path: str) -> dict[str, Any]:
         """Return what the API says. Raises BentoError."""
         try:
-            value: dict[str, Any] = read_json(self._read(path, _bounded), self.endpoint)
+            value: dict[str, Any] = read_json(self._read(path, _bounded), str(self))
         except FormatError:
-            raise BentoError(f"{self.endpoint}: the answer is not JSON. Is it the address of a hub?") from None
-        shapes.check(value, _ANSWER, self.endpoint, "Is it the address of a hub?")
+            raise BentoError(f"{self}: the answer is not JSON. Is it the address of a hub?") from None
+        shapes.check(value, _ANSWER, str(self), "Is it the address of a hub?")
         return value
 
     def sha256(self, path: str) -> str:
@@ -111,9 +121,9 @@ class _Hub:
 
     def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
         """Return what `take` makes of the bytes; it starts anew where the connection is cut."""
-        address = addresses.parse(self.endpoint + path)
+        address = addresses.parse(self._endpoint + path)
         if address is None:
-            raise BentoError(f"{self.endpoint}: is no address of a hub.")
+            raise BentoError(f"{self}: is no address of a hub.")
         remote = Http(address, f"Bearer {self._token}" if self._token else "")
         try:
             return remote.attempt(lambda: take(remote.read(Stat(None), 0, None)))
@@ -140,9 +150,14 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """Return the user's token of the hub, from where the hub's own client keeps it."""
+    """Return the user's token of the hub, from where the hub's own client keeps it. Raises BentoError."""
     if os.environ.get("HF_TOKEN"):
         return os.environ["HF_TOKEN"].strip()
     home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"
     file = Path(os.environ.get("HF_TOKEN_PATH") or Path(home, "token"))
-    return file.read_text("utf-8").strip() if file.is_file() else ""
+    try:
+        return read_file(file).decode().strip() if file.is_file() else ""
+    except OSError as error:
+        raise BentoError(f"{file}: the token of the hub cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BentoError(f"{file}: is not UTF-8, so it is no token of a hub. Write it again.") from None

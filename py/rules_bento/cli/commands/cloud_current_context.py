@@ -23,5 +23,5 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.sharing.cloud.contexts import Contexts, of_environment
 
     context = of_environment() or Contexts(store.home).get()
-    show.data({"name": context.name, "endpoint": context.endpoint, "email": context.email}, options.output)
+    show.data({"name": context.name, "endpoint": context.address, "email": context.email}, options.output)
     return status.OK

@@ -22,5 +22,5 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.sharing.cloud.contexts import Contexts
 
     context = Contexts(store.home).set_current(options.name)
-    show.out(f"The context is {show.plain(context.name)}, {context.endpoint}.")
+    show.out(f"The context is {show.plain(context.name)}, {context.address}.")
     return status.OK

@@ -57,7 +57,7 @@ class Cloud:
         self._transport.close()
 
     def __str__(self) -> str:
-        return self._context.endpoint
+        return self._context.address
 
     def retry(self) -> Retry:
         """The attempts at something that takes more than one request."""

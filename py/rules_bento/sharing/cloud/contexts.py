@@ -38,6 +38,11 @@ class Context:
     email: str | None = None
 
     @property
+    def address(self) -> str:
+        """The endpoint for people: one of the file may have a user and a password, which BentoML's own login takes."""
+        return shown(self.endpoint)
+
+    @property
     def is_open(self) -> bool:
         """Whether others can read on the way there what is sent."""
         parts = _parts(self.endpoint)
@@ -93,10 +98,13 @@ class Contexts:
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
     def get(self, name: str = "") -> Context:
-        """The one of a name, or else the current one. Raises BentoError if there is none."""
+        """The one of a name, or else the current one. Raises BentoError if there is none that can be asked."""
         name = name or self.current_name
         for context in self.contexts:
             if context.name == name:
+                if not {"?", "#"}.isdisjoint(context.endpoint):  # it would swallow the paths of the API
+                    problem = f"the endpoint of {name!r} is an address with a query"
+                    raise BentoError(f"{self._path}: {problem}. Log in again: `bento cloud login`.")
                 return context
         known = ", ".join(context.name for context in self.contexts)
         there = f"There is {known}." if known else "There is none."
