@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -140,6 +141,22 @@ def commands(tmp_path_factory):
     started = Commands(tmp_path_factory.mktemp("commands"))
     yield started
     started.close()
+
+
+@pytest.fixture
+def full_disk():
+    """Gives a block in which no file can have more than some bytes, here and in programs that are started."""
+
+    @contextmanager
+    def limited(size: int):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture

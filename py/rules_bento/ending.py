@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -10,6 +11,8 @@ TRACEBACK = "BENTO_TRACEBACK"
 
 INTERRUPTED = 130
 """The status after Ctrl-C."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_streams() -> None:
@@ -32,6 +35,16 @@ def drop_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def of_system(error: OSError) -> str:
+    """Return what people are told of an error of the system: what it was doing that with, and what would help."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    reason = error.strerror or str(error)
+    if error.errno not in _FULL:
+        return f"{' -> '.join(names) or 'the system'}: {reason}."
+    place = names[-1] if names else "where it writes, which may be the folder for temporary files (TMPDIR), too"
+    return f"{reason}: {place}. Make room there, and start it again."
 
 
 def unexpected(error: Exception) -> str:

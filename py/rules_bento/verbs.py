@@ -53,9 +53,16 @@ def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:
     if isinstance(error, KeyboardInterrupt):
         sys.stderr.write(f"{_named(target, 'interrupted')}\n")
         return ending.INTERRUPTED
-    known = isinstance(error, (BentoError, OSError))
-    sys.stderr.write(f"{_named(target, str(error) if known else ending.unexpected(error))}\n")
+    sys.stderr.write(f"{_named(target, _told(error))}\n")
     return 1
+
+
+def _told(error: Exception) -> str:
+    from rules_bento import ending
+
+    if isinstance(error, BentoError):
+        return str(error)
+    return ending.of_system(error) if isinstance(error, OSError) else ending.unexpected(error)
 
 
 def _find(verb: str) -> Any:

@@ -11,7 +11,8 @@ import sys
 
 import pytest
 from rules_bento.archives import whole
-from rules_bento.archives.whole import is_unfinished, whole_file, whole_folder
+from rules_bento.archives.whole import is_unfinished, replace_file, whole_file, whole_folder
+from rules_bento.errors import BentoError
 
 
 @pytest.fixture(params=["nameless", "named"])
@@ -75,6 +76,21 @@ def test_nothing_is_written_through_a_link(tmp_path, monkeypatch):
         file.write(b"other bytes")
     assert victim.read_bytes() == b"important"
     assert not (shared / "out").is_symlink()
+
+
+@pytest.mark.usefixtures("making")
+def test_a_file_of_the_user_is_as_it_was_where_the_disk_is_full(tmp_path, full_disk):
+    path = tmp_path / "a"
+    path.write_bytes(b"before")
+    with full_disk(100), pytest.raises(BentoError, match="a: cannot be written, and is as it was: File too large"):
+        replace_file(path, b"after" * 100)
+    assert path.read_bytes() == b"before"
+    replace_file(path, b"after")
+    assert path.read_bytes() == b"after"
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(BentoError, match="link: is a link, and what it leads to is not written to"):
+        replace_file(tmp_path / "link", b"other")
+    assert (path.read_bytes(), sorted(names_in(tmp_path))) == (b"after", ["a", "link"])
 
 
 def test_names_in_the_making_are_not_told_from_the_process(tmp_path):

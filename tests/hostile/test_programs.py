@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import programs
 import pytest
-from actions.verbs import FLAGS, packages
+from actions.verbs import FLAGS, SERVICE, Actions, packages
 from limited import run
 from rules_bento import cli, verbs
 from rules_bento.cli import table
@@ -21,6 +21,9 @@ from rules_bento.errors import BentoError
 _PACKAGES = [word for root in packages("blake3", "yaml") for word in ("--packages", str(root))]
 HELPER = (sys.executable, *FLAGS, str(Path("py/main.py").absolute()), *_PACKAGES)
 BENTO = (sys.executable, "-m", "rules_bento.cli")
+FULL = (
+    "where it writes, which may be the folder for temporary files (TMPDIR), too. Make room there, and start it again.\n"
+)
 
 
 def ended(cases):
@@ -59,7 +62,14 @@ def test_a_module_that_verbs_share_is_none(capsys):
     ("error", "status", "message"),
     [
         (BentoError("no"), 1, "//:x: no\n"),
-        (FileNotFoundError(2, "No such file or directory", "x"), 1, "//:x: [Errno 2] No such file or directory: 'x'\n"),
+        (FileNotFoundError(2, "No such file or directory", "x"), 1, "//:x: x: No such file or directory.\n"),
+        (OSError(18, "Invalid cross-device link", "x", None, "y"), 1, "//:x: x -> y: Invalid cross-device link.\n"),
+        (
+            OSError(28, "No space left on device", "x", None, "y"),
+            1,
+            "//:x: No space left on device: y. Make room there",
+        ),
+        (OSError(28, "No space left on device"), 1, "//:x: No space left on device: where it writes, which may be the"),
         (KeyError("x"), 1, "//:x: an error of this program: KeyError: 'x' (verbs.py:"),
         (MemoryError(), 1, "//:x: an error of this program: MemoryError: "),
         (RecursionError("deep"), 1, "//:x: an error of this program: RecursionError: deep"),
@@ -146,6 +156,16 @@ def test_a_full_disk_leaves_nothing(words, folder, monkeypatch):
     assert "File too large" in message or "models import" in " ".join(words)
     after = {path for path in folder.rglob("*") if ".rules_bento" not in path.parts}
     assert {path for path in after - before if path.is_file()} == set()
+
+
+@pytest.mark.parametrize("verb", ["snapshot", "model"])
+def test_a_verb_on_a_full_disk_says_so(verb, tmp_path, full_disk):
+    actions = Actions(tmp_path)
+    name = actions.write("svc/large", os.urandom(1 << 16))
+    with full_disk(1 << 12):
+        done = getattr(actions, verb)(srcs=[name, actions.write("svc/service.py", SERVICE)])
+    assert done.code == 1
+    assert done.errors == f"//svc:{'bento' if verb == 'snapshot' else 'model'}: File too large: {FULL}"
 
 
 def test_a_verb_that_is_interrupted_says_so(folder):

@@ -169,6 +169,16 @@ def test_a_bentofile_is_imported_once(workspace):
     assert (workspace / "r.in").read_text("utf-8") == "# ours\nweb\ncore\n"
 
 
+def test_a_file_that_is_imported_into_is_whole_or_as_it_was(workspace, capsys, full_disk):
+    (workspace / "r.in").write_text("# ours\nweb", "utf-8")
+    (workspace / "bentofile.yaml").write_text(f"python: {{packages: [{', '.join('abcdefgh')}]}}\n", "utf-8")
+    with full_disk(16):
+        update(workspace, "http://127.0.0.1:9/simple", "--from-bentofile=bentofile.yaml", status=1)
+    assert "r.in: cannot be written, and is as it was: File too large" in capsys.readouterr().err
+    assert (workspace / "r.in").read_text("utf-8") == "# ours\nweb"
+    assert {path.name for path in workspace.iterdir()} == {"r.in", "bentofile.yaml"}
+
+
 def test_arguments_that_are_not_known_are_named(workspace, capsys):
     (workspace / "r.in").write_text("web\n", "utf-8")
     update(workspace, "http://127.0.0.1:9/simple", "--upgrade-packages", status=1)

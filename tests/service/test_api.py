@@ -237,6 +237,17 @@ def test_the_committed_file_is_written_on_demand(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "golden.json").read_text("utf-8")) == _SCHEMA
 
 
+def test_the_committed_file_is_whole_or_as_it_was(tmp_path, monkeypatch, capsys, full_disk):
+    assert _check(tmp_path, "old", _SCHEMA, "--update") == 1
+    assert "it writes into the source tree. If that is wanted: bazel run //svc:api_test" in capsys.readouterr().err
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
+    arguments = ["--golden", "none", "--golden-path", "golden.json", "--schema", f"{tmp_path}/schema.json"]
+    with full_disk(100):
+        assert run(["check_api", *arguments, "--", "--update"]) == 1
+    assert "golden.json: cannot be written, and is as it was: File too large" in capsys.readouterr().err
+    assert (tmp_path / "golden.json").read_text("utf-8") == "old"
+
+
 def test_what_is_no_schema_is_refused(tmp_path, capsys):
     assert _check(tmp_path, "# not yet", _SCHEMA) == 1
     assert "golden: golden.json:1: not JSON" in capsys.readouterr().err

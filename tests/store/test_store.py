@@ -143,6 +143,21 @@ def test_latest_is_the_newest_by_creation_time(store):
     assert (store.home.root / "bentos/hi/latest").read_text() == "b"
 
 
+def test_latest_is_never_half_of_a_name(store, full_disk):
+    """It is put right by who reads it, whose disk may be full: BentoML takes an empty one, or `v1` of `v12`, for it."""
+    put(store, "hi:v12", DAY_1)
+    pointer = store.home.root / "bentos/hi/latest"
+    for there in ("gone", ""):
+        pointer.write_text(there)
+        with full_disk(2):
+            assert str(store.bentos.get("hi").tag) == "hi:v12"
+        assert pointer.read_text() == there
+    pointer.unlink()
+    with full_disk(0):
+        assert str(store.bentos.get("hi").tag) == "hi:v12"
+    assert not pointer.exists()
+
+
 def test_a_prefix_is_enough_if_only_one_has_it(store):
     for version in "abc1", "abd1", "abd":
         put(store, f"hi:{version}")

@@ -28,7 +28,7 @@ def run(arguments: Arguments) -> int:
     """Compare; under `bazel run` with `--update` behind `--`, write what is committed instead."""
     golden, schema = Path(arguments.one("--golden")), Path(arguments.one("--schema"))
     if "--update" in arguments.rest:
-        Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], arguments.one("--golden-path")).write_bytes(schema.read_bytes())
+        _update(arguments, schema)
         return 0
     try:
         committed = read_json(read_file(golden), arguments.one("--golden-path"))
@@ -50,6 +50,15 @@ def run(arguments: Arguments) -> int:
     if differences:
         sys.stderr.write(f"The API differs from {arguments.one('--golden-path')}. {_remedy(arguments)}\n")
     return 1 if differences else 0
+
+
+def _update(arguments: Arguments, schema: Path) -> None:
+    from rules_bento.archives.whole import replace_file
+
+    root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+    if not root:
+        raise BentoError(f"it writes into the source tree. {_remedy(arguments)}")
+    replace_file(Path(root, arguments.one("--golden-path")), schema.read_bytes())
 
 
 def _remedy(arguments: Arguments) -> str:

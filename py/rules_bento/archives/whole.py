@@ -11,6 +11,7 @@ import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         name.unlink(missing_ok=True)
         raise
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file of the user's anew: it has the new bytes, or all that it had.
+
+    Raises BentoError for a link, since what it leads to may be anywhere, and where the file cannot be written.
+    """
+    if path.is_symlink():
+        raise BentoError(f"{path}: is a link, and what it leads to is not written to. Put a file in its place.")
+    try:
+        with whole_file(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise BentoError(f"{path}: cannot be written, and is as it was: {error.strerror or error}.") from error
 
 
 @contextmanager

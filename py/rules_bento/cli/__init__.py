@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BentoError as error:
         return _fail(str(error), status.of(error))
     except OSError as error:
-        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", status.ERROR)
+        return _fail(ending.of_system(error), status.ERROR)
     except Exception as error:
         return _fail(ending.unexpected(error), status.ERROR)
 

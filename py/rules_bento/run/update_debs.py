@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.actions.check_debs import REQUEST_FLAGS, read_request
+from rules_bento.archives.whole import replace_file
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 from rules_bento.formats import decoded
@@ -34,9 +35,7 @@ def run(arguments: Arguments) -> None:
     with tempfile.TemporaryDirectory() as folder:
         mirrors = apt.mirrors_at(mirror) if mirror else apt.host_mirrors()
         lock = apt.resolve(read_request(arguments), mirrors, Path(folder))
-    unfinished = output.with_name(output.name + ".unfinished")
-    unfinished.write_text(apt.dumps(lock), "utf-8")
-    unfinished.replace(output)
+    replace_file(output, apt.dumps(lock).encode())
     counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
     sys.stderr.write(f"{arguments.one('--lock')}: {counts}, {'as before' if lock == before else 'written'}\n")
 

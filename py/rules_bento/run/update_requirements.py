@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from rules_bento.actions.check_requirements import SOURCE_FLAGS, read_sources
+from rules_bento.archives.whole import replace_file
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
 from rules_bento.packages import requirements, resolution, stated
@@ -46,7 +47,7 @@ def run(arguments: Arguments) -> None:
     lock = resolution.update(project, previous, uv=Path(arguments.one("--uv")), origin=target, upgrade=upgrade)
     record = resolution.stated_in_lock(requested, indexes, project.platforms)
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "stated": record} | lock
-    _write(output, locks.dumps(lock))
+    replace_file(output, locks.dumps(lock).encode())
     count = len(lock["packages"])
     sys.stderr.write(f"{arguments.one('--lock')}: {count} packages, {'as before' if lock == previous else 'written'}\n")
 
@@ -80,7 +81,7 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     there = read_sources(arguments)[0].requirements
     text = requirements.decode(target.read_bytes(), names[0])
     new = "".join(f"{requirement}\n" for requirement in packages.requirements if requirement not in there)
-    target.write_text(text + ("" if text.endswith("\n") or not text else "\n") + new, "utf-8")
+    replace_file(target, (text + ("" if text.endswith("\n") or not text else "\n") + new).encode())
     options = "".join(f"  {option.flag} {option.value}\n" for option in packages.options)
     if options:
         sys.stderr.write(f"{bentofile} also has these, for attributes of the target and of bento.pypi:\n{options}")
@@ -88,9 +89,3 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
 
 def _previous(path: Path) -> Lock | None:
     return locks.load(path) if path.exists() and path.stat().st_size else None
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(text, "utf-8")
-    unfinished.replace(path)

@@ -180,8 +180,8 @@ class Shelf:
         newest = self._newest(name)
         if newest is None:
             raise NotFoundError(f"{name}: no {self.kind.noun} of this name is in {self.folder}.")
-        with suppress(OSError):  # a store that is read only
-            pointer.write_text(newest.version, "utf-8")
+        with suppress(OSError):  # a store that is read only, or on a disk that is full
+            durable.write(self.home, pointer, newest.version.encode())
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
