@@ -108,6 +108,26 @@ def test_a_changed_manifest_in_a_layout_is_noticed(reference, registries, progre
 GOOD = {"digest": "sha256:" + "0" * 64, "size": 1}
 
 
+def test_a_manifest_of_a_layout_is_read_within_bounds(tmp_path):
+    layout = Layout.create(tmp_path / "layout")
+    digest = f"sha256:{'1' * 64}"
+    layout.blob(digest).parent.mkdir(parents=True, exist_ok=True)
+    with layout.blob(digest).open("wb") as file:
+        file.truncate(1 << 42)
+    with pytest.raises(BentoError, match="is larger than 16 MiB"):
+        layout.manifest(digest)
+
+
+def test_a_full_disk_leaves_a_layout_as_it_was(tmp_path, full_disk):
+    layout = Layout.create(tmp_path / "layout")
+    layout.record(make_image(tmp_path / "image").root, "v1")
+    other = make_image(tmp_path / "other", [100]).root
+    before = {path: path.read_bytes() for path in layout.folder.rglob("*") if path.is_file()}
+    with full_disk(10), pytest.raises(OSError, match="File too large"):
+        layout.record(other, "v2")
+    assert {path: path.read_bytes() for path in layout.folder.rglob("*") if path.is_file()} == before
+
+
 def test_nothing_but_what_is_wanted_makes_a_manifest():
     document = {"config": GOOD, "layers": None, "annotations": None, "artifactType": None, "mediaType": None}
     assert Manifest.read(json.dumps(document).encode(), "", "somewhere").layers() == []

@@ -7,10 +7,14 @@ import json
 import threading
 import urllib.parse
 
+import pytest
 import servers
 from images import make_image, make_index
+from rules_bento.errors import BentoError
+from rules_bento.registry import copying
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.copying import copy
+from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.sharing.registry import artifact
@@ -73,6 +77,42 @@ def test_a_copy_between_registries_brings_index_images_and_referrers(
     second_server.assert_sound()
     [found] = registries.repository(target).referrers(index.root.children()[0].digest)
     assert found.digest == attached.root.descriptor.digest
+
+
+class Chain:
+    """A repository in which each manifest refers to the one before it."""
+
+    def __init__(self, length: int) -> None:
+        config = oci.Descriptor.of(b"{}", oci.EMPTY).to_json()
+        self.manifests: dict[str, Manifest] = {}
+        self.refer_to: dict[str, oci.Descriptor] = {}
+        before = None
+        for number in range(length):
+            document = {"schemaVersion": 2, "config": config, "layers": [], "annotations": {"n": str(number)}}
+            document |= {"subject": before.to_json()} if before else {}
+            made = Manifest.read(oci.to_bytes(document), oci.MANIFEST, "made")
+            if before:
+                self.refer_to[before.digest] = made.descriptor
+            self.manifests[made.descriptor.digest] = made
+            before = made.descriptor
+
+    def referrers(self, digest: str) -> list[oci.Descriptor]:
+        return [self.refer_to[digest]] * 2 if digest in self.refer_to else []
+
+    def get_manifest(self, digest: str) -> Manifest:
+        return self.manifests[digest]
+
+    def __str__(self) -> str:
+        return "registry.example/x"
+
+
+def test_a_chain_of_referrers_ends_in_a_message(monkeypatch):
+    chain = Chain(2000)
+    [root, *others] = chain.manifests.values()
+    with pytest.raises(BentoError, match=r"more than 1000 manifests that refer to .* Copy it without them: --no-ref"):
+        list(copying._referrers(chain, root))
+    monkeypatch.setattr("rules_bento.net.bounds.MANIFESTS", 5000)
+    assert list(copying._referrers(chain, root)) == others, "and not by recursion"
 
 
 def test_with_the_api_pages_are_followed_and_types_chosen(registries):

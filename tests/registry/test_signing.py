@@ -28,7 +28,7 @@ from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.sharing.registry import artifact, signatures
 from rules_bento.sharing.registry.signatures import InLayout, InRegistry
-from rules_bento.signing import envelope, payload
+from rules_bento.signing import bundle, envelope, payload
 from rules_bento.signing.encoding import to_json
 from rules_bento.signing.errors import SignatureError
 from rules_bento.signing.keys import PASSWORD, digest_of, read_private, read_public
@@ -392,6 +392,29 @@ def test_what_is_read_of_signatures_is_bounded(layout, key):
         signatures.verify(place, digest, key.public)
     with pytest.raises(BentoError, match="the most that cosign reads"):
         signatures.sign(place, "m", digest, key)
+
+
+def test_manifests_count_among_what_is_read_of_signatures(layout, key):
+    """Each may be listed many times, or be one of thousands of blobs that refer to the image."""
+    place, root = InLayout(layout), layout.find()
+    subject = Descriptor(oci.MANIFEST, root.descriptor.digest, root.descriptor.size).to_json()
+    config = Descriptor.of(b"{}", oci.EMPTY).to_json()
+    bundled = {"mediaType": f"{bundle.MEDIA_TYPE}.v0.3+json", "digest": f"sha256:{'1' * 64}", "size": 1}
+    for number in range(20):
+        document = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config, "layers": [bundled]}
+        layout.add(to_json({**document, "subject": subject, "annotations": {"n": f"{number}{'y' * 1_000_000}"}}))
+    with pytest.raises(SignatureError, match="more than 16777216 bytes of signatures"):
+        signatures.verify(place, root.descriptor.digest, key.public)
+
+
+def test_signatures_that_a_layout_lists_twice_are_read_once(layout, key):
+    place, digest = InLayout(layout), layout.find().descriptor.digest
+    signatures.sign(place, "n", digest, key)
+    index = json.loads((layout.folder / "index.json").read_bytes())
+    index["manifests"] += index["manifests"][-1:] * 3
+    (layout.folder / "index.json").write_bytes(to_json(index))
+    [manifest] = place.beside(signatures.SIGNATURES, digest)
+    assert len(manifest.layers()) == 1
 
 
 def test_hostile_envelopes_are_no_provenance(layout, key, other):

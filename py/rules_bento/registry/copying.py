@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
+from rules_bento.net import bounds
 from rules_bento.registry.pull import as_package
 from rules_bento.registry.push import push
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rules_bento.net.progress import Counter
     from rules_bento.registry.client import Registries, Repository
+    from rules_bento.registry.descriptor import Manifest
     from rules_bento.registry.push import Pushed
     from rules_bento.registry.reference import Reference
 
@@ -32,20 +34,31 @@ def copy(
     root = repository.get_manifest(source.target)
     pushed = push(as_package(repository, root), targets, registries, counter)
     if with_referrers:
-        subjects = [root.descriptor.digest, *(entry.digest for entry in root.children())]
-        for digest in subjects:
-            _copy_referrers(repository, digest, targets, registries, counter)
+        for manifest in _referrers(repository, root):
+            untagged = {target.with_digest(manifest.descriptor.digest) for target in targets}
+            push(as_package(repository, manifest), sorted(untagged, key=str), registries, counter)
     return pushed
 
 
-def _copy_referrers(
-    repository: Repository, digest: str, targets: Sequence[Reference], registries: Registries, counter: Counter
-) -> None:
-    """Copy what refers to a manifest, and what refers to that: that they do makes a circle of digests impossible."""
-    for entry in repository.referrers(digest):
-        manifest = repository.get_manifest(entry.digest)
-        if manifest.subject is None or manifest.subject.digest != digest:
-            raise BentoError(f"{repository}: lists {entry.digest} among what refers to {digest}, which it does not.")
-        untagged = {target.with_digest(entry.digest) for target in targets}
-        push(as_package(repository, manifest), sorted(untagged, key=str), registries, counter)
-        _copy_referrers(repository, entry.digest, targets, registries, counter)
+def _referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
+    """Yield what refers to a manifest or one that it lists, and what refers to that, each behind what it refers to.
+
+    That they do makes a circle of digests impossible, and not a chain of any length. Raises BentoError for too many,
+    and for one that refers to something else.
+    """
+    pending = [root.descriptor.digest, *(entry.digest for entry in root.children())]
+    count = 0
+    while pending:
+        subject = pending.pop()
+        for digest in dict.fromkeys(entry.digest for entry in repository.referrers(subject)):
+            count += 1
+            if count > bounds.MANIFESTS:
+                raise BentoError(
+                    f"{repository}: has more than {bounds.MANIFESTS} manifests that refer to {root.descriptor.digest}. "
+                    "Copy it without them: --no-referrers."
+                )
+            manifest = repository.get_manifest(digest)
+            if manifest.subject is None or manifest.subject.digest != subject:
+                raise BentoError(f"{repository}: lists {digest} among what refers to {subject}, which it does not.")
+            yield manifest
+            pending.append(digest)

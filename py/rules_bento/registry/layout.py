@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
@@ -20,6 +19,7 @@ from rules_bento.registry.package import Package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # How `cosign save` marks the entries of a layout: what is signed, and what stands beside it.
 _KIND = "kind"
@@ -78,7 +78,7 @@ class Layout:
         """A manifest, verified. Raises BentoError if it is not there."""
         path = self.blob(digest)
         try:
-            content = path.read_bytes()
+            content = read_file(path)
         except OSError:
             raise BentoError(f"{self.folder}: the manifest {digest} is not in this layout.") from None
         return Manifest.read(oci.verify(content, digest, str(path)), media_type, str(path))
@@ -147,16 +147,18 @@ class Layout:
         entry = Descriptor(described.media_type, described.digest, described.size, annotations, described.artifact_type)
         self._write_index([*others, entry])
 
-    def beside(self, kind: str, name: str) -> list[Manifest]:
-        """Return the signatures (`sig`) or attestations (`att`) of that name, or of none.
+    def beside(self, kind: str, name: str) -> Iterator[Manifest]:
+        """Yield the signatures (`sig`) or attestations (`att`) of that name, or of none, each read when it is needed.
 
         Raises BentoError for a manifest that is not there.
         """
-        return [
-            self.manifest(entry.digest, entry.media_type)
+        listed = {
+            entry.digest: entry
             for entry in self.index()
             if entry.annotations.get(_KIND) == _BESIDE[kind] and _name(entry) in ("", name)
-        ]
+        }
+        for entry in listed.values():
+            yield self.manifest(entry.digest, entry.media_type)
 
     def record_beside(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
         """List signatures or attestations of the manifest `subject`, in the place of those that are there.
@@ -176,11 +178,10 @@ class Layout:
         annotations = {_KIND: _BESIDE[kind], REFERENCE: name}
         self._write_index([*kept, replace(manifest.descriptor, annotations=annotations)])
 
-    def referrers(self, digest: str, media_type: str) -> list[Manifest]:
-        """The manifests among the blobs that refer to another and have a layer whose type begins with `media_type`."""
+    def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
+        """Yield the blobs that are manifests, refer to another and have a layer whose type begins with `media_type`."""
         folder = self.blob(digest).parent
         paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-        manifests = []
         for path in paths[:_MOST_BLOBS]:
             if path.stat().st_size > _MOST_REFERRER:
                 continue
@@ -193,8 +194,7 @@ class Layout:
             except BentoError:  # a blob, and no manifest
                 continue
             if is_one and any(layer.media_type.startswith(media_type) for layer in manifest.layers()):
-                manifests.append(manifest)
-        return manifests
+                yield manifest
 
     def package(self, name: str = "") -> Package:
         """Return what `push` takes, for something that `find` found. A blob that is not there gets no source.
@@ -227,10 +227,9 @@ def _name(entry: Descriptor) -> str:
 
 def _replace(path: Path, content: bytes) -> None:
     """Have a file with the content, whole at every moment."""
-    import tempfile
+    from rules_bento.archives.whole import whole_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+    with whole_file(path) as file:
+        os.fchmod(file.fileno(), 0o644)
         file.write(content)
-    os.chmod(file.name, 0o644)  # noqa: PTH101
-    Path(file.name).replace(path)

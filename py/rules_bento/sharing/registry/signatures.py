@@ -55,11 +55,11 @@ class Signed(NamedTuple):
 class Place(Protocol):
     """Tells where signatures are kept beside what they sign."""
 
-    def beside(self, kind: str, digest: str) -> list[Manifest]:
-        """Return the manifests with signatures, or attestations, of a digest; none if there is nothing."""
+    def beside(self, kind: str, digest: str) -> Iterator[Manifest]:
+        """Yield the manifests with signatures, or attestations, of a digest; none if there is nothing."""
 
-    def referrers(self, digest: str) -> list[Manifest]:
-        """Return manifests that refer to a digest and have bundles of sigstore's."""
+    def referrers(self, digest: str) -> Iterator[Manifest]:
+        """Yield manifests that refer to a digest and have bundles of sigstore's."""
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
@@ -80,20 +80,19 @@ class InRegistry:
         self._counter = counter
         self._repository = registries.repository(reference)
 
-    def beside(self, kind: str, digest: str) -> list[Manifest]:
-        """Return the manifest under the tag, if there is one."""
+    def beside(self, kind: str, digest: str) -> Iterator[Manifest]:
+        """Yield the manifest under the tag, if there is one."""
         try:
-            return [self._repository.get_manifest(tag_of(kind, digest))]
+            yield self._repository.get_manifest(tag_of(kind, digest))
         except RegistryError as error:
-            if error.status == 404:
-                return []
-            raise
+            if error.status != 404:
+                raise
 
-    def referrers(self, digest: str) -> list[Manifest]:
-        """Return the manifests of the referrers that are bundles."""
+    def referrers(self, digest: str) -> Iterator[Manifest]:
+        """Yield the manifests of the referrers that are bundles."""
         entries = self._repository.referrers(digest)
         bundles = [entry for entry in entries if entry.artifact_type.startswith(bundle.MEDIA_TYPE)]
-        return [self._repository.get_manifest(entry.digest) for entry in bundles[:_MOST_LAYERS]]
+        return (self._repository.get_manifest(entry.digest) for entry in bundles[:_MOST_LAYERS])
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
@@ -114,12 +113,12 @@ class InLayout:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def beside(self, kind: str, digest: str) -> list[Manifest]:
-        """Return the manifests that are marked as signatures, or attestations, of it or of whatever is there."""
+    def beside(self, kind: str, digest: str) -> Iterator[Manifest]:
+        """Yield the manifests that are marked as signatures, or attestations, of it or of whatever is there."""
         return self._layout.beside(kind, tag_of(kind, digest))
 
-    def referrers(self, digest: str) -> list[Manifest]:
-        """Return those among the blobs: no index has them."""
+    def referrers(self, digest: str) -> Iterator[Manifest]:
+        """Yield those among the blobs: no index has them."""
         return self._layout.referrers(digest, bundle.MEDIA_TYPE)
 
     def read(self, blob: Descriptor) -> bytes:
@@ -246,7 +245,8 @@ def carry_all(source: Reference, targets: Iterable[Reference], registries: Regis
 
 
 def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
-    return [layer for manifest in place.beside(kind, digest)[:1] for layer in manifest.layers()]
+    manifest = next(iter(place.beside(kind, digest)), None)
+    return manifest.layers() if manifest else []
 
 
 def _put(
@@ -283,12 +283,18 @@ def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[D
         layers = manifest.layers()
         if len(layers) > _MOST_LAYERS:
             raise SignatureError(f"{manifest.descriptor.digest}: has more than {_MOST_LAYERS} signatures. Refused.")
+        size += manifest.descriptor.size
         for layer in layers:
             if layer.media_type == media_type or layer.media_type.startswith(bundle.MEDIA_TYPE):
                 size += layer.size
-                if size > _MOST_BYTES:
-                    raise SignatureError(f"{digest}: has more than {_MOST_BYTES} bytes of signatures. Refused.")
+                _check_size(size, digest)
                 yield layer
+        _check_size(size, digest)
+
+
+def _check_size(size: int, digest: str) -> None:
+    if size > _MOST_BYTES:
+        raise SignatureError(f"{digest}: has more than {_MOST_BYTES} bytes of signatures. Refused.")
 
 
 def _manifests(place: Place, kind: str, digest: str) -> Iterator[Manifest]:
