@@ -183,6 +183,24 @@ def answer(text: str, body: object, name: str = "cloud-pull") -> bytes:
     return json.dumps([[text, 200, {}, body], *json.loads(sound)]).encode()
 
 
+def refused(text: str, body: str, name: str) -> bytes:
+    """The script of a server that answers the requests that have a text with an error."""
+    (sound,) = SERVERS[name].seeds()
+    return json.dumps([[text, 500, {}, body], *json.loads(sound)]).encode()
+
+
+def deeper(steps: int) -> bytes:
+    """A layer whose link is led one folder deeper by each member."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for number in range(steps):
+            link = tarfile.TarInfo(f"l{number}")
+            link.type, link.linkname = tarfile.SYMTYPE, f"l{number - 1}/d" if number else "d"
+            for member in (link, tarfile.TarInfo(f"l{number}/d/f")):
+                tar.addfile(member)
+    return file.getvalue()
+
+
 _ESCAPE = b"""{% extends bento_base_template %}
 {% set env = bento_base_template.environment %}
 {% set tree = env.parse('{{ 1 }}') %}
@@ -437,6 +455,11 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
 
 # Each may be read or refused, within the bounds.
 BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
+    "image-unpacked": {
+        "folders in each other": lambda: tar_of({f"{'a/' * depth}f": b"" for depth in (99, 260, 2000)}),
+        "folders through links": lambda: deeper(3000),
+    },
+    "cache-http": {"a reason that is an empty line": lambda: refused("/cas/", "\n\n", "cache-http")},
     "service": {
         "many negations": lambda: service("x = " + "not " * 3000 + "1\n"),
         "extend": lambda: service("x = [1]\n" + "x.extend(x)\n" * 28),
