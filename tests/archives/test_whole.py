@@ -13,6 +13,7 @@ import pytest
 from rules_bento.archives import whole
 from rules_bento.archives.whole import is_unfinished, replace_file, whole_file, whole_folder
 from rules_bento.errors import BentoError
+from rules_bento.net.partial import in_part
 
 
 @pytest.fixture(params=["nameless", "named"])
@@ -91,6 +92,24 @@ def test_a_file_of_the_user_is_as_it_was_where_the_disk_is_full(tmp_path, full_d
     with pytest.raises(BentoError, match="link: is a link, and what it leads to is not written to"):
         replace_file(tmp_path / "link", b"other")
     assert (path.read_bytes(), sorted(names_in(tmp_path))) == (b"after", ["a", "link"])
+
+
+def test_a_download_is_not_written_through_a_link(tmp_path):
+    """Its name has to be known, so that another run goes on."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"important")
+    (tmp_path / ".a.part").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"), in_part(tmp_path / "a") as file:
+        file.write(b"other bytes")
+    assert victim.read_bytes() == b"important"
+    assert not (tmp_path / "a").exists()
+    (tmp_path / ".a.part").unlink()
+    with pytest.raises(ValueError, match="stop"), in_part(tmp_path / "a") as file:
+        file.write(b"one, ")
+        raise ValueError("stop")
+    with in_part(tmp_path / "a") as file:
+        file.write(b"two")
+    assert (tmp_path / "a").read_bytes() == b"one, two"
 
 
 def test_names_in_the_making_are_not_told_from_the_process(tmp_path):

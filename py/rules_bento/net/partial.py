@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
+_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
 @contextmanager
 def in_part(path: Path) -> Iterator[BinaryIO | None]:
     """Open `.NAME.part` beside `path`, with what came before, and have it at `path` when the block ends well.
 
-    One process at a time is in the block; who waited for another one that has fetched the file is given None.
+    One process at a time is in the block; who waited for another one that has fetched the file is given None. Raises
+    OSError for a link in the place of `.NAME.part`, which is not written through.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     while not path.exists():
-        with part.open("a+b") as file:
+        with os.fdopen(os.open(part, _APPEND, 0o666), "a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(file, part):
                 continue  # who had the lock before has given it its name
