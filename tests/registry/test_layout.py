@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from relay import Relay
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry import docker_archive
-from rules_bento.registry.descriptor import Manifest
+from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import fetch, pull
 from rules_bento.registry.push import push
@@ -116,6 +117,24 @@ def test_a_manifest_of_a_layout_is_read_within_bounds(tmp_path):
         file.truncate(1 << 42)
     with pytest.raises(BentoError, match="is larger than 16 MiB"):
         layout.manifest(digest)
+
+
+def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
+    manifest = oci.to_bytes({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": []})
+    digest = oci.digest_of(manifest)
+    layout = Layout.create(tmp_path / "layout")
+    layout.add(manifest)
+    layout.blob(digest).unlink()
+    os.mkfifo(layout.blob(digest))
+    assert not layout.has(Descriptor("text/plain", digest, 0)), "a pipe has a size of 0"
+    with pytest.raises(BentoError, match="is not in this layout"):
+        layout.manifest(digest)
+    with pytest.raises(BentoError, match="is not in this layout"):
+        layout.read(Descriptor("text/plain", digest, len(manifest)))
+    (layout.folder / "index.json").unlink()
+    os.mkfifo(layout.folder / "index.json")
+    with pytest.raises(BentoError, match="no file is there"):
+        layout.index()
 
 
 def test_a_full_disk_leaves_a_layout_as_it_was(tmp_path, full_disk):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from contextlib import contextmanager
 
 from rules_bento.errors import BentoError
@@ -51,7 +53,7 @@ class Layout:
     def open(folder: Path) -> Layout:
         """The layout at a folder. Raises BentoError if there is none."""
         try:
-            version = read_json(read_file(folder / "oci-layout"), str(folder))["imageLayoutVersion"]
+            version = read_json(_read(folder / "oci-layout"), str(folder))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
             raise BentoError(f"{folder}: is not an OCI layout: no oci-layout file with a version is in it.") from None
         if not str(version).startswith("1."):
@@ -66,9 +68,10 @@ class Layout:
     def has(self, blob: Descriptor) -> bool:
         """Return whether the blob is there, with its size."""
         try:
-            return self.blob(blob.digest).stat().st_size == blob.size
+            there = self.blob(blob.digest).stat()
         except OSError:
             return False
+        return stat.S_ISREG(there.st_mode) and there.st_size == blob.size
 
     def add(self, content: bytes) -> None:
         """Put a small blob there."""
@@ -78,7 +81,7 @@ class Layout:
         """A manifest, verified. Raises BentoError if it is not there."""
         path = self.blob(digest)
         try:
-            content = read_file(path)
+            content = _read(path)
         except OSError:
             raise BentoError(f"{self.folder}: the manifest {digest} is not in this layout.") from None
         return Manifest.read(oci.verify(content, digest, str(path)), media_type, str(path))
@@ -87,7 +90,7 @@ class Layout:
         """Return what index.json lists. Raises BentoError for one that cannot be read."""
         path = self.folder / "index.json"
         try:
-            return Manifest.read(read_file(path), oci.INDEX, str(path)).children()
+            return Manifest.read(_read(path), oci.INDEX, str(path)).children()
         except OSError as error:
             raise BentoError(f"{path}: cannot be read: {error.strerror}.") from None
 
@@ -97,8 +100,7 @@ class Layout:
         if blob.size > bounds.DOCUMENT:
             raise BentoError(f"{path}: has {blob.size} bytes; {bounds.DOCUMENT} are read of such a one.")
         try:
-            with path.open("rb") as file:
-                content = file.read(blob.size + 1)
+            content = _read(path)
         except OSError:
             raise BentoError(f"{self.folder}: the blob {blob.digest} is not in this layout.") from None
         return oci.verify(content, blob.digest, str(path))
@@ -223,6 +225,13 @@ class Layout:
 
 def _name(entry: Descriptor) -> str:
     return entry.annotations.get(REFERENCE, "")
+
+
+def _read(path: Path) -> bytes:
+    """Return the bytes of a file of a layout. Raises OSError, too, for a pipe, whose other end nobody may ever open."""
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no file is there")
+    return read_file(path)
 
 
 def _replace(path: Path, content: bytes) -> None:
