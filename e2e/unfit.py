@@ -44,6 +44,11 @@ bento_image(
     ]
 ]
 
+bento_layer(
+    name = "foreign",
+    srcs = {"program": "/usr/bin/acme"},
+)
+
 [
     bento_image(
         name = name,
@@ -53,8 +58,8 @@ bento_image(
         unchecked_libraries = unchecked,
     )
     for name, layers, unchecked in [
-        ("lacking", [":notes"], []),
-        ("minded", [":libstdcxx"], ["libz.so.1", "libgcc_s.so.1"]),
+        ("lacking", [":notes", ":foreign"], []),
+        ("minded", [":libstdcxx", ":foreign"], ["acme", "libz.so.1", "libgcc_s.so.1"]),
     ]
 ]
 
@@ -108,21 +113,28 @@ class Asking:
 PASTED = 'bento_deb_layer(\n    name = "wanting_debs"'
 ASKED = "the Bento asks for the system package ca-certificates, which neither //tests/unfit:small nor layers have"
 TOO_LARGE = "//tests/unfit:large: size_limit: the image has "
+# The header of a program for 32-bit ARM, which no linker has a part in.
+PROGRAM = "\x7fELF\1\1\1" + 9 * "\0" + "\2\0\x28\0" + 32 * "\0"
+FOREIGN = "layers: /usr/bin/acme is for arm, but //tests/unfit:bare is for amd64. Put the file for amd64 in its place"
 LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package has."
 
 
 def images_that_cannot_run_fail_the_build(bench: Workbench) -> str:
     """One beyond its limit, one on a base without a library of C++, one without a package that its Bento asks for.
 
+    The second has a program for another machine in a layer, too.
+
     All build without validations; the last with the lines that the message has.
     """
     checkout = bench.plain
+    checkout.write("tests/unfit/program", PROGRAM)
     checkout.write("tests/unfit/service.py", SERVICE)
     checkout.write("tests/unfit/BUILD.bazel", BUILD.replace('[":wanting_debs"]', "[]"))
     built = checkout.bazel("build", "--keep_going", "//tests/unfit:all")
     assert built.code == 1, built.told()
     assert TOO_LARGE in built.errors, built.told()
     assert "more than 50.0 MB. The largest layers are scipy " in built.errors, built.told()
+    assert FOREIGN in built.errors, built.told()
     wheels = [line for line in built.errors.splitlines() if LACKING in line]
     assert any(line.startswith(("//tests/unfit:lacking: ", "scipy-", "numpy-")) for line in wheels), built.told()
     assert "Traceback" not in built.errors, built.told()

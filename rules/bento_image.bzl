@@ -334,7 +334,7 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
             doc = "What a start reads, which `bento_start_profile` records: these files come first in layers of eStargz, and are fetched before a container starts. Such layers are the image's own, shared with images of the same profile.",
         ),
         "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),
-        "unchecked_libraries": attr.string_list(doc = "File names of shared libraries that checks let be: of parts that the service does not load, or there twice on purpose."),
+        "unchecked_libraries": attr.string_list(doc = "File names of shared libraries, and of programs for other machines, that checks let be: of parts that the service does not load, or there twice on purpose."),
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
         "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
         "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),

@@ -7,13 +7,18 @@ load(":base_contents.bzl", "write_base_contents")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":image_sbom.bzl", "known_debs")
 
-def _known_libraries(ctx, base):
+def _further_layers(ctx):
+    """What is in the layers that are not made of Debian packages: whether all are here, and what `write_base_contents` returns of those, None for none."""
+    layers = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
+    here = [(layer.description, layer.blob) for layer in layers if layer.blob]
+    contents = write_base_contents(ctx, here, with_machines = True) if here else None
+    return len(here) == len(layers), contents
+
+def _known_libraries(base, all_here, contents):
     """What says which shared libraries base and further layers have: Files of base_contents; None if not all is known."""
-    others = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
-    if not (base.deb_index or base.libraries) or [layer for layer in others if not layer.blob]:
+    if not (base.deb_index or base.libraries) or not all_here:
         return None
-    of_layers = [write_base_contents(ctx, [(layer.description, layer.blob) for layer in others]).libraries] if others else []
-    return ([base.libraries] if base.libraries else []) + of_layers
+    return ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
 
 def _arguments(ctx, base, output):
     args = arguments(ctx)
@@ -36,7 +41,9 @@ def check_libraries(ctx, base, parts):
     """
     output = ctx.actions.declare_file(ctx.label.name + ".libraries.txt")
     libraries = [part.libraries for part in parts if part.libraries]
-    known = _known_libraries(ctx, base)
+    all_here, contents = _further_layers(ctx)
+    machines = [contents.machines] if contents else []
+    known = _known_libraries(base, all_here, contents)
     debs = [] if known == None else known_debs(ctx, base)
     below = known or []
     args = _arguments(ctx, base, output)
@@ -46,13 +53,14 @@ def check_libraries(ctx, base, parts):
     args.add_all(below, before_each = "--base-libraries")
     args.add_all(debs, before_each = "--index")
     args.add_all(libraries, before_each = "--libraries")
+    args.add_all(machines, before_each = "--machines")
     args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
     args.add_all(ctx.attr.unchecked_libraries, before_each = "--unchecked")
     run_helper(
         ctx,
         mnemonic = "BentoImageCheck",
         progress_message = "Checking packages of image %{label}",
-        verb = verb("check_image", args, inputs = depset([base.config] + below + debs + libraries)),
+        verb = verb("check_image", args, inputs = depset([base.config] + below + debs + libraries + machines)),
         outputs = [output],
     )
     return output

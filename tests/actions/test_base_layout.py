@@ -73,8 +73,10 @@ def test_layers_come_out_by_their_descriptions_and_libraries_without_a_copy(acti
     words = ["--target", "//x:base", "--layout", "dir", "--description", "bazel-out/base_layout.last"]
     assert actions.run("base_layer", words, {"--output": "layer"}).outputs["--output"] == tar("usr/lib/libx.so.1")
     words = ["--target", "//x:base", "--layer", "bazel-out/0", "dir", "--layer", "bazel-out/base_layout.last", "dir"]
-    contents = actions.run("base_contents", words, {"--libraries": "libraries", "--system": "system"})
+    outputs = {"--libraries": "libraries", "--system": "system", "--machines": "machines"}
+    contents = actions.run("base_contents", words, outputs)
     assert json.loads(contents.outputs["--libraries"]) == ["libx.so.0", "libx.so.1"]
+    assert json.loads(contents.outputs["--machines"]) == {}
 
 
 @pytest.mark.parametrize(("stated", "there"), [(1, 3), (3, 1), (2, 0)])

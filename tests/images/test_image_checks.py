@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from made_wheels import Maker
 from rules_bento.images.image_checks import Base, check, too_large
+from rules_bento.images.machines import machine_of
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
@@ -23,7 +24,8 @@ def package(name="acme", path="acme/_a.so", *, machine="amd64", soname="", neede
     """A wheel of one extension module, or of a library that is loaded like one."""
     modules = (path.rpartition("/")[2].partition(".")[0],)
     elf = Elf(machine, soname, tuple(needed), tuple(versions), modules=modules)
-    return Libraries(f"{name}-1.0-cp311-cp311-manylinux_2_17_x86_64.whl", name, (Linked(path, elf),))
+    wheel = f"{name}-1.0-cp311-cp311-manylinux_2_17_x86_64.whl"
+    return Libraries(wheel, name, (Linked(path, elf),), machines=((path, machine),))
 
 
 def library(name, path, *, soname="", needed=()):
@@ -56,6 +58,126 @@ def test_symbols_of_a_newer_glibc():
 def test_another_machine():
     [one] = found(package(machine="arm64"))
     assert "acme/_a.so is for arm64, but //base is for amd64. Take another wheel of acme." in one
+
+
+def head(machine, *, kind=3, order="<", size=2):
+    """The first bytes of an ELF file."""
+    return struct.pack(f"{order}4sBB10xHH", b"\x7fELF", size, 1 if order == "<" else 2, kind, machine)
+
+
+def macho(kind, order="<", magic=0xFEEDFACF):
+    return struct.pack(f"{order}IIIII", magic, 0x0100000C, 0, kind, 1)
+
+
+FAT = struct.pack(">IIIII", 0xCAFEBABE, 2, 0x01000007, 3, 0x4000)
+JAVA = struct.pack(">IHHII", 0xCAFEBABE, 0, 61, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "machine"),
+    [
+        (head(62), "amd64"),
+        (head(183, kind=2), "arm64"),
+        (head(3, size=1), "386"),
+        (head(40, size=1, kind=2), "arm"),
+        (head(22, order=">"), "s390x"),
+        (head(21, order=">"), "ppc64"),
+        (head(21), "ppc64le"),
+        (head(62, kind=1), ""),  # an object, which a linker reads
+        (head(62, kind=4), ""),  # a core
+        (head(190), ""),  # CUDA
+        (head(247), ""),  # BPF
+        (head(224), ""),  # AMD's GPUs
+        (head(164, size=1), ""),  # a signal processor
+        (head(62, order=">"), ""),
+        (head(62)[:19], ""),
+        (b"\x7fELF\2\7" + head(62)[6:], ""),
+        (macho(2), "macOS"),
+        (macho(6), "macOS"),
+        (macho(8, magic=0xFEEDFACE), "macOS"),
+        (macho(2, ">"), "macOS"),
+        (macho(1), ""),
+        (FAT, "macOS"),
+        (JAVA, ""),
+        (b"#!/bin/sh\necho of a script\n", ""),
+        (b"", ""),
+    ],
+)
+def test_machines_by_first_bytes(first, machine):
+    assert machine_of(first) == machine
+
+
+def wheel_of(machines, name="acme-1.0-py3-none-any.whl"):
+    return Libraries(name, "acme", (), machines=tuple(machines.items()))
+
+
+@pytest.mark.parametrize("path", ["acme/_a.abi3.so", "acme-1.0.data/scripts/run"])
+@pytest.mark.parametrize("machine", ["arm64", "macOS", "arm", "s390x"])
+def test_machine_code_that_no_linker_reads_in_a_wheel_for_any_machine(path, machine):
+    one, last = found(wheel_of({path: machine}))
+    assert f"{path} is for {machine}, but //base is for amd64. Take another wheel of acme." in one
+    assert last.startswith("If the service does not load")
+    assert last.endswith(f'unchecked_libraries = ["{path.rpartition("/")[2]}"]')
+    assert found(wheel_of({path: machine}), unchecked=[path.rpartition("/")[2]]) == []
+
+
+def test_a_wheel_that_has_a_file_for_each_of_several_machines():
+    machines = {
+        "acme/linux-aarch64/libacme.so": "arm64",
+        "acme/linux-x86_64/libacme.so": "amd64",
+        "acme/attach_linux_x86.so": "386",
+        "acme/attach_linux_amd64.so": "amd64",
+        "acme/_a.cpython-313-darwin.so": "macOS",
+        "acme/_a.cpython-313-aarch64-linux-gnu.so": "arm64",
+        "acme/_a.cpython-313-x86_64-linux-gnu.so": "amd64",
+    }
+    assert found(wheel_of(machines)) == []
+    linked = tuple(
+        Linked(path, Elf(machine, "", (f"ld-{machine}.so.1",), ("GLIBC_2.99",)))
+        for path, machine in machines.items()
+        if machine == "arm64"
+    )
+    assert found(wheel_of(machines)._replace(linked=linked)) == [], "what it needs is nobody's matter here"
+    one, last = found(wheel_of(machines), base=BASE._replace(architecture="riscv64"))
+    assert "acme/_a.cpython-313-aarch64-linux-gnu.so is for arm64, but //base is for riscv64" in one
+    assert '"attach_linux_amd64.so"' in last
+
+
+def test_a_library_of_32_bits_is_not_loaded_but_its_program_starts():
+    [one, _] = found(wheel_of({"acme/_a.so": "386"}))
+    assert "is for 386" in one
+    assert found(wheel_of({"acme-1.0.data/scripts/run": "386"})) == []
+    [_, _] = found(wheel_of({"acme-1.0.data/scripts/run": "386"}), base=BASE._replace(architecture="arm64"))
+
+
+def of_layers(machines, unchecked=(), base=BASE):
+    return list(check(base, [], [], unchecked, machines).problems)
+
+
+def test_files_of_layers_for_another_machine_are_named_with_a_way_out():
+    one, two, last = of_layers({"usr/bin/tool": "arm64", "opt/lib/libx.so.1": "macOS", "usr/bin/own": "amd64"})
+    assert one == (
+        "layers: /opt/lib/libx.so.1 is for macOS, but //base is for amd64. Put the file for amd64 in its place, or leave "
+        "it out."
+    )
+    assert two.startswith("layers: /usr/bin/tool is for arm64")
+    assert last.endswith('unchecked_libraries = ["libx.so.1", "tool"]')
+    assert of_layers({"usr/bin/tool": "arm64"}, unchecked=["tool"]) == []
+    assert of_layers({"usr/bin/tool": "arm64"}, base=BASE._replace(architecture="arm64")) == []
+    assert of_layers({"usr/bin/tool": "386"}) == []
+
+
+def test_layers_for_several_machines():
+    sdk = {
+        "opt/sdk/lib/aarch64-android/libsdk.so": "arm64",
+        "opt/sdk/lib/x86_64-linux-clang/libsdk.so": "amd64",
+        "opt/sdk/bin/run_linux_arm64": "arm64",
+        "opt/sdk/bin/run_linux_x64": "amd64",
+        "opt/sdk/lib/darwin/libsdk.dylib": "macOS",
+    }
+    assert of_layers(sdk) == []
+    [one, _] = of_layers({"opt/sdk/bin/tool": "arm64", "usr/bin/tool": "amd64"})
+    assert one.startswith("layers: /opt/sdk/bin/tool is for arm64"), "nothing says that it is one of several"
 
 
 def test_a_library_that_nothing_has():
@@ -184,9 +306,11 @@ def test_cut_libraries_are_no_error():
 
 def test_libraries_of_a_wheel(tmp_path):
     [first, *_] = system_libraries()
-    wheel = Maker("acme").add({"acme/_a.so": first.read_bytes(), "acme/a.so": "text", "acme/b.py": ""}).write(tmp_path)
+    files = {"acme/_a.so": first.read_bytes(), "acme/a.so": "text", "acme/b.so": macho(6), "acme/b.py": ""}
+    wheel = Maker("acme").add(files).write(tmp_path)
     libraries = Libraries.read(Wheel.read(wheel))
     assert [path for path, _ in libraries.linked] == ["acme/_a.so"]
+    assert dict(libraries.machines) == {"acme/_a.so": libraries.linked[0].elf.machine, "acme/b.so": "macOS"}
     assert libraries.linked[0].elf == read_elf(first.read_bytes())
     assert Libraries.loads(libraries.dumps()) == libraries
     assert "_a.so" in libraries.names()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import tarfile
 
 import pytest
 import zstandard
 from rules_bento.errors import BentoError
-from rules_bento.images.layers.contents import library_names
+from rules_bento.images.layers.contents import library_names, read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
+from rules_bento.images.machines import machine_of
 
 PACK = {"none": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
 
@@ -47,6 +49,29 @@ def test_a_layer_above_removes_files_and_folders_but_none_of_its_own(tmp_path):
     above = layer(tmp_path, "lib/.wh.libone.so.1", "opt/.wh.a", "srv/libnew.so", "srv/.wh..wh..opq")
     assert library_names([below, above]) == {"libtwo.so.1", "libnew.so"}
     assert library_names([above, below]) > {"libone.so.1", "libs.so"}
+
+
+def programs(folder, contents):
+    """A layer of files."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as members:
+        for name, data in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            members.addfile(info, io.BytesIO(data))
+    blob = folder / f"{len(list(folder.iterdir()))}.blob"
+    blob.write_bytes(tar.getvalue())
+    return blob, MEDIA_TYPES["none"]
+
+
+def test_files_by_their_first_bytes(tmp_path):
+    program = struct.pack("<4sBB10xHH", b"\x7fELF", 2, 1, 2, 183) + bytes(4000)
+    below = programs(tmp_path, {"bin/a": program, "bin/b": program, "bin/cut": program[:19], "bin/text": b"#!/bin/sh"})
+    above = programs(tmp_path, {"bin/.wh.a": b"", "./bin/b": b"a script in its place", "opt/c.so": program})
+    found = read_files([below, above], lambda _path, head: bool(machine_of(head)))
+    assert found == {"opt/c.so": program[:20]}
+    assert set(read_files([below], lambda _path, head: bool(machine_of(head)))) == {"bin/a", "bin/b"}
+    assert read_files([below], lambda _path, _head: False, lambda path: path == "bin/b") == {"bin/b": program}
 
 
 @pytest.mark.parametrize("compression", PACK)

@@ -1,4 +1,4 @@
-"""Checks an image without running it: its packages against its base and each other."""
+"""Checks an image without running it: its packages against its base and each other, its layers against its base."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ FLAGS = {
     "--glibc": 1,  # of the base, X.Y
     "--index": 1,  # of Debian packages in the base or in a layer; with none of both, system libraries are not known
     "--libraries": 1,  # of a wheel
+    "--machines": 1,  # what base_contents wrote of further layers
     "--output": 1,  # what parts need that nobody loads by default
     "--python-version": 1,  # of the base, X.Y
     "--target": 1,
@@ -49,7 +50,9 @@ def run(arguments: Arguments) -> None:
         arguments.one("--python-version"),
     )
     packages = [Libraries.loads(read_text(path)) for path in arguments.many("--libraries")]
-    problems = image_checks.check(base, arguments.many("--wheel"), packages, arguments.many("--unchecked"))
+    machines = json.loads(read_text(path)) if (path := arguments.optional("--machines")) else {}
+    wheels, unchecked = arguments.many("--wheel"), arguments.many("--unchecked")
+    problems = image_checks.check(base, wheels, packages, unchecked, machines)
     if problems.problems:
         raise BentoError("\n".join(problems.problems))
     Path(arguments.one("--output")).write_text("".join(f"{note}\n" for note in problems.notes), "utf-8")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from rules_bento.hints import TYPE_CHECKING
+from rules_bento.images.machines import foreign
 from rules_bento.images.wheels.loader import loaded
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from rules_bento.images.oci_image import Layer
     from rules_bento.images.wheels.libraries import Libraries
@@ -27,6 +28,8 @@ _OF_CUDA = re.compile(
 )
 _LIBC = "libc.so.6"
 _LARGEST = 5
+# What a 64-bit system starts beside its own programs.
+_ALSO = {"amd64": ("386",)}
 
 
 class Base(NamedTuple):
@@ -49,21 +52,29 @@ class Found(NamedTuple):
 class _Problem(NamedTuple):
     text: str
     names: tuple[str, ...] = ()  # with which `unchecked_libraries` would let it be
+    is_missing: bool = False  # what other system packages would bring
 
 
-def check(base: Base, wheels: Sequence[str], libraries: Sequence[Libraries], unchecked: Collection[str]) -> Found:
-    """Return what is wrong with packages, in words.
+def check(
+    base: Base,
+    wheels: Sequence[str],
+    libraries: Sequence[Libraries],
+    unchecked: Collection[str],
+    machines: Mapping[str, str] | None = None,
+) -> Found:
+    """Return what is wrong with packages, and with machine code in further layers, in words.
 
-    `wheels` are file names of all packages, `libraries` are of those that have some.
+    `wheels` are file names of all packages, `libraries` are of those that have some. `machines` are those that the
+    files of layers are for, by their paths.
     """
-    problems: list[_Problem] = []
+    problems = list(_of_other_machines(base, machines or {}, unchecked))
     notes: list[str] = []
     if base.glibc:
         problems += (_Problem(text) for wheel in wheels for text in _wrong_tag(wheel, base, base.glibc))
-    for package in libraries:
-        problems += map(_Problem, _wrong_machine(package, base))
-        if base.glibc:
-            problems += map(_Problem, _old_glibc(package, base, base.glibc))
+    problems += (problem for package in libraries for problem in _wrong_machine(package, base, unchecked))
+    libraries = [package.of_machine(base.architecture) for package in libraries]
+    if base.glibc:
+        problems += (_Problem(text) for package in libraries for text in _old_glibc(package, base, base.glibc))
     files = loaded(libraries, base.python_version)
     if base.libraries is not None:
         there = set(base.libraries).union(unchecked, *(package.names() for package in libraries))
@@ -74,7 +85,8 @@ def check(base: Base, wheels: Sequence[str], libraries: Sequence[Libraries], unc
             notes += _missed_by_parts(files, libraries, there)
     problems += _duplicates(files, unchecked)
     names = {name for problem in problems for name in problem.names}
-    last = [_way_out(names.union(unchecked))] if names else []
+    are_missing = any(problem.is_missing for problem in problems)
+    last = [_way_out(names.union(unchecked), are_missing=are_missing)] if names else []
     return Found(tuple([problem.text for problem in problems] + last), tuple(notes))
 
 
@@ -105,14 +117,36 @@ def _tag(platform: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else _OLD.get(platform.partition("_")[0], (0, 0))
 
 
-def _wrong_machine(package: Libraries, base: Base) -> Iterator[str]:
-    for path, elf in package.linked:
-        if elf.machine != base.architecture:
-            yield (
-                f"{package.wheel}: {path} is for {elf.machine}, but {base.name} is for {base.architecture}. "
-                f"Take another wheel of {package.distribution}."
-            )
-            return
+def _of_other_machines(base: Base, machines: Mapping[str, str], unchecked: Collection[str]) -> Iterator[_Problem]:
+    wrong = foreign(machines, (base.architecture, *_ALSO.get(base.architecture, ())))
+    # What has a name that only macOS loads is one of several on purpose.
+    paths = [path for path in sorted(wrong) if _name(path) not in unchecked and not path.endswith(".dylib")]
+    for path in paths:
+        yield _Problem(
+            f"layers: /{path} is for {wrong[path]}, but {base.name} is for {base.architecture}. Put the file for "
+            f"{base.architecture} in its place, or leave it out.",
+            (_name(path),),
+        )
+
+
+def _wrong_machine(package: Libraries, base: Base, unchecked: Collection[str]) -> Iterator[_Problem]:
+    also = _ALSO.get(base.architecture, ())
+    # Programs of 32 bits start, but no Python of 64 loads their libraries.
+    machines = {path: machine for path, machine in package.machines if ".so" in _name(path) or machine not in also}
+    wrong = {path: of for path, of in foreign(machines, (base.architecture,)).items() if _name(path) not in unchecked}
+    if wrong:
+        path, machine = min(wrong.items())
+        # Of a wheel for another machine nothing works; one for any may have parts that other machines use.
+        is_for_any = package.wheel.endswith("-any.whl") or base.architecture in machines.values()
+        yield _Problem(
+            f"{package.wheel}: {path} is for {machine}, but {base.name} is for {base.architecture}. "
+            f"Take another wheel of {package.distribution}.",
+            tuple(map(_name, wrong)) if is_for_any else (),
+        )
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
@@ -148,7 +182,7 @@ def _missing(files: Iterable[File], base: Base, there: Collection[str]) -> Itera
             wanting.setdefault((file.package.wheel, name), file.path)
     for (wheel, name), path in sorted(wanting.items()):
         text = f"{wheel}: {path} needs {name}, which neither {base.name} nor another package has."
-        yield _Problem(text, (name,))
+        yield _Problem(text, (name,), is_missing=True)
 
 
 def _missed_by_parts(files: Iterable[File], libraries: Iterable[Libraries], there: Collection[str]) -> Iterator[str]:
@@ -181,11 +215,12 @@ def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_
             yield _Problem(text, tuple(path.rpartition("/")[2] for path in paths.values()))
 
 
-def _way_out(names: Collection[str]) -> str:
+def _way_out(names: Collection[str], *, are_missing: bool) -> str:
     listed = ", ".join(f'"{name}"' for name in sorted(names))
+    added = "Add the system packages that have what is missing to the base or to layers. " if are_missing else ""
     return (
-        "Add the system packages that have what is missing to the base or to layers. If the service does not load "
-        f"these parts of the packages, or has them twice on purpose: unchecked_libraries = [{listed}]"
+        f"{added}If the service does not load these parts of the packages and layers, or has them twice on purpose: "
+        f"unchecked_libraries = [{listed}]"
     )
 
 

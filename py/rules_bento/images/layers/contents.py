@@ -5,6 +5,7 @@ from __future__ import annotations
 from rules_bento.archives import tarread
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
+from rules_bento.images.machines import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,16 +37,19 @@ def library_names(layers: Iterable[tuple[Path, str]]) -> set[str]:
     Wherever they lie, for loaders are told of places in many ways. `layers` are blobs and their media types, from the
     lowest up. Raises BentoError for a layer that cannot be read.
     """
-    return {path.rpartition("/")[2] for path in read_files(layers, lambda path: ".so" in path.rpartition("/")[2])}
+    files = read_files(layers, lambda path, _head: ".so" in path.rpartition("/")[2])
+    return {path.rpartition("/")[2] for path in files}
 
 
 def read_files(
-    layers: Iterable[tuple[Path, str]], named: Callable[[str], bool], kept: Callable[[str], bool] = lambda _path: False
+    layers: Iterable[tuple[Path, str]],
+    found: Callable[[str, bytes], bool],
+    kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Find the files of an image that `named` tells by their paths, and those that `kept` tells with their contents.
+    """Find files of an image: those that `kept` tells with their contents, others with the first bytes (`HEAD`).
 
-    A link is no file that can be kept. Raises BentoError for a layer that cannot be read, or a file to keep that is
-    larger than any that belongs there.
+    `found` tells the others by path and first bytes, of which a link has none. A link is no file that can be kept.
+    Raises BentoError for a layer that cannot be read, or a file to keep that is larger than any that belongs there.
     """
     files: dict[str, bytes] = {}
     for blob, media_type in layers:
@@ -63,9 +67,11 @@ def read_files(
                 files.pop(path, None)
                 if data is not None:
                     here[path] = data
-            elif named(path):
-                here[path] = b""
+            elif found(path, data or b""):
+                here[path] = data or b""
             else:
+                files.pop(path, None)
+                here.pop(path, None)
                 continue
             names, size = names + len(path), size + len(data or b"")
             if names > _MOST_NAMES or size > _MOST_KEPT:
@@ -83,7 +89,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """The paths of all that is no folder; with the contents of files to keep."""
+    """The paths of all that is no folder; with the contents of files to keep, the first bytes of others."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue
@@ -91,4 +97,16 @@ def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator
         wanted = member.kind in ("file", "sparse file") and kept(path)
         if wanted and (member.size > _LARGEST_KEPT or member.kind == "sparse file"):
             raise BentoError(f"{blob.name}: {path} has {member.size} bytes or gaps; no system has one of that size.")
-        yield path, b"".join(contents) if wanted else None
+        if member.kind != "file":
+            yield path, None
+        else:
+            yield path, b"".join(contents) if wanted else _head(contents)
+
+
+def _head(contents: Iterator[bytes | memoryview]) -> bytes:
+    head = b""
+    for piece in contents:
+        head += piece[: HEAD - len(head)]
+        if len(head) >= HEAD:
+            break
+    return head

@@ -6,6 +6,7 @@ import json
 import re
 
 from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.images.machines import HEAD, machine_of
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
 from rules_bento.records import NamedTuple
 
@@ -34,6 +35,7 @@ class Libraries(NamedTuple):
     distribution: str
     linked: tuple[Linked, ...]
     named: frozenset[str] = frozenset()  # words of its Python sources that may be names of libraries
+    machines: tuple[tuple[str, str], ...] = ()  # paths of all machine code, and which machines it is for
 
     @staticmethod
     def read(wheel: Wheel) -> Libraries:
@@ -42,14 +44,12 @@ class Libraries(NamedTuple):
         Where there are some, look for their names in Python sources, too.
         """
         candidates = [member for member in wheel.members if _LIBRARY.search(member.path) or member.executable]
-        linked = [
-            Linked(member.path, elf)
-            for member, chunks in zip(candidates, wheel.chunks(candidates), strict=True)
-            if (elf := _elf(chunks))
-        ]
+        read = {member.path: _code(chunks) for member, chunks in zip(candidates, wheel.chunks(candidates), strict=True)}
+        linked = [Linked(path, elf) for path, (_, elf) in read.items() if elf]
+        machines = tuple((path, machine) for path, (machine, _) in read.items() if machine)
         sources = [member for member in wheel.members if member.path.endswith(".py")] if linked else []
         named = {word for chunks in wheel.chunks(sources) for word in _words(chunks)}
-        return Libraries(wheel.name, wheel.distribution, tuple(linked), frozenset(named))
+        return Libraries(wheel.name, wheel.distribution, tuple(linked), frozenset(named), machines)
 
     @staticmethod
     def loads(text: str) -> Libraries:
@@ -59,14 +59,19 @@ class Libraries(NamedTuple):
             Linked(path, Elf._make(tuple(field) if isinstance(field, list) else field for field in elf))
             for path, elf in fields["linked"].items()
         ]
-        return Libraries(fields["wheel"], fields["distribution"], tuple(linked), frozenset(fields["named"]))
+        machines = tuple(fields["machines"].items())
+        return Libraries(fields["wheel"], fields["distribution"], tuple(linked), frozenset(fields["named"]), machines)
 
     def dumps(self) -> str:
         """Return the libraries as a JSON object."""
         linked = {path: list(elf) for path, elf in self.linked}
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
-        fields |= {"linked": linked, "named": sorted(self.named)}
+        fields |= {"linked": linked, "named": sorted(self.named), "machines": dict(self.machines)}
         return json.dumps(fields, indent=1) + "\n"
+
+    def of_machine(self, machine: str) -> Libraries:
+        """Return the same without what is linked for other machines."""
+        return self._replace(linked=tuple(linked for linked in self.linked if linked.elf.machine == machine))
 
     def names(self) -> set[str]:
         """Return what others may call its libraries."""
@@ -78,18 +83,24 @@ def _words(chunks: Iterator[Chunk]) -> set[str]:
     return {word.decode() for word in _NAMED.findall(text)}
 
 
-def _elf(chunks: Iterator[Chunk]) -> Elf | None:
+def _code(chunks: Iterator[Chunk]) -> tuple[str, Elf | None]:
+    """Return for which machine a file is, and what the linker reads of it."""
     import mmap
     import tempfile
 
-    first = next(chunks, None)
-    if first is None or not first.data.startswith(MAGIC):
+    head = b""
+    for chunk in chunks:
+        head += chunk.data
+        if len(head) >= HEAD:
+            break
+    machine = machine_of(head)
+    if not head.startswith(MAGIC):
         for _ in chunks:
             pass
-        return None
+        return machine, None
     with tempfile.TemporaryFile() as file:
-        file.write(first.data)
+        file.write(head)
         file.writelines(chunk.data for chunk in chunks)
         file.flush()
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return read_elf(data)
+            return machine, read_elf(data)

@@ -1,0 +1,81 @@
+"""For which machines files are that a system starts or loads, by their first bytes.
+
+System V ABI, chapter 4, for ELF; `mach-o/loader.h` and `mach-o/fat.h` for what macOS has in its place. Machines have
+Go's names, as in images. What a system itself neither starts nor loads has none: objects, code of GPUs and of the
+kernel.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from rules_bento.hints import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+HEAD = 20
+"""How many bytes are enough."""
+
+_MACHINES = {
+    (3, "<"): "386",
+    (8, ">"): "mips64",
+    (8, "<"): "mips64le",
+    (21, ">"): "ppc64",
+    (21, "<"): "ppc64le",
+    (22, ">"): "s390x",
+    (40, "<"): "arm",
+    (62, "<"): "amd64",
+    (183, "<"): "arm64",
+    (243, "<"): "riscv64",
+    (258, "<"): "loong64",
+}
+_ORDERS = {1: "<", 2: ">"}
+_STARTED, _LOADED = 2, 3  # ET_EXEC, ET_DYN
+_MACHO = {b"\xcf\xfa\xed\xfe": "<", b"\xce\xfa\xed\xfe": "<", b"\xfe\xed\xfa\xcf": ">", b"\xfe\xed\xfa\xce": ">"}
+_MACHO_TYPES = (2, 6, 8)  # MH_EXECUTE, MH_DYLIB, MH_BUNDLE
+_FAT = b"\xca\xfe\xba\xbe"
+_FIRST_JAVA = 45  # a class of Java begins like a fat file, with its version in place of a number of machines
+_MACOS = "macOS"
+# With what a file for one of several machines or systems tells whose it is; and what stands between words.
+_WORDS = re.compile(
+    r"(?<![a-z0-9])(?:x86[_-]64|amd64|x64|x86|i[3-6]86|aarch64|arm64|arm|armv[5-8][a-z]*|armhf|ppc64(?:le|el)?|powerpc64(?:le)?"
+    r"|s390x|riscv64|loong(?:arch)?64|mips64(?:el|le)?|darwin|macos|macosx|osx|linux|gnu|musl)(?![a-z0-9])",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(r"[-_.]+")
+
+
+def machine_of(head: bytes) -> str:
+    """Return the machine that a file with these first bytes is for; empty for a file without machine code."""
+    if len(head) < HEAD:
+        return ""
+    if head[:4] == b"\x7fELF":
+        order = _ORDERS.get(head[5], "")
+        kind, machine = struct.unpack_from(f"{order or '<'}HH", head, 16)
+        return _MACHINES.get((machine, order), "") if kind in (_STARTED, _LOADED) else ""
+    if head[:4] == _FAT:
+        return _MACOS if 0 < int.from_bytes(head[4:8], "big") < _FIRST_JAVA else ""
+    order = _MACHO.get(head[:4], "")
+    return _MACOS if order and struct.unpack_from(f"{order}I", head, 12)[0] in _MACHO_TYPES else ""
+
+
+def foreign(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
+    """Return those of `files`, by path for which machine they are, that no machine of `own` starts or loads.
+
+    A file that comes once for each of several machines, which its path tells apart, is left out if one of them is for
+    a machine of `own`.
+    """
+    taken = frozenset(own)
+    there = {_unspecific(path) for path, machine in files.items() if machine in taken}
+    return {
+        path: machine
+        for path, machine in files.items()
+        if machine not in taken and not (_WORDS.search(path) and _unspecific(path) in there)
+    }
+
+
+def _unspecific(path: str) -> str:
+    """Return a file's name without what it tells of machines."""
+    return _BETWEEN.sub(".", _WORDS.sub("", path.rpartition("/")[2]))
