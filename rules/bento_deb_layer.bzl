@@ -29,7 +29,7 @@ def _one_of(ctx, what, values):
         fail("{}: the packages and the layers below bring {} of {}; take all from one lock".format(ctx.label, what, " and ".join(found)))
     return (found + [""])[0]
 
-def _write(ctx, files, lower):
+def _write(ctx, architecture, files, lower):
     """Declares layer, description and index, and the action that writes them."""
     layer = BentoLayerInfo(
         blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, extension(ctx.attr.compression))),
@@ -39,6 +39,7 @@ def _write(ctx, files, lower):
     below = [info.index for info in lower]
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--architecture", architecture])
     args.add_all(files, before_each = "--deb")
     args.add_all(below, before_each = "--lower")
     args.add_all(ctx.files.certificates, before_each = "--certificate")
@@ -67,10 +68,11 @@ def _write(ctx, files, lower):
 def _bento_deb_layer_impl(ctx):
     debs = [target[BentoDebInfo] for target in ctx.attr.packages]
     lower = [ctx.attr.lower[BentoDebLayerInfo]] if ctx.attr.lower else []
-    layer, index = _write(ctx, depset(transitive = [info.files for info in debs]), lower)
+    architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower])
+    layer, index = _write(ctx, architecture, depset(transitive = [info.files for info in debs]), lower)
     return [
         BentoDebLayerInfo(
-            architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower]),
+            architecture = architecture,
             glibc = _one_of(ctx, "versions of glibc", [info.glibc for info in debs + lower]),
             hub = ([info.hub for info in lower + debs] + [""])[0],
             index = index,

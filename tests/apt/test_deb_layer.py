@@ -93,6 +93,14 @@ def test_the_bytes_depend_on_the_packages_alone(make, tmp_path):
     assert first.index.read_bytes() == second.index.read_bytes()
 
 
+def test_a_package_of_another_architecture_is_named(make, tmp_path):
+    file = member("usr/x", data=b"x")
+    foreign = one(tmp_path, file, name="foreign", architecture="arm64")
+    assert "foreign_1.0_arm64.deb: foreign is for arm64, but the layer is for amd64." in make(foreign, architecture=["amd64"])
+    assert make(foreign, architecture=["arm64"]).names
+    assert make(one(tmp_path, file, name="any", architecture="all"), architecture=["arm64"]).names
+
+
 def test_modes_owners_links_and_one_time(make, tmp_path):
     layer = make(
         one(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
 FLAGS = description.FLAGS | {
+    "--architecture": 1,  # as Debian names it
     "--certificate": 1,
     "--deb": 1,
     "--exclude": 1,
@@ -52,7 +53,7 @@ def run(arguments: Arguments) -> None:
 def _tar(arguments: Arguments, root: Rootfs, *, is_lowest: bool) -> Iterator[bytes]:
     debs = [Path(path) for path in dict.fromkeys(arguments.many("--deb"))]
     for path in sorted(debs, key=lambda path: (not path.name.startswith(_FIRST), path.name)):
-        yield from root.install(Deb(path))
+        yield from root.install(Deb(path), arguments.optional("--architecture"))
     if is_lowest:
         yield from system.folders(root)
         yield from system.users(root, _numbers(arguments.pairs("--user")))

@@ -115,14 +115,20 @@ class Rootfs:
             "links": dict(sorted(self.links.items())),
         }
 
-    def install(self, deb: Deb) -> Iterator[bytes]:
+    def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
         """Return the tar of a package and of what dpkg knows of it; nothing, if a layer below has it.
 
-        Raises BentoError for a second version of a package, and for files of two packages in one place.
+        Raises BentoError for a second version of a package, for files of two packages in one place, and for a package of
+        another architecture than that, where one is given.
         """
         control = deb.control()
         stanza = _stanza(deb.name, control["control"])
         name, version = stanza["Package"], stanza["Version"]
+        if architecture and stanza["Architecture"] not in (architecture, "all"):
+            raise BentoError(
+                f"{deb.name}: {name} is for {stanza['Architecture']}, but the layer is for {architecture}. Take the "
+                f"package for {architecture}; a lock that bento_debs writes has it."
+            )
         if self.packages.get(name) == version:
             return
         if name in self.packages:
