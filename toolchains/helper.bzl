@@ -3,11 +3,12 @@
 load("//rules/private:helper.bzl", "INTERPRETER_FLAGS")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
 load("//rules/providers:helper.bzl", "BentoHelperInfo")
-load("//rules/providers:python.bzl", "BentoPythonInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
+_INTERPRETER_TYPE = "//toolchains:interpreter_type"
+
 def _bento_helper_impl(ctx):
-    python = ctx.attr.python[BentoPythonInfo]
+    python = ctx.toolchains[_INTERPRETER_TYPE].python
     program = ctx.actions.declare_file(ctx.label.name + ".zip")
     args = ctx.actions.args()
     args.add_all(INTERPRETER_FLAGS)
@@ -23,9 +24,7 @@ def _bento_helper_impl(ctx):
         tools = depset([ctx.file._compiler], transitive = [python.files]),
         env = {},
         execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
-
-        # It makes the toolchain.
-        toolchain = None,
+        toolchain = _INTERPRETER_TYPE,
     )
     return [
         BentoHelperInfo(
@@ -45,9 +44,9 @@ bento_helper = rule(
     attrs = {
         "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "The program whose first argument is the verb."),
         "packages": attr.label_list(cfg = always_modules, doc = "The packages that the verbs import.", mandatory = True, providers = [BentoRequirementInfo]),
-        "python": attr.label(cfg = "exec", doc = "The interpreter that it is for; what it compiles is for those of all platforms.", mandatory = True, providers = [BentoPythonInfo]),
         "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "The modules of the helper."),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     },
     provides = [BentoHelperInfo],
+    toolchains = [_INTERPRETER_TYPE],
 )

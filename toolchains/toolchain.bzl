@@ -24,6 +24,14 @@ def _bento_toolchain_impl(ctx):
         uv = ctx.file.uv,
     )]
 
+bento_interpreter = rule(
+    implementation = lambda ctx: [platform_common.ToolchainInfo(python = ctx.attr.python[BentoPythonInfo])],
+    doc = "What compiles the helper, which the toolchain needs: the interpreter of actions alone.",
+    attrs = {
+        "python": attr.label(cfg = "exec", doc = "The interpreter; what it compiles is for those of all platforms.", mandatory = True, providers = [BentoPythonInfo]),
+    },
+)
+
 bento_toolchain = rule(
     implementation = _bento_toolchain_impl,
     doc = "What actions run: the helper, its interpreter, and uv. All of it is for the machine that runs them.",
@@ -59,6 +67,9 @@ bento_runtime = rule(
 
 _RUNTIME_TYPE = "//toolchains:runtime_type"
 
+# The helper is compiled by what runs actions, whatever starts it.
+_TYPES = [_RUNTIME_TYPE, "//toolchains:interpreter_type"]
+
 def _bento_current_runtime_impl(ctx):
     return [ctx.toolchains[_RUNTIME_TYPE]]
 
@@ -66,25 +77,12 @@ def _bento_current_runtime_impl(ctx):
 bento_current_runtime = rule(
     implementation = _bento_current_runtime_impl,
     doc = "The runtime for the platform of the build.",
-    toolchains = [_RUNTIME_TYPE],
+    toolchains = _TYPES,
 )
 
 bento_host_runtime = rule(
     implementation = _bento_current_runtime_impl,
     cfg = on_host,
     doc = "The runtime for the machine that builds.",
-    toolchains = [_RUNTIME_TYPE],
-)
-
-_TOOLCHAIN_TYPE = "//toolchains:toolchain_type"
-
-def _bento_host_toolchain_impl(ctx):
-    return [ctx.toolchains[_TOOLCHAIN_TYPE]]
-
-# For aspects: of a toolchain that an aspect has, Bazel looks through all toolchains in the configuration of each target.
-bento_host_toolchain = rule(
-    implementation = _bento_host_toolchain_impl,
-    cfg = on_host,
-    doc = "The toolchain, as an attribute can name it.",
-    toolchains = [_TOOLCHAIN_TYPE],
+    toolchains = _TYPES,
 )

@@ -69,19 +69,17 @@ def verb(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_
         unused_inputs_list = unused_inputs_list,
     )
 
-def run_helper(ctx, *, mnemonic, progress_message, verb, outputs, toolchain = None):
+def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
     """Runs a verb of the helper as an action.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       mnemonic: `Bento...`.
       progress_message: what a person reads while it runs.
       verb: what `verb` returned.
       outputs: list of what it writes.
-      toolchain: ToolchainInfo where the context has no such toolchains.
     """
-    toolchain_type = None if toolchain else TOOLCHAIN_TYPE
-    toolchain = toolchain or ctx.toolchains[TOOLCHAIN_TYPE]
+    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     modules = [module for name in verb.packages for module in toolchain.packages[name]]
     in_worker = toolchain.persistent_workers and not verb.sandboxed
     start = ctx.actions.args()
@@ -101,5 +99,5 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs, toolchain = No
         unused_inputs_list = verb.unused_inputs_list,
         env = {},
         execution_requirements = _WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS,
-        toolchain = toolchain_type,
+        toolchain = TOOLCHAIN_TYPE,
     )

@@ -3,7 +3,7 @@
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:resolved.bzl", "BentoResolvedInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "arguments", "run_helper", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 
 def add_requirement(args, requirement):
     """Adds to the arguments a package and what it is for.
@@ -31,7 +31,7 @@ def _resolved_aspect_impl(target, ctx):
     # A wheel that needs no package of a hub is for no platform.
     if not requirement.platform:
         return []
-    toolchain = ctx.attr._toolchain[platform_common.ToolchainInfo]
+    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     answer = ctx.actions.declare_file(ctx.label.name + ".resolved.json")
     args = arguments(ctx)
     args.add("--target", label_text(ctx.label))
@@ -50,13 +50,12 @@ def _resolved_aspect_impl(target, ctx):
             packages = ["packaging"],
         ),
         outputs = [answer],
-        toolchain = toolchain,
     )
     return [BentoResolvedInfo(answer = answer)]
 
 resolved_aspect = aspect(
     implementation = _resolved_aspect_impl,
     doc = "What uv says of a package of a lock alone.",
-    attrs = {"_toolchain": attr.label(default = "//toolchains:host_toolchain", providers = [platform_common.ToolchainInfo])},
     required_providers = [BentoRequirementInfo],
+    toolchains = [TOOLCHAIN_TYPE],
 )

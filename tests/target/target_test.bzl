@@ -57,22 +57,28 @@ def _interpreters(paths):
     repositories = [path.partition("external/")[2].partition("/")[0] for path in paths if path.endswith("/bin/python3")]
     return sorted({("linux_aarch64" if "aarch64" in name else "linux_x86_64"): True for name in repositories}.keys())
 
-def _on_workers_impl(ctx):
+def _on_workers_impl(ctx, worker):
     env = analysistest.begin(ctx)
     actions = [action for action in analysistest.target_actions(env) if action.mnemonic.startswith("Bento")]
     asserts.true(env, len(actions) > 5)
     for action in actions:
-        asserts.equals(env, [_WORKER], _interpreters(action.argv[:1] + [file.path for file in action.inputs.to_list()]))
+        asserts.equals(env, [worker], _interpreters(action.argv[:1] + [file.path for file in action.inputs.to_list()]))
     runfiles = analysistest.target_under_test(env)[DefaultInfo].default_runfiles.files
     asserts.equals(env, [_HERE], _interpreters([file.path for file in runfiles.to_list()]))
     return analysistest.end(env)
 
 # Workers of the other architecture: they run its tools, and what is started here is of this one.
 on_workers_test = analysistest.make(
-    _on_workers_impl,
+    lambda ctx: _on_workers_impl(ctx, _WORKER),
     config_settings = {
         "//command_line_option:extra_execution_platforms": [str(Label("//toolchains/platforms:linux_amd64" if _IS_ARM else "//toolchains/platforms:linux_arm64"))],
     },
+)
+
+# Workers of a kind that there is no toolchain for: nothing runs there, also none of what makes the toolchain.
+beside_workers_test = analysistest.make(
+    lambda ctx: _on_workers_impl(ctx, _HERE),
+    config_settings = {"//command_line_option:extra_execution_platforms": [str(Label("//tests/target:none_of_ours"))]},
 )
 
 _InputsInfo = provider(doc = "What the actions of a target read.", fields = {"files": "depset[File]"})
