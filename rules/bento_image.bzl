@@ -11,7 +11,7 @@ load("//rules/private:layer_plan.bzl", "plan_layers")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:summary.bzl", "write_summary")
-load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
+load("//rules/private:target.bzl", "IMAGE_PLATFORM", "of_image", "platform_name")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
 load("//rules/providers:base.bzl", "BentoBaseInfo")
@@ -338,7 +338,7 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
         "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
         "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),
-    } | CREATION_TIME | PLATFORM | STAMP,
+    } | CREATION_TIME | IMAGE_PLATFORM | STAMP,
     cfg = of_image,
     provides = [BentoImageInfo, BentoInstalledInfo],
     toolchains = [TOOLCHAIN_TYPE],

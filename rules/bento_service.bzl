@@ -15,6 +15,9 @@ load("//rules:bento_venv.bzl", "bento_venv")
 # Attributes of any rule, which all parts have of the service, unless they set their own.
 _SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
 
+# Where a build is for a Mac, images and what is made of them are left out.
+_LINUX = Label("@platforms//os:linux")
+
 def bento_service(
         name,
         *,
@@ -54,7 +57,7 @@ def bento_service(
       deployment: of `bento_deployment`, `<name>_deployment`, of the index, else the image; its `repository` is that of
         `push`, if it names one, and that without a `{KEY}`.
       facts: of `bento_facts_test`, `<name>_facts_test`.
-      image: of `bento_image`, `<name>_image`.
+      image: of `bento_image`, `<name>_image`, which builds for Linux have.
       index: of `bento_image_index`, `<name>_images`.
       load_image: of `bento_load`, `<name>_load`, of the index, else the image.
       push: of `bento_push`, `<name>_push`, of the index, else the image, else the Bento.
@@ -110,7 +113,8 @@ def _images(name, bento, shared, given):
     delivered = bento
     if given.image != None:
         delivered = ":{}_image".format(name)
-        bento_image(name = name + "_image", **_part(shared, {"bento": bento}, given.image))
+        own = {"bento": bento, "target_compatible_with": shared.get("target_compatible_with", []) + [_LINUX]}
+        bento_image(name = name + "_image", **_part(shared, own, given.image))
     if given.index != None:
         bento_image_index(name = name + "_images", **_part(shared, {"image": delivered}, given.index))
         delivered = ":{}_images".format(name)

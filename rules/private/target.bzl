@@ -63,22 +63,28 @@ of_image = transition(
     outputs = [_PLATFORMS],
 )
 
-# For rules with one of these transitions.
-PLATFORM = {
-    "platform": attr.string(
-        doc = "What it is for: {}. Default: that of `--platforms`, else of `--@rules_bento//rules:platform`; never the machine that builds it.".format(
-            ", ".join(["`{}`".format(name) for name in PLATFORM_NAMES]),
+def _attributes(names):
+    return {
+        "platform": attr.string(
+            doc = "What it is for: {}. Default: that of `--platforms`, else of `--@rules_bento//rules:platform`; never the machine that builds it.".format(
+                ", ".join(["`{}`".format(name) for name in names]),
+            ),
+            values = [""] + names,
         ),
-        values = [""] + PLATFORM_NAMES,
-    ),
-    "_platform": attr.label(default = "//rules:target_platform", providers = [BentoFlagInfo]),
-}
+        "_platform": attr.label(default = "//rules:target_platform", providers = [BentoFlagInfo]),
+    }
+
+# For rules with one of these transitions.
+PLATFORM = _attributes(PLATFORM_NAMES)
+
+# Containers run Linux.
+IMAGE_PLATFORM = _attributes([name for name in PLATFORM_NAMES if name.startswith("linux_")])
 
 def platform_name(ctx):
     """Names the platform that a target is built for.
 
     Args:
-      ctx: context of a rule with the attributes of `PLATFORM`.
+      ctx: context of a rule with the attributes of `PLATFORM` or `IMAGE_PLATFORM`.
 
     Returns:
       `<os>_<machine>`; empty for one that no hub knows.

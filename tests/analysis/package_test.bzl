@@ -1,6 +1,6 @@
 """What bento_package and bento_model declare: providers, outputs, and the inputs of each action."""
 
-load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "loadingtest")
 load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 
 _HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
@@ -308,3 +308,13 @@ def _run_environment_impl(ctx):
     return analysistest.end(env)
 
 run_environment_test = analysistest.make(_run_environment_impl)
+
+def left_out_for_macos_test(name, image):
+    """Holds that builds for a Mac leave an image out. (None of those can have a test of the image, which they would leave out, too.)
+
+    Args:
+      name: of the tests.
+      image: name of the target above, of the same package.
+    """
+    found = [str(label).partition("platforms//")[2] for label in native.existing_rule(image)["target_compatible_with"]]
+    loadingtest.equals(loadingtest.make(name), "linux", ["os:linux"], found)

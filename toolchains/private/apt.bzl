@@ -184,10 +184,13 @@ def _upstream(version):
     """The first two numbers of a version without its epoch."""
     return ".".join(version.partition(":")[2 if ":" in version else 0].partition("-")[0].split(".")[:2])
 
+_NO_MATCH = "the lock of Debian packages is for linux on {}, and this build for another platform: set platform of the bento_image and of its Bento, " + \
+            "leave --platforms out, or lock more architectures with bento_debs"
+
 def _select(values):
     """The text of a select over architectures."""
     lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(PLATFORMS_OF_DEBIAN[key], repr(value)) for key, value in values.items()]
-    return "select({{\n{}}}, no_match_error = \"the lock of Debian packages is for linux on {}\")".format("".join(lines), ", ".join(values))
+    return "select({{\n{}}}, no_match_error = \"{}\")".format("".join(lines), _NO_MATCH.format(", ".join(values)))
 
 def _package(hub, name, by_architecture, roots):
     """The text of a target for packages and what they depend on; `roots` by architecture."""

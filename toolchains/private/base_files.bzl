@@ -35,7 +35,7 @@ _ALIAS = """
 alias(
     name = "{name}",
     actual = select({{
-{cases}    }}, no_match_error = "the base image is for {platforms}"),
+{cases}    }}, no_match_error = "the base image is for {platforms}, and this build for another platform: set platform of the bento_image and of its Bento, or leave --platforms out"),
     visibility = ["//visibility:public"],
 )
 """
