@@ -96,7 +96,9 @@ def test_the_bytes_depend_on_the_packages_alone(make, tmp_path):
 def test_a_package_of_another_architecture_is_named(make, tmp_path):
     file = member("usr/x", data=b"x")
     foreign = one(tmp_path, file, name="foreign", architecture="arm64")
-    assert "foreign_1.0_arm64.deb: foreign is for arm64, but the layer is for amd64." in make(foreign, architecture=["amd64"])
+    assert "foreign_1.0_arm64.deb: foreign is for arm64, but the layer is for amd64." in make(
+        foreign, architecture=["amd64"]
+    )
     assert make(foreign, architecture=["arm64"]).names
     assert make(one(tmp_path, file, name="any", architecture="all"), architecture=["arm64"]).names
 
