@@ -104,12 +104,18 @@ def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
 
 
 def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
-    """By the module that has both, or by both modules and the line that keeps BUILD files as they are."""
+    """By the module that has both, or by both modules and the line that keeps BUILD files as they are.
+
+    Of one name are also two of which one has a hub beside it, for build systems.
+    """
     tag = 'bento.pypi(name = "pypi", lock = "//:requirements.lock.json")\n'
     use = "use_repo(bento, mine"
-    checkout.edit(f"{WORKSPACE}/MODULE.bazel", use, tag + use)
-    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
-    assert 'bento.pypi(name = "pypi") stands twice in the module hubs, and ' in failed.errors, failed.told()
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    for twice in (tag.replace('"pypi"', '"pypi__build"'), tag):
+        checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, twice + use))
+        failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
+        said = twice.partition(",")[0]
+        assert f"{said}) stands twice in the module hubs, and " in failed.errors, failed.told()
     other = 'bazel_dep(name = "other")\nlocal_path_override(module_name = "other", path = "other")\n'
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", tag, other)
     extension = [line for line in MODULE.splitlines() if line.startswith(("bazel_dep", "bento = "))]
@@ -173,14 +179,18 @@ def other_platforms_are_named(checkout: Checkout) -> None:
 
 
 def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
-    """Two of them, and one that is no Python: no other is taken in its place."""
+    """Two of them, one that is no Python, and one of old: no other is taken in its place."""
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     one = 'bento_tools.python(interpreter = "python3")'
     absent = one.replace("python3", "python3.99")
+    checkout.write(f"{WORKSPACE}/python3.9", "#!/bin/sh\necho 3.9.18\n")
+    old = checkout.root / WORKSPACE / "python3.9"
+    old.chmod(0o755)
     for tag, said in (
         (f"{one}\n{one}", "bento_tools.python stands there 2 times: one interpreter runs all actions, so leave one"),
         (absent, f"{absent}: no program of that name is on PATH"),
         (one.replace("python3", "/bin/false"), "/bin/false does not run"),
+        (one.replace("python3", str(old)), f"{old} is Python 3.9.18; rules_bento needs 3.10 or newer: name one with"),
     ):
         checkout.edit(f"{WORKSPACE}/MODULE.bazel", one, tag)
         failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
