@@ -24,6 +24,7 @@ SOURCE = "examples/iris/service.py"
 WORKERS = ("--@rules_bento//rules:persistent_workers", "--spawn_strategy=worker,linux-sandbox")
 # Mapped paths are there in a sandbox only.
 MAPPED = "--experimental_output_paths=strip"
+ISOLATED = ("--worker_sandboxing", MAPPED)
 # For workspaces that are not below /tmp.
 HARDENED = "--experimental_worker_sandbox_hardening"
 # It makes what workers run.

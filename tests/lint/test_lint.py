@@ -5,6 +5,7 @@ What is checked are the files that this test declares; e2e/lint.py holds that th
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -78,6 +79,34 @@ def test_ruff_finds_nothing(ruff, tree):
 
 def test_ruff_would_format_nothing(ruff, tree):
     assert "files already formatted" in passes([ruff, "format", "--check", "--no-cache", "."], tree)
+
+
+def top_level(source):
+    """The names that a module has."""
+    names = set()
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def test_benchmarks_and_scenarios_import_what_is_there(tree):
+    """No test runs benchmarks, and mypy does not look at names of the code that is not typed."""
+    sources = [source for folder in ("bench", "e2e") for source in (tree / folder).glob("*.py")]
+    names = {source.stem: top_level(source) for source in sources}
+    wrong = [
+        f"{source.name} imports {alias.name} of {node.module}"
+        for source in sources
+        for node in ast.walk(ast.parse(source.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in names
+        for alias in node.names
+        if alias.name not in names[node.module]
+    ]
+    assert not wrong
 
 
 def lenient(tree):
