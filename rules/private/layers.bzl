@@ -128,32 +128,36 @@ def write_wheel_layer(ctx, *, wheel, settings):
         verb = verb("wheel_layer", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
     )
 
-def write_wheel_part(ctx, *, wheel, settings):
+def write_wheel_part(ctx, *, wheel, settings, with_libraries):
     """Declares what layers of several wheels have of this one.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       wheel: the BentoWheelInfo.
       settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
+      with_libraries: whether it writes what checks of images have to know of the wheel, too.
 
     Returns:
-      Part and listing, Files.
+      Part and listing, Files; and what checks have to know, a File, None without.
     """
     part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, extension(settings.compression)))
     listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, extension(settings.compression)))
+    libraries = ctx.actions.declare_file("{}.part.{}.libraries.json".format(wheel.distribution, extension(settings.compression))) if with_libraries else None
     args = _wheel_arguments(ctx, settings, wheel)
     add_wheel(args, wheel)
     args.add_all(["--compression", settings.compression])
     args.add_all(["--output", part])
     args.add_all(["--listing", listing])
+    if libraries:
+        args.add_all(["--libraries", libraries])
     run_helper(
         ctx,
         mnemonic = "BentoLayer",
         progress_message = "Installing {} into a part of layers".format(_name(wheel)),
         verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression]),
-        outputs = [part, listing],
+        outputs = [part, listing] + ([libraries] if libraries else []),
     )
-    return part, listing
+    return part, listing, libraries
 
 def write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
     """Declares what layers of byte code have of a wheel.

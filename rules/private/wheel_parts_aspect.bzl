@@ -20,9 +20,7 @@ def _edges(ctx):
     return [edge[BentoWheelPartsInfo].parts for edge in edges]
 
 def _libraries(ctx, wheel):
-    """What checks of images have to know of a wheel; nothing of one for all platforms."""
-    if wheel.file.basename.endswith("-any.whl"):
-        return None
+    """What checks of images have to know of a wheel."""
     output = ctx.actions.declare_file(wheel.distribution + ".libraries.json")
     args = arguments(ctx)
     add_wheel(args, wheel)
@@ -75,14 +73,18 @@ def _bytecode(ctx, wheel, bytecode, settings):
     return BentoWheelPartInfo(excluded = None, layer = None, libraries = None, listing = listing, part = part, wheel = wheel)
 
 def _files(ctx, wheel, settings):
-    part, listing = write_wheel_part(ctx, wheel = wheel, settings = settings)
+    is_large = wheel.size >= ALONE
+
+    # Hardly a wheel for all platforms has machine code: to look costs nothing where the wheel is read anyway, and a start of Python elsewhere.
+    looked_into = not is_large and wheel.file.basename.endswith("-any.whl")
+    part, listing, libraries = write_wheel_part(ctx, wheel = wheel, settings = settings, with_libraries = looked_into)
 
     # A small one is never alone; whether a large one is depends on the others of an image.
-    layer = write_wheel_layer(ctx, wheel = wheel, settings = settings) if wheel.size >= ALONE else None
+    layer = write_wheel_layer(ctx, wheel = wheel, settings = settings) if is_large else None
     return BentoWheelPartInfo(
         excluded = _excluded(ctx, wheel),
         layer = layer,
-        libraries = _libraries(ctx, wheel),
+        libraries = libraries or _libraries(ctx, wheel),
         listing = listing,
         part = part,
         wheel = wheel,

@@ -5,7 +5,7 @@ BentoWheelPartInfo = provider(
     fields = {
         "excluded": "File - JSON: how much of the wheel is left out; None where nothing is to be.",
         "layer": "BentoLayerInfo - the wheel alone; None for a small one.",
-        "libraries": "File - JSON: which shared libraries the wheel has and needs; None for a pure one.",
+        "libraries": "File - JSON: which shared libraries the wheel has and needs; None for its byte code.",
         "listing": "File - JSON: folders and files of the part.",
         "part": "File - the wheel's files as members of a tar, compressed: layers are joined from parts. None for byte code that no interpreter makes.",
         "wheel": "BentoWheelInfo - the wheel.",

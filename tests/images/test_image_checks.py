@@ -16,6 +16,7 @@ from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.verbs import run
 
 BASE = Base("//base", "amd64", (2, 36), frozenset({"libc.so.6", "libm.so.6"}))
 
@@ -119,6 +120,30 @@ def test_machine_code_that_no_linker_reads_in_a_wheel_for_any_machine(path, mach
     assert last.startswith("If the service does not load")
     assert last.endswith(f'unchecked_libraries = ["{path.rpartition("/")[2]}"]')
     assert found(wheel_of({path: machine}), unchecked=[path.rpartition("/")[2]]) == []
+
+
+def test_a_part_of_layers_tells_of_the_machine_code_that_is_in_it(tmp_path):
+    wheel = Maker("acme").add({"acme/_a.so": head(183, kind=2), "acme/b.py": ""}).write(tmp_path)
+    words = [
+        "--wheel",
+        str(wheel),
+        "--prefix",
+        "/env",
+        "--python-version",
+        "3.12",
+        "--user",
+        "1034",
+        "--compression",
+        "none",
+    ]
+    outputs = {name: tmp_path / name for name in ("output", "listing", "libraries")}
+    assert (
+        run(["wheel_part", *words, *(word for name, path in outputs.items() for word in (f"--{name}", str(path)))]) == 0
+    )
+    assert run(["wheel_libraries", "--wheel", str(wheel), "--output", str(tmp_path / "alone")]) == 0
+    assert outputs["libraries"].read_bytes() == (tmp_path / "alone").read_bytes()
+    [one, _] = found(Libraries.loads(outputs["libraries"].read_text()))
+    assert "acme/_a.so is for arm64, but //base is for amd64" in one
 
 
 def test_a_wheel_that_has_a_file_for_each_of_several_machines():

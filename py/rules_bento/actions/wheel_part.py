@@ -1,4 +1,4 @@
-"""Installs a wheel into a part of layers."""
+"""Installs a wheel into a part of layers; looks for machine code in it, where it is asked for."""
 
 from __future__ import annotations
 
@@ -12,12 +12,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
-FLAGS = description.ENVIRONMENT | wheel_arguments.FLAGS | {"--compression": 1, "--listing": 1, "--output": 1}
+FLAGS = (
+    description.ENVIRONMENT
+    | wheel_arguments.FLAGS
+    | {
+        "--compression": 1,
+        "--libraries": 1,  # output, what wheel_libraries writes
+        "--listing": 1,
+        "--output": 1,
+    }
+)
 
 
 def run(arguments: Arguments) -> None:
-    """Write part and listing."""
+    """Write part and listing, and what checks have to know of the wheel."""
     layout = description.environment(arguments)
     out, compression = description.output(arguments)
-    listing = write_part(out, wheel_arguments.read_wheel(arguments), layout, compression)
+    wheel = wheel_arguments.read_wheel(arguments)
+    listing = write_part(out, wheel, layout, compression)
     Path(arguments.one("--listing")).write_text(listing.dumps(), "utf-8")
+    if output := arguments.optional("--libraries"):
+        from rules_bento.images.wheels.libraries import Libraries
+
+        Path(output).write_text(Libraries.read(wheel).dumps(), "utf-8")
