@@ -78,11 +78,7 @@ on_workers_test = analysistest.make(
 # Workers of a kind that there is no toolchain for: nothing runs there, also none of what makes the toolchain.
 beside_workers_test = analysistest.make(
     lambda ctx: _on_workers_impl(ctx, _HERE),
-    config_settings = {
-        "//command_line_option:extra_execution_platforms": [str(Label("//tests/target:none_of_ours"))],
-        # With automatic ones, the helper of the runtime is looked for in the first of all platforms.
-        "//command_line_option:incompatible_auto_exec_groups": False,
-    },
+    config_settings = {"//command_line_option:extra_execution_platforms": [str(Label("//tests/target:none_of_ours"))]},
 )
 
 _InputsInfo = provider(doc = "What the actions of a target read.", fields = {"files": "depset[File]"})

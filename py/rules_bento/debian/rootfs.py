@@ -118,8 +118,8 @@ class Rootfs:
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
         """Return the tar of a package and of what dpkg knows of it; nothing, if a layer below has it.
 
-        Raises BentoError for a second version of a package, for files of two packages in one place, and for a package of
-        another architecture than that, where one is given.
+        Raises BentoError for a second version of a package, for files of two packages in one place, and for a package
+        of another architecture than that, where one is given.
         """
         control = deb.control()
         stanza = _stanza(deb.name, control["control"])
