@@ -19,6 +19,21 @@ def _modules(ctx, bento):
         ))
     return depset(transitive = [info.modules for info in infos]).to_list()
 
+def _wheels(ctx, modules):
+    """The path of each wheel in the runfiles by the name of its package, of which an environment has one."""
+    wheels = {}
+    for module in modules:
+        path = runfile_path(ctx, module.wheel)
+        other = wheels.setdefault(module.distribution, path)
+        if other != path:
+            fail("{}: bento and requirements have two wheels of {}: {} and {}. Leave one of them out, or take all packages from one hub".format(
+                label_text(ctx.label),
+                module.distribution,
+                other,
+                path,
+            ))
+    return wheels
+
 def _bento_venv_impl(ctx):
     bento = ctx.split_attr.bento["stated"][BentoInfo]
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
@@ -37,7 +52,7 @@ def _bento_venv_impl(ctx):
         "platform": ctx.split_attr.bento["packages"][BentoInfo].platform,
         "python_version": bento.python_version,
         "repository": ctx.workspace_name,
-        "wheels": {module.distribution: runfile_path(ctx, module.wheel) for module in modules},
+        "wheels": _wheels(ctx, modules),
     }))
     launcher = helper_launcher(
         ctx,

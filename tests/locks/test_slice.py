@@ -113,14 +113,48 @@ def test_the_resolver_is_asked_where_answers_do_not_say_all(tmp_path, monkeypatc
     assert questions
 
 
-def test_packages_of_two_locks_are_for_the_resolver_to_refuse(tmp_path):
+def own_wheel(name, version, **more):
+    """What describe_wheel says of a bento_wheel."""
+    source = {"wheel": f"{name}-{version}-py3-none-any.whl", "label": f"//svc:{name}_wheel"}
+    return plain(name, version, **{"files": {source["wheel"]: "b" * 64}, "source": source} | more)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (plain("a", "3.0", files={"a-3.0-py3-none-any.whl": "c" * 64}), r"1\.0 of a lock and 3\.0 of a lock\. .* one hub"),
+        (plain("a", "1.0", files={"a-1.0.tar.gz": "c" * 64}), r"1\.0 of a lock and 1\.0 of a lock\. .* one hub"),
+        (own_wheel("a", "3.0"), r"1\.0 of a lock and 3\.0 of //svc:a_wheel\. Leave //svc:a_wheel out, or lock without a: "),
+        (own_wheel("a", "1.0"), r"1\.0 of a lock and 1\.0 of //svc:a_wheel\. .*`a ; sys_platform == 'never'` in .*overrides"),
+    ],
+    ids=["another-version", "another-file", "own-wheel", "own-wheel-of-the-version"],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_packages_of_a_name_are_refused(tmp_path, second, message, order):
     others = tmp_path / "others"
     others.mkdir()
-    paths = [*write(tmp_path, [plain("a", "1.0"), plain("b", "2.0")]), *write(others, [plain("a", "3.0")])]
-    paths[1].write_text(json.dumps(plain("b", "2.0") | {"dependencies": [{"name": "a", "version": "1.0"}]}), "utf-8")
-    answers = (Answer("b", {"a": "a==1.0", "b": "b==2.0"}),)
-    with pytest.raises(BentoError, match="do not fit the lock"):
-        make_slice(asked("a", "b"), paths, HERE, UV, all_files=False, answers=answers)
+    paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0", "a")]) + write(others, [second])
+    if order < 0:
+        message = ""
+    with pytest.raises(BentoError, match=rf"requirements have two of a \(needed by b\): .*{message}"):
+        make_slice(asked("a", "b"), paths[::order], HERE, UV, all_files=False)
+    assert not ask("b", paths[::order], HERE, UV).pins, "who locks it all says so"
+
+
+def test_two_wheels_of_a_name_are_refused(tmp_path):
+    other = own_wheel("a", "3.0", source={"wheel": "a-3.0-py3-none-any.whl", "label": "//other:a"})
+    paths = write(tmp_path, [own_wheel("a", "1.0"), other])
+    with pytest.raises(BentoError, match=r"1\.0 of //svc:a_wheel and 3\.0 of //other:a\. Leave one of them out\."):
+        make_slice(asked("a"), paths, HERE, UV, all_files=False)
+
+
+def test_one_file_that_two_targets_have_is_one_package(tmp_path):
+    others = tmp_path / "others"
+    others.mkdir()
+    again = own_wheel("a", "1.0", source={"wheel": "a-1.0-py3-none-any.whl", "label": "//other:a"})
+    paths = write(tmp_path, [own_wheel("a", "1.0")]) + write(others, [again])
+    made = make_slice(asked("a"), paths, HERE, UV, all_files=False)
+    assert made.requirements == "./wheels/a-1.0-py3-none-any.whl\n"
 
 
 def test_a_package_without_a_solution_has_no_answer(tmp_path):

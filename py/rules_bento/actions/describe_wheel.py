@@ -27,11 +27,11 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?
 
 def run(arguments: Arguments) -> None:
     """Write name, version, edges and hash."""
-    package = describe(Path(arguments.one("--wheel")))
+    package = describe(Path(arguments.one("--wheel")), arguments.one("--target"))
     Path(arguments.one("--output")).write_text(json.dumps(package, indent=1) + "\n", "utf-8")
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path, label: str) -> dict[str, Any]:
     """The entry of a lock (`rules_bento.packages.lock`), without extras. Raises BentoError for what is no wheel."""
     wheel = Wheel.read(path)
     edges = [_edge(text, wheel.name) for text in wheel.metadata.requires]
@@ -40,7 +40,7 @@ def describe(path: Path) -> dict[str, Any]:
         "version": wheel.metadata.version,
         "dependencies": [edge for edge in edges if not re.search(r"\bextra\s*==", edge.get("marker", ""))],
         "files": {wheel.name: sha256_of(path)},
-        "source": {"wheel": wheel.name},
+        "source": {"wheel": wheel.name, "label": label},
     }
 
 

@@ -130,9 +130,9 @@ def ask(requirement: str, packages: Iterable[Path], target: Target, resolver: Re
 
     Whoever needs these packages asks again then, together with all else, and explains it.
     """
-    locked = {entry["name"]: entry for entry in _read(packages)}
+    entries = _read(packages)
     try:
-        pins = _resolve(Asked({requirement: "requirements"}), locked, target, resolver)
+        pins = _resolve(Asked({requirement: "requirements"}), _by_name(entries), target, resolver)
     except BentoError:
         return Answer(requirement, {})
     return Answer(requirement, {name: line for line, name in pins})
@@ -154,7 +154,7 @@ def make_slice(
     that differs from the packages given.
     """
     entries = _read(packages)
-    locked = {entry["name"]: entry for entry in entries}
+    locked = _by_name(entries)
     pins = _joined(asked, entries, answers) or _resolve(asked, locked, target, resolver)
     pins = [(_with_source(line, locked[name]), name) for line, name in pins]
     return Slice(
@@ -167,11 +167,44 @@ def _read(packages: Iterable[Path]) -> list[dict[str, Any]]:
     return [json.loads(path.read_text("utf-8")) for path in packages]
 
 
+def _by_name(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The entries by name. Raises BentoError where one name has two: images would have both, and the lock one."""
+    locked: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        other = locked.setdefault(entry["name"], entry)
+        if (other["version"], other["files"]) != (entry["version"], entry["files"]):
+            raise BentoError(_two_of_a_name(other, entry, entries))
+    return locked
+
+
+def _two_of_a_name(one: dict[str, Any], other: dict[str, Any], entries: Iterable[dict[str, Any]]) -> str:
+    name = one["name"]
+    wheels = [entry["source"]["label"] for entry in (one, other) if "label" in entry.get("source", {})]
+    needing = {entry["name"] for entry in entries if any(edge["name"] == name for edge in _edges(entry))}
+    who = f" (needed by {', '.join(sorted(needing))})" if needing else ""
+    if len(wheels) == 1:
+        remedy = (
+            f"Leave {wheels[0]} out, or lock without {name}: `{name} ; sys_platform == 'never'` in a file of `overrides` "
+            f"of the bento_requirements"
+        )
+    else:
+        remedy = "Leave one of them out" if wheels else "Take all packages from one hub"
+    return f"requirements have two of {name}{who}: {_origin(one)} and {_origin(other)}. {remedy}."
+
+
+def _edges(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*entry.get("dependencies", []), *(edge for edges in entry.get("extras", {}).values() for edge in edges)]
+
+
+def _origin(entry: dict[str, Any]) -> str:
+    label = entry.get("source", {}).get("label")
+    return f"{entry['version']} of {label}" if label else f"{entry['version']} of a lock"
+
+
 def _joined(asked: Asked, entries: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> list[tuple[str, str]]:
     """What the answers say of all that is asked for, as `_resolve` returns it; nothing where they do not say it all.
 
-    A lock has one version of a package for a target, so no closure rules out a package of another one. Where there are
-    two of a package, they are of two locks.
+    A lock has one version of a package for a target, so no closure rules out a package of another one.
     """
     pins: dict[str, str] = {}
     for answer in answers:
