@@ -220,9 +220,8 @@ def _build_definition(ctx, base, bento, models, wheels):
         ),
     )
 
-def _installed(ctx, wheels):
+def _installed(requirements, wheels):
     """What policies hold against advisories."""
-    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # those that its target names
     return BentoInstalledInfo(
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         wheels = depset(wheels),
@@ -253,7 +252,8 @@ def _bento_image_impl(ctx):
         [_bento_layer(ctx, bento)],
     )
     image = _assemble(ctx, base, bento, layers)
-    libraries_checked = check_libraries(ctx, base, parts)
+    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # those that its target names
+    libraries_checked = check_libraries(ctx, base, parts, requirements)
     system_checked = check_system(ctx, base, bento, parts)
     wheels = [part.wheel for part in parts]
     sbom = write_sbom(ctx, base, bento, image, struct(models = models, parts = parts))
@@ -268,7 +268,7 @@ def _bento_image_impl(ctx):
             manifest = image.manifest,
             referrers = (sbom,),
         ),
-        _installed(ctx, wheels),
+        _installed(requirements, wheels),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(
             _validation = depset([libraries_checked, system_checked] + check_size(ctx, layers)),

@@ -131,7 +131,7 @@ Of an index, the image for the platform is taken. Every part is held to its dige
 has to be known before the layout is made; where it is another, the build says which. Layers are copied where something asks for
 their bytes: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
     attrs = {
-        "glibc": attr.string(doc = "Version of its C library, `X.Y`. Default: not known, and not checked."),
+        "glibc": attr.string(doc = "Version of its C library, `X.Y`. Default: not known, and wheels are held to `glibc` of their hub."),
         "layer_count": attr.int(doc = "How many layers the image has.", mandatory = True),
         "layout": attr.label(allow_files = True, doc = "What makes the folder with the OCI layout: its one output, or that of its output group `oci_layout`.", mandatory = True),
         "python": attr.string(doc = "Absolute path of the interpreter.", mandatory = True),

@@ -28,13 +28,14 @@ def _arguments(ctx, base, output):
     args.add_all(["--output", output])
     return args
 
-def check_libraries(ctx, base, parts):
+def check_libraries(ctx, base, parts, requirements):
     """Whether the packages go with the base and each other, as an action that waits for no layer of a package.
 
     Args:
       ctx: context of `bento_image`.
       base: its BentoBaseInfo.
       parts: list of BentoWheelPartInfo.
+      requirements: list of BentoRequirementInfo, whose wheels these are.
 
     Returns:
       A File: what optional parts of packages lack.
@@ -50,6 +51,8 @@ def check_libraries(ctx, base, parts):
     args.add_all(["--python-version", base.python_version])
     if base.glibc:
         args.add_all(["--glibc", base.glibc])
+    else:
+        args.add_all([info.glibc for info in requirements if info.glibc], before_each = "--allowed-glibc", uniquify = True)
     args.add_all(below, before_each = "--base-libraries")
     args.add_all(debs, before_each = "--index")
     args.add_all(libraries, before_each = "--libraries")

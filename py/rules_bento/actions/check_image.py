@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
 FLAGS = {
+    "--allowed-glibc": 1,  # what hubs let a wheel ask for, X.Y, where the base's is not known
     "--base": 1,  # its label
     "--base-config": 1,
     "--base-libraries": 1,  # what base_contents wrote, of a base that is not made of Debian packages
@@ -48,6 +49,7 @@ def run(arguments: Arguments) -> None:
         _glibc(arguments),
         libraries if indexes or below else None,
         arguments.one("--python-version"),
+        max((_version(text) for text in arguments.many("--allowed-glibc")), default=None),
     )
     packages = [Libraries.loads(read_text(path)) for path in arguments.many("--libraries")]
     machines = json.loads(read_text(path)) if (path := arguments.optional("--machines")) else {}
@@ -63,6 +65,11 @@ def _glibc(arguments: Arguments) -> tuple[int, int] | None:
     text = arguments.optional("--glibc")
     if not text:
         return None
-    if not (version := _VERSION.fullmatch(text)):
+    if not _VERSION.fullmatch(text):
         raise BentoError(f"{arguments.one('--base')}: its glibc is {text!r}. Write X.Y, such as 2.36, or leave it out.")
-    return int(version[1]), int(version[2])
+    return _version(text)
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)

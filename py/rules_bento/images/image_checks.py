@@ -40,6 +40,7 @@ class Base(NamedTuple):
     glibc: tuple[int, int] | None
     libraries: Collection[str] | None  # file names
     python_version: str = ""  # X.Y; empty if it does not matter
+    allowed: tuple[int, int] | None = None  # glibc that the hub lets a wheel ask for; where the base's is not known
 
 
 class Found(NamedTuple):
@@ -69,12 +70,13 @@ def check(
     """
     problems = list(_of_other_machines(base, machines or {}, unchecked))
     notes: list[str] = []
-    if base.glibc:
-        problems += (_Problem(text) for wheel in wheels for text in _wrong_tag(wheel, base, base.glibc))
+    newest = base.glibc or base.allowed
+    if newest:
+        problems += (_Problem(text) for wheel in wheels for text in _wrong_tag(wheel, base, newest))
     problems += (problem for package in libraries for problem in _wrong_machine(package, base, unchecked))
     libraries = [package.of_machine(base.architecture) for package in libraries]
-    if base.glibc:
-        problems += (_Problem(text) for package in libraries for text in _old_glibc(package, base, base.glibc))
+    if newest:
+        problems += (_Problem(text) for package in libraries for text in _old_glibc(package, base, newest))
     files = loaded(libraries, base.python_version)
     if base.libraries is not None:
         there = set(base.libraries).union(unchecked, *(package.names() for package in libraries))
@@ -105,11 +107,23 @@ def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
 def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
     platforms = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
     wanted = [_tag(platform) for platform in platforms if "manylinux" in platform]
-    if wanted and min(wanted) > glibc:
-        yield (
-            f"{wheel}: is for glibc {_dotted(min(wanted))}, but {base.name} has {_dotted(glibc)}. Set glibc = "
-            f'"{_dotted(glibc)}" in bento.pypi, which chooses older wheels, or take a newer base.'
-        )
+    if not wanted or min(wanted) <= glibc:
+        return
+    if base.glibc is None:
+        yield f"{wheel}: is for glibc {_dotted(min(wanted))}, {_not_known(base, glibc)}"
+        return
+    yield (
+        f"{wheel}: is for glibc {_dotted(min(wanted))}, but {base.name} has {_dotted(glibc)}. Set glibc = "
+        f'"{_dotted(glibc)}" in bento.pypi, which chooses older wheels, or take a newer base.'
+    )
+
+
+def _not_known(base: Base, allowed: tuple[int, int]) -> str:
+    """Return what to say of a wheel that asks for more than the hub allows, such as one that was built here."""
+    return (
+        f"the hub allows {_dotted(allowed)}, and which glibc {base.name} has is not known. Set glibc of the base to its "
+        f"version, as `ldd --version` in it says."
+    )
 
 
 def _tag(platform: str) -> tuple[int, int]:
@@ -156,11 +170,15 @@ def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterat
         for version in elf.versions
         if (match := _GLIBC.fullmatch(version))
     }
-    if wanted and max(wanted) > glibc:
-        yield (
-            f"{package.wheel}: {wanted[max(wanted)]} uses functions of glibc {_dotted(max(wanted))}, but {base.name} "
-            f"has {_dotted(glibc)}. Take an older wheel of {package.distribution}, or a newer base."
-        )
+    if not wanted or max(wanted) <= glibc:
+        return
+    what = f"{package.wheel}: {wanted[max(wanted)]} uses functions of glibc {_dotted(max(wanted))}"
+    if base.glibc is None:
+        yield f"{what}, {_not_known(base, glibc)}"
+        return
+    yield (
+        f"{what}, but {base.name} has {_dotted(glibc)}. Take an older wheel of {package.distribution}, or a newer base."
+    )
 
 
 def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection[str]) -> str:
