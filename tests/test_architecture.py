@@ -56,6 +56,7 @@ EVALUATOR = {
     "service/bentoml/asgi.py",
     "service/bentoml/sdk.py",
     "service/python/calls.py",
+    "service/python/changes.py",
     "service/python/effects.py",
     "service/python/expressions.py",
     "service/python/interpreter.py",

@@ -60,9 +60,14 @@ def test_what_the_hub_allows_holds_where_the_glibc_of_the_base_is_not_known():
     base = BASE._replace(glibc=None, allowed=(2, 28))
     newer = package(versions=("GLIBC_2.38",))
     [one] = found(newer, base=base)
-    assert "acme/_a.so uses functions of glibc 2.38, the hub allows 2.28, and which glibc //base has is not known" in one
+    assert (
+        "acme/_a.so uses functions of glibc 2.38, the hub allows 2.28, and which glibc //base has is not known" in one
+    )
     [other], _ = check(base, ["acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl"], [], ())
-    assert "is for glibc 2.39, the hub allows 2.28, and which glibc //base has is not known. Set glibc of the base" in other
+    assert (
+        "is for glibc 2.39, the hub allows 2.28, and which glibc //base has is not known. Set glibc of the base"
+        in other
+    )
     assert found(newer, base=base._replace(glibc=(2, 38))) == [], "the way out"
     assert found(newer, base=base._replace(allowed=(2, 38))) == []
     assert found(package(versions=("GLIBC_2.28",)), base=base) == []

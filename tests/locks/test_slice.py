@@ -122,10 +122,19 @@ def own_wheel(name, version, **more):
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (plain("a", "3.0", files={"a-3.0-py3-none-any.whl": "c" * 64}), r"1\.0 of a lock and 3\.0 of a lock\. .* one hub"),
+        (
+            plain("a", "3.0", files={"a-3.0-py3-none-any.whl": "c" * 64}),
+            r"1\.0 of a lock and 3\.0 of a lock\. .* one hub",
+        ),
         (plain("a", "1.0", files={"a-1.0.tar.gz": "c" * 64}), r"1\.0 of a lock and 1\.0 of a lock\. .* one hub"),
-        (own_wheel("a", "3.0"), r"1\.0 of a lock and 3\.0 of //svc:a_wheel\. Leave //svc:a_wheel out, or lock without a: "),
-        (own_wheel("a", "1.0"), r"1\.0 of a lock and 1\.0 of //svc:a_wheel\. .*`a ; sys_platform == 'never'` in .*overrides"),
+        (
+            own_wheel("a", "3.0"),
+            r"1\.0 of a lock and 3\.0 of //svc:a_wheel\. Leave //svc:a_wheel out, or lock without a: ",
+        ),
+        (
+            own_wheel("a", "1.0"),
+            r"1\.0 of a lock and 1\.0 of //svc:a_wheel\. .*`a ; sys_platform == 'never'` in .*overrides",
+        ),
     ],
     ids=["another-version", "another-file", "own-wheel", "own-wheel-of-the-version"],
 )

@@ -53,6 +53,81 @@ def test_unknowns_point_at_a_line_of_a_source(case):
         assert unknown.required is is_written(info, unknown)
 
 
+SVC = "\n\n@bentoml.service(labels=LABELS, image=image)\nclass Svc:\n    pass\n"
+ADD = "def add(key):\n    LABELS.update({key: 'x'})\n"
+UNFOLLOWED = {
+    "an image in a loop": "for word in 'ab':\n    image.run(word)",
+    "an image in a loop of a function": "def make(i):\n    for word in 'ab':\n        i.run(word)\nmake(image)",
+    "an image while a test holds": "while len(image.commands) < 2:\n    image.run('x')",
+    "an image in a comprehension": "[image.run(word) for word in 'ab']",
+    "an image by its method": "run = image.run\nfor word in 'ab':\n    run(word)",
+    "an image by a lambda": "run = lambda word: image.run(word)\nfor word in 'ab':\n    run(word)",
+    "an image's commands": "for word in 'ab':\n    image.commands.append(word)",
+    "an image of a class": "class K:\n    i = image\nfor word in 'ab':\n    K.i.run(word)",
+    "by a function": ADD + "for key in 'ab':\n    add(key)",
+    "by a function of a function": ADD + "def more(key):\n    add(key)\nfor key in 'ab':\n    more(key)",
+    "by a function that gives another": "def make():\n    def add(key):\n        LABELS[key] = 'x'\n    return add\n"
+    "add = make()\nfor key in 'ab':\n    add(key)",
+    "by a function in a comprehension": ADD + "[add(key) for key in 'ab']",
+    "by a function that is mapped": ADD + "list(map(add, 'ab'))",
+    "by a key": "sorted('ab', key=lambda key: LABELS.update({key: 'x'}) or 1)",
+    "by a generator": "def each():\n    LABELS.update(a='b')\n    yield 1\nlist(each())",
+    "by its method": "add = LABELS.update\nfor key in 'ab':\n    add({key: 'x'})",
+    "by a partial": "import functools\ndef put(where, key):\n    where[key] = 'x'\nadd = functools.partial(put, LABELS)\n"
+    "for key in 'ab':\n    add(key)",
+    "by a default": "def add(key, where=LABELS):\n    where[key] = 'x'\nfor key in 'ab':\n    add(key)",
+    "by a deletion": "def remove():\n    del LABELS['first']\nfor _ in 'a':\n    remove()",
+    "by a class": "class K:\n    where = LABELS\n    @classmethod\n    def add(cls, key):\n        cls.where[key] = 'x'\n"
+    "for key in 'ab':\n    K.add(key)",
+    "by making an object": "class K:\n    def __init__(self, key):\n        LABELS[key] = 'x'\nfor key in 'ab':\n    K(key)",
+    "under another name": "more = LABELS\nfor key in 'ab':\n    more |= {key: 'x'}",
+    "in a tuple": "pair = (LABELS, 1)\nfor key in 'ab':\n    pair[0].update({key: 'x'})",
+    "by globals": "for name in ['LABELS']:\n    globals()[name] = {}",
+    "by a module": "from other import add\nfor key in 'ab':\n    add(LABELS, key)",
+    "of a module": "from other import add, LABELS\nfor key in 'ab':\n    add(LABELS, key)",
+}
+OTHER = b"LABELS = {}\n\n\ndef add(where, key):\n    where[key] = 'x'\n"
+AFTERWARDS = {
+    "labels": "for key in 'ab':\n    Svc.labels.update({key: 'x'})",
+    "labels in a comprehension": "[Svc.labels.update({key: 'x'}) for key in 'ab']",
+    "each of a list": "for each in [Svc]:\n    each.labels.update(a='b')",
+    "what a function gives": "def every():\n    return [Svc]\nfor each in every():\n    each.labels.update(a='b')",
+    "by a function": "def change(service):\n    service.labels.update(a='b')\nfor each in (Svc,):\n    change(each)",
+    "by type": "for key in 'ab':\n    type.__setattr__(Svc, 'labels', {})",
+}
+
+
+def unknown_after(head, tail=""):
+    source = f"import bentoml\n\nLABELS = {{'first': '1'}}\nimage = bentoml.images.Image()\n{head}{SVC}{tail}\n"
+    info = read_service("service:Svc", {"service.py": source.encode(), "other.py": OTHER}, {})
+    return {unknown.fact for unknown in info.unknowns if unknown.required}
+
+
+@pytest.mark.parametrize("case", UNFOLLOWED)
+def test_what_code_changes_that_is_not_followed_is_not_known(case):
+    assert ("image" if "an image" in case else "labels") in unknown_after(UNFOLLOWED[case])
+
+
+@pytest.mark.parametrize("case", AFTERWARDS)
+def test_a_service_that_such_code_changes_is_not_known(case):
+    assert "labels" in unknown_after("", AFTERWARDS[case])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "for key in 'ab':\n    print(key)",
+        "def show(key):\n    return key.upper()\nfor key in 'ab':\n    show(key)",
+        "def look(key):\n    return LABELS.get(key), image\nfor key in 'ab':\n    look(key)",
+        "import logging\nfor key in 'ab':\n    logging.getLogger(key).setLevel('INFO')",
+        "found = {}\ndef note(key):\n    found[key] = LABELS.get(key)\nfor key in 'ab':\n    note(key)",
+        "def local(key):\n    LABELS = {}\n    LABELS[key] = 'x'\nfor key in 'ab':\n    local(key)",
+    ],
+)
+def test_what_such_code_leaves_as_it_is_stays_known(head):
+    assert unknown_after(head) == set()
+
+
 def test_an_api_of_a_service_that_has_none():
     source = b"import bentoml\nSvc = bentoml.Service('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
     with pytest.raises(

@@ -121,8 +121,8 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 def _not_known(base: Base, allowed: tuple[int, int]) -> str:
     """Return what to say of a wheel that asks for more than the hub allows, such as one that was built here."""
     return (
-        f"the hub allows {_dotted(allowed)}, and which glibc {base.name} has is not known. Set glibc of the base to its "
-        f"version, as `ldd --version` in it says."
+        f"the hub allows {_dotted(allowed)}, and which glibc {base.name} has is not known. Set glibc of the base to "
+        f"its version, as `ldd --version` in it says."
     )
 
 

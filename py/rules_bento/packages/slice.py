@@ -184,8 +184,8 @@ def _two_of_a_name(one: dict[str, Any], other: dict[str, Any], entries: Iterable
     who = f" (needed by {', '.join(sorted(needing))})" if needing else ""
     if len(wheels) == 1:
         remedy = (
-            f"Leave {wheels[0]} out, or lock without {name}: `{name} ; sys_platform == 'never'` in a file of `overrides` "
-            f"of the bento_requirements"
+            f"Leave {wheels[0]} out, or lock without {name}: `{name} ; sys_platform == 'never'` in a file of "
+            f"`overrides` of the bento_requirements"
         )
     else:
         remedy = "Leave one of them out" if wheels else "Take all packages from one hub"

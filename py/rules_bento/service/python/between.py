@@ -13,7 +13,7 @@ import re
 
 from rules_bento.errors import BentoError
 from rules_bento.service.python.budget import spend
-from rules_bento.service.python.effects import READING, same_scope
+from rules_bento.service.python.changes import READING, same_scope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from rules_bento.service.bentoml import sdk
 from rules_bento.service.python import expressions, operations
 from rules_bento.service.python.arguments import decorator
 from rules_bento.service.python.budget import check_growth
+from rules_bento.service.python.changes import CHANGERS
 from rules_bento.service.python.classes import linearize, lookup
 from rules_bento.service.python.effects import forget_names, not_followed, spoil_all
 from rules_bento.service.python.names import MAKERS
@@ -64,8 +65,6 @@ _IDENTITIES = frozenset(
         "typing_extensions.runtime_checkable",
     }
 )
-# The standard library's functions that change an argument; all others leave theirs as they are.
-_CHANGERS = ("bisect.", "collections.", "functools.update_wrapper", "heapq.", "operator.", "random.shuffle")
 _ANYTHING = frozenset({"builtins.exec", "builtins.eval"})
 _IMPORTERS = frozenset({"builtins.__import__", "importlib.import_module"})
 _NAMES = frozenset({"builtins.globals", "builtins.locals", "builtins.vars"})
@@ -197,7 +196,7 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
     if takes_functions and len(arguments) > 1:
         # One function alone is taken for what a decorator gets: it is not called at once.
         not_followed(reader, function, arguments, f"`{origin or 'a function'}` may change it", place, called=False)
-    harmless = bool(origin) and in_standard_library(origin) and not origin.startswith(_CHANGERS)
+    harmless = bool(origin) and in_standard_library(origin) and not origin.startswith(CHANGERS)
     for value in arguments:
         changeable = isinstance(value, (Sequence, Dict, ImageSpec, AsgiApp))
         if isinstance(value, Mutable) and changeable and not harmless:
@@ -400,7 +399,8 @@ def _builtin(
 
 def _partial(reader: Interpreter, inner: Value, first: list[Value], keywords: dict[str, Value], place: Place) -> Value:
     """Return what a `functools.partial` calls, with its arguments."""
-    return Partial(lambda args, kwargs: call(reader, inner, [*first, *args], {**keywords, **kwargs}, place))
+    parts = (inner, *first, *keywords.values())
+    return Partial(lambda args, kwargs: call(reader, inner, [*first, *args], {**keywords, **kwargs}, place), parts)
 
 
 def _converted(kind: str, value: object) -> Value | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from rules_bento.service.python.budget import spend
+from rules_bento.service.python.changes import READING, bound_names, changed, changed_by, same_scope
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.values import (
     Bound,
@@ -28,66 +29,12 @@ from rules_bento.service.python.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from rules_bento.service.python.interpreter import Interpreter
 
-# Methods that leave what they belong to as it is.
-READING = frozenset(
-    [
-        "copy",
-        "count",
-        "decode",
-        "encode",
-        "endswith",
-        "format",
-        "get",
-        "index",
-        "items",
-        "join",
-        "keys",
-        "lower",
-        "lstrip",
-        "partition",
-        "replace",
-        "rstrip",
-        "split",
-        "startswith",
-        "strip",
-        "title",
-        "upper",
-        "values",
-    ]
-)
 # Stands in a class body for attributes whose names are not plain.
 ANY_NAME = "*"
-
-
-def same_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Walk nodes without going into functions, whose bodies run later if at all."""
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            stack.extend(ast.iter_child_nodes(node))
-
-
-def bound_names(node: ast.AST) -> list[str]:
-    """Give the names that one node binds in its scope."""
-    match node:
-        case ast.Name(ctx=ast.Store() | ast.Del()):
-            return [node.id]
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            return [node.name]
-        case ast.Import() | ast.ImportFrom():
-            return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
-        case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name):
-            return [name]
-        case ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
-            return [name]
-        case _:
-            return []
 
 
 def is_generator(node: ast.AST) -> bool:
@@ -105,11 +52,12 @@ def changed_globals(tree: ast.Module) -> frozenset[str]:
 def give_up(reader: Interpreter, nodes: list[ast.AST], scope: Scope, why: str) -> None:
     """Make everything unknown that statements may bind, return or change."""
     reader.may_import(nodes, scope)
-    changed = _used(nodes, scope) if _may_change(reader, nodes, scope, set()) else []
+    spoiled = changed(reader, nodes, scope)
+    spoiled += _used(nodes, scope) if _may_change(reader, nodes, scope, set()) else []
     if reader.changing and any(
         isinstance(each, ast.Call) and not _only_reads(each, scope) for each in same_scope(nodes)
     ):
-        changed += [value for value in _used(nodes, scope) if isinstance(value, ModuleRef)]
+        spoiled += [value for value in _used(nodes, scope) if isinstance(value, ModuleRef)]
     inner = _comprehension_targets(nodes)
     for node in same_scope(nodes):
         place = scope.place(node)
@@ -123,7 +71,7 @@ def give_up(reader: Interpreter, nodes: list[ast.AST], scope: Scope, why: str) -
             value = scope.find(node.id)
             if isinstance(value, (Sequence, Dict)):
                 reader.spoil(value, why, place)
-    spoil_all(reader, changed, why, scope.place(nodes[0]))
+    spoil_all(reader, spoiled, why, scope.place(nodes[0]))
 
 
 def _comprehension_targets(nodes: list[ast.AST]) -> set[int]:
@@ -173,6 +121,7 @@ def not_followed(
             functions.append(value)
         else:
             spoil_all(reader, [value], why, place)
+    spoil_all(reader, changed_by(reader, functions), why, place)
     for value in functions:
         inner = value.inner if isinstance(value, Wrapped) else value
         if isinstance(inner, Bound) and isinstance(inner.owner, Mutable):

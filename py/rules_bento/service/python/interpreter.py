@@ -20,14 +20,13 @@ from collections import Counter
 from rules_bento.errors import BentoError
 from rules_bento.service.python import calls, expressions
 from rules_bento.service.python.budget import SpentError, TooLargeError, spend
+from rules_bento.service.python.changes import bound_names, same_scope
 from rules_bento.service.python.classes import class_of, lookup
 from rules_bento.service.python.effects import (
-    bound_names,
     changed_globals,
     give_up,
     is_generator,
     not_followed,
-    same_scope,
 )
 from rules_bento.service.python.joins import Join
 from rules_bento.service.python.names import public_name

@@ -192,9 +192,10 @@ class Names(Value):
 
 @dataclass(eq=False)
 class Partial(Value):
-    """A call that waits for more arguments: a decorator with arguments, a `functools.partial`."""
+    """A call that waits for more arguments: a decorator with arguments, or a `functools.partial` of `parts`."""
 
     apply: Callable[[list[Value], dict[str, Value]], Value]
+    parts: tuple[Value, ...] = ()
 
 
 @dataclass(eq=False)

@@ -1,0 +1,260 @@
+"""What code may change that is not followed: by what it sets, by the methods it calls, by the functions it reaches.
+
+A body is read for what stands left of a change: the name that `LABELS.update(…)` or `image.run(…)` begins with. Where
+that is a name of the code's own (the variable of a loop, a parameter), it may stand for anything that the code names, and
+all of that counts.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from rules_bento.service.python.budget import spend
+from rules_bento.service.python.classes import lookup
+from rules_bento.service.python.scopes import Scope
+from rules_bento.service.python.sources import in_standard_library
+from rules_bento.service.python.values import (
+    AsgiApp,
+    Bound,
+    Class,
+    Dict,
+    Function,
+    ImageSpec,
+    Instance,
+    Lazy,
+    ModuleRef,
+    Names,
+    Partial,
+    Sequence,
+    Symbol,
+    Value,
+    Wrapped,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rules_bento.service.python.interpreter import Interpreter
+
+# Methods that leave what they belong to as it is.
+READING = frozenset(
+    [
+        "copy",
+        "count",
+        "decode",
+        "encode",
+        "endswith",
+        "format",
+        "get",
+        "index",
+        "items",
+        "join",
+        "keys",
+        "lower",
+        "lstrip",
+        "partition",
+        "replace",
+        "rstrip",
+        "split",
+        "startswith",
+        "strip",
+        "title",
+        "upper",
+        "values",
+    ]
+)
+# Built-in functions that change, or run, what they are given.
+_CHANGING = frozenset(["delattr", "eval", "exec", "next", "setattr"])
+# The standard library's functions that change an argument; all others leave theirs as they are.
+CHANGERS = ("bisect.", "collections.", "functools.update_wrapper", "heapq.", "operator.", "random.shuffle")
+_NAMESPACES = frozenset(["globals", "locals", "vars"])
+# What code from outside of the sources changes when it is given it.
+_CONTAINERS = (Sequence, Dict, ImageSpec, AsgiApp)
+
+
+def same_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Walk nodes without going into functions, whose bodies run later if at all."""
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def bound_names(node: ast.AST) -> list[str]:
+    """Give the names that one node binds in its scope."""
+    match node:
+        case ast.Name(ctx=ast.Store() | ast.Del()):
+            return [node.id]
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [node.name]
+        case ast.Import() | ast.ImportFrom():
+            return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+        case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name):
+            return [name]
+        case ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
+            return [name]
+        case _:
+            return []
+
+
+def changed(reader: Interpreter, nodes: list[ast.AST], scope: Scope) -> list[Value]:
+    """Give the values that statements may change which are not followed, or the functions that they reach."""
+    own = {name for node in same_scope(nodes) for name in bound_names(node)}
+    return _changed(reader, [_Frame(reader, nodes, scope, own, shadowing=False)])
+
+
+def changed_by(reader: Interpreter, functions: Iterable[Value]) -> list[Value]:
+    """Give the values that functions may change when they are called."""
+    return _changed(reader, [frame for value in functions for frame in _frames_of(reader, value)])
+
+
+def _changed(reader: Interpreter, frames: list[_Frame]) -> list[Value]:
+    seen = {id(frame.nodes[0]) for frame in frames if frame.nodes}
+    for frame in frames:  # it grows
+        for value in frame.named:
+            for inner in _frames_of(reader, value):
+                if inner.nodes and id(inner.nodes[0]) not in seen:
+                    seen.add(id(inner.nodes[0]))
+                    frames.append(inner)
+    found = [value for frame in frames for value in frame.changed]
+    if any(frame.aliased for frame in frames):
+        found += [value for frame in frames for value in frame.named]
+    return found
+
+
+def _frames_of(reader: Interpreter, value: Value) -> list[_Frame]:
+    """Give the bodies that may run where code has a value: a function's own, what makes or calls objects of a class."""
+    match value:
+        case Wrapped(inner=inner):
+            return _frames_of(reader, inner)
+        case Partial(parts=parts):
+            return [frame for part in parts for frame in _frames_of(reader, part)]
+        case Bound(owner=Instance() | Class() as owner, name=name):
+            method = lookup(owner.of if isinstance(owner, Instance) else owner, name, reader.force)
+            return _frames_of(reader, method) if method is not None else []
+        case Instance(of=of) | (Class() as of):
+            special = [inner for name, inner in of.attributes.items() if name.startswith("__")]
+            return [frame for inner in special for frame in _frames_of(reader, inner)]
+        case Function(node=node, scope=Scope() as scope):
+            arguments = node.args
+            parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+            own = {each.arg for each in (*parameters, arguments.vararg, arguments.kwarg) if each is not None}
+            body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else list(node.body)
+            own.update(name for inner in same_scope(body) for name in bound_names(inner))
+            own.difference_update(name for inner in same_scope(body) for name in _declared(inner))
+            frame = _Frame(reader, body, scope, own, shadowing=True)
+            frame.named += [default for default in (*value.defaults, *value.keywords) if default is not None]
+            return [frame]
+        case _:
+            return []
+
+
+def _declared(node: ast.AST) -> list[str]:
+    return node.names if isinstance(node, (ast.Global, ast.Nonlocal)) else []
+
+
+class _Frame:
+    """A body, with what it names of its surroundings and what it changes of that."""
+
+    def __init__(
+        self, reader: Interpreter, nodes: list[ast.AST], scope: Scope, own: set[str], *, shadowing: bool
+    ) -> None:
+        self.nodes = nodes
+        self.named: list[Value] = []
+        self.changed: list[Value] = []
+        self.aliased = False  # it changes what another of its names may stand for
+        self._reader, self._scope, self._own = reader, scope, own
+        self._shadowing = shadowing  # its own names are not those around it
+        for node in nodes:
+            for inner in ast.walk(node):
+                spend(1)
+                self._look(inner)
+
+    def _look(self, node: ast.AST) -> None:
+        match node:
+            case ast.Attribute() | ast.Subscript() if not isinstance(node.ctx, ast.Load):
+                self._change(node.value)
+            case ast.AugAssign(target=ast.Name() as target):
+                self._change(target)
+            case ast.Call():
+                self._call(node)
+            case ast.Name() | ast.Attribute():
+                value = self._resolve(node)
+                if value is not None:
+                    self.named.append(value)
+
+    def _resolve(self, node: ast.expr) -> Value | None:
+        """Give what a name of the surroundings stands for, or an attribute of a module or a class; else None."""
+        if isinstance(node, ast.Name):
+            value = None if self._shadowing and node.id in self._own else self._scope.find(node.id)
+            return self._reader.force(value) if isinstance(value, Lazy) else value
+        if not isinstance(node, ast.Attribute):
+            return None
+        match self._resolve(node.value):
+            case ModuleRef(name=name):
+                return self._reader.module_attribute(name, node.attr, self._scope.place(node))
+            case Instance(of=of) | (Class() as of):
+                return lookup(of, node.attr, self._reader.force)
+            case _:
+                return None
+
+    def _change(self, node: ast.expr) -> None:
+        """Note that an object changes, which an expression gives or leads to."""
+        value = self._resolve(node)
+        if value is not None:
+            self.changed.append(value)
+        match node:
+            case ast.Name(id=name):
+                self.aliased = self.aliased or name in self._own
+            case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner):
+                self._change(inner)
+            case ast.Call(func=ast.Attribute(value=inner)):
+                self._change(inner)
+            case ast.Call(func=ast.Name(id=name)) if name in _NAMESPACES:
+                self.changed.append(Names(self._scope))
+            case ast.Call(func=function):
+                self.aliased = self.aliased or not self._is_outside(self._resolve(function), function)
+            case ast.Constant() | ast.JoinedStr():
+                pass
+            case _:
+                self.aliased = True
+
+    def _call(self, node: ast.Call) -> None:
+        function = self._resolve(node.func)
+        if isinstance(node.func, ast.Attribute) and node.func.attr not in READING:
+            if not isinstance(function, (Function, Wrapped)):
+                self._change(node.func.value)
+        elif isinstance(function, Bound) and function.name not in READING:
+            self.changed.append(function.owner)
+        elif isinstance(function, Partial):
+            self.changed += function.parts
+        if isinstance(node.func, ast.Attribute) and node.func.attr in READING:
+            return
+        outside = self._is_outside(function, node.func)
+        if outside and self._leaves_arguments(function, node.func):
+            return
+        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+            for inner in ast.walk(argument):
+                value = self._resolve(inner) if isinstance(inner, ast.expr) else None
+                if isinstance(value, _CONTAINERS) or (value is not None and not outside):
+                    self.changed.append(value)
+
+    def _is_outside(self, function: Value | None, node: ast.expr) -> bool:
+        """Return whether a function is not of the sources, and so changes no classes and services of theirs."""
+        while isinstance(node, ast.Attribute):
+            if node.attr.startswith("__"):  # `type.__setattr__` and the like
+                return False
+            node = node.value
+            function = self._resolve(node) if function is None else function
+        if isinstance(node, ast.Name) and function is None:
+            return node.id not in self._own and node.id not in _CHANGING
+        return isinstance(function, Symbol) and function.dotted.removeprefix("builtins.") not in _CHANGING
+
+    @staticmethod
+    def _leaves_arguments(function: Value | None, node: ast.expr) -> bool:
+        if isinstance(function, Symbol):
+            return in_standard_library(function.dotted) and not function.dotted.startswith(CHANGERS)
+        return isinstance(node, ast.Name)  # built in
