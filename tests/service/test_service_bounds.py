@@ -50,6 +50,12 @@ NESTED = {
     "calls": "def f(n):\n    return [f(n), f(n), f(n), f(n)]\nx = f(1)\n",
     "tried names": "try:\n" + "".join(f"    a{i} = f()\n" for i in range(30_000)) + "except E:\n    pass\n",
     "names and conditions": "".join(f"a{i} = 1\n" for i in range(20_000)) + "if b: c = 1\n" * 20_000,
+    "a function of many loops": "x = {}\ndef f():\n" + "    x.update(a=1)\n" * 2000 + "for y in x:\n    f()\n" * 300,
+    "functions of a loop": "".join(f"def f{i}():\n    f{i + 1}(), f{i + 1}()\n" for i in range(300))
+    + "for y in x:\n    f0()\n",
+    "a class of itself in a loop": "class A: ...\nA.__a__ = A\nfor y in x:\n    A()\n",
+    "attributes in a loop": "x = []\nfor y in x:\n    x" + ".b" * 3000 + ".c(1)\n",
+    "calls in a loop": "x = []\nfor y in x:\n    x" + ".b()" * 3000 + ".c(1)\n",
     "a list that many see": "x = [" + "f, " * 9000 + "]\n" + "f(x[0], x)\n" * 20_000,
 }
 CHILD = """

@@ -1,8 +1,8 @@
 """What code may change that is not followed: by what it sets, by the methods it calls, by the functions it reaches.
 
 A body is read for what stands left of a change: the name that `LABELS.update(…)` or `image.run(…)` begins with. Where
-that is a name of the code's own (the variable of a loop, a parameter), it may stand for anything that the code names, and
-all of that counts.
+that is a name of the code's own (the variable of a loop, a parameter), it may stand for anything that the code names,
+and all of that counts.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ _NAMESPACES = frozenset(["globals", "locals", "vars"])
 # What code from outside of the sources changes when it is given it.
 _CONTAINERS = (Sequence, Dict, ImageSpec, AsgiApp)
 
+_WORK = 4  # to look at a node of a body, which is done for each statement that may run it
+
 
 def same_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Walk nodes without going into functions, whose bodies run later if at all."""
@@ -103,53 +105,62 @@ def bound_names(node: ast.AST) -> list[str]:
 def changed(reader: Interpreter, nodes: list[ast.AST], scope: Scope) -> list[Value]:
     """Give the values that statements may change which are not followed, or the functions that they reach."""
     own = {name for node in same_scope(nodes) for name in bound_names(node)}
-    return _changed(reader, [_Frame(reader, nodes, scope, own, shadowing=False)])
+    frame = _Frame(reader, nodes, scope, own, shadowing=False)
+    return _changed(reader, frame.named, [frame])
 
 
 def changed_by(reader: Interpreter, functions: Iterable[Value]) -> list[Value]:
     """Give the values that functions may change when they are called."""
-    return _changed(reader, [frame for value in functions for frame in _frames_of(reader, value)])
+    return _changed(reader, functions, [])
 
 
-def _changed(reader: Interpreter, frames: list[_Frame]) -> list[Value]:
-    seen = {id(frame.nodes[0]) for frame in frames if frame.nodes}
-    for frame in frames:  # it grows
-        for value in frame.named:
-            for inner in _frames_of(reader, value):
-                if inner.nodes and id(inner.nodes[0]) not in seen:
-                    seen.add(id(inner.nodes[0]))
-                    frames.append(inner)
+def _changed(reader: Interpreter, named: Iterable[Value], frames: list[_Frame]) -> list[Value]:
+    """Give what these frames change, and those of all functions that what they name leads to."""
+    seen: set[int] = set()
+    left = list(named)
+    while left:
+        value = left.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Function):
+            frames.append(_frame_of(reader, value))
+            left += frames[-1].named
+        else:
+            left += _run_by(reader, value)
     found = [value for frame in frames for value in frame.changed]
     if any(frame.aliased for frame in frames):
         found += [value for frame in frames for value in frame.named]
     return found
 
 
-def _frames_of(reader: Interpreter, value: Value) -> list[_Frame]:
-    """Give the bodies that may run where code has a value: a function's own, what makes or calls objects of a class."""
+def _run_by(reader: Interpreter, value: Value) -> list[Value]:
+    """Give the functions that may run where code has a value: a method, what makes or calls objects of a class."""
     match value:
         case Wrapped(inner=inner):
-            return _frames_of(reader, inner)
+            return [inner]
         case Partial(parts=parts):
-            return [frame for part in parts for frame in _frames_of(reader, part)]
+            return [*parts]
         case Bound(owner=Instance() | Class() as owner, name=name):
             method = lookup(owner.of if isinstance(owner, Instance) else owner, name, reader.force)
-            return _frames_of(reader, method) if method is not None else []
+            return [method] if method is not None else []
         case Instance(of=of) | (Class() as of):
-            special = [inner for name, inner in of.attributes.items() if name.startswith("__")]
-            return [frame for inner in special for frame in _frames_of(reader, inner)]
-        case Function(node=node, scope=Scope() as scope):
-            arguments = node.args
-            parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-            own = {each.arg for each in (*parameters, arguments.vararg, arguments.kwarg) if each is not None}
-            body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else list(node.body)
-            own.update(name for inner in same_scope(body) for name in bound_names(inner))
-            own.difference_update(name for inner in same_scope(body) for name in _declared(inner))
-            frame = _Frame(reader, body, scope, own, shadowing=True)
-            frame.named += [default for default in (*value.defaults, *value.keywords) if default is not None]
-            return [frame]
+            return [inner for name, inner in of.attributes.items() if name.startswith("__")]
         case _:
             return []
+
+
+def _frame_of(reader: Interpreter, function: Function) -> _Frame:
+    node, arguments = function.node, function.node.args
+    assert isinstance(function.scope, Scope)
+    parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    own = {parameter.arg for parameter in parameters if parameter is not None}
+    body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else list(node.body)
+    own.update(name for inner in same_scope(body) for name in bound_names(inner))
+    own.difference_update(name for inner in same_scope(body) for name in _declared(inner))
+    frame = _Frame(reader, body, function.scope, own, shadowing=True)
+    frame.named += [default for default in (*function.defaults, *function.keywords) if default is not None]
+    return frame
 
 
 def _declared(node: ast.AST) -> list[str]:
@@ -162,7 +173,6 @@ class _Frame:
     def __init__(
         self, reader: Interpreter, nodes: list[ast.AST], scope: Scope, own: set[str], *, shadowing: bool
     ) -> None:
-        self.nodes = nodes
         self.named: list[Value] = []
         self.changed: list[Value] = []
         self.aliased = False  # it changes what another of its names may stand for
@@ -170,8 +180,11 @@ class _Frame:
         self._shadowing = shadowing  # its own names are not those around it
         for node in nodes:
             for inner in ast.walk(node):
-                spend(1)
-                self._look(inner)
+                spend(_WORK)
+                try:
+                    self._look(inner)
+                except RecursionError:  # an expression that is nested too deeply
+                    self.aliased = True
 
     def _look(self, node: ast.AST) -> None:
         match node:
@@ -188,6 +201,7 @@ class _Frame:
 
     def _resolve(self, node: ast.expr) -> Value | None:
         """Give what a name of the surroundings stands for, or an attribute of a module or a class; else None."""
+        spend(1)
         if isinstance(node, ast.Name):
             value = None if self._shadowing and node.id in self._own else self._scope.find(node.id)
             return self._reader.force(value) if isinstance(value, Lazy) else value
