@@ -164,6 +164,19 @@ def test_a_blank_ends_no_path_that_is_copied(project):
     assert 'COPY ["src/my data/x.txt", "./src/my data/x.txt"]' in lines
 
 
+@pytest.mark.parametrize(
+    ("locked", "copied"),
+    [("", True), ("lock_python_packages=True", True), ("lock_python_packages=False", False)],
+)
+def test_wheels_of_the_project_are_there_before_packages_where_bentoml_locks(project, locked, copied):
+    (project / "wheels").mkdir()
+    (project / "wheels" / "x-1-py3-none-any.whl").write_text("x")
+    call = f"bentoml.images.Image({locked}).python_packages('./wheels/x-1-py3-none-any.whl')"
+    (project / "service.py").write_text(f"import bentoml\n\n\n@bentoml.service(image={call})\nclass Svc:\n    pass\n")
+    lines = instructions(files(project)["env/docker/Dockerfile"])
+    assert ("COPY src/wheels ./src/wheels" in lines) == copied
+
+
 def test_a_script_is_named_by_its_path_and_content(project, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     shutil.copytree(project, elsewhere, dirs_exist_ok=True)

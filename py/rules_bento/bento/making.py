@@ -20,6 +20,7 @@ from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reas
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.models.model import BundledModel, dump_yaml
+from rules_bento.packages.requirements import WHEELS
 from rules_bento.records import dataclass, replace
 from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag, check_version, check_word
@@ -59,7 +60,8 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
     if settings.version:
         check_version(settings.version, "version: the version")
     entries = _Models(info, settings, models)
-    environment = _environment(info, settings, _envs(info, options), models=bool(models))
+    wheels = any(entry.path.startswith(f"{WHEELS}/") for entry in sources.entries)
+    environment = _environment(info, settings, _envs(info, options), models=bool(models), wheels=wheels)
     labels = options.labels | info.labels
     files = {"README.md": _readme(info, settings).encode(), **environment.files, **_api_files(settings.api)}
     if not any(entry.path == BENTOFILE for entry in sources.entries):
@@ -98,7 +100,9 @@ def members(made: Bento) -> list[Member]:
     return [Member.inline(path, made.files[path], mode=modes[path]) for path in ordered]
 
 
-def _environment(info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, models: bool) -> Environment:
+def _environment(
+    info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, models: bool, wheels: bool
+) -> Environment:
     """The environment in the format that can hold it."""
     reasons = v1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
     image = settings.image
@@ -120,7 +124,7 @@ def _environment(info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, 
         _require_python(settings, image or images.Image())
     if reasons or settings.spec == 1:
         return spec1.make(settings, envs, models=models)
-    return spec2.make(settings, image or images.Image(), envs, models=models)
+    return spec2.make(settings, image or images.Image(), envs, models=models, wheels=wheels)
 
 
 def _check_python(settings: Settings, image: Image | None) -> None:

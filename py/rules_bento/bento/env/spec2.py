@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions, Env
 
 
-def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool) -> Environment:
-    """Return the environment of an image under the settings' options.
+def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool, wheels: bool) -> Environment:
+    """Return the environment of an image under the settings' options; `wheels` says that the sources have some.
 
     Raises BentoError for a step that cannot be carried out.
     """
@@ -30,7 +30,9 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool)
     if lock is None and any(step.kind == "uv_lock" for step in image.steps):
         exported = _exported(settings, image)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported, locked=lock is not None)
-    if lock and lock.has_wheels:
+    locked = image.lock_python_packages if options.python.lock_packages is None else options.python.lock_packages
+    # As BentoML has it: beside wheels of the project where it locks.
+    if (lock and lock.has_wheels) or (wheels and locked is not False):
         # They lie in src/, and are there when packages are installed.
         frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
     text = frozen.requirements + settings.requirements
