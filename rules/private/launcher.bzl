@@ -30,14 +30,14 @@ python={python}
 {check}{chdir}exec {command} -- "$@"
 """
 
-# An interpreter that is no part of the build may be missing where the program runs. Another one has to be of its version,
-# for which the helper's byte code and the packages are made.
+# An interpreter that is no part of the build may be missing where the program runs, or be of another version below a name that says
+# none. It has to be of the build's, for which the helper's byte code and the packages are made.
 _CHECK = """\
 own=$python
 found={version}
 [ -x "$own" ] || python=$(command -v python{version}) || python=$own
 python=${{BENTO_PYTHON:-$python}}
-if [ "$python" != "$own" ] || ! [ -x "$own" ]; then
+if [ "$python" != "$own" ] || ! [ -x "$own" ] || [ "${{own##*/}}" != python{version} ]; then
     found=$("$python" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || found=
 fi
 if [ "$found" != {version} ]; then

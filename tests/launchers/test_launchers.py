@@ -56,9 +56,9 @@ def python(folder: Path, name: str, version: str) -> Path:
     return program
 
 
-def foreign(**variables) -> tuple[int, str]:
+def foreign(program="foreign", **variables) -> tuple[int, str]:
     """Start a program that was built on a machine with another Python than this one has."""
-    command = ["/bin/sh", FOLDER / "foreign"]
+    command = ["/bin/sh", FOLDER / program]
     done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -89,3 +89,9 @@ def test_an_interpreter_that_is_named_and_does_not_fit_is_refused(tmp_path):
     for named, said in ((other, "3.9"), (tmp_path / "gone", "none")):
         status, message = foreign(PATH=f"{tmp_path}:/usr/bin:/bin", BENTO_PYTHON=str(named))
         assert (status, f"{named} of this machine is {said}: " in message) == (1, True)
+
+
+def test_a_path_of_another_python_on_this_machine_is_refused():
+    status, message = foreign("same_path", PATH="/usr/bin:/bin")
+    assert status == 1
+    assert message.startswith("same_path: the build ran in Python 3.99, and /bin/sh of this machine is none: install ")
