@@ -96,6 +96,21 @@ COMPUTED = {"timeout": int(os.environ.get("TIMEOUT", "40"))}
 LABELS = {"a": "b"}
 LABELS["stage"] = os.environ.get("MODE", "dev")
 MORE = {key: "1" for key in os.environ.get("KEYS", "k l").split()}
+MADE = {"a": "b"}
+CALLED = {"timeout": 20}
+
+
+def put(where, key):
+    where.update({key: "5"})
+
+
+def call(key):
+    CALLED[key] = 6
+
+
+for key in ("p", "q"):
+    put(MADE, key)
+[call(key) for key in ("concurrency",)]
 LIST = ["one"]
 SAME = LIST
 LIST += ["two"]
@@ -119,6 +134,7 @@ LABELLED = [
     "labels={**NAMES, 'n': 3}",
     "labels=LABELS",
     "labels=MORE",
+    "labels=MADE",
     "labels={'a': args.name}",
     "labels=dict(NAMES, own='yes')",
     "labels={'x': '1'} if os.environ.get('FANCY') else {'x': '2'}",
@@ -135,6 +151,7 @@ CONFIGURED = [
     "workers=int(os.environ.get('WORKERS', '2'))",
     "traffic=TRAFFIC",
     "traffic=COMPUTED",
+    "traffic=CALLED",
     "traffic={'timeout': 7, 'concurrency': int(os.environ.get('WORKERS', '2'))}",
     "resources={'gpu': 1, 'gpu_type': 'nvidia-l4'}",
     "resources={'cpu': os.environ.get('CPU', '1')}",
@@ -251,6 +268,8 @@ AFTER = [
     "NAMES['late'] = 'yes'",
     "if os.environ.get('MODE'):\n    {}.labels['late'] = 'yes'",
     "{}.labels['own'] = 'x'",
+    "for key in ('r', 's'):\n    {}.labels.update({{key: 'x'}})",
+    "def change(service):\n    service.labels.setdefault('t', 'x')\nfor each in ({},):\n    change(each)",
 ]
 
 
