@@ -12,7 +12,6 @@ from rules_bento.service.python.values import (
     Class,
     Dict,
     Function,
-    Instance,
     Lazy,
     ModuleRef,
     Mutable,
@@ -53,7 +52,6 @@ def give_up(reader: Interpreter, nodes: list[ast.AST], scope: Scope, why: str) -
     """Make everything unknown that statements may bind, return or change."""
     reader.may_import(nodes, scope)
     spoiled = changed(reader, nodes, scope)
-    spoiled += _used(nodes, scope) if _may_change(reader, nodes, scope, set()) else []
     if reader.changing and any(
         isinstance(each, ast.Call) and not _only_reads(each, scope) for each in same_scope(nodes)
     ):
@@ -85,32 +83,6 @@ def _used(nodes: list[ast.AST], scope: Scope) -> list[Value]:
     return [value for name in sorted(names) if (value := scope.find(name)) is not None]
 
 
-def _may_change(reader: Interpreter, nodes: list[ast.AST], scope: Scope, seen: set[int]) -> bool:
-    """Return whether statements, or functions of the sources that they name, set an attribute or an item."""
-    for node in same_scope(nodes):
-        if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
-            return True
-        if not isinstance(node, ast.Name):
-            continue
-        value = scope.find(node.id)
-        if isinstance(value, Lazy):
-            value = reader.force(value)
-        if isinstance(value, Wrapped):
-            value = value.inner
-        if isinstance(value, Symbol) and value.dotted in ("builtins.setattr", "builtins.delattr"):
-            return True
-        if value is None and node.id in ("setattr", "delattr", "exec"):
-            return True
-        if isinstance(value, (Instance, Bound)) or (isinstance(value, Opaque) and not value.inert):
-            return True
-        if isinstance(value, Function) and id(value) not in seen:
-            seen.add(id(value))
-            assert isinstance(value.scope, Scope)
-            if _may_change(reader, list(ast.iter_child_nodes(value.node)), value.scope, seen):
-                return True
-    return False
-
-
 def not_followed(
     reader: Interpreter, function: Value, arguments: Iterable[Value], why: str, place: Place, *, called: bool = True
 ) -> None:
@@ -128,10 +100,7 @@ def not_followed(
             spoil_all(reader, [inner.owner], why, place)
         elif isinstance(inner, Function):
             assert isinstance(inner.scope, Scope)
-            body = list(ast.iter_child_nodes(inner.node))
-            reader.may_import(body, inner.scope)
-            if _may_change(reader, body, inner.scope, {id(inner)}):
-                spoil_all(reader, _used(body, inner.scope), why, place)
+            reader.may_import(list(ast.iter_child_nodes(inner.node)), inner.scope)
 
 
 def comprehension(reader: Interpreter, node: ast.expr, scope: Scope) -> None:
