@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from workbench import Workbench
+    from workbench import Checkout, Workbench
 
 CANARY = "canary7secret"
 VARIABLES = (
@@ -22,9 +23,19 @@ VARIABLES = (
     "PIP_INDEX_URL",
     "UV_INDEX_URL",
 )
+# Where the clients of hubs, registries and clouds keep tokens: the variable that says so, and the file.
+TOKEN_FILES = {
+    "AWS_SHARED_CREDENTIALS_FILE": "",
+    "BENTOML_HOME": ".yatai.yaml",
+    "DOCKER_CONFIG": "config.json",
+    "GOOGLE_APPLICATION_CREDENTIALS": "",
+    "HF_HOME": "token",
+    "HF_TOKEN_PATH": "",
+}
+SETTINGS = (f"--action_env=TOKEN={CANARY}", f"--host_action_env=TOKEN={CANARY}", f"--define=token={CANARY}")
 EXAMPLES = "//examples/..."
 SERVICES = ("examples/iris/service.py", "examples/studio/service.py")
-# With layers that this Python can unpack, zstd it does not know.
+# With layers in the other format.
 UNPACKED = "//tests/images:gzip_image"
 GROUPS = "--output_groups=+bento_yaml,+manifest,+report,+sbom,+layer_report,+summary,+tar,+checked"
 CHANGE = "\n# With secrets around.\n"
@@ -42,10 +53,9 @@ bento_package(
 
 
 def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
-    """Neither into outputs, images and execution log of all examples, nor into what a failing build says."""
+    """Neither into outputs, layers and execution log of all examples, nor into what a failing build says."""
     checkout = bench.plain
-    checkout.write("netrc", f"machine localhost login me password {CANARY}\n")
-    given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | {"NETRC": f"{checkout.root}/netrc"}
+    given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | tokens(checkout)
     log = checkout.root / "canaries.json"
     # Whatever an earlier scenario has built, these actions run with the secrets around them.
     for path in SERVICES:
@@ -56,12 +66,14 @@ def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
     for name in VARIABLES:
         assert CANARY not in built.output + built.errors, name
     layers_log = checkout.root / "canaries-of-layers.json"
-    layers = checkout.build(UNPACKED, "--output_groups=oci_layout", f"--execution_log_json_file={layers_log}", **given)
+    groups = ("--output_groups=oci_layout", f"--execution_log_json_file={layers_log}")
+    layers = checkout.build(UNPACKED, *groups, *SETTINGS, **given)
     assert CANARY not in layers.output + layers.errors
     outputs = list(files_of(checkout.root / "bazel-bin/examples"))
     assert len(outputs) > 40, outputs
     blobs = list(files_of(checkout.root / "bazel-bin/tests/images"))
-    assert any(is_gzip(path) and CHANGE.encode() in contents(path) for path in blobs), blobs
+    for paths, is_packed in ((outputs, is_zstd), (blobs, is_gzip)):
+        assert any(is_packed(path) and CHANGE.encode() in contents(path) for path in paths), "no layer has the sources"
     found = [path for path in [log, layers_log, *outputs, *blobs] if CANARY.encode() in contents(path)]
     assert found == [], found
     checkout.write("broken/BUILD.bazel", BUILD)
@@ -70,8 +82,18 @@ def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
     assert refused.code != 0
     said = [line for line in refused.errors.splitlines() if CANARY in line]
     assert said == [], said
-    seen = f"{len(outputs)} files, {len(blobs)} of an image with its layers unpacked"
-    return f"{seen}, the logs and a failing build have none of {len(VARIABLES) + 1} secrets"
+    seen = f"{len(outputs)} files and {len(blobs)} of another image, layers unpacked"
+    return f"{seen}, the logs and a failing build have none of {len(given) + len(SETTINGS)} secrets"
+
+
+def tokens(checkout: Checkout) -> dict[str, str]:
+    """Write files with a secret, and return the variables that say where they are."""
+    checkout.write("secrets/netrc", f"machine localhost login me password {CANARY}\n")
+    places = {"NETRC": checkout.root / "secrets/netrc"}
+    for variable, name in TOKEN_FILES.items():
+        places[variable] = checkout.root / "secrets" / variable
+        checkout.write(str(places[variable] / name), f"{CANARY}\n")
+    return {variable: str(place) for variable, place in places.items()}
 
 
 def files_of(folder: Path) -> Iterator[Path]:
@@ -85,7 +107,14 @@ def is_gzip(path: Path) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
+def is_zstd(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x28\xb5\x2f\xfd"
+
+
 def contents(path: Path) -> bytes:
+    if is_zstd(path):
+        return subprocess.run(["zstd", "-dcq", str(path)], check=True, capture_output=True).stdout
     data = path.read_bytes()
     if is_gzip(path):
         return gzip.decompress(data)
