@@ -818,7 +818,7 @@ def _layer_of(path: Path, ending: str) -> None:
 
     layers = [(path, f"{_TYPE}layer.v1.tar{ending}")]
     contents.library_names(layers)
-    contents.read_files(layers + layers, lambda _path: True, lambda path: path.startswith("etc/"))
+    contents.read_files(layers + layers, lambda _path, _head: True, lambda path: path.startswith("etc/"))
 
 
 def _layers() -> list[bytes]:

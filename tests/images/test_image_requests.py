@@ -168,7 +168,7 @@ def layer(tmp_path, number, files):
 
 
 def system(*layers):
-    return SystemFiles.loads(SystemFiles.of(read_files(layers, lambda _: False, SystemFiles.has)).dumps())
+    return SystemFiles.loads(SystemFiles.of(read_files(layers, lambda _path, _head: False, SystemFiles.has)).dumps())
 
 
 def test_what_the_layers_of_a_base_say(tmp_path):
