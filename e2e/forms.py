@@ -97,10 +97,10 @@ def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
 
 
 def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
-    """Large sets, resolved from the packages' own metadata for each platform and Python; no wheel is downloaded."""
+    """Large sets, resolved from the packages' own metadata for each platform and a Python; no wheel is downloaded."""
     checkout = bench.checkout("closures")
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
-    cases = [(name, platform, python) for name in SETS for platform in PLATFORMS for python in PYTHONS]
+    cases = [(name, platform, python) for name in SETS for platform, python in zip(PLATFORMS, PYTHONS, strict=True)]
     for name, requirements in SETS.items():
         checkout.write(f"{WORKSPACE}/{name}.in", "".join(f"{line}\n" for line in requirements))
         lock(checkout, name)
