@@ -122,8 +122,10 @@ def images_are_loaded(bench: Workbench) -> str:
         engine = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
         seconds = podman_serves(engine, "localhost/iris:loaded")
     finally:
-        # The driver mounts its folder over itself.
-        subprocess.run(["umount", f"{bench.folder}/store/overlay"], check=False, capture_output=True)
+        # The driver mounts its folder over itself, and may have done so more than once.
+        unmount = ["umount", "--lazy", f"{bench.folder}/store/overlay"]
+        while subprocess.run(unmount, check=False, capture_output=True).returncode == 0:
+            pass
     checkout.build(f"//{IMAGE.replace('/gzip', ':gzip')}", "--output_groups=+docker_archive")
     archive = (checkout.root / f"bazel-bin/{IMAGE}.tar").resolve()
     for kind in ("docker-archive", "oci-archive"):
