@@ -32,7 +32,8 @@ TOKEN_FILES = {
     "HF_HOME": "token",
     "HF_TOKEN_PATH": "",
 }
-SETTINGS = (f"--action_env=TOKEN={CANARY}", f"--host_action_env=TOKEN={CANARY}", f"--define=token={CANARY}")
+# Without --action_env, which Bazel hands to the example's genrule; scenario `hermetic` has it for our actions.
+SETTINGS = (f"--host_action_env=TOKEN={CANARY}", f"--define=token={CANARY}")
 EXAMPLES = "//examples/..."
 SERVICES = ("examples/iris/service.py", "examples/studio/service.py")
 # With layers in the other format.
