@@ -86,6 +86,24 @@ UNFOLLOWED = {
     "by a module": "from other import add\nfor key in 'ab':\n    add(LABELS, key)",
     "of a module": "from other import add, LABELS\nfor key in 'ab':\n    add(LABELS, key)",
 }
+PROPERTY = "class K:\n    @property\n    def p(self):\n        LABELS.update(a='b')\n\n"
+PROPERTIES = {
+    "read": PROPERTY + "K().p",
+    "read of a class below": PROPERTY + "class M(K):\n    pass\nfound = M().p",
+    "read by its name": PROPERTY + "getattr(K(), 'p')",
+    "read in a text": PROPERTY + "found = f'{K().p}'",
+    "read in a test": PROPERTY + "if K().p:\n    pass",
+    "read in a function": PROPERTY + "def read(k):\n    return k.p\nread(K())",
+    "read in a loop": PROPERTY + "k = K()\nfor _ in 'a':\n    k.p",
+    "read of what a loop makes": PROPERTY + "for _ in 'a':\n    K().p",
+    "read of each": PROPERTY + "for k in [K()]:\n    k.p",
+    "read by a name in a loop": PROPERTY + "for name in 'p':\n    getattr(K(), name)",
+    "cached": PROPERTY.replace("@property", "@__import__('functools').cached_property") + "K().p",
+    "set": PROPERTY.replace("update(a='b')", "get(1)")
+    + "    @p.setter\n    def p(self, value):\n        LABELS[value] = 'x'\nK().p = 'v'",
+    "set in a loop": PROPERTY.replace("update(a='b')", "get(1)")
+    + "    @p.setter\n    def p(self, value):\n        LABELS[value] = 'x'\nk = K()\nfor key in 'ab':\n    k.p = key",
+}
 OTHER = b"LABELS = {}\n\n\ndef add(where, key):\n    where[key] = 'x'\n"
 AFTERWARDS = {
     "labels": "for key in 'ab':\n    Svc.labels.update({key: 'x'})",
@@ -108,6 +126,11 @@ def test_what_code_changes_that_is_not_followed_is_not_known(case):
     assert ("image" if "an image" in case else "labels") in unknown_after(UNFOLLOWED[case])
 
 
+@pytest.mark.parametrize("case", PROPERTIES)
+def test_what_a_property_changes_is_not_known(case):
+    assert "labels" in unknown_after(PROPERTIES[case])
+
+
 @pytest.mark.parametrize("case", AFTERWARDS)
 def test_a_service_that_such_code_changes_is_not_known(case):
     assert "labels" in unknown_after("", AFTERWARDS[case])
@@ -121,6 +144,7 @@ def test_a_service_that_such_code_changes_is_not_known(case):
         "def look(key):\n    return LABELS.get(key), image\nfor key in 'ab':\n    look(key)",
         "import logging\nfor key in 'ab':\n    logging.getLogger(key).setLevel('INFO')",
         "found = {}\ndef note(key):\n    found[key] = LABELS.get(key)\nfor key in 'ab':\n    note(key)",
+        "class K:\n    @property\n    def p(self):\n        return LABELS.get('a')\nfound = K().p\nfor _ in 'a':\n    K().p",
         "def local(key):\n    LABELS = {}\n    LABELS[key] = 'x'\nfor key in 'ab':\n    local(key)",
     ],
 )

@@ -209,8 +209,10 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
             assert isinstance(value.scope, Scope)
             forget_names(value.scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
     makes = opens(function) or any(may_make(reader.sources, value) for value in arguments)
-    wrapped = tuple(value for value in arguments if isinstance(value, ServiceObject))
-    return Opaque("", place, not makes and not origin.startswith(MAKERS), origin, parts=wrapped)
+    parts = [value for value in arguments if isinstance(value, (ServiceObject, Function))]
+    if isinstance(function, Opaque):  # as `getter.setter` has the getter
+        parts += [part for part in function.parts if isinstance(part, Function)]
+    return Opaque("", place, not makes and not origin.startswith(MAKERS), origin, parts=tuple(parts))
 
 
 def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:

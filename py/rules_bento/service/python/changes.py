@@ -24,6 +24,7 @@ from rules_bento.service.python.values import (
     Lazy,
     ModuleRef,
     Names,
+    Opaque,
     Partial,
     Sequence,
     Symbol,
@@ -145,7 +146,11 @@ def _run_by(reader: Interpreter, value: Value) -> list[Value]:
             method = lookup(owner.of if isinstance(owner, Instance) else owner, name, reader.force)
             return [method] if method is not None else []
         case Instance(of=of) | (Class() as of):
-            return [inner for name, inner in of.attributes.items() if name.startswith("__")]
+            # Properties, too, for objects come under other names: where a class is named, any of them may be read.
+            run = [inner for name, inner in of.attributes.items() if name.startswith("__") or isinstance(inner, Opaque)]
+            return [*run, *map(reader.force, of.bases)]
+        case Opaque(parts=parts):  # what a decorator such as `property` made of a function
+            return [*parts]
         case _:
             return []
 
@@ -190,14 +195,18 @@ class _Frame:
         match node:
             case ast.Attribute() | ast.Subscript() if not isinstance(node.ctx, ast.Load):
                 self._change(node.value)
+                self._name(node)  # whose setter may run
             case ast.AugAssign(target=ast.Name() as target):
                 self._change(target)
             case ast.Call():
                 self._call(node)
             case ast.Name() | ast.Attribute():
-                value = self._resolve(node)
-                if value is not None:
-                    self.named.append(value)
+                self._name(node)
+
+    def _name(self, node: ast.expr) -> None:
+        value = self._resolve(node)
+        if value is not None:
+            self.named.append(value)
 
     def _resolve(self, node: ast.expr) -> Value | None:
         """Give what a name of the surroundings stands for, or an attribute of a module or a class; else None."""

@@ -12,6 +12,7 @@ from rules_bento.service.python.values import (
     Class,
     Dict,
     Function,
+    Instance,
     Lazy,
     ModuleRef,
     Mutable,
@@ -145,7 +146,7 @@ def _spoil_deep(reader: Interpreter, value: Value, why: str, place: Place, seen:
             below = list(entries.values())
         case ServiceObject():
             below = [value.inner, value.config]
-        case Class(attributes=attributes):
+        case Class(attributes=attributes) | Instance(of=Class(attributes=attributes)):
             below = [inner for inner in attributes.values() if isinstance(inner, (Class, Dict, Sequence))]
         case _:
             below = []

@@ -7,7 +7,7 @@ import ast
 from rules_bento.service.python import calls, operations
 from rules_bento.service.python.budget import MAX_TEXT, check_growth, spend
 from rules_bento.service.python.classes import attributes_are_the_instances, is_enum, lookup
-from rules_bento.service.python.effects import comprehension, forget_names, spoil_all
+from rules_bento.service.python.effects import comprehension, forget_names, not_followed, spoil_all
 from rules_bento.service.python.names import public_name
 from rules_bento.service.python.reach import is_inert, opens
 from rules_bento.service.python.scopes import Scope
@@ -337,7 +337,8 @@ def _instance_attribute(reader: Interpreter, owner: Instance, name: str, place: 
     if isinstance(member, (Function, Wrapped)):
         return Bound(owner, name)
     if isinstance(member, Opaque):
-        # A property, say: what it gives is not what it is.
+        # A property, say: what it gives is not what it is, and its function runs now.
+        not_followed(reader, member, [], f"`.{name}` of a `{owner.of.name}` may change it", place)
         why = member.why or f"`.{name}` of a `{owner.of.name}` is known only when the code runs"
         return Opaque(why, place, not opens(member), member.origin)
     if owner.plain and member is not None and attributes_are_the_instances(owner.of, reader.force):
@@ -395,6 +396,8 @@ def set_attribute(reader: Interpreter, owner: Value, name: str, value: Value, pl
             fields[name] = Opaque(why, place, inert=True)
         case Instance():
             owner.plain = False
+            if isinstance(member := lookup(owner.of, name, reader.force), Opaque):  # a property, whose setter runs
+                not_followed(reader, member, [], why, place)
         case Opaque():
             spoil_all(reader, owner.parts, why, place)
 
