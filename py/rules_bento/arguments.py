@@ -50,36 +50,36 @@ class Arguments:
         return self._values[flag][-1][0]
 
     def optional(self, flag: str, default: str = "") -> str:
-        """The value of a flag that may be missing (from the verb's flags, too)."""
+        """Return the value of a flag that may be missing (from the verb's flags, too)."""
         value = self._values.get(flag)
         return value[-1][0] if value else default
 
     def many(self, flag: str) -> list[str]:
-        """The values of a flag that takes one and may be repeated."""
+        """Return the values of a flag that takes one and may be repeated."""
         return [values[0] for values in self._values[flag]]
 
     def text(self, flag: str, default: str = "") -> str:
-        """The text of a flag that may be missing."""
+        """Return the text of a flag that may be missing."""
         values = self.texts(flag)
         return values[-1] if values else default
 
     def texts(self, flag: str) -> list[str]:
-        """The texts of a flag that takes one and may be repeated."""
+        """Return the texts of a flag that takes one and may be repeated."""
         return [json.loads(word) for word in self.many(flag)]
 
     def pairs(self, flag: str) -> dict[str, str]:
-        """The texts of a flag that takes a key and a value and may be repeated."""
+        """Return the texts of a flag that takes a key and a value and may be repeated."""
         return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
 
     def labels(self) -> dict[str, str]:
-        """The pairs of `--label`. Raises BentoError for one without a key."""
+        """Return the pairs of `--label`. Raises BentoError for one without a key."""
         labels = self.pairs("--label")
         if any(not key.strip() for key in labels):
             raise BentoError("labels: a label has an empty key. Give it a name.")
         return labels
 
     def records(self, flag: str) -> list[tuple[str, ...]]:
-        """The values of a flag that takes several and may be repeated."""
+        """Return the values of a flag that takes several and may be repeated."""
         return self._values[flag]
 
 

@@ -69,14 +69,14 @@ class Section:
         self.shelf = Shelf(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """All entries by name and version, those of a name, or the one of a tag.
+        """Return all entries by name and version, those of a name, or the one of a tag.
 
         Folders that are no entries are passed over; `shelf.list` tells of them.
         """
         return self.shelf.list(tag).entries
 
     def get(self, tag: str) -> Entry:
-        """The entry of a tag, of the beginning of one, or the latest of a name."""
+        """Return the entry of a tag, of the beginning of one, or the latest of a name."""
         return self.shelf.get(tag)
 
     def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
@@ -176,7 +176,7 @@ class Store:
         self.models = Section(self.home, MODEL)
 
     def section(self, kind: Kind) -> Section:
-        """The entries of a kind."""
+        """Return the entries of a kind."""
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
@@ -206,13 +206,13 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """The path if the text is one (it has a slash, or a file is there), and not a tag."""
+    """Return the path if the text is one (it has a slash, or a file is there), and not a tag."""
     path = Path(text)
     return path if "/" in text or path.is_file() else None
 
 
 def local(text: str) -> Path:
-    """A path of this machine. Raises BentoError for an address of another one."""
+    """Return a path of this machine. Raises BentoError for an address of another one."""
     scheme, colon, rest = text.partition("://")
     if not colon:
         return Path(text)
@@ -237,12 +237,12 @@ def __getattr__(name: str) -> object:
 
 
 def list(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
-    """All Bentos by name and version, those of a name, or the one of a tag."""
+    """Return all Bentos by name and version, those of a name, or the one of a tag."""
     return _store(home).bentos.list(tag)
 
 
 def get(tag: str, *, home: str | Path | None = None) -> Entry:
-    """The Bento of a tag, of the beginning of one, or the latest of a name. Raises NotFoundError."""
+    """Return the Bento of a tag, of the beginning of one, or the latest of a name. Raises NotFoundError."""
     return _store(home).bentos.get(tag)
 
 
@@ -266,12 +266,12 @@ def export_bento(
 
 
 def list_models(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:
-    """All models by name and version, those of a name, or the one of a tag."""
+    """Return all models by name and version, those of a name, or the one of a tag."""
     return _store(home).models.list(tag)
 
 
 def get_model(tag: str, *, home: str | Path | None = None) -> Entry:
-    """The model of a tag, of the beginning of one, or the latest of a name. Raises NotFoundError."""
+    """Return the model of a tag, of the beginning of one, or the latest of a name. Raises NotFoundError."""
     return _store(home).models.get(tag)
 
 

@@ -31,7 +31,7 @@ class Tag(NamedTuple):
 
 
 def check_word(word: str, what: str) -> str:
-    """A name or version that BentoML takes unchanged. Raises BentoError that begins with `what`."""
+    """Return a name or version that BentoML takes unchanged. Raises BentoError that begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _LONGEST:
         raise BentoError(
             f"{what} is {word!r}, but BentoML takes at most {_LONGEST} lower-case letters, digits, '.', '-' and '_', "

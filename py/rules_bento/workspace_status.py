@@ -15,7 +15,7 @@ _KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def read_status(files: Iterable[Path]) -> dict[str, str]:
-    """The values of status files, lines of `KEY value`. Raises BentoError for one that is not UTF-8."""
+    """Return the values of status files, lines of `KEY value`. Raises BentoError for one that is not UTF-8."""
     from rules_bento.formats import decoded
 
     status = {}
@@ -28,7 +28,7 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
 
 
 def filled(text: str, status: Mapping[str, str], attribute: str) -> str:
-    """The text with its keys replaced. Raises BentoError, naming the attribute, for one that is not known."""
+    """Return the text with its keys replaced. Raises BentoError, naming the attribute, for one that is not known."""
     for key in _KEY.findall(text):
         if key not in status:
             known = ", ".join(sorted(status)) or "none, for this build is not stamped: give --stamp, or set stamp = 1"

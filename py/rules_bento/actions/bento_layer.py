@@ -36,7 +36,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _tar(arguments: Arguments) -> Iterator[bytes]:
-    """The members of the parts as they come: a source may be larger than memory."""
+    """Yield the members of the parts as they come: a source may be larger than memory."""
     folder = arguments.one("--folder").strip("/")
     put = _Place(folder, **description.owner(arguments.one("--user")))
     yield put.folder(folder)
@@ -56,7 +56,7 @@ def _tar(arguments: Arguments) -> Iterator[bytes]:
 
 
 def _links(put: _Place, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
-    """Where images of the models are mounted, and links to that from where the Bento has its models.
+    """Yield where images of the models are mounted, and links to that from where the Bento has its models.
 
     Until something is mounted there, BentoML finds an entry that says so where its error says what it cannot read: of
     a link to nothing it would ask BentoCloud, and tell of that.
@@ -89,7 +89,7 @@ class _Place:
         self._known: set[str] = set()
 
     def folder(self, path: str) -> bytes:
-        """The header of a folder, after those above it that are not there yet."""
+        """Return the header of a folder, after those above it that are not there yet."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
@@ -97,15 +97,15 @@ class _Place:
         return self._above(path) + headers.header(path, headers.FOLDER, _FOLDER, *owner, 0)
 
     def file(self, path: str, mode: int, size: int) -> bytes:
-        """The header of a file, after those of folders."""
+        """Return the header of a file, after those of folders."""
         return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, 0, size)
 
     def small_file(self, path: str, data: bytes) -> bytes:
-        """A file with its contents, after the headers of folders."""
+        """Return a file with its contents, after the headers of folders."""
         return self.file(path, _FILE, len(data)) + data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> bytes:
-        """The header of a symbolic link, after those of folders."""
+        """Return the header of a symbolic link, after those of folders."""
         return self._above(path) + headers.header(path, headers.LINK, _LINK, *self._owner, 0, 0, target)
 
     def _above(self, path: str) -> bytes:

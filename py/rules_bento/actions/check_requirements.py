@@ -51,7 +51,7 @@ def run(arguments: Arguments) -> None:
 
 
 def read_sources(arguments: Arguments) -> tuple[stated.Stated, Indexes]:
-    """What the sources of a target ask for, and where it is to come from."""
+    """Return what the sources of a target ask for, and where it is to come from."""
     sources, constraints, overrides = (
         [stated.Source(Path(path), name) for path, name in arguments.records(flag)]
         for flag in ("--source", "--constraint", "--override")
@@ -77,7 +77,7 @@ def _differences(locked: dict[str, Any], record: dict[str, Any], requested: stat
 
 
 def _broken(lock: Lock) -> list[str]:
-    """What a merge of two locks may leave behind."""
+    """Return what a merge of two locks may leave behind."""
     versions = {(package["name"], package["version"]) for package in lock["packages"]}
     names = {name for name, _ in versions}
     edges = [(edge, "") for edge in lock["roots"]]

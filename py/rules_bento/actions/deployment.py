@@ -67,7 +67,7 @@ def _image(arguments: Arguments) -> str:
 
 
 def _workload(arguments: Arguments) -> Workload:
-    """What all images of an index are. Raises BentoError where they differ in what a manifest says."""
+    """Return what all images of an index are. Raises BentoError where they differ in what a manifest says."""
     workloads = [
         read_workload(
             read_mapping(read_file(bento_yaml), bento_yaml),

@@ -32,7 +32,10 @@ def run(arguments: Arguments) -> None:
 
 
 def describe(path: Path, label: str) -> dict[str, Any]:
-    """The entry of a lock (`rules_bento.packages.lock`), without extras. Raises BentoError for what is no wheel."""
+    """Return the entry of a lock (`rules_bento.packages.lock`), without extras.
+
+    Raises BentoError for what is no wheel.
+    """
     wheel = Wheel.read(path)
     edges = [_edge(text, wheel.name) for text in wheel.metadata.requires]
     return {

@@ -42,7 +42,10 @@ def run(arguments: Arguments) -> None:
 
 
 def _placed(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
-    """A step whose files are named from the root of the workspace; requirements, which are small, by their text."""
+    """Return a step whose files are named from the root of the workspace.
+
+    Requirements, which are small, by their text.
+    """
     at = f"{place}: {step.kind}"
 
     def path(written: str) -> str:

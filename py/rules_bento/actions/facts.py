@@ -100,7 +100,7 @@ def _aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:
 
 
 def _project(source: Path, facts: dict[str, Any]) -> ProjectFiles:
-    """The files that an image may name: what the Bento has, and what the snapshot found options to name."""
+    """Return the files that an image may name: what the Bento has, and what the snapshot found options to name."""
     from rules_bento.build_options.project import ProjectFiles
 
     own: dict[str, Any] = {str(path.relative_to(source)): str(path) for path in source.rglob("*") if path.is_file()}

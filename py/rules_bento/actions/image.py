@@ -141,12 +141,12 @@ def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any])
 
 
 def _standard(texts: dict[str, str]) -> dict[str, str]:
-    """Those that OCI defines: what reads labels and what reads annotations are to see the same."""
+    """Return those that OCI defines: what reads labels and what reads annotations are to see the same."""
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
 def _env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """The variables of BentoML's own image, around those of the base, the Bento and the target.
+    """Return the variables of BentoML's own image, around those of the base, the Bento and the target.
 
     Of the Bento, those of the stages `all` and `runtime` that have a value: one without is for the caller of a
     container to give, and one of the stage `build` is a secret of builds.

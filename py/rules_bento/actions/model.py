@@ -103,7 +103,7 @@ def _made(arguments: Arguments) -> StoredModel:
 
 
 def sources(arguments: Arguments, flag: str = "--source") -> list[snapshot.Declared]:
-    """The files of a flag, at their places in the model."""
+    """Return the files of a flag, at their places in the model."""
     folder = "/".join(part for part in (arguments.one("--package"), arguments.one("--strip-prefix").strip("/")) if part)
     return [
         snapshot.Declared(

@@ -109,7 +109,7 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
 
 
 def items(parts: Sequence[Path]) -> Iterator[forms.Item]:
-    """The members of parts, of which the last may be a whole archive. Raises BentoError for a damaged one."""
+    """Yield the members of parts, of which the last may be a whole archive. Raises BentoError for a damaged one."""
     from rules_bento.archives import tarread
 
     links: dict[str, str] = {}
@@ -161,7 +161,7 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
 
 
 def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
-    """The parts as one tar, in pieces."""
+    """Yield the parts as one tar, in pieces."""
     from rules_bento.archives import streams
 
     for part in parts:

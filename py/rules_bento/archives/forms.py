@@ -92,7 +92,7 @@ def write_folder(folder: Path, items: Iterable[Item]) -> None:
 
 
 def _gzip_member(block: bytes) -> bytes:
-    """A gzip of its own: their concatenation is a gzip too, and each has no time and no name."""
+    """Return a gzip of its own: their concatenation is a gzip too, and each has no time and no name."""
     import zlib
 
     compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)

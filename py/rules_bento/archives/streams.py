@@ -38,18 +38,18 @@ class Decoder(Protocol):
 
 
 def pieces(file: BinaryIO) -> Iterator[bytes]:
-    """The bytes of a file, as they come."""
+    """Yield the bytes of a file, as they come."""
     while piece := file.read(_RAW):
         yield piece
 
 
 def form_of(first: bytes) -> str:
-    """The form of what begins so, as `decode` calls them; a tar, if it is none of the others."""
+    """Return the form of what begins so, as `decode` calls them; a tar, if it is none of the others."""
     return _guess(first) or "tar"
 
 
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
-    """The bytes that `raw` holds in a form: `tar` (as they are), `xz`, `gz`, `bz2` or `zst`.
+    """Yield the bytes that `raw` holds in a form: `tar` (as they are), `xz`, `gz`, `bz2` or `zst`.
 
     `memory` (bytes) bounds what the stream may demand of the decoder. Raises BentoError that begins with `where`
     for another form, a damaged or truncated stream, a wrong checksum, bytes after the end, and too large a demand.

@@ -147,7 +147,7 @@ def packed_members(file: BinaryIO, form: str, where: str) -> Members:
 
 
 def members(stream: Bytes, also: Collection[str] = ()) -> Members:
-    """Each member and its contents, which must be taken (or left alone) before the next one.
+    """Yield each member and its contents, which must be taken (or left alone) before the next one.
 
     `also` are kinds of `SYSTEM` that are taken, too. Raises BentoError that begins with the stream's `where`.
     """
@@ -268,7 +268,7 @@ def _check_sum(block: bytes, where: str) -> None:
 
 
 def _number(field: bytes, what: str, where: str) -> int:
-    """A number in octal digits, or GNU's binary form; raises BentoError for a negative one."""
+    """Return a number in octal digits, or GNU's binary form; raises BentoError for a negative one."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
@@ -284,7 +284,7 @@ def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
 
 
 def _pax(data: bytes, where: str) -> dict[str, str]:
-    """The records of an extended header: `length keyword=value`, a line each, where the length is the line's."""
+    """Return the records of an extended header: `length keyword=value`, a line each, where the length is the line's."""
     values: dict[str, str] = {}
     at = 0
     while at < len(data):

@@ -50,22 +50,22 @@ class Member(NamedTuple):
 
     @classmethod
     def file(cls, path: str, source: str, *, size: int | None = None, mode: int = 0o644) -> Member:
-        """A file whose bytes are those of `source`, read when needed; its size is asked for if not given."""
+        """Return a file whose bytes are those of `source`, read when needed; its size is asked for if not given."""
         return cls(path, mode, Path(source).stat().st_size if size is None else size, source=source)
 
     @classmethod
     def inline(cls, path: str, data: bytes, *, mode: int = 0o644) -> Member:
-        """A file whose bytes are at hand."""
+        """Return a file whose bytes are at hand."""
         return cls(path, mode, len(data), data=data)
 
     @classmethod
     def symlink(cls, path: str, link: str) -> Member:
-        """A symbolic link to `link`, which is relative to the directory of `path`."""
+        """Return a symbolic link to `link`, which is relative to the directory of `path`."""
         return cls(path, 0o777, link=link)
 
     @classmethod
     def directory(cls, path: str, *, mode: int = 0o755) -> Member:
-        """A directory; those of the files inside need not be given."""
+        """Return a directory; those of the files inside need not be given."""
         return cls(path, mode)
 
     @property
@@ -75,7 +75,7 @@ class Member(NamedTuple):
 
 
 def stream(members: Iterable[Member], mtime: int = 0) -> Iterator[bytes]:
-    """The members as tar, in the order given, without the end of an archive.
+    """Yield the members as tar, in the order given, without the end of an archive.
 
     The length is a multiple of `RECORD`. Raises BentoError for what `bentoml import` would refuse or put
     elsewhere: a path or link that is not inside (`checked`), comes twice, or is below a file or a link; and for
@@ -93,7 +93,7 @@ def stream(members: Iterable[Member], mtime: int = 0) -> Iterator[bytes]:
 
 
 def contents(member: Member) -> Iterator[bytes]:
-    """The bytes of a file, in pieces; none of what is no file. Raises BentoError if a source has not its size."""
+    """Yield the bytes of a file, in pieces; none of what is no file. Raises BentoError if a source has not its size."""
     if member.data is not None:
         if len(member.data) != member.size:
             raise ValueError(f"{member.path}: {len(member.data)} bytes at hand, declared {member.size}")
@@ -134,7 +134,7 @@ def check(path: str, link: str | None = None) -> None:
 
 
 def header(member: Member, mtime: int = 0) -> bytes:
-    """The header records of a member, `mtime` in whole seconds since 1970, not negative."""
+    """Return the header records of a member, `mtime` in whole seconds since 1970, not negative."""
     name, kind = f"./{member.path}", REGULAR
     if member.is_directory:
         name, kind = f"./{member.path}/", FOLDER

@@ -67,7 +67,7 @@ class Item(NamedTuple):
 
 
 def form_of(path: str) -> Form:
-    """The form that a file's name says, as BentoML reads it: what it does not know is taken for `.bento`."""
+    """Return the form that a file's name says, as BentoML reads it: what it does not know is taken for `.bento`."""
     return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - of a name, which may be a URL's
 
 
@@ -214,7 +214,7 @@ class _Guard:
         self._names = 0
 
     def admit(self, item: Item) -> Item | None:
-        """The item with its path in normal form; None for the root. Raises BentoError if it is not let in."""
+        """Return the item with its path in normal form; None for the root. Raises BentoError if it is not let in."""
         path = self._normal(item.path)
         self._members += 1
         if self._members > self.limits.members:
@@ -239,7 +239,7 @@ class _Guard:
         return item._replace(path=path)
 
     def bounded(self, pieces: Iterator[bytes], source: _Counted) -> Iterator[bytes]:
-        """The same pieces, as long as there are not too many for what was read from the source."""
+        """Yield the same pieces, as long as there are not too many for what was read from the source."""
         out = 0
         for piece in pieces:
             out += len(piece)
@@ -253,7 +253,7 @@ class _Guard:
             yield piece
 
     def links(self) -> Iterator[Item]:
-        """All links, now that it is known what they lead to. Raises BentoError for one that leads outside."""
+        """Yield all links, now that it is known what they lead to. Raises BentoError for one that leads outside."""
         check_links(self._links, self.where)
         for path, link in self._links.items():
             yield Item(path, "link", link=link)

@@ -29,12 +29,12 @@ _ZEROS = bytes(RECORD)
 
 @lru_cache(maxsize=64)
 def owner(mode: int, uid: int, gid: int) -> bytes:
-    """The fields of permission bits and owner, none of which has more than seven octal digits."""
+    """Return the fields of permission bits and owner, none of which has more than seven octal digits."""
     return b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
 
 
 def record(name: bytes, owned: bytes, size: int, mtime: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
-    """A header: `name` and `link` have `MOST_NAME` bytes at most, and `prefix` 155; `owned` is of `owner`."""
+    """Return a header: `name` and `link` have `MOST_NAME` bytes at most, and `prefix` 155; `owned` is of `owner`."""
     before = b"%b%b%b%011o\0%011o\0" % (name, _ZEROS[len(name) : MOST_NAME], owned, size, mtime)
     after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MOST_NAME], _MAGIC)
     checksum = sum(before) + sum(after) + sum(prefix) + 8 * 0x20  # it counts itself as spaces
@@ -45,7 +45,7 @@ def record(name: bytes, owned: bytes, size: int, mtime: int, kind: bytes, link: 
 
 
 def extended(values: Mapping[str, str], mode: int) -> bytes:
-    """An extended header of records `length keyword=value`, where the length counts its own digits.
+    """Return an extended header of records `length keyword=value`, where the length counts its own digits.
 
     Values that are not UTF-8 are written as the bytes that they were, and said to be.
     """

@@ -80,7 +80,7 @@ def _sibling(path: Path) -> Path:
 
 
 def _nameless(folder: Path) -> int | None:
-    """A new file in a folder without a name; None where that is not possible, or it could not get one later."""
+    """Return a new file in a folder without a name; None where that is not possible, or it could not get one later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):

@@ -67,7 +67,7 @@ class Record(NamedTuple):
 
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-    """The pieces of one xz stream that holds `data`, in order; no piece is much larger than `BLOCK`.
+    """Yield the pieces of one xz stream that holds `data`, in order; no piece is much larger than `BLOCK`.
 
     `threads` is how many blocks are worked on at once, by default one for each usable core, at most eight.
     """
@@ -80,7 +80,7 @@ def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]
 
 
 def block(data: bytes) -> tuple[bytes, Record]:
-    """The block that holds `data`, at least a byte of it and at most `BLOCK`."""
+    """Return the block that holds `data`, at least a byte of it and at most `BLOCK`."""
     # The header has one byte for the size of the dictionary: enough for the powers of two from 4 KiB on.
     dictionary = max(12, (len(data) - 1).bit_length())
     chunks = _store(data)
@@ -96,7 +96,7 @@ def block(data: bytes) -> tuple[bytes, Record]:
 
 
 def tail(records: Sequence[Record]) -> bytes:
-    """The index of all blocks, and the footer: what follows the blocks and ends the stream."""
+    """Return the index of all blocks, and the footer: what follows the blocks and ends the stream."""
     index = b"\0" + _integer(len(records))
     index += b"".join(_integer(record.unpadded_size) + _integer(record.size) for record in records)
     index += bytes(-len(index) % 4)
@@ -106,7 +106,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def blocks_of(file: BinaryIO) -> tuple[int, list[Record]]:
-    """The number of bytes of all blocks of the one stream in `file`, and their records.
+    """Return the number of bytes of all blocks of the one stream in `file`, and their records.
 
     The blocks begin after `HEAD`, where the file is left. Raises ValueError, saying what is wrong, if the
     file is not one whole stream like those written here. The blocks themselves are not read.
@@ -129,7 +129,7 @@ def blocks_of(file: BinaryIO) -> tuple[int, list[Record]]:
 
 
 def cut(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes]:
-    """The same bytes in blocks of `size`, the last one shorter; none if there is no data."""
+    """Yield the same bytes in blocks of `size`, the last one shorter; none if there is no data."""
     waiting: list[memoryview] = []
     missing = size
     for piece in data:
@@ -197,7 +197,7 @@ def _records(index: bytes) -> list[Record]:
 
 
 def _block_header(size: int, uncompressed_size: int, dictionary: int) -> bytes:
-    """The header of a block with one filter, LZMA2, whose dictionary has 2**dictionary bytes."""
+    """Return the header of a block with one filter, LZMA2, whose dictionary has 2**dictionary bytes."""
     fields = bytes((_BOTH_SIZES,)) + _integer(size) + _integer(uncompressed_size)
     fields += bytes((_LZMA2, 1, 2 * (dictionary - 12)))
     length = len(fields) + 1 + 4
@@ -225,7 +225,7 @@ def _store(block: bytes) -> list[bytes | memoryview]:
 
 
 def _integer(value: int) -> bytes:
-    """A number in groups of seven bits, the lowest first; the high bit says that more follow."""
+    """Return a number in groups of seven bits, the lowest first; the high bit says that more follow."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

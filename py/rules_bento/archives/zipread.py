@@ -135,7 +135,7 @@ class Zip:
         return BentoError(f"{where}: {message}. {remedy or self._remedy}.")
 
     def members(self) -> list[Member]:
-        """All members, in the order in which they lie in the file."""
+        """Return all members, in the order in which they lie in the file."""
         directory, start, count = self._directory()
         members: list[Member] = []
         at = 0
@@ -149,7 +149,7 @@ class Zip:
         return members
 
     def contents(self, member: Located) -> Iterator[bytes]:
-        """The contents in pieces, held against size and CRC with the last of them."""
+        """Yield the contents in pieces, held against size and CRC with the last of them."""
         crc32 = fast_zlib().crc32
         size = crc = 0
         for chunk in self.unverified(member):
@@ -161,12 +161,12 @@ class Zip:
         self.check(member, size, crc)
 
     def unverified(self, member: Located) -> Iterator[Chunk]:
-        """The contents in pieces, which may turn out to be too long or others than the directory says."""
+        """Return the contents in pieces, which may turn out to be too long or others than the directory says."""
         begin = self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
         return self.unpacked(member, member.offset + begin)
 
     def unpacked(self, member: Located, start: int) -> Iterator[Chunk]:
-        """As `unverified`, of what begins at an offset."""
+        """Return the contents as `unverified` does, of what begins at an offset."""
         if member.method == DEFLATED:
             return self._inflated(member, start)
         if member.method == BZIP2:
@@ -210,7 +210,7 @@ class Zip:
             raise self.error("its CRC is not the one that the directory says", member.path)
 
     def _directory(self) -> tuple[bytes, int, int]:
-        """The central directory, where it begins, and how many members it has."""
+        """Return the central directory, where it begins, and how many members it has."""
         length = self.length()
         tail_at = max(0, length - _END.size - 0xFFFF)
         tail = self.read(tail_at, length - tail_at)
@@ -273,7 +273,7 @@ class Zip:
             raise self.error("a name that is not UTF-8, or not said to be", raw.decode("latin-1")) from None
 
     def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
-        """The values that were too large for their fields: in this order, and only those."""
+        """Return the values that were too large for their fields: in this order, and only those."""
         at = 0
         while at + 4 <= len(extra):
             kind, length = struct.unpack_from("<2H", extra, at)
@@ -311,7 +311,7 @@ class Zip:
             raise self.error(message, largest.path, self._bounds.way_out)
 
     def _with_room(self, members: list[Member], end: int) -> list[Member]:
-        """The members as they lie, each with the bytes that it has at most; none may begin inside of another."""
+        """Return the members as they lie, each with the bytes that it has at most; none may begin inside of another."""
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset

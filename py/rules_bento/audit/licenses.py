@@ -144,7 +144,7 @@ class Taken(NamedTuple):
 
     @property
     def judges(self) -> bool:
-        """Whether there is a policy at all."""
+        """Return whether there is a policy at all."""
         return bool(self.allowed or self.denied)
 
     def takes(self, terms: Terms | None) -> bool:
@@ -200,7 +200,7 @@ def _of_classifier(text: str) -> Terms:
 
 
 def _explained(classifier: str, known: Iterable[str]) -> bool:
-    """Whether a classifier only says less plainly what an identifier says already."""
+    """Return whether a classifier only says less plainly what an identifier says already."""
     family = _FAMILIES.get(classifier.removeprefix(_OSI), ())
     return any(name in family or name == _of_classifier(classifier) for name in known)
 

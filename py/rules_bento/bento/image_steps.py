@@ -68,12 +68,12 @@ class Image:
     place: str = field(default="image", compare=False)  # how messages begin
 
     def extended(self, other: Image) -> Image:
-        """An image with the steps of another behind its own; what the other sets wins."""
+        """Return an image with the steps of another behind its own; what the other sets wins."""
         taken = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
         return replace(self, **taken, steps=self.steps + other.steps, place=other.place)
 
     def to_json(self) -> str:
-        """The text of a JSON object."""
+        """Return the text of a JSON object."""
         steps = [[step.kind, *step.values] for step in self.steps]
         values = {name: getattr(self, name) for name in _FIELDS[:-1] if getattr(self, name) is not None}
         return json.dumps({**values, "steps": steps}, ensure_ascii=False, indent=1) + "\n"
@@ -138,7 +138,7 @@ def _of_fields(data: dict[str, Any], origin: str) -> Image:
 
 
 def from_service(declared: DeclaredImage, place: str) -> Image:
-    """The image that a service's source declares. Raises BentoError for a call that BentoML does not know."""
+    """Return the image that a service's source declares. Raises BentoError for a call that BentoML does not know."""
     arguments = declared.arguments
     steps = [Step("run", (command,)) for command in _texts(arguments.get("commands"), "commands", place)]
     requirements = arguments.get("python_requirements")
@@ -330,7 +330,7 @@ class _Builder:
             self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
 
     def commands_of(self, distro: distros.Distro | None) -> tuple[Command, ...]:
-        """The commands before the Python packages, the distribution's own first."""
+        """Return the commands before the Python packages, the distribution's own first."""
         if distro is None:
             return tuple(command for command in self.commands if isinstance(command, Command))
         own = (
@@ -364,7 +364,7 @@ class _Builder:
 
 
 def requirements_of(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
-    """The lines that a step adds to the requirements, `constraints` of them as `with_nested` takes it.
+    """Return the lines that a step adds to the requirements, `constraints` of them as `with_nested` takes it.
 
     Raises BentoError for a file that nobody declared.
     """

@@ -103,7 +103,7 @@ def members(made: Bento) -> list[Member]:
 def _environment(
     info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, models: bool, wheels: bool
 ) -> Environment:
-    """The environment in the format that can hold it."""
+    """Return the environment in the format that can hold it."""
     reasons = v1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
     image = settings.image
     if image is None and info.image is not None:
@@ -156,7 +156,7 @@ def _require_python(settings: Settings, image: Image) -> None:
 
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[Env]:
-    """The options' variables and then the service's, in BentoML's order."""
+    """Return the options' variables and then the service's, in BentoML's order."""
     own = (Env(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
     return [*options.envs, *own]
 
@@ -250,7 +250,7 @@ def _runnable_type(runner: Runner, module: str) -> str:
 
 
 def _readme(info: ServiceInfo, settings: Settings) -> str:
-    """The Bento's README: the options', the service's, the project's, else a title, in BentoML's order."""
+    """Return the Bento's README: the options', the service's, the project's, else a title, in BentoML's order."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),
@@ -284,7 +284,7 @@ def _bentofile(info: ServiceInfo, settings: Settings, environment: Environment, 
 
 
 def _api_files(api: Description | None) -> dict[str, bytes]:
-    """The files in `apis/`, as BentoML writes them."""
+    """Return the files in `apis/`, as BentoML writes them."""
     if api is None:
         return {}
     schema = {"apis/schema.json": json.dumps(api.schema, indent=2).encode()} if api.schema else {}

@@ -94,7 +94,7 @@ def _said(check: Any, *arguments: Any) -> str:
 
 
 def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> str:
-    """The project's Python: of its image, else the first that its pyproject.toml allows."""
+    """Return the project's Python: of its image, else the first that its pyproject.toml allows."""
     stated = options.docker.python_version or (info.image.arguments.get("python_version") if info.image else None)
     if stated:
         return ".".join(str(stated).split(".")[:2])
@@ -138,7 +138,7 @@ def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
 
 
 def _targets(stated: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
-    """The hub's targets of requirements that hold in the Bento's image, and notes."""
+    """Return the hub's targets of requirements that hold in the Bento's image, and notes."""
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
-    """The content of each file that is named and declared, by its path in the build context.
+    """Return the content of each file that is named and declared, by its path in the build context.
 
     What cannot be read is left out: who needs it says so, with the place that names it.
     """

@@ -18,7 +18,7 @@ _REFERENCE = re.compile(r"(-r|--requirement|-c|--constraint)[=\s]\s*(\S+)\s*")
 
 
 def with_nested(path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
-    """The text of a requirements file with the files that it refers to in the place of the references.
+    """Return the text of a requirements file with the files that it refers to in the place of the references.
 
     Constraints become requirements, as they do in BentoML's own Bentos of spec 1: there is no file to name once the
     text stands in bento.yaml. Who has a lock, which limits the versions, takes only requirements or, by `constraints`,

@@ -26,7 +26,10 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
-    """The models that a service and its options name, each version once. Raises BentoError for one that is missing."""
+    """Return the models that a service and its options name, each version once.
+
+    Raises BentoError for one that is missing.
+    """
     from rules_bento.models import model_store
 
     named = [*info.models, *(reference for service in info.services for reference in service.models)]
@@ -46,7 +49,7 @@ def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[St
 
 
 def _with_alias(model: BundledModel, aliases: dict[str, str]) -> BundledModel:
-    """A candidate under the alias that options give it, by which a source may name it."""
+    """Return a candidate under the alias that options give it, by which a source may name it."""
     for alias, tag in aliases.items():
         name, _, version = tag.lower().removesuffix(":latest").partition(":")
         if model.tag.name == name and model.tag.version.startswith(version):
@@ -55,7 +58,7 @@ def _with_alias(model: BundledModel, aliases: dict[str, str]) -> BundledModel:
 
 
 def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
-    """The entries of a service's own models. Raises BentoError for one that is not bundled.
+    """Return the entries of a service's own models. Raises BentoError for one that is not bundled.
 
     Snapshots of a Hugging Face hub are not: BentoML fetches them where the Bento is served.
     """
@@ -72,7 +75,10 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
 
 
 def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
-    """The entry that BentoML makes where its environment names no hub. Raises BentoError for a revision that moves."""
+    """Return the entry that BentoML makes where its environment names no hub.
+
+    Raises BentoError for a revision that moves.
+    """
     if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
             f"{place}: the revision {source.revision!r} of {source.model_id} moves, and a build asks no hub where it "
@@ -104,13 +110,13 @@ def _service_model(reference: Model, models: Sequence[BundledModel], service: Se
 
 
 def _aliased(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
-    """The model under the alias that a reference names; `BentoModel` takes none."""
+    """Return the model under the alias that a reference names; `BentoModel` takes none."""
     aliased = [model for model in models if model.alias == reference.tag] if reference.alias else []
     return _newest(aliased) if aliased else None
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The entries of a legacy service's models, and the whole tag by each tag that its source names."""
+    """Return the entries of a legacy service's models, and the whole tag by each tag that its source names."""
     described = {model.tag: _legacy_model(model, models, info) for model in info.models}
     entries = {model.description.tag: model.entry() for model in described.values()}
     return list(entries.values()), {tag: model.description.tag for tag, model in described.items()}
@@ -121,7 +127,10 @@ def _legacy_model(reference: Model, models: Sequence[BundledModel], info: Servic
 
 
 def chosen_models(choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str) -> list[dict[str, Any]]:
-    """The entries of the models that options name, in their order. Raises BentoError for one that is not bundled."""
+    """Return the entries of the models that options name, in their order.
+
+    Raises BentoError for one that is not bundled.
+    """
     entries: dict[str, dict[str, Any]] = {}
     for choice in choices:
         candidates = [model for model in models if _passes(model, choice.filter)]
@@ -148,7 +157,7 @@ def _passes(model: BundledModel, conditions: str | None) -> bool:
 
 
 def _meant(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
-    """The model of a tag whose version may be missing, `latest`, or the beginning of one."""
+    """Return the model of a tag whose version may be missing, `latest`, or the beginning of one."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     matching = [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
     if not matching:

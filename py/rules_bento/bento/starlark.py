@@ -18,7 +18,7 @@ def call(rule: str, attributes: dict[str, Any]) -> str:
 
 
 def literal(value: Any, depth: int = 0) -> str:
-    """A value in Starlark, laid out as buildifier does."""
+    """Return a value in Starlark, laid out as buildifier does."""
     if isinstance(value, Code):
         return str(value)
     if isinstance(value, str):

@@ -52,7 +52,7 @@ class StatedPackages:
 
 
 def dumps(stated: Iterable[StatedPackages]) -> str:
-    """The text of a JSON array, in which they travel between actions."""
+    """Return the text of a JSON array, in which they travel between actions."""
     return json.dumps([asdict(packages) for packages in stated], ensure_ascii=False, indent=1) + "\n"
 
 

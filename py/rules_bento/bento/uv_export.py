@@ -20,7 +20,7 @@ _FLAGS = (
 
 
 def export(files: ProjectFiles, uv: str, python: str | None = None) -> str:
-    """The requirements of uv.lock and pyproject.toml in the build context, as `Image.uv_lock()` takes them.
+    """Return the requirements of uv.lock and pyproject.toml in the build context, as `Image.uv_lock()` takes them.
 
     `python` is an interpreter; uv looks for one otherwise. Raises BentoError for files that uv refuses.
     """

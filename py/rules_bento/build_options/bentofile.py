@@ -84,7 +84,10 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
 
 
 def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
-    """The options with the project's own packages. A requirements file stands for all packages, as in BentoML."""
+    """Return the options with the project's own packages.
+
+    A requirements file stands for all packages, as in BentoML.
+    """
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
@@ -105,7 +108,10 @@ def _lowered(options: BuildOptions) -> BuildOptions:
 
 
 def yaml_document(text: str, origin: str) -> Document:
-    """The values of a YAML text and the line of each. Raises BentoError for what is no YAML, or no table of keys."""
+    """Return the values of a YAML text and the line of each.
+
+    Raises BentoError for what is no YAML, or no table of keys.
+    """
     from rules_bento.formats.yaml import read_with_lines
 
     data, lines = read_with_lines(text, origin, WrittenFloat)
@@ -124,7 +130,10 @@ _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 
 
 def _toml_lines(text: str) -> dict[Path, int]:
-    """The lines of tables and keys. A text of several lines may look like keys: then a message names a near line."""
+    """Return the lines of tables and keys.
+
+    A text of several lines may look like keys: then a message names a near line.
+    """
     lines: dict[Path, int] = {}
     table: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}
@@ -152,5 +161,5 @@ def _keys(dotted: str) -> tuple[str, ...]:
 
 
 def find(folder: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
-    """The file with the options of a project, in BentoML's order; None where it has none."""
+    """Return the file with the options of a project, in BentoML's order; None where it has none."""
     return next((folder / name for name in names if (folder / name).is_file()), None)

@@ -53,16 +53,16 @@ class Distro:
     conda_image: str = ""
 
     def image(self, python_version: str) -> str:
-        """The image with a version (X.Y) of Python."""
+        """Return the image with a version (X.Y) of Python."""
         return self.python.format(version=python_version, digits=python_version.replace(".", ""))
 
     def cuda_image(self, version: str) -> str:
-        """The image with a whole version of CUDA; empty where there is none."""
+        """Return the image with a whole version of CUDA; empty where there is none."""
         image = self.cuda if version.startswith(("12.8", "12.6")) else self.old_cuda
         return image.format(version=version)
 
     def command(self, packages: Sequence[str]) -> str:
-        """The command of bento.yaml that installs packages."""
+        """Return the command of bento.yaml that installs packages."""
         return self.further_command.format(packages=" ".join(shlex.quote(package) for package in packages))
 
 
@@ -134,5 +134,5 @@ NAMES = tuple(_DISTROS)
 
 
 def get(name: str) -> Distro:
-    """The distribution of a name among `NAMES`."""
+    """Return the distribution of a name among `NAMES`."""
     return _DISTROS[name]

@@ -42,7 +42,7 @@ class Document:
     lines: Lines = field(default_factory=dict[Path, int])
 
     def at(self, path: Path) -> str:
-        """The place of a value and its name, as a message begins."""
+        """Return the place of a value and its name, as a message begins."""
         if not self.origin:
             return dotted(path)
         known = path
@@ -89,7 +89,7 @@ class Table:
                 raise BentoError(self._unknown(str(key), keys, hints or {}))
 
     def at(self, key: str, *more: int) -> str:
-        """The place of a value."""
+        """Return the place of a value."""
         return self._document.at((*self._path, key, *more))
 
     def has(self, key: str) -> bool:
@@ -97,7 +97,7 @@ class Table:
         return self._data.get(key) is not None
 
     def value(self, key: str) -> Any:
-        """The value as it stands; None where the key is missing."""
+        """Return the value as it stands; None where the key is missing."""
         return self._data.get(key)
 
     def text(self, key: str) -> str | None:
@@ -165,7 +165,7 @@ class Table:
         return value
 
     def wrong(self, key: str, expected: str) -> BentoError:
-        """The error of a value of another type."""
+        """Return the error of a value of another type."""
         return BentoError(f"{self.at(key)} is {kind(self._data[key])}, where {expected} is expected.")
 
     def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:
@@ -175,7 +175,7 @@ class Table:
 
 
 def as_text(value: Any) -> str | None:
-    """The text that a scalar stands for; None for what is none."""
+    """Return the text that a scalar stands for; None for what is none."""
     if isinstance(value, WrittenFloat):
         return value.text
     if isinstance(value, (str, bool, int, float)):
@@ -184,7 +184,7 @@ def as_text(value: Any) -> str | None:
 
 
 def plain(value: Any) -> Any:
-    """A value with its numbers as Python's own, for writing it again."""
+    """Return a value with its numbers as Python's own, for writing it again."""
     if isinstance(value, WrittenFloat):
         return float(value)
     if isinstance(value, dict):

@@ -167,7 +167,7 @@ def _check_distro(options: BuildOptions) -> None:
 
 
 def v1_reasons(options: BuildOptions) -> list[str]:
-    """The options that only a `bento.yaml` of spec 1 can hold."""
+    """Return the options that only a `bento.yaml` of spec 1 can hold."""
     reasons = [f"docker.{key}" for key in ("cuda_version", "dockerfile_template") if getattr(options.docker, key)]
     if not options.conda.is_empty:
         reasons.append("conda")
@@ -202,7 +202,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
 
 
 def _module(service: str) -> str:
-    """A service with its module as Python names it: `pkg/service.py:Svc` is `pkg.service:Svc`."""
+    """Return a service with its module as Python names it: `pkg/service.py:Svc` is `pkg.service:Svc`."""
     module, colon, attribute = service.partition(":")
     return (module[:-3].replace("/", ".") if module.endswith(".py") else module) + colon + attribute
 
@@ -217,14 +217,14 @@ def _over(one: _Options, other: _Options) -> _Options:
 
 
 def _python_over(one: Python, other: Python) -> Python:
-    """Packages and a requirements file stand for each other: who gives one replaces both."""
+    """Return the options of Python, of which packages and a requirements file replace each other."""
     if one.packages is not None or one.requirements_txt is not None:
         other = replace(other, packages=None, requirements_txt=None)
     return _over(one, other)
 
 
 def filled(options: BuildOptions, python_version: str, env: dict[str, str] | None, *, locked: bool) -> dict[str, Any]:
-    """All keys of a bentofile with what BentoML takes for those that nobody set.
+    """Return all keys of a bentofile with what BentoML takes for those that nobody set.
 
     `env` stands for `docker.env`; `locked` is whether the Bento's packages are locked.
     """
@@ -261,7 +261,7 @@ def filled(options: BuildOptions, python_version: str, env: dict[str, str] | Non
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """The channels of conda, BentoML's own where packages are asked for without any."""
+    """Return the channels of conda, BentoML's own where packages are asked for without any."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None

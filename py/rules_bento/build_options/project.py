@@ -33,7 +33,7 @@ class ProjectFiles:
         return path in self._files
 
     def path(self, written: str, place: str) -> str:
-        """The path in the build context that an option means.
+        """Return the path in the build context that an option means.
 
         Raises BentoError, which begins with `place`, for one that is absolute or leaves the context.
         """
@@ -45,7 +45,7 @@ class ProjectFiles:
         return path
 
     def read(self, written: str, place: str) -> bytes:
-        """The content of the file that an option names. Raises BentoError if nobody declared it."""
+        """Return the content of the file that an option names. Raises BentoError if nobody declared it."""
         path = self.path(written, place)
         if path not in self._files:
             near = difflib.get_close_matches(path, list(self._files), n=1, cutoff=0.7)

@@ -34,7 +34,10 @@ def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, s
 
 
 def service_of(options: BuildOptions, sources: Container[str]) -> str:
-    """The service that options name, else the module `service`, as BentoML finds it. Raises BentoError without one."""
+    """Return the service that options name, else the module `service`, as BentoML finds it.
+
+    Raises BentoError without one.
+    """
     if options.service is not None:
         return options.service
     if "service.py" not in sources:
@@ -59,7 +62,7 @@ def idle_patterns(selection: Selection, options: BuildOptions, among: str) -> li
 
 
 def _near(pattern: str, selection: Selection) -> str | None:
-    """The path that is most like a pattern, whatever its capitals; None where none is near."""
+    """Return the path that is most like a pattern, whatever its capitals; None where none is near."""
     import difflib
 
     if len(pattern) > _LONGEST_NAME:

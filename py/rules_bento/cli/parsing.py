@@ -17,7 +17,7 @@ _HOME = "the store, instead of what BENTOML_HOME names, or else ~/bentoml"
 
 
 def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
-    """The command and its options. Exits for a wrong command line, and for those that ask for help."""
+    """Return the command and its options. Exits for a wrong command line, and for those that ask for help."""
     before, rest = split(words)
     if not rest or rest[0] in ("-h", "--help"):
         _help(rest)
@@ -56,7 +56,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def make_parser(command: Command) -> argparse.ArgumentParser:
-    """The parser of one command."""
+    """Return the parser of one command."""
     parser = argparse.ArgumentParser(
         f"bento {command.name}",
         description=command.summary,
@@ -69,7 +69,7 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """The options that stand before the command, and the rest."""
+    """Return the options that stand before the command, and the rest."""
     at = 0
     while at < len(words) and words[at].startswith("--home"):
         at += 1 if words[at].startswith("--home=") else 2
@@ -77,7 +77,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def overview(prefix: str = "") -> str:
-    """The commands, one to a line, those of a group if its word is given."""
+    """Return the commands, one to a line, those of a group if its word is given."""
     shown = [command for command in table.COMMANDS if not command.hidden and command.name.startswith(prefix)]
     width = max(len(command.name) for command in shown)
     return "".join(f"  {command.name:{width}}  {command.summary}\n" for command in shown)

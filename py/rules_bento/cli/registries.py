@@ -19,7 +19,7 @@ ADDRESS = "oci://registry/repository:tag"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """How registries are reached."""
+    """Add the options that say how registries are reached."""
     parser.add_argument(
         "--insecure",
         metavar="HOST",
@@ -40,7 +40,7 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 
 
 def jobs(text: str) -> int:
-    """A number of transfers at once."""
+    """Return a number of transfers at once."""
     number = int(text)
     if number < 1:
         raise ValueError
@@ -49,7 +49,7 @@ def jobs(text: str) -> int:
 
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """The cloud of `--context`, or of the current one, and what shows how far it is."""
+    """Give the cloud of `--context`, or of the current one, and what shows how far it is."""
     from rules_bento.net.progress import Progress
     from rules_bento.sharing.cloud.client import Cloud
     from rules_bento.sharing.cloud.contexts import Contexts, of_environment

@@ -59,19 +59,19 @@ def faint(text: str) -> str:
 
 
 def paint(text: str, code: str, file: TextIO) -> str:
-    """The text in a colour, if it goes to a terminal and NO_COLOR is not set (no-color.org)."""
+    """Return the text in a colour, if it goes to a terminal and NO_COLOR is not set (no-color.org)."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not file.isatty():
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
 
 
 def plain(text: str) -> str:
-    """The text without what a terminal would obey: names in archives come from anywhere."""
+    """Return the text without what a terminal would obey: names in archives come from anywhere."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def size(count: float) -> str:
-    """Bytes as BentoML shows them: `17.00 KiB`."""
+    """Return bytes as BentoML shows them: `17.00 KiB`."""
     unit = "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if count < 1024 or unit == "PiB":
@@ -86,7 +86,7 @@ def count(number: int, noun: str) -> str:
 
 
 def time(moment: dt.datetime) -> str:
-    """A time as BentoML shows it, in this machine's zone."""
+    """Return a time as BentoML shows it, in this machine's zone."""
     return aware(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -15,7 +15,7 @@ KEY = "FILE, or env://NAME for what a variable holds"
 
 
 def add_password(parser: ArgumentParser) -> None:
-    """How an encrypted key is opened."""
+    """Add the option for the password of an encrypted key."""
     parser.add_argument(
         "--sign-password-file", metavar="FILE", default="", help="with the key's password (default: COSIGN_PASSWORD)"
     )

@@ -95,7 +95,7 @@ COMMANDS = (
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """The command that the first words name, and how many of them do."""
+    """Return the command that the first words name, and how many of them do."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:

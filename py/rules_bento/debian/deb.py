@@ -72,7 +72,10 @@ class Deb:
             yield part, map(bytes, contents)
 
     def _tar(self, kind: str, most: int, what: str) -> tarread.Members:
-        """The members of one of the tars, as long as they declare no more bytes: to pass over a file is to read it."""
+        """Yield the members of one of the tars, as long as they declare no more bytes.
+
+        To pass over a file is to read it.
+        """
         with self._problems():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
@@ -106,7 +109,7 @@ class _Window:
         file.seek(offset)
 
     def read(self, size: int) -> bytes:
-        """The next bytes, at most so many."""
+        """Return the next bytes, at most so many."""
         data = self._file.read(min(size, self._remaining))
         self._remaining -= len(data)
         return data
@@ -139,7 +142,7 @@ def _member(member: tarread.TarMember) -> Member:
 
 
 def _printable(name: str) -> str:
-    """The same; a line break would end its line in dpkg's lists, and image layers say names in UTF-8."""
+    """Return the same; a line break would end its line in dpkg's lists, and image layers say names in UTF-8."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
         raise ValueError(f"{name!r} has a control character, or is not UTF-8")
     return name

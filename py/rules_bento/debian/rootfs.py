@@ -75,7 +75,7 @@ def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 def _folders(patterns: Iterable[str]) -> re.Pattern[str]:
-    """The same, with stars that do not stand for slashes."""
+    """Return the same, with stars that do not stand for slashes."""
     words = ["[^/]*".join(map(re.escape, pattern.split("*"))) + r"\Z" for pattern in patterns]
     return re.compile("|".join(words) or r"(?!)")
 
@@ -177,7 +177,7 @@ class Rootfs:
         return path in self.files or path in self.folders
 
     def database(self) -> Iterator[bytes]:
-        """The files of dpkg that are about all packages; to be written last."""
+        """Yield the files of dpkg that are about all packages; to be written last."""
         stanzas = sorted(self._status.split("\n\n"))
         self._status = "\n\n".join(stanza for stanza in stanzas if stanza)
         if not self.has(f"{_DPKG}info/format"):
@@ -231,7 +231,7 @@ class Rootfs:
         yield whole
 
     def _folder(self, path: str, owner: tuple[int, int, int], package: str) -> Iterator[bytes]:
-        """A folder of this layer, with those above it; one that a layer below has stays what it is."""
+        """Yield a folder of this layer, with those above it; one that a layer below has stays what it is."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))
         if path in self._written:
@@ -292,7 +292,7 @@ def _text(deb: str, name: str, data: bytes) -> str:
 
 
 def _stanza(deb: str, data: bytes) -> Stanza:
-    """The fields of a package, of which some become paths."""
+    """Return the fields of a package, of which some become paths."""
     try:
         stanzas = parse_stanzas(_text(deb, "control", data))
     except ValueError as error:

@@ -44,7 +44,7 @@ def is_needed(path: str) -> bool:
 
 
 def folders(root: Rootfs) -> Iterator[bytes]:
-    """The folders that every system has."""
+    """Yield the folders that every system has."""
     for path, mode in _FOLDERS.items():
         yield from root.folder(path, mode)
     for target in _MERGED.values():

@@ -74,7 +74,7 @@ _KEPT = str.maketrans("{}", "[]")
 
 
 def _skeleton(text: str) -> str:
-    """The brackets, commas and colons that are in no text; all brackets are square."""
+    """Return the brackets, commas and colons that are in no text; all brackets are square."""
     import re
 
     # Without escaped quotes each text ends at the next quote.

@@ -440,5 +440,5 @@ def _binary(text: str) -> bytes:
 
 
 def _shown(text: str) -> str:
-    """The beginning of a text, in quotes."""
+    """Return the beginning of a text, in quotes."""
     return repr(text if len(text) <= 40 else text[:40] + "...")

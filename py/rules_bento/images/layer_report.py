@@ -65,7 +65,7 @@ class Package:
 def describe_layer(
     layer: Layer, blob: Path | None, bento: str, owners: dict[str, Owner] | None = None
 ) -> dict[str, Any]:
-    """The report of one layer, without packages if its bytes are not here. `bento` is the Bento's folder.
+    """Return the report of one layer, without packages if its bytes are not here. `bento` is the Bento's folder.
 
     `owners` is what layers below have said of files; what this one says is added.
     """
@@ -79,7 +79,7 @@ def describe_layer(
 
 
 def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[Package]:
-    """The packages of a layer, the largest first; `owners` as in `describe_layer`."""
+    """Return the packages of a layer, the largest first; `owners` as in `describe_layer`."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
     for member, contents in members(blob, media_type):
@@ -95,7 +95,7 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Packages that came, went, or have another size or version, the largest difference first."""
+    """Return packages that came, went, or have another size or version, the largest difference first."""
     before, after = _by_name(old), _by_name(new)
     rows = []
     for key in before.keys() | after.keys():
@@ -127,7 +127,7 @@ def _lists_others(name: str) -> bool:
 
 
 def _listed(path: str, text: str) -> Iterator[tuple[str, Owner]]:
-    """The files that a list says are its package's."""
+    """Yield the files that a list says are its package's."""
     if path.startswith(_DPKG_LISTS):
         owner = Owner("deb", path.removeprefix(_DPKG_LISTS).removesuffix(".list").partition(":")[0])
         yield path, owner
@@ -146,7 +146,7 @@ def _listed(path: str, text: str) -> Iterator[tuple[str, Owner]]:
 
 
 def _source(path: str) -> str:
-    """The module whose byte code a file is, if it is."""
+    """Return the module whose byte code a file is, if it is."""
     folder, cache, name = path.rpartition("/__pycache__/")
     return f"{folder}/{name.partition('.')[0]}.py" if cache else ""
 

@@ -39,7 +39,7 @@ def write_docker_archive(out: Path, image: Image, blobs: dict[str, Path], refere
 
 
 def docker_archive(image: Image, blobs: dict[str, Path], reference: str) -> Iterator[bytes]:
-    """The bytes of that tar, in pieces."""
+    """Yield the bytes of that tar, in pieces."""
     layers = [layer["digest"] for layer in json.loads(image.manifest)["layers"]]
     manifest = [
         {

@@ -19,7 +19,7 @@ _KINDS = {
 
 
 def page(report: dict[str, Any]) -> str:
-    """The HTML of a report (`layer_report`)."""
+    """Return the HTML of a report (`layer_report`)."""
     layers = report["layers"]
     stored = sum(layer["size"] for layer in layers)
     unpacked = sum(package["size"] for layer in layers for package in layer["packages"])

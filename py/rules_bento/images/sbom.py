@@ -55,13 +55,13 @@ class Component(NamedTuple):
 
 
 def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
-    """A wheel: of the files of its release, the one that is installed."""
+    """Return a wheel: of the files of its release, the one that is installed."""
     reference = f"pkg:pypi/{quote(name)}@{quote(version)}"
     return Component("library", reference, name, version, f"sha256:{sha256}", remark)
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
-    """Packages of dpkg's, by name."""
+    """Return packages of dpkg's, by name."""
     return [
         Component("library", f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", name, version)
         for name, version in versions.items()
@@ -69,19 +69,19 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
 
 
 def model(description: ModelDescription) -> Component:
-    """A model of the store."""
+    """Return a model of the store."""
     name, _, version = description.tag.partition(":")
     digest = f"blake3:{description.blake3}"
     return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
 
 
 def sources(subject: Subject, digest: str) -> Component:
-    """The Bento's own files, with the `blake3:<hex>` of the Bento."""
+    """Return the Bento's own files, with the `blake3:<hex>` of the Bento."""
     return Component("application", f"bento:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 
 def make_sbom(subject: Subject, components: Iterable[Component], form: Format) -> bytes:
-    """The bill, in CycloneDX 1.6 or SPDX 2.3, as JSON."""
+    """Return the bill, in CycloneDX 1.6 or SPDX 2.3, as JSON."""
     ordered = sorted(set(components), key=lambda component: component.reference)
     document = _cyclonedx(subject, ordered) if form == "cyclonedx" else _spdx(subject, ordered)
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
@@ -179,7 +179,7 @@ def _spdx_checksum(digest: str) -> dict[str, str]:
 
 
 def _utc(moment: str) -> str:
-    """As SPDX writes moments: in seconds, in UTC."""
+    """Return a moment as SPDX writes it: in seconds, in UTC."""
     from datetime import timezone
 
     from rules_bento.formats.times import parse_time

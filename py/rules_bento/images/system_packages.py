@@ -105,7 +105,7 @@ def _package(fields: list[Any]) -> Package:
 
 
 def read_dpkg(text: str) -> Iterator[Package]:
-    """The packages of dpkg's status file, or of one of distroless' `status.d`, that are installed."""
+    """Yield the packages of dpkg's status file, or of one of distroless' `status.d`, that are installed."""
     for paragraph in text.split("\n\n"):
         fields = {name: value.strip() for name, value in _FIELD.findall(paragraph)}
         # distroless writes no status.
@@ -115,7 +115,7 @@ def read_dpkg(text: str) -> Iterator[Package]:
 
 
 def read_apk(text: str) -> Iterator[Package]:
-    """The packages of Alpine's `installed`."""
+    """Yield the packages of Alpine's `installed`."""
     for paragraph in text.split("\n\n"):
         fields: dict[str, str] = {
             line[0]: line[2:] for line in paragraph.splitlines() if line[1:2] == ":" and line[0] in "PVAp"

@@ -85,7 +85,7 @@ class _Maker:
         self._env = self._variables()
 
     def objects(self) -> list[dict[str, Any]]:
-        """Those of one service after those of another, that of the callers first."""
+        """Return those of one service after those of another, that of the callers first."""
         objects = []
         for service in self._workload.services:
             low, high = self._replicas(service)
@@ -95,7 +95,7 @@ class _Maker:
         return objects
 
     def _object_names(self) -> dict[str, str]:
-        """The name of the objects of each service: the one for callers has the workload's."""
+        """Return the name of the objects of each service: the one for callers has the workload's."""
         first, *others = self._workload.services
         names = {first.name: self._app} | {one.name: f"{self._app}-{_kebab(one.name)}" for one in others}
         for service, name in names.items():
@@ -131,7 +131,7 @@ class _Maker:
                 raise BentoError(f"writable: {folder!r}: write absolute paths, {_SCRATCH} and / left out.")
 
     def _replicas(self, service: Service) -> tuple[int, int]:
-        """How many Pods, or from how many to how many; the second is 0 if the number does not change."""
+        """Return how many Pods, or from how many to how many; the second is 0 if the number does not change."""
         text = self._wishes.replicas.get(service.name, "1")
         match = _REPLICAS.fullmatch(text)
         low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
@@ -259,7 +259,7 @@ class _Maker:
         return command
 
     def _mounts(self) -> list[dict[str, str]]:
-        """Folders that a read-only container can write to."""
+        """Return folders that a read-only container can write to."""
         if not self._wishes.read_only:
             return []
         folders = [_SCRATCH, *self._wishes.writable]
@@ -314,5 +314,5 @@ def _kebab(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """A text in which Kubernetes fills in no variables."""
+    """Return a text in which Kubernetes fills in no variables."""
     return text.replace("$(", "$$(")

@@ -79,7 +79,7 @@ def _gpus(value: object, where: str) -> str:
 
 
 def _number(value: object) -> Decimal | None:
-    """A number that is more than nothing; None for all else."""
+    """Return a number that is more than nothing; None for all else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     number = Decimal(str(value))

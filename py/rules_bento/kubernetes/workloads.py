@@ -45,7 +45,7 @@ class Image:
 
     @property
     def serves_bento(self) -> bool:
-        """Whether it starts as bento_image has it: a Python, and `-m bentoml serve FOLDER`."""
+        """Return whether it starts as bento_image has it: a Python, and `-m bentoml serve FOLDER`."""
         return len(self.entrypoint) == len(_SERVE) + 2 and list(self.entrypoint[1:-1]) == _SERVE
 
 
@@ -79,7 +79,10 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
 
 
 def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries of the services that the first one calls, itself first; what is addressed by URL runs elsewhere."""
+    """Return the entries of the services that the first one calls, itself first.
+
+    What is addressed by URL runs elsewhere.
+    """
     entries = {entry["name"]: entry for entry in document["services"]}
     if not entries:
         raise BentoError(

@@ -29,7 +29,7 @@ class ModelDescription:
     labels: dict[str, str] = field(default_factory=dict)
 
     def dumps(self) -> str:
-        """The text of the JSON object."""
+        """Return the text of the JSON object."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
 
     @staticmethod
@@ -68,14 +68,17 @@ class BundledModel:
         return Tag.parse(self.description.tag, "models")
 
     def entry(self, alias: str = "") -> dict[str, Any]:
-        """The entry of bento.yaml."""
+        """Return the entry of bento.yaml."""
         description = self.description
         entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
         return entry | ({"alias": alias} if alias else {})
 
 
 def latest(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """The version that `models/<name>/latest` points to, by name: the newest, among equally old ones the last."""
+    """Return the version that `models/<name>/latest` points to, by name.
+
+    The newest, among equally old ones the last.
+    """
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")
@@ -124,7 +127,7 @@ def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> byte
 
 
 def labels_of(fields: dict[str, Any]) -> dict[str, str]:
-    """The labels that a `model.yaml` has."""
+    """Return the labels that a `model.yaml` has."""
     return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}
 
 

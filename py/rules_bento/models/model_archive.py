@@ -15,7 +15,7 @@ _PART = ".part"
 
 
 def unpacked(archive: Path, name: str, folder: Path) -> list[Declared]:
-    """The files of an archive, written below a folder; `name` tells its form.
+    """Return the files of an archive, written below a folder; `name` tells its form.
 
     A `models/NAME/VERSION` around all of them is left out. A `.part` has no end, as registries have it.
     Raises BentoError as `unpack.read` does, and for an archive of several models.

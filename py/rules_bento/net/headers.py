@@ -30,7 +30,7 @@ class ContentRange(NamedTuple):
 
 
 def natural(text: str | None) -> int | None:
-    """The number that a header's value is; None for anything but up to 18 digits."""
+    """Return the number that a header's value is; None for anything but up to 18 digits."""
     value = (text or "").strip()
     return int(value) if _NUMBER.fullmatch(value) else None
 
@@ -46,7 +46,10 @@ def content_range(text: str | None) -> ContentRange | None:
 
 
 def next_link(text: str | None) -> str | None:
-    """The target of the first link of a `Link` header (RFC 8288) that leads to the next page; None if none does."""
+    """Return the target of the first link of a `Link` header (RFC 8288) that leads to the next page.
+
+    None if none does.
+    """
     at, value = 0, text or ""
     while target := _TARGET.match(value, at):
         at = target.end()
@@ -59,7 +62,7 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The challenges of a `WWW-Authenticate` (RFC 9110, section 11.6.1): schemes in lower case, their parameters.
+    """Yield the challenges of a `WWW-Authenticate` (RFC 9110, section 11.6.1): schemes in lower case, their parameters.
 
     Of a parameter that is named twice the first value counts. What follows a quote that has no end is not read.
     """

@@ -107,7 +107,7 @@ def pause(seconds: float) -> None:
 def for_each(
     function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
 ) -> list[_Result]:
-    """The results for the items, in their order. The first error stops all, and is raised.
+    """Return the results for the items, in their order. The first error stops all, and is raised.
 
     It is raised when all have stopped: at once where they wait for an answer or for another attempt.
     """

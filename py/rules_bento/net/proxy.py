@@ -21,7 +21,10 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
-    """The proxy for a server, if any: there is none for this machine. Raises BentoError for one we cannot use."""
+    """Return the proxy for a server, if any: there is none for this machine.
+
+    Raises BentoError for one we cannot use.
+    """
     # HTTP_PROXY in capitals may come from a CGI client; it is what the brief of most build machines sets, and we are
     # no CGI program.
     url = _variable(f"{scheme}_proxy") or _variable("all_proxy")

@@ -49,7 +49,7 @@ class Retry:
 
 
 def asked_wait(headers: Message) -> float | None:
-    """The seconds of a `Retry-After` header (RFC 9110, section 10.2.3), if there is one that can be read."""
+    """Return the seconds of a `Retry-After` header (RFC 9110, section 10.2.3), if there is one that can be read."""
     value = headers.get("Retry-After", "")
     seconds = natural(value)
     if seconds is not None or not value:

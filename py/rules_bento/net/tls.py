@@ -19,7 +19,7 @@ _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.
 
 
 def context_for(host: str) -> ssl.SSLContext:
-    """The settings for a host, given as `host` or `host:port`.
+    """Return the settings for a host, given as `host` or `host:port`.
 
     Authorities are those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else of the system; `certs.d/<host>/` adds its `*.crt`,
     and a `*.cert` with its `*.key` there is what we show of ourselves.

@@ -41,7 +41,7 @@ class Origin(NamedTuple):
 
     @staticmethod
     def of(url: str) -> Origin:
-        """The origin of an absolute URL. Raises BentoError for what is no URL of http or https."""
+        """Return the origin of an absolute URL. Raises BentoError for what is no URL of http or https."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -161,7 +161,7 @@ class Response:
         return natural(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """The body of a response that is held in memory: `most` bytes of it are a bound of `bounds`.
+        """Return the body of a response that is held in memory: `most` bytes of it are a bound of `bounds`.
 
         Of an answer of another status than 2xx, what is beyond `bounds.REFUSAL` is left out. Raises CutError if it is
         not whole, or takes longer than `bounds.ANSWER`; BentoError if there is more of it.
@@ -173,7 +173,7 @@ class Response:
         return content
 
     def _beginning(self, most: int) -> bytes:
-        """The first bytes of the body, all of them if there are fewer than `most`."""
+        """Return the first bytes of the body, all of them if there are fewer than `most`."""
         content = bytearray()
         end = time.monotonic() + bounds.ANSWER
         while len(content) < most:
@@ -195,7 +195,10 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """The body, as it comes; each piece is good until the next is asked for. Raises CutError if it is not whole."""
+        """Yield the body, as it comes; each piece is good until the next is asked for.
+
+        Raises CutError if it is not whole.
+        """
         buffer = memoryview(bytearray(bounds.PIECE))
         while True:
             with cuts():
@@ -333,7 +336,7 @@ def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float)
 
 
 def _target(origin: Origin, url: str) -> tuple[str, str, str]:
-    """The request's target, its `Host`, and the header that a proxy needs to be told (or nothing)."""
+    """Return the request's target, its `Host`, and the header that a proxy needs to be told (or nothing)."""
     parts = urlsplit(url)
     path = sendable((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     through = proxy.proxy_for(origin.scheme, origin.host, origin.port) if origin.scheme == "http" else None
@@ -416,7 +419,10 @@ def cuts(host: str = "") -> Iterator[None]:
 
 
 def resolve(base: str, reference: str) -> str:
-    """The absolute URL that a header of an answer means: `Location`, `Link`, `realm`. Raises BentoError for no URL."""
+    """Return the absolute URL that a header of an answer means: `Location`, `Link`, `realm`.
+
+    Raises BentoError for no URL.
+    """
     try:
         url = urljoin(base, sendable(reference.strip(), "latin-1"))
     except ValueError:
@@ -426,12 +432,15 @@ def resolve(base: str, reference: str) -> str:
 
 
 def sendable(text: str, encoding: str = "utf-8") -> str:
-    """A part of a URL with blanks and characters beyond ASCII as `%XX`; headers are decoded as latin-1 before."""
+    """Return a part of a URL with blanks and characters beyond ASCII as `%XX`.
+
+    Headers are decoded as latin-1 before.
+    """
     return _UNSENDABLE.sub(lambda match: quote(match[0].encode(encoding, "surrogateescape")), text)
 
 
 def shown(url: str) -> str:
-    """A URL for people: what is behind the `?`, and before the `@`, may be a secret."""
+    """Return a URL for people: what is behind the `?`, and before the `@`, may be a secret."""
     text = re.sub(r"^([^/]{0,20}//|)[^/]*@", r"\1", url.partition("?")[0])
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 

@@ -76,7 +76,7 @@ class Indexes:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def project_tables(self) -> list[str]:
-        """The lines of a pyproject.toml, from within `[tool.uv]` on."""
+        """Return the lines of a pyproject.toml, from within `[tool.uv]` on."""
         lines = []
         if self.find_links:
             lines.append(f"find-links = {json.dumps([_absolute(link) for link in self.find_links])}")
@@ -145,7 +145,7 @@ def refuse_credentials(text: str, origin: str) -> None:
 
 
 def without_credentials(text: str) -> str:
-    """A text as people may see it."""
+    """Return a text as people may see it."""
     return _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text)
 
 

@@ -100,7 +100,7 @@ _UV_LOCK = {
 
 
 def dumps(lock: Lock) -> str:
-    """The text of a lock: a package, an edge and a file on a line each, so that changes read well."""
+    """Return the text of a lock: a package, an edge and a file on a line each, so that changes read well."""
     return json.dumps(lock, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -184,7 +184,7 @@ def _root_edges(
 
 
 def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The packages that the roots lead to, whatever the markers."""
+    """Return the packages that the roots lead to, whatever the markers."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for package in packages:
         by_name.setdefault(package["name"], []).append(package)

@@ -49,7 +49,7 @@ class Requirement:
 
     @property
     def name(self) -> str:
-        """The normalized name (PEP 503)."""
+        """Return the normalized name (PEP 503)."""
         return name_of(self.text)
 
     @property
@@ -83,12 +83,12 @@ class Option:
 
 
 def normalized(name: str) -> str:
-    """A package's name as PEP 503 has it."""
+    """Return a package's name as PEP 503 has it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def name_of(requirement: str) -> str:
-    """The normalized name of a requirement (PEP 508)."""
+    """Return the normalized name of a requirement (PEP 508)."""
     return normalized(re.split(r"[^-._A-Za-z0-9]", requirement, maxsplit=1)[0])
 
 

@@ -169,7 +169,7 @@ def _refused(command: list[str]) -> str | None:
 
 
 def _preferences(lock: Lock) -> str:
-    """A `uv.lock` that is too poor to be used, and tells uv which versions to prefer."""
+    """Return a `uv.lock` that is too poor to be used, and tells uv which versions to prefer."""
     lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}"]
     lines += ["[[package]]", f'name = "{_PROJECT}"', 'version = "0"', 'source = { virtual = "." }']
     # The newest of several first: those that do not fit a Python are passed over.
@@ -276,7 +276,7 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
 
 
 def _uv_lock(project: Project, uv: Path, origin: str) -> str:
-    """The text of the `uv.lock` of a project. What uv remembers is used where it suffices."""
+    """Return the text of the `uv.lock` of a project. What uv remembers is used where it suffices."""
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as folder:
         Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
         command = [str(uv), "lock", "--no-progress", "--project", folder, *_PYTHON_FLAGS]

@@ -168,7 +168,10 @@ def _read(packages: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def _by_name(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The entries by name. Raises BentoError where one name has two: images would have both, and the lock one."""
+    """Return the entries by name.
+
+    Raises BentoError where one name has two: images would have both, and the lock one.
+    """
     locked: dict[str, dict[str, Any]] = {}
     for entry in entries:
         other = locked.setdefault(entry["name"], entry)
@@ -220,7 +223,7 @@ def _joined(asked: Asked, entries: Sequence[dict[str, Any]], answers: Sequence[A
 def _resolve(
     asked: Asked, locked: Mapping[str, dict[str, Any]], target: Target, resolver: Resolver
 ) -> list[tuple[str, str]]:
-    """The pinned requirements by the resolver, as text and by name. Raises BentoError as `make_slice` does."""
+    """Return the pinned requirements by the resolver, as text and by name. Raises BentoError as `make_slice` does."""
     _require_locked(locked.values(), target)
     with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
         links = Path(scratch, "links")
@@ -239,13 +242,16 @@ def _resolve(
 
 
 def known(packages: Iterable[Path]) -> dict[str, set[str]]:
-    """The extras that a lock knows of each of its packages, by normalized names."""
+    """Return the extras that a lock knows of each of its packages, by normalized names."""
     entries = (json.loads(path.read_text("utf-8")) for path in packages)
     return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
 
 
 def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
-    """The names of pins (`name==version` or `name`) of libraries. Raises BentoError for one that the lock has not."""
+    """Return the names of pins (`name==version` or `name`) of libraries.
+
+    Raises BentoError for one that the lock has not.
+    """
     versions = {entry["name"]: entry["version"] for entry in (json.loads(path.read_text("utf-8")) for path in packages)}
     names = []
     for pin in pins:
@@ -268,7 +274,7 @@ class _NoSolutionError(Exception):
 
 
 def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """The pinned requirements, as text and by name."""
+    """Return the pinned requirements, as text and by name."""
     source = links.with_name("requirements.in")
     source.write_text("".join(f"{root}\n" for root in asked.requirements), "utf-8")
     limits = links.with_name("constraints.txt")
@@ -383,7 +389,7 @@ def _requirement(edge: dict[str, Any], extra: str) -> str:
 
 
 def _with_source(line: str, package: dict[str, Any]) -> str:
-    """The line of a package that comes from no index: its address in place of its version."""
+    """Return the line of a package that comes from no index: its address in place of its version."""
     source = package.get("source")
     if not source:
         return line

@@ -266,7 +266,7 @@ def _chosen(wanted: Sequence[str], there: dict[str, Any], origin: str) -> list[s
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """A requirement with the git repository that `tool.uv.sources` says that it comes from."""
+    """Return a requirement with the git repository that `tool.uv.sources` says that it comes from."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # indexes are named by the target
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):

@@ -50,7 +50,7 @@ def _described(layer: Descriptor, diff_id: str) -> dict[str, Any]:
 
 
 def find(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
-    """The images of a layout for the platforms, `os/architecture`.
+    """Return the images of a layout for the platforms, `os/architecture`.
 
     Manifests that are not there are left out if their index says which platform they are for: of what was pulled, those
     for others are not. Raises BentoError for a document that is none, or does not have its digest or size; for several
@@ -93,7 +93,7 @@ _AGAIN = "Copy the whole image into the layout again."
 
 
 def _manifests(layout: Layout) -> Iterator[Manifest]:
-    """The manifests of images, those of nested indexes among them, each once."""
+    """Yield the manifests of images, those of nested indexes among them, each once."""
     queue = layout.index()
     seen: set[str] = set()
     while queue:

@@ -76,7 +76,7 @@ class Registries:
         self._transport.close()
 
     def repository(self, reference: Reference) -> Repository:
-        """The repository that the reference is of."""
+        """Return the repository that the reference is of."""
         with self._lock:
             registry = self._known.get(reference.registry)
             if registry is None:
@@ -102,7 +102,7 @@ class Registry:
         self._authorizer: Authorizer | None = None
 
     def retry(self) -> Retry:
-        """The attempts at something that takes more than one request."""
+        """Return the attempts at something that takes more than one request."""
         return Retry(self._sleep)
 
     def request(
@@ -117,7 +117,7 @@ class Registry:
         content: bytes | None = None,
         most: int = bounds.REFUSAL,
     ) -> Reply:
-        """A small request and its whole response, of `most` bytes, whose status is one of `expect`.
+        """Send a small request; return its whole response, of `most` bytes, whose status is one of `expect`.
 
         Raises RegistryError for any other answer, BentoError, beginning with `what`, if there is none: both after
         several attempts where more than one makes sense.
@@ -170,14 +170,20 @@ class Registry:
                     return
 
     def locate(self, response: Response | Reply, origin: Origin | None = None) -> str:
-        """The absolute URL of the `Location` of a response. Raises BentoError if there is none, or it is unsafe."""
+        """Return the absolute URL of the `Location` of a response.
+
+        Raises BentoError if there is none, or it is unsafe.
+        """
         location = response.headers.get("Location")
         if not location:
             raise BentoError(f"{self.host}: answers {response.status} without a Location. That is not the protocol.")
         return self._ours(resolve(response.url, location), origin)
 
     def _ours(self, url: str, origin: Origin | None = None) -> str:
-        """A URL that the registry gave, encrypted as the registry is. Raises BentoError if that is not its meaning."""
+        """Return a URL that the registry gave, encrypted as the registry is.
+
+        Raises BentoError if that is not its meaning.
+        """
         here, there = origin or self._connect()[0], Origin.of(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
@@ -187,18 +193,18 @@ class Registry:
         return url
 
     def next_page(self, reply: Reply, link: str) -> str:
-        """The absolute URL of a link to the next page. Raises BentoError for one of another server."""
+        """Return the absolute URL of a link to the next page. Raises BentoError for one of another server."""
         url = self._ours(resolve(reply.url, link))
         if Origin.of(url) != self._connect()[0]:
             raise BentoError(f"{self.host}: has the next page of a list on {Origin.of(url)}, another server. Refused.")
         return url
 
     def refusal(self, reply: Reply, what: str) -> BentoError:
-        """The error for an answer that says no."""
+        """Return the error for an answer that says no."""
         return refusal(reply.status, reply.body, what, self.host)
 
     def unreachable(self, what: str, cut: CutError) -> BentoError:
-        """The error for no answer."""
+        """Return the error for no answer."""
         return BentoError(
             f"{what}: no connection to {self.host} held ({cut}), in several attempts. Is the registry up, and "
             f"does the way to it need a proxy (HTTPS_PROXY)?"
@@ -227,7 +233,7 @@ class Registry:
         return secure
 
     def _greet(self, origin: Origin) -> int:
-        """The status of the API's root."""
+        """Return the status of the API's root."""
         with self._transport.exchange("GET", f"{origin}/v2/", {"User-Agent": _AGENT}) as response:
             response.read(bounds.DOCUMENT)
             return response.status
@@ -254,12 +260,12 @@ class Repository:
 
     @property
     def pull(self) -> frozenset[str]:
-        """The scope of requests that read."""
+        """Return the scope of requests that read."""
         return frozenset({f"repository:{self.name}:pull"})
 
     @property
     def push(self) -> frozenset[str]:
-        """The scope of requests that write."""
+        """Return the scope of requests that write."""
         return frozenset({f"repository:{self.name}:pull,push"})
 
     # Blobs
@@ -326,13 +332,13 @@ class Repository:
 
     @contextmanager
     def open_blob(self, digest: str, offset: int = 0) -> Iterator[Response]:
-        """A blob, from a byte on if the registry does that (206). Raises CutError; the status is the caller's."""
+        """Give a blob, from a byte on if the registry does that (206). Raises CutError; the status is the caller's."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         with self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull, headers=headers) as response:
             yield response
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """A small blob, verified. Raises BentoError for one of more than `bounds.DOCUMENT` bytes, too."""
+        """Return a small blob, verified. Raises BentoError for one of more than `bounds.DOCUMENT` bytes, too."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > bounds.DOCUMENT:
             raise BentoError(f"{self}: {what}: has {descriptor.size} bytes; {bounds.DOCUMENT} are read of such a one.")
@@ -342,14 +348,17 @@ class Repository:
     # Manifests
 
     def manifest_digest(self, target: str, *, writing: bool = False) -> str:
-        """The digest of what a tag or digest stands for; empty if there is nothing, or the registry does not say."""
+        """Return the digest of what a tag or digest stands for.
+
+        Empty if there is nothing, or the registry does not say.
+        """
         scopes = self.push if writing else self.pull
         headers = {"Accept": ", ".join(oci.MANIFESTS)}
         reply = self._ask("HEAD", f"manifests/{target}", f"manifest {target}", {200, 404}, scopes, headers=headers)
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
 
     def get_manifest(self, target: str) -> Manifest:
-        """The manifest that a tag or digest stands for. Raises BentoError if it has not the digest."""
+        """Return the manifest that a tag or digest stands for. Raises BentoError if it has not the digest."""
         reply = self._get_manifest(target, oci.MANIFESTS, f"manifest {target}", {200})
         origin = f"{self}: manifest {target}"
         stated = target if oci.is_digest(target) else reply.headers.get("Docker-Content-Digest", "")
@@ -454,7 +463,10 @@ class Repository:
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
-        """The pages of a list, one request to each (RFC 8288). Raises BentoError if they lead elsewhere, or back."""
+        """Yield the pages of a list, one request to each (RFC 8288).
+
+        Raises BentoError if they lead elsewhere, or back.
+        """
         seen: set[str] = set()
         size = 0
         following: str | None = path

@@ -38,7 +38,7 @@ class Credentials:
 
 
 def find(reference: Reference) -> Credentials | None:
-    """The credentials for a registry, or for the repository where the file has them for each.
+    """Return the credentials for a registry, or for the repository where the file has them for each.
 
     Looked through, until something is found: docker's `config.json` (`DOCKER_CONFIG`), podman's and skopeo's
     `auth.json` (`REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR`), and the netrc file (`NETRC`). In each of the first two
@@ -54,7 +54,7 @@ def find(reference: Reference) -> Credentials | None:
 
 
 def places() -> str:
-    """The files that were looked through, for error messages."""
+    """Return the files that were looked through, for error messages."""
     return ", ".join(str(file) for file in _files() if file.is_file()) or "no file of credentials"
 
 
@@ -100,7 +100,10 @@ def _in_file(document: dict[str, Any], file: Path, reference: Reference) -> Cred
 
 
 def _keys(reference: Reference) -> Iterator[str]:
-    """The names that an entry may have, the most special first: podman's files know repositories, docker's do not."""
+    """Yield the names that an entry may have, the most special first.
+
+    Podman's files know repositories, docker's do not.
+    """
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])
@@ -109,14 +112,14 @@ def _keys(reference: Reference) -> Iterator[str]:
 
 
 def _normal(name: str) -> str:
-    """An entry's name without what `docker login` puts around the host: a scheme, and `/v1/` or `/v2/`."""
+    """Return an entry's name without what `docker login` puts around the host: a scheme, and `/v1/` or `/v2/`."""
     name = name.partition("://")[2] or name
     host, _, path = name.rstrip("/").partition("/")
     return f"{host}/{path}" if path and path not in ("v1", "v2") else host
 
 
 def _decode(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
-    """An entry of `auths`."""
+    """Return an entry of `auths`."""
     shapes.check(entry, {"auth?": str}, f"{file}: the entry {name!r}", "Log in again.")
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):

@@ -41,12 +41,12 @@ def is_digest(text: str) -> bool:
 
 
 def new_hash(digest: str) -> Any:
-    """A hash object of the digest's algorithm."""
+    """Return a hash object of the digest's algorithm."""
     return hashlib.new(digest.partition(":")[0])
 
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
-    """The content, which must have the digest. Raises BentoError, naming `origin`."""
+    """Return the content, which must have the digest. Raises BentoError, naming `origin`."""
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
@@ -67,7 +67,7 @@ class Descriptor:
 
     @staticmethod
     def of(content: bytes, media_type: str, **others: Any) -> Descriptor:
-        """The descriptor of content that is at hand."""
+        """Return the descriptor of content that is at hand."""
         return Descriptor(media_type, digest_of(content), len(content), **others)
 
     @staticmethod
@@ -91,7 +91,7 @@ class Descriptor:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object, in the specification's order."""
+        """Return the JSON object, in the specification's order."""
         item: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.annotations:
             item["annotations"] = dict(self.annotations)
@@ -142,7 +142,7 @@ class Manifest:
 
     @property
     def config(self) -> Descriptor:
-        """The config's descriptor. Raises BentoError for an index."""
+        """Return the config's descriptor. Raises BentoError for an index."""
         return Descriptor.from_json(self.document.get("config"), self.descriptor.digest)
 
     @property
@@ -156,7 +156,7 @@ class Manifest:
         return self._descriptors("layers")
 
     def blobs(self) -> Iterator[Descriptor]:
-        """The config and the layers that a registry has to hold."""
+        """Yield the config and the layers that a registry has to hold."""
         if not self.is_index:
             yield self.config
             yield from (layer for layer in self.layers() if not _FOREIGN.match(layer.media_type))
@@ -175,7 +175,7 @@ class Manifest:
 
 
 def descend(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """The manifests that entries of an index stand for, and all below: each once, before those that list it.
+    """Return the manifests that entries of an index stand for, and all below: each once, before those that list it.
 
     Raises BentoError for more than `bounds.MANIFESTS`, or indexes in more than `bounds.NESTING` others.
     """

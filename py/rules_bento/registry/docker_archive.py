@@ -58,7 +58,7 @@ class _Archive:
             self.members[posixpath.normpath(member.name)] = _Place(member, stream.position)
 
     def oci(self) -> Package:
-        """The image of an OCI archive: a layout in a tar."""
+        """Return the image of an OCI archive: a layout in a tar."""
         root_index = Manifest.read(self._content("index.json"), oci.INDEX, f"{self._path}: index.json")
         entries = {entry.digest: entry for entry in root_index.children()}
         if len(entries) != 1:
@@ -70,7 +70,7 @@ class _Archive:
         return Package(root, children, {digest: self._source(name) for digest, name in present.items()})
 
     def docker(self) -> Package:
-        """The image of an archive in docker's own form, with a manifest that is made here."""
+        """Return the image of an archive in docker's own form, with a manifest that is made here."""
         listed = self._json("manifest.json")
         if not isinstance(listed, list) or len(listed) != 1:
             raise BentoError(f"{self._path}: its manifest.json does not list one image.")
@@ -122,7 +122,7 @@ class _Archive:
         return FileSource(self._path, self._member(name).offset)
 
     def _member(self, name: str) -> _Place:
-        """The file of a name: docker links a layer that it has written already."""
+        """Return the file of a name: docker links a layer that it has written already."""
         name = posixpath.normpath(name)
         for _ in range(_MOST_LINKS):
             place = self.members.get(name)

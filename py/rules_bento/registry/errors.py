@@ -29,7 +29,7 @@ _REMEDIES = {
 
 
 def refusal(status: int, body: bytes, what: str, host: str) -> RegistryError:
-    """The error for a response; `what` is what was asked for, and of which repository."""
+    """Return the error for a response; `what` is what was asked for, and of which repository."""
     codes, words = _read(body)
     remedy = _REMEDIES.get(status, "").format(host=host)
     if status >= 500:

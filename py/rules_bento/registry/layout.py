@@ -39,7 +39,7 @@ class Layout:
 
     @staticmethod
     def create(folder: Path) -> Layout:
-        """The layout at a folder, begun there if there is none. Raises BentoError if something else is there."""
+        """Return the layout at a folder, begun there if there is none. Raises BentoError if something else is there."""
         if folder.is_dir() and not (folder / "oci-layout").exists() and any(folder.iterdir()):
             raise BentoError(f"{folder}: is there, and is not an OCI layout. Name another folder.")
         layout = Layout(folder)
@@ -51,7 +51,7 @@ class Layout:
 
     @staticmethod
     def open(folder: Path) -> Layout:
-        """The layout at a folder. Raises BentoError if there is none."""
+        """Return the layout at a folder. Raises BentoError if there is none."""
         try:
             version = read_json(_read(folder / "oci-layout"), str(folder))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
@@ -78,7 +78,7 @@ class Layout:
         _replace(self.blob(oci.digest_of(content)), content)
 
     def manifest(self, digest: str, media_type: str = "") -> Manifest:
-        """A manifest, verified. Raises BentoError if it is not there."""
+        """Return a manifest, verified. Raises BentoError if it is not there."""
         path = self.blob(digest)
         try:
             content = _read(path)
@@ -95,7 +95,7 @@ class Layout:
             raise BentoError(f"{path}: cannot be read: {error.strerror}.") from None
 
     def read(self, blob: Descriptor) -> bytes:
-        """A small blob, verified. Raises BentoError if it is not there, for another, and for a large one."""
+        """Return a small blob, verified. Raises BentoError if it is not there, for another, and for a large one."""
         path = self.blob(blob.digest)
         if blob.size > bounds.DOCUMENT:
             raise BentoError(f"{path}: has {blob.size} bytes; {bounds.DOCUMENT} are read of such a one.")
@@ -119,7 +119,7 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """The manifest of a name (or digest), or the only one there is. Raises BentoError for none, or several.
+        """Return the manifest of a name (or digest), or the only one there is. Raises BentoError for none, or several.
 
         Signatures and attestations beside an image are none by themselves.
         """

@@ -28,11 +28,11 @@ class Package:
     mounts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def manifests(self) -> list[Manifest]:
-        """All manifests, those that are listed before those that list them."""
+        """Return all manifests, those that are listed before those that list them."""
         return [*self.children, self.root]
 
     def blobs(self) -> list[Descriptor]:
-        """Each blob of the manifests once, the largest first. Raises BentoError if one has no source."""
+        """Return each blob of the manifests once, the largest first. Raises BentoError if one has no source."""
         blobs = {blob.digest: blob for manifest in self.manifests() for blob in manifest.blobs()}
         known = {manifest.descriptor.digest for manifest in self.manifests()}
         listed = {child.digest for manifest in self.manifests() for child in manifest.children()}

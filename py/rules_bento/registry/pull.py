@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def find(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """The first of the references (mirrors, then the origin) that has it. Raises the error of the last if none has."""
+    """Return the first of the references (mirrors, then the origin) that has it.
+
+    Raises the error of the last if none has.
+    """
     for reference in references[:-1]:
         repository = registries.repository(reference)
         try:
@@ -88,7 +91,7 @@ def fetch(
 
 
 def choose(root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False) -> list[Descriptor]:
-    """The entries of an index for the platforms, or all; none of a manifest that is no index.
+    """Return the entries of an index for the platforms, or all; none of a manifest that is no index.
 
     Raises BentoError, naming `origin`, if a platform is not there, or, if it is `lenient`, none of them.
     """

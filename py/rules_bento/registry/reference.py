@@ -93,13 +93,13 @@ class Reference:
         return _DEFAULT_CREDENTIALS if self.registry == DEFAULT_REGISTRY else self.registry
 
     def with_tag(self, tag: str) -> Reference:
-        """The same repository under a tag. Raises BentoError for what is no tag."""
+        """Return the same repository under a tag. Raises BentoError for what is no tag."""
         if not _TAG.fullmatch(tag):
             raise BentoError(f"{self.name}: {_tag_problem(tag)}")
         return replace(self, tag=tag, digest="")
 
     def with_digest(self, digest: str) -> Reference:
-        """The same repository, what has the digest."""
+        """Return the same repository, what has the digest."""
         return replace(self, tag="", digest=digest)
 
 

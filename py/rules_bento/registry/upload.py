@@ -110,7 +110,7 @@ class _Sending:
         return f"{self._repository}: blob {self._digest}"
 
     def _send_next(self, current: Upload) -> Reply:
-        """All of the blob, or the next chunk, or the end."""
+        """Return all of the blob, or the next chunk, or the end."""
         if self._in_chunks and current.offset < self._size:
             end = min(current.offset + max(self._limit, current.smallest_chunk), self._size)
             sending = self._repository.send_chunk(current, Part(self._source, current.offset, end, self._tally))
@@ -128,7 +128,7 @@ class _Sending:
         return upload if upload.offset <= self._size else current
 
     def _status(self, current: Upload) -> Upload | None:
-        """The upload as the registry has it after something went wrong."""
+        """Return the upload as the registry has it after something went wrong."""
         upload = self._repository.upload_status(current)
         if upload is None or upload.offset > self._size:
             return None

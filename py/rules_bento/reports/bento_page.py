@@ -13,7 +13,7 @@ _KINDS = {"bento": "sources", "other": "environment", "model": "model"}
 
 
 def page(report: dict[str, Any]) -> str:
-    """The HTML of a report (`bento_report`, and what the verb `report` adds)."""
+    """Return the HTML of a report (`bento_report`, and what the verb `report` adds)."""
     tree = _tree(report)
     files, models = report["files"], report["models"]
     summary = [
@@ -37,7 +37,7 @@ def _tree(report: dict[str, Any]) -> Node:
 
 
 def _folder(label: str, kind: str, files: Sequence[tuple[str, int]]) -> Node:
-    """A folder with the files of these paths in it."""
+    """Return a folder with the files of these paths in it."""
     inside: dict[str, list[tuple[str, int]]] = {}
     for path, size in files:
         name, _, rest = path.partition("/")

@@ -53,7 +53,7 @@ def _api(api: dict[str, Any]) -> dict[str, str]:
 
 
 def model(description: ModelDescription, files: Manifest) -> dict[str, Any]:
-    """A model with its files."""
+    """Return a model with its files."""
     return {
         "tag": description.tag,
         "module": description.module,
@@ -65,7 +65,7 @@ def model(description: ModelDescription, files: Manifest) -> dict[str, Any]:
 
 
 def files(manifest: Manifest) -> list[dict[str, Any]]:
-    """All files of the Bento itself; of a link its target in the place of a digest."""
+    """Return all files of the Bento itself; of a link its target in the place of a digest."""
     return [
         {"path": file.path, "size": file.size, "content": file.blake3 or f"-> {file.link}"} for file in manifest.entries
     ]

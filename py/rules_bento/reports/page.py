@@ -176,12 +176,12 @@ def heading(title: str, body: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """The HTML of a text."""
+    """Return the HTML of a text."""
     return f"<p>{escape(text)}</p>\n"
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, last: str = "size") -> str:
-    """The HTML of a table of texts; `last` is the class of the last column, `size` for numbers.
+    """Return the HTML of a table of texts; `last` is the class of the last column, `size` for numbers.
 
     A first column without a title says of what kind a row is.
     """
@@ -199,14 +199,14 @@ def _lines(titles: Sequence[str], rows: Iterable[Sequence[str]], last: str) -> I
 
 
 def size(count: int) -> str:
-    """Bytes as people read them: `4.0 kB`, `12.3 MB`, `2.00 GB`."""
+    """Return bytes as people read them: `4.0 kB`, `12.3 MB`, `2.00 GB`."""
     if count < 100_000:
         return f"{count / 1e3:.1f} kB"
     return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
 
 
 def difference(count: int) -> str:
-    """Bytes with a sign."""
+    """Return bytes with a sign."""
     return f"{'+' if count >= 0 else '-'}{size(abs(count))}"
 
 
@@ -220,5 +220,5 @@ def versions(before: str | None, after: str | None) -> str:
 
 
 def _short(version: str) -> str:
-    """A digest by its beginning, else the columns beside it have no place on a phone."""
+    """Return a digest by its beginning, else the columns beside it have no place on a phone."""
     return version if len(version) <= _LONG else f"{version[:12]}…"

@@ -67,7 +67,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) -> dict[str, Any]:
-    """The image of an index for a platform, by default the tool's. Raises BentoError if there is none."""
+    """Return the image of an index for a platform, by default the tool's. Raises BentoError if there is none."""
     platform = wanted or _platform(tool)
     by_platform = {}
     for image in images:

@@ -230,7 +230,10 @@ class _Recorder:
 
 
 def _unsound(own: set[str]) -> str:
-    """Why a worker that is forked from this process would not be what a new process is; empty if nothing is known."""
+    """Return why a worker that is forked from this process would not be what a new process is.
+
+    Empty if nothing is known.
+    """
     if shadowed := sorted(own & sys.modules.keys()):
         return f"imports {shadowed[0]}, which the service has itself"
     threading = sys.modules.get("threading")
@@ -244,7 +247,7 @@ def _unsound(own: set[str]) -> str:
 
 
 def _variables() -> int:
-    """What tells the variables of a process from those of its parent: names and values, hashed with one seed."""
+    """Return what tells the variables of a process from those of its parent: names and values, hashed with one seed."""
     return hash(frozenset(os.environ.items()))
 
 

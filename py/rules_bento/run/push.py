@@ -108,7 +108,7 @@ def _signer(arguments: Arguments, caller: Arguments) -> push_signing.Signer | No
 
 
 def _definitions(arguments: Arguments, package: Package) -> dict[str, dict[str, Any]]:
-    """Of what was made what is pushed, by digest; empty for what is not known."""
+    """Return of what that which is pushed was made, by digest; empty for what is not known."""
     folder, described = _folder(arguments), arguments.optional("--contents")
     return push_contents.read_definitions(folder / described, folder, package) if described else {}
 

@@ -155,11 +155,11 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
 
 class _Cache(Protocol):
     def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
-        """The bytes of a blob from `start` on."""
+        """Return the bytes of a blob from `start` on."""
 
 
 def open_cache(where: Settings) -> _Cache:
-    """The cache. Nothing is sent yet."""
+    """Return the cache. Nothing is sent yet."""
     return _HttpCache(where) if where.scheme.startswith("http") else _GrpcCache(where)
 
 
@@ -346,7 +346,7 @@ def _cuts(where: Settings) -> Iterator[None]:
 
 
 def _framed(message: bytes) -> bytes:
-    """A message of gRPC: not compressed, its length, its bytes."""
+    """Return a message of gRPC: not compressed, its length, its bytes."""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
@@ -393,7 +393,7 @@ def _varint(value: int) -> bytes:
 
 
 def _number(message: bytes, at: int) -> tuple[int, int]:
-    """A number, the lowest seven bits first, and where it ends."""
+    """Return a number, the lowest seven bits first, and where it ends."""
     value = shift = 0
     for end in range(at, min(at + 10, len(message))):  # of 64 bits
         value |= (message[end] & 0x7F) << shift

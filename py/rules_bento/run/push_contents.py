@@ -54,7 +54,10 @@ def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Set
 
 
 def read_referrers(path: Path, folder: Path) -> list[Package]:
-    """The documents about what `read` gave, each as an artifact that refers to its image. Raises as `read` does."""
+    """Return the documents about what `read` gave, each as an artifact that refers to its image.
+
+    Raises as `read` does.
+    """
     document = json.loads(path.read_bytes())
     images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
     return [
@@ -65,7 +68,7 @@ def read_referrers(path: Path, folder: Path) -> list[Package]:
 
 
 def read_definitions(path: Path, folder: Path, package: Package) -> dict[str, dict[str, Any]]:
-    """Of what images, or a Bento, were made, by the digests of their manifests; `package` is what `read` gave."""
+    """Return of what images, or a Bento, were made, by the digests of their manifests; `package` is of `read`."""
     document = json.loads(path.read_bytes())
     images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
     described = {_manifest(folder / image["manifest"]).descriptor.digest: image for image in images}

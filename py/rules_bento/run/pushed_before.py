@@ -31,13 +31,13 @@ class PushedBefore:
 
     @staticmethod
     def of_user() -> PushedBefore:
-        """The file of whoever runs this; nothing is kept for one without a home."""
+        """Return the file of whoever runs this; nothing is kept for one without a home."""
         cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
         folder = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
         return PushedBefore(folder / "rules_bento/pushed.json" if folder else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
-        """By digest, the repositories (`registry/name`) that had it, the last one first."""
+        """Return the repositories (`registry/name`) that had each digest, the last one first."""
         repositories_of: dict[str, list[str]] = {}
         for name, digests in reversed(self._digests.items()):
             for digest in digests:

@@ -80,7 +80,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _is_notified() -> bool:
-    """Whether ibazel started this program, and tells it of builds."""
+    """Return whether ibazel started this program, and tells it of builds."""
     return os.environ.get("IBAZEL_NOTIFY_CHANGES") == "y"
 
 
@@ -95,7 +95,7 @@ def _following(arguments: Arguments, home: Path) -> Following:
 
 
 def from_caller(options: Sequence[str]) -> list[str]:
-    """The options with files named from where Bazel was started: the server starts elsewhere."""
+    """Return the options with files named from where Bazel was started: the server starts elsewhere."""
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
     missing: list[str] = []
     for option in options:

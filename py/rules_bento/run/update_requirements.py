@@ -53,7 +53,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _options(words: list[str], target: str) -> tuple[list[str], list[Path]]:
-    """Packages to upgrade, and bentofiles to import."""
+    """Return packages to upgrade, and bentofiles to import."""
     upgrade, bentofiles = [], []
     rest = list(words)
     while rest:

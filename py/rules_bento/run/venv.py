@@ -71,7 +71,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
-    """Folders of the source tree that modules are imported from, the Bento's own first."""
+    """Return folders of the source tree that modules are imported from, the Bento's own first."""
     own = settings["repository"]
     roots = [root.partition("/") for root in settings["import_roots"]]
     for repository in sorted({repository for repository, _, _ in roots} - {own}):
@@ -124,7 +124,7 @@ class _Environment:
         return True
 
     def _made(self) -> dict[str, Any]:
-        """What the stamp says; nothing for a folder that is not there or empty."""
+        """Return what the stamp says; nothing for a folder that is not there or empty."""
         try:
             return read_object(read_file(str(self.folder / _STAMP)), str(self.folder / _STAMP))
         except FileNotFoundError:

@@ -133,7 +133,7 @@ class _Part:
         self._hasher = blake3()
 
     def read(self, size: int = -1) -> bytes:
-        """The next piece, whatever its size, or nothing at the end."""
+        """Return the next piece, whatever its size, or nothing at the end."""
         piece = next(self._contents, b"")
         self._hasher.update(piece)
         self.size += len(piece)
@@ -167,7 +167,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_Part]:
-    """The parts of a bundle, each to be read before the next one; at the end all are held against the list."""
+    """Yield the parts of a bundle, each to be read before the next one; at the end all are held against the list."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
     for item, contents in unpack.read(path, "tar", limits, progress):

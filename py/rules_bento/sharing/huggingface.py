@@ -84,7 +84,7 @@ def pin(
 
 
 def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """As the hub's own client takes patterns: a folder stands for all below it."""
+    """Return whether patterns take a path as the hub's own client does: a folder stands for all below it."""
 
     def named(patterns: Sequence[str]) -> bool:
         return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)

@@ -41,7 +41,7 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
 
 
 def interpreter(asked: str = "") -> Path:
-    """The Python that has BentoML: the one asked for, or of the environment asked for.
+    """Return the Python that has BentoML: the one asked for, or of the environment asked for.
 
     Else that of VIRTUAL_ENV, of the `bentoml` on PATH, or the one that this runs in. Raises BentoError if none has.
     """

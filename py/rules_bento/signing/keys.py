@@ -68,7 +68,7 @@ class PrivateKey:
 
     @property
     def public(self) -> PublicKey:
-        """The key that verifies."""
+        """Return the key that verifies."""
         return PublicKey(self._key.public_key(), self.origin)
 
 

@@ -125,11 +125,11 @@ class Patterns:
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The lines that can decide: not those that are empty or a remark."""
+        """Return the lines that can decide: not those that are empty or a remark."""
         return tuple(self._rules)
 
     def unmatched(self, paths: Iterable[str]) -> tuple[Rule, ...]:
-        """The lines that match none of ``paths``, whether they take something in or out."""
+        """Return the lines that match none of ``paths``, whether they take something in or out."""
         reached = 0
         for path in paths:
             state = self.start
@@ -139,7 +139,10 @@ class Patterns:
         return self._unmatched(reached)
 
     def idle(self, reached: int) -> tuple[Rule, ...]:
-        """The lines that would take something in, and match no path; ``reached`` are the bits of all paths' ends."""
+        """Return the lines that would take something in, and match no path.
+
+        ``reached`` are the bits of all paths' ends.
+        """
         return tuple(rule for rule in self._unmatched(reached) if not rule.negated)
 
     def _unmatched(self, reached: int) -> tuple[Rule, ...]:
@@ -250,7 +253,7 @@ class Filter:
         return verdict.kept
 
     def idle(self) -> tuple[Rule, ...]:
-        """The lines of ``include`` that match none of the paths that `keeps` was asked for."""
+        """Return the lines of ``include`` that match none of the paths that `keeps` was asked for."""
         return self._include.idle(self._reached)
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
@@ -417,12 +420,12 @@ class _Layout:
         self._end(of_folder=segments[-1] == "**")
 
     def start(self) -> int:
-        """The positions before the first character."""
+        """Return the positions before the first character."""
         firsts = sum(1 << position for position in self.starts)
         return firsts | (firsts & self.gaps) << 1
 
     def masks(self, character: str) -> tuple[int, int]:
-        """The positions that ``character`` leaves, and those that it stays at."""
+        """Return the positions that ``character`` leaves, and those that it stays at."""
         moving = self._literals.get(character, 0)
         staying = self._loops
         if character != "/":

@@ -50,7 +50,7 @@ class Difference:
 
 
 def of_entry(entry: Entry) -> Side:
-    """An entry of the store, as it is on the disk."""
+    """Return an entry of the store, as it is on the disk."""
     start = len(str(entry.path)) + 1
     files = {}
     for file in walk(entry.path):
@@ -67,7 +67,10 @@ def of_entry(entry: Entry) -> Side:
 
 
 def of_archive(path: Path, form: Form, limits: Limits | None = None) -> Side:
-    """An archive, which is read to its end and nothing of it is kept. Raises BentoError as `unpack.read` does."""
+    """Return an archive, which is read to its end and nothing of it is kept.
+
+    Raises BentoError as `unpack.read` does.
+    """
     files: dict[str, File] = {}
     texts: dict[str, bytes] = {}
     for item, contents in unpack.read(path, form, limits):
@@ -110,7 +113,7 @@ def compare(one: Side, other: Side) -> Difference:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a document, by dotted name; empty lists and mappings are leaves."""
+    """Return the leaves of a document, by dotted name; empty lists and mappings are leaves."""
     if isinstance(value, dict) and value:
         pairs = [(f"{prefix}.{key}" if prefix else str(key), item) for key, item in value.items()]
     elif isinstance(value, list) and value:

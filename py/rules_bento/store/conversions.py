@@ -70,7 +70,7 @@ def time(value: Any, where: str) -> str:
 
 
 def optional(convert: Conversion) -> Conversion:
-    """The same, or null."""
+    """Return the same, or null."""
     return lambda value, where: None if value is None else convert(value, where)
 
 
@@ -97,7 +97,7 @@ def mapping(convert: Conversion = anything) -> Conversion:
 
 
 def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False) -> Conversion:
-    """A mapping with these keys, each with its conversion and its default (a value, or a function of none).
+    """Return a mapping with these keys, each with its conversion and its default (a value, or a function of none).
 
     The result has the keys in the order of `fields`. Others are dropped, or refused if it is `closed`.
     """

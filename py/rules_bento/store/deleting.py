@@ -68,7 +68,7 @@ def discard(home: Home, removed: Removed) -> None:
 
 
 def users_of(home: Home, model: Tag) -> list[Tag]:
-    """The Bentos that need a model, as BentoML counts them: not those that have models of their own."""
+    """Return the Bentos that need a model, as BentoML counts them: not those that have models of their own."""
     return [
         entry.tag
         for entry in Shelf(home, BENTO).list().entries

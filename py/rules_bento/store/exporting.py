@@ -98,7 +98,7 @@ def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exporte
 
 
 def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
-    """The path and form that `bentoml export TAG OUT` would mean, if it took relative paths.
+    """Return the path and form that `bentoml export TAG OUT` would mean, if it took relative paths.
 
     Nothing is the current folder. A folder, or what ends with a slash, gets `NAME-VERSION` with a suffix. A suffix
     that is not known gets the default one added.
@@ -112,7 +112,7 @@ def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path
 
 
 def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, Form]:
-    """The name and form of an archive that is to have a name, or none in particular."""
+    """Return the name and form of an archive that is to have a name, or none in particular."""
     suffix = f".{kind.extension}"
     if not name:
         return f"{tag.name}-{tag.version}{_SUFFIX.get(form or '', suffix)}", form or "xz"
@@ -125,7 +125,7 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """The models that a Bento needs, from its own folder or else the store.
+    """Return the models that a Bento needs, from its own folder or else the store.
 
     Raises NotFoundError, naming the Bento, for one that is nowhere.
     """
@@ -162,7 +162,7 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that becomes `path` if the block ends well, and leaves nothing behind if not."""
+    """Give a file that becomes `path` if the block ends well, and leaves nothing behind if not."""
     try:
         with whole_file(path) as file:
             yield file

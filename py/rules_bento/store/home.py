@@ -22,7 +22,7 @@ from rules_bento.records import dataclass
 
 
 def unique(folder: Path) -> Path:
-    """A name in a folder that no process has."""
+    """Return a name in a folder that no process has."""
     return folder / f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
@@ -49,17 +49,20 @@ class Home:
 
     @staticmethod
     def find(root: str | Path | None = None, *, durable: bool = True) -> Home:
-        """The given folder, else BENTOML_HOME's, else `~/bentoml`; `~` and variables are replaced as BentoML does."""
+        """Return the given folder, else BENTOML_HOME's, else `~/bentoml`.
+
+        `~` and variables are replaced as BentoML does.
+        """
         chosen = str(root or os.environ.get("BENTOML_HOME") or Path("~") / "bentoml")
         return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable)
 
     def shelf(self, kind: Kind) -> Path:
-        """The folder of all names of a kind."""
+        """Return the folder of all names of a kind."""
         return self.root / kind.folder
 
     @property
     def own(self) -> Path:
-        """The folder that only this package uses."""
+        """Return the folder that only this package uses."""
         return self.root / ".rules_bento"
 
     @property
@@ -97,5 +100,5 @@ class Home:
         return self.own / "records" / kind.folder
 
     def summaries(self, kind: Kind) -> Path:
-        """The file of parsed descriptors."""
+        """Return the file of parsed descriptors."""
         return self.own / "summaries" / kind.folder

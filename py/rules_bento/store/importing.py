@@ -57,7 +57,7 @@ class Imported:
 
 @contextmanager
 def workshop(home: Home, options: Options) -> Iterator[Workshop]:
-    """A place where entries are made; what was not committed when the block ends is gone."""
+    """Give a place where entries are made; what was not committed when the block ends is gone."""
     import shutil
 
     with locks.staging(home):
@@ -267,7 +267,7 @@ class _Reader:
             self._known[tag][path] = digest(contents)
 
     def _tree_of(self, tag: Tag, where: str) -> Tree | None:
-        """The tree for a model; None if the store has the model, so that nothing need be written."""
+        """Return the tree for a model; None if the store has the model, so that nothing need be written."""
         if tag in self._known:
             return None
         if tag not in self._models:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def committing(home: Home) -> Iterator[None]:
-    """The block alone changes what the store lists. Short: nothing is read or written in it but names."""
+    """Let the block alone change what the store lists; it is short, and reads and writes nothing but names."""
     with _open(home, "commit.lock") as file:
         _flock(file, exclusive=True)
         yield
@@ -23,7 +23,7 @@ def committing(home: Home) -> Iterator[None]:
 
 @contextmanager
 def staging(home: Home) -> Iterator[None]:
-    """The block makes entries or removes one, as others may at the same time; nobody clears away meanwhile."""
+    """Let the block make entries or remove one, as others may at the same time; nobody clears away meanwhile."""
     with _open(home, "lock") as file:
         # What is there when nobody is at work is of processes that died.
         if _flock(file, exclusive=True, wait=False):

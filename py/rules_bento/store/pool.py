@@ -36,7 +36,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def digest_time(digest: str) -> int:
-    """The modification time (ns) of a content: a whole second from 1980 to 1988."""
+    """Return the modification time (ns) of a content: a whole second from 1980 to 1988."""
     return (_EPOCH + int(digest[:7], 16)) * 10**9
 
 
@@ -79,7 +79,7 @@ class Pool:
     def add(
         self, contents: Iterable[bytes | memoryview], size: int, target: Path, *, executable: bool
     ) -> tuple[str, bool]:
-        """The same for a content that is too large for the memory."""
+        """Return the same for a content that is too large for the memory."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
         if self._share(digest, size, shared, executable=executable):

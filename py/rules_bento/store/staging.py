@@ -51,7 +51,7 @@ class Tree:
 
     @property
     def written(self) -> list[Path]:
-        """The files that are new to the disk, so that they have to be flushed."""
+        """Return the files that are new to the disk, so that they have to be flushed."""
         return self._written
 
     def _file(self, item: Item, contents: Contents, target: Path, *, private: bool) -> str:
@@ -75,7 +75,7 @@ class Tree:
 
 
 def digest(contents: Iterable[bytes | memoryview]) -> str:
-    """The digest of a content that is not kept."""
+    """Return the digest of a content that is not kept."""
     from blake3 import blake3
 
     hasher = blake3()

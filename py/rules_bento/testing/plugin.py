@@ -83,7 +83,7 @@ _SERVERS = pytest.StashKey[Servers]()
 
 @pytest.fixture(scope="session")
 def bento(request: pytest.FixtureRequest) -> Bento:
-    """The Bento: its tag and the folder that it is unpacked to."""
+    """Return the Bento: its tag and the folder that it is unpacked to."""
     return request.config.stash[_SERVERS].setting.bento
 
 
@@ -95,7 +95,7 @@ def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManage
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """The server, which all tests of the target (of a shard, where it has some) share."""
+    """Yield the server, which all tests of the target (of a shard, where it has some) share."""
     servers = request.config.stash[_SERVERS]
     with servers.serve(*servers.setting.options) as server:
         yield server
@@ -103,13 +103,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def url(server: Server) -> str:
-    """The server's address, without a slash at its end."""
+    """Return the server's address, without a slash at its end."""
     return server.url
 
 
 @pytest.fixture
 def client(url: str) -> Iterator[Any]:
-    """A `bentoml.SyncHTTPClient` of the server."""
+    """Yield a `bentoml.SyncHTTPClient` of the server."""
     import bentoml
 
     with bentoml.SyncHTTPClient(url) as client:

@@ -125,5 +125,5 @@ def _short_path(path: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """A pattern for the path; coverage.py knows no way to quote what it has a meaning for."""
+    """Return a pattern for the path; coverage.py knows no way to quote what it has a meaning for."""
     return "".join("?" if letter in "*?[]" else letter for letter in str(path))

@@ -45,7 +45,7 @@ class Address:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
+        """Return the last part of the path."""
         return self.path.rpartition("/")[2]
 
     def with_path(self, path: str) -> Address:
@@ -62,7 +62,7 @@ class Address:
         return netrc.login(self.host, self.user) or (self.user, "")
 
     def redact(self, text: object) -> str:
-        """The text of somebody else, without what is secret here."""
+        """Return the text of somebody else, without what is secret here."""
         shown = str(text)
         token = self.user if self.scheme in _WEB and len(self.user) >= _SHORTEST_TOKEN else ""
         for secret in filter(None, (self.query, self.password, token)):
@@ -75,7 +75,7 @@ class Address:
 
 
 def parse(text: str) -> Address | None:
-    """The address that a text means; None for a path, or a URL, of this machine.
+    """Return the address that a text means; None for a path, or a URL, of this machine.
 
     Raises BentoError for a URL that no transport takes.
     """

@@ -87,7 +87,7 @@ class Files(Remote):
 
     @abstractmethod
     def size(self, path: str) -> int | None:
-        """The bytes of a file, None if it is not there."""
+        """Return the bytes of a file, None if it is not there."""
 
     @abstractmethod
     def append(self, path: str, source: Source, at: int) -> Iterator[int]:
@@ -95,7 +95,7 @@ class Files(Remote):
 
     @abstractmethod
     def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:
-        """The bytes of a file."""
+        """Return the bytes of a file."""
 
     @abstractmethod
     def make_folders(self, path: str) -> None:

@@ -44,7 +44,7 @@ _BLOCK = 1 << 20
 def downloaded(
     address: Address, folder: Path, counter: Counter, sha256: str = "", look: Callable[[bytes], None] | None = None
 ) -> Iterator[BinaryIO]:
-    """The archive as an open file that bears the address as its name; gone when the block ends.
+    """Give the archive as an open file that bears the address as its name; gone when the block ends.
 
     It has the digests that the server states, and `sha256` (hexadecimal) if that is given. A large one is not fetched
     if `look`, which gets its first bytes, raises an error. Raises BentoError.
@@ -64,7 +64,7 @@ def downloaded(
 
 
 def _head(remote: Remote) -> bytes:
-    """The first bytes of what is large; nothing of what is small, or where they do not come at once."""
+    """Return the first bytes of what is large; nothing of what is small, or where they do not come at once."""
     try:
         stat = remote.stat()
         if not stat.ranges or (stat.size or 0) < PIECE:

@@ -129,7 +129,7 @@ class Dropbox(Remote):
             return json_of(response)
 
     def _call(self, verb: str, about: Mapping[str, Any]) -> dict[str, Any]:
-        """A request that has its argument as its body."""
+        """Send a request that has its argument as its body."""
         headers = {"Content-Type": "application/json", **self._authorization()}
         body = Bytes(json.dumps(about).encode())
         with self._transport.exchange("POST", f"{self._api}/2/{verb}", headers, body) as response:
@@ -140,7 +140,7 @@ class Dropbox(Remote):
     def _ask(
         self, verb: str, about: Mapping[str, Any], headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Iterator[Response]:
-        """A request that has its argument as a header."""
+        """Send a request that has its argument as a header."""
         everything = {
             "Dropbox-API-Arg": json.dumps(about).replace("\x7f", "\\u007f"),
             **({} if body is None else {"Content-Type": "application/octet-stream"}),

@@ -113,7 +113,7 @@ class Gcs(Remote):
         self._transport.close()
 
     def _begin(self, about: Mapping[str, Any], size: int) -> str:
-        """The address of a new session."""
+        """Return the address of a new session."""
         headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
         with self._ask("POST", self._uploads, headers, Bytes(json.dumps(about).encode())) as response:
             self._check(response, (200, 201))

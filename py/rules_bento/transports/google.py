@@ -49,7 +49,7 @@ class Asker(transport.Request):  # type: ignore[misc]
         timeout: float | None = None,
         **_: Any,
     ) -> _Answer:
-        """One request. Raises `TransportError`."""
+        """Send one request. Raises `TransportError`."""
         data = None if body is None else Bytes(body.encode() if isinstance(body, str) else body)
         try:
             with self._connections.exchange(method, url, dict(headers or {}), data) as response:

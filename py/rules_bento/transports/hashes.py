@@ -18,12 +18,12 @@ class Hash(Protocol):
 
 
 def new(name: str) -> Hash:
-    """A digest in the making, by its name."""
+    """Return a digest in the making, by its name."""
     return _Dropbox() if name == DROPBOX else hashlib.new(name, usedforsecurity=False)
 
 
 def of(name: str, data: bytes) -> str:
-    """The digest of some bytes, hexadecimal."""
+    """Return the digest of some bytes, hexadecimal."""
     made = new(name)
     made.update(data)
     return made.hexdigest()

@@ -88,7 +88,7 @@ class Http(Remote):
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
-        """The answer, after redirects; its body must not be compressed on its way."""
+        """Give the answer, after redirects; its body must not be compressed on its way."""
         url = self.address.url
         first = Origin.of(url)
         for _ in range(bounds.REDIRECTS):
@@ -131,7 +131,7 @@ def _basic(user: str, password: str) -> str:
 
 
 def _version(headers: Message) -> str:
-    """A validator that is fit for `If-Range`: a strong entity tag, else the time of the last change."""
+    """Return a validator that is fit for `If-Range`: a strong entity tag, else the time of the last change."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 
@@ -155,7 +155,7 @@ def _digests(headers: Message) -> dict[str, str]:
 
 
 def _decoded(name: str, value: str) -> dict[str, str]:
-    """A digest in base64 as hexadecimal, by its name; nothing if it is no such digest."""
+    """Return a digest in base64 as hexadecimal, by its name; nothing if it is no such digest."""
     from base64 import b64decode
 
     try:

@@ -119,7 +119,7 @@ class Objects(Remote):
 
 
 def part_size(source: Source) -> int:
-    """Bytes of each part of an upload."""
+    """Return bytes of each part of an upload."""
     return max(PART, -(-source.size // _MOST_PARTS))
 
 
@@ -128,7 +128,7 @@ def _retries(count: int) -> dict[str, Any]:
 
 
 def store(kind: str, extra: str) -> Any:
-    """One of obstore's classes. Raises BentoError if it is not installed."""
+    """Return one of obstore's classes. Raises BentoError if it is not installed."""
     try:
         from obstore import store as stores
     except ImportError:

@@ -244,12 +244,12 @@ class _Session:
             self._piece = max(_LEAST, min(_MOST, *known)) if known else _LEAST
 
     def open(self, path: str, flags: int) -> bytes:
-        """The handle of a file."""
+        """Return the handle of a file."""
         body = self.ask(_OPEN, _path(path) + struct.pack(">II", flags, 0), _HANDLE)
         return bytes(_cut(body)[0])
 
     def read(self, handle: bytes, start: int, end: int) -> Iterator[memoryview]:
-        """The bytes of a file, in their order."""
+        """Yield the bytes of a file, in their order."""
         asked: deque[tuple[int, int, int]] = deque()
         most = max(2, UNDER_WAY // self._piece)
 
@@ -287,7 +287,7 @@ class _Session:
             yield self._confirmed(*sent.popleft())
 
     def ask(self, kind: int, body: bytes, wanted: int = _STATUS) -> memoryview:
-        """One request and the body of its answer, which has to be of a type. Raises _StatusError."""
+        """Send one request; the body of its answer, which has to be of a type, is returned. Raises _StatusError."""
         return self._answer(self._request(kind, body), wanted)
 
     def end(self) -> str:
@@ -324,7 +324,7 @@ class _Session:
             self._socket.sendall(data)
 
     def _answer(self, number: int, wanted: int) -> memoryview:
-        """The body of an answer, good until the next one is asked for."""
+        """Return the body of an answer, good until the next one is asked for."""
         answer = self._early.pop(number, None)
         while answer is None:
             packet = self._receive()
@@ -387,7 +387,7 @@ def _path(path: str) -> bytes:
 
 
 def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
-    """The string that a body begins with, and what follows it."""
+    """Return the string that a body begins with, and what follows it."""
     (size,) = struct.unpack_from(">I", body)
     if 4 + size > len(body):
         raise OSError("the server sends a packet that is cut off")

@@ -73,7 +73,7 @@ class Remote(ABC):
 
     @abstractmethod
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
-        """The bytes from `start` up to `end` (None: all that come) of what `stat` told of.
+        """Return the bytes from `start` up to `end` (None: all that come) of what `stat` told of.
 
         Each piece is good until the next one. Raises ChangedError if it is another version now.
         """
@@ -89,7 +89,7 @@ class Remote(ABC):
         """Give back the connections."""
 
     def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
-        """The result of a step that may be repeated; raises BentoError when it has failed too often."""
+        """Return the result of a step that may be repeated; raises BentoError when it has failed too often."""
         retry = retry or Retry()
         while True:
             try:
@@ -99,16 +99,16 @@ class Remote(ABC):
                     raise self.unreachable(cut) from None
 
     def unreachable(self, cut: CutError) -> BentoError:
-        """The error for a connection that has failed too often."""
+        """Return the error for a connection that has failed too often."""
         reason = self.address.redact(cut).rstrip(".")
         return BentoError(f"{self.address}: the transfer failed several times, at last by this: {reason}. Try again.")
 
     def missing(self) -> MissingError:
-        """The error for an address with nothing at it."""
+        """Return the error for an address with nothing at it."""
         return MissingError(f"{self.address}: nothing is there. Look at the spelling, and whether you may see it.")
 
     def refused(self, reason: object, remedy: str) -> BentoError:
-        """The error for a server that says no."""
+        """Return the error for a server that says no."""
         return BentoError(f"{self.address}: refused ({self.address.redact(reason).rstrip('.')}). {remedy}")
 
 
@@ -133,7 +133,7 @@ def understood() -> Iterator[None]:
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """The error for a transport whose package is not there."""
+    """Return the error for a transport whose package is not there."""
     return BentoError(
         f"{extra}: needs the package {package}, which is not installed. Install it: "
         f"pip install 'rules-bento[{extra}]'; with Bazel, run @rules_bento//tools:bento_with_transports."

@@ -120,7 +120,7 @@ class Parts:
             marker = int(listed["NextPartNumberMarker"])
 
     def _tag(self, part: dict[str, Any], data: bytes, checksum: str) -> str:
-        """The entity tag of a part that is there and has our bytes; else nothing."""
+        """Return the entity tag of a part that is there and has our bytes; else nothing."""
         tag = str(part.get("ETag", ""))
         if part.get("Size") != len(data):
             return ""
@@ -129,7 +129,10 @@ class Parts:
         return tag if same or tag.strip('"') == hashlib.md5(data, usedforsecurity=False).hexdigest() else ""
 
     def _ask(self, verb: str, wanted: str = "", **words: Any) -> dict[str, Any]:
-        """The answer to a request; one without the field that is wanted was cut off, which botocore does not notice."""
+        """Return the answer to a request.
+
+        One without the field that is wanted was cut off, which botocore does not notice.
+        """
 
         def once() -> dict[str, Any]:
             with self._errors():

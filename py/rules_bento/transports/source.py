@@ -28,14 +28,14 @@ class Source:
         self.size = os.fstat(self._file).st_size
 
     def read(self, at: int, size: int) -> bytes:
-        """The bytes from `at` on, so many unless the end comes before."""
+        """Return the bytes from `at` on, so many unless the end comes before."""
         data = os.pread(self._file, size, at)
         while len(data) < min(size, self.size - at):
             data += os.pread(self._file, size - len(data), at + len(data))
         return data
 
     def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
-        """All bytes from `at` up to `end`, `size` at once."""
+        """Yield all bytes from `at` up to `end`, `size` at once."""
         stop = self.size if end is None else end
         while at < stop:
             yield self.read(at, min(size, stop - at))
@@ -57,14 +57,14 @@ class Source:
         return digester.hexdigest()
 
     def digest(self, name: str) -> str:
-        """The digest by a name that `hashes.new` knows, hexadecimal."""
+        """Return the digest by a name that `hashes.new` knows, hexadecimal."""
         digester = hashes.new(name)
         for piece in self.pieces():
             digester.update(piece)
         return digester.hexdigest()
 
     def digests(self, *names: str) -> dict[str, str]:
-        """Several digests by their names, each on a processor of its own."""
+        """Return several digests by their names, each on a processor of its own."""
         with ThreadPoolExecutor(len(names)) as threads:
             return dict(zip(names, threads.map(self.digest, names), strict=True))
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
-    """The text of environment.yml: the user's file, or one of the options; None where there is nothing to install."""
+    """Return the text of environment.yml: the user's file, or one of the options.
+
+    None where there is nothing to install.
+    """
     if conda.environment_yml:
         return files.text(conda.environment_yml, place)
     dependencies: list[Any] = list(conda.dependencies or ())

@@ -70,12 +70,12 @@ class Recipe:
 
 
 def render(recipe: Recipe) -> str:
-    """The text of the Dockerfile."""
+    """Return the text of the Dockerfile."""
     return HEADER + "\n" + "\n\n".join(blocks(recipe, Names()).values()) + "\n"
 
 
 def blocks(recipe: Recipe, names: Names) -> dict[str, str]:
-    """The parts of the Dockerfile by the names that templates know them by."""
+    """Return the parts of the Dockerfile by the names that templates know them by."""
     parts = {
         "SETUP_BENTO_BASE_IMAGE": _base_image(recipe),
         "SETUP_BENTO_USER": _user(names),
@@ -103,7 +103,7 @@ def _installed(distro: Distro, packages: Sequence[str], setup: str = "") -> list
 
 
 def _run(commands: Sequence[str], mounts: Sequence[str] = ()) -> str:
-    """A RUN instruction; each command on a line, and the next only after success."""
+    """Return a RUN instruction; each command on a line, and the next only after success."""
     head = [f"--mount={mount}" for mount in mounts]
     words = [*head, commands[0], *(f"&& {command}" for command in commands[1:])]
     return "RUN " + " \\\n    ".join(words)
@@ -141,7 +141,7 @@ def _variables(recipe: Recipe, names: Names) -> list[str]:
 
 
 def word(value: str) -> str:
-    """A value as Dockerfile's own lexer reads it back: as it stands, or in quotes."""
+    """Return a value as Dockerfile's own lexer reads it back: as it stands, or in quotes."""
     if re.fullmatch(r"[\w.,:/@%+=-]*", value, re.ASCII):
         return value
     return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
@@ -171,7 +171,7 @@ def _components(recipe: Recipe, names: Names) -> list[str]:
 
 
 def _copied(path: str) -> str:
-    """The line that copies something of the sources; in its form of JSON a blank ends no path."""
+    """Return the line that copies something of the sources; in its form of JSON a blank ends no path."""
     if re.search(r"\s", path):
         return f"COPY {json.dumps([f'src/{path}', f'./src/{path}'], ensure_ascii=False)}"
     return f"COPY src/{path} ./src/{path}"
@@ -189,7 +189,7 @@ class _Secrets:
         ]
 
     def exported(self, command: str) -> str:
-        """The command with the variables set."""
+        """Return the command with the variables set."""
         return "".join(self._exports) + command
 
     @staticmethod

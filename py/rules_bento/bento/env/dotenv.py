@@ -13,7 +13,7 @@ _VARIABLE = re.compile(r"(\\)?\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-
 
 
 def parse(text: str, origin: str) -> dict[str, str]:
-    """The variables of a file. `$NAME` means an earlier line, never the machine that builds.
+    """Return the variables of a file. `$NAME` means an earlier line, never the machine that builds.
 
     Raises BentoError, naming file and line, for a line that cannot be read and for an unknown `$NAME`.
     """

@@ -31,7 +31,7 @@ _CARRIED = {
 
 
 def option_lines(python: Python, place: str) -> list[str]:
-    """The index and other options as the first lines of a requirements file (spec 2).
+    """Return the index and other options as the first lines of a requirements file (spec 2).
 
     Raises BentoError, which begins with `place`, for a part of `pip_args` that only a command line can have.
     """
@@ -62,7 +62,7 @@ def _lines_of_arguments(arguments: str, place: str) -> list[str]:
 
 
 def command_arguments(python: Python) -> list[str]:
-    """The same options as arguments of pip (spec 1)."""
+    """Return the same options as arguments of pip (spec 1)."""
     words = ["--index-url", python.index_url] if python.index_url else []
     for flag, values in (
         ("--trusted-host", python.trusted_host),
@@ -154,7 +154,7 @@ class Requirements:
 def assemble(
     text: str, lock: LockedRequirements | None, bentoml_version: str, features: Sequence[str], place: str
 ) -> Requirements:
-    """The requirements, with bentoml and its extras for `features`, and with the lock's pins where there is one.
+    """Return the requirements, with bentoml and its extras for `features`, and with the lock's pins where there is one.
 
     Raises BentoError where text, which `place` says the origin of, and lock disagree, and for hashes that leave bentoml
     out.
@@ -183,7 +183,7 @@ def assemble(
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
-    """The requirements with a bentoml among them, and the version of it that they pin."""
+    """Return the requirements with a bentoml among them, and the version of it that they pin."""
     pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
     if pinned:
         named = f"{_bentoml(features, pinned[1])}=={pinned[2]}"

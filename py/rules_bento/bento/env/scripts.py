@@ -18,7 +18,7 @@ def script_path(path: str, content: bytes) -> str:
 
 
 def script_command(script: str) -> str:
-    """The command of bento.yaml that runs a script of the Bento."""
+    """Return the command of bento.yaml that runs a script of the Bento."""
     return f"chmod +x ./{script} && ./{script}"
 
 

@@ -102,7 +102,7 @@ def _recipe(
 
 
 def _install(requirements: python.Requirements, options: BuildOptions, from_sources: bool) -> str:
-    """The command that installs the requirements; paths in them begin in src/ where some of it is there."""
+    """Return the command that installs the requirements; paths in them begin in src/ where some of it is there."""
     name, flags = "requirements.txt", [f"--allow-insecure-host {host}" for host in options.python.trusted_host or ()]
     if requirements.hashed is not None:
         name, flags = "requirements.lock.txt", [*flags, "--require-hashes"]

@@ -41,7 +41,7 @@ _MARKS = dockerfile.Names(
 
 
 def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin: str) -> str:
-    """The Dockerfile that the template makes of ours.
+    """Return the Dockerfile that the template makes of ours.
 
     `options` are those of `docker`, which the template sees as `__options__<key>`. Raises BentoError, naming
     `origin` and the line where it is known, for a template that does not work.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """What to look at, what to hold it against; the output."""
+    """Add the arguments for what is looked at, the policy that it is held against, and the output."""
     parser.add_argument(
         "tag",
         metavar="TAG",

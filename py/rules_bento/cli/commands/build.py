@@ -80,7 +80,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def _add_facts(parser: ArgumentParser) -> None:
-    """What states a fact of the service that its source computes; messages name these."""
+    """Add the options that state a fact of the service that its source computes; messages name these."""
     group = parser.add_argument_group("facts of the service, where its source computes them")
     group.add_argument(
         "--service",
@@ -223,7 +223,7 @@ def _stated(options: Namespace) -> Declared:
 
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """The configuration of each service. Raises BentoError for what cannot be read."""
+    """Return the configuration of each service. Raises BentoError for what cannot be read."""
     services: dict[str, dict[str, Any]] = {}
     for path, text in _pairs(texts, "--config").items():
         service, keys = _service_and_keys(path, text)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Where to; what; the output."""
+    """Add the arguments for the file of the bundle, what it takes, and the output."""
     parser.add_argument("out", metavar="PATH", help="the file to write, such as release.bentobundle")
     parser.add_argument("tags", metavar="TAG", nargs="+", help="a Bento")
     show.add_output(parser, "text", "json", "yaml", "path")

@@ -98,7 +98,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _given(options: Namespace) -> dict[str, Sequence[str] | bool]:
-    """The options for the backend: BentoML's own, then those of `--opt`."""
+    """Return the options for the backend: BentoML's own, then those of `--opt`."""
     further: dict[str, Sequence[str] | bool] = {}
     for name in sorted((*_VALUES, *_FLAGS)):
         value = getattr(options, name.replace("-", "_"))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Where from, where to; the output."""
+    """Add the arguments for the source, the destinations and the output."""
     parser.add_argument("source", metavar="REFERENCE", help=registries.ADDRESS)
     parser.add_argument(
         "targets", metavar="TARGET", nargs="+", help="the same of another place; without a tag, it has the source's"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """What to delete; whether to ask."""
+    """Add the arguments for the tags, and whether to ask first."""
     parser.add_argument(
         "tags", metavar="TAG", nargs="+", help=f"a {kind.noun}, or a name for all of its versions; commas separate, too"
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Whether to do it; the output."""
+    """Add the arguments for a trial, and the output."""
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be removed")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (

@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """What all commands have that take archives in."""
+    """Add the options that all commands have that take archives in."""
     from rules_bento.archives.unpack import Limits
 
     limits = Limits()

@@ -72,7 +72,7 @@ def _models(entries: list[Entry]) -> list[dict[str, str]]:
 
 
 def _model_size(entry: Entry, tag: str, store: Store, known: dict[str, int]) -> int:
-    """Bytes of a model that a Bento needs; none if it is missing, or in the Bento and counted there."""
+    """Return bytes of a model that a Bento needs; none if it is missing, or in the Bento and counted there."""
     from rules_bento.store.entries import NotFoundError, tree_size
 
     name, _, version = tag.partition(":")

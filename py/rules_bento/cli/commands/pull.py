@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Where from; how it is taken; the output."""
+    """Add the arguments for the source, how it is taken, and the output."""
     parser.add_argument("source", metavar="REFERENCE", help=f"{registries.ADDRESS}, or a tag, which the cloud has")
     parser.add_argument("--context", metavar="NAME", help="of the cloud (default: the current one)")
     parser.add_argument("-f", "--force", action="store_true", help="replace what the store has under the tag")

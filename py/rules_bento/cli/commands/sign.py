@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """What to sign, and with which key; the output."""
+    """Add the arguments for what is signed, the key and the output."""
     parser.add_argument(
         "targets", metavar="PATH", nargs="+", help=f"an archive, an OCI layout, or {registries.ADDRESS}"
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """What to verify; the output."""
+    """Add the arguments for what is verified, and the output."""
     parser.add_argument(
         "tags",
         metavar="TAG",

@@ -83,7 +83,7 @@ def joinable(stream: bytes) -> Iterator[bytes]:
 
 
 def lines(data: bytes) -> bytes:
-    """A block of lines of text each of which begins like the one before it, as sorted paths do."""
+    """Return a block of lines of text each of which begins like the one before it, as sorted paths do."""
     code = _code_of_record() if len(data) > _SHORT else _CODE
     pieces = []
     text = [code.header]
@@ -139,7 +139,7 @@ def _whole(value: int, width: int) -> bytes:
 
 @lru_cache(maxsize=1)
 def _code_of_record() -> Code:
-    """A code for RECORD: base64, of which most of it is, names of files, sizes, and what two lines share."""
+    """Return a code for RECORD: base64, of which most of it is, names of files, sizes, and what two lines share."""
     symbols = [1] * 257 + [4] * 8 + [60] + [10] * 8 + [1] * 12
     for text, weight in ((_UPPER, 68), (_LOWER, 100), (b",\n", 100), (b".", 20), (b"/", 12)):
         for byte in text:
@@ -155,7 +155,7 @@ def _padding(size: int) -> Bits:
 
 
 def _record(record: bytes, before: bytes, distance: int) -> Bits:
-    """A record as what is the same in the one before it, or runs of zeros, and as the bytes between."""
+    """Return a record as what is the same in the one before it, or runs of zeros, and as the bytes between."""
     if before and distance <= WINDOW:
         runs, first = _SAME.finditer(_different(record, before)), 0
     else:
@@ -186,7 +186,7 @@ def _different(one: bytes, other: bytes) -> bytes:
 
 
 def _literals(data: bytes, codes: bytes) -> Bits:
-    """Bytes as they are; `codes` are theirs if each has eight bits."""
+    """Return bytes as they are; `codes` are theirs if each has eight bits."""
     if codes:
         return int.from_bytes(codes, "little"), 8 * len(codes)
     return bits("".join(map(_CODE.bytes.__getitem__, data)))
@@ -194,7 +194,7 @@ def _literals(data: bytes, codes: bytes) -> Bits:
 
 @lru_cache(maxsize=1 << 12)
 def _matches(length: int, distance: int) -> Bits:
-    """Bytes from so many bytes before, at least three of them."""
+    """Return bytes from so many bytes before, at least three of them."""
     text = ""
     while length:
         # None may be left that is too short.

@@ -44,12 +44,12 @@ class Code:
 
     @classmethod
     def fixed(cls) -> Code:
-        """The codes that each reader knows (3.2.6)."""
+        """Return the codes that each reader knows (3.2.6)."""
         return cls(_FIXED, _canonical([8] * 144 + [9] * 112 + [7] * 24 + [8] * 8), _canonical([5] * _DISTANCES))
 
     @classmethod
     def fitted(cls, symbols: Sequence[int], distances: Sequence[int]) -> Code:
-        """The codes that fit how often bytes, the end, lengths, and distances occur (3.2.7)."""
+        """Return the codes that fit how often bytes, the end, lengths, and distances occur (3.2.7)."""
         lengths = [_huffman(symbols), _huffman(distances)]
         sizes = _number(len(symbols) - _END - 1, 5) + _number(len(distances) - 1, 5) + _number(len(_IN_HEADER) - 4, 4)
         widths = "".join(_number(width, 3) for width in _IN_HEADER)
@@ -85,7 +85,7 @@ def _number(value: int, width: int) -> str:
 
 
 def _canonical(widths: Sequence[int]) -> list[str]:
-    """The codes of these widths: shorter ones first, then by their symbols (3.2.2)."""
+    """Return the codes of these widths: shorter ones first, then by their symbols (3.2.2)."""
     codes = [""] * len(widths)
     code = width = 0
     for symbol in sorted(range(len(widths)), key=widths.__getitem__):
@@ -113,7 +113,7 @@ def _huffman(weights: Sequence[int]) -> list[int]:
 
 
 def _told(widths: Sequence[int]) -> str:
-    """The widths as a header tells them."""
+    """Return the widths as a header tells them."""
     from itertools import groupby
 
     codes = _canonical([4] * _AGAIN)  # of 1 to 16
@@ -130,7 +130,7 @@ def _told(widths: Sequence[int]) -> str:
 
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
-    """The bits of each length: a code for a range, and extra bits for the place in it."""
+    """Return the bits of each length: a code for a range, and extra bits for the place in it."""
     codes = [""] * SHORTEST
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)

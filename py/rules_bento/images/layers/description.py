@@ -71,7 +71,7 @@ def environment(arguments: Arguments) -> Layout:
 
 
 def owner(user: str) -> dict[str, int]:
-    """The owner of entries, `uid` or `uid:gid`."""
+    """Return the owner of entries, `uid` or `uid:gid`."""
     uid, _, gid = user.partition(":")
     return {"uid": int(uid), "gid": int(gid or uid)}
 

@@ -51,7 +51,7 @@ class Blob(lazy.Blob):
         self._reserved = _RESERVED
 
     def packed(self, member: Member) -> bytes:
-        """The bytes of a member, or of two where a stream cannot be joined."""
+        """Return the bytes of a member, or of two where a stream cannot be joined."""
         kind, data, packed, _, following = member
         records = b"".join(following)
         if data and kind == gzip.PLAIN:
@@ -103,7 +103,7 @@ def place_of_table(footer: bytes) -> int:
 
 
 def _footer(offset: int) -> bytes:
-    """An empty member, of 51 bytes, with the place of the table in its extra field (RFC 1952, 2.3.1.1)."""
+    """Return an empty member, of 51 bytes, with the place of the table in its extra field (RFC 1952, 2.3.1.1)."""
     field = b"%016xSTARGZ" % offset
     extra = b"SG" + struct.pack("<H", len(field)) + field
     head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack("<H", len(extra))

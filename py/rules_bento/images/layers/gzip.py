@@ -29,7 +29,7 @@ _LEVEL = 6
 
 
 def compressed(data: bytes) -> bytes:
-    """A member that zlib makes; what does not get smaller is stored."""
+    """Return a member that zlib makes; what does not get smaller is stored."""
     import zlib
 
     compressor = zlib.compressobj(_LEVEL if xz.compressible(data) else 0, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -38,7 +38,7 @@ def compressed(data: bytes) -> bytes:
 
 
 def carried(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """The members of a tar of wheels, whose streams are carried over. Only `PLAIN` pieces meet zlib."""
+    """Yield the members of a tar of wheels, whose streams are carried over. Only `PLAIN` pieces meet zlib."""
     member = _Member()
     is_ending = False
     for records, kind, data, packed in pieces:

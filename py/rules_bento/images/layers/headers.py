@@ -17,7 +17,7 @@ _MOST_NUMBER = 8**7 - 1
 
 
 def header(path: str, kind: bytes, mode: int, uid: int, gid: int, mtime: int, size: int = 0, link: str = "") -> bytes:
-    """The header records of a member: one, or three and more with an extended header.
+    """Return the header records of a member: one, or three and more with an extended header.
 
     `mode` are permission bits, `mtime` is in seconds since 1970, `size` in bytes; none is negative. `link` is the
     target of a symbolic link.

@@ -129,7 +129,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 
 def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
-    """The tar of a part, in pieces."""
+    """Yield the tar of a part, in pieces."""
     if compression == "none":
         yield from _pieces(path)
     elif compression in ("zstd", "zstd:chunked"):
@@ -162,7 +162,7 @@ def _inflated(path: Path) -> Iterator[bytes]:
 
 
 def _without(names: set[str], tar: Iterable[bytes], part: Part, layout: Layout) -> Iterator[bytes]:
-    """The tar of a part without the files of these names."""
+    """Yield the tar of a part without the files of these names."""
     from rules_bento.archives import tarread
 
     stream = tarread.Bytes(chain(tar, [END]), str(part.path))

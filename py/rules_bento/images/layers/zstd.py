@@ -24,7 +24,7 @@ _BLOCK = 128 << 10
 
 
 def stored(data: bytes) -> bytes:
-    """A frame of raw blocks; `data` may have up to 8 MiB, the window that every decoder has."""
+    """Return a frame of raw blocks; `data` may have up to 8 MiB, the window that every decoder has."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [struct.pack("<LBL", _MAGIC, _SINGLE_SEGMENT_OF_4_BYTES, len(data))]
     for start in range(0, len(data), _BLOCK) or (0,):
@@ -35,7 +35,7 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """A function that makes a frame of some MiB; with `storing`, a sample decides whether they are compressed.
+    """Return a function that makes a frame of some MiB; with `storing`, a sample decides whether they are compressed.
 
     With `alone`, frames are of files, of which few bytes have little to refer to: a higher level makes up for that.
     """
@@ -61,7 +61,7 @@ def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
 
 
 def table(data: bytes) -> bytes:
-    """A frame of a table, of which a layer has one or two."""
+    """Return a frame of a table, of which a layer has one or two."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=_LEVEL_TABLE, write_checksum=False).compress(data)

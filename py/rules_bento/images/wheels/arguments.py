@@ -20,18 +20,21 @@ FLAGS = {
 
 
 def read_wheel(arguments: Arguments) -> Wheel:
-    """The wheel that the arguments name, without what is left out. Raises as `read_whole` and `exclude.without`."""
+    """Return the wheel that the arguments name, without what is left out.
+
+    Raises as `read_whole` and `exclude.without`.
+    """
     return left(arguments, read_whole(arguments))
 
 
 def read_whole(arguments: Arguments) -> Wheel:
-    """The wheel that the arguments name. Raises as `Wheel.read`."""
+    """Return the wheel that the arguments name. Raises as `Wheel.read`."""
     locked = Locked(arguments.optional("--locked"), record_errors=bool(arguments.records("--record-errors")))
     return Wheel.read(Path(arguments.one("--wheel")), locked)
 
 
 def left(arguments: Arguments, wheel: Wheel) -> Wheel:
-    """The wheel without what the arguments leave out. Raises as `exclude.without`."""
+    """Return the wheel without what the arguments leave out. Raises as `exclude.without`."""
     own, preset = arguments.texts("--exclude"), arguments.texts("--exclude-preset")
     if not own and not preset:
         return wheel

@@ -62,7 +62,7 @@ class Compiler:
         self._process.wait()
 
     def compile(self, path: str, source: bytes) -> bytes:
-        """The byte code of the module that lies at `path` in the image; empty if it cannot be compiled."""
+        """Return the byte code of the module that lies at `path` in the image; empty if it cannot be compiled."""
         name = path.encode()
         requests = _open(self._process.stdin)
         try:

@@ -92,7 +92,7 @@ class Installed(NamedTuple):
 
 
 def installed_files(wheel: Wheel, layout: Layout) -> list[Installed]:
-    """The files, by path, RECORD among them.
+    """Return the files, by path, RECORD among them.
 
     Reads of the contents only what an installer changes. Raises BentoError for a wheel whose files cannot be
     placed: a scheme nobody knows, two files at one place, a script with the name of the interpreter.
@@ -182,7 +182,7 @@ def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[Entry
 
 
 def _spread(wheel: Wheel, layout: Layout, launchers: Iterable[str]) -> Iterator[Installed]:
-    """The wheel's own files, in their places."""
+    """Yield the wheel's own files, in their places."""
     data_folder = wheel.data_folder
     made = {f"{wheel.dist_info}/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED")}
     signatures = {f"{wheel.dist_info}/{name}" for name in SIGNATURES}
@@ -220,7 +220,7 @@ def _schemes(wheel: Wheel, layout: Layout) -> dict[str, str]:
 
 
 def _command(name: str) -> str:
-    """The command for which a script was made by a build tool, if the wheel has an entry point for it, too."""
+    """Return the command for which a script was made by a build tool, if the wheel has an entry point for it, too."""
     for suffix in (".exe", "-script.py", ".pya"):
         if name.endswith(suffix):
             return name.removesuffix(suffix)
@@ -266,7 +266,7 @@ def _made(wheel: Wheel, layout: Layout, launchers: Iterable[EntryPoint]) -> Iter
 
 
 def _first_line(interpreter: str) -> str:
-    """The line that makes a script start; a detour by the shell for what kernels cannot take."""
+    """Return the line that makes a script start; a detour by the shell for what kernels cannot take."""
     if len(interpreter) <= _LONGEST_INTERPRETER and " " not in interpreter:
         return f"#!{interpreter}"
     quoted = interpreter.replace("'", "'\"'\"'")

@@ -31,7 +31,7 @@ class FileName(NamedTuple):
 
     @staticmethod
     def of(text: str) -> FileName | None:
-        """The parts of a file name, None if it is not that of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl."""
+        """Return the parts of a file name, None if it is not that of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl."""
         parts = _FILE_NAME.fullmatch(text)
         return FileName(parts[1], parts[2]) if parts and canonical_version(parts[2]) else None
 
@@ -68,12 +68,12 @@ class Metadata(NamedTuple):
 
 
 def normalized(name: str) -> str:
-    """The name of a distribution as PyPA's "Names and normalization" has it."""
+    """Return the name of a distribution as PyPA's "Names and normalization" has it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def canonical_version(text: str) -> str:
-    """The one spelling of a version (PEP 440), with zeros at its end left out; empty if it is none."""
+    """Return the one spelling of a version (PEP 440), with zeros at its end left out; empty if it is none."""
     text = text.strip().lower()
     if len(text) > _LONGEST_VERSION:
         return ""
@@ -111,7 +111,7 @@ def _is_version(stated: str, in_file_name: str) -> bool:
 
 
 def _fields(text: str) -> dict[str, list[str]]:
-    """The headers before the first empty line, by key in lower case; lines that begin with a blank go on."""
+    """Return the headers before the first empty line, by key in lower case; lines that begin with a blank go on."""
     fields: dict[str, list[list[str]]] = {}  # their pieces: a text that grows by lines takes the square of the time
     last: list[str] = []
     for line in text.replace("\r\n", "\n").partition("\n\n")[0].split("\n"):

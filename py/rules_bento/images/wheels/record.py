@@ -44,14 +44,14 @@ class Contents(Protocol):
         """See `Wheel.chunks`."""
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """What is wrong with RECORD."""
+        """Return the error for what is wrong with RECORD."""
 
     def right_record_error(self) -> BentoError:
-        """That nothing is wrong with it."""
+        """Return the error for a RECORD that is right, where a wrong one was expected."""
 
 
 def with_digests(zip_file: Contents, members: Sequence[Member], path: str, text: str) -> tuple[Member, ...]:
-    """The members with the digests of `text`, the RECORD at a path. Raises RecordError where it is wrong."""
+    """Return the members with the digests of `text`, the RECORD at a path. Raises RecordError where it is wrong."""
     rows = _rows(zip_file, text)
     exempt = _exempt(path)
     recorded = tuple(
@@ -64,7 +64,10 @@ def with_digests(zip_file: Contents, members: Sequence[Member], path: str, text:
 
 
 def measured(zip_file: Contents, members: Sequence[Member], path: str, text: str) -> tuple[Member, ...]:
-    """The members with the digests of their contents, for a RECORD that is wrong. Raises BentoError if it is right."""
+    """Return the members with the digests of their contents, for a RECORD that is wrong.
+
+    Raises BentoError if it is right.
+    """
     try:
         for member in with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):

@@ -79,7 +79,7 @@ LOADERS = ("docker", "podman", "nerdctl")
 
 
 def choose(asked: str = "") -> Backend:
-    """The backend of a name, else of BentoML's variable, else the first that is here and well.
+    """Return the backend of a name, else of BentoML's variable, else the first that is here and well.
 
     Raises BentoError for one that is none, or cannot be used here.
     """
@@ -104,10 +104,10 @@ def choose(asked: str = "") -> Backend:
 
 
 def usable() -> Iterator[Backend]:
-    """The backends that are here and well, in the order in which they are taken."""
+    """Return the backends that are here and well, in the order in which they are taken."""
     return (BACKENDS[name] for name in _ORDER if not BACKENDS[name].problem())
 
 
 def loader() -> str:
-    """The first of `LOADERS` that is here and answers; empty if there is none."""
+    """Return the first of `LOADERS` that is here and answers; empty if there is none."""
     return next((name for name in LOADERS if not BACKENDS[name].silence()), "")

@@ -56,7 +56,10 @@ class Job(NamedTuple):
 
 
 def words(backend: Backend, job: Job) -> list[str]:
-    """The arguments of the backend's program, its own command first. Raises BentoError for options that clash."""
+    """Return the arguments of the backend's program, its own command first.
+
+    Raises BentoError for options that clash.
+    """
     options = dict(job.options)
     if options.get("load") and options.get("push"):
         raise BentoError("--load and --push: an image goes to one of the two. Take one of them.")
@@ -94,6 +97,6 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """The archive that `docker load` takes, under all names."""
+    """Return the archive that `docker load` takes, under all names."""
     listed = ",".join(name if names_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

@@ -60,11 +60,11 @@ class Cloud:
         return self._context.address
 
     def retry(self) -> Retry:
-        """The attempts at something that takes more than one request."""
+        """Return the attempts at something that takes more than one request."""
         return Retry(self._sleep)
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
-        """The answer to a request, which may be sent several times."""
+        """Return the answer to a request, which may be sent several times."""
         answer = self._ask(method, path, document, what)
         if answer is None:
             raise self.refusal(404, b"", what)
@@ -97,7 +97,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """One request, whatever it is answered, with our token if it is for the cloud itself. Raises CutError."""
+        """Send one request, whatever it is answered, with our token if it is for the cloud itself. Raises CutError."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
@@ -106,14 +106,14 @@ class Cloud:
             yield response
 
     def refusal(self, status: int, body: bytes, what: str) -> CloudError:
-        """The error for an answer that says no."""
+        """Return the error for an answer that says no."""
         words = self._words(body)
         remedy = "It was tried several times; try again later." if status >= 500 else _REMEDIES.get(status, "")
         reason = f" ({words})" if words else ""
         return CloudError(f"{what}: {self} answers {status}{reason}. {remedy}".rstrip(), status)
 
     def unreachable(self, what: str, cut: CutError) -> BentoError:
-        """The error for no answer."""
+        """Return the error for no answer."""
         return BentoError(
             f"{what}: no connection to {self} held ({cut}), in several attempts. Is it up, and does the way to it need "
             f"a proxy (HTTPS_PROXY)?"
@@ -162,5 +162,5 @@ class Cloud:
 
 
 def quoted(word: str) -> str:
-    """A name or version in a path."""
+    """Return a name or version in a path."""
     return quote(word, safe="")

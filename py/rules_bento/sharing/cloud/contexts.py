@@ -39,12 +39,15 @@ class Context:
 
     @property
     def address(self) -> str:
-        """The endpoint for people: one of the file may have a user and a password, which BentoML's own login takes."""
+        """Return the endpoint for people.
+
+        One of the file may have a user and a password, which BentoML's own login takes.
+        """
         return shown(self.endpoint)
 
     @property
     def is_open(self) -> bool:
-        """Whether others can read on the way there what is sent."""
+        """Return whether others can read on the way there what is sent."""
         parts = _parts(self.endpoint)
         return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
@@ -60,7 +63,7 @@ def _parts(endpoint: str) -> SplitResult:
 
 
 def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> Context:
-    """A context. Raises BentoError for an endpoint that is none, and a token that no header can carry."""
+    """Return a context. Raises BentoError for an endpoint that is none, and a token that no header can carry."""
     endpoint = endpoint.strip().rstrip("/")
     parts = _parts(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
@@ -98,7 +101,7 @@ class Contexts:
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
     def get(self, name: str = "") -> Context:
-        """The one of a name, or else the current one. Raises BentoError if there is none that can be asked."""
+        """Return the one of a name, or else the current one. Raises BentoError if there is none that can be asked."""
         name = name or self.current_name
         for context in self.contexts:
             if context.name == name:

@@ -20,17 +20,17 @@ class Place(NamedTuple):
 
     @property
     def repositories(self) -> str:
-        """All of the kind."""
+        """Return all of the kind."""
         return "/api/v1/bento_repositories" if self.kind is BENTO else "/api/v1/model_repositories"
 
     @property
     def repository(self) -> str:
-        """All of the name."""
+        """Return all of the name."""
         return f"{self.repositories}/{quoted(self.tag.name)}"
 
     @property
     def versions(self) -> str:
-        """The versions of the name."""
+        """Return the versions of the name."""
         return f"{self.repository}/{self.kind.folder}"
 
     @property

@@ -142,7 +142,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _whole(cloud: Cloud, place: Place, remote: dict[str, Any]) -> dict[str, Any]:
-    """The same, if the cloud has it whole."""
+    """Return the same, if the cloud has it whole."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(f"{place}: is not whole at {cloud}: its upload is {status!r}. Push it again.")
@@ -150,7 +150,7 @@ def _whole(cloud: Cloud, place: Place, remote: dict[str, Any]) -> dict[str, Any]
 
 
 def _models(remote: dict[str, Any]) -> list[str]:
-    """The models that a manifest names."""
+    """Return the models that a manifest names."""
     return list(dict.fromkeys(remote.get("manifest", {}).get("models", ())))
 
 
@@ -173,7 +173,7 @@ class _Fetching:
         self._lock = threading.Lock()  # downloads go side by side, drafts are made one after the other
 
     def model(self, place: Place, counter: Counter) -> Draft | None:
-        """The draft of a model; none for one of a hub, which is fetched from there when the Bento is served."""
+        """Return the draft of a model; none for one of a hub, which is fetched from there when the Bento is served."""
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
         if metadata.get("registry") == "huggingface":
@@ -181,7 +181,7 @@ class _Fetching:
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
     def entry(self, place: Place, remote: dict[str, Any], counter: Counter) -> Draft:
-        """The draft of an entry, held against the digest that was pushed with it, if it was."""
+        """Return the draft of an entry, held against the digest that was pushed with it, if it was."""
         expected = label_in(remote)
         path = self._place(place, remote)
         for attempt in range(1, _MOST_WRONG + 1):
@@ -220,7 +220,7 @@ class _Named:
         self.name = name
 
     def read(self, size: int = -1) -> bytes:
-        """As of the file."""
+        """Read as the file does."""
         return self._file.read(size)
 
 

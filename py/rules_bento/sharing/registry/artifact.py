@@ -102,25 +102,25 @@ def pack_described(facts: BentoFacts, parts: Sequence[Path | Part], models: Sequ
 
 
 def pack_model(model: ModelPart) -> Package:
-    """The artifact of a model, for `push`: its blob is the one that Bentos with this model have, too."""
+    """Return the artifact of a model, for `push`: its blob is the one that Bentos with this model have, too."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
     return _pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
 
 
 def bento_config(facts: BentoFacts) -> bytes:
-    """The config of a Bento's artifact: the same for the same content, however that is packed."""
+    """Return the config of a Bento's artifact: the same for the same content, however that is packed."""
     models = [asdict(description) for description in facts.models]
     return _json({"bento": facts.bento, "digest": facts.digest, "models": models})
 
 
 def model_config(description: ModelDescription) -> bytes:
-    """The config of a model's artifact."""
+    """Return the config of a model's artifact."""
     return _json(asdict(description))
 
 
 def attach(subject: Descriptor, artifact_type: str, file: Path) -> Package:
-    """An artifact that refers to a manifest: one file, such as a bill of materials, of the media type given."""
+    """Return an artifact that refers to a manifest: one file, such as a bill of materials, of the media type given."""
     layer = _layer(file, artifact_type, file.name)
     return _pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
 
@@ -195,7 +195,7 @@ def pull_model(repository: Repository, target: str, out: Path, counter: Counter)
 
 
 def versions(repository: Repository) -> list[str]:
-    """The tags of a repository, without those that list referrers or signatures."""
+    """Return the tags of a repository, without those that list referrers or signatures."""
     return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
 
 
@@ -260,7 +260,7 @@ def _layer(
 
 
 def _read(path: Path | Source) -> tuple[str, int]:
-    """SHA-256 (hexadecimal) and size in bytes of a file."""
+    """Return SHA-256 (hexadecimal) and size in bytes of a file."""
     if not isinstance(path, Path):
         raise TypeError("nothing is known of a source")
     try:

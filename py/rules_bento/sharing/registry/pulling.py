@@ -87,7 +87,7 @@ def pull(
 def _told(
     repository: Repository, manifest: Manifest, kind: Kind, origin: str
 ) -> tuple[Tag, Sequence[ModelDescription]]:
-    """The tag that the artifact is of, and the models that a Bento brings."""
+    """Return the tag that the artifact is of, and the models that a Bento brings."""
     if kind is BENTO:
         facts = artifact.read_facts(manifest, repository.read_blob(manifest.config), origin)
         return facts.tag, facts.models
@@ -96,7 +96,7 @@ def _told(
 
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """The tags of the models that the store lacks, and of those that it has."""
+    """Return the tags of the models that the store lacks, and of those that it has."""
     shelf = Shelf(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if shelf.has(tag))
@@ -116,7 +116,7 @@ def _name(layer: Descriptor) -> str:
 def _fetch(
     repository: Repository, layers: Sequence[Descriptor], folder: Path, counter: Counter, stack: ExitStack
 ) -> list[BinaryIO]:
-    """The layers as open files, in their order."""
+    """Return the layers as open files, in their order."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def one(layer: Descriptor, counter: Counter) -> BinaryIO:
@@ -155,7 +155,7 @@ class _Joined:
         self._pieces = self._read(parts)
 
     def read(self, size: int = -1) -> bytes:
-        """The next piece, whatever its size, or nothing at the end."""
+        """Return the next piece, whatever its size, or nothing at the end."""
         return next(self._pieces, b"")
 
     @staticmethod
