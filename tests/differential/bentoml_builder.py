@@ -7,6 +7,7 @@ a forked child, so that no build sees what another one left behind.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ def main() -> None:
     import bentoml_cli.cli  # noqa: F401
     import sklearn.base  # noqa: F401 - what runners of models of scikit-learn import
 
+    gc.freeze()  # else the first collection of each child copies all of it
     for line in sys.stdin:
         order = json.loads(line)
         log = Path(order["home"], "log.txt")

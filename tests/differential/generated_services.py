@@ -186,6 +186,80 @@ MEMBERS = [
     "    @bentoml.api(route=os.environ.get('ROUTE', '/v2/chat/completions'))\n    def talk(self, x: int) -> int:\n        return x\n",
 ]
 
+# Classes whose code runs without a call of it: where an object is made, read, set, tested, written as a text, ...
+HOOKED = {
+    "read": ("    @property\n    def p(self):\n        {effect}\n        return 'v'\n", "read"),
+    "cached": ("    @functools.cached_property\n    def p(self):\n        {effect}\n        return 'v'\n", "read"),
+    "set": (
+        "    @property\n    def p(self):\n        return 'v'\n\n    @p.setter\n    def p(self, value):\n        {effect}\n",
+        "set",
+    ),
+    "deleted": ("    p = 'v'\n\n    def __delattr__(self, name):\n        {effect}\n", "deleted"),
+    "any read": ("    def __getattr__(self, name):\n        {effect}\n        return 'v'\n", "read"),
+    "any set": ("    p = 'v'\n\n    def __setattr__(self, name, value):\n        {effect}\n", "set"),
+    "descriptor": (
+        "    class D:\n        def __get__(self, of, kind=None):\n            {effect}\n\n    p = D()\n",
+        "read",
+    ),
+    "descriptor set": (
+        "    class D:\n        def __set__(self, of, value):\n            {effect}\n\n    p = D()\n",
+        "set",
+    ),
+    "named": (
+        "    class D:\n        def __set_name__(self, owner, name):\n            {effect}\n\n    p = D()\n",
+        "made",
+    ),
+    "below": ("    def __init_subclass__(cls):\n        {effect}\n", "below"),
+    "metaclass": ("    class M(type):\n        def __init__(cls, *_):\n            {effect}\n", "metaclass"),
+    "entered": (
+        "    def __enter__(self):\n        {effect}\n\n    def __exit__(self, *_):\n        pass\n",
+        "entered",
+    ),
+    "tested": ("    def __bool__(self):\n        {effect}\n        return True\n", "tested"),
+    "text": ("    def __str__(self):\n        {effect}\n        return 'v'\n", "text"),
+    "added": ("    def __add__(self, other):\n        {effect}\n        return self\n", "added"),
+    "iterated": ("    def __iter__(self):\n        {effect}\n        return iter('a')\n", "iterated"),
+    "keeps": ("    def add(self):\n        self.kept['h'] = '7'\n        {effect}\n", "keeps"),
+}
+USES = {
+    "read": [
+        "K().p",
+        "k = K()\nMADE['h'] = k.p",
+        "getattr(K(), 'p')",
+        "[k.p for k in [K()]]",
+        "for k in (K(),):\n    k.p",
+        "hasattr(K(), 'p')",
+        "sorted([K()], key=lambda k: k.p)",
+        "class L(K):\n    pass\nf'{{L().p}}'",
+    ],
+    "set": [
+        "K().p = 'w'",
+        "setattr(K(), 'p', 'w')",
+        "k = K()\nfor k.p in 'ab':\n    pass",
+        "k = K()\nk.p, more = 'w', 1",
+    ],
+    "deleted": ["k = K()\ndel k.p", "delattr(K(), 'p')"],
+    "made": ["K()", "K.p", "pass"],
+    "below": ["class L(K):\n    pass", "type('L', (K,), {{}})", "for _ in 'a':\n    class L(K):\n        pass"],
+    "metaclass": ["class L(metaclass=K.M):\n    v = '1'\nLABELS['v'] = L.v", "K.M('L', (), {{}})"],
+    "entered": ["with K():\n    pass", "k = K()\nwith k as more:\n    pass"],
+    "tested": ["if K():\n    pass", "not K()", "any([K()])"],
+    "text": ["str(K())", "f'{{K()}}'", "list(map(str, [K()]))"],
+    "added": ["K() + 1", "k = K()\nk += 1"],
+    "iterated": ["list(K())", "more, = K()", "[each for each in K()]"],
+    "keeps": ["k = K()\nk.kept = LABELS\nk.add()", "k = K()\nk.kept = NAMES\nfor _ in 'a':\n    k.add()"],
+}
+EFFECTS = [
+    "LABELS['h'] = '1'",
+    "NAMES.update(h='2')",
+    "TRAFFIC['timeout'] = 9",
+    "LIST.append('three')",
+    "put(MADE, 'h')",
+    "call('h')",
+    "LABELS.get('h')",
+    "Base.shared = None",
+]
+
 
 @dataclass
 class Drawn:
@@ -216,13 +290,14 @@ class Program:
     services: list[Drawn]
     after: list[str]
     environment: dict[str, str]
+    hooked: str = ""
 
     def files(self) -> dict[str, str]:
         head = HEAD + "COMPUTED_CONFIG = {'workers': int(os.environ.get('WORKERS', '8'))}\n"
         body = "\n\n".join(service.source() for service in self.services)
         models = "models:\n- tag: iris_clf:v1\n  alias: short\n" if "'short'" in body else ""
         return {
-            "service.py": f"{head}\n\n{body}\n" + "".join(f"\n{line}\n" for line in self.after),
+            "service.py": f"{head}\n\n{self.hooked}{body}\n" + "".join(f"\n{line}\n" for line in self.after),
             "base.py": BASE,
             "wrappers.py": WRAPPERS,
             "bentofile.yaml": f"service: service:{self.services[-1].name}\nargs:\n  name: given\npython:\n  lock_packages: false\n{models}",
@@ -274,10 +349,19 @@ AFTER = [
 
 
 @st.composite
+def hooks(draw: st.DrawFn) -> str:
+    """A class whose code runs without a call of it, and what makes it run."""
+    body, kind = HOOKED[draw(st.sampled_from(sorted(HOOKED)))]
+    use, effect = draw(st.sampled_from(USES[kind])), draw(st.sampled_from(EFFECTS))
+    return f"class K:\n{body.format(effect=effect)}\n\n{use.format()}\n\n\n"
+
+
+@st.composite
 def programs(draw: st.DrawFn) -> Program:
     """Programs of one to three services."""
     names = ["Leaf", "Middle", "Entry"][-draw(st.integers(1, 3)) :]
     services = [draw(drawn(name, names[:index], entry=name == "Entry")) for index, name in enumerate(names)]
     after = [line.format("Entry") for line in draw(some(AFTER))] if draw(st.booleans()) else []
+    hooked = draw(hooks()) if draw(st.booleans()) else ""
     environment = draw(st.sampled_from([{}, {}, {"MODE": "x"}, {"WORKERS": "9", "MODEL": "iris_clf:v1", "KEYS": "z"}]))
-    return Program(services, after, environment)
+    return Program(services, after, environment, hooked)

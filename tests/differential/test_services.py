@@ -186,9 +186,9 @@ def with_way_out(folder: Path, real, document: dict):
                     event("refused: snapshots of a hub are to be stated in the source")
                     return None
                 else:
-                    known = {model.tag for model in read.models}
-                    open_ = [model["tag"] for model in row["models"]] if not known else []
-                    names = {f"{read.name}.m{index}": tag for index, tag in enumerate(open_)}
+                    # What is not read comes behind: that of the base class, which may be changed.
+                    open_ = [model["tag"] for model in row["models"][len(read.models) :]]
+                    names = {f"{read.name}.shared{index}": tag for index, tag in enumerate(open_)}
                     declared = replace(declared, in_full=[*declared.in_full, "models"])
                     declared = replace(declared, service_models=dict(declared.service_models) | names)
             case "description":

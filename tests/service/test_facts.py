@@ -12,7 +12,7 @@ from projects import write_project
 from rules_bento.bento.of_folder import Beside, build
 from rules_bento.cli import main
 from rules_bento.errors import BentoError
-from rules_bento.service import Declared
+from rules_bento.service import Declared, override, read_service
 from rules_bento.service.bentoml.ways import require
 from rules_bento.service.facts import Unknown
 
@@ -90,6 +90,32 @@ def test_a_service_wrapped_outside_of_the_sources_is_stated_fact_by_fact(tmp_pat
     beside = stated(services=edges, config={"Engine": {"resources": {"gpu": 1}}}, in_full=["models"])
     made = document(build("service:Front", build_ctx=folder, beside=beside))
     assert [row["config"] for row in made["services"]] == [{}, {"resources": {"gpu": 1}}]
+
+
+def test_a_model_of_a_class_that_is_changed_is_stated_or_not_there(tmp_path):
+    source = """\
+import bentoml
+
+class Base:
+    shared = bentoml.models.BentoModel("scaler:v2")
+
+for base in [Base]:
+    setattr(base, "shared", None)
+
+@bentoml.service
+class Svc(Base):
+    own = bentoml.models.BentoModel("iris_clf:v1")
+"""
+    folder = write_project(tmp_path / "p", {}, source)
+    files = {"service.py": source.encode()}
+    message = refusal(folder, service="service:Svc")
+    assert "`Base` may be changed" in message
+    assert 'service_models = {"Svc.<attribute>": "<tag>"} for models of a class that may be' in message
+    info = override(read_service("service:Svc", files, {}), Declared(services={"Svc": []}, in_full=["models"]))
+    assert [model.tag for model in info.services[0].models] == ["iris_clf:v1"]
+    given = Declared(services={"Svc": []}, in_full=["models"], service_models={"Svc.shared": "scaler:v3"})
+    info = override(read_service("service:Svc", files, {}), given)
+    assert [model.tag for model in info.services[0].models] == ["iris_clf:v1", "scaler:v3"]
 
 
 COMPUTED = "@bentoml.service(name=os.environ['N'], resources={'gpu': os.environ['G']}, workers=int(os.environ['W']))"

@@ -104,6 +104,73 @@ PROPERTIES = {
     "set in a loop": PROPERTY.replace("update(a='b')", "get(1)")
     + "    @p.setter\n    def p(self, value):\n        LABELS[value] = 'x'\nk = K()\nfor key in 'ab':\n    k.p = key",
 }
+# What runs of a class without a call: `{}` changes the labels.
+HOOKS = {
+    "a property where a comprehension makes the object": PROPERTY + "[k.p for k in [K()]]",
+    "a property by hasattr": PROPERTY + "hasattr(K(), 'p')",
+    "a property by a library's function": PROPERTY + "import operator\noperator.attrgetter('p')(K())",
+    "a property of an object's object": PROPERTY + "class M:\n    def __init__(self):\n        self.k = K()\nM().k.p",
+    "a property of a kind of its own": "class prop(property):\n    pass\n\n"
+    + PROPERTY.replace("@property", "@prop")
+    + "K().p",
+    "a descriptor that calls what it decorates": "class D:\n    def __init__(self, f):\n        self.f = f\n"
+    "    def __get__(self, o, t=None):\n        return self.f(o)\nclass K:\n    @D\n    def p(self):\n        {}\nK().p",
+    "a descriptor of a class": "class D:\n    def __get__(self, o, t=None):\n        {}\nclass K:\n    p = D()\nK.p",
+    "a name that is set": "class D:\n    def __set_name__(self, owner, name):\n        {}\nclass K:\n    p = D()",
+    "an attribute that is set": "class K:\n    def __setattr__(self, name, value):\n        {}\nK().x = 1",
+    "an attribute that is not there": "class K:\n    def __getattr__(self, name):\n        {}\nK().x",
+    "a class below": "class K:\n    def __init_subclass__(cls):\n        {}\ntype('L', (K,), {{}})",
+    "type arguments": "class K:\n    def __class_getitem__(cls, item):\n        {}\nK[int]",
+    "a metaclass": "class M(type):\n    @property\n    def p(cls):\n        {}\nclass K(metaclass=M):\n    pass\nK.p",
+    "a `with`": "class K:\n    def __enter__(self):\n        {}\n    def __exit__(self, *_):\n        pass\nwith K():\n    pass",
+    "a generator in a `with`": "import contextlib\n@contextlib.contextmanager\ndef k():\n    {}\n    yield\nwith k():\n    pass",
+    "an operator": "class K:\n    def __add__(self, other):\n        {}\nK() + 1",
+    "a test": "class K:\n    def __bool__(self):\n        {}\n        return True\nif K():\n    pass",
+    "a text": "class K:\n    def __str__(self):\n        {}\n        return ''\nf'{{K()}}'",
+    "an item that is set": "class K:\n    def __setitem__(self, key, value):\n        {}\nK()[0] = 1",
+    "an object that a library calls": "class K:\n    def __call__(self, key):\n        {}\nlist(map(K(), 'a'))",
+    "a class that a library calls": "class K:\n    def __new__(cls, key):\n        {}\nlist(map(K, 'a'))",
+    "a dataclass": "import dataclasses\n@dataclasses.dataclass\nclass K:\n    def __post_init__(self):\n        {}\nK()",
+    "a validator": "import pydantic\nclass K(pydantic.BaseModel):\n    x: int = 1\n    @pydantic.field_validator('x')\n"
+    "    @classmethod\n    def v(cls, v):\n        {}\nK.model_validate({{'x': 2}})",
+    "a method that a library calls": "import pydantic\nclass K(pydantic.BaseModel):\n    def model_post_init(self, c):\n"
+    "        {}\nK()",
+    "an enumeration": "import enum\nclass K(enum.Enum):\n    A = 1\n    @classmethod\n    def _missing_(cls, v):\n        {}\n"
+    "        return cls.A\nK(7)",
+    "a function that is kept": "import functools\n@functools.lru_cache\ndef k():\n    {}\nk()",
+    "what the object was given": "class K:\n    def __init__(self, where):\n        self.where = where\n"
+    "    def add(self):\n        self.where['a'] = 'b'\nK(LABELS).add()",
+    "what the object was given, by a hook": "class K:\n    def __init__(self, where):\n        self.where = where\n"
+    "    def __str__(self):\n        self.where['a'] = 'b'\n        return ''\nstr(K(LABELS))",
+    "what was assigned": "class K:\n    def add(self):\n        self.where['a'] = 'b'\nk = K()\nk.where = LABELS\nk.add()",
+    "what a dataclass was given": "import dataclasses\n@dataclasses.dataclass\nclass K:\n    where: dict\n    def add(self):\n"
+    "        self.where['a'] = 'b'\nK(LABELS).add()",
+}
+# What such code makes of `K.v` or of `K().v`, which the class says is `a`.
+OWN = {
+    "a property": ("    @property\n    def p(self):\n        self.v = 'b'\n", "k = K()\nk.p", "k.v"),
+    "a `with`": (
+        "    def __enter__(self):\n        self.v = 'b'\n    __exit__ = print\n",
+        "k = K()\nwith k:\n    pass",
+        "k.v",
+    ),
+    "a loop": ("    def set(self):\n        self.v = 'b'\n", "k = K()\nfor _ in 'a':\n    k.set()", "k.v"),
+    "its class": ("    def __str__(self):\n        type(self).v = 'b'\n        return ''\n", "str(K())", "K.v"),
+    "its class by name": (
+        "    def __str__(self):\n        self.__class__.v = 'b'\n        return ''\n",
+        "str(K())",
+        "K.v",
+    ),
+}
+MAKING = {
+    "a name that is set": "class D:\n    def __set_name__(self, owner, name):\n        owner.v = 'b'\nclass K:\n    v = 'a'\n    d = D()",
+    "a name that is set, by setattr": "class D:\n    def __set_name__(self, owner, name):\n        setattr(owner, 'v', 'b')\n"
+    "class K:\n    v = 'a'\n    d = D()",
+    "a class above": "class B:\n    def __init_subclass__(cls):\n        cls.v = 'b'\nclass K(B):\n    v = 'a'",
+    "a metaclass": "class M(type):\n    def __init__(cls, *_):\n        cls.v = 'b'\nclass K(metaclass=M):\n    v = 'a'",
+    "a metaclass of a class above": "class M(type):\n    @property\n    def v(cls):\n        return 'b'\n"
+    "class B(metaclass=M):\n    pass\nclass K(B):\n    v = 'a'",
+}
 OTHER = b"LABELS = {}\n\n\ndef add(where, key):\n    where[key] = 'x'\n"
 AFTERWARDS = {
     "labels": "for key in 'ab':\n    Svc.labels.update({key: 'x'})",
@@ -131,6 +198,32 @@ def test_what_a_property_changes_is_not_known(case):
     assert "labels" in unknown_after(PROPERTIES[case])
 
 
+@pytest.mark.parametrize("case", HOOKS)
+def test_what_runs_of_a_class_without_a_call_changes_what_it_changes(case):
+    assert "labels" in unknown_after(
+        HOOKS[case].replace("{}", "LABELS.update(a='b')").replace("{{", "{").replace("}}", "}")
+    )
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_what_an_object_changes_of_itself_is_not_known(case):
+    body, use, value = OWN[case]
+    assert "labels.x" in unknown_after(f"class K:\n    v = 'a'\n{body}\n{use}\nLABELS['x'] = {value}")
+
+
+@pytest.mark.parametrize("case", MAKING)
+def test_what_making_a_class_changes_of_it_is_not_known(case):
+    assert "labels.x" in unknown_after(f"{MAKING[case]}\nLABELS['x'] = K.v")
+
+
+def test_what_making_a_class_adds_to_a_service_is_not_known():
+    adds = "class D:\n    def __set_name__(self, owner, name):\n        owner.m = bentoml.models.BentoModel('x:v1')\n"
+    source = f"import bentoml\n{adds}\n@bentoml.service\nclass Svc:\n    d = D()\n"
+    assert "members" in {
+        unknown.fact for unknown in read_service("service:Svc", {"service.py": source.encode()}).unknowns
+    }
+
+
 @pytest.mark.parametrize("case", AFTERWARDS)
 def test_a_service_that_such_code_changes_is_not_known(case):
     assert "labels" in unknown_after("", AFTERWARDS[case])
@@ -146,6 +239,9 @@ def test_a_service_that_such_code_changes_is_not_known(case):
         "found = {}\ndef note(key):\n    found[key] = LABELS.get(key)\nfor key in 'ab':\n    note(key)",
         "class K:\n    @property\n    def p(self):\n        return LABELS.get('a')\nfound = K().p\nfor _ in 'a':\n    K().p",
         "def local(key):\n    LABELS = {}\n    LABELS[key] = 'x'\nfor key in 'ab':\n    local(key)",
+        "class K:\n    def __init__(self, where):\n        self.where = where\n    def __str__(self):\n        self.x = LABELS.get('a')\n"
+        "        return self.where['first']\nk = K(LABELS)\nstr(k)",
+        "class D:\n    def __set_name__(self, owner, name):\n        self.name = name\nclass K:\n    d = D()\nk = K()\nLABELS['x'] = 'y'",
     ],
 )
 def test_what_such_code_leaves_as_it_is_stays_known(head):

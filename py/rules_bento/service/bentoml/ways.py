@@ -34,8 +34,10 @@ _WAYS = {
         "--service NAME=OTHER,OTHER, once for each service, the entry service first",
     ),
     "members": Way(
-        'services, and for its models stated_in_full = ["models"]',
-        "--service, and for its models --stated-in-full models",
+        'services, and stated_in_full = ["models"], with service_models = {{"{service}.<attribute>": "<tag>"}} for '
+        "models of a class that may be changed",
+        "--service, and --stated-in-full models, with --service-model {service}.ATTRIBUTE=TAG for models of a class "
+        "that may be changed",
     ),
     "models.": Way(
         'models, where nothing else names one more, else service_models = {{"{service}.{key}": "<tag>"}}',

@@ -9,10 +9,10 @@ from rules_bento.records import replace
 from rules_bento.service.bentoml import sdk
 from rules_bento.service.python import expressions, operations
 from rules_bento.service.python.arguments import decorator
-from rules_bento.service.python.budget import check_growth
+from rules_bento.service.python.budget import check_growth, spend
 from rules_bento.service.python.changes import CHANGERS
 from rules_bento.service.python.classes import linearize, lookup
-from rules_bento.service.python.effects import forget_names, not_followed, spoil_all
+from rules_bento.service.python.effects import forget_names, not_followed, objects_may_change, spoil_all
 from rules_bento.service.python.names import MAKERS
 from rules_bento.service.python.reach import may_make, opens
 from rules_bento.service.python.scopes import Scope
@@ -66,6 +66,8 @@ _IDENTITIES = frozenset(
     }
 )
 _ANYTHING = frozenset({"builtins.exec", "builtins.eval"})
+# What may be run by whoever is given it.
+_RUN = (Function, Wrapped, Bound, Partial)
 _IMPORTERS = frozenset({"builtins.__import__", "importlib.import_module"})
 _NAMES = frozenset({"builtins.globals", "builtins.locals", "builtins.vars"})
 
@@ -192,11 +194,16 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
         # A method of it: containers change, classes and services do not lose their names by it.
         kept = (part for part in function.parts if isinstance(part, (Sequence, Dict)))
         spoil_all(reader, kept, "a method of it may be called", place)
-    takes_functions = any(isinstance(value, (Function, Wrapped, Bound, Partial)) for value in arguments)
+        not_followed(reader, function, [], f"`{origin or 'a function'}` may change it", place)
+    if isinstance(function, ServiceObject) and isinstance(function.inner, Class):
+        objects_may_change(reader, function.inner, place)
+    takes_functions = any(isinstance(value, _RUN) for value in arguments)
     if takes_functions and len(arguments) > 1:
         # One function alone is taken for what a decorator gets: it is not called at once.
         not_followed(reader, function, arguments, f"`{origin or 'a function'}` may change it", place, called=False)
     harmless = bool(origin) and in_standard_library(origin) and not origin.startswith(CHANGERS)
+    for of in _classes(arguments):
+        objects_may_change(reader, of, place)
     for value in arguments:
         changeable = isinstance(value, (Sequence, Dict, ImageSpec, AsgiApp))
         if isinstance(value, Mutable) and changeable and not harmless:
@@ -209,10 +216,18 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
             assert isinstance(value.scope, Scope)
             forget_names(value.scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
     makes = opens(function) or any(may_make(reader.sources, value) for value in arguments)
-    parts = [value for value in arguments if isinstance(value, (ServiceObject, Function))]
-    if isinstance(function, Opaque):  # as `getter.setter` has the getter
-        parts += [part for part in function.parts if isinstance(part, Function)]
+    parts = [value for value in arguments if isinstance(value, (ServiceObject, *_RUN))]
+    for value in (function, *arguments):  # as `getter.setter` has the getter
+        parts += [part for part in value.parts if isinstance(part, _RUN)] if isinstance(value, Opaque) else []
     return Opaque("", place, not makes and not origin.startswith(MAKERS), origin, parts=tuple(parts))
+
+
+def _classes(arguments: list[Value]) -> list[Class]:
+    """Give the classes of arguments and of what is in their lists, each once: what they may change is the same."""
+    given = [inner for value in arguments for inner in (value.items if isinstance(value, Sequence) else [value])]
+    spend(len(given))
+    found = [value.of if isinstance(value, Instance) else value for value in given]
+    return list({id(of): of for of in found if isinstance(of, Class)}.values())
 
 
 def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
@@ -220,14 +235,17 @@ def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[st
         if isinstance(base, Opaque) or (isinstance(base, Symbol) and base.dotted.startswith("bentoml.")):
             return Opaque(f"it is a `{of.name}`, which only running the code tells", place)
     if expressions.is_enumeration(reader, of) and len(args) == 1:
+        objects_may_change(reader, of, place)
         return Opaque(f"it is a member of `{of.name}`", place, inert=True)
-    instance = Instance(of, plain=not args and not kwargs)
+    given = [value for value in (*args, *kwargs.values()) if not isinstance(value, (Const, Symbol))]
+    instance = Instance(of, plain=not args and not kwargs, given=given)
     initializer = lookup(of, "__init__", reader.force)
     if isinstance(initializer, Function):
         reader.call_function(initializer, [instance, *args], kwargs, place)
     if isinstance(lookup(of, "__new__", reader.force), (Function, Wrapped)):
         not_followed(reader, of, [*args, *kwargs.values()], f"`{of.name}.__new__` may change it", place)
         return Opaque(f"`{of.name}.__new__` gives it", place)
+    objects_may_change(reader, instance, place)
     return instance
 
 
@@ -299,6 +317,7 @@ def _own_method(
         return _called(reader, method.inner, [*first, *args], kwargs, place)
     if isinstance(method, Function):
         return reader.call_function(method, [owner, *args], kwargs, place)
+    objects_may_change(reader, of, place)  # by a method of a library's
     return Opaque("", place)
 
 
@@ -390,10 +409,15 @@ def _builtin(
         case (("setattr" | "delattr"), [Mutable() as owner, *_]):
             reader.spoil(owner, "an attribute whose name is not plain is set", place)
             return Const(None)
+        case "type", [Instance(of=of)]:
+            return of
         case "vars", [ModuleRef(name=name)]:
             return Names(reader.module(name).scope)
         case "type", [Const(value=str() as name), Sequence(items=bases), Dict(items=names)]:
             attributes = {str(key): value for key, value in names.items()}
+            for base in bases:
+                if isinstance(base, Class):
+                    objects_may_change(reader, base, place)
             return Class(name, list(bases), attributes, place)
         case _:
             return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 
 from rules_bento.service.python.budget import spend
-from rules_bento.service.python.classes import lookup
+from rules_bento.service.python.classes import linearize, lookup, open_end
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.sources import in_standard_library
 from rules_bento.service.python.values import (
@@ -70,6 +70,8 @@ _CHANGING = frozenset(["delattr", "eval", "exec", "next", "setattr"])
 # The standard library's functions that change an argument; all others leave theirs as they are.
 CHANGERS = ("bisect.", "collections.", "functools.update_wrapper", "heapq.", "operator.", "random.shuffle")
 _NAMESPACES = frozenset(["globals", "locals", "vars"])
+# Methods that are followed where they run.
+_FOLLOWED = frozenset(["__init__", "__call__"])
 # What code from outside of the sources changes when it is given it.
 _CONTAINERS = (Sequence, Dict, ImageSpec, AsgiApp)
 
@@ -115,7 +117,44 @@ def changed_by(reader: Interpreter, functions: Iterable[Value]) -> list[Value]:
     return _changed(reader, functions, [])
 
 
-def _changed(reader: Interpreter, named: Iterable[Value], frames: list[_Frame]) -> list[Value]:
+def hooks(reader: Interpreter, of: Class) -> list[Value]:
+    """Give what Python and libraries run of a class and its objects without a call in the source."""
+    found: list[Value] = []
+    linear = linearize(of, reader.force)
+    outside = any(not isinstance(base, Class) and open_end(base, of) is not None for base in linear)
+    for base in linear:
+        if not isinstance(base, Class):
+            continue
+        spend(_WORK * len(base.attributes))
+        for name, value in base.attributes.items():
+            special = outside or (name.startswith("_") and name.endswith("_"))
+            if isinstance(value, Opaque) or (special and isinstance(value, (Function, Wrapped))):
+                found.append(value)
+    return found
+
+
+def changed_by_objects(reader: Interpreter, value: Instance | Class) -> list[Value]:
+    """Give the values that objects of a class may change besides themselves, and what making more of them does."""
+    spend(_WORK)
+    if isinstance(value, Class):
+        return _changed(reader, hooks(reader, value), [], itself=True)
+    followed = [lookup(value.of, name, reader.force) for name in _FOLLOWED]
+    run = [each for each in hooks(reader, value.of) if each not in followed]
+    frames: list[_Frame] = []
+    found = _changed(reader, [*run, *value.given], frames, itself=True)
+    if any(frame.alters for frame in frames):
+        value.plain = False
+    return [*found, value.of, *value.given] if any(frame.aliased for frame in frames) else found
+
+
+def alters(reader: Interpreter, functions: Iterable[Value]) -> bool:
+    """Return whether functions may change what they are given."""
+    frames: list[_Frame] = []
+    _changed(reader, functions, frames, itself=True)
+    return any(frame.aliased for frame in frames)
+
+
+def _changed(reader: Interpreter, named: Iterable[Value], frames: list[_Frame], *, itself: bool = False) -> list[Value]:
     """Give what these frames change, and those of all functions that what they name leads to."""
     seen: set[int] = set()
     left = list(named)
@@ -125,7 +164,7 @@ def _changed(reader: Interpreter, named: Iterable[Value], frames: list[_Frame]) 
             continue
         seen.add(id(value))
         if isinstance(value, Function):
-            frames.append(_frame_of(reader, value))
+            frames.append(_frame_of(reader, value, itself=itself))
             left += frames[-1].named
         else:
             left += _run_by(reader, value)
@@ -147,15 +186,16 @@ def _run_by(reader: Interpreter, value: Value) -> list[Value]:
             return [method] if method is not None else []
         case Instance(of=of) | (Class() as of):
             # Properties, too, for objects come under other names: where a class is named, any of them may be read.
-            run = [inner for name, inner in of.attributes.items() if name.startswith("__") or isinstance(inner, Opaque)]
-            return [*run, *map(reader.force, of.bases)]
+            given = value.given if isinstance(value, Instance) else ()
+            return [*hooks(reader, of), *given]
         case Opaque(parts=parts):  # what a decorator such as `property` made of a function
             return [*parts]
         case _:
             return []
 
 
-def _frame_of(reader: Interpreter, function: Function) -> _Frame:
+def _frame_of(reader: Interpreter, function: Function, *, itself: bool) -> _Frame:
+    spend(8 * _WORK)
     node, arguments = function.node, function.node.args
     assert isinstance(function.scope, Scope)
     parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
@@ -163,7 +203,8 @@ def _frame_of(reader: Interpreter, function: Function) -> _Frame:
     body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else list(node.body)
     own.update(name for inner in same_scope(body) for name in bound_names(inner))
     own.difference_update(name for inner in same_scope(body) for name in _declared(inner))
-    frame = _Frame(reader, body, function.scope, own, shadowing=True)
+    this = parameters[0].arg if itself and parameters[0] and function.scope.kind == "class" else ""
+    frame = _Frame(reader, body, function.scope, own, shadowing=True, this=this if this == "self" else "")
     frame.named += [default for default in (*function.defaults, *function.keywords) if default is not None]
     return frame
 
@@ -176,13 +217,22 @@ class _Frame:
     """A body, with what it names of its surroundings and what it changes of that."""
 
     def __init__(
-        self, reader: Interpreter, nodes: list[ast.AST], scope: Scope, own: set[str], *, shadowing: bool
+        self,
+        reader: Interpreter,
+        nodes: list[ast.AST],
+        scope: Scope,
+        own: set[str],
+        *,
+        shadowing: bool,
+        this: str = "",
     ) -> None:
         self.named: list[Value] = []
         self.changed: list[Value] = []
         self.aliased = False  # it changes what another of its names may stand for
+        self.alters = False  # it sets attributes of the object that it belongs to
         self._reader, self._scope, self._own = reader, scope, own
         self._shadowing = shadowing  # its own names are not those around it
+        self._this = this  # the object that is given up as a whole
         for node in nodes:
             for inner in ast.walk(node):
                 spend(_WORK)
@@ -194,7 +244,7 @@ class _Frame:
     def _look(self, node: ast.AST) -> None:
         match node:
             case ast.Attribute() | ast.Subscript() if not isinstance(node.ctx, ast.Load):
-                self._change(node.value)
+                self._set(node.value) if isinstance(node, ast.Attribute) else self._change(node.value)
                 self._name(node)  # whose setter may run
             case ast.AugAssign(target=ast.Name() as target):
                 self._change(target)
@@ -202,6 +252,13 @@ class _Frame:
                 self._call(node)
             case ast.Name() | ast.Attribute():
                 self._name(node)
+
+    def _set(self, node: ast.expr) -> None:
+        """Note that an attribute of an object is set."""
+        if isinstance(node, ast.Name) and node.id == self._this:
+            self.alters = True
+        else:
+            self._change(node)
 
     def _name(self, node: ast.expr) -> None:
         value = self._resolve(node)
@@ -238,6 +295,8 @@ class _Frame:
                 self._change(inner)
             case ast.Call(func=ast.Name(id=name)) if name in _NAMESPACES:
                 self.changed.append(Names(self._scope))
+            case ast.Call(func=ast.Name(id="type"), args=[inner]):
+                self._change(inner)
             case ast.Call(func=function):
                 self.aliased = self.aliased or not self._is_outside(self._resolve(function), function)
             case ast.Constant() | ast.JoinedStr():
@@ -247,6 +306,8 @@ class _Frame:
 
     def _call(self, node: ast.Call) -> None:
         function = self._resolve(node.func)
+        if isinstance(node.func, ast.Name) and node.func.id in ("delattr", "setattr") and node.args:
+            self._set(node.args[0])
         if isinstance(node.func, ast.Attribute) and node.func.attr not in READING:
             if not isinstance(function, (Function, Wrapped)):
                 self._change(node.func.value)

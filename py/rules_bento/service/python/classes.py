@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from rules_bento.service.python.budget import spend
 from rules_bento.service.python.sources import in_standard_library
-from rules_bento.service.python.values import Class, Const, Instance, Opaque, Place, Symbol, Value
+from rules_bento.service.python.values import (
+    Class,
+    Const,
+    DependsOn,
+    Dict,
+    Instance,
+    ModelRef,
+    Opaque,
+    Place,
+    Sequence,
+    Symbol,
+    Value,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +41,12 @@ def class_of(name: str, bases: list[Value], names: dict[str, Value], keywords: d
         if keyword == "metaclass" and plain:
             continue
         extended = Opaque(f"`{name}` has the class keyword `{keyword}`, which may add attributes", place)
-    return Class(name, bases, attributes, place, extended)
+    metaclass = keywords.get("metaclass")
+    inherited = [base.metaclass for base in bases if isinstance(base, Class) and isinstance(base.metaclass, Class)]
+    if metaclass is None and inherited:
+        metaclass = inherited[0]
+        extended = extended or Opaque(f"the metaclass of a base class of `{name}` may add attributes", place)
+    return Class(name, bases, attributes, place, extended, metaclass)
 
 
 def _mangled(attribute: str, name: str) -> str:
@@ -96,7 +113,9 @@ def lookup(of: Class, attribute: str, force: Callable[[Value], Value]) -> Value 
     for base in linearize(of, force):
         if isinstance(base, Class):
             if attribute in base.attributes:
-                return force(base.attributes[attribute])
+                value = force(base.attributes[attribute])
+                # What may add attributes may change those that are there, too.
+                return base.extended if base.extended and isinstance(value, (Const, Sequence, Dict)) else value
             if base.extended is not None:
                 return base.extended
         elif not (isinstance(base, Symbol) and base.dotted in _PLAIN_BASES):
@@ -112,14 +131,16 @@ def is_enum(of: Class, force: Callable[[Value], Value]) -> bool:
 def members(of: Class, force: Callable[[Value], Value]) -> tuple[dict[str, Value], list[Opaque]]:
     """Give what `dir()` lists with the values, in its order, and why there may be more.
 
-    An attribute of the standard library's bases is no BentoML object and is left out.
+    An attribute of the standard library's bases is no BentoML object and is left out. So are models and dependencies
+    of a class that may be changed: it may have lost them, and whoever states its members states all there are.
     """
     bound: dict[str, Value] = {}
     more: list[Opaque] = []
     for base in linearize(of, force):
         if isinstance(base, Class):
             for attribute, value in base.attributes.items():
-                bound.setdefault(attribute, value)
+                if not (base.spoiled and isinstance(force(value), (DependsOn, ModelRef))):
+                    bound.setdefault(attribute, value)
             if base.extended is not None:
                 more.append(base.extended)
             if "__init_subclass__" in base.attributes and base is not of:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import ast
 
 from rules_bento.service.python.budget import spend
-from rules_bento.service.python.changes import READING, bound_names, changed, changed_by, same_scope
+from rules_bento.service.python.changes import (
+    READING,
+    alters,
+    bound_names,
+    changed,
+    changed_by,
+    changed_by_objects,
+    same_scope,
+)
+from rules_bento.service.python.classes import lookup
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.values import (
     Bound,
@@ -104,10 +113,28 @@ def not_followed(
             reader.may_import(list(ast.iter_child_nodes(inner.node)), inner.scope)
 
 
+def objects_may_change(reader: Interpreter, value: Instance | Class, place: Place) -> None:
+    """Give up what objects of a class may change where code has one: by a property, an operator, a library's call."""
+    if spoiled := changed_by_objects(reader, value):
+        name = value.of.name if isinstance(value, Instance) else value.name
+        spoil_all(reader, spoiled, f"an object of `{name}` may change it", place)
+
+
+def may_alter_class(reader: Interpreter, of: Class) -> bool:
+    """Return whether what runs as a class is made may set attributes of it."""
+    bases = [base for base in of.bases if isinstance(base, Class)]
+    run = [lookup(base, "__init_subclass__", reader.force) for base in bases]
+    objects = [value.of for value in of.attributes.values() if isinstance(value, Instance)]
+    run += [lookup(each, "__set_name__", reader.force) for each in objects]
+    return alters(reader, [function for function in run if isinstance(function, (Function, Wrapped))])
+
+
 def comprehension(reader: Interpreter, node: ast.expr, scope: Scope) -> None:
     """Give up what an expression that is not followed may change by the calls in it."""
     if any(isinstance(inner, ast.Call) and not _only_reads(inner, scope) for inner in ast.walk(node)):
         give_up(reader, [node], scope, "a comprehension may change it")
+    else:
+        spoil_all(reader, changed(reader, [node], scope), "a comprehension may change it", scope.place(node))
 
 
 def _only_reads(call: ast.Call, scope: Scope) -> bool:
@@ -139,6 +166,10 @@ def _spoil_deep(reader: Interpreter, value: Value, why: str, place: Place, seen:
     if isinstance(value, Names):
         assert isinstance(value.scope, Scope)
         forget_names(value.scope, Opaque(why, place))
+    if isinstance(value, Instance):
+        value.plain = False
+        for inner in value.given:
+            _spoil_deep(reader, inner, why, place, seen)
     match value:
         case Sequence(items=items) | Opaque(parts=items):
             below = list(items)

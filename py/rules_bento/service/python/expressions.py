@@ -7,7 +7,7 @@ import ast
 from rules_bento.service.python import calls, operations
 from rules_bento.service.python.budget import MAX_TEXT, check_growth, spend
 from rules_bento.service.python.classes import attributes_are_the_instances, is_enum, lookup
-from rules_bento.service.python.effects import comprehension, forget_names, not_followed, spoil_all
+from rules_bento.service.python.effects import comprehension, forget_names, not_followed, objects_may_change, spoil_all
 from rules_bento.service.python.names import public_name
 from rules_bento.service.python.reach import is_inert, opens
 from rules_bento.service.python.scopes import Scope
@@ -53,6 +53,8 @@ def evaluate(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
     value = _evaluate(reader, node, scope)
     if isinstance(value, Mutable) and value.spoiled is not None and isinstance(value, (Sequence, Dict)):
         return value.spoiled
+    if isinstance(value, Instance):
+        objects_may_change(reader, value, scope.place(node))
     return value
 
 
@@ -239,6 +241,8 @@ def _subscript(reader: Interpreter, node: ast.Subscript, scope: Scope) -> Value:
     if isinstance(owner, Symbol) and not _takes_types(owner.dotted):
         why = f"`{source_of(node)}` is known only when the code runs"
         return Opaque(why, scope.place(node), not opens(owner), f"{owner.dotted}[]")
+    if isinstance(owner, Class):
+        objects_may_change(reader, owner, scope.place(node))
     if isinstance(owner, (Class, Symbol)) and not is_enumeration(reader, owner):
         return owner  # `Base[int]`, `Generic[T]`: the type arguments change nothing that is read here
     index = _index(reader, node.slice, scope)
@@ -322,6 +326,8 @@ def _class_attribute(reader: Interpreter, owner: Class, name: str, place: Place)
         return Opaque(f"`{owner.name}` has no plain attribute `{name}`", place)
     if is_enum(owner, reader.force) and not isinstance(member, (Function, Opaque)):
         return Instance(owner, plain=False, member=(name, member))
+    if isinstance(member, Opaque):  # a method of a library's that makes an object, say
+        objects_may_change(reader, owner, place)
     if isinstance(member, Wrapped):
         return member.inner if member.kind == "staticmethod" else Bound(owner, name)
     return member
@@ -340,10 +346,13 @@ def _instance_attribute(reader: Interpreter, owner: Instance, name: str, place: 
         # A property, say: what it gives is not what it is, and its function runs now.
         not_followed(reader, member, [], f"`.{name}` of a `{owner.of.name}` may change it", place)
         why = member.why or f"`.{name}` of a `{owner.of.name}` is known only when the code runs"
-        return Opaque(why, place, not opens(member), member.origin)
+        return Opaque(why, place, not opens(member), member.origin, parts=tuple(owner.given))
+    if name == "__class__":
+        return owner.of
     if owner.plain and member is not None and attributes_are_the_instances(owner.of, reader.force):
         return member
-    return Opaque(f"`.{name}` of a `{owner.of.name}` is known only when the code runs", place)
+    why = f"`.{name}` of a `{owner.of.name}` is known only when the code runs"
+    return Opaque(why, place, parts=tuple(owner.given))
 
 
 def _service_attribute(owner: ServiceObject, name: str, place: Place) -> Value:
@@ -396,6 +405,7 @@ def set_attribute(reader: Interpreter, owner: Value, name: str, value: Value, pl
             fields[name] = Opaque(why, place, inert=True)
         case Instance():
             owner.plain = False
+            owner.given.append(value)
             if isinstance(member := lookup(owner.of, name, reader.force), Opaque):  # a property, whose setter runs
                 not_followed(reader, member, [], why, place)
         case Opaque():

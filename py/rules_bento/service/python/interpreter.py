@@ -26,6 +26,7 @@ from rules_bento.service.python.effects import (
     changed_globals,
     give_up,
     is_generator,
+    may_alter_class,
     not_followed,
 )
 from rules_bento.service.python.joins import Join
@@ -433,17 +434,21 @@ class Interpreter:
         self.run(node.body, inner)
         value = class_of(node.name, bases, inner.names, keywords, scope.place(node))
         value.annotations = inner.annotations
+        if value.extended is None and may_alter_class(self, value):
+            value.extended = Opaque(f"what runs as `{node.name}` is made may add attributes", scope.place(node))
         self.fresh(value)
         self.bind(node.name, self._decorated(value, node, decorators, scope.place(node)), scope)
 
     def _follow_hooks(self, bases: list[Value], keywords: dict[str, Value], place: Place) -> None:
         """Give up what the hooks of base classes and of a metaclass may change when a class is made."""
-        named = [(base, "__init_subclass__") for base in bases]
-        named += [(keywords.get("metaclass", Const(None)), name) for name in ("__new__", "__init__", "__prepare__")]
-        for of, name in named:
-            hook = lookup(of, name, self.force) if isinstance(of, Class) else None
+        for of in bases:
+            hook = lookup(of, "__init_subclass__", self.force) if isinstance(of, Class) else None
             if hook is not None:
-                not_followed(self, hook, [], f"`{name}` may change it", place)
+                not_followed(self, hook, [], "`__init_subclass__` may change it", place)
+        metaclass = keywords.get("metaclass")
+        if isinstance(metaclass, Class):
+            for hook in metaclass.attributes.values():
+                not_followed(self, hook, [], f"the metaclass `{metaclass.name}` may change it", place)
 
     def _decorated(
         self,

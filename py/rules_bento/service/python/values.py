@@ -155,16 +155,21 @@ class Class(Mutable):
     place: Place
     # What else may add attributes: a metaclass, an unread keyword.
     extended: Opaque | None = None
+    metaclass: Value | None = None
     annotations: dict[str, ast.expr] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class Instance(Value):
-    """What calling a class of the sources gives, or a member of an enumeration (its name and value)."""
+    """What calling a class of the sources gives, or a member of an enumeration (its name and value).
+
+    `given` is what it was made with and what was assigned to it: it may call that and change it.
+    """
 
     of: Class
     plain: bool
     member: tuple[str, Value] | None = None
+    given: list[Value] = field(default_factory=list)
 
 
 @dataclass(eq=False)
