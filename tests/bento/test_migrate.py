@@ -416,6 +416,41 @@ def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
     assert re.match(r"Models: service\.py:7: Svc\.at follows 'v2' of Acme/Tiny.*pin Acme/Tiny@v2`", at)
 
 
+def test_a_revision_is_asked_for_where_the_source_has_it(tmp_path):
+    arguments = "'Acme/Tiny', endpoint='https://hf.example', include=['*.json', 'a b*'], exclude=['x*']"
+    service = SERVICE.replace("    pass\n", f"    m = bentoml.models.HuggingFaceModel({arguments})\n")
+    notes = "\n".join(migrate(project(tmp_path, "service: service:Svc", service)).notes)
+    asked = (
+        "`bento models pin Acme/Tiny --endpoint https://hf.example --include '*.json' --include 'a b*' --exclude 'x*'`"
+    )
+    assert asked in notes
+
+
+@pytest.mark.parametrize("name", ["BUILD", "BUILD.bazel"])
+def test_what_is_in_packages_below_is_said_for_no_glob_takes_it(tmp_path, name):
+    files = {f"data/{name}": "", "data/deep/table.csv": "1", f"empty/{name}": "", name: ""}
+    notes = migrate(project(tmp_path, "service: service:Svc", **files)).notes
+    told = [note for note in notes if name in note]
+    assert re.match(rf"{name}: it is there", told[0])
+    assert re.match(
+        rf"Sources: data/{name} makes data/ a package .*: data/deep/table\.csv would not be in the", told[1]
+    )
+    assert len(told) == 2
+
+
+def test_hubs_of_included_module_files_are_known(tmp_path):
+    hub = (
+        'x = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")\nx.pypi(name = "{0}", lock = "//:{0}")\n'
+    )
+    (tmp_path / "MODULE.bazel").write_text('module(name = "m")\ninclude("//third:a.MODULE.bazel")\n')
+    (tmp_path / "third").mkdir()
+    (tmp_path / "third/a.MODULE.bazel").write_text(f"{hub.format('pypi')}include('//:b.MODULE.bazel')\n")
+    (tmp_path / "b.MODULE.bazel").write_text(f"{hub.format('second')}include('//:MODULE.bazel')\n")
+    found = workspaces.read_root(tmp_path)
+    assert found.hubs == {"pypi": "//:pypi", "second": "//:second"}
+    assert (found.extension, found.free_name("svc")) == ("", "pypi_svc")
+
+
 def test_what_only_the_source_can_state_is_said(tmp_path):
     body = "class Svc:\n    m = bentoml.models.HuggingFaceModel(os.environ['M'], 'a' * 40)\n"
     service = "import os\n\n" + SERVICE.replace("class Svc:\n    pass\n", body)

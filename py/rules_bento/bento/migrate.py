@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
+import shlex
+from pathlib import Path, PurePosixPath
 
 from rules_bento import service as services
 from rules_bento.bento import migrate_packages
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 # Of a workspace: no part of a Bento, and what a walk along the links of Bazel's would never end in.
 _FILES_OF_BAZEL = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", "MODULE.bazel.lock")
+_PACKAGE_FILES = ("BUILD", "BUILD.bazel")
 _LINKS_OF_BAZEL = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _NEVER_WALKED = (".git", ".venv", "node_modules", "venv")
 # What a trial build says, and a note has said already, by what to do about it.
@@ -55,7 +57,7 @@ class Migration:
     names: tuple[str, str]  # of the files of requirements and constraints
 
     def text(self) -> str:
-        """All of it, for a terminal."""
+        """Return all of it, for a terminal."""
         parts = [
             ("MODULE.bazel", self.module),
             (".bazelignore", self.ignore),
@@ -78,11 +80,13 @@ class _Project:
     options: BuildOptions
     info: ServiceInfo
     files: ProjectFiles
-    data: tuple[str, ...]  # paths in the folder of files that are large
+    kept: tuple[str, ...]  # paths in the folder of what BentoML would take
+    data: tuple[str, ...]  # of these, files that are large
+    packages: tuple[str, ...]  # paths in the folder of files that make packages of Bazel
     store: Path
 
     def label(self, file: str) -> str:
-        """A file of the folder as MODULE.bazel names it."""
+        """Return a file of the folder as MODULE.bazel names it."""
         return f"//{self.package}:{file}"
 
 
@@ -106,7 +110,7 @@ def migrate(
     home = _hub(project, packages, workspace or Workspace(), hub)
     models, model_notes = _models(project)
     notes = [*_lock_notes(project, packages, home), *packages.notes, *model_notes, *_unknown_notes(project)]
-    notes += [*_service_notes(project), *_option_notes(project), *_trial(project)]
+    notes += [*_package_notes(project), *_service_notes(project), *_option_notes(project), *_trial(project)]
     locks = not (packages.is_locked or home.is_there)
     return Migration(
         _module_file(project, packages, home),
@@ -137,8 +141,11 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     name = path.relative_to(folder).as_posix() if path is not None else None
     files = project_files(declared, folder)
     kept = set(sources.values())
-    data = tuple(file.path for file in declared if file.source in kept and Path(file.source).stat().st_size >= _LARGE)
-    return _Project(folder, package.strip("/"), name, options, info, files, data, store)
+    taken = [file for file in declared if file.source in kept]
+    data = tuple(file.path for file in taken if Path(file.source).stat().st_size >= _LARGE)
+    paths = tuple(file.path for file in taken)
+    packages = tuple(sorted(file.path for file in declared if PurePosixPath(file.path).name in _PACKAGE_FILES))
+    return _Project(folder, package.strip("/"), name, options, info, files, paths, data, packages, store)
 
 
 # Packages
@@ -154,7 +161,7 @@ class _Hub:
 
 
 def _hub(project: _Project, packages: Packages, workspace: Workspace, wanted: str | None) -> _Hub:
-    """The hub of that name, or of the project's lock, or a new one."""
+    """Return the hub of that name, or of the project's lock, or a new one."""
     ours = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
     name = wanted or (ours[0] if ours else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:
@@ -179,7 +186,7 @@ def _lock_notes(project: _Project, packages: Packages, hub: _Hub) -> list[str]:
 
 
 def _models(project: _Project) -> tuple[list[str], list[str]]:
-    """A bento_model for each model that the project names, and what to do about its files."""
+    """Return a bento_model for each model that the project names, and what to do about its files."""
     tags = [choice.tag for choice in project.options.models or ()]
     aliases = {choice.tag: choice.alias for choice in project.options.models or () if choice.alias}
     references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
@@ -203,7 +210,7 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
 
 
 def _model_target(tag: str, alias: str | None, *, is_entry: bool) -> str:
-    """The rule of a model: an entry of a store as it is, or files to which a description is made."""
+    """Return the rule of a model: an entry of a store as it is, or files to which a description is made."""
     name = tag.partition(":")[0]
     files = f'"models/{name}/**"'
     if is_entry:
@@ -243,6 +250,9 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
         return ""
     asked = source.model_id + ("" if source.revision == "main" else f"@{source.revision}")
+    asked += f" --endpoint {shlex.quote(source.endpoint)}" if source.endpoint else ""
+    for flag, patterns in (("include", source.include), ("exclude", source.exclude)):
+        asked += "".join(f" --{flag} {shlex.quote(pattern)}" for pattern in patterns or ())
     line = getattr(_assignment(project, service, model.attribute), "lineno", service.line)
     return (
         f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} follows {source.revision!r} of "
@@ -252,6 +262,22 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
 
 
 # BUILD and MODULE
+
+
+def _package_notes(project: _Project) -> list[str]:
+    """Return what to do about folders that are packages of Bazel already: no glob goes into them."""
+    notes = []
+    for path in project.packages:
+        folder = path.rpartition("/")[0]
+        inside = [kept for kept in project.kept if kept.startswith(f"{folder}/") and kept != path] if folder else []
+        if not folder:
+            notes.append(f"{path}: it is there. Write the lines from above into it.")
+        elif inside:
+            notes.append(
+                f"Sources: {path} makes {folder}/ a package of its own, of which glob takes nothing: {inside[0]} would "
+                f"not be in the Bento. Name its files in srcs by a filegroup there, or remove {path}."
+            )
+    return notes
 
 
 def _bazels_own(project: _Project) -> list[str]:
@@ -309,14 +335,17 @@ def _declared_services(project: _Project) -> dict[str, list[str]] | None:
 
 
 def _written(project: _Project, service: Service, attribute: str) -> str:
-    """The class that the text of a service names: `LLM` of `llm = bentoml.depends(LLM)`; empty for anything else."""
+    """Return the class that the text of a service names: `LLM` of `llm = bentoml.depends(LLM)`.
+
+    Empty for anything else.
+    """
     made = getattr(_assignment(project, service, attribute), "value", None)
     named = made.args[0] if isinstance(made, ast.Call) and made.args else None
     return named.id if isinstance(named, ast.Name) else ""
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
-    """The statement of a service's class that gives it an attribute."""
+    """Return the statement of a service's class that gives it an attribute."""
     if not project.files.has(service.path):  # it is in `src/`, or comes from elsewhere
         return None
     for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
@@ -345,7 +374,7 @@ def _files_of_lock(packages: Packages) -> list[str]:
 
 
 def _update(packages: Packages) -> list[str]:
-    """The targets that write the lock and say when it is stale."""
+    """Return the targets that write the lock and say when it is stale."""
     written = {
         "name": "requirements.update",
         "srcs": [packages.files[0]],
@@ -378,7 +407,7 @@ def _module_file(project: _Project, packages: Packages, hub: _Hub) -> str:
 
 
 def _sources(excluded: Sequence[str]) -> Code:
-    """All files of the package but those."""
+    """Return all files of the package but those."""
     listed = "".join(f'            "{pattern}",\n' for pattern in excluded)
     if len(excluded) == 1:
         return Code(f'glob(\n        ["**"],\n        exclude = ["{excluded[0]}"],\n    )')

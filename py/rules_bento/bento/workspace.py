@@ -7,7 +7,7 @@ import itertools
 import re
 
 from rules_bento.errors import BentoError
-from rules_bento.records import dataclass, field
+from rules_bento.records import dataclass, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _MOST_CHARACTERS = 1 << 20  # parsing takes some 200 bytes of memory for each
 _ROOT = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
+# `include("//:deps.MODULE.bazel")`.
+_INCLUDED = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)
 EXTENSION = "@rules_bento//toolchains:extensions.bzl"
 
 
@@ -41,6 +43,31 @@ def root_above(folder: Path) -> Path | None:
     """Return the root of the workspace that a folder is in; None where it is in none."""
     here = folder.resolve()
     return next((root for root in (here, *here.parents) if any((root / name).is_file() for name in _ROOT)), None)
+
+
+def read_root(root: Path) -> Workspace:
+    """Read the MODULE.bazel of a workspace and the files that it includes. Raises BentoError as `read` does."""
+    workspace = Workspace()
+    left, seen = ["MODULE.bazel"], set()
+    while left:
+        path = left.pop()
+        if path in seen or not (root / path).is_file():
+            continue
+        seen.add(path)
+        text = (root / path).read_text("utf-8", errors="replace")
+        more = read(text, path)
+        left += [label.replace(":", "/").lstrip("/") for label in _INCLUDED.findall(text)]
+        if len(seen) == 1:
+            workspace = more
+        else:  # an extension's variable is of its file alone
+            workspace = replace(
+                workspace,
+                has_rules=workspace.has_rules or more.has_rules,
+                hubs={**workspace.hubs, **more.hubs},
+                names=workspace.names | more.names,
+                visible={**workspace.visible, **more.visible},
+            )
+    return workspace
 
 
 def read(text: str, origin: str) -> Workspace:
@@ -74,6 +101,8 @@ def read(text: str, origin: str) -> Workspace:
                 }
         elif called.endswith(".pypi") and called == f"{extension}.pypi":
             hubs[_keyword(call, "name")] = _keyword(call, "lock")
+            names.add(_keyword(call, "name"))
+        elif "." not in called:  # the module itself, or a rule of use_repo_rule
             names.add(_keyword(call, "name"))
     visible = {name: hub for name, hub in taken.items() if hub in hubs}
     return Workspace(has_rules, extension, hubs, frozenset(names - {""}), interpreter, visible)

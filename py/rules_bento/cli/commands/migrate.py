@@ -50,7 +50,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _package(project: Path) -> str:
-    """The folder as a package of the workspace around it; the root where there is none."""
+    """Return the folder as a package of the workspace around it; the root where there is none."""
     from rules_bento.bento.workspace import root_above
 
     root = root_above(project)
@@ -58,10 +58,8 @@ def _package(project: Path) -> str:
 
 
 def _workspace(project: Path) -> Workspace:
-    """What the workspace around a project declares."""
-    from rules_bento.bento.workspace import Workspace, read, root_above
+    """Return what the workspace around a project declares."""
+    from rules_bento.bento.workspace import Workspace, read_root, root_above
 
     root = root_above(project)
-    if root is None or not (root / "MODULE.bazel").is_file():
-        return Workspace()
-    return read((root / "MODULE.bazel").read_text("utf-8", errors="replace"), "MODULE.bazel")
+    return read_root(root) if root else Workspace()
