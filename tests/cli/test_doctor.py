@@ -119,6 +119,19 @@ def test_authorities_of_a_company_come_with_the_line_for_bazel(here):
     assert found(here, "certificates").state == FINE
 
 
+def test_authorities_that_one_variable_names_are_not_bazels(here, tmp_path):
+    here = Surroundings(here.root, {**here.variables, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}, here.authorities)
+    assert (found(here, "certificates").state, "which is no file" in found(here, "certificates").text) == (
+        MISSING,
+        True,
+    )
+    (tmp_path / "ca.pem").write_text("")
+    assert found(here, "certificates").state == HINT
+    assert "javax.net.ssl.trustStore=" in found(here, "certificates").remedy
+    (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
+    assert found(here, "certificates").state == FINE
+
+
 def test_a_cache_in_a_comment_is_none(here):
     (here.root / ".bazelrc").write_text("# common --disk_cache=/somewhere\n")
     assert found(here, "cache").state == HINT
@@ -128,6 +141,19 @@ def test_a_module_without_the_rules_gets_the_line(here):
     (here.root / "MODULE.bazel").write_text('module(name = "mine")\n')
     assert found(here, "workspace").state == MISSING
     assert "bazel_dep(" in found(here, "workspace").remedy
+
+
+@pytest.mark.parametrize("name", ["WORKSPACE", "WORKSPACE.bazel", "REPO.bazel"])
+def test_a_workspace_without_a_module_gets_the_line(here, name):
+    (here.root / "MODULE.bazel").rename(here.root / name)
+    assert found(here, "workspace").state == MISSING
+    assert "bazel_dep(" in found(here, "workspace").remedy
+
+
+def test_a_hub_that_use_repo_does_not_name_gets_the_line(here):
+    (here.root / "MODULE.bazel").write_text(MODULE.replace('use_repo(bento, "pypi")', 'use_repo(bento, "pipy")'))
+    finding = found(here, "name of @pypi")
+    assert (finding.state, finding.remedy) == (MISSING, 'Write to MODULE.bazel: use_repo(bento, "pypi")')
 
 
 def test_a_stale_lock_is_told_by_line(here):
@@ -174,6 +200,17 @@ def test_labels_that_a_hub_has_or_that_lead_elsewhere_are_well(here):
     assert {finding.state for finding in diagnose(here)} == {FINE}
 
 
+def test_a_label_of_no_repository_that_a_hub_would_have_is_told_by_line(here):
+    (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
+    others = 'http = use_repo_rule("@x//:x.bzl", "http")\nhttp(name = "web")\nmodule(name = "mine")\n'
+    (here.root / "MODULE.bazel").write_text(MODULE + others)
+    labels = ["@pipy//scikit_learn:whl", "@pipy//flask", "@web//scikit_learn", "@mine//scikit_learn"]
+    (here.root / "svc/BUILD.bazel").write_text(BUILD + f"X = {json.dumps(labels)}\n")
+    finding = found(here, "packages of @pypi")
+    assert (finding.state, finding.text) == (MISSING, "svc/BUILD.bazel:8: MODULE.bazel has no @pipy")
+    assert finding.remedy == "Write @pypi//scikit_learn, if that is meant."
+
+
 def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
     (here.root / "MODULE.bazel").write_text(MODULE.replace('(bento, "pypi")', '(bento, mine = "pypi")'))
     (here.root / "svc/BUILD").write_text('x(deps = ["@pypi//flask"])\n')  # BUILD.bazel is what counts
@@ -200,6 +237,15 @@ def test_a_lock_that_is_not_there_names_the_target(here, text):
     lock.unlink() if text is None else lock.write_text(text)
     finding = found(here, "lock of @pypi")
     assert (finding.state, finding.remedy) == (MISSING, "Write it: bazel run //svc:update.")
+
+
+def test_a_lock_that_is_a_folder_is_told(here):
+    lock = here.root / "svc/requirements.lock.json"
+    lock.unlink()
+    lock.mkdir()
+    finding = found(here, "lock of @pypi")
+    assert (finding.state, finding.text) == (MISSING, "//svc:requirements.lock.json is a folder")
+    assert finding.remedy == "Move it away, and write the lock: bazel run //svc:update."
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def _first_line(root: Path | None, name: str) -> str:
 
 
 def _is_bazelisk(program: str) -> bool:
-    """Whether a program called bazel is bazelisk, which asks a server for what it is to run."""
+    """Return whether a program called bazel is bazelisk, which asks a server for what it is to run."""
     path = Path(program).resolve()
     if path.stem.startswith("bazelisk"):
         return True
@@ -142,9 +142,20 @@ def certificates(here: Surroundings) -> Finding:
     """Tell what programs believe where the system trusts authorities of a company."""
     own = [file for folder in here.authorities for file in Path(folder).glob("*") if file.suffix in (".crt", ".pem")]
     stated = [name for name in ("SSL_CERT_FILE", "UV_SYSTEM_CERTS") if here.variables.get(name)]
+    told = "trustStore" in _settings(here)
+    file = here.variables.get("SSL_CERT_FILE", "")
+    if file and not Path(file).is_file():
+        remedy = "Unset it, or name a file of certificates: uv, pip and the bento command believe nobody else."
+        return Finding("certificates", MISSING, f"SSL_CERT_FILE is {file}, which is no file", remedy)
+    if not own and file and not told:
+        remedy = (
+            "Bazel's own downloads do not read it. If they fail (PKIX path building failed), write to .bazelrc, with a "
+            "store that keytool made of it: startup --host_jvm_args=-Djavax.net.ssl.trustStore=STORE"
+        )
+        return Finding("certificates", HINT, f"those of SSL_CERT_FILE: {file}", remedy)
     if not own:
         return Finding("certificates", FINE, f"those of {stated[0]}" if stated else "no authorities of your own")
-    if "trustStore" in _settings(here):
+    if told:
         return Finding("certificates", FINE, f"{len(own)} authorities of your own, and Bazel is told of a trustStore")
     remedy = (
         "uv and the bento command believe them. If Bazel's own downloads fail (PKIX path building failed), write to "
@@ -175,6 +186,10 @@ def workspace(here: Surroundings, root: Path) -> Iterator[Finding]:
     """Judge MODULE.bazel, the interpreter that it names, and the lock of each hub in it."""
     from rules_bento.bento.workspace import read
 
+    if not (root / "MODULE.bazel").is_file():
+        remedy = 'rules_bento comes by one alone. Write it: bazel_dep(name = "rules_bento", version = "...")'
+        yield Finding("workspace", MISSING, f"{root.name} is a workspace without MODULE.bazel", remedy)
+        return
     declared = read(read_file(root / "MODULE.bazel").decode(errors="replace"), "MODULE.bazel")
     if not declared.has_rules:
         remedy = 'Write there: bazel_dep(name = "rules_bento", version = "...")'
@@ -182,7 +197,16 @@ def workspace(here: Surroundings, root: Path) -> Iterator[Finding]:
         return
     yield Finding("workspace", FINE, f"MODULE.bazel depends on rules_bento; hubs of packages: {len(declared.hubs)}")
     yield python(here, declared.interpreter)
+    yield from _names(declared)
     yield from _locks(root, declared)
+
+
+def _names(declared: Workspace) -> Iterator[Finding]:
+    """Tell of hubs that no BUILD file can name."""
+    for hub in declared.hubs:
+        if hub not in declared.visible.values():
+            remedy = f'Write to MODULE.bazel: use_repo({declared.extension}, "{hub}")'
+            yield Finding(f"name of @{hub}", MISSING, "use_repo does not name it, so no BUILD file can", remedy)
 
 
 def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
@@ -195,7 +219,10 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
         path = root / package / name
         target = _target(path)
         run = f"bazel run //{package}:{target[0]}" if target else "lock the packages"
-        if not path.is_file() or not path.stat().st_size:
+        if path.is_dir():
+            remedy = f"Move it away, and write the lock: {run}."
+            yield Finding(f"lock of @{hub}", MISSING, f"{label} is a folder", remedy)
+        elif not path.is_file() or not path.stat().st_size:
             yield Finding(f"lock of @{hub}", MISSING, f"{label} is not there yet", f"Write it: {run}.")
         else:
             yield _freshness(
@@ -219,6 +246,9 @@ def _packages(root: Path, declared: Workspace, hub: str, lock: Path, run: str) -
             if spelled in locked:
                 remedy = f"Write @{name}//{spelled}."
             yield Finding(f"packages of @{hub}", MISSING, f"{place}: there is no @{name}//{package}", remedy)
+        elif names and name not in declared.names and package in locked:
+            remedy = f"Write @{min(names)}//{package}, if that is meant."
+            yield Finding(f"packages of @{hub}", MISSING, f"{place}: MODULE.bazel has no @{name}", remedy)
 
 
 def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
