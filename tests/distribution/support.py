@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from rules_bento.cli import main
 from rules_bento.formats import yaml
 from rules_bento.library import Store
+from rules_bento.sources.manifest import Manifest
 from rules_bento.store import locks
 from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
 
@@ -51,16 +53,20 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def descriptors_read(monkeypatch):
-    """List the names of the YAML files that are parsed from now on."""
-    read, files = yaml.read_yaml, []
+def documents_read(monkeypatch):
+    """Count the YAML files and the records of entries that are parsed from now on, by their last three names."""
+    parse, load, counts = yaml._read, Manifest.from_json, Counter()
 
-    def read_yaml(data, origin, **options):
-        files.append(Path(origin).name)
-        return read(data, origin, **options)
+    def counted(read):
+        def reading(text, origin, *rest):
+            counts["/".join(Path(origin).parts[-3:])] += 1
+            return read(text, origin, *rest)
 
-    monkeypatch.setattr(yaml, "read_yaml", read_yaml)
-    return files
+        return reading
+
+    monkeypatch.setattr(yaml, "_read", counted(parse))
+    monkeypatch.setattr(Manifest, "from_json", counted(load))
+    return counts
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.contexts import Contexts, make
 from rules_bento.sharing.cloud.pushing import push
 from store_support import bento_files, model_files, real, tree, write_archive
-from support import bento, descriptors_read, nobody, other, progress, same, store
+from support import bento, documents_read, nobody, other, progress, same, store
 
-__all__ = ["bento", "cloud", "descriptors_read", "nobody", "one_cloud", "other", "progress", "real", "store"]
+__all__ = ["bento", "cloud", "documents_read", "nobody", "one_cloud", "other", "progress", "real", "store"]
 
 # ---- Both ways round ----------------------------------------------------------------------------------------------
 
@@ -136,12 +136,10 @@ def test_what_is_there_is_not_sent(cloud, store, progress):
     assert push_to(cloud, store, "hi:v1", progress, force=True).main.sent
 
 
-def test_an_entry_is_read_once_on_its_way(one_cloud, store, progress, descriptors_read):
-    entry = store.bentos.get("hi:v2")
-    descriptors_read.clear()
+def test_an_entry_is_read_once_on_its_way(one_cloud, store, progress, documents_read):
     with client(one_cloud) as reached:
-        push(store.home, entry, reached, progress)
-    assert descriptors_read.count("bento.yaml") == 1
+        push(store.home, store.bentos.get("hi:v2"), reached, progress)
+    assert (len(documents_read), set(documents_read.values())) == (6, {1}), "descriptors and records of three entries"
 
 
 def test_other_contents_under_a_tag_are_told_of(one_cloud, store, other, progress, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 
 import pytest
 from cryptography.hazmat.primitives import serialization as pem
@@ -30,7 +31,7 @@ from support import (
     POINTS,
     bento,
     cleared,
-    descriptors_read,
+    documents_read,
     killed,
     name,
     nobody,
@@ -48,9 +49,14 @@ from support import (
 )
 
 __all__ = [
-    "bento", "descriptors_read", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",
+    "bento", "documents_read", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",
     "second_server", "server", "store",
 ]  # fmt: skip
+
+ONCE = dict.fromkeys(
+    ("hi/v2/bento.yaml", "clf/v1/model.yaml", "clf/v2/model.yaml", "bentos/hi/v2", "models/clf/v1", "models/clf/v2"), 1
+)
+"""What is parsed of `hi:v2` and its models on their way: each descriptor and each record."""
 
 
 def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progress, other, monkeypatch):
@@ -113,15 +119,26 @@ def test_what_is_there_is_not_even_packed(store, server, registries, reference, 
     assert push(store.home, entry, [moved], registries, progress)[0].pushed.reference == done.pushed.reference
 
 
-def test_an_entry_is_read_once_for_all_registries(store, registries, reference, progress, descriptors_read):
-    entry = store.bentos.get("hi:v2")
+def test_an_entry_is_read_once_for_all_registries(store, registries, reference, progress, documents_read):
     push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
-    descriptors_read.clear()
-    push(store.home, entry, [reference, reference.with_tag("new")], registries, progress)
-    assert descriptors_read.count("bento.yaml") == 1
-    descriptors_read.clear()
-    push(store.home, entry, [reference, reference.with_tag("new")], registries, progress)
-    assert descriptors_read.count("bento.yaml") == 1, "it is there"
+    targets = [reference, reference.with_tag("new")]
+    for _ in "sent", "there":
+        documents_read.clear()
+        push(store.home, store.bentos.get("hi:v2"), targets, registries, progress)
+        assert documents_read == ONCE
+
+
+def test_what_an_import_has_not_noted_is_read_once(store, registries, reference, progress, documents_read):
+    shutil.rmtree(store.home.records(BENTO))
+    push(store.home, store.bentos.get("hi:v2"), [reference], registries, progress)
+    assert documents_read == {path: 1 for path in ONCE if path != "bentos/hi/v2"}
+
+
+def test_bytes_in_a_bento_are_refused_by_their_place(store, registries, reference, progress):
+    place = store.bentos.get("hi:v1").path / "bento.yaml"
+    place.write_bytes(place.read_bytes() + b"args: {key: [!!binary QQ==]}\n")
+    with pytest.raises(BentoError, match=r"bento.yaml: args: key\[0\]: is bytes \(`!!binary`\)"):
+        push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress, check=False)
 
 
 def test_a_bento_is_signed_before_a_tag_stands_for_it(store, registries, reference, progress, tmp_path, monkeypatch):

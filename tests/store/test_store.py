@@ -1304,6 +1304,24 @@ def test_bytes_are_taken_in_metadata_as_bentoml_writes_them():
     assert document["metadata"] == {"table": b"\x00\xff", "when": dt.date(2026, 1, 1)}
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (BENTO, bento_yaml(runners=[{"name": "r", "runner_type": "R"}])),
+        (BENTO, bento_yaml(spec=2.0, envs=[{"name": "A"}])),
+        (
+            MODEL,
+            model_yaml(context={"framework_name": "f", "pip_dependencies": []}, signatures={"f": {"batchable": 0}}),
+        ),
+    ],
+)
+def test_what_a_descriptor_states_stays_as_it_stands(kind, text):
+    stated = yaml.safe_load(text)
+    description = descriptors.parse(kind, text, "here")
+    assert description.stated == stated
+    assert description.document != stated
+
+
 @pytest.mark.parametrize("look", ["import", "diff", "get"])
 def test_a_large_descriptor_is_refused_by_its_size(store, tmp_path, look):
     path = write_archive(tmp_path / "a.bento", {"bento.yaml": bytes(64 << 20)})

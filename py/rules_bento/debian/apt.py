@@ -76,7 +76,7 @@ class Request(NamedTuple):
 
 
 def dumps(lock: Lock) -> str:
-    """The text of a lock, in which changes read well."""
+    """Return the text of a lock, in which changes read well."""
     return json.dumps(lock, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -94,7 +94,7 @@ def loads(text: str, origin: str) -> Lock:
 
 
 def problems_of(lock: Lock, request: Request) -> list[str]:
-    """In what a lock is not that of a request, or not whole; needs no network."""
+    """Return in what a lock differs from a request, or is not whole; needs no network."""
     problems = []
     before, now = lock["stated"], request.stated()
     for key, singular in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
@@ -142,7 +142,7 @@ def host_mirrors() -> dict[str, str]:
 
 
 def mirrors_at(mirror: str) -> dict[str, str]:
-    """The mirrors by archive of one that was given, `{archive}` in it standing for the archive."""
+    """Return the mirrors by archive of one that was given, `{archive}` in it standing for the archive."""
     if "{archive}" in mirror:
         return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
     return {MAIN: mirror.rstrip("/")}
@@ -172,7 +172,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """The paragraphs of a control file; lines that go on keep their breaks.
+    """Return the paragraphs of a control file; lines that go on keep their breaks.
 
     Raises ValueError for such a line where there is nothing to go on with.
     """
@@ -189,7 +189,7 @@ def parse_stanzas(text: str) -> list[Stanza]:
                 field, _, value = line.partition(":")
                 lines[field] = [value.strip()]
         if lines:
-            stanzas.append({name: "\n".join(found) for name, found in lines.items()})
+            stanzas.append({name: "\n".join(parts) for name, parts in lines.items()})
     return stanzas
 
 
@@ -218,7 +218,7 @@ def _package(stanza: Stanza, providers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _alternatives(relations: str) -> list[list[str]]:
-    """The names of a relationship field: a list of alternatives for each relation (Debian Policy 7.1)."""
+    """Return the names of a relationship field: a list of alternatives for each relation (Debian Policy 7.1)."""
     groups = [group.split("|") for group in relations.replace("\n", " ").split(",") if group.strip()]
     return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
 
@@ -263,7 +263,7 @@ Debug::NoLocking "true";
 
 
 def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -> str:
-    """A stanza of apt's sources for each suite."""
+    """Return a stanza of apt's sources for each suite."""
     # Where a mirror has the one archive, it has the other beside it.
     security = mirrors.get(SECURITY, mirrors[MAIN] + _SECURITY_SUITE)
     signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""

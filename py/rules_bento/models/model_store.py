@@ -25,7 +25,7 @@ from rules_bento.tag import Tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "api_version")
 
@@ -43,11 +43,11 @@ class StoredModel:
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
-        """The files, at their places in the archive of a Bento."""
+        """Return the files, at their places in the archive of a Bento."""
         return self._members(f"models/{self.entry.description.tag.replace(':', '/')}/")
 
     def own_members(self) -> list[Member]:
-        """The files, at their places in an archive of the model alone."""
+        """Return the files, at their places in an archive of the model alone."""
         return self._members("")
 
     def _members(self, folder: str) -> list[Member]:
@@ -96,7 +96,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = None) -> StoredModel:
-    """The entry that the files of one are, `model.yaml` among them, which names it unless `tag` does.
+    """Return the entry that the files of one are, `model.yaml` among them, which names it unless `tag` does.
 
     Raises BentoError, naming `origin`, where they are none.
     """
@@ -115,12 +115,9 @@ def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = 
     return StoredModel(entry, {file.path: file.source for file in others})
 
 
-def describe(folder: Path, tag: Tag, files: Manifest) -> ModelDescription:
-    """Return what is said of the entry in a folder, whose files (model.yaml among them) are known.
-
-    Raises BentoError for a `model.yaml` that is none.
-    """
-    fields = _model_yaml(folder / MODEL_YAML)
+def describe(model_yaml: Mapping[str, Any], tag: Tag, files: Manifest) -> ModelDescription:
+    """Return what is said of an entry of the store, of which `model.yaml` was parsed; it is among the files."""
+    fields = {"signatures": {}, **model_yaml}
     chosen = {key: fields[key] for key in _KEYS}
     others = Manifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))
     return ModelDescription(

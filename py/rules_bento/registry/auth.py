@@ -46,7 +46,7 @@ class Challenge(NamedTuple):
 
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
-        """The first challenge of the headers that can be met, tokens before passwords."""
+        """Return the first challenge of the headers that can be met, tokens before passwords."""
         by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):
@@ -87,7 +87,7 @@ class Authorizer:
         return f"Bearer {token}" if token else ""
 
     def _token(self, scopes: frozenset[str]) -> str:
-        """The token for the scopes that is at hand; empty if there is none, or its time is over."""
+        """Return the token for the scopes that is at hand; empty if there is none, or its time is over."""
         with self._lock:
             token, end = self._tokens.get(scopes, ("", 0.0))
             return token if time.monotonic() <= end else ""
@@ -114,19 +114,19 @@ class Authorizer:
                 self._looked = True
 
     def _fetch(self, challenge: Challenge, scopes: frozenset[str]) -> str:
-        """A token for the scopes, from where the challenge says."""
-        found = self._credentials
-        if found and found.registry_token:
-            return found.registry_token
+        """Return a token for the scopes, from where the challenge says."""
+        credentials = self._credentials
+        if credentials and credentials.registry_token:
+            return credentials.registry_token
         realm = self._realm(challenge.parameters.get("realm", ""))
         with self._lock:
             asked = sorted(scopes | self._demanded.get(scopes, set()))
         query = [("service", challenge.parameters["service"])] if "service" in challenge.parameters else []
-        if found and found.identity_token:
-            fields = {"grant_type": "refresh_token", "refresh_token": found.identity_token, "client_id": _CLIENT}
+        if credentials and credentials.identity_token:
+            fields = {"grant_type": "refresh_token", "refresh_token": credentials.identity_token, "client_id": _CLIENT}
             answer = self._ask("POST", realm, [*query, *fields.items(), ("scope", " ".join(asked))], None)
         else:
-            answer = self._ask("GET", realm, [*query, *(("scope", scope) for scope in asked)], found)
+            answer = self._ask("GET", realm, [*query, *(("scope", scope) for scope in asked)], credentials)
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise BentoError(f"{self._host}: its token server answers without a token. That is not the protocol.")
@@ -162,7 +162,7 @@ class Authorizer:
             return {}
 
     def _realm(self, realm: str) -> str:
-        """The address of the token server. Raises BentoError for one that credentials are not sent to.
+        """Return the address of the token server. Raises BentoError for one that credentials are not sent to.
 
         They leave this machine under encryption, unless they go to the host of a registry that is reached without. A
         server at an address of a private network, or of this machine, is believed if the registry is at such a one.

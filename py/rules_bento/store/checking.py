@@ -51,8 +51,14 @@ class Verified:
     unknown: tuple[str, ...]  # tags of entries without a record
 
 
-def verify(home: Home, entries: list[Entry], progress: Callable[[int], None] | None = None) -> Verified:
-    """Read all files of the entries, each once however many entries share it."""
+def verify(
+    home: Home,
+    entries: list[Entry],
+    progress: Callable[[int], None] | None = None,
+    noted: records.Noted | None = None,
+) -> Verified:
+    """Read all files of the entries, each once however many entries share it; `noted` are the store's records."""
+    noted = noted or records.Noted(home)
     digests = _Digests(progress)
     files = 0
     damages: list[Finding] = []
@@ -61,7 +67,7 @@ def verify(home: Home, entries: list[Entry], progress: Callable[[int], None] | N
     for entry in entries:
         place = Tag(entry.path.parent.name, entry.path.name)
         try:
-            record = records.read(home, entry.kind, place, entry.path)
+            record = noted.of(entry.kind, place, entry.path)
         except BentoError as error:
             damages.append(Finding(entry.kind.noun, str(place), "", str(error)))
             continue
@@ -85,9 +91,9 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
     return Verified(verified.entries, verified.files, tuple(damages), verified.changes, verified.unknown)
 
 
-def require_whole(home: Home, entries: list[Entry]) -> None:
-    """Raise BentoError that names what is damaged in the entries."""
-    damages = verify(home, entries).damages
+def require_whole(home: Home, entries: list[Entry], noted: records.Noted | None = None) -> None:
+    """Raise BentoError that names what is damaged in the entries; `noted` are the store's records."""
+    damages = verify(home, entries, noted=noted).damages
     if damages:
         raise BentoError("\n".join(["The store is damaged:", *map(str, damages)]))
 
@@ -109,7 +115,7 @@ class _Digests:
 
 
 def digest_of(path: Path, size: int) -> str:
-    """BLAKE3 of a file, hexadecimal."""
+    """Return BLAKE3 of a file, hexadecimal."""
     from blake3 import blake3
 
     if size <= _PIECE:
@@ -123,7 +129,7 @@ def digest_of(path: Path, size: int) -> str:
 
 
 def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """All that is below a folder and is none itself, in the order of the disk."""
+    """Yield all that is below a folder and is none itself, in the order of the disk."""
     pending = [str(folder)]
     while pending:
         with os.scandir(pending.pop()) as scan:

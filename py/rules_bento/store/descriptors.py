@@ -53,6 +53,7 @@ class Description:
     tag: Tag
     creation_time: dt.datetime  # without a zone if the descriptor gives none
     document: dict[str, Any]  # as `bentoml get` prints it
+    stated: dict[str, Any]  # as it stands in the descriptor
     notes: tuple[str, ...]  # what is taken, but not well
 
     @property
@@ -62,7 +63,7 @@ class Description:
 
     @property
     def models(self) -> tuple[ModelReference, ...]:
-        """All models of a Bento and its services, each once."""
+        """Return all models of a Bento and its services, each once."""
         entries = list(self.document.get("models", ()))
         for service in self.document.get("services", ()):
             entries += service["models"]
@@ -74,14 +75,13 @@ class Description:
 
 
 def parse(kind: Kind, data: bytes, where: str) -> Description:
-    """Read a descriptor. Raises BentoError, beginning with `where`, for what BentoML could not load."""
-    document = _load(data, where)
+    """Parse a descriptor. Raises BentoError, beginning with `where`, for what BentoML could not load."""
+    stated = _load(data, where)
     notes: list[str] = []
-    name = _word(document, "name", check_word, where, notes)
-    version = _word(document, "version", check_version, where, notes)
+    name = _word(stated, "name", check_word, where, notes)
+    version = _word(stated, "version", check_version, where, notes)
     try:
-        fields = _bento(document) if kind is BENTO else _model(document)
-        filled = fields(document, "")
+        filled: dict[str, Any] = _bento(stated) if kind is BENTO else _model(stated)
     except BentoError as error:
         raise BentoError(f"{where}: {error}") from None
     created = parse_time(filled["creation_time"])
@@ -96,7 +96,7 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
             ordered |= {"name": name, "version": version}
     if kind is not BENTO:
         ordered = {"name": name, "version": version} | ordered
-    return Description(Tag(name, version), created, ordered, tuple(notes))
+    return Description(Tag(name, version), created, ordered, stated, tuple(notes))
 
 
 def read(kind: Kind, place: Path) -> bytes:
@@ -108,6 +108,12 @@ def read(kind: Kind, place: Path) -> bytes:
             f"{place.parent}: is no {kind.noun}: its {kind.descriptor} cannot be read ({error.strerror}). Remove the "
             f"folder if it is a remainder."
         ) from None
+
+
+def of_folder(kind: Kind, folder: Path) -> Description:
+    """Read and parse the descriptor of the entry in a folder. Raises BentoError as `read` and `parse` do."""
+    place = folder / kind.descriptor
+    return parse(kind, read(kind, place), str(place))
 
 
 def check_size(size: int, where: str) -> None:
@@ -210,30 +216,33 @@ _IMAGE = record(
 )
 
 
-def _bento(document: dict[str, Any]) -> Conversion:
-    """Return how a bento.yaml is converted, which its `spec` says; it puts old forms right in the document."""
-    _modernise(document)
-    if document.get("spec", 1) == 2:
+def _bento(stated: dict[str, Any]) -> Any:
+    """Convert a bento.yaml of the format that its `spec` says. Raises BentoError for a value of a wrong type."""
+    document = _modernised(stated)
+    if stated.get("spec", 1) == 2:
         document["spec"] = 2  # 2.0 counts, too
-        return record(_COMMON | {"spec": (anything, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})
+        return record(_COMMON | {"spec": (anything, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})(document, "")
     from rules_bento.store import options
 
     document["spec"] = 1  # whatever else it says
     lists = {"runners": (items(_RUNNER), list), "apis": (items(_API), list)}
-    return record(_COMMON | {"spec": (anything, 1)} | lists | options.FIELDS)
+    return record(_COMMON | {"spec": (anything, 1)} | lists | options.FIELDS)(document, "")
 
 
-def _modernise(document: dict[str, Any]) -> None:
-    models = document.get("models")
+def _modernised(stated: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with its old forms put right. Raises BentoError for runners that are no mappings."""
+    document = dict(stated)
+    models = stated.get("models")
     if isinstance(models, list) and models and isinstance(models[0], str):
         document["models"] = [
             {"tag": tag, "module": "unknown", "creation_time": dt.datetime.fromordinal(1)} for tag in models
         ]
     # In the second format, too, where they have no meaning.
-    document["runners"] = items(mapping())(document.get("runners", []), "runners")
+    document["runners"] = items(mapping())(stated.get("runners", []), "runners")
     for runner in document["runners"]:
         if "runner_type" in runner:
             runner["runnable_type"] = runner.pop("runner_type")
+    return document
 
 
 _RUNNER = record(
@@ -303,9 +312,9 @@ _MODEL = record(
 )
 
 
-def _model(document: dict[str, Any]) -> Conversion:
-    """Return how a model.yaml is converted; it puts old forms right in the document."""
-    context = document.get("context")
-    if isinstance(context, dict) and "pip_dependencies" in context:
-        context["framework_versions"] = {}
-    return _MODEL
+def _model(stated: dict[str, Any]) -> Any:
+    """Convert a model.yaml. Raises BentoError for a value of a wrong type."""
+    context = stated.get("context")
+    if isinstance(context, dict) and "pip_dependencies" in context:  # an old form
+        stated = stated | {"context": context | {"framework_versions": {}}}
+    return _MODEL(stated, "")

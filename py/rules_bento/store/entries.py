@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import dataclass
+from rules_bento.records import dataclass, field
 from rules_bento.store import descriptors
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Entry:
     kind: Kind
     path: Path
     summary: Summary
+    _description: descriptors.Description | None = field(default=None, repr=False, compare=False)
 
     @property
     def tag(self) -> Tag:
@@ -42,17 +43,19 @@ class Entry:
         return self.summary.creation_time
 
     def size(self) -> int:
-        """Bytes of all files, as BentoML counts them: links to files count, too, folders do not."""
+        """Return bytes of all files, as BentoML counts them: links to files count, too, folders do not."""
         return tree_size(self.path)
 
     def describe(self) -> descriptors.Description:
-        """All of its descriptor."""
-        place = self.path / self.kind.descriptor
-        return descriptors.parse(self.kind, descriptors.read(self.kind, place), str(place))
+        """Return all that its descriptor says, read again only where the summary came from elsewhere.
+
+        Raises BentoError for a descriptor that BentoML could not load.
+        """
+        return self._description or descriptors.of_folder(self.kind, self.path)
 
 
 def tree_size(folder: Path) -> int:
-    """Bytes of all files below a folder. Links to folders are not followed."""
+    """Return bytes of all files below a folder. Links to folders are not followed."""
     total = 0
     pending = [str(folder)]
     while pending:

@@ -48,6 +48,20 @@ def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
     return manifest if _is_of(manifest, kind, folder) else None
 
 
+class Noted:
+    """The records of a store's entries, each read once however often it is asked for."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._known: dict[Path, Manifest | None] = {}
+
+    def of(self, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
+        """Return what `read` does. Raises as it does."""
+        if folder not in self._known:
+            self._known[folder] = read(self._home, kind, tag, folder)
+        return self._known[folder]
+
+
 def _is_of(manifest: Manifest, kind: Kind, folder: Path) -> bool:
     from blake3 import blake3
 
@@ -72,7 +86,7 @@ def remove(home: Home, kind: Kind, tag: Tag) -> None:
 
 
 def tags(home: Home, kind: Kind) -> Iterator[Tag]:
-    """All that is noted, whether the entry is still there or not."""
+    """Yield all that is noted, whether the entry is still there or not."""
     for place in home.records(kind).glob("*/*"):
         yield Tag(place.parent.name, place.name)
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import dataclass
-from rules_bento.store import durable, records, summaries
+from rules_bento.store import descriptors, durable, records, summaries
 from rules_bento.store.entries import Entry, NotFoundError
 from rules_bento.tag import Tag, check_word
 
@@ -44,7 +44,7 @@ class Shelf:
         self.folder = folder or home.shelf(kind)
 
     def path(self, tag: Tag) -> Path:
-        """The folder of an entry, whether it is there or not."""
+        """Return the folder of an entry, whether it is there or not."""
         return self.folder / tag.name / tag.version
 
     def has(self, tag: Tag) -> bool:
@@ -52,7 +52,10 @@ class Shelf:
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
-        """All entries, those of a name, or the one of a tag. Raises NotFoundError for a name that nothing has."""
+        """Return all entries, those of a name, or the one of a tag.
+
+        Raises NotFoundError for a name that nothing has.
+        """
         if not text:
             names = _folders(self.folder)
             return self._list([(name, version) for name in names for version in _folders(self.folder / name)])
@@ -64,7 +67,7 @@ class Shelf:
         return self._list([(name, version) for version in _folders(self.folder / name)])
 
     def find(self, text: str) -> Tag:
-        """The tag that a name, a tag or the beginning of one stands for; a name alone for its latest version.
+        """Return the tag that a name, a tag or the beginning of one stands for; a name alone for its latest version.
 
         Raises NotFoundError if there is none, BentoError if there are several.
         """
@@ -85,7 +88,8 @@ class Shelf:
     def get(self, text: str) -> Entry:
         """Return the entry that a text stands for, as `find` reads it. Raises as `find`, and for a wrong descriptor."""
         path = self.path(self.find(text))
-        return Entry(self.kind, path, summaries.summarise(self.kind, path / self.kind.descriptor)[0])
+        description = descriptors.of_folder(self.kind, path)
+        return Entry(self.kind, path, summaries.of_description(description), description)
 
     def commit(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry:
         """Make the tree the entry of the summary's tag, which must not be there.
@@ -185,7 +189,7 @@ class Shelf:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """The newest version; among those of one time the first by name, or the last."""
+        """Return the newest version; among those of one time the first by name, or the last."""
         entries = list(self._list([(name, version) for version in _folders(self.folder / name)]).entries)
         if last:
             entries.reverse()

@@ -40,7 +40,7 @@ class Summary:
 
     @property
     def moment(self) -> dt.datetime:
-        """The creation time, to be compared: this machine's zone is taken where it has none."""
+        """Return the creation time, to be compared: this machine's zone is taken where it has none."""
         return aware(self.creation_time)
 
 
@@ -55,7 +55,10 @@ class Summaries:
         self._new: dict[str, list[object]] = {}
 
     def of(self, folder: Path) -> Summary:
-        """The summary of the entry in `folder`. Raises BentoError if its descriptor is missing or cannot be read."""
+        """Return the summary of the entry in `folder`.
+
+        Raises BentoError if its descriptor is missing or cannot be read.
+        """
         path = folder / self._kind.descriptor
         key = f"{folder.parent.name}/{folder.name}"
         try:
@@ -65,8 +68,9 @@ class Summaries:
         line = self._read().get(key)
         if stamp and line and line[2:5] == stamp:
             return _from_line(line)
-        summary, lasting = summarise(self._kind, path)
-        if lasting:
+        description = descriptors.of_folder(self._kind, folder)
+        summary = of_description(description)
+        if "creation_time" in description.stated:  # without it, the summary is another one tomorrow
             self._new[key] = _to_line(key, stamp, summary)
         return summary
 
@@ -95,15 +99,8 @@ class Summaries:
         return self._known
 
 
-def summarise(kind: Kind, descriptor: Path) -> tuple[Summary, bool]:
-    """The summary that a descriptor gives, and whether it will give the same tomorrow."""
-    data = descriptors.read(kind, descriptor)
-    description = descriptors.parse(kind, data, str(descriptor))
-    return of_description(description), b"creation_time" in data
-
-
 def of_description(description: descriptors.Description) -> Summary:
-    """The summary of what was parsed already."""
+    """Return the summary of a descriptor."""
     models = tuple(model.tag for model in description.models if model.registry != "huggingface")
     return Summary(description.tag, description.creation_time, description.module, models)
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from rules_bento.net.progress import Counter
     from rules_bento.transports.address import Address
 
-_BLOCK = 1 << 20
-
 
 def upload(address: Address, file: BinaryIO, counter: Counter, notes: Path | None = None) -> Source:
     """Put an open file (of the disk) at an address. Raises BentoError, and then nothing new is there.

@@ -8,7 +8,6 @@ from rules_bento.formats.times import parse_time
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.sources.manifest import Manifest
-from rules_bento.store import records
 from rules_bento.store.exporting import walk
 from rules_bento.store.home import BENTO
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from rules_bento.store.descriptors import Description, ModelReference
     from rules_bento.store.entries import Entry
-    from rules_bento.store.home import Home
+    from rules_bento.store.records import Noted
 
 DIGEST_LABEL = "rules-bento/blake3"
 """A label beside the entry's own: the identity of its files, which a pull holds them against."""
@@ -96,10 +95,10 @@ def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, A
     }
 
 
-def digest_of(home: Home, entry: Entry) -> str:
-    """The identity of an entry's files as a label can have it: 52 letters and digits."""
-    noted = records.read(home, entry.kind, entry.tag, entry.path)
-    known = {file.path: file.blake3 for file in noted.entries} if noted else {}
+def digest_of(noted: Noted, entry: Entry) -> str:
+    """Return the identity of an entry's files as a label can have it: 52 letters and digits."""
+    record = noted.of(entry.kind, entry.tag, entry.path)
+    known = {file.path: file.blake3 for file in record.entries} if record else {}
     files = []
     for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
         if member.link is not None:
@@ -111,19 +110,19 @@ def digest_of(home: Home, entry: Entry) -> str:
 
 
 def label_of(manifest: Manifest) -> str:
-    """The identity of files as a label can have it."""
+    """Return the identity of files as a label can have it."""
     from base64 import b32encode
 
     return b32encode(manifest.identity()).decode().rstrip("=").lower()
 
 
 def time(moment: dt.datetime) -> str:
-    """A time as the protocol has it: without a zone, whatever it had."""
+    """Return a time as the protocol has it: without a zone, whatever it had."""
     return moment.strftime(_TIME)
 
 
 def _text(value: Any) -> str:
-    """A time of a descriptor."""
+    """Return a time of a descriptor."""
     return time(value if isinstance(value, dt.datetime) else parse_time(str(value)))
 
 
@@ -158,7 +157,7 @@ def _runner(runner: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timed(value: Any) -> Any:
-    """The value with times as the protocol has them."""
+    """Return the value with times as the protocol has them."""
     if isinstance(value, dict):
         return {key: _timed(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -11,7 +11,7 @@ from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.tarball import Tarball
 from rules_bento.sharing.cloud.uploading import upload
-from rules_bento.store import checking, locks
+from rules_bento.store import checking, locks, records
 from rules_bento.store.exporting import models_of, walk
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.tag import Tag
@@ -64,9 +64,9 @@ def push(
     With `check` all files are first held against what was imported. Raises BentoError and CloudError.
     """
     models = models_of(home, entry) if entry.kind is BENTO else []
-    if check:
-        checking.require_whole(home, [entry, *models])
     pushing = _Pushing(home, cloud, force=force, jobs=jobs)
+    if check:
+        checking.require_whole(home, [entry, *models], pushing.noted)
     with locks.staging(home):  # so that nobody clears away what is noted of uploads
         if entry.kind is MODEL:
             return Pushed(pushing.model(entry, counter), ())
@@ -78,7 +78,7 @@ def push(
 
 
 def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, Any]]]:
-    """The models of Hugging Face that a Bento needs, and their entries in bento.yaml."""
+    """Return the models of Hugging Face that a Bento needs, and their entries in bento.yaml."""
     entries = [*description.document["models"]]
     entries += [model for service in description.document["services"] for model in service["models"]]
     by_tag = {model["tag"]: model for model in entries}
@@ -95,11 +95,12 @@ class _Pushing:
         self._cloud = cloud
         self._force = force
         self._jobs = jobs
+        self.noted = records.Noted(home)
         self._lock = threading.Lock()  # versions of one model would make its repository twice
 
     def model(self, entry: Entry, counter: Counter) -> Sent:
         place = Place(MODEL, entry.tag)
-        digest = documents.digest_of(self._home, entry)
+        digest = documents.digest_of(self.noted, entry)
         self._have_repository(place)
         remote = self._cloud.find(place.version, what=f"{place}")
         if self._is_there(remote):
@@ -117,7 +118,7 @@ class _Pushing:
 
     def bento(self, entry: Entry, description: Description, models: Sequence[Entry], counter: Counter) -> Sent:
         place = Place(BENTO, entry.tag)
-        digest = documents.digest_of(self._home, entry)
+        digest = documents.digest_of(self.noted, entry)
         self._have_repository(place)
         remote = self._cloud.find(place.version, what=f"{place}")
         if self._is_there(remote):
@@ -155,7 +156,7 @@ class _Pushing:
 
 
 def label_in(remote: dict[str, Any]) -> str:
-    """The digest that a push of ours has left with a Bento or model; empty if there is none."""
+    """Return the digest that a push of ours has left with a Bento or model; empty if there is none."""
     labels = remote.get("labels")
     for label in labels if isinstance(labels, list) else ():
         if isinstance(label, dict) and label.get("key") == documents.DIGEST_LABEL:

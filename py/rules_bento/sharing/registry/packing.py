@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from rules_bento.archives.archive import write_part
+from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
+from rules_bento.models import model_store
 from rules_bento.sharing.registry import artifact, streamed
 from rules_bento.sharing.registry.artifact import ModelPart, Part
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.sources.manifest import Manifest
-from rules_bento.store import descriptors, locks, records
+from rules_bento.store import locks, records
 from rules_bento.store.home import BENTO, unique
 
 if TYPE_CHECKING:
@@ -35,39 +37,63 @@ _MODELS = "models/"
 class Described:
     """An entry with the models of a Bento, and what its artifact says of them.
 
-    That is read when it is first asked for, and once, for however many registries. Files are read only where their
-    digests were not recorded. What reads raises BentoError for a descriptor or a record that is wrong.
+    Records are read when they are first asked for, and once, for however many registries. Files are read only where
+    their digests were not recorded. What reads raises BentoError for a descriptor or a record that is wrong.
     """
 
     def __init__(self, home: Home, entry: Entry, models: Sequence[Entry]) -> None:
         self.home = home
         self.entry = entry
         self.models = models
+        self.noted = records.Noted(home)
 
     @cached_property
     def bento(self) -> BentoFacts:
         """Describe the entry, a Bento."""
         from rules_bento.bento.identity import content_identity
-        from rules_bento.formats.yaml import read_mapping
 
-        entry = self.entry
-        descriptor = descriptors.read(entry.kind, entry.path / entry.kind.descriptor)
-        document = read_mapping(descriptor, str(entry.path / BENTO.descriptor))
-        files = [file for file in _files(self.home, entry).entries if file.path != BENTO.descriptor]
-        described = tuple(_describe(self.home, model) for model in self.models)
+        document = self.entry.describe().stated
+        _refuse_bytes(document, str(self.entry.path / BENTO.descriptor))
+        files = [file for file in self._files(self.entry).entries if file.path != BENTO.descriptor]
+        described = tuple(map(self._describe, self.models))
         digest = content_identity(document, files, described).hex()
         return artifact.BentoFacts(document, f"blake3:{digest}", described)
 
     @cached_property
     def model(self) -> ModelDescription:
         """Describe the entry, a model."""
-        return _describe(self.home, self.entry)
+        return self._describe(self.entry)
 
     def config(self) -> bytes:
         """Return the config of the artifact."""
         if self.entry.kind is BENTO:
             return artifact.bento_config(self.bento)
         return artifact.model_config(self.model)
+
+    def _describe(self, model: Entry) -> ModelDescription:
+        return model_store.describe(model.describe().stated, model.tag, self._files(model))
+
+    def _files(self, entry: Entry) -> Manifest:
+        """Return the files of an entry with their digests, as they were noted when it came, else as they are."""
+        noted = self.noted.of(entry.kind, entry.tag, entry.path)
+        if noted is not None:
+            return noted
+        files = [_file(member) for member in _members(entry.path)]
+        own = [file for file in files if file and not (entry.kind is BENTO and file.path.startswith(_MODELS))]
+        return Manifest.of(own)
+
+
+def _refuse_bytes(value: object, where: str) -> None:
+    """Raise BentoError, beginning with `where`, for bytes in a document: an artifact's config is JSON."""
+    if isinstance(value, bytes):
+        raise BentoError(f"{where}: is bytes (`!!binary`), which the config of an artifact cannot hold. Leave it out.")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_bytes(key, f"{where}: a key")
+            _refuse_bytes(item, f"{where}: {key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_bytes(item, f"{where}[{number}]")
 
 
 @contextmanager
@@ -82,12 +108,6 @@ def packed(described: Described) -> Iterator[Package]:
             yield (_bento if described.entry.kind is BENTO else _model)(described, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _describe(home: Home, model: Entry) -> ModelDescription:
-    from rules_bento.models import model_store
-
-    return model_store.describe(model.path, model.tag, _files(home, model))
 
 
 def _bento(described: Described, folder: Path) -> Package:
@@ -112,7 +132,7 @@ def _model_part(model: Entry, description: ModelDescription, folder: Path) -> Mo
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """The members as a part: written to the path, or made when it is sent."""
+    """Return the members as a part: written to the path, or made when it is sent."""
     if streamed.fits(members):
         source = streamed.StreamedPart(members)
         return Part(source, source.measure())
@@ -120,22 +140,13 @@ def _part(members: Sequence[Member], path: Path) -> Part:
 
 
 def _members(folder: Path, prefix: str = "") -> list[Member]:
-    """All below a folder, by path; of folders only those that nothing is in."""
+    """Return all below a folder, by path; of folders only those that nothing is in."""
     from rules_bento.store.exporting import walk
 
     members = list(walk(folder, prefix))
     parents = {member.path.rpartition("/")[0] for member in members}
     kept = [member for member in members if not (member.is_directory and member.path in parents)]
     return sorted(kept, key=lambda member: member.path)
-
-
-def _files(home: Home, entry: Entry) -> Manifest:
-    """The files of an entry with their digests, as they were noted when it came, else as they are."""
-    noted = records.read(home, entry.kind, entry.tag, entry.path)
-    if noted is not None:
-        return noted
-    files = [_file(member) for member in _members(entry.path)]
-    return Manifest.of(file for file in files if file and not (entry.kind is BENTO and file.path.startswith(_MODELS)))
 
 
 def _file(member: Member) -> File | None:

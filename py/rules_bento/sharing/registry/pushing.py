@@ -62,7 +62,7 @@ def push(
         _sign({pushed.reference for pushed in there if pushed}, key, registries, counter)
         return [Delivered(pushed, (target.tag,)) for pushed, target in zip(there, targets, strict=True) if pushed]
     if check:
-        checking.require_whole(home, [entry, *models])
+        checking.require_whole(home, [entry, *models], described.noted)
     with packing.packed(described) as package:
         digest = package.root.descriptor.digest
         _sign({target.with_digest(digest) for target in targets}, key, registries, counter)
