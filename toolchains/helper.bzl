@@ -1,9 +1,7 @@
-"""The program that actions run, compiled, and the packages that its verbs import."""
+"""The program that actions run, compiled."""
 
 load("//rules/private:helper.bzl", "INTERPRETER_FLAGS")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
-load("//rules/providers:helper.bzl", "BentoHelperInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 
@@ -26,15 +24,9 @@ def _bento_helper_impl(ctx):
         execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
         toolchain = _INTERPRETER_TYPE,
     )
-    return [
-        BentoHelperInfo(
-            # A handful of packages: the verbs name which of them they need.
-            packages = {target.label.name: target[BentoRequirementInfo].modules.to_list() for target in ctx.attr.packages},
-            program = program,
-        ),
-        DefaultInfo(files = depset([program])),
-    ]
+    return [DefaultInfo(files = depset([program]))]
 
+# Nothing in it is for one platform, its packages are: so they are not here, and it can be asked for where there are none.
 bento_helper = rule(
     implementation = _bento_helper_impl,
 
@@ -43,10 +35,8 @@ bento_helper = rule(
     doc = "The helper as one file of byte code, so that a start compiles nothing and an action has one input for it.",
     attrs = {
         "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "The program whose first argument is the verb."),
-        "packages": attr.label_list(cfg = always_modules, doc = "The packages that the verbs import.", mandatory = True, providers = [BentoRequirementInfo]),
         "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "The modules of the helper."),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     },
-    provides = [BentoHelperInfo],
     toolchains = [_INTERPRETER_TYPE],
 )

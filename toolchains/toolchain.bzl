@@ -1,25 +1,24 @@
 """The toolchain of rules_bento."""
 
-load("//rules/private:wheels.bzl", "always_modules", "on_host")  # buildifier: disable=bzl-visibility
+load("//rules/private:wheels.bzl", "on_host")  # buildifier: disable=bzl-visibility
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:helper.bzl", "BentoHelperInfo")
+load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
 load("//rules/providers:python.bzl", "BentoPythonInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
-    helper = ctx.attr.helper[BentoHelperInfo]
+    packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     python = ctx.attr.python[BentoPythonInfo]
     return [platform_common.ToolchainInfo(
-        helper = helper.program,
-        packages = helper.packages,
+        helper = ctx.file.helper,
+        packages = packages,
         persistent_workers = bool(ctx.attr._persistent_workers[BentoFlagInfo].value),
         python = python,
 
         # Depsets that all actions share: what each takes, and what the packages are that some import.
-        tools = depset([helper.program], transitive = [python.files]),
+        tools = depset([ctx.file.helper], transitive = [python.files]),
         tools_of_packages = {
             name: depset(transitive = [module.files for module in modules])
-            for name, modules in helper.packages.items()
+            for name, modules in packages.items()
         },
         uv = ctx.file.uv,
     )]
@@ -36,7 +35,8 @@ bento_toolchain = rule(
     implementation = _bento_toolchain_impl,
     doc = "What actions run: the helper, its interpreter, and uv. All of it is for the machine that runs them.",
     attrs = {
-        "helper": attr.label(cfg = "exec", doc = "The helper.", mandatory = True, providers = [BentoHelperInfo]),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper.", mandatory = True),
+        "packages": attr.label(cfg = "exec", doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
         "python": attr.label(cfg = "exec", doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "The resolver.", mandatory = True),
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BentoFlagInfo]),
@@ -44,12 +44,9 @@ bento_toolchain = rule(
 )
 
 def _bento_runtime_impl(ctx):
-    helper = ctx.attr.helper[BentoHelperInfo]
     return [platform_common.ToolchainInfo(
-        helper = helper.program,
-
-        # Each is a few wheels.
-        packages = {target.label.name: target[BentoRequirementInfo].modules.to_list() for target in ctx.attr.packages},
+        helper = ctx.file.helper,
+        packages = ctx.attr.packages[BentoHelperPackagesInfo].packages,
         python = ctx.attr.python[BentoPythonInfo],
         uv = ctx.file.uv,
     )]
@@ -58,17 +55,14 @@ bento_runtime = rule(
     implementation = _bento_runtime_impl,
     doc = "What `bazel run` and `bazel test` start: the same, for the machine that they start it on.",
     attrs = {
-        "helper": attr.label(cfg = "exec", doc = "The helper; its byte code is for all machines.", mandatory = True, providers = [BentoHelperInfo]),
-        "packages": attr.label_list(cfg = always_modules, doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoRequirementInfo]),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper; its byte code is for all machines.", mandatory = True),
+        "packages": attr.label(doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
         "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, doc = "The resolver.", mandatory = True),
     },
 )
 
 _RUNTIME_TYPE = "//toolchains:runtime_type"
-
-# The helper is compiled by what runs actions, whatever starts it.
-_TYPES = [_RUNTIME_TYPE, "//toolchains:interpreter_type"]
 
 def _bento_current_runtime_impl(ctx):
     return [ctx.toolchains[_RUNTIME_TYPE]]
@@ -77,12 +71,12 @@ def _bento_current_runtime_impl(ctx):
 bento_current_runtime = rule(
     implementation = _bento_current_runtime_impl,
     doc = "The runtime for the platform of the build.",
-    toolchains = _TYPES,
+    toolchains = [_RUNTIME_TYPE],
 )
 
 bento_host_runtime = rule(
     implementation = _bento_current_runtime_impl,
     cfg = on_host,
     doc = "The runtime for the machine that builds.",
-    toolchains = _TYPES,
+    toolchains = [_RUNTIME_TYPE],
 )

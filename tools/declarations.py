@@ -174,7 +174,7 @@ class Extension:
     name: str = ""
 
     def proxy(self) -> SimpleNamespace:
-        """What `use_extension` returns."""
+        """Return what `use_extension` returns."""
 
         def caller(tag: Attributes) -> Callable[..., None]:
             return lambda **given: tag.check(given)
@@ -251,9 +251,9 @@ class Repository:
         if path not in self._files:
             if not (self.root / path).is_file():
                 raise DeclarationError(f"{label} is no file")
-            self._files[path] = found = bazel_names()
-            self.run((self.root / path).read_text("utf-8"), path, found)
-            _name(found)
+            self._files[path] = names = bazel_names()
+            self.run((self.root / path).read_text("utf-8"), path, names)
+            _name(names)
         return self._files[path]
 
     def run(self, text: str, path: str, names: dict[str, Any]) -> None:

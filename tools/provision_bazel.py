@@ -386,11 +386,11 @@ def provision(store: Path) -> None:
         say(f"no Bazel is on PATH: provisioning one in {store}, this once")
         unfinished = store.with_suffix(".unfinished")
         try:
-            found = Provisioning(unfinished, lock).run()
+            bazel = Provisioning(unfinished, lock).run()
             unfinished.rename(store)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-        say(f"ready after {time.monotonic() - began:.0f} s: {found}")
+        say(f"ready after {time.monotonic() - began:.0f} s: {bazel}")
 
 
 def main() -> int:

@@ -134,8 +134,8 @@ def _function(name: str, function: FunctionType) -> str:
         text, _, returns = text.partition("\nReturns:\n")
     else:
         rest, _, returns = rest.partition("\nReturns:\n")
-    found = re.findall(r"^ +([*\w]+): (.*(?:\n    +.*)*)", rest, re.MULTILINE)
-    listed = "".join(f"- `{word}`: {_line(what)}\n" for word, what in found)
+    stated = re.findall(r"^ +([*\w]+): (.*(?:\n    +.*)*)", rest, re.MULTILINE)
+    listed = "".join(f"- `{word}`: {_line(what)}\n" for word, what in stated)
     after = f"\nReturns {_line(returns)[:1].lower()}{_line(returns)[1:]}\n" if returns else ""
     return f"### {name}\n\n`{name}{inspect.signature(function)}`\n\n{text.strip()}\n\n{listed}{after}"
 
@@ -147,14 +147,14 @@ def _provider(provider: Provider) -> str:
 
 def flags(root: Path) -> dict[str, str]:
     """Return flags and the comments above them, without those that only rules set."""
-    found = {}
+    by_name = {}
     for comment, kind, name, default in _FLAG.findall((root / "rules/BUILD.bazel").read_text("utf-8")):
         doc = _line(comment.replace("# ", ""))
         if "Rules set it" not in doc:
             value = "" if kind == "switch" else "=VALUE"
             shown = "" if default in ("[]", "False") else f" Default: `{default.strip(chr(34))}`."
-            found[f"--@rules_bento//rules:{name}{value}"] = doc + shown
-    return found
+            by_name[f"--@rules_bento//rules:{name}{value}"] = doc + shown
+    return by_name
 
 
 def _commands() -> Iterator[str]:

@@ -58,10 +58,10 @@ def _file(path: str, commit: str) -> str:
 
 
 def _version(module: str) -> str:
-    found = re.search(r'^    version = "([^"]+)"', module, re.MULTILINE)
-    if not found:
+    match = re.search(r'^    version = "([^"]+)"', module, re.MULTILINE)
+    if not match:
         raise SystemExit("MODULE.bazel: module() has no version. Give it one.")
-    return found[1]
+    return match[1]
 
 
 def _archive(commit: str, version: str) -> bytes:
@@ -111,8 +111,8 @@ def _integrity(archive: Path) -> str:
 
 def _notes(version: str, changelog: str) -> str:
     """Return how to depend on the version, and its section of the changelog."""
-    found = re.search(rf"^## {re.escape(version)}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
-    changes = found[1].strip() if found else ""
+    section = re.search(rf"^## {re.escape(version)}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    changes = section[1].strip() if section else ""
     if not changes:
         raise SystemExit(f"CHANGELOG.md: below '## {version}' there is nothing. Write there what has changed.")
     return f"""\

@@ -26,10 +26,19 @@ def run_environment(ctx):
 def runfiles_of_attributes(ctx):
     """What `data` and `deps` are and need at run time.
 
+    The `__init__.py` that Bazel makes up in each folder below a py_binary are left out: among ours, they would part the
+    namespace packages of wheels.
+
     Args:
       ctx: context of a rule with these attributes.
 
     Returns:
       A runfiles object.
     """
-    return ctx.runfiles(files = ctx.files.data).merge_all([target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps])
+    needed = [target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps]
+    return ctx.runfiles(
+        files = ctx.files.data,
+        root_symlinks = depset(transitive = [runfiles.root_symlinks for runfiles in needed]),
+        symlinks = depset(transitive = [runfiles.symlinks for runfiles in needed]),
+        transitive_files = depset(transitive = [runfiles.files for runfiles in needed]),
+    )

@@ -17,7 +17,7 @@ def _for_impl(ctx):
 
     # The slice of the lock is for the same, and for no patch release of anything that runs here.
     for action in analysistest.target_actions(env):
-        if action.mnemonic == "BentoLock":
+        if action.mnemonic in ("BentoLock", "BentoPackage"):
             asserts.equals(env, ctx.attr.platform, action.argv[action.argv.index("--platform") + 1])
             asserts.equals(env, ctx.attr.python_version, action.argv[action.argv.index("--python-version") + 1])
     return analysistest.end(env)

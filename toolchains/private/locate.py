@@ -47,13 +47,13 @@ def main() -> int:
         if "/" in filename or filename in ("", ".", ".."):
             raise ValueError(f"{filename!r}: no name of a file, which the lock should have. Lock again.")
         local = _in_folders(indexes, filename, sha256)
-        found = {"url": local} if local else _located(uv, requirement, filename, sha256, indexes)
-        if urlsplit(found["url"]).hostname in _hosts(indexes):
-            found = {"path": _download(found, filename)}
+        place = {"url": local} if local else _located(uv, requirement, filename, sha256, indexes)
+        if urlsplit(place["url"]).hostname in _hosts(indexes):
+            place = {"path": _download(place, filename)}
     except (LookupError, OSError, ValueError, http.client.HTTPException) as error:
         sys.stderr.write(f"{_shown(str(error.args[0] if isinstance(error, LookupError) else error))}\n")
         return 1
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json.dumps(place))
     return 0
 
 
@@ -66,9 +66,12 @@ def _in_folders(indexes: dict[str, Any], filename: str, sha256: str) -> str | No
 
 
 def _python_version(filename: str) -> list[str]:
-    """The flag for a wheel of one version of Python: uv leaves out what is for older ones than the one it runs for."""
-    found = re.search(r"-cp3(\d+)-cp3\d+-", filename)
-    return ["--python-version", f"3.{found[1]}"] if found else []
+    """Return the flag for a wheel of one version of Python.
+
+    Uv leaves out what is for older ones than the one it runs for.
+    """
+    match = re.search(r"-cp3(\d+)-cp3\d+-", filename)
+    return ["--python-version", f"3.{match[1]}"] if match else []
 
 
 def _located(uv: str, requirement: str, filename: str, sha256: str, indexes: dict[str, Any]) -> dict[str, str]:
@@ -96,13 +99,13 @@ def _flags(indexes: dict[str, Any]) -> list[str]:
 
 
 def _url_of(pylock: str, sha256: str) -> str | None:
-    """The address that stands beside a hash in a pylock.toml (PEP 751)."""
-    found = re.search(r'url = "([^"]*)"[^{}]*\{[^{}]*' + sha256, pylock)
-    return found[1] if found else None
+    """Return the address that stands beside a hash in a pylock.toml (PEP 751)."""
+    match = re.search(r'url = "([^"]*)"[^{}]*\{[^{}]*' + sha256, pylock)
+    return match[1] if match else None
 
 
 def _credentials(uv: str, url: str, indexes: dict[str, Any]) -> dict[str, str]:
-    """What the server of an address wants to know, from the first place that has it."""
+    """Return what the server of an address wants to know, from the first place that has it."""
     name = ""
     for login, password in _from_environment(url, indexes):
         name = login
@@ -135,14 +138,14 @@ def _from_environment(url: str, indexes: dict[str, Any]) -> Iterator[tuple[str, 
 def _from_netrc(host: str) -> dict[str, str]:
     path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
     try:
-        found = netrc.netrc(str(path)).authenticators(host) if path.is_file() else None
+        entry = netrc.netrc(str(path)).authenticators(host) if path.is_file() else None
     except netrc.NetrcParseError:
         return {}
-    return {"login": found[0], "password": found[2] or ""} if found else {}
+    return {"login": entry[0], "password": entry[2] or ""} if entry else {}
 
 
 def _from_uv(uv: str, url: str) -> dict[str, str]:
-    """What `uv auth login` has stored."""
+    """Return what `uv auth login` has stored."""
     command = [uv, "auth", "helper", "--preview-features", "auth-helper", "--protocol=bazel", "get"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, input=json.dumps({"uri": url}))
     headers = json.loads(done.stdout).get("headers", {}) if done.returncode == 0 else {}
@@ -213,7 +216,7 @@ def _download(found: dict[str, str], filename: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """A text without the credentials that an address in it may have."""
+    """Return a text without the credentials that an address in it may have."""
     return re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
 
 

@@ -114,7 +114,12 @@ def _pull(rctx):
     rctx.symlink("layout/blobs/" + layers[0]["digest"].replace(":", "/"), "model.part")
     _write_imported(rctx, "model.part")
 
-def _model_repo_impl(rctx):
+def model_repo_impl(rctx):
+    """Fetches the model, or refuses attributes that do not go together.
+
+    Args:
+      rctx: the context of the repository.
+    """
     sources = [name for name in ("archive", "address", "huggingface", "image") if getattr(rctx.attr, name)]
     if len(sources) != 1:
         fail("{}: set one of archive, address, huggingface and image; it has {}".format(_place(rctx), " and ".join(sources) or "none"))
@@ -148,7 +153,7 @@ _SOURCE = {
 }
 
 _model_repo = repository_rule(
-    implementation = _model_repo_impl,
+    implementation = model_repo_impl,
     doc = "A model from elsewhere.",
     attrs = _SOURCE | {"model": attr.string(doc = "Name of the target.", mandatory = True)},
 )

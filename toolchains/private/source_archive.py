@@ -87,15 +87,15 @@ def _requires(archive: Path, subfolder: str) -> list[str]:
 
 
 def _read(archive: Path, name: str) -> str | None:
-    """A file below the one folder that a source archive has."""
+    """Return a file below the one folder that a source archive has."""
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as file:
-            found = [entry for entry in file.infolist() if entry.filename.partition("/")[2] == name]
-            if not found:
+            members = [entry for entry in file.infolist() if entry.filename.partition("/")[2] == name]
+            if not members:
                 return None
-            if found[0].compress_type not in _BOUNDED:
+            if members[0].compress_type not in _BOUNDED:
                 raise ValueError(f"{name}: is compressed in a way that sources of packages are not.")
-            with file.open(found[0]) as content:
+            with file.open(members[0]) as content:
                 return _text(content, name)
     with tarfile.open(archive) as tar:
         for entry in tar:

@@ -1,0 +1,6 @@
+"""The packages that the helper's verbs import."""
+
+BentoHelperPackagesInfo = provider(
+    doc = "The third-party packages of the helper, ready to import.",
+    fields = {"packages": "dict[str, list[BentoWheelModulesInfo]] - by name of a package: the modules of its closure."},
+)

@@ -1,0 +1,155 @@
+"""What repository rules and module extensions refuse, in contexts that are made here: nothing is fetched for it."""
+
+# buildifier: disable=bzl-visibility - it is under test
+load("//rules/private:checked.bzl", "checked")
+
+# buildifier: disable=bzl-visibility - it is under test
+load("//rules/private:environment_steps.bzl", "environment_step")
+
+# buildifier: disable=bzl-visibility - it is under test
+load("//rules/private:layer_plan.bzl", "plan_layers")
+load("//tests/analysis:descriptions.bzl", "refusals_test")
+
+# buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:apt.bzl", "declare_deb_files")
+
+# buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:fetch.bzl", "fetch_first", "fetch_with_uv")
+
+# buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:helper.bzl", "run_helper")
+
+# buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:host.bzl", "host_platform")
+
+# buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:model.bzl", "model_repo_impl")
+
+# buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:python_debs.bzl", "declare_python_debs")
+
+_WHEEL = "uv-1.0-py3-none-manylinux_2_17_x86_64.whl"
+
+def _context(attributes = {}, files = "", stderr = ""):
+    """The context of a repository in which every program fails, every file reads the same and no address answers."""
+    return struct(
+        attr = struct(**attributes),
+        download = lambda **_named: struct(success = False),
+        execute = lambda *_words, **_named: struct(return_code = 1, stderr = stderr, stdout = ""),
+        getenv = lambda _name, default = None: default,
+        os = struct(arch = "amd64", environ = {}, name = "windows 11"),
+        path = lambda _place: struct(exists = False),
+        read = lambda _place, **_named: files,
+        report_progress = lambda _text: None,
+    )
+
+def _model(**given):
+    attributes = dict(address = "", archive = "", endpoint = "", files = {}, huggingface = "", image = "", labels = {}, model = "clf", module = "", revision = "", tag = "")
+    return lambda: model_repo_impl(_context(attributes | given))
+
+def _debs(text):
+    return lambda: declare_deb_files(_context(files = text), hub = "debs", lock = "//:debs.json", mirrors = [], tag = "bento.apt(name = \"debs\")")
+
+_HASH = 64 * "0"
+_COMMIT = 40 * "a"
+_OF_MODEL = "bento.model(name = \"clf\"): "
+_NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json is not a lock of Debian packages in format 1; write it with a bento_debs target"
+
+# What is called, and what it says, by a name for the case.
+_CASES = {
+    "deb_lock_for_another_machine": (
+        _debs(json.encode({"deb_lock": 1, "packages": {"riscv64": []}})),
+        "bento.apt(name = \"debs\"): //:debs.json is for riscv64; known are ",
+    ),
+    "deb_lock_of_another_format": (_debs("{\"deb_lock\": 2, \"packages\": {}}"), _NOT_A_LOCK),
+    "deb_lock_that_is_a_list": (_debs("[]"), _NOT_A_LOCK),
+    "deb_lock_that_is_no_json": (_debs("packages:"), _NOT_A_LOCK),
+    "field_that_is_missing": (
+        lambda: checked("BentoInfo", {"tag": "str - Name and version."})(),
+        "BentoInfo lacks tag: str - Name and version.",
+    ),
+    "helper_that_fails": (
+        lambda: run_helper(_context(stderr = "no route to the host\n"), "bento.base(name = \"python\")", "pull", []),
+        "bento.base(name = \"python\"): no route to the host",
+    ),
+    "host_of_another_kind": (lambda: host_platform(_context()), "rules_bento runs on Linux and macOS, not on windows 11"),
+    "interpreter_and_lock": (
+        lambda: declare_python_debs(
+            None,
+            name = "python",
+            kind = "python",
+            tag = struct(debian_lock = "//:debs.json", interpreter = "python3", mirrors = []),
+        ),
+        "bento_tools.python(debian_lock = \"//:debs.json\"): set interpreter or debian_lock, not both",
+    ),
+    "model_of_a_branch": (
+        _model(files = {"a": _HASH}, huggingface = "org/clf", revision = "main"),
+        _OF_MODEL + "revision is \"main\"; give the commit, 40 hexadecimal digits: branches and tags move",
+    ),
+    "model_of_a_page": (
+        _model(archive = "https://models.example.com/clf"),
+        _OF_MODEL + "archive is \"https://models.example.com/clf\"; its name has to end in .bentomodel, .tar, ",
+    ),
+    "model_of_an_archive_and_files": (
+        _model(archive = "https://models.example.com/clf.tar", files = {"a": _HASH}),
+        _OF_MODEL + "files are in the archive already",
+    ),
+    "model_of_no_endpoint": (
+        _model(files = {"a": _HASH}, huggingface = "org/clf", revision = _COMMIT),
+        _OF_MODEL + "set endpoint, or HF_ENDPOINT in the environment, to the address of the hub",
+    ),
+    "model_of_no_files": (_model(address = "https://models.example.com"), _OF_MODEL + "set files, with the hash of each"),
+    "model_of_nothing": (_model(), _OF_MODEL + "set one of archive, address, huggingface and image; it has none"),
+    "model_of_two_places": (
+        _model(address = "https://models.example.com", image = "registry.example.com/clf"),
+        _OF_MODEL + "set one of archive, address, huggingface and image; it has address and image",
+    ),
+    "model_outside_of_its_folder": (
+        _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),
+        _OF_MODEL + "files has \"a/../../b\", which is absolute or leaves the model",
+    ),
+    "model_with_another_hash": (
+        _model(address = "https://models.example.com", files = {"a": "md5"}),
+        _OF_MODEL + "files has \"md5\" for a; give its SHA-256, 64 hexadecimal digits",
+    ),
+    "model_with_an_upper_case_hash": (
+        _model(address = "https://models.example.com", files = {"a": 64 * "A"}),
+        _OF_MODEL + "files has \"{}\" for a; give its SHA-256".format(64 * "A"),
+    ),
+    "no_place_of_uv": (
+        lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),
+        "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) has no python3-pip-whl\nName an index, by UV_DEFAULT_INDEX".format(_WHEEL),
+    ),
+    "step_with_a_number": (lambda: environment_step.run(1), "environment_step.run takes strings, not int"),
+    "wheel_that_uv_does_not_find": (
+        lambda: fetch_with_uv(
+            _context({"indexes": "", "lock": None, "uv": "uv"}, stderr = "no index has it"),
+            "acme==1",
+            "acme-1-py3-none-any.whl",
+            "aa",
+        ),
+        "cannot find acme-1-py3-none-any.whl of acme==1 with sha256 aa:\nno index has it",
+    ),
+    "wheels_that_fit_nowhere": (lambda: plan_layers({"a": 1, "b": 1}, 1, alone = 0), "2 wheels do not fit into 1 layers"),
+}
+
+def _refused_impl(ctx):
+    call, _ = _CASES[ctx.attr.case]
+    call()
+    return []
+
+_refused = rule(
+    implementation = _refused_impl,
+    doc = "Calls what a case is about.",
+    attrs = {"case": attr.string(doc = "Its name.", mandatory = True)},
+)
+
+def calls_that_are_refused(name):
+    """Declares a target for each case, and one test that they say what is expected.
+
+    Args:
+      name: of the test.
+    """
+    for case in _CASES:
+        _refused(name = case, case = case, tags = ["manual"])
+    refusals_test(name = name, targets = {":" + case: said for case, (_, said) in _CASES.items()})
