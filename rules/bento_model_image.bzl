@@ -3,7 +3,7 @@
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_form.bzl", "write_form")
-load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS", "WEIGHTS")
+load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS")
 load("//rules/providers:image.bzl", "BentoImageInfo")
 load("//rules/providers:model.bzl", "BentoModelInfo")
 
@@ -17,7 +17,7 @@ def _assemble(ctx, model, layers):
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
     args.add_all(["--format", ctx.attr.format])
-    args.add_all(["--folder", BENTO, "--weights", WEIGHTS])
+    args.add_all(["--folder", BENTO])
     args.add_all(["--created", creation_time(ctx)])
     args.add_all(["--model", model.description])
     add_pairs(args, "--annotation", ctx.attr.annotations)
@@ -37,6 +37,12 @@ def _assemble(ctx, model, layers):
 def _bento_model_image_impl(ctx):
     model = ctx.attr.model[BentoModelInfo]
     layers = model.layers[ctx.attr.compression]
+    if ctx.attr.format == "modelpack" and len(layers) > 1:
+        fail(("{}: {} has layers of weights, and links to these, which tools for ModelPack refuse to unpack. " +
+              "Set image_layers = 1 of the model, or format = \"image\"").format(
+            label_text(ctx.label),
+            label_text(ctx.attr.model.label),
+        ))
     image = _assemble(ctx, model, layers)
     groups = ["oci_layout"] + (["docker_archive"] if ctx.attr.format == "image" else [])
     return [
@@ -68,7 +74,7 @@ those of `bento_image`, so far as a model has them.""",
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the manifest, beside title, version and created. Those that OCI defines are labels of an image as well, and in the config of an artifact."),
         "compression": attr.string(default = "zstd", doc = "Of the layers, as `bento_image` has it. What does not compress is stored in each.", values = COMPRESSIONS),
-        "format": attr.string(default = "image", doc = "`image`, which engines mount, or `modelpack`, an artifact of CNCF ModelPack, of the same layers.", values = ["image", "modelpack"]),
+        "format": attr.string(default = "image", doc = "`image`, which engines mount, or `modelpack`, an artifact of CNCF ModelPack, of the same layer: of a model with `image_layers = 1`, for its tools unpack no links.", values = ["image", "modelpack"]),
         "model": attr.label(doc = "The model.", mandatory = True, providers = [BentoModelInfo]),
         "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
     } | CREATION_TIME,

@@ -1,7 +1,7 @@
 """bento_package: a service, its sources, its models and its environment as a Bento."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/private:archive.bzl", "STAMPED_LABELS", "write_archives")
+load("//rules/private:archive.bzl", "STAMPED_LABELS", "archive_of_metadata", "write_archives")
 load("//rules/private:attributes.bzl", "CREATION_TIME")
 load("//rules/private:bento_report.bzl", "write_bento_report")
 load("//rules/private:build_definition.bzl", "made_of", "write_build_definition")
@@ -15,7 +15,7 @@ load("//rules/private:metadata.bzl", "pins_of", "requirements_files", "write_met
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
 load("//rules/private:resolved_aspect.bzl", "resolved_aspect")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
-load("//rules/private:secrets.bzl", "SECRETS", "check_secrets")
+load("//rules/private:secrets.bzl", "SECRETS")
 load("//rules/private:serve.bzl", "serve_launcher")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "build_ctx", "read_sources")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
@@ -135,6 +135,7 @@ def _bento_package_impl(ctx):
         unread = imported,
     )
     contents = [sources_part] + ([data.part] if data else [])
+    archive = archive_of_metadata(ctx, data = data, models = models)
     if imported:
         facts = facts_info(ctx, made_of = None, models = models, parts = contents, snapshot = snapshot)
         service_facts = import_facts(ctx, facts, locked, states_packages = True)
@@ -142,13 +143,14 @@ def _bento_package_impl(ctx):
     lock = _lock(ctx, locked, snapshot.stated)
     described = write_metadata(
         ctx,
+        into = struct(archive = archive, contents = contents, part = metadata_part),
         lock = lock,
-        part = metadata_part,
         python_version = python_version,
         snapshot = snapshot,
     )
     archives = write_archives(
         ctx,
+        archive = archive,
         bundle = ctx.attr.bundle_models,
         contents = contents,
         metadata = metadata_part,
@@ -174,7 +176,6 @@ def _bento_package_impl(ctx):
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx),
         OutputGroupInfo(
-            _validation = depset(check_secrets(ctx, manifest = described.manifest, parts = [metadata_part] + contents)),
             bento_yaml = depset([described.bento_yaml]),
             build_definition = depset([build_definition]),
             digest = depset([described.digest]),
@@ -265,6 +266,7 @@ know before any action runs is an attribute in any case: files that options name
         "spec": attr.int(doc = "Format of `bento.yaml`, 1 or 2. Default: 2 where that can hold the options.", values = [0, 1, 2]),
         "stated_in_full": attr.string_list(doc = "Facts of the service of which the target states all there is, where the source computes even their names: `labels`, `envs`, `models` (with `service_models`), `image`, `description`."),
         "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
+        "unchecked_libraries": attr.string_list(doc = "File names of shared libraries and programs among sources and data that may be for another machine than the Bento, such as what a service takes for data; others are refused. A name that no such file has is refused, too."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
     } | CREATION_TIME | FACTS | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,

@@ -7,6 +7,7 @@ most of what a command takes; each runs in a forked child, so that none sees wha
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ def main() -> None:
     """Answer orders until there are none."""
     import bentoml_cli.cli  # noqa: F401
 
+    gc.freeze()  # else the first collection of each child copies all of it
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()

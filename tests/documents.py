@@ -71,6 +71,10 @@ def links(path: Path) -> list[str]:
     return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"\w+://", link)]
 
 
+def web_links(path: Path) -> list[str]:
+    return re.findall(r"(?:\]\(|<)(\w+://[^)>]*)[)>]", re.sub(r"`[^`]+`", "", prose(path)))
+
+
 def anchors(path: Path) -> set[str]:
     """Of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", prose(path), re.MULTILINE)

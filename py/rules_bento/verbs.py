@@ -70,12 +70,12 @@ def _find(verb: str) -> Any:
     for package in PACKAGES if verb.isidentifier() else ():
         name = f"{package}.{verb}"
         try:
-            found = importlib.import_module(name)
+            module = importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
         else:
-            return found if _is_verb(found) else None
+            return module if _is_verb(module) else None
     return None
 
 

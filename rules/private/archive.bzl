@@ -57,11 +57,28 @@ def _join(ctx, output, *, parts, models, form = ""):
         outputs = [output],
     )
 
-def write_archives(ctx, *, metadata, contents, models, bundle):
+def archive_of_metadata(ctx, *, data, models):
+    """The `.bento` that the action of the metadata writes, too: of a Bento of sources alone, whose parts always change together.
+
+    Args:
+      ctx: context of a rule with the attributes of `STAMPED_LABELS`.
+      data: what `pack_data` returned.
+      models: list of BentoModelInfo.
+
+    Returns:
+      A File; None for a Bento with models or data, whose bytes a test or an image would copy for nothing, and for one
+      whose archive has labels that its metadata has not.
+    """
+    if data or models or ctx.attr.stamped_labels:
+        return None
+    return ctx.actions.declare_file(ctx.label.name + ".bento")
+
+def write_archives(ctx, *, archive, metadata, contents, models, bundle):
     """Declares the `.bento`, the other forms that BentoML reads, and the actions that write them.
 
     Args:
       ctx: context of a rule with the attributes of `STAMPED_LABELS`.
+      archive: what `archive_of_metadata` returned.
       metadata: File, the part with bento.yaml.
       contents: list of Files, the parts with sources and data.
       models: list of BentoModelInfo.
@@ -73,13 +90,14 @@ def write_archives(ctx, *, metadata, contents, models, bundle):
     """
     parts = [_stamped(ctx, metadata)] + contents
     name = ctx.label.name
-    bento = ctx.actions.declare_file(name + ".bento")
+    bento = archive or ctx.actions.declare_file(name + ".bento")
     whole = bento
     if models and not bundle:
         whole = ctx.actions.declare_file(name + ".whole.bento")
         _join(ctx, whole, models = models, parts = parts)
         models = []
-    _join(ctx, bento, models = models, parts = parts)
+    if not archive:
+        _join(ctx, bento, models = models, parts = parts)
     others = {}
     for group, (form, suffix) in _OTHERS.items():
         declare = ctx.actions.declare_directory if form == "folder" else ctx.actions.declare_file

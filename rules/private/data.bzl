@@ -3,6 +3,7 @@
 load(":attributes.bzl", "describe_data", "describe_source")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
+load(":secrets.bzl", "add_secrets")
 load(":snapshot.bzl", "add_selection", "file_options")
 
 _IGNORE_FILE = ".bentoignore"
@@ -42,6 +43,7 @@ def pack_data(ctx):
     manifest = ctx.actions.declare_file(ctx.label.name + ".data.json")
     args = selecting()
     args.add_all(["--part", part, "--manifest", manifest])
+    add_secrets(ctx, args)
     run_helper(
         ctx,
         mnemonic = "BentoData",

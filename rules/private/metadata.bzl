@@ -8,8 +8,10 @@ load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load(":option_groups.bzl", "option_groups")
+load(":secrets.bzl", "add_secrets")
 load(":service_config.bzl", "service_configs")
 load(":snapshot.bzl", "bentofile_arguments", "environment_of")
+load(":target.bzl", "platform_name")
 
 _REQUIREMENTS = ["in", "txt"]
 _UV_LOCK = "uv.lock"
@@ -141,14 +143,15 @@ def pins_of(ctx):
     """
     return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
 
-def write_metadata(ctx, *, snapshot, lock, part, python_version):
+def write_metadata(ctx, *, snapshot, lock, into, python_version):
     """Declares bento.yaml and what else tells of the Bento, and the action that writes it.
 
     Args:
       ctx: context of bento_package.
       snapshot: what `read_sources` returned.
       lock: what `lock_slice` returned, or None.
-      part: File to write this part of the archive to.
+      into: a struct of `part`, the File to write this part of the archive to, and of `archive` and `contents`: the `.bento` where
+        the same action writes it, else None, and the list of Files that it is joined with.
       python_version: `X.Y`, what the packages are locked for.
 
     Returns:
@@ -168,6 +171,9 @@ def write_metadata(ctx, *, snapshot, lock, part, python_version):
     args.add("--creation-time", creation_time(ctx))
     args.add("--bentoml-version", ctx.attr.bentoml_version)
     args.add("--python-version", python_version)
+    if platform_name(ctx):
+        args.add("--platform", platform_name(ctx))
+    args.add_all(ctx.attr.unchecked_libraries, before_each = "--unchecked")
     _add_options(ctx, args)
     args.add_all(environment.arguments)
     args.add_all(environment.files, map_each = _describe_named)
@@ -178,7 +184,7 @@ def write_metadata(ctx, *, snapshot, lock, part, python_version):
         args.add_all(["--model", model.description, model.alias])
     args.add("--sources", snapshot.manifest)
     args.add("--service-info", snapshot.service)
-    args.add("--part", part)
+    args.add("--part", into.part)
     args.add("--bento-yaml", outputs.bento_yaml)
     args.add("--manifest", outputs.manifest)
     args.add("--digest", outputs.digest)
@@ -189,12 +195,21 @@ def write_metadata(ctx, *, snapshot, lock, part, python_version):
         transitive = [environment.files, uv],
     )
     packages = _packages(ctx, lock)
+    add_secrets(ctx, args)
+    if into.archive:
+        args.add("--archive", into.archive)
+        args.add_all(into.contents, before_each = "--contents")
     run_helper(
         ctx,
         mnemonic = "BentoPackage",
         progress_message = "Writing bento.yaml of %{label}",
-        verb = verb("package", args, inputs = inputs, packages = packages),
-        outputs = [part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag],
+        verb = verb(
+            "package",
+            args,
+            inputs = depset(into.contents if into.archive else [], transitive = [inputs]),
+            packages = packages,
+        ),
+        outputs = [into.part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag] + ([into.archive] if into.archive else []),
     )
     return struct(
         bento_yaml = outputs.bento_yaml,

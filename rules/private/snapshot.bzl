@@ -5,6 +5,7 @@ load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load(":attributes.bzl", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "folder_path", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":option_groups.bzl", "option_groups")
+load(":secrets.bzl", "add_secrets")
 
 # build_ctx of a target whose package is the context.
 OWN_PACKAGE = "."
@@ -105,6 +106,7 @@ def read_sources(ctx, *, part, packed_data, vendored, states_packages, unread):
     stated = None
     args = arguments(ctx)
     add_selection(ctx, args, file_options(ctx))
+    add_secrets(ctx, args)
     if ctx.attr.service:
         args.add("--service", ctx.attr.service)
     if unread:

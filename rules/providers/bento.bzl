@@ -10,7 +10,7 @@ _FIELDS = {
     "data_layers": "dict[str, BentoLayerInfo] - by compression: `data` as a layer of images; empty without data.",
     "digest": "File - text: `blake3:<hex>` of the content.",
     "import_roots": "depset[str] - the `imports` of its libraries, `<repository>/<folder>`.",
-    "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file but the models'.",
+    "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file but the models', and for which machine one with machine code is.",
     "models": "depset[BentoModelInfo] - the models that it needs.",
     "parts": "tuple[File] - archive parts: environment and metadata, sources, and data where there are some.",
     "own_platform": "str - the platform that the target itself names; empty where the build chooses.",

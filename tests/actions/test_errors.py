@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 
 import pytest
 from actions.verbs import LABEL, SERVICE, Actions, label_of
@@ -35,6 +36,66 @@ def test_what_is_right_passes(actions):
     """All cases below differ from these by what they name."""
     for outcome, outputs in ((actions.snapshot(), 4), (actions.package(), 5), (actions.model(), 3)):
         assert (outcome.code, outcome.errors, len(outcome.outputs)) == (0, "", outputs)
+
+
+# Machine code
+
+ARM_LIBRARY = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 3, 183)
+X86_LIBRARY = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 3, 62)
+X86_PROGRAM_OF_32 = b"\x7fELF\1\1\1" + bytes(9) + struct.pack("<HH", 2, 3)
+MAC_LIBRARY = struct.pack("<IIII", 0xFEEDFACF, 0, 0, 6) + bytes(16)
+OBJECT = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 1, 183)
+ARCHIVE = b"!<arch>\nx.o/            " + OBJECT
+
+
+def packaged(actions, files, platform="linux_x86_64", *unchecked):
+    """What becomes of a Bento for a platform that has these files."""
+    paths = with_service(actions, **{f"svc/{path}": content for path, content in files.items()})
+    words = [word for name in unchecked for word in ("--unchecked", name)]
+    return actions.package("--platform", platform, *words, srcs=paths)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "machine"),
+    [
+        ("fast.cpython-313-x86_64-linux-gnu.so", ARM_LIBRARY, "arm64"),
+        ("lib/libacme.so.1", MAC_LIBRARY, "macOS"),
+        ("tool", ARM_LIBRARY + bytes(5 << 20), "arm64"),
+    ],
+)
+def test_machine_code_for_another_platform(actions, path, content, machine):
+    outcome = packaged(actions, {path: content})
+    assert (outcome.code, outcome.outputs) == (1, {})
+    name = path.rpartition("/")[2]
+    assert (
+        f"machine code that linux_x86_64 neither starts nor loads:\n  src/{path}: is for {machine}\n" in outcome.errors
+    )
+    assert outcome.errors.startswith(f"{LABEL}: ")
+    assert outcome.errors.endswith(f'unchecked_libraries = ["{name}"]\n')
+    assert packaged(actions, {path: content}, "linux_x86_64", name).code == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "platform"),
+    [
+        ({"fast.so": X86_LIBRARY, "old": X86_PROGRAM_OF_32}, "linux_x86_64"),
+        ({"fast.so": ARM_LIBRARY}, "linux_aarch64"),
+        ({"fast.so": MAC_LIBRARY}, "macos_arm64"),
+        ({"aarch64/fast.so": ARM_LIBRARY, "x86_64/fast.so": X86_LIBRARY}, "linux_x86_64"),
+        ({"libfast.dylib": MAC_LIBRARY, "libfast.so": X86_LIBRARY}, "linux_x86_64"),
+        ({"fast.o": OBJECT, "fast.a": ARCHIVE, "fast.so": "a text of that name"}, "linux_x86_64"),
+        ({"fast.so": ARM_LIBRARY}, ""),
+    ],
+)
+def test_machine_code_that_is_well(actions, files, platform):
+    assert packaged(actions, files, platform).code == 0
+
+
+def test_a_name_to_let_be_that_no_machine_code_has(actions):
+    outcome = packaged(actions, {"fast.so": X86_LIBRARY}, "linux_x86_64", "gone.so")
+    refused(
+        outcome, LABEL, "unchecked_libraries has gone.so, and no machine code in the Bento has that name. Remove it."
+    )
 
 
 # The service

@@ -125,9 +125,9 @@ class Actions:
         }
         return self.run("snapshot", [*arguments, *more], outputs)
 
-    def package(self, *more: str) -> Outcome:
+    def package(self, *more: str, srcs: Sequence[Source] = ()) -> Outcome:
         """BentoPackage, of the snapshot of one service."""
-        snapshot = self.snapshot()
+        snapshot = self.snapshot(srcs=srcs)
         assert snapshot.code == 0, snapshot.errors
         arguments = ["--target", LABEL, "--service", "service:Service", "--creation-time", TIME]
         arguments += ["--bentoml-version", "1.4.39", "--python-version", "3.11"]

@@ -203,10 +203,6 @@ EXPECTED = {
                 "of": ["bento.bento", "bento.digest", "bento.manifest.json", "bento.metadata.part", "bento.service.json", "bento.tag", "model.manifest.json", "model.model.json"],
                 "to": ["bento.report.html", "bento.report.json"],
             },
-            "BentoSecrets bento.secrets_checked": {
-                "of": ["bento.manifest.json", "bento.metadata.part", "bento.sources.part"],
-                "to": ["bento.secrets_checked"],
-            },
             "BentoSnapshot bento.service.json": {
                 "of": ["lib.py", "service.py"],
                 "to": ["bento.service.json", "bento.sources.json", "bento.sources.part", "bento.unused"],
@@ -220,7 +216,6 @@ EXPECTED = {
         "files": ["bento.bento"],
         "for": "linux_x86_64 3.11",
         "groups": {
-            "_validation": ["bento.secrets_checked"],
             "bento_yaml": ["bento.bento.yaml"],
             "build_definition": ["bento.build_definition.json"],
             "digest": ["bento.digest"],
@@ -517,10 +512,6 @@ EXPECTED = {
     },
     ":service": {
         "actions": {
-            "BentoArchive service_bento.bento": {
-                "of": ["service_bento.metadata.part", "service_bento.sources.part"],
-                "to": ["service_bento.bento"],
-            },
             "BentoBuildDefinition service_bento.build_definition.json": {
                 "of": ["service_bento.digest", "service_bento.tag"],
                 "to": ["service_bento.build_definition.json"],
@@ -541,17 +532,13 @@ EXPECTED = {
                 "of": ["service_bento.metadata.part", "service_bento.sources.part"],
                 "to": ["service_bento.zip"],
             },
-            "BentoPackage service_bento.bento.yaml": {
-                "of": ["service_bento.service.json", "service_bento.sources.json"],
-                "to": ["service_bento.bento.yaml", "service_bento.digest", "service_bento.manifest.json", "service_bento.metadata.part", "service_bento.tag"],
+            "BentoPackage service_bento.bento": {
+                "of": ["service_bento.service.json", "service_bento.sources.json", "service_bento.sources.part"],
+                "to": ["service_bento.bento", "service_bento.bento.yaml", "service_bento.digest", "service_bento.manifest.json", "service_bento.metadata.part", "service_bento.tag"],
             },
             "BentoReport service_bento.report.html": {
                 "of": ["service_bento.bento", "service_bento.digest", "service_bento.manifest.json", "service_bento.metadata.part", "service_bento.service.json", "service_bento.tag"],
                 "to": ["service_bento.report.html", "service_bento.report.json"],
-            },
-            "BentoSecrets service_bento.secrets_checked": {
-                "of": ["service_bento.manifest.json", "service_bento.metadata.part", "service_bento.sources.part"],
-                "to": ["service_bento.secrets_checked"],
             },
             "BentoSnapshot service_bento.service.json": {
                 "of": ["service.py"],
@@ -566,7 +553,6 @@ EXPECTED = {
         "files": ["service_bento.bento"],
         "for": "linux_x86_64 3.13",
         "groups": {
-            "_validation": ["service_bento.secrets_checked"],
             "bento_yaml": ["service_bento.bento.yaml"],
             "build_definition": ["service_bento.build_definition.json"],
             "digest": ["service_bento.digest"],
@@ -686,11 +672,11 @@ EXPECTED = {
     ":weights_modelpack": {
         "actions": {
             "BentoModelImage weights_modelpack.config.json": {
-                "of": ["model.layer.zstd.json", "model.model.json", "model.weights-0.layer.zstd.json"],
+                "of": ["model_of_one_layer.layer.zstd.json", "model_of_one_layer.model.json"],
                 "to": ["weights_modelpack.config.json", "weights_modelpack.digest", "weights_modelpack.manifest.json"],
             },
             "BentoOciLayout weights_modelpack.oci": {
-                "of": ["model.layer.zstd", "model.layer.zstd.json", "model.weights-0.layer.zstd", "model.weights-0.layer.zstd.json", "weights_modelpack.config.json", "weights_modelpack.manifest.json"],
+                "of": ["model_of_one_layer.layer.zstd", "model_of_one_layer.layer.zstd.json", "weights_modelpack.config.json", "weights_modelpack.manifest.json"],
                 "to": ["weights_modelpack.oci"],
             },
         },
@@ -702,10 +688,6 @@ EXPECTED = {
     },
     ":with_bentofile": {
         "actions": {
-            "BentoArchive with_bentofile.bento": {
-                "of": ["with_bentofile.metadata.part", "with_bentofile.sources.part"],
-                "to": ["with_bentofile.bento"],
-            },
             "BentoBuildDefinition with_bentofile.build_definition.json": {
                 "of": ["with_bentofile.digest", "with_bentofile.tag"],
                 "to": ["with_bentofile.build_definition.json"],
@@ -726,17 +708,13 @@ EXPECTED = {
                 "of": ["with_bentofile.metadata.part", "with_bentofile.sources.part"],
                 "to": ["with_bentofile.zip"],
             },
-            "BentoPackage with_bentofile.bento.yaml": {
-                "of": ["bentofile.yaml", "environment.image.json", "setup.sh", "with_bentofile.service.json", "with_bentofile.sources.json"],
-                "to": ["with_bentofile.bento.yaml", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.tag"],
+            "BentoPackage with_bentofile.bento": {
+                "of": ["bentofile.yaml", "environment.image.json", "setup.sh", "with_bentofile.service.json", "with_bentofile.sources.json", "with_bentofile.sources.part"],
+                "to": ["with_bentofile.bento", "with_bentofile.bento.yaml", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.tag"],
             },
             "BentoReport with_bentofile.report.html": {
                 "of": ["with_bentofile.bento", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.service.json", "with_bentofile.tag"],
                 "to": ["with_bentofile.report.html", "with_bentofile.report.json"],
-            },
-            "BentoSecrets with_bentofile.secrets_checked": {
-                "of": ["with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.sources.part"],
-                "to": ["with_bentofile.secrets_checked"],
             },
             "BentoSnapshot with_bentofile.service.json": {
                 "of": ["bentofile.yaml", "service.py", "setup.sh"],
@@ -751,7 +729,6 @@ EXPECTED = {
         "files": ["with_bentofile.bento"],
         "for": "linux_x86_64 3.11",
         "groups": {
-            "_validation": ["with_bentofile.secrets_checked"],
             "bento_yaml": ["with_bentofile.bento.yaml"],
             "build_definition": ["with_bentofile.build_definition.json"],
             "digest": ["with_bentofile.digest"],
@@ -821,14 +798,6 @@ EXPECTED = {
                 "of": ["with_data.bento", "with_data.digest", "with_data.manifest.json", "with_data.metadata.part", "with_data.service.json", "with_data.tag"],
                 "to": ["with_data.report.html", "with_data.report.json"],
             },
-            "BentoSecrets with_data.data_secrets_checked": {
-                "of": ["with_data.data.part"],
-                "to": ["with_data.data_secrets_checked"],
-            },
-            "BentoSecrets with_data.secrets_checked": {
-                "of": ["with_data.manifest.json", "with_data.metadata.part", "with_data.sources.part"],
-                "to": ["with_data.secrets_checked"],
-            },
             "BentoSnapshot with_data.service.json": {
                 "of": ["service.py", "weights.bin", "with_data.data.json"],
                 "to": ["with_data.service.json", "with_data.sources.json", "with_data.sources.part", "with_data.unused"],
@@ -842,7 +811,6 @@ EXPECTED = {
         "files": ["with_data.bento"],
         "for": "linux_x86_64 3.11",
         "groups": {
-            "_validation": ["with_data.data_secrets_checked", "with_data.secrets_checked"],
             "bento_yaml": ["with_data.bento.yaml"],
             "build_definition": ["with_data.build_definition.json"],
             "digest": ["with_data.digest"],

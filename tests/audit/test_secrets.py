@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from rules_bento.actions import check_secrets
-from rules_bento.archives.archive import write_part
-from rules_bento.archives.tarstream import Member
+from rules_bento.actions import data, secrets_search, snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.audit import secrets
 from rules_bento.bento import of_folder
 from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import Entry, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -136,47 +133,51 @@ def test_time_grows_with_the_bytes_and_nothing_else() -> None:
         assert time.process_time() - began < 5, word
 
 
-def packed(path: Path, files: dict[str, str]) -> list[str]:
-    write_part(path, [Member.inline(name, text.encode()) for name, text in sorted(files.items())], threads=1)
-    return ["--part", str(path)]
+def check(files: dict[str, str], *words: str, elsewhere: Iterable[str] | None = ()) -> None:
+    arguments = Arguments(["--look-for-secrets", *words], secrets_search.FLAGS)
+    contents = [(path, text.encode()) for path, text in files.items()]
+    secrets_search.refuse_secrets(arguments, contents, None if elsewhere is None else list(elsewhere))
 
 
-def check(tmp_path: Path, files: dict[str, str], *words: str, elsewhere: Iterable[str] = ()) -> None:
-    manifest = tmp_path / "manifest.json"
-    everything = {**files, **dict.fromkeys(elsewhere, "")}
-    manifest.write_text(Manifest.of(Entry.of_bytes(path, text.encode()) for path, text in everything.items()).to_json())
-    given = [*packed(tmp_path / "part", files), "--output", str(tmp_path / "output"), *words]
-    check_secrets.run(Arguments(["--manifest", str(manifest), *given], check_secrets.FLAGS))
-
-
-def test_a_refusal_names_file_and_line_and_never_the_secret(tmp_path: Path) -> None:
+def test_a_refusal_names_file_and_line_and_never_the_secret() -> None:
     secret = FOUND["a token of Hugging Face"][0]
     with pytest.raises(BentoError) as refused:
-        check(tmp_path, {"bento.yaml": f"envs:\n- {secret}", "src/a.py": "x = 1", "src/b.py": f"\n\n{secret}"})
+        check({"bento.yaml": f"envs:\n- {secret}", "src/a.py": "x = 1", "src/b.py": f"\n\n{secret}"})
     assert "  bento.yaml:2: a token of Hugging Face\n  src/b.py:3: a token of Hugging Face\n" in str(refused.value)
     assert LETTERS[:6] not in str(refused.value)
-    assert not (tmp_path / "output").exists()
 
 
-def test_an_allowed_file_must_have_a_secret(tmp_path: Path) -> None:
+def test_an_allowed_file_must_have_a_secret() -> None:
     files = {"src/key.json": FOUND["a private key"][2], "src/a.py": "x = 1"}
-    allowed = ["--allowed", '"src/key.json"']
-    check(tmp_path, files, *allowed)
+    allowed = ["--allowed-secret", '"src/key.json"']
+    check(files, *allowed)
     with pytest.raises(BentoError, match=r"src/a\.py, in which no secret is found"):
-        check(tmp_path, files, *allowed, "--allowed", '"src/a.py"')
+        check(files, *allowed, "--allowed-secret", '"src/a.py"')
     with pytest.raises(BentoError, match=r"key\.json, which is no file of the Bento"):
-        check(tmp_path, files, *allowed, "--allowed", '"key.json"')
+        check(files, *allowed, "--allowed-secret", '"key.json"')
 
 
-def test_what_data_may_have_is_judged_where_data_are_read(tmp_path: Path) -> None:
-    allowed = ["--allowed", '"src/data/key.json"']
-    check(tmp_path, {"src/a.py": "x = 1"}, *allowed, elsewhere=["src/data/key.json"])
-    data = [*allowed, "--output", str(tmp_path / "data_output")]
-    secret = packed(tmp_path / "secret", {"src/data/key.json": FOUND["a private key"][2]})
-    check_secrets.run(Arguments([*secret, *data], check_secrets.FLAGS))
+def test_what_a_file_may_have_is_judged_where_it_is_read() -> None:
+    allowed = ["--allowed-secret", '"src/data/key.json"']
+    check({"bento.yaml": "name: a"}, *allowed, elsewhere=["src/data/key.json"])
+    check({"src/a.py": "x = 1"}, *allowed, elsewhere=None)
+    check({"src/data/key.json": FOUND["a private key"][2]}, *allowed, elsewhere=None)
     with pytest.raises(BentoError, match=r"src/data/key\.json, in which no secret is found"):
-        nothing = packed(tmp_path / "nothing", {"src/data/key.json": "{}"})
-        check_secrets.run(Arguments([*nothing, *data], check_secrets.FLAGS))
+        check({"src/data/key.json": "{}"}, *allowed, elsewhere=None)
+
+
+@pytest.mark.parametrize(("flag", "verb"), [("--source", snapshot), ("--data", data)])
+def test_nothing_is_written_of_files_with_secrets(flag: str, verb: Any, tmp_path: Path) -> None:
+    (tmp_path / "service.py").write_text(f"{SERVICE}# {FOUND['a token of GitHub'][0]}\n", "utf-8")
+    outputs = [word for name in ("manifest", "part") for word in (f"--{name}", str(tmp_path / name))]
+    if verb is snapshot:
+        outputs += [word for name in ("service-info", "unused") for word in (f"--{name}", str(tmp_path / name))]
+    words = ["--target", "//:bento", "--build-ctx", "", *outputs]
+    words += [flag, str(tmp_path / "service.py"), "service.py", "//:service.py"]
+    with pytest.raises(BentoError, match=r"src/service\.py:\d+: a token of GitHub"):
+        verb.run(Arguments([*words, "--look-for-secrets"], verb.FLAGS))
+    assert [path.name for path in tmp_path.iterdir()] == ["service.py"]
+    verb.run(Arguments(words, verb.FLAGS))
 
 
 def test_the_command_refuses_the_same(tmp_path: Path) -> None:

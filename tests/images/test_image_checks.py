@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from made_wheels import Maker
 from rules_bento.images.image_checks import Base, check, too_large
-from rules_bento.images.machines import machine_of
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.sources.machines import machine_of
 from rules_bento.verbs import run
 
 BASE = Base("//base", "amd64", (2, 36), frozenset({"libc.so.6", "libm.so.6"}))

@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,8 +33,31 @@ def blob(image: str, digest: str) -> bytes:
 def tar_of(image: str, layer: dict) -> bytes:
     content = blob(image, layer["digest"])
     if layer["mediaType"].endswith("+gzip"):
-        return gzip.decompress(content)
+        # Not `gzip.decompress`, which copies all that is left for each of the layer's thousands of members.
+        return gzip.GzipFile(fileobj=io.BytesIO(content)).read()
     return zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True).read()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is in a layer, read once for all tests."""
+
+    diff_id: str
+    members: list[tarfile.TarInfo]
+    joblib: dict[str, bytes]  # the files of a package of which some are left out
+
+
+@cache
+def layers_of(image: str) -> list[Layer]:
+    found = []
+    for layer in document(image, "manifest")["layers"]:
+        content = tar_of(image, layer)
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            members = tar.getmembers()
+            own = [member for member in members if member.isfile() and "/site-packages/joblib" in member.name]
+            joblib = {member.name: tar.extractfile(member).read() for member in own}
+        found.append(Layer(f"sha256:{hashlib.sha256(content).hexdigest()}", members, joblib))
+    return found
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -45,17 +70,14 @@ def test_every_digest_and_size_is_true(image):
         content = blob(image, entry["digest"])
         assert len(content) == entry["size"]
         assert f"sha256:{hashlib.sha256(content).hexdigest()}" == entry["digest"]
-    assert [f"sha256:{hashlib.sha256(tar_of(image, layer)).hexdigest()}" for layer in manifest["layers"]] == config[
-        "rootfs"
-    ]["diff_ids"]
+    assert [layer.diff_id for layer in layers_of(image)] == config["rootfs"]["diff_ids"]
 
 
 def test_the_layers_hold_the_same_files_however_they_are_compressed_and_wherever_they_lie():
     def listing(image: str, prefix: str):
         entries = []
-        for layer in document(image, "manifest")["layers"]:
-            with tarfile.open(fileobj=io.BytesIO(tar_of(image, layer))) as tar:
-                told = [(m.name, m.mode, m.uid, m.gid, m.size, m.linkname, m.mtime) for m in tar]
+        for layer in layers_of(image):
+            told = [(m.name, m.mode, m.uid, m.gid, m.size, m.linkname, m.mtime) for m in layer.members]
             entries += [(name.replace(prefix, "", 1), *rest) for name, *rest in told]
         # Debian has an /opt of its own, and one of the images has byte code.
         return sorted({entry for entry in entries if entry[0] not in ("app", "opt") and "__pycache__" not in entry[0]})
@@ -114,9 +136,8 @@ def test_layers_of_zstd_chunked_are_told_by_their_tables():
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_home_of_the_user_is_the_users(image):
     owners = {}
-    for layer in document(image, "manifest")["layers"]:
-        with tarfile.open(fileobj=io.BytesIO(tar_of(image, layer))) as tar:
-            owners |= {member.name: member.uid for member in tar}
+    for layer in layers_of(image):
+        owners |= {member.name: member.uid for member in layer.members}
     assert {uid for name, uid in owners.items() if f"{name}/".startswith("home/bentoml/")} == {1034}
     assert owners["home"] == 0
 
@@ -218,21 +239,13 @@ def test_the_report_says_whose_the_files_are():
     assert kinds == {"bento", "deb", "model", "other", "wheel"}
     unclaimed = sum(package["size"] for package in packages if package["kind"] == "other")
     assert unclaimed < sum(package["size"] for package in packages) / 100
-    for layer, entry in zip(layers, document("image", "manifest")["layers"], strict=True):
-        with tarfile.open(fileobj=io.BytesIO(tar_of("image", entry))) as tar:
-            assert sum(package["size"] for package in layer["packages"]) == sum(member.size for member in tar)
+    for told, layer in zip(layers, layers_of("image"), strict=True):
+        assert sum(package["size"] for package in told["packages"]) == sum(member.size for member in layer.members)
 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_what_the_hub_leaves_out_is_in_no_layer_and_not_in_record(image):
-    files = {}
-    for entry in document(image, "manifest")["layers"]:
-        with tarfile.open(fileobj=io.BytesIO(tar_of(image, entry))) as tar:
-            files |= {
-                member.name: tar.extractfile(member).read()
-                for member in tar
-                if member.isfile() and "/site-packages/joblib" in member.name
-            }
+    files = {path: data for layer in layers_of(image) for path, data in layer.joblib.items()}
     modules = {path.partition("/site-packages/")[2] for path in files if "/__pycache__/" not in path}
     [record] = [data.decode() for path, data in files.items() if path.endswith(".dist-info/RECORD")]
     assert {line.partition(",")[0] for line in record.splitlines()} == modules
@@ -253,9 +266,8 @@ def test_what_is_left_out_is_told():
 
 
 def test_no_path_is_there_twice_in_a_layer():
-    for entry in document("image", "manifest")["layers"]:
-        with tarfile.open(fileobj=io.BytesIO(tar_of("image", entry))) as tar:
-            names = tar.getnames()
+    for layer in layers_of("image"):
+        names = [member.name for member in layer.members]
         assert len(names) == len(set(names))
 
 

@@ -15,6 +15,7 @@ from made_wheels import Maker
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.loader import loaded
+from rules_bento.images.wheels.spared import spared
 from rules_bento.images.wheels.wheel import Wheel
 
 VERSION = "3.11"
@@ -126,6 +127,11 @@ def test_suffixes_are_those_of_python():
 C = "#include <stddef.h>\nint helper(void);\nvoid *PyInit_%s(void) { helper(); return NULL; }\n"
 
 
+def many_folders():
+    """The linker's option for folders that are told again and again, as TensorFlow's wheel has them in 20 kB."""
+    return "-Wl,--enable-new-dtags,-rpath," + ":".join(["$ORIGIN/../x:$ORIGIN"] * 1000)
+
+
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a compiler of C")
 def test_what_is_read_of_a_real_module(tmp_path):
     (tmp_path / "helper.c").write_text("int helper(void) { return 0; }\n")
@@ -137,9 +143,78 @@ def test_what_is_read_of_a_real_module(tmp_path):
     assert elf.search == ("$ORIGIN/../x", "$ORIGIN")
     assert elf.modules == ("mod",)
     assert not elf.is_program
+    again = ["cc", "-shared", "-fPIC", "-o", "many.so", "mod.c", *link[:2], many_folders()]
+    subprocess.run(again, cwd=tmp_path, check=True)
+    assert read_elf((tmp_path / "many.so").read_bytes()) == elf
     assert read_elf(Path(os.path.realpath(sys.executable)).read_bytes()).is_program
     content = {"x/mod.so": (tmp_path / "mod.so").read_bytes(), "x/a.py": 'CDLL("libx_y.so.1"); f"lib{n}"; z = "a.so"'}
     libraries = Libraries.read(Wheel.read(Maker("x").add(content).write(tmp_path)))
     assert libraries.named == {"libx_y", "a"}
     assert Libraries.loads(libraries.dumps()) == libraries
     assert json.loads(libraries.dumps())["named"] == ["a", "libx_y"]
+
+
+GUARDED = "try:\n    from acme import _m\nexcept {}:\n    {}\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_spared"),
+    [
+        (GUARDED.format("ImportError", "_m = None"), True),
+        (GUARDED.format("(ValueError, OSError)", "pass"), True),
+        (
+            "def f():\n    try:\n        from ._m import x as y\n    except Exception:\n        y = None\n    return y\n",
+            True,
+        ),
+        (GUARDED.format("ImportError", "_m = error('_m, which has no libx.so')"), True),
+        (GUARDED.format("ImportError", "raise RuntimeError"), False),
+        (GUARDED.format("ValueError", "pass"), False),
+        (GUARDED.format("ValueError", "pass\nexcept ImportError:\n    raise"), False),
+        (GUARDED.format("ImportError", "from . import _m"), False),
+        (GUARDED.format("ImportError", "pass") + "import acme._m\n", False),
+        (GUARDED.format("ImportError", "pass") + "import_module('acme._m')\n", False),
+        ("try:\n    def f():\n        from acme import _m\nexcept ImportError:\n    pass\n", False),
+        ("'''from acme import _m'''\n", False),
+        (GUARDED.format("ImportError", "pass") + "_m = )\n", False),
+    ],
+)
+def test_modules_that_a_package_does_without(source, is_spared):
+    assert spared({"_m"}, (), lambda: [b"import acme\n", source.encode()]) == ({"_m"} if is_spared else set())
+
+
+LAZY = "def load():\n    return CDLL('libx.so')\n"
+
+
+@pytest.mark.parametrize(
+    ("sources", "is_spared"),
+    [
+        ([LAZY], True),
+        ([LAZY + "def used():\n    '''Call load().'''\n    return load()\n", "from a import load, used\n"], True),
+        ([LAZY + "load()\n"], False),
+        ([LAZY, "from a import load as _load\nclass C:\n    def __init__(self):\n        _load()\n"], False),
+        ([LAZY, "def outer():\n    load()\n", "import b\nb.outer()\n"], False),
+        ([LAZY, "def decorated(what=load()):\n    pass\n"], False),
+        (["NAME = 'libx'\n" + LAZY], False),
+        (["'''libx'''\n"], False),
+        ([LAZY, "def f(:  # load\n"], False),
+        (["".join(f"def f{n}():\n    f{n + 1}()\n" for n in range(20)) + "def f20():\n    return 'libx'\n"], False),
+    ],
+)
+def test_libraries_that_a_package_does_without(sources, is_spared):
+    found = spared((), {"libx"}, lambda: [source.encode() for source in sources])
+    assert found == ({"libx"} if is_spared else set())
+
+
+def test_what_a_package_does_without_is_not_loaded(tmp_path):
+    """numba has such a module for a library that it brings not, and torchcodec such a library."""
+    sources = {"a/x.py": GUARDED.replace("_m", "_a").format("ImportError", "pass"), "a/y.py": LAZY, "_b.py": GUARDED}
+    asking = [module("a/_a.so", "libtbb.so.12"), library("a/libx.so", "libheif.so.1"), module("_b.so", "libtbb.so.12")]
+    near = [module("a/_c.so", "libc.so.6", "libx.so")]
+    read = Libraries.read(Wheel.read(Maker("a").add(sources).write(tmp_path)))
+    libraries = read._replace(linked=(*asking, *near), named=frozenset({"libx"}))
+    libraries = libraries._replace(spared=libraries.without(lambda: [text.encode() for text in sources.values()]))
+    assert libraries.spared == {"a/_a.so", "a/libx.so"}
+    assert Libraries.loads(libraries.dumps()) == libraries
+    # An extension module that needs the library loads it all the same.
+    assert paths(libraries) == ["a/libx.so", "_b.so", "a/_c.so"]
+    assert paths(libraries._replace(linked=tuple(asking))) == ["_b.so"]

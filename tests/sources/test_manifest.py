@@ -47,6 +47,16 @@ def test_text_is_read_back(tree: Manifest) -> None:
     assert Manifest.from_json(tree.to_json(), "m.json") == tree
 
 
+def test_machine_code_is_told_and_is_no_part_of_the_identity(tmp_path: Path) -> None:
+    content = b"\x7fELF\2\1\1" + bytes(9) + b"\3\0\267\0"
+    (tmp_path / "a.so").write_bytes(content)
+    tree = Manifest.of([Entry.of_file("a.so", str(tmp_path / "a.so"), "srcs")])
+    assert '"machine":"arm64"' in tree.to_json()
+    assert Manifest.from_json(tree.to_json(), "m.json").under("src").entries[0].machine == "arm64"
+    assert tree.identity() == Manifest.of([Entry.of_bytes("a.so", content)]).identity()
+    assert tree == Manifest.of([Entry.of_bytes("a.so", content)])
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}x", "[1]", '["a"]', '[{"path":"a"}]', '[{"path":"a","mode":"rw","size":1}]', "1"]
 )

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from rules_bento.images.layers.contents import read_files
-from rules_bento.images.machines import machine_of
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.system_packages import SystemFiles
+from rules_bento.sources.machines import machine_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

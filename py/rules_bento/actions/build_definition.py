@@ -62,10 +62,10 @@ def run(arguments: Arguments) -> None:
 
 def _excluded(arguments: Arguments) -> dict[str, list[str]]:
     """Return by wheel the patterns of files that the image has not, although the wheel with its hash has them."""
-    found: dict[str, list[str]] = {}
+    excluded: dict[str, list[str]] = {}
     for name, pattern in arguments.records("--exclude"):
-        found.setdefault(json.loads(name), []).append(json.loads(pattern))
-    return found
+        excluded.setdefault(json.loads(name), []).append(json.loads(pattern))
+    return excluded
 
 
 def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:

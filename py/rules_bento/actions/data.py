@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rules_bento.actions import secrets_search
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.packages.requirements import WHEELS
@@ -35,7 +36,7 @@ SELECTION = {
     "--target": 1,
     "--vendored": 3,  # a wheel that the Bento carries: path to read, Bazel short path, label
 }
-FLAGS = SELECTION | {"--manifest": 1, "--part": 1}
+FLAGS = SELECTION | secrets_search.FLAGS | {"--manifest": 1, "--part": 1}
 
 # Installed packages that a py_library brings along: they are requirements, never sources.
 _INSTALLED = "/site-packages/"
@@ -61,6 +62,7 @@ def run(arguments: Arguments) -> None:
     """Write manifest and part."""
     kept = kept_data(arguments)
     manifest = snapshot.digest(kept)
+    secrets_search.refuse_secrets(arguments, snapshot.beginnings(kept, secrets_search.MOST_BYTES))
     write_part(Path(arguments.one("--part")), members(kept, manifest))
     Path(arguments.one("--manifest")).write_text(manifest.to_json(), "utf-8")
 

@@ -21,11 +21,10 @@ FLAGS = {
     "--digest": 1,
     "--folder": 1,  # of a Bento, in images
     "--format": 1,  # image or modelpack
-    "--layer": 1,  # of the model; the last of several has no weights
+    "--layer": 1,  # of the model; an artifact has one
     "--manifest": 1,
     "--model": 1,  # description
     "--target": 1,
-    "--weights": 1,  # folder of layers of weights, in images
 }
 
 
@@ -38,19 +37,14 @@ def run(arguments: Arguments) -> None:
     annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items()} | arguments.pairs("--annotation")
     layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.many("--layer")]
     if arguments.one("--format") == "modelpack":
-        image = modelpack.make_artifact(tag.name, tag.version, created, _parts(arguments, layers, tag), annotations)
+        folder = f"{arguments.one('--folder').strip('/')}/models/{tag.name}/{tag.version}"
+        [layer] = layers
+        image = modelpack.make_artifact(tag, created, modelpack.Part(layer, folder), annotations)
     else:
         image = oci_image.make_image(layers, _settings(created, annotations))
     Path(arguments.one("--config")).write_bytes(image.config)
     Path(arguments.one("--manifest")).write_bytes(image.manifest)
     Path(arguments.one("--digest")).write_text(f"{image.digest}\n", "utf-8")
-
-
-def _parts(arguments: Arguments, layers: list[oci_image.Layer], tag: Tag) -> list[modelpack.Part]:
-    folder = f"{arguments.one('--folder')}/models/{tag.name}/{tag.version}".strip("/")
-    weights = arguments.one("--weights").strip("/")
-    parts = [modelpack.Part(layer, is_weights=True, folder=weights) for layer in layers[:-1]]
-    return [*parts, modelpack.Part(layers[-1], is_weights=not parts, folder=folder)]
 
 
 def _settings(created: str, annotations: dict[str, str]) -> oci_image.Settings:

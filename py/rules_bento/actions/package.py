@@ -1,4 +1,4 @@
-"""Writes bento.yaml and all that a Bento holds beside sources and models; finds its version."""
+"""Writes bento.yaml and all that a Bento holds beside sources and models; finds its version, archives small Bentos."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento import service
-from rules_bento.archives.archive import write_part
+from rules_bento.actions import secrets_search
+from rules_bento.archives.archive import join, write_part
 from rules_bento.bento import image_steps, making
 from rules_bento.bento.settings import Description, Settings
 from rules_bento.build_options import option_checks, target_options
@@ -21,11 +22,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
-FLAGS = {
+FLAGS = secrets_search.FLAGS | {
+    "--archive": 1,  # the `.bento`, where sources are all there is beside
     "--arg-file": 2,  # path, name in messages
     "--bento-yaml": 1,
     "--bentofile": 2,  # path, name in messages
     "--bentoml-version": 1,
+    "--contents": 1,  # a part with sources, for the archive
     "--creation-time": 1,
     "--declared-service": 2,  # name, JSON array of the names that it depends on
     "--description": 1,
@@ -44,6 +47,7 @@ FLAGS = {
     "--options": 1,  # JSON in the form of a bentofile
     "--part": 1,
     "--pin": 1,  # name==version of a package of a hub of rules_python, or a mere name, that libraries need
+    "--platform": 1,  # of the Bento, `<os>_<machine>`
     "--python": 1,
     "--python-version": 1,
     "--requirement": 1,
@@ -56,15 +60,21 @@ FLAGS = {
     "--spec": 1,
     "--tag": 1,
     "--target": 1,
+    "--unchecked": 1,  # file name of machine code that may be for another platform
     "--uv": 1,
     "--version": 1,
 }
 
 
 def run(arguments: Arguments) -> None:
-    """Write bento.yaml, manifest, digest, tag and the metadata's part of the archive."""
+    """Write bento.yaml, manifest, digest, tag and the metadata's part of the archive; if asked, the archive."""
     made = make(arguments, json.loads(Path(arguments.one("--service-info")).read_text("utf-8")))
-    write_part(Path(arguments.one("--part")), making.members(made), threads=1)
+    in_contents = {entry.path for entry in made.manifest.entries} - set(made.files)
+    secrets_search.refuse_secrets(arguments, sorted(made.files.items()), in_contents)
+    part = Path(arguments.one("--part"))
+    write_part(part, making.members(made), threads=1)
+    if arguments.optional("--archive"):
+        join(Path(arguments.one("--archive")), [part, *map(Path, arguments.many("--contents"))])
     Path(arguments.one("--bento-yaml")).write_bytes(made.files["bento.yaml"])
     Path(arguments.one("--manifest")).write_text(made.manifest.to_json(), "utf-8")
     Path(arguments.one("--digest")).write_text(f"blake3:{made.digest.hex()}\n", "utf-8")
@@ -79,7 +89,18 @@ def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
     service.require_known(info, arguments.one("--target"))
     sources_path = arguments.one("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
+    _check_machines(arguments, sources)
     return making.make_bento(info, settings, sources, models)
+
+
+def _check_machines(arguments: Arguments, sources: Manifest) -> None:
+    """Refuse files with machine code that the platform of the Bento has no use for, which hardly a Bento has any of."""
+    files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
+    unchecked = arguments.many("--unchecked")
+    if files or unchecked:
+        from rules_bento.sources.machines import refuse_foreign
+
+        refuse_foreign(files, arguments.optional("--platform"), unchecked)
 
 
 def _declared(arguments: Arguments, settings: Settings, models: list[BundledModel]) -> service.Declared:

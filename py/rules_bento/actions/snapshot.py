@@ -8,7 +8,7 @@ from base64 import b64encode
 from pathlib import Path
 
 from rules_bento import service as services
-from rules_bento.actions import data
+from rules_bento.actions import data, secrets_search
 from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
@@ -27,18 +27,22 @@ if TYPE_CHECKING:
     from rules_bento.sources.manifest import Entry
     from rules_bento.sources.snapshot import Declared, Selection
 
-FLAGS = data.SELECTION | {
-    "--arg-file": 2,  # path, name in messages
-    "--bento-args": 1,  # JSON object
-    "--image": 2,  # path of the image's JSON, label in messages
-    "--manifest": 1,
-    "--packed-data": 1,  # manifest of the files that `data` packs
-    "--part": 1,
-    "--service-info": 1,
-    "--stated": 1,
-    "--unread": 0,  # the service is imported by another action
-    "--unused": 1,
-}
+FLAGS = (
+    data.SELECTION
+    | secrets_search.FLAGS
+    | {
+        "--arg-file": 2,  # path, name in messages
+        "--bento-args": 1,  # JSON object
+        "--image": 2,  # path of the image's JSON, label in messages
+        "--manifest": 1,
+        "--packed-data": 1,  # manifest of the files that `data` packs
+        "--part": 1,
+        "--service-info": 1,
+        "--stated": 1,
+        "--unread": 0,  # the service is imported by another action
+        "--unused": 1,
+    }
+)
 
 _README = "README.md"
 _OUTPUT_ROOT = "bazel-out/"
@@ -63,6 +67,7 @@ def run(arguments: Arguments) -> None:
     apart = _packed_data(arguments)
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = Manifest.of([*snapshot.digest(packed).entries, *apart.values()])
+    secrets_search.refuse_secrets(arguments, snapshot.beginnings(packed, secrets_search.MOST_BYTES))
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
     snapshot.check_followed(file for file in declared if file.path in named)  # patterns may have dropped them

@@ -7,15 +7,12 @@ whatever they are.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterable, Iterator
 
 MOST_BYTES = 4 << 20  # of a file; what lies behind them is not looked at
@@ -50,12 +47,13 @@ class Finding(NamedTuple):
 class _Kind(NamedTuple):
     """A kind of secret: words that are in each of them, and the pattern, whose group 1 is what must be secret.
 
-    The pattern is tried `before` bytes ahead of each place where such a word is.
+    The pattern is tried `before` bytes ahead of each place where such a word is. It is compiled when the first one is
+    found: most actions find none, and all patterns take as long to compile as an action to start.
     """
 
     name: str
     words: tuple[bytes, ...]
-    pattern: re.Pattern[bytes]
+    pattern: bytes
     before: int = 0
     accept: Callable[[re.Match[bytes]], bool] = lambda match: _is_random(match[1])
 
@@ -122,8 +120,13 @@ def _starts(kind: _Kind, text: bytes) -> Iterator[int]:
     """Return where secrets of a kind begin."""
     for word in kind.words:
         at = text.find(word)
+        if at < 0:
+            continue
+        import re
+
+        pattern = re.compile(kind.pattern)
         while at >= 0:
-            match = kind.pattern.match(text, max(0, at - kind.before))
+            match = pattern.match(text, max(0, at - kind.before))
             if match and kind.accept(match):
                 yield match.start()
             at = text.find(word, max(at + len(word), match.end() if match else 0))
@@ -141,11 +144,15 @@ def _is_random(secret: bytes) -> bool:
 
 
 def _has_letters_and_digits(match: re.Match[bytes]) -> bool:
+    import re
+
     return _is_random(match[1]) and bool(re.search(rb"[0-9].*[0-9]", match[1]) and re.search(rb"[a-z]", match[1]))
 
 
 def _is_private_key(match: re.Match[bytes]) -> bool:
     """Return whether the key itself follows its header, in whatever a language or JSON writes between its lines."""
+    import re
+
     body = match.string[match.end() : match.end() + _LONGEST].partition(b"----")[0]
     body = re.sub(rb"(?m)^[\s\"'#*>|]{0,40}[A-Za-z-]{3,30}: [^\n]{0,200}$", b"", body)
     runs = re.findall(rb"[A-Za-z0-9+/]{16,}", re.sub(rb"\\[nrt]", b" ", body))
@@ -154,6 +161,8 @@ def _is_private_key(match: re.Match[bytes]) -> bool:
 
 def _is_hidden_key(match: re.Match[bytes]) -> bool:
     """Return whether base64, as of Kubernetes, hides a private key."""
+    import re
+
     return re.match(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", _decoded(match[1][:80])) is not None
 
 
@@ -178,7 +187,10 @@ def _is_lasting_token(match: re.Match[bytes]) -> bool:
 
 
 def _decoded(text: bytes) -> bytes:
-    """Base64 of either alphabet, as far as it goes."""
+    """Return the bytes of base64 in either alphabet; none where it is malformed."""
+    import base64
+    import binascii
+
     plain = text.translate(bytes.maketrans(b"-_", b"+/"))
     try:
         return base64.b64decode(plain + b"=" * (-len(plain) % 4))
@@ -188,7 +200,7 @@ def _decoded(text: bytes) -> bytes:
 
 def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
     """Return a kind of which the pattern tells all, between what cannot belong to it; `words` are parted by blanks."""
-    return _Kind(name, tuple(words.split()), re.compile(start + pattern + _END))
+    return _Kind(name, tuple(words.split()), start + pattern + _END)
 
 
 _LONGEST = 4096  # bytes behind a header in which a key begins
@@ -221,50 +233,47 @@ _KINDS = (
     _Kind(
         "a private key",
         (b"-----BEGIN ", b"---- BEGIN "),
-        re.compile(rb"-{4,5} ?BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)? ?-{4,5}"),
+        rb"-{4,5} ?BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)? ?-{4,5}",
         accept=_is_private_key,
     ),
-    _Kind("a private key in base64", (b"LS0tLS1CRUdJTi",), re.compile(rb"([A-Za-z0-9+/]{40,80})"), 0, _is_hidden_key),
+    _Kind("a private key in base64", (b"LS0tLS1CRUdJTi",), rb"([A-Za-z0-9+/]{40,80})", 0, _is_hidden_key),
     _Kind(
         "a private key of PuTTY",
         (b"PuTTY-User-Key-File-",),
-        re.compile(rb"PuTTY-User-Key-File-\d: ([a-z0-9-]{3,40})"),
+        rb"PuTTY-User-Key-File-\d: ([a-z0-9-]{3,40})",
         accept=lambda match: b"Private-Lines: " in match.string[match.end() : match.end() + _LONGEST],
     ),
     _Kind(
         "a secret key of AWS",
         (b"ecret_access_key", b"ECRET_ACCESS_KEY", b"ecretAccessKey"),
-        re.compile(rb"\w{3,20}[\"']?\]?\s{0,8}[=:,]\s{0,8}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"),
+        rb"\w{3,20}[\"']?\]?\s{0,8}[=:,]\s{0,8}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
     ),
     _Kind(
         "an account key of Azure",
         (b"AccountKey=", b"SharedAccessKey="),
-        re.compile(rb"\w{10,15}=([A-Za-z0-9+/]{42,86}={1,2})"),
+        rb"\w{10,15}=([A-Za-z0-9+/]{42,86}={1,2})",
     ),
     _Kind(
         "a client secret of Azure",
         (b"Q~",),
-        re.compile(_START + rb"([A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34})" + _END),
+        _START + rb"([A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34})" + _END,
         before=4,
     ),
     _Kind(
         "a key of OpenAI",
         (b"sk-",),
-        re.compile(_START + rb"sk-([A-Za-z0-9_-]{16,180}T3BlbkFJ[A-Za-z0-9_-]{16,180})"),
+        _START + rb"sk-([A-Za-z0-9_-]{16,180}T3BlbkFJ[A-Za-z0-9_-]{16,180})",
     ),
     _Kind(
         "a token of BentoCloud or Yatai",
         (b"BENTO_CLOUD_API_", b"YATAI_API_", b"api_token", b"api-token", b"API_TOKEN"),
-        re.compile(rb"[A-Za-z_-]{6,24}[\"']?\]?(?:\s{0,8}[=:,]\s{0,8}|\s{1,8})[\"']?([a-z0-9]{20,40})" + _END),
+        rb"[A-Za-z_-]{6,24}[\"']?\]?(?:\s{0,8}[=:,]\s{0,8}|\s{1,8})[\"']?([a-z0-9]{20,40})" + _END,
         accept=_has_letters_and_digits,
     ),
     _Kind(
         "a JSON Web Token that lasts",
         (b"eyJ",),
-        re.compile(
-            _START
-            + rb"(eyJ[A-Za-z0-9_-]{10,1000})\.(eyJ[A-Za-z0-9_-]{2,3000})\.[A-Za-z0-9_-]{20,1000}(?![A-Za-z0-9_.-])"
-        ),
+        _START + rb"(eyJ[A-Za-z0-9_-]{10,1000})\.(eyJ[A-Za-z0-9_-]{2,3000})\.[A-Za-z0-9_-]{20,1000}(?![A-Za-z0-9_.-])",
         accept=_is_lasting_token,
     ),
     _token("an access key of AWS", b"AKIA ASIA", rb"(A[KS]IA[A-Z2-7]{16})", _START_IN_BASE64),

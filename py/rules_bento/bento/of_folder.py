@@ -215,14 +215,12 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
 
 
 def _check_secrets(made: Bento, kept: Sequence[Declared], allowed: tuple[str, ...]) -> None:
-    """Refuse what looks like secrets, as the rule's validation does."""
+    """Refuse what looks like secrets, as the rule's actions do."""
     from rules_bento.audit import secrets
 
     findings = [finding for path in sorted(made.files) for finding in secrets.look(path, made.files[path])]
-    for file in kept:
-        if file.link is None:
-            with Path(file.source).open("rb") as source:
-                findings += secrets.look(f"src/{file.path}", source.read(secrets.MOST_BYTES))
+    contents = snapshot.beginnings(kept, secrets.MOST_BYTES)
+    findings += [finding for path, content in contents for finding in secrets.look(path, content)]
     words = secrets.Words("--allow-secret", "--no-secrets-check")
     secrets.check(findings, allowed, [entry.path for entry in made.manifest.entries], words)
 

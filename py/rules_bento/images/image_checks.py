@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.images.machines import foreign
 from rules_bento.images.wheels.loader import loaded
 from rules_bento.records import NamedTuple
+from rules_bento.sources.machines import ALSO, foreign
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,8 +28,6 @@ _OF_CUDA = re.compile(
 )
 _LIBC = "libc.so.6"
 _LARGEST = 5
-# What a 64-bit system starts beside its own programs.
-_ALSO = {"amd64": ("386",)}
 
 
 class Base(NamedTuple):
@@ -132,7 +130,7 @@ def _tag(platform: str) -> tuple[int, int]:
 
 
 def _of_other_machines(base: Base, machines: Mapping[str, str], unchecked: Collection[str]) -> Iterator[_Problem]:
-    wrong = foreign(machines, (base.architecture, *_ALSO.get(base.architecture, ())))
+    wrong = foreign(machines, (base.architecture, *ALSO.get(base.architecture, ())))
     # What has a name that only macOS loads is one of several on purpose.
     paths = [path for path in sorted(wrong) if _name(path) not in unchecked and not path.endswith(".dylib")]
     for path in paths:
@@ -144,7 +142,7 @@ def _of_other_machines(base: Base, machines: Mapping[str, str], unchecked: Colle
 
 
 def _wrong_machine(package: Libraries, base: Base, unchecked: Collection[str]) -> Iterator[_Problem]:
-    also = _ALSO.get(base.architecture, ())
+    also = ALSO.get(base.architecture, ())
     # Programs of 32 bits start, but no Python of 64 loads their libraries.
     machines = {path: machine for path, machine in package.machines if ".so" in _name(path) or machine not in also}
     wrong = {path: of for path, of in foreign(machines, (base.architecture,)).items() if _name(path) not in unchecked}

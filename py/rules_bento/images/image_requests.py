@@ -52,8 +52,8 @@ class Place(NamedTuple):
 def read_requests(bento: dict[str, Any]) -> Requests:
     """Return what a bento.yaml asks for."""
     image, docker = (bento.get(key) or {} for key in ("image", "docker"))
-    installs = [found for command in image.get("commands", ()) if (found := installation(command))]
-    asked = [*(docker.get("system_packages") or ()), *(package for found in installs for package in found.packages)]
+    installs = [install for command in image.get("commands", ()) if (install := installation(command))]
+    asked = [*(docker.get("system_packages") or ()), *(package for install in installs for package in install.packages)]
     return Requests(
         str(docker.get("distro") or (installs[0].distro if installs else "")),
         tuple(dict.fromkeys(asked)),
@@ -63,7 +63,7 @@ def read_requests(bento: dict[str, Any]) -> Requests:
 
 
 def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
-    """The versions of CUDA that packages bring, by the names of their files."""
+    """Return the versions of CUDA that packages bring, by the names of their files."""
     return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
 
 

@@ -1,11 +1,14 @@
-"""Models as artifacts of CNCF ModelPack, over the layers that images have."""
+"""Models as artifacts of CNCF ModelPack, over the layer that images have."""
 
 from __future__ import annotations
 
 from rules_bento.formats.oci import ANNOTATION, MANIFEST, TAR_LAYER, to_bytes
-from rules_bento.hints import Any
+from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.oci_image import Image, Layer, descriptor
 from rules_bento.records import NamedTuple
+
+if TYPE_CHECKING:
+    from rules_bento.tag import Tag
 
 _MODEL = "application/vnd.cncf.model"
 _ARTIFACT = f"{_MODEL}.manifest.v1+json"
@@ -14,27 +17,25 @@ _FILEPATH = "org.cncf.model.filepath"
 
 
 class Part(NamedTuple):
-    """A layer of the artifact."""
+    """A model in a layer, without links: tools that unpack artifacts refuse them."""
 
     layer: Layer
-    is_weights: bool
     folder: str  # of its files, in it
 
 
-def make_artifact(name: str, version: str, created: str, parts: list[Part], annotations: dict[str, str]) -> Image:
-    """The config and the manifest of a model; annotations that OCI defines are in the config, too."""
+def make_artifact(tag: Tag, created: str, part: Part, annotations: dict[str, str]) -> Image:
+    """Return the config and the manifest of a model; annotations that OCI defines are in the config, too."""
     standard = {key.removeprefix(ANNOTATION): value for key, value in annotations.items() if key.startswith(ANNOTATION)}
-    described: dict[str, Any] = {"createdAt": created, "name": name, "version": version}
+    described: dict[str, Any] = {"createdAt": created, "name": tag.name, "version": tag.version}
     further = {"title": "title", "description": "description", "vendor": "vendor", "revision": "revision"}
     further |= {"source": "sourceURL", "documentation": "docURL"}
     described |= {further[key]: value for key, value in standard.items() if key in further}
     described |= {key: [standard[key]] for key in ("authors", "licenses") if key in standard}
-    layers = [part.layer for part in parts]
     config = to_bytes(
         {
             "descriptor": described,
             "config": {},
-            "modelfs": {"type": "layers", "diffIds": [layer.diff_id for layer in layers]},
+            "modelfs": {"type": "layers", "diffIds": [part.layer.diff_id]},
         }
     )
     manifest: dict[str, Any] = {
@@ -42,16 +43,15 @@ def make_artifact(name: str, version: str, created: str, parts: list[Part], anno
         "mediaType": MANIFEST,
         "artifactType": _ARTIFACT,
         "config": descriptor(_CONFIG, config),
-        "layers": [_descriptor(part) for part in parts],
+        "layers": [_descriptor(part)],
         "annotations": annotations,
     }
     return Image(config, to_bytes(manifest))
 
 
 def _descriptor(part: Part) -> dict[str, Any]:
-    kind = "weight" if part.is_weights else "weight.config"
     return {
-        "mediaType": part.layer.media_type.replace(TAR_LAYER, f"{_MODEL}.{kind}.v1.tar"),
+        "mediaType": part.layer.media_type.replace(TAR_LAYER, f"{_MODEL}.weight.v1.tar"),
         "digest": part.layer.digest,
         "size": part.layer.size,
         "annotations": (part.layer.annotations or {}) | {_FILEPATH: part.folder},

@@ -34,9 +34,9 @@ class Layer(NamedTuple):
 
     @property
     def descriptor(self) -> dict[str, Any]:
-        """What a manifest has of it."""
-        found = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
-        return found | {"annotations": self.annotations} if self.annotations else found
+        """Return what a manifest has of it."""
+        document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        return document | {"annotations": self.annotations} if self.annotations else document
 
 
 class Settings(NamedTuple):
@@ -103,14 +103,14 @@ def make_image(layers: list[Layer], settings: Settings) -> Image:
 
 
 def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:
-    """The index over manifests, each with its platform (`os`, `architecture`, perhaps `variant`)."""
+    """Return the index over manifests, each with its platform (`os`, `architecture`, perhaps `variant`)."""
     manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
     return to_bytes(_without_empty(index | {"annotations": annotations}))
 
 
 def descriptor(media_type: str, content: bytes) -> dict[str, Any]:
-    """The OCI descriptor of a document."""
+    """Return the OCI descriptor of a document."""
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
 
 

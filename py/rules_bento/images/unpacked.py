@@ -51,13 +51,13 @@ def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
 
 
 def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """The files in an unpacked image by their paths, and what the system knows of them."""
+    """Yield the files in an unpacked image by their paths, and what the system knows of them."""
     for above, _, names in os.walk(root):
         for name in names:
             path = Path(above, name)
-            found = path.lstat()
-            if stat.S_ISREG(found.st_mode):
-                yield path.relative_to(root).as_posix(), found
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                yield path.relative_to(root).as_posix(), status
 
 
 def folder(root: Path, name: str) -> Path:

@@ -67,9 +67,9 @@ def run(arguments: Arguments) -> None:
         except BentoError as error:
             raise BentoError(f"{error}{_end_of(log)}") from None
         read = {
-            path: found.st_size
-            for path, found in unpacked.files(root)
-            if found.st_atime > _LATER > found.st_mtime  # what the container has written is not of the image
+            path: status.st_size
+            for path, status in unpacked.files(root)
+            if status.st_atime > _LATER > status.st_mtime  # what the container has written is not of the image
             and is_utf8(path)  # else it has no name in a profile, nor in the table of a layer
         }
     with whole_file(output) as file:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from operator import attrgetter
 
 from rules_bento.errors import BentoError
-from rules_bento.records import dataclass, replace
+from rules_bento.records import dataclass, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,16 @@ _REGULAR = 0o644
 _EXECUTABLE = 0o755
 _LINK = 0o777
 
+# How ELF, Mach-O and files of several Mach-O begin.
+_MACHINE_CODE = (
+    b"\x7fELF",
+    b"\xca\xfe\xba\xbe",
+    b"\xce\xfa\xed\xfe",
+    b"\xcf\xfa\xed\xfe",
+    b"\xfe\xed\xfa\xce",
+    b"\xfe\xed\xfa\xcf",
+)
+_HEAD = 64  # bytes that tell what a file is
 _PIECE = 4 << 20  # bytes that are read at once, and hashed on all cores
 
 
@@ -32,6 +42,7 @@ class Entry:
     mode: int  # permission bits: 0o644 or 0o755; 0o777 for a link
     blake3: str | None  # of the content, 64 hexadecimal digits
     link: str | None = None  # the target's text
+    machine: str = field(default="", compare=False)  # that machine code in it is for, by Go's name; no part of identity
 
     @staticmethod
     def of_bytes(path: str, content: bytes) -> Entry:
@@ -133,13 +144,14 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 def _to_object(entry: Entry) -> dict[str, Any]:
     if entry.blake3 is None:
         return {"path": entry.path, "link": entry.link}
-    return {"path": entry.path, "size": entry.size, "mode": f"{entry.mode:04o}", "blake3": entry.blake3}
+    fields = {"path": entry.path, "size": entry.size, "mode": f"{entry.mode:04o}", "blake3": entry.blake3}
+    return fields | {"machine": entry.machine} if entry.machine else fields
 
 
 def _from_object(item: dict[str, Any]) -> Entry:
     if "link" in item:
         return Entry.of_link(item["path"], item["link"])
-    return Entry(item["path"], item["size"], int(item["mode"], 8), item["blake3"])
+    return Entry(item["path"], item["size"], int(item["mode"], 8), item["blake3"], None, item.get("machine", ""))
 
 
 def _mode(beginning: bytes) -> int:
@@ -166,7 +178,16 @@ def _of_open_file(path: str, file: int, origin: str) -> Entry:
         size, beginning, digest = _of_pieces(file)
     if size != status.st_size:
         raise BentoError(f"{path} (from {origin}) changed while it was read. Build again.")
-    return Entry(path, size, _mode(beginning), digest)
+    return Entry(path, size, _mode(beginning), digest, None, _machine(beginning))
+
+
+def _machine(beginning: bytes) -> str:
+    """Return the machine that a file is for, which hardly a file of a Bento is: only then is there more to import."""
+    if not beginning.startswith(_MACHINE_CODE):
+        return ""
+    from rules_bento.sources.machines import HEAD, machine_of
+
+    return machine_of(beginning[:HEAD])
 
 
 def _of_pieces(file: int) -> tuple[int, bytes, str]:
@@ -178,6 +199,6 @@ def _of_pieces(file: int) -> tuple[int, bytes, str]:
     size, beginning = 0, b""
     while read := os.readv(file, [buffer]):
         hasher.update(memoryview(buffer)[:read])
-        beginning = beginning or bytes(buffer[:4])
+        beginning = beginning or bytes(buffer[:_HEAD])
         size += read
     return size, beginning, hasher.hexdigest()

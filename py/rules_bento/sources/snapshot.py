@@ -190,6 +190,16 @@ def digest(kept: Iterable[Declared]) -> Manifest:
     )
 
 
+def beginnings(kept: Iterable[Declared], most: int) -> Iterator[tuple[str, bytes]]:
+    """Read the first `most` bytes of files that were digested; yields paths in the Bento, and bytes."""
+    from pathlib import Path
+
+    for file in kept:
+        if file.link is None:
+            with Path(file.source).open("rb") as source:
+                yield f"src/{file.path}", source.read(most)
+
+
 def check_followed(kept: Iterable[Declared]) -> None:
     """Refuse files whose content lies outside of Bazel's execution root, where a link leads.
 

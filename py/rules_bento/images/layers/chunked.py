@@ -62,7 +62,8 @@ class Blob(lazy.Blob):
 
     def packed(self, member: Member) -> bytes:
         """Return the frame of a member; several, if there are many headers."""
-        return b"".join(map(self._frame, xz.cut([member.data, *member.records], _FRAME)))
+        tar = b"".join([member.data, *member.records])
+        return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.cut([tar], _FRAME)))
 
     def told(self, entry: Entry, header: bytes, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
         """Note the header of a member, and the CRC-64 of its contents, which are returned."""

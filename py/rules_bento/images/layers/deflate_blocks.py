@@ -110,12 +110,12 @@ class _Walk:
         stream = _compressed(data[:lead]) if lead else b""
         if copied:
             stream += self._copied(copied[0], at)
-        found = Cut(data, stream, is_open=not (self.is_over and copied))
+        blocks = Cut(data, stream, is_open=not (self.is_over and copied))
         self._drop(at, held)
-        return found
+        return blocks
 
     def rest(self) -> Iterator[bytes]:
-        """The contents of what was not taken."""
+        """Return the contents of what was not taken."""
         return chain((bytes(self._data),), (data for data, _ in self._pieces))
 
     def _end(self, end: int, held: int) -> None:
@@ -179,23 +179,23 @@ class _Walk:
         return _Block(length, end * 8 if is_whole else self._begin(end, held + length))
 
     def _begin(self, end: int, held: int) -> int:
-        """The bit at which a block begins, if the one before it ends in the last byte before `end`."""
+        """Return the bit at which a block begins, if the one before it ends in the last byte before `end`."""
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
         for likely in (self._likely(value, end - 1), fixed):
-            found = [bit for bit in likely if self._opens(end - 1, bit, held)]
-            if len(found) == 1:
-                return 8 * (end - 1) + found[0]
+            begins = [bit for bit in likely if self._opens(end - 1, bit, held)]
+            if len(begins) == 1:
+                return 8 * (end - 1) + begins[0]
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """The bits at which a block may begin, of a kind that tells; the last of them for the same stored block.
+        """Return the bits at which a block may begin, of a kind that tells; the last of them for the same stored block.
 
         Zeros before the length of a stored block are its header, or fill up its byte: which, makes no difference. A one
         is the mark of the last block or belongs to the block before, which the length of the stream tells.
         """
-        found: dict[int, int] = {}
+        bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
             skipped = -(bit + 3) % 8
@@ -208,11 +208,11 @@ class _Walk:
                 self._fill(end + 1)
                 if header & 1 != (len(self._stream) <= end):
                     continue
-            found[key] = bit
-        return list(found.values())
+            bits[key] = bit
+        return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int) -> bool:
-        """Whether what may be a block begins with the contents that follow."""
+        """Return whether what may be a block begins with the contents that follow."""
         byte, bit = byte + bit // 8, bit % 8
         packed = _moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + _SAMPLE]
         try:
@@ -235,7 +235,10 @@ class _Walk:
 
 
 def _may_begin(value: int, padding: int) -> bool:
-    """Whether a block may begin so, of a kind that tells; `padding` is what fills up the byte behind its header."""
+    """Return whether a block may begin so, of a kind that tells.
+
+    `padding` is what fills up the byte behind its header.
+    """
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding

@@ -98,14 +98,14 @@ class Entry(NamedTuple):
     def file(
         cls, path: str, source: str, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0, size: int | None = None
     ) -> Entry:
-        """A file whose bytes are those of `source`, read when needed; its size is asked for if not given."""
+        """Return a file whose bytes are those of `source`, read when needed; its size is asked for if not given."""
         if size is None:
             size = Path(source).stat().st_size
         return cls(path, mode, uid, gid, size, source=source)
 
     @classmethod
     def inline(cls, path: str, data: bytes, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0) -> Entry:
-        """A file whose bytes are at hand."""
+        """Return a file whose bytes are at hand."""
         return cls(path, mode, uid, gid, len(data), data=data)
 
     @classmethod
@@ -120,7 +120,7 @@ class Entry(NamedTuple):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is neither a file nor a link."""
+        """Return whether it is neither a file nor a link."""
         return self.source is None and self.data is None and self.link is None
 
 
@@ -208,7 +208,7 @@ class Sum:
 
     @property
     def digest(self) -> str:
-        """As images name it."""
+        """Return the digest as images name it."""
         return f"sha256:{self._digest.hexdigest()}"
 
 
@@ -270,12 +270,12 @@ def write_part(
 
 
 def carries(compression: Compression) -> bool:
-    """Whether layers carry over the deflate streams of wheels."""
+    """Return whether layers carry over the deflate streams of wheels."""
     return compression in ("gzip", "estargz")
 
 
 def opened(out: Path) -> AbstractContextManager[BinaryIO]:
-    """The file of a layer, which becomes `out` if all goes well."""
+    """Return the file of a layer, which becomes `out` if all goes well."""
     # glibc returns free memory to the kernel, to ask for it again, until it has seen a large block come and go: 17,000
     # page faults, and 4 per cent of the time of a layer.
     bytes(_LARGE)
@@ -283,7 +283,7 @@ def opened(out: Path) -> AbstractContextManager[BinaryIO]:
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in fewer pieces: small ones cost more than what is done with them."""
+    """Yield the same bytes in fewer pieces: small ones cost more than what is done with them."""
     waiting = []
     size = 0
     for piece in pieces:
@@ -297,7 +297,7 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def contents(data: bytes) -> Piece:
-    """A piece of tar that is compressed as it is."""
+    """Return a piece of tar that is compressed as it is."""
     return b"", PLAIN, data, b""
 
 
@@ -335,7 +335,7 @@ class WheelPlan(NamedTuple):
         return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
 
     def all_folders(self) -> set[str]:
-        """The folders that there have to be."""
+        """Return the folders that there have to be."""
         known: set[str] = set()
         for path in (*(f"{folder}/" for folder in self.folders), *(file.path for file in self.files)):
             _new_folders(path, known)
@@ -345,7 +345,7 @@ class WheelPlan(NamedTuple):
 def wheel_files(
     plan: WheelPlan, layout: Layout, known: set[str], mtime: int = 0, *, carry: bool, end: bytes = b""
 ) -> Iterator[Piece]:
-    """The tar of a wheel, and `end`, without the folders that are `known`; `carry` over its deflate streams."""
+    """Yield the tar of a wheel, and `end`, without the folders that are `known`; `carry` over its deflate streams."""
     wheel, folders, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     before = b""  # what is to be written before the next header
@@ -369,13 +369,13 @@ def wheel_files(
 
 
 def folder_header(folder: str, layout: Layout, mtime: int = 0) -> bytes:
-    """The header of a folder: the environment's belong to its owner, those above to root."""
+    """Return the header of a folder: the environment's belong to its owner, those above to root."""
     owner = (layout.uid, layout.gid) if _is_below(folder, layout) else (0, 0)
     return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *owner, mtime)
 
 
 def _folder_headers(path: str, known: set[str], layout: Layout, mtime: int) -> bytes:
-    """The headers of the folders above a path that are not known yet."""
+    """Return the headers of the folders above a path that are not known yet."""
     return b"".join([folder_header(folder, layout, mtime) for folder in _new_folders(path, known)])
 
 
@@ -392,22 +392,22 @@ def _files_tar(entries: Iterable[Entry], mtime: int) -> Iterator[Piece]:
 
 
 def _with_folders(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries by path, with the folders that are not given."""
-    found: dict[str, Entry] = {}
+    """Return the entries by path, with the folders that are not given."""
+    by_path: dict[str, Entry] = {}
     for entry in entries:
         _check_path(entry.path)
         _check_text(entry.link or "")
-        if entry.path in found:
+        if entry.path in by_path:
             raise BentoError(f"{entry.path}: twice in one layer. Leave one of them out.")
-        found[entry.path] = entry
-    for path in sorted(found):
+        by_path[entry.path] = entry
+    for path in sorted(by_path):
         above: Entry | None = None
         for folder in _parents(path):
             uid, gid = (above.uid, above.gid) if above else (0, 0)
-            above = found.setdefault(folder, Entry.folder(folder, uid=uid, gid=gid))
+            above = by_path.setdefault(folder, Entry.folder(folder, uid=uid, gid=gid))
             if not above.is_folder:
                 raise BentoError(f"{folder}: a file or a link, but {path} would be below it. Move one of them.")
-    return [found[path] for path in sorted(found)]
+    return [by_path[path] for path in sorted(by_path)]
 
 
 def _check_path(path: str) -> None:
@@ -425,7 +425,7 @@ def _check_text(text: str) -> None:
 
 
 def _new_folders(path: str, known: set[str]) -> list[str]:
-    """The folders above a path that are not known yet, from the top; they are then."""
+    """Return the folders above a path that are not known yet, from the top; they are then."""
     folder = path.rpartition("/")[0]
     if folder in known:
         return []
@@ -435,7 +435,7 @@ def _new_folders(path: str, known: set[str]) -> list[str]:
 
 
 def _parents(path: str) -> list[str]:
-    """The folders above a path, from the top."""
+    """Return the folders above a path, from the top."""
     parents = []
     at = path.find("/")
     while at >= 0:
@@ -445,6 +445,6 @@ def _parents(path: str) -> list[str]:
 
 
 def _is_below(folder: str, layout: Layout) -> bool:
-    """Whether it belongs to the environment, not to what is above."""
+    """Return whether it belongs to the environment, not to what is above."""
     roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
     return any(f"/{folder}/".startswith(f"{root}/") for root in roots)

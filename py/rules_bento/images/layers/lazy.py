@@ -10,6 +10,7 @@ be copied: their entries move by the place that they come to.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from itertools import chain
 
 from rules_bento.archives import tarread, xz
@@ -170,13 +171,19 @@ def _entry(member: TarMember, header: bytes) -> Entry:
     entry: Entry = {"name": member.name, "type": _TYPES[member.kind], "mode": member.mode}
     fields = {"size": member.size, "linkName": member.link, "uid": member.uid, "gid": member.gid}
     entry |= {name: value for name, value in fields.items() if value}
-    if modified := int(header[_MODIFIED], 8):
-        from datetime import datetime, timezone
-
-        entry["modtime"] = f"{datetime.fromtimestamp(modified, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    if (modified := header[_MODIFIED]) != b"00000000000":
+        entry["modtime"] = _time(modified)
     if member.kind == "file" and not member.size:
         entry["digest"] = sha256(b"")
     return entry
+
+
+@lru_cache(maxsize=64)  # files of a package have few
+def _time(digits: bytes) -> str:
+    """Return the time that octal digits of a header say."""
+    from datetime import datetime, timezone
+
+    return f"{datetime.fromtimestamp(int(digits, 8), timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _chunks(member: TarMember, contents: Iterable[bytes | memoryview], entry: Entry, tar: _Tar) -> Iterator[Member]:

@@ -61,7 +61,7 @@ def write_prefetched(out: Path, blob: Path, toc_digest: str, names: Collection[s
 
 
 def _wanted(table: Iterable[Entry], names: Collection[str]) -> set[str]:
-    """The files of one chunk that come first: what has a name, or what a hard link of the name is of."""
+    """Return the files of one chunk that come first: what has a name, or what a hard link of the name is of."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
@@ -97,7 +97,7 @@ class _Source:
         self._end = 0
 
     def table(self, digest: str) -> list[Entry]:
-        """The entries of the table. Raises BentoError for one that has another digest."""
+        """Return the entries of the table. Raises BentoError for one that has another digest."""
         size = self._file.seek(0, os.SEEK_END)
         try:
             self._end = estargz.place_of_table(self._read(max(size - estargz.FOOTER, 0), size))
@@ -111,34 +111,37 @@ class _Source:
         return entries
 
     def members(self, table: list[Entry]) -> list[_Member]:
-        """The members of the tar in their order, but for mark and table. Raises BentoError if it is another one's."""
+        """Return the members of the tar in their order, but for mark and table.
+
+        Raises BentoError if it is another one's.
+        """
         offsets = [entry["offset"] for entry in table if "offset" in entry]
         if offsets != sorted(set(offsets)):  # several files in a member, as others make it
             raise self._error()
         ends = dict(zip(offsets, [*offsets[1:], self._end], strict=True))
         records = _headers(self._inflated(0, offsets[0]))
-        found: list[_Member] = []
+        listed: list[_Member] = []
         for entry in table:
             if entry["type"] != "chunk":
                 member = _Member(entry["name"], next(records, b""), entry, [])
                 if not member.header:
                     raise self._error()
-                found.append(member)
+                listed.append(member)
             if "offset" in entry:
-                size = entry.get("chunkSize") or found[-1].entry["size"] - entry.get("chunkOffset", 0)
-                found[-1].ranges.append(_Range(entry["offset"], ends[entry["offset"]], size, entry))
+                size = entry.get("chunkSize") or listed[-1].entry["size"] - entry.get("chunkOffset", 0)
+                listed[-1].ranges.append(_Range(entry["offset"], ends[entry["offset"]], size, entry))
                 if "chunkSize" not in entry:
                     behind = self._inflated(entry["offset"], ends[entry["offset"]])[size:]
-                    records = _headers(behind[len(headers.padding(found[-1].entry["size"])) :])
-        return [member for member in found if member.name not in estargz.MARKS]
+                    records = _headers(behind[len(headers.padding(listed[-1].entry["size"])) :])
+        return [member for member in listed if member.name not in estargz.MARKS]
 
     def chunk(self, place: _Range) -> tuple[bytes, bytes]:
-        """The blob in a range without records, and the contents."""
+        """Return the blob in a range without records, and the contents."""
         packed = self._read(place.begin, place.end)
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """The same of a range behind which these records are to be; they are no part of the contents."""
+        """Return the same of a range behind which these records are to be; they are no part of the contents."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)
@@ -153,7 +156,7 @@ class _Source:
         return b"".join(data for data, _ in self._pieces(self._read(begin, end)))
 
     def _pieces(self, packed: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """What is in each gzip member, and the member."""
+        """Yield what is in each gzip member, and the member."""
         while packed:
             inflater = fast_zlib().decompressobj(_GZIP)
             try:
@@ -205,7 +208,7 @@ def _write(out: Path, source: _Source, first: list[_Member], rest: list[_Member]
 
 
 def _copied(lazy: estargz.Blob, tar: layer.Sum, source: _Source, members: list[_Member]) -> Iterator[bytes]:
-    """The members in this order, counted."""
+    """Yield the members in this order, counted."""
     at = [number for number, member in enumerate(members) if member.ranges]
     leading = members[: at[0] + 1] if at else members
     records = b"".join(member.header for member in leading)

@@ -28,6 +28,7 @@ _VERSIONS, _VERSIONS_COUNT = 0x6FFFFFFE, 0x6FFFFFFF
 # Real libraries have some hundreds of each; more is damage.
 _MOST = 1 << 14  # entries of the dynamic table, and of all tables of versions together
 _LONGEST = 4096  # bytes of a name
+_LONGEST_SEARCH = 1 << 20  # bytes of all folders of a search: TensorFlow's linker names 18 of them 668 times
 _MODULE = re.compile(rb"PyInit_([A-Za-z0-9_]{1,200})(?=\0)")
 
 
@@ -84,7 +85,7 @@ def _read(data: bytes | mmap) -> Elf | None:
         search = [
             folder
             for value in values.get(_RUNPATH, values.get(_RPATH, []))
-            for folder in _text(data, strings + value, end).split(":")
+            for folder in _text(data, strings + value, end, _LONGEST_SEARCH).split(":")
         ]
         soname = _text(data, strings + values[_SONAME][0], end) if _SONAME in values else ""
         versions: set[str] = set()
@@ -98,7 +99,7 @@ def _read(data: bytes | mmap) -> Elf | None:
         soname,
         tuple(names),
         tuple(sorted(versions)),
-        tuple(filter(None, search)),
+        tuple(dict.fromkeys(filter(None, search))),
         tuple(modules),
         any(kind == _INTERPRETER for kind, *_ in segments),
     )
@@ -120,8 +121,8 @@ def _versions(data: bytes | mmap, at: int, count: int) -> list[int]:
     return offsets
 
 
-def _text(data: bytes | mmap, start: int, end: int) -> str:
-    stop = data.find(b"\0", start, min(end, start + _LONGEST))
+def _text(data: bytes | mmap, start: int, end: int, longest: int = _LONGEST) -> str:
+    stop = data.find(b"\0", start, min(end, start + longest))
     if stop < 0:
         raise ValueError
     return data[start:stop].decode("utf-8", "replace")

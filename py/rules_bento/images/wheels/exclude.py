@@ -29,7 +29,7 @@ class Exclude(NamedTuple):
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """The wheel without the files that are left out.
+    """Return the wheel without the files that are left out.
 
     Raises BentoError for what is no pattern, or names no file, and for patterns that take what the rest of the wheel
     needs: its metadata, the module of an entry point, `__init__.py` of a package that stays, or all modules.
@@ -39,15 +39,15 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
     preset = Patterns(exclude.preset, "a preset of bento.pypi")
 
     def rule(path: str) -> Rule | None:
-        found = own.rule(path) or preset.rule(path)
-        return None if found is None or found.negated else found
+        line = own.rule(path) or preset.rule(path)
+        return None if line is None or line.negated else line
 
-    left_out = {name: found for name, path in paths.items() if (found := rule(path))}
+    left_out = {name: line for name, path in paths.items() if (line := rule(path))}
     if exclude.own and not left_out:
         raise BentoError(f"{wheel.name}: exclude of bento.pypi leaves nothing out. Leave {_key(wheel)} out of it.")
     kept = {path for name, path in paths.items() if name not in left_out}
     _check_metadata(wheel, left_out)
-    _check_modules(wheel, {paths[name]: found for name, found in left_out.items()}, kept)
+    _check_modules(wheel, {paths[name]: line for name, line in left_out.items()}, kept)
     emptied = _folders(paths) - _folders(name for name in paths if name not in left_out)
     return wheel._replace(
         members=tuple(member for member in wheel.members if member.path not in left_out),
@@ -60,7 +60,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
 
 def _imported_path(wheel: Wheel, name: str) -> str:
-    """Where a file of the wheel is below site-packages; its name for what is not there."""
+    """Return where a file of the wheel is below site-packages; its name for what is not there."""
     for scheme in ("purelib/", "platlib/"):
         name = name.removeprefix(wheel.data_folder + scheme)
     return name
@@ -86,7 +86,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
 
 
 def _nearest(pattern: str, paths: Iterable[str]) -> str:
-    """The file, folder or ending that a pattern may have meant; empty if nothing is like it."""
+    """Return the file, folder or ending that a pattern may have meant; empty if nothing is like it."""
     import difflib
 
     plain = pattern.removeprefix("!").strip("/").removesuffix("/**").removeprefix("**/")
@@ -131,7 +131,7 @@ def _check_modules(wheel: Wheel, left_out: Mapping[str, Rule], kept: set[str]) -
 
 
 def _module(path: str) -> str:
-    """The dotted name that a file is imported by; empty for a file that is not."""
+    """Return the dotted name that a file is imported by; empty for a file that is not."""
     if path.endswith(".py"):
         return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     folder, _, name = path.rpartition("/")
@@ -139,7 +139,7 @@ def _module(path: str) -> str:
 
 
 def _folders(paths: Iterable[str]) -> set[str]:
-    """The folders above the paths."""
+    """Return the folders above the paths."""
     folders: set[str] = set()
     new = {path.rpartition("/")[0] for path in paths} - {""}
     while new:

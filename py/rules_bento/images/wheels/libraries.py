@@ -6,17 +6,19 @@ import json
 import re
 
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.images.machines import HEAD, machine_of
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
 from rules_bento.records import NamedTuple
+from rules_bento.sources.machines import HEAD, machine_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rules_bento.archives.zipread import Chunk
     from rules_bento.images.wheels.wheel import Wheel
 
 _LIBRARY = re.compile(r"\.so(?:\.|$)")
+# What every system has that runs a compiled Python.
+_OF_SYSTEMS = re.compile(r"(?:ld-linux-.*|lib(?:c|dl|gcc_s|m|pthread|rt|stdc\+\+|util))\.so(?:\.\d+)?")
 # How Python names a library that it loads by ctypes or cffi, whole or up to what it adds.
 _NAMED = re.compile(rb"(?<![A-Za-z0-9_+-])(?:lib[A-Za-z0-9_+-]+|[A-Za-z0-9_+-]+(?=\.so\b))")
 
@@ -36,6 +38,7 @@ class Libraries(NamedTuple):
     linked: tuple[Linked, ...]
     named: frozenset[str] = frozenset()  # words of its Python sources that may be names of libraries
     machines: tuple[tuple[str, str], ...] = ()  # paths of all machine code, and which machines it is for
+    spared: frozenset[str] = frozenset()  # paths of what importing the package does without
 
     @staticmethod
     def read(wheel: Wheel) -> Libraries:
@@ -49,7 +52,8 @@ class Libraries(NamedTuple):
         machines = tuple((path, machine) for path, (machine, _) in read.items() if machine)
         sources = [member for member in wheel.members if member.path.endswith(".py")] if linked else []
         named = {word for chunks in wheel.chunks(sources) for word in _words(chunks)}
-        return Libraries(wheel.name, wheel.distribution, tuple(linked), frozenset(named), machines)
+        libraries = Libraries(wheel.name, wheel.distribution, tuple(linked), frozenset(named), machines)
+        return libraries._replace(spared=libraries.without(lambda: map(_text, wheel.chunks(sources))))
 
     @staticmethod
     def loads(text: str) -> Libraries:
@@ -60,13 +64,15 @@ class Libraries(NamedTuple):
             for path, elf in fields["linked"].items()
         ]
         machines = tuple(fields["machines"].items())
-        return Libraries(fields["wheel"], fields["distribution"], tuple(linked), frozenset(fields["named"]), machines)
+        named, spared = frozenset(fields["named"]), frozenset(fields["spared"])
+        return Libraries(fields["wheel"], fields["distribution"], tuple(linked), named, machines, spared)
 
     def dumps(self) -> str:
         """Return the libraries as a JSON object."""
         linked = {path: list(elf) for path, elf in self.linked}
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
         fields |= {"linked": linked, "named": sorted(self.named), "machines": dict(self.machines)}
+        fields["spared"] = sorted(self.spared)
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:
@@ -77,10 +83,32 @@ class Libraries(NamedTuple):
         """Return what others may call its libraries."""
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
+    def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
+        """Return the paths of what importing does without, of what needs libraries that others bring."""
+        own = self.names()
+        asking = [
+            linked
+            for linked in self.linked
+            if any(name not in own and not _OF_SYSTEMS.fullmatch(name) for name in linked.elf.needed)
+        ]
+        stems = {linked.path: linked.path.rpartition("/")[2].partition(".")[0] for linked in asking}
+        # One at the top may be imported by anyone who has its bare name.
+        modules = {stems[path] for path, elf in asking if "/" in path and stems[path] in elf.modules}
+        named = set(stems.values()) & self.named - modules
+        if not modules and not named:
+            return frozenset()
+        from rules_bento.images.wheels.spared import spared
+
+        excused = spared(modules, named, sources)
+        return frozenset(path for path, stem in stems.items() if stem in excused)
+
+
+def _text(chunks: Iterator[Chunk]) -> bytes:
+    return b"".join(chunk.data for chunk in chunks)
+
 
 def _words(chunks: Iterator[Chunk]) -> set[str]:
-    text = b"".join(chunk.data for chunk in chunks)
-    return {word.decode() for word in _NAMED.findall(text)}
+    return {word.decode() for word in _NAMED.findall(_text(chunks))}
 
 
 def _code(chunks: Iterator[Chunk]) -> tuple[str, Elf | None]:

@@ -74,7 +74,7 @@ class Wheel(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The file's name, for messages."""
+        """Return the file's name, for messages."""
         return self.file.name
 
     @classmethod
@@ -89,21 +89,24 @@ class Wheel(NamedTuple):
 
     @property
     def data_folder(self) -> str:
-        """The folder, with a slash behind it, whose contents an installer spreads."""
+        """Return the folder, with a slash behind it, whose contents an installer spreads."""
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def entry_modules(self) -> frozenset[str]:
-        """The modules that its entry points name, those of plugins among them. Raises BentoError as `contents` does."""
+        """Return the modules that its entry points name, those of plugins among them.
+
+        Raises BentoError as `contents` does.
+        """
         member = next((member for member in self.members if member.path == f"{self.dist_info}/{_ENTRY_POINTS}"), None)
         if member is None:
             return frozenset()
         with _Zip(self.file, self.locked) as zip_file:
             sections = _sections(zip_file, zip_file.whole(member).decode())
         values = (value or "" for section in sections.values() for value in section.values())
-        return frozenset(found[0] for value in values if (found := _MODULE.match(value)))
+        return frozenset(match[0] for value in values if (match := _MODULE.match(value)))
 
     def member(self, path: str) -> Member:
-        """The member at a path, which must be there."""
+        """Return the member at a path, which must be there."""
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[Member], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
@@ -118,12 +121,12 @@ class Wheel(NamedTuple):
                 yield zip_file.chunks(member, join=join)
 
     def contents(self, member: Member) -> bytes:
-        """The bytes of a small member, verified. Raises BentoError as `chunks` does, and if it is not small."""
+        """Return the bytes of a small member, verified. Raises BentoError as `chunks` does, and if it is not small."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
     def starts_with(self, member: Member, prefix: bytes) -> bool:
-        """Whether the contents, which are not verified, begin with a few given bytes."""
+        """Return whether the contents, which are not verified, begin with a few given bytes."""
         with _Zip(self.file, self.locked) as zip_file:
             pieces = zip_file.unverified(member)
             return next(pieces, Chunk(b"", None)).data.startswith(prefix)
@@ -220,7 +223,7 @@ class _Zip(Zip):
             raise self.record_error(f"its {member.algorithm} is not the one that RECORD says", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """What is wrong with RECORD, and how to take the wheel all the same."""
+        """Return the error for what is wrong with RECORD, which says how to take the wheel all the same."""
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
@@ -231,7 +234,7 @@ class _Zip(Zip):
         return RecordError(str(self.error(message, member, remedy)))
 
     def right_record_error(self) -> BentoError:
-        """What is wrong with asking for a wheel whose RECORD may be wrong, and is not."""
+        """Return the error for a wheel whose RECORD is right, where a wrong one was expected."""
         return self.error("its RECORD is right", remedy="Leave the wheel out of record_errors of bento.pypi")
 
 
@@ -259,7 +262,7 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
 
 
 def _members(zip_file: _Zip) -> tuple[list[Member], tuple[str, ...]]:
-    """The files by path, without digests, and the folders that are listed."""
+    """Return the files by path, without digests, and the folders that are listed."""
     members: dict[str, Member] = {}
     folders: set[str] = set()
     for listed in zip_file.members():

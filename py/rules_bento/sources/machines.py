@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import struct
 
+from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 HEAD = 20
 """How many bytes are enough."""
@@ -32,6 +33,9 @@ _MACHINES = {
     (258, "<"): "loong64",
 }
 _ORDERS = {1: "<", 2: ">"}
+_SYSTEMS = {"linux_aarch64": "arm64", "linux_x86_64": "amd64", "macos_arm64": "macOS", "macos_x86_64": "macOS"}
+# What a 64-bit system starts beside its own programs.
+ALSO = {"amd64": ("386",)}
 _STARTED, _LOADED = 2, 3  # ET_EXEC, ET_DYN
 _MACHO = {b"\xcf\xfa\xed\xfe": "<", b"\xce\xfa\xed\xfe": "<", b"\xfe\xed\xfa\xcf": ">", b"\xfe\xed\xfa\xce": ">"}
 _MACHO_TYPES = (2, 6, 8)  # MH_EXECUTE, MH_DYLIB, MH_BUNDLE
@@ -44,6 +48,7 @@ _WORDS = re.compile(
     r"|s390x|riscv64|loong(?:arch)?64|mips64(?:el|le)?|darwin|macos|macosx|osx|linux|gnu|musl)(?![a-z0-9])",
     re.IGNORECASE,
 )
+_MOST_SHOWN = 20
 _BETWEEN = re.compile(r"[-_.]+")
 
 
@@ -59,6 +64,32 @@ def machine_of(head: bytes) -> str:
         return _MACOS if 0 < int.from_bytes(head[4:8], "big") < _FIRST_JAVA else ""
     order = _MACHO.get(head[:4], "")
     return _MACOS if order and struct.unpack_from(f"{order}I", head, 12)[0] in _MACHO_TYPES else ""
+
+
+def refuse_foreign(files: Mapping[str, str], platform: str, unchecked: Sequence[str]) -> None:
+    """Raise BentoError for files of a Bento, by path for which machine they are, that its platform does not load.
+
+    `unchecked` are file names of those that are let be; one that no file has is refused, for what it stood for is gone.
+    """
+    own = _SYSTEMS.get(platform, "")
+    wrong = foreign(files, (own, *ALSO.get(own, ()))) if own else {}
+    names = {path: path.rpartition("/")[2] for path in files}
+    # What has a name that only macOS loads is one of several on purpose.
+    shown = [path for path in sorted(wrong) if names[path] not in unchecked and not path.endswith(".dylib")]
+    lines = []
+    if shown:
+        lines.append(f"machine code that {platform} neither starts nor loads:")
+        lines += [f"  {path}: is for {wrong[path]}" for path in shown[:_MOST_SHOWN]]
+        lines += [f"  and {len(shown) - _MOST_SHOWN} more"] if len(shown) > _MOST_SHOWN else []
+        listed = ", ".join(f'"{name}"' for name in sorted({names[path] for path in shown} | set(unchecked)))
+        lines.append(
+            f"Put files for {platform} in their place, with select() where there are several, leave them out "
+            f"(exclude), or set platform. If the service takes them for data: unchecked_libraries = [{listed}]"
+        )
+    for name in sorted(set(unchecked) - set(names.values())):
+        lines.append(f"unchecked_libraries has {name}, and no machine code in the Bento has that name. Remove it.")
+    if lines:
+        raise BentoError("\n".join(lines))
 
 
 def foreign(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:

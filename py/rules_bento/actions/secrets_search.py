@@ -1,0 +1,38 @@
+"""Looks for secrets in what an action packs, before it writes anything."""
+
+from __future__ import annotations
+
+from rules_bento.audit.secrets import MOST_BYTES, Finding, Words, check, look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from rules_bento.arguments import Arguments
+
+__all__ = ["FLAGS", "MOST_BYTES", "refuse_secrets"]
+
+FLAGS = {
+    "--allowed-secret": 1,  # path in the Bento of a file that may have some
+    "--look-for-secrets": 0,
+}
+
+
+def refuse_secrets(
+    arguments: Arguments, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
+) -> None:
+    """Raise BentoError with all that looks like a secret in files, if the target has them looked at.
+
+    `files` are paths in the Bento and how their contents begin. `elsewhere` are the paths that other actions look at:
+    one action of a target gets them, and refuses allowed paths that are neither there nor among its own.
+    """
+    if not arguments.records("--look-for-secrets"):
+        return
+    findings: list[Finding] = []
+    seen: set[str] = set()
+    for path, content in files:
+        seen.add(path)
+        findings += look(path, content)
+    allowed = set(arguments.texts("--allowed-secret"))
+    allowed = allowed & seen if elsewhere is None else allowed - (set(elsewhere) - seen)
+    check(findings, allowed, seen, Words("allowed_secrets", "check_secrets = False"))

@@ -1,0 +1,154 @@
+"""Which libraries a package does without when it is imported, as far as its Python sources show it.
+
+An extension module is one of them where each import of it stands in a `try` that goes on without it. A library is one
+where its name stands in functions alone that nothing calls while modules are imported. All else counts as loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+from rules_bento.hints import TYPE_CHECKING
+from rules_bento.records import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+_WORD = re.compile(r"[A-Za-z0-9_+-]+")
+_PATH = re.compile(r"[\w.]*\.[\w.]+")
+_CAUGHT = {"BaseException", "Exception", "ImportError", "ModuleNotFoundError", "OSError"}
+# Beyond these, libraries count as loaded: functions that call one another, bytes of a file, and of all that is parsed.
+_ROUNDS = 8
+_LARGEST = 1 << 21
+_MOST = 1 << 23
+
+
+class _Place(NamedTuple):
+    """Where something stands in a source."""
+
+    function: str  # the innermost one's name; empty for what runs with an import
+    is_guarded: bool  # the code goes on where an import fails
+    kind: str  # `import`, `path` (a text with a dot and no space), `text`, or `code` that uses what has the name
+
+
+class _UnclearError(Exception):
+    """Sources are not to be understood."""
+
+
+def spared(modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]) -> frozenset[str]:
+    """Return which of the modules and libraries, by their names without suffixes, importing does without.
+
+    `read` returns the package's Python sources, each time anew.
+    """
+    try:
+        found = _places({*modules, *libraries}, read)
+        excused = {name for name in modules if _is_tried(found[name])}
+        for name in libraries:
+            functions = {place.function for place in found[name]}
+            if functions and not _runs(functions, read):
+                excused.add(name)
+    except _UnclearError:
+        return frozenset()
+    return frozenset(excused)
+
+
+def _is_tried(places: Iterable[_Place]) -> bool:
+    """Return whether a module is imported, and nowhere but where code goes on without it."""
+    loading = [place for place in places if place.kind in ("import", "path")]
+    return bool(loading) and all(place.kind == "import" and place.is_guarded for place in loading)
+
+
+def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
+    """Return whether an import calls one of the functions, or one that does: by their names, whoever's they are."""
+    asked: set[str] = set()
+    for _ in range(_ROUNDS):
+        if "" in functions:
+            return True
+        new = functions - asked
+        if not new:
+            return False
+        asked |= new
+        places = _places(new, read)
+        functions = {place.function for name in new for place in places[name] if place.kind != "import"}
+    return True
+
+
+def _places(names: Collection[str], read: Callable[[], Iterable[bytes]]) -> dict[str, set[_Place]]:
+    """Return where names stand: in imports, in texts that are no documentation, and where code uses them."""
+    found: dict[str, set[_Place]] = {name: set() for name in names}
+    encoded = [name.encode() for name in names]
+    parsed = 0
+    for source in read() if names else ():
+        if not any(name in source for name in encoded):
+            continue
+        parsed += len(source)
+        if len(source) > _LARGEST or parsed > _MOST:
+            raise _UnclearError
+        aliases: dict[str, set[str]] = {}
+        uses = list(_uses(_parse(source), aliases))
+        for word, place in uses:
+            for name in {word, *aliases.get(word, ())} & found.keys():
+                found[name].add(place)
+    return found
+
+
+def _parse(source: bytes) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, LookupError, RecursionError, MemoryError):
+        raise _UnclearError from None
+
+
+def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _Place]]:
+    """Yield the words of a source with their places; `aliases` gets what imports call otherwise."""
+    stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
+    while stack:
+        node, function, is_guarded = stack.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            # Python calls `__init__` and its like by itself.
+            inner = function if node.name.startswith("__") else node.name
+            stack += ((child, inner, False) for child in node.body)
+            stack += ((child, function, is_guarded) for child in (*node.decorator_list, node.args))
+        elif isinstance(node, ast.Try):
+            stack += ((child, function, is_guarded or _goes_on(node)) for child in node.body)
+            stack += ((child, function, is_guarded) for child in (*node.handlers, *node.orelse, *node.finalbody))
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            place = _Place(function, is_guarded, "import")
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            for alias in node.names:
+                if alias.asname:
+                    aliases.setdefault(alias.asname, set()).add(alias.name)
+                yield from ((word, place) for word in f"{module}.{alias.name}".split("."))
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            place = _Place(function, is_guarded, _kind(node))
+            yield from ((word, place) for word in _words(node))
+            stack += ((child, function, is_guarded) for child in ast.iter_child_nodes(node))
+
+
+def _kind(node: ast.AST) -> str:
+    if not isinstance(node, ast.Constant):
+        return "code"
+    return "path" if isinstance(node.value, str) and _PATH.fullmatch(node.value) else "text"
+
+
+def _words(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.Attribute):
+        return [node.attr]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _WORD.findall(node.value)
+    return []
+
+
+def _goes_on(node: ast.Try) -> bool:
+    """Return whether a failing import leaves it without an error."""
+    for handler in node.handlers:
+        caught = {getattr(name, "id", "") for name in ast.walk(handler.type)} if handler.type else _CAUGHT
+        if caught & _CAUGHT:
+            return not any(isinstance(inner, ast.Raise) for inner in ast.walk(handler))
+    return False
