@@ -7,6 +7,7 @@ services refer to.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import json
@@ -37,6 +38,7 @@ def main(recorder: str) -> None:
         record.prepare_store()
         for module in SHARED:
             importlib.import_module(module)
+        gc.freeze()  # else the first collection of each child copies all of it
         for line in sys.stdin:
             sys.stdout.write(f"{in_child(json.loads(line), home)}\n")
             sys.stdout.flush()

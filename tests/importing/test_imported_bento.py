@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import locked_wheels
+from forked import fork_imports
 from golden_bentos import comparable
 from projects import document_of, real_builder, write_project
 from rules_bento.actions import compare_facts, facts, package, snapshot
@@ -93,6 +94,12 @@ def real():
         builder = real_builder(Path(temporary))
         yield builder
         builder.close()
+
+
+@pytest.fixture
+def forked(tmp_path, monkeypatch):
+    """Where BentoML is imported already."""
+    fork_imports(monkeypatch, tmp_path / "home")
 
 
 class Build:
@@ -190,7 +197,7 @@ def test_what_was_read_is_what_is_imported(tmp_path, real):
         ("labels=", "image=bentoml.images.Image().run('true'), labels=", "image.commands is "),
     ],
 )  # fmt: skip
-def test_a_difference_is_told_by_field_values_file_and_line(tmp_path, real, before, after, line):
+def test_a_difference_is_told_by_field_values_file_and_line(forked, tmp_path, real, before, after, line):
     """The source changes behind the reader's back, as if the reader had read it wrong."""
     build = Build(tmp_path / "read", READ)
     build.package(build.snapshot(), real)
@@ -202,7 +209,7 @@ def test_a_difference_is_told_by_field_values_file_and_line(tmp_path, real, befo
     assert f"service.py:5: {line}" in report, report
 
 
-def test_an_import_that_fails_writes_nothing(tmp_path):
+def test_an_import_that_fails_writes_nothing(forked, tmp_path):
     build = Build(tmp_path, {"files": {"service.py": "import bentoml\nraise OSError('no')\n"}})
     build.snapshot("--unread")
     with pytest.raises(BentoError, match=r"service\.py:2: raise OSError"):

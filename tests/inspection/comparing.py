@@ -10,6 +10,7 @@ is a model store in the place of them.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import json
@@ -42,6 +43,7 @@ def main(recorder: str, models: str = "") -> None:
         record.replace_machine()
         for module in SHARED:
             importlib.import_module(module)
+        gc.freeze()  # else the first collection of each child copies all of it
         for line in sys.stdin:
             order = json.loads(line)
             scratch = Path(order["scratch"])

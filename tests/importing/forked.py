@@ -1,0 +1,103 @@
+"""Imports of services in forked children of the tests: what each import of BentoML takes is taken once.
+
+A child has the folder, environment, streams and paths of modules of the process that a build starts. The seed of its
+hashes, its addresses and the modules that are there already are those of the tests: what depends on them is for a
+process of its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+from rules_bento.service import importing
+
+_SHARED = (
+    "_bentoml_sdk.images",
+    "_bentoml_sdk.service.factory",
+    "bentoml._internal.service.loader",
+    "bentoml._internal.service.openapi",
+    "bentoml._internal.utils.args",
+    "rules_bento.service.imported_facts",
+    "rules_bento.service.other_machine",
+)
+
+# Where Python's own modules are, in an archive or in folders: each interpreter has them under these names.
+_VERSION = "{}.{}".format(*sys.version_info)
+_NAMES = (f"python{_VERSION.replace('.', '')}.zip", f"python{_VERSION}", "lib-dynload")
+_LIBRARY = [str(Path(path).absolute()) for path in sys.path if Path(path).name in _NAMES]
+
+
+def fork_imports(monkeypatch, home: Path) -> None:
+    """Have `import_service` fork this process, where BentoML is imported with that home, for each of its two imports."""
+    monkeypatch.setenv("BENTOML_HOME", str(home))
+    monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "true")
+    for module in _SHARED:
+        importlib.import_module(module)
+    gc.freeze()  # else the first collection of each child copies all of it
+    names = {name: getattr(subprocess, name) for name in ("DEVNULL", "TimeoutExpired")}
+    monkeypatch.setattr(importing, "subprocess", SimpleNamespace(Popen=Child, **names))
+
+
+class Child:
+    """What `subprocess.Popen` is to `import_service`."""
+
+    def __init__(self, command, *, cwd, env, stdin, stdout, stderr) -> None:
+        assert (stdin, stderr) == (subprocess.DEVNULL, stdout)
+        self._status: int | None = None
+        self._process = os.fork()
+        if self._process == 0:
+            _become(command, cwd, env, stdout)
+
+    def wait(self, timeout=float("inf")) -> int:
+        """The exit status; that of a signal is negative."""
+        until = time.monotonic() + timeout
+        while self._status is None:
+            process, code = os.waitpid(self._process, os.WNOHANG)
+            if process:
+                self._status = os.waitstatus_to_exitcode(code)
+            elif time.monotonic() > until:
+                raise subprocess.TimeoutExpired("import", timeout)
+            else:
+                time.sleep(0.005)
+        return self._status
+
+    def kill(self) -> None:
+        """End it, if it still runs."""
+        if self._status is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process, signal.SIGKILL)
+
+
+def _become(command, cwd, env, stdout) -> None:
+    """Be the interpreter of an environment that is given this program; never returns."""
+    try:
+        python, _, _, helper, order = command
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for descriptor in (1, 2):
+            os.dup2(stdout.fileno(), descriptor)
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, "r" if number == 0 else "w") for number in range(3))
+        os.chdir(cwd)
+        os.environ.clear()
+        os.environ.update(env)
+        time.tzset()
+        # Without what pytest has there, which looks at each module.
+        sys.meta_path[:] = [finder for finder in sys.meta_path if "pytest" not in type(finder).__module__]
+        [wheels] = Path(python).parent.parent.glob("lib/*/site-packages/wheels.pth")
+        sys.path[:] = [*_LIBRARY, *wheels.read_text("utf-8").splitlines(), helper]
+        from rules_bento.service.imported_facts import main
+
+        main([order])
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
