@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from documents import Block, anchors, blocks, commands, documents, links, spans
+from consoles import GIVEN, HELD, NOT_GIVEN
+from documents import Block, anchors, blocks, commands, documents, links, spans, web_links
 from rules_bento.cli import parsing, table
 from rules_bento.formats import json, toml, yaml
 
@@ -60,6 +61,14 @@ PROGRAMS = [
     "podman",
     "uv",
 ]
+# Pages elsewhere, each looked at by hand: no test asks the web.
+PAGES = {
+    "https://bentoml.com",
+    "https://github.com/containerd/stargz-snapshotter",
+    "https://github.com/sigstore/cosign",
+    "https://ossf.github.io/osv-schema/",
+    "https://semver.org",
+}
 BAZEL = ["build", "cquery", "coverage", "fetch", "mod", "query", "run", "shutdown", "test", "vendor"]
 
 
@@ -124,6 +133,21 @@ def test_commands_are_what_programs_take(block: Block):
     assert found, f"{block.place}: no line begins with `$ `"
     for words in found:
         assert not problem_of(words), f"{block.place}: {' '.join(words)}: {problem_of(words)}"
+
+
+def test_commands_are_given_or_say_why_not():
+    shown = {
+        " ".join(words)
+        for block in BLOCKS
+        if block.language == "console" and block.path != "docs/tutorial.md"
+        for words in commands(block)
+    }
+    tables = (set(GIVEN), HELD.keys(), NOT_GIVEN.keys())
+    for command in shown:
+        times = sum(command in table or command.partition(" ")[0] in table for table in tables)
+        assert times == 1, f"{command}: is in {times} tables of tests/docs/consoles.py"
+    for entry in set().union(*tables):
+        assert any(command == entry or command.partition(" ")[0] == entry for command in shown), f"{entry}: where?"
 
 
 def problem_of(words: list[str]) -> str:
@@ -269,6 +293,10 @@ def test_links_lead_somewhere(path: Path):
         target = path.parent / file if file else path
         assert target.exists(), f"{path.name}: {link}"
         assert not anchor or anchor in anchors(target), f"{path.name}: {link}: {sorted(anchors(target))}"
+
+
+def test_links_of_the_web_were_looked_at():
+    assert {link for path in documents(ROOT) for link in web_links(path)} == PAGES
 
 
 def test_the_reference_is_what_the_sources_say():

@@ -1,0 +1,70 @@
+"""Commands that documents show outside of the tutorial: which are given to the real programs, and by what.
+
+Each is in one of three tables, as `documents.commands` splits it; tests/docs/test_docs.py holds that none is missing and
+that what a table names is there. e2e `tutorial` gives those of the tutorial.
+"""
+
+# Given by e2e `lint`, in a checkout of this repository.
+GIVEN = (
+    "bazel build //examples/iris:iris_bento",
+    "bazel build //examples/iris:iris_deployment",
+    "bazel run //examples/iris:iris -- import",
+    "bazel run //examples/iris:iris_venv",
+    "bazel run @rules_bento//tools:bento -- migrate svc",
+    "tools/bazel build //examples/iris:iris_bento",
+)
+# Given elsewhere in another workspace, with other names, or on other ports: the file that does.
+HELD = {
+    ".ci/run": ".ci/run",
+    ".venv/bin/bentoml serve service:IrisClassifier --reload": "bench/reload.py",
+    "bazel build //:hello": "e2e/tutorial.py",
+    "bazel build //svc:bento": "tests/interoperation/test_iris.py",
+    "bazel build //svc:clf --output_groups=bentomodel": "tests/models/test_bentoml.py",
+    "bazel build //svc:iris_bento": "e2e/bentofile.py",
+    "bazel coverage //examples/studio:studio_test": "e2e/recording.py",
+    "bazel run --config=ci $CACHE --remote_download_minimal --@rules_bento//rules:push_from=cache //svc:push -- $CACHE": (
+        "e2e/remote_cache.py"
+    ),
+    "bazel run //:requirements.update": "e2e/tutorial.py",
+    "bazel run //examples/iris:iris -- --reload --port 3000": "e2e/serving.py",
+    "bazel run //examples/studio:studio_bento": "e2e/serving.py",
+    "bazel run :push -- --repository localhost:5000/try/iris": "e2e/distribution.py",
+    "bazel run :push -- --sign-key cosign.key --builder-id https://ci.example.com/builders/1": (
+        "tests/registry/test_signing.py"
+    ),
+    "bazel run :push -- --tag v7": "e2e/distribution.py",
+    "bazel test //examples/studio:all": ".ci/run",
+    "bento models pin org/model": "tests/distribution/test_huggingface.py",
+    "bento verify --key cosign.pub --provenance oci://registry.example.com/iris:latest": (
+        "tests/registry/test_signing.py"
+    ),
+    "bentoml import $PWD/bazel-bin/examples/iris/iris_bento.bento": "tests/interoperation/test_iris.py",
+    "bentoml import $PWD/bazel-bin/svc/bento.bento": "tests/interoperation/test_iris.py",
+    "bentoml models import $PWD/bazel-bin/svc/clf.bentomodel": "tests/models/test_bentoml.py",
+    "bentoml serve iris_classifier:latest": "tests/interoperation/test_iris.py",
+    "examples/iris/.venv/bin/python -c import bentoml, service": "tests/run/test_venv.py",
+    "export UV_INDEX_CORP_USERNAME=alice UV_INDEX_CORP_PASSWORD=…": "e2e/indexes.py",
+    "python3 e2e/run.py": ".ci/run",
+    "tools/bazel test //...": ".ci/run",
+}
+# Not given by anything here, and why.
+NOT_GIVEN = {
+    "bazel build //examples/llm": "builds the Bento, as CI's test of //... does",
+    "bazel build //examples/llm:llm_image": "fetches 3 GB of wheels",
+    "bazel build //examples/llm:llm_image --output_groups=checked": "fetches 3 GB of wheels",
+    "bazel build //examples/llm:llm_large_image": "fetches 3 GB of wheels",
+    "bazel build //examples/llm:llm_large_image_without_weights //examples/llm:gpt2_large_image": "fetches 3 GB of wheels",
+    "bazel build //examples/studio:studio_bento_large": "its model has 2 GB, more than CI is to write",
+    "bazel cquery deps(//:hello)": "prints what the version of Bazel says",
+    "bazel run //examples/iris:iris_push": "pushes to a registry that nobody has; e2e/distribution.py has one of its own",
+    "bazel test //examples/llm:llm_test": "fetches 3 GB of wheels",
+    "bazel test //examples/studio:studio_large_test": "its model has 2 GB, more than CI is to write",
+    "cd examples/iris": "is what the next command needs",
+    "cosign verify --key cosign.pub --insecure-ignore-tlog registry.example.com/iris:latest": "CI has no cosign",
+    "cosign verify-attestation --key cosign.pub --type slsaprovenance1 --insecure-ignore-tlog "
+    "registry.example.com/iris:latest": "CI has no cosign",
+    "curl": "asks a server of the command above it, which tests ask by clients of their own",
+    "kubectl": "needs a cluster; tests/kubernetes reads what it would be given",
+    "podman run --mount type=image,source=registry.example.com/llm-weights,destination=/mnt/models/llm "
+    "registry.example.com/svc": "needs a podman that mounts images, which Debian 12 has not",
+}
