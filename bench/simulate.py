@@ -48,7 +48,6 @@ MEASURED = {
     "BentoLock": Measured(0.108, "CPU seconds", ACTIONS),
     "BentoModel": Measured(0.058, "CPU seconds", ACTIONS),
     "BentoPackage": Measured(0.101, "CPU seconds", ACTIONS),
-    "BentoSecrets": Measured(0.050, "CPU seconds", "by hand, in the proportion to BentoArchive"),
     "BentoSnapshot": Measured(0.067, "CPU seconds", ACTIONS),
     "an image": Measured(0.128, "CPU seconds", f"{ACTIONS}: BentoImage, BentoLayer, BentoSbom"),
     "in workers": Measured(

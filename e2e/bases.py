@@ -15,6 +15,7 @@ import distribution
 import servers
 from container import call
 from relay import Relay
+from workbench import gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -211,7 +212,7 @@ def unpacked(checkout: Checkout, layers: list[bytes]) -> None:
     checkout.build("//tests/bases:saved", "--output_groups=+oci_layout")
     layout = (checkout.root / "bazel-bin/tests/bases/saved.oci").resolve()
     diff_ids = json.loads(call("skopeo", "inspect", "--config", "--raw", f"oci:{layout}:latest"))["rootfs"]["diff_ids"]
-    assert diff_ids[:2] == [sha256(gzip.decompress(layer)) for layer in layers]
+    assert diff_ids[:2] == [sha256(gunzip(layer)) for layer in layers]
 
 
 def random_layer() -> bytes:
@@ -240,10 +241,11 @@ def write_layout(
         return put(json.dumps(what).encode(), media_type, **more)
 
     layers = [put(layer, "layer.v1.tar+gzip") for layer in contents]
+    diff_ids = [sha256(gunzip(layer)) for layer in contents]
     images = []
     for architecture in architectures:
         platform = {"architecture": architecture, "os": "linux"}
-        rootfs = {"type": "layers", "diff_ids": [sha256(gzip.decompress(layer)) for layer in contents]}
+        rootfs = {"type": "layers", "diff_ids": diff_ids}
         config = document("config.v1+json", {**platform, "config": {"Env": ["FROM=base"]}, "rootfs": rootfs})
         manifest = {"schemaVersion": 2, "config": config, "layers": layers}
         images.append(document("manifest.v1+json", manifest, platform=platform))

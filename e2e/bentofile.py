@@ -142,7 +142,7 @@ def bento_yaml(checkout: Checkout, target: str) -> str:
 def an_option_locks_nothing_again(checkout: Checkout) -> None:
     checkout.edit(f"{WORKSPACE}/svc/bentofile.yaml", "[curl]", "[git]")
     ran = checkout.build(TARGET, workspace=WORKSPACE).ran
-    assert ran == ["BentoArchive", "BentoPackage", "BentoSecrets", "BentoSnapshot"], ran
+    assert ran == ["BentoPackage", "BentoSnapshot"], ran
     checkout.write(f"{WORKSPACE}/svc/notes.txt", "changed\n")
     assert checkout.build(TARGET, workspace=WORKSPACE).ran == [], "no option names the file"
     checkout.write(f"{WORKSPACE}/svc/scripts/setup.sh", "#!/bin/sh\necho again\n")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import subprocess
 from typing import TYPE_CHECKING
+
+from workbench import gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,5 +119,5 @@ def contents(path: Path) -> bytes:
         return subprocess.run(["zstd", "-dcq", str(path)], check=True, capture_output=True).stdout
     data = path.read_bytes()
     if is_gzip(path):
-        return gzip.decompress(data)
+        return gunzip(data)
     return lzma.decompress(data) if data.startswith(b"\xfd7zXZ") else data

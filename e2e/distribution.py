@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,14 @@ import servers
 from relay import UP, Relay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from workbench import Checkout, Result, Workbench
 
 IMAGE = "tests/images/gzip_image"
 SERVICE = "examples/iris/service.py"
 BUILD = """\
-load("//rules:defs.bzl", "bento_load", "bento_push")
+load("//rules:defs.bzl", "bento_image", "bento_load", "bento_model", "bento_model_image", "bento_package", "bento_push")
 
 bento_push(
     name = "push",
@@ -47,8 +50,55 @@ bento_load(
     reference = "iris:loaded",
     tool = "podman",
 )
+
+bento_model(
+    name = "shards",
+    srcs = ["names.json", "one.safetensors", "two.safetensors"],
+    tag = "shards",
+)
+
+bento_model_image(
+    name = "shards_image",
+    compression = "gzip",
+    model = ":shards",
+)
+
+bento_package(
+    name = "reader",
+    srcs = ["service.py"],
+    models = [":shards"],
+    # Those of the example, whose layers are there.
+    requirements = ["@pypi//bentoml", "@pypi//scikit_learn"],
+    service = "service:Reader",
+)
+
+bento_image(
+    name = "reader_image",
+    base = "//tests/images:gzip_base",
+    bento = ":reader",
+    bytecode = "unchecked-hash",
+    compression = "gzip",
+    models = "image",
+    prefix = "/opt/.venv",
+)
+"""
+READER = """\
+from pathlib import Path
+
+import bentoml
+
+@bentoml.service
+class Reader:
+    shards = bentoml.models.BentoModel("shards:latest")
+
+    @bentoml.api
+    def read(self) -> list[str]:
+        return [path.read_text() for path in sorted(Path(self.shards.path).glob("*.safetensors"))]
 """
 STATUS = "#!/bin/sh\necho STABLE_TEAM flora\n"
+CONTAINER = "travelling"
+# Limits that can be set where none can be raised.
+LIMITS = ("--network=host", "--read-only", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 
 
 def images_travel_by_registries(bench: Workbench) -> str:
@@ -120,7 +170,11 @@ def images_are_loaded(bench: Workbench) -> str:
         assert found["RootFS"]["Layers"] == config["rootfs"]["diff_ids"]
         assert found["Config"]["User"] == "1034:1034"
         engine = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
-        seconds = podman_serves(engine, "localhost/iris:loaded")
+        with podman_runs(engine, "localhost/iris:loaded") as (address, seconds):
+            assert post(f"{address}/classify") == [0, 2]
+            user = [*engine, "exec", CONTAINER, "/opt/.venv/bin/python", "-c", "import os; print(os.getuid())"]
+            assert call(*user) == "1034\n"
+        a_model_is_mounted(checkout, engine)
     finally:
         # The driver mounts its folder over itself, and may have done so more than once.
         unmount = ["umount", "--lazy", f"{bench.folder}/store/overlay"]
@@ -132,26 +186,44 @@ def images_are_loaded(bench: Workbench) -> str:
         raw = json.loads(call("skopeo", "inspect", "--config", "--raw", f"{kind}:{archive}"))
         assert raw == config, f"{kind}: {raw}"
     layers = len(config["rootfs"]["diff_ids"])
-    return f"{layers} layers in podman's store, with the digest of the config as id; ready after {seconds:.1f} s"
+    told = f"{layers} layers in podman's store, with the digest of the config as id; ready after {seconds:.1f} s"
+    return f"{told}; a model of several layers, mounted"
 
 
-def podman_serves(podman: list[str], image: str) -> float:
-    """An engine runs the image as it says of itself, without a file system to write to; the seconds until it does."""
+def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
+    """The image of a model of several layers, at the Bento's place for it; without it the service says what lacks."""
+    targets = [f"//tests/travel:{name}" for name in ("reader_image", "shards_image")]
+    checkout.build(*targets, "--output_groups=docker_archive")
+    for name in ("reader_image", "shards_image"):
+        call(*podman, "load", "--input", str((checkout.root / f"bazel-bin/tests/travel/{name}.tar").resolve()))
+    mount = "--mount=type=image,source=localhost/shards_image:latest,destination=/mnt/models/shards"
+    with podman_runs(podman, "localhost/reader_image:latest", mount) as (address, _):
+        assert post(f"{address}/read") == ["one", "two"]
+    ends = subprocess.run(
+        [*podman, "run", *LIMITS, "--rm", "localhost/reader_image:latest"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ends.returncode != 0
+    assert re.search(r"shards:\w+ is not mounted\. .* at /mnt/models/shards\.", ends.stderr), ends.stderr
+
+
+@contextmanager
+def podman_runs(podman: list[str], image: str, *options: str) -> Iterator[tuple[str, float]]:
+    """An engine runs the image as it says of itself, without a file system to write to; where, and when it answered."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # Limits that can be set where none can be raised.
-    options = ["--network=host", "--read-only", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
-    call(*podman, "run", *options, "--detach", "--name=iris", image, "--port", str(port))
+    named = ["--detach", f"--name={CONTAINER}"]
+    call(*podman, "run", *LIMITS, *options, *named, image, "--port", str(port))
     try:
         address = f"http://127.0.0.1:{port}"
-        running = [*podman, "inspect", "--format={{.State.Running}}", "iris"]
-        seconds = wait(f"{address}/readyz", lambda: call(*running) == "true\n", lambda: call(*podman, "logs", "iris"))
-        assert post(f"{address}/classify") == [0, 2]
-        assert call(*podman, "exec", "iris", "/opt/.venv/bin/python", "-c", "import os; print(os.getuid())") == "1034\n"
+        running = [*podman, "inspect", "--format={{.State.Running}}", CONTAINER]
+        logs = [*podman, "logs", CONTAINER]
+        yield address, wait(f"{address}/readyz", lambda: call(*running) == "true\n", lambda: call(*logs))
     finally:
-        call(*podman, "rm", "--force", "--time=10", "iris")
-    return seconds
+        call(*podman, "rm", "--force", "--time=10", CONTAINER)
 
 
 def need(*tools: str) -> None:
@@ -178,6 +250,10 @@ def locked_deb(bench: Workbench, name: str) -> Path:
 
 def write_package(checkout: Checkout, plain: str, secured: str) -> None:
     checkout.write("tests/travel/BUILD.bazel", BUILD.format(plain=plain, secured=secured))
+    checkout.write("tests/travel/service.py", READER)
+    checkout.write("tests/travel/names.json", "{}")
+    for shard in ("one", "two"):
+        checkout.write(f"tests/travel/{shard}.safetensors", shard)
     checkout.write("tests/travel/tags", "from-file\n")
     checkout.write("tests/travel/status.sh", STATUS)
     (checkout.root / "tests/travel/status.sh").chmod(0o755)

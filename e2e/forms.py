@@ -81,7 +81,7 @@ use_repo(bento, "{name}")
 
 def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
     """For a Python that need not be here; targets, closures, wheels and hashes are compared."""
-    checkout = bench.checkout("forms")
+    checkout = bench.locks
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     write_locks(checkout)
     platforms = ["linux_aarch64", "linux_x86_64", "macos_arm64"]
@@ -98,7 +98,7 @@ def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
 
 def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
     """Large sets, resolved from the packages' own metadata for each platform and a Python; no wheel is downloaded."""
-    checkout = bench.checkout("closures")
+    checkout = bench.locks
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     cases = [(name, platform, python) for name in SETS for platform, python in zip(PLATFORMS, PYTHONS, strict=True)]
     for name, requirements in SETS.items():
@@ -190,6 +190,7 @@ def write_locks(checkout: Checkout) -> None:
     for form, file in (("requirements-txt", "requirements.txt"), ("pylock.toml", "pylock.toml")):
         export = [program, "export", "--quiet", "--frozen", "--no-annotate", "--format", form, "--output-file", file]
         subprocess.run([*map(str, export)], cwd=folder, check=True)
+    (folder / "pyproject.toml").unlink()  # uv would take it for that of other locks
 
 
 def files_of(checkout: Checkout, hub: str) -> dict[str, str]:

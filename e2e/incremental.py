@@ -54,7 +54,7 @@ def a_comment_in_the_service(checkout: Checkout) -> float:
     tag = checkout.read(TAG)
     checkout.write("examples/iris/service.py", checkout.read("examples/iris/service.py") + "\n# A remark.\n")
     built = checkout.build(TARGET, "--output_groups=+tag")
-    assert built.ran == ["BentoArchive", "BentoPackage", "BentoSecrets", "BentoSnapshot"], built.ran
+    assert built.ran == ["BentoArchive", "BentoPackage", "BentoSnapshot"], built.ran
     assert checkout.read(TAG) != tag
     return built.seconds
 
@@ -63,7 +63,7 @@ def a_name_in_the_library(checkout: Checkout) -> None:
     """It trains the model, too."""
     tag = checkout.read(TAG)
     checkout.edit("examples/features/iris.py", "measured", "sizes")
-    expected = ["BentoArchive", "BentoPackage", "BentoSecrets", "BentoSnapshot", "Genrule"]
+    expected = ["BentoArchive", "BentoPackage", "BentoSnapshot", "Genrule"]
     ran = build(checkout)
     assert [mnemonic for mnemonic in ran if mnemonic not in ("BentoModel", "BentoModelPart")] == expected, ran
     assert checkout.read(TAG) != tag
@@ -76,7 +76,7 @@ def the_source_of_a_model(checkout: Checkout) -> None:
     tag = checkout.read(TAG)
     checkout.edit("examples/iris/train.py", "max_depth=4", "max_depth=2")
     ran = build(checkout)
-    expected = ["BentoArchive", "BentoModel", "BentoModelPart", "BentoPackage", "BentoSecrets", "Genrule"]
+    expected = ["BentoArchive", "BentoModel", "BentoModelPart", "BentoPackage", "Genrule"]
     assert ran == expected, ran
     assert checkout.read(TAG) != tag
 
@@ -86,7 +86,7 @@ def a_file_that_no_pattern_keeps(checkout: Checkout) -> None:
     checkout.write("kept/service.py", SERVICE)
     checkout.write("kept/notes/today.md", "nothing\n")
     first = checkout.build("//kept:bento").ran
-    assert first == ["BentoArchive", "BentoPackage", "BentoSecrets", "BentoSnapshot"], first
+    assert first == ["BentoPackage", "BentoSnapshot"], first
     checkout.write("kept/notes/today.md", "something\n")
     assert checkout.build("//kept:bento").ran == []
     (checkout.root / "kept/notes/today.md").touch()
@@ -103,10 +103,8 @@ def a_line_beside_data(checkout: Checkout) -> None:
     checkout.write("beside/service.py", SERVICE)
     checkout.write("beside/table.csv", "1,2\n")
     first = checkout.build("//beside:bento").ran
-    assert first == ["BentoArchive", "BentoData", "BentoPackage", "BentoSecrets", "BentoSecrets", "BentoSnapshot"], (
-        first
-    )
+    assert first == ["BentoArchive", "BentoData", "BentoPackage", "BentoSnapshot"], first
     checkout.write("beside/service.py", SERVICE + "# A remark.\n")
-    assert checkout.build("//beside:bento").ran == ["BentoArchive", "BentoPackage", "BentoSecrets", "BentoSnapshot"]
+    assert checkout.build("//beside:bento").ran == ["BentoArchive", "BentoPackage", "BentoSnapshot"]
     checkout.write("beside/table.csv", "3,4\n")
     assert checkout.build("//beside:bento").ran == first

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/toolchains"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/docs"))
 
+from bentofile import FILES
+from consoles import GIVEN, HELD
 from documents import blocks, documents, lost
 from starlark import findings
 from workbench import LEFT_OUT, REPOSITORY
@@ -38,7 +41,8 @@ def lint_sees_every_file(bench: Workbench) -> str:
     unused = sorted(tests - files_of(bench.plain, "labels(srcs, kind(pytest_test, //tests/...))"))
     assert not unused, f"no target has {', '.join(unused)}: add a pytest_test"
     loaded, declared = documented_targets_load(bench.plain), documented_modules_load(bench.plain)
-    documented = f"{loaded} targets and {declared} repositories of documents"
+    documented_commands_run(bench.plain, bench.folder / "documented")
+    documented = f"{loaded} targets, {declared} repositories and {len(GIVEN)} commands of documents"
     return f"{len(there)} files, {len(tests)} with tests; {len(starlark)} of Starlark; {documented}"
 
 
@@ -74,6 +78,17 @@ def documented_modules_load(checkout: Checkout) -> int:
     lost = [name for name in names if not re.search(rf"\b{name}\b", asked.output)]
     assert not lost, f"{lost}: {asked.told()}"
     return len(names)
+
+
+def documented_commands_run(checkout: Checkout, home: Path) -> None:
+    """Those of tests/docs/consoles.py that are given here; what gives the others is there."""
+    gone = [path for path in HELD.values() if not (REPOSITORY / path).is_file()]
+    assert not gone, f"tests/docs/consoles.py names {gone}"
+    for path, text in FILES.items():
+        checkout.write(f"svc/{path}", text)
+    for command in GIVEN:
+        _, verb, *words = command.split()
+        checkout.bazel(verb, *words, BENTOML_HOME=str(home)).succeeded()
 
 
 def declarations(text: str) -> list[ast.Call]:

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 FLAGS = "--config=next"
+# A Bento of packages without an `__init__.py`, and what makes those up for programs.
+OF_PACKAGES = "//tests/sources:bento"
+ARCHIVE = "bazel-bin/tests/sources/bento.bento"
+MADE_UP = "--noincompatible_default_to_explicit_init_py"
 # A rule as Bazel 7 takes it, and the next ones do not.
 OLD = """\
 def _impl(ctx):
@@ -26,10 +30,13 @@ old = rule(
 
 
 def the_next_bazel_is_met(bench: Workbench) -> str:
-    """All targets are analysed, and a Bento is built, with the flags that 8 and 9 set."""
+    """All targets are analysed, and Bentos are built, with the flags that 8 and 9 set."""
     checkout = bench.checkout("next")
-    checkout.build("//...", FLAGS, "--nobuild", "--build_tag_filters=-no_auto_exec_groups")
-    built = checkout.build(TARGET, FLAGS)
+    checkout.build("//...", FLAGS, "--nobuild")
+    built = checkout.build(TARGET, OF_PACKAGES, FLAGS)
+    digest = checkout.digest(ARCHIVE)
+    checkout.build(OF_PACKAGES, MADE_UP)
+    assert checkout.digest(ARCHIVE) == digest, f"{MADE_UP} has an influence on a Bento"
     checkout.write("old/defs.bzl", OLD)
     checkout.write("old/BUILD.bazel", 'load(":defs.bzl", "old")\n\nold(name = "old", srcs = ["defs.bzl"])\n')
     refused = checkout.bazel("build", "//old", FLAGS, "--nobuild")

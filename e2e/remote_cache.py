@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import tarfile
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from cache_server import CacheServer
 from monorepo import BENTOS
 from monorepo import WORKSPACE as MONOREPO
 from registry_server import RegistryServer
-from reproducibility import ELSEWHERE
 from workbench import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "tests"))
@@ -66,34 +64,36 @@ FROM_CACHE = "--@rules_bento//rules:push_from=cache"
 CI = "--config=ci"
 ADDRESS = "grpcs://cache.example.com"
 OTHERWISE = (CI, "--compilation_mode=opt")
-OTHER_USER = 4242
 HIT = "remote cache hit"
 SMALL = 200_000  # bytes
 
 
 def two_machines_share_a_cache(bench: Workbench) -> str:
     """What the first uploads, the second takes: every action of ours, and no more bytes than it asks for."""
-    first = bench.checkout("first")
-    second = bench.checkout("second/place", surroundings=replace(ELSEWHERE, user=OTHER_USER))
+    first, second = bench.here, bench.there
     with CacheServer(bench.folder / "cache") as cache:
         for checkout in (first, second):
             for workspace in WORKSPACES:
                 rc = "user.bazelrc" if workspace == "." else f"{workspace}/.bazelrc"
                 checkout.write(rc, preset(cache))
-        hits = [the_second_runs_nothing(first, second, cache, workspace) for workspace in WORKSPACES]
+        shared = {workspace: the_second_runs_nothing(first, second, cache, workspace) for workspace in WORKSPACES}
         archive = only_what_is_asked_for_is_fetched(first, second, cache)
         pushes_what_it_does_not_have(first, second, cache, bench)
         loads_what_it_does_not_have(second, bench)
         recovers_from_a_wrong_content(first, second, cache)
         recovers_from_lost_contents(second, cache)
+    for checkout in (first, second):
+        checkout.write("user.bazelrc", "")
+    bench.examples_here = shared["."]
+    actions = sum(map(len, shared.values()))
     return (
-        f"{sum(hits)} actions, all hits; {archive} bytes downloaded for the archive, next to none for the others; "
+        f"{actions} actions, all hits; {archive} bytes downloaded for the archive, next to none for the others; "
         f"wrong and lost contents are made again"
     )
 
 
-def the_second_runs_nothing(first: Checkout, second: Checkout, cache: CacheServer, workspace: str) -> int:
-    """The same actions with the same outputs, each found in the cache. Returns how many."""
+def the_second_runs_nothing(first: Checkout, second: Checkout, cache: CacheServer, workspace: str) -> list[Spawn]:
+    """The same actions with the same outputs, each found in the cache. Returns them, as they ran in the first."""
     targets = WORKSPACES[workspace]
     built = ours(first.build(*targets, CI, workspace=workspace))
     # With path mapping, what an image builds for its own Python is found where the Bento has built the same.
@@ -109,7 +109,7 @@ def the_second_runs_nothing(first: Checkout, second: Checkout, cache: CacheServe
     outputs = {spawn.action: sorted(spawn.outputs.values()) for spawn in built}
     differing = [spawn for spawn in found if outputs.get(spawn.action) != sorted(spawn.outputs.values())]
     assert not differing, f"actions or outputs that differ: {differing}"
-    return len(found)
+    return built
 
 
 def only_what_is_asked_for_is_fetched(first: Checkout, second: Checkout, cache: CacheServer) -> int:
@@ -204,8 +204,10 @@ def recovers_from_lost_contents(second: Checkout, cache: CacheServer) -> None:
     second.bazel("clean").succeeded()
     second.build(*options)
     cache.evict_contents()
-    second.write(SOURCE, second.read(SOURCE) + "\n# One more line.\n")
+    source = second.read(SOURCE)
+    second.write(SOURCE, source + "\n# One more line.\n")
     built = second.build(*options)
+    second.write(SOURCE, source)
     assert "Missing digest" in built.errors, f"nothing was lost\n{built.told()}"
 
 

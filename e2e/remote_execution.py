@@ -23,7 +23,6 @@ INPUTS = {
     "BentoLock": (78, 52),
     "BentoModel": (2, 53),
     "BentoPackage": (7, 53),
-    "BentoSecrets": (4, 1),
     "BentoSnapshot": (4, 78),
 }
 # Of each rule for tests, one: what they run is the same wherever it stands.
@@ -40,20 +39,18 @@ INTERPRETER_BYTES = 32_000_000
 
 def actions_run_where_there_is_nothing(bench: Workbench) -> str:
     """On workers without a shell or a Python; with the bytes of local execution, from a known number of inputs."""
-    checkout = bench.checkout("remote")
+    checkout = bench.here
     a_lock_without_an_interpreter_is_refused(checkout)
     checkout.edit("MODULE.bazel", OTHER_INTERPRETER, INTERPRETER)
+    checkout.bazel("clean").succeeded()
     with ExecutionServer(bench.folder / "executor") as server:
         remote = ours(checkout.build(*EXAMPLES, server.option, *REMOTE))
         layers_are_streamed_from_the_cache(checkout, server, bench)
     elsewhere = {spawn.mnemonic for spawn in remote if spawn.runner != "remote"}
     assert not elsewhere, f"did not run on a worker: {sorted(elsewhere)}"
     inputs_are_few(remote)
-    checkout.bazel("clean").succeeded()
-    local = ours(checkout.build(*EXAMPLES))
-    written = {path: digest for spawn in remote for path, digest in spawn.outputs.items()}
-    differing = [path for spawn in local for path in spawn.outputs if spawn.outputs[path] != written.get(path)]
-    assert not differing, f"outputs that differ from those of local execution: {differing}"
+    local = contents(bench.examples_here or locally_built(checkout))
+    assert contents(remote) == local, f"outputs that differ from those of local execution: {contents(remote) ^ local}"
     tests_run_where_there_is_bash(checkout, bench)
     mnemonics = {spawn.mnemonic for spawn in remote}
     return (
@@ -62,8 +59,19 @@ def actions_run_where_there_is_nothing(bench: Workbench) -> str:
     )
 
 
+def locally_built(checkout: Checkout) -> list[Spawn]:
+    checkout.bazel("clean").succeeded()
+    return ours(checkout.build(*EXAMPLES))
+
+
+def contents(spawns: list[Spawn]) -> set[tuple[str, ...]]:
+    """What actions wrote, apart from where: paths are mapped in one of the builds."""
+    return {(spawn.mnemonic, spawn.target, *sorted(spawn.outputs.values())) for spawn in spawns if spawn.outputs}
+
+
 def tests_run_where_there_is_bash(checkout: Checkout, bench: Workbench) -> None:
     """Which Bazel's test-setup.sh wants, and a few programs; there is still no Python and no network."""
+    checkout.bazel("clean").succeeded()  # what the other server has, this one has not
     with ExecutionServer(bench.folder / "test-executor", tests=True) as server:
         tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
     ran = {spawn.target: spawn.runner for spawn in tested.spawns if spawn.mnemonic == "TestRunner"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from workbench import Surroundings
-
 if TYPE_CHECKING:
     from workbench import Checkout, Result, Workbench
 
@@ -28,25 +26,11 @@ genrule(
     ]),
 )
 """
-ELSEWHERE = Surroundings(
-    variables={
-        "HOME": "/tmp",
-        "LANG": "tr_TR.UTF-8",
-        "LC_ALL": "tr_TR.UTF-8",
-        "LOGNAME": "nobody",
-        "TZ": "Pacific/Kiritimati",
-        "USER": "nobody",
-    },
-    clock="+1000d",
-    host_name="elsewhere",
-    umask=0o077,
-)
 
 
 def two_places_give_the_same_bytes(bench: Workbench) -> str:
     """Two checkouts that share no cache of actions, and nothing else that a build could notice."""
-    here = bench.checkout("here")
-    there = bench.checkout("a/place/elsewhere/with/a/longer/path", surroundings=ELSEWHERE)
+    here, there = bench.here, bench.there
     first = outputs_of(here)
     second = outputs_of(there, "--compilation_mode=opt", "--jobs=1")
     facts = [checkout.read("bazel-bin/witness/witness.txt").split("\n")[:-1] for checkout in (here, there)]
@@ -61,8 +45,10 @@ def two_places_give_the_same_bytes(bench: Workbench) -> str:
 
 def outputs_of(checkout: Checkout, *options: str) -> dict[str, str]:
     """The digests of all that the actions of the Bento wrote, by mnemonic and path."""
+    checkout.bazel("clean").succeeded()
     checkout.write("witness/BUILD.bazel", WITNESS)
     built = checkout.build(TARGET, "//witness", f"--output_groups=+{',+'.join(GROUPS)}", *options)
+    assert {spawn.runner for spawn in built.spawns} == {"linux-sandbox"}, "not all has run here"
     mnemonics = {spawn.mnemonic for spawn in built.spawns}
     verbs = ("Archive", "Export", "Lock", "Model", "Package", "Report", "Snapshot")
     expected = {"Genrule", *(f"Bento{verb}" for verb in verbs)}

@@ -62,7 +62,7 @@ def the_modules_resolve_by_a_registry(bench: Workbench) -> str:
     assert wanted <= found, f"{sorted(wanted - found)} are not among {sorted(found)}"
     checkout.bazel("query", f"deps({PUBLIC}, 1)", workspace=CONSUMER, startup=startup).succeeded()
     tested = checkout.bazel("test", "//...", workspace=CONSUMER, startup=startup).succeeded()
-    assert "BentoArchive" in tested.ran, tested.told()
+    assert "BentoPackage" in tested.ran, tested.told()
     rc.write_text(others + f"common --registry=file://{bench.folder}/empty\n", "utf-8")
     failed = ask(workspace=CONSUMER)
     assert failed.code != 0, "the registry is not asked"

@@ -91,13 +91,14 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "interpreters": interpreters_make_the_same,
     },
     {"tutorial": the_tutorial_is_walked_through},
-    {"remote_cache": two_machines_share_a_cache},
-    {"lock_closures": hubs_hold_what_uv_resolves},
-    {"remote_execution": actions_run_where_there_is_nothing},
-    {"reproducibility": two_places_give_the_same_bytes},
+    {
+        "remote_cache": two_machines_share_a_cache,
+        "reproducibility": two_places_give_the_same_bytes,
+        "remote_execution": actions_run_where_there_is_nothing,
+    },
+    {"lock_forms": all_forms_of_a_lock_are_one_hub, "lock_closures": hubs_hold_what_uv_resolves},
     {"bentofile": a_project_moves_over},
     {"resolution": the_modules_resolve_by_a_registry},
-    {"lock_forms": all_forms_of_a_lock_are_one_hub},
     {"indexes": a_private_index_wins_and_keeps_its_password},
     {"models": models_come_from_elsewhere},
     {"hubs": hubs_say_what_is_missing},
@@ -106,6 +107,8 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {"next": the_next_bazel_is_met},
 )
 SCENARIOS = {name: scenario for row in ROWS for name, scenario in row.items()}
+# Servers of scenarios end before what a compiler for long runs and a collector for many cores do has paid.
+SHORT_LIVED = ("--host_jvm_args=-XX:TieredStopAtLevel=1", "--host_jvm_args=-XX:+UseSerialGC")
 STOPPED = threading.Event()
 
 
@@ -138,7 +141,7 @@ def main() -> int:
         parser.error(f"no scenario is called {', '.join(sorted(unknown))}")
     chosen = options.scenarios or list(SCENARIOS)
     signal.signal(signal.SIGTERM, stop)
-    with Workbench(keep=options.keep) as bench:
+    with Workbench(keep=options.keep, startup=SHORT_LIVED) as bench:
         rows = [[name for name in row if name in chosen] for row in ROWS]
         bench.downloads  # noqa: B018 - found once, before both ask for it
         with ThreadPoolExecutor(2) as threads:

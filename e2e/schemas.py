@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from workbench import Workbench
 
-JUDGES = ("cyclonedx-python-lib[json-validation]==11.12.0", "spdx-tools==0.8.5")
+JUDGES = ("cyclonedx-python-lib[json-validation]==11.12.0", "modelpack-client==0.1.0", "spdx-tools==0.8.5")
 BUILD = """\
-load("//rules:defs.bzl", "bento_image", "bento_image_index", "bento_push")
+load("//rules:defs.bzl", "bento_image", "bento_image_index", "bento_model", "bento_model_image", "bento_push")
 
 [
     bento_image(
@@ -40,6 +40,25 @@ bento_image_index(
 bento_push(
     name = "push",
     src = ":spdx",
+)
+
+bento_model(
+    name = "weights",
+    srcs = ["one.safetensors", "sub/names.json"],
+    image_layers = 1,
+    tag = "weights:v1",
+)
+
+bento_model_image(
+    name = "modelpack",
+    annotations = {"org.opencontainers.image.licenses": "MIT"},
+    format = "modelpack",
+    model = ":weights",
+)
+
+bento_push(
+    name = "push_model",
+    src = ":modelpack",
 )
 """
 STATUS = "#!/bin/sh\necho STABLE_REVISION {}\n"
@@ -81,10 +100,29 @@ assert not messages, messages[:5]
 """
 
 
+# The same for what a tool of models pulls: arguments are the name of the artifact, and a folder for its files.
+JUDGE_OF_MODELS = """
+import sys
+from pathlib import Path
+from jsonschema import Draft202012Validator
+from modelpack_client import ModelPackClient
+from modelpack_client.schema import CONFIG_SCHEMA
+
+pulled = ModelPackClient(insecure=True).pull(*sys.argv[1:])
+files = {str(path.relative_to(sys.argv[2])): path.read_text() for path in pulled.files}
+place = "home/bentoml/bento/models/weights/v1"
+assert files.pop(f"{place}/model.yaml").startswith("name: weights\\n"), files
+assert files == {f"{place}/one.safetensors": "one", f"{place}/sub/names.json": "{}"}, files
+assert list(Draft202012Validator(CONFIG_SCHEMA).iter_errors({**pulled.config, "modelfs": []}))
+"""
+
+
 def documents_follow_their_schemas(bench: Workbench) -> str:
     """OCI's schemas from Debian, CycloneDX's and SPDX's own libraries; a stamped revision changes no layer."""
     checkout = bench.plain
     checkout.write("tests/documents/BUILD.bazel", BUILD)
+    checkout.write("tests/documents/one.safetensors", "one")
+    checkout.write("tests/documents/sub/names.json", "{}")
     checkout.write("tests/documents/status.sh", STATUS.format("one"))
     (checkout.root / "tests/documents/status.sh").chmod(0o755)
     status = f"--workspace_status_command={checkout.root}/tests/documents/status.sh"
@@ -99,7 +137,7 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
     subprocess.run([sys.executable, "-m", "venv", bench.folder / "judges"], check=True)
     python = bench.folder / "judges/bin/python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", *JUDGES], check=True, stdin=subprocess.DEVNULL)
-    documents = SCHEMAS | referrers(bench, status)
+    documents = SCHEMAS | referrers(bench, status, python)
     pairs = [f"{document}={schema}" for document, schema in documents.items()]
     command = [python, "-c", JUDGE, folder, schemas, *pairs]
     judged = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
@@ -113,11 +151,15 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
     again = checkout.build(status, targets[1])
     assert revision(folder) == "two"
     assert set(again.ran) <= {"BentoImage", "BentoSbom", "BentoSystemCheck"}, again.ran
-    return f"{len(documents)} documents and two bills of materials; a new revision reran {', '.join(again.ran)}"
+    judged_by = f"{len(documents)} documents, two bills of materials, a model that its tool pulled"
+    return f"{judged_by}; a new revision reran {', '.join(again.ran)}"
 
 
-def referrers(bench: Workbench, status: str) -> dict[str, str]:
-    """What a push attaches to an image, as a registry has it: files of the manifest and the list, and their schemas."""
+def referrers(bench: Workbench, status: str, python: Path) -> dict[str, str]:
+    """What a push attaches to an image, as a registry has it: files of the manifest and the list, and their schemas.
+
+    A model goes there, too, and is pulled by the judge of models.
+    """
     folder = bench.folder / "referrers"
     folder.mkdir()
     digest = bench.plain.read(f"{FOLDER}/spdx.digest").strip()
@@ -127,6 +169,11 @@ def referrers(bench: Workbench, status: str) -> dict[str, str]:
         index = servers.get(server, f"/v2/documents/spdx/manifests/{digest.replace(':', '-')}")[1]
         [entry] = json.loads(index)["manifests"]
         manifest = servers.get(server, f"/v2/documents/spdx/manifests/{entry['digest']}")[1]
+        model = f"{server.host}/documents/model"
+        bench.plain.bazel("run", "//tests/documents:push_model", "--", "--repository", model, "--tag", "v1").succeeded()
+        command = [python, "-c", JUDGE_OF_MODELS, f"{model}:v1", folder / "model"]
+        judged = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
+        assert judged.returncode == 0, judged.stderr
     (folder / "index.json").write_bytes(index)
     (folder / "manifest.json").write_bytes(manifest)
     return {f"{folder}/index.json": "image-index-schema.json", f"{folder}/manifest.json": "image-manifest-schema.json"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 import re
@@ -54,6 +56,22 @@ class Surroundings:
         return [*namespaces, sys.executable, str(ENTER), json.dumps(given), *command]
 
 
+ELSEWHERE = Surroundings(
+    variables={
+        "HOME": "/tmp",
+        "LANG": "tr_TR.UTF-8",
+        "LC_ALL": "tr_TR.UTF-8",
+        "LOGNAME": "nobody",
+        "TZ": "Pacific/Kiritimati",
+        "USER": "nobody",
+    },
+    clock="+1000d",
+    host_name="elsewhere",
+    umask=0o077,
+    user=4242,
+)
+
+
 @dataclass(frozen=True)
 class Spawn:
     """A process that Bazel ran for an action."""
@@ -102,13 +120,21 @@ class Result:
 class Checkout:
     """A copy of this repository, with a Bazel of its own."""
 
-    def __init__(self, folder: Path, cache: Path, surroundings: Surroundings, source: Path = REPOSITORY) -> None:
-        """Copy `source`; `cache` is where Bazel keeps downloads."""
+    def __init__(
+        self,
+        folder: Path,
+        cache: Path,
+        surroundings: Surroundings,
+        source: Path = REPOSITORY,
+        startup: Sequence[str] = (),
+    ) -> None:
+        """Copy `source`; `cache` is where Bazel keeps downloads, `startup` are options of its servers."""
         self.root = folder / "rules_bento"
         self._scratch = folder / "scratch"
         self._scratch.mkdir(parents=True)
         self._cache = cache
         self._surroundings = surroundings
+        self._startup = [f"--output_user_root={self._scratch}/output", "--max_idle_secs=300", *startup]
         self._served: set[str] = set()
         shutil.copytree(source, self.root, symlinks=True, ignore=LEFT_OUT)
         for module in self.root.glob("e2e/*/MODULE.bazel"):
@@ -195,10 +221,6 @@ class Checkout:
         self._served.clear()
 
     @property
-    def _startup(self) -> list[str]:
-        return [f"--output_user_root={self._scratch}/output", "--max_idle_secs=300"]
-
-    @property
     def _variables(self) -> dict[str, str]:
         # Wherever home is said to be, Bazel is provisioned once.
         pinned = {"XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))}
@@ -208,11 +230,13 @@ class Checkout:
 class Workbench:
     """A temporary folder full of checkouts."""
 
-    def __init__(self, *, keep: bool = False) -> None:
-        """Make the folder; `keep` leaves it at the end."""
+    def __init__(self, *, keep: bool = False, startup: Sequence[str] = ()) -> None:
+        """Make the folder; `keep` leaves it at the end, `startup` are options of all servers."""
         self.folder = Path(tempfile.mkdtemp(prefix="rules_bento-e2e-"))
         self._keep = keep
+        self._startup = startup
         self._checkouts: list[Checkout] = []
+        self.examples_here: list[Spawn] = []  # what ran in `here` to build the examples, once they are
 
     def __enter__(self) -> Workbench:
         return self
@@ -234,7 +258,8 @@ class Workbench:
         source: Path = REPOSITORY,
     ) -> Checkout:
         """A new copy of the repository, or of another `source`, in `name` of the folder."""
-        made = Checkout(self.folder / name, cache or self.downloads, surroundings or Surroundings(), source)
+        place = self.folder / name
+        made = Checkout(place, cache or self.downloads, surroundings or Surroundings(), source, self._startup)
         self._checkouts.append(made)
         return made
 
@@ -247,6 +272,21 @@ class Workbench:
     def spare(self) -> Checkout:
         """A checkout for scenarios that go on from what another has left, whatever that is."""
         return self.checkout("spare")
+
+    @cached_property
+    def here(self) -> Checkout:
+        """One of two checkouts that are compared."""
+        return self.checkout("here")
+
+    @cached_property
+    def there(self) -> Checkout:
+        """The other: of another user, on another day, as on another machine."""
+        return self.checkout("a/place/elsewhere/with/a/longer/path", surroundings=ELSEWHERE)
+
+    @cached_property
+    def locks(self) -> Checkout:
+        """The checkout whose e2e/smoke gets further hubs."""
+        return self.checkout("locks")
 
     @cached_property
     def monorepo(self) -> Checkout:
@@ -292,6 +332,11 @@ def read_spawns(log: Path) -> list[Spawn]:
 
 def digest_of(output: dict[str, Any]) -> str:
     return str(output.get("digest", {}).get("hash") or output.get("symlinkTargetPath", ""))
+
+
+def gunzip(data: bytes) -> bytes:
+    """What is packed. `gzip.decompress` copies all that is left for each of a layer's thousands of members."""
+    return gzip.GzipFile(fileobj=io.BytesIO(data)).read()
 
 
 def remove(folder: Path) -> None:
