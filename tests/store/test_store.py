@@ -707,6 +707,19 @@ def test_descriptors_are_taken_as_bentoml_takes_them(real):
     assert taken > 50
 
 
+def test_a_tag_of_a_model_that_is_no_text_is_refused_as_bentoml_refuses_it(real):
+    tags = [True, 1, 1.5, None, dt.date(2026, 1, 1), ["a"], {"a": "b"}]
+    forms = [["first:one", tag] for tag in tags]
+    forms += [[{"tag": tag, "module": "m", "creation_time": "2026-01-01T00:00:00+00:00"}] for tag in tags]
+    texts = [yaml.safe_dump(yaml.safe_load(bento_yaml()) | {"spec": 2, "models": models}) for models in forms]
+    right, *answers = ask(real, PARSE, [[BENTO.folder, text] for text in [bento_yaml().decode(), *texts]])
+    assert right
+    assert answers == [None] * len(texts)
+    for text in texts:
+        with pytest.raises(BentoError, match=r"models\[.\]\.tag: is .*, where a text belongs\. Put it in quotes"):
+            descriptors.parse(BENTO, text.encode(), "here")
+
+
 def test_documents_of_real_builds_are_shown_as_they_are(real):
     folder = Path(__file__).parents[1] / "golden" / "bentos"
     if not folder.is_dir():

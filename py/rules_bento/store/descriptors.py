@@ -20,6 +20,7 @@ from rules_bento.store.conversions import (
     flag,
     items,
     mapping,
+    only_text,
     optional,
     record,
     text,
@@ -146,7 +147,7 @@ def _now() -> str:
 
 
 def _tag(value: Any, where: str) -> str:
-    name, colon, version = text(value, where).lower().partition(":")
+    name, colon, version = only_text(value, where).lower().partition(":")
     check_word(name, f"{where}: the name of the model")
     return f"{name}:{check_word(version, f'{where}: the version of the model')}" if colon else name
 
