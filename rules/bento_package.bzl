@@ -126,16 +126,17 @@ def _bento_package_impl(ctx):
     sources_part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     metadata_part = ctx.actions.declare_file(ctx.label.name + ".metadata.part")
     data = pack_data(ctx)
+    vendored = depset(transitive = [info.vendored for info in locked])
     snapshot = read_sources(
         ctx,
         packed_data = data,
         part = sources_part,
-        vendored = depset(transitive = [info.vendored for info in locked]),
+        vendored = vendored,
         states_packages = bool(locked),
         unread = imported,
     )
     contents = [sources_part] + ([data.part] if data else [])
-    archive = archive_of_metadata(ctx, data = data, models = models)
+    archive = archive_of_metadata(ctx, data = data, models = models, vendored = vendored)
     if imported:
         facts = facts_info(ctx, made_of = None, models = models, parts = contents, snapshot = snapshot)
         service_facts = import_facts(ctx, facts, locked, states_packages = True)
@@ -143,7 +144,7 @@ def _bento_package_impl(ctx):
     lock = _lock(ctx, locked, snapshot.stated)
     described = write_metadata(
         ctx,
-        into = struct(archive = archive, contents = contents, part = metadata_part),
+        into = struct(archive = archive, contents = contents if archive else [], part = metadata_part),
         lock = lock,
         python_version = python_version,
         snapshot = snapshot,

@@ -57,19 +57,20 @@ def _join(ctx, output, *, parts, models, form = ""):
         outputs = [output],
     )
 
-def archive_of_metadata(ctx, *, data, models):
+def archive_of_metadata(ctx, *, data, models, vendored):
     """The `.bento` that the action of the metadata writes, too: of a Bento of sources alone, whose parts always change together.
 
     Args:
       ctx: context of a rule with the attributes of `STAMPED_LABELS`.
       data: what `pack_data` returned.
       models: list of BentoModelInfo.
+      vendored: depset of Files, the wheels that the sources' part carries.
 
     Returns:
-      A File; None for a Bento with models or data, whose bytes a test or an image would copy for nothing, and for one
+      A File; None for a Bento with models, data or wheels, whose bytes a test or an image would copy for nothing, and for one
       whose archive has labels that its metadata has not.
     """
-    if data or models or ctx.attr.stamped_labels:
+    if data or models or vendored or ctx.attr.stamped_labels:
         return None
     return ctx.actions.declare_file(ctx.label.name + ".bento")
 

@@ -151,7 +151,7 @@ def write_metadata(ctx, *, snapshot, lock, into, python_version):
       snapshot: what `read_sources` returned.
       lock: what `lock_slice` returned, or None.
       into: a struct of `part`, the File to write this part of the archive to, and of `archive` and `contents`: the `.bento` where
-        the same action writes it, else None, and the list of Files that it is joined with.
+        the same action writes it, and the list of Files that it is joined with; else None and an empty list.
       python_version: `X.Y`, what the packages are locked for.
 
     Returns:
@@ -198,7 +198,7 @@ def write_metadata(ctx, *, snapshot, lock, into, python_version):
     add_secrets(ctx, args)
     if into.archive:
         args.add("--archive", into.archive)
-        args.add_all(into.contents, before_each = "--contents")
+    args.add_all(into.contents, before_each = "--contents")
     run_helper(
         ctx,
         mnemonic = "BentoPackage",
@@ -206,7 +206,7 @@ def write_metadata(ctx, *, snapshot, lock, into, python_version):
         verb = verb(
             "package",
             args,
-            inputs = depset(into.contents if into.archive else [], transitive = [inputs]),
+            inputs = depset(into.contents, transitive = [inputs]),
             packages = packages,
         ),
         outputs = [into.part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag] + ([into.archive] if into.archive else []),

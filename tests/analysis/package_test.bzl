@@ -253,6 +253,14 @@ def _unstamped_impl(ctx):
 
 unstamped_test = analysistest.make(_unstamped_impl)
 
+def _carrying_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.equals(env, ["carrying.metadata.part", "carrying.sources.part"], _own_inputs(_action(env, "BentoArchive")), "a test copies no wheel")
+    asserts.false(env, [file.basename for file in _action(env, "BentoPackage").outputs.to_list() if file.extension == "bento"])
+    return analysistest.end(env)
+
+carrying_test = analysistest.make(_carrying_impl)
+
 def _launchers_impl(ctx):
     env = analysistest.begin(ctx)
     files = [file.short_path for file in analysistest.target_under_test(env)[DefaultInfo].default_runfiles.files.to_list()]

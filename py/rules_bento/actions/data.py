@@ -62,7 +62,7 @@ def run(arguments: Arguments) -> None:
     """Write manifest and part."""
     kept = kept_data(arguments)
     manifest = snapshot.digest(kept)
-    secrets_search.refuse_secrets(arguments, snapshot.beginnings(kept, secrets_search.MOST_BYTES))
+    secrets_search.refuse_secrets_of(arguments, kept)
     write_part(Path(arguments.one("--part")), members(kept, manifest))
     Path(arguments.one("--manifest")).write_text(manifest.to_json(), "utf-8")
 

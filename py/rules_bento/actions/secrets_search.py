@@ -9,13 +9,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from rules_bento.arguments import Arguments
-
-__all__ = ["FLAGS", "MOST_BYTES", "refuse_secrets"]
+    from rules_bento.sources.snapshot import Declared
 
 FLAGS = {
     "--allowed-secret": 1,  # path in the Bento of a file that may have some
     "--look-for-secrets": 0,
 }
+
+
+def refuse_secrets_of(arguments: Arguments, kept: Iterable[Declared]) -> None:
+    """Raise BentoError with all that looks like a secret in the files of a Bento's sources or data."""
+    from rules_bento.sources.snapshot import beginnings
+
+    refuse_secrets(arguments, beginnings(kept, MOST_BYTES))
 
 
 def refuse_secrets(

@@ -67,7 +67,7 @@ def run(arguments: Arguments) -> None:
     apart = _packed_data(arguments)
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = Manifest.of([*snapshot.digest(packed).entries, *apart.values()])
-    secrets_search.refuse_secrets(arguments, snapshot.beginnings(packed, secrets_search.MOST_BYTES))
+    secrets_search.refuse_secrets_of(arguments, packed)
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
     snapshot.check_followed(file for file in declared if file.path in named)  # patterns may have dropped them
