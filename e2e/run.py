@@ -58,11 +58,11 @@ from workers import workers_make_the_same
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Rows of scenarios, two at a time side by side, for a Bazel is mostly busy with one thing. In a row, one goes on with
-# what those before it have made: the first is of the scenarios on the plain checkout. Long rows come first.
+# Rows of scenarios, four at a time side by side: a Bazel is mostly busy with one thing, and waits for others' machines
+# as often as for a processor. In a row, one goes on with what those before it have made: the first is of the scenarios
+# on the plain checkout. Long rows come first.
 ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {
-        "offline": a_second_checkout_downloads_nothing,
         "incremental": changes_rerun_what_they_must,
         "weights": weights_rerun_what_holds_them,
         "hermetic": variables_of_the_caller_rerun_nothing,
@@ -90,12 +90,13 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "workers": workers_make_the_same,
         "interpreters": interpreters_make_the_same,
     },
-    {"tutorial": the_tutorial_is_walked_through},
     {
         "remote_cache": two_machines_share_a_cache,
         "reproducibility": two_places_give_the_same_bytes,
         "remote_execution": actions_run_where_there_is_nothing,
     },
+    {"offline": a_second_checkout_downloads_nothing},
+    {"tutorial": the_tutorial_is_walked_through},
     {"lock_forms": all_forms_of_a_lock_are_one_hub, "lock_closures": hubs_hold_what_uv_resolves},
     {"bentofile": a_project_moves_over},
     {"resolution": the_modules_resolve_by_a_registry},
@@ -109,6 +110,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
 SCENARIOS = {name: scenario for row in ROWS for name, scenario in row.items()}
 # Servers of scenarios end before what a compiler for long runs and a collector for many cores do has paid.
 SHORT_LIVED = ("--host_jvm_args=-XX:TieredStopAtLevel=1", "--host_jvm_args=-XX:+UseSerialGC")
+LANES = 4
 STOPPED = threading.Event()
 
 
@@ -143,8 +145,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     with Workbench(keep=options.keep, startup=SHORT_LIVED) as bench:
         rows = [[name for name in row if name in chosen] for row in ROWS]
-        bench.downloads  # noqa: B018 - found once, before both ask for it
-        with ThreadPoolExecutor(2) as threads:
+        bench.downloads  # noqa: B018 - found once, before all ask for it
+        with ThreadPoolExecutor(LANES) as threads:
             told = threads.map(lambda row: [passes(name, bench) for name in row if not STOPPED.is_set()], rows)
             passed = [how for row in told for how in row]
     print(f"{passed.count(True)} passed, {passed.count(False)} failed", flush=True)
