@@ -1,4 +1,4 @@
-"""How a program ends that nobody expected to: with one message, and with nothing of Python's behind it."""
+"""Ends a program on an unexpected error or signal, with one message and no traceback."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BentoError(Exception):
-    """Input that cannot be built from: what is wrong, where, and what to do about it.
+    """Reports input that cannot be built from: what is wrong, where, and what to do about it.
 
     The command line prints the message and exits with 1; it never shows a traceback for it.
     """

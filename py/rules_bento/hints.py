@@ -1,4 +1,4 @@
-"""What annotations name, without what `typing` costs at each start: 11 million instructions.
+"""Provides names for annotations, without importing `typing`, which costs 11 million instructions at each start.
 
 A type checker sees `typing` itself. Annotations are not evaluated here, so that at run time the names only have to be
 there: for an alias, for the base of a protocol, for `cast`.
@@ -25,12 +25,12 @@ else:
             return cls
 
     class Any(metaclass=_Named):
-        """A name for annotations."""
+        """Stands for `typing.Any` in annotations."""
 
     IO = BinaryIO = Literal = NoReturn = TextIO = TypeAlias = Any
 
     class Protocol:
-        """The base of what says which methods something has."""
+        """Stands for `typing.Protocol`."""
 
     def TypeVar(name, *_, **__):
         """Return something to name a type by."""

@@ -61,7 +61,10 @@ _HOMES = {
 
 
 class Section:
-    """The Bentos, or the models, of one store. Errors are BentoError; NotFoundError if nothing has the tag."""
+    """Gives access to the Bentos, or the models, of one store.
+
+    Errors are BentoError; NotFoundError if nothing has the tag.
+    """
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
@@ -164,10 +167,10 @@ class Section:
 
 
 class Store:
-    """A BentoML home: `bentos` and `models`."""
+    """Gives access to a BentoML home: its `bentos` and `models`."""
 
     def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
-        """The home is by default that of BentoML: BENTOML_HOME, else `~/bentoml`. It need not be there.
+        """Use the home, by default BentoML's: BENTOML_HOME, else `~/bentoml`. It need not exist.
 
         A `durable` store waits for the disk, so that what is done outlives a power cut.
         """

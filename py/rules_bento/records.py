@@ -39,10 +39,10 @@ else:
             return made
 
     class NamedTuple(metaclass=_Named):
-        """The base of tuples whose items have names."""
+        """Makes subclasses tuples whose items have names."""
 
     class _Field:
-        """A field: how it is called, and what is said of it."""
+        """Describes a field: its name, its default and its flags."""
 
         name = ""
 

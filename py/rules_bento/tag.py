@@ -12,7 +12,7 @@ _LONGEST = 63
 
 
 class Tag(NamedTuple):
-    """A name and a version; an empty version is one that is still to be found."""
+    """Holds a name and a version; an empty version is still to be resolved."""
 
     name: str
     version: str = ""

@@ -81,7 +81,7 @@ def _links(put: _Place, bento: str, mounted: str, models: list[ModelDescription]
 
 
 class _Place:
-    """Headers of what lies in a folder, which belongs to its user as the folder above it, the user's home, does."""
+    """Makes the headers of a Bento's folder, whose contents belong to the user that owns the home above it."""
 
     def __init__(self, folder: str, uid: int, gid: int) -> None:
         self._home = folder.rpartition("/")[0]

@@ -44,7 +44,7 @@ def _load(path: str) -> dict[str, Any]:
 
 
 def _differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[Difference]:
-    """Return what bento.yaml has nothing of: kind, APIs and docstrings, where reading tells them."""
+    """Yield how the facts read and imported differ in what bento.yaml lacks: kind, APIs and docstrings."""
     unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}
     yield from differences(read["kind"], imported["kind"], "kind")
     if unknown & {"service", "name", "members", "dependencies"} or len(read["services"]) != len(imported["services"]):

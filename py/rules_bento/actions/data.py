@@ -44,7 +44,10 @@ _INSTALLED = "/site-packages/"
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides about the sources. Options are read, and their modules imported, only where there are some."""
+    """Holds what decides which sources a Bento has.
+
+    Options are read, and their modules imported, only where there are some.
+    """
 
     service: str | None
     include: list[str]
@@ -68,14 +71,14 @@ def run(arguments: Arguments) -> None:
 
 
 def kept_data(arguments: Arguments) -> list[Declared]:
-    """The files of `data` that the Bento has."""
+    """Return the files of `data` that the Bento keeps."""
     declared = declared_files(arguments)
     data = {source for source, _, _ in arguments.records("--data")}
     return [file for file in select(declared, read_plan(arguments, declared)).kept if file.source in data]
 
 
 def declared_files(arguments: Arguments) -> list[Declared]:
-    """The files that a target declares, where they would lie in its Bento."""
+    """Return the files that a target declares, each with its path in the Bento."""
     build_ctx = arguments.one("--build-ctx")
     roots = arguments.many("--import-root")
     declared = []
@@ -94,7 +97,7 @@ def declared_files(arguments: Arguments) -> list[Declared]:
 
 
 def read_plan(arguments: Arguments, declared: Sequence[Declared]) -> Plan:
-    """Attributes, and what they leave open from the bentofile."""
+    """Read the target's attributes, and take from the bentofile what they do not set."""
     service = arguments.one("--service") if arguments.records("--service") else None
     include, exclude = arguments.many("--include"), arguments.many("--exclude")
     if not arguments.records("--options") and not arguments.records("--bentofile"):
@@ -116,7 +119,7 @@ def select(declared: Sequence[Declared], plan: Plan) -> Selection:
 
 
 def members(kept: Iterable[Declared], manifest: Manifest) -> list[Member]:
-    """The files as members of an archive."""
+    """Return the files as members of an archive."""
     entries = {entry.path: entry for entry in manifest.entries}
     return [
         Member.symlink(f"src/{file.path}", file.link)

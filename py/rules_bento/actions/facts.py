@@ -91,7 +91,7 @@ def _unpack(arguments: Arguments, folder: Path) -> None:
 
 
 def _aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:
-    """Aliases of models, by what BentoML is to look up in their place."""
+    """Return the aliases of models, each with the tag that BentoML is to look up in its place."""
     tags = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
     for path, _, alias in arguments.records("--model"):
         if alias:

@@ -114,7 +114,7 @@ def sources(arguments: Arguments, flag: str = "--source") -> list[snapshot.Decla
 
 
 def _unfiltered(file: snapshot.Declared) -> snapshot.Declared:
-    """A model holds what is declared; `.bentoignore` is a matter of Bentos."""
+    """Return the file as one that patterns do not apply to: `.bentoignore` is read for Bentos only."""
     return snapshot.Declared(file.path, file.source, file.origin, filtered=False)
 
 

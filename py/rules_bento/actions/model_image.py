@@ -48,7 +48,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _settings(created: str, annotations: dict[str, str]) -> oci_image.Settings:
-    """An image has to be for some platform; files are for all, and nothing of it is run."""
+    """Return the config's settings: a platform, because an image must name one, and nothing that runs."""
     standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     return oci_image.Settings(
         architecture="amd64",

@@ -185,7 +185,7 @@ def _description(arguments: Arguments) -> str | None:
 
 
 def _files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
-    """The files that options may name: the target's, and those that the snapshot found to be named."""
+    """Return the files that options may name: the target's, and those that the snapshot found to be named."""
     from base64 import b64decode
 
     contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}

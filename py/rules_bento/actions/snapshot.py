@@ -98,7 +98,7 @@ def _tell_idle(target: str, selection: Selection, plan: Plan) -> None:
 
 
 def _packed_data(arguments: Arguments) -> dict[str, Entry]:
-    """The entries of files that lie in another part, by path."""
+    """Read the entries of the files that another part of the archive holds, by path."""
     path = arguments.optional("--packed-data")
     entries = Manifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     return {entry.path: entry for entry in entries}
@@ -115,7 +115,7 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
 
 
 def _name(plan: Plan, sources: dict[str, str]) -> str:
-    """`module:Service` of the target, else of the bentofile, else the one that the sources have."""
+    """Return `module:Service`: the target's, else the bentofile's, else the only one in the sources."""
     if plan.service is not None:
         return plan.service
     from rules_bento.build_options.options import BuildOptions
@@ -136,7 +136,7 @@ def _project(declared: Sequence[Declared]) -> ProjectFiles:
 
 
 def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) -> dict[str, bytes]:
-    """The files that options and the service's image name: what follows sees no other source."""
+    """Read the files that the options and the service's image name; later actions get no other source."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
     from rules_bento.bento.named_files import named_files
@@ -154,7 +154,7 @@ def _stated(arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Seque
 
 
 def stated(arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles) -> str:
-    """The packages that options and image (of `--image`, else of the service) ask for, as JSON."""
+    """Return, as JSON, the packages that the options and the image (`--image`, else the service's) ask for."""
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.stated_packages import dumps, stated_packages
 
@@ -186,7 +186,7 @@ def _require_module(service: str, selection: Selection) -> None:
 
 
 def _unused(selection: Selection, also: Sequence[str]) -> str:
-    """The inputs whose content changed nothing, so that a change of theirs reruns nothing.
+    """Return the inputs that nothing was read from, so that Bazel reruns nothing when they change.
 
     `also` are used beside those that are kept. Names under the output folder are left out: path mapping may have
     changed them.

@@ -20,7 +20,7 @@ TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]
 
 
 class Item(NamedTuple):
-    """A member that is written: a link has a `link`, a file `contents` of `size` bytes, a directory neither.
+    """Describes a member to write: a link has a `link`, a file `contents` of `size` bytes, a directory neither.
 
     Contents have to be taken before the next item is asked for.
     """

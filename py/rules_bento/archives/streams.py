@@ -1,4 +1,4 @@
-"""Compressed streams, decoded a bounded piece at a time and to their very end.
+"""Decodes compressed streams, a bounded piece at a time and to their very end.
 
 Python's own readers stop where they have what they were asked for: what follows is not looked at, so a wrong
 checksum, a missing end or foreign bytes behind it pass unseen. Here a stream is read until its file ends, and each
@@ -26,7 +26,7 @@ _ALIGNED = {"xz": 4, "gz": 1}  # the forms that may be padded with zeros, and to
 
 
 class Decoder(Protocol):
-    """The methods that decompressors of `lzma` and `bz2` share. An object decodes one stream."""
+    """Decodes one stream: the methods that the decompressors of `lzma` and `bz2` share."""
 
     @property
     def eof(self) -> bool: ...  # noqa: D102
@@ -162,7 +162,7 @@ def _decoded(decoder: Decoder, data: bytes) -> Iterator[bytes]:
 
 
 class _Gzip:
-    """One member of a gzip file; zlib holds its CRC and length."""
+    """Decodes one member of a gzip file; zlib checks its CRC and length."""
 
     def __init__(self) -> None:
         import zlib
@@ -186,7 +186,7 @@ class _Gzip:
 
 
 class _Zstd:
-    """One frame of zstd. Its decoder takes no bound, so it is fed so little that a bomb stays below 70 MB."""
+    """Decodes one frame of zstd. Its decoder takes no bound, so it is fed so little that a bomb stays below 70 MB."""
 
     _FED = 2048  # a block has at least 4 bytes and at most 128 KiB come out of it
 

@@ -45,7 +45,7 @@ _REFUSED = {
 
 
 class TarMember(NamedTuple):
-    """A member as its headers say: `kind` is file, folder, link or of `SYSTEM`, `link` the target's text."""
+    """Describes a member as its headers do: `kind` is file, folder, link or one of `SYSTEM`, `link` the target."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ class TarMember(NamedTuple):
 
 
 class Bytes:
-    """A stream of pieces, taken in the amounts that are asked for."""
+    """Reads a stream of pieces in the amounts that are asked for."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self._pieces = iter(pieces)
@@ -77,7 +77,7 @@ class Bytes:
         return taken
 
     def run(self, size: int) -> Iterator[bytes | memoryview]:
-        """Exactly so many bytes, in pieces. Raises BentoError if they are not there."""
+        """Yield exactly `size` bytes, in pieces. Raises BentoError if there are fewer."""
         while size:
             piece = self.some(size)
             if not piece:
@@ -96,7 +96,7 @@ class Bytes:
 
 
 class BytesOfFile(Bytes):
-    """The bytes of an open file that can seek: what is passed over is not read."""
+    """Reads an open file that can seek: what is skipped is not read."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         super().__init__((), where)
@@ -165,7 +165,7 @@ def members(stream: Bytes, also: Collection[str] = ()) -> Members:
 
 
 class _Common:
-    """The attributes that an archive states for all members that follow."""
+    """Collects the attributes that an archive states for all members that follow."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}

@@ -34,7 +34,7 @@ _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
 
 
 class Member(NamedTuple):
-    """A file, a symbolic link or a folder of a tar. Its constructors are below.
+    """Describes a file, a symbolic link or a folder of a tar. Its constructors are below.
 
     `path` is relative to the root of the archive, without `./`. A file's bytes come from `source`, of which
     `size` bytes must be there when it is read, or are `data`; a symbolic link has a `link`; what has none of

@@ -1,4 +1,4 @@
-"""Reading archives of Bentos and models, which may come from anywhere.
+"""Reads archives of Bentos and models, which may come from anywhere.
 
 `read` gives the members of an archive one after the other, so that a file of any size passes through in constant
 memory, and gives none that is not safe to write below a folder. What `bentoml import` (1.4.40) takes is taken, but
@@ -41,7 +41,7 @@ _UNCOUNTED = 256 << 20  # bytes that may come out of however few, before the rat
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds to which an archive may grow. One that grows beyond is a bomb, or needs a larger limit."""
+    """Bounds the size of an archive. One that exceeds them is a bomb, or needs a larger limit."""
 
     size: int = 256 << 30  # bytes of all files
     members: int = 200_000
@@ -52,7 +52,7 @@ class Limits:
 
 
 class Item(NamedTuple):
-    """A member that is safe to write: `path` is POSIX, relative and normal, no other one comes twice.
+    """Describes a member that is safe to write: `path` is POSIX, relative, normalized, and unique.
 
     A `file` has `size` bytes and may be executable, a `link` has the text of its target, a `folder` neither. Links
     come last, so that no file is written through one. A `hard link` is there if `Limits` take it: it is the file at
@@ -74,7 +74,7 @@ def form_of(path: str) -> Form:
 def read(
     source: Path | BinaryIO, form: Form, limits: Limits | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[Item, Contents]]:
-    """The members of an archive, each with its contents, which must be taken before the next member (or left alone).
+    """Yield the members of an archive, each with its contents, which are read before the next member or not at all.
 
     An open file is read from where it is and not closed; a zip must be seekable. Folders that only paths imply are
     not among the items. Raises BentoError for a source that cannot be read, is not whole, is not what `form` says or
@@ -163,7 +163,7 @@ def _file(path: str, size: int) -> Contents:
 
 
 class _Open:
-    """A file that somebody else closes."""
+    """Wraps an open file as a context manager that does not close it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -176,7 +176,7 @@ class _Open:
 
 
 class _Counted:
-    """A file that counts the bytes that are read from it."""
+    """Wraps a file, and counts the bytes that are read from it."""
 
     def __init__(self, file: BinaryIO, progress: Progress | None) -> None:
         self._file = file
@@ -201,7 +201,7 @@ class _Counted:
 
 
 class _Guard:
-    """Counts what has been let in of an archive, and refuses what goes beyond the limits."""
+    """Counts the members and bytes of an archive, and refuses those beyond the limits."""
 
     def __init__(self, where: str, limits: Limits) -> None:
         self.where = where

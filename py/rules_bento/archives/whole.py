@@ -1,4 +1,4 @@
-"""Files and folders that have their name only when they are whole.
+"""Writes files and folders that appear under their name only when they are complete.
 
 What is in the making has no name where the system allows it (Linux, most file systems): nothing is left of it however
 the process ends. Elsewhere it has a random one, which nobody else can have taken or made a link of.

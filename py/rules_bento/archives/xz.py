@@ -60,7 +60,7 @@ HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)
 
 
 class Record(NamedTuple):
-    """A block as the index describes it: its bytes in the stream without padding, and how many it unpacks to."""
+    """Describes a block as the index does: its bytes in the stream without padding, and its bytes uncompressed."""
 
     unpadded_size: int
     size: int
@@ -149,7 +149,7 @@ def cut(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes
 def in_order(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
 ) -> Iterator[_Result]:
-    """`map` on threads: results in the order of the items, few items in memory at a time.
+    """Map `function` on threads, with results in the order of the items and few items in memory at a time.
 
     `function` must release the GIL for threads to help. An error in it, or in `items`, comes out here.
     """
@@ -215,7 +215,7 @@ def _compress(block: bytes, dictionary: int) -> bytes:
 
 
 def _store(block: bytes) -> list[bytes | memoryview]:
-    """LZMA2's uncompressed chunks: control 1 (reset the dictionary) or 2, size less one, bytes; then a 0."""
+    """Return a block as uncompressed LZMA2 chunks: control 1 (reset the dictionary) or 2, size - 1, bytes; then 0."""
     view = memoryview(block)
     chunks: list[bytes | memoryview] = []
     for start in range(0, len(block), _CHUNK):

@@ -70,7 +70,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 
 class Bounds(NamedTuple):
-    """Bounds of what is read of a zip."""
+    """Bounds what is read of a zip."""
 
     ratio: int  # unpacked to packed, of the whole zip, by the sizes that are declared
     unpacked: int  # bytes that it may have unpacked, whatever the ratio
@@ -80,7 +80,7 @@ class Bounds(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A member as the directory says, which `Zip.contents` holds against the contents. A folder ends with a slash."""
+    """Describes a member as the directory does; `Zip.contents` verifies it. The path of a folder ends with a slash."""
 
     path: str
     size: int  # bytes unpacked
@@ -98,7 +98,7 @@ class Member(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Up to `PIECE` bytes of the contents of a member, and what they were inflated from."""
+    """Holds up to `PIECE` bytes of the contents of a member, and what they were inflated from."""
 
     data: bytes
     packed: bytes | None  # bytes of the deflate stream, maybe none; None if the member is not deflated
@@ -106,7 +106,7 @@ class Chunk(NamedTuple):
 
 
 class Zip:
-    """An open zip. What is wrong with it is a BentoError that begins with `where` and ends with `remedy`."""
+    """Reads an open zip. Its errors are BentoErrors that begin with `where` and end with `remedy`."""
 
     def __init__(self, where: str, remedy: str, bounds: Bounds, methods: Collection[int]) -> None:
         self.where = where
@@ -358,7 +358,7 @@ class Zip:
 
 
 class ZipOfFile(Zip):
-    """A zip in an open file that can seek."""
+    """Reads a zip in an open file that can seek."""
 
     def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:
         super().__init__(where, "Transfer it again, or make it anew", bounds, (STORED, DEFLATED, BZIP2))
@@ -375,7 +375,7 @@ class ZipOfFile(Zip):
 
 
 def fast_zlib() -> Any:
-    """ISA-L's inflate where it is there, twice as fast; what comes out is the same."""
+    """Return ISA-L's zlib if it is installed, which inflates twice as fast, else Python's; the output is the same."""
     global _zlib_module
     if _zlib_module is None:
         try:

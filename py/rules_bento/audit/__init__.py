@@ -1,4 +1,4 @@
-"""What is held against a Bento before it goes out: vulnerabilities, licences and policies of packages; secrets.
+"""Checks a Bento before it is shipped: vulnerabilities, licences and policies of packages; secrets.
 
 What is not known is said.
 """

@@ -1,4 +1,4 @@
-"""Records of vulnerabilities in OSV's format (schema 1.x), and whether one is about a version of a package of PyPI.
+"""Reads records of vulnerabilities in OSV's format (schema 1.x), and matches them with versions of packages of PyPI.
 
 Evaluated as OSV's schema describes: a version that is listed is affected, and so is one that lies in a range by its
 events; withdrawn records affect nothing. A record may also be of a kind that cannot be judged here, such as one that
@@ -43,14 +43,14 @@ _SHAPE = {
 
 
 class Match(NamedTuple):
-    """That a record is about a version."""
+    """Says that a record applies to a version."""
 
     certain: bool  # else the record says it in a way that cannot be judged
     fixed: str  # the version that no longer is; empty where none is known
 
 
 class Affected(NamedTuple):
-    """What a record says of one package."""
+    """Holds what a record says of one package."""
 
     name: str  # normalized
     ranges: tuple[tuple[dict[str, str], ...], ...]  # events of each, as they stand there
@@ -59,7 +59,7 @@ class Affected(NamedTuple):
 
 
 class Advisory(NamedTuple):
-    """A record that is not withdrawn, with what it says of packages of PyPI."""
+    """Holds a record that is not withdrawn, with what it says of packages of PyPI."""
 
     id: str
     aliases: tuple[str, ...]
@@ -163,7 +163,7 @@ def _in_range(events: tuple[dict[str, str], ...], version: Version) -> tuple[boo
 
 
 def _events(events: tuple[dict[str, str], ...]) -> Iterator[tuple[Version | None, int, str]]:
-    """Return version (None: before all others), kind (0 introduced, 1 last affected, 2 fixed) and text of events."""
+    """Yield version (None: before all others), kind (0 introduced, 1 last affected, 2 fixed) and text of events."""
     for event in events:
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
             if key in event:

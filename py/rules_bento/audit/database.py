@@ -1,4 +1,4 @@
-"""Databases of advisories as they lie on the disk: files of OSV's records, folders of them, zips as osv.dev has them.
+"""Reads databases of advisories: files of OSV's records, folders of them, zips as osv.dev has them.
 
 Everything is read, one record at a time, and only what is about the packages in question is kept.
 """
@@ -24,7 +24,7 @@ _MOST_UNPACKED = 8 << 30  # bytes of a zip, of which one record at a time is hel
 
 
 class Database(NamedTuple):
-    """What was kept of a database, and how large it is."""
+    """Holds the advisories of a database that are about the given packages, and its number of records."""
 
     advisories: tuple[Advisory, ...]  # about the packages, not withdrawn, by id
     records: int  # about packages of PyPI, withdrawn ones left out
@@ -63,7 +63,7 @@ def _document(data: bytes, origin: str) -> Any:
 
 
 def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
-    """Return the text and the name of each record."""
+    """Yield the text and the name of each record."""
     for path, name in places:
         if path.is_dir():
             yield from _of_folder(path, name)

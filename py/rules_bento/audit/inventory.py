@@ -47,7 +47,7 @@ _SBOM = "Give a bill of materials in JSON, of CycloneDX or SPDX 2."
 
 
 class Package(NamedTuple):
-    """A package: one version of it."""
+    """Describes one version of a package."""
 
     name: str  # normalized
     version: str  # empty where it is not stated

@@ -1,4 +1,4 @@
-"""Licences: what the metadata of a package states, and whether a policy takes it.
+"""Reads which licences the metadata of a package states, and checks them against a policy.
 
 What a package states becomes terms joined by AND and OR: SPDX identifiers, with an exception maybe, and the names of
 what has none (a classifier as it stands, a text behind `text:`). Nothing is guessed: a classifier that may mean several
@@ -93,7 +93,7 @@ _TOKEN = re.compile(r"[()]|[^\s()]+")
 
 
 class Stated(NamedTuple):
-    """What METADATA has about licences, as it stands there."""
+    """Holds what METADATA states about licences, unchanged."""
 
     expression: str = ""  # License-Expression
     text: str = ""  # License
@@ -137,7 +137,10 @@ def shown(terms: Terms | None) -> str:
 
 
 class Taken(NamedTuple):
-    """Which licences a policy takes. Entries may have `*`; an entry for a licence takes it with any exception, too."""
+    """Decides which licences a policy accepts.
+
+    Entries may have `*`; one for a licence covers it with any exception, too.
+    """
 
     allowed: tuple[str, ...]  # empty: all but the denied
     denied: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A policy, and what of a set of packages it refuses."""
+"""Checks a set of packages against a policy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAY_OUT = (
 
 
 class Policy(NamedTuple):
-    """What is taken and what is not."""
+    """Holds the rules of a policy: which vulnerabilities and licences it accepts."""
 
     max_severity: str  # the highest that is taken: one of `RATINGS`
     unknown_severity: str  # what counts for a vulnerability without a rating: one of `RATINGS`, or `ABOVE`
@@ -38,7 +38,7 @@ class Policy(NamedTuple):
 
 
 class Vulnerability(NamedTuple):
-    """A known vulnerability of a package: records that are aliases of each other are one."""
+    """Describes a known vulnerability of a package; records that are aliases of each other are one."""
 
     package: Package
     ids: tuple[str, ...]  # of the records that say it; then of their aliases
@@ -71,7 +71,7 @@ class Licensed(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What is known of packages. What is not taken is in `refusals`, too."""
+    """Holds what is known of packages; `refusals` repeats what the policy does not accept."""
 
     packages: int
     records: int  # of the database; 0 without one
@@ -173,7 +173,7 @@ def judge(packages: Iterable[Package], database: Database | None, policy: Policy
 
 
 def lines(report: Report) -> Iterator[str]:
-    """Return what people should know beside what is refused."""
+    """Yield what people should know beside the refusals."""
     yield f"{report.packages:,} packages were held against {report.records:,} records of vulnerabilities."
     for vulnerability in report.vulnerabilities:
         if not vulnerability.refused:
@@ -182,7 +182,7 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def _of_package(package: Package, advisories: Sequence[Advisory], policy: Policy) -> Iterator[Vulnerability]:
-    """Return the vulnerabilities of a package: of each set of aliases, one."""
+    """Yield the vulnerabilities of a package: one for each set of aliases."""
     from packaging.version import InvalidVersion, Version
 
     if not package.version:
@@ -249,7 +249,7 @@ def _useless(
     database: Database | None,
     policy: Policy,
 ) -> Iterator[str]:
-    """Return the entries of a policy that say nothing about these packages."""
+    """Yield the entries of a policy that apply to none of these packages."""
     used = {name for vulnerability in vulnerabilities if vulnerability.allowed for name in vulnerability.ids}
     for identifier in policy.allow:
         if identifier not in used:

@@ -1,4 +1,4 @@
-"""Secrets in files that go to everyone who gets a Bento: private keys, and tokens whose form says whose they are.
+"""Finds secrets in files that everyone gets with a Bento: private keys, and tokens with a known form.
 
 Looked for are forms, not names or randomness: each kind has words that its secrets contain, which are found at the
 speed of memory, and a pattern of bounded length that is tried where such a word is. So time grows with the bytes,
@@ -37,7 +37,7 @@ _EXAMPLES = (
 
 
 class Finding(NamedTuple):
-    """Where something looks like a secret, and what kind of one; never the secret itself."""
+    """Says where something looks like a secret, and of which kind; never the secret itself."""
 
     path: str
     line: int
@@ -45,7 +45,7 @@ class Finding(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """A kind of secret: words that are in each of them, and the pattern, whose group 1 is what must be secret.
+    """Describes a kind of secret: words that each one contains, and its pattern, whose group 1 is the secret part.
 
     The pattern is tried `before` bytes ahead of each place where such a word is. It is compiled when the first one is
     found: most actions find none, and all patterns take as long to compile as an action to start.
@@ -78,7 +78,7 @@ def look(path: str, content: bytes) -> list[Finding]:
 
 
 class Words(NamedTuple):
-    """How whoever reads a message allows a file that has no comments, and how looking is turned off."""
+    """Tells, for messages, how a file without comments is allowed, and how the search is turned off."""
 
     allow: str
     off: str
@@ -109,7 +109,7 @@ def check(findings: Iterable[Finding], allowed: Iterable[str], known: Iterable[s
 
 
 def _text(content: bytes) -> bytes:
-    """The text of a file in UTF-8; empty for a binary one, which has a NUL near its start and is not UTF-16."""
+    """Return the text of a file in UTF-8; nothing for a binary one: with an early NUL, and not UTF-16."""
     encoding = _UTF_16.get(content[:2])
     if encoding:
         return content[2:].decode(encoding, "replace").encode()
@@ -117,7 +117,7 @@ def _text(content: bytes) -> bytes:
 
 
 def _starts(kind: _Kind, text: bytes) -> Iterator[int]:
-    """Return where secrets of a kind begin."""
+    """Yield the positions at which a secret of a kind can begin."""
     for word in kind.words:
         at = text.find(word)
         if at < 0:

@@ -1,4 +1,4 @@
-"""How severe a vulnerability is: five ratings, and the base score of CVSS 3 that most records state them by."""
+"""Rates how severe a vulnerability is: five ratings, from the base score of CVSS 3 that most records state."""
 
 from __future__ import annotations
 

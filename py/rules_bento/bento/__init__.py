@@ -1,4 +1,4 @@
-"""Making a Bento: settings joined, `bento.yaml`, the identity; a Bento of a folder; moving a project over.
+"""Makes Bentos: joined settings, `bento.yaml`, the identity; builds them of folders, and migrates projects.
 
 It knows nothing of Bazel, stores or networks.
 """

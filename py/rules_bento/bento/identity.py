@@ -1,4 +1,4 @@
-"""The identity of a Bento, whenever it was built and whatever version it was given: the digest of its content."""
+"""Computes the identity of a Bento: the digest of its content, without its version and times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def content_identity(document: dict[str, Any], entries: Iterable[Entry], models: Iterable[ModelDescription]) -> bytes:
-    """BLAKE3 of a Bento's tree, with the models by their own identity and bento.yaml without its version and times.
+    """Return BLAKE3 of a Bento's tree, with models by their identity and bento.yaml without its version and times.
 
     `document` is bento.yaml's, `entries` all files but it and those of models.
     """

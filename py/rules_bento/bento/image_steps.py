@@ -1,4 +1,4 @@
-"""The image of a Bento as steps in order: BentoML's `bentoml.images.Image`, or a target's.
+"""Describes the image of a Bento as ordered steps: those of a `bentoml.images.Image` or of a target.
 
 An `Image` is what somebody wrote; `freeze` reads the files that it names and gives what bento.yaml's `image` and a
 Dockerfile are made of.
@@ -49,7 +49,7 @@ _FIELDS = ("base_image", "distro", "python_version", *_FLAGS, "steps")
 
 @dataclass(frozen=True)
 class Step:
-    """One call on an image."""
+    """Describes one call on an image."""
 
     kind: StepKind
     values: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Image:
-    """An image as it was written; None is a field that nobody set."""
+    """Describes an image as it was written; None is a field that was not set."""
 
     base_image: str | None = None
     distro: str | None = None  # empty: none, for a base image that needs no packages
@@ -81,7 +81,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Command:
-    """One command of an image build. In bento.yaml it is `text`; a Dockerfile may do the same in a better way."""
+    """Describes a command of an image build: `text` for bento.yaml; a Dockerfile may do the same in a better way."""
 
     text: str
     packages: tuple[str, ...] = ()  # of the distribution, if that is all that the command installs
@@ -90,7 +90,7 @@ class Command:
 
 @dataclass(frozen=True)
 class FrozenImage:
-    """An image with all that it needs at hand."""
+    """Describes an image with the contents of all files that it names."""
 
     base_image: str
     python_version: str

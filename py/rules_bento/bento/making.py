@@ -40,7 +40,7 @@ BENTOFILE = "bentofile.yaml"
 
 @dataclass(frozen=True)
 class Bento:
-    """Everything of a Bento but the bytes of its sources and models."""
+    """Holds all of a Bento but the bytes of its sources and models."""
 
     tag: Tag
     digest: bytes  # BLAKE3 of the content
@@ -162,7 +162,7 @@ def _envs(info: ServiceInfo, options: BuildOptions) -> list[Env]:
 
 
 class _Models:
-    """The model entries of bento.yaml."""
+    """Makes the model entries of bento.yaml."""
 
     def __init__(self, info: ServiceInfo, settings: Settings, models: Sequence[BundledModel]) -> None:
         options = settings.options
@@ -208,7 +208,7 @@ def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, 
 
 
 def _legacy(info: ServiceInfo, entries: _Models) -> dict[str, Any]:
-    """Runners and APIs of a legacy service."""
+    """Return the entries of bento.yaml for the runners and APIs of a legacy service."""
     modules = {entry["tag"]: entry["module"] for entry in entries.own}
     runners = [
         {
@@ -265,7 +265,7 @@ def _readme(info: ServiceInfo, settings: Settings) -> str:
 
 
 def _bentofile(info: ServiceInfo, settings: Settings, environment: Environment, labels: dict[str, str]) -> bytes:
-    """The record of all options that BentoML leaves among the sources of a project without a bentofile of its own."""
+    """Return the record of all options that BentoML puts into `src/` of a project that has no bentofile."""
     options = replace(
         settings.options,
         service=info.service,

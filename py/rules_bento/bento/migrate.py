@@ -46,7 +46,7 @@ _LARGE = 10_000_000  # bytes of a file that is packed apart from the sources
 
 @dataclass(frozen=True)
 class Migration:
-    """What a project becomes."""
+    """Holds what a migration writes: the texts of files, and notes."""
 
     module: str  # lines of MODULE.bazel
     build: str  # BUILD.bazel of the project's folder
@@ -72,7 +72,7 @@ class Migration:
 
 @dataclass(frozen=True)
 class _Project:
-    """What is read of a project."""
+    """Holds what was read of a project."""
 
     folder: Path
     package: str  # of the folder, in the workspace
@@ -153,7 +153,7 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
 
 @dataclass(frozen=True)
 class _Hub:
-    """Where the packages come from."""
+    """Describes the hub that a project takes its packages from."""
 
     name: str
     is_there: bool  # whether the workspace declares it
@@ -285,7 +285,7 @@ def _bazels_own(project: _Project) -> list[str]:
 
 
 def _ignored(project: _Project) -> str:
-    """`.bazelignore` of a project that is the workspace."""
+    """Return the `.bazelignore` of a project that is the root of the workspace; empty for any other."""
     if project.package:
         return ""
     folders = [*_LINKS_OF_BAZEL, f"bazel-{project.folder.resolve().name}"]
@@ -317,7 +317,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 
 def _declared_services(project: _Project) -> dict[str, list[str]] | None:
-    """`services`, where it is not plain that these are services; None where names or edges are to be found first."""
+    """Return the attribute `services`; None unless all that static reading left open is which objects are services."""
     info = project.info
     graph = [unknown for unknown in info.unknowns if unknown.attribute in ("services", "members") and unknown.required]
     if not graph or not info.services or any(unknown.fact != "service" for unknown in graph):
@@ -428,7 +428,7 @@ def _unknown_notes(project: _Project) -> list[str]:
 
 
 def _option_notes(project: _Project) -> list[str]:
-    """Options of which the rules take another view than BentoML's build."""
+    """Return notes on options that the rules treat differently from BentoML's build."""
     options, python = project.options, project.options.python
     notes = []
     if python.lock_packages is not False:

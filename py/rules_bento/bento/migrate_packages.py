@@ -1,4 +1,4 @@
-"""The Python packages of a project that moves to Bazel: what is locked, how, and what of the hub stands in BUILD."""
+"""Moves the Python packages of a project to Bazel: which lock is used, and what BUILD takes from the hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "
 
 @dataclass(frozen=True)
 class Packages:
-    """What a project asks for, and its lock."""
+    """Describes the packages that a project asks for, and its lock."""
 
     python_version: str  # X.Y
     lock: str  # path in the project

@@ -1,4 +1,4 @@
-"""The files of a build context that options and a service's image name, for somebody who has all files at hand."""
+"""Reads the files that options and a service's image name, so that later actions need no other file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A requirements file with the files that it refers to."""
+"""Reads a requirements file with the files that it refers to."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _README = "README.md"
 
 @dataclass(frozen=True)
 class Built:
-    """A Bento of a folder."""
+    """Holds a Bento that was built of a folder."""
 
     bento: Bento
     sources: tuple[Declared, ...]
@@ -61,7 +61,7 @@ class Built:
 
     @property
     def digest(self) -> str:
-        """The digest of the content, as the rule's output group of that name says it."""
+        """The digest of the content, as the rule's output group `digest` has it."""
         return f"blake3:{self.bento.digest.hex()}"
 
     def archive(self, out: str | os.PathLike[str]) -> Path:
@@ -92,7 +92,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Beside:
-    """What a build can say beside BentoML's own options; the rule has an attribute for each."""
+    """Holds settings of a build that BentoML's own options lack; the rule has an attribute for each."""
 
     image: Image | None = None  # in the place of the one that the service declares
     stated: services.Declared | None = None  # of the service, where its source does not say it
@@ -226,7 +226,10 @@ def _check_secrets(made: Bento, kept: Sequence[Declared], allowed: tuple[str, ..
 
 
 def project_files(declared: Sequence[Declared], folder: Path) -> ProjectFiles:
-    """The files of a folder, for options to name. A link that leads out of it is refused when it is read."""
+    """Return the files of a folder that options may name.
+
+    A link that leads out of the folder is refused when it is read.
+    """
     by_path = {file.path: file for file in declared}
     return ProjectFiles(
         {path: file.source for path, file in by_path.items()},
@@ -266,7 +269,7 @@ def _export(files: ProjectFiles, *, uv: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tables and lists of any kind as dicts and lists, which is what documents hold."""
+    """Convert tables and lists of any type to dicts and lists, which documents consist of."""
     if isinstance(value, (str, bytes)) or value is None:
         return value
     if hasattr(value, "items"):

@@ -1,4 +1,4 @@
-"""Which bundled model each reference of a service, or line of a bentofile, means."""
+"""Resolves each model reference, of a service or a bentofile, to one of the bundled models."""
 
 from __future__ import annotations
 

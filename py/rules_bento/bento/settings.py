@@ -1,4 +1,4 @@
-"""What a Bento is made by, beside its sources and models."""
+"""Holds what a Bento is made of beside its sources and models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Description:
-    """The API of a service as BentoML describes it, which only importing tells."""
+    """Describes the API of a service as BentoML does, which is known only from importing it."""
 
     schema: dict[str, Any]  # as bento.yaml has it; empty for a legacy service
     openapi: str  # the text of apis/openapi.yaml
@@ -25,7 +25,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a target says of its Bento beyond the service's own source."""
+    """Holds what a target states about its Bento, beside the service's own source."""
 
     creation_time: str  # ISO 8601
     bentoml_version: str

@@ -1,4 +1,4 @@
-"""The Python packages that options and an image ask for, for whoever has a lock to hold them against."""
+"""Collects the Python packages that options and an image ask for, to be checked against a lock."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StatedPackages:
-    """Requirements and constraints (PEP 508) of one origin, and how a message begins that is about them."""
+    """Holds requirements and constraints (PEP 508) of one origin; messages about them begin with `place`."""
 
     place: str
     requirements: list[str]
     constraints: list[str] = field(default_factory=list)
 
     def held_against(self, known: Mapping[str, Collection[str]]) -> list[str]:
-        """Notes on extras that a lock does not know; `known` has those that it knows, by normalized names.
+        """Check the packages against a lock, and return notes on extras that it does not know.
 
         Raises BentoError for a package that the lock does not give, unless a marker may be the reason.
         """
@@ -96,6 +96,6 @@ def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) ->
 
 
 def _requirements(text: str, origin: str) -> list[str]:
-    """Without files; addresses and commits are the lock's to say, the name tells that the package is wanted."""
+    """Return requirements without local files, and those with a URL by name alone: the lock has the URL."""
     requirements, _ = parse(text, origin)
     return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]

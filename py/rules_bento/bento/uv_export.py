@@ -1,4 +1,4 @@
-"""What a project's uv.lock stands for, as requirements: `uv export`, without a network."""
+"""Converts a project's uv.lock to requirements by `uv export`, without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the MODULE.bazel of a workspace declares already, so that a project which moves in does not declare it again."""
+"""Reads what the MODULE.bazel of a workspace declares, so that `bento migrate` does not declare it again."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a bentofile or a target says of a build, read and checked."""
+"""Reads and checks the build options of a bentofile or a target."""

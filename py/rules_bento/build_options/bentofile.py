@@ -1,4 +1,4 @@
-"""`bentofile.yaml`, and `[tool.bentoml.build]` of a `pyproject.toml`, with the line of each value for messages."""
+"""Reads `bentofile.yaml`, or `[tool.bentoml.build]` of a `pyproject.toml`, with the line of each value for messages."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
 
 
 def _lowered(options: BuildOptions) -> BuildOptions:
-    """BentoML takes a name with capitals and lowers it."""
+    """Return the options with the name in lower case: BentoML accepts capitals and lowers them."""
     return replace(options, name=options.name.lower()) if options.name else options
 
 

@@ -1,4 +1,4 @@
-"""A tree of options as somebody wrote it, with the place of each value for messages."""
+"""Holds a tree of options as it was written, with the place of each value for messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WrittenFloat(float):
 
 
 class Lines(Protocol):
-    """Where values stand."""
+    """Finds the lines of values."""
 
     def get(self, path: Path, /) -> int | None:
         """Return the line of a value; None where it is not known."""
@@ -35,7 +35,7 @@ class Lines(Protocol):
 
 @dataclass(frozen=True)
 class Document:
-    """Options as plain values: of a file with its lines, or of a target's attributes, which have none."""
+    """Holds options as plain values: a file's, with its lines, or a target's attributes, which have none."""
 
     origin: str  # the file's name; empty for attributes
     data: dict[str, Any]
@@ -54,7 +54,7 @@ class Document:
 
 
 def dotted(path: Path) -> str:
-    """`("models", 0, "tag")` as `models[0].tag`."""
+    """Write a path as text: `("models", 0, "tag")` becomes `models[0].tag`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -65,7 +65,7 @@ def dotted(path: Path) -> str:
 
 
 class Table:
-    """The values under one path of a document, taken by key and type."""
+    """Takes the values under one path of a document, by key and type."""
 
     def __init__(
         self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None

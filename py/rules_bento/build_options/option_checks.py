@@ -1,4 +1,4 @@
-"""Checks of single values, for options and images alike. Each message begins with a place that the caller gives."""
+"""Checks single values, for options and images alike. Each message begins with a place that the caller gives."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ def env_of_text(text: str, place: str) -> Env:
 
 
 def short_python_version(text: str, place: str) -> str:
-    """`X.Y` of a version: images have the newest patch of it. Raises BentoError for one that is none."""
+    """Return the `X.Y` of a version: images have its newest patch release.
+
+    Raises BentoError for text that is no version.
+    """
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
         raise BentoError(f"{place} is {text!r}, which is not a version of Python. Write one such as '3.12'.")

@@ -1,4 +1,4 @@
-"""The options of a build: one model for bentofiles and for attributes, and how the two are merged.
+"""Models the options of a build, of bentofiles and of attributes alike, and merges the two.
 
 None is an option that nobody set; what BentoML then takes is filled in where it is used. Combinations that cannot
 be built, or of which BentoML would leave a part out, are refused here by name.
@@ -84,7 +84,7 @@ class Conda:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """All options of a build."""
+    """Holds all options of a build."""
 
     service: str | None = None
     name: str | None = None
@@ -175,7 +175,7 @@ def v1_reasons(options: BuildOptions) -> list[str]:
 
 
 def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
-    """Both together: an attribute that is set wins; labels, args and envs are joined by name.
+    """Merge both: an attribute that is set wins over the bentofile; labels, args and envs are joined by name.
 
     Raises BentoError where the two name different services, for then one of them is a mistake, and for what does
     not go together.
@@ -211,7 +211,7 @@ _Options = TypeVar("_Options", BuildOptions, Docker, Python, Conda)
 
 
 def _over(one: _Options, other: _Options) -> _Options:
-    """`one`, with what it leaves open from `other`."""
+    """Return `one`, with its unset fields taken from `other`."""
     taken = {item.name: getattr(other, item.name) for item in fields(one) if getattr(one, item.name) is None}
     return replace(one, **taken)
 

@@ -1,4 +1,4 @@
-"""The files of a build context that options name: scripts, requirements, templates, and so on."""
+"""Reads the files of a build context that options name: scripts, requirements, templates, and so on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ProjectFiles:
-    """Declared files by their path in the build context, read when they are needed.
+    """Reads declared files, by their path in the build context, when they are needed.
 
     `taken` collects what was read, so that somebody who has all files can pass on those that matter.
     """

@@ -1,4 +1,4 @@
-"""The options of a target: its attributes, over those of its bentofile."""
+"""Reads the options of a target: its attributes, merged over those of its bentofile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine or a workspace lacks, for `bento doctor`. Nothing is changed, and `index` alone uses a network."""
+"""Finds what a machine or a workspace lacks, for `bento doctor`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LABEL = re.compile(r"\"@@?([\w.-]+)//([\w-][\w.-]*)")
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it is, and what to do unless it is fine."""
+    """Tells what was checked, its state, and what to do unless it is fine."""
 
     about: str
     state: str
@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where to look."""
+    """Tells where to look: the workspace, the environment variables, the certificates of authorities."""
 
     root: Path | None  # of the workspace
     variables: Mapping[str, str]

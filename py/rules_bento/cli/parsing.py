@@ -1,4 +1,7 @@
-"""From the command line to a command and its options. Only the parser of the command that is asked for is made."""
+"""Finds the command in a command line, and parses its options.
+
+Only the parser of the command that is asked for is made.
+"""
 
 from __future__ import annotations
 

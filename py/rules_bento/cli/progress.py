@@ -1,4 +1,4 @@
-"""How far a long work is, on a terminal; nothing anywhere else."""
+"""Shows the progress of long work on a terminal, and nothing anywhere else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DELAY, _INTERVAL = 0.5, 0.1  # seconds: short works show nothing
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """Return what is told how many more bytes are done, and shows it; of `total`, if that is known."""
+    """Yield a function that counts bytes and shows how many of `total` (if that is known) are done."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -32,7 +32,7 @@ def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
 
 @contextmanager
 def transfer(verb: str, url: str) -> Iterator[Counter | None]:
-    """Return what a transfer tells how far it is, if the text is a URL."""
+    """Yield a counter for a transfer if the text is a URL; it shows the progress."""
     from rules_bento.transports.address import parse
 
     address = parse(url) if "://" in url else None

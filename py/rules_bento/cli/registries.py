@@ -1,4 +1,4 @@
-"""What all commands have that ask registries."""
+"""Holds what the commands that use registries have in common."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 @contextmanager
 def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
-    """Registries, and what shows how far it is."""
+    """Open registries and a progress line for the length of the block."""
     from rules_bento.net.progress import Progress
     from rules_bento.registry.client import Registries
 

@@ -1,4 +1,4 @@
-"""How things are shown: to people, and to programs."""
+"""Formats output for people and for programs."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ def note(text: str) -> None:
 
 
 def good(text: str) -> str:
-    """Text for what went well, or was added."""
+    """Paint text about something that succeeded or was added."""
     return paint(text, _GREEN, sys.stdout)
 
 
 def bad(text: str) -> str:
-    """Text for what is damaged, or was removed."""
+    """Paint text about something that is damaged or was removed."""
     return paint(text, _RED, sys.stdout)
 
 
 def changed(text: str) -> str:
-    """Text for what was changed."""
+    """Paint text about something that changed."""
     return paint(text, _YELLOW, sys.stdout)
 
 
 def faint(text: str) -> str:
-    """Text that is less important."""
+    """Paint text that is less important."""
     return paint(text, _DIM, sys.stdout)
 
 
@@ -81,7 +81,7 @@ def size(count: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """So many of something."""
+    """Return a number with its noun, in the plural unless it is 1."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

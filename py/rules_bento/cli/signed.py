@@ -1,4 +1,4 @@
-"""`bento verify --key`: whether what is named is signed, and whole."""
+"""`bento verify --key`: verifies signatures and contents of what is named."""
 
 from __future__ import annotations
 

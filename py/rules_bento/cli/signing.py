@@ -1,4 +1,4 @@
-"""What commands have that sign, and those that verify signatures."""
+"""Holds what the commands that sign or verify have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command exits with."""
+"""Defines the exit codes of the command."""
 
 from __future__ import annotations
 

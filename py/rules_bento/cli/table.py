@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Module(Protocol):
-    """What a command's module has."""
+    """Declares the functions of a command's module."""
 
     def add_arguments(self, parser: ArgumentParser, kind: Kind) -> None: ...  # noqa: D102
     def run(self, options: Namespace, store: Store, kind: Kind) -> int: ...  # noqa: D102
@@ -31,7 +31,7 @@ class Module(Protocol):
 
 @dataclass(frozen=True)
 class Command:
-    """A line of the table: the words that people type, where it is done, and what it does."""
+    """Describes a command: the words that people type, its module, and what it does."""
 
     name: str
     module: str

@@ -1,4 +1,4 @@
-"""The lock of Debian packages: what apt resolves for some suites and architectures, without a host name.
+"""Locks Debian packages: writes what apt resolves for given suites and architectures, without a host name.
 
 apt itself resolves, with folders and sources of its own, so that the host's packages have no say, whatever
 architecture is asked for; the mirror, proxies, credentials and keys are those that the host uses. The lock::
@@ -58,7 +58,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
 class Request(NamedTuple):
-    """What is to be locked."""
+    """Describes which packages are to be locked, and from which suites."""
 
     suites: list[str]
     architectures: list[str]  # as Debian names them

@@ -1,4 +1,4 @@
-"""Debian packages as they lie on the disk: what is in them, without unpacking and without running anything.
+"""Reads Debian packages as a stream, without unpacking or running anything.
 
 A .deb is an ar archive of three members: `debian-binary`, `control.tar.*` and `data.tar.*` (deb(5)). The tars are read
 as streams, so memory does not depend on their size.
@@ -28,7 +28,7 @@ _DEVICES = {"device": "a device", "pipe": "a pipe", "sparse file": "a sparse fil
 
 
 class Member(NamedTuple):
-    """A file, folder or link of a package."""
+    """Describes a file, folder or link of a package."""
 
     path: str  # relative, without `./`; empty for the root
     kind: str  # "file", "folder", "link", "hard link"
@@ -40,7 +40,7 @@ class Member(NamedTuple):
 
 
 class Deb:
-    """A package. Each method opens the file anew; what is wrong with it is a BentoError that names it."""
+    """Reads a package. Each method opens the file anew; its errors are BentoErrors that name the file."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -62,7 +62,7 @@ class Deb:
         return files
 
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """Return what the package installs, in its own order.
+        """Yield the members that the package installs, in its own order.
 
         The bytes of a file must be read before the next member is asked for. Raises BentoError for a broken archive.
         """
@@ -101,7 +101,7 @@ class Deb:
 
 
 class _Window:
-    """A part of a file, read once."""
+    """Reads a part of a file, once."""
 
     def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
         self._file = file
@@ -116,7 +116,7 @@ class _Window:
 
 
 def _directory(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
-    """Offset and size of the members of an ar archive, by name."""
+    """Return the offset and size of each member of an ar archive, by name."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it does not begin like one")
     places: dict[str, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""A root file system made of Debian packages, as the tar of a layer.
+"""Makes a root file system of Debian packages, as the tar of a layer.
 
 Packages are unpacked one after the other, as dpkg would, in one streaming pass: nothing lies on the disk in between,
 and nothing of them runs. What maintainer scripts would have done is in `system`; here is dpkg's database, so that
@@ -45,7 +45,7 @@ _WHITEOUT = ".wh."  # OCI image layer specification: such a file removes one of 
 
 
 class Filter(NamedTuple):
-    """Which paths are left out, by patterns of dpkg's `path-exclude` and `path-include`."""
+    """Decides which paths are left out, by patterns of dpkg's `path-exclude` and `path-include`."""
 
     exclude: re.Pattern[str]
     include: re.Pattern[str]
@@ -81,7 +81,7 @@ def _folders(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 class Rootfs:
-    """What is in the layer so far, and in those below it."""
+    """Tracks what is in the layer so far and in those below it, and makes its tar."""
 
     def __init__(
         self, lower: Index | None, paths: Filter, captured: Callable[[str], bool], unmade: Collection[str] = ()
@@ -116,7 +116,7 @@ class Rootfs:
         }
 
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
-        """Return the tar of a package and of what dpkg knows of it; nothing, if a layer below has it.
+        """Yield the tar of a package and of dpkg's files about it; nothing if a layer below has the package.
 
         Raises BentoError for a second version of a package, for files of two packages in one place, and for a package
         of another architecture than that, where one is given.
@@ -266,7 +266,7 @@ class Rootfs:
     def _record(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
     ) -> Iterator[bytes]:
-        """Return what dpkg writes down of a package, with the paths that are really there."""
+        """Yield the files that dpkg keeps of a package, with only those paths that are really there."""
         name = stanza["Package"]
         base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
         yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())

@@ -1,4 +1,4 @@
-"""What maintainer scripts would do to a root file system, as far as a Python service needs it.
+"""Does what maintainer scripts would do to a root file system, as far as a Python service needs it.
 
 Users and groups, the bundle of certificates, folders that everyone may write to, the name service: all from declared
 inputs, in any order of packages the same.
@@ -56,7 +56,7 @@ def folders(root: Rootfs) -> Iterator[bytes]:
 
 
 def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
-    """Return `/etc/passwd`, `/etc/group` and the homes of the given users, each of whom has a group of its own, too.
+    """Yield `/etc/passwd`, `/etc/group` and the homes of the given users, each with a group of its own.
 
     Raises BentoError for a number that a user cannot have.
     """
@@ -82,14 +82,14 @@ def _reason(number: int, taken: Mapping[int, str]) -> str:
 
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """Return the text of `/etc/nsswitch.conf`, as Debian has it."""
+    """Yield the member `/etc/nsswitch.conf` as Debian has it, unless a layer below has one."""
     files = [root.kept[path] for path in _NSSWITCH if path in root.kept]
     if files and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", files[0])
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Return the bundle of `ca-certificates` and of given certificates, and where OpenSSL looks for it.
+    """Yield the members for the bundle of `ca-certificates` and of given certificates, where OpenSSL looks for it.
 
     Raises BentoError for what is no certificate, and where a layer below has the bundle.
     """

@@ -33,7 +33,7 @@ MAX_NUMBER = 250
 
 
 class FormatError(BentoError):
-    """A text that is not of its format, or beyond the bounds."""
+    """Reports a text that is not valid in its format, or exceeds the bounds."""
 
 
 def decoded(data: bytes | str, origin: str) -> str:

@@ -75,7 +75,7 @@ def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str],
 
 
 class Lines:
-    """The line of each value of a document, by the keys and indices on the way to it from the root."""
+    """Finds the line of each value of a document, by the keys and indices that lead to it from the root."""
 
     def __init__(self, root: _Place) -> None:
         """Look up lines below a root."""
@@ -111,7 +111,7 @@ def _read(data: bytes | str, origin: str, builder: _Builder) -> Any:
 
 
 class _Node:
-    """A list or a mapping in the making, or what an anchor names."""
+    """Holds a list or a mapping that is being built, or what an anchor names."""
 
     __slots__ = (
         "anchor",
@@ -142,7 +142,7 @@ class _Node:
 
 
 class _Builder:
-    """Makes a value of events."""
+    """Builds a value from the parser's events."""
 
     def __init__(self, origin: str, *, binary: bool = False) -> None:
         """Start without a value; `binary` takes `!!binary`."""

@@ -1,4 +1,4 @@
-"""What may go wrong with an image only once it runs, found before: each problem with its package and a way out."""
+"""Finds before an image runs what would fail in it; each problem names its package and a remedy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LARGEST = 5
 
 
 class Base(NamedTuple):
-    """What is known of what an image is built on."""
+    """Holds what is known of the base of an image."""
 
     name: str
     architecture: str  # as Go names it
@@ -42,7 +42,7 @@ class Base(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found, as texts."""
+    """Holds the problems that checks found, and notes, as texts."""
 
     problems: tuple[str, ...]
     notes: tuple[str, ...]  # what only parts need that nobody loads by default
@@ -91,7 +91,7 @@ def check(
 
 
 def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
-    """Return whether the layers take more than `limit` bytes, which a registry has."""
+    """Yield an error if the layers take more than `limit` bytes in a registry."""
     sizes = sorted(((layer.size, layer.name) for layer in layers), reverse=True)
     total = sum(size for size, _ in sizes)
     if total > limit:
@@ -191,7 +191,7 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection
 
 
 def _missing(files: Iterable[File], base: Base, there: Collection[str]) -> Iterator[_Problem]:
-    """Return what files need that are loaded, and nothing has; each name once for a package."""
+    """Yield the libraries that loaded files need and nothing has; each name once for a package."""
     wanting: dict[tuple[str, str], str] = {}
     for file in files:
         for name in _lacking(file.elf.needed, there):
@@ -202,7 +202,7 @@ def _missing(files: Iterable[File], base: Base, there: Collection[str]) -> Itera
 
 
 def _missed_by_parts(files: Iterable[File], libraries: Iterable[Libraries], there: Collection[str]) -> Iterator[str]:
-    """The same of files that nothing loads, but by their names while it runs: packages do without these."""
+    """Yield what is missing for files that nothing links to, which a package loads by name or not at all."""
     are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
         for path, elf in package.linked:
@@ -216,7 +216,7 @@ def _lacking(needed: Iterable[str], there: Collection[str]) -> list[str]:
 
 
 def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_Problem]:
-    """Libraries of CUDA that are loaded from two packages."""
+    """Yield the CUDA libraries that are loaded from more than one package."""
     owners: dict[str, dict[str, str]] = {}
     for file in files:
         if (match := _OF_CUDA.match(file.name)) and file.name not in unchecked:

@@ -1,4 +1,4 @@
-"""What the image that a Bento asks for runs while it is built: nothing that an image without a daemon can do."""
+"""Finds what a Bento asks to be run while its image is built, which only a build with a daemon can do."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _WAY_OUT = (
 
 
 class Refused(NamedTuple):
-    """Something that only a build with a daemon does."""
+    """Describes something in a Bento that only a build with a daemon can do."""
 
     name: str  # as `provided` has it
     said: str  # what the Bento does, for messages
 
 
 class Installation(NamedTuple):
-    """A command of bento.yaml that installs packages of a distribution, and nothing else."""
+    """Describes a command of bento.yaml that installs packages of a distribution, and nothing else."""
 
     distro: str
     packages: tuple[str, ...]  # that somebody asked for: each image of the distribution has some more
@@ -46,7 +46,7 @@ def refuse_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> No
 
 
 def not_run(bento: dict[str, Any]) -> Iterator[Refused]:
-    """Return what of a bento.yaml an image without a daemon cannot have."""
+    """Yield what a bento.yaml asks for that only a build with a daemon can do."""
     image, docker, conda = (bento.get(key) or {} for key in ("image", "docker", "conda"))
     for command in [*image.get("commands", ()), *image.get("post_commands", ())]:
         if installation(command) is None:

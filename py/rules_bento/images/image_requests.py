@@ -1,4 +1,4 @@
-"""What a Bento asks of its image, held against what base and layers have: packages, distribution, CUDA, commands."""
+"""Checks what a Bento asks of its image against base and layers: packages, distribution, CUDA, commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CUDA_WHEEL = re.compile(r"nvidia_cuda_runtime(?:_cu\d+)?-(\d+(?:\.\d+)*)")
 
 
 class Requests(NamedTuple):
-    """What a Bento asks of its image."""
+    """Holds what a Bento asks of its image."""
 
     distro: str  # a name of BentoML's; empty for none
     packages: tuple[str, ...]  # of the distribution, as they are asked for
@@ -32,7 +32,7 @@ class Requests(NamedTuple):
 
 
 class System(NamedTuple):
-    """What is known of base and layers."""
+    """Holds what is known of the base and the layers."""
 
     base: str  # label
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if they are not known
@@ -42,7 +42,7 @@ class System(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where packages may be added."""
+    """Tells, for messages, where packages can be added."""
 
     image: str  # name of the bento_image
     hub: str  # of Debian packages; empty for a base that is not made of them
@@ -68,7 +68,7 @@ def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def problems(requests: Requests, system: System, place: Place, provided: Collection[str]) -> Iterator[str]:
-    """Return what the Bento asks for and the image would not have, each with a way out.
+    """Yield what the Bento asks for and the image would lack, each with a remedy.
 
     `provided` names what a target says is there in another way, or not needed.
     """
@@ -88,7 +88,7 @@ def _unasked(requests: Requests, provided: Iterable[str]) -> Iterator[str]:
 
 
 def _distro(requests: Requests, system: System) -> Iterator[str]:
-    """Return whether the base is another distribution; that a Bento is for BentoML's default alone says nothing."""
+    """Yield a problem if the base is another distribution than the Bento names; BentoML's default counts as no name."""
     if not system.ids or not (requests.packages or requests.distro not in ("", distros.DEFAULT)):
         return
     if requests.distro and not _IDS[requests.distro].intersection(system.ids):
@@ -100,7 +100,7 @@ def _distro(requests: Requests, system: System) -> Iterator[str]:
 
 
 def _cuda(asked: str, system: System) -> Iterator[str]:
-    """Return whether there is another version; patches of one are made to go together."""
+    """Yield a problem if the image has another version of CUDA; patch releases are compatible."""
     if not any(version.split(".")[:2] == asked.split(".")[:2] for version in system.cuda):
         has = f"have {_listed(system.cuda)}" if system.cuda else "are not known to have any"
         yield (

@@ -1,4 +1,4 @@
-"""What is in the layers of an image: packages with their sizes and largest files, and what differs from another image.
+"""Reports what the layers of an image hold: packages, their sizes and largest files, and changes from another image.
 
 Who a file belongs to is what the layer itself says: RECORD of an installed wheel, the lists of dpkg, the folders of a
 Bento and its models.
@@ -24,7 +24,7 @@ _SMALL = 32 << 20  # no RECORD or list is larger
 
 
 class Owner(NamedTuple):
-    """Whose a file is."""
+    """Names the package, or whatever else, that a file belongs to."""
 
     kind: Kind
     name: str
@@ -33,7 +33,7 @@ class Owner(NamedTuple):
 
 @dataclass
 class Package:
-    """Files of one owner in one layer."""
+    """Sums up the files of one owner in one layer."""
 
     owner: Owner
     size: int = 0  # bytes of all files

@@ -17,7 +17,7 @@ _FILEPATH = "org.cncf.model.filepath"
 
 
 class Part(NamedTuple):
-    """A model in a layer, without links: tools that unpack artifacts refuse them."""
+    """Describes a model in a layer, without links: tools that unpack artifacts refuse them."""
 
     layer: Layer
     folder: str  # of its files, in it

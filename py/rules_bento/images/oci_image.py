@@ -16,7 +16,7 @@ MOST_LAYERS = 127
 
 
 class Layer(NamedTuple):
-    """What an image has to know of a layer."""
+    """Describes a layer to the image that has it."""
 
     media_type: str
     digest: str  # sha256:<hex> of the blob
@@ -40,7 +40,7 @@ class Layer(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """How a container of the image runs, and what the image says of itself."""
+    """Describes how a container of the image runs, and the image's labels and annotations."""
 
     architecture: str  # as Go names it
     os: str
@@ -58,7 +58,7 @@ class Settings(NamedTuple):
 
 
 class Image(NamedTuple):
-    """The two JSON documents of an image."""
+    """Holds the two JSON documents of an image."""
 
     config: bytes
     manifest: bytes

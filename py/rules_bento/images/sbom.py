@@ -30,7 +30,7 @@ LEFT_OUT = "Files of its wheel are not installed: {files}, of {size} bytes, as b
 
 
 class Subject(NamedTuple):
-    """What the bill is of."""
+    """Describes the image that the bill of materials is about."""
 
     name: str
     version: str
@@ -39,7 +39,7 @@ class Subject(NamedTuple):
 
 
 class Component(NamedTuple):
-    """What is in it. `reference` is unique in a bill: the package URL, where there is one."""
+    """Describes a component of the image. `reference` is unique in a bill: the package URL, where there is one."""
 
     kind: Literal["library", "machine-learning-model", "application"]
     reference: str

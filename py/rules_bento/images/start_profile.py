@@ -1,4 +1,4 @@
-"""Which files of an image a start reads: recorded once, checked in, and read by each build of the image."""
+"""Reads and writes the list of files that a container reads when it starts, which is recorded and checked in."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Package(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A package as somebody asks for it."""
+    """Describes a package as somebody asks for it."""
 
     name: str
     architecture: str  # empty for any
@@ -64,7 +64,7 @@ class Asked(NamedTuple):
 
 
 class SystemFiles(NamedTuple):
-    """What the files of a system say of it."""
+    """Holds what the files of a system say of its distribution and packages."""
 
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if there is none
     packages: tuple[Package, ...] | None  # that are installed; None if neither dpkg nor apk has written a list
@@ -131,7 +131,7 @@ def _provided(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _os_ids(text: str) -> tuple[str, ...]:
-    """`ID` and `ID_LIKE` of an os-release file, the nearest first."""
+    """Return `ID` and `ID_LIKE` of an os-release file, the closest distribution first."""
     fields = {
         key.strip(): value.strip().strip("\"'") for key, _, value in (line.partition("=") for line in text.split("\n"))
     }

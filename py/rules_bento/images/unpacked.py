@@ -106,7 +106,7 @@ def remove(path: Path) -> None:
 
 
 class _Image:
-    """An image that is being unpacked.
+    """Unpacks the layers of an image to a folder.
 
     What a layer says is gone is that of the layers below, wherever in the layer it says so: what it has made stays.
     """

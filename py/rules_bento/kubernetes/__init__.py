@@ -1,1 +1,1 @@
-"""What runs the services of an image in a Kubernetes cluster, as manifests."""
+"""Writes manifests that run the services of an image in a Kubernetes cluster."""

@@ -33,7 +33,7 @@ _PROBE_SECONDS = 10  # between two; BentoML waits 5 s for what a service calls b
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a target says of its Deployments beside what the Bento says."""
+    """Holds what a target states about its Deployments, beside what the Bento says."""
 
     image: str  # repository@digest
     name: str = ""
@@ -307,7 +307,7 @@ def _port_name(at: int) -> str:
 
 
 def _kebab(name: str) -> str:
-    """`DigitArchive` and `digit_archive` as `digit-archive`."""
+    """Convert a name to kebab case: `DigitArchive` and `digit_archive` become `digit-archive`."""
     from rules_bento.service import snake_case
 
     return snake_case(name).replace("_", "-")

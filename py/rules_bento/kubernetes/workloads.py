@@ -1,4 +1,4 @@
-"""What Kubernetes has to run: the services of a Bento, and how its image starts them."""
+"""Describes what Kubernetes has to run: the services of a Bento, and how its image starts them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _METRICS = "bentoml_service"
 
 @dataclass(frozen=True)
 class Service:
-    """A service that runs in Pods of its own."""
+    """Describes a service that runs in Pods of its own."""
 
     name: str
     needs: tuple[str, ...]  # names of the services that it calls
@@ -35,7 +35,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Image:
-    """How an image starts, as its config says."""
+    """Describes how an image starts, from its config."""
 
     uid: int
     gid: int | None
@@ -51,7 +51,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Workload:
-    """A Bento in an image: its tag, its services with the one for callers first, and what it has to be given."""
+    """Describes a Bento in an image: its tag, its services with the entry service first, and variables to be set."""
 
     name: str
     version: str

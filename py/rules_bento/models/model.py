@@ -19,7 +19,7 @@ MODEL_YAML = "model.yaml"
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a Bento needs to know of a model. Travels between actions as JSON."""
+    """Describes a model for the Bentos that have it. It travels between actions as JSON."""
 
     tag: str  # name:version
     module: str  # BentoML's framework module; empty for a generic model
@@ -57,7 +57,7 @@ _TYPES = {"tag": str, "module": str, "creation_time": str, "blake3": str, "size"
 
 @dataclass(frozen=True)
 class BundledModel:
-    """A model that a Bento brings along, under its own name and perhaps an alias."""
+    """Holds a model that a Bento bundles, under its own name and perhaps an alias."""
 
     description: ModelDescription
     alias: str = ""
@@ -88,7 +88,7 @@ def latest(models: Iterable[ModelDescription]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model of the store, whole but for the bytes of its files."""
+    """Holds a model of the store, except for the bytes of its files."""
 
     description: ModelDescription
     model_yaml: bytes

@@ -32,7 +32,7 @@ _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "ap
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model of the store with its files."""
+    """Holds a model of the store with the paths of its files."""
 
     entry: ModelEntry
     sources: dict[str, str]  # where to read each file but model.yaml

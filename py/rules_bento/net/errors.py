@@ -2,4 +2,4 @@
 
 
 class CutError(Exception):
-    """The connection, or what came over it, ended too early: worth another try. Never reaches people."""
+    """Reports that the connection, or what came over it, ended too early: worth another try. Never reaches people."""

@@ -22,7 +22,7 @@ _VALUE = re.compile(r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 class ContentRange(NamedTuple):
-    """The bytes of a partial answer: the first, the last, and how many there are in all, if that is told."""
+    """Holds the range of a partial answer: first byte, last byte, and the total size, if that is stated."""
 
     first: int
     last: int

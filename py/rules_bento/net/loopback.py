@@ -21,7 +21,7 @@ _ERRORS = OSError, http.client.HTTPException  # the first is that of urllib's ow
 
 
 class RefusedError(Exception):
-    """The server answered with another status than 2xx, or not at all; the message has it and the answer's text."""
+    """Reports a server that answered with another status than 2xx, or not at all; the message has status and answer."""
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:

@@ -1,4 +1,4 @@
-"""Several transfers at once."""
+"""Runs several transfers at once."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _Result = TypeVar("_Result")
 
 
 class StoppedError(BentoError):
-    """Another transfer has failed; its error is the one to show."""
+    """Ends a transfer because another one failed, whose error is shown."""
 
     def __init__(self) -> None:
         super().__init__("Stopped, because another transfer failed.")
 
 
 class Transfers:
-    """Counts for several transfers, until one of them fails: then the others end at their next step."""
+    """Counts the bytes of several transfers; once one fails, the others end at their next step."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -39,12 +39,12 @@ class Transfers:
         self._waiting: set[Callable[[], None]] = set()
 
     def expect(self, size: int) -> None:
-        """There are `size` bytes more to be moved than was known. Raises StoppedError."""
+        """Count `size` bytes more to transfer. Raises StoppedError."""
         self._check()
         self._counter.expect(size)
 
     def advance(self, size: int) -> None:
-        """`size` bytes were moved. Raises StoppedError."""
+        """Count `size` bytes that were transferred. Raises StoppedError."""
         self._check()
         self._counter.advance(size)
 
@@ -78,7 +78,7 @@ class Transfers:
 
 
 class _Here(threading.local):
-    """The transfers that this thread works for."""
+    """Holds the transfers that this thread works for."""
 
     transfers: Transfers | None = None
 

@@ -19,10 +19,10 @@ class Counter(Protocol):
     """The interface by which transfers tell how far they are."""
 
     def expect(self, size: int) -> None:
-        """There are `size` bytes more to be moved than was known."""
+        """Count `size` bytes more to transfer."""
 
     def advance(self, size: int) -> None:
-        """`size` bytes were moved; a negative number takes back what has to be moved again."""
+        """Count `size` bytes that were transferred; a negative number takes back what is transferred again."""
 
 
 class Progress:
@@ -51,12 +51,12 @@ class Progress:
             self._out.flush()
 
     def expect(self, size: int) -> None:
-        """There are `size` bytes more to be moved than was known."""
+        """Count `size` bytes more to transfer."""
         with self._lock:
             self._total += size
 
     def advance(self, size: int) -> None:
-        """`size` bytes were moved; a negative number takes back what has to be moved again."""
+        """Count `size` bytes that were transferred; a negative number takes back what is transferred again."""
         with self._lock:
             self._done += size
             now = time.monotonic()
@@ -79,10 +79,10 @@ class Tally:
         self._at = 0
 
     def move_to(self, at: int) -> None:
-        """`at` bytes of it are done. Raises what the counter does."""
+        """Set the number of transferred bytes to `at`. Raises what the counter raises."""
         self.advance(at - self._at)
 
     def advance(self, size: int) -> None:
-        """`size` bytes more are done. Raises what the counter does."""
+        """Count `size` bytes that were transferred. Raises what the counter raises."""
         self._at += size
         self._counter.advance(size)

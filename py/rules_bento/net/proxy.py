@@ -13,7 +13,7 @@ from rules_bento.records import NamedTuple
 
 
 class Proxy(NamedTuple):
-    """An address at which a proxy listens, and the header that it asks for (empty for none)."""
+    """Describes a proxy: its address, and the header that it asks for (empty for none)."""
 
     host: str
     port: int

@@ -24,7 +24,7 @@ LEAST = 1 << 16
 
 
 class Retry:
-    """The attempts at one thing. Progress makes the next failure count as the first again."""
+    """Counts the attempts at one thing. Progress makes the next failure count as the first again."""
 
     def __init__(self, sleep: Callable[[float], object] = pause) -> None:
         self._sleep = sleep
@@ -32,7 +32,7 @@ class Retry:
         self._moved = 0
 
     def progressed(self, size: int) -> None:
-        """So many bytes more were moved."""
+        """Count `size` bytes that were moved; enough of them reset the count of failures."""
         self._moved += size
         if self._moved >= LEAST:
             self._failed = 0

@@ -33,7 +33,7 @@ _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 
 
 class Origin(NamedTuple):
-    """The address of a server: `http` or `https`, host and port."""
+    """Names a server: `http` or `https`, host and port."""
 
     scheme: str
     host: str
@@ -54,7 +54,7 @@ class Origin(NamedTuple):
 
     @property
     def netloc(self) -> str:
-        """`host:port`, without the port if it is the scheme's own."""
+        """`host:port`, without the port if it is the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -63,7 +63,7 @@ class Origin(NamedTuple):
 
 
 class Body(Protocol):
-    """An upload's content. It may be written again from its start, to another connection."""
+    """Writes the content of an upload, again from its start if need be, to another connection."""
 
     @property
     def size(self) -> int:
@@ -74,7 +74,7 @@ class Body(Protocol):
 
 
 class Bytes:
-    """A body that is at hand."""
+    """Writes a body that is in memory."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -90,7 +90,7 @@ class Bytes:
 
 
 class LongHeadError(Exception):
-    """A head has more bytes than are read. Never reaches people."""
+    """Reports a response whose head exceeds the bounds. Never reaches people."""
 
 
 class _Wire(io.RawIOBase):
@@ -115,7 +115,7 @@ class _Wire(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """A file that remembers the last line that was read, and how many bytes the lines one after the other had."""
+    """Reads lines, remembers the last one, and bounds their length and their sum."""
 
     last = b"\n"
     _lines = 0
@@ -133,7 +133,7 @@ class _Reader(io.BufferedReader):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """A response whose head is bounded, and is noticed to be cut off: the standard library takes what came for all."""
+    """Reads a response with a bounded head, and notices if that is cut off, which the standard library does not."""
 
     def begin(self) -> None:
         """Read the headers. Raises CutError if they have no end, LongHeadError beyond the bounds."""
@@ -147,7 +147,7 @@ class BoundedResponse(http.client.HTTPResponse):
 
 
 class Response:
-    """A status, headers, and a body to be read before the block of `Transport.exchange` ends."""
+    """Holds a status, headers, and a body, which is read before the block of `Transport.exchange` ends."""
 
     def __init__(self, response: http.client.HTTPResponse, url: str) -> None:
         self._response = response
@@ -157,7 +157,7 @@ class Response:
 
     @property
     def length(self) -> int | None:
-        """`Content-Length`, if it is stated."""
+        """The number in `Content-Length`; None if it is absent."""
         return natural(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
@@ -232,7 +232,7 @@ class Response:
 
 
 class Transport:
-    """Connections to whatever servers a registry sends us to. To be used by several threads at once."""
+    """Keeps connections to any number of servers. To be used by several threads at once."""
 
     def __init__(self, patience: float = bounds.PATIENCE) -> None:
         self._patience = patience

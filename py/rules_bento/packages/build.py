@@ -237,7 +237,7 @@ def _is_same(built: str, version: str) -> bool:
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
-    """Module and attributes of the build system, and the folders of the source that it lies in.
+    """Return the build backend's module and attributes, and the folders of the source that it is imported from.
 
     Raises BentoError for a pyproject.toml that says neither, or of folders that are not the source's.
     """

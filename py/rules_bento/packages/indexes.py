@@ -1,4 +1,4 @@
-"""Where uv is to look for packages: indexes, folders, and which package comes from where.
+"""Describes where uv looks for packages: indexes, folders, and which package comes from which of them.
 
 Credentials are no part of it. uv takes them from netrc, its own store, `UV_INDEX_<NAME>_USERNAME` and the like, or the
 keyring, and this module refuses an address that holds some.
@@ -30,7 +30,7 @@ EXPLICIT_GROUP = "rules-bento-explicit"
 
 @dataclass(frozen=True)
 class Indexes:
-    """The settings of a `bento.pypi` tag or a `bento_requirements` target.
+    """Holds the settings of a `bento.pypi` tag or a `bento_requirements` target.
 
     `extra` are `NAME=URL` or `URL`, asked before `default`; `explicit` is package to the name of one of them, which
     then serves these packages only. All of it empty: what uv itself is set up for.
@@ -53,7 +53,7 @@ class Indexes:
         return cls(**values)._checked(origin)
 
     def with_options(self, options: Iterable[Option], origin: str) -> Indexes:
-        """These, changed by the option lines of requirements files."""
+        """Return these settings, changed by the option lines of requirements files."""
         values: dict[str, list[str]] = {}
         for option in options:
             values.setdefault(_LONG.get(option.flag, option.flag), []).append(option.value)
@@ -68,7 +68,7 @@ class Indexes:
 
     @property
     def digest(self) -> str:
-        """Changes with the settings, and tells nobody what they are; empty for none."""
+        """Return a digest that changes with the settings without revealing them; empty for no settings."""
         if self == Indexes():
             return ""
         parts: list[Any] = [self.default, self.extra, dict(sorted(self.explicit.items())), self.find_links]

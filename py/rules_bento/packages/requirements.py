@@ -41,7 +41,7 @@ WHEELS = "wheels"
 
 @dataclass(frozen=True)
 class Requirement:
-    """One requirement of a file: its text without options, the hashes behind it, and its line (from 1)."""
+    """Describes a requirement of a file: its text without options, its hashes, and its line (from 1)."""
 
     text: str
     hashes: tuple[str, ...]  # SHA-256, hexadecimal
@@ -54,7 +54,7 @@ class Requirement:
 
     @property
     def pin(self) -> tuple[str, str] | None:
-        """Normalized name and version, if exactly one version is asked for."""
+        """Return the normalized name and the version, if exactly one version is allowed."""
         try:
             asked = parsed(self.text)
         except ValueError:
@@ -75,7 +75,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Option:
-    """One option line of a file, such as `--index-url URL`: the flag, its value, and its line (from 1)."""
+    """Describes an option line of a file, such as `--index-url URL`: flag, value, and line (from 1)."""
 
     flag: str
     value: str
@@ -166,7 +166,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with their continuations joined and their comments gone, with the number of the first."""
+    """Yield lines, joined at continuations and without comments, each with the number of its first line."""
     start, collected = 0, ""
     # Not splitlines: what it takes for the end of a line besides these, uv does not.
     for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), 1):

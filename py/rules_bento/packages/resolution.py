@@ -1,4 +1,4 @@
-"""What uv resolves over the network: a lock from requirements, and the edges that other locks leave out."""
+"""Resolves packages over the network by uv: a lock from requirements, and edges that other locks leave out."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _PYLOCK = {
 
 @dataclass(frozen=True)
 class Project:
-    """What uv is to lock."""
+    """Describes what uv is to lock."""
 
     requirements: Sequence[str]
     requires_python: str
@@ -247,7 +247,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
 
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
-    """Pins and hashes of a lock as PEP 751 has it."""
+    """Read the pins, hashes and indexes of a lock in the format of PEP 751."""
     document = read_toml(text, origin)
     shapes.check(document, _PYLOCK, origin, "Write it again with the tool that locked, such as `uv export`.")
     pins: list[str] = []

@@ -1,4 +1,4 @@
-"""The slice of a lock that one service needs, resolved by uv without a network.
+"""Resolves the slice of a lock that one service needs, by uv, without a network.
 
 uv gets the locked packages as wheels that are nothing but metadata: a zip with METADATA, WHEEL and RECORD under the
 name of each real file, with the edges of the lock as requirements. So it resolves in the sandbox, for the service's
@@ -44,7 +44,7 @@ _KNOWN_GLIBC = (17, 28, *range(31, 41))
 
 @dataclass(frozen=True)
 class Target:
-    """What the slice is for."""
+    """Describes the machine and the Python that the slice is for."""
 
     platform: str  # <os>_<machine>
     python_version: str  # X.Y[.Z]
@@ -70,7 +70,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Slice:
-    """Pinned requirements, in the order of their names, and the same with the hashes of their files."""
+    """Holds pinned requirements, sorted by name, and the same with the hashes of their files."""
 
     requirements: str
     requirements_with_hashes: str
@@ -78,7 +78,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a service asks for, and what limits the versions: requirements (PEP 508) to who states them."""
+    """Holds what a service asks for, and what limits versions: requirements (PEP 508), each with who states it."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Resolver:
-    """The programs that resolve: uv, or pip-tools where folders are named that it is imported from."""
+    """Names the program that resolves: uv, or pip-tools where folders to import it from are given."""
 
     python: str
     uv: Path
@@ -110,7 +110,7 @@ class Resolver:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a resolver said of a requirement alone: the pinned requirements of its closure by name, or none at all."""
+    """Holds a resolver's solution for one requirement alone: the pins of its closure by name, none if there is none."""
 
     requirement: str
     pins: Mapping[str, str]
@@ -205,7 +205,7 @@ def _origin(entry: dict[str, Any]) -> str:
 
 
 def _joined(asked: Asked, entries: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> list[tuple[str, str]]:
-    """What the answers say of all that is asked for, as `_resolve` returns it; nothing where they do not say it all.
+    """Join the answers to a solution of all that is asked for, as `_resolve` returns it; empty if they do not cover it.
 
     A lock has one version of a package for a target, so no closure rules out a package of another one.
     """
@@ -270,7 +270,7 @@ def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
 
 
 class _NoSolutionError(Exception):
-    """The words of a resolver that found none."""
+    """Reports the message of a resolver that found no solution."""
 
 
 def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
@@ -299,7 +299,7 @@ def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> l
 
 
 def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
-    """Commands that resolve, each for where the ones before fail."""
+    """Return commands that resolve, each a fallback for the one before."""
     if resolver.pip_tools:
         return [_pip_tools_command(target, resolver)]
     # Whatever uv has against the stand-in, and whatever it says of a conflict, it says of the real one.
@@ -338,7 +338,7 @@ def _require_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
 
 
 def _compare(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: str) -> None:
-    """Bazel's graph and the resolver's solution have to be the same packages."""
+    """Refuse a solution of the resolver that has other packages than Bazel's graph."""
     solved = {name for _, name in pins}
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
@@ -349,7 +349,7 @@ def _compare(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: s
 
 
 def _write_stubs(links: Path, package: dict[str, Any]) -> None:
-    """Wheels of metadata for each wheel of a package, or one for any platform where it is built from source.
+    """Write a wheel of metadata for each wheel of a package, and one for any platform if it is built from source.
 
     They differ in their names alone, so all are one file: a hundred zips take longer than uv.
     """

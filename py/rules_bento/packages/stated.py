@@ -1,4 +1,4 @@
-"""What people say that they require: requirements files, pyproject.toml and bentofile.yaml."""
+"""Reads which packages are required: requirements files, pyproject.toml and bentofile.yaml."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _REMEDY = "Correct the file."
 
 
 class Source(NamedTuple):
-    """A file, and what people call it."""
+    """Holds a file's path, and its name for messages."""
 
     path: Path
     name: str
@@ -41,7 +41,7 @@ class Source(NamedTuple):
 
 @dataclass
 class Stated:
-    """Requirements, constraints and overrides (PEP 508), each once, in the order of the sources; option lines."""
+    """Collects requirements, constraints and overrides (PEP 508), each once, in order, and option lines."""
 
     requirements: dict[str, str] = field(default_factory=dict)  # text to `file:line` or the like
     constraints: dict[str, str] = field(default_factory=dict)
@@ -129,7 +129,7 @@ def _read_bentofile(source: Source, files: _RequirementsFiles) -> None:
 
 @dataclass
 class _RequirementsFiles:
-    """Requirements files, which name one another."""
+    """Reads requirements files, which can name one another."""
 
     stated: Stated
     declared: dict[str, Source] | None  # by normalized path; None: those that lie beside who names them
@@ -171,7 +171,7 @@ class _RequirementsFiles:
         self.read(included, kind, within)
 
     def named_by(self, source: Source) -> Iterable[str]:
-        """Return the normalized paths that a file names."""
+        """Yield the normalized paths that a file names."""
         for option in self._parse(source)[1]:
             if option.flag in requirements.INCLUDES | requirements.CONSTRAINTS:
                 yield posixpath.normpath(posixpath.join(posixpath.dirname(source.name), option.value))
@@ -213,7 +213,7 @@ def _read_pyproject(source: Source, extras: Sequence[str], groups: Sequence[str]
 
 @dataclass
 class _Pyproject:
-    """What is looked up while a pyproject.toml is read."""
+    """Holds the tables of a pyproject.toml that its requirements refer to."""
 
     origin: str
     name: str

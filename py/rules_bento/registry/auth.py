@@ -39,7 +39,7 @@ _CLIENT = "rules_bento"
 
 
 class Challenge(NamedTuple):
-    """A `WWW-Authenticate` header (RFC 9110, section 11.6.1): the scheme in lower case, and its parameters."""
+    """Holds a `WWW-Authenticate` header (RFC 9110, section 11.6.1): the scheme in lower case, and its parameters."""
 
     scheme: str
     parameters: Mapping[str, str]
@@ -55,7 +55,7 @@ class Challenge(NamedTuple):
 
 
 class Authorizer:
-    """The `Authorization` of requests to one registry. To be used by several threads at once."""
+    """Makes the `Authorization` of requests to one registry. To be used by several threads at once."""
 
     def __init__(self, reference: Reference, origin: Origin, transport: Transport) -> None:
         self._reference = reference
@@ -71,7 +71,7 @@ class Authorizer:
         self._demanded: dict[frozenset[str], set[str]] = {}  # scopes that the registry named, by those that we did
 
     def header(self, scopes: frozenset[str]) -> str:
-        """The header's value for a request that needs the scopes; empty as long as the registry asks for nothing.
+        """Return the `Authorization` for a request that needs the scopes; empty until the registry asks for one.
 
         Raises BentoError and RegistryError if it cannot be had, CutError if the connection fails.
         """

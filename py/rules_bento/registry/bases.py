@@ -1,4 +1,4 @@
-"""Images that others are built on: those of an OCI layout that are for some platforms, each part held to its index."""
+"""Finds images to build on in an OCI layout, for given platforms, each verified against its index."""
 
 from __future__ import annotations
 

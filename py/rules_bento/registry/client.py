@@ -42,7 +42,7 @@ _UPLOADED = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 
 
 class Reply(NamedTuple):
-    """A response that was read to its end."""
+    """Holds a response that was read to its end."""
 
     status: int
     headers: Message
@@ -51,7 +51,7 @@ class Reply(NamedTuple):
 
 
 class Registries:
-    """The registries of a run: each with its connections and tokens, made when it is first needed.
+    """Keeps the registries of a run, each with connections and tokens, made when it is first needed.
 
     `insecure` are hosts (`host:port`) that may be reached without encryption; this machine always may. `patience` is
     in seconds, see `bounds.PATIENCE`.
@@ -87,7 +87,7 @@ class Registries:
 
 
 class Registry:
-    """Requests to one registry: with what it wants to see, and tried again where that may help."""
+    """Sends requests to one registry, authorized, and again where another try may help."""
 
     def __init__(
         self, reference: Reference, transport: Transport, *, insecure: bool, sleep: Callable[[float], object]
@@ -141,7 +141,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """One request, whatever it is answered; asked again only to log in, or where another address is named.
+        """Send one request and yield the response of any status; repeat it only to log in or to follow a redirect.
 
         `path` is one of this registry, or a URL that it gave (`locate`). Raises CutError as `Transport.exchange`.
         """
@@ -241,7 +241,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class Upload:
-    """An upload that has begun: where the rest goes, and how many bytes the registry has."""
+    """Describes an upload in progress: where the rest goes, and how many bytes the registry has."""
 
     url: str
     offset: int = 0
@@ -249,7 +249,10 @@ class Upload:
 
 
 class Repository:
-    """One repository and its requests. Methods raise as `Registry.request` does unless they say otherwise."""
+    """Sends the requests of the API for one repository.
+
+    Methods raise as `Registry.request` does unless they say otherwise.
+    """
 
     def __init__(self, registry: Registry, name: str) -> None:
         self.registry = registry

@@ -1,4 +1,4 @@
-"""Bytes of blobs: where they are, and how they get from there into a connection."""
+"""Reads the bytes of blobs from where they are, and sends them over a connection."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _SLICE = 8 << 20  # bytes that the kernel moves between two looks at the progres
 
 
 class Sendable(Protocol):
-    """Bytes that are sent from where they are."""
+    """Sends bytes from where they are."""
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes from `start` to `end` to a connection."""
 
 
 class Source(Sendable, Protocol):
-    """A place from which the bytes of a blob are read."""
+    """Reads the bytes of a blob."""
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes are not those of the digest."""
@@ -39,7 +39,7 @@ class Source(Sendable, Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """A blob in a file, perhaps somewhere inside of it (a member of a tar)."""
+    """Reads a blob in a file, perhaps at an offset (a member of a tar)."""
 
     path: Path
     start: int = 0
@@ -95,7 +95,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class RemoteSource:
-    """A blob in a repository, which is streamed from there when it is asked for."""
+    """Streams a blob from a repository when it is asked for."""
 
     repository: Repository
     digest: str
@@ -116,12 +116,12 @@ class RemoteSource:
                 raise CutError(f"{self.repository} gave {at} bytes of a blob of {end}")
 
     def check(self, digest: str, size: int) -> None:
-        """Nothing to be checked before it comes; a registry that takes the blob verifies it."""
+        """Check nothing: the registry that takes the blob verifies it."""
 
 
 @dataclass(frozen=True)
 class BytesSource:
-    """A small blob that is at hand."""
+    """Holds a small blob in memory."""
 
     content: bytes
 
@@ -136,7 +136,7 @@ class BytesSource:
 
 
 class Part:
-    """The bytes of a source from `start` to `end`, as the body of a request; the tally is 0 at `counted_from`."""
+    """Sends the bytes of a source from `start` to `end` as a request's body; the tally is 0 at `counted_from`."""
 
     def __init__(self, source: Sendable, start: int, end: int, tally: Tally, *, counted_from: int = 0) -> None:
         self._source = source

@@ -29,7 +29,7 @@ _TOKEN_USER = "<token>"  # what helpers answer as the name where the secret is a
 
 @dataclass(frozen=True)
 class Credentials:
-    """A name and a password, or a token that stands for them. Shows nothing of them in a traceback or log."""
+    """Holds a name and a password, or a token in their place. No repr shows them."""
 
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)

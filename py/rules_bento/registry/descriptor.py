@@ -104,7 +104,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The bytes of an image's, artifact's or index's manifest, read and verified."""
+    """Holds a manifest of an image, artifact or index, read and verified."""
 
     content: bytes
     descriptor: Descriptor

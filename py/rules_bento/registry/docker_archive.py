@@ -27,7 +27,9 @@ _MAGIC = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
 
 
 def read(path: Path) -> Package:
-    """The one image (or index) of an archive, as `push` takes it. Raises BentoError for none, several, or no archive.
+    """Return the only image (or index) of an archive, as `push` takes it.
+
+    Raises BentoError unless there is exactly one.
 
     Layers of an archive without digests are hashed; their bytes stay where they are.
     """
@@ -37,7 +39,7 @@ def read(path: Path) -> Package:
 
 
 class _Place(NamedTuple):
-    """A member, and where its bytes begin."""
+    """Holds a member, and where its bytes begin."""
 
     member: tarread.TarMember
     offset: int

@@ -36,7 +36,7 @@ def download(repository: Repository, blob: Descriptor, path: Path, counter: Coun
 
 
 class _Receiving:
-    """The attempts at one blob."""
+    """Downloads one blob in as many attempts as are worthwhile."""
 
     def __init__(self, repository: Repository, blob: Descriptor, file: BinaryIO, tally: Tally) -> None:
         self._repository = repository

@@ -8,7 +8,7 @@ from rules_bento.formats.json import read_json
 
 
 class RegistryError(BentoError):
-    """An answer that says no.
+    """Reports a registry's refusal.
 
     `status` is HTTP's; `codes` are the distribution specification's (`BLOB_UNKNOWN`, …), perhaps none.
     """
@@ -39,7 +39,7 @@ def refusal(status: int, body: bytes, what: str, host: str) -> RegistryError:
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:
-    """Codes and words of an error response (distribution specification, `error codes`), else neither."""
+    """Return the codes and the message of an error response (distribution specification), or empty ones."""
     try:
         errors = read_json(body, "the answer")["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)

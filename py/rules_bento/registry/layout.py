@@ -32,7 +32,7 @@ _MOST_REFERRER = 1 << 20  # bytes of the manifest of one
 
 
 class Layout:
-    """A layout on disk, perhaps without some of its blobs: what is there is whole."""
+    """Reads and writes a layout on disk. Some of its blobs may be missing; those that are there are whole."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""What is pushed: the manifests of an image, an index or an artifact, and where the bytes of their blobs are."""
+"""Describes what is pushed: manifests of an image, an index or an artifact, and the sources of their blobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of images: `[registry/]repository[:tag][@digest]`, as docker and its kin read them."""
+"""Parses names of images: `[registry/]repository[:tag][@digest]`, as docker and podman do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_NAME = 255
 
 @dataclass(frozen=True)
 class Reference:
-    """A repository of a registry and, perhaps, what is meant in it. Made by `parse`."""
+    """Names a repository of a registry and, perhaps, a tag or digest in it. Made by `parse`."""
 
     registry: str  # host, or host:port
     repository: str

@@ -66,7 +66,7 @@ def upload(
 
 
 class _Sending:
-    """The attempts at one blob."""
+    """Uploads one blob in as many attempts as are worthwhile."""
 
     def __init__(self, repository: Repository, digest: str, size: int, source: Source, counter: Counter) -> None:
         self._repository = repository

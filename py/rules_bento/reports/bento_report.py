@@ -1,4 +1,4 @@
-"""What is in a Bento: its files, packages, models and APIs, and what differs from another build of it."""
+"""Reports what a Bento holds: files, packages, models and APIs, and changes from another build of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def packages(requirements: str) -> list[dict[str, str]]:
 
 
 def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Services as the reading of their source has them, with their APIs and what is mounted."""
+    """Return the services that were read from the source, with their APIs and mounted applications."""
     if facts["kind"] == "legacy":
         apis = [_api(api) for api in facts["apis"]]
         return [{"name": facts["bento_name"] or facts["service"], "doc": None, "apis": apis, "mounts": []}]
@@ -89,7 +89,7 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _things(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
-    """Return what reports are compared by: kind and name, to what it is and its bytes."""
+    """Yield what reports are compared by: kind and name, a description, and bytes."""
     for service in report["services"]:
         for api in service["apis"]:
             yield ("API", f"{service['name']} {api['route']}"), (api["what"] or "plain", 0)

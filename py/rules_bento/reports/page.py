@@ -136,7 +136,7 @@ draw();
 
 @dataclass(frozen=True)
 class Node:
-    """What is a rectangle of the map: `kind` is a class of the style, `size` bytes, of which the children have some."""
+    """Describes a rectangle of the map: `kind` is a class of the style, `size` its bytes with those of its children."""
 
     label: str
     kind: str
@@ -150,7 +150,7 @@ class Node:
 
 
 def document(title: str, summary: Iterable[str], kinds: Mapping[str, str], tree: Node, sections: Iterable[str]) -> str:
-    """The HTML of a page; title and the paragraphs of the summary are text, sections what `section` and `table` made.
+    """Return the HTML of a page, from plain text (title, summary) and from HTML of `section` and `table` (sections).
 
     `kinds` is what the colours of the map mean, by class.
     """
@@ -166,7 +166,7 @@ def document(title: str, summary: Iterable[str], kinds: Mapping[str, str], tree:
 
 
 def section(title: str, body: str, *, is_open: bool = False) -> str:
-    """HTML that a touch of the title opens; `body` is HTML."""
+    """Return a section's HTML, which folds and unfolds at its title; `body` is HTML."""
     return f"<details{' open' * is_open}><summary>{escape(title)}</summary>\n{body}</details>\n"
 
 

@@ -1,4 +1,4 @@
-"""What `bazel run` and `bazel test` start: a verb to a module. These alone reach a network or a store.
+"""Holds what `bazel run` and `bazel test` start: the verbs that reach a network or a store, a module to each.
 
 Their modules have what those of `actions` have.
 """

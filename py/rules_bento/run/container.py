@@ -1,4 +1,4 @@
-"""A program in the file system of an image, without a container engine: in namespaces of its own, as a user's process.
+"""Runs a program in the file system of an image, without a container engine or root, in namespaces of its own.
 
 It sees the image's files, processes of its own alone, a network of its own (the loopback interface), /proc and /sys to
 read, the devices that have nothing behind them, and a /tmp. When it ends, all that it has started has ended.
@@ -42,7 +42,7 @@ _TICK = 0.05
 
 
 class Container(NamedTuple):
-    """What runs, and in what."""
+    """Describes what a container runs, and in which file system."""
 
     root: Path
     command: Sequence[str]
@@ -111,7 +111,7 @@ def _tell(pipe: int, error: Exception) -> None:
 
 
 def _enter(libc: Any, container: Container) -> None:
-    """Be the container's user, in its network; the processes that are started from here on are the container's."""
+    """Become the container's user in a new network; later children are in its PID namespace."""
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(

@@ -1,4 +1,4 @@
-"""What run targets do with a built Bento: a command of `bento` with the archive in the place of a tag.
+"""Runs a command of `bento` on a built Bento: the archive takes the place of the tag.
 
 The Bento is taken into a store that lasts as long as the command; `import` takes it into the caller's own.
 """

@@ -23,7 +23,7 @@ _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
 class Following:
-    """What makes the workers of a server start anew: `edits` is written."""
+    """Makes the workers of a server restart, by writing the file `edits`."""
 
     def __init__(self, edits: Path) -> None:
         self.edits = edits
@@ -40,7 +40,7 @@ class Following:
 
 
 class SourcesFollowed(Following):
-    """Files of `src/` that are links to what they were built from."""
+    """Follows edits of the workspace: files of `src/` are links to what they were built from."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
         """Replace each file of the Bento that has the bytes of one below `roots` by a link to it."""
@@ -78,7 +78,7 @@ class SourcesFollowed(Following):
 
 
 class BuildsFollowed(Following):
-    """The archive that Bazel builds again, of which ibazel tells on the standard input."""
+    """Follows builds: ibazel tells on standard input when Bazel has built the archive again."""
 
     def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], told: int = 0) -> None:
         """Follow builds of which the descriptor `told` tells; `unpack` writes what was built to a folder."""

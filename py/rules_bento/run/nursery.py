@@ -1,4 +1,4 @@
-"""Workers of a server that follows edits: forked, with the packages in memory, from a process that outlives them.
+"""Forks the workers of a server that follows edits from a process that keeps the packages in memory.
 
 BentoML's own supervisor starts a worker as it always does. The interpreter of that process imports this module before
 it runs anything (`install`), and `begin` forks: the child goes on as the worker, and never notices. The parent imports
@@ -59,7 +59,7 @@ def install(python: Path, edits: Path) -> dict[str, str]:
 
 
 def begin() -> None:
-    """Return in a process that is to go on as it would have: any that is no worker, and the child of one that is."""
+    """Return where the process should go on as usual: in one that is no worker, and in each worker forked from here."""
     edits = os.environ.get(_EDITS)
     words = sys.orig_argv[1:3]
     if edits and words[:1] == ["-m"] and words[1].startswith(_MODULES):
@@ -67,7 +67,7 @@ def begin() -> None:
 
 
 class _Parent:
-    """The process that has a worker."""
+    """Starts a worker of the server, and starts it again when sources change."""
 
     def __init__(self, edits: Path) -> None:
         self._variables = dict(os.environ)
@@ -203,7 +203,7 @@ class _Parent:
 
 
 class _Recorder:
-    """Stands before all finders of modules, and tells which are found, and where."""
+    """Records, before all other finders, which modules are found, and where."""
 
     def __init__(self, report: int) -> None:
         self._report = report

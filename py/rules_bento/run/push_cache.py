@@ -1,4 +1,4 @@
-"""Blobs in the build's remote cache, which are pushed from there without landing here.
+"""Pushes blobs straight from the build's remote cache, so that they are not downloaded to this machine.
 
 Remote caches keep what actions write by its SHA-256 and size, which is how images name their layers, too. Two
 protocols, as Bazel's `--remote_cache` knows them:
@@ -65,7 +65,7 @@ _PASSING = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the cache is, and what opens it. Shows no secret."""
+    """Holds the cache's address, and the credentials for it, which no repr shows."""
 
     scheme: str
     host: str
@@ -83,7 +83,7 @@ class Settings:
 
 
 def words(arguments: list[str]) -> list[str]:
-    """Bazel's `--flag=value` as two words, for the flags above."""
+    """Split Bazel's `--flag=value` into two words, for the flags in `FLAGS`."""
     split: list[str] = []
     for word in arguments:
         flag, equals, value = word.partition("=")
@@ -165,7 +165,7 @@ def open_cache(where: Settings) -> _Cache:
 
 @dataclass(frozen=True)
 class BuiltSource:
-    """A blob that an action has written: in Bazel's output folder if it was downloaded, else in the cache."""
+    """Reads a blob that an action wrote: from Bazel's output folder if it was downloaded, else from the cache."""
 
     file: Path
     digest: str
@@ -334,7 +334,7 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
 
 @contextmanager
 def _cuts(where: Settings) -> Iterator[None]:
-    """Return what a connection can do to us: worth another try, but for a certificate that is not believed."""
+    """Turn errors of a connection into CutError, so that it is tried again; refuse an untrusted certificate."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -351,7 +351,7 @@ def _framed(message: bytes) -> bytes:
 
 
 def _read_request(resource: str, start: int) -> bytes:
-    """`google.bytestream.ReadRequest`: resource_name = 1, read_offset = 2."""
+    """Encode a `google.bytestream.ReadRequest`: resource_name = 1, read_offset = 2."""
     name = resource.encode()
     message = b"\x0a" + _varint(len(name)) + name
     return message + (b"\x10" + _varint(start) if start else b"")

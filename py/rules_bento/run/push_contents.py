@@ -1,4 +1,4 @@
-"""What a rule hands to `push`: a JSON object that says where the files of an image, a Bento or a model are.
+"""Reads what a rule hands to `push`: a JSON object that says where the files of an image, a Bento or a model are.
 
 One of these keys, each path relative to the folder that is given beside it:
 

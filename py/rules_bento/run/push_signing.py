@@ -31,7 +31,7 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """A key, and who has built what is pushed, if they say so."""
+    """Signs what is pushed by a key, and states who built it, if that is given."""
 
     key: PrivateKey
     target: str

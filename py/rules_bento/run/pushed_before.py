@@ -1,4 +1,4 @@
-"""What earlier pushes of this user left in registries, so that others mount it: a file in the user's cache.
+"""Remembers which blobs this user pushed to which repositories, so that others mount them: a file in the user's cache.
 
 A JSON object: `registry/repository` to the digests of its blobs, the repository of the last push last. It is a hint and
 nothing more: what is not there any more is sent, and without the file, or with another one in its place, all is.
@@ -23,7 +23,7 @@ _LARGEST = 4 << 20  # bytes of the file
 
 
 class PushedBefore:
-    """The file, as it was read."""
+    """Holds the file's contents as they were read."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

@@ -128,7 +128,7 @@ def _deliver(arguments: Arguments) -> int:
 
 
 def _unpack(arguments: Arguments, folder: Path) -> None:
-    """The Bento with all its models."""
+    """Unpack the Bento with all its models."""
     models = [Path(part) for _, part in arguments.records("--model")]
     transcode(folder, [*models, Path(arguments.one("--archive"))], "folder")
 

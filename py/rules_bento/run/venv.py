@@ -81,7 +81,7 @@ def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
 
 
 def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
-    """By name of the package: the wheel's file, its size and its time, by which a wheel that is built again is told."""
+    """Return each package's wheel file with its size and time, by which a wheel that is built again is noticed."""
     by_name: dict[str, list[Any]] = {}
     for name, path in wheels.items():
         file = os.path.realpath(runfiles / path)
@@ -91,7 +91,7 @@ def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
 
 
 class _Environment:
-    """A virtual environment that this program makes."""
+    """Makes and updates a virtual environment that belongs to this program."""
 
     def __init__(self, folder: Path, uv: str, version: str) -> None:
         self.folder = folder

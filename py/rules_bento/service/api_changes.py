@@ -1,4 +1,4 @@
-"""What a change of a service's API means for those who call it.
+"""Tells what a change of a service's API means for its callers.
 
 The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if a caller
 who did right by the old schema can fail with the new one: what it sends is refused, or what it reads is gone or another
@@ -20,7 +20,7 @@ _Way = Literal["wider", "narrower", "other"]
 
 
 class Change(NamedTuple):
-    """One difference between two schemas."""
+    """Describes one difference between two schemas."""
 
     breaking: bool
     where: str  # `/route`, or `/route input.rows[]`
@@ -31,7 +31,7 @@ class Change(NamedTuple):
 
 
 def changes(old: Schema, new: Schema) -> list[Change]:
-    """The differences between two `schema.json`, in the order of the routes."""
+    """Return the differences between two `schema.json`, sorted by route."""
     before, after = _routes(old), _routes(new)
     differences = [Change(True, route, "the route is gone") for route in before if route not in after]
     differences += [Change(False, route, "a new route") for route in after if route not in before]
@@ -61,7 +61,7 @@ def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
 
 
 def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
-    """Differences of two JSON schemas; `sent` says that callers send values of it, else that they read them."""
+    """Yield the differences of two JSON schemas of values that callers send (`sent`) or receive."""
     old, new = _schema(old), _schema(new)
     if old == new:
         return
@@ -81,7 +81,7 @@ def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
 
 
 def _alternatives(where: str, old: list[Schema], new: list[Schema], *, sent: bool) -> Iterator[Change]:
-    """Several forms of one type, such as two kinds of objects."""
+    """Compare the forms of one JSON type, where a schema has several, such as two kinds of objects."""
     for form in old:
         if form not in new:
             yield Change(sent, where, f"{_title(form)} is none of its forms any more")
@@ -130,7 +130,7 @@ def _required(place: str, *, now: bool, sent: bool) -> Change:
 
 
 def _additional(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator[Change]:
-    """Properties that have no name in the schema: of a dict, or of a model that takes others, too."""
+    """Compare the types of properties that the schema does not name: `additionalProperties`."""
     before, after = (schema.get("additionalProperties", True) for schema in (old, new))
     if isinstance(before, dict) and isinstance(after, dict):
         yield from _compare(f"{where}.*", before, after, sent=sent)
@@ -166,13 +166,13 @@ _FORM = frozenset(("is_stream", "root_input"))  # another way to send or to read
 
 
 def _schema(value: Any) -> Schema:
-    """A schema in which a constant is a choice of one."""
+    """Return a schema as a dict, with `const` written as an `enum` of one value."""
     schema = {} if value is None or value is True else value
     return {**schema, "enum": [schema["const"]]} if "const" in schema else schema
 
 
 def _by_type(schema: Schema) -> dict[str, list[Schema]]:
-    """The forms that a schema allows, by their type."""
+    """Return the forms that a schema allows, by their JSON type."""
     by_type: dict[str, list[Schema]] = {}
     for form in map(_schema, schema.get("anyOf") or schema.get("oneOf") or [schema]):
         types = form.get("type", "any")
@@ -186,7 +186,7 @@ def _by_type(schema: Schema) -> dict[str, list[Schema]]:
 
 
 def _kind(schema: Schema) -> frozenset[str]:
-    """The types that a schema takes: an integer is a number."""
+    """Return the JSON types that a schema accepts; `number` includes `integer`."""
     types = frozenset(_by_type(schema))
     return types | {"integer"} if "number" in types else types
 

@@ -53,7 +53,7 @@ _MAX_NUMBER = 1 << 64
 
 
 class NotPlainError(Exception):
-    """A value that has no plain form; `reason` says why and where."""
+    """Reports a value that has no plain form; `reason` says why and where."""
 
     def __init__(self, reason: Opaque) -> None:
         super().__init__(reason.why)
@@ -61,7 +61,7 @@ class NotPlainError(Exception):
 
 
 class Collector:
-    """Collects facts and unknowns of one service after the other."""
+    """Collects the facts and unknowns of services, one after the other."""
 
     def __init__(self, reader: Interpreter) -> None:
         self.reader = reader
@@ -137,7 +137,7 @@ class Collector:
 
     @property
     def label_of_service(self) -> str:
-        """The service that unknowns belong to now."""
+        """The name of the service that is being collected, for unknowns."""
         return self._label
 
     def label(self, service: str) -> None:

@@ -1,4 +1,4 @@
-"""Where two documents of plain values differ, field by field."""
+"""Compares two documents of plain values, field by field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MISSING = object()
 
 
 class Difference(NamedTuple):
-    """One field, as `services.0.config.workers`, and both values as text."""
+    """Describes a field that differs, such as `services.0.config.workers`, with both values as text."""
 
     field: str
     first: str

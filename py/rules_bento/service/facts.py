@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceTree:
-    """Files of a Bento's src/, read only when they are needed.
+    """Reads files of a Bento's src/ only when they are needed.
 
     Attributes:
         paths: every file's path, relative, with `/`.
@@ -32,7 +32,7 @@ class SourceTree:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A fact that the source does not state plainly.
+    """Describes a fact that the source does not state plainly.
 
     Attributes:
         what: the fact and the reason, as a clause: "the name of service `Svc`: `os.environ` …".
@@ -59,7 +59,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class HuggingFace:
-    """A `HuggingFaceModel` as written: without an `endpoint` it is at the hub that BentoML takes for the default."""
+    """Describes a `HuggingFaceModel` as written; without an `endpoint` it is at BentoML's default hub."""
 
     model_id: str
     revision: str = "main"
@@ -70,7 +70,7 @@ class HuggingFace:
 
 @dataclass(frozen=True)
 class Model:
-    """A model reference of a service.
+    """Describes a model reference of a service.
 
     Attributes:
         attribute: the class attribute that holds it; empty for a legacy service's.
@@ -90,13 +90,13 @@ class Model:
 
     @property
     def registry(self) -> str:
-        """`bentoml` or `huggingface`, as bento.yaml says it."""
+        """The model's registry in bento.yaml: `bentoml` or `huggingface`."""
         return "huggingface" if self.huggingface else "bentoml"
 
 
 @dataclass(frozen=True)
 class Dependency:
-    """One `bentoml.depends(…)`; `service` is the name of the service it is on."""
+    """Describes a `bentoml.depends(…)`; `service` is the name of the service that is depended on."""
 
     attribute: str
     service: str | None = None
@@ -120,7 +120,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Mount:
-    """An ASGI or WSGI application; `routes` are its full paths where its source lists them plainly."""
+    """Describes an ASGI or WSGI application; `routes` are its full paths where its source lists them plainly."""
 
     path: str
     name: str | None
@@ -130,7 +130,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Service:
-    """One service of the graph, as an entry of bento.yaml's `services`.
+    """Describes a service of the graph, as an entry of bento.yaml's `services`.
 
     Attributes:
         name: exactly what the running service is called; None where it is not plain.
@@ -160,7 +160,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Env:
-    """One environment variable; `value` is None where the source computes it."""
+    """Describes an environment variable; `value` is None where the source computes it."""
 
     name: str
     value: Json = ""
@@ -169,7 +169,7 @@ class Env:
 
 @dataclass(frozen=True)
 class ImageCall:
-    """One call on a `bentoml.images.Image`."""
+    """Describes a call on a `bentoml.images.Image`."""
 
     method: str
     args: tuple[str, ...] = ()
@@ -177,7 +177,7 @@ class ImageCall:
 
 @dataclass(frozen=True)
 class Image:
-    """A `bentoml.images.Image`: the constructor's arguments by name, then the calls on it in order."""
+    """Describes a `bentoml.images.Image`: the constructor's arguments by name, then the calls on it in order."""
 
     arguments: dict[str, Json] = field(default_factory=dict)
     calls: tuple[ImageCall, ...] = ()
@@ -185,7 +185,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Runner:
-    """A runner of a legacy service.
+    """Describes a runner of a legacy service.
 
     Attributes:
         runnable_type: the name of the class that runs.
@@ -202,7 +202,7 @@ class Runner:
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """What bento.yaml needs to know of a service.
+    """Holds what bento.yaml needs to know of a service.
 
     Attributes:
         service: bento.yaml's `service`: `module:attr`.

@@ -1,4 +1,4 @@
-"""What the import of a service may not do: nothing that comes from elsewhere may have a say in its facts.
+"""Refuses what the import of a service may not do, so that nothing from outside decides its facts.
 
 A library may look around while it is imported itself (many ask for a shared library, which starts ldconfig). What the
 service's own modules do, on their own or through a function of a library, is refused, also where they catch the error.
@@ -52,21 +52,24 @@ _REMEDIES = {
 
 
 class Refusal(NamedTuple):
-    """What the service did, and where."""
+    """Tells what the service did and where, and how to avoid it."""
 
     what: str
     remedy: str
 
 
 class RefusedError(OSError):
-    """What the service's code gets for what it may not do."""
+    """Raised in the service's code when it does what it must not."""
 
 
 class Guard:
-    """Refuses while it is active."""
+    """Refuses, while it is active, what would let something from outside decide the service's facts."""
 
     def __init__(self, source: Path, readable: Sequence[Path]) -> None:
-        """`source` is the folder of the service's own modules; `readable` are the others that it may read."""
+        """Install the hook.
+
+        `source` is the folder of the service's modules; `readable` are other paths that it may read.
+        """
         self.refusals: list[Refusal] = []
         self.active = False
         self._prefix = f"{source}/"
@@ -99,7 +102,7 @@ class Guard:
         return f"{text}/".startswith(self._readable) or text.startswith(_HARMLESS)
 
     def _own_place(self) -> str | None:
-        """The line of the service's own that does it; None where a library does it while it is imported."""
+        """Return the service's own line that caused the event; None if a library did so while it was being imported."""
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             name = frame.f_code.co_filename

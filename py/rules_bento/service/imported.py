@@ -1,4 +1,4 @@
-"""What real BentoML says of a service that it has imported, in an environment of BentoML and the service's wheels.
+"""Describes a service by importing it with real BentoML, in an environment of BentoML and the service's wheels.
 
     inspection.main([BENTO, OPENAPI, SCHEMA, DERIVED, PROBLEM])
 
@@ -79,7 +79,7 @@ def _derived(service: Any, stated: dict[str, Any]) -> dict[str, Any]:
 
 
 def _graph(document: dict[str, Any]) -> dict[str, list[str]]:
-    """The services of a `bento.yaml`, the entry service first, with those that each depends on."""
+    """Return the services of a `bento.yaml`, the entry service first, each with its dependencies."""
     services = {
         service["name"]: [dependency.get("service", "") for dependency in service.get("dependencies", [])]
         for service in document.get("services", [])
@@ -98,7 +98,7 @@ def _difference(stated: dict[str, list[str]], imported: dict[str, list[str]]) ->
 
 
 def told(error: BaseException, source: Path) -> str:
-    """The error that came out of the user's code, with the user's own frames; what BentoML made of it says less."""
+    """Return the message of the error that the user's code raised, with its frames, not of BentoML's wrapping."""
     reason = next((one for one in reasons(error) if frames_of(one, source)), error)
     what = reason.msg if isinstance(reason, SyntaxError) else str(reason)
     lines = [*frames_of(reason, source), f"{type(reason).__name__}: {what}"]

@@ -1,4 +1,4 @@
-"""The facts of a service as importing it with real BentoML tells them, in an environment of BentoML and its wheels.
+"""Collects the facts of a service by importing it with real BentoML, in an environment of BentoML and its wheels.
 
     imported_facts.main([ORDER])
 
@@ -51,7 +51,7 @@ _UNFIT = "Say it in a form that bento.yaml can hold and that is the same everywh
 
 
 class UnfitError(Exception):
-    """A fact that a Bento cannot hold."""
+    """Reports a fact that a Bento cannot hold."""
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -169,7 +169,7 @@ def _module_path(import_string: str, source: Path) -> str:
 
 
 def _labels(service: Any, schema: dict[str, Any]) -> dict[str, str]:
-    """The labels, and the one that BentoML adds for an endpoint of the OpenAI kind."""
+    """Return the labels, with the one that BentoML adds for an OpenAI-compatible endpoint."""
     suffix = "/chat/completions"
     matching = [path for path in schema.get("paths", {}) if isinstance(path, str) and path.endswith(suffix)]
     labels = {str(key): str(value) for key, value in service.labels.items()}
@@ -222,7 +222,7 @@ def _is_model(value: Any) -> bool:
 
 
 def _place(inner: type, source: Path) -> tuple[str, int]:
-    """File and line of a class; those of its module where Python does not know them."""
+    """Return file and line of a class; its module's file and line 1 if Python does not know them."""
     try:
         path, line = inspect.getsourcefile(inner) or "", inspect.getsourcelines(inner)[1]
     except (OSError, TypeError):
@@ -243,7 +243,7 @@ def _model(model: Any, attribute: str) -> Model:
 
 
 def _mounts(service: Any) -> Iterator[Mount]:
-    """The mounted applications, with the paths that BentoML adds for each."""
+    """Yield the mounted applications, with the paths that BentoML adds for each."""
     mounts, known = list(service.mount_apps), set(_paths(service, []))
     for index, (app, path, name) in enumerate(mounts):
         new = [path for path in _paths(service, mounts[: index + 1]) if path not in known]
@@ -288,7 +288,7 @@ def _runner(runner: Any) -> Runner:
 
 
 def _plain(value: Any, fact: str) -> Any:
-    """A value as JSON has it. Raises UnfitError for what `bentoml build` cannot write into bento.yaml."""
+    """Return a value as JSON types. Raises UnfitError for a value that `bentoml build` cannot write to bento.yaml."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The image that an imported service asks for, as the constructor's arguments and the calls on it.
+"""Describes the image of an imported service by the constructor's arguments and the calls on it.
 
 BentoML keeps of a call only what it makes of it (`system_packages` becomes a line of shell). So the calls are noted
 while the service is imported, and held against what the image is in the end. An older BentoML, such as 1.4.30, lacks
@@ -34,7 +34,7 @@ _LATER = ("build_include", "build_include_paths")  # all else has to be there: i
 
 
 class UnfitImageError(Exception):
-    """An image that no calls make."""
+    """Reports an image that no sequence of calls makes."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class _Note:
 
 
 class Recorder:
-    """Notes what is called on each image from now on."""
+    """Records the calls on each image from now on."""
 
     def __init__(self, image_class: Any, source: Path) -> None:
         self._class = image_class
@@ -116,7 +116,7 @@ class Recorder:
 
 
 def _of_fields(image: Any) -> Image:
-    """An image that was copied, or changed by hand, as the constructor would take it."""
+    """Describe an image that was copied or modified, from its fields, by the constructor's arguments and calls."""
     from bentoml._internal.container.frontend.dockerfile import CONTAINER_METADATA
 
     commands = list(image.commands)

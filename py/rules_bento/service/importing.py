@@ -1,4 +1,4 @@
-"""The facts of a service from importing it: real BentoML and the service's wheels, twice, as if on two machines."""
+"""Collects the facts of a service by importing it twice with real BentoML and its wheels, as if on two machines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _START_SECONDS = 600  # for BentoML, before the service's turn
 
 @dataclass(frozen=True)
 class Subject:
-    """What is imported."""
+    """Describes the service to import."""
 
     service: str  # `module:Service`, as BentoML takes it
     folder: Path  # of the unpacked Bento: `src`, and `models` where there are some
@@ -45,7 +45,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Imported:
-    """What importing tells."""
+    """Holds the facts that importing gave."""
 
     info: ServiceInfo
     schema: dict[str, Any]  # as bento.yaml has it
@@ -77,7 +77,7 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
 
 
 class _Run:
-    """One import, in a process and a folder of its own."""
+    """Runs one import, in a process and a folder of its own."""
 
     def __init__(
         self, subject: Subject, python: Path, readable: Sequence[Path], folder: Path, *, elsewhere: bool
@@ -174,7 +174,7 @@ def _environment(python: Path, home: Path, *, elsewhere: bool) -> dict[str, str]
 
 
 def _line(text: str, prefix: str) -> str:
-    """A line of faulthandler's as `file:line: in function`; empty if it is none of the service's own."""
+    """Return a line of faulthandler's as `file:line: in function`; empty if the file is not the service's own."""
     if not text.startswith(prefix):
         return ""
     file, _, rest = text.removeprefix(prefix).partition('", line ')

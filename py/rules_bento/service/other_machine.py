@@ -1,4 +1,4 @@
-"""Another machine and another day, as far as a Python program sees them.
+"""Makes a Python program see another machine and another day.
 
 A service is imported a second time in these: what a fact took from the clock, the host, or its processors differs then.
 """
@@ -50,7 +50,7 @@ def _shift_default(name: str) -> None:
 
 
 def _shift_dates() -> None:
-    """Shift what the classes say of today, without other classes in their place: pydantic knows them by identity."""
+    """Shift what `today` and `now` return, in place: pydantic compares the classes by identity."""
     for cls, name in ((dt.date, "today"), (dt.datetime, "now"), (dt.datetime, "utcnow")):
         gc.get_referents(cls.__dict__)[0][name] = _shifted(vars(cls)[name])
         ctypes.pythonapi.PyType_Modified(ctypes.py_object(cls))

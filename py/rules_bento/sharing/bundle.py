@@ -119,7 +119,7 @@ def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None 
 
 
 class _Part:
-    """A part of a bundle, as a file to read from once."""
+    """Reads a part of a bundle as a file, once."""
 
     def __init__(self, bundle: Path, kind: Kind, tag: Tag, file: str, contents: Contents) -> None:
         from blake3 import blake3

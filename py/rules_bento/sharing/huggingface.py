@@ -38,7 +38,7 @@ _ANSWER = {"sha": str, "siblings": [{"rfilename": str, "lfs?": {"sha256?": str}}
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A commit of a repository of a hub."""
+    """Describes a commit of a repository of a hub."""
 
     model_id: str
     revision: str
@@ -93,7 +93,7 @@ def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 class _Hub:
-    """A hub, and who asks. Messages have its address without what may be a secret."""
+    """Sends requests to a hub, with the user's token. Messages have its address without what may be a secret."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint.rstrip("/")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Server(NamedTuple):
-    """A program to run: its words and its environment."""
+    """Describes a program to run: its words and its environment."""
 
     command: list[str]
     variables: dict[str, str]

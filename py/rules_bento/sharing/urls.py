@@ -1,4 +1,4 @@
-"""Archives of other places come into the store, and entries go there."""
+"""Imports archives from URLs into the store, and exports entries to URLs."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 class Uncounted:
-    """A counter for those who do not look."""
+    """Counts nothing, for callers who show no progress."""
 
     def expect(self, size: int) -> None:
-        """There are `size` bytes more to be moved."""
+        """Ignore that there are `size` bytes more to transfer."""
 
     def advance(self, size: int) -> None:
-        """`size` bytes were moved."""
+        """Ignore that `size` bytes were transferred."""
 
 
 def receive(

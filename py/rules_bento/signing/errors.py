@@ -1,4 +1,4 @@
-"""The error of a signature that is wrong."""
+"""Defines the error of a signature that does not verify."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from rules_bento.errors import BentoError
 
 
 class SignatureError(BentoError):
-    """Something is not signed by the key, or what is signed is another thing."""
+    """Reports something that the key did not sign, or a signature of something else."""

@@ -38,7 +38,7 @@ _RSA = (2048, 3072, 4096)  # bits, those of sigstore's registry of algorithms
 
 @dataclass(frozen=True)
 class PublicKey:
-    """What tells whether a signature is one of its private key."""
+    """Verifies signatures of its private key."""
 
     _key: Any = field(repr=False)
     origin: str
@@ -56,7 +56,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """What signs. Shows nothing of itself."""
+    """Signs digests. No repr shows the key."""
 
     _key: Any = field(repr=False)
     origin: str

@@ -1,4 +1,4 @@
-"""What cosign signs of an image: a small JSON document (simple signing), which names it and its digest."""
+"""Makes the payload that cosign signs for an image: a small JSON document (simple signing) with its name and digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SLSA's provenance, version 1: of what something was made, and by whom.
+"""Makes SLSA's provenance, version 1: what something was built from, and by whom.
 
 The first half, `buildDefinition`, is a function of declared inputs and the same wherever it is built. The other,
 `runDetails`, is what whoever pushes states: nothing of it is taken from this machine or its clock.
@@ -21,7 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 
 @dataclass(frozen=True)
 class Run:
-    """Who built it, as they say; times are RFC 3339."""
+    """Describes the run that built it, as whoever pushes states it; times are RFC 3339."""
 
     builder_id: str
     invocation_id: str = ""

@@ -1,4 +1,4 @@
-"""For which machines files are that a system starts or loads, by their first bytes.
+"""Tells which machine a file with machine code is for, by its first bytes.
 
 System V ABI, chapter 4, for ELF; `mach-o/loader.h` and `mach-o/fat.h` for what macOS has in its place. Machines have
 Go's names, as in images. What a system itself neither starts nor loads has none: objects, code of GPUs and of the
@@ -67,7 +67,7 @@ def machine_of(head: bytes) -> str:
 
 
 def refuse_foreign(files: Mapping[str, str], platform: str, unchecked: Sequence[str]) -> None:
-    """Raise BentoError for files of a Bento, by path for which machine they are, that its platform does not load.
+    """Raise BentoError for files of a Bento (path to machine) that its platform can neither start nor load.
 
     `unchecked` are file names of those that are let be; one that no file has is refused, for what it stood for is gone.
     """
@@ -93,7 +93,7 @@ def refuse_foreign(files: Mapping[str, str], platform: str, unchecked: Sequence[
 
 
 def foreign(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
-    """Return those of `files`, by path for which machine they are, that no machine of `own` starts or loads.
+    """Return those of `files` (path to machine) that no machine of `own` starts or loads.
 
     A file that comes once for each of several machines, which its path tells apart, is left out if one of them is for
     a machine of `own`.
@@ -108,5 +108,5 @@ def foreign(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
 
 
 def _unspecific(path: str) -> str:
-    """Return a file's name without what it tells of machines."""
+    """Return a file's name without the words that name a machine or a system."""
     return _BETWEEN.sub(".", _WORDS.sub("", path.rpartition("/")[2]))

@@ -35,7 +35,7 @@ _PIECE = 4 << 20  # bytes that are read at once, and hashed on all cores
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or a symbolic link of a tree: exactly one of ``blake3`` and ``link`` is set."""
+    """Describes a file or a symbolic link of a tree: exactly one of ``blake3`` and ``link`` is set."""
 
     path: str  # POSIX, relative to the tree
     size: int  # bytes; 0 for a link
@@ -46,19 +46,19 @@ class Entry:
 
     @staticmethod
     def of_bytes(path: str, content: bytes) -> Entry:
-        """The entry of a file that is made here."""
+        """Return the entry of a file with this content."""
         from blake3 import blake3
 
         return Entry(path, len(content), _mode(content), blake3(content).hexdigest())
 
     @staticmethod
     def of_link(path: str, target: str) -> Entry:
-        """The entry of a symbolic link."""
+        """Return the entry of a symbolic link."""
         return Entry(path, 0, _LINK, None, target)
 
     @staticmethod
     def of_file(path: str, source: str, origin: str) -> Entry:
-        """The entry of the file that can be read at ``source``; ``origin`` declared it.
+        """Return the entry of the file at ``source``, which ``origin`` declared.
 
         Raises BentoError if it is not a regular file, or cannot be read.
         """
@@ -76,7 +76,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The entries of a tree, sorted by the UTF-8 bytes of their paths."""
+    """Holds the entries of a tree, sorted by the UTF-8 bytes of their paths."""
 
     entries: tuple[Entry, ...]
 
@@ -99,12 +99,12 @@ class Manifest:
             raise BentoError(f"{origin} is not a manifest of rules_bento ({error}). Build it again.") from None
 
     def to_json(self) -> str:
-        """A JSON array with one entry per line, the same text for the same entries."""
+        """Return a JSON array with one entry per line, the same text for the same entries."""
         lines = ",\n".join([_ENCODER.encode(_to_object(entry)) for entry in self.entries])
         return f"[\n{lines}\n]\n" if lines else "[]\n"
 
     def under(self, folder: str) -> Manifest:
-        """The same entries in a folder (``src``) of a larger tree."""
+        """Return the same entries below a folder (``src``) of a larger tree."""
         return Manifest(tuple([replace(entry, path=f"{folder}/{entry.path}") for entry in self.entries]))
 
     def identity(self) -> bytes:
@@ -129,7 +129,7 @@ class Manifest:
 
 
 def content_version(digest: bytes) -> str:
-    """The version of a Bento tag for a digest: its first 160 bits as 32 characters of [a-z2-7].
+    """Return the version for a digest: its first 160 bits as 32 characters of [a-z2-7].
 
     That is RFC 4648's base32 in lower case, the alphabet of BentoML's own versions.
     """
@@ -155,7 +155,7 @@ def _from_object(item: dict[str, Any]) -> Entry:
 
 
 def _mode(beginning: bytes) -> int:
-    """The permission bits of a file, which its content decides.
+    """Return the permission bits of a file, derived from its content.
 
     The disk's own bits do not tell: Bazel makes every output 0555, remote execution may set them on all
     inputs, git keeps one bit, a umask takes some away. So executable is what the kernel could execute: a
@@ -191,7 +191,7 @@ def _machine(beginning: bytes) -> str:
 
 
 def _of_pieces(file: int) -> tuple[int, bytes, str]:
-    """Size, first bytes and digest of a large file. A mapping of all of it would count as memory, and is no faster."""
+    """Return size, first bytes and digest of a large file, in pieces: a mapping takes memory and is no faster."""
     from blake3 import blake3
 
     hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads

@@ -67,7 +67,7 @@ _ANYWHERE: dict[str, tuple[str, ...]] = {".": (), "/": ("**",), "(?P<ps_d>/)": (
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a list that can decide about a path."""
+    """Describes one line of a list that can decide about a path."""
 
     text: str  # as written, without trailing white space
     number: int  # of the line, from 1
@@ -79,7 +79,7 @@ class Rule:
 
 
 class State(dict[str, "State"]):
-    """What an automaton knows after some characters; ``state[character]`` is the next one."""
+    """Holds the state of an automaton after some characters; ``state[character]`` is the next one."""
 
     __slots__ = ("_bits", "_owner", "matched", "rule")
 
@@ -97,7 +97,7 @@ class State(dict[str, "State"]):
 
 
 class Patterns:
-    """One list of patterns, in which the last line that matches a path decides.
+    """Matches paths against one list of patterns, in which the last line that matches a path decides.
 
     ``lines`` may end in line breaks. ``unit`` and ``origin`` say where they stand ("pattern 2 of exclude").
     Raises BentoError for a line that pathspec cannot read.
@@ -117,7 +117,7 @@ class Patterns:
         self.start = self._state(self._layout.start())
 
     def rule(self, path: str) -> Rule | None:
-        """The line that decides about ``path`` (relative, POSIX, no empty or dot components), if there is one."""
+        """Return the line that decides about ``path`` (relative, POSIX, no empty or dot components), or None."""
         state = self.start
         for character in path:
             state = state[character]
@@ -207,7 +207,7 @@ class Patterns:
 
 
 class _Verdict(dict[str, "_Verdict"]):
-    """The states of all lists after some characters, stepped together: one look-up for each character."""
+    """Steps the states of all lists together: one look-up for each character."""
 
     __slots__ = ("_owner", "built_in", "dropping", "include", "kept")
 
@@ -226,7 +226,7 @@ class _Verdict(dict[str, "_Verdict"]):
 
 
 class Filter:
-    """Whether a Bento keeps a path: BentoML's four tests, each with a list of its own.
+    """Decides whether a Bento keeps a path: BentoML's four tests, each with a list of its own.
 
     ``ignored`` maps a folder ("", "pkg", "pkg/deep") to the lines of the ``.bentoignore`` in it. Paths are
     relative and POSIX, without empty or dot components.
@@ -380,7 +380,7 @@ def _compiled(bracket: str) -> re.Pattern[str]:
 
 
 class _Layout:
-    """The positions of an automaton, each between two pieces of a pattern, each a bit.
+    """Numbers the positions of an automaton, each between two pieces of a pattern, each a bit.
 
     A character moves a bit on to the next position where the piece takes it, and lets it stay where the
     position is a loop ("*", "**", and the end of a pattern that has matched a folder).

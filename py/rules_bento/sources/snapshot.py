@@ -1,4 +1,4 @@
-"""Which declared files a Bento's ``src/`` holds, and where.
+"""Decides which declared files a Bento's ``src/`` holds, and where.
 
 BentoML walks a folder; here somebody declares each file (a Bazel target does, or `walk` for a plain folder).
 What happens to the files then is BentoML's: a file is kept if ``include`` matches its path, ``exclude`` does
@@ -36,7 +36,7 @@ _MOST_LINKS = 40  # as Linux has it
 
 @dataclass(frozen=True)
 class Declared:
-    """One file that somebody declared."""
+    """Describes one file that a target or a folder declares."""
 
     path: str  # where it lies in the Bento's src/: POSIX, relative
     source: str  # where to read it
@@ -47,7 +47,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class Selection:
-    """Declared files, kept and dropped, each sorted by path."""
+    """Holds the declared files, kept and dropped, each sorted by path."""
 
     kept: tuple[Declared, ...]
     dropped: tuple[Declared, ...]
@@ -61,7 +61,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a declared file lies in the Bento's src/, and whether patterns apply to it (see `Declared`)."""
+    """Tells where a declared file lies in the Bento's src/, and whether patterns apply to it (see `Declared`)."""
 
     path: str
     filtered: bool
@@ -94,7 +94,7 @@ def place(short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), 
 
 
 def walk(folder: str) -> Iterator[Declared]:
-    """The files of a plain folder, as BentoML walks it.
+    """Yield the files of a plain folder, as BentoML walks it.
 
     Symbolic links to files stay links, links to folders and empty folders vanish. Folders that the built-in
     exclusions drop in any case are not entered. Raises BentoError for a folder that cannot be read.
@@ -163,7 +163,7 @@ def select(
 
 
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> Declared:
-    """The first of ``paths`` that the selection keeps.
+    """Return the first of ``paths`` that the selection keeps.
 
     ``what`` says who needs it ("service 'service:Iris'"). Raises BentoError that tells which line dropped it,
     or that nobody declared it.
@@ -242,7 +242,7 @@ def _split_repository(short_path: str, label: str, attribute: str) -> tuple[str,
 
 
 def _context(build_ctx: str) -> tuple[str, str]:
-    """The repository and the folder in it."""
+    """Split ``build_ctx`` into the repository and the folder in it. Raises BentoError if it leaves the repository."""
     repository, context = MAIN_REPOSITORY, build_ctx.rstrip("/")
     if context.startswith("../"):
         repository, _, context = context[len("../") :].partition("/")
@@ -257,7 +257,7 @@ def _context(build_ctx: str) -> tuple[str, str]:
 
 
 def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str:
-    """The deepest folder above ``path`` that is an import root; "" is the root of the repository."""
+    """Return the deepest folder above ``path`` that is an import root; "" is the root of the repository."""
     roots = _normalised(tuple(import_roots))
     folder = path.rpartition("/")[0]
     while folder and f"{repository}/{folder}" not in roots:
@@ -284,7 +284,7 @@ def _relative(path: str, folder: str) -> str:
 
 
 def _way_out(source: str) -> str | None:
-    """The text of the link by which ``source``, relative to the execution root, leads out of it, if one does."""
+    """Return the target of the link by which ``source`` leaves the execution root; None if it stays inside."""
     root, path, in_workspace = "", source, False
     for _ in range(_MOST_LINKS):
         try:

@@ -29,7 +29,7 @@ _MADE_BY_PYTHON = "__pycache__"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it was: `path` in the entry, or empty for the entry itself."""
+    """Describes something that differs from its record: `path` in the entry, or empty for the entry itself."""
 
     noun: str  # Bento, model or pool
     tag: str
@@ -99,7 +99,7 @@ def require_whole(home: Home, entries: list[Entry], noted: records.Noted | None 
 
 
 class _Digests:
-    """Digests of files, each file read once under whatever names."""
+    """Computes digests of files, and reads each file once under whatever names."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._known: dict[tuple[int, int], str] = {}
@@ -141,7 +141,7 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(folder: Path, record: Manifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """Return a difference between record and file: whether it is a damage, the path, and the problem."""
+    """Yield the differences between record and file: whether it is damage, the path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(folder / file.path, file, digests)

@@ -26,7 +26,7 @@ _MODELS = "models/"
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: files by path (those of a Bento's models left out), and what the descriptor says."""
+    """Holds one of the two that are compared: files by path (without a Bento's models), and the descriptor."""
 
     name: str
     kind: Kind
@@ -36,7 +36,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """From one side to the other: files, fields of the descriptor (by dotted name), models (by tag)."""
+    """Lists what differs from one side to the other: files, fields of the descriptor (dotted), models (by tag)."""
 
     added: tuple[File, ...] = ()
     removed: tuple[File, ...] = ()

@@ -1,4 +1,4 @@
-"""Conversions of YAML values: what is taken, and what it then becomes.
+"""Converts YAML values: what is accepted, and what it becomes.
 
 BentoML reads its descriptors with cattrs, by the types of classes: numbers become texts where a text is expected,
 unknown keys are dropped, absent ones get a default. A conversion here does the same for one value, and says where in
@@ -24,7 +24,7 @@ REQUIRED = object()
 
 
 def anything(value: Any, where: str) -> Any:
-    """Any value, as it is."""
+    """Return any value unchanged."""
     return value
 
 

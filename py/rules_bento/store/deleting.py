@@ -37,7 +37,7 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
 
 
 class Removed(NamedTuple):
-    """An entry that the store lists no more: where its files are, and what they are as far as that is known."""
+    """Describes an entry that the store no longer lists: where its files are, and their records if there are any."""
 
     trash: Path
     entries: tuple[File, ...]

@@ -1,4 +1,4 @@
-"""`bento.yaml` and `model.yaml`, read as BentoML 1.4.40 reads them.
+"""Reads `bento.yaml` and `model.yaml` as BentoML 1.4.40 reads them.
 
 One entry that BentoML cannot load makes its `list` fail for the whole store, so nothing may come in that it would not
 load. The tables below are what its classes demand (found by experiment; tests hold both against each other), and what
@@ -40,7 +40,7 @@ _STAGES = ("all", "build", "runtime")
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model that a Bento needs."""
+    """Refers to a model that a Bento needs."""
 
     tag: str
     registry: str  # `bentoml`, or `huggingface`: not in the store, fetched when it is served
@@ -59,7 +59,7 @@ class Description:
 
     @property
     def module(self) -> str:
-        """BentoML's framework module of a model."""
+        """The framework module of a model, such as `bentoml.sklearn`."""
         return str(self.document.get("module", ""))
 
     @property

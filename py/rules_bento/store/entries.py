@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class NotFoundError(BentoError):
-    """Nothing in the store has the tag."""
+    """Reports that nothing in the store has the tag."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A Bento or model in the store, as long as nobody deletes it."""
+    """Gives access to a Bento or model in the store, as long as nobody deletes it."""
 
     kind: Kind
     path: Path

@@ -224,7 +224,7 @@ def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Yield what a folder holds, with paths that begin with `prefix`; the first one by name comes last."""
+    """Return a folder's entries with paths that begin with `prefix`, sorted backwards, to be popped in order."""
     with os.scandir(folder) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 

@@ -63,7 +63,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
 
 
 def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
-    """Places in the pool that records of entries name, and records without their entry."""
+    """Return the places in the pool that records of entries name, and the records whose entry is gone."""
     pool = Pool(home.pool, home.staging)
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []

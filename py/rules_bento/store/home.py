@@ -28,7 +28,7 @@ def unique(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the two things that a store has."""
+    """Describes one of the two kinds of entries: Bentos and models."""
 
     noun: str  # in messages
     folder: str  # of the home
@@ -42,7 +42,7 @@ MODEL = Kind("model", "models", "model.yaml", "bentomodel")
 
 @dataclass(frozen=True)
 class Home:
-    """The paths below a home; none of them need be there."""
+    """Names the paths below a home, none of which need to exist."""
 
     root: Path
     durable: bool = True  # wait for the disk, so that what is done outlives a power cut
@@ -72,12 +72,12 @@ class Home:
 
     @property
     def downloads(self) -> Path:
-        """Parts of what is being pulled."""
+        """The folder of unfinished pulls."""
         return self.own / "downloads"
 
     @property
     def uploads(self) -> Path:
-        """Notes of uploads in parts."""
+        """The folder of notes on unfinished uploads in parts."""
         return self.own / "uploads"
 
     @property

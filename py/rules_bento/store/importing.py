@@ -88,7 +88,7 @@ def import_archive(
 
 @dataclass(frozen=True)
 class _Part:
-    """One entry in the making."""
+    """Holds one entry that is being made."""
 
     kind: Kind
     tree: Tree
@@ -97,7 +97,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class Draft:
-    """An archive that was read to its end: what would become of it."""
+    """Holds the entries that an archive, read to its end, would become."""
 
     main: _Part
     models: tuple[_Part, ...]
@@ -294,7 +294,7 @@ class _Reader:
         return _Part(MODEL, tree, description)
 
     def _differences(self) -> Iterator[str]:
-        """Return a message for each model that the store has with other contents."""
+        """Yield a message for each model that the store has with other contents."""
         for tag, digests in self._known.items():
             record = records.read(self._home, MODEL, tag, Shelf(self._home, MODEL).path(tag))
             if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:

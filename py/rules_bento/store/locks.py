@@ -34,7 +34,7 @@ def staging(home: Home) -> Iterator[None]:
 
 @contextmanager
 def alone(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Nobody makes or removes entries during the block. `waiting` is called if somebody does, and has to end first."""
+    """Hold the store's lock exclusively during the block. `waiting` is called if another process holds it."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:

@@ -1,4 +1,4 @@
-"""The build options that a `bento.yaml` of the first format (spec 1) repeats: `docker`, `python` and `conda`.
+"""Checks the build options that a `bento.yaml` of the first format (spec 1) repeats: `docker`, `python` and `conda`.
 
 BentoML reads them with its own classes, which know no further keys and hold some values against lists.
 """

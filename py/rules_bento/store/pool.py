@@ -1,4 +1,4 @@
-"""Contents by their BLAKE3 digest, so that what many entries have is on the disk once.
+"""Keeps contents by their BLAKE3 digest, so that what many entries share is on the disk once.
 
 An entry's file is another name of the pool's (a hard link), or, where the file system can (btrfs, XFS, APFS has no
 interface for it here), a copy that shares its blocks until one of them is written to. Where neither is possible,
@@ -41,10 +41,10 @@ def digest_time(digest: str) -> int:
 
 
 class Pool:
-    """The pool in a folder; `scratch` is a folder on the same file system, which is there."""
+    """Keeps contents in a folder; `scratch` is an existing folder on the same file system."""
 
     def __init__(self, folder: Path, scratch: Path, way: Way | None = None) -> None:
-        """`way` is found out unless it is given."""
+        """Use a folder as the pool; `way` (how files are shared) is found out unless it is given."""
         self.folder = folder
         self._scratch = scratch
         self._given = way
@@ -179,7 +179,7 @@ def write(
 
 
 def _clone(source: Path, target: Path, digest: str, *, executable: bool) -> None:
-    """A copy that shares the blocks. Raises OSError, and leaves nothing, where that cannot be."""
+    """Clone a file, sharing its blocks. Raises OSError, and leaves nothing, if the file system cannot."""
     import fcntl
 
     out = os.open(target, _NEW, 0o755 if executable else 0o644)

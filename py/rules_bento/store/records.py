@@ -49,7 +49,7 @@ def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
 
 
 class Noted:
-    """The records of a store's entries, each read once however often it is asked for."""
+    """Reads the records of a store's entries, each once however often it is asked for."""
 
     def __init__(self, home: Home) -> None:
         self._home = home

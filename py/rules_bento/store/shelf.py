@@ -1,4 +1,4 @@
-"""The entries of one kind: `NAME/VERSION` folders and the `latest` pointers, by BentoML's rules.
+"""Keeps the entries of one kind: `NAME/VERSION` folders and the `latest` pointers, by BentoML's rules.
 
 BentoML's own processes may do the same at any time and take no lock. So an entry appears and disappears by one rename,
 and the pointer is written before an entry appears: a pointer to nothing is put right by who reads it, BentoML or this.
@@ -28,17 +28,20 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class Listing:
-    """Entries by name and version, and what is wrong with the folders that are none."""
+    """Lists entries by name and version, and what is wrong with the folders that are no entries."""
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
 
 
 class Shelf:
-    """All entries of a kind. Methods that write are called with the lock for it (`locks.committing`)."""
+    """Finds, adds and removes the entries of a kind.
+
+    Methods that write are called with the lock for it (`locks.committing`).
+    """
 
     def __init__(self, home: Home, kind: Kind, folder: Path | None = None) -> None:
-        """`folder` is that of all names, by default the home's."""
+        """Use `folder`, which holds all names; by default the home's for this kind."""
         self.home = home
         self.kind = kind
         self.folder = folder or home.shelf(kind)

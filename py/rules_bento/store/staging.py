@@ -1,4 +1,4 @@
-"""Trees in the making: written where no listing looks, then renamed into the store."""
+"""Writes unfinished trees where no listing looks, to be renamed into the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALL = 1 << 20  # bytes up to which a file is hashed before it is written, and
 
 
 class Tree:
-    """A tree that grows by items, each of which is safe below a folder and comes once."""
+    """Writes a tree item by item, each of which is safe below a folder and unique."""
 
     def __init__(self, folder: Path, shared: pool.Pool) -> None:
         """Make the folder; its parent must be there."""

@@ -45,7 +45,7 @@ class Summary:
 
 
 class Summaries:
-    """The summaries of one kind."""
+    """Keeps the summaries of one kind."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self._home = home

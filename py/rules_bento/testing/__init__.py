@@ -1,1 +1,1 @@
-"""What `bento_test` runs: pytest beside a real BentoML server of the Bento."""
+"""Runs the tests of `bento_test`: pytest beside a real BentoML server of the Bento."""

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Bento(NamedTuple):
-    """The Bento under test."""
+    """Describes the Bento under test."""
 
     tag: str  # name:version
     path: Path  # the folder that it is unpacked to
 
 
 class Setting(NamedTuple):
-    """What the target under test gives to the plugin."""
+    """Holds what the target under test gives to the plugin."""
 
     bento: Bento
     python: Path

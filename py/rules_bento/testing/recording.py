@@ -1,4 +1,4 @@
-"""Which lines of the user's sources ran, in the tests and in all processes of servers: LCOV, for `bazel coverage`.
+"""Records which lines of the user's sources ran, in tests and servers: LCOV, for `bazel coverage`.
 
 coverage.py does the work, where it is among the requirements of the test. Bazel names the sources by their path in the
 workspace; the Bento has them in its own `src/`.
@@ -33,7 +33,7 @@ disable_warnings = no-data-collected
 
 
 class Recording:
-    """One run of the tests."""
+    """Records one run of the tests."""
 
     def __init__(self, folder: Path, files: Mapping[Path, str]) -> None:
         """Keep what is recorded in `folder`, which is made; `files` is each file to its path in the workspace."""
@@ -115,7 +115,7 @@ def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Pa
 
 
 def _short_path(path: str) -> str:
-    """Bazel's short path of a path from its execution root."""
+    """Convert a path from Bazel's execution root to its short path."""
     parts = path.split("/")
     if parts[0] == "bazel-out":
         parts = parts[3:]

@@ -1,4 +1,4 @@
-"""A BentoML server of an unpacked Bento, on a free port of the loopback interface."""
+"""Starts a BentoML server of an unpacked Bento, on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _PORTS_TO_TRY = 5
 
 
 class Server(NamedTuple):
-    """A server that answers, and where it writes what it does."""
+    """Describes a server that answers: its URL and its log."""
 
     url: str
     log: Path
 
 
 class NotReadyError(Exception):
-    """The server ended, or did not answer in time; the message has its log."""
+    """Reports that the server ended, or did not answer in time; the message has its log."""
 
 
 @contextmanager

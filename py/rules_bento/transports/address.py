@@ -1,4 +1,4 @@
-"""URLs, read as `bentoml import` and `bentoml export` read them, and shown without what is secret in them."""
+"""Parses URLs as `bentoml import` and `bentoml export` read them, and shows them without secrets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
 
 @dataclass(frozen=True)
 class Address:
-    """The address of one archive. As text it has no password, no query, and no user of the web, who may be a token."""
+    """Holds the address of one archive. Its text has no password, no query, and no user of http, who may be a token."""
 
     scheme: str
     host: str  # a server, a bucket, a container; of Azure perhaps `container@account`
@@ -49,7 +49,7 @@ class Address:
         return self.path.rpartition("/")[2]
 
     def with_path(self, path: str) -> Address:
-        """Another path of the same place."""
+        """Return the address with another path on the same server."""
         return replace(self, path=path if path.startswith("/") else f"/{path}")
 
     def login(self) -> tuple[str, str]:

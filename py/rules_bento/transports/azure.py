@@ -42,7 +42,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 
 
 def _settings() -> dict[str, Any]:
-    """Account, key or signature, and endpoint, of the environment."""
+    """Read account, key or signature, and endpoint from the environment."""
     text = os.environ.get(f"{_PREFIX}CONNECTION_STRING", "")
     fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)
     names = {

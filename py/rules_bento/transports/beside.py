@@ -24,7 +24,7 @@ _TRIES = 2  # of the whole, where it came but is not what it should be
 
 
 class Files(Remote):
-    """One file of a server."""
+    """Reads and writes one file of a server."""
 
     guarded = True
     """Whether the protocol itself notices bytes that change on their way."""

@@ -160,7 +160,7 @@ def _too_large(remote: Remote, size: int | None) -> BentoError:
 
 
 class _Count:
-    """A counter that can go back to the start; for several threads."""
+    """Counts for several threads, and can go back to the start."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -168,25 +168,25 @@ class _Count:
         self._expected = self._done = 0
 
     def expect(self, size: int) -> None:
-        """There are `size` bytes more to be moved than was known."""
+        """Count `size` bytes more to transfer."""
         with self._lock:
             self._expected += size
             self._counter.expect(size)
 
     def advance(self, size: int) -> None:
-        """`size` bytes were moved."""
+        """Count `size` bytes that were transferred."""
         with self._lock:
             self._done += size
             self._counter.advance(size)
 
     def restart(self) -> None:
-        """All has to be moved again."""
+        """Take back all that was counted: the transfer starts again."""
         self.advance(-self._done)
         self.expect(-self._expected)
 
 
 class _Part:
-    """The part of a version of an archive that is here already. Other processes wait while it is open."""
+    """Holds the part of an archive's version that is downloaded. Other processes wait while it is open."""
 
     def __init__(self, folder: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"

@@ -27,7 +27,7 @@ _UNKNOWN = ("500", "501", "502", "504")  # a server that does not have the comma
 
 
 class Ftp(Files):
-    """One file. The connection is kept, and a download that is read on is one transfer."""
+    """Reads and writes one file. The connection is kept, and a download that is read on is one transfer."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -147,7 +147,7 @@ class Ftp(Files):
         return self._ftp
 
     def _end(self) -> None:
-        """The whole has come: the server says whether it thinks so, too."""
+        """End a complete transfer: the server's reply says whether it succeeded."""
         if self._data:
             self._data.close()
             self._data = None
@@ -193,7 +193,7 @@ class Ftp(Files):
 
 
 class _Bounded(ftplib.FTP):
-    """A control connection whose replies have an end."""
+    """Bounds the replies of a control connection."""
 
     _size = 0
 
@@ -210,7 +210,7 @@ class _Bounded(ftplib.FTP):
 
 
 class _Tls(_Bounded, ftplib.FTP_TLS):
-    """TLS of which data connections are part of the control connection's session, as many servers ask."""
+    """Resumes the control connection's TLS session in data connections, as many servers demand."""
 
     def __init__(self, context: ssl.SSLContext, *, implicit: bool) -> None:
         super().__init__(context=context)

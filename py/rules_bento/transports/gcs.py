@@ -42,7 +42,7 @@ _REMEDY = "Log in: `gcloud auth application-default login`, or name a key file i
 
 
 class Gcs(Remote):
-    """One object in a bucket."""
+    """Reads and writes one object in a bucket."""
 
     parallel = 4
 

@@ -35,7 +35,7 @@ class _Answer(transport.Response):  # type: ignore[misc]
 
 
 class Asker(transport.Request):  # type: ignore[misc]
-    """google-auth's interface of an HTTP client."""
+    """Implements google-auth's interface of an HTTP client."""
 
     def __init__(self, connections: Transport) -> None:
         self._connections = connections

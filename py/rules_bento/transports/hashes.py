@@ -11,7 +11,7 @@ _BLOCK = 4 << 20
 
 
 class Hash(Protocol):
-    """The methods of an object of `hashlib`."""
+    """Declares the methods of `hashlib`'s objects that are used."""
 
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
@@ -30,7 +30,7 @@ def of(name: str, data: bytes) -> str:
 
 
 class _Dropbox:
-    """SHA-256 over the SHA-256 of each block of 4 MiB."""
+    """Computes SHA-256 over the SHA-256 of each block of 4 MiB."""
 
     def __init__(self) -> None:
         self._whole = hashlib.sha256()

@@ -32,7 +32,10 @@ CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "600s", "u
 
 
 class Objects(Remote):
-    """One object in a bucket or container. `make` makes one of obstore's stores that tries again in a given way."""
+    """Reads and writes one object in a bucket or container.
+
+    `make` makes one of obstore's stores that tries again in a given way.
+    """
 
     parallel = 4
 

@@ -58,7 +58,7 @@ _SIZE, _OWNERS, _MODE, _TIMES = 1, 2, 4, 8  # which attributes follow
 
 
 class _StatusError(Exception):
-    """A server's no. Never reaches people."""
+    """Reports a server's refusal. Never reaches people."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -66,14 +66,14 @@ class _StatusError(Exception):
 
 
 class _Answer(NamedTuple):
-    """A packet: its type, and what follows the number of the request."""
+    """Holds a packet: its type, and what follows the number of the request."""
 
     kind: int
     body: memoryview
 
 
 class OpenSsh(Files):
-    """One file. `program` is ssh."""
+    """Reads and writes one file by SFTP. `program` is ssh."""
 
     window = UNDER_WAY
 
@@ -148,7 +148,7 @@ class OpenSsh(Files):
             self._session = None
 
     def _stat(self, path: str) -> tuple[int, int] | None:
-        """Bytes, and seconds of the last change; None if nothing is there."""
+        """Return the size and the time of the last change (in seconds); None if nothing is there."""
         try:
             return _attributes(self._open().ask(_STAT, _path(path), _ATTRIBUTES))
         except _StatusError as error:
@@ -195,7 +195,7 @@ class OpenSsh(Files):
 
 
 class _Session:
-    """A process of `ssh` with a server's SFTP at its other end. Raises OSError where it fails."""
+    """Runs `ssh`, with a server's SFTP at its other end. Raises OSError where it fails."""
 
     def __init__(self, program: str, words: list[str], password: str) -> None:
         self._number = 0
@@ -227,7 +227,7 @@ class _Session:
             theirs.close()
 
     def begin(self) -> None:
-        """Agree on a version, and on sizes."""
+        """Agree with the server on a version of SFTP, and read its limits on sizes."""
         self._send(struct.pack(">BI", _INIT, 3))
         body = self._receive()
         if body[0] != _VERSION:
@@ -395,7 +395,7 @@ def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
 
 
 def _attributes(body: memoryview) -> tuple[int, int]:
-    """Size and time of the last change; zeros for what the server does not tell."""
+    """Return size and time of the last change; 0 for what the server does not state."""
     (flags,) = struct.unpack_from(">I", body)
     at, size, changed = 4, 0, 0
     if flags & _SIZE:

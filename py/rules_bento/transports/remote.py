@@ -37,7 +37,7 @@ _Result = TypeVar("_Result")
 
 
 class MissingError(BentoError):
-    """Nothing is at an address."""
+    """Reports that nothing is at an address."""
 
 
 class ChangedError(Exception):
@@ -59,7 +59,10 @@ class Stat:
 
 
 class Remote(ABC):
-    """One address. What fails for now raises CutError, and is tried again by the caller."""
+    """Declares what a protocol can do with one address.
+
+    What fails for now raises CutError, and is tried again by the caller.
+    """
 
     parallel = 1
     """How many threads may call `read` at once, because that is faster."""

@@ -27,7 +27,7 @@ _LEASE = timedelta(minutes=5)  # then botocore is asked again, which renews what
 
 
 class S3(objects.Objects):
-    """An object whose upload in parts another run goes on with."""
+    """Reads and writes an object; an interrupted upload in parts is resumed by the next run."""
 
     def __init__(self, address: Address, session: Session | None) -> None:
         kind = objects.store("S3Store", "s3")

@@ -30,11 +30,11 @@ _FINAL = ("NoSuchUpload", "InvalidPart", "InvalidPartOrder")  # what an earlier 
 
 
 class _GoneError(Exception):
-    """The server does not know the upload. Never reaches people."""
+    """Reports that the server does not know the upload. Never reaches people."""
 
 
 class Parts:
-    """The upload of one source to one object. `client` is botocore's, which tries nothing again."""
+    """Uploads one source to one object in parts. `client` is botocore's, which tries nothing again."""
 
     def __init__(self, remote: Remote, client: Any, source: Source, size: int, remedy: str) -> None:
         self._remote = remote

@@ -19,7 +19,7 @@ _BLOCK = 1 << 20
 
 
 class Source:
-    """The bytes to be sent, from any of them on, as often as need be; for several threads."""
+    """Reads the bytes to be sent, from any offset, as often as need be; for several threads."""
 
     def __init__(self, file: BinaryIO, notes: Path | None = None) -> None:
         file.flush()
@@ -70,7 +70,7 @@ class Source:
 
 
 class Slice:
-    """Some of a source's bytes, as the body of a request."""
+    """Sends some of a source's bytes, as the body of a request."""
 
     def __init__(self, source: Source, start: int, end: int) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""What `env/` and the end of bento.yaml have in common in both of BentoML's formats."""
+"""Holds what both of BentoML's formats have in common for `env/` and the end of bento.yaml."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment of a Bento in one of the formats."""
+    """Holds the environment of a Bento in one of BentoML's two formats."""
 
     document: dict[str, Any]  # the end of bento.yaml, from `spec` on
     envs: tuple[Env, ...]  # of bento.yaml
@@ -27,7 +27,7 @@ class Environment:
 
 
 def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
-    """`docker.env` with the file that it names read."""
+    """Return `docker.env`, joined with the variables of the file that it names."""
     docker = options.docker
     if docker.env_file is None:
         return docker.env
@@ -39,6 +39,6 @@ def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | N
 
 
 def joined_envs(env: dict[str, str] | None, envs: Sequence[Env]) -> tuple[Env, ...]:
-    """`docker.env` before `envs`, which say more and win."""
+    """Join `docker.env` and `envs`, which can say more of a variable and win."""
     named = {one.name for one in envs}
     return (*(Env(name, value) for name, value in (env or {}).items() if name not in named), *envs)

@@ -32,6 +32,6 @@ def environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
 
 
 def python_version(environment: str | None) -> str | None:
-    """`X.Y` of a line like `- python=3.11`, which then is the version of the image."""
+    """Return the `X.Y` of a line like `- python=3.11`, which decides the image's version of Python."""
     match = re.search(r"^\s*-\s*['\"]?python=+(\d+\.\d+)", environment or "", re.MULTILINE)
     return match[1] if match else None

@@ -40,7 +40,7 @@ _PATH_OF_ENVIRONMENT = "/app/.venv"
 
 @dataclass(frozen=True)
 class Names:
-    """What the image calls its user and folders."""
+    """Names the image's user and folders."""
 
     user: str = "bentoml"
     uid_gid: str = "1034"
@@ -53,7 +53,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an image is made of. `spec1` and `spec2` each make one of their own options."""
+    """Describes how an image is built. `spec1` and `spec2` each make one of their own options."""
 
     base_image: str
     install: str  # the command that installs env/python
@@ -178,7 +178,7 @@ def _copied(path: str) -> str:
 
 
 class _Secrets:
-    """The variables that only the build sees: mounted for each command, in no layer."""
+    """Mounts the variables that only the build sees, for each command and in no layer."""
 
     def __init__(self, envs: Sequence[Env]) -> None:
         secret = [env for env in envs if env.stage == "build"]

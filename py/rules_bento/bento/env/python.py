@@ -74,7 +74,7 @@ def command_arguments(python: Python) -> list[str]:
 
 
 def with_pins(text: str, pins: Sequence[str]) -> str:
-    """Requirements with the `name==version`, or `name` of whichever version, that libraries need, each once.
+    """Add to requirements the packages that libraries need (`name==version`, or `name` for any version), each once.
 
     Where files have hashes, pip takes nothing without, so these have to have the packages. Raises BentoError for one
     that they lack, or have in another version.
@@ -124,7 +124,7 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
 
 @dataclass(frozen=True)
 class LockedRequirements:
-    """The texts of env/python where a lock has been sliced."""
+    """Holds the texts of env/python where a lock has been sliced."""
 
     roots: str
     pinned: str
@@ -143,7 +143,7 @@ class LockedRequirements:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What env/python says, with a bentoml in it."""
+    """Holds the requirements of env/python, which include bentoml."""
 
     roots: str  # what was asked for
     text: str  # what is installed
@@ -207,7 +207,7 @@ def _bentoml(features: Sequence[str], extras: str | None = None) -> str:
 
 
 def _names(text: str) -> set[str]:
-    """The normalized names of the packages in requirements, of those that have a name and are for every machine."""
+    """Return the normalized names of the requirements that have a name and no marker."""
     lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
     matches = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
     return {normalized(match[1]) for match in matches if match}

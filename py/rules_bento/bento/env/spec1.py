@@ -92,7 +92,7 @@ def _requirements(settings: Settings) -> python.Requirements:
 
 
 def _named_files(settings: Settings) -> dict[str, bytes]:
-    """Script, template and wheels, at their places in the Bento."""
+    """Return the setup script, the template and the wheels by their paths in the Bento."""
     options, files = settings.options, settings.files
     made = {}
     if options.docker.setup_script:

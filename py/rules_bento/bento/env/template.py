@@ -136,7 +136,7 @@ def _render_and_exit(render: Callable[[], str], answer: int) -> NoReturn:
 
 
 def _base(recipe: dockerfile.Recipe) -> str:
-    """Our Dockerfile as the template that others extend."""
+    """Return our Dockerfile as a Jinja2 template with blocks, for the project's template to extend."""
     parts = [dockerfile.HEADER]
     for name, text in dockerfile.blocks(recipe, _MARKS).items():
         parts.append(f"{{% block {name} %}}\n{_as_template(text)}\n{{% endblock %}}\n")
@@ -144,7 +144,7 @@ def _base(recipe: dockerfile.Recipe) -> str:
 
 
 def _as_template(text: str) -> str:
-    """Text in which Jinja2 finds nothing but the names that a template may set."""
+    """Escape text for Jinja2, so that only the names that a template may set are evaluated."""
     literal = re.sub(r"\{[{%#]", lambda mark: f"{{{{ '{mark[0]}' }}}}", text)
     return re.sub(r"\0(\w+)\0", r"{{ bento__\1 }}", literal)
 

@@ -1,4 +1,4 @@
-"""`bento audit`."""
+"""`bento audit`: checks the packages of a Bento against advisories and a policy."""
 
 from __future__ import annotations
 

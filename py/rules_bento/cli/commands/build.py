@@ -42,7 +42,7 @@ _CONFIG = frozenset(
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The project; what wins over its bentofile; where the Bento goes."""
+    """Add arguments for the project, for what wins over its bentofile, and for where the Bento goes."""
     parser.add_argument(
         "build_ctx", metavar="PATH", nargs="?", default=".", help="the project's folder (.), or a service"
     )
@@ -198,7 +198,7 @@ def _creation_time(stated: str | None) -> str:
 
 
 def _more(options: Namespace) -> dict[str, Any]:
-    """Options of a bentofile that only some have a flag for."""
+    """Return the options that only `bento build` sets from flags: description, envs and models."""
     from rules_bento.build_options.option_checks import env_of_text
 
     envs = [vars(env_of_text(text, "--env")) for text in options.env]

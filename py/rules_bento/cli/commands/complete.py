@@ -1,4 +1,4 @@
-"""`bento complete -- WORD...`: what the last of the words could become, a line each; nothing for a path."""
+"""`bento complete -- WORD...`: prints completions of the last word, one to a line; none for a path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The words of the command line so far, without the command's own."""
+    """Add an argument for the words of the command line so far, without the command's own name."""
     parser.add_argument("words", nargs="*", help="the last one is to be completed")
 
 

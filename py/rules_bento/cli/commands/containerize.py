@@ -24,7 +24,7 @@ _FLAGS = ("no-cache", "pull", "load", "push", "quiet")
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The Bento; who builds; the image; what the builder is told."""
+    """Add arguments for the Bento, the builder, the image's names and the builder's options."""
     from rules_bento.sharing.builders.backends import BACKENDS, VARIABLE
 
     parser.add_argument("tag", metavar="TAG", help="the Bento")

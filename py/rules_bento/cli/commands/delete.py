@@ -1,4 +1,4 @@
-"""`bento delete`, `bento models delete`."""
+"""`bento delete`, `bento models delete`: deletes entries of the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bento doctor`."""
+"""`bento doctor`: looks for what a machine or a workspace lacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """The workspace; whether to ask an index; the output."""
+    """Add arguments for the workspace, for asking an index, and for the output."""
     parser.add_argument("folder", metavar="PATH", nargs="?", default=".", help="a folder of the workspace (.)")
     parser.add_argument("--online", action="store_true", help="ask the index of packages for one, too")
     show.add_output(parser, "text", "json", "yaml")

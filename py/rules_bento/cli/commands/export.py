@@ -1,4 +1,4 @@
-"""`bento export`, `bento models export`."""
+"""`bento export`, `bento models export`: writes an entry of the store as an archive."""
 
 from __future__ import annotations
 

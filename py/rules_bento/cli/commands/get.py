@@ -1,4 +1,4 @@
-"""`bento get`, `bento models get`."""
+"""`bento get`, `bento models get`: shows an entry of the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bento import`, `bento models import`."""
+"""`bento import`, `bento models import`: takes archives into the store."""
 
 from __future__ import annotations
 

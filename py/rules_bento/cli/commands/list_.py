@@ -1,4 +1,4 @@
-"""`bento list`, `bento models list`."""
+"""`bento list`, `bento models list`: lists entries of the store."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """A model of a hub; which of its files; the output."""
+    """Add arguments for a model of a hub, for which of its files are wanted, and for the output."""
     parser.add_argument("model", metavar="ORGANIZATION/NAME[@REVISION]", help="of the hub (@main)")
     parser.add_argument("--endpoint", metavar="URL", help="of the hub (default: HF_ENDPOINT)")
     parser.add_argument("--include", metavar="PATTERN", action="append", default=[], help="only these files")

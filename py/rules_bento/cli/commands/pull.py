@@ -1,4 +1,4 @@
-"""`bento pull`, `bento models pull`."""
+"""`bento pull`, `bento models pull`: brings entries from a registry, a cloud or a hub into the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bento push`, `bento models push`."""
+"""`bento push`, `bento models push`: sends entries of the store to registries or a cloud."""
 
 from __future__ import annotations
 

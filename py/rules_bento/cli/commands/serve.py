@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Our words, and those for BentoML: a tag may stand anywhere, as it may for BentoML."""
+    """Split the words into ours and those for BentoML; the tag may stand anywhere among them."""
     ours: list[str] = []
     theirs: list[str] = []
     tag = ""

@@ -110,7 +110,7 @@ def _of_archive(path: Path) -> _Node:
 
 
 def _add_models(root: _Node, entry: Entry, store: Store) -> None:
-    """The models that a Bento needs, where BentoML puts them when it packs it."""
+    """Add the models that a Bento needs, at the paths where BentoML packs them."""
     from rules_bento.store.entries import NotFoundError
 
     for tag in entry.summary.models:

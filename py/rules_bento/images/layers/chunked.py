@@ -47,7 +47,7 @@ _HEADER, _CRC = "header", "crc64"
 
 
 class Blob(lazy.Blob):
-    """The blob of a layer, or of a part of layers, and what is in it."""
+    """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
         """Begin a blob; `count` as in `lazy.Blob`. With `storing`, what does not compress by a quarter is stored."""
@@ -98,7 +98,7 @@ class Blob(lazy.Blob):
 
 
 def _told(entries: list[Entry], end: int) -> list[Entry]:
-    """The entries in the words of the format; the last one's contents are before `end`."""
+    """Return the entries in the format's terms, with `endOffset`; `end` is where the last one's contents end."""
     ends = iter([*(entry["offset"] for entry in entries if "offset" in entry), end])
     next(ends)
     told: list[Entry] = []
@@ -117,7 +117,7 @@ def _told(entries: list[Entry], end: int) -> list[Entry]:
 
 
 def _split(entries: list[Entry]) -> bytes:
-    """The tar-split: of each member of the tar the headers, behind the padding of the one before, and a CRC-64."""
+    """Return the tar-split: each member's headers, with the padding of the member before, and its contents' CRC-64."""
     lines: list[str] = []
     padding = b""
 
@@ -137,7 +137,7 @@ def _split(entries: list[Entry]) -> bytes:
 
 
 def _summed(entry: Entry, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """The contents of a file; behind them, `entry` has their CRC-64 (ISO 3309, as Go has it), big-endian."""
+    """Yield the contents of a file, then store their CRC-64 (ISO 3309, as Go computes it, big-endian) in `entry`."""
     from fastcrc import crc64
 
     crc = 0

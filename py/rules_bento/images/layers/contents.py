@@ -1,4 +1,4 @@
-"""What layers hold, of whichever builder: their tars read as streams."""
+"""Reads what layers of any builder hold, from their tars as streams."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def members(blob: Path, media_type: str) -> tarread.Members:
 
 
 def library_names(layers: Iterable[tuple[Path, str]]) -> set[str]:
-    """The file names of shared libraries, and of links to them, in an image.
+    """Return the file names of the shared libraries in an image, and of links to them.
 
     Wherever they lie, for loaders are told of places in many ways. `layers` are blobs and their media types, from the
     lowest up. Raises BentoError for a layer that cannot be read.
@@ -89,7 +89,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """The paths of all that is no folder; with the contents of files to keep, the first bytes of others."""
+    """Yield the path of everything but folders: with the contents of files to keep, with the first bytes of others."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

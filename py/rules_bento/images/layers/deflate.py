@@ -50,7 +50,7 @@ _EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  
 
 
 def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -> bytes:
-    """Blocks that hold `padding` zeros and then records of tar.
+    """Return deflate blocks that hold `padding` zeros and then records of tar.
 
     `before` is a record like them, which the stream holds already: it begins `distance` bytes before the padding
     does. Without it, or too far away, runs of zeros are matched and nothing else.
@@ -71,7 +71,7 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Return what a stream might be like if others could follow it: guesses, the best one first; none if it cannot.
+    """Yield guesses at the stream without its end, so that others can follow it; none if it is not of one block.
 
     A stream of one block has the bit that says so as its first. Without it, the zeros that fill up the last byte
     begin a stored block, if they are three; else a byte more is needed. Which it is only inflating tells.
@@ -181,7 +181,7 @@ def _record(record: bytes, before: bytes, distance: int) -> Bits:
 
 
 def _different(one: bytes, other: bytes) -> bytes:
-    """Zeros where both are the same."""
+    """Return the XOR of two records: zeros where they are equal."""
     return (int.from_bytes(one, "little") ^ int.from_bytes(other, "little")).to_bytes(len(one), "little")
 
 

@@ -42,7 +42,7 @@ _OF_OWN = 0x46AFF810000000000081E104, 95
 
 
 class Cut(NamedTuple):
-    """A piece of contents, and the blocks that hold it, which can be inflated alone."""
+    """Holds a piece of contents, and the blocks that hold it, which can be inflated alone."""
 
     data: bytes
     stream: bytes  # empty where there is none
@@ -64,7 +64,7 @@ def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Cut]:
 
 
 class _UnknownError(Exception):
-    """Where a block begins cannot be told, or it holds too much, or blocks too little."""
+    """Reports that a block's begin cannot be found, or that blocks hold too much or too little."""
 
 
 class _Block(NamedTuple):
@@ -73,7 +73,7 @@ class _Block(NamedTuple):
 
 
 class _Walk:
-    """A stream, from the byte on in which a piece begins, and its contents from there on."""
+    """Walks along a deflate stream and its contents, from the byte at which a piece begins."""
 
     def __init__(self, pieces: Iterator[tuple[bytes, bytes]], size: int) -> None:
         self.is_over = False
@@ -150,7 +150,7 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> _Block:
-        """Inflate a block, and compare what is in it."""
+        """Inflate the block at a bit, and check its contents against the expected ones."""
         byte, bit = at >> 3, at & 7
         module = fast_zlib()
         window = self._window(held)
@@ -223,7 +223,7 @@ class _Walk:
         return self._data[held : held + len(data)] == data
 
     def _copied(self, at: int, end: int) -> bytes:
-        """The blocks from a bit to another, and an empty one that ends at a byte; or, with the last one, to its end."""
+        """Copy the blocks between two bits, and end at a byte with an empty one; or copy all, if the stream is over."""
         byte, bit = at >> 3, at & 7
         first = _moved(bit, self._stream[byte])
         if self.is_over:

@@ -33,7 +33,7 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Code:
-    """The codes of a kind of block."""
+    """Holds the codes of a kind of block."""
 
     def __init__(self, header: str, symbols: Sequence[str], distances: Sequence[str]) -> None:
         self.header = header
@@ -57,30 +57,30 @@ class Code:
         return cls(header, *map(_canonical, lengths))
 
     def match(self, length: int, distance: int) -> str:
-        """So many bytes again, from so many bytes before."""
+        """Return the bits of a match: repeat `length` bytes from `distance` bytes before."""
         return self.lengths[length] + self.distance(distance)
 
     @lru_cache(maxsize=1 << 12)  # noqa: B019  # there are two of them, and they stay
     def distance(self, distance: int) -> str:
-        """Two symbols for each number of extra bits, from two on."""
+        """Return the bits of a distance: from 5 on, each number of extra bits has two symbols (RFC 1951, 3.2.5)."""
         extra = max(0, (distance - 1).bit_length() - 2)
         symbol = 2 * extra + (distance - 1 >> extra)
         return self._distances[symbol] + _number((distance - 1) & ((1 << extra) - 1), extra)
 
 
 def bits(text: str) -> Bits:
-    """Bits as a number."""
+    """Convert bits, written in the order of the stream, to a number and their count."""
     return int(text[::-1] or "0", 2), len(text)
 
 
 def packed(text: str) -> bytes:
-    """Bits as bytes; those of the last byte that are not there are zeros."""
+    """Pack bits into bytes; the last byte is filled up with zeros."""
     size = (len(text) + 7) // 8
     return int(text.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big").translate(_MIRRORED)
 
 
 def _number(value: int, width: int) -> str:
-    """Numbers have their lowest bit first, unlike codes."""
+    """Write a number with its lowest bit first; Huffman codes have their highest bit first."""
     return f"{value:0{width}b}"[::-1] if width else ""
 
 

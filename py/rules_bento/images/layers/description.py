@@ -77,5 +77,5 @@ def owner(user: str) -> dict[str, int]:
 
 
 def home(bento: str, whose: dict[str, int]) -> layer.Entry:
-    """The folder that a Bento's folder lies in, the user's home, from which all that is below it has its owner."""
+    """Return the user's home, in which the Bento's folder lies: all below it inherits its owner."""
     return layer.Entry.folder(bento.rpartition("/")[0] or bento, **whose)

@@ -41,7 +41,7 @@ _RESERVED = MARKS | {_TABLE}
 
 
 class Blob(lazy.Blob):
-    """The blob of a layer, or of a part of layers, and what is in it."""
+    """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
         """Begin a blob; `count` is given the bytes of its tar in their order, but for what is copied."""

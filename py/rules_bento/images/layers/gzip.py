@@ -59,7 +59,7 @@ def carried(pieces: Iterable[Piece]) -> Iterator[bytes]:
 
 
 class _Member:
-    """The member that is being written, if there is one."""
+    """Writes a gzip member, from the first contents that it is given until it is ended."""
 
     def __init__(self) -> None:
         self._crc32 = fast_zlib().crc32

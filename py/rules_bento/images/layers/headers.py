@@ -44,7 +44,7 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, mtime: int, si
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
-    """Prefix and name, which a slash joins; no name if it does not fit."""
+    """Split a name into prefix and name at a slash; both are empty if it does not fit."""
     if not name.isascii():
         return b"", b""
     encoded = name.encode()

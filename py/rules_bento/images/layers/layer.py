@@ -69,7 +69,7 @@ _WHITEOUT = ".wh."
 
 
 class LayerInfo(NamedTuple):
-    """What was written. Digests are `sha256:` and hexadecimal digits, sizes are bytes."""
+    """Describes a layer that was written. Digests are `sha256:` and hexadecimal digits, sizes are bytes."""
 
     diff_id: str  # of the tar
     digest: str  # of the file
@@ -79,7 +79,7 @@ class LayerInfo(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A file, symbolic link or folder of a layer; use the constructors below.
+    """Describes a file, symbolic link or folder of a layer; use the constructors below.
 
     `path` is the one in the image, without the slash before it. A folder that is not given has mode 0755 and the
     owner of the nearest one above that is given, else root's.
@@ -187,7 +187,7 @@ def _write_plain(
 
 
 class Sum:
-    """Digest and size of what goes by."""
+    """Computes the digest and the size of bytes that pass through."""
 
     def __init__(self) -> None:
         import hashlib
@@ -302,7 +302,7 @@ def contents(data: bytes) -> Piece:
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """How pieces become the bytes of a blob, without carrying anything over; `threads` as in `write_wheel_layer`.
+    """Return the function that compresses pieces to a blob and reuses nothing; `threads` as in `write_wheel_layer`.
 
     With `storing`, zstd leaves alone what does not compress by a quarter; gzip always does.
     """
@@ -323,7 +323,7 @@ def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
 
 
 class WheelPlan(NamedTuple):
-    """A wheel, and what it brings to the image."""
+    """Holds a wheel with the folders and files that it installs."""
 
     wheel: Wheel
     folders: list[str]  # those that it lists

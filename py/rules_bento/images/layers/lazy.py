@@ -39,7 +39,7 @@ _MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits 
 
 
 class Member(NamedTuple):
-    """What becomes a member: contents, or a chunk of them, and the records up to the next ones."""
+    """Describes a member to write: contents, or a chunk of them, and the records up to the next contents."""
 
     kind: int
     data: bytes
@@ -49,7 +49,7 @@ class Member(NamedTuple):
 
 
 class Blob(ABC):
-    """The blob of a layer, or of a part of layers, and what is in it."""
+    """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
         """Begin a blob; `count` is given the bytes of its tar in their order, but for what is copied."""
@@ -67,7 +67,7 @@ class Blob(ABC):
 
     @abstractmethod
     def end(self) -> Iterator[bytes]:
-        """Yield the table, and where it is, and what else is behind the members."""
+        """Return what follows the members: the table of contents, its place, and what else the format has."""
 
     @abstractmethod
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
@@ -121,7 +121,7 @@ class Blob(ABC):
 
 
 class _Tar(tarread.Bytes):
-    """The tar that pieces make up, whose records are kept, and what is known of contents beside their bytes."""
+    """Reads the tar that pieces make up, keeps its records, and knows how the current contents were compressed."""
 
     def __init__(self, pieces: Iterable[Piece], count: Count) -> None:
         super().__init__(self._bytes(pieces), "a layer")
@@ -140,12 +140,12 @@ class _Tar(tarread.Bytes):
         return piece
 
     def files(self) -> tarread.Members:
-        """Each member and its contents, which must be taken to their end if there are any."""
+        """Yield each member with its contents, which must be read to their end."""
         for member, contents in tarread.members(self, ("hard link",)):
             yield member, self._contents(contents)
 
     def taken(self) -> bytes:
-        """The records since the last time."""
+        """Return the records that were read since the last call."""
         records = b"".join(self._records)
         self._records.clear()
         return records
@@ -167,7 +167,7 @@ class _Tar(tarread.Bytes):
 
 
 def _entry(member: TarMember, header: bytes) -> Entry:
-    """What the table says of a member, but for its contents; `header` ends with its own record."""
+    """Return a member's entry in the table of contents, without chunks; `header` ends with the member's own record."""
     entry: Entry = {"name": member.name, "type": _TYPES[member.kind], "mode": member.mode}
     fields = {"size": member.size, "linkName": member.link, "uid": member.uid, "gid": member.gid}
     entry |= {name: value for name, value in fields.items() if value}
@@ -187,7 +187,10 @@ def _time(digits: bytes) -> str:
 
 
 def _chunks(member: TarMember, contents: Iterable[bytes | memoryview], entry: Entry, tar: _Tar) -> Iterator[Member]:
-    """The contents of a file. Of several chunks, all but the last have a size, and `entry` gets the digest of all."""
+    """Yield a file's contents in chunks, and store the digest of all in `entry`.
+
+    Of several chunks, all but the last have a size.
+    """
     if member.size <= CHUNK:
         pieces = [(data, tar.packed) for data in contents]
         data, packed = b"".join([data for data, _ in pieces]), b"".join([packed for _, packed in pieces])
@@ -209,7 +212,7 @@ def _chunks(member: TarMember, contents: Iterable[bytes | memoryview], entry: En
 
 
 def _cuts(contents: Iterable[bytes | memoryview], tar: _Tar) -> Iterator[Cut]:
-    """The contents of a large file in chunks; of a stream that is carried over, with parts of that."""
+    """Cut a large file into chunks; where its deflate stream is carried over, reuse the parts of that."""
     pieces = ((bytes(data), tar.packed) for data in contents)
     first = next(pieces)
     if tar.kind == gzip.CARRIED:

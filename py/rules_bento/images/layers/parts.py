@@ -34,7 +34,7 @@ _GZIP = 31  # zlib's: with gzip's header and checksum
 
 
 class Listing(NamedTuple):
-    """What is in a part."""
+    """Lists what is in a part."""
 
     wheel: str  # its file name
     folders: tuple[str, ...]  # that its files need, from the top; not in the part
@@ -53,7 +53,7 @@ class Listing(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part and its listing."""
+    """Holds a part's listing and its path."""
 
     listing: Listing
     path: Path
@@ -108,7 +108,7 @@ def _folders(parts: Iterable[Part]) -> list[str]:
 
 
 def _left_out(listings: Sequence[Listing]) -> list[set[str]]:
-    """For each wheel, the files that a later one has, too."""
+    """Return for each wheel the files that a later one has, too."""
     folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
     taken: dict[str, str] = {}
     dropped: list[set[str]] = []
@@ -144,7 +144,7 @@ def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
 
 
 def _inflated(path: Path) -> Iterator[bytes]:
-    """Return what is in the members of a gzip file."""
+    """Yield the contents of a gzip file's members."""
     inflater = fast_zlib()
     with path.open("rb", buffering=0) as file:
         member = inflater.decompressobj(_GZIP)

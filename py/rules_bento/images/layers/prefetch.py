@@ -34,7 +34,7 @@ _MOST_TABLE = 1 << 28
 
 
 class Prefetched(NamedTuple):
-    """A layer that was written, and how many files it has before the mark."""
+    """Describes a layer that was written, and counts the files before its landmark."""
 
     info: layer.LayerInfo
     files: int
@@ -71,7 +71,7 @@ def _wanted(table: Iterable[Entry], names: Collection[str]) -> set[str]:
 
 
 class _Range(NamedTuple):
-    """Where in a blob the contents of a file are, or a chunk of them; behind the last one, records follow."""
+    """Locates in a blob the contents of a file, or a chunk of them; records follow the last one."""
 
     begin: int
     end: int
@@ -80,7 +80,7 @@ class _Range(NamedTuple):
 
 
 class _Member(NamedTuple):
-    """A member of the tar: a file with its contents, or what has none."""
+    """Describes a member of the tar, with the ranges of its contents if it has any."""
 
     name: str
     header: bytes
@@ -89,7 +89,7 @@ class _Member(NamedTuple):
 
 
 class _Source:
-    """The layer that there is."""
+    """Reads the existing layer."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file

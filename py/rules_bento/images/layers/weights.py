@@ -1,4 +1,4 @@
-"""Where weights lie that have layers of their own."""
+"""Names the paths of weights that have layers of their own."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ if TYPE_CHECKING:
 
 
 def place(folder: str, file: Entry) -> str:
-    """The path in the image of a file of weights: by its content, for any version of a model, and by its own name."""
+    """Return a weights file's path in the image, by digest and name: the same for all versions of a model."""
     return f"{folder.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"

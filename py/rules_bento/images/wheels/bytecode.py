@@ -34,7 +34,7 @@ _VARIABLES = {"PYTHONHASHSEED": "0"}
 
 
 class Compiler:
-    """A Python that compiles modules for others of its version: `py/bytecode.py`, of which the protocol is."""
+    """Runs a Python that compiles modules for others of its version; `py/bytecode.py` has the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
         """Start the compiler; `mode` is `checked-hash` or `unchecked-hash`."""
@@ -114,7 +114,7 @@ def write_bytecode_part(
 def _tar(
     wheel: Wheel, modules: list[Installed], layout: Layout, compiler: Compiler, files: dict[str, str]
 ) -> Iterator[Piece]:
-    """Return the tar without folders; `files` gets the digests."""
+    """Yield the tar members of the byte code, without folders, and store the digests in `files`."""
     import hashlib
 
     sources = wheel.chunks(module.member for module in modules if module.member)

@@ -1,4 +1,4 @@
-"""What the dynamic linker reads of a shared library or program: ELF for 64-bit machines with the lowest byte first.
+"""Reads what the dynamic linker needs of a shared library or program: ELF, 64 bits, little-endian.
 
 System V ABI, chapters 4 and 5; symbol versions as in the Linux Standard Base.
 """
@@ -33,7 +33,7 @@ _MODULE = re.compile(rb"PyInit_([A-Za-z0-9_]{1,200})(?=\0)")
 
 
 class Elf(NamedTuple):
-    """A file that is linked when it is loaded."""
+    """Describes a file that is linked when it is loaded."""
 
     machine: str  # as Go names it; `ELF machine <number>` for others
     soname: str  # empty for none

@@ -22,7 +22,7 @@ _IMPORTED = (".py", ".so")
 
 
 class Exclude(NamedTuple):
-    """Which files are left out of a wheel; a pattern of `own` wins over one of `preset`."""
+    """Decides which files are left out of a wheel; a pattern of `own` wins over one of `preset`."""
 
     own: Sequence[str] = ()  # each has to name a file of the wheel
     preset: Sequence[str] = ()  # which name what other releases have, too

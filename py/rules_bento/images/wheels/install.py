@@ -1,4 +1,4 @@
-"""Where the files of a wheel lie once it is installed, decided before any of them is unpacked.
+"""Decides where the files of a wheel are installed, before any of them is unpacked.
 
 The rules are those of PyPA's "Binary distribution format" (spread, scripts, RECORD) and "Recording installed
 projects" (INSTALLER, REQUESTED); where these leave room, the choice is that of `uv pip install --no-compile`, so
@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 
 class Layout(NamedTuple):
-    """Where an environment lies in the image, and whose it is. Paths are absolute ones in the image."""
+    """Describes where an environment lies in the image, and who owns it. Paths are absolute paths in the image."""
 
     prefix: str  # what the wheel calls data goes there; owned from here on downwards
     site_packages: str
@@ -54,7 +54,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def venv(cls, prefix: str, python_minor: int, *, interpreter: str = "", uid: int = 0, gid: int = 0) -> Layout:
-        """The layout of a virtual environment at `prefix`, whose interpreter is by default the one in its bin/."""
+        """Return the layout of a virtual environment at `prefix`, whose interpreter is by default in its bin/."""
         version = f"python3.{python_minor}"
         return cls(
             prefix=prefix,
@@ -69,7 +69,7 @@ class Layout(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """A file of an installed wheel: a member as it is, or bytes that are made here."""
+    """Describes a file of an installed wheel: a member as it is, or bytes that are made here."""
 
     path: str  # in the image, without the slash before it
     executable: bool
@@ -83,7 +83,7 @@ class Installed(NamedTuple):
 
     @property
     def digest(self) -> tuple[str, bytes]:
-        """Algorithm and digest of the contents."""
+        """Return the algorithm and the digest of the contents."""
         import hashlib
 
         if self.member:
@@ -173,7 +173,7 @@ def _inside(path: str) -> str:
 
 
 def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[EntryPoint]:
-    """Wheels of pip name their versioned command after the Python that built them: it is this one's here."""
+    """Rename pip's versioned command (`pip3.11`) for this Python: a wheel of pip names the one that built it."""
     for point in points:
         if not (point.name.startswith("pip3.") and point.name[5:].isdecimal()):
             yield point
@@ -245,7 +245,7 @@ def _check_name(wheel: Wheel, name: str) -> None:
 
 
 def _made(wheel: Wheel, layout: Layout, launchers: Iterable[EntryPoint]) -> Iterator[Installed]:
-    """Return what an installer adds, except RECORD."""
+    """Yield the files that an installer adds, except RECORD."""
     folder = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
     yield Installed(f"{folder}/INSTALLER", executable=False, member=None, data=layout.installer.encode())
     if layout.requested:

@@ -1,4 +1,4 @@
-"""The shared libraries of a wheel: which it has, and which it needs of others."""
+"""Lists the shared libraries that a wheel has, and those that it needs of others."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _NAMED = re.compile(rb"(?<![A-Za-z0-9_+-])(?:lib[A-Za-z0-9_+-]+|[A-Za-z0-9_+-]+(
 
 
 class Linked(NamedTuple):
-    """A file of a wheel that is linked when it is loaded."""
+    """Describes a file of a wheel that is linked when it is loaded."""
 
     path: str  # in the wheel
     elf: Elf
 
 
 class Libraries(NamedTuple):
-    """What image checks have to know of a wheel."""
+    """Holds what image checks need to know of a wheel."""
 
     wheel: str  # its file name
     distribution: str

@@ -1,4 +1,4 @@
-"""What a wheel states about its licence."""
+"""Reads what a wheel states about its licence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which shared libraries of packages are loaded, and what for: as Python and the dynamic linker find them.
+"""Finds which shared libraries of packages Python and the dynamic linker load, and what loads them.
 
 Python loads extension modules that can be imported, and libraries that its sources name (ctypes, cffi); the linker what
 these need, and that what they need in turn. Programs start in the environment's `bin`. All else is loaded by name by
@@ -28,7 +28,7 @@ _ORIGIN = re.compile(r"\$ORIGIN|\$\{ORIGIN\}")
 
 
 class File(NamedTuple):
-    """A file of a package that is linked when it is loaded."""
+    """Describes a file of a package that is linked when it is loaded."""
 
     package: Libraries
     path: str  # in the wheel
@@ -41,12 +41,12 @@ class File(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """The file's name without the suffix of libraries and their version."""
+        """The file's name without `.so` and a version."""
         return self.name.partition(".so")[0]
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """The files that a Python of the version (X.Y; empty for any) loads, or a program of the packages."""
+    """Return the files that Python of a version (X.Y; empty for any), or a program of the packages, loads."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)
@@ -68,7 +68,7 @@ def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File
 
 
 def _installed(path: str) -> str:
-    """The path from the root of the environment's packages."""
+    """Return the path relative to the environment's site-packages."""
     return _DATA.sub("", path, count=1)
 
 

@@ -1,4 +1,4 @@
-"""METADATA of a wheel: who it is and what it needs, held against the name of its file as uv does.
+"""Reads METADATA of a wheel, and checks it against the name of the wheel's file as uv does.
 
 PyPA's "Core metadata", "Binary distribution format" (the file's name) and "Version specifiers" (PEP 440: which
 spellings are one version).
@@ -24,7 +24,7 @@ _LONGEST_VERSION = 1000  # characters; int() of digits has its limit at 4,300
 
 
 class FileName(NamedTuple):
-    """What the name of a wheel's file says."""
+    """Holds the name and the version in the name of a wheel's file."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class FileName(NamedTuple):
 
 
 class Metadata(NamedTuple):
-    """What METADATA says."""
+    """Holds the fields of METADATA that are used."""
 
     name: str
     version: str

@@ -19,7 +19,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 class Member(NamedTuple):
-    """A file of a wheel: where it lies in the zip, and what RECORD says of it."""
+    """Describes a file of a wheel: where it lies in the zip, and what RECORD says of it."""
 
     path: str  # POSIX, relative to the root of the zip
     size: int  # bytes unpacked
@@ -34,11 +34,11 @@ class Member(NamedTuple):
 
 
 class RecordError(BentoError):
-    """What RECORD says is not what the wheel has."""
+    """Reports that RECORD does not agree with the contents of the wheel."""
 
 
 class Contents(Protocol):
-    """The zip of a wheel."""
+    """Reads the contents of a wheel's zip."""
 
     def chunks(self, member: Member, *, join: bool = False) -> Iterator[Chunk]:
         """See `Wheel.chunks`."""

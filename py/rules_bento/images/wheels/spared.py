@@ -1,4 +1,4 @@
-"""Which libraries a package does without when it is imported, as far as its Python sources show it.
+"""Finds libraries that a package can be imported without, as far as its Python sources show it.
 
 An extension module is one of them where each import of it stands in a `try` that goes on without it. A library is one
 where its name stands in functions alone that nothing calls while modules are imported. All else counts as loaded.
@@ -26,7 +26,7 @@ _MOST = 1 << 23
 
 
 class _Place(NamedTuple):
-    """Where something stands in a source."""
+    """Tells where something stands in a source."""
 
     function: str  # the innermost one's name; empty for what runs with an import
     is_guarded: bool  # the code goes on where an import fails
@@ -34,7 +34,7 @@ class _Place(NamedTuple):
 
 
 class _UnclearError(Exception):
-    """Sources are not to be understood."""
+    """Reports that sources cannot be analysed."""
 
 
 def spared(modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]) -> frozenset[str]:

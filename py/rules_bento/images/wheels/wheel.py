@@ -46,14 +46,14 @@ _SCRIPT = re.compile(r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?")
 
 
 class Locked(NamedTuple):
-    """What is known of a wheel before it is read."""
+    """Holds what is known of a wheel before it is read."""
 
     sha256: str = ""  # of the file, as a lock has it; empty for a wheel of no lock
     record_errors: bool = False  # whether bento.pypi takes it although its RECORD is wrong
 
 
 class EntryPoint(NamedTuple):
-    """A command that an installer makes: `name`, which calls `function` (a dotted name) of `module`."""
+    """Describes a command that an installer makes: `name` calls `function` (a dotted name) of `module`."""
 
     name: str
     module: str
@@ -61,7 +61,7 @@ class EntryPoint(NamedTuple):
 
 
 class Wheel(NamedTuple):
-    """What `Wheel.read` found. Members are in the order of their paths."""
+    """Describes a wheel as `Wheel.read` found it. Members are in the order of their paths."""
 
     file: Path
     members: tuple[Member, ...]
@@ -133,7 +133,7 @@ class Wheel(NamedTuple):
 
 
 class _Zip(Zip):
-    """The zip of a wheel, read with `pread`: nothing of it is mapped or kept."""
+    """Reads the zip of a wheel with `pread`: nothing of it is mapped or kept."""
 
     def __init__(self, file: Path, locked: Locked) -> None:
         super().__init__(file.name, _REMEDY, BOUNDS, (STORED, DEFLATED))
@@ -166,7 +166,7 @@ class _Zip(Zip):
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
     def chunks(self, member: Member, *, join: bool = False) -> Iterator[Chunk]:
-        """Yield the bytes of a member; see `Wheel.chunks`."""
+        """Return the bytes of a member in chunks; see `Wheel.chunks`."""
         local = self.read(member.offset, min(member.room, PIECE))
         begin = self.contents_at(member, local)
         end = begin + member.packed_size

@@ -1,1 +1,1 @@
-"""What BentoML's SDK means to a service: its decorators, its images, ASGI mounts, legacy services."""
+"""Evaluates BentoML's SDK in a service: its decorators, images, ASGI mounts, legacy services."""

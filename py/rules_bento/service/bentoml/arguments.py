@@ -1,4 +1,4 @@
-"""The arguments of a Bento as `bentoml.use_arguments` gives them to its service: as they are, or through a model."""
+"""Evaluates `bentoml.use_arguments`: the arguments of a Bento as they are, or through a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Applications beside the APIs: what `asgi_app` mounts, and the routes of Starlette and FastAPI."""
+"""Evaluates applications beside the APIs: what `asgi_app` mounts, and the routes of Starlette and FastAPI."""
 
 from __future__ import annotations
 

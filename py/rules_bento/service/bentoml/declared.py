@@ -1,4 +1,4 @@
-"""Where each fact of a service comes from: the source as it was read, else what a target or a command states.
+"""Decides where each fact of a service comes from: the source as it was read, else what a target or a command states.
 
 `apply` is the one place where origins are chosen. What is read plainly stays; each statement answers for the facts that
 it names and for no other; what is left unknown is refused by `ways.require`.
@@ -37,7 +37,7 @@ def bento_name_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a target or a command states of a service beside its source; None is what is not stated.
+    """Holds what a target or a command states of a service beside its source; None is what is not stated.
 
     Attributes:
         services: service name -> names of the services it depends on; the entry service is the one that was read,
@@ -203,7 +203,7 @@ def _order(entry: str, declared: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _matched(info: ServiceInfo, order: list[str]) -> dict[str, Service]:
-    """Pair what was read with the declared names: by name, the entry, or the only one that is left."""
+    """Match the services that were read with declared names: by name, as the entry, or as the only ones left."""
     read = {service.name: service for service in info.services if service.name is not None}
     if info.services:
         read.setdefault(order[0], info.services[0])

@@ -1,4 +1,4 @@
-"""The facts of a `bentoml.legacy.Service`: runners, models, APIs (bento.yaml's `spec: 1`)."""
+"""Collects the facts of a `bentoml.legacy.Service`: runners, models, APIs (bento.yaml's `spec: 1`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What calls of BentoML's own names make (BentoML 1.4, new style and legacy)."""
+"""Evaluates calls of BentoML's own names (BentoML 1.4, new style and legacy)."""
 
 from __future__ import annotations
 

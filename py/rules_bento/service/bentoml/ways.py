@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Way:
-    """How one kind of fact is stated, in both languages; `{key}` is the key, `{service}` the service, of an unknown.
+    """Tells how a kind of fact is stated, by attributes and by flags; `{key}` and `{service}` are filled in.
 
     No NamedTuple, for `typing` takes longest to import where a service is read; no dataclass, for it is compiled.
     """

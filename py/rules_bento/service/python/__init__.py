@@ -1,1 +1,1 @@
-"""An evaluator of the part of Python that declares services. It runs nothing of what it reads."""
+"""Evaluates the part of Python that declares services. It runs nothing of what it reads."""

@@ -1,4 +1,4 @@
-"""Arguments of a call by name, and values that wait for arguments."""
+"""Binds the arguments of a call to names, and keeps values that wait for arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which modules of the sources may change, while they are imported, what others have.
+"""Finds which modules of the sources may change, while they are imported, what other modules have.
 
 A module of which no name is needed is not read, for most have nothing to say of the service. One that changes what the
 service is made of, by `consts.LABELS["team"] = "a"` or `bentoml.service = mine`, says something though nobody asks it.
@@ -144,7 +144,7 @@ def _run_at_import(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 class _Names:
-    """What the names of a module stand for: things of other modules of the sources, BentoML, own functions."""
+    """Classifies the names of a module: from other modules of the sources, of BentoML, of libraries, or its own."""
 
     def __init__(self, tree: ast.Module, tops: Collection[str]) -> None:
         self._theirs: set[str] = set()

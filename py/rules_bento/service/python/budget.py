@@ -1,4 +1,4 @@
-"""What reading a service may cost: its sources may be hostile, and one short line can ask for any amount.
+"""Bounds what reading a service may cost: its sources may be hostile, and one short line can ask for any amount.
 
 One value has a size; all values together, and the steps that are taken with them, have a sum.
 """
@@ -20,11 +20,11 @@ _left: ContextVar[list[int] | None] = ContextVar("_left", default=None)
 
 
 class TooLargeError(Exception):
-    """A value that is larger than anything that a service states."""
+    """Reports a value larger than any that a service states."""
 
 
 class SpentError(Exception):
-    """All that reading one service may cost is spent."""
+    """Reports that the budget for reading one service is spent."""
 
 
 def start() -> None:

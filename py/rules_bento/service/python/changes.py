@@ -1,4 +1,4 @@
-"""What code may change that is not followed: by what it sets, by the methods it calls, by the functions it reaches.
+"""Finds what unevaluated code may change: by assignments, by methods that it calls, by functions that it reaches.
 
 A body is read for what stands left of a change: the name that `LABELS.update(…)` or `image.run(…)` begins with. Where
 that is a name of the code's own (the variable of a loop, a parameter), it may stand for anything that the code names,
@@ -214,7 +214,7 @@ def _declared(node: ast.AST) -> list[str]:
 
 
 class _Frame:
-    """A body, with what it names of its surroundings and what it changes of that."""
+    """Holds a body, with the values from outside that it names and those that it changes."""
 
     def __init__(
         self,

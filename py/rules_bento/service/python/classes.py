@@ -1,4 +1,4 @@
-"""Classes of the sources as Python sees them: bases in order, attributes through them, `dir()`."""
+"""Evaluates classes of the sources: method resolution order, attributes along it, `dir()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What statements that are not followed may do: the names they bind, the objects they change."""
+"""Finds what unevaluated statements may do: the names they bind, the objects they change."""
 
 from __future__ import annotations
 

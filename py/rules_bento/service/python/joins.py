@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Join:
-    """One meeting of two ways; remembers pairs, so that one pair makes one object."""
+    """Joins the values of two ways through the code; remembers pairs, so that one pair makes one object."""
 
     def __init__(self, otherwise: Opaque, fresh: int, force: Callable[[Value], Value]) -> None:
         self._otherwise = otherwise

@@ -1,4 +1,4 @@
-"""BentoML's names: where the private ones are public, and the arguments by position."""
+"""Resolves BentoML's names: private ones to their public spelling, and positional arguments to names."""
 
 from __future__ import annotations
 

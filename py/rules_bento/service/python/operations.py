@@ -1,4 +1,4 @@
-"""Operators, indexing, formatting and the methods of strings on plain values, within bounds.
+"""Evaluates operators, indexing, formatting and string methods on plain values, within bounds.
 
 The bounds are there because the sources may be hostile: `"x" * 10**12` is one short line.
 """
@@ -107,7 +107,7 @@ def _numbers(operator: ast.operator, left: int | float, right: int | float) -> i
 
 
 def _percent(template: str, value: Value) -> str | None:
-    """`"%s-%d" % values`, without widths: those can make any amount of text."""
+    """Evaluate `"%s-%d" % values`; None if it has widths, which can produce text of any length."""
     values = value.items if isinstance(value, Sequence) and value.kind == "tuple" else [value]
     plain = [item.value for item in values if isinstance(item, Const)]
     if len(plain) < len(values) or any(char.isdigit() or char == "*" for char in _after_percent(template)):
@@ -122,7 +122,7 @@ def _percent(template: str, value: Value) -> str | None:
 
 
 def _size(value: object) -> int:
-    """About how many characters a plain value has as a text, without making it."""
+    """Estimate the length of a plain value's text, without making it."""
     if isinstance(value, list):
         return sum(_size(item) + 4 for item in value)
     return len(value) if isinstance(value, (str, bytes)) else 32

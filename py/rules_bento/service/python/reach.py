@@ -1,4 +1,4 @@
-"""Whether a value that was not followed can be, or lead to, an object of BentoML.
+"""Decides whether an unevaluated value can be, or lead to, an object of BentoML.
 
 A class attribute that may be a dependency or a model has to be declared; one that a library made of plain
 arguments need not. What comes from outside the sources is taken for no BentoML object, unless something was

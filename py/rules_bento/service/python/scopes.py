@@ -1,4 +1,4 @@
-"""Names while a module, a class body or a function is being read."""
+"""Keeps the names of a module, a class body or a function while it is being read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IMPLICIT = frozenset({"__file__", "__builtins__", "__spec__", "__loader__", "__
 
 @dataclass(eq=False)
 class Module:
-    """A module of the sources, read once.
+    """Holds a module of the sources, which is read once.
 
     Attributes:
         running: its statements are still being read (a circular import sees it so).
@@ -36,7 +36,7 @@ class Module:
 
 @dataclass(eq=False)
 class Scope:
-    """The names of one module, class body or function call.
+    """Holds the names of one module, class body or function call.
 
     Attributes:
         kind: `module`, `class` or `function`.

@@ -1,4 +1,4 @@
-"""Python modules among the files of a Bento's src/: where they are, and their syntax trees."""
+"""Finds Python modules among the files of a Bento's src/, and parses them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builti
 
 
 class Sources:
-    """The modules of src/, found as Python finds them with src/ first on its path."""
+    """Finds the modules of src/ as Python does with src/ first on its path."""
 
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
@@ -140,7 +140,7 @@ def in_standard_library(module: str) -> bool:
 
 
 def _folders(paths: frozenset[str]) -> set[str]:
-    """All folders that hold a Python file, however deep."""
+    """Return all folders that hold a Python file at any depth."""
     folders: set[str] = set()
     for path in paths:
         if not path.endswith(".py"):

@@ -1,4 +1,4 @@
-"""What an expression can stand for when it is read and not run.
+"""Defines the values that an expression can have when it is evaluated without running it.
 
 Values that Python can change after they are made (lists, dicts, classes, images, services) are objects
 with an identity here too, so that a change is seen through every name. A change that may or may not
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Place:
-    """A line of a file in src/."""
+    """Names a line of a file in src/."""
 
     path: str
     line: int
 
 
 class Value:
-    """Anything an expression can stand for."""
+    """Stands for anything that an expression can evaluate to."""
 
 
 @dataclass(eq=False)
 class Const(Value):
-    """A literal, or what plain operations on literals give."""
+    """Holds a literal, or the result of plain operations on literals."""
 
     value: object
 
@@ -41,7 +41,7 @@ class Const(Value):
 
 @dataclass(eq=False)
 class Opaque(Value):
-    """What only running the code tells.
+    """Stands for a value that is known only when the code runs.
 
     Attributes:
         why: a clause that says so: "`os.environ.get` is known only when the code runs".
@@ -63,7 +63,7 @@ class Opaque(Value):
 
 @dataclass(eq=False)
 class Lazy(Value):
-    """A name of a module of the sources, read when it is needed."""
+    """Stands for a name of a module of the sources, which is read when it is needed."""
 
     module: str
     name: str
@@ -72,21 +72,21 @@ class Lazy(Value):
 
 @dataclass(eq=False)
 class ModuleRef(Value):
-    """A module of the sources."""
+    """Stands for a module of the sources."""
 
     name: str
 
 
 @dataclass(eq=False)
 class Symbol(Value):
-    """A name from outside the sources, with BentoML's own brought to their public spelling."""
+    """Stands for a name from outside the sources; BentoML's names have their public spelling."""
 
     dotted: str
 
 
 @dataclass(eq=False)
 class Mutable(Value):
-    """A value that can change; `spoiled` says since when it cannot be followed."""
+    """Stands for a value that can change; `spoiled` says since when it cannot be followed."""
 
     spoiled: Opaque | None = field(default=None, init=False)
     born: int = field(default=0, init=False)
@@ -94,7 +94,7 @@ class Mutable(Value):
 
 @dataclass(eq=False)
 class Sequence(Mutable):
-    """The value of a list, tuple or set display; `kind` says which."""
+    """Holds the items of a list, tuple or set; `kind` says of which."""
 
     items: list[Value]
     kind: str = "list"
@@ -111,7 +111,7 @@ class Sequence(Mutable):
 
 @dataclass(eq=False)
 class Dict(Mutable):
-    """A dict whose keys are plain."""
+    """Holds the items of a dict whose keys are plain."""
 
     items: dict[object, Value]
 
@@ -127,7 +127,7 @@ class Dict(Mutable):
 
 @dataclass(eq=False)
 class Function(Value):
-    """A function of the sources; `scope` is the one it was defined in, `defaults` and `keywords` its defaults."""
+    """Holds a function of the sources; `scope` is where it was defined, `defaults` and `keywords` its defaults."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     scope: object
@@ -139,7 +139,7 @@ class Function(Value):
 
 @dataclass(eq=False)
 class Wrapped(Value):
-    """A function in `staticmethod` or `classmethod`."""
+    """Holds a function in `staticmethod` or `classmethod`."""
 
     kind: str
     inner: Value
@@ -147,7 +147,7 @@ class Wrapped(Value):
 
 @dataclass(eq=False)
 class Class(Mutable):
-    """A class of the sources, with the attributes of its own body."""
+    """Holds a class of the sources, with the attributes of its own body."""
 
     name: str
     bases: list[Value]
@@ -161,7 +161,7 @@ class Class(Mutable):
 
 @dataclass(eq=False)
 class Instance(Value):
-    """What calling a class of the sources gives, or a member of an enumeration (its name and value).
+    """Stands for an instance of a class of the sources, or a member of an enumeration (its name and value).
 
     `given` is what it was made with and what was assigned to it: it may call that and change it.
     """
@@ -174,7 +174,7 @@ class Instance(Value):
 
 @dataclass(eq=False)
 class Arguments(Value):
-    """What `bentoml.use_arguments` gives: the arguments of the Bento by name."""
+    """Holds what `bentoml.use_arguments` gives: the arguments of the Bento by name."""
 
     fields: dict[str, Value]
     place: Place
@@ -182,7 +182,7 @@ class Arguments(Value):
 
 @dataclass(eq=False)
 class Bound(Value):
-    """A method of a value, about to be called."""
+    """Stands for a method bound to a value, about to be called."""
 
     owner: Value
     name: str
@@ -190,14 +190,14 @@ class Bound(Value):
 
 @dataclass(eq=False)
 class Names(Value):
-    """What `globals()`, `locals()` or `vars()` gives: the names of a `Scope` as a dict."""
+    """Stands for what `globals()`, `locals()` or `vars()` gives: the names of a `Scope` as a dict."""
 
     scope: object
 
 
 @dataclass(eq=False)
 class Partial(Value):
-    """A call that waits for more arguments: a decorator with arguments, or a `functools.partial` of `parts`."""
+    """Stands for a call that waits for more arguments: a decorator's, or that of a `functools.partial` of `parts`."""
 
     apply: Callable[[list[Value], dict[str, Value]], Value]
     parts: tuple[Value, ...] = ()
@@ -205,7 +205,7 @@ class Partial(Value):
 
 @dataclass(eq=False)
 class ModelRef(Value):
-    """A `BentoModel`, a stored model, or a `HuggingFaceModel` (then `fields` has its arguments).
+    """Stands for a `BentoModel`, a stored model, or a `HuggingFaceModel` (then `fields` has its arguments).
 
     `stored` is set for what `bentoml.models.get` gives; `framework` for what a framework's `get` gives.
     """
@@ -219,7 +219,7 @@ class ModelRef(Value):
 
 @dataclass(eq=False)
 class DependsOn(Value):
-    """The value of `bentoml.depends(…)`."""
+    """Stands for the value of `bentoml.depends(…)`."""
 
     fields: dict[str, Value]
     place: Place
@@ -227,7 +227,7 @@ class DependsOn(Value):
 
 @dataclass(eq=False)
 class Endpoint(Value):
-    """A `@bentoml.api` or `@bentoml.task` method."""
+    """Stands for a `@bentoml.api` or `@bentoml.task` method."""
 
     fields: dict[str, Value]
     is_task: bool
@@ -237,7 +237,7 @@ class Endpoint(Value):
 
 @dataclass(eq=False)
 class ImageSpec(Mutable):
-    """A `bentoml.images.Image`, and the calls on it so far."""
+    """Holds a `bentoml.images.Image`, with the calls on it so far."""
 
     arguments: dict[str, Value]
     place: Place
@@ -246,7 +246,7 @@ class ImageSpec(Mutable):
 
 @dataclass(eq=False)
 class AsgiApp(Mutable):
-    """A Starlette or FastAPI application, with the routes added so far."""
+    """Holds a Starlette or FastAPI application, with the routes added so far."""
 
     routes: list[Value]
     place: Place
@@ -254,7 +254,7 @@ class AsgiApp(Mutable):
 
 @dataclass(eq=False)
 class AsgiRoute(Value):
-    """A route of such an application; `app` is what it mounts."""
+    """Holds a route of such an application; `app` is the application that it mounts."""
 
     path: Value
     app: Value | None
@@ -262,7 +262,7 @@ class AsgiRoute(Value):
 
 @dataclass(eq=False)
 class Mounted(Value):
-    """An application at a path of a service."""
+    """Holds an application that is mounted at a path of a service."""
 
     app: Value
     path: Value
@@ -273,7 +273,7 @@ class Mounted(Value):
 
 @dataclass(eq=False)
 class ServiceObject(Mutable):
-    """A new-style service: what the decorator got, and the class's attributes at that moment.
+    """Holds a new-style service: the decorator's arguments, and the class's attributes at that moment.
 
     Attributes:
         fields: `name`, `description`, `path_prefix`, `envs`, `labels`, `image`, `cmd`.
@@ -297,7 +297,7 @@ class ServiceObject(Mutable):
 
 @dataclass(eq=False)
 class Refused(Value):
-    """What BentoML fails at when it is imported: what it is, and what to write instead."""
+    """Stands for something at which BentoML's import fails: what it is, and what to write instead."""
 
     what: str
     remedy: str
@@ -306,7 +306,7 @@ class Refused(Value):
 
 @dataclass(eq=False)
 class RunnerObject(Value):
-    """The value of a legacy runner."""
+    """Stands for the value of a legacy runner."""
 
     fields: dict[str, Value]
     place: Place
@@ -314,7 +314,7 @@ class RunnerObject(Value):
 
 @dataclass(eq=False)
 class LegacyService(Mutable):
-    """A `bentoml.legacy.Service` and the APIs defined on it so far."""
+    """Holds a `bentoml.legacy.Service` with the APIs defined on it so far."""
 
     name: Value
     runners: Value

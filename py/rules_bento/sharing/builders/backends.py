@@ -1,4 +1,4 @@
-"""The builders: what they are called, whether they are here and well, and what they set."""
+"""Describes the builders: their names, whether they are installed and work, and what they set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECONDS = 30  # that a daemon has to answer
 
 @dataclass(frozen=True)
 class Backend:
-    """One of them; how its words are made is in `command`."""
+    """Describes a builder; `command` makes its command line."""
 
     name: str
     program: str

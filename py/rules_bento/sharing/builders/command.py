@@ -1,4 +1,4 @@
-"""The words for a builder: those that BentoML gives it, for the same options.
+"""Makes the command line of a builder: the words that BentoML gives it for the same options.
 
 BentoML puts some options of each builder first and the others in the order in which they were given.
 docs/distribution.md has what differs from it, and why.

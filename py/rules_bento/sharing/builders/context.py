@@ -1,4 +1,4 @@
-"""The folder that an image is built from: a Bento, its models, and the Dockerfile; the same for all builders.
+"""Writes the folder that an image is built from: a Bento, its models, and the Dockerfile; the same for all builders.
 
 Nothing in it depends on when and by whom it was written: modes are 0644 and 0755, and all times are one.
 """

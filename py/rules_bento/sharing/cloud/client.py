@@ -33,7 +33,7 @@ _REMEDIES = {
 
 
 class CloudError(BentoError):
-    """An answer of a cloud that refuses; `status` is HTTP's."""
+    """Reports a cloud's refusal; `status` is HTTP's."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -41,7 +41,10 @@ class CloudError(BentoError):
 
 
 class Cloud:
-    """One cloud, as one of its users. Methods raise CloudError for a refusal, BentoError if there is no answer."""
+    """Sends requests to one cloud, as one of its users.
+
+    Methods raise CloudError for a refusal, BentoError if there is no answer.
+    """
 
     def __init__(
         self, context: Context, sleep: Callable[[float], object] = pause, patience: float = bounds.PATIENCE

@@ -1,4 +1,4 @@
-"""Where clouds are and who we are there: BentoML's own file, `BENTOML_HOME/.yatai.yaml`, and its variables.
+"""Reads and writes the clouds that a user is logged in to: BentoML's own file, and its variables.
 
 contexts: [{name, endpoint, api_token, email}, ...]
 current_context_name: NAME
@@ -30,7 +30,7 @@ _OF_ENVIRONMENT = "__env__"
 
 @dataclass(frozen=True)
 class Context:
-    """A cloud, and what opens it."""
+    """Holds a cloud's address and the token for it."""
 
     name: str
     endpoint: str
@@ -87,7 +87,7 @@ def of_environment() -> Context | None:
 
 
 class Contexts:
-    """The contexts of the file. What it has beside them is kept."""
+    """Reads and writes the contexts of the file, and keeps what else is in it."""
 
     def __init__(self, home: Home) -> None:
         """Read the file, which need not be there. Raises BentoError for one that cannot be read."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """The paths of one Bento or model."""
+    """Names the paths of one Bento or model."""
 
     kind: Kind
     tag: Tag

@@ -213,7 +213,7 @@ class _Fetching:
 
 
 class _Named:
-    """An open file under the name that messages use."""
+    """Wraps an open file under the name that messages use."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
@@ -225,7 +225,7 @@ class _Named:
 
 
 class _Receiving:
-    """The attempts at one download."""
+    """Downloads one file in as many attempts as are worthwhile."""
 
     def __init__(self, cloud: Cloud, place: Place, remote: dict[str, Any], path: Path, counter: Counter) -> None:
         self._cloud = cloud

@@ -1,4 +1,4 @@
-"""The tar of an entry, which is never written: headers at hand, and files where they are, sent from there."""
+"""Streams the tar of an entry to an upload: headers from memory, files from where they are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Tarball:
-    """A tar in the order of its members. Raises BentoError for a member that has no place in one."""
+    """Streams a tar in the order of its members. Raises BentoError for a member that has no place in one."""
 
     def __init__(self, members: Iterable[Member]) -> None:
         self.size = 0

@@ -89,7 +89,7 @@ def _presign(cloud: Cloud, place: Place, verb: str, document: dict[str, Any]) ->
 
 
 class _Addresses:
-    """Signed addresses for one thing: the one at hand, then new ones. Each call gives another."""
+    """Gives signed addresses for one upload: first the one at hand, then a new one for each call."""
 
     def __init__(self, cloud: Cloud, place: Place, document: dict[str, Any], verb: str, first: str = "") -> None:
         self._cloud = cloud
@@ -107,7 +107,7 @@ class _Addresses:
 
 
 class _Sending:
-    """The attempts at some bytes of a tarball."""
+    """Sends some bytes of a tarball in as many attempts as are worthwhile."""
 
     def __init__(self, cloud: Cloud, place: Place, tarball: Tarball, start: int, end: int, tally: Tally) -> None:
         self._cloud = cloud
@@ -139,7 +139,7 @@ class _Sending:
 
 
 class _Parts:
-    """An upload in parts, which another run goes on with."""
+    """Uploads a tarball in parts, which another run can resume."""
 
     def __init__(self, cloud: Cloud, home: Home, place: Place, tarball: Tarball, digest: str) -> None:
         self._cloud = cloud

@@ -49,14 +49,14 @@ _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")  # of OCI
 
 
 class Part(NamedTuple):
-    """A part of an archive: a file, or a source; and what is known of it already."""
+    """Holds a part of an archive, a file or a source, with what is known of it already."""
 
     part: Path | Source
     known: PartInfo | None = None  # always of a source
 
 
 class ModelPart(NamedTuple):
-    """A model, and its files as a part of an archive: a file, or a source; and what is known of it already."""
+    """Holds a model with its files as a part of an archive, a file or a source, with what is known of it already."""
 
     description: ModelDescription
     part: Path | Source

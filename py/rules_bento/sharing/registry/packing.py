@@ -35,7 +35,7 @@ _MODELS = "models/"
 
 
 class Described:
-    """An entry with the models of a Bento, and what its artifact says of them.
+    """Describes an entry, with the models of a Bento, as its artifact does.
 
     Records are read when they are first asked for, and once, for however many registries. Files are read only where
     their digests were not recorded. What reads raises BentoError for a descriptor or a record that is wrong.

@@ -148,7 +148,7 @@ def _take(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: 
 
 
 class _Joined:
-    """Parts of an archive and its end as one file, to read from once: xz streams may stand one after the other."""
+    """Reads parts of an archive and its end as one file, once: xz streams may stand one after the other."""
 
     def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
         self.name = name

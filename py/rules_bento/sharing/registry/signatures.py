@@ -47,7 +47,7 @@ _MOST_REASONS = 3  # that a message has
 
 
 class Signed(NamedTuple):
-    """A signature that holds."""
+    """Describes a signature that verifies."""
 
     name: str  # that the image had when it was signed, which is not held against anything; empty for none
 
@@ -56,10 +56,10 @@ class Place(Protocol):
     """Tells where signatures are kept beside what they sign."""
 
     def beside(self, kind: str, digest: str) -> Iterator[Manifest]:
-        """Yield the manifests with signatures, or attestations, of a digest; none if there is nothing."""
+        """Return the manifests with signatures or attestations of a digest."""
 
     def referrers(self, digest: str) -> Iterator[Manifest]:
-        """Yield manifests that refer to a digest and have bundles of sigstore's."""
+        """Return the manifests that refer to a digest and hold bundles of sigstore's."""
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
@@ -72,7 +72,7 @@ class Place(Protocol):
 
 
 class InRegistry:
-    """Beside what is in a repository."""
+    """Keeps signatures in the repository of what they sign."""
 
     def __init__(self, reference: Reference, registries: Registries, counter: Counter) -> None:
         self._reference = reference
@@ -89,7 +89,7 @@ class InRegistry:
                 raise
 
     def referrers(self, digest: str) -> Iterator[Manifest]:
-        """Yield the manifests of the referrers that are bundles."""
+        """Return the manifests of the referrers that are bundles."""
         entries = self._repository.referrers(digest)
         bundles = [entry for entry in entries if entry.artifact_type.startswith(bundle.MEDIA_TYPE)]
         return (self._repository.get_manifest(entry.digest) for entry in bundles[:_MOST_LAYERS])
@@ -108,17 +108,17 @@ class InRegistry:
 
 
 class InLayout:
-    """Beside what is in a layout, as `cosign save` writes it and `cosign verify --local-image` takes it."""
+    """Keeps signatures in a layout, as `cosign save` writes it and `cosign verify --local-image` takes it."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
     def beside(self, kind: str, digest: str) -> Iterator[Manifest]:
-        """Yield the manifests that are marked as signatures, or attestations, of it or of whatever is there."""
+        """Return the manifests marked as signatures, or attestations, of the digest or, for an index, of any."""
         return self._layout.beside(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str) -> Iterator[Manifest]:
-        """Yield those among the blobs: no index has them."""
+        """Return those among the blobs: no index lists them."""
         return self._layout.referrers(digest, bundle.MEDIA_TYPE)
 
     def read(self, blob: Descriptor) -> bytes:
