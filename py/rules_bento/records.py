@@ -51,11 +51,11 @@ else:
             self.init, self.repr, self.compare = flags
 
     def field(*, default=_NOTHING, default_factory=None, init=True, repr=True, compare=True):  # noqa: A002
-        """Say more of a field than its default."""
+        """Describe a field beyond its default."""
         return _Field(default, default_factory, (init, repr, compare))
 
     def dataclass(cls=None, /, *, frozen=False, eq=True):
-        """Make a class one of records: of its annotated fields, and those of its bases."""
+        """Turn a class into a record of its annotated fields, and those of its bases."""
         if cls is None:
             return lambda cls: dataclass(cls, frozen=frozen, eq=eq)
         declared = dict(getattr(cls, _FIELDS, ()))

@@ -89,7 +89,7 @@ def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
 
 
 def _locked(text: str) -> Iterator[dict[str, Any]]:
-    """Give each file that a lock of ours allows: `name==version`, and the hashes of its files on the lines below."""
+    """Yield each file that a lock of ours allows: `name==version`, and the hashes of its files on the lines below."""
     package = ""
     for word in text.split():
         if word.startswith("--hash="):
@@ -99,7 +99,7 @@ def _locked(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _base(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the image that a base is, if it is one: its layers are told by it."""
+    """Yield the image that a base is, if it is one: its layers are told by it."""
     digest, origin = config.get("digest"), config.get("origin")
     if digest:
         name = str(origin).rpartition("/")[2]
@@ -108,7 +108,7 @@ def _base(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _debian(versions: dict[str, str], architecture: str) -> Iterator[dict[str, Any]]:
-    """Give packages of dpkg's: their bytes are those of the layers."""
+    """Yield packages of dpkg's: their bytes are those of the layers."""
     for name, version in versions.items():
         yield {"uri": f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"}
 

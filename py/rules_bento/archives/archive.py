@@ -147,7 +147,7 @@ def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
 
 
 def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
-    """Append the next `size` bytes of an unbuffered file."""
+    """Append the next `size` bytes of an unbuffered file to another."""
     file.flush()  # the kernel does not see what is still in the buffer
     if sys.platform == "linux":
         with suppress(OSError):  # not between these two file systems

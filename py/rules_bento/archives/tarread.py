@@ -121,7 +121,7 @@ class BytesOfFile(Bytes):
 
 
 def packed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Give the members of a tar that is compressed as `streams.decode` knows it, or not, those of `SYSTEM` among them.
+    """Yield the members of a tar that may be compressed (see `streams.decode`), those of `SYSTEM` among them.
 
     Raises BentoError as that and `members` do, and for what grows too much, as bombs do.
     """

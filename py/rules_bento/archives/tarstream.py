@@ -55,7 +55,7 @@ class Member(NamedTuple):
 
     @classmethod
     def inline(cls, path: str, data: bytes, *, mode: int = 0o644) -> Member:
-        """Return a file whose bytes are at hand."""
+        """Return a file with these bytes."""
         return cls(path, mode, len(data), data=data)
 
     @classmethod

@@ -195,7 +195,7 @@ class Zip:
         return begin
 
     def inflate(self, member: Located, inflate: Any, packed: bytes, most: int) -> bytes:
-        """Return what a decompressor of `fast_zlib` makes of a piece, at most so many bytes."""
+        """Return the output of a decompressor of `fast_zlib` for a piece, at most so many bytes."""
         try:
             data: bytes = inflate.decompress(packed, most)
         except fast_zlib().error as error:

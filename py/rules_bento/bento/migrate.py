@@ -57,7 +57,7 @@ class Migration:
     names: tuple[str, str]  # of the files of requirements and constraints
 
     def text(self) -> str:
-        """Return all of it, for a terminal."""
+        """Return all texts, for a terminal."""
         parts = [
             ("MODULE.bazel", self.module),
             (".bazelignore", self.ignore),
@@ -358,7 +358,7 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _service_notes(project: _Project) -> list[str]:
-    """Return what of `services` nobody could read."""
+    """Return notes on what of `services` has to be written by hand."""
     unread = [
         f"{service.path}:{service.line}: {service.class_name}.{edge.attribute}"
         for service in project.info.services
@@ -369,12 +369,12 @@ def _service_notes(project: _Project) -> list[str]:
 
 
 def _files_of_lock(packages: Packages) -> list[str]:
-    """Return what locking adds to the project, and no Bento has."""
+    """Return the files that locking adds to the project, and that no Bento has."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
 def _update(packages: Packages) -> list[str]:
-    """Return the targets that write the lock and say when it is stale."""
+    """Return the targets that write the lock and test whether it is stale."""
     written = {
         "name": "requirements.update",
         "srcs": [packages.files[0]],
@@ -389,7 +389,7 @@ def _update(packages: Packages) -> list[str]:
 
 
 def _module_file(project: _Project, packages: Packages, hub: _Hub) -> str:
-    """Return what MODULE.bazel lacks."""
+    """Return the lines to add to MODULE.bazel."""
     there, extension = hub.workspace, hub.workspace.extension or "bento"
     lines = [] if there.has_rules else ['bazel_dep(name = "rules_bento", version = "0.1.0")\n']
     if not there.extension and not hub.is_there:

@@ -46,7 +46,7 @@ class Packages:
 
     @property
     def requires_python(self) -> str:
-        """Return what the lock is made for."""
+        """Return the versions of Python that the lock is made for."""
         return f"=={self.python_version}.*"
 
 
@@ -85,7 +85,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
 
 
 def _said(check: Any, *arguments: Any) -> str:
-    """Return what a check says against its arguments; empty for nothing."""
+    """Return the error of a check with these arguments; empty if it passes."""
     try:
         check(*arguments)
     except BentoError as error:

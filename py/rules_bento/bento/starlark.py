@@ -12,7 +12,7 @@ class Code(str):
 
 
 def call(rule: str, attributes: dict[str, Any]) -> str:
-    """Return the call of a rule or tag, without the attributes that say nothing."""
+    """Return the call of a rule or tag, without attributes that have their default or no value."""
     stated = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
     return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in stated.items()) + ")"
 

@@ -139,7 +139,7 @@ def builders(here: Surroundings) -> Finding:
 
 
 def certificates(here: Surroundings) -> Finding:
-    """Tell what programs believe where the system trusts authorities of a company."""
+    """Warn where the system trusts a company's authorities and programs would not."""
     own = [file for folder in here.authorities for file in Path(folder).glob("*") if file.suffix in (".crt", ".pem")]
     stated = [name for name in ("SSL_CERT_FILE", "UV_SYSTEM_CERTS") if here.variables.get(name)]
     told = "trustStore" in _settings(here)
@@ -175,7 +175,7 @@ def _settings(here: Surroundings) -> str:
 
 
 def cache(here: Surroundings) -> Finding:
-    """Tell whether anything is kept beyond this checkout."""
+    """Tell whether builds share a cache beyond this checkout."""
     if re.search(r"--(disk_cache|remote_cache)\b", _settings(here)):
         return Finding("cache", FINE, "outputs are kept by --disk_cache or --remote_cache")
     remedy = "Write to .bazelrc: common --disk_cache=~/.cache/bazel-disk. For CI: docs/ci.md."

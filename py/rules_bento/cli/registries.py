@@ -40,7 +40,7 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 
 
 def jobs(text: str) -> int:
-    """Return a number of transfers at once."""
+    """Return the number of transfers at once."""
     number = int(text)
     if number < 1:
         raise ValueError
@@ -49,7 +49,7 @@ def jobs(text: str) -> int:
 
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """Give the cloud of `--context`, or of the current one, and what shows how far it is."""
+    """Open the cloud of `--context`, or the current one, and a progress line for the length of the block."""
     from rules_bento.net.progress import Progress
     from rules_bento.sharing.cloud.client import Cloud
     from rules_bento.sharing.cloud.contexts import Contexts, of_environment

@@ -18,7 +18,7 @@ PIPE = 141  # who reads the output has gone
 
 
 def of(error: BentoError) -> int:
-    """Return the status for an error."""
+    """Return the exit code for an error."""
     from rules_bento.store.entries import NotFoundError
 
     return NOT_FOUND if isinstance(error, NotFoundError) else ERROR

@@ -75,7 +75,7 @@ def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 def _folders(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Return the same, with stars that do not stand for slashes."""
+    """Return a pattern in which stars do not stand for slashes."""
     words = ["[^/]*".join(map(re.escape, pattern.split("*"))) + r"\Z" for pattern in patterns]
     return re.compile("|".join(words) or r"(?!)")
 
@@ -106,7 +106,7 @@ class Rootfs:
         self._waiting: dict[str, tuple[int, int, int]] = {}  # folders that nothing needs so far
 
     def index(self) -> Index:
-        """Return what a layer above has to know."""
+        """Return the index that a layer above needs."""
         return {
             "packages": dict(sorted(self.packages.items())),
             "status": self._status,
@@ -247,7 +247,7 @@ class Rootfs:
             yield from self._folder(above, self._waiting.get(above, (0o755, 0, 0)), package)
 
     def _place(self, path: str, package: str) -> Iterator[bytes]:
-        """Take a path for something that is no folder."""
+        """Claim a path for something that is not a folder."""
         if path in self.files or path in self.folders:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):

@@ -52,7 +52,7 @@ class Package:
         self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MOST_FILES]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the folder as JSON of the report."""
+        """Return the package as JSON of the report."""
         self._cut()
         return {
             **self.owner._asdict(),

@@ -34,7 +34,7 @@ class Layer(NamedTuple):
 
     @property
     def descriptor(self) -> dict[str, Any]:
-        """Return what a manifest has of it."""
+        """Return the descriptor of the layer in a manifest."""
         document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         return document | {"annotations": self.annotations} if self.annotations else document
 
@@ -65,7 +65,7 @@ class Image(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Return what names the image: the digest of its manifest."""
+        """Return the digest of the manifest, which names the image."""
         return digest_of(self.manifest)
 
 

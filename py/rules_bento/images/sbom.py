@@ -55,13 +55,13 @@ class Component(NamedTuple):
 
 
 def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
-    """Return a wheel: of the files of its release, the one that is installed."""
+    """Return the component of a wheel: the one file of its release that is installed."""
     reference = f"pkg:pypi/{quote(name)}@{quote(version)}"
     return Component("library", reference, name, version, f"sha256:{sha256}", remark)
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
-    """Return packages of dpkg's, by name."""
+    """Return the components of dpkg's packages, by name."""
     return [
         Component("library", f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", name, version)
         for name, version in versions.items()
@@ -69,14 +69,14 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
 
 
 def model(description: ModelDescription) -> Component:
-    """Return a model of the store."""
+    """Return the component of a model of the store."""
     name, _, version = description.tag.partition(":")
     digest = f"blake3:{description.blake3}"
     return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
 
 
 def sources(subject: Subject, digest: str) -> Component:
-    """Return the Bento's own files, with the `blake3:<hex>` of the Bento."""
+    """Return the component of the Bento's own files, with the `blake3:<hex>` of the Bento."""
     return Component("application", f"bento:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 

@@ -70,7 +70,7 @@ def folder(root: Path, name: str) -> Path:
 
 
 def _followed(root: Path, name: str) -> tuple[Path, int]:
-    """Do what `folder` does; return how many names were on the way, too."""
+    """Resolve a path as `folder` does; return how many names were on the way, too."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()
@@ -118,12 +118,15 @@ class _Image:
         self._emptied: set[Path] = set()
 
     def begin_layer(self) -> None:
-        """Take all that is there for what lies below."""
+        """Treat all that is there as of the layers below."""
         self._new = {self._root}  # what the layer has made, and the folders above that
         self._emptied = set()  # folders that have nothing of the layers below any more
 
     def apply(self, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-        """Do what a member of the layer says. Raises BentoError, OSError and ValueError for what cannot be done."""
+        """Apply a member of the layer: a file, folder, link or whiteout.
+
+        Raises BentoError, OSError and ValueError if it cannot.
+        """
         self._names_left += _MORE_NAMES
         place = self._place(member.name.rstrip("/"))
         if place.name == contents.EMPTIED:

@@ -50,7 +50,7 @@ class Wishes:
 
 
 def manifests(workload: Workload, wishes: Wishes) -> list[dict[str, Any]]:
-    """Give the objects of all services. Raises BentoError for wishes that fit neither them nor Kubernetes."""
+    """Return the objects of all services. Raises BentoError for wishes that fit neither them nor Kubernetes."""
     return _Maker(workload, wishes).objects()
 
 

@@ -18,7 +18,7 @@ _BINARY = {"Gi": 1 << 30, "Mi": 1 << 20}
 
 
 def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
-    """Give the quantities that a service asks for, by the names that Kubernetes has for them.
+    """Return the quantities that a service asks for, by the names that Kubernetes has for them.
 
     `where` names the service in messages. Raises BentoError for what Kubernetes cannot give: parts of a GPU, TPUs,
     and texts without a unit.
@@ -79,7 +79,7 @@ def _gpus(value: object, where: str) -> str:
 
 
 def _number(value: object) -> Decimal | None:
-    """Return a number that is more than nothing; None for all else."""
+    """Return a positive number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     number = Decimal(str(value))

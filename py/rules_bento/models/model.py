@@ -41,7 +41,7 @@ class ModelDescription:
 
     @staticmethod
     def of(fields: Any) -> ModelDescription:
-        """Return the description that a JSON value is. Raises BentoError for another one."""
+        """Read a description from a JSON value. Raises BentoError for any other value."""
         if not isinstance(fields, dict) or fields.keys() - _TYPES.keys() or _TYPES.keys() - fields.keys() - {"labels"}:
             raise BentoError(f"the description of a model has other fields than {', '.join(_TYPES)}. Push it again.")
         for name, value in fields.items():
@@ -122,7 +122,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
 
 
 def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> bytes:
-    """Return what a model is, whenever it was made and whatever version it was given; `fields` and `files` as above."""
+    """Return the digest of a model's content, whatever its version and creation time; `fields` and `files` as above."""
     return Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))]).identity()
 
 

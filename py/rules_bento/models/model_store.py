@@ -39,7 +39,7 @@ class StoredModel:
     alias: str = ""  # by which the Bento's options call it
 
     def bundled(self) -> BundledModel:
-        """Return what a Bento needs to know of it."""
+        """Return the model's description for a Bento."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
@@ -116,7 +116,7 @@ def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = 
 
 
 def describe(model_yaml: Mapping[str, Any], tag: Tag, files: Manifest) -> ModelDescription:
-    """Return what is said of an entry of the store, of which `model.yaml` was parsed; it is among the files."""
+    """Return the description of an entry of the store, from its parsed `model.yaml`; it is among the files."""
     fields = {"signatures": {}, **model_yaml}
     chosen = {key: fields[key] for key in _KEYS}
     others = Manifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))

@@ -49,7 +49,7 @@ class Transfers:
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Let all transfers end: at once where they wait for a connection, or before another attempt."""
+        """Stop all transfers: at once where they wait for a connection, or before another attempt."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -57,7 +57,7 @@ class Transfers:
 
     @contextmanager
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Have `abort` called, from another thread, if the transfers are stopped in the block. Raises StoppedError."""
+        """Call `abort`, from another thread, if the transfers are stopped during the block. Raises StoppedError."""
         with self._lock:
             self._check()
             self._waiting.add(abort)
@@ -88,7 +88,7 @@ _here = _Here()
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Have `abort` called if another of the transfers of `for_each` fails in the block. Raises StoppedError."""
+    """Call `abort` if another transfer of `for_each` fails during the block. Raises StoppedError."""
     if _here.transfers is None:
         yield
     else:
@@ -97,7 +97,7 @@ def interruptible(abort: Callable[[], None]) -> Iterator[None]:
 
 
 def pause(seconds: float) -> None:
-    """Wait; in a transfer of `for_each` until another one fails at most. Raises StoppedError."""
+    """Wait; in a transfer of `for_each` only until another one fails. Raises StoppedError."""
     if _here.transfers is None:
         time.sleep(seconds)
     else:

@@ -381,7 +381,7 @@ def _request(
 
 
 def _shut(connection: http.client.HTTPConnection) -> None:
-    """Let what waits for a connection, in another thread, find it closed."""
+    """Close a connection, so that another thread that waits for it stops."""
     channel = connection.sock
     if channel is not None:
         with suppress(OSError):
@@ -401,7 +401,7 @@ def _put(connection: http.client.HTTPConnection, name: str, value: str) -> None:
 
 @contextmanager
 def cuts(host: str = "") -> Iterator[None]:
-    """Raise CutError for what a connection can do to us, and BentoError for what a second try will not mend."""
+    """Turn errors of a connection into CutError, or into BentoError where a second try will not help."""
     try:
         yield
     except LongHeadError:

@@ -130,7 +130,7 @@ _LONG = {"-i": "--index-url", "-f": "--find-links"}
 
 
 def split_index(entry: str) -> tuple[str, str]:
-    """Name and address of `NAME=URL`; the name is empty for a mere address."""
+    """Split `NAME=URL` into name and address; the name is empty for a bare address."""
     match = re.match(r"([A-Za-z0-9_.-]+)=(?=\w+:|/)", entry)
     return (match[1], entry[match.end() :]) if match else ("", entry)
 

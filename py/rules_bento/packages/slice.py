@@ -104,7 +104,7 @@ class Resolver:
 
     @property
     def name(self) -> str:
-        """Return what people call it."""
+        """Return the name of the resolver."""
         return "pip-tools" if self.pip_tools else "uv"
 
 

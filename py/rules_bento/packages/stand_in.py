@@ -24,7 +24,10 @@ def write_stand_in(path: Path, python: str, version: str) -> None:
 
 
 def _answer(executable: str, version: str) -> dict[str, Any]:
-    """Return what uv asks for. Platform and processor are any: `--python-platform` says which are meant."""
+    """Return what uv asks an interpreter for.
+
+    Platform and processor do not matter: `--python-platform` says which are meant.
+    """
     folders = dict.fromkeys(("platlib", "purelib", "include", "scripts", "data"), "")
     prefixes = dict.fromkeys(("sys_base_prefix", "sys_base_exec_prefix", "sys_prefix"), "/")
     full = version if version.count(".") > 1 else f"{version}.0"

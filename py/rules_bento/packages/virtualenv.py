@@ -86,7 +86,7 @@ def _version(parts: int) -> str:
 
 
 def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
-    """Name, module and attribute of each console script of the wheels."""
+    """Yield name, module and attribute of each console script of the wheels."""
     for root in roots:
         for file in root.glob("*.dist-info/entry_points.txt"):
             for name, target in _entry_points(file):

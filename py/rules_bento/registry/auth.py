@@ -93,7 +93,7 @@ class Authorizer:
             return token if time.monotonic() <= end else ""
 
     def learn(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
-        """Take note of the challenges of a 401 to a request with the header `sent`; whether to ask again."""
+        """Take note of the challenges of a 401 to a request with the header `sent`; return whether to ask again."""
         challenge = Challenge.parse(challenges)
         if challenge is None:
             return False

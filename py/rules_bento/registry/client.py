@@ -102,7 +102,7 @@ class Registry:
         self._authorizer: Authorizer | None = None
 
     def retry(self) -> Retry:
-        """Return the attempts at something that takes more than one request."""
+        """Return a counter of attempts for something that takes more than one request."""
         return Retry(self._sleep)
 
     def request(
@@ -200,11 +200,11 @@ class Registry:
         return url
 
     def refusal(self, reply: Reply, what: str) -> BentoError:
-        """Return the error for an answer that says no."""
+        """Return the error for a refusal."""
         return refusal(reply.status, reply.body, what, self.host)
 
     def unreachable(self, what: str, cut: CutError) -> BentoError:
-        """Return the error for no answer."""
+        """Return the error for a registry that does not answer."""
         return BentoError(
             f"{what}: no connection to {self.host} held ({cut}), in several attempts. Is the registry up, and "
             f"does the way to it need a proxy (HTTPS_PROXY)?"
@@ -282,7 +282,7 @@ class Repository:
         return reply.status == 200 and natural(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
-        """Mount a blob of another repository; the upload that has begun instead, where that did not work."""
+        """Mount a blob of another repository; return the upload that has begun instead, where that did not work."""
         query = urlencode({"mount": digest, "from": source})
         scopes = self.push | {f"repository:{source}:pull"}
         reply = self._ask("POST", f"blobs/uploads/?{query}", f"mount of {digest}", {201, 202}, scopes)
@@ -335,7 +335,7 @@ class Repository:
 
     @contextmanager
     def open_blob(self, digest: str, offset: int = 0) -> Iterator[Response]:
-        """Give a blob, from a byte on if the registry does that (206). Raises CutError; the status is the caller's."""
+        """Yield a blob, from a byte on if the registry does that (206). Raises CutError; the status is the caller's."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         with self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull, headers=headers) as response:
             yield response

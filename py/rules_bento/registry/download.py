@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
-    """Have the blob at `path`. Raises as `Registry.request` does, and BentoError if it has not the digest and size."""
+    """Download the blob to `path`. Raises as `Registry.request` does, and BentoError for another digest or size."""
     with in_part(path) as file:
         if file:
             counter.expect(blob.size)

@@ -74,7 +74,7 @@ class Layout:
         return stat.S_ISREG(there.st_mode) and there.st_size == blob.size
 
     def add(self, content: bytes) -> None:
-        """Put a small blob there."""
+        """Write a small blob to the layout."""
         _replace(self.blob(oci.digest_of(content)), content)
 
     def manifest(self, digest: str, media_type: str = "") -> Manifest:
@@ -106,7 +106,7 @@ class Layout:
         return oci.verify(content, blob.digest, str(path))
 
     def check(self, root: Manifest) -> int:
-        """Hold what a manifest stands for against its digests; the number of blobs and manifests.
+        """Verify all that a manifest refers to by digest; return the number of blobs and manifests.
 
         Raises BentoError for one that is missing, or another than it should be.
         """

@@ -118,7 +118,7 @@ def _tree(arguments: Arguments) -> int:
 
 
 def _deliver(arguments: Arguments) -> int:
-    """Give the Bento to another command, whole."""
+    """Return the Bento to another command, whole."""
     verb, *words = arguments.rest
     if not arguments.records("--model"):
         return deliver.deliver(Path(arguments.one("--archive")), verb, words)

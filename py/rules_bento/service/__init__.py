@@ -103,7 +103,7 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
 
 
 def snake_case(name: str) -> str:
-    """Give the Bento name that BentoML derives from a service's name: `ImgSvc` -> `img_svc`."""
+    """Return the Bento name that BentoML derives from a service's name: `ImgSvc` -> `img_svc`."""
     from rules_bento.service.bentoml.declared import bento_name_of
 
     return bento_name_of(name)

@@ -72,7 +72,7 @@ class Collector:
     # Values
 
     def plain(self, value: Value, place: Place) -> Json:
-        """Give a value as JSON would hold it.
+        """Return a value as JSON would hold it.
 
         Raises:
             NotPlainError: a part of it is not plain.
@@ -124,7 +124,7 @@ class Collector:
         *,
         required: bool = False,
     ) -> str | None:
-        """Give a text, None (and an unknown) where it is not plain."""
+        """Return a text, None (and an unknown) where it is not plain."""
         try:
             plain = self.plain(value, place) if value is not None else None
         except NotPlainError as error:
@@ -147,7 +147,7 @@ class Collector:
     # Services
 
     def _field(self, service: ServiceObject, name: str) -> Value:
-        """Give an argument of the decorator, as it is when all has been read."""
+        """Return an argument of the decorator, as it is when all has been read."""
         return service.spoiled or self.reader.force(service.fields.get(name, Const(None)))
 
     def name_of(self, service: ServiceObject) -> str | Opaque:
@@ -226,7 +226,7 @@ class Collector:
         return models, dependencies, apis
 
     def model(self, ref: ModelRef, attribute: str) -> Model | None:
-        """Give a model reference, with an unknown where its tag is not plain; None for a computed Hugging Face one."""
+        """Return a model reference, with an unknown if its tag is not plain; None for a computed Hugging Face one."""
         what = self._what(f"the model in `{attribute}`" if attribute else "a model")
         if ref.fields is not None:
             try:
@@ -321,7 +321,7 @@ class Collector:
             return {}
 
     def _entries(self, entries: Dict, fact: str, place: Place) -> dict[str, Json]:
-        """Give a dict's plain entries; the others become unknowns, each under its own path."""
+        """Return a dict's plain entries; the others become unknowns, each under its own path."""
         result: dict[str, Json] = {}
         for key, entry in entries.items.items():
             value = self.reader.force(entry)
@@ -418,7 +418,7 @@ class Collector:
         )
 
     def _graph(self, entry: ServiceObject) -> list[ServiceObject]:
-        """Give the services in the order of BentoML's `all_services`: itself, then each dependency's."""
+        """Return the services in the order of BentoML's `all_services`: itself, then each dependency's."""
         order: list[ServiceObject] = []
         stack: list[ServiceObject] = [entry]
         while stack:
@@ -476,7 +476,7 @@ class Collector:
         return labels
 
     def _openai(self, service: Service) -> dict[str, str]:
-        """Give the label that BentoML adds for an endpoint of the OpenAI kind."""
+        """Return the label that BentoML adds for an endpoint of the OpenAI kind."""
         mounted = [path for mount in service.mounts for path in mount.routes or ()]
         for path in [*(api.route for api in service.apis), *mounted]:
             if path.endswith(_CHAT):
@@ -528,7 +528,7 @@ class Collector:
         return Env(plain, fields["value"], str(fields["stage"] or "all"))
 
     def image(self, entry: ServiceObject) -> Image | None:
-        """Give the image that the entry service asks for."""
+        """Return the image that the entry service asks for."""
         value = self._field(entry, "image")
         if isinstance(value, Const) and value.value is None:
             return None
@@ -583,6 +583,6 @@ def _doc(inner: Value) -> Value | None:
 
 
 def seen_place(value: Value) -> Place:
-    """Give the place that a value carries."""
+    """Return the place that a value carries."""
     place = getattr(value, "place", None)
     return place if isinstance(place, Place) else Place("", 1)

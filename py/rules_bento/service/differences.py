@@ -24,7 +24,7 @@ class Difference(NamedTuple):
 
 
 def differences(first: Any, second: Any, field: str = "") -> Iterator[Difference]:
-    """Give what differs, the order of keys too; lists of one length are compared item by item."""
+    """Yield what differs, the order of keys too; lists of one length are compared item by item."""
     if isinstance(first, dict) and isinstance(second, dict):
         differs = False
         for key in dict.fromkeys([*first, *second]):

@@ -239,7 +239,7 @@ class ServiceInfo:
 
 
 def to_json(info: ServiceInfo) -> dict[str, Any]:
-    """Give the facts as what `json.dumps` takes; `from_json` is the way back."""
+    """Return the facts as what `json.dumps` takes; `from_json` is the way back."""
     return asdict(info)
 
 

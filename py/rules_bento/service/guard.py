@@ -127,6 +127,6 @@ class Guard:
 
 
 def _detail(event: str, args: tuple[Any, ...]) -> str:
-    """Return which file, or which address."""
+    """Return the file or the address that an event is about."""
     value = args[1] if event in ("socket.connect", "socket.sendto") else args[0]
     return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else str(value)

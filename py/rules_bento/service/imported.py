@@ -88,7 +88,7 @@ def _graph(document: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _difference(stated: dict[str, list[str]], imported: dict[str, list[str]]) -> str:
-    """Return what would keep BentoML from serving the Bento: it looks services up by the names that stand there."""
+    """Return what would keep BentoML from serving the Bento: it looks services up by the names in bento.yaml."""
     if stated == imported:
         return ""
     return (
@@ -106,14 +106,14 @@ def told(error: BaseException, source: Path) -> str:
 
 
 def reasons(error: BaseException | None) -> Iterator[BaseException]:
-    """Give an error and those behind it."""
+    """Yield an error and those that caused it."""
     while error:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def frames_of(error: BaseException, source: Path) -> list[str]:
-    """Give the lines of the user's own that an error came through, as `file:line: text`."""
+    """Return the user's own lines that an error came through, as `file:line: text`."""
     frames = [(frame.filename, frame.lineno, frame.line) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
         frames.append((error.filename or "", error.lineno, (error.text or "").strip()))

@@ -100,7 +100,7 @@ def _answer(order: dict[str, Any], source: Path, guard: Guard, trace: TextIO) ->
 
 
 def _leave_workers_open() -> None:
-    """Keep BentoML from writing down half the processors of this machine, where a service has a command."""
+    """Keep BentoML from setting `workers` to half of this machine's processors, for a service with a command."""
     from _bentoml_sdk.service.factory import Service as ServiceObject
     from bentoml._internal import resource
 

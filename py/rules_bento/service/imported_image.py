@@ -57,7 +57,7 @@ class Recorder:
                 self._wrap(name)
 
     def image(self, image: Any) -> Image:
-        """Give the facts of an image: its calls, or where these do not make it what it is, its fields.
+        """Return the facts of an image: its calls, or where these do not make it what it is, its fields.
 
         Raises UnfitImageError where neither can be said.
         """
@@ -72,7 +72,7 @@ class Recorder:
         return all(getattr(again, name) == getattr(image, name) for name in _fields_of(image))
 
     def _made_again(self, note: _Note) -> Any:
-        """Return what the arguments and the calls give, in the folder that they were made in."""
+        """Repeat the constructor and the calls, in the source folder, and return the image."""
         folder = os.getcwd()  # noqa: PTH109 - the same as chdir
         os.chdir(self._source)
         with self._inside():

@@ -21,7 +21,7 @@ _NAME = "another-host"
 
 
 def pretend() -> None:
-    """Change what this process is told of host, processors and time."""
+    """Change what this process sees of host name, processors and time."""
     processors = (os.cpu_count() or 1) * 2 + 1
     uname = os.uname()
     os.cpu_count = lambda: processors

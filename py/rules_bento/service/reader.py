@@ -228,7 +228,7 @@ def _no_service(value: Value, attribute: str, module: Module) -> BentoError:
 
 
 def _unread(value: Opaque, service: str, module: Module, attribute: str) -> ServiceInfo:
-    """Give the facts of a service that is there, and of which nothing is plain."""
+    """Return the facts of a service that is there, and of which nothing is plain."""
     why = value.why or "only running the code tells it"
     path, line = value.place.path, value.place.line
     whole = Unknown(

@@ -162,7 +162,7 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that becomes `path` if the block ends well, and leaves nothing behind if not."""
+    """Yield a file that becomes `path` if the block ends well, and leaves nothing behind if not."""
     try:
         with whole_file(path) as file:
             yield file

@@ -57,7 +57,7 @@ class Imported:
 
 @contextmanager
 def workshop(home: Home, options: Options) -> Iterator[Workshop]:
-    """Give a place where entries are made; what was not committed when the block ends is gone."""
+    """Yield a place where entries are made; what was not committed when the block ends is gone."""
     import shutil
 
     with locks.staging(home):

@@ -44,7 +44,7 @@ _BLOCK = 1 << 20
 def downloaded(
     address: Address, folder: Path, counter: Counter, sha256: str = "", look: Callable[[bytes], None] | None = None
 ) -> Iterator[BinaryIO]:
-    """Give the archive as an open file that bears the address as its name; gone when the block ends.
+    """Yield the archive as an open file that bears the address as its name; gone when the block ends.
 
     It has the digests that the server states, and `sha256` (hexadecimal) if that is given. A large one is not fetched
     if `look`, which gets its first bytes, raises an error. Raises BentoError.

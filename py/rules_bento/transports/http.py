@@ -88,7 +88,7 @@ class Http(Remote):
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
-        """Give the answer, after redirects; its body must not be compressed on its way."""
+        """Yield the answer, after redirects; its body must not be compressed on its way."""
         url = self.address.url
         first = Origin.of(url)
         for _ in range(bounds.REDIRECTS):

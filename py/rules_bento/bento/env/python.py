@@ -62,7 +62,7 @@ def _lines_of_arguments(arguments: str, place: str) -> list[str]:
 
 
 def command_arguments(python: Python) -> list[str]:
-    """Return the same options as arguments of pip (spec 1)."""
+    """Return the index and other options as arguments of pip (spec 1)."""
     words = ["--index-url", python.index_url] if python.index_url else []
     for flag, values in (
         ("--trusted-host", python.trusted_host),

@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Say what is known."""
+    """Print what is known of the packages."""
     from rules_bento.audit import database, inventory, licenses, policy
 
     asked = policy.Policy(

@@ -56,7 +56,7 @@ class Blob(lazy.Blob):
         self._annotations: tuple[tuple[str, str], ...] = ()
 
     def members(self, pieces: Iterable[Piece], threads: int | None = None) -> Iterator[bytes]:
-        """Yield what a tar becomes; see `lazy.Blob`. Streams of deflate are left alone."""
+        """Yield the blob of a tar; see `lazy.Blob`. Deflate streams are not carried over."""
         plain = ((records, gzip.PLAIN, data, b"") for records, _, data, _ in pieces)
         yield from super().members(plain, threads)
 
@@ -66,12 +66,12 @@ class Blob(lazy.Blob):
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.cut([tar], _FRAME)))
 
     def told(self, entry: Entry, header: bytes, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-        """Note the header of a member, and the CRC-64 of its contents, which are returned."""
+        """Store the header of a member, and return its contents, whose CRC-64 is stored at their end."""
         entry[_HEADER] = b64encode(header).decode()
         return _summed(entry, contents)
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table, the tar-split, and where these are."""
+        """Yield the end of the tar, the table, the tar-split, and their places."""
         split = _split(self.entries)
         packed_split = zstd.table(split)
         fields = {"version": 1, "entries": _told(self.entries, self.size), "tarSplitDigest": sha256(packed_split)}
@@ -92,7 +92,7 @@ class Blob(lazy.Blob):
         )
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the digest of the table, and where it and the tar-split are."""
+        """Return the annotations: the table's digest, and the places of the table and the tar-split."""
         del uncompressed_size
         return self._annotations
 

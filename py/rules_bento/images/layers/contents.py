@@ -21,7 +21,7 @@ _MOST_KEPT = 1 << 28
 
 
 def members(blob: Path, media_type: str) -> tarread.Members:
-    """Give the members of a layer's tar. Raises BentoError for a layer that cannot be read, or that is a bomb."""
+    """Yield the members of a layer's tar. Raises BentoError for a layer that cannot be read, or that is a bomb."""
     form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
     where = f"{blob.name}: a layer that cannot be read"
     with blob.open("rb") as file:

@@ -83,7 +83,7 @@ def joinable(stream: bytes) -> Iterator[bytes]:
 
 
 def lines(data: bytes) -> bytes:
-    """Return a block of lines of text each of which begins like the one before it, as sorted paths do."""
+    """Encode lines as a block: each repeats the beginning of the line before it, as sorted paths do."""
     code = _code_of_record() if len(data) > _SHORT else _CODE
     pieces = []
     text = [code.header]
@@ -100,7 +100,7 @@ def lines(data: bytes) -> bytes:
 
 
 def _line(code: Code, line: bytes, before: bytes, text: list[str]) -> None:
-    """Append the bits of a line."""
+    """Append the bits of a line: a match with the line before, then the rest."""
     byte = code.bytes.__getitem__
     begin = min(_common(line, before), LONGEST)
     if begin >= SHORTEST and len(before) <= WINDOW:
@@ -120,14 +120,14 @@ def _line(code: Code, line: bytes, before: bytes, text: list[str]) -> None:
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """Return how many bytes both begin with."""
+    """Return the length of the common beginning."""
     length = min(len(one), len(other))
     different = int.from_bytes(one[:length], "little") ^ int.from_bytes(other[:length], "little")
     return ((different & -different).bit_length() - 1) >> 3 if different else length
 
 
 def _whole(value: int, width: int) -> bytes:
-    """Fill up the last byte: by blocks without anything in them, of ten bits each, or by a stored one."""
+    """Fill up the last byte: by empty blocks of ten bits each, or by a stored one."""
     missing = -width % 8
     if missing % 2:
         return value.to_bytes((width + _HEADER + 7) // 8, "little") + _EMPTY
@@ -139,7 +139,7 @@ def _whole(value: int, width: int) -> bytes:
 
 @lru_cache(maxsize=1)
 def _code_of_record() -> Code:
-    """Return a code for RECORD: base64, of which most of it is, names of files, sizes, and what two lines share."""
+    """Return Huffman codes for RECORD, which consists of base64, names of files, sizes, and repetitions."""
     symbols = [1] * 257 + [4] * 8 + [60] + [10] * 8 + [1] * 12
     for text, weight in ((_UPPER, 68), (_LOWER, 100), (b",\n", 100), (b".", 20), (b"/", 12)):
         for byte in text:
@@ -155,7 +155,7 @@ def _padding(size: int) -> Bits:
 
 
 def _record(record: bytes, before: bytes, distance: int) -> Bits:
-    """Return a record as what is the same in the one before it, or runs of zeros, and as the bytes between."""
+    """Encode a record as matches with the record before it, or runs of zeros, and literals between them."""
     if before and distance <= WINDOW:
         runs, first = _SAME.finditer(_different(record, before)), 0
     else:
@@ -186,7 +186,7 @@ def _different(one: bytes, other: bytes) -> bytes:
 
 
 def _literals(data: bytes, codes: bytes) -> Bits:
-    """Return bytes as they are; `codes` are theirs if each has eight bits."""
+    """Encode bytes as literals; `codes` has their codes if each is of eight bits."""
     if codes:
         return int.from_bytes(codes, "little"), 8 * len(codes)
     return bits("".join(map(_CODE.bytes.__getitem__, data)))
@@ -194,7 +194,7 @@ def _literals(data: bytes, codes: bytes) -> Bits:
 
 @lru_cache(maxsize=1 << 12)
 def _matches(length: int, distance: int) -> Bits:
-    """Return bytes from so many bytes before, at least three of them."""
+    """Encode a repetition of at least three bytes from `distance` bytes before, in as many matches as it needs."""
     text = ""
     while length:
         # None may be left that is too short.

@@ -84,7 +84,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Cut:
-        """Take as many blocks as a piece may hold; `copied` are bit and contents from which on they are copied."""
+        """Take as many blocks as a piece may hold; `copied` is the bit and the offset at which copying begins."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -115,7 +115,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> Iterator[bytes]:
-        """Return the contents of what was not taken."""
+        """Return the contents that no cut has taken."""
         return chain((bytes(self._data),), (data for data, _ in self._pieces))
 
     def _end(self, end: int, held: int) -> None:
@@ -135,7 +135,7 @@ class _Walk:
         return self._before[-(_WINDOW - held) :] + bytes(self._data[:held])
 
     def _fill(self, end: int, data_end: int = 0) -> None:
-        """Have so many bytes of the stream and of the contents, if they are there."""
+        """Read until there are so many bytes of the stream and of the contents, or none are left."""
         while len(self._stream) < end or len(self._data) < data_end:
             piece = next(self._pieces, None)
             if piece is None:
@@ -179,7 +179,7 @@ class _Walk:
         return _Block(length, end * 8 if is_whole else self._begin(end, held + length))
 
     def _begin(self, end: int, held: int) -> int:
-        """Return the bit at which a block begins, if the one before it ends in the last byte before `end`."""
+        """Return the bit at which a block begins, if the block before it ends in the last byte before `end`."""
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
@@ -190,7 +190,7 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits at which a block may begin, of a kind that tells; the last of them for the same stored block.
+        """Return the bits at which a stored or dynamic block may begin; of those for one stored block, the last.
 
         Zeros before the length of a stored block are its header, or fill up its byte: which, makes no difference. A one
         is the mark of the last block or belongs to the block before, which the length of the stream tells.
@@ -212,7 +212,7 @@ class _Walk:
         return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int) -> bool:
-        """Return whether what may be a block begins with the contents that follow."""
+        """Return whether the data inflated from a possible block are the contents that follow."""
         byte, bit = byte + bit // 8, bit % 8
         packed = _moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + _SAMPLE]
         try:
@@ -235,7 +235,7 @@ class _Walk:
 
 
 def _may_begin(value: int, padding: int) -> bool:
-    """Return whether a block may begin so, of a kind that tells.
+    """Return whether a block that can be recognized begins with these bits: a stored or a dynamic one.
 
     `padding` is what fills up the byte behind its header.
     """
@@ -250,7 +250,7 @@ def _may_begin(value: int, padding: int) -> bool:
 
 
 def _moved(bit: int, byte: int) -> bytes:
-    """Empty blocks up to a bit of their last byte, of which the others are those of `byte`."""
+    """Return empty blocks up to a bit of their last byte, whose remaining bits are those of `byte`."""
     value, width = _OF_OWN if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _OF_FIXED[0] << width

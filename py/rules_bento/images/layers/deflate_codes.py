@@ -44,12 +44,12 @@ class Code:
 
     @classmethod
     def fixed(cls) -> Code:
-        """Return the codes that each reader knows (3.2.6)."""
+        """Return the fixed codes (3.2.6)."""
         return cls(_FIXED, _canonical([8] * 144 + [9] * 112 + [7] * 24 + [8] * 8), _canonical([5] * _DISTANCES))
 
     @classmethod
     def fitted(cls, symbols: Sequence[int], distances: Sequence[int]) -> Code:
-        """Return the codes that fit how often bytes, the end, lengths, and distances occur (3.2.7)."""
+        """Return dynamic codes for these frequencies of bytes, the end, lengths, and distances (3.2.7)."""
         lengths = [_huffman(symbols), _huffman(distances)]
         sizes = _number(len(symbols) - _END - 1, 5) + _number(len(distances) - 1, 5) + _number(len(_IN_HEADER) - 4, 4)
         widths = "".join(_number(width, 3) for width in _IN_HEADER)
@@ -85,7 +85,7 @@ def _number(value: int, width: int) -> str:
 
 
 def _canonical(widths: Sequence[int]) -> list[str]:
-    """Return the codes of these widths: shorter ones first, then by their symbols (3.2.2)."""
+    """Return the canonical codes of these widths: shorter ones first, then by symbol (3.2.2)."""
     codes = [""] * len(widths)
     code = width = 0
     for symbol in sorted(range(len(widths)), key=widths.__getitem__):
@@ -97,7 +97,7 @@ def _canonical(widths: Sequence[int]) -> list[str]:
 
 
 def _huffman(weights: Sequence[int]) -> list[int]:
-    """Return how wide the code of each symbol is."""
+    """Return the width of each symbol's Huffman code."""
     import heapq
 
     widths = [0] * len(weights)
@@ -113,7 +113,7 @@ def _huffman(weights: Sequence[int]) -> list[int]:
 
 
 def _told(widths: Sequence[int]) -> str:
-    """Return the widths as a header tells them."""
+    """Encode the widths as the header of a dynamic block does."""
     from itertools import groupby
 
     codes = _canonical([4] * _AGAIN)  # of 1 to 16

@@ -51,7 +51,7 @@ class Blob(lazy.Blob):
         self._reserved = _RESERVED
 
     def packed(self, member: Member) -> bytes:
-        """Return the bytes of a member, or of two where a stream cannot be joined."""
+        """Return the gzip member for a tar member; two where its stream cannot be joined."""
         kind, data, packed, _, following = member
         records = b"".join(following)
         if data and kind == gzip.PLAIN:
@@ -62,14 +62,14 @@ class Blob(lazy.Blob):
         return b"".join(gzip.carried(pieces))
 
     def told(self, entry: Entry, header: bytes, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-        """Return the contents of a member. Raises BentoError for a name that the format uses."""
+        """Return the contents of a member. Raises BentoError for a name that the format reserves."""
         del header
         if entry["name"] in self._reserved:
             raise BentoError(f"{entry['name']}: a name that an eStargz layer has for its own use. Take another one.")
         return contents
 
     def mark(self, name: str = _PREFETCHED) -> Iterator[bytes]:
-        """Yield a file that says that all before it is to be fetched before a container starts."""
+        """Yield the landmark file: all files before it are fetched before a container starts."""
         self._reserved, self._is_marked = frozenset(), True
         header = headers.header(name, headers.REGULAR, 0o644, 0, 0, 0, len(_MARKED))
         pieces = [(header, gzip.PLAIN, _MARKED, b""), (headers.padding(len(_MARKED)), gzip.PLAIN, b"", b"")]
@@ -77,7 +77,7 @@ class Blob(lazy.Blob):
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
-        """Yield the table, and where it is; without a mark, first a file that says that nothing is to be fetched."""
+        """Yield the table and its place; without a mark, first a file that says that nothing is prefetched."""
         if not self._is_marked:
             yield from self.mark(_NOT_PREFETCHED)
         fields = {"version": 1, "entries": self.entries}
@@ -90,7 +90,7 @@ class Blob(lazy.Blob):
         yield _footer(self.size)
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the digest of the table, and the size of the tar."""
+        """Return the annotations: the table's digest, and the size of the tar."""
         return (TOC_DIGEST, self._toc_digest), (UNCOMPRESSED_SIZE, str(uncompressed_size))
 
 

@@ -105,7 +105,7 @@ class Entry(NamedTuple):
 
     @classmethod
     def inline(cls, path: str, data: bytes, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0) -> Entry:
-        """Return a file whose bytes are at hand."""
+        """Return a file with these bytes."""
         return cls(path, mode, uid, gid, len(data), data=data)
 
     @classmethod
@@ -335,7 +335,7 @@ class WheelPlan(NamedTuple):
         return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
 
     def all_folders(self) -> set[str]:
-        """Return the folders that there have to be."""
+        """Return all folders that its files need."""
         known: set[str] = set()
         for path in (*(f"{folder}/" for folder in self.folders), *(file.path for file in self.files)):
             _new_folders(path, known)
@@ -445,6 +445,6 @@ def _parents(path: str) -> list[str]:
 
 
 def _is_below(folder: str, layout: Layout) -> bool:
-    """Return whether it belongs to the environment, not to what is above."""
+    """Return whether a path is in the environment, not above it."""
     roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
     return any(f"/{folder}/".startswith(f"{root}/") for root in roots)

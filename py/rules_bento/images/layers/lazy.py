@@ -59,11 +59,11 @@ class Blob(ABC):
 
     @abstractmethod
     def packed(self, member: Member) -> bytes:
-        """Return the bytes of a member. Several may be asked for at once."""
+        """Compress a member. Called by several threads at once."""
 
     @abstractmethod
     def told(self, entry: Entry, header: bytes, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-        """Note what the format wants to know of a member of the tar, and return its contents."""
+        """Store what the format needs of a member of the tar, and return its contents."""
 
     @abstractmethod
     def end(self) -> Iterator[bytes]:
@@ -71,10 +71,10 @@ class Blob(ABC):
 
     @abstractmethod
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return what a manifest says of the layer, once it has its end."""
+        """Return the annotations for the layer in a manifest, once `end` was called."""
 
     def members(self, pieces: Iterable[Piece], threads: int | None = None) -> Iterator[bytes]:
-        """Yield what a tar without its end becomes; as many `threads` compress.
+        """Yield the blob of a tar, which has no end; `threads` compress it.
 
         Raises BentoError for what is no file, folder or link.
         """
@@ -91,7 +91,7 @@ class Blob(ABC):
             yield blob
 
     def copied(self, blob: Iterable[bytes], entries: Iterable[Entry]) -> Iterator[bytes]:
-        """Yield members that another blob had first, with these entries."""
+        """Yield members that were made for another blob, with these entries."""
         self.entries += [
             entry | {"offset": self.size + entry["offset"]} if "offset" in entry else entry for entry in entries
         ]
@@ -131,7 +131,7 @@ class _Tar(tarread.Bytes):
         self._is_content = self._is_over = False
 
     def some(self, most: int) -> bytes | memoryview:
-        """Return up to `most` bytes; see `Bytes`."""
+        """Return up to `most` bytes, and note them as records or contents; see `Bytes`."""
         piece = super().some(most)
         if not self._is_over:
             self._count(piece)
@@ -180,7 +180,7 @@ def _entry(member: TarMember, header: bytes) -> Entry:
 
 @lru_cache(maxsize=64)  # files of a package have few
 def _time(digits: bytes) -> str:
-    """Return the time that octal digits of a header say."""
+    """Convert the octal time of a header to the table's form."""
     from datetime import datetime, timezone
 
     return f"{datetime.fromtimestamp(int(digits, 8), timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
@@ -222,7 +222,7 @@ def _cuts(contents: Iterable[bytes | memoryview], tar: _Tar) -> Iterator[Cut]:
 
 
 def sha256(data: bytes) -> str:
-    """Return a digest as the table and manifests have it."""
+    """Return a digest in the form of tables and manifests."""
     import hashlib
 
     return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -79,7 +79,7 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
     lazy = layer.lazy_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Return what is not copied."""
+        """Compress tar members that are not copied from a part."""
         if lazy:
             return lazy.members(map(layer.contents, pieces), 1)
         encode = layer.encoder(compression, 1)

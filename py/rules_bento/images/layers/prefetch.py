@@ -61,7 +61,7 @@ def write_prefetched(out: Path, blob: Path, toc_digest: str, names: Collection[s
 
 
 def _wanted(table: Iterable[Entry], names: Collection[str]) -> set[str]:
-    """Return the files of one chunk that come first: what has a name, or what a hard link of the name is of."""
+    """Return the files of one chunk that come first: those that have a name, or that its hard link leads to."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
@@ -141,7 +141,7 @@ class _Source:
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the same of a range behind which these records are to be; they are no part of the contents."""
+        """Return the blob in a range and its contents, with `records` behind these in place of what follows them."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)
@@ -156,7 +156,7 @@ class _Source:
         return b"".join(data for data, _ in self._pieces(self._read(begin, end)))
 
     def _pieces(self, packed: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield what is in each gzip member, and the member."""
+        """Yield the contents of each gzip member, and the member."""
         while packed:
             inflater = fast_zlib().decompressobj(_GZIP)
             try:

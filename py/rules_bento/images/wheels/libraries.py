@@ -80,11 +80,11 @@ class Libraries(NamedTuple):
         return self._replace(linked=tuple(linked for linked in self.linked if linked.elf.machine == machine))
 
     def names(self) -> set[str]:
-        """Return what others may call its libraries."""
+        """Return the names by which others may refer to its libraries."""
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
     def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-        """Return the paths of what importing does without, of what needs libraries that others bring."""
+        """Return the paths of files that need others' libraries, and that importing the package does not need."""
         own = self.names()
         asking = [
             linked
@@ -112,7 +112,7 @@ def _words(chunks: Iterator[Chunk]) -> set[str]:
 
 
 def _code(chunks: Iterator[Chunk]) -> tuple[str, Elf | None]:
-    """Return for which machine a file is, and what the linker reads of it."""
+    """Return the machine that a file is for, and what the linker reads of it."""
     import mmap
     import tempfile
 

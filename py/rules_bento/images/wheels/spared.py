@@ -38,7 +38,7 @@ class _UnclearError(Exception):
 
 
 def spared(modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-    """Return which of the modules and libraries, by their names without suffixes, importing does without.
+    """Return which of these modules and libraries (names without suffixes) importing the package does not need.
 
     `read` returns the package's Python sources, each time anew.
     """
@@ -55,13 +55,13 @@ def spared(modules: Collection[str], libraries: Collection[str], read: Callable[
 
 
 def _is_tried(places: Iterable[_Place]) -> bool:
-    """Return whether a module is imported, and nowhere but where code goes on without it."""
+    """Return whether a module is imported, and only where the code handles that the import fails."""
     loading = [place for place in places if place.kind in ("import", "path")]
     return bool(loading) and all(place.kind == "import" and place.is_guarded for place in loading)
 
 
 def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
-    """Return whether an import calls one of the functions, or one that does: by their names, whoever's they are."""
+    """Return whether importing the package calls one of the functions, by whatever calls: found by names alone."""
     asked: set[str] = set()
     for _ in range(_ROUNDS):
         if "" in functions:
@@ -104,7 +104,7 @@ def _parse(source: bytes) -> ast.Module:
 
 
 def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _Place]]:
-    """Yield the words of a source with their places; `aliases` gets what imports call otherwise."""
+    """Yield the words of a source with their places; `aliases` gets the names that imports rename."""
     stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while stack:
         node, function, is_guarded = stack.pop()
@@ -146,7 +146,7 @@ def _words(node: ast.AST) -> list[str]:
 
 
 def _goes_on(node: ast.Try) -> bool:
-    """Return whether a failing import leaves it without an error."""
+    """Return whether a `try` handles a failing import without raising."""
     for handler in node.handlers:
         caught = {getattr(name, "id", "") for name in ast.walk(handler.type)} if handler.type else _CAUGHT
         if caught & _CAUGHT:

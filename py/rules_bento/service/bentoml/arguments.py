@@ -16,7 +16,7 @@ _FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
 
 
 def arguments_object(reader: Interpreter, model: Value | None, place: Place) -> Value:
-    """Give what `use_arguments(model)` returns."""
+    """Return what `use_arguments(model)` returns."""
     values = reader.arguments
     if model is None or (isinstance(model, Const) and model.value is None):
         return Arguments({name: _value(value, place) for name, value in values.items()}, place)
@@ -50,7 +50,7 @@ def _value(value: object, place: Place) -> Value:
 
 
 def _converted(value: object, annotation: ast.expr, name: str, place: Place) -> Value:
-    """Give an argument as pydantic makes it of a text or a value of YAML."""
+    """Return an argument as pydantic makes it of a text or a value of YAML."""
     kind = annotation.id if isinstance(annotation, ast.Name) else ""
     match kind, value:
         case ("str", str()) | ("bool", bool()) | ("float", float()):

@@ -97,7 +97,7 @@ def add_mount(service: ServiceObject, mount: Value) -> None:
 def application(
     reader: Interpreter, dotted: str, args: list[Value], kwargs: dict[str, Value], place: Place
 ) -> Value | None:
-    """Give what calling a name of Starlette or FastAPI makes; None for any other name."""
+    """Return what calling a name of Starlette or FastAPI makes; None for any other name."""
     match dotted:
         case "starlette.applications.Starlette":
             routes = named(["debug", "routes"], args, kwargs).get("routes", Const(None))

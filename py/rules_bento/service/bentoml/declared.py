@@ -26,7 +26,7 @@ _CAPITALS = re.compile(r"([A-Z]+)(?=[a-z0-9])")
 
 
 def bento_name_of(name: str) -> str:
-    """Give the Bento name that BentoML derives from a service's name."""
+    """Return the Bento name that BentoML derives from a service's name."""
 
     def lower(match: re.Match[str]) -> str:
         word = match.group().lower()
@@ -90,7 +90,7 @@ def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 
 def _by_name(info: ServiceInfo, declared: Declared) -> Declared:
-    """Take the class of a service for its name, which is how a message calls one whose name is not plain."""
+    """Replace the class of a service by its name: a message names the class of one whose name is not plain."""
     classes = [service.class_name for service in info.services]
     names = {one.class_name: one.name for one in info.services if one.name and classes.count(one.class_name) == 1}
     taken = {service.name for service in info.services}
@@ -110,7 +110,7 @@ def _by_name(info: ServiceInfo, declared: Declared) -> Declared:
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
-    """Return whether a statement is about this fact."""
+    """Return whether a statement answers an unknown."""
     _, _, key = unknown.fact.partition(".")
     match unknown.attribute:
         case "services":
@@ -167,14 +167,14 @@ def _with_services(info: ServiceInfo, declared: Mapping[str, Sequence[str]], pla
 
 
 def _nothing_read(name: str, info: ServiceInfo) -> list[Unknown]:
-    """Give what is unknown of a service that is declared and was found nowhere."""
+    """Return what is unknown of a service that is declared and was found nowhere."""
     edges = [unknown for unknown in info.unknowns if unknown.fact.startswith(("dependencies.", "members", "service"))]
     path, line = (edges[0].path, edges[0].line) if edges else (info.path, 1)
     return unread(name, "it is declared, and was not found in the sources", path, line)
 
 
 def unread(name: str, why: str, path: str, line: int) -> list[Unknown]:
-    """Give the unknowns of a service of which nothing was read, beside its name and its edges."""
+    """Return the unknowns of a service of which nothing was read, beside its name and its edges."""
     facts = {"config": "the configuration", "models": "the models"}
     return [
         Unknown(f"{what} of service `{name}`: {why}", path, line, fact, fact, name, required=True)
@@ -183,7 +183,7 @@ def unread(name: str, why: str, path: str, line: int) -> list[Unknown]:
 
 
 def _entry(declared: Mapping[str, Sequence[str]], place: str) -> str:
-    """Give the first service that no other depends on."""
+    """Return the first service that no other depends on."""
     if not declared:
         raise BentoError(f"{place} is empty. Name at least the entry service.")
     below = {other for on in declared.values() for other in on}
@@ -191,7 +191,7 @@ def _entry(declared: Mapping[str, Sequence[str]], place: str) -> str:
 
 
 def _order(entry: str, declared: Mapping[str, Sequence[str]]) -> list[str]:
-    """Give the services as BentoML's `all_services` does: itself, then each dependency's."""
+    """Return the services as BentoML's `all_services` does: itself, then each dependency's."""
     order: list[str] = []
     stack = [entry]
     while stack:
@@ -281,7 +281,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 
 def _merged(read: Mapping[str, Json], stated: Mapping[str, Json], computed: list[str], place: str) -> dict[str, Json]:
-    """Give the configuration that was read with what is stated of it; `computed` are the facts that are open."""
+    """Return the configuration that was read with what is stated of it; `computed` are the facts that are open."""
 
     def walk(ours: Mapping[str, Json], more: Mapping[str, Json], fact: str) -> dict[str, Json]:
         merged = dict(ours)
@@ -383,14 +383,14 @@ def _with_tags(info: ServiceInfo, tags: Mapping[str, str]) -> ServiceInfo:
 
 
 def _references(info: ServiceInfo) -> list[tuple[str, Model]]:
-    """Give the models that services name, each with the name that `service_models` has for it."""
+    """Return the models that services name, each with the name that `service_models` has for it."""
     variable = info.service.rpartition(":")[2]
     own = [(f"{variable}.{model.attribute}", model) for model in info.models]
     return own + [(f"{service.name}.{model.attribute}", model) for service in info.services for model in service.models]
 
 
 def _means(name: str, tag: str, alias: str) -> bool:
-    """Return whether a reference means a model."""
+    """Return whether a reference, which may be an alias or lack a version, is to the model of a tag."""
     word, _, version = name.lower().removesuffix(":latest").partition(":")
     own, _, own_version = tag.partition(":")
     return name == alias or (word == own and (own_version.startswith(version) or version.startswith(own_version)))

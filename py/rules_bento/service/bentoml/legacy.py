@@ -71,7 +71,7 @@ def legacy_info(collect: Collector, service: LegacyService, name: str, path: str
 
 
 def _items(collect: Collector, value: Value, what: str, place: Place, attribute: str = "") -> list[Value]:
-    """Give the items of a list of models or runners; an unknown where it is not plain."""
+    """Return the items of a list of models or runners; an unknown where it is not plain."""
     value = collect.reader.force(value)
     if isinstance(value, Const) and value.value is None:
         return []
@@ -120,7 +120,7 @@ def _runner(collect: Collector, value: Value, place: Place) -> tuple[Runner, lis
 
 
 def _runnable(collect: Collector, runner: RunnerObject) -> tuple[str, str]:
-    """Give the class that runs, and the framework that it is of; none for a class of the project's own."""
+    """Return the class that runs, and the framework that it is of; none for a class of the project's own."""
     of = collect.reader.force(runner.fields.get("runnable_class", Const(None)))
     if isinstance(of, Class):
         return of.name, ""
@@ -151,9 +151,9 @@ def _api(collect: Collector, fields: dict[str, Value], place: Place) -> Api | No
 
 
 def _descriptor(value: Value) -> str | None:
-    """Give the class of `bentoml.io.JSON(…)` or `bentoml.io.NumpyNdarray.from_sample(…)`; `File` makes another one."""
+    """Return the class name of `bentoml.io.JSON(…)` or `bentoml.io.NumpyNdarray.from_sample(…)`."""
     origin = value.origin if isinstance(value, Opaque) else ""
     if not origin.startswith("bentoml.io."):
         return None
     name = origin.split(".")[2]
-    return "BytesIOFile" if name == "File" else name
+    return "BytesIOFile" if name == "File" else name  # the class that `bentoml.io.File(…)` makes

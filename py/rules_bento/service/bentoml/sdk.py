@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def call(reader: Interpreter, dotted: str, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value | None:
-    """Give what calling an outside name makes; None where it is none of BentoML's or Starlette's."""
+    """Return what calling an outside name makes; None where it is none of BentoML's or Starlette's."""
     if not dotted.startswith("bentoml."):
         return application(reader, dotted, args, kwargs, place)
     match dotted.removeprefix("bentoml."):
@@ -108,7 +108,7 @@ def call_open(
     rest: Opaque,
     place: Place,
 ) -> Value:
-    """Give what a call with a `*` or `**` makes that is not plain."""
+    """Return the result of a call whose `*` or `**` is not plain."""
     if isinstance(function, Symbol) and function.dotted == "bentoml.service" and not args:
         fields: dict[str, Value] = {name: rest for name in SERVICE_FIELDS if name != "service_class"}
         arguments = {**fields, **kwargs}
@@ -138,7 +138,7 @@ def call_open(
 def uncertain_service(
     reader: Interpreter, function: Opaque, args: list[Value], kwargs: dict[str, Value], place: Place
 ) -> Value:
-    """Give what a decorator makes that is `bentoml.service` on some way only."""
+    """Return the result of a decorator that is `bentoml.service` on some ways through the code only."""
 
     def apply(inner: Value) -> Value:
         service = make_service(reader, inner, kwargs, place)
@@ -150,7 +150,7 @@ def uncertain_service(
 
 
 def make_service(reader: Interpreter, inner: Value, arguments: dict[str, Value], place: Place) -> Value:
-    """Give the service that `@bentoml.service(**given)` makes of a class, as its constructor does."""
+    """Return the service that `@bentoml.service(**given)` makes of a class, as its constructor does."""
     inner = reader.force(inner)
     if isinstance(inner, ServiceObject):
         return Opaque("`bentoml.service` is applied twice, which BentoML refuses", place)
@@ -222,7 +222,7 @@ _LEGACY_REMEDY = "Write `bentoml.legacy.Service`, which is what that name was fo
 
 
 def _service_object(reader: Interpreter, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
-    """Give `bentoml.Service(name, config, inner, …)`, the class behind the decorator."""
+    """Return `bentoml.Service(name, config, inner, …)`, the class behind the decorator."""
     arguments = named(SERVICE_OBJECT, args, kwargs)
     foreign = [name for name in arguments if name not in SERVICE_OBJECT]
     if foreign:
@@ -269,7 +269,7 @@ def _tag(fields: dict[str, Value], place: Place) -> Value:
 def method(
     reader: Interpreter, owner: Value, name: str, args: list[Value], kwargs: dict[str, Value], place: Place
 ) -> Value:
-    """Give what a method of a service, an image, a model or an application returns."""
+    """Return what a method of a service, an image, a model or an application returns."""
     match owner:
         case ServiceObject():
             if name in ("mount_asgi_app", "mount_wsgi_app"):

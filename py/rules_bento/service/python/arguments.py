@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def named(names: Iterable[str], args: list[Value], kwargs: dict[str, Value]) -> dict[str, Value]:
-    """Give arguments by name, positional ones by their place."""
+    """Return arguments by name, positional ones by their place."""
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
@@ -20,7 +20,7 @@ def is_none(value: Value | None) -> bool:
 
 
 def decorator(apply: Callable[[Value], Value], place: Place) -> Partial:
-    """Give what waits for the one value that it decorates."""
+    """Return a `Partial` that waits for the value that is decorated."""
 
     def called(args: list[Value], kwargs: dict[str, Value]) -> Value:
         return apply(args[0]) if len(args) == 1 and not kwargs else Opaque("", place)

@@ -79,7 +79,7 @@ def changing(sources: Sources, service: str, needed: Collection[str]) -> list[st
 
 
 def _reached(sources: Sources, modules: Collection[str], service: str) -> dict[str, frozenset[bytes]]:
-    """Give the words of each module that may be imported: one that is, is named by a word of who imports it."""
+    """Return the words of each module that may be imported: whatever imports a module has its name as a word."""
     by_word: dict[bytes, list[str]] = {}
     for module in modules:
         by_word.setdefault(_own_word(module), []).append(module)
@@ -101,7 +101,7 @@ def _reached(sources: Sources, modules: Collection[str], service: str) -> dict[s
 
 
 def _naming(words: dict[str, frozenset[bytes]], needed: Collection[str]) -> set[str]:
-    """Give the modules that name one of `needed`, BentoML, or a module that does."""
+    """Return the modules that name one of `needed`, BentoML, or a module that does."""
     meant: set[str] = set()
     sought = {_own_word(name) for name in needed} | {_LIBRARY}
     while True:
@@ -117,7 +117,7 @@ def _own_word(module: str) -> bytes:
 
 
 def _packages(module: str) -> list[str]:
-    """Give the packages that a module is in."""
+    """Return the packages that a module is in."""
     parts = module.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts))]
 

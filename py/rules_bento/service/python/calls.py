@@ -73,7 +73,7 @@ _NAMES = frozenset({"builtins.globals", "builtins.locals", "builtins.vars"})
 
 
 def evaluate_call(reader: Interpreter, node: ast.Call, scope: Scope) -> Value:
-    """Give the value of a call expression."""
+    """Return the value of a call expression."""
     place = scope.place(node)
     function = expressions.evaluate(reader, node.func, scope)
     args = expressions.items_of(reader, node.args, scope)
@@ -109,7 +109,7 @@ def call(
     place: Place,
     result: Value | None = None,
 ) -> Value:
-    """Give what calling a value returns, `result` instead if that is set (for `+=`)."""
+    """Return what calling a value returns, `result` instead if that is set (for `+=`)."""
     args = [reader.force(arg) for arg in args]
     value = _called(reader, function, args, kwargs, place)
     return reader.fresh(value) if result is None else result
@@ -164,7 +164,7 @@ def _symbol(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict
 
 
 def _imported(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
-    """Give the module that a call imports, and follow what importing it changes."""
+    """Return the module that a call imports, and follow what importing it changes."""
     match args:
         case [Const(value=str() as name)] if reader.sources.find(name) is not None:
             reader.import_module(name)
@@ -185,7 +185,7 @@ def _kept(decorator: str, value: Value) -> Value:
 
 
 def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
-    """Give the result of code that was not read."""
+    """Return the result of code that was not read."""
     origin = function.dotted if isinstance(function, Symbol) else ""
     if isinstance(function, Opaque):
         origin = function.origin
@@ -223,7 +223,7 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
 
 
 def _classes(arguments: list[Value]) -> list[Class]:
-    """Give the classes of arguments and of what is in their lists, each once: what they may change is the same."""
+    """Return the classes of arguments and of what is in their lists, each once: what they may change is the same."""
     given = [inner for value in arguments for inner in (value.items if isinstance(value, Sequence) else [value])]
     spend(len(given))
     found = [value.of if isinstance(value, Instance) else value for value in given]

@@ -79,7 +79,7 @@ _WORK = 4  # to look at a node of a body, which is done for each statement that 
 
 
 def same_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Walk nodes without going into functions, whose bodies run later if at all."""
+    """Walk nodes without entering functions, whose bodies run later if at all."""
     stack = list(nodes)
     while stack:
         node = stack.pop()
@@ -89,7 +89,7 @@ def same_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 
 def bound_names(node: ast.AST) -> list[str]:
-    """Give the names that one node binds in its scope."""
+    """Return the names that one node binds in its scope."""
     match node:
         case ast.Name(ctx=ast.Store() | ast.Del()):
             return [node.id]
@@ -106,19 +106,19 @@ def bound_names(node: ast.AST) -> list[str]:
 
 
 def changed(reader: Interpreter, nodes: list[ast.AST], scope: Scope) -> list[Value]:
-    """Give the values that statements may change which are not followed, or the functions that they reach."""
+    """Return the values that statements may change which are not followed, or the functions that they reach."""
     own = {name for node in same_scope(nodes) for name in bound_names(node)}
     frame = _Frame(reader, nodes, scope, own, shadowing=False)
     return _changed(reader, frame.named, [frame])
 
 
 def changed_by(reader: Interpreter, functions: Iterable[Value]) -> list[Value]:
-    """Give the values that functions may change when they are called."""
+    """Return the values that functions may change when they are called."""
     return _changed(reader, functions, [])
 
 
 def hooks(reader: Interpreter, of: Class) -> list[Value]:
-    """Give what Python and libraries run of a class and its objects without a call in the source."""
+    """Return what Python and libraries run of a class and its objects without a call in the source."""
     found: list[Value] = []
     linear = linearize(of, reader.force)
     outside = any(not isinstance(base, Class) and open_end(base, of) is not None for base in linear)
@@ -134,7 +134,7 @@ def hooks(reader: Interpreter, of: Class) -> list[Value]:
 
 
 def changed_by_objects(reader: Interpreter, value: Instance | Class) -> list[Value]:
-    """Give the values that objects of a class may change besides themselves, and what making more of them does."""
+    """Return the values, besides themselves, that objects of a class may change, or making more of them."""
     spend(_WORK)
     if isinstance(value, Class):
         return _changed(reader, hooks(reader, value), [], itself=True)
@@ -155,7 +155,7 @@ def alters(reader: Interpreter, functions: Iterable[Value]) -> bool:
 
 
 def _changed(reader: Interpreter, named: Iterable[Value], frames: list[_Frame], *, itself: bool = False) -> list[Value]:
-    """Give what these frames change, and those of all functions that what they name leads to."""
+    """Return what these frames change, and what all functions reachable from their names change."""
     seen: set[int] = set()
     left = list(named)
     while left:
@@ -175,7 +175,7 @@ def _changed(reader: Interpreter, named: Iterable[Value], frames: list[_Frame], 
 
 
 def _run_by(reader: Interpreter, value: Value) -> list[Value]:
-    """Give the functions that may run where code has a value: a method, what makes or calls objects of a class."""
+    """Return the functions that may run where code has a value: a method, what makes or calls objects of a class."""
     match value:
         case Wrapped(inner=inner):
             return [inner]
@@ -266,7 +266,7 @@ class _Frame:
             self.named.append(value)
 
     def _resolve(self, node: ast.expr) -> Value | None:
-        """Give what a name of the surroundings stands for, or an attribute of a module or a class; else None."""
+        """Return what a name of the surroundings stands for, or an attribute of a module or a class; else None."""
         spend(1)
         if isinstance(node, ast.Name):
             value = None if self._shadowing and node.id in self._own else self._scope.find(node.id)

@@ -57,7 +57,7 @@ def _mangled(attribute: str, name: str) -> str:
 
 
 def linearize(of: Class, force: Callable[[Value], Value]) -> list[Value]:
-    """Give a class and its bases in method resolution order (C3); outside bases stand for themselves."""
+    """Return a class and its bases in method resolution order (C3); outside bases stand for themselves."""
     return _linear(of, force, [], {})
 
 
@@ -109,7 +109,7 @@ def _in_a_tail(value: Value, queues: list[list[Value]]) -> bool:
 
 
 def lookup(of: Class, attribute: str, force: Callable[[Value], Value]) -> Value | None:
-    """Give a class's attribute; `Opaque` where a base that was not read may have it, None where none has."""
+    """Return a class's attribute; `Opaque` where a base that was not read may have it, None where none has."""
     for base in linearize(of, force):
         if isinstance(base, Class):
             if attribute in base.attributes:
@@ -129,7 +129,7 @@ def is_enum(of: Class, force: Callable[[Value], Value]) -> bool:
 
 
 def members(of: Class, force: Callable[[Value], Value]) -> tuple[dict[str, Value], list[Opaque]]:
-    """Give what `dir()` lists with the values, in its order, and why there may be more.
+    """Return what `dir()` lists with the values, in its order, and why there may be more.
 
     An attribute of the standard library's bases is no BentoML object and is left out. So are models and dependencies
     of a class that may be changed: it may have lost them, and whoever states its members states all there are.
@@ -153,7 +153,7 @@ def members(of: Class, force: Callable[[Value], Value]) -> tuple[dict[str, Value
 
 
 def _taken(value: Value, force: Callable[[Value], Value]) -> Value:
-    """Give what `getattr` of a class makes of an attribute: a descriptor of the sources decides itself."""
+    """Return what `getattr` of a class gives for an attribute; unknown for a descriptor of the sources."""
     if isinstance(value, Instance) and lookup(value.of, "__get__", force) is not None:
         return Opaque(f"`{value.of.name}.__get__` gives it when the code runs", value.of.place)
     return value

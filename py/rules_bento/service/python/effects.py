@@ -53,7 +53,7 @@ def is_generator(node: ast.AST) -> bool:
 
 
 def changed_globals(tree: ast.Module) -> frozenset[str]:
-    """Give the names that functions of a module change with `global`."""
+    """Return the names that functions of a module change with `global`."""
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Global))
     return frozenset(name for node in nodes for name in node.names)
 
@@ -83,7 +83,7 @@ def give_up(reader: Interpreter, nodes: list[ast.AST], scope: Scope, why: str) -
 
 
 def _comprehension_targets(nodes: list[ast.AST]) -> set[int]:
-    """Give the ids of the nodes that bind the variables of comprehensions, which no scope around them has."""
+    """Return the ids of the nodes that bind the variables of comprehensions, which no scope around them has."""
     targets = (node.target for node in same_scope(nodes) if isinstance(node, ast.comprehension))
     return {id(node) for target in targets for node in ast.walk(target)}
 

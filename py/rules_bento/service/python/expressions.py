@@ -281,7 +281,7 @@ def is_enumeration(reader: Interpreter, value: Value) -> bool:
 
 
 def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) -> Value:
-    """Give what `owner.name` stands for."""
+    """Return what `owner.name` stands for."""
     match owner:
         case ModuleRef() if name == "__dict__":
             return Names(reader.module(owner.name).scope)
@@ -443,7 +443,7 @@ def set_item(reader: Interpreter, owner: Value, node: ast.expr, value: Value, sc
 
 
 def augmented(reader: Interpreter, node: ast.AugAssign, scope: Scope) -> Value:
-    """Give the value of `target op= value`; lists and dicts change in place as in Python."""
+    """Return the value of `target op= value`; lists and dicts change in place as in Python."""
     place = scope.place(node)
     right = evaluate(reader, node.value, scope)
     match node.target:
@@ -467,7 +467,7 @@ def augmented(reader: Interpreter, node: ast.AugAssign, scope: Scope) -> Value:
 
 
 def source_of(node: ast.AST) -> str:
-    """Give an expression as it is written, short enough for a message."""
+    """Return an expression as it is written, short enough for a message."""
     try:
         text = " ".join(ast.unparse(node).split())
     except RecursionError:

@@ -131,7 +131,7 @@ class Interpreter:
                 self.module(package)
 
     def may_import(self, nodes: SequenceOf[ast.AST], scope: Scope) -> None:
-        """Read the modules that code may import which is not followed."""
+        """Read the modules that unevaluated code may import."""
         if not self.changing:
             return
         region, self.region = self.region, self.new_region()
@@ -149,14 +149,14 @@ class Interpreter:
         self.region = region
 
     def import_any(self) -> None:
-        """Read the modules that change something where one is imported by a name that is not plain."""
+        """Read all modules with effects, because one is imported by a name that is not plain."""
         region, self.region = self.region, self.new_region()
         for name in self.changing:
             self.import_module(name)
         self.region = region
 
     def module_attribute(self, name: str, attribute: str, place: Place) -> Value | None:
-        """Give a module's attribute; None where nothing can have bound it."""
+        """Return a module's attribute; None where nothing can have bound it."""
         module = self.module(name)
         if attribute in module.scope.names:
             return self.force(module.scope.names[attribute])
@@ -183,12 +183,12 @@ class Interpreter:
     # Regions
 
     def new_region(self) -> int:
-        """Open a stretch of code that may not run."""
+        """Begin a region of code that may not run."""
         self._regions += 1
         return self._regions
 
     def fresh(self, value: Value) -> Value:
-        """Note in which stretch of code a new value was made."""
+        """Record the region of code in which a new value was made."""
         if isinstance(value, Mutable):
             value.born = self.region
             if self._made is not None:
@@ -196,19 +196,19 @@ class Interpreter:
         return value
 
     def may_change(self, value: Mutable, why: str, place: Place) -> bool:
-        """Return whether a change to a value happens for certain; where not, the value is spoiled."""
+        """Return whether a change to a value happens for certain; if not, spoil the value."""
         if value.spoiled is None and value.born >= self.region:
             return True
         self.spoil(value, why, place)
         return False
 
     def spoil(self, value: Mutable, why: str, place: Place) -> None:
-        """Give a value up from here on."""
+        """Treat a value as unknown from here on."""
         if value.spoiled is None:
             value.spoiled = Opaque(why, place, not isinstance(value, ServiceObject), opens=True)
 
     def join(self, left: Value, right: Value, why: Opaque, fresh: int) -> Value:
-        """Give what two ways agree on; objects from before region `fresh` are compared by identity."""
+        """Return what two ways agree on; objects from before region `fresh` are compared by identity."""
         value = Join(why, fresh, self.force).values(left, right)
         return value if value is left else self.fresh(value)
 
@@ -310,7 +310,7 @@ class Interpreter:
         return self._shadowed(name) or ModuleRef(name)
 
     def _member(self, module: str, name: str, place: Place) -> Value:
-        """Give what `from module import name` binds."""
+        """Return what `from module import name` binds."""
         if self.sources.find(module) is None:
             return Symbol(public_name(f"{module}.{name}"))
         value = self._shadowed(module) or Lazy(module, name, place)
@@ -386,7 +386,7 @@ class Interpreter:
         scope.maybe.discard(name)
 
     def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:
-        """Bind what stands left of an assignment."""
+        """Assign a value to a target: a name, an attribute, an item, or several in a tuple or list."""
         place = scope.place(target)
         match target:
             case ast.Name():
@@ -440,7 +440,7 @@ class Interpreter:
         self.bind(node.name, self._decorated(value, node, decorators, scope.place(node)), scope)
 
     def _follow_hooks(self, bases: list[Value], keywords: dict[str, Value], place: Place) -> None:
-        """Give up what the hooks of base classes and of a metaclass may change when a class is made."""
+        """Give up what hooks of base classes and of a metaclass may change when a class is made."""
         for of in bases:
             hook = lookup(of, "__init_subclass__", self.force) if isinstance(of, Class) else None
             if hook is not None:
@@ -510,7 +510,7 @@ class Interpreter:
         return bool(ways)
 
     def _half_way(self, body: list[ast.stmt], before: dict[str, Value], scope: Scope, why: Opaque) -> dict[str, Value]:
-        """Give the names that a body binds as they are to whoever runs after it stopped somewhere.
+        """Return the values of a body's names for code that runs after it stopped somewhere.
 
         One that is bound once is bound so or not at all; in a class, where it may be missing, that is open.
         """

@@ -41,7 +41,7 @@ class Join:
         self._keep: list[Value] = []
 
     def values(self, left: Value, right: Value) -> Value:
-        """Give what both values have in common."""
+        """Return what both values have in common."""
         if left is right:
             return left
         lazy = isinstance(left, Lazy) and isinstance(right, Lazy)
@@ -178,7 +178,7 @@ def same_image(left: ImageSpec, right: ImageSpec) -> bool:
 
 
 def plain_key(value: Value) -> object:
-    """Give something that is equal for equal literals, and for nothing else."""
+    """Return something that is equal for equal literals, and for nothing else."""
     match value:
         case Const(value=inner):
             return (type(inner).__name__, inner)

@@ -99,7 +99,7 @@ MAKERS = ("bentoml.runner_service", "bentoml.load", "bentoml.models.Model", "ben
 
 
 def public_name(dotted: str) -> str:
-    """Give the public spelling of a name of BentoML: `_bentoml_sdk.models.BentoModel`, old aliases."""
+    """Return the public spelling of a name of BentoML: `_bentoml_sdk.models.BentoModel`, old aliases."""
     head, _, last = dotted.rpartition(".")
     if dotted.startswith(("bentoml._internal.service.", "bentoml._internal.service.service.")) and last == "Service":
         return "bentoml.legacy.Service"

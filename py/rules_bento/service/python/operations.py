@@ -44,7 +44,7 @@ _STRING_METHODS = frozenset(
 
 
 def binary(operator: ast.operator, left: Value, right: Value, place: Place) -> Value:
-    """Give `left op right` for numbers, strings, lists, tuples and dicts."""
+    """Return `left op right` for numbers, strings, lists, tuples and dicts."""
     match left, right:
         case Const(value=a), Const(value=b):
             result = _constants(operator, a, b)
@@ -129,7 +129,7 @@ def _size(value: object) -> int:
 
 
 def _after_percent(template: str) -> str:
-    """Give the characters between each `%` and the letter that ends its directive."""
+    """Return the characters between each `%` and the letter that ends its directive."""
     widths = []
     for piece in template.split("%")[1:]:
         for char in piece:
@@ -140,7 +140,7 @@ def _after_percent(template: str) -> str:
 
 
 def unary(operator: ast.unaryop, operand: Value, place: Place) -> Value:
-    """Give `-x`, `+x` and `~x` of a number."""
+    """Return `-x`, `+x` and `~x` of a number."""
     if isinstance(operand, Const) and isinstance(operand.value, (int, float)):
         match operator:
             case ast.USub():
@@ -152,7 +152,7 @@ def unary(operator: ast.unaryop, operand: Value, place: Place) -> Value:
 
 
 def compare(operators: list[ast.cmpop], values: list[Value], place: Place) -> Value:
-    """Give a comparison of plain values."""
+    """Return a comparison of plain values."""
     result = True
     for operator, left, right in zip(operators, values, values[1:], strict=False):
         outcome = _compared(operator, left, right)
@@ -227,7 +227,7 @@ def item(owner: Value, index: Value | slice, place: Place) -> Value:
 
 
 def formatted(value: Value, conversion: int, spec: str) -> str | None:
-    """Give one `{value!r:spec}` of an f-string; None where it is not plain."""
+    """Return one `{value!r:spec}` of an f-string; None where it is not plain."""
     if not isinstance(value, Const) or not isinstance(value.value, (str, int, float, bool, type(None))):
         return None
     # A width or precision of more than two digits is no name of anything.

@@ -96,7 +96,7 @@ def may_make(sources: Sources, value: Value, seen: set[int] | None = None) -> bo
 
 
 def _used(function: Function) -> list[Value]:
-    """Give the values of the names that a function's body reads from around it."""
+    """Return the values of the names that a function's body reads from around it."""
     scope = function.scope
     assert isinstance(scope, Scope)
     names = {node.id for node in ast.walk(function.node) if isinstance(node, ast.Name)}

@@ -70,7 +70,7 @@ class Scope:
         return None
 
     def lookup(self, name: str, node: ast.AST, builtins: frozenset[str]) -> Value:
-        """Give the value of a name, `Opaque` where nothing plain binds it."""
+        """Return the value of a name, `Opaque` where nothing plain binds it."""
         value = self.find(name)
         if value is not None:
             return value

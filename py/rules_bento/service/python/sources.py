@@ -35,7 +35,7 @@ class Sources:
         self._modules: frozenset[str] | None = None
 
     def find(self, module: str) -> str | None:
-        """Give the file of a dotted module; for a package without `__init__.py`, its folder and a slash."""
+        """Return the file of a dotted module; for a package without `__init__.py`, its folder and a slash."""
         if not self.holds(module):
             return None
         base = module.replace(".", "/")
@@ -52,7 +52,7 @@ class Sources:
         )
 
     def modules(self) -> frozenset[str]:
-        """Give the dotted names of all modules, packages with an `__init__.py` among them."""
+        """Return the dotted names of all modules, packages with an `__init__.py` among them."""
         if self._modules is None:
             names = (
                 path[:-3].removesuffix("/__init__").replace("/", ".") for path in self.paths if path.endswith(".py")
@@ -74,7 +74,7 @@ class Sources:
         return not path.endswith("/") and word in self._read(path)
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
-        """Give file and line where a word stands first in any Python file, in a code or a comment."""
+        """Return file and line where a word stands first in any Python file, in a code or a comment."""
         for path in sorted(self.paths):
             before, keyword, _ = self._read(path).partition(word) if path.endswith(".py") else (b"", b"", b"")
             if keyword:

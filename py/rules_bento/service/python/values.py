@@ -35,7 +35,7 @@ class Const(Value):
     value: object
 
     def __post_init__(self) -> None:
-        """Hold the value to what may be read."""
+        """Check the size of the value."""
         check_text(self.value)
 
 
@@ -100,7 +100,7 @@ class Sequence(Mutable):
     kind: str = "list"
 
     def __post_init__(self) -> None:
-        """Hold the items to what may be read."""
+        """Check the number of items."""
         check_items(self.items)
 
     def grow(self, items: list[Value]) -> None:
@@ -116,7 +116,7 @@ class Dict(Mutable):
     items: dict[object, Value]
 
     def __post_init__(self) -> None:
-        """Hold the items to what may be read."""
+        """Check the number of items."""
         check_items(self.items)
 
     def grow(self, items: dict[object, Value]) -> None:

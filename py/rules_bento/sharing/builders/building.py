@@ -149,7 +149,7 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
 def _started(
     command: list[str], variables: dict[str, str], stdout: int | None, stdin: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process that is told when we are to stop, and never outlives the block."""
+    """Yield a process that is told when we are to stop, and never outlives the block."""
     to_people = _STANDARD_ERROR if stdout is None else stdout
     try:
         process = subprocess.Popen(command, env=variables, stdout=to_people, stdin=stdin)

@@ -28,7 +28,7 @@ _FOLDERS = ("models", "hf-models")  # which BentoML's own Dockerfiles may copy
 
 @contextmanager
 def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bool = True) -> Iterator[Path]:
-    """Give the folder, while the block lasts. With `check` all files are first held against what was imported.
+    """Yield the folder, while the block lasts. With `check` all files are first held against what was imported.
 
     Raises BentoError for a model that is missing, and for a Bento without a Dockerfile.
     """

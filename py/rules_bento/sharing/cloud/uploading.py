@@ -116,7 +116,7 @@ class _Sending:
         self._tally = tally
 
     def run(self, address: Any) -> str:
-        """Send them to what `address()` gives; the ETag of what arrived."""
+        """Send them to the address that `address()` gives; return the ETag of what arrived."""
         retry = self._cloud.retry()
         where, attempts = address(), 1
         what = f"{self._place}: its upload"

@@ -277,7 +277,7 @@ def _config(layers: Iterable[Descriptor]) -> bytes:
 
 
 def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[Descriptor]:
-    """Give what may be a signature of the digest, within bounds. Raises BentoError as `place` does, and beyond them."""
+    """Yield possible signatures of the digest, within bounds. Raises BentoError as `place` does, and beyond them."""
     size = 0
     for manifest in _manifests(place, kind, digest):
         layers = manifest.layers()
