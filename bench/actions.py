@@ -1,4 +1,4 @@
-"""What each action reads, writes and takes: `python bench/actions.py [--rounds N] [--isolated]`, a table.
+"""Tabulates what each action reads, writes and takes: `python bench/actions.py [--rounds N] [--isolated]`.
 
 The real Bazel builds the examples with all their output groups, and targets of the tests for what these do not
 have, one action at a time: in processes of their own (sandboxed), and in persistent workers that have started before.
@@ -40,7 +40,7 @@ NEVER = "never"  # in a worker
 
 
 def build(checkout: Checkout, rounds: int, options: Sequence[str]) -> tuple[list[Spawn], list[Spawn]]:
-    """The processes of cold rounds and those of workers. Whether one may be in a worker is part of Bazel's own key."""
+    """Build in rounds; return the processes of cold actions and those of workers."""
     checkout.write("status.sh", "#!/bin/sh\necho STABLE_GIT_COMMIT abc\n")
     (checkout.root / "status.sh").chmod(0o755)
     status = f"--workspace_status_command={checkout.root}/status.sh"
@@ -54,7 +54,7 @@ def build(checkout: Checkout, rounds: int, options: Sequence[str]) -> tuple[list
 
 
 def build_wheels(checkout: Checkout) -> list[Spawn]:
-    """Wheels from sources, a bento_wheel of a lock."""
+    """Build the wheels of locked sources, and return the processes."""
     sources.write_workspace(checkout, "antlr4-python3-runtime==4.9.3\n")
     for target in ("//:requirements.update", "//:build.update"):
         checkout.bazel("run", target, workspace=sources.WORKSPACE).succeeded()
@@ -62,7 +62,7 @@ def build_wheels(checkout: Checkout) -> list[Spawn]:
 
 
 def of_kinds(spawns: Iterable[Spawn]) -> dict[str, list[Spawn]]:
-    """Ours, by mnemonic."""
+    """Group the processes of our actions by mnemonic."""
     found: dict[str, list[Spawn]] = defaultdict(list)
     for spawn in spawns:
         if spawn.mnemonic.startswith("Bento"):
@@ -71,12 +71,12 @@ def of_kinds(spawns: Iterable[Spawn]) -> dict[str, list[Spawn]]:
 
 
 def size(count: float) -> str:
-    """Bytes for people."""
+    """Format bytes for people."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def milliseconds(spawns: list[Spawn]) -> str:
-    """The median, which is there if anything ran."""
+    """Return the median of the processes' times; a mark if there are none."""
     return f"{1000 * median(spawn.seconds for spawn in spawns):.0f}" if spawns else NEVER
 
 

@@ -1,4 +1,4 @@
-"""Archives of Bentos beside `bentoml export`, tar with xz, and what `bentoml import` takes for each.
+"""Measures archives of Bentos beside `bentoml export`, tar with xz, and what `bentoml import` takes for each.
 
     python bench/archive.py [--bentoml COMMAND] [--megabytes N] [--runs N] [--slow]
 
@@ -31,7 +31,7 @@ PIECE = 1 << 20
 
 
 class Used(NamedTuple):
-    """What a command took: seconds on the clock, seconds of all cores, peak in MB."""
+    """Holds what a command used: wall seconds, CPU seconds, peak memory in MB."""
 
     wall: float
     cpu: float
@@ -52,19 +52,19 @@ def run(command: Sequence[str | Path], **variables: str) -> Used:
 
 
 def median(used: Sequence[Used]) -> Used:
-    """The middle of each figure."""
+    """Return the median of each figure."""
     return Used(*(statistics.median(values) for values in zip(*used, strict=True)))
 
 
 def write_sources(folder: Path, megabytes: int) -> None:
-    """A tree of Python sources: part of the standard library."""
+    """Write a tree of Python sources: part of the standard library."""
     library = Path(os.__file__).parent
     for name in ("asyncio", "email", "encodings", "json", "multiprocessing", "unittest", "xml"):
         shutil.copytree(library / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def write_json(folder: Path, megabytes: int) -> None:
-    """Records of short texts and numbers."""
+    """Write records of short texts and numbers."""
     chance = random.Random(1)
     with (folder / "records.jsonl").open("w") as file:
         for number in range(megabytes * 11_000):
@@ -73,7 +73,7 @@ def write_json(folder: Path, megabytes: int) -> None:
 
 
 def write_forest(folder: Path, megabytes: int) -> None:
-    """A stand-in for a pickled forest: arrays of nodes with small integers and repeated thresholds."""
+    """Write a stand-in for a pickled forest: arrays of nodes with small integers and repeated thresholds."""
     chance = random.Random(2)
     with (folder / "forest.pkl").open("wb") as file:
         for _ in range(megabytes):
@@ -83,7 +83,7 @@ def write_forest(folder: Path, megabytes: int) -> None:
 
 
 def write_weights(folder: Path, megabytes: int) -> None:
-    """32-bit floats as in a trained layer: any mantissa, few exponents."""
+    """Write 32-bit floats as in a trained layer: any mantissa, few exponents."""
     chance = random.Random(3)
     exponents = bytes(chance.choices([0x3A, 0x3B, 0x3C, 0xBA, 0xBB, 0xBC], weights=[1, 3, 5, 1, 3, 5], k=256))
     with (folder / "model.safetensors").open("wb") as file:
@@ -94,7 +94,7 @@ def write_weights(folder: Path, megabytes: int) -> None:
 
 
 def write_random(folder: Path, megabytes: int) -> None:
-    """What is compressed already."""
+    """Write bytes that do not compress."""
     with (folder / "model.bin").open("wb") as file:
         for _ in range(megabytes):
             file.write(os.urandom(PIECE))
@@ -111,7 +111,7 @@ LARGE = ("weights", "random")
 
 
 def make_bento(home: Path, kind: str, megabytes: int) -> Path:
-    """A Bento in the store at `home` with content of the kind in src/."""
+    """Make a Bento in the store at `home`, with content of the kind in src/."""
     name = kind.replace(" ", "-")
     bento = home / "bentos" / name / "v1"
     (bento / "src").mkdir(parents=True)
@@ -124,7 +124,7 @@ def make_bento(home: Path, kind: str, megabytes: int) -> Path:
 
 
 def pack(folder: Path, out: Path, threads: int) -> None:
-    """What is measured as ours, in a process of its own: a part of all files, joined."""
+    """Pack as our actions do, in the measured process: one part of all files, then the archive."""
     sys.path.insert(0, str(PACKAGE))
     from rules_bento.archives import archive
     from rules_bento.archives.tarstream import Member
@@ -137,7 +137,7 @@ def pack(folder: Path, out: Path, threads: int) -> None:
 
 
 def commands(bento: Path, out: Path, options: argparse.Namespace) -> dict[str, list[str | Path]]:
-    """The tools that are here, by name."""
+    """Return the commands of the installed tools, by name."""
     ours: list[str | Path] = [sys.executable, "-I", "-S", "-B", Path(__file__), "--pack", bento, "--out", out]
     tar: list[str | Path] = ["tar", "-C", bento, "-cf", out]
     found = {
@@ -192,7 +192,7 @@ def compare(kind: str, folder: Path, options: argparse.Namespace) -> None:
 
 
 def import_seconds(file: Path, folder: Path, options: argparse.Namespace) -> str:
-    """How long real BentoML takes to import the file."""
+    """Return how long real BentoML takes to import the file."""
     if not options.bentoml:
         return ""
     used = []

@@ -1,4 +1,4 @@
-"""Builds by the rules beside `bentoml build`, of the same projects.
+"""Measures builds by the rules beside `bentoml build`, of the same projects.
 
     python bench/build.py --bentoml COMMAND [--files N ...] [--megabytes N] [--export-megabytes N]
 
@@ -56,13 +56,13 @@ UNIT = os.sysconf("SC_CLK_TCK")
 
 
 class Used(NamedTuple):
-    """CPU seconds of what is compared, and of what stands around it."""
+    """Holds the CPU seconds of what is compared, and of what runs around it."""
 
     work: float
     around: float = 0
 
     def __str__(self) -> str:
-        """Both, where there is something around."""
+        """Show both figures, the second if it is not zero."""
         return f"{self.work:.2f}" + (f" + {self.around:.2f}" if self.around else "")
 
 
@@ -83,7 +83,7 @@ def run(command: list[str], folder: Path, **variables: str) -> float:
 
 
 class Rules:
-    """A scratch workspace, and the server of its Bazel."""
+    """Runs builds in a scratch workspace, and measures the server of its Bazel."""
 
     def __init__(self, folder: Path) -> None:
         """Make the workspace, whose packages are for others to fill."""
@@ -117,13 +117,13 @@ class Rules:
         return Used(actions_after - actions, server_after - server + client)
 
     def _spent(self) -> tuple[float, float]:
-        """CPU seconds of the server itself, and of the processes that it waited for."""
+        """Return the CPU seconds of the server itself, and of the processes that it waited for."""
         fields = [int(field) for field in self._stat.read_text().rpartition(") ")[2].split()[11:15]]
         return sum(fields[:2]) / UNIT, sum(fields[2:]) / UNIT
 
 
 class Project:
-    """The same files twice: as a package of the workspace, and as a project of BentoML's."""
+    """Holds the same files twice: as a package of the workspace, and as a project of BentoML's."""
 
     def __init__(self, name: str, rules: Rules, folder: Path, contents: dict[str, bytes]) -> None:
         """Write the files."""
@@ -138,7 +138,7 @@ class Project:
         (self._package / "BUILD.bazel").write_text(BUILD)
 
     def ours(self, *, lock: bool) -> list[Used]:
-        """First, again, no-op, one line."""
+        """Measure four builds by the rules: the first, again, without a change, and after a changed line."""
         target = f"//{self.name}:{'locked' if lock else 'unlocked'}"
         measured = []
         for _ in ("first", "again"):
@@ -149,7 +149,7 @@ class Project:
         return [*measured, self._rules.build(target)]
 
     def theirs(self, bentoml: str, home: Path, *, lock: bool) -> list[Used]:
-        """First, again, no-op, one line."""
+        """Measure four builds by BentoML: the first, again, without a change, and after a changed line."""
         (self._folder / "bentofile.yaml").write_text(
             f"service: service:Hello\npython:\n  packages: ['bentoml==1.4.39']\n  lock_packages: {str(lock).lower()}\n"
         )
@@ -173,7 +173,7 @@ class Project:
 
 
 def small_files(count: int) -> dict[str, bytes]:
-    """Sources of a few lines."""
+    """Return sources of a few lines, by path."""
     return {f"pkg{n % 40}/module{n}.py": f"# {n}\n".encode() * (1 + n % 40) for n in range(count)}
 
 

@@ -1,4 +1,4 @@
-"""A changed line of a service, to its finished image and to a registry, for images of several sizes.
+"""Measures a changed line of a service up to its image and a registry, for images of several sizes.
 
     python bench/change.py --registry DOCKER_REGISTRY [--megabytes N,N,...] [--runs N] [--no-buildah]
 
@@ -70,7 +70,7 @@ class Service:
 
 
 def write_workspace(checkout: Checkout, megabytes: int) -> str:
-    """A package with a service and a model of that size; its label."""
+    """Write a package with a service and a model of that size; return its label."""
     folder = f"bench/change_{megabytes}"
     checkout.write(f"{folder}/BUILD.bazel", BUILD)
     checkout.write(f"{folder}/service.py", SOURCE.format(0))
@@ -86,7 +86,7 @@ def push(checkout: Checkout, label: str, relay: Relay) -> None:
 
 
 def measure(checkout: Checkout, label: str, runs: int, binary: str) -> str:
-    """The rest of a row of the table."""
+    """Return the cells of a row for our images."""
     checkout.build(f"{label}:image")
     server = Path("/proc", checkout.bazel("info", "server_pid").succeeded().output.strip(), "stat")
     with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as registry:
@@ -118,13 +118,13 @@ def measure(checkout: Checkout, label: str, runs: int, binary: str) -> str:
 
 
 def spent(stat: Path) -> float:
-    """CPU seconds of the processes that one has waited for."""
+    """Return the CPU seconds of the processes that a process has waited for."""
     fields = stat.read_text("utf-8").rpartition(") ")[2].split()
     return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 class Buildah:
-    """buildah with what it keeps, and a Bento as its context."""
+    """Builds images by buildah, with a store of its own and a Bento as the context."""
 
     def __init__(self, checkout: Checkout, folder: Path) -> None:
         """Make the base, and unpack a Bento whose model is empty so far."""
@@ -141,7 +141,7 @@ class Buildah:
         self._built = 0
 
     def measure(self, weights: Path, runs: int) -> str:
-        """The rest of a row of the table, for a model of these weights."""
+        """Return the cells of a row for a model of these weights."""
         self._weights.unlink()
         os.link(weights, self._weights)
         self._build()
@@ -173,12 +173,12 @@ class Buildah:
         return seconds, usage.ru_utime + usage.ru_stime, written
 
     def close(self) -> None:
-        """Unmount what is mounted."""
+        """Unmount what the builds have mounted."""
         self._engine.close()
 
 
 def kept(folder: Path) -> int:
-    """Bytes on the disk of the files below a folder."""
+    """Return the bytes on the disk of the files below a folder."""
     return sum(path.lstat().st_blocks for path in folder.rglob("*")) * 512
 
 

@@ -1,4 +1,4 @@
-"""Readers on inputs that are changed at random: what ends in anything but success or BentoError is a finding.
+"""Runs readers on inputs that are changed at random: an end other than success or BentoError is a finding.
 
     python bench/fuzz.py [TARGET]... [--runs N] [--seed S] [--keep FOLDER] [--list]
 
@@ -31,7 +31,7 @@ _BATCH = 500
 
 
 def tried(target: str, runs: int, seed: int) -> Iterator[tuple[int, bytes, Outcome]]:
-    """The number, the bytes and the outcome of each input."""
+    """Yield the number, the bytes and the outcome of each input."""
     reader = READERS[target]
     seeds = reader.seeds()
     random = Random(f"{target} {seed}")

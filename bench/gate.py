@@ -1,4 +1,4 @@
-"""What a fixed set of changes costs: `python bench/gate.py [--write]`.
+"""Counts what a fixed set of changes costs: `python bench/gate.py [--write]`.
 
 Six services over one lock and one library, and one with a model, are built from nothing, without a change, and after
 each of the changes; the real Bazel counts processes, their inputs, the bytes that they write, and configured targets.

@@ -1,4 +1,4 @@
-"""Wheels to a layer, beside `uv pip install` + `tar` + a compressor, and beside what this machine can do at all.
+"""Measures wheels to a layer, beside `uv pip install` + `tar` + a compressor, and this machine's own limits.
 
     python bench/layer.py FOLDER [--runs N] [--uv COMMAND] [--img COMMAND]
 
@@ -37,7 +37,7 @@ ALONE = 2 << 20  # as rules/private/layer_plan.bzl has it
 
 
 class Used(NamedTuple):
-    """What a way took: seconds on the clock, seconds of the core, peak in MB, bytes of the layer (0: none)."""
+    """Holds what a way used: wall seconds, CPU seconds, peak memory in MB, bytes of the layer (0: none)."""
 
     wall: float
     cpu: float
@@ -46,7 +46,7 @@ class Used(NamedTuple):
 
 
 def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
-    """What is measured as ours, in a process of its own: large wheels alone, a part of each other one, joined."""
+    """Write a layer as our actions do, in the measured process: large wheels alone, parts of the others joined."""
     from rules_bento.images.layers.layer import write_wheel_layer
     from rules_bento.images.layers.parts import Part, join_parts, write_part
     from rules_bento.images.wheels.install import Layout
@@ -65,7 +65,7 @@ def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
 
 
 def limit(kind: str, wheels: Sequence[Path]) -> None:
-    """Inflate, hash, compress; nothing else that could be left out."""
+    """Inflate, hash and compress, and do nothing else: no way to make a layer takes less."""
     import hashlib
 
     from rules_bento.archives.zipread import DEFLATED, fast_zlib
@@ -138,7 +138,7 @@ def run(command: Sequence[str | Path], out: Path) -> Used:
 def ways(
     wheels: Sequence[Path], compiled: Path, uv: str | None, img: str | None, out: Path
 ) -> dict[str, list[str | Path]]:
-    """The ways that are here, by name, and their commands; byte code goes to `compiled`."""
+    """Return the commands of the available ways, by name; byte code goes to `compiled`."""
     options = ["-I", "-X", f"pycache_prefix={compiled}"]
     ours: list[str | Path] = [sys.executable, *options, Path(__file__), "--out", out, *wheels]
     found: dict[str, list[str | Path]] = {}
@@ -164,14 +164,14 @@ def ways(
 
 
 def unpacked(wheels: Sequence[Path]) -> int:
-    """Bytes of all files."""
+    """Return the unpacked bytes of all files."""
     from rules_bento.images.wheels.wheel import Wheel
 
     return sum(member.size for wheel in wheels for member in Wheel.read(wheel).members)
 
 
 def median(used: Sequence[Used]) -> Used:
-    """The middle of each figure."""
+    """Return the median of each figure."""
     return Used(*(statistics.median(values) for values in zip(*used, strict=True)))
 
 

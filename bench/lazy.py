@@ -1,4 +1,4 @@
-"""Whole and lazy pulls of images by containerd, over a link of limited speed, to the first answer of a service.
+"""Measures whole and lazy pulls of images by containerd, over a slow link, to the first answer of a service.
 
     python bench/lazy.py --storage FOLDER [--megabytes N] [--request PATH BODY] [--idle] NAME...
 
@@ -43,7 +43,7 @@ ANNOTATION = "containerd.io/snapshot/stargz/toc.digest"
 
 
 class Row(NamedTuple):
-    """What a start took."""
+    """Holds what a start took."""
 
     pulled: float
     ready: float
@@ -53,14 +53,14 @@ class Row(NamedTuple):
 
 
 def answered(log: Path) -> tuple[int, int]:
-    """How many requests the registry has answered, and bytes that it sent."""
+    """Return how many requests the registry has answered, and the bytes that it sent."""
     answers = [line for line in log.read_text().splitlines() if 'msg="response completed"' in line]
     sizes = [int(line.rpartition("http.response.written=")[2]) for line in answers if "method=GET" in line]
     return len(answers), sum(sizes)
 
 
 def read(url: str, body: str = "") -> bytes:
-    """The answer of a service, as soon as it has one."""
+    """Return the answer of a service, as soon as it has one."""
     end = time.monotonic() + SECONDS
     asked = urllib.request.Request(url, body.encode() or None, {"Content-Type": "application/json"})
     while True:
@@ -77,7 +77,7 @@ def read(url: str, body: str = "") -> bytes:
 
 @contextmanager
 def started(command: list[str], log: Path) -> Iterator[None]:
-    """A server that runs for the block."""
+    """Run a server for the length of the block."""
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
         try:
@@ -89,7 +89,7 @@ def started(command: list[str], log: Path) -> Iterator[None]:
 
 @contextmanager
 def registry(storage: Path, folder: Path) -> Iterator[None]:
-    """The registry, whose requests are in the folder's `registry.log`."""
+    """Run the registry for the length of the block; requests are logged in the folder's `registry.log`."""
     settings = {
         "version": 0.1,
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -104,7 +104,7 @@ def registry(storage: Path, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def engine(folder: Path, snapshotter: str, *, is_idle: bool) -> Iterator[None]:
-    """Containerd, and stargz-snapshotter if it is that one, without anything in them."""
+    """Run an empty containerd, with stargz-snapshotter if that is chosen, for the length of the block."""
     socket, lazy = folder / "containerd.sock", folder / "stargz.sock"
     (folder / "stargz.toml").write_text(f"no_background_fetch = {str(is_idle).lower()}\n")
     (folder / "containerd.toml").write_text(
@@ -158,7 +158,7 @@ def run(command: list[str]) -> None:
 
 
 def size_of(name: str, options: argparse.Namespace) -> tuple[float, bool]:
-    """Megabytes of an image's layers, and whether all are of eStargz."""
+    """Return the megabytes of an image's layers, and whether any is of eStargz."""
     repository, _, tag = name.rpartition(":")
     with tempfile.TemporaryDirectory() as folder, registry(options.storage, Path(folder)):
         url = f"http://{REGISTRY}/v2/{repository}/manifests/{tag}"

@@ -1,4 +1,4 @@
-"""What a service's slice of a lock costs beside uv and BentoML, and what a Bento with a large wheel in it downloads.
+"""Measures a service's slice of a lock beside uv and BentoML, and what a Bento with a large wheel downloads.
 
     python bench/locks.py [--uv UV] [--bentoml COMMAND] [--runs N] [--large]
 
@@ -43,7 +43,7 @@ SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
 def seconds(command: list[str], runs: int, folder: Path | None = None, **variables: str) -> float:
-    """The median of the wall times of a command that succeeds."""
+    """Return the median of the wall times of a command, which has to succeed."""
     used = []
     for _ in range(runs):
         began = time.perf_counter()
@@ -79,7 +79,7 @@ def make_lock(folder: Path, requirements: list[str], uv: str) -> list[Path]:
 
 
 def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: str, pip_tools: list[str]) -> list[str]:
-    """What the action BentoLock runs."""
+    """Return the command of the action BentoLock."""
     lines = ["--target", "bench", "--platform", PLATFORM, "--python-version", VERSION, "--glibc", "2.28", "--uv", uv]
     lines += ["--python", sys.executable, "--roots", str(folder / "roots"), "--output", str(folder / "plain")]
     lines += ["--output-with-hashes", str(folder / "hashed")]
@@ -92,7 +92,7 @@ def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: 
 
 
 def compile_command(folder: Path, uv: str) -> list[str]:
-    """The command of uv over the network, with what it remembers, and with hashes as a lock has them."""
+    """Return uv's command over the network, with its cache, and with hashes as a lock has them."""
     command = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras", "--generate-hashes"]
     command += ["--python", sys.executable, "--python-platform", f"{os.uname().machine}-manylinux_2_28"]
     command += ["--constraints", str(folder / "constraints.txt")]
@@ -100,7 +100,7 @@ def compile_command(folder: Path, uv: str) -> list[str]:
 
 
 def bentoml_builds(folder: Path, requirements: list[str], bentoml: str, runs: int) -> list[float]:
-    """`bentoml build` of an empty service, with lock_packages and without."""
+    """Measure `bentoml build` of an empty service, with lock_packages and without."""
     project = folder / "project"
     project.mkdir()
     (project / "service.py").write_text(SERVICE, "utf-8")
@@ -114,7 +114,7 @@ def bentoml_builds(folder: Path, requirements: list[str], bentoml: str, runs: in
 
 
 def pip_tools_roots() -> list[str]:
-    """Where pip-tools is imported from, if this interpreter has it."""
+    """Return the folder that pip-tools is imported from, if this interpreter has it."""
     done = subprocess.run(
         [sys.executable, "-c", "import piptools; print(piptools.__path__[0])"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A large model and the Bento that bundles it, through our actions and through BentoML.
+"""Measures a large model and the Bento that bundles it, through our actions and through BentoML.
 
     python bench/model.py [--bentoml COMMAND] [--megabytes N] [--slow-megabytes N] [--folder FOLDER]
 
@@ -34,7 +34,7 @@ FORMS = {"tar": ".tar", "gz": ".tar.gz", "zip": ".zip", "folder": ".folder"}
 
 
 class Bench:
-    """A folder with a model, and the table."""
+    """Measures commands on a folder with a model, and prints the table."""
 
     def __init__(self, folder: Path, megabytes: int, bentoml: str | None) -> None:
         """Write the model's one file."""
@@ -144,7 +144,7 @@ class Bench:
 
 
 def bento_yaml(model: dict[str, str]) -> str:
-    """The least that BentoML imports, with a model."""
+    """Return the smallest bento.yaml with a model that BentoML imports."""
     entry = {key: model[key] for key in ("tag", "module", "creation_time")}
     return (
         f"service: service:Hi\nname: big\nversion: v1\nbentoml_version: 1.4.40\nspec: 2\ncreation_time: '{TIME}'\n"

@@ -1,4 +1,4 @@
-"""Pushes to a real registry on this machine, beside skopeo, crane and oras.
+"""Measures pushes to a real registry on this machine, beside skopeo, crane and oras.
 
     python bench/push.py --registry DOCKER_REGISTRY [--layers N] [--megabytes N] [--runs N] [--jobs N,N,...]
 
@@ -39,7 +39,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 class Used(NamedTuple):
-    """What a command took: seconds on the clock, seconds of all cores, peak in MB."""
+    """Holds what a command used: wall seconds, CPU seconds, peak memory in MB."""
 
     wall: float
     cpu: float
@@ -61,7 +61,7 @@ def run(command: list[str]) -> Used:
 
 
 def write_layout(folder: Path, layers: int, size: int, earlier: Path | None = None) -> None:
-    """An OCI layout of an image; with `earlier`, that one's layers but the last, which is a small other one."""
+    """Write an OCI layout of an image; with `earlier`, of that one's layers but the last, which is a new small one."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -103,7 +103,7 @@ def write_layout(folder: Path, layers: int, size: int, earlier: Path | None = No
 
 
 def commands(package: Path, jobs: list[int]) -> dict[str, Callable[[Path, str], list[str]]]:
-    """For each tool: the command that pushes a layout under a name."""
+    """Return for each tool a function that makes the command to push a layout under a name."""
     main = [sys.executable, "-I", "-S", "-B", str(package / "main.py"), "push"]
     skopeo = ["skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"]
     found: dict[str, Callable[[Path, str], list[str]]] = {
@@ -124,14 +124,14 @@ def commands(package: Path, jobs: list[int]) -> dict[str, Callable[[Path, str], 
 
 
 def measure(binary: str, command: Callable[[Path, str], list[str]], first: Path, second: Path) -> list[Used]:
-    """The three pushes, into a fresh registry."""
+    """Measure the three pushes into a fresh registry."""
     with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
         name = f"{server.host}/bench/app"
         return [run(command(layout, name)) for layout in (first, first, second)]
 
 
 def count(binary: str, command: Callable[[Path, str], list[str]], first: Path, second: Path) -> list[tuple[int, float]]:
-    """Requests that write, and megabytes sent, of the three pushes."""
+    """Count the requests that write, and the megabytes sent, of the three pushes."""
     found = []
     with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
         for layout in (first, first, second):

@@ -1,4 +1,4 @@
-"""A changed line of a service, to the first answer that has it: ours with `--reload`, and beside it BentoML's.
+"""Measures a changed line of a service up to the first answer that has it: ours with `--reload`, and BentoML's.
 
     python bench/reload.py [--edits N]
 
@@ -47,7 +47,7 @@ PAUSE = 3.0
 
 
 class Server(NamedTuple):
-    """A server that follows a file."""
+    """Describes a server that follows a file."""
 
     name: str
     source: Path
@@ -55,7 +55,7 @@ class Server(NamedTuple):
     log: Path
 
     def answer(self) -> int:
-        """The species of a flower; an edit adds its number to it."""
+        """Return the species of a flower, to which each edit adds its number."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/classify", json.dumps(ROWS).encode(), {"Content-Type": "application/json"}
         )
@@ -63,7 +63,7 @@ class Server(NamedTuple):
             return int(json.load(response)[0])
 
     def seconds_until(self, number: int, limit: float) -> float:
-        """How long it takes until the answer is this one."""
+        """Return how long it takes until the answer is this number."""
         began = time.monotonic()
         while True:
             try:
@@ -87,14 +87,14 @@ class Server(NamedTuple):
 
 
 def ours(checkout: Checkout, log: Path) -> tuple[Server, subprocess.Popen[bytes]]:
-    """What Bazel has built, served."""
+    """Serve what Bazel has built."""
     port = free_port()
     process = checkout.start(TARGET, "--reload", "--port", str(port), "--host", "127.0.0.1", log=log)
     return Server("bazel run -- --reload", checkout.root / SERVICE, port, log), process
 
 
 def stock(checkout: Checkout, folder: Path, log: Path) -> tuple[Server, subprocess.Popen[bytes]]:
-    """The same sources in another folder, served by BentoML over the same packages."""
+    """Serve a copy of the same sources by BentoML, over the same packages."""
     environment = folder / "venv"
     home = {"BENTOML_HOME": str(folder / "home")}
     checkout.bazel("run", f"{TARGET}_venv", "--", "--folder", str(environment)).succeeded()

@@ -1,4 +1,4 @@
-"""What a repository of many services costs: `python bench/scale.py [--workers] [--against COMMIT] [N]...`, with tables.
+"""Measures a repository of many services: `python bench/scale.py [--workers] [--against COMMIT] [N]...`.
 
 N services share one lock (that of e2e/monorepo) and one library; each tenth requires scikit-learn as well. The real
 Bazel loads and analyses them in a server that has just started (repositories are there), builds all, builds again
@@ -45,7 +45,7 @@ def make_services(checkout: Checkout, number: int) -> None:
 
 
 class Repository:
-    """The services of one checkout, and the options with which they are built."""
+    """Builds the services of one checkout, with given options."""
 
     def __init__(self, name: str, checkout: Checkout, options: Sequence[str]) -> None:
         """Name it, as rows do."""
@@ -70,7 +70,7 @@ class Repository:
 
 
 def measured(step: str, name: str, result: Result) -> str:
-    """A row: processes, bytes written, seconds."""
+    """Format a row: processes, bytes written, seconds."""
     written = sum(spawn.written for spawn in result.spawns)
     return f"{step:24}{name:10}{len(result.spawns):>8}{written / 1000:>10.0f} kB{result.seconds:>10.1f} s"
 

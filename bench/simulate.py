@@ -1,4 +1,4 @@
-"""What 10,000 services would cost, by figures that were measured: `python bench/simulate.py`, tables of docs/scale.md.
+"""Computes what 10,000 services would cost, from measured figures: `python bench/simulate.py`, for docs/scale.md.
 
 Each commit changes one service, a library, a package of the lock or a model. CI builds all services and their images
 after it, with a remote cache that drops what nobody has used for some days; developers build what is theirs. What the
@@ -34,7 +34,7 @@ OF_IMAGE = 3  # actions: its layer, its bill of materials, the image
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure, and where it was measured."""
+    """Holds a figure, and where it was measured."""
 
     value: float
     unit: str
@@ -67,7 +67,7 @@ MEASURED = {
 
 @dataclass(frozen=True)
 class World:
-    """What is assumed: who works where, and what commits change."""
+    """Holds the assumptions: how many services and developers there are, and what commits change."""
 
     services: int = 10_000
     developers: int = 200
@@ -92,7 +92,7 @@ class World:
 
 @dataclass(frozen=True)
 class Choice:
-    """What can be chosen, ours first."""
+    """Holds the choices that users have, the defaults being ours."""
 
     archives: str = WHOLE
     layers: str = GROUPS
@@ -102,7 +102,7 @@ class Choice:
 
 @dataclass
 class Cost:
-    """What a number of days costs: counts, CPU seconds and bytes."""
+    """Sums up what a number of days costs: counts, CPU seconds and bytes."""
 
     actions: int = 0
     looked_up: int = 0
@@ -118,10 +118,10 @@ class Cost:
 
 
 class Gate:
-    """What a change of bench/gate.json makes one service run and write: by change, without the bytes of a model."""
+    """Tells by change what one service runs and writes, from bench/gate.json and without the bytes of a model."""
 
     def __init__(self, counted: dict[str, Any]) -> None:
-        """Divide what the services of the gate cost by their number."""
+        """Divide the costs of the gate's services by their number."""
         self.count: dict[str, int] = {}
         self.written: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
@@ -135,7 +135,7 @@ class Gate:
 
 @dataclass
 class _Service:
-    """What the cache has of a service: the bytes of its model, and the days on which this and all else were written."""
+    """Holds what the cache has of a service: the bytes of its model, and the days on which it was written."""
 
     model: float
     changed: int = -1
@@ -143,7 +143,7 @@ class _Service:
 
 
 class Simulation:
-    """The days of one choice."""
+    """Simulates the days of one choice."""
 
     def __init__(self, world: World, choice: Choice, gate: Gate) -> None:
         """Hand out models, and begin with a cache that was filled before the first day."""
@@ -161,7 +161,7 @@ class Simulation:
         return [number for number, service in enumerate(self._services) if service.model]
 
     def run(self) -> Cost:
-        """All days."""
+        """Simulate all days, and return the cost."""
         for day in range(self._world.days):
             for _ in range(self._world.commits_per_hour * self._world.hours):
                 self._commit(day)
@@ -182,7 +182,7 @@ class Simulation:
         self.cost.by_change[change] += int(self.cost.uploaded - before)
 
     def _affected(self, change: str) -> range | list[int]:
-        """The services that a commit changes."""
+        """Return the services that a commit changes."""
         world, draw = self._world, self._random.randrange
         if change == LIBRARY:
             return range(draw(world.libraries), world.services, world.libraries)
@@ -218,7 +218,7 @@ class Simulation:
         self._left[self._last_use(before, day)] += int(written)
 
     def _seconds(self, change: str) -> float:
-        """CPU seconds of a Bento's actions and its image's."""
+        """Return the CPU seconds of a Bento's actions and its image's."""
         return (self._gate.seconds[change] + MEASURED["an image"].value) * self._share
 
     def _lay(self, services: range | list[int], day: int) -> None:
@@ -234,11 +234,11 @@ class Simulation:
         self._left[day] += int(written)
 
     def _last_use(self, written: int, day: int) -> int:
-        """When what is there on a day was used last: each fresh runner asks for all of it."""
+        """Return the day on which an entry was last used: each fresh runner asks for all entries."""
         return day if self._choice.runners == FRESH else written
 
     def _look_up(self, services: int, change: str) -> None:
-        """What CI asks of the cache: a fresh runner all actions of all services, one that was kept those that run."""
+        """Count what CI asks of the cache: a fresh runner asks for all actions, a kept one for those that run."""
         fresh = self._choice.runners == FRESH
         count = self._world.services if fresh else services
         asked = count * (self._gate.count["from nothing" if fresh else change] + OF_IMAGE)
@@ -247,7 +247,7 @@ class Simulation:
         self.cost.analysis += count * MEASURED["analysis"].value
 
     def _develop(self, day: int) -> None:
-        """What developers build of their own in a day: their edits, and what commits have changed."""
+        """Count what developers build in a day: their own edits, and what commits have changed."""
         world, cost = self._world, self.cost
         edits = world.developers * world.edits * world.hours
         cost.actions += edits * self._gate.count[LINE]
@@ -266,7 +266,7 @@ class Simulation:
                 cost.cpu += service.model * MEASURED["a byte that is joined"].value
 
     def _held(self) -> float:
-        """Bytes that the cache has at the end: what is current, and what was used in the days before."""
+        """Return the bytes in the cache at the end: what is current, and what was used within the retention."""
         world = self._world
         first = world.days - world.retention
         small = self._gate.written["from nothing"] + MEASURED["bytes of an image"].value
@@ -292,7 +292,7 @@ CHOICES = {
 
 
 def rows(world: World, gate: Gate) -> list[str]:
-    """A row for each choice, of a day."""
+    """Return a row for each choice, with its figures for a day."""
     found = [
         "| a day | actions | CPU hours | analysis, hours | looked up | to the cache | from it | held | pushed |",
         "|" + "---|" * 9,
@@ -314,7 +314,7 @@ def rows(world: World, gate: Gate) -> list[str]:
 
 
 def shares(world: World, gate: Gate) -> list[str]:
-    """A row for each kind of change: what a commit of it sends to the cache, with models and without."""
+    """Return a row for each kind of change: what a commit of it sends to the cache, with models and without."""
     found = ["| a commit changes | of so many | to the cache in a day | without models |", "|---|---|---|---|"]
     whole, without = (
         Simulation(world, choice, gate).run().by_change for choice in (Choice(), Choice(archives=WITHOUT))
@@ -326,7 +326,7 @@ def shares(world: World, gate: Gate) -> list[str]:
 
 
 def size(count: float) -> str:
-    """Bytes for people."""
+    """Format bytes for people."""
     for unit, name in ((TB, "TB"), (GB, "GB"), (MB, "MB")):
         if count >= unit:
             return f"{count / unit:.1f} {name}"
@@ -334,7 +334,7 @@ def size(count: float) -> str:
 
 
 def tables(world: World, gate: Gate) -> str:
-    """All that is printed."""
+    """Return the tables that are printed."""
     measured = [f"| {name} | {found.value:.3g} {found.unit} | {found.where} |" for name, found in MEASURED.items()]
     assumed = [f"| `{one.name}` | {getattr(world, one.name)} |" for one in fields(world)]
     parts = (

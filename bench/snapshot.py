@@ -1,4 +1,4 @@
-"""What selecting and hashing the files of a Bento costs, beside pathspec and BentoML.
+"""Measures selecting and hashing the files of a Bento, beside pathspec and BentoML.
 
     python bench/snapshot.py [--bentoml PYTHON] [--rounds N]
 
@@ -83,7 +83,7 @@ def make_tree(root: Path, count: int) -> None:
 
 
 def row(folder: str, count: int, rounds: int, bentoml: str | None) -> str:
-    """One line of the table."""
+    """Return one row of the table."""
     walked, files = best(rounds, lambda: list(walk(folder)))
     selected, selection = best(rounds, lambda: select(files, INCLUDE, EXCLUDE))
     hashed, _ = best(rounds, lambda: digest(selection.kept))
@@ -126,7 +126,7 @@ def plain_pathspec(folder: str) -> int:
 
 
 def best(rounds: int, work: Callable[[], T]) -> tuple[float, T]:
-    """The least seconds that ``work`` took, and its result."""
+    """Return the least seconds that ``work`` took, and its result."""
     seconds = []
     for _ in range(rounds):
         begin = time.perf_counter()

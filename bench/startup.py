@@ -1,4 +1,4 @@
-"""What the start of the helper costs each action.
+"""Measures the start of the helper, which each action pays.
 
     tools/bazel run //bench:startup [-- --runs N]
 
@@ -28,7 +28,7 @@ STAMP = "import os, time; os.write(1, str(time.monotonic_ns()).encode()); os._ex
 
 
 class Helper:
-    """A copy of the helper that tells the time at the first line of a function, and ends there."""
+    """Copies the helper, and makes the copy print the time at the first line of a function and exit."""
 
     def __init__(self, python: str, folder: Path, function: str, *sources: Path) -> None:
         """Copy, put the stamp into `function` of `sources` (relative to py/), and pack as the toolchain does."""
@@ -53,13 +53,13 @@ def put_stamp(source: Path, function: str) -> None:
 
 
 def package_folders() -> list[str]:
-    """Where the third-party packages of the helper are."""
+    """Return the folders of the helper's third-party packages."""
     found = [importlib.util.find_spec(name) for name in PACKAGES]
     return list(dict.fromkeys(str(Path(spec.origin).parents[1]) for spec in found if spec and spec.origin))
 
 
 def measure(command: list[str], runs: int) -> str:
-    """The milliseconds until the stamp, or why there was none."""
+    """Return the milliseconds until the stamp, or an error if there was none."""
     times = []
     for _ in range(runs):
         began = time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""The `bento` command beside `bentoml`, on stores of the same content.
+"""Measures the `bento` command beside `bentoml`, on stores of the same content.
 
     python bench/store.py [--bentoml COMMAND] [--runs N] [--megabytes N] [--entries N ...] [--slow]
 
@@ -33,7 +33,7 @@ OURS = [sys.executable, "-c", "import sys; from rules_bento.cli import main; sys
 
 
 class Used(NamedTuple):
-    """What a command took: seconds on the clock, seconds of all cores, peak in MB."""
+    """Holds what a command used: wall seconds, CPU seconds, peak memory in MB."""
 
     wall: float
     cpu: float
@@ -41,7 +41,7 @@ class Used(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An operation of a tool: a command, and what gives the store that it runs on, before each run."""
+    """Describes an operation of a tool: its command, and what sets up the store before each run."""
 
     operation: str
     tool: str
@@ -76,7 +76,7 @@ def show(row: Row, runs: int) -> None:
 
 
 def descriptor(tag: str, day: int) -> bytes:
-    """A bento.yaml of the usual size, with a schema."""
+    """Return a bento.yaml of the usual size, with a schema."""
     name, version = tag.split(":")
     routes = [
         {"name": f"api{n}", "route": f"/api{n}", "input": {"properties": {"x": {"type": "array"}}}} for n in range(6)
@@ -101,7 +101,7 @@ def descriptor(tag: str, day: int) -> bytes:
 
 
 def fill(home: Path, entries: int) -> None:
-    """A store as `bentoml build` leaves it: ten files for each Bento."""
+    """Fill a store as `bentoml build` does: ten files for each Bento."""
     files = ["README.md", "apis/openapi.yaml", "apis/schema.json", "env/docker/Dockerfile", "env/docker/entrypoint.sh"]
     files += ["env/python/requirements.in", "env/python/requirements.txt", "src/bentofile.yaml", "src/service.py"]
     for number in range(entries):
@@ -115,7 +115,7 @@ def fill(home: Path, entries: int) -> None:
 
 
 def pack(path: Path, tag: str, files: Iterator[tuple[str, int, BinaryIO]]) -> None:
-    """An archive as `bentoml export` writes it, but in minutes less."""
+    """Write an archive as `bentoml export` does, but much faster."""
     from rules_bento.archives import xz
 
     text = descriptor(tag, 1)
@@ -131,22 +131,22 @@ def pack(path: Path, tag: str, files: Iterator[tuple[str, int, BinaryIO]]) -> No
 
 
 def small_files(version: int) -> Iterator[tuple[str, int, BinaryIO]]:
-    """10,000 files, of which a hundred are of this version."""
+    """Yield 10,000 files, of which a hundred differ between versions."""
     for number in range(10_000):
         text = f"# {number} {version if number % 100 == 0 else ''}\n".encode() * (1 + number % 40)
         yield f"src/package{number % 40}/module{number}.py", len(text), io.BytesIO(text)
 
 
 class Noise(io.RawIOBase):
-    """A file without end that does not compress, as weights."""
+    """Reads as an endless file that does not compress, as weights do not."""
 
     def read(self, size: int = -1) -> bytes:
-        """So many bytes."""
+        """Return random bytes."""
         return os.urandom(size)
 
 
 def large_file(megabytes: int) -> Iterator[tuple[str, int, BinaryIO]]:
-    """One file."""
+    """Yield one large file."""
     yield "src/weights.bin", megabytes << 20, cast("BinaryIO", Noise())
 
 

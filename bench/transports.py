@@ -1,4 +1,4 @@
-"""Transfers of one large file: ours beside other clients, to servers that run already.
+"""Measures transfers of one large file: ours beside other clients, to servers that run already.
 
     python bench/transports.py --megabytes 1000 [--others PYTHON] URL...
 
@@ -102,7 +102,7 @@ CLIENTS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def measure(python: str, code: str, url: str, path: Path) -> tuple[float, float, float]:
-    """Seconds, those of the processor, and the peak of resident MB; zeros if it failed."""
+    """Return wall seconds, CPU seconds, and the peak of resident MB; zeros if it failed."""
     begin = time.perf_counter()
     process = subprocess.Popen(
         [python, "-c", f"import sys\nurl, path = sys.argv[1:]\n{code}", url, str(path)],

@@ -1,4 +1,4 @@
-"""One large Bento to and from a registry and a cloud, all on this machine, beside BentoML's own client and oras.
+"""Measures one large Bento to and from a registry and a cloud on this machine, beside BentoML's client and oras.
 
     python bench/travel.py [--registry DOCKER_REGISTRY] [--bentoml COMMAND] [--megabytes N] [--runs N]
 

@@ -1,4 +1,4 @@
-"""A project of BentoML's moves over: its bentofile stays, and Bazel reads it."""
+"""Moves projects of BentoML's to Bazel: the bentofile stays, and Bazel reads it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Greeter:
 
 
 def a_project_moves_over(bench: Workbench) -> str:
-    """`bento migrate` prints what is then built; an option rebuilds little; the command makes the rule's bytes."""
+    """Build what `bento migrate` prints; an option rebuilds little, and the command makes the rule's bytes."""
     checkout = bench.checkout("moved")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE + DEPENDENCY))
     checkout.write(f"{WORKSPACE}/BUILD.bazel", "")
@@ -116,7 +116,7 @@ def migrated(checkout: Checkout) -> None:
 
 
 def other_projects_move_in(checkout: Checkout) -> None:
-    """Each with a hub of its own, for its own Python."""
+    """Migrate further projects, each with a hub of its own, for its own Python."""
     for folder, files in OTHERS.items():
         for path, text in files.items():
             checkout.write(f"{WORKSPACE}/{folder}/{path}", text)
@@ -131,7 +131,7 @@ def other_projects_move_in(checkout: Checkout) -> None:
 
 
 def bento_yaml(checkout: Checkout, target: str) -> str:
-    """What a Bento says of itself; that of another Python is not in bazel-bin."""
+    """Return a target's bento.yaml, which is not in bazel-bin for another Python."""
     asked = checkout.bazel(
         "cquery", target, "--output=files", "--output_groups=bento_yaml", workspace=WORKSPACE
     ).succeeded()
@@ -150,7 +150,7 @@ def an_option_locks_nothing_again(checkout: Checkout) -> None:
 
 
 def the_command_makes_the_same_bytes(checkout: Checkout) -> int:
-    """Where no hub locks the packages, which is what Bazel is for."""
+    """Compare `bento build` with the rule, without the hub that locks packages, which the command does not have."""
     checkout.edit(f"{WORKSPACE}/svc/BUILD.bazel", '    requirements = ["@pypi//bentoml"],\n', "")
     checkout.build(TARGET, workspace=WORKSPACE)
     bento(checkout, "build", "svc", "--archive", "by_command.bento", "--creation-time", CREATION_TIME)

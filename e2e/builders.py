@@ -1,4 +1,4 @@
-"""Real builders make images of a Bento of the store: podman and buildah, by the command that Bazel runs."""
+"""Makes images of a Bento of the store by podman and buildah, started by the command that Bazel runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ image: {base_image: scratch, python_version: '3.11'}
 
 
 def builders_make_the_same_image(bench: Workbench) -> str:
-    """One Bento, two builders: all files are there with the modes and times of the context, and options arrive."""
+    """Build one Bento by two builders: all files have the modes and times of the context, and options arrive."""
     need(*TOOLS)
     folder, home = bench.folder / "built-bento", bench.folder / "built-home"
     for path, text in BENTO.items():

@@ -1,4 +1,4 @@
-"""A real remote cache: nginx of Debian's package, which stores what it is sent (WebDAV), on the loopback interface."""
+"""Runs a real remote cache: nginx of Debian's package, which stores what it is sent (WebDAV), on loopback."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ http {{
 
 @dataclass(frozen=True)
 class Transfer:
-    """A request that the server answered."""
+    """Describes a request that the server answered."""
 
     method: str
     kind: str  # ac or cas
@@ -57,7 +57,7 @@ class Transfer:
 
 
 class CacheServer(Server):
-    """It keeps what it is sent in its folder."""
+    """Runs the server, which keeps what it is sent in its folder."""
 
     def command(self) -> list[str]:
         """Unpack it, and write its settings."""
@@ -73,18 +73,18 @@ class CacheServer(Server):
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Return the URL of the cache."""
         return f"http://127.0.0.1:{self.port}"
 
     def transfers(self) -> list[Transfer]:
-        """All requests since the last call."""
+        """Return all requests since the last call."""
         log = self.folder / "access.log"
         found = re.findall(r"^(\S+) /(ac|cas)/(\S+) (\d+) (\d+)$", log.read_text(), re.MULTILINE)
         os.truncate(log, 0)
         return [Transfer(method, kind, digest, int(status), int(sent)) for method, kind, digest, status, sent in found]
 
     def content(self, digest: str) -> Path:
-        """The file that holds a content."""
+        """Return the path of the file that holds a content."""
         return self.folder / "kept/cas" / digest
 
     def evict_contents(self) -> None:

@@ -1,4 +1,4 @@
-"""Secrets that the caller has are in nothing that a build makes, says or notes."""
+"""Checks that secrets of the caller are in nothing that a build makes, says or logs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ bento_package(
 
 
 def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
-    """Neither into outputs, layers and execution log of all examples, nor into what a failing build says."""
+    """Search outputs, layers and the execution log of all examples, and the output of a failing build, for secrets."""
     checkout = bench.plain
     given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | tokens(checkout)
     log = checkout.root / "canaries.json"

@@ -1,4 +1,4 @@
-"""The image of the example runs: as nobody in particular, on a file system that it cannot write to."""
+"""Runs the image of the example: as an unprivileged user, on a file system that it cannot write to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS = 120
 
 
 def a_container_serves_a_prediction(bench: Workbench) -> str:
-    """Real tools read the layout, unpack it and run it: skopeo, umoci and runc."""
+    """Read the layout, unpack it and run it by real tools: skopeo, umoci and runc."""
     missing = [tool for tool in ("skopeo", "umoci", "runc") if not shutil.which(tool)]
     assert not missing, f"not installed: {', '.join(missing)}"
     bench.plain.build(TARGET, "--output_groups=+oci_layout").succeeded()
@@ -50,7 +50,7 @@ def a_container_serves_a_prediction(bench: Workbench) -> str:
 
 
 def configure(bundle: Path) -> int:
-    """Shut the container's file system, and give it the loopback interface of the host. Returns the port."""
+    """Make the container's file system read-only, and give it the loopback interface of the host. Returns the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -71,7 +71,7 @@ def configure(bundle: Path) -> int:
 
 
 def wait(url: str, runs: Callable[[], bool], log: Callable[[], str]) -> float:
-    """The seconds until there is an answer."""
+    """Return the seconds until there is an answer."""
     began = time.monotonic()
     while time.monotonic() - began < SECONDS:
         assert runs(), log()
@@ -90,14 +90,14 @@ def post(url: str) -> object:
 
 
 def user_of(name: str) -> str:
-    """The user of the first process of a container, as the host sees it."""
+    """Return the user of the first process of a container, as the host sees it."""
     state = json.loads(call("runc", "state", name))
     status = Path(f"/proc/{state['pid']}/status").read_text("utf-8")
     return next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:"))
 
 
 def byte_code(name: str) -> int:
-    """How many modules of the packages a Python in the container has byte code of; it compiles none of them."""
+    """Return how many modules of the packages have byte code in the container; no module is compiled there."""
     told = ["runc", "exec", name, "/opt/.venv/bin/python", "-v", "-c", "import sklearn"]
     done = subprocess.run(told, check=True, capture_output=True, text=True)
     cache = "/__pycache__/"

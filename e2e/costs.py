@@ -1,4 +1,4 @@
-"""What changes cost in a workspace of many services: processes, inputs, bytes and targets, as on every machine."""
+"""Counts what changes cost in a workspace of many services: processes, inputs, bytes and targets."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ Costs = dict[str, dict[str, dict[str, int]]]
 
 
 def changes_cost_what_is_committed(bench: Workbench) -> str:
-    """No change has more processes, inputs or bytes than bench/gate.json says, and no closure more targets."""
+    """Check that no change costs more processes, inputs or bytes than bench/gate.json says, nor closures targets."""
     counted = count(bench)
     worse = "\n".join(compared(json.loads(COMMITTED.read_text("utf-8")), counted))
     assert not worse, f"more than bench/gate.json has; if it must be, `python bench/gate.py --write`:\n{worse}"
@@ -79,7 +79,7 @@ def changes_cost_what_is_committed(bench: Workbench) -> str:
 
 
 def count(bench: Workbench) -> dict[str, Any]:
-    """What bench/gate.json holds. The monorepo's checkout is gone on with, and the spare one."""
+    """Return the content for bench/gate.json. Uses the checkouts `monorepo` and `spare`, and leaves changes in them."""
     checkout = bench.monorepo
     for path in (LIBRARY, LOCK):  # as they were before other scenarios
         checkout.write(f"{MONOREPO}/{path}", (REPOSITORY / MONOREPO / path).read_text("utf-8"))
@@ -139,7 +139,7 @@ def write_newer_package(checkout: Checkout, workspace: str) -> None:
 
 
 def costs(spawns: Iterable[Spawn]) -> dict[str, dict[str, int]]:
-    """What the processes of a build cost, by mnemonic."""
+    """Return what the processes of a build cost, by mnemonic."""
     kinds: dict[str, list[Spawn]] = {}
     for spawn in spawns:
         if "//services/" in spawn.target:
@@ -155,13 +155,13 @@ def costs(spawns: Iterable[Spawn]) -> dict[str, dict[str, int]]:
 
 
 def configured(checkout: Checkout, target: str, workspace: str) -> int:
-    """How many targets Bazel configures for one, files among them."""
+    """Return how many targets Bazel configures for one, files among them."""
     listed = checkout.bazel("cquery", f"deps({target})", "--output=label", workspace=workspace).succeeded()
     return len(listed.output.splitlines())
 
 
 def compared(committed: dict[str, Any], counted: dict[str, Any]) -> list[str]:
-    """A line for each figure that has grown, or that nobody has committed."""
+    """Return a line for each figure that has grown, or that is not committed."""
     worse = []
     before, after = figures(committed), figures(counted)
     for figure, found in after.items():
@@ -172,7 +172,7 @@ def compared(committed: dict[str, Any], counted: dict[str, Any]) -> list[str]:
 
 
 def figures(counted: dict[str, Any]) -> dict[str, int]:
-    """All figures, by what they are of."""
+    """Return all figures by name."""
     found = {f"targets of {target}": number for target, number in counted["targets"].items()}
     for change, kinds in counted["changes"].items():
         for kind, cost in kinds.items():
@@ -181,7 +181,7 @@ def figures(counted: dict[str, Any]) -> dict[str, int]:
 
 
 def dumped(counted: dict[str, Any]) -> str:
-    """The text of bench/gate.json: a line for each mnemonic, so that a diff shows what has changed."""
+    """Return the text of bench/gate.json: a line for each mnemonic, so that a diff shows what has changed."""
     changes = []
     for change, kinds in counted["changes"].items():
         lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(cost)}" for kind, cost in kinds.items())

@@ -1,4 +1,4 @@
-"""A built Bento on its way by `bazel run`: into a store, to a file, to a cloud, as targets and callers say."""
+"""Delivers a built Bento by `bazel run`: into a store, to a file, to a cloud."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STATUS = "#!/bin/sh\necho STABLE_TEAM flora\n"
 
 
 def bentos_are_delivered(bench: Workbench) -> str:
-    """What targets say, what callers say behind `--`, and the same from the Bento's own target."""
+    """Deliver with what targets say, with what callers add behind `--`, and from the Bento's own target."""
     checkout = bench.plain
     checkout.write(f"{PACKAGE}/BUILD.bazel", BUILD)
     checkout.write(f"{PACKAGE}/status.sh", STATUS)

@@ -1,4 +1,4 @@
-"""The Dockerfiles of Bentos make images that serve: ours, and the one that BentoML renders from bento.yaml."""
+"""Builds images by the Dockerfiles of Bentos, ours and the one that BentoML renders, and serves from them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ docker:
 
 
 def dockerfiles_make_images_that_serve(bench: Workbench) -> str:
-    """buildah builds, podman runs. The first image renders the second one's Dockerfile, for it has BentoML."""
+    """Build by buildah, run by podman. The first image has BentoML, so it renders the second one's Dockerfile."""
     need("buildah", "mmdebstrap", "podman", "runc")
     for path, text in FILES.items():
         bench.plain.write(f"{PACKAGE}/{path}", text)
@@ -125,7 +125,7 @@ def dockerfiles_make_images_that_serve(bench: Workbench) -> str:
 
 
 class Engine:
-    """buildah and podman over a store of images of their own."""
+    """Runs buildah and podman over a store of images of their own."""
 
     def __init__(self, folder: Path) -> None:
         """Keep all in the folder."""
@@ -135,7 +135,7 @@ class Engine:
         self._podman = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
 
     def make_base(self) -> None:
-        """Debian with Python and pip, and with the certificates that this machine trusts."""
+        """Make an image of Debian with Python and pip, and with the certificates that this machine trusts."""
         root = self._folder / "base.tar"
         certificates = Path("/usr/local/share/ca-certificates")
         hooks = ['rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED']
@@ -168,7 +168,7 @@ class Engine:
         call(*self.build_command(tag, context, dockerfile))
 
     def build_command(self, tag: str, context: Path, dockerfile: Path, *more: str) -> list[str]:
-        """What builds an image; its RUN commands see the network of the machine."""
+        """Return the command that builds an image; its RUN commands see the network of the machine."""
         options = ["--isolation=chroot", "--network=host", "--pull-never", "--quiet", *more]
         return [*self._buildah, "build", *options, "--tag", tag, "--file", str(dockerfile), str(context)]
 
@@ -200,7 +200,7 @@ class Engine:
         raise AssertionError(f"no answer:\n{call(*self._podman, 'logs', image)}")
 
     def render(self, image: str, archive: Path, tag: str) -> Path:
-        """What `bentoml containerize` in a container of the image hands to its builder: the context's folder."""
+        """Return the context that `bentoml containerize`, in a container of the image, hands to its builder."""
         out = self._folder / "rendered"
         out.mkdir(mode=0o777)
         out.chmod(0o777)
@@ -228,7 +228,7 @@ class Engine:
         return out / "context"
 
     def close(self) -> None:
-        """Unmount what is mounted."""
+        """Remove the containers, and unmount what the driver has mounted."""
         for command in ([*self._podman, "rm", "--all", "--force"], [*self._buildah, "rm", "--all"]):
             subprocess.run(command, check=False, capture_output=True)
         # The driver mounts its folder over itself.

@@ -25,7 +25,7 @@ def start_loopback() -> None:
 
 
 def provisioned_root(checkout: Path) -> Path:
-    """The root file system that tools/bazel of a checkout runs in, told as it does itself."""
+    """Return the root file system that tools/bazel of a checkout runs in, found as it finds it."""
     digest = sha256((checkout / "tools/provision_bazel.py").read_bytes()).hexdigest()[:12]
     cache = os.environ.get("XDG_CACHE_HOME") or f"{os.environ['HOME']}/.cache"
     root = Path(cache, "rules_bento/bazel", digest, "root")

@@ -1,4 +1,4 @@
-"""What cannot be built from is refused by the build as by the helper alone: in a line, with target and remedy."""
+"""Checks that builds refuse invalid inputs as the helper does: in one line, with target and remedy."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ ENVIRONMENTS = {
 
 
 def builds_say_what_is_wrong(bench: Workbench) -> str:
-    """Links as sources, as outputs of `declare_symlink`, and in tree artifacts; and a service that is excluded."""
+    """Build links as sources, as outputs of `declare_symlink`, and in tree artifacts; and an excluded service."""
     checkout = bench.plain
     checkout.write("broken/BUILD.bazel", BUILD)
     checkout.write("broken/links.bzl", RULES)

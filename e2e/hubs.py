@@ -1,4 +1,4 @@
-"""Hubs of absent locks, for other platforms, under another name, of wheels with BUILD files; no interpreters."""
+"""Checks hubs of absent locks, for other platforms, under another name, of wheels with BUILD files; interpreters."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ PLATFORMS = 'platforms = ["linux_x86_64", "linux_aarch64"]'
 
 
 def hubs_say_what_is_missing(bench: Workbench) -> str:
-    """A lock can be written where there is none; other platforms and names are refused with those that there are."""
+    """Write a lock where there is none; check that other platforms and names are refused with those that exist."""
     checkout = bench.checkout("hubs")
     lock = write_workspace(checkout)
     a_lock_that_is_not_there_can_be_written(checkout, lock)
@@ -81,7 +81,7 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
 
 
 def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> None:
-    """The target that writes it is built; a Bento of it is not, and Bazel sees the lock once it is there."""
+    """Build the target that writes an absent lock; a Bento of it fails until Bazel sees the lock."""
     built = checkout.build("//:update", "//:all_of_them", workspace=WORKSPACE)
     message = "@pypi: its lock //:requirements.lock.json is not there yet: `bazel run` of the bento_requirements target"
     assert message in built.errors, built.told()
@@ -95,7 +95,7 @@ def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> No
 
 
 def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
-    """By the name that the hub has here, and by canonical labels of all its packages."""
+    """Check that modules below BUILD files are there, by the hub's local name and by canonical labels."""
     checkout.build("@mine//acme", "//:all_of_them", workspace=WORKSPACE)
     listed = checkout.bazel("cquery", "@mine//acme", "--output=files", workspace=WORKSPACE).succeeded().output.split()
     found = {path.partition("/site-packages/")[2] for path in listed}
@@ -104,7 +104,7 @@ def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
 
 
 def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
-    """By the module that has both, or by both modules and the line that keeps BUILD files as they are.
+    """Check that two hubs of one name are refused, with the module or the modules that have them.
 
     Of one name are also two of which one has a hub beside it, for build systems.
     """
@@ -128,7 +128,7 @@ def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
 
 
 def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
-    """In Bazel's words, which docs/locks.md has, for there is no target that could speak; `requirement` has its own."""
+    """Check the errors for a missing package: Bazel's own, which docs/locks.md quotes, and that of `requirement`."""
     failed = checkout.bazel("build", "@mine//flask", workspace=WORKSPACE)
     assert re.search(r"no such package '@@\S*pypi//flask': BUILD file not found", failed.errors), failed.told()
     load = 'load("@mine//:requirements.bzl", "requirement")\n\nfilegroup(name = "x", srcs = [requirement("{}")])\n'
@@ -140,7 +140,7 @@ def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
 
 
 def packages_that_markers_leave_out_say_so(checkout: Checkout) -> None:
-    """For all platforms, and for that of the build."""
+    """Check the error for a package that markers leave out, of all platforms and of the build's."""
     for package, platform, where in (
         ("elsewhere", "linux_amd64", "none"),
         ("machine", "linux_arm64", "linux_x86_64 alone"),
@@ -153,7 +153,7 @@ def packages_that_markers_leave_out_say_so(checkout: Checkout) -> None:
 
 
 def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str) -> None:
-    """A hub that two modules have is one where they agree; else each is named, and what differs."""
+    """Check that modules share a hub if they agree; otherwise the error names them, and what differs."""
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module + DEPENDENCY)
     checkout.write(f"{WORKSPACE}/other/MODULE.bazel", OTHER)
@@ -179,7 +179,7 @@ def other_platforms_are_named(checkout: Checkout) -> None:
 
 
 def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
-    """Two of them, one that is no Python, and one of old: no other is taken in its place."""
+    """Check the errors for two interpreters, for one that is no Python, and for an old one."""
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     one = 'bento_tools.python(interpreter = "python3")'
     absent = one.replace("python3", "python3.99")
@@ -200,7 +200,7 @@ def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
 
 
 def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) -> None:
-    """A package that is named and is not there; an extra may have the name of its package."""
+    """Check the error for an edge to a missing package; an extra may have the name of its package."""
     content = json.loads(lock)
     [acme] = [package for package in content["packages"] if package["name"] == "acme"]
     acme["extras"] = {"acme": [{"name": "bentoml"}]}
@@ -218,7 +218,7 @@ def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) 
 
 
 def write_workspace(checkout: Checkout) -> str:
-    """All but the lock, whose text this returns."""
+    """Write the workspace except the lock, whose text is returned."""
     wheels = checkout.root / WORKSPACE / "wheels"
     wheels.mkdir(parents=True)
     shipped = {f"acme/{name}/{file}": "" for name in BUILD_FILES for file in (name, "data.txt")}
@@ -238,7 +238,7 @@ def write_workspace(checkout: Checkout) -> str:
 
 
 def write_wheel(folder: Path, name: str, files: dict[str, str]) -> dict[str, str]:
-    """Its name and SHA-256."""
+    """Write a wheel; return its name and SHA-256."""
     path = folder / f"{name}-1.0-py3-none-any.whl"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:

@@ -1,4 +1,4 @@
-"""A change reruns what depends on it, and nothing else."""
+"""Checks that a change reruns what depends on it, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
 def changes_rerun_what_they_must(bench: Workbench) -> str:
-    """Counted are the processes of the execution log; Bazel's cache of actions leaves none there."""
+    """Count the processes of the execution log, which has none for hits of Bazel's action cache."""
     checkout = bench.plain
     seconds = a_comment_in_the_service(checkout)
     a_name_in_the_library(checkout)
@@ -60,7 +60,7 @@ def a_comment_in_the_service(checkout: Checkout) -> float:
 
 
 def a_name_in_the_library(checkout: Checkout) -> None:
-    """It trains the model, too."""
+    """Change the library, which trains the model, too."""
     tag = checkout.read(TAG)
     checkout.edit("examples/features/iris.py", "measured", "sizes")
     expected = ["BentoArchive", "BentoPackage", "BentoSnapshot", "Genrule"]
@@ -98,7 +98,7 @@ def a_file_that_no_pattern_keeps(checkout: Checkout) -> None:
 
 
 def a_line_beside_data(checkout: Checkout) -> None:
-    """Data may be large: they are packed again only if they change."""
+    """Change a source beside data, which may be large: they are packed again only if they change."""
     checkout.write("beside/BUILD.bazel", DATA)
     checkout.write("beside/service.py", SERVICE)
     checkout.write("beside/table.csv", "1,2\n")

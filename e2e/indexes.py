@@ -1,4 +1,4 @@
-"""A private index with a password: pypiserver on loopback, and one package there that the public index has too."""
+"""Locks from a private index with a password: pypiserver on loopback, with one package of a public name."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ EXPLICIT = {"acme-iris": "corp", CONFUSED: "corp"}
 
 
 def a_private_index_wins_and_keeps_its_password(bench: Workbench) -> str:
-    """Credentials by environment to lock, by netrc to fetch, wrong ones to see the error; then a search for them."""
+    """Lock with the environment's credentials, fetch with netrc's, fail with wrong ones; search outputs for them."""
     checkout = bench.checkout("private")
     with index(bench.folder / "index") as address:
         write_workspace(checkout, address)
@@ -111,7 +111,7 @@ def write_workspace(checkout: Checkout, address: str) -> None:
 
 
 def files_with(text: bytes, folder: Path) -> list[Path]:
-    """Files below a folder that have a text in them; links are not followed."""
+    """Return the files below a folder that contain a text; links are not followed."""
     found = []
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -128,7 +128,7 @@ def files_with(text: bytes, folder: Path) -> list[Path]:
 
 @contextmanager
 def index(folder: Path):
-    """The address of a real pypiserver that wants a password for everything."""
+    """Run a real pypiserver that wants a password for everything; yield its address."""
     packages = folder / "packages"
     packages.mkdir(parents=True)
     write_wheel(packages, CONFUSED, "0.0.1", "OURS = True\n")

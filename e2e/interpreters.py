@@ -1,4 +1,4 @@
-"""Actions make the same bytes in whatever Python runs them."""
+"""Checks that actions make the same bytes in whatever Python runs them."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ bento_policy_test(name = "policy_test", allow_licenses = ["MIT"], bento = ":hell
 
 
 def interpreters_make_the_same(bench: Workbench) -> str:
-    """Every kind of action, in the Python of locked packages and in a newer one of the machine."""
+    """Run every kind of action in the Python of locked packages and in a newer one of the machine."""
     checkout = bench.spare
     write_targets(checkout)
     checkout.edit("MODULE.bazel", INTERPRETER, INTERPRETER + COMPILER)
@@ -172,7 +172,7 @@ def interpreters_make_the_same(bench: Workbench) -> str:
 
 
 def write_targets(checkout: Checkout) -> None:
-    """A package for each kind of action, over a hub of one wheel."""
+    """Write a package for each kind of action, over a hub of one wheel."""
     checkout.write("twice/BUILD.bazel", BUILD)
     checkout.write("twice/service.py", SERVICE)
     checkout.write("twice/local.py", LOCAL)
@@ -217,12 +217,12 @@ def built(checkout: Checkout) -> list[Spawn]:
 
 
 def mnemonics(checkout: Checkout) -> set[str]:
-    """Those that rules have."""
+    """Return the mnemonics that the rules have."""
     lines = [line for path in checkout.root.glob("rules/**/*.bzl") for line in path.read_text("utf-8").splitlines()]
     return {name for line in lines if "mnemonic = " in line for name in re.findall(r'"(Bento[A-Za-z]+)"', line)}
 
 
 def differing(first: list[Spawn], second: list[Spawn]) -> str:
-    """The actions that made other bytes, or ran in one of the builds alone."""
+    """Return the actions that made other bytes, or ran in one of the builds alone."""
     made, again = ({(spawn.mnemonic, spawn.target): spawn.outputs for spawn in spawns} for spawns in (first, second))
     return "\n".join(str(key) for key in made | again if made.get(key) != again.get(key))

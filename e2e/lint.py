@@ -1,4 +1,4 @@
-"""No Python file escapes ruff and mypy, no test file escapes Bazel, and no Starlark what it has to be."""
+"""Checks that ruff and mypy see every Python file, Bazel every test file, and that Starlark keeps its rules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OURS = re.compile(r"bento_\w+|environment_step")
 
 
 def lint_sees_every_file(bench: Workbench) -> str:
-    """What //tests/lint declares and documents name is there; each file of tests is that of a target."""
+    """Check that files declared to //tests/lint or named by documents exist, and that each test file has a target."""
     starlark = files_that_end_in(".bzl", ".bazel")
     found = [finding for path in starlark for finding in findings(path, (REPOSITORY / path).read_text("utf-8"))]
     assert not found, "\n".join(found)
@@ -47,7 +47,7 @@ def lint_sees_every_file(bench: Workbench) -> str:
 
 
 def documented_targets_load(checkout: Checkout) -> int:
-    """Bazel takes each block of a BUILD file that documents show, in a package of its own."""
+    """Load each block of a BUILD file that documents show, in a package of its own."""
     for number, block in enumerate(block for path in documents(REPOSITORY) for block in blocks(path)):
         # Three dots stand for what a reader knows.
         if block.language == "starlark" and "…" not in block.text:
@@ -58,7 +58,7 @@ def documented_targets_load(checkout: Checkout) -> int:
 
 
 def documented_modules_load(checkout: Checkout) -> int:
-    """Bazel takes what documents declare in MODULE.bazel by `bento`, each under another name. Nothing is fetched."""
+    """Evaluate what documents declare in MODULE.bazel by `bento`, each under another name, without fetching."""
     names, tags = [], []
     for number, block in enumerate(block for path in documents(REPOSITORY) for block in blocks(path)):
         for tag in declarations(block.text.replace("…", "0" * 64)) if block.language == "starlark" else []:
@@ -81,7 +81,7 @@ def documented_modules_load(checkout: Checkout) -> int:
 
 
 def documented_commands_run(checkout: Checkout, home: Path) -> None:
-    """Those of tests/docs/consoles.py that are given here; what gives the others is there."""
+    """Run the commands that tests/docs/consoles.py gives to this scenario; whatever runs the others has to exist."""
     gone = [path for path in HELD.values() if not (REPOSITORY / path).is_file()]
     assert not gone, f"tests/docs/consoles.py names {gone}"
     for path, text in FILES.items():
@@ -92,7 +92,7 @@ def documented_commands_run(checkout: Checkout, home: Path) -> None:
 
 
 def declarations(text: str) -> list[ast.Call]:
-    """The tags of `bento` in a block."""
+    """Return the tags of `bento` in a block."""
     calls = [statement.value for statement in ast.parse(text).body if isinstance(statement, ast.Expr)]
     return [
         call
@@ -104,7 +104,7 @@ def declarations(text: str) -> list[ast.Call]:
 
 
 def build_file(text: str) -> str:
-    """The targets of ours in a block, and what loads their rules."""
+    """Return a BUILD file of the targets of ours in a block, with the load of their rules."""
     statements = [
         statement
         for statement in ast.parse(text).body
@@ -120,7 +120,7 @@ def build_file(text: str) -> str:
 
 
 def files_of(checkout: Checkout, query: str) -> set[str]:
-    """The source files among the labels that a query gives."""
+    """Return the source files among the labels that a query gives."""
     asked = checkout.bazel("query", f"kind('source file', {query})", "--noimplicit_deps").succeeded()
     labels = (label.removeprefix("//") for label in asked.output.split())
     return {label.replace(":", "/").removeprefix("/") for label in labels}

@@ -1,4 +1,4 @@
-"""Models from elsewhere, on loopback: a server's files and exports, a hub of Hugging Face's kind, a registry."""
+"""Fetches models from servers on loopback: files and exports by HTTP, a hub of Hugging Face's kind, a registry."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
 def models_come_from_elsewhere(bench: Workbench) -> str:
-    """Only who needs them fetches them; hashes are held; the token is shown and kept nowhere."""
+    """Fetch models only for targets that need them, with verified hashes; the token is shown and kept nowhere."""
     checkout = bench.checkout("models", cache=bench.folder / "models-cache")
     archive = exported()
     with server(archive) as (address, asked):
@@ -108,7 +108,7 @@ def models_come_from_elsewhere(bench: Workbench) -> str:
 
 
 def a_pushed_model_is_pulled(checkout: Checkout, bench: Workbench, address: str, archive: bytes) -> None:
-    """To a real registry and back, the model is the same, tag and all."""
+    """Push a model to a real registry and pull it: it is the same, with its tag."""
     with RegistryServer(bench.folder / "models-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
         behind = ("--", "--insecure", host, "--repository", f"{host}/plain")
@@ -137,7 +137,7 @@ def models_are_in(checkout: Checkout) -> None:
 
 
 def exported() -> bytes:
-    """What `bentoml models export` writes."""
+    """Return an archive as `bentoml models export` writes it."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:xz") as file:
         for path, content in {"model.yaml": MODEL_YAML.encode(), "weights.bin": b"weights"}.items():
@@ -161,7 +161,7 @@ def write_workspace(
 
 @contextmanager
 def server(archive: bytes):
-    """The address of a server, and the paths that it is asked for. A hub's large files lie behind a redirection."""
+    """Run a server, whose large hub files are redirected; yield its address and the list of requested paths."""
     asked: list[str] = []
     snapshot = f"/acme/tiny/resolve/{REVISION}/"
 

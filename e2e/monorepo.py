@@ -1,4 +1,4 @@
-"""A workspace of three services with different packages, one lock and one library."""
+"""Builds a workspace of three services with different packages, one lock and one library."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PYTHON = 'python_version = "3.11"'
 
 
 def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
-    """Slices are what uv says; Bentos install by their hashes in a fresh environment, are imported and served."""
+    """Compare slices with uv's; install Bentos by hashes in fresh environments, import and serve them."""
     checkout = bench.checkout("monorepo")
     # The wheels of this scenario's servers run in this interpreter.
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", PYTHON, f'python_version = "{HERE}"')
@@ -43,7 +43,7 @@ def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
 
 
 def changes_touch_what_they_must(bench: Workbench) -> str:
-    """In a lock, a package's line; in a service, its packages; the extension only with them."""
+    """Change a line of the lock and a service's packages; check what is fetched, rerun and evaluated again."""
     checkout = bench.monorepo
     first = evaluations(checkout, "first")
     again = evaluations(checkout, "again")
@@ -76,7 +76,7 @@ def a_changed_line_of_the_lock(checkout: Checkout) -> None:
 
 
 def wheels_of(checkout: Checkout) -> list[Path]:
-    """The repositories of wheels of the workspace's hub that were fetched."""
+    """Return the fetched repositories of wheels of the workspace's hub."""
     external = external_folder(checkout)
     return sorted(path for path in external.iterdir() if re.search(r"pypi__\w", path.name) and path.is_dir())
 
@@ -87,7 +87,7 @@ def external_folder(checkout: Checkout, workspace: str = WORKSPACE) -> Path:
 
 
 def evaluations(checkout: Checkout, name: str) -> int:
-    """How often the extension `bento` ran in a build."""
+    """Return how often the extension `bento` ran in a build."""
     profile = checkout.root / f"{name}.profile"
     checkout.build(*BENTOS, f"--profile={profile}", "--noslim_profile", workspace=WORKSPACE)
     events = json.loads(profile.read_text("utf-8"))["traceEvents"]
@@ -95,7 +95,7 @@ def evaluations(checkout: Checkout, name: str) -> int:
 
 
 def the_slice_is_what_uv_says(checkout: Checkout, service: str) -> None:
-    """uv resolves the same over the network, from the packages' own metadata, where it may take what is locked."""
+    """Compare with what uv resolves over the network, from the packages' own metadata and the locked versions."""
     folder = checkout.root / WORKSPACE / f"bazel-bin/{service}"
     lock = json.loads(checkout.read(f"{WORKSPACE}/requirements.lock.json"))
     constraints = checkout.root / "constraints.txt"

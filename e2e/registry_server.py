@@ -1,4 +1,4 @@
-"""A real registry: Debian's."""
+"""Runs a real registry: Debian's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 class RegistryServer(Server):
-    """It keeps what is pushed in its folder."""
+    """Runs the registry, which keeps what is pushed in its folder."""
 
     def command(self) -> list[str]:
         """Unpack it, and write its settings."""
@@ -23,6 +23,6 @@ class RegistryServer(Server):
         return [f"{self.folder}/program/usr/bin/docker-registry", "serve", str(settings)]
 
     def blobs(self) -> dict[str, int]:
-        """Bytes of what it has stored, by digest."""
+        """Return the sizes of the stored blobs, by digest."""
         stored = (self.folder / "kept/docker/registry/v2/blobs/sha256").glob("*/*/data")
         return {path.parent.name: path.stat().st_size for path in stored}

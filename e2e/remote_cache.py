@@ -1,4 +1,4 @@
-"""Machines share what one of them has built, over a real cache server, and recover from one that fails them."""
+"""Shares builds of several machines over a real cache server, and recovers from one that loses contents."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ SMALL = 200_000  # bytes
 
 
 def two_machines_share_a_cache(bench: Workbench) -> str:
-    """What the first uploads, the second takes: every action of ours, and no more bytes than it asks for."""
+    """Build on two machines: the second runs no action of ours, and downloads no more than it asks for."""
     first, second = bench.here, bench.there
     with CacheServer(bench.folder / "cache") as cache:
         for checkout in (first, second):
@@ -93,7 +93,10 @@ def two_machines_share_a_cache(bench: Workbench) -> str:
 
 
 def the_second_runs_nothing(first: Checkout, second: Checkout, cache: CacheServer, workspace: str) -> list[Spawn]:
-    """The same actions with the same outputs, each found in the cache. Returns them, as they ran in the first."""
+    """Check that the second finds all actions in the cache, with the same outputs.
+
+    Returns them, as they ran in the first.
+    """
     targets = WORKSPACES[workspace]
     built = ours(first.build(*targets, CI, workspace=workspace))
     # With path mapping, what an image builds for its own Python is found where the Bento has built the same.
@@ -113,7 +116,7 @@ def the_second_runs_nothing(first: Checkout, second: Checkout, cache: CacheServe
 
 
 def only_what_is_asked_for_is_fetched(first: Checkout, second: Checkout, cache: CacheServer) -> int:
-    """As the preset has it, the archive, and not what it is made of. Returns its bytes."""
+    """Build as the preset says: the archive is fetched, and none of its parts. Returns its bytes."""
     cache.transfers()
     second.build(BENTO, *OTHERWISE)
     fetched = downloads(cache)
@@ -124,7 +127,7 @@ def only_what_is_asked_for_is_fetched(first: Checkout, second: Checkout, cache: 
 
 
 def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: CacheServer, bench: Workbench) -> None:
-    """To push, the contents are fetched from the cache; nothing is built."""
+    """Push contents that are in the cache only; nothing is built."""
     second.write("tests/pushed/BUILD.bazel", PUSH)
     with RegistryServer(bench.folder / "remote-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
@@ -139,7 +142,7 @@ def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: Cache
 
 
 def loads_what_it_does_not_have(checkout: Checkout, bench: Workbench) -> None:
-    """To load, the layers are fetched from the cache; nothing is built. What docker would read is kept."""
+    """Load layers that are in the cache only; nothing is built. What docker would read is kept and checked."""
     program, given = bench.folder / "docker-bin/docker", bench.folder / "given.tar"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\ncat > "{given}"\n')
@@ -162,7 +165,7 @@ def loads_what_it_does_not_have(checkout: Checkout, bench: Workbench) -> None:
 
 
 def layers_go_from_cache_to_registry(checkout: Checkout, cache: CacheServer, behind: Sequence[str]) -> None:
-    """Bazel downloads none; the push fetches those that the registry lacks, and the second time nothing."""
+    """Push without Bazel's downloading layers: the push fetches those that the registry lacks, and none twice."""
     command = ("run", "//tests/pushed:pushed_image", *OTHERWISE, "--remote_download_minimal", FROM_CACHE, *behind)
     lost = checkout.bazel(*command)
     assert "Give the build's --remote_cache" in lost.errors, lost.told()
@@ -179,7 +182,7 @@ def layers_go_from_cache_to_registry(checkout: Checkout, cache: CacheServer, beh
 
 
 def built_layers(checkout: Checkout) -> set[str]:
-    """The digests of layers of which descriptions were downloaded, and nothing else."""
+    """Return the digests of layers whose descriptions were downloaded, and check that the layers were not."""
     files = list(checkout.root.glob("bazel-out/*/bin/**/*.layer.*"))
     downloaded = [path for path in files if path.suffix != ".json"]
     assert not downloaded, f"layers were downloaded: {downloaded}"
@@ -187,7 +190,7 @@ def built_layers(checkout: Checkout) -> set[str]:
 
 
 def recovers_from_a_wrong_content(first: Checkout, second: Checkout, cache: CacheServer) -> None:
-    """Bytes that are not what their name says are refused; the action runs here."""
+    """Put wrong bytes into the cache: they are refused, and the action runs here."""
     digest = first.digest(ARCHIVE)
     right = cache.content(digest).read_bytes()
     cache.content(digest).write_bytes(bytes(len(right)))
@@ -199,7 +202,7 @@ def recovers_from_a_wrong_content(first: Checkout, second: Checkout, cache: Cach
 
 
 def recovers_from_lost_contents(second: Checkout, cache: CacheServer) -> None:
-    """Between two builds the cache forgets what the first left there: what is needed is made again."""
+    """Delete the cache's contents between two builds: what is needed is built again."""
     options = (BENTO, *OTHERWISE, "--remote_download_minimal")
     second.bazel("clean").succeeded()
     second.build(*options)
@@ -212,7 +215,7 @@ def recovers_from_lost_contents(second: Checkout, cache: CacheServer) -> None:
 
 
 def downloads(cache: CacheServer) -> dict[str, int]:
-    """The contents that were fetched since the last time, and their bytes."""
+    """Return the digests and sizes of the contents that were fetched since the last call."""
     return {
         transfer.digest: transfer.sent
         for transfer in cache.transfers()
@@ -221,17 +224,17 @@ def downloads(cache: CacheServer) -> dict[str, int]:
 
 
 def ours(result: Result) -> list[Spawn]:
-    """The actions of ours."""
+    """Return our actions."""
     return [spawn for spawn in result.spawns if spawn.mnemonic.startswith("Bento")]
 
 
 def preset(cache: CacheServer) -> str:
-    """The lines of a bazelrc that docs/ci.md has users copy, with the address of our server."""
+    """Return the bazelrc that docs/ci.md has users copy, with the address of our server."""
     [lines, _] = documented_bazelrc()
     assert lines.count(ADDRESS) == 1, lines
     return lines.replace(ADDRESS, cache.url)
 
 
 def documented_bazelrc() -> list[str]:
-    """The blocks of docs/ci.md that users copy into .bazelrc: for a cache, and for workers."""
+    """Return the blocks of docs/ci.md that users copy into .bazelrc: for a cache, and for workers."""
     return [block.text for block in blocks(REPOSITORY / "docs/ci.md") if block.language == "bazelrc"]

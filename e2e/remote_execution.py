@@ -1,4 +1,4 @@
-"""Actions run on machines that have nothing of ours: what they declare is enough, and is little."""
+"""Runs actions on remote machines that have nothing of ours: declared inputs are enough, and few."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ INTERPRETER_BYTES = 32_000_000
 
 
 def actions_run_where_there_is_nothing(bench: Workbench) -> str:
-    """On workers without a shell or a Python; with the bytes of local execution, from a known number of inputs."""
+    """Run on workers without a shell or a Python; compare with the bytes of local execution, and count inputs."""
     checkout = bench.here
     a_lock_without_an_interpreter_is_refused(checkout)
     checkout.edit("MODULE.bazel", OTHER_INTERPRETER, INTERPRETER)
@@ -65,12 +65,12 @@ def locally_built(checkout: Checkout) -> list[Spawn]:
 
 
 def contents(spawns: list[Spawn]) -> set[tuple[str, ...]]:
-    """What actions wrote, apart from where: paths are mapped in one of the builds."""
+    """Return what actions wrote, without paths, which are mapped in one of the builds."""
     return {(spawn.mnemonic, spawn.target, *sorted(spawn.outputs.values())) for spawn in spawns if spawn.outputs}
 
 
 def tests_run_where_there_is_bash(checkout: Checkout, bench: Workbench) -> None:
-    """Which Bazel's test-setup.sh wants, and a few programs; there is still no Python and no network."""
+    """Run tests on workers with bash and the programs that Bazel's test-setup.sh needs, but no Python or network."""
     checkout.bazel("clean").succeeded()  # what the other server has, this one has not
     with ExecutionServer(bench.folder / "test-executor", tests=True) as server:
         tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
@@ -79,7 +79,7 @@ def tests_run_where_there_is_bash(checkout: Checkout, bench: Workbench) -> None:
 
 
 def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServer, bench: Workbench) -> None:
-    """By ByteStream, from the server that the workers gave them to."""
+    """Push layers by ByteStream, from the server where the workers left them."""
     checkout.write("tests/pushed/BUILD.bazel", PUSH)
     checkout.bazel("clean").succeeded()
     with RegistryServer(bench.folder / "execution-registry") as registry:
@@ -93,7 +93,7 @@ def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServ
 
 
 def a_lock_without_an_interpreter_is_refused(checkout: Checkout) -> None:
-    """With what to do."""
+    """Check that the error says what to do."""
     checkout.edit("MODULE.bazel", INTERPRETER, OTHER_INTERPRETER)
     refused = checkout.bazel("build", "--nobuild", "//toolchains:helper")
     assert refused.code != 0, refused.told()
@@ -101,7 +101,7 @@ def a_lock_without_an_interpreter_is_refused(checkout: Checkout) -> None:
 
 
 def inputs_are_few(spawns: list[Spawn]) -> None:
-    """Nobody adds a tree of files to an action by accident."""
+    """Check the number of inputs, so that nobody adds a tree of files to an action by accident."""
     for spawn in spawns:
         interpreter = [path for path in spawn.inputs if "bento_python" in path]
         assert len(interpreter) == INTERPRETER_FILES, f"{spawn.mnemonic}: the interpreter has {len(interpreter)} files"

@@ -1,4 +1,4 @@
-"""A release comes from a registry: its archive is whole, and what MODULE.bazel needs resolves without an override."""
+"""Uses a release from a registry: its archive is whole, and MODULE.bazel resolves without an override."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOBODY = ("-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "-c", "commit
 
 
 def the_modules_resolve_by_a_registry(bench: Workbench) -> str:
-    """With a registry that is a folder: real names and versions, the sources that Debian carries.
+    """Resolve by a registry in a folder, with real names and versions and the sources that Debian carries.
 
     Bazel's own modules, of which Debian has no registry, stay overridden.
     """
@@ -91,7 +91,7 @@ def dependencies(module: str) -> dict[str, str]:
 
 
 def split_overrides(rc: str, needed: dict[str, str]) -> tuple[dict[str, Path], str]:
-    """The folders of the needed modules, and the rest of Debian's bazelrc."""
+    """Return the folders of the needed modules, and the rest of Debian's bazelrc."""
     ours: dict[str, Path] = {}
     others = []
     for line in rc.splitlines():

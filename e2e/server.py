@@ -1,4 +1,4 @@
-"""Servers on the loopback interface, of programs that are unpacked and never installed."""
+"""Runs servers on the loopback interface, of programs that are unpacked and never installed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ SECONDS_TO_START = 20
 
 
 class Server(ABC):
-    """A program that listens, for the length of a `with`."""
+    """Runs a program that listens, for the length of a `with`."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder`, which is made, is for the program, its settings and what it keeps."""
+        """Use `folder`, which is made, for the program, its settings and what it keeps."""
         self.folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
     def command(self) -> list[str]:
-        """Provision the program, and say how it is started."""
+        """Provision the program, and return the command that starts it."""
 
     def variables(self) -> dict[str, str]:
-        """What it finds in its environment beside the caller's."""
+        """Return what its environment has beside the caller's variables."""
         return {}
 
     def __enter__(self) -> Self:
@@ -73,7 +73,7 @@ def unpack_package(package: str, folder: Path) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -81,6 +81,6 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody does."""
+    """Return whether a program listens on a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""`bazel run` of a Bento: real BentoML serves it, follows edits, and leaves nothing when it is told to stop."""
+"""Serves Bentos by `bazel run`: real BentoML follows edits, and leaves nothing when it is told to stop."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EDIT = ("return len(self.drawings)", "return -len(self.drawings)")
 
 
 def bentos_are_served(bench: Workbench) -> str:
-    """Two services and a legacy one, over HTTP and gRPC; SIGINT, SIGTERM and SIGHUP end them."""
+    """Serve two services and a legacy one, over HTTP and gRPC; end them by SIGINT, SIGTERM and SIGHUP."""
     checkout = bench.plain
     checkout.write("asking/client.py", CLIENT)
     checkout.write("asking/BUILD.bazel", CLIENT_BUILD)
@@ -72,7 +72,7 @@ def bentos_are_served(bench: Workbench) -> str:
 
 
 class Serving:
-    """Servers that write to a folder which is empty before and after."""
+    """Starts servers that write to a folder, which has to be empty before and after."""
 
     def __init__(self, checkout: Checkout, folder: Path) -> None:
         self._checkout = checkout
@@ -93,7 +93,7 @@ class Serving:
         self._nothing_is_left()
 
     def stop_early(self) -> None:
-        """Before there is a server, too."""
+        """Stop the program before there is a server."""
         process = self._start(STUDIO)
         while not any(self._folder.iterdir()):
             assert process.poll() is None, self.written()
@@ -116,7 +116,7 @@ class Serving:
                 time.sleep(0.1)
 
     def is_edited(self, port: int) -> None:
-        """A changed line of a service that another one calls is served, by both: the source alone has changed.
+        """Change a line of a service that another one calls: both serve the change, and nothing is built.
 
         What is asked while one worker takes the place of another may fail.
         """
@@ -146,7 +146,7 @@ class Serving:
 
 
 def marked() -> list[str]:
-    """The command lines of the processes of servers."""
+    """Return the command lines of the servers' processes."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

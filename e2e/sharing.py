@@ -1,4 +1,4 @@
-"""Ten services of one repository: what their images have in common is made once."""
+"""Builds ten services of one repository: what their images have in common is made once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Service:
 
 
 def each_wheel_is_converted_once(bench: Workbench) -> str:
-    """Services with different packages: an action for each wheel, one more for a large one, however many they are."""
+    """Count an action for each wheel, two for a large one, however many services have different packages."""
     checkout = bench.plain
     build = LOAD
     for number in range(SERVICES):
@@ -58,7 +58,7 @@ def each_wheel_is_converted_once(bench: Workbench) -> str:
 
 
 def conversions(checkout: Checkout, targets: str) -> dict[str, int]:
-    """How many actions read a wheel to make layers of it, by the wheel's path."""
+    """Return how many actions read a wheel to make layers of it, by the wheel's path."""
     query = f'mnemonic("BentoLayer", deps({targets}))'
     graph = json.loads(checkout.bazel("aquery", "--output=jsonproto", query).succeeded().output)
     fragments = {fragment["id"]: fragment for fragment in graph["pathFragments"]}

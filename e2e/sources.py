@@ -1,4 +1,4 @@
-"""Packages without a wheel: a source archive of the public index, and a commit of a git repository."""
+"""Builds packages without a wheel: a source archive of the public index, and a commit of a git repository."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ py-modules = ["acme_git"]
 
 
 def wheels_are_built_from_locked_sources(bench: Workbench) -> str:
-    """The same bytes in two places, without a network in the build; what is missing is named."""
+    """Build the same bytes in two places, without a network in the build; missing packages are named."""
     checkout = bench.checkout("built")
     address, commit = repository(bench.folder / "git")
     write_workspace(checkout, f"acme-git @ git+{address}@{commit}\nantlr4-python3-runtime==4.9.3\n")
@@ -83,7 +83,7 @@ def wheels_are_built_from_locked_sources(bench: Workbench) -> str:
 
 
 def built(checkout: Checkout) -> list[str]:
-    """Digests of the wheels."""
+    """Build the wheels, and return their digests."""
     checkout.build(*WHEELS, workspace=WORKSPACE)
     listed = checkout.bazel("cquery", f"set({' '.join(WHEELS)})", "--output=files", workspace=WORKSPACE).succeeded()
     root = checkout.bazel("info", "execution_root", workspace=WORKSPACE).succeeded().output.strip()
@@ -101,7 +101,10 @@ def write_workspace(checkout: Checkout, requirements: str) -> None:
 
 
 def repository(folder: Path) -> tuple[str, str]:
-    """The address of a repository, and a commit in it that no branch ends in. uv takes https, ssh and file."""
+    """Make a repository; return its address, and a commit that is at the end of no branch.
+
+    uv takes https, ssh and file.
+    """
     work = folder / "acme"
     work.mkdir(parents=True)
     git(work, "init", "--quiet", "--initial-branch=main")

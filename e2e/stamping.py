@@ -1,4 +1,4 @@
-"""Labels with the commit: a new commit alone rebuilds nothing that takes long, and no other Bento."""
+"""Stamps Bentos with labels: a new commit alone rebuilds nothing that takes long, and no other Bento."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ARCHIVES = "bazel-bin/stamps"
 
 
 def a_new_commit_rebuilds_little(bench: Workbench) -> str:
-    """Stable keys of the workspace status rewrite bento.yaml in the archive; volatile ones do when it is made anew."""
+    """Build after new commits: stable keys rewrite the archive's bento.yaml, volatile ones only with another change."""
     checkout = bench.plain
     checkout.write("stamps/BUILD.bazel", BUILD)
     checkout.write("stamps/service.py", "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n")
@@ -61,7 +61,7 @@ def build(checkout: Checkout, commit: str, *, stamp: bool = True) -> Result:
 
 
 def document(checkout: Checkout, name: str) -> str:
-    """bento.yaml in the archive."""
+    """Return bento.yaml in the archive."""
     with tarfile.open(checkout.root / ARCHIVES / f"{name}.bento", "r:xz") as archive:
         file = archive.extractfile("./bento.yaml")
         assert file
@@ -73,7 +73,7 @@ def tag(checkout: Checkout, name: str) -> str:
 
 
 def labels_of_the_command_line(checkout: Checkout) -> None:
-    """They are labels like others, and so part of the identity."""
+    """Set labels on the command line: they become part of the identity."""
     before = tag(checkout, "plain")
     labels = ["--//rules:labels=team=ml", "--//rules:labels=note=a=b"]
     checkout.build("//stamps:plain", "--output_groups=+tag", *labels)

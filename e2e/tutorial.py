@@ -1,4 +1,4 @@
-"""docs/tutorial.md, walked through: its blocks are saved in an empty folder, its commands given to the real Bazel."""
+"""Follows docs/tutorial.md: saves its blocks in an empty folder, and gives its commands to the real Bazel."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VARYING = re.compile(r"[0-9a-f]{64}|\d[\d.]*(ms|s)?|\s+")
 
 
 def the_tutorial_is_walked_through(bench: Workbench) -> str:
-    """From an empty folder to a service that answers, a test, an image in a registry and a manifest of it."""
+    """Go from an empty folder to a service that answers, a test, an image in a registry and a manifest of it."""
     checkout = bench.checkout("tutorial")
     (checkout.root / WORKSPACE).mkdir()
     text = checkout.read(PAGE)
@@ -52,7 +52,7 @@ def the_tutorial_is_walked_through(bench: Workbench) -> str:
 
 
 class Walk:
-    """One reader's way through the page."""
+    """Follows the page as a reader does."""
 
     def __init__(self, checkout: Checkout, text: str, registry_port: int) -> None:
         self.steps = 0
@@ -74,7 +74,7 @@ class Walk:
             self.steps += 1
 
     def _save(self, block: Block) -> None:
-        """By the sentence above the block: where its text goes is the last file that the sentence names."""
+        """Save a block to the last file that the sentence above it names."""
         sentence = self._sentence(block.line)
         files = re.findall(r"`([\w./]*\.\w+)`", sentence)
         assert sentence.endswith(":"), f"{block.place}: which file is it? {sentence}"
@@ -92,7 +92,7 @@ class Walk:
         self._checkout.write(path, text)
 
     def _sentence(self, line: int) -> str:
-        """The lines of text above a block."""
+        """Return the lines of text above a block."""
         above = self._lines[: line - 1]
         while above and not above[-1]:
             above.pop()

@@ -1,4 +1,4 @@
-"""Images that would fail only in production fail the build, with package and remedy."""
+"""Builds images that would fail only in production: the build fails, with package and remedy."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another pa
 
 
 def images_that_cannot_run_fail_the_build(bench: Workbench) -> str:
-    """One beyond its limit, one on a base without a library of C++, one without a package that its Bento asks for.
+    """Build images that are too large, lack C++'s library in the base, or lack a package that the Bento asks for.
 
     The second has a program for another machine in a layer, too.
 

@@ -1,4 +1,4 @@
-"""Checkouts of this repository, and the real Bazel in them."""
+"""Makes checkouts of this repository, and runs the real Bazel in them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ bento_tools.python(interpreter = "python3")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a machine has that a build must not depend on."""
+    """Describes what a machine has that a build must not depend on."""
 
     variables: dict[str, str] = field(default_factory=dict)
     clock: str = ""  # as faketime reads it: `+400d`
@@ -45,7 +45,7 @@ class Surroundings:
     user: int = 0  # who it is; 0 for the caller
 
     def enter(self, command: list[str], scratch: Path) -> list[str]:
-        """The command that runs another one in these surroundings; `scratch` is for what the clock needs."""
+        """Return the command that runs another one in these surroundings; `scratch` is for what the clock needs."""
         if not (self.clock or self.host_name or self.user) and self.network:
             return command
         given = {"host_name": self.host_name, "network": self.network, "clock": self.clock, "scratch": str(scratch)}
@@ -74,7 +74,7 @@ ELSEWHERE = Surroundings(
 
 @dataclass(frozen=True)
 class Spawn:
-    """A process that Bazel ran for an action."""
+    """Describes a process that Bazel ran for an action."""
 
     mnemonic: str
     target: str
@@ -88,7 +88,7 @@ class Spawn:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a command."""
+    """Holds the result of a command."""
 
     command: list[str]
     code: int
@@ -98,27 +98,27 @@ class Result:
 
     @property
     def ran(self) -> list[str]:
-        """The mnemonics of the actions of Bazel's that were executed, sorted."""
+        """The sorted mnemonics of the actions that Bazel executed."""
         return sorted(spawn.mnemonic for spawn in self.spawns)
 
     @property
     def seconds(self) -> float:
-        """How long it took, as Bazel has it."""
+        """How long the command took, as Bazel says."""
         found = re.search(r"Elapsed time: ([0-9.]+)s", self.errors)
         return float(found[1]) if found else 0.0
 
     def succeeded(self) -> Result:
-        """Itself, if it did."""
+        """Return this result. Raises AssertionError if the command failed."""
         assert self.code == 0, f"exit code {self.code}\n{self.told()}"
         return self
 
     def told(self) -> str:
-        """The command and the end of what it printed."""
+        """Return the command and the end of its output."""
         return f"$ {' '.join(self.command)}\n{self.output[-2000:]}{self.errors[-6000:]}"
 
 
 class Checkout:
-    """A copy of this repository, with a Bazel of its own."""
+    """Holds a copy of this repository, with a Bazel of its own."""
 
     def __init__(
         self,
@@ -159,11 +159,11 @@ class Checkout:
         self.write(path, text.replace(old, new))
 
     def read(self, path: str) -> str:
-        """The text of a file."""
+        """Return the text of a file."""
         return (self.root / path).read_text("utf-8")
 
     def digest(self, path: str) -> str:
-        """SHA-256 of a file."""
+        """Return the SHA-256 of a file."""
         return sha256((self.root / path).read_bytes()).hexdigest()
 
     def bazel(
@@ -228,7 +228,7 @@ class Checkout:
 
 
 class Workbench:
-    """A temporary folder full of checkouts."""
+    """Makes checkouts in a temporary folder."""
 
     def __init__(self, *, keep: bool = False, startup: Sequence[str] = ()) -> None:
         """Make the folder; `keep` leaves it at the end, `startup` are options of all servers."""
@@ -257,7 +257,7 @@ class Workbench:
         surroundings: Surroundings | None = None,
         source: Path = REPOSITORY,
     ) -> Checkout:
-        """A new copy of the repository, or of another `source`, in `name` of the folder."""
+        """Copy the repository, or another `source`, to `name` in the folder."""
         place = self.folder / name
         made = Checkout(place, cache or self.downloads, surroundings or Surroundings(), source, self._startup)
         self._checkouts.append(made)
@@ -265,37 +265,37 @@ class Workbench:
 
     @cached_property
     def plain(self) -> Checkout:
-        """A checkout for scenarios that mind no other's changes."""
+        """Return the checkout for scenarios that do not depend on others' changes."""
         return self.checkout("plain")
 
     @cached_property
     def spare(self) -> Checkout:
-        """A checkout for scenarios that go on from what another has left, whatever that is."""
+        """Return the checkout for scenarios that work on whatever another has left."""
         return self.checkout("spare")
 
     @cached_property
     def here(self) -> Checkout:
-        """One of two checkouts that are compared."""
+        """Return one of two checkouts that are compared."""
         return self.checkout("here")
 
     @cached_property
     def there(self) -> Checkout:
-        """The other: of another user, on another day, as on another machine."""
+        """Return the other one: of another user, on another day, as on another machine."""
         return self.checkout("a/place/elsewhere/with/a/longer/path", surroundings=ELSEWHERE)
 
     @cached_property
     def locks(self) -> Checkout:
-        """The checkout whose e2e/smoke gets further hubs."""
+        """Return the checkout whose e2e/smoke gets further hubs."""
         return self.checkout("locks")
 
     @cached_property
     def monorepo(self) -> Checkout:
-        """The checkout whose e2e/monorepo is changed, by one scenario after the other."""
+        """Return the checkout whose e2e/monorepo is changed by one scenario after the other."""
         return self.checkout("monorepo_changes")
 
     @cached_property
     def downloads(self) -> Path:
-        """Where the Bazel of this repository keeps its downloads, so that none is repeated."""
+        """Return the folder of this repository's Bazel for downloads, so that none is repeated."""
         # By a Bazel of its own: that of the repository may have work to do.
         startup = ["--batch", f"--output_base={self.folder}/downloads"]
         command = [str(REPOSITORY / "tools/bazel"), *startup, "info", "repository_cache"]
@@ -304,7 +304,7 @@ class Workbench:
 
 
 def with_python_here(module: str) -> str:
-    """The MODULE.bazel of a user's workspace, whose actions and hubs are for the Python that Bazel's programs run in.
+    """Set up a user's MODULE.bazel so that actions and hubs are for the Python that Bazel's programs run in.
 
     rules_python fetches its interpreters from where not every machine gets to, and its programs run in that one anyway.
     """
@@ -335,7 +335,8 @@ def digest_of(output: dict[str, Any]) -> str:
 
 
 def gunzip(data: bytes) -> bytes:
-    """What is packed. `gzip.decompress` copies all that is left for each of a layer's thousands of members."""
+    """Decompress a gzip file."""
+    # `gzip.decompress` copies all that is left for each of a layer's thousands of members.
     return gzip.GzipFile(fileobj=io.BytesIO(data)).read()
 
 

@@ -1,4 +1,4 @@
-"""Persistent workers make the bytes that processes of their own make, and may die."""
+"""Checks that persistent workers make the same bytes as other processes, and that they may die."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ATTEMPTS = 3
 
 
 def workers_make_the_same(bench: Workbench) -> str:
-    """In a worker or not: the same keys of a cache, the same bytes, the same errors."""
+    """Build in workers and without: cache keys, bytes and errors are the same."""
     checkout = bench.spare
     cold = ours(checkout.build(*TARGETS))
     isolated = in_workers(checkout, *documented_options(), MAPPED)
@@ -57,7 +57,7 @@ def workers_make_the_same(bench: Workbench) -> str:
 
 
 def documented_options() -> list[str]:
-    """What docs/ci.md has users copy for workers."""
+    """Return the options that docs/ci.md has users copy for workers."""
     [_, lines] = documented_bazelrc()
     options = re.findall(r"^common (--.*)$", lines, re.MULTILINE)
     assert HARDENED in options, lines
@@ -65,7 +65,7 @@ def documented_options() -> list[str]:
 
 
 def in_workers(checkout: Checkout, *options: str) -> list[Spawn]:
-    """Builds all in workers; that they run there is news for Bazel, so it builds again."""
+    """Build all in workers; Bazel builds again, because other options are other actions to it."""
     spawns = ours(checkout.build(*TARGETS, *WORKERS, *options))
     elsewhere = {spawn.mnemonic for spawn in spawns if spawn.runner != "worker"}
     assert elsewhere <= NEVER, f"did not run in a worker: {elsewhere}"
@@ -73,13 +73,13 @@ def in_workers(checkout: Checkout, *options: str) -> list[Spawn]:
 
 
 def contents(spawns: list[Spawn]) -> list[tuple[str, str, list[str]]]:
-    """What actions wrote, apart from where."""
+    """Return what actions wrote, without the paths."""
     made = [spawn for spawn in spawns if spawn.mnemonic not in NEVER]
     return sorted((spawn.mnemonic, spawn.target, sorted(spawn.outputs.values())) for spawn in made)
 
 
 def mistakes_are_told_the_same(checkout: Checkout) -> None:
-    """And the worker that told of one goes on, where the server does that started it."""
+    """Build with an error: both tell the same, and the worker goes on, where the server does that started it."""
     right = checkout.read(SOURCE)
     seen = []
     for attempt in range(ATTEMPTS):
@@ -104,7 +104,7 @@ def mistakes_are_told_the_same(checkout: Checkout) -> None:
 
 
 def a_dead_worker_costs_a_repetition(checkout: Checkout) -> None:
-    """Killed between two requests, nobody notices; in the middle of one, the build says so, and the next is well."""
+    """Kill workers: between two requests nothing fails; during one the build fails, and the next succeeds."""
     for pid in workers(checkout):
         os.kill(pid, signal.SIGKILL)
     checkout.write(SOURCE, checkout.read(SOURCE) + "\n# Another line.\n")
@@ -125,7 +125,7 @@ def a_dead_worker_costs_a_repetition(checkout: Checkout) -> None:
 
 
 def workers(checkout: Checkout, verb: bytes = b"--persistent_worker") -> set[int]:
-    """The processes of a checkout that wait for requests, for those of one verb."""
+    """Return the processes of a checkout that wait for requests, or for those of one verb."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -138,7 +138,7 @@ def workers(checkout: Checkout, verb: bytes = b"--persistent_worker") -> set[int
 
 
 def is_asked(pid: int) -> bool:
-    """Whether a request waits for a worker."""
+    """Return whether a request waits for a worker."""
     with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as stdin:
         return any(ioctl(stdin, FIONREAD, bytes(4)))  # how many bytes
 

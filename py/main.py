@@ -1,4 +1,4 @@
-"""The helper's program: `main.py [--packages FOLDER]... VERB (@ARGUMENTS | --persistent_worker)`.
+"""Runs the helper: `main.py [--packages FOLDER]... VERB (@ARGUMENTS | --persistent_worker)`.
 
 Actions start it as `python -I -S -B -X utf8`, so nothing of the host is importable: its own package lies beside
 it, and each folder of third-party packages is named.

@@ -1,4 +1,4 @@
-"""What Starlark files declare: rules, providers, extensions, macros and flags, with their documentation.
+"""Reads what Starlark files declare: rules, providers, extensions, macros and flags, with their documentation.
 
 Starlark that declares is Python but for `load` and the names that Bazel brings. So the files are run, with names that
 note down what they are called with. The same names then judge calls: a block of the documentation is run, and refused
@@ -70,11 +70,11 @@ _STARLARK_TYPES = {"NoneType": "NoneType", "str": "string", "function": "functio
 
 
 class DeclarationError(Exception):
-    """What a file or a block does that Bazel would refuse."""
+    """Reports a file or a block that Bazel would refuse."""
 
 
 class Select:
-    """The value of an attribute that depends on the configuration."""
+    """Stands for the value of an attribute that depends on the configuration."""
 
     def __add__(self, other: object) -> Select:
         return self
@@ -83,7 +83,7 @@ class Select:
 
 
 class Unknown:
-    """What comes of other repositories, and what only an analysis would know."""
+    """Stands for what comes from other repositories, or is known only to an analysis."""
 
     def __call__(self, *args: object, **kwargs: object) -> Unknown:
         """Return what is not known either."""
@@ -97,7 +97,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute of a rule, or of a tag."""
+    """Describes an attribute of a rule or of a tag."""
 
     kind: str
     doc: str = ""
@@ -121,7 +121,7 @@ class Attribute:
 
 @dataclass
 class Attributes:
-    """What is called with attributes."""
+    """Describes something that is called with attributes."""
 
     doc: str
     attrs: dict[str, Attribute]
@@ -143,7 +143,7 @@ class Attributes:
 
 @dataclass
 class Rule(Attributes):
-    """A rule."""
+    """Describes a rule."""
 
     def __call__(self, **given: object) -> None:
         """Judge a target. Raises DeclarationError."""
@@ -154,7 +154,7 @@ class Rule(Attributes):
 
 @dataclass
 class Provider:
-    """A provider."""
+    """Describes a provider."""
 
     doc: str
     fields: dict[str, str]
@@ -167,7 +167,7 @@ class Provider:
 
 @dataclass
 class Extension:
-    """A module extension; its tags are called as methods."""
+    """Describes a module extension; its tags are called as methods."""
 
     doc: str
     tags: dict[str, Attributes]
@@ -238,7 +238,7 @@ def bazel_names() -> dict[str, Any]:
 
 @dataclass
 class Repository:
-    """The Starlark files below a folder, each run once."""
+    """Runs the Starlark files below a folder, each once."""
 
     root: Path
     _files: dict[str, dict[str, Any]] = field(default_factory=dict)

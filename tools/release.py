@@ -1,4 +1,4 @@
-"""Makes what a release is of: `release.py FOLDER [COMMIT]`, from a clone of the repository.
+"""Makes the files of a release: `release.py FOLDER [COMMIT]`, from a clone of the repository.
 
     rules_bento-vX.Y.Z.tar.gz     the sources that users need, the same bytes from every clone of a commit
     modules/rules_bento/          the entry of a Bazel registry for it

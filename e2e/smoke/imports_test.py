@@ -1,4 +1,4 @@
-"""The Bento is one for BentoML: `imports_test.py BENTO`."""
+"""Checks that BentoML imports the Bento: `imports_test.py BENTO`."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ import bentoml
 
 @bentoml.service
 class Hello:
-    """Says hello to whom it is told."""
+    """Greets people by name."""
 
     @bentoml.api
     def greet(self, name: str) -> str:
-        """One greeting."""
+        """Return a greeting."""
         return f"Hello, {name}!"

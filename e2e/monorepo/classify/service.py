@@ -9,10 +9,10 @@ from sklearn.neighbors import NearestCentroid
 
 @bentoml.service
 class Classify:
-    """Fits anew for each request; the point is the package."""
+    """Fits a model for each request, so that the package is used."""
 
     @bentoml.api
     def answer(self, values: list[float]) -> str:
-        """Which half the last value is in."""
+        """Tell which half the last value is in."""
         model = NearestCentroid().fit([[0.0], [1.0]], ["low", "high"])
         return str(model.predict([[scaled(values)[-1]]])[0])

@@ -9,9 +9,9 @@ from lib.scaling import scaled
 
 @bentoml.service
 class Render:
-    """One template."""
+    """Renders one template."""
 
     @bentoml.api
     def answer(self, values: list[float]) -> str:
-        """The scaled values, in a row."""
+        """Return the scaled values in a row."""
         return jinja2.Template("{{ values | join(' ') }}").render(values=scaled(values))

@@ -11,11 +11,11 @@ from rich.console import Console
 
 @bentoml.service
 class Report:
-    """One line for each value."""
+    """Prints one line for each value."""
 
     @bentoml.api
     def answer(self, values: list[float]) -> str:
-        """The scaled values, each on a line."""
+        """Return the scaled values, each on a line."""
         console = Console(file=io.StringIO(), width=40)
         for value in scaled(values):
             console.print(f"[bold]{value}")
