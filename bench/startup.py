@@ -78,7 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     start = [options.python, *FLAGS]
     given = [word for folder in package_folders() for word in ("--packages", folder)]
-    verbs = [path for path in sorted(PY.glob("rules_bento/actions/*.py")) if "\nFLAGS = " in path.read_text("utf-8")]
+    verbs = [path for path in sorted(PY.glob("rules_bento/actions/*.py")) if "\ndef run(" in path.read_text("utf-8")]
     with tempfile.TemporaryDirectory() as scratch:
         at_main = Helper(options.python, Path(scratch, "main"), "main", Path("main.py"))
         at_verb = Helper(options.python, Path(scratch, "verb"), "run", *(path.relative_to(PY) for path in verbs))
