@@ -23,7 +23,7 @@ _USERS = {"bentoml": "1034", "nonroot": "65532"}
 _PACKAGES = ["zstandard"]
 
 def _one_of(ctx, what, values):
-    """The one value that is not empty, or an empty one."""
+    """Returns the value that is not empty, if there is one."""
     found = sorted({value: True for value in values if value})
     if len(found) > 1:
         fail("{}: the packages and the layers below bring {} of {}; take all from one lock".format(ctx.label, what, " and ".join(found)))

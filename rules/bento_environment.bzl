@@ -9,7 +9,7 @@ def _describe_source(file):
     return ["--source", workspace_path(file), file.path]
 
 def _image(ctx):
-    """The image as JSON, without what nobody set."""
+    """Returns the image as JSON, without attributes that are not set."""
     fields = {"base_image": ctx.attr.base_image, "distro": ctx.attr.distro, "python_version": ctx.attr.python_version}
     image = {name: value for name, value in fields.items() if value}
     if not ctx.attr.pack_git_packages:

@@ -25,7 +25,7 @@ load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 _WHEEL_LAYERS = 40
 
 def _environment_layer(ctx, base):
-    """The virtual environment without its packages, and the user's home."""
+    """Declares a layer of the virtual environment without its packages, and of the user's home."""
     args = arguments(ctx)
     args.add_all(["--prefix", ctx.attr.prefix])
     args.add_all(["--python", base.python])
@@ -40,7 +40,7 @@ def _environment_layer(ctx, base):
     )
 
 def _check_target(ctx, base, bento):
-    """Packages for another Python than the base has, or another platform, would fail in production."""
+    """Refuses packages for another Python than the base has, or for another platform: they would fail in production."""
     if bento.python_version != base.python_version:
         fail("{}: base {} has Python {}, but the Bento is for Python {}: set python_version = \"{}\" of the bento_package, and more_python_versions of its hub".format(
             ctx.label,
@@ -70,7 +70,7 @@ def _check_bytecode(ctx, base, parts):
             ))
 
 def _check_packages(ctx, parts):
-    """Packages that a Bento only names, in files or as versions, are in no image: it would end at its start."""
+    """Refuses a Bento that only names its packages, in files or as versions: its image would have none, and not start."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
     fail(("{}: {} has no bentoml among the packages of a hub, so the image could not serve it: images have the wheels of a lock, and of no " +
@@ -84,7 +84,7 @@ def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
 def _bytecode_layers(ctx, parts, groups):
-    """The byte code of the wheels, in layers of the same groups."""
+    """Declares layers of the wheels' byte code, in the same groups."""
     by_name = _by_name(parts)
     return [
         write_joined_layer(
@@ -98,7 +98,7 @@ def _bytecode_layers(ctx, parts, groups):
     ] if parts else []
 
 def _wheel_layers(ctx, parts, groups):
-    """Large wheels by themselves, the others in groups."""
+    """Declares layers of wheels: large ones alone, the others in groups."""
     by_name = _by_name(parts)
     alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
     return alone + [
@@ -113,7 +113,7 @@ def _wheel_layers(ctx, parts, groups):
     ]
 
 def _bento_layer(ctx, bento):
-    """bento.yaml, environment and sources: the one layer that a change of a source line rebuilds."""
+    """Declares the layer of bento.yaml, environment and sources, the only one that a changed source line rebuilds."""
     models = bento.models.to_list() if ctx.attr.models != "none" else []  # those that its target names
     parts = bento.parts[:2]  # data have a layer of their own
     args = arguments(ctx)
@@ -135,7 +135,7 @@ def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
 def _prefetch_layers(ctx, layers):
-    """The layers, with what a start reads first in those that are of this build."""
+    """Returns the layers; those of this build have the files that a start reads at their beginning."""
     if not ctx.file.start_profile:
         return layers
     if ctx.attr.compression != "estargz":
@@ -151,7 +151,7 @@ def _prefetch_layers(ctx, layers):
     ]
 
 def _held_models(ctx, bento):
-    """The models that the image has itself. Those of an image that is mounted, or of a store, are whatever the container is given."""
+    """Returns the models that are in the image itself; those of a mounted image or a store are chosen when a container starts."""
     return bento.models.to_list() if ctx.attr.models == "layers" else []  # those that its target names
 
 def _assemble(ctx, base, bento, layers):
@@ -207,7 +207,7 @@ def _assemble(ctx, base, bento, layers):
     return outputs
 
 def _build_definition(ctx, base, bento, models, wheels):
-    """Of what the image is made. The layers of an image of others are told by its digest, those of Debian packages are told here."""
+    """Describes what the image is made of. Layers of a base image are named by its digest, those of Debian packages one by one."""
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
     return write_build_definition(
         ctx,
@@ -221,7 +221,7 @@ def _build_definition(ctx, base, bento, models, wheels):
     )
 
 def _installed(requirements, wheels):
-    """What policies hold against advisories."""
+    """Returns the packages that policies are checked against."""
     return BentoInstalledInfo(
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         wheels = depset(wheels),

@@ -9,7 +9,7 @@ _MODE = "0644"
 _OWNER = "0"
 
 def _check(ctx):
-    """Refuses a layer of nothing, and one of two things."""
+    """Refuses a layer of nothing, and attributes that exclude each other."""
     given = [name for name in ("srcs", "symlinks") if getattr(ctx.attr, name)]
     given += ["mode"] if ctx.attr.mode != _MODE else []
     given += ["owner"] if ctx.attr.owner != _OWNER else []
@@ -24,7 +24,7 @@ def _check(ctx):
             fail("{}: \"{}\" is no absolute path, as places in an image are: write \"/{}\"".format(ctx.label, path, path))
 
 def _files(target, path):
-    """The files of a target, each with its place; a path that ends in a slash is the folder that they are in."""
+    """Returns the files of a target, each with its path in the image; a path that ends in a slash is a folder for them."""
     files = target[DefaultInfo].files.to_list()  # those that the rule's user names
     if path.endswith("/"):
         # What a folder has is known to the action, which puts it where the folder's name stands for nothing.

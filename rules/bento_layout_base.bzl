@@ -17,7 +17,7 @@ _MOST_LAYERS = 127
 _GROUP = "oci_layout"
 
 def _folder(ctx):
-    """The folder of the layout: the one output of the target, or that of its output group; refuses what is none."""
+    """Returns the folder of the layout: the one output of the target, or of its output group. Fails for anything else."""
     outputs = ctx.files.layout
     groups = ctx.attr.layout[OutputGroupInfo] if OutputGroupInfo in ctx.attr.layout else None
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
@@ -36,7 +36,7 @@ def _folder(ctx):
     return outputs[0]
 
 def _layout(ctx):
-    """The layout, as actions take it: its folder, and all that may be behind links in it.
+    """Returns the layout as actions take it: its folder, and all files that links in it may lead to.
 
     In the folder of `oci_image`, layers are links to files elsewhere, which are runfiles of the target. Its own rules take them as
     inputs, so that whatever runs an action sees them.
@@ -53,7 +53,7 @@ def _platform(ctx):
     return _PLATFORMS[name]
 
 def _describe(ctx, layout):
-    """Holds the layout to its digests, and writes what is known of the image. Returns config and descriptions, Files."""
+    """Declares the action that verifies the layout's digests and describes the image. Returns config and descriptions, Files."""
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
     descriptions = [
         ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
@@ -75,7 +75,7 @@ def _describe(ctx, layout):
     return config, descriptions
 
 def _layer(ctx, layout, number, description):
-    """A layer as a file of its own: written where something asks for its bytes, which an image does not."""
+    """Declares a layer as a file of its own, for whatever asks for its bytes, which an image does not."""
     blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])

@@ -31,14 +31,14 @@ load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
 def _check_envs(ctx):
-    """Refuses envs as the keys of a dict are, which Bazel takes for a list: its values would be lost."""
+    """Refuses envs as the keys of a dict, which Bazel takes for a list: its values would be lost."""
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # It may be a secret that stands where a name belongs, so it is not repeated.
             fail("{}: envs[{}] has no \"=\": write \"NAME=value\", or \"NAME=\" where the value is known only when it is deployed; of a dict only the keys would arrive here".format(ctx.label, number))
 
 def _check(ctx):
-    """Refuses what no action has to find out."""
+    """Refuses attributes that contradict each other, before any action runs."""
     _check_envs(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: set service, as \"module:Service\", or bentofile, which names it".format(ctx.label))
@@ -46,14 +46,14 @@ def _check(ctx):
         fail("{}: requirements has packages of a hub and files; take all from the hub, or all from files".format(ctx.label))
 
 def _locked(ctx):
-    """The packages of a hub that the Bento has, where the target itself takes some; else none."""
+    """Returns the packages of a hub that the Bento has, if the target itself requires some; else none."""
     own = stated_requirements(ctx.attr.requirements)
 
     # What libraries state: a handful of packages each, without those below them.
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
 def _python_version(ctx, locked):
-    """What the packages are locked for."""
+    """Returns the version of Python that the packages are locked for."""
     versions = [info.python_version for info in locked if info.python_version]
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
@@ -65,7 +65,7 @@ def _python_version(ctx, locked):
     return version
 
 def _lock(ctx, locked, stated):
-    """The slice of the lock, where the Bento has one."""
+    """Declares the slice of the lock, if the Bento has one."""
     return lock_slice(
         ctx,
         all_files = ctx.attr.lock_all_platforms,
@@ -76,7 +76,7 @@ def _lock(ctx, locked, stated):
     ) if locked else None
 
 def _build_definition(ctx, *, described, lock, models, python_version):
-    """Of what the Bento is made, for whoever attests it."""
+    """Describes what the Bento is made of, for attestations."""
     return write_build_definition(
         ctx,
         bento = made_of(described, models = models, platform = platform_name(ctx), python_version = python_version),
@@ -84,7 +84,7 @@ def _build_definition(ctx, *, described, lock, models, python_version):
     )
 
 def _launcher(ctx, archive, models):
-    """The program behind `bazel run`."""
+    """Writes the program behind `bazel run`."""
     return serve_launcher(
         ctx,
         archive,
@@ -94,7 +94,7 @@ def _launcher(ctx, archive, models):
     )
 
 def _bento_info(ctx, *, described, made, python_version):
-    """What images, tests and whoever else takes a Bento know of it."""
+    """Returns the BentoInfo of the target."""
     return BentoInfo(
         archive = made.archive,
         bento_yaml = described.bento_yaml,

@@ -18,7 +18,7 @@ def _check(ctx):
         fail("{}: allow is of advisories, and there are none: set advisories".format(ctx.label))
 
 def _contents(ctx):
-    """What the lock has of the packages, their wheels where licences are asked for, and a part with requirements where no hub has any."""
+    """Returns the packages in the lock, their wheels if licences are checked, and a part with requirements if there is no hub."""
     if ctx.attr.image:
         installed = ctx.attr.image[BentoInstalledInfo]
         return struct(packages = installed.packages, part = None, wheels = installed.wheels)

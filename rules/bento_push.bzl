@@ -12,11 +12,11 @@ load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 _CACHE = "cache"
 
 def _signing(signed):
-    """Fetched only by who signs."""
+    """Returns the packages that sign, which are fetched only for targets that do."""
     return [Label("@bento_transports//cryptography"), Label("@bento_transports//pynacl")] if signed else []
 
 def _status(ctx):
-    """The files with values for `{KEY}`; what the files of tags name is not known here."""
+    """Returns the workspace status files that texts take values for `{KEY}` from; both, if tags come from files."""
     if ctx.files.tag_files:
         return [ctx.info_file, ctx.version_file] if is_stamped(ctx) else []
     return status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)

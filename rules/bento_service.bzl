@@ -31,7 +31,7 @@ def bento_service(
         test = None,
         venv = None,
         **package):
-    """A Bento, and its tests, API, images, ways to where it runs, and environment to work on it: a target each.
+    """Declares a Bento, and its tests, API, images, deployments, and development environment, each as a target.
 
     ```starlark
     bento_service(
@@ -97,7 +97,7 @@ def bento_service(
     _images(name, bento, shared, struct(deployment = deployment, image = image, index = index, load_image = load_image, push = push))
 
 def _part(shared, own, given):
-    """The attributes of a part: its own, over them those that were given, and those of all parts."""
+    """Returns the attributes of a part: its defaults, overridden by those given for it and for all parts."""
     attributes = shared | own | given
     if "tags" in shared and "tags" in given:
         attributes["tags"] = shared["tags"] + given["tags"]

@@ -12,7 +12,7 @@ load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 
 def _modules(ctx, bento):
-    """The wheels of the Bento and of the tests; those of the Bento come first."""
+    """Returns the wheels of the Bento and of the tests; those of the Bento come first."""
     requirements = [bento.requirements] + [
         depset([target[BentoRequirementInfo]])
         for target in ctx.attr.requirements

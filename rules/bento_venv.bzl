@@ -7,7 +7,7 @@ load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 def _modules(ctx, bento):
-    """The wheels of the Bento and of `requirements`; those of the Bento come first."""
+    """Returns the wheels of the Bento and of `requirements`; those of the Bento come first."""
     requirements = [bento.requirements, depset([target[BentoRequirementInfo] for target in ctx.attr.requirements])]
 
     # The closure of a service is some dozens of wheels.
@@ -20,7 +20,7 @@ def _modules(ctx, bento):
     return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _wheels(ctx, modules):
-    """The path of each wheel in the runfiles by the name of its package, of which an environment has one."""
+    """Returns the path of each wheel in the runfiles, by the name of its package."""
     wheels = {}
     for module in modules:
         path = runfile_path(ctx, module.wheel)

@@ -10,7 +10,7 @@ load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 
 def _describe(ctx, distribution):
-    """What a lock would say of the wheel: its own metadata tells."""
+    """Declares the entry of a lock for the wheel, from the wheel's own metadata."""
     description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])

@@ -120,15 +120,15 @@ def _build_hub(mctx, tag):
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
 
 def _hubs_by_version(tag):
-    """The names of hubs of the same lock for other versions of Python."""
+    """Returns the names of hubs of the same lock for other versions of Python."""
     return {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
 
 def _said(tag):
-    """What a tag says, for a comparison."""
+    """Returns the attributes of a tag, to be compared."""
     return {name: str(getattr(tag, name)) for name in dir(tag)}
 
 def _is_new(claims, kind, tag, module):
-    """Notes down who claims the names of the repositories that come of a tag.
+    """Records who claims the names of the repositories that a tag declares.
 
     Args:
       claims: by name; changed.

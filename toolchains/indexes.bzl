@@ -52,7 +52,7 @@ def indexes_at(lock, label, indexes):
     return json.encode(values | {"find_links": links})
 
 def indexes_of_package(indexes, package):
-    """What counts for one package: its explicit index alone, or all but the explicit ones.
+    """Returns the indexes that count for one package: its explicit one alone, or all but the explicit ones.
 
     Args:
       indexes: what `encode_indexes` returned.

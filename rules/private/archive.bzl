@@ -17,7 +17,7 @@ _OTHERS = {
 }
 
 def _stamped(ctx, part):
-    """The metadata's part with the stamped labels, where there are some."""
+    """Returns the metadata's part with the stamped labels, if there are any."""
     if not ctx.attr.stamped_labels or not is_stamped(ctx):
         return part
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
@@ -37,7 +37,7 @@ def _stamped(ctx, part):
     return output
 
 def _join(ctx, output, *, parts, models, form = ""):
-    """The action that joins parts and models to one file or folder."""
+    """Declares the action that joins parts and models to one file or folder."""
     args = arguments(ctx)
     args.add_all(["--output", output], expand_directories = False)
     if form:
@@ -58,7 +58,7 @@ def _join(ctx, output, *, parts, models, form = ""):
     )
 
 def archive_of_metadata(ctx, *, data, models, vendored):
-    """The `.bento` that the action of the metadata writes, too: of a Bento of sources alone, whose parts always change together.
+    """Declares the `.bento` that the metadata's action writes, too, for a Bento of sources alone: its parts always change together.
 
     Args:
       ctx: context of a rule with the attributes of `STAMPED_LABELS`.

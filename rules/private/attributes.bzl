@@ -8,7 +8,7 @@ CREATION_TIME = {
 }
 
 def creation_time(ctx):
-    """The value of the flag.
+    """Returns the value of the flag.
 
     Args:
       ctx: context of a rule with the attributes of `CREATION_TIME`.
@@ -19,7 +19,7 @@ def creation_time(ctx):
     return ctx.attr._creation_time[BentoFlagInfo].value
 
 def label_text(label):
-    """A label as its user writes it.
+    """Writes a label as its user does.
 
     Args:
       label: a Label, or None.
@@ -31,7 +31,7 @@ def label_text(label):
     return text.removeprefix("@@") if text.startswith("@@//") else text
 
 def folder_path(label, folder):
-    """A folder of a target's repository as the start of short paths, which name other repositories by `../<repository>`.
+    """Returns a folder of a target's repository as the start of short paths, which name other repositories by `../<repository>`.
 
     Args:
       label: of the target.
@@ -44,7 +44,7 @@ def folder_path(label, folder):
     return "/".join([part for part in [repository, folder] if part])
 
 def in_package(label, name):
-    """A path that is stated relative to a target's package.
+    """Resolves a path that is stated relative to a target's package.
 
     Args:
       label: of the target.
@@ -56,7 +56,7 @@ def in_package(label, name):
     return "/".join([part for part in [label.package, name] if part])
 
 def workspace_path(file):
-    """The path of a file from the root of the workspace, whoever makes it.
+    """Returns the path of a file from the root of the workspace, whether it is a source or an output.
 
     Args:
       file: a File.
@@ -78,7 +78,7 @@ def describe_file(file):
     return [file.path, file.short_path, label_text(file.owner)]
 
 def describe_source(file):
-    """`describe_file` after the flag that says that it is one of the rule's own sources.
+    """Names one of the rule's own sources for the helper: the flag, then `describe_file`.
 
     Args:
       file: a File.
@@ -89,7 +89,7 @@ def describe_source(file):
     return ["--source"] + describe_file(file)
 
 def describe_data(file):
-    """`describe_file` after the flag that says that it is one of the rule's own data.
+    """Names one of the rule's own data files for the helper: the flag, then `describe_file`.
 
     Args:
       file: a File.
@@ -100,7 +100,7 @@ def describe_data(file):
     return ["--data"] + describe_file(file)
 
 def describe_vendored(file):
-    """`describe_file` after the flag that says that it is a wheel that the Bento carries.
+    """Names a wheel that the Bento carries for the helper: the flag, then `describe_file`.
 
     Args:
       file: a File.
@@ -111,7 +111,7 @@ def describe_vendored(file):
     return ["--vendored"] + describe_file(file)
 
 def describe_dependency(file):
-    """`describe_file` after the flag that says that it came with a library.
+    """Names a file that came with a library for the helper: the flag, then `describe_file`.
 
     Args:
       file: a File.
@@ -122,7 +122,7 @@ def describe_dependency(file):
     return ["--dependency"] + describe_file(file)
 
 def text_word(text):
-    """Any text as one line of the arguments; the helper's verb knows which of its flags are texts.
+    """Encodes any text as one line of the arguments, for flags that the helper's verb reads as texts.
 
     Args:
       text: a string, perhaps of several lines.

@@ -1,4 +1,4 @@
-"""What is known of layers that are not made of Debian packages."""
+"""Finds out what is in layers that are not made of Debian packages."""
 
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")

@@ -1,4 +1,4 @@
-"""What is in a Bento, for people."""
+"""Reports for people what is in a Bento."""
 
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")

@@ -1,10 +1,10 @@
-"""Of what an image or a Bento is made: the half of SLSA's provenance that is the same wherever it is built."""
+"""Describes what an image or a Bento is made of: the half of SLSA's provenance that is the same wherever it is built."""
 
 load(":attributes.bzl", "add_wheels", "label_text", "text_word")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 def made_of(bento_or_target, *, models, platform = "", python_version = ""):
-    """Of what it is made in any case.
+    """Describes what a Bento, or an image of it, is made of.
 
     Args:
       bento_or_target: a struct with the Files `tag` and `digest` of the Bento.
@@ -24,7 +24,7 @@ def made_of(bento_or_target, *, models, platform = "", python_version = ""):
     )
 
 def contents_of_image(*, base, debs, layers, wheels):
-    """Of what an image is made beyond its Bento.
+    """Describes what an image has beyond its Bento.
 
     Args:
       base: File, the config of its base.

@@ -8,7 +8,7 @@ load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
 def _file_name(ctx):
-    """A wheel's name has to be known before it is built, so it says what the wheel is built for, also of a pure one."""
+    """Returns the wheel's name, which must be known before the build: it has the tags of the target, even for a pure wheel."""
     os, _, machine = ctx.attr.platform.partition("_")
     python = "cp" + ctx.attr.python_version.replace(".", "")
     name = ctx.attr.distribution.replace("-", "_").replace(".", "_")

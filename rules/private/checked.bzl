@@ -1,4 +1,4 @@
-"""Providers that hold what their documentation says of their fields."""
+"""Makes providers that check the types that the documentation of their fields states."""
 
 _TYPES = {
     "File": "File",
@@ -11,12 +11,12 @@ _TYPES = {
 }
 
 def _types(doc):
-    """The types of a field, by what its documentation begins with: `str - …`, `tuple[str|File] - …`, `File - …; None …`."""
+    """Returns the types of a field, which begin its documentation: `str - …`, `tuple[str|File] - …`, `File - …; None …`."""
     stated = doc.partition(" - ")[0].partition("[")[0]
     return [_TYPES[stated]] + (["NoneType"] if "None " in doc else [])
 
 def checked(name, fields, defaults = {}):
-    """The `init` of a provider, for who makes one elsewhere: all fields, no others, and each of its type.
+    """Makes the `init` of a provider, which checks that all fields are given, no others, and each of its type.
 
     Args:
       name: of the provider.

@@ -1,4 +1,4 @@
-"""What a run target tells the helper of the files of an image, a Bento or a model (see run/push_contents.py)."""
+"""Describes for the helper, in run targets, the files of an image, a Bento or a model (see run/push_contents.py)."""
 
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:image.bzl", "BentoImageInfo")
@@ -20,7 +20,7 @@ def _blob(ctx, layer, is_built, below):
     return {"description": _path(ctx, layer.description, below)} | where
 
 def _attested(ctx, info, attested, below = ""):
-    """Of what it is made, where that is attested: the key of the description, and the file."""
+    """Returns the entry and the file of the build definition, if it is attested."""
     if not attested or not info.build_definition:
         return {}, []
     return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]
@@ -43,7 +43,7 @@ def _image(ctx, image, leave_built, attested, below = ""):
     return contents | made_of, files + [referrer.file for referrer in image.referrers]
 
 def _index(ctx, info, leave_built, attested):
-    """The images of an index are those of one target for several platforms, so their files have the same names: each has a folder."""
+    """Describes an index. Its images are of one target for several platforms, with files of equal names, so each has a folder."""
     images, links = [], {}
     for number, image in enumerate(info.images):
         below = "{}.images/{}".format(ctx.label.name, number)

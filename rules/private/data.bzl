@@ -9,7 +9,7 @@ load(":snapshot.bzl", "add_selection", "file_options")
 _IGNORE_FILE = ".bentoignore"
 
 def _selecting_sources(ctx, options):
-    """The sources whose names, or contents, have a say in which data the Bento has."""
+    """Returns the sources whose names or contents decide which data the Bento has."""
     if options or ctx.file.bentofile:
         return ctx.files.srcs
     return [file for file in ctx.files.srcs if file.basename == _IGNORE_FILE]

@@ -7,39 +7,39 @@ def _step(kind, *values):
     return json.encode([kind] + list(values))
 
 def _build_include(*paths):
-    """Files of the Bento's `src/` that the Python packages need while they are installed."""
+    """Copies files of the Bento's `src/` that the Python packages need while they are installed."""
     return _step("build_include", *paths)
 
 def _pyproject_toml(path = "pyproject.toml"):
-    """Python packages: `project.dependencies` of a pyproject.toml."""
+    """Installs the Python packages in `project.dependencies` of a pyproject.toml."""
     return _step("pyproject_toml", path)
 
 def _python_packages(*packages):
-    """Python packages, as requirements (PEP 508)."""
+    """Installs Python packages, given as requirements (PEP 508)."""
     return _step("python_packages", *packages)
 
 def _requirements_file(path):
-    """Python packages: those of a requirements file."""
+    """Installs the Python packages of a requirements file."""
     return _step("requirements_file", path)
 
 def _run(command):
-    """A command of a shell; behind the Python packages if it stands behind a step that names some."""
+    """Runs a shell command; after the Python packages are installed, if it follows a step that names some."""
     return _step("run", command)
 
 def _run_script(path):
-    """A script, as `run`."""
+    """Runs a script, at the same point as `run` would."""
     return _step("run_script", path)
 
 def _system_packages(*packages):
-    """Packages of the distribution."""
+    """Installs packages of the distribution."""
     return _step("system_packages", *packages)
 
 def _uv_lock():
-    """Python packages: those of the uv.lock in the build context, unless the Bento takes them from a hub."""
+    """Installs the Python packages of the uv.lock in the build context, unless the Bento takes them from a hub."""
     return _step("uv_lock")
 
 def _wheels(*paths):
-    """Python packages that come as files; not in BentoML."""
+    """Installs Python packages from wheel files; BentoML has no such step."""
     return _step("wheels", *paths)
 
 environment_step = struct(

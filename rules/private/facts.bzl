@@ -21,7 +21,7 @@ sandbox with the wheels of `requirements`, for services whose decorators compute
 }
 
 def check_facts(ctx, locked):
-    """Refuses an import that has no packages, and what it would not use.
+    """Refuses an import without packages of a hub, and attributes that it would not use.
 
     Args:
       ctx: context of bento_package.

@@ -1,4 +1,4 @@
-"""The one way in which rules run an action: the helper, in the toolchain's interpreter."""
+"""Runs the helper in the toolchain's interpreter, which is the only way in which rules run an action."""
 
 TOOLCHAIN_TYPE = Label("//toolchains:toolchain_type")
 
@@ -15,7 +15,7 @@ _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "sup
 _THREADED = ["data", "data_layer", "deb_layer", "export_model", "files_layer", "model", "model_layer", "tar_layer", "weights_layer", "wheel_layer"]
 
 def _several_cores(_os, _inputs):
-    """What a threaded verb takes of the machine: megabytes are those of eight threads. Bazel runs it alone where there are fewer cores."""
+    """Returns the resources of a verb with threads: memory in MB for eight of them. Bazel runs it alone on fewer cores."""
     return {"cpu": 4, "memory": 250}
 
 def arguments(ctx):
@@ -47,7 +47,7 @@ def add_folders(args, flag, modules):
     )
 
 def verb(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_list = None):
-    """What the helper does: a verb, and all that it takes.
+    """Describes what the helper does: a verb with its arguments, inputs and packages.
 
     Args:
       name: of a module of `py/rules_bento/actions`.

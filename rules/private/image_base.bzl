@@ -21,7 +21,7 @@ image_layer = rule(
 )
 
 def _contents(ctx, layers):
-    """Which shared libraries and packages the base has, as far as its layers are here."""
+    """Finds out which shared libraries and packages the base has, as far as its layers are here."""
     if [layer for layer in layers if not layer.blob]:
         return struct(libraries = None, system = None)
     return write_base_contents(ctx, [(layer.description, layer.blob) for layer in layers])

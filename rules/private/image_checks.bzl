@@ -8,14 +8,14 @@ load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":image_sbom.bzl", "known_debs")
 
 def _further_layers(ctx):
-    """What is in the layers that are not made of Debian packages: whether all are here, and what `write_base_contents` returns of those, None for none."""
+    """Returns whether all layers that are not of Debian packages are here, and `write_base_contents` of those that are, or None."""
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
     here = [(layer.description, layer.blob) for layer in layers if layer.blob]
     contents = write_base_contents(ctx, here, with_machines = True) if here else None
     return len(here) == len(layers), contents
 
 def _known_libraries(base, all_here, contents):
-    """What says which shared libraries base and further layers have: Files of base_contents; None if not all is known."""
+    """Returns the Files of base_contents that list the shared libraries below the wheels; None if not all are known."""
     if not (base.deb_index or base.libraries) or not all_here:
         return None
     return ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
@@ -29,7 +29,7 @@ def _arguments(ctx, base, output):
     return args
 
 def check_libraries(ctx, base, parts, requirements):
-    """Whether the packages go with the base and each other, as an action that waits for no layer of a package.
+    """Declares the check that packages go with the base and each other, which waits for no layer of a package.
 
     Args:
       ctx: context of `bento_image`.
@@ -69,7 +69,7 @@ def check_libraries(ctx, base, parts, requirements):
     return output
 
 def check_system(ctx, base, bento, parts):
-    """Whether the image has what the Bento asks of it: packages of the distribution, the distribution, CUDA.
+    """Declares the check that the image has what the Bento asks for: packages of the distribution, the distribution, CUDA.
 
     Args:
       ctx: context of `bento_image`.
@@ -109,7 +109,7 @@ def check_system(ctx, base, bento, parts):
     return output
 
 def check_size(ctx, layers):
-    """Whether the layers keep to `size_limit`.
+    """Declares the check that the layers keep to `size_limit`.
 
     Args:
       ctx: context of `bento_image`.

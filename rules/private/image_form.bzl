@@ -10,7 +10,7 @@ _FORMS = {
 }
 
 def write_form(ctx, image, layers, group):
-    """One of the big forms of an image, made only if its output group is asked for.
+    """Declares one of the large forms of an image, made only if its output group is asked for.
 
     Args:
       ctx: context of `bento_image` or `bento_model_image`.

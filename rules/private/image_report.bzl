@@ -5,7 +5,7 @@ load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO")
 
 def write_layer_report(ctx, layers, parts):
-    """What is in the layers, for people; made only if its output group is asked for.
+    """Declares a report for people on what is in the layers; made only if its output group is asked for.
 
     Args:
       ctx: context of `bento_image`.

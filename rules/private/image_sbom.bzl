@@ -11,7 +11,7 @@ SBOM_FORMATS = {
 }
 
 def known_debs(ctx, base):
-    """The Debian packages that are known to be in the base and in layers.
+    """Returns the Debian packages that are known to be in the base and in layers.
 
     Args:
       ctx: context of `bento_image`.
@@ -24,7 +24,7 @@ def known_debs(ctx, base):
     return [base.deb_index] + layers if base.deb_index else layers
 
 def write_sbom(ctx, base, bento, image, held):
-    """The bill of materials of the image.
+    """Declares the bill of materials of the image.
 
     Args:
       ctx: context of `bento_image`.

@@ -1,9 +1,9 @@
-"""Whether packages can be imported by the interpreter of actions, which also runs tests."""
+"""Checks whether the interpreter of actions, which also runs tests, can import packages."""
 
 load(":attributes.bzl", "label_text")
 
 def minor_version(version):
-    """The first two numbers of a version.
+    """Returns the first two numbers of a version.
 
     Args:
       version: `X.Y.Z` or `X.Y`.

@@ -47,7 +47,7 @@ fi
 """
 
 def runtime(ctx):
-    """The interpreter and the tools of the machine that a program is started on.
+    """Returns the interpreter and the tools that a program is started with, on the machine that starts it.
 
     Args:
       ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
@@ -58,7 +58,7 @@ def runtime(ctx):
     return ctx.attr._runtime[platform_common.ToolchainInfo]
 
 def runtime_modules(ctx, packages):
-    """The modules of third-party packages that a program imports.
+    """Returns the modules of third-party packages that a program imports.
 
     Args:
       ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
@@ -70,7 +70,7 @@ def runtime_modules(ctx, packages):
     return [module for name in packages for module in runtime(ctx).packages[name]]
 
 def runfile(ctx, file):
-    """The path of a file as a word of a launcher's arguments.
+    """Returns the path of a file as a word of a launcher's arguments.
 
     Args:
       ctx: the rule's context.
@@ -85,7 +85,7 @@ def _below_runfiles(ctx, path):
     return struct(shell = RUNFILES.shell + "/" + shell_word(path, label_text(ctx.label)))
 
 def runfile_path(ctx, file):
-    """Where a file lies below the runfiles.
+    """Returns the path of a file below the runfiles.
 
     Args:
       ctx: the rule's context.
@@ -99,7 +99,7 @@ def runfile_path(ctx, file):
     return ctx.workspace_name + "/" + file.short_path
 
 def python_check(target, version):
-    """Lines of a launcher that find another interpreter where `$python` is not there.
+    """Returns the lines of a launcher that find another interpreter if `$python` is missing.
 
     Args:
       target: how the message begins, a text.
@@ -111,7 +111,7 @@ def python_check(target, version):
     return _CHECK.format(target = shell_word(target, target), version = minor_version(version))
 
 def _script(ctx, words, in_runfiles):
-    """The text of a program that becomes the interpreter with these words."""
+    """Returns the text of a program that replaces itself by the interpreter with these words."""
     python = runtime(ctx).python
     target = label_text(ctx.label)
     return _LAUNCHER.format(

@@ -1,4 +1,4 @@
-"""Which wheels share a layer, from their names and sizes alone.
+"""Decides which wheels share a layer, from their names and sizes alone.
 
 A layer each would be best for sharing and for upgrades, but runtimes stop at 127 layers and each costs requests. So large
 wheels stand alone, and small ones are put together by a hash of their names: into one group if that is small enough,
@@ -25,7 +25,7 @@ def _side(name, bit):
     return ((hash(name) * _MIX) & _MASK) >> (_BITS - 1 - bit) & 1
 
 def _groups(sizes, together):
-    """Parts what is too large by one more bit of the hash, until nothing is, or the bits are used up."""
+    """Splits groups that are too large by one more bit of the hash, until none is, or no bits are left."""
     groups = []
     waiting = [(0, sorted(sizes))]
     for _ in range(_TURNS):

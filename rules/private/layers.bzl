@@ -27,7 +27,7 @@ COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:
 _INFLATE = ["isal"]
 
 def extension(compression):
-    """What names of files end in.
+    """Returns the end of the names of files.
 
     Args:
       compression: one of `COMPRESSIONS`.
@@ -38,7 +38,7 @@ def extension(compression):
     return compression.replace(":", "-")
 
 def wheel_packages(wheel):
-    """Packages that verbs import which read a wheel.
+    """Names the packages that verbs import to read a wheel.
 
     Args:
       wheel: the BentoWheelInfo.
@@ -78,7 +78,7 @@ def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "B
     return BentoLayerInfo(blob = blob, description = description)
 
 def _importing(base, packages):
-    """The verb, with more packages."""
+    """Returns the verb with more packages."""
     return verb(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
 
 def _wheel_arguments(ctx, settings, wheel):

@@ -7,7 +7,7 @@ load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", 
 load(":resolved_aspect.bzl", "add_requirement", "add_resolver")
 
 def _pip_tools(resolver):
-    """Fetched only for who asks for it."""
+    """Returns the label of pip-tools for a target that asks for it, so that others do not fetch it."""
     return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
 
 # For rules that lock a slice.
@@ -80,7 +80,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     return outputs
 
 def stated_requirements(targets):
-    """The packages of a hub among the targets of an attribute.
+    """Returns the packages of a hub among the targets of an attribute.
 
     Args:
       targets: list of Target.

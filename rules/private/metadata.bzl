@@ -17,7 +17,7 @@ _REQUIREMENTS = ["in", "txt"]
 _UV_LOCK = "uv.lock"
 
 def requirements_files(ctx):
-    """The files among `requirements`.
+    """Returns the files among `requirements`.
 
     Args:
       ctx: context of bento_package.
@@ -33,7 +33,7 @@ def requirements_files(ctx):
     ]
 
 def _checked_requirements(ctx, target):
-    """The files of a target that is no package of a hub; fails if it is something else than requirements."""
+    """Returns the files of a target that is no package of a hub. Fails if they are no requirements files."""
     if PyInfo in target:
         fail(("{}: requirements has {}, a Python library or a package of a hub of rules_python: put it into deps, which state its " +
               "version, or take the package from a hub of bento.pypi").format(label_text(ctx.label), label_text(target.label)))
@@ -49,7 +49,7 @@ def _checked_requirements(ctx, target):
     return files
 
 def _options(ctx):
-    """The options of the target that are not flags of the verb, in the form of a bentofile."""
+    """Returns the options of the target that are not flags of the verb, in the form of a bentofile."""
     options = option_groups(ctx)
     if ctx.attr.python_version:
         options["docker"] = options.get("docker", {}) | {"python_version": ctx.attr.python_version}
@@ -59,7 +59,7 @@ def _options(ctx):
     return options
 
 def _labels(ctx):
-    """The attribute's labels, and over them those of the command line."""
+    """Returns the attribute's labels, overridden by those of the command line."""
     labels = dict(ctx.attr.labels)
     for text in ctx.attr._labels[BentoFlagInfo].value:
         key, equals, value = text.partition("=")
@@ -72,7 +72,7 @@ def _describe_named(file):
     return ["--file", workspace_path(file), file.path]
 
 def _add_requirements(ctx, args, pins, lock):
-    """The lock, or what there is without one; returns the Files."""
+    """Adds the lock, or the requirements if there is none; returns the Files."""
     if lock:
         files = [lock.roots, lock.locked, lock.locked_with_hashes]
         args.add_all(["--locked"] + files)
@@ -84,7 +84,7 @@ def _add_requirements(ctx, args, pins, lock):
     return files
 
 def _add_uv(ctx, args, lock):
-    """uv, for an image with `uv_lock()`; returns what it needs."""
+    """Adds uv, for an image with `uv_lock()`; returns the Files."""
     if lock or _UV_LOCK not in [file.basename for file in ctx.files.srcs + ctx.files.data]:
         return depset()
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
@@ -124,7 +124,7 @@ def _add_stated(ctx, args):
     args.add_all(ctx.attr.stated_in_full, before_each = "--in-full")
 
 def _packages(ctx, lock):
-    """Of the helper's third-party packages, those that the verb imports."""
+    """Returns those of the helper's third-party packages that the verb imports."""
 
     # A template is rendered by Jinja2.
     packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
@@ -133,7 +133,7 @@ def _packages(ctx, lock):
     return packages + (["packaging"] if ctx.attr.deps and not lock else [])
 
 def pins_of(ctx):
-    """What the libraries take from hubs of rules_python, and what generated code of theirs imports.
+    """Returns the pins of what libraries take from hubs of rules_python, and of what their generated code imports.
 
     Args:
       ctx: context of bento_package.

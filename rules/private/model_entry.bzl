@@ -1,4 +1,4 @@
-"""What all rules for models make: description, manifest, part of an archive, layers."""
+"""Declares what all rules for models make: description, manifest, part of an archive, layers."""
 
 load("//rules/providers:model.bzl", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_text")
@@ -20,7 +20,7 @@ def _arguments(ctx, source):
     return args
 
 def _archive(ctx, source):
-    """The model as `bentoml models import` takes it; written only if its output group is asked for."""
+    """Declares the model as `bentoml models import` takes it; written only if its output group is asked for."""
     output = ctx.actions.declare_file(ctx.label.name + ".bentomodel")
     args = _arguments(ctx, source)
     args.add_all(["--output", output])
@@ -35,7 +35,7 @@ def _archive(ctx, source):
     return output
 
 def _layer(ctx, source, compression):
-    """The model as a layer; written only if an image asks for it."""
+    """Declares the model as a layer; written only if an image asks for it."""
     args = _arguments(ctx, source)
     args.add_all(["--folder", BENTO, "--user", USER])
     args.add_all(["--scratch", "{}.{}.files".format(ctx.label.name, extension(compression))])
@@ -48,7 +48,7 @@ def _layer(ctx, source, compression):
     )
 
 def _groups(files, most):
-    """Files in as many groups as there may be, each of neighbours by name, as shards of weights are."""
+    """Splits files into at most so many groups, each of neighbours by name, as shards of weights are."""
     ordered = sorted(files, key = lambda file: file.short_path)
     count = min(most, len(files))
     groups = [[] for _ in range(count)]
@@ -57,7 +57,7 @@ def _groups(files, most):
     return groups
 
 def _weights_layers(ctx, source, groups, folder, compression):
-    """Layers of weights: each depends on its own files alone, so that another shard writes and pushes none of them."""
+    """Declares layers of weights, each of its own files alone, so that another shard writes and pushes none of them."""
     layers = []
     for number, files in enumerate(groups):
         args = arguments(ctx)
@@ -75,7 +75,7 @@ def _weights_layers(ctx, source, groups, folder, compression):
     return layers
 
 def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
-    """The model's other files, and links to its weights, which it does not read."""
+    """Declares a layer of the model's other files, and of links to its weights, which it does not read."""
     others = [file for file in source.files if file not in weights]
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
@@ -119,7 +119,7 @@ def _ends_with(name, suffixes):
     return False
 
 def _part(ctx, source):
-    """The model as a part of archives; written only if an archive or a registry asks for it."""
+    """Declares the model as a part of archives; written only if an archive or a registry asks for it."""
     part = ctx.actions.declare_file(ctx.label.name + ".model.part")
     args = _arguments(ctx, source)
     args.add_all(["--part", part])
@@ -134,7 +134,7 @@ def _part(ctx, source):
     return part
 
 def _described(ctx, source):
-    """What is known of the model without its bytes."""
+    """Declares the files that describe the model without its bytes."""
     written = struct(
         description = ctx.actions.declare_file(ctx.label.name + ".model.json"),
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),

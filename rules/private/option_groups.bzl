@@ -18,7 +18,7 @@ OPTION_GROUPS = {
 }
 
 def switch(doc):
-    """An attribute for an option that is on, off, or left to others.
+    """Makes an attribute for an option that is on, off, or left to others.
 
     Args:
       doc: what it says of the option.
@@ -29,7 +29,7 @@ def switch(doc):
     return attr.int(default = _UNSET, doc = doc + " 1 for yes, 0 for no, -1 for what the bentofile says.", values = [_UNSET, 0, 1])
 
 def options_of(ctx, attributes):
-    """The options that a target sets.
+    """Returns the options that a target sets.
 
     Args:
       ctx: context of a rule with the attributes.
@@ -49,7 +49,7 @@ def options_of(ctx, attributes):
     return options
 
 def option_groups(ctx):
-    """The groups that a target has.
+    """Returns the groups that a target has.
 
     Args:
       ctx: context of a rule with the attributes of `OPTION_GROUPS`.

@@ -1,4 +1,4 @@
-"""What a rule that provides PyInfo holds of the user's own, whatever its attributes are: generated sources among it."""
+"""Finds the user's own files in a rule that provides PyInfo, whatever its attributes are: generated sources, too."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
@@ -16,11 +16,11 @@ _RUNTIMES = {
 }
 
 def _repository(path):
-    """The name of the repository of a path below the runfiles, as its module calls it."""
+    """Returns the name of the repository of a path below the runfiles, as its module calls it."""
     return path.partition("/")[0].partition("+")[0].partition("~")[0]
 
 def runtime_of(label):
-    """The package that a lock has in the place of a repository's own Python code.
+    """Returns the package that a lock has in place of a repository's own Python code.
 
     Args:
       label: a Label.
@@ -31,7 +31,7 @@ def runtime_of(label):
     return _RUNTIMES.get(_repository(label.workspace_root.removeprefix("external/")))
 
 def runfiles_of(ctx, target):
-    """The files that programs have at their own paths if they have a target.
+    """Returns the files that programs have at their own paths if they have a target.
 
     Args:
       ctx: the aspect's context.
@@ -49,7 +49,7 @@ def runfiles_of(ctx, target):
     return runfiles.files
 
 def own_roots(target, package_roots):
-    """The folders that a target's own code is imported from.
+    """Returns the folders that a target's own code is imported from.
 
     Args:
       target: a Target with PyInfo.
@@ -64,7 +64,7 @@ def own_roots(target, package_roots):
     return [root for root in target[PyInfo].imports.to_list() if root not in packages]
 
 def own_files(ctx, target, package_roots):
-    """The files that a program over a target has, without those of packages.
+    """Returns the files of a program over a target, without those of packages.
 
     Only for rules that are not known: of these no attribute says which of the files are packages.
 

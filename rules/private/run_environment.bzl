@@ -6,7 +6,7 @@ RUN_ENVIRONMENT = {
 }
 
 def run_environment(ctx):
-    """What a rule gives to `bazel run` and `bazel test` of these attributes.
+    """Returns what a rule provides for `bazel run` and `bazel test` from these attributes.
 
     Args:
       ctx: context of an executable rule with the attributes of `RUN_ENVIRONMENT`, `data` and `deps`.
@@ -24,7 +24,7 @@ def run_environment(ctx):
     )
 
 def runfiles_of_attributes(ctx):
-    """What `data` and `deps` are and need at run time.
+    """Returns the files of `data` and `deps` with their runfiles.
 
     The `__init__.py` that Bazel makes up in each folder below a py_binary are left out: among ours, they would part the
     namespace packages of wheels.

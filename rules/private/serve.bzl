@@ -4,7 +4,7 @@ load(":attributes.bzl", "label_text")
 load(":launcher.bzl", "COMMAND_PACKAGES", "PYTHON", "helper_launcher", "runfile", "runtime", "runtime_modules")
 
 def _source_roots(ctx, build_ctx, import_roots):
-    """Folders of the workspace that the Bento's `src/` has files of."""
+    """Returns the folders of the workspace that the Bento's `src/` has files of."""
     own = ctx.workspace_name + "/"
 
     # Folders that are imported from are few, whatever lies in them.

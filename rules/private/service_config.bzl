@@ -1,7 +1,7 @@
 """The configuration of services, where their source computes it."""
 
 def config_options(**config):
-    """The configuration of a service, or the part of it that its source computes, as `bento.yaml` has it.
+    """Describes the configuration of a service, or the part that its source computes, as `bento.yaml` has it.
 
     Args:
       **config: arguments of `@bentoml.service`, such as `workers = 4` and `traffic = {"timeout": 60}`. A `select` stands

@@ -1,7 +1,7 @@
-"""Words of the programs that rules write for `bazel run`: no attribute, label or path is read by the shell."""
+"""Quotes words of the programs that rules write for `bazel run`: the shell expands no attribute, label or path."""
 
 def shell_word(text, owner):
-    """Any text as one word of a POSIX shell, which takes it as it is.
+    """Quotes any text as one word of a POSIX shell.
 
     Args:
       text: a string of one line.

@@ -11,7 +11,7 @@ load(":secrets.bzl", "add_secrets")
 OWN_PACKAGE = "."
 
 def build_ctx(ctx):
-    """The folder that becomes the Bento's `src/`.
+    """Returns the folder that becomes the Bento's `src/`.
 
     Args:
       ctx: context of bento_package.
@@ -23,7 +23,7 @@ def build_ctx(ctx):
     return folder_path(ctx.label, folder)
 
 def bentofile_arguments(ctx):
-    """How actions are told of the bentofile.
+    """Returns the arguments that name the bentofile to actions.
 
     Args:
       ctx: context of a rule with the attribute `bentofile`.
@@ -35,7 +35,7 @@ def bentofile_arguments(ctx):
     return ["--bentofile", file, file.short_path] if file else []
 
 def environment_of(ctx):
-    """The image that the service of a target asks for.
+    """Describes the image that the service of a target asks for.
 
     Args:
       ctx: context of bento_package.
@@ -54,7 +54,7 @@ def environment_of(ctx):
     )
 
 def file_options(ctx):
-    """The options that may name files.
+    """Returns the options that may name files.
 
     Args:
       ctx: context of bento_package.

@@ -11,7 +11,7 @@ _EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 _BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
 
 def _pin(ctx):
-    """`name==version` (or `name`) of a package of a hub of rules_python, which says so by its tags; None for others."""
+    """Returns `name==version` (or `name`) of a package of a hub of rules_python, which its tags tell; None for others."""
     tags = {}
     for tag in getattr(ctx.rule.attr, "tags", []):
         name, _, value = tag.partition("=")
@@ -22,7 +22,7 @@ def _pin(ctx):
     return name + "==" + tags["pypi_version"] if "pypi_version" in tags else name
 
 def _package(target, requirements = [], pins = None):
-    """A package of a hub: nothing of the user's own."""
+    """Makes the provider for a package of a hub, which has nothing of the user's own."""
     return BentoSourcesInfo(
         files = depset(),
         import_roots = depset(),
@@ -39,7 +39,7 @@ def _edges(ctx, names):
     return edges
 
 def _import_roots(ctx):
-    """The `imports` of a library, as `<repository>/<folder>`."""
+    """Returns the `imports` of a library, as `<repository>/<folder>`."""
     base = (ctx.label.workspace_root.removeprefix("external/") or "_main") + "/" + ctx.label.package
     return [base.rstrip("/") + "/" + root for root in getattr(ctx.rule.attr, "imports", [])]
 

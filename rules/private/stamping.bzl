@@ -18,7 +18,7 @@ STAMP = {
 _STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
 def is_stamped(ctx):
-    """Whether a target is stamped in this build.
+    """Returns whether a target is stamped in this build.
 
     Args:
       ctx: context of a rule with the attributes of `STAMP`.
@@ -29,7 +29,7 @@ def is_stamped(ctx):
     return bool(ctx.attr._stamp[BentoFlagInfo].value) if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
 
 def status_files(ctx, texts):
-    """The files of the workspace status that texts name keys of.
+    """Returns the files of the workspace status that texts name keys of.
 
     Args:
       ctx: context of a rule with the attributes of `STAMP`.

@@ -1,4 +1,4 @@
-"""What a Bento is for: a platform and a Python of its own, and not those of the machine that builds it."""
+"""Decides what a Bento is built for: a platform and a Python of its own, not those of the building machine."""
 
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
@@ -23,7 +23,7 @@ _DETECTED = ("platforms//host:host", "platforms//host", "local_config_platform//
 PLATFORM_NAMES = sorted(_KNOWN)
 
 def _platforms(settings, attr):
-    """The platforms of a configuration for a Bento.
+    """Returns the platforms of a configuration for a Bento.
 
     Those of `--platforms` hold where somebody set it, be it an image index. Where nobody did, Bazel's are the host's,
     which a Bento must not depend on.

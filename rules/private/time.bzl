@@ -4,7 +4,7 @@ _DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 _DIGITS = "0123456789"
 
 def normal_time(text):
-    """A time in the form that all readers of Bentos and images take.
+    """Writes a time in the form that all readers of Bentos and images take.
 
     Args:
       text: a time of RFC 3339 with a zone, whole seconds, milliseconds or microseconds.

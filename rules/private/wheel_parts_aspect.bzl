@@ -20,7 +20,7 @@ def _edges(ctx):
     return [edge[BentoWheelPartsInfo].parts for edge in edges]
 
 def _libraries(ctx, wheel):
-    """What checks of images have to know of a wheel."""
+    """Declares what checks of images have to know of a wheel."""
     output = ctx.actions.declare_file(wheel.distribution + ".libraries.json")
     args = arguments(ctx)
     add_wheel(args, wheel)
@@ -35,7 +35,7 @@ def _libraries(ctx, wheel):
     return output
 
 def _excluded(ctx, wheel):
-    """How much of a wheel is left out, for reports."""
+    """Declares the file that says how much of a wheel is left out, for reports."""
     if not wheel.exclude and not wheel.exclude_preset:
         return None
     output = ctx.actions.declare_file(wheel.distribution + ".excluded.json")
@@ -52,7 +52,7 @@ def _excluded(ctx, wheel):
     return output
 
 def _compiler(ctx, wheel):
-    """A Python of the wheel's version: one that was named for that, or the toolchain's; None if there is none."""
+    """Returns a Python of the wheel's version: the one named for it, or the toolchain's; None if there is none."""
     for python in ctx.attr._compilers[BentoCompilersInfo].pythons + (ctx.toolchains[TOOLCHAIN_TYPE].python,):
         if (python.version + ".").startswith(wheel.python_version + "."):
             return python

@@ -46,12 +46,12 @@ def _words(text):
     return [word for word in text.replace("\t", " ").split(" ") if word]
 
 def _field(line, name):
-    """The words of a field in a deb822 file, or None."""
+    """Returns the words of a field in a deb822 file, or None."""
     key, colon, value = line.partition(":")
     return _words(value) if colon and key.strip().lower() == name else None
 
 def _deb822_sources(text):
-    """The (address, suites) of a file `*.sources`."""
+    """Returns the (address, suites) of a file `*.sources`."""
     found = []
     for stanza in text.replace("\r", "").split("\n\n"):
         uris, suites = [], []
@@ -62,7 +62,7 @@ def _deb822_sources(text):
     return found
 
 def _one_line_sources(text):
-    """The (address, suites) of a file `*.list`."""
+    """Returns the (address, suites) of a file `*.list`."""
     found = []
     for line in text.split("\n"):
         if line.startswith("deb "):
@@ -85,7 +85,7 @@ def _sources_of_files(rctx):
     return found
 
 def _sources(rctx):
-    """The (address, suites) that apt on this host is set up for."""
+    """Returns the (address, suites) that apt on this host is set up for."""
     apt = rctx.which("apt-get")
     if apt:
         done = rctx.execute([apt, "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
@@ -96,7 +96,7 @@ def _sources(rctx):
     return _sources_of_files(rctx)
 
 def _host_mirrors(rctx, archive):
-    """The mirrors of an archive that the host's apt uses."""
+    """Returns the mirrors of an archive that the host's apt uses."""
     main, security = {}, {}
     for uri, suites in _sources(rctx):
         for suite in suites:
@@ -108,7 +108,7 @@ def _host_mirrors(rctx, archive):
     return main.keys()
 
 def _fetch_with_apt(rctx, url, filename):
-    """Lets apt download a file, with its proxies and credentials; returns what hindered it, or None."""
+    """Lets apt download a file, with its proxies and credentials; returns the error, or None."""
     done = rctx.execute(
         [_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256],
         timeout = 3600,
@@ -166,7 +166,7 @@ def _repo_name(hub, package, architecture):
     return "{}__{}__{}".format(hub, package["name"].replace("+", "_"), architecture)
 
 def _closure(names, by_name):
-    """The names of packages with all that they depend on, sorted."""
+    """Returns the names of packages with all that they depend on, sorted."""
     queue = list(names)
     seen = {}
 
@@ -181,19 +181,19 @@ def _closure(names, by_name):
     return fail("the lock has no end")
 
 def _upstream(version):
-    """The first two numbers of a version without its epoch."""
+    """Returns the first two numbers of a version without its epoch."""
     return ".".join(version.partition(":")[2 if ":" in version else 0].partition("-")[0].split(".")[:2])
 
 _NO_MATCH = "the lock of Debian packages is for linux on {}, and this build for another platform: set platform of the bento_image and of its Bento, " + \
             "leave --platforms out, or lock more architectures with bento_debs"
 
 def _select(values):
-    """The text of a select over architectures."""
+    """Returns the text of a select over architectures."""
     lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(PLATFORMS_OF_DEBIAN[key], repr(value)) for key, value in values.items()]
     return "select({{\n{}}}, no_match_error = \"{}\")".format("".join(lines), _NO_MATCH.format(", ".join(values)))
 
 def _package(hub, name, by_architecture, roots):
-    """The text of a target for packages and what they depend on; `roots` by architecture."""
+    """Returns the text of a target for packages and what they depend on; `roots` by architecture."""
     debs, glibc, python = {}, {}, {}
     for architecture, names in roots.items():
         by_name = by_architecture[architecture]
@@ -266,7 +266,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     return content["packages"]
 
 def deb_files(hub, packages, architecture, names):
-    """The files of packages that `declare_deb_files` has declared, with all that they depend on.
+    """Returns the files of packages that `declare_deb_files` has declared, with all that they depend on.
 
     Args:
       hub: what the names of the repositories begin with.

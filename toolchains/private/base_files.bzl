@@ -49,7 +49,7 @@ BASE_ATTRIBUTES = {
 }
 
 def blob_path(layout, digest):
-    """Where a layout has a blob, or would have it.
+    """Returns the path of a blob in a layout.
 
     Args:
       layout: path of the layout's folder.
@@ -78,7 +78,7 @@ def images_by_platform(rctx, layout, more = []):
     return json.decode(rctx.read("images.json"))
 
 def platform_name(platform):
-    """The name of a platform in targets and repositories.
+    """Returns the name of a platform in targets and repositories.
 
     Args:
       platform: `os/architecture`.

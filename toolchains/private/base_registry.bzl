@@ -15,7 +15,7 @@ def _pull(rctx, image, mirrors, more):
     run_helper(rctx, place, "pull", arguments + more)
 
 def _layers_of(base, platform):
-    """Name of the repository that has the layers for a platform."""
+    """Names the repository that has the layers for a platform."""
     return "{}__layers_{}".format(base, platform)
 
 def _registry_base_repo_impl(rctx):

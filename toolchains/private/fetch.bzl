@@ -31,7 +31,7 @@ def probe_cache(rctx, filename, sha256):
     return rctx.download(url = [], output = filename, sha256 = sha256, allow_fail = True).success
 
 def interpreter(rctx):
-    """Names the interpreter that repository rules run: of locked packages or of rules_python, or the host's where MODULE.bazel says so.
+    """Names the interpreter that repository rules run: of locked packages or of rules_python, or the host's if MODULE.bazel says so.
 
     Args:
       rctx: the repository context.
@@ -53,7 +53,7 @@ def mark_reproducible(rctx):
     return rctx.repo_metadata(reproducible = True) if hasattr(rctx, "repo_metadata") else None
 
 def _fetch_with_pip(rctx, requirement, filename, sha256):
-    """Brings a file by the pip of the interpreter that repository rules run; returns what hindered it, or None."""
+    """Brings a file by the pip of the interpreter that repository rules run; returns the error, or None."""
     pip = json.decode(rctx.read(Label("@bento_python//:pip")))
     if not pip:
         return "no pip: the lock of bento_tools.python(debian_lock = ...) has no python3-pip-whl"
@@ -113,7 +113,7 @@ def _locate(rctx, requirement, filename, sha256):
     return json.decode(done.stdout)
 
 def _authentication(place):
-    """What Bazel sends to the server; it keeps none of it."""
+    """Returns the headers that Bazel sends to the server and does not keep."""
     if "token" in place:
         return {place["url"]: {"password": place["token"], "pattern": "Bearer <password>", "type": "pattern"}}
     if "login" in place:

@@ -92,7 +92,7 @@ def _wheel_repo_name(hub, package, platform):
     return "{}__{}__{}__{}".format(hub, _target_name(package["name"]), package["version"].replace("+", "_"), platform)
 
 def _target_name(name):
-    """The name of a package as the hub spells it."""
+    """Returns the name of a package as the hub spells it."""
     return name.replace("-", "_").replace(".", "_")
 
 def _declare_wheel(wheel, package, platform, settings, build):
@@ -153,7 +153,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
 _NOTHING_SPECIAL = struct(exclude = {}, exclude_preset = {}, record_errors = {})
 
 def wheel_settings(*, newest, python_version, indexes = "", folders_from = None, compiler = None, special = _NOTHING_SPECIAL):
-    """How the wheels of a hub are chosen, found and unpacked.
+    """Collects how the wheels of a hub are chosen, found and unpacked.
 
     Args:
       newest: what a wheel may ask for: a struct with `glibc`, the newest C library, and `macos`, the newest macOS.
@@ -211,7 +211,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
     )
 
 def _chosen(edges, by_name, environment):
-    """The (package, extras) that hold of a list of edges."""
+    """Returns the (package, extras) of those edges whose markers hold."""
     chosen = []
     for edge in edges:
         if evaluate_marker(edge.get("marker", ""), environment):
@@ -223,7 +223,7 @@ def _chosen(edges, by_name, environment):
     return chosen
 
 def _closure(start, by_name, environment):
-    """The packages, by name, that a list of (package, extras) needs, itself among them."""
+    """Returns the packages, by name, that a list of (package, extras) needs, itself among them."""
     queue = list(start)
     seen = {}
     packages = {}
@@ -248,7 +248,7 @@ def _by_name(packages):
     return result
 
 def _no_match(rctx, version, distribution, platforms):
-    """What is wrong where a build is for none of the platforms that a package is there on, and what to do."""
+    """Returns the error for a build on a platform that a package is not there on, with a remedy."""
     if len(platforms) == len(rctx.attr.platforms):
         return "@{0} is for {1}, and this build for another platform: add its name to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel".format(
             rctx.attr.hub,
@@ -264,25 +264,25 @@ def _no_match(rctx, version, distribution, platforms):
     )
 
 def _select(values, no_match):
-    """The text of a select over platforms."""
+    """Returns the text of a select over platforms."""
     lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(key, repr(value)) for key, value in values.items()]
     return "select({\n" + "".join(lines) + "}, no_match_error = " + repr(no_match) + ")"
 
 def _is_built(rctx, version, package, platform):
-    """Whether a package's wheel is built from source: there is none that fits."""
+    """Returns whether a package's wheel is built from source, because no wheel fits."""
     if "git" in package.get("source", {}):
         return True
     return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, version, rctx.attr.glibc, rctx.attr.macos)
 
 def _labels(rctx, version, package, platform):
-    """The labels of a package's wheel and of its modules."""
+    """Returns the labels of a package's wheel and of its modules."""
     repository = "@" + _wheel_repo_name(rctx.attr.hub, package, platform)
     if _is_built(rctx, version, package, platform):
         return struct(modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
     return struct(modules = repository + "_modules//:modules", wheel = repository + "//:wheel")
 
 def _by_version(rctx, distribution, name, default, tags = []):
-    """The text of a target that is one of several by the version of Python; empty where the hub has but one."""
+    """Returns the text of a target that is one of several by the version of Python; empty where the hub has but one."""
     if not rctx.attr.versions:
         return ""
     return _BY_VERSION.format(
@@ -301,11 +301,11 @@ def _by_version(rctx, distribution, name, default, tags = []):
     )
 
 def _extra_name(extra, distribution):
-    """The name of the target of an extra, which is that of the extra unless another target has that."""
+    """Returns the name of the target of an extra, which is that of the extra unless another target has that."""
     return "extra_" + extra if extra in (_target_name(distribution), "whl", "locked", "_locked") else extra
 
 def _requirement(rctx, version, package, extra, by_name, environments):
-    """The text of a package's target, or of one of its extras'. `package` is by platform."""
+    """Returns the text of a package's target, or of one of its extras'. `package` is by platform."""
     modules, packages, wheels = {}, {}, {}
     for platform, found in package.items():
         closure = [p for _, p in sorted(_closure([(found, [extra] if extra else [])], by_name, environments[platform]).items())]
@@ -335,7 +335,7 @@ def _requirement(rctx, version, package, extra, by_name, environments):
     )
 
 def _package_build(rctx, version, package, by_name, environments):
-    """The BUILD file of a package that is there on some platforms; `package` is by platform."""
+    """Returns the BUILD file of a package that is there on some platforms; `package` is by platform."""
     no_match = _no_match(rctx, version, package.values()[0]["name"], package.keys())
     build = _PACKAGE_HEAD.format(
         description = _select({platform: "locked-{}.json".format(found["version"]) for platform, found in package.items()}, no_match),
@@ -347,7 +347,7 @@ def _package_build(rctx, version, package, by_name, environments):
     return build
 
 def _left_out_build(rctx, version, distribution):
-    """The BUILD file of a package of the lock that is there on no platform: its targets say why, or are those of another Python."""
+    """Returns the BUILD file of a package that is there on no platform: its targets say why, or are those of another Python."""
     name = _target_name(distribution)
     hidden = "_" + name if rctx.attr.versions else name
     actual = _select({"none": "//:requirements.bzl"}, _no_match(rctx, version, distribution, []))

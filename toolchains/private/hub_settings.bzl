@@ -1,4 +1,4 @@
-"""What a tag `bento.pypi` may say: checked before anything is declared, for a hub would fail far from it."""
+"""Checks a tag `bento.pypi` before anything is declared: a hub would fail far from it."""
 
 load(":exclude_presets.bzl", "EXCLUDE_PRESETS")
 
@@ -35,7 +35,7 @@ def _check_known(tag, attribute, values, known):
             fail("bento.pypi(name = \"{}\"): {} has \"{}\" twice: leave one".format(tag.name, attribute, value))
 
 def known_record_errors(tag, lock):
-    """Which wheels of a lock are taken although their RECORD is wrong.
+    """Finds which wheels of a lock are taken although their RECORD is wrong.
 
     Args:
       tag: a tag `bento.pypi`.
@@ -70,7 +70,7 @@ def _record_problem(files, hashes):
     return None
 
 def known_excludes(tag, lock):
-    """Which files of wheels images leave out.
+    """Finds which files of wheels images leave out.
 
     Args:
       tag: a tag `bento.pypi`.
@@ -123,5 +123,5 @@ def _preset_problem(chosen, names):
     return None
 
 def _normalized(name):
-    """The name of a package as locks have it (PEP 503)."""
+    """Returns the name of a package as locks have it (PEP 503)."""
     return "-".join([part for part in name.lower().replace("_", "-").replace(".", "-").split("-") if part])

@@ -1,4 +1,4 @@
-"""Files from a simple index (PEP 503) by Bazel alone, where the machine names one as pip and uv are told of it."""
+"""Fetches files from a simple index (PEP 503) by Bazel alone, if the machine names one as for pip and uv."""
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
 
@@ -9,7 +9,7 @@ _SYSTEM_FILES = ["/etc/pip.conf", "/boot/pip.conf"]
 _HOME_FILES = [".config/pip/pip.conf", ".pip/pip.conf"]
 
 def _of_settings(text):
-    """The `index-url` of a pip.conf, or an empty text."""
+    """Returns the `index-url` of a pip.conf, or an empty text."""
     for line in text.split("\n"):
         key, _, value = line.partition("=")
         if key.strip().replace("_", "-") == "index-url":
@@ -17,7 +17,9 @@ def _of_settings(text):
     return ""
 
 def _address(rctx):
-    """The address of the index that the machine names; empty for none. Bazel writes down what `getenv` gives, and an address may have a password."""
+    """Returns the address of the index that the machine names; empty for none."""
+
+    # Not by `getenv`: Bazel records what that returns, and an address may have a password.
     for variable in _VARIABLES:
         value = rctx.os.environ.get(variable, "").strip()
         name, equals, address = value.partition("=")
@@ -48,7 +50,7 @@ def split_credentials(address):
     return struct(address = scheme + separator + host + slash + path, login = _unquoted(login), password = _unquoted(password))
 
 def _unquoted(text):
-    """A text without percent signs in front of codes: those that addresses have for what separates their parts."""
+    """Decodes percent signs of a login: those before codes of characters that separate an address's parts."""
     for code, letter in {"%21": "!", "%23": "#", "%24": "$", "%26": "&", "%2B": "+", "%2F": "/", "%3A": ":", "%3D": "=", "%3F": "?", "%40": "@"}.items():
         text = text.replace(code, letter).replace(code.lower(), letter)
     return text.replace("%25", "%")
@@ -98,13 +100,13 @@ def find_link(text, filename):
     return None
 
 def _authentication(rctx, index, url):
-    """What opens the server: for the index's own host what its address has, else what netrc has."""
+    """Returns the credentials for a server: those in the address, on the index's own host, else netrc's."""
     if index.login and _origin(url) == _origin(index.address):
         return {url: {"login": index.login, "password": index.password, "type": "basic"}}
     return use_netrc(read_user_netrc(rctx), [url], {})
 
 def _origin(address):
-    """Scheme, host and port of an address."""
+    """Returns scheme, host and port of an address."""
     return "/".join(address.split("/")[:3])
 
 def fetch_from_index(rctx, name, filename, sha256):

@@ -1,4 +1,4 @@
-"""Which interpreter a tag of `bento_tools` stands for: of Debian packages, of the host where it says so, else of rules_python."""
+"""Finds the interpreter that a tag of `bento_tools` stands for: of Debian packages, of the host if it says so, else of rules_python."""
 
 load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
@@ -14,7 +14,7 @@ To have one, write into MODULE.bazel
     bento_tools.{kind}({more}interpreter = "python3")  # the one on PATH; machines share a cache if theirs are at one path and of one version"""
 
 def _of_rules_python():
-    """The interpreters that rules_python has for this machine, by version `X.Y`."""
+    """Returns the interpreters that rules_python has for this machine, by version `X.Y`."""
     found = {}
     for name, label in INTERPRETER_LABELS.items():
         numbers = name.removeprefix("python_").removesuffix("_host").split("_")

@@ -6,7 +6,7 @@ _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
 def _is_normal_form(label):
-    """Whether a lock is read without the help of a program.
+    """Returns whether a lock is read without the help of a program.
 
     Args:
       label: of the lock.

@@ -83,7 +83,7 @@ def _tokenize(marker):
     return tokens
 
 def _release(version):
-    """The numeric release of a version, as a list: `3.12.1rc1` gives [3, 12, 1]."""
+    """Returns the numeric release of a version, as a list: `3.12.1rc1` gives [3, 12, 1]."""
     release = []
     for part in version.split("."):
         digits = part[:len(part) - len(part.lstrip("0123456789"))]
@@ -183,7 +183,7 @@ def evaluate_marker(marker, environment):
     return frames[0][0] or frames[0][1]
 
 def fits_python(specifiers, python_version):
-    """Whether a version of Python is in a range, as `requires-python` has it.
+    """Returns whether a version of Python is in a range, as `requires-python` has it.
 
     Args:
       specifiers: for example `>=3.10,<4`; `""` for any.

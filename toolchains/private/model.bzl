@@ -40,7 +40,7 @@ def _is_hex(text, size):
     return len(text) == size and not [letter for letter in text.elems() if letter not in _HEX]
 
 def _token(rctx):
-    """What a Hugging Face hub knows its user by: from the environment, or where its own client keeps it."""
+    """Returns the user's token for a Hugging Face hub: from the environment, or from where its own client keeps it."""
 
     # What `getenv` returns, Bazel writes down beside the repository.
     environ = rctx.os.environ
@@ -52,7 +52,7 @@ def _token(rctx):
     return rctx.read(file, watch = "no").strip() if file.exists else ""
 
 def _huggingface_address(rctx):
-    """The address that the files of a snapshot lie below."""
+    """Returns the address that the files of a snapshot are below."""
     if not _is_hex(rctx.attr.revision, 40):
         fail("{}: revision is {}; give the commit, 40 hexadecimal digits: branches and tags move".format(_place(rctx), repr(rctx.attr.revision)))
     endpoint = rctx.attr.endpoint or rctx.getenv("HF_ENDPOINT")
@@ -104,7 +104,7 @@ def _download_archive(rctx):
     _write_imported(rctx, "model" + found[0])
 
 def _pull(rctx):
-    """The one layer of a model's artifact is its part of archives."""
+    """Pulls the one layer of a model's artifact, which is the model's part of archives."""
     rctx.report_progress("pulling {}".format(rctx.attr.image))
     run_helper(rctx, _place(rctx), "pull", ["--image", "{}@{}".format(rctx.attr.image, rctx.attr.digest), "--layout", "layout"])
     manifest = json.decode(rctx.read("layout/blobs/" + rctx.attr.digest.replace(":", "/")))

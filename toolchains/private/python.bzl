@@ -49,7 +49,7 @@ def _version_of(rctx, python):
     return version
 
 def _on_host(rctx):
-    """The interpreter of this machine that MODULE.bazel names: a path, or a name on PATH."""
+    """Returns the interpreter of this machine that MODULE.bazel names: a path, or a name on PATH."""
     name = rctx.attr.interpreter
     if "/" in name:
         return name
@@ -62,7 +62,7 @@ def _select_text(values):
     return "".join(["\n        \"@rules_bento//toolchains/platforms:{}\": \"{}\",".format(key, value) for key, value in values.items()]) + "\n    "
 
 def _of_debs(rctx):
-    """The interpreters of Debian packages, and the one of them that runs here."""
+    """Returns the interpreters of Debian packages, and the one of them that runs here."""
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
     build = _BUILD_DEBS.format(

@@ -98,7 +98,7 @@ _deb_python_repo = repository_rule(
 )
 
 def _chosen(packages):
-    """The packages of an interpreter among those of an architecture, and its version; None with what is missing."""
+    """Returns the packages of an interpreter for an architecture, and its version; None, and what is missing, if there is none."""
     versions = {package["name"]: package["version"] for package in packages}
     interpreters = [name for name in versions if name.startswith("python3.") and name.endswith("-minimal")]
     if not interpreters or "patchelf" not in versions:

@@ -32,7 +32,7 @@ _PACKED = "source.tar"
 _SIZE = "import os, sys; print(os.path.getsize(sys.argv[1]))"
 
 def source_file(files):
-    """The source archive among the files of a release.
+    """Finds the source archive among the files of a release.
 
     Args:
       files: file names.
@@ -86,7 +86,7 @@ def _fetch(rctx):
     return name
 
 def _requirements(rctx, source):
-    """The labels of what the build needs."""
+    """Returns the labels of the packages that the build needs."""
     names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subfolder), "its source cannot be read"))
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
     newer = newer_system(rctx) if missing else ""

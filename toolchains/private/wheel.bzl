@@ -52,7 +52,7 @@ wheel_modules(
 """
 
 def python_version(rctx):
-    """The version of Python that a hub is for: the given one, else that of the toolchain's interpreter.
+    """Returns the version of Python that a hub is for: the given one, else that of the toolchain's interpreter.
 
     Args:
       rctx: the repository context of a rule with the attributes `python` and `python_version`.
@@ -78,7 +78,7 @@ def newer_system(rctx):
     return "{} {}: set {} = \"{}\" in bento.pypi, if that of {} is no older".format(name, version, attribute, version, place)
 
 def _facts(rctx, wheel):
-    """Size and Python versions of a wheel; images plan their layers by the size."""
+    """Returns size and Python versions of a wheel; images plan their layers by the size."""
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-c", _FACTS, wheel])
     if done.return_code:
         fail("{} is not a wheel: {}".format(wheel, done.stderr.strip().split("\n")[-1]))

@@ -1,4 +1,4 @@
-"""Which file of a release fits a Python version and platform (PEP 425, 600, 656)."""
+"""Chooses the file of a release that fits a Python version and platform (PEP 425, 600, 656)."""
 
 load(":markers.bzl", "compare_releases")
 
@@ -49,7 +49,7 @@ _OLDEST_GLIBC = {"aarch64": "2.17", "x86_64": "2.5"}
 _OLDEST_ABI3 = 2
 
 def _minor(python, prefix):
-    """The `Y` of a tag `<prefix>Y`; None for another tag."""
+    """Returns the `Y` of a tag `<prefix>Y`; None for another tag."""
     digits = python.removeprefix(prefix)
     return int(digits) if python != digits and digits.isdigit() else None
 
@@ -84,7 +84,7 @@ def _python_rank(python, abi, is_any, python_version):
     return None
 
 def _glibc_of(tag):
-    """The glibc that a Linux platform tag asks for, with the machine; None for another tag."""
+    """Returns the glibc that a Linux platform tag asks for, with the machine; None for another tag."""
     if tag.startswith("manylinux_"):
         parts = tag.split("_", 3)
         if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit():
@@ -102,7 +102,7 @@ def _linux_rank(tag, machine, glibc):
     return (0, 0, 0) if tag == "linux_" + machine else None
 
 def _macos_of(tag):
-    """The macOS that a platform tag asks for, with the machine; None for another tag."""
+    """Returns the macOS that a platform tag asks for, with the machine; None for another tag."""
     parts = tag.split("_", 3)
     if parts[0] != "macosx" or len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
         return None
@@ -135,7 +135,7 @@ def _platform_rank(tag, platform, glibc, macos):
     return _macos_rank(tag, machine, macos) if os == "macos" else None
 
 def _rank(wheel, platform, python_version, glibc, macos):
-    """The best rank of all tags of a wheel, with its build tag; None where none fits."""
+    """Returns the best rank of all tags of a wheel, with its build tag; None where none fits."""
     best = None
     for tag in wheel.platforms if wheel.is_known else []:
         here = _platform_rank(tag, platform, glibc, macos)
