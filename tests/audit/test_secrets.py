@@ -65,8 +65,12 @@ FOUND = {
         "ghp" + f"_{LETTERS[:36]}",
         "github_pat" + f"_{LETTERS}_1",
         'x = "\\ngho' + f'_{LETTERS[:36]}"',
+        *(f"gh{kind}" + f"_{LETTERS[:36]}" for kind in "usr"),
     ],
-    "a token of GitLab": ["https://user:glpat" + f"-{LETTERS[:20]}@host"],
+    "a token of GitLab": [
+        "https://user:glpat" + f"-{LETTERS[:20]}@host",
+        *(f"gl{kind}" + f"-{LETTERS[:20]}" for kind in ("dt", "rt", "ptt", "cbt", "ft", "oas", "soat", "agent")),
+    ],
     "a token of Slack": ["xoxb" + f"-123412341234-432143214321-{LETTERS[:24]}"],
     "a token of Hugging Face": ["HF_TOKEN=hf" + f"_{LETTERS[:34]}", '{"t": "hf' + f'_{LETTERS[:34]}"}}'],
     "a key of OpenAI": ["sk-proj" + f"-{LETTERS[:40]}T3Blbk" + f"FJ{LETTERS[:40]}"],
@@ -90,6 +94,7 @@ HARMLESS = [
     "ghp_1234567890abcdefghijklmnopqrstuvwxyz",
     "hf_hub_download(repo_id, filename)",
     "npm_config_registry_of_this_project_here",
+    "global" + f"-{LETTERS[:20]}, ghost_{LETTERS[:36]}",
     "api_token: your_api_token_here",
     "api_token = get_token_of_the_environment()",
     token(sub="user", exp=1_700_000_000),
@@ -127,7 +132,8 @@ def test_binary_files_and_what_lies_far_behind_are_not_looked_at() -> None:
 
 def test_time_grows_with_the_bytes_and_nothing_else() -> None:
     secret = FOUND["a token of GitHub"][0].encode()
-    for word in (b"-----BEGIN PRIVATE KEY-----", b" sk-", b"Q~", b" eyJ" + b"a" * 900, secret + b" ", secret + b"\n"):
+    words = (b"-----BEGIN PRIVATE KEY-----", b" sk-", b"Q~", b"gl", b"gh ", b" eyJ" + b"a" * 900)
+    for word in (*words, secret + b" ", secret + b"\n"):
         began = time.process_time()
         secrets.look("f", word * ((1 << 20) // len(word)))
         assert time.process_time() - began < 5, word

@@ -204,16 +204,12 @@ def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _K
 
 
 _LONGEST = 4096  # bytes behind a header in which a key begins
-# Name, words and pattern of those that need no more.
+# Name, words and pattern of those that need no more. Each word is a search of its own: short ones stand for many here.
 _TOKENS = (
     ("a client secret of Google", b"GOCSPX-", rb"GOCSPX-([A-Za-z0-9_-]{28})"),
-    ("a token of GitHub", b"ghp_ gho_ ghu_ ghs_ ghr_", rb"gh[pousr]_([A-Za-z0-9]{36,255})"),
+    ("a token of GitHub", b"gh", rb"gh[pousr]_([A-Za-z0-9]{36,255})"),
     ("a token of GitHub", b"github_pat_", rb"github_pat_([A-Za-z0-9_]{82})"),
-    (
-        "a token of GitLab",
-        b"glpat- gldt- glrt- glptt- glcbt- glft- gloas- glsoat- glagent-",
-        rb"gl[a-z]{2,5}-([A-Za-z0-9_-]{20,64})",
-    ),
+    ("a token of GitLab", b"gl", rb"gl(?:pat|dt|rt|ptt|cbt|ft|oas|soat|agent)-([A-Za-z0-9_-]{20,64})"),
     ("a token of Slack", b"xox", rb"xox[abeoprs]-((?:[0-9]{1,20}-){1,4}[A-Za-z0-9]{16,255})"),
     ("a token of Slack", b"xapp-", rb"xapp-([0-9]-[A-Z0-9]{6,20}-[0-9]{6,20}-[a-f0-9]{32,128})"),
     (

@@ -192,11 +192,9 @@ def digest(kept: Iterable[Declared]) -> Manifest:
 
 def beginnings(kept: Iterable[Declared], most: int) -> Iterator[tuple[str, bytes]]:
     """Read the first `most` bytes of files that were digested; yields paths in the Bento, and bytes."""
-    from pathlib import Path
-
     for file in kept:
         if file.link is None:
-            with Path(file.source).open("rb") as source:
+            with open(file.source, "rb", buffering=0) as source:  # noqa: PTH123 - see walk
                 yield f"src/{file.path}", source.read(most)
 
 
