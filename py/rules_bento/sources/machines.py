@@ -42,14 +42,14 @@ _MACHO_TYPES = (2, 6, 8)  # MH_EXECUTE, MH_DYLIB, MH_BUNDLE
 _FAT = b"\xca\xfe\xba\xbe"
 _FIRST_JAVA = 45  # a class of Java begins like a fat file, with its version in place of a number of machines
 _MACOS = "macOS"
-# With what a file for one of several machines or systems tells whose it is; and what stands between words.
-_WORDS = re.compile(
-    r"(?<![a-z0-9])(?:x86[_-]64|amd64|x64|x86|i[3-6]86|aarch64|arm64|arm|armv[5-8][a-z]*|armhf|ppc64(?:le|el)?|powerpc64(?:le)?"
-    r"|s390x|riscv64|loong(?:arch)?64|mips64(?:el|le)?|darwin|macos|macosx|osx|linux|gnu|musl)(?![a-z0-9])",
-    re.IGNORECASE,
+# The words by which the path of a file names its machine or system, and what separates words. They are compiled when
+# they are needed: few packages and Bentos have such files, and each start would pay.
+_WORDS = (
+    r"(?i)(?<![a-z0-9])(?:x86[_-]64|amd64|x64|x86|i[3-6]86|aarch64|arm64|arm|armv[5-8][a-z]*|armhf|ppc64(?:le|el)?"
+    r"|powerpc64(?:le)?|s390x|riscv64|loong(?:arch)?64|mips64(?:el|le)?|darwin|macos|macosx|osx|linux|gnu|musl)(?![a-z0-9])"
 )
+_BETWEEN = r"[-_.]+"
 _MOST_SHOWN = 20
-_BETWEEN = re.compile(r"[-_.]+")
 
 
 def machine_of(head: bytes) -> str:
@@ -103,10 +103,10 @@ def foreign(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
     return {
         path: machine
         for path, machine in files.items()
-        if machine not in taken and not (_WORDS.search(path) and _unspecific(path) in there)
+        if machine not in taken and not (re.search(_WORDS, path) and _unspecific(path) in there)
     }
 
 
 def _unspecific(path: str) -> str:
     """Return a file's name without the words that name a machine or a system."""
-    return _BETWEEN.sub(".", _WORDS.sub("", path.rpartition("/")[2]))
+    return re.sub(_BETWEEN, ".", re.sub(_WORDS, "", path.rpartition("/")[2]))
