@@ -817,7 +817,7 @@ def _layer_of(path: Path, ending: str) -> None:
     from rules_bento.images.layers import contents
 
     layers = [(path, f"{_TYPE}layer.v1.tar{ending}")]
-    contents.library_names(layers)
+    contents.read_files(layers, lambda path, _head: ".so" in path)
     contents.read_files(layers + layers, lambda _path, _head: True, lambda path: path.startswith("etc/"))
 
 

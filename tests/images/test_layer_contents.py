@@ -10,7 +10,7 @@ import tarfile
 import pytest
 import zstandard
 from rules_bento.errors import BentoError
-from rules_bento.images.layers.contents import library_names, read_files
+from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
 from rules_bento.sources.machines import machine_of
 
@@ -31,6 +31,11 @@ def layer(folder, *paths, compression="gzip"):
     blob = folder / f"{len(list(folder.iterdir()))}.blob"
     blob.write_bytes(PACK[compression](tar.getvalue()))
     return blob, MEDIA_TYPES[compression]
+
+
+def library_names(layers):
+    files = read_files(layers, lambda path, _head: ".so" in path.rpartition("/")[2])
+    return {path.rpartition("/")[2] for path in files}
 
 
 @pytest.mark.parametrize("compression", PACK)

@@ -112,7 +112,7 @@ CONDA = tuple(item.name for item in fields(Conda))
 GROUPS = {"docker": DOCKER, "python": PYTHON, "conda": CONDA}
 
 KEYS = (*TOP, *(f"{group}.{key}" for group, keys in GROUPS.items() for key in keys))
-"""Every option by its dotted name."""
+"""Every option by its dotted name, for documents and tests that must know all of them."""
 
 
 def check(options: BuildOptions) -> None:

@@ -31,16 +31,6 @@ def members(blob: Path, media_type: str) -> tarread.Members:
             yield member, contents
 
 
-def library_names(layers: Iterable[tuple[Path, str]]) -> set[str]:
-    """Return the file names of the shared libraries in an image, and of links to them.
-
-    Wherever they lie, for loaders are told of places in many ways. `layers` are blobs and their media types, from the
-    lowest up. Raises BentoError for a layer that cannot be read.
-    """
-    files = read_files(layers, lambda path, _head: ".so" in path.rpartition("/")[2])
-    return {path.rpartition("/")[2] for path in files}
-
-
 def read_files(
     layers: Iterable[tuple[Path, str]],
     found: Callable[[str, bytes], bool],
