@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from rules_bento import service as services
 from rules_bento.bento import migrate_packages
 from rules_bento.bento.of_folder import Beside as BesideOptions
-from rules_bento.bento.of_folder import build_bentofile, default_store, project_files
+from rules_bento.bento.of_folder import build_bentofile, default_store, project_files, selected
 from rules_bento.bento.starlark import Code, call
 from rules_bento.bento.workspace import EXTENSION, Workspace
 from rules_bento.build_options import bentofile as bentofiles
@@ -129,12 +129,7 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     if path is not None:
         options = bentofiles.read(path, path.name, src_exists=(path.parent / "src").is_dir())
     declared = list(snapshot.walk(str(folder)))
-    selection = snapshot.select(
-        declared,
-        options.include if options.include is not None else ("*",),
-        options.exclude or (),
-        src_layout=bool(options.python.is_src_layout),
-    )
+    selection = selected(declared, options)
     sources = {file.path: file.source for file in selection.kept if file.link is None}
     tree = services.SourceTree(sources, lambda name: Path(sources[name]).read_bytes())
     info = services.read_service(options.service or "service", tree, options.args)
@@ -249,14 +244,14 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     source = model.huggingface
     if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
         return ""
-    asked = source.model_id + ("" if source.revision == "main" else f"@{source.revision}")
-    asked += f" --endpoint {shlex.quote(source.endpoint)}" if source.endpoint else ""
+    words = source.model_id + ("" if source.revision == "main" else f"@{source.revision}")
+    words += f" --endpoint {shlex.quote(source.endpoint)}" if source.endpoint else ""
     for flag, patterns in (("include", source.include), ("exclude", source.exclude)):
-        asked += "".join(f" --{flag} {shlex.quote(pattern)}" for pattern in patterns or ())
+        words += "".join(f" --{flag} {shlex.quote(pattern)}" for pattern in patterns or ())
     line = getattr(_assignment(project, service, model.attribute), "lineno", service.line)
     return (
         f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} follows {source.revision!r} of "
-        f"{source.model_id}, which moves. `bento models pin {asked}` asks the hub, and prints the commit to write "
+        f"{source.model_id}, which moves. `bento models pin {words}` asks the hub, and prints the commit to write "
         f"there as `revision`, and the bento.model tag that bundles the files instead."
     )
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from rules_bento.bento.image_steps import Image
     from rules_bento.models.model_store import StoredModel
-    from rules_bento.sources.snapshot import Declared
+    from rules_bento.sources.snapshot import Declared, Selection
     from rules_bento.tag import Tag
 
 # What the rules take where nobody says another.
@@ -183,12 +183,7 @@ def _options(**options: Any) -> BuildOptions:
 
 def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) -> Built:
     declared = list(snapshot.walk(str(folder)))
-    selection = snapshot.select(
-        declared,
-        options.include if options.include is not None else ("*",),
-        options.exclude or (),
-        src_layout=bool(options.python.is_src_layout),
-    )
+    selection = selected(declared, options)
     files = project_files(declared, folder)
     settings = Settings(
         creation_time=beside.creation_time,
@@ -223,6 +218,16 @@ def _check_secrets(made: Bento, kept: Sequence[Declared], allowed: tuple[str, ..
     findings += [finding for path, content in contents for finding in secrets.look(path, content)]
     words = secrets.Words("--allow-secret", "--no-secrets-check")
     secrets.check(findings, allowed, [entry.path for entry in made.manifest.entries], words)
+
+
+def selected(declared: Sequence[Declared], options: BuildOptions) -> Selection:
+    """Select among the files of a folder by the options of a build. Raises as `snapshot.select`."""
+    return snapshot.select(
+        declared,
+        options.include if options.include is not None else ("*",),
+        options.exclude or (),
+        src_layout=bool(options.python.is_src_layout),
+    )
 
 
 def project_files(declared: Sequence[Declared], folder: Path) -> ProjectFiles:

@@ -25,7 +25,7 @@ from rules_bento.sharing.cloud.pushing import label_in
 from rules_bento.store import downloads, locks
 from rules_bento.store.entries import NotFoundError
 from rules_bento.store.home import BENTO, MODEL
-from rules_bento.store.importing import Options, workshop
+from rules_bento.store.importing import Imported, Options, workshop
 from rules_bento.store.shelf import LATEST, Shelf
 from rules_bento.tag import Tag, check_word
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from rules_bento.net.progress import Counter
     from rules_bento.net.transport import Response
     from rules_bento.sharing.cloud.client import Cloud
-    from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home, Kind
     from rules_bento.store.importing import Draft, Workshop
 
@@ -54,14 +53,10 @@ _ENTRY = {
 
 
 @dataclass(frozen=True)
-class Pulled:
-    """Lists what a pull brought."""
+class Pulled(Imported):
+    """Tells what a pull brought; models that were known before were not fetched."""
 
-    entry: Entry
-    models: tuple[Entry, ...]  # that came with it
-    known: tuple[Tag, ...]  # that were there, so that they were not fetched
     new: bool  # whether the entry came now
-    notes: tuple[str, ...]
 
 
 def pull(

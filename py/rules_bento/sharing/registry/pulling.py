@@ -17,7 +17,7 @@ from rules_bento.registry.download import download
 from rules_bento.sharing.registry import artifact
 from rules_bento.store import downloads, locks
 from rules_bento.store.home import BENTO, MODEL
-from rules_bento.store.importing import Options, workshop
+from rules_bento.store.importing import Imported, Options, workshop
 from rules_bento.store.shelf import Shelf
 from rules_bento.tag import Tag
 
@@ -30,22 +30,16 @@ if TYPE_CHECKING:
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
-    from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home, Kind
-    from rules_bento.store.importing import Imported
 
 _ATTEMPTS = 3  # at a blob that another process takes away when it is done with it
 
 
 @dataclass(frozen=True)
-class Pulled:
-    """Lists what a pull brought."""
+class Pulled(Imported):
+    """Tells what a pull brought; models that were known before were not fetched."""
 
-    entry: Entry
-    models: tuple[Entry, ...]  # that came with it
-    known: tuple[Tag, ...]  # that were there, so that they were not fetched
     new: bool  # whether the entry came now
-    notes: tuple[str, ...]
     reference: Reference  # by digest
 
 
