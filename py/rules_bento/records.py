@@ -62,7 +62,7 @@ else:
         for name in cls.__annotations__:
             declared[name] = _declared(cls, name)
         setattr(cls, _FIELDS, declared)
-        cls.__match_args__ = tuple(name for name, told in declared.items() if told.init)
+        cls.__match_args__ = tuple(name for name, spec in declared.items() if spec.init)
         cls.__init__ = _compiled_at_first(cls, frozen)
         if "__repr__" not in cls.__dict__:
             cls.__repr__ = _shown
@@ -74,13 +74,13 @@ else:
 
     def _declared(cls, name):
         default = cls.__dict__.get(name, _NOTHING)
-        told = default if isinstance(default, _Field) else field(default=default)
-        told.name = name
-        if told.default is not _NOTHING:
-            setattr(cls, name, told.default)
+        spec = default if isinstance(default, _Field) else field(default=default)
+        spec.name = name
+        if spec.default is not _NOTHING:
+            setattr(cls, name, spec.default)
         elif name in cls.__dict__:
             delattr(cls, name)
-        return told
+        return spec
 
     def _compiled_at_first(cls, frozen):
         def __init__(self, *values, **named):
@@ -91,16 +91,16 @@ else:
 
     def _compiled(cls, frozen):
         parameters, lines, known = [], [], {"_nothing": _NOTHING, "_put": object.__setattr__}
-        for name, told in getattr(cls, _FIELDS).items():
+        for name, spec in getattr(cls, _FIELDS).items():
             value = name
-            known[f"_default_{name}"] = _NOTHING if told.make else told.default
-            known[f"_make_{name}"] = told.make
-            if told.make:
-                value = f"_make_{name}() if {name} is _nothing else {name}" if told.init else f"_make_{name}()"
-            if told.init:
-                optional = told.make or told.default is not _NOTHING
+            known[f"_default_{name}"] = _NOTHING if spec.make else spec.default
+            known[f"_make_{name}"] = spec.make
+            if spec.make:
+                value = f"_make_{name}() if {name} is _nothing else {name}" if spec.init else f"_make_{name}()"
+            if spec.init:
+                optional = spec.make or spec.default is not _NOTHING
                 parameters.append(f"{name}=_default_{name}" if optional else name)
-            if told.init or told.make:
+            if spec.init or spec.make:
                 lines.append(f"_put(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
         if hasattr(cls, "__post_init__"):
             lines.append("self.__post_init__()")
@@ -109,7 +109,7 @@ else:
         return known["__init__"]
 
     def _compare(cls, frozen):
-        names = [name for name, told in getattr(cls, _FIELDS).items() if told.compare]
+        names = [name for name, spec in getattr(cls, _FIELDS).items() if spec.compare]
         values = attrgetter(*names) if names else lambda _: ()
         if "__eq__" not in cls.__dict__:
             cls.__eq__ = lambda self, other: values(self) == values(other) if type(other) is cls else NotImplemented
@@ -120,7 +120,7 @@ else:
         raise AttributeError(f"cannot assign to field {name!r}")
 
     def _shown(self):
-        shown = [f"{told.name}={getattr(self, told.name)!r}" for told in fields(self) if told.repr]
+        shown = [f"{spec.name}={getattr(self, spec.name)!r}" for spec in fields(self) if spec.repr]
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def fields(record):
@@ -133,7 +133,7 @@ else:
 
     def asdict(record):
         """Return a record, and those in its fields, as dicts."""
-        return {told.name: _plain(getattr(record, told.name)) for told in fields(record)}
+        return {spec.name: _plain(getattr(record, spec.name)) for spec in fields(record)}
 
     def _plain(value):
         if hasattr(type(value), _FIELDS):

@@ -26,8 +26,8 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Read each layer once."""
     layers = [_layer(description, Path(place)) for description, place in arguments.records("--layer")]
-    found = _is_code if arguments.optional("--machines") else _is_library
-    files = read_files(((blob, layer.media_type) for layer, blob in layers), found, SystemFiles.has)
+    is_wanted = _is_code if arguments.optional("--machines") else _is_library
+    files = read_files(((blob, layer.media_type) for layer, blob in layers), is_wanted, SystemFiles.has)
     names = {path.rpartition("/")[2] for path in files if _is_library(path)}
     Path(arguments.one("--libraries")).write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
     kept = {path: data for path, data in files.items() if SystemFiles.has(path)}

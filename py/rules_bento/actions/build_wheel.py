@@ -34,6 +34,6 @@ def run(arguments: Arguments) -> None:
             [Path(root) for root in arguments.many("--import-root")],
             arguments.one("--version"),
         )
-        asked = [arguments.one(flag) for flag in ("--distribution", "--version", "--python-version", "--platform")]
-        build.check(made, *asked)
+        expected = [arguments.one(flag) for flag in ("--distribution", "--version", "--python-version", "--platform")]
+        build.check(made, *expected)
         build.repack(made, Path(arguments.one("--output")))

@@ -24,7 +24,7 @@ def run(arguments: Arguments) -> None:
     """Say what was found. Raises BentoError for what the policy refuses."""
     settings = read_object(Path(arguments.one("--settings")).read_bytes(), "the policy")
     packages = inventory.loads(Path(arguments.one("--inventory")).read_bytes())
-    asked = policy.Policy(
+    rules = policy.Policy(
         settings["max_severity"],
         settings["unknown_severity"],
         settings["allow"],
@@ -33,7 +33,7 @@ def run(arguments: Arguments) -> None:
         settings["refuse_unhashed"],
     )
     places = [(Path(path), name) for path, name in settings["advisories"]]
-    report = policy.judge(packages, database.read(places, {one.name for one in packages}) if places else None, asked)
+    report = policy.judge(packages, database.read(places, {one.name for one in packages}) if places else None, rules)
     sys.stdout.write("".join(f"{line}\n" for line in policy.lines(report)))
     if report.refusals:
         listing = "".join(f"  {refusal}\n" for refusal in report.refusals)

@@ -47,23 +47,23 @@ def run(arguments: Arguments) -> None:
         raise BentoError("requirements: no package comes from a hub. Add the hub's bentoml, which serves the Bento.")
     target = slices.Target(platforms.pop(), versions.pop(), arguments.one("--glibc"))
     locked = [Path(path) for path in dict.fromkeys(arguments.many("--locked"))]
-    asked = _asked(arguments, locked)
+    request = _asked(arguments, locked)
     made = slices.make_slice(
-        asked,
+        request,
         locked,
         target,
         slices.Resolver(arguments.one("--python"), Path(arguments.one("--uv")), arguments.many("--pip-tools")),
         all_files=bool(arguments.records("--all-files")),
         answers=[slices.Answer.loads(Path(path).read_text("utf-8")) for path in arguments.many("--answer")],
     )
-    Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in asked.requirements), "utf-8")
+    Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in request.requirements), "utf-8")
     Path(arguments.one("--output")).write_text(made.requirements, "utf-8")
     Path(arguments.one("--output-with-hashes")).write_text(made.requirements_with_hashes, "utf-8")
 
 
 def _asked(arguments: Arguments, locked: list[Path]) -> slices.Asked:
     """Return what attributes, libraries, a bentofile and an image ask for, each told by the first that does."""
-    asked: dict[str, str] = {}
+    origins: dict[str, str] = {}
     limits: dict[str, str] = {}
     for origin, texts in (
         ("requirements", arguments.many("--requirement")),
@@ -71,12 +71,12 @@ def _asked(arguments: Arguments, locked: list[Path]) -> slices.Asked:
         ("deps", slices.agreed(arguments.many("--pin"), locked)),
     ):
         for text in texts:
-            asked.setdefault(text, origin)
+            origins.setdefault(text, origin)
     for path in arguments.many("--stated"):
         for stated in stated_packages.loads(Path(path).read_text("utf-8")):
             for note in stated.held_against(slices.known(locked)):
                 sys.stderr.write(f"{arguments.one('--target')}: {note}\n")
             for text in stated.requirements:
-                asked.setdefault(text, stated.place)
+                origins.setdefault(text, stated.place)
             limits |= dict.fromkeys(stated.constraints, stated.place)
-    return slices.Asked(asked, limits)
+    return slices.Asked(origins, limits)

@@ -142,19 +142,20 @@ def _targets(stated: list[str], version: str, lock: str | None, files: ProjectFi
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []
-    for asked in map(requirements.parsed, stated):
-        if asked.marker and not asked.marker.evaluate(environment):
+    for requirement in map(requirements.parsed, stated):
+        if requirement.marker and not requirement.marker.evaluate(environment):
             continue
-        name = requirements.normalized(asked.name)
-        knows_extras = lock in (None, "uv.lock", _OUR_LOCK) or re.search(rf"(?im)^{re.escape(asked.name)}\[", text)
-        if asked.extras and knows_extras:
-            extras = sorted(map(requirements.normalized, asked.extras))
+        name = requirements.normalized(requirement.name)
+        with_extras = rf"(?im)^{re.escape(requirement.name)}\["
+        knows_extras = lock in (None, "uv.lock", _OUR_LOCK) or re.search(with_extras, text)
+        if requirement.extras and knows_extras:
+            extras = sorted(map(requirements.normalized, requirement.extras))
             targets += [f"{name.replace('-', '_')}:{extra}" for extra in extras]
             continue
         targets.append(name.replace("-", "_"))
-        if asked.extras:
+        if requirement.extras:
             notes.append(
-                f"{lock} says no extras, so the hub has no target for {asked}. Lock with --no-strip-extras or as "
+                f"{lock} says no extras, so the hub has no target for {requirement}. Lock with --no-strip-extras or as "
                 f"uv.lock, or add the packages of the extra to requirements."
             )
     return sorted(set(targets)), notes

@@ -37,11 +37,11 @@ class StatedPackages:
             if normalized(name) not in known:
                 missing += [] if ";" in text else [text]
                 continue
-            asked = {normalized(extra.strip()) for extra in extras.split(",") if extra.strip()}
+            wanted = {normalized(extra.strip()) for extra in extras.split(",") if extra.strip()}
             notes += [
                 f"{self.place}: {text}: the lock knows no extra {extra!r}, so its packages have to be requirements of "
                 f"the target themselves."
-                for extra in sorted(asked - {normalized(extra) for extra in known[normalized(name)]})
+                for extra in sorted(wanted - {normalized(extra) for extra in known[normalized(name)]})
             ]
         if missing:
             raise BentoError(

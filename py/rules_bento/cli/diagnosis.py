@@ -142,12 +142,12 @@ def certificates(here: Surroundings) -> Finding:
     """Warn where the system trusts a company's authorities and programs would not."""
     own = [file for folder in here.authorities for file in Path(folder).glob("*") if file.suffix in (".crt", ".pem")]
     stated = [name for name in ("SSL_CERT_FILE", "UV_SYSTEM_CERTS") if here.variables.get(name)]
-    told = "trustStore" in _settings(here)
+    has_trust_store = "trustStore" in _settings(here)
     file = here.variables.get("SSL_CERT_FILE", "")
     if file and not Path(file).is_file():
         remedy = "Unset it, or name a file of certificates: uv, pip and the bento command believe nobody else."
         return Finding("certificates", MISSING, f"SSL_CERT_FILE is {file}, which is no file", remedy)
-    if not own and file and not told:
+    if not own and file and not has_trust_store:
         remedy = (
             "Bazel's own downloads do not read it. If they fail (PKIX path building failed), write to .bazelrc, with a "
             "store that keytool made of it: startup --host_jvm_args=-Djavax.net.ssl.trustStore=STORE"
@@ -155,7 +155,7 @@ def certificates(here: Surroundings) -> Finding:
         return Finding("certificates", HINT, f"those of SSL_CERT_FILE: {file}", remedy)
     if not own:
         return Finding("certificates", FINE, f"those of {stated[0]}" if stated else "no authorities of your own")
-    if told:
+    if has_trust_store:
         return Finding("certificates", FINE, f"{len(own)} authorities of your own, and Bazel is told of a trustStore")
     remedy = (
         "uv and the bento command believe them. If Bazel's own downloads fail (PKIX path building failed), write to "
@@ -264,7 +264,7 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
         for number, line in enumerate(read_file(build).decode(errors="replace").splitlines(), 1):
             if not line.lstrip().startswith("#"):
                 place = f"{build.relative_to(root)}:{number}"
-                yield from ((place, *found) for found in _LABEL.findall(line))
+                yield from ((place, *parts) for parts in _LABEL.findall(line))
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
@@ -312,9 +312,9 @@ def _freshness(path: Path, fine: Finding, target: tuple[str, list[str]] | None, 
     if len(sources) != len(target[1]):
         return Finding(fine.about, FINE, f"{path.name} is there")
     locked = set(locks.load(path).get("stated", {}).get("requirements", []))
-    asked = read(sources).requirements
-    differing = [f"{asked[text]}: {text} is not locked" for text in sorted(asked.keys() - locked)]
-    differing += [f"{text} is locked, but nobody asks for it" for text in sorted(locked - asked.keys())]
+    stated = read(sources).requirements
+    differing = [f"{stated[text]}: {text} is not locked" for text in sorted(stated.keys() - locked)]
+    differing += [f"{text} is locked, but nobody asks for it" for text in sorted(locked - stated.keys())]
     if differing:
         return Finding(fine.about, MISSING, f"stale: {'; '.join(differing)}", f"Write it again: {run}.")
     return fine

@@ -53,10 +53,10 @@ def read_requests(bento: dict[str, Any]) -> Requests:
     """Return what a bento.yaml asks for."""
     image, docker = (bento.get(key) or {} for key in ("image", "docker"))
     installs = [install for command in image.get("commands", ()) if (install := installation(command))]
-    asked = [*(docker.get("system_packages") or ()), *(package for install in installs for package in install.packages)]
+    packages = [*(docker.get("system_packages") or ()), *(name for install in installs for name in install.packages)]
     return Requests(
         str(docker.get("distro") or (installs[0].distro if installs else "")),
-        tuple(dict.fromkeys(asked)),
+        tuple(dict.fromkeys(packages)),
         str(docker.get("cuda_version") or ""),
         tuple(refused.name for refused in not_run(bento)),
     )

@@ -132,12 +132,12 @@ def _answered(answer: Path, output: Path) -> Path:
     from rules_bento.formats.json import read_object
 
     remedy = "Only its authors can change that."
-    told = read_object(read_file(answer), "its build system")
-    shapes.check(told, {"missing?": [str], "wheel?": str}, "its build system", remedy)
-    if told.get("missing"):
-        names = ", ".join(told["missing"])
+    result = read_object(read_file(answer), "its build system")
+    shapes.check(result, {"missing?": [str], "wheel?": str}, "its build system", remedy)
+    if result.get("missing"):
+        names = ", ".join(result["missing"])
         raise BentoError(f"its build system also asks for {names}. Add it to what the build_lock is made from.")
-    name: str = told.get("wheel", "")
+    name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
         raise BentoError(
             f"its build system says that it made {name[:200]!r}, and there is no wheel of that name. {remedy}"

@@ -56,11 +56,11 @@ class Requirement:
     def pin(self) -> tuple[str, str] | None:
         """Return the normalized name and the version, if exactly one version is allowed."""
         try:
-            asked = parsed(self.text)
+            requirement = parsed(self.text)
         except ValueError:
             return None  # whoever resolves it says what is wrong
-        exact = [clause.version for clause in asked.specifier if clause.operator in ("==", "===")]
-        return (self.name, exact[0]) if len(asked.specifier) == len(exact) == 1 and "*" not in exact[0] else None
+        exact = [clause.version for clause in requirement.specifier if clause.operator in ("==", "===")]
+        return (self.name, exact[0]) if len(requirement.specifier) == len(exact) == 1 and "*" not in exact[0] else None
 
     @property
     def is_direct(self) -> bool:

@@ -224,10 +224,10 @@ class _Pyproject:
 
     def add(self, text: str, table: str, stated: Stated) -> None:
         """Take a requirement; one of the project itself, as in `all = ["project[a,b]"]`, stands for its extras."""
-        asked = requirements.check(text, f"{self.origin}: {table}")
-        name = requirements.normalized(asked.name)
+        requirement = requirements.check(text, f"{self.origin}: {table}")
+        name = requirements.normalized(requirement.name)
         if name == requirements.normalized(self.name):
-            wanted = {requirements.normalized(extra) for extra in asked.extras}
+            wanted = {requirements.normalized(extra) for extra in requirement.extras}
             for extra in self.extras:
                 if requirements.normalized(extra) in wanted:
                     self.add_extra(extra, stated)

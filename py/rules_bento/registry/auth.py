@@ -120,13 +120,13 @@ class Authorizer:
             return credentials.registry_token
         realm = self._realm(challenge.parameters.get("realm", ""))
         with self._lock:
-            asked = sorted(scopes | self._demanded.get(scopes, set()))
+            requested = sorted(scopes | self._demanded.get(scopes, set()))
         query = [("service", challenge.parameters["service"])] if "service" in challenge.parameters else []
         if credentials and credentials.identity_token:
             fields = {"grant_type": "refresh_token", "refresh_token": credentials.identity_token, "client_id": _CLIENT}
-            answer = self._ask("POST", realm, [*query, *fields.items(), ("scope", " ".join(asked))], None)
+            answer = self._ask("POST", realm, [*query, *fields.items(), ("scope", " ".join(requested))], None)
         else:
-            answer = self._ask("GET", realm, [*query, *(("scope", scope) for scope in asked)], credentials)
+            answer = self._ask("GET", realm, [*query, *(("scope", scope) for scope in requested)], credentials)
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise BentoError(f"{self._host}: its token server answers without a token. That is not the protocol.")

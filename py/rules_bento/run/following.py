@@ -60,8 +60,8 @@ class SourcesFollowed(Following):
 
     def told(self) -> str:
         """Say which files are followed, and which are as they were built."""
-        told = f"{len(self._files)} files of the workspace"
-        return told + (f"; as they were built: {', '.join(self._others)}" if self._others else "")
+        followed = f"{len(self._files)} files of the workspace"
+        return followed + (f"; as they were built: {', '.join(self._others)}" if self._others else "")
 
     def look(self) -> None:
         """Tell of files that have changed, once they are as they were a moment ago: editors write in steps."""

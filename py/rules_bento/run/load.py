@@ -84,9 +84,9 @@ def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) 
 def _platform(tool: str) -> str:
     """Return what a tool runs, `os/architecture` as Go names them; empty if it does not say."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
-    asked = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
-    system, _, machine = asked.stdout.strip().partition("/")
-    return f"{system}/{_MACHINES.get(machine, machine)}" if asked.returncode == 0 and machine else ""
+    done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
+    system, _, machine = done.stdout.strip().partition("/")
+    return f"{system}/{_MACHINES.get(machine, machine)}" if done.returncode == 0 and machine else ""
 
 
 def blobs_of(described: list[dict[str, Any]], folder: Path, scratch: Path) -> dict[str, Path]:

@@ -121,9 +121,9 @@ class Guard:
         self._refuse(_END, place, "os._exit")
 
     def _refuse(self, kind: str, place: str, detail: str) -> NoReturn:
-        told = f"importing it {kind}" + (f" ({detail})" if detail else "")
-        self.refusals.append(Refusal(f"{told}:\n  {place}", _REMEDIES[kind]))
-        raise RefusedError(f"{told}, which a build does not allow")
+        refusal = f"importing it {kind}" + (f" ({detail})" if detail else "")
+        self.refusals.append(Refusal(f"{refusal}:\n  {place}", _REMEDIES[kind]))
+        raise RefusedError(f"{refusal}, which a build does not allow")
 
 
 def _detail(event: str, args: tuple[Any, ...]) -> str:

@@ -250,17 +250,17 @@ class _Session:
 
     def read(self, handle: bytes, start: int, end: int) -> Iterator[memoryview]:
         """Yield the bytes of a file, in their order."""
-        asked: deque[tuple[int, int, int]] = deque()
+        requests: deque[tuple[int, int, int]] = deque()
         most = max(2, UNDER_WAY // self._piece)
 
         def ask(at: int, size: int) -> tuple[int, int, int]:
             return self._request(_READ, _text(handle) + struct.pack(">QI", at, size)), at, size
 
-        while asked or start < end:
-            while start < end and len(asked) < most:
-                asked.append(ask(start, min(self._piece, end - start)))
-                start += asked[-1][2]
-            number, at, size = asked.popleft()
+        while requests or start < end:
+            while start < end and len(requests) < most:
+                requests.append(ask(start, min(self._piece, end - start)))
+                start += requests[-1][2]
+            number, at, size = requests.popleft()
             try:
                 data, _ = _cut(self._answer(number, _DATA))
             except _StatusError as error:
@@ -270,7 +270,7 @@ class _Session:
             if not 0 < len(data) <= size:
                 raise OSError("the server answers with other bytes than it was asked for")
             if len(data) < size:
-                asked.appendleft(ask(at + len(data), size - len(data)))
+                requests.appendleft(ask(at + len(data), size - len(data)))
             yield data
 
     def write(self, handle: bytes, source: Source, at: int) -> Iterator[int]:

@@ -52,7 +52,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Print what is known of the packages."""
     from rules_bento.audit import database, inventory, licenses, policy
 
-    asked = policy.Policy(
+    rules = policy.Policy(
         options.max_severity,
         options.unknown_severity,
         _pairs(options.allow, "--allow"),
@@ -60,15 +60,15 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         _pairs(options.license, "--license"),
         options.refuse_unhashed,
     )
-    if not (options.advisories or asked.licenses.judges or options.wheels):
+    if not (options.advisories or rules.licenses.judges or options.wheels):
         raise BentoError("nothing to hold packages against. Give --advisories, --allow-license or --deny-license.")
-    policy.check(asked)
+    policy.check(rules)
     packages = _packages(options.tag, store, kind)
     if options.wheels:
         packages = inventory.with_licenses(packages, _stated(options.wheels))
     places = [(path, str(path)) for path in options.advisories]
     known = database.read(places, {package.name for package in packages}) if places else None
-    report = policy.judge(packages, known, asked)
+    report = policy.judge(packages, known, rules)
     if not show.data(report.data(), options.output):
         for line in policy.lines(report):
             show.out(show.plain(line))

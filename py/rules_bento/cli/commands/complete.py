@@ -36,9 +36,9 @@ def _candidates(before: list[str], store: Store) -> Iterable[str]:
         return [name[len(start) :].partition(" ")[0] for name in names if name.startswith(start)]
     command, count = named
     actions = parsing.make_parser(command)._actions  # argparse has no other way to ask
-    asked = next((action for action in actions if before[-1] in action.option_strings and action.nargs != 0), None)
-    if asked is not None:
-        return _values(asked, store, command.kind)
+    option = next((action for action in actions if before[-1] in action.option_strings and action.nargs != 0), None)
+    if option is not None:
+        return _values(option, store, command.kind)
     flags = [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
     positional = [action for action in actions if not action.option_strings]
     position = sum(not word.startswith("-") for word in before[count:])

@@ -101,10 +101,10 @@ def _told(entries: list[Entry], end: int) -> list[Entry]:
     """Return the entries in the format's terms, with `endOffset`; `end` is where the last one's contents end."""
     ends = iter([*(entry["offset"] for entry in entries if "offset" in entry), end])
     next(ends)
-    told: list[Entry] = []
+    described: list[Entry] = []
     for entry in entries:
         fields = {name: value for name, value in entry.items() if name not in (_HEADER, _CRC)}
-        told.append(fields)
+        described.append(fields)
         if fields["type"] != "chunk":
             whole = fields
         if "offset" in fields:
@@ -113,7 +113,7 @@ def _told(entries: list[Entry], end: int) -> list[Entry]:
                 fields.setdefault("chunkSize", whole["size"] - fields["chunkOffset"])
             elif "chunkSize" not in fields:
                 del fields["chunkDigest"]
-    return told
+    return described
 
 
 def _split(entries: list[Entry]) -> bytes:

@@ -43,10 +43,10 @@ def spared(modules: Collection[str], libraries: Collection[str], read: Callable[
     `read` returns the package's Python sources, each time anew.
     """
     try:
-        found = _places({*modules, *libraries}, read)
-        excused = {name for name in modules if _is_tried(found[name])}
+        places = _places({*modules, *libraries}, read)
+        excused = {name for name in modules if _is_tried(places[name])}
         for name in libraries:
-            functions = {place.function for place in found[name]}
+            functions = {place.function for place in places[name]}
             if functions and not _runs(functions, read):
                 excused.add(name)
     except _UnclearError:
@@ -62,14 +62,14 @@ def _is_tried(places: Iterable[_Place]) -> bool:
 
 def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
     """Return whether importing the package calls one of the functions, by whatever calls: found by names alone."""
-    asked: set[str] = set()
+    seen: set[str] = set()
     for _ in range(_ROUNDS):
         if "" in functions:
             return True
-        new = functions - asked
+        new = functions - seen
         if not new:
             return False
-        asked |= new
+        seen |= new
         places = _places(new, read)
         functions = {place.function for name in new for place in places[name] if place.kind != "import"}
     return True
@@ -77,7 +77,7 @@ def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
 
 def _places(names: Collection[str], read: Callable[[], Iterable[bytes]]) -> dict[str, set[_Place]]:
     """Return where names stand: in imports, in texts that are no documentation, and where code uses them."""
-    found: dict[str, set[_Place]] = {name: set() for name in names}
+    places: dict[str, set[_Place]] = {name: set() for name in names}
     encoded = [name.encode() for name in names]
     parsed = 0
     for source in read() if names else ():
@@ -89,9 +89,9 @@ def _places(names: Collection[str], read: Callable[[], Iterable[bytes]]) -> dict
         aliases: dict[str, set[str]] = {}
         uses = list(_uses(_parse(source), aliases))
         for word, place in uses:
-            for name in {word, *aliases.get(word, ())} & found.keys():
-                found[name].add(place)
-    return found
+            for name in {word, *aliases.get(word, ())} & places.keys():
+                places[name].add(place)
+    return places
 
 
 def _parse(source: bytes) -> ast.Module:

@@ -226,8 +226,8 @@ def _classes(arguments: list[Value]) -> list[Class]:
     """Return the classes of arguments and of what is in their lists, each once: what they may change is the same."""
     given = [inner for value in arguments for inner in (value.items if isinstance(value, Sequence) else [value])]
     spend(len(given))
-    found = [value.of if isinstance(value, Instance) else value for value in given]
-    return list({id(of): of for of in found if isinstance(of, Class)}.values())
+    classes = [value.of if isinstance(value, Instance) else value for value in given]
+    return list({id(of): of for of in classes if isinstance(of, Class)}.values())
 
 
 def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:

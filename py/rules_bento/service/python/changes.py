@@ -119,7 +119,7 @@ def changed_by(reader: Interpreter, functions: Iterable[Value]) -> list[Value]:
 
 def hooks(reader: Interpreter, of: Class) -> list[Value]:
     """Return what Python and libraries run of a class and its objects without a call in the source."""
-    found: list[Value] = []
+    functions: list[Value] = []
     linear = linearize(of, reader.force)
     outside = any(not isinstance(base, Class) and open_end(base, of) is not None for base in linear)
     for base in linear:
@@ -129,8 +129,8 @@ def hooks(reader: Interpreter, of: Class) -> list[Value]:
         for name, value in base.attributes.items():
             special = outside or (name.startswith("_") and name.endswith("_"))
             if isinstance(value, Opaque) or (special and isinstance(value, (Function, Wrapped))):
-                found.append(value)
-    return found
+                functions.append(value)
+    return functions
 
 
 def changed_by_objects(reader: Interpreter, value: Instance | Class) -> list[Value]:
@@ -141,10 +141,10 @@ def changed_by_objects(reader: Interpreter, value: Instance | Class) -> list[Val
     followed = [lookup(value.of, name, reader.force) for name in _FOLLOWED]
     run = [each for each in hooks(reader, value.of) if each not in followed]
     frames: list[_Frame] = []
-    found = _changed(reader, [*run, *value.given], frames, itself=True)
+    values = _changed(reader, [*run, *value.given], frames, itself=True)
     if any(frame.alters for frame in frames):
         value.plain = False
-    return [*found, value.of, *value.given] if any(frame.aliased for frame in frames) else found
+    return [*values, value.of, *value.given] if any(frame.aliased for frame in frames) else values
 
 
 def alters(reader: Interpreter, functions: Iterable[Value]) -> bool:
@@ -168,10 +168,10 @@ def _changed(reader: Interpreter, named: Iterable[Value], frames: list[_Frame], 
             left += frames[-1].named
         else:
             left += _run_by(reader, value)
-    found = [value for frame in frames for value in frame.changed]
+    values = [value for frame in frames for value in frame.changed]
     if any(frame.aliased for frame in frames):
-        found += [value for frame in frames for value in frame.named]
-    return found
+        values += [value for frame in frames for value in frame.named]
+    return values
 
 
 def _run_by(reader: Interpreter, value: Value) -> list[Value]:

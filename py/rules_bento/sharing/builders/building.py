@@ -59,10 +59,10 @@ def containerize(
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
     variables = {**backend.variables, **os.environ}
-    asked = settings.pop("secret", None)
+    secret_options = settings.pop("secret", None)
     with (
         context(home, entry, features, check=check) as folder,
-        _secrets(entry, asked if isinstance(asked, list) else []) as secrets,
+        _secrets(entry, secret_options if isinstance(secret_options, list) else []) as secrets,
     ):
         dockerfile = folder / DOCKERFILE
         if variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit and "--mount=" in dockerfile.read_text("utf-8"):

@@ -176,8 +176,8 @@ class _Parts:
         self._ask("complete_multipart_upload", {"parts": parts, "upload_id": self._upload_id})
 
     def _send(self, number: int, counter: Counter) -> None:
-        asked = {"upload_id": self._upload_id, "part_number": number}
-        addresses = _Addresses(self._cloud, self._place, asked, "multipart_upload")
+        fields = {"upload_id": self._upload_id, "part_number": number}
+        addresses = _Addresses(self._cloud, self._place, fields, "multipart_upload")
         start = (number - 1) * PART
         sending = _Sending(self._cloud, self._place, self._tarball, start, start + self._size(number), Tally(counter))
         etag = sending.run(addresses)
