@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rules_bento.audit.secrets import MOST_BYTES, Finding, Words, check, look
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from rules_bento.arguments import Arguments
+    from rules_bento.audit.secrets import Finding
     from rules_bento.sources.snapshot import Declared
 
 FLAGS = {
@@ -19,9 +18,11 @@ FLAGS = {
 
 def refuse_secrets_of(arguments: Arguments, kept: Iterable[Declared]) -> None:
     """Raise BentoError with all that looks like a secret in the files of a Bento's sources or data."""
-    from rules_bento.sources.snapshot import beginnings
+    if arguments.records("--look-for-secrets"):
+        from rules_bento.audit.secrets import MOST_BYTES
+        from rules_bento.sources.snapshot import beginnings
 
-    refuse_secrets(arguments, beginnings(kept, MOST_BYTES))
+        refuse_secrets(arguments, beginnings(kept, MOST_BYTES))
 
 
 def refuse_secrets(
@@ -34,6 +35,8 @@ def refuse_secrets(
     """
     if not arguments.records("--look-for-secrets"):
         return
+    from rules_bento.audit.secrets import Words, check, look
+
     findings: list[Finding] = []
     seen: set[str] = set()
     for path, content in files:
