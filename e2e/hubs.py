@@ -106,18 +106,20 @@ def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
 def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
     """Check that two hubs of one name are refused, with the module or the modules that have them.
 
-    Of one name are also two of which one has a hub beside it, for build systems.
+    Of one name are also two of which one has a hub beside it, for build systems. A root module need not have a name.
     """
     tag = 'bento.pypi(name = "pypi", lock = "//:requirements.lock.json")\n'
     use = "use_repo(bento, mine"
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
-    for twice in (tag.replace('"pypi"', '"pypi__build"'), tag):
-        checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, twice + use))
+    nameless = module.replace('module(name = "hubs")\n', "")
+    assert nameless != module
+    for text, name, twice in ((module, "hubs", tag.replace('"pypi"', '"pypi__build"')), (nameless, "<root>", tag)):
+        checkout.write(f"{WORKSPACE}/MODULE.bazel", text.replace(use, twice + use))
         failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
         said = twice.partition(",")[0]
-        assert f"{said}) stands twice in the module hubs, and " in failed.errors, failed.told()
+        assert f"{said}) stands twice in the module {name}, and " in failed.errors, failed.told()
     other = 'bazel_dep(name = "other")\nlocal_path_override(module_name = "other", path = "other")\n'
-    checkout.edit(f"{WORKSPACE}/MODULE.bazel", tag, other)
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, other + use))
     extension = [line for line in MODULE.splitlines() if line.startswith(("bazel_dep", "bento = "))]
     checkout.write(f"{WORKSPACE}/other/MODULE.bazel", "\n".join(['module(name = "other")', *extension, tag]))
     checkout.write(f"{WORKSPACE}/other/BUILD.bazel", "")

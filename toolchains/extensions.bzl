@@ -140,6 +140,9 @@ def _is_new(claims, kind, tag, module):
       Whether the repositories are to be declared: not where another tag has said the same before. Fails if one says otherwise.
     """
     further = [tag.name + "__build"] + _hubs_by_version(tag).values() if kind == "pypi" else []
+
+    # The root module need not have a name; then it is called as Bazel's own messages call it.
+    here = module.name or "<root>"
     for name in [tag.name] + further:
         if name not in claims:
             continue
@@ -149,17 +152,18 @@ def _is_new(claims, kind, tag, module):
         differences = [key for key, value in _said(tag).items() if first.said.get(key) != value]
         problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a bento.{}".format(first.kind)
         said = "bento.{}(name = \"{}\")".format(kind, name)
-        if first.module == module.name:
-            fail("{} stands twice in the module {}, and {}: leave one, or give one another name".format(said, module.name, problem))
-        fail("{said} stands in the modules {one} and {two}, and {problem}: give one another name, and keep its BUILD files by use_repo(bento, {name} = \"{name}_{two}\")".format(
+        if first.module == here:
+            fail("{} stands twice in the module {}, and {}: leave one, or give one another name".format(said, here, problem))
+        fail("{said} stands in the modules {one} and {two}, and {problem}: give one another name, and keep its BUILD files by use_repo(bento, {name} = \"{name}_{new}\")".format(
             name = name,
+            new = module.name or "mine",
             one = first.module,
             problem = problem,
             said = said,
-            two = module.name,
+            two = here,
         ))
     for name in [tag.name] + further:
-        claims[name] = struct(kind = kind, module = module.name, said = _said(tag))
+        claims[name] = struct(kind = kind, module = here, said = _said(tag))
     return True
 
 def _declare_hubs(mctx, tag):
