@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.cli import diagnosis, main
-from rules_bento.cli.diagnosis import FINE, HINT, MISSING, OLDEST_BAZEL, Surroundings, diagnose
+from rules_bento.cli import main
+from rules_bento.cli.diagnosis import OLDEST_BAZEL, OLDEST_RULES_PYTHON, Surroundings, diagnose
+from rules_bento.cli.findings import FINE, HINT, MISSING, Finding
+from rules_bento.records import replace
 
 MODULE = """\
 bazel_dep(name = "rules_bento", version = "0.1.0")
@@ -27,6 +30,7 @@ bento_requirements(
     lock = "requirements.lock.json",
 )
 """
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 LOCK = {"lock": 1, "requires_python": ">=3.10", "roots": [], "packages": [], "stated": {"requirements": ["bentoml"]}}
 
 
@@ -47,7 +51,16 @@ def here(tmp_path):
     (root / "svc/requirements.in").write_text("bentoml\n")
     (root / "svc/requirements.lock.json").write_text(json.dumps(LOCK))
     (tmp_path / "authorities").mkdir()
-    return Surroundings(root, {"PATH": str(programs), "HOME": str(tmp_path)}, (str(tmp_path / "authorities"),))
+    (tmp_path / "distributed").mkdir()
+    (tmp_path / "distributed/one.crt").write_text(CERTIFICATE.format("one"))
+    (tmp_path / "bundle.crt").write_text(CERTIFICATE.format("one"))
+    return Surroundings(
+        root,
+        {"PATH": str(programs), "HOME": str(tmp_path)},
+        (str(tmp_path / "authorities"),),
+        str(tmp_path / "bundle.crt"),
+        str(tmp_path / "distributed"),
+    )
 
 
 def program(path: Path, text: str) -> None:
@@ -55,20 +68,25 @@ def program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def found(here: Surroundings, about: str) -> diagnosis.Finding:
+def with_variables(here: Surroundings, **variables: str) -> Surroundings:
+    return replace(here, variables={**here.variables, **variables})
+
+
+def found(here: Surroundings, about: str) -> Finding:
     [finding] = [finding for finding in diagnose(here) if finding.about == about]
     return finding
 
 
 def test_all_is_well(here):
     assert {finding.about: finding.state for finding in diagnose(here)} == dict.fromkeys(
-        ["bazel", "python", "containers", "certificates", "workspace", "lock of @pypi", "cache"], FINE
+        ["bazel", "python", "containers", "certificates", "proxy", "workspace", "lock of @pypi", "cache"], FINE
     )
 
 
 def test_the_oldest_bazel_is_that_of_the_module():
     text = Path("MODULE.bazel").read_text("utf-8")
     assert f'bazel_compatibility = [">={".".join(map(str, OLDEST_BAZEL))}"]' in text
+    assert f'bazel_dep(name = "rules_python", version = "{OLDEST_RULES_PYTHON}")' in text
 
 
 @pytest.mark.parametrize(
@@ -78,6 +96,25 @@ def test_the_oldest_bazel_is_that_of_the_module():
 def test_the_version_of_bazel_is_that_of_its_file_else_the_programs(here, version, state):
     (here.root / ".bazelversion").write_text(f"{version}\n")
     assert found(here, "bazel").state == state
+
+
+def test_a_bazel_that_is_too_old_gets_the_line_for_who_names_it(here):
+    program(Path(here.variables["PATH"], "bazel"), "echo bazel 6.5.0")
+    finding = found(here, "bazel")
+    assert (finding.state, finding.text) == (MISSING, "Bazel 6.5.0, which is too old for rules_bento")
+    assert finding.remedy == "Install bazelisk, and write 7.1.0 or newer to .bazelversion."
+    (here.root / ".bazelversion").write_text("6.4.0\n")
+    assert found(here, "bazel").remedy == "Write 7.1.0 or newer to .bazelversion."
+    finding = found(with_variables(here, USE_BAZEL_VERSION="5.0.0"), "bazel")
+    assert finding.remedy == "Name 7.1.0 or newer in USE_BAZEL_VERSION, or unset it."
+
+
+@pytest.mark.parametrize("flag", ["--noenable_bzlmod", "--enable_bzlmod=false"])
+def test_a_workspace_whose_module_file_is_not_read_is_told(here, flag):
+    (here.root / ".bazelrc").write_text(f"common --disk_cache=/x\ncommon {flag}\n")
+    assert found(here, "bazel").text == f".bazelrc has {flag}: no MODULE.bazel is read"
+    (here.root / ".bazelrc").write_text("common --disk_cache=/x --enable_bzlmod\n")
+    assert found(here, "bazel").state == FINE
 
 
 def test_bazelisk_is_not_asked_for_its_version_as_it_would_fetch_it(here):
@@ -103,7 +140,7 @@ def test_a_python_that_is_too_old_or_is_none_is_told(here):
 
 def test_no_python_of_the_host_is_wanted_unless_it_is_named(here):
     Path(here.variables["PATH"], "python3").unlink()
-    (here.root / "MODULE.bazel").write_text(MODULE.replace('interpreter = "python3"', 'version = "3.12"'))
+    (here.root / "MODULE.bazel").write_text(MODULE.replace('interpreter = "python3"', 'version = "3.11"'))
     assert found(here, "python").state == FINE
 
 
@@ -120,7 +157,7 @@ def test_authorities_of_a_company_come_with_the_line_for_bazel(here):
 
 
 def test_authorities_that_one_variable_names_are_not_bazels(here, tmp_path):
-    here = Surroundings(here.root, {**here.variables, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}, here.authorities)
+    here = with_variables(here, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
     assert (found(here, "certificates").state, "which is no file" in found(here, "certificates").text) == (
         MISSING,
         True,
@@ -130,6 +167,137 @@ def test_authorities_that_one_variable_names_are_not_bazels(here, tmp_path):
     assert "javax.net.ssl.trustStore=" in found(here, "certificates").remedy
     (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
     assert found(here, "certificates").state == FINE
+
+
+def test_authorities_that_only_the_bundle_has_get_the_command_that_makes_them_known(here):
+    Path(here.bundle).write_text(CERTIFICATE.format("one") + CERTIFICATE.format("company"))
+    finding = found(here, "certificates")
+    assert (finding.state, finding.text) == (HINT, f"1 authorities that only {here.bundle} has")
+    assert finding.remedy.endswith(
+        "Put each into /usr/local/share/ca-certificates/NAME.crt, and run: update-ca-certificates"
+    )
+    (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
+    assert found(here, "certificates").state == FINE
+
+
+def test_a_system_without_debians_folder_of_authorities_is_not_judged_by_it(here):
+    Path(here.bundle).write_text(CERTIFICATE.format("company"))
+    assert found(replace(here, distributed=f"{here.distributed}/none"), "certificates").state == FINE
+
+
+LOCAL = "localhost,127.0.0.1"
+
+
+def proxy_findings(here: Surroundings, *, online: bool = False) -> dict[str, Finding]:
+    findings = diagnose(here, online=online)
+    return {each.about: each for each in findings if each.about == "proxy" or each.about.endswith("_PROXY")}
+
+
+def test_proxies_that_all_programs_take_are_shown_without_their_passwords(here):
+    here = with_variables(here, HTTPS_PROXY="http://alice:secret@proxy:3128", http_proxy="proxy:3128", NO_PROXY=LOCAL)
+    [(about, finding)] = proxy_findings(here).items()
+    assert (about, finding.state) == ("proxy", FINE)
+    assert finding.text == "HTTPS_PROXY is proxy:3128, HTTP_PROXY is proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("variables", "about", "state", "text", "remedy"),
+    [
+        ({"HTTPS_PROXY": "socks5://proxy:1080"}, "HTTPS_PROXY", MISSING, "it has a proxy of socks5, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://proxy:3128/x"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://a:secret@proxy:70000"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "https://proxy"}, "HTTPS_PROXY", HINT, "its proxy is reached by https", "Write: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTP_PROXY": "http://proxy"}, "HTTPS_PROXY", HINT, "it is not set, but HTTP_PROXY is", 'Write: export HTTPS_PROXY="$HTTP_PROXY"'),
+        ({"all_proxy": "http://proxy"}, "ALL_PROXY", MISSING, "it is set, and neither HTTPS_PROXY nor HTTP_PROXY", 'Write: export HTTPS_PROXY="$ALL_PROXY" HTTP_PROXY="$ALL_PROXY"'),
+        ({"https_proxy": "http://one", "HTTPS_PROXY": "http://two"}, "HTTPS_PROXY", MISSING, "HTTPS_PROXY and https_proxy differ", "Leave one: unset https_proxy"),
+        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": "corp.example.com"}, "NO_PROXY", HINT, "it does not name this machine", 'Write: export NO_PROXY="$NO_PROXY,localhost,127.0.0.1"'),
+        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": ""}, "NO_PROXY", HINT, "it does not name this machine", "Write: export NO_PROXY=localhost,127.0.0.1"),
+        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": f"{LOCAL},::1,10.0.0.0/8,*.corp,git:8443"}, "NO_PROXY", HINT, "Bazel does not understand 10.0.0.0/8, *.corp, git:8443 in it", "add the names."),
+    ],
+)  # fmt: skip
+def test_a_proxy_that_programs_understand_differently_is_one_sentence_and_a_line(
+    here, variables, about, state, text, remedy
+):
+    findings = proxy_findings(with_variables(here, **{"NO_PROXY": LOCAL, **variables}))
+    assert list(findings) == [about]
+    assert (findings[about].state, findings[about].text) == (state, text)
+    assert findings[about].remedy.endswith(remedy)
+    assert not any("secret" in finding.text + finding.remedy for finding in findings.values())
+
+
+def test_a_proxy_is_knocked_at_when_one_wants_it(here):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        here = with_variables(here, HTTPS_PROXY=f"http://alice:secret@127.0.0.1:{port}", NO_PROXY=LOCAL)
+        assert proxy_findings(here, online=True)["proxy"].state == FINE
+    assert proxy_findings(here)["proxy"].state == FINE
+    finding = proxy_findings(here, online=True)["HTTPS_PROXY"]
+    assert (finding.state, finding.text) == (MISSING, f"127.0.0.1:{port} does not answer: Connection refused")
+    assert finding.remedy == "Correct it, or leave it out: unset HTTPS_PROXY"
+
+
+def test_a_label_of_rules_python_without_the_dependency_gets_the_line(here):
+    build = BUILD + 'load("@rules_python//python:defs.bzl", "py_test")\n'
+    (here.root / "svc/BUILD.bazel").write_text(build)
+    finding = found(here, "rules_python")
+    assert finding.state == MISSING
+    assert finding.text == "svc/BUILD.bazel:8 names @rules_python, on which MODULE.bazel does not depend"
+    line = 'bazel_dep(name = "rules_python", version = "0.40.0")'
+    assert finding.remedy == f"Write to MODULE.bazel, or a newer version: {line}"
+    (here.root / "MODULE.bazel").write_text(MODULE + line)
+    assert {finding.state for finding in diagnose(here)} == {FINE}
+    (here.root / "MODULE.bazel").write_text(
+        MODULE + 'p = use_extension("@rules_python//python/extensions:pip.bzl", "pip")\n'
+    )
+    assert found(here, "rules_python").text.startswith("MODULE.bazel names @rules_python")
+
+
+def test_a_version_that_nothing_asks_rules_python_for_gets_the_lines(here):
+    module = MODULE.replace('interpreter = "python3"', 'version = "3.13"')
+    (here.root / "MODULE.bazel").write_text(module)
+    finding = found(here, "python")
+    assert (finding.state, finding.text) == (HINT, "nothing here asks rules_python for its Python 3.13")
+    lines = finding.remedy.partition("MODULE.bazel: ")[2].replace("; ", "\n")
+    (here.root / "MODULE.bazel").write_text(f"{module}{lines}\n")
+    assert {finding.state for finding in diagnose(here)} == {FINE}
+    (here.root / "MODULE.bazel").write_text(MODULE.replace('interpreter = "python3"', 'version = "3.11"'))
+    assert found(here, "python").state == FINE
+
+
+def test_hubs_of_one_name_are_told_by_line(here):
+    second = 'bento.pypi(name = "pypi", lock = "//:other.json")\n'
+    (here.root / "MODULE.bazel").write_text(MODULE + second)
+    finding = found(here, "name of @pypi")
+    text = "MODULE.bazel:7: a hub of this name and another lock or other settings is in MODULE.bazel:5"
+    assert (finding.state, finding.text) == (MISSING, text)
+    assert finding.remedy == 'Leave one, or give one another name: bento.pypi(name = "pypi_2", ...)'
+    same = next(line for line in MODULE.splitlines() if "bento.pypi" in line)
+    (here.root / "MODULE.bazel").write_text(f"{MODULE}{same}\n")  # which the extension takes
+    assert {finding.state for finding in diagnose(here)} == {FINE}
+
+
+def test_a_repository_of_another_extension_with_a_hubs_name_is_told_by_line(here):
+    pip = 'pip = use_extension("@rules_python//python/extensions:pip.bzl", "pip")\nuse_repo(pip, "pypi")\n'
+    module = 'bazel_dep(name = "rules_python", version = "1.9.2")\n' + pip + MODULE
+    (here.root / "MODULE.bazel").write_text(module)
+    finding = found(here, "name of @pypi")
+    assert (finding.state, finding.text) == (
+        MISSING,
+        "MODULE.bazel:9: another repository has this name, by MODULE.bazel:3",
+    )
+    assert finding.remedy == 'Write there: use_repo(bento, bento_pypi = "pypi"), and in BUILD files @bento_pypi//...'
+    (here.root / "MODULE.bazel").write_text(
+        module.replace('use_repo(bento, "pypi")', 'use_repo(bento, bento_pypi = "pypi")')
+    )
+    assert {finding.state for finding in diagnose(here)} == {FINE}
+
+
+def test_what_an_included_file_declares_counts(here):
+    (here.root / "MODULE.bazel").write_text('module(name = "mine")\ninclude("//:bento.MODULE.bazel")\n')
+    (here.root / "bento.MODULE.bazel").write_text(MODULE)
+    assert {finding.state for finding in diagnose(here)} == {FINE}
+    Path(here.variables["PATH"], "python3").unlink()
+    assert found(here, "python").state == MISSING
 
 
 def test_a_cache_in_a_comment_is_none(here):

@@ -19,6 +19,18 @@ _ROOT = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 # `include("//:deps.MODULE.bazel")`.
 _INCLUDED = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)
 EXTENSION = "@rules_bento//toolchains:extensions.bzl"
+_PYTHONS = "@rules_python//python/extensions:python.bzl"
+
+
+@dataclass(frozen=True)
+class Twice:
+    """A name that two lines give, each as `file:line`."""
+
+    name: str
+    first: str
+    second: str
+    is_tag: bool  # of two hubs, which extensions tell apart; else of two repositories
+    extension: str  # the variable of the extension that the second line names; empty for others
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,9 @@ class Workspace:
     names: frozenset[str] = frozenset()  # of repositories
     interpreter: str = ""  # of the host, that actions are to run in
     visible: dict[str, str] = field(default_factory=dict)  # what its BUILD files call a hub, to the hub's name
+    version: str = ""  # of the Python of rules_python that actions are to run in, `X.Y`
+    toolchains: frozenset[str] = frozenset()  # versions for which it asks rules_python for interpreters, `X.Y`
+    twice: tuple[Twice, ...] = ()  # what is declared again
 
     def free_name(self, package: str) -> str:
         """Return a name for the hub of a package: `pypi`, else one that tells whose it is."""
@@ -64,8 +79,12 @@ def read_root(root: Path) -> Workspace:
                 workspace,
                 has_rules=workspace.has_rules or more.has_rules,
                 hubs={**workspace.hubs, **more.hubs},
+                interpreter=workspace.interpreter or more.interpreter,
                 names=workspace.names | more.names,
                 visible={**workspace.visible, **more.visible},
+                version=workspace.version or more.version,
+                toolchains=workspace.toolchains | more.toolchains,
+                twice=workspace.twice + more.twice,
             )
     return workspace
 
@@ -79,16 +98,22 @@ def read(text: str, origin: str) -> Workspace:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
         raise BentoError(f"{origin}:{line}: cannot be read: {getattr(error, 'msg', error)}. Correct it.") from None
-    has_rules, extension, tools, interpreter, hubs, names = False, "", "", "", {}, set()
+    has_rules, extension, tools, interpreter, version, hubs, names = False, "", "", "", "", {}, set()
     taken: dict[str, str] = {}
+    pythons, toolchains = "", set()
     for called, call, variable in _calls(statements):
         words = _words(call)
         if called == "use_extension" and words[:2] == [EXTENSION, "bento"]:
             extension = variable
         elif called == "use_extension" and words[:2] == [EXTENSION, "bento_tools"]:
             tools = variable
+        elif called == "use_extension" and words[:2] == [_PYTHONS, "python"]:
+            pythons = variable
+        elif called == f"{pythons}.toolchain":
+            toolchains.add(".".join(_keyword(call, "python_version").split(".")[:2]))
         elif called.endswith(".python") and called == f"{tools}.python":
             interpreter = _keyword(call, "interpreter")
+            version = "" if _keyword(call, "debian_lock") or interpreter else _keyword(call, "version")
         elif called == "bazel_dep":
             name, repository = _keyword(call, "name"), _keyword(call, "repo_name")
             has_rules = has_rules or name == "rules_bento"
@@ -105,7 +130,38 @@ def read(text: str, origin: str) -> Workspace:
         elif "." not in called:  # the module itself, or a rule of use_repo_rule
             names.add(_keyword(call, "name"))
     visible = {name: hub for name, hub in taken.items() if hub in hubs}
-    return Workspace(has_rules, extension, hubs, frozenset(names - {""}), interpreter, visible)
+    return Workspace(
+        has_rules=has_rules,
+        extension=extension,
+        hubs=hubs,
+        names=frozenset(names - {""}),
+        interpreter=interpreter,
+        visible=visible,
+        version=version,
+        toolchains=frozenset(toolchains - {""}),
+        twice=tuple(_twice(statements, origin, extension)),
+    )
+
+
+def _twice(statements: list[ast.stmt], origin: str, extension: str) -> Iterator[Twice]:
+    """Yield what is refused: a name of a repository that is taken, and a hub that two tags describe."""
+    lines: dict[str, int] = {}
+    tags: dict[str, ast.Call] = {}
+    for called, call, _ in _calls(statements):
+        if called == f"{extension}.pypi":
+            name = _keyword(call, "name")
+            first = tags.setdefault(name, call)
+            if ast.dump(first) != ast.dump(call):
+                yield Twice(name, f"{origin}:{first.lineno}", f"{origin}:{call.lineno}", True, extension)
+        given = [_keyword(call, "repo_name") or _keyword(call, "name")] if called == "bazel_dep" else []
+        of = ast.unparse(call.args[0]) if called == "use_repo" and call.args else ""
+        if of:
+            given = [*_words(call), *(each.arg for each in call.keywords if each.arg)]
+        for name in filter(None, given):
+            line = lines.setdefault(name, call.lineno)
+            if line != call.lineno:
+                ours = of if of == extension else ""
+                yield Twice(name, f"{origin}:{line}", f"{origin}:{call.lineno}", False, ours)
 
 
 def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:

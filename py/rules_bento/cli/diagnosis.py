@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rules_bento.cli.findings import FINE, HINT, MISSING, Finding
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.records import dataclass
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
     from rules_bento.bento.workspace import Workspace
 
-FINE, HINT, MISSING = "fine", "hint", "missing"
 OLDEST_BAZEL = (7, 1, 0)
 """What MODULE.bazel says by `bazel_compatibility`."""
+OLDEST_RULES_PYTHON = "0.40.0"
+"""What MODULE.bazel depends on."""
+_DEFAULT_PYTHON = "3.11"  # of which rules_python has an interpreter where no module asks for one
 
 _SECONDS = 60  # that a program has to answer
 _AUTHORITIES = (
@@ -33,22 +36,14 @@ _LABEL = re.compile(r"\"@@?([\w.-]+)//([\w-][\w.-]*)")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Tells what was checked, its state, and what to do unless it is fine."""
-
-    about: str
-    state: str
-    text: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
 class Surroundings:
     """Tells where to look: the workspace, the environment variables, the certificates of authorities."""
 
     root: Path | None  # of the workspace
     variables: Mapping[str, str]
     authorities: tuple[str, ...] = _AUTHORITIES
+    bundle: str = "/etc/ssl/certs/ca-certificates.crt"
+    distributed: str = "/usr/share/ca-certificates"  # the authorities that the distribution brings
 
     def which(self, program: str) -> str | None:
         """Return the path of a program that people would start."""
@@ -57,7 +52,9 @@ class Surroundings:
 
 def diagnose(here: Surroundings, *, online: bool = False) -> list[Finding]:
     """Return what was found. Raises BentoError for a file of the workspace that cannot be read."""
-    findings = [bazel(here), builders(here), certificates(here)]
+    from rules_bento.cli.proxies import proxies
+
+    findings = [bazel(here), builders(here), certificates(here), *proxies(here.variables, online=online)]
     if here.root is None:
         findings.append(
             Finding("workspace", HINT, "no MODULE.bazel here or above", "`bento migrate` prints one for a project.")
@@ -77,16 +74,20 @@ def bazel(here: Surroundings) -> Finding:
     if not program and not (here.root and (here.root / "tools/bazel").is_file()):
         return Finding("bazel", MISSING, "neither bazelisk nor bazel is on PATH", install)
     wanted = here.variables.get("USE_BAZEL_VERSION") or _first_line(here.root, ".bazelversion")
-    if not wanted and program and not _is_bazelisk(program):
+    newer = f"Write {oldest} or newer to .bazelversion"
+    if here.variables.get("USE_BAZEL_VERSION"):
+        newer = f"Name {oldest} or newer in USE_BAZEL_VERSION, or unset it"
+    elif not wanted and program and not _is_bazelisk(program):
         wanted = _said([program, "--version"]).removeprefix("bazel ")
+        newer = f"Install bazelisk, and write {oldest} or newer to .bazelversion"
     number = re.match(r"\d+(\.\d+)*", wanted)
     if not number:
-        remedy = f"Write {oldest} or newer to .bazelversion."
-        return Finding("bazel", HINT, f"its version is {wanted or 'not stated'}", remedy)
+        return Finding("bazel", HINT, f"its version is {wanted or 'not stated'}", f"{newer}.")
     parts = tuple(map(int, number[0].split(".")))  # `7.x` is the newest 7
     if parts < OLDEST_BAZEL[: len(parts)]:
-        remedy = f"rules_bento needs {oldest} or newer: write a newer version to .bazelversion."
-        return Finding("bazel", MISSING, f"Bazel {wanted}", remedy)
+        return Finding("bazel", MISSING, f"Bazel {wanted}, which is too old for rules_bento", f"{newer}.")
+    if found := re.search(r"--(noenable_bzlmod|enable_bzlmod=(?:false|no|0))\b", _settings(here)):
+        return Finding("bazel", MISSING, f".bazelrc has {found[0]}: no MODULE.bazel is read", "Remove that line.")
     return Finding("bazel", FINE, f"Bazel {wanted}")
 
 
@@ -153,6 +154,12 @@ def certificates(here: Surroundings) -> Finding:
             "store that keytool made of it: startup --host_jvm_args=-Djavax.net.ssl.trustStore=STORE"
         )
         return Finding("certificates", HINT, f"those of SSL_CERT_FILE: {file}", remedy)
+    if not own and not has_trust_store and not stated and (baked := _baked(here)):
+        remedy = (
+            "uv and the bento command believe them, Bazel's own downloads may not (PKIX path building failed). Put "
+            f"each into {_AUTHORITIES[0]}/NAME.crt, and run: update-ca-certificates"
+        )
+        return Finding("certificates", HINT, f"{baked} authorities that only {here.bundle} has", remedy)
     if not own:
         return Finding("certificates", FINE, f"those of {stated[0]}" if stated else "no authorities of your own")
     if has_trust_store:
@@ -163,6 +170,20 @@ def certificates(here: Surroundings) -> Finding:
         "startup --host_jvm_args=-Djavax.net.ssl.trustStore=/etc/ssl/certs/java/cacerts"
     )
     return Finding("certificates", HINT, f"{len(own)} authorities of your own that the system trusts", remedy)
+
+
+def _baked(here: Surroundings) -> int:
+    """Count what was written into Debian's bundle by hand: the next update-ca-certificates removes it."""
+    bundle, distributed = Path(here.bundle), Path(here.distributed)
+    if not bundle.is_file() or not distributed.is_dir():
+        return 0
+    known = {one for file in distributed.rglob("*.crt") if file.is_file() for one in _certificates_in(file)}
+    return len(_certificates_in(bundle) - known)
+
+
+def _certificates_in(file: Path) -> set[str]:
+    found = re.findall(r"-----BEGIN CERTIFICATE-----(.+?)-----END", read_file(file).decode(errors="replace"), re.DOTALL)
+    return {"".join(text.split()) for text in found}
 
 
 def _settings(here: Surroundings) -> str:
@@ -184,21 +205,71 @@ def cache(here: Surroundings) -> Finding:
 
 def workspace(here: Surroundings, root: Path) -> Iterator[Finding]:
     """Judge MODULE.bazel, the interpreter that it names, and the lock of each hub in it."""
-    from rules_bento.bento.workspace import read
+    from rules_bento.bento.workspace import read_root
 
     if not (root / "MODULE.bazel").is_file():
         remedy = 'rules_bento comes by one alone. Write it: bazel_dep(name = "rules_bento", version = "...")'
         yield Finding("workspace", MISSING, f"{root.name} is a workspace without MODULE.bazel", remedy)
         return
-    declared = read(read_file(root / "MODULE.bazel").decode(errors="replace"), "MODULE.bazel")
+    declared = read_root(root)
     if not declared.has_rules:
         remedy = 'Write there: bazel_dep(name = "rules_bento", version = "...")'
         yield Finding("workspace", MISSING, "MODULE.bazel does not depend on rules_bento", remedy)
         return
     yield Finding("workspace", FINE, f"MODULE.bazel depends on rules_bento; hubs of packages: {len(declared.hubs)}")
-    yield python(here, declared.interpreter)
+    yield from _twice(declared)
+    yield _interpreter(declared) or python(here, declared.interpreter)
+    yield from _rules_python(root, declared)
     yield from _names(declared)
     yield from _locks(root, declared)
+
+
+def _twice(declared: Workspace) -> Iterator[Finding]:
+    """Tell of names that are given twice, which Bazel or the extension refuses."""
+    for twice in declared.twice:
+        if twice.is_tag:
+            text = f"{twice.second}: a hub of this name and another lock or other settings is in {twice.first}"
+            remedy = f'Leave one, or give one another name: {twice.extension}.pypi(name = "{twice.name}_2", ...)'
+        else:
+            text = f"{twice.second}: another repository has this name, by {twice.first}"
+            remedy = "Leave one, or give one another name, by `repo_name` or in use_repo."
+            if twice.extension:
+                own = f"bento_{twice.name}"
+                remedy = (
+                    f'Write there: use_repo({twice.extension}, {own} = "{twice.name}"), and in BUILD files @{own}//...'
+                )
+        yield Finding(f"name of @{twice.name}", MISSING, text, remedy)
+
+
+def _interpreter(declared: Workspace) -> Finding | None:
+    """Tell of a version for which rules_python has an interpreter only if a module asks; others may, too."""
+    version = declared.version
+    if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
+        return None
+    dependency = "" if "rules_python" in declared.names else f"{_dependency()}; "
+    remedy = (
+        f"If none does, write to MODULE.bazel: {dependency}"
+        'python = use_extension("@rules_python//python/extensions:python.bzl", "python"); '
+        f'python.toolchain(python_version = "{version}")'
+    )
+    return Finding("python", HINT, f"nothing here asks rules_python for its Python {version}", remedy)
+
+
+def _dependency() -> str:
+    return f'bazel_dep(name = "rules_python", version = "{OLDEST_RULES_PYTHON}")'
+
+
+def _rules_python(root: Path, declared: Workspace) -> Iterator[Finding]:
+    """Tell of the first label of rules_python where MODULE.bazel does not depend on it."""
+    if "rules_python" in declared.names:
+        return
+    own = read_file(root / "MODULE.bazel").decode(errors="replace")
+    places = (place for place, name, _ in _labels(root) if name == "rules_python")
+    if place := "MODULE.bazel" if re.search(r"^[^#\n]*\"@rules_python//", own, re.MULTILINE) else next(places, ""):
+        remedy = f"Write to MODULE.bazel, or a newer version: {_dependency()}"
+        yield Finding(
+            "rules_python", MISSING, f"{place} names @rules_python, on which MODULE.bazel does not depend", remedy
+        )
 
 
 def _names(declared: Workspace) -> Iterator[Finding]:

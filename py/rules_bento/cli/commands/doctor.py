@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add arguments for the workspace, for asking an index, and for the output."""
     parser.add_argument("folder", metavar="PATH", nargs="?", default=".", help="a folder of the workspace (.)")
-    parser.add_argument("--online", action="store_true", help="ask the index of packages for one, too")
+    parser.add_argument("--online", action="store_true", help="ask the index of packages, and proxies, too")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = "Ends with 1 where something is missing. Nothing is changed; only --online uses a network."
 
@@ -26,7 +26,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from pathlib import Path
 
     from rules_bento.bento.workspace import root_above
-    from rules_bento.cli.diagnosis import FINE, MISSING, Surroundings, diagnose
+    from rules_bento.cli.diagnosis import Surroundings, diagnose
+    from rules_bento.cli.findings import FINE, MISSING
     from rules_bento.records import asdict
 
     findings = diagnose(Surroundings(root_above(Path(options.folder)), os.environ), online=options.online)
