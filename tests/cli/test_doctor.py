@@ -87,6 +87,8 @@ def test_the_oldest_bazel_is_that_of_the_module():
     text = Path("MODULE.bazel").read_text("utf-8")
     assert f'bazel_compatibility = [">={".".join(map(str, OLDEST_BAZEL))}"]' in text
     assert f'bazel_dep(name = "rules_python", version = "{OLDEST_RULES_PYTHON}")' in text
+    constants = Path("toolchains/versions.bzl").read_text("utf-8")
+    assert f'OLDEST_RULES_PYTHON = "{OLDEST_RULES_PYTHON}"' in constants
 
 
 @pytest.mark.parametrize(

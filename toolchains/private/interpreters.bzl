@@ -1,12 +1,13 @@
 """Finds the interpreter that a tag of `bento_tools` stands for: of Debian packages, of the host if it says so, else of rules_python."""
 
 load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
-load("//toolchains:versions.bzl", "PYTHON_VERSION")
+load("//toolchains:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION")
 load(":python.bzl", "python_repo")
 load(":python_debs.bzl", "declare_python_debs")
 
 _WAYS_OUT = """{problem}.
 To have one, write into MODULE.bazel
+    bazel_dep(name = "rules_python", version = "{rules_python}")  # or newer, where there is none; and
     python = use_extension("@rules_python//python/extensions:python.bzl", "python")
     python.toolchain(python_version = "{version}")  # of rules_python, for each platform; or
     bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
@@ -57,6 +58,7 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
                 version,
                 ", but for {}".format(", ".join(sorted(found))) if found else "",
             ),
+            rules_python = OLDEST_RULES_PYTHON,
             version = version,
         ),
         **common

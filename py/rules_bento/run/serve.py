@@ -146,7 +146,8 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
         done = subprocess.run(command, check=False, cwd=bento / "src")
         if done.returncode:
             raise BentoError(
-                "its requirements could not be installed (see above). Serving fetches them; the build does not."
+                "its requirements could not be installed (see above). Serving fetches them; the build does not. "
+                "Name an index of your own in UV_INDEX, as NAME=https://..., with its credentials: no Bento names one."
             )
 
 
