@@ -21,6 +21,7 @@ from bases import images_are_built_on_pulled_bases
 from bentofile import a_project_moves_over
 from builders import builders_make_the_same_image
 from canaries import the_callers_secrets_go_nowhere
+from command import the_command_is_installed_by_pip
 from container import a_container_serves_a_prediction
 from costs import changes_cost_what_is_committed
 from delivery import bentos_are_delivered
@@ -102,6 +103,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {"resolution": the_modules_resolve_by_a_registry},
     {"indexes": a_private_index_wins_and_keeps_its_password},
     {"models": models_come_from_elsewhere},
+    {"command": the_command_is_installed_by_pip},
     {"hubs": hubs_say_what_is_missing},
     {"misfits": misfits_are_told_of_when_they_are_built},
     {"sources": wheels_are_built_from_locked_sources},

@@ -1,0 +1,149 @@
+"""The command without Bazel: `pip install ./py` with the newest Python of Debian, that of the root of tools/bazel."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from enter import provisioned_root
+from server import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench import Workbench
+
+# As tools/bazel enters it.
+ENTER = """\
+root=$1
+shift
+mount --rbind /etc /boot
+mount --bind -o ro "$root/etc" /etc
+mount --bind -o ro "$root/usr" /usr
+for name in PIP_CERT REQUESTS_CA_BUNDLE SSL_CERT_DIR SSL_CERT_FILE; do
+    eval "value=\\${$name:-}"
+    [ -e "$value" ] || unset "$name"
+done
+exec "$@"
+"""
+SERVICE = """\
+import bentoml
+
+
+@bentoml.service
+class Hello:
+    weights = bentoml.models.BentoModel("greeting:latest")
+
+    @bentoml.api
+    def greet(self, name: str) -> str:
+        from pathlib import Path
+
+        return f"{Path(self.weights.path, 'text').read_text()}, {name}!"
+"""
+MODEL = """\
+import pathlib, bentoml
+with bentoml.models.create("greeting") as model:
+    pathlib.Path(model.path_of("text")).write_text("Hello")
+"""
+SECONDS_TO_SERVE = 120
+
+
+def the_command_is_installed_by_pip(bench: Workbench) -> str:
+    """Its commands on a Bento with a model of real BentoML, which serves what they have carried."""
+    checkout = bench.checkout("command")
+    folder = checkout.root.parent / "installed"
+    (folder / "svc").mkdir(parents=True)
+    (folder / "svc/service.py").write_text(SERVICE, "utf-8")
+    (folder / "svc/bentofile.yaml").write_text("service: service:Hello\npython: {packages: [bentoml]}\n", "utf-8")
+    shell = Shell(folder, provisioned_root(checkout.root))
+    shell("python3", "-m", "venv", "--without-pip", "venv")
+    shell("python3", "-m", "pip", "--python", "venv/bin/python", "install", "-q", f"{checkout.root}/py", "bentoml")
+    shell("venv/bin/python", "-c", MODEL)
+    shell("venv/bin/bento", "build", "svc")
+    [built] = shell.data("list")
+    [model] = shell.data("models", "list")
+    assert f"tag: {model['tag']}\n" in shell("venv/bin/bento", "get", built["tag"])
+    shell("venv/bin/bento", "export", built["tag"], "hello.bento")
+    shell("venv/bin/bento", "models", "export", model["tag"], "greeting.bentomodel")
+    assert "bento_package(" in shell("venv/bin/bento", "migrate", "svc")
+    known = {"bazel", "containers", "certificates", "workspace"}
+    found = {finding["about"] for finding in shell.data("doctor", "svc", code=None)}
+    assert known <= found, found
+    shell.home = folder / "other"
+    shell("venv/bin/bento", "models", "import", "greeting.bentomodel")
+    shell("venv/bin/bento", "import", "hello.bento")
+    assert [each["tag"] for each in shell.data("list")] == [built["tag"]]
+    assert shell.served("hello:latest") == "Hello, Ada!"
+    return f"{shell('venv/bin/python', '--version').strip()} builds, lists, exports, imports, migrates and serves"
+
+
+class Shell:
+    """Gives commands in a folder, where the root's /usr is the machine's."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.home = folder / "home"
+        self._folder = folder
+        unprivileged = [] if os.getuid() == 0 else ["--map-root-user"]
+        self._enter = ["unshare", *unprivileged, "--mount", "--propagation", "slave", "--", "/bin/sh", "-euc", ENTER]
+        self._enter += ["sh", str(root)]
+
+    def __call__(self, *words: str, code: int | None = 0) -> str:
+        """What a command prints, which has to end with a code; None for any."""
+        done = subprocess.run(
+            [*self._enter, *words],
+            cwd=self._folder,
+            env=self._variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert code in (done.returncode, None), f"$ {' '.join(words)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def data(self, *words: str, code: int | None = 0) -> list[dict[str, str]]:
+        """What a command of `bento` says as JSON."""
+        return json.loads(self("venv/bin/bento", *words, "-o", "json", code=code))
+
+    def served(self, tag: str) -> str:
+        """The first answer of a server."""
+        port = free_port()
+        words = ["venv/bin/bento", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
+        log = self._folder / "served.log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [*self._enter, *words],
+                cwd=self._folder,
+                env=self._variables(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/greet", b'{"name": "Ada"}', {"Content-Type": "application/json"}
+        )
+        deadline = time.monotonic() + SECONDS_TO_SERVE
+        try:
+            while True:
+                assert server.poll() is None, log.read_text()
+                try:
+                    with urllib.request.urlopen(request, timeout=5) as response:
+                        return response.read().decode()
+                except (urllib.error.URLError, OSError):
+                    assert time.monotonic() < deadline, log.read_text()
+                    time.sleep(0.2)
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(60)
+
+    def _variables(self) -> dict[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not re.match(r"PYTHON|BUILD_", name)}
+        path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        return ours | {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(self.home), "PATH": path}
