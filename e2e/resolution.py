@@ -63,6 +63,18 @@ def the_modules_resolve_by_a_registry(bench: Workbench) -> str:
     checkout.bazel("query", f"deps({PUBLIC}, 1)", workspace=CONSUMER, startup=startup).succeeded()
     tested = checkout.bazel("test", "//...", workspace=CONSUMER, startup=startup).succeeded()
     assert "BentoPackage" in tested.ran, tested.told()
+    # Nothing asks rules_python for an interpreter of this version.
+    checkout.edit(
+        f"{CONSUMER}/MODULE.bazel",
+        'bento_tools.python(interpreter = "python3")',
+        'bento_tools.python(version = "3.13")',
+    )
+    failed = checkout.bazel("build", "//...", workspace=CONSUMER, startup=startup)
+    for line in (
+        f'bazel_dep(name = "rules_python", version = "{needed["rules_python"]}")',
+        'python.toolchain(python_version = "3.13")',
+    ):
+        assert line in failed.errors, failed.told()
     rc.write_text(others + f"common --registry=file://{bench.folder}/empty\n", "utf-8")
     failed = ask(workspace=CONSUMER)
     assert failed.code != 0, "the registry is not asked"
