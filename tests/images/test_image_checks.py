@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
 import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -337,6 +339,30 @@ def test_tables_without_end_are_damage_and_take_no_time(count):
     assert read_elf(library_that_names_itself(0)) == Elf("amd64", "", ("GLIB",), ())
     assert read_elf(library_that_names_itself(0, length=1 << 62)) == Elf("amd64", "", ("GLIB",), ())
     assert read_elf(library_that_names_itself(0, strings=b"x" * 192) + b"x" * 5000) is None
+
+
+@pytest.mark.parametrize("before", range(-8, 220, 3))
+def test_modules_are_found_wherever_they_are(before):
+    names = [b"PyInit_" + b"n" * 200, b"PyInit_PyInit_b", b"PyInit_" + b"x" * 201, b"PyInit_c"]
+    strings = (b"GLIB\0" + bytes((1 << 20) - 5 - before) + b"\0".join(names) + b"\0").ljust(3 << 20, b"z") + b"\0"
+    assert read_elf(library_that_names_itself(0, strings)).modules == ("PyInit_b", "c", "n" * 200)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which files are in a process's memory")
+def test_names_of_a_large_library_do_not_stay_in_memory(tmp_path):
+    strings = b"GLIB\0" + bytes(8) + b"_ZN4name5space\0" * (2 << 20) + b"PyInit_last\0"
+    (tmp_path / "large.so").write_bytes(library_that_names_itself(0, strings))
+
+    def mapped():
+        [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile:")]
+        return int(line.split()[1])
+
+    with (tmp_path / "large.so").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        before = mapped()
+        assert read_elf(data).modules == ("last",)
+        assert mapped() - before < 4 << 10
+        assert data.find(b"PyInit_last") > 30_000_000
+        assert mapped() - before > 24 << 10  # which is what a search of all at once takes
 
 
 def test_cut_libraries_are_no_error():

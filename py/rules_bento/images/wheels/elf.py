@@ -30,6 +30,8 @@ _MOST = 1 << 14  # entries of the dynamic table, and of all tables of versions t
 _LONGEST = 4096  # bytes of a name
 _LONGEST_SEARCH = 1 << 20  # bytes of all folders of a search: TensorFlow's linker names 18 of them 668 times
 _MODULE = re.compile(rb"PyInit_([A-Za-z0-9_]{1,200})(?=\0)")
+_LONGEST_MODULE = len("PyInit_") + 200 + 1
+_PIECE = 1 << 20  # bytes that are searched for modules at once: TensorFlow has 84 MB of names
 
 
 class Elf(NamedTuple):
@@ -81,7 +83,7 @@ def _read(data: bytes | mmap) -> Elf | None:
         strings = place(values[_STRINGS][0])
         end = strings + values[_STRINGS_SIZE][0]
         names = [_text(data, strings + value, end) for value in values.get(_NEEDED, ())]
-        modules = sorted({name.decode() for name in _MODULE.findall(data, strings, end)})
+        modules = sorted(_modules(data, strings, end))
         search = [
             folder
             for value in values.get(_RUNPATH, values.get(_RPATH, []))
@@ -119,6 +121,23 @@ def _versions(data: bytes | mmap, at: int, count: int) -> list[int]:
             raise ValueError
         at += following
     return offsets
+
+
+def _modules(data: bytes | mmap, start: int, end: int) -> set[str]:
+    """Return the modules that functions among the strings are for; what has been searched of a file leaves memory."""
+    from mmap import MADV_DONTNEED
+
+    modules: set[str] = set()
+    end = min(end, len(data))
+    while start < end:
+        following = start + _PIECE
+        for match in _MODULE.finditer(data, start, min(following + _LONGEST_MODULE, end)):
+            modules.add(match[1].decode())
+            following = max(following, match.end())
+        start = following
+        if not isinstance(data, bytes):
+            data.madvise(MADV_DONTNEED)
+    return modules
 
 
 def _text(data: bytes | mmap, start: int, end: int, longest: int = _LONGEST) -> str:
