@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 import pytest
 from h2.config import H2Configuration
@@ -21,7 +21,10 @@ from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
 from rules_bento.errors import BentoError
 from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
+from rules_bento.net.errors import CutError, SourceCutError
+from rules_bento.net.transport import Transport
+from rules_bento.registry.client import Registry
+from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
 
 CONTENT = bytes(range(256)) * 5000  # more than a frame, and than a first window
@@ -183,9 +186,37 @@ def test_without_a_cache_it_says_what_to_give():
         pushed(None)
 
 
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [(CONTENT, False), (CONTENT[:-1] + b"-", True), (CONTENT[:500_000], False)],
+    ids=["right", "other bytes", "cut short, which is no proof"],
+)
+def test_bytes_that_a_registry_refused_are_judged(content, wrong):
+    with http_cache(content) as url:
+        source = push_cache.BuiltSource(
+            push_cache.Path("/nonexistent"), f"sha256:{DIGEST}", len(CONTENT), settings(url)
+        )
+        with pytest.raises(BentoError, match=r"http://.* has other bytes") if wrong else nullcontext():
+            source.check(f"sha256:{DIGEST}", len(CONTENT))
+
+
+def test_a_cache_that_is_away_is_not_taken_for_the_registry():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and nobody listens
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(SourceCutError) as cut:
+            pushed(settings(url))
+        assert url in str(cut.value)
+    reference = Reference.parse("registry.example.com/iris")
+    registry = Registry(reference, Transport(), insecure=False, sleep=time.sleep)
+    told = str(registry.unreachable("blob", cut.value))
+    assert url in told
+    assert "registry" not in told
+
+
 @pytest.mark.parametrize("cache", [lambda: http_cache(CONTENT), lambda: grpc_cache(status=5)])
 def test_a_blob_that_the_cache_has_lost(cache):
-    with cache() as url, pytest.raises(BentoError, match=r"any more\. Build again"):
+    with cache() as url, pytest.raises(BentoError, match=r"any more, .* Run `bazel clean`"):
         pushed(settings(url.replace("/kept", "/other"), "--remote_instance_name=main"))
 
 

@@ -15,7 +15,7 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
+from rules_bento.net.errors import CutError, SourceCutError
 from rules_bento.net.headers import natural, next_link
 from rules_bento.net.parallel import pause
 from rules_bento.net.proxy import is_loopback
@@ -204,7 +204,9 @@ class Registry:
         return refusal(reply.status, reply.body, what, self.host)
 
     def unreachable(self, what: str, cut: CutError) -> BentoError:
-        """Return the error for a registry that does not answer."""
+        """Return the error for a registry that does not answer, or for bytes to be sent that were cut."""
+        if isinstance(cut, SourceCutError):
+            return BentoError(f"{what}: {cut}, in several attempts. Is it up?")
         return BentoError(
             f"{what}: no connection to {self.host} held ({cut}), in several attempts. Is the registry up, and "
             f"does the way to it need a proxy (HTTPS_PROXY)?"

@@ -25,10 +25,11 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.hints import TYPE_CHECKING, Protocol
 from rules_bento.net import bounds, tls
-from rules_bento.net.errors import CutError
+from rules_bento.net.errors import CutError, SourceCutError
 from rules_bento.net.headers import natural
 from rules_bento.net.transport import get_over
 from rules_bento.records import dataclass, field
+from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 
 if TYPE_CHECKING:
@@ -173,7 +174,10 @@ class BuiltSource:
     cache: Settings | None
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes, as they come. Raises BentoError where the blob is nowhere, CutError where it ends early."""
+        """Write the bytes, as they come.
+
+        Raises BentoError where the blob is nowhere, SourceCutError where it ends early.
+        """
         if start == end:  # what ends an upload in chunks
             return
         if here := self._here():
@@ -185,7 +189,7 @@ class BuiltSource:
                 f"behind --, or run without --@rules_bento//rules:push_from=cache."
             )
         at = start
-        for piece in open_cache(self.cache).read(self.digest.partition(":")[2], self.size, start):
+        for piece in self._cached(self.cache, start):
             wanted = piece[: end - at]
             connection.sendall(wanted)
             tally.advance(len(wanted))
@@ -193,12 +197,30 @@ class BuiltSource:
             if at == end:
                 return
         if at < end:
-            raise CutError(f"the remote cache gave {at} bytes of a blob of {self.size}")
+            raise SourceCutError(f"the remote cache {self.cache} gave {at} bytes of {self.size}")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes in the file are not the digest's; a cache's are the registry's to verify."""
+        """Raise BentoError if the bytes are not the digest's. A cache that is cut off meanwhile is not judged."""
         if here := self._here():
             here.check(digest, size)
+        elif self.cache:
+            digester = oci.new_hash(digest)
+            try:
+                for piece in self._cached(self.cache, 0):
+                    digester.update(piece)
+            except CutError:
+                return
+            if digester.hexdigest() != digest.partition(":")[2]:
+                raise BentoError(
+                    f"{self.cache} has other bytes for blob {digest}. Remove them there, run `bazel clean` and build "
+                    f"again."
+                )
+
+    def _cached(self, cache: Settings, start: int) -> Iterator[bytes]:
+        try:
+            yield from open_cache(cache).read(self.digest.partition(":")[2], self.size, start)
+        except CutError as cut:
+            raise SourceCutError(f"the remote cache {cache} does not give it to its end ({cut})") from cut
 
     def _here(self) -> Source | None:
         with_size = self.file.is_file() and self.file.stat().st_size == self.size
@@ -304,8 +326,8 @@ class _GrpcCache:
 def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> BentoError:
     if missing:
         return BentoError(
-            f"{where} has no blob sha256:{digest} any more. Build again, which makes it anew, or run without "
-            f"--@rules_bento//rules:push_from=cache."
+            f"{where} has no blob sha256:{digest} any more, which Bazel does not notice. Run `bazel clean` and build "
+            f"again, or run without --@rules_bento//rules:push_from=cache."
         )
     return BentoError(
         f"{where} does not give blob sha256:{digest}: {reason}. Give the --remote_header, --credential_helper or "
@@ -342,7 +364,7 @@ def _cuts(where: Settings) -> Iterator[None]:
             f"{where}: its certificate is not believed: {error.verify_message}. Give the build's --tls_certificate."
         ) from None
     except OSError as error:
-        raise CutError(f"{where}: {error!r}") from error
+        raise CutError(repr(error)) from error
 
 
 def _framed(message: bytes) -> bytes:
