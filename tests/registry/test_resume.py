@@ -37,11 +37,12 @@ def assert_stored(registry: Registry, image) -> None:
 def test_what_the_registry_has_is_not_sent_again(registries, progress, tmp_path, seed):
     image = make_image(tmp_path, SIZES, seed)
     chance = random.Random(seed)
-    faults = [Cut(UP, chance.randrange(sum(SIZES))) for _ in range(5)] + [Cut(DOWN, chance.randrange(1_000))]
+    # One fewer than the failures that end a push: a blob may meet all of them with little progress in between.
+    faults = [Cut(UP, chance.randrange(sum(SIZES))) for _ in range(4)] + [Cut(DOWN, chance.randrange(1_000))]
     registry = Registry()
     with registry.serve() as port, Relay(port, faults) as relay:
         push_to(relay.port, image, registries, progress)
-        assert len(relay.happened) >= 5
+        assert len(relay.happened) >= 4
     assert_stored(registry, image)
     # Of what is small, or was on its way when the cut came, something may be sent twice.
     assert registry.received < sum(SIZES) + 6 * upload._SAFE
