@@ -90,9 +90,9 @@ def dockerfiles_make_images_that_serve(bench: Workbench) -> str:
     """Build by buildah, run by podman. The first image has BentoML, so it renders the second one's Dockerfile."""
     need("buildah", "mmdebstrap", "podman", "runc")
     for path, text in FILES.items():
-        bench.plain.write(f"{PACKAGE}/{path}", text)
-    bench.plain.build(f"//{PACKAGE}:shell", f"//{PACKAGE}:template", f"--//rules:python_version={VERSION}")
-    archives = bench.plain.root / "bazel-bin" / PACKAGE
+        bench.spare.write(f"{PACKAGE}/{path}", text)
+    bench.spare.build(f"//{PACKAGE}:shell", f"//{PACKAGE}:template", f"--//rules:python_version={VERSION}")
+    archives = bench.spare.root / "bazel-bin" / PACKAGE
     with tempfile.TemporaryDirectory(prefix="rules_bento-dockerfile-") as name:
         folder = Path(name)
         engine = Engine(folder)

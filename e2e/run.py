@@ -71,7 +71,6 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "stamping": a_new_commit_rebuilds_little,
         "errors": builds_say_what_is_wrong,
         "container": a_container_serves_a_prediction,
-        "dockerfile": dockerfiles_make_images_that_serve,
         "distribution": images_travel_by_registries,
         "load": images_are_loaded,
         "delivery": bentos_are_delivered,
@@ -90,6 +89,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "gate": changes_cost_what_is_committed,
         "workers": workers_make_the_same,
         "interpreters": interpreters_make_the_same,
+        "dockerfile": dockerfiles_make_images_that_serve,
     },
     {
         "remote_cache": two_machines_share_a_cache,
