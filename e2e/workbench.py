@@ -27,6 +27,7 @@ ENTER = Path(__file__).resolve().parent / "enter.py"
 # What is no part of a commit.
 LEFT_OUT = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", "__pycache__", "bazel-*", "user.bazelrc")
 TIME_LIMIT = 900
+_NOT_SPACE = re.compile(r"\S")
 PYTHON_HERE = """
 bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
 bento_tools.python(interpreter = "python3")
@@ -318,9 +319,8 @@ def read_spawns(log: Path) -> list[Spawn]:
     """Read Bazel's execution log, a row of JSON objects."""
     decoder, text, at = json.JSONDecoder(), log.read_text("utf-8"), 0
     spawns = []
-    while text[at:].strip():
-        at += len(text[at:]) - len(text[at:].lstrip())
-        entry, at = decoder.raw_decode(text, at)
+    while begin := _NOT_SPACE.search(text, at):  # no copy of what is left, which may be a thousand actions' inputs
+        entry, at = decoder.raw_decode(text, begin.start())
         inputs = {read["path"]: int(read.get("digest", {}).get("sizeBytes", 0)) for read in entry.get("inputs", [])}
         outputs = {output["path"]: digest_of(output) for output in entry.get("actualOutputs", [])}
         action, target = entry.get("digest", {}).get("hash", ""), entry.get("targetLabel", "")
