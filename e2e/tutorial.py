@@ -33,9 +33,9 @@ WORKSPACE = "../hello"
 PUSHED_TO, SERVED_AT = "localhost:5000", "3000"
 SECONDS_TO_SERVE = 120
 LARGEST_BENTO = 100_000
-# What differs from day to day: versions, sizes, times, digests.
 # The interpreter of rules_python, which the page says to leave out where nobody gets to it.
 OF_RULES_PYTHON = re.compile(r"^(bazel_dep\(name = \"rules_python\"|python = |python\.).*\n", re.MULTILINE)
+# What differs from day to day: versions, sizes, times, digests.
 VARYING = re.compile(r"[0-9a-f]{64}|\d[\d.]*(ms|s)?|\s+")
 
 

@@ -207,6 +207,9 @@ def test_proxies_that_all_programs_take_are_shown_without_their_passwords(here):
     [
         ({"HTTPS_PROXY": "socks5://proxy:1080"}, "HTTPS_PROXY", MISSING, "it has a proxy of socks5, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
         ({"HTTPS_PROXY": "http://proxy:3128/x"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://a:secret@[proxy"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://a:secret@\u2100:1"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://pro\x1bxy:1"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
         ({"HTTPS_PROXY": "http://a:secret@proxy:70000"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
         ({"HTTPS_PROXY": "https://proxy"}, "HTTPS_PROXY", HINT, "its proxy is reached by https", "Write: export HTTPS_PROXY=http://HOST:PORT"),
         ({"HTTP_PROXY": "http://proxy"}, "HTTPS_PROXY", HINT, "it is not set, but HTTP_PROXY is", 'Write: export HTTPS_PROXY="$HTTP_PROXY"'),

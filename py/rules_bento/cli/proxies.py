@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import socket
-from urllib.parse import urlsplit
 
 from rules_bento.cli.findings import FINE, HINT, MISSING, Finding
+from rules_bento.net.transport import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _NAMES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _SECONDS = 5  # that a proxy has to take a connection
 # Of `host:port` alone and of https Bazel and uv know what to do; the command takes no other proxies than http.
-_BAZELS = re.compile(r"(?:(https?)://)?(?:[^:@/]+(?::[^@/]+)?@)?([^:/@]+)(?::(\d{1,5}))?/?")
+_BAZELS = re.compile(r"(?:(https?)://)?(?:[^:@/]+(?::[^@/]+)?@)?([\w.-]+)(?::(\d{1,5}))?/?")
 
 
 def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:
@@ -94,5 +94,4 @@ def _value(variables: Mapping[str, str], name: str) -> str:
 
 def _shown(value: str) -> str:
     """Return a proxy without the password that may be in it."""
-    parts = urlsplit(value if "://" in value else f"http://{value}")
-    return parts.netloc.rpartition("@")[2]
+    return shown(value).rpartition("//")[2].rstrip("/")
