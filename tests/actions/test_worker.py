@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from verbs import FLAGS, HELPER, Actions, Outcome, packages
+from verbs import FLAGS, HELPER, LABEL, SERVICE, Actions, Outcome, packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +54,68 @@ def run(words):
     sys.stderr.write("to a person")
     return 3
 """
+# A verb that says that it leaves nothing behind, and tells which process ran it before it does what it is asked to.
+LASTING = """\
+import os, sys, threading, time, types, warnings
+sys.modules["rules_bento.actions.words"] = types.SimpleNamespace(LASTING=True)
+def run(words):
+    print(os.getpid())
+    return eval(words[1]) or 0
+"""
+CHANGES = [
+    "1",
+    "1 / 0",
+    "os.chdir('/')",
+    "os.umask(0o071) * 0",
+    "os.environ.update(MORE='1')",
+    "sys.path.append('/more')",
+    "sys.argv.append('more')",
+    "warnings.simplefilter('error')",
+    "os.open('/', os.O_RDONLY) * 0",
+    "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "sys.setrecursionlimit(2000)",
+    "__import__('fractions') and 0",
+]
+# Runs verbs one after the other, twice, and then others, and tells which variables of modules these changed.
+WATCHED = """\
+import functools, json, sys, types
+from rules_bento.verbs import run
+PLAIN = (str, bytes, int, float, type(None))
+ITEMS = (list, tuple, set, frozenset)
+def described(value, depth=0):
+    if isinstance(value, PLAIN):
+        return repr(value)
+    if isinstance(value, (dict, *ITEMS)) and depth > 6:
+        return "deep"
+    if isinstance(value, dict):
+        return sorted((repr(key), described(item, depth + 1)) for key, item in value.items())
+    if isinstance(value, ITEMS):
+        return sorted((described(item, depth + 1) for item in value), key=repr)
+    if isinstance(value, functools._lru_cache_wrapper):
+        return "a cache"
+    if isinstance(value, (type, types.FunctionType)) or type(value).__module__.startswith("rules_bento"):
+        # The first record of a class has its `__init__` compiled.
+        own = {name: item for name, item in vars(value).items() if name not in ("__init__", "__wrapped__", "__dict__")}
+        defaults = [value.__defaults__, value.__kwdefaults__] if isinstance(value, types.FunctionType) else []
+        return [id(value), described(own, depth + 1), described(defaults, depth + 1)]
+    return id(value)
+def variables():
+    modules = {name: vars(module) for name, module in sys.modules.items() if name.startswith("rules_bento")}
+    return {f"{name}.{key}": described(value) for name, own in modules.items() for key, value in own.items()}
+def caches():
+    modules = [module for name, module in sys.modules.items() if name.startswith("rules_bento")]
+    return [f"{module.__name__}.{key}" for module in modules for key, value in vars(module).items()
+            if isinstance(value, functools._lru_cache_wrapper) and value.__module__ == module.__name__]
+first, second = json.load(sys.stdin)
+codes = [run(words) for words in first * 2]
+before = variables()
+codes += [run(words) for words in second]
+after = variables()
+changed = sorted(name for name in before | after if name in before and before[name] != after.get(name))
+print(json.dumps([codes, changed, sorted(caches())]))
+"""
+# Caches of what is given by value.
+OF_VALUES = {"rules_bento.archives.ustar.owner", "rules_bento.sources.snapshot._normalised"}
 SLOW = """\
 import fcntl, os, pathlib, time
 def run(words):
@@ -153,7 +215,7 @@ def actions(tmp_path: Path) -> Recorded:
 @pytest.fixture
 def helper() -> list[str]:
     """The words that start the helper as a worker."""
-    given = [word for root in packages("blake3", "yaml") for word in ("--packages", str(root))]
+    given = [word for root in packages("blake3", "packaging", "pathspec", "yaml") for word in ("--packages", str(root))]
     return [str(HELPER), *given, "--persistent_worker"]
 
 
@@ -166,6 +228,8 @@ def test_it_makes_what_processes_of_their_own_make(actions: Recorded, helper: li
     actions.snapshot(srcs=["svc/missing.py"])
     actions.model(srcs=[actions.write("svc/größe.bin", b"1")])
     actions.model("--unknown")
+    lock(actions, "a")
+    lock(actions, "b")
     actions.run("no_verb", [], {})
     assert {request.outcome.code for request in actions.requests} == {0, 1, 2}
     order = actions.requests * 3
@@ -193,6 +257,62 @@ def test_nothing_of_a_request_is_left(tmp_path: Path) -> None:
     assert str(tmp_path) in told[0]
     assert "SPOILED" not in told[0]
     assert told[1:] == told[:2]
+
+
+def test_a_verb_that_leaves_nothing_goes_on_in_its_process(tmp_path: Path) -> None:
+    """Which spares each request a fork."""
+    with started(serving(LASTING), tmp_path) as worker:
+        assert len({worker.ask(["words", "0"])["output"] for _ in range(5)}) == 1
+        assert len({worker.ask(["others", "0"])["output"] for _ in range(3)}) == 3
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_request_that_leaves_something_ends_its_process(tmp_path: Path, change: str) -> None:
+    """Whatever the verb says of itself."""
+    with started(serving(LASTING), tmp_path) as worker:
+        first, changing, after, last = (worker.ask(["words", what])["output"] for what in ("0", change, "0", "0"))
+    assert first in changing
+    assert after == last != first
+
+
+def lock(actions: Recorded, name: str) -> Outcome:
+    """BentoLock of a package that the index of a hub has resolved alone."""
+    files = {f"{name}-1.0-py3-none-any.whl": "a" * 64}
+    package = {"name": name, "version": "1.0", "dependencies": [], "files": files}
+    answer = {"requirement": name, "pins": {name: f"{name}==1.0"}}
+    words = ["--target", LABEL, "--python", "absent", "--uv", "absent", "--python-version", "3.11"]
+    words += ["--platform", "linux_x86_64", "--glibc", "2.36", "--requirement", name]
+    words += ["--locked", actions.write(f"bazel-out/{name}.json", json.dumps(package))]
+    words += ["--answer", actions.write(f"bazel-out/{name}.answer.json", json.dumps(answer))]
+    return actions.run("lock", words, {"--roots": "in", "--output": "txt", "--output-with-hashes": "lock.txt"})
+
+
+def test_verbs_that_say_so_change_no_variable(actions: Recorded) -> None:
+    """Of ours, whatever they are asked: what they remember, they were given by value."""
+    requests: list[list[list[str]]] = []
+    for text, label in (("text: str", "a=1"), ("other: list[int]", "b=größe")):
+        actions.requests.clear()
+        source = actions.write("svc/service.py", SERVICE.replace("text: str", text))
+        note = actions.write("svc/notes.txt", text)
+        key, _, value = label.partition("=")
+        actions.package("--label", json.dumps(key), json.dumps(value), srcs=[source, note])
+        lock(actions, key)
+        assert {request.outcome.code for request in actions.requests} == {0}
+        requests.append([request.words for request in actions.requests])
+    given = [str(HELPER.parent), *map(str, packages("blake3", "packaging", "pathspec", "yaml"))]
+    done = subprocess.run(
+        [sys.executable, *FLAGS, "-c", f"import sys; sys.path += {given!r}\n{WATCHED}"],
+        cwd=actions.root,
+        input=json.dumps(requests),
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    codes, changed, caches = json.loads(done.stdout)
+    assert set(codes) == {0}, done.stderr
+    assert changed == []
+    assert set(caches) <= OF_VALUES
 
 
 def test_responses_hold_what_is_printed(tmp_path: Path) -> None:

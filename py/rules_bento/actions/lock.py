@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
+LASTING = True  # see worker
+
 FLAGS = {
     "--all-files": 0,
     "--answer": 1,  # what uv said of a requirement alone

@@ -22,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
+LASTING = True  # see worker
+
 FLAGS = secrets_search.FLAGS | {
     "--archive": 1,  # the `.bento`, where sources are all there is beside
     "--arg-file": 2,  # path, name in messages

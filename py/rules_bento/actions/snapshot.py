@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rules_bento.sources.manifest import Entry
     from rules_bento.sources.snapshot import Declared, Selection
 
+LASTING = True  # see worker
+
 FLAGS = (
     data.SELECTION
     | secrets_search.FLAGS
