@@ -1,5 +1,7 @@
 """The toolchain of rules_bento."""
 
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")  # buildifier: disable=bzl-visibility
+load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "on_host")  # buildifier: disable=bzl-visibility
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
@@ -43,10 +45,40 @@ bento_toolchain = rule(
     },
 )
 
+# What the `bento` command imports.
+_COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
+
+def _command_packages(ctx, packages):
+    """Declares the folder of all packages that the `bento` command imports.
+
+    Args:
+      ctx: context of bento_runtime.
+      packages: dict of names to lists of BentoWheelModulesInfo.
+
+    Returns:
+      A struct of files and imports, as BentoWheelModulesInfo has them.
+    """
+    modules = {module.distribution: module for name in _COMMAND_PACKAGES for module in packages[name]}.values()
+    folder = ctx.actions.declare_directory(ctx.label.name + ".site-packages")
+    args = arguments(ctx)
+    add_folders(args, "--packages-folder", modules)
+    args.add_all(["--output", folder], expand_directories = False)
+    run_helper(
+        ctx,
+        mnemonic = "BentoCommandPackages",
+        progress_message = "Gathering the packages of the bento command",
+        verb = verb("gather_packages", args, inputs = depset(transitive = [module.files for module in modules])),
+        outputs = [folder],
+    )
+    return struct(files = depset([folder]), imports = (runfile_path(ctx, folder),))
+
 def _bento_runtime_impl(ctx):
+    packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     return [platform_common.ToolchainInfo(
+        # One link for each program that has them, where their files would be 250.
+        command_packages = _command_packages(ctx, packages),
         helper = ctx.file.helper,
-        packages = ctx.attr.packages[BentoHelperPackagesInfo].packages,
+        packages = packages,
         python = ctx.attr.python[BentoPythonInfo],
         uv = ctx.file.uv,
     )]
@@ -60,6 +92,7 @@ bento_runtime = rule(
         "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, doc = "The resolver.", mandatory = True),
     },
+    toolchains = [TOOLCHAIN_TYPE],
 )
 
 _RUNTIME_TYPE = "//toolchains:runtime_type"

@@ -2,7 +2,7 @@
 
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load(":launcher.bzl", "COMMAND_PACKAGES", "RUN_RUNTIME", "helper_launcher", "runtime_modules")
+load(":launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runtime")
 load(":wheels.bzl", "on_host")
 
 def _bento_command_impl(ctx):
@@ -13,7 +13,7 @@ def _bento_command_impl(ctx):
         files = depset(),
 
         # A handful, and only of the target that has any.
-        modules = runtime_modules(ctx, COMMAND_PACKAGES) + modules.to_list(),
+        modules = [runtime(ctx).command_packages] + modules.to_list(),
         verb = "command",
     )
     return [

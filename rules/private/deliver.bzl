@@ -3,7 +3,7 @@
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:command.bzl", "BentoCommandInfo")
 load(":attributes.bzl", "label_text")
-load(":launcher.bzl", "COMMAND_PACKAGES", "helper_launcher", "runfile", "runtime_modules")
+load(":launcher.bzl", "helper_launcher", "runfile", "runtime")
 
 SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
 
@@ -35,7 +35,7 @@ def delivery(ctx, *, verb, to = "", words = [], status = [], command = None):
         files = depset([archive] + status),
 
         # A handful, and only where they are asked for.
-        modules = runtime_modules(ctx, COMMAND_PACKAGES) + (command[BentoCommandInfo].modules.to_list() if command else []),
+        modules = [runtime(ctx).command_packages] + (command[BentoCommandInfo].modules.to_list() if command else []),
         verb = "deliver",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]

@@ -12,9 +12,6 @@ RUN_RUNTIME = {"_runtime": attr.label(default = "//toolchains:host_runtime", pro
 # For tests, which run on the platform that they are built for.
 TEST_RUNTIME = {"_runtime": attr.label(default = "//toolchains:runtime", providers = [platform_common.ToolchainInfo])}
 
-# What the `bento` command imports.
-COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
-
 # Words of a launcher's arguments that it knows when it runs: the folder of the runfiles, and the interpreter.
 RUNFILES = struct(shell = "\"$runfiles\"")
 PYTHON = struct(shell = "\"$python\"")
@@ -129,7 +126,8 @@ def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = 
       verb: name of the verb, a module of `py/rules_bento/run`.
       arguments: list of flags and values: strings, which are taken as they are, and what `runfile` gives.
       files: depset of what the verb reads.
-      modules: list of BentoWheelModulesInfo that the verb imports; `runtime_modules` has those of the runtime.
+      modules: list of BentoWheelModulesInfo that the verb imports; `runtime_modules` has those of the runtime, and what the whole
+        command imports is its `command_packages`.
       in_runfiles: whether its current folder is the runfiles' root, else the caller's.
 
     Returns:

@@ -1,7 +1,7 @@
 """The program behind `bazel run` of a Bento."""
 
 load(":attributes.bzl", "label_text")
-load(":launcher.bzl", "COMMAND_PACKAGES", "PYTHON", "helper_launcher", "runfile", "runtime", "runtime_modules")
+load(":launcher.bzl", "PYTHON", "helper_launcher", "runfile", "runtime")
 
 def _source_roots(ctx, build_ctx, import_roots):
     """Returns the folders of the workspace that the Bento's `src/` has files of."""
@@ -31,6 +31,6 @@ def serve_launcher(ctx, archive, *, build_ctx, import_roots, models = []):
                     [word for root in _source_roots(ctx, build_ctx, import_roots) for word in ("--source-root", root)] +
                     [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
         files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
-        modules = runtime_modules(ctx, COMMAND_PACKAGES),
+        modules = [runtime(ctx).command_packages],
         verb = "serve",
     )
