@@ -243,8 +243,7 @@ def _resolve(
 
 def known(packages: Iterable[Path]) -> dict[str, set[str]]:
     """Return the extras that a lock knows of each of its packages, by normalized names."""
-    entries = (json.loads(path.read_text("utf-8")) for path in packages)
-    return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
+    return {entry["name"]: set(entry.get("extras", {})) for entry in _read(packages)}
 
 
 def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
@@ -252,7 +251,9 @@ def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
 
     Raises BentoError for one that the lock has not.
     """
-    versions = {entry["name"]: entry["version"] for entry in (json.loads(path.read_text("utf-8")) for path in packages)}
+    pins = list(pins)
+    # Most libraries name none, and the packages are many files.
+    versions = {entry["name"]: entry["version"] for entry in (_read(packages) if pins else [])}
     names = []
     for pin in pins:
         name, _, version = pin.partition("==")
