@@ -435,7 +435,7 @@ def test_what_a_part_of_another_maker_could_hold_is_refused(tmp_path):
     assert names_in(tmp_path) == ["part"]
 
 
-@pytest.mark.parametrize("behaviour", ["refuses", "stops", "goes on"])
+@pytest.mark.parametrize("behaviour", ["is missing", "refuses", "stops", "goes on"])
 def test_joining_where_the_kernel_copies_not_or_little(bento, monkeypatch, behaviour):
     folder, _ = bento
     archive.join(folder / "expected", parts_of(bento))
@@ -447,7 +447,10 @@ def test_joining_where_the_kernel_copies_not_or_little(bento, monkeypatch, behav
             return 0
         return os.write(target, os.read(source, min(count, 3000)))
 
-    monkeypatch.setattr(os, "copy_file_range", copy_file_range, raising=False)
+    if behaviour == "is missing":
+        monkeypatch.delattr(os, "copy_file_range", raising=False)
+    else:
+        monkeypatch.setattr(os, "copy_file_range", copy_file_range, raising=False)
     archive.join(folder / "actual", parts_of(bento))
     assert (folder / "actual").read_bytes() == (folder / "expected").read_bytes()
 
