@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import mmap
+import re
 import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from made_wheels import Maker
+from made_wheels import Maker, patched
+from rules_bento.archives.zipread import Chunk
+from rules_bento.errors import BentoError
 from rules_bento.images.image_checks import Base, check, too_large
+from rules_bento.images.layers.parts import write_part
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, read_elf
-from rules_bento.images.wheels.libraries import Libraries, Linked
+from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.libraries import Libraries, Linked, code, words
+from rules_bento.images.wheels.spread import Spread
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.sources.machines import machine_of
 from rules_bento.verbs import run
@@ -382,3 +389,99 @@ def test_libraries_of_a_wheel(tmp_path):
     assert libraries.linked[0].elf == read_elf(first.read_bytes())
     assert Libraries.loads(libraries.dumps()) == libraries
     assert "_a.so" in libraries.names()
+
+
+class Pieces:
+    """Contents in pieces of a few bytes, and how many of these were read, in how many turns."""
+
+    def __init__(self, data, length):
+        self.data, self.length, self.read, self.turns = data, length, 0, 0
+
+    def __call__(self):
+        self.turns += 1
+        for at in range(0, len(self.data), self.length):
+            piece = self.data[at : at + self.length]
+            self.read += len(piece)
+            yield Chunk(piece, None)
+
+
+@pytest.mark.parametrize("length", [1 << 12, 1 << 16, 1 << 18])
+def test_of_a_library_only_what_the_linker_reads_is_unpacked(length):
+    for path in system_libraries():
+        pieces = Pieces(path.read_bytes() + bytes(4 << 20), length)
+        with tempfile.TemporaryFile() as file, Spread(file, len(pieces.data), pieces) as spread:
+            assert read_elf(spread.data, spread.fetch) == read_elf(path.read_bytes()), path
+        assert pieces.read <= 1.2 * path.stat().st_size + length, path
+        assert pieces.turns <= 3, path
+
+
+def far_library(strings_at, versions_at, dynamic_at, following=0):
+    """A library of 8 MiB with its tables in these places."""
+    strings = b"\0GLIB\0libc.so.6\0PyInit_far\0"
+    dynamic = [(5, strings_at), (10, len(strings)), (1, 6), (0x6FFFFFFE, versions_at), (0x6FFFFFFF, 9), (0, 0)]
+    table = b"".join(struct.pack("<QQ", *entry) for entry in dynamic)
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    load = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 8 << 20, 8 << 20, 0x1000)
+    linked = struct.pack("<IIQQQQQQ", 2, 6, dynamic_at, dynamic_at, dynamic_at, len(table), len(table), 8)
+    body = bytearray(8 << 20)
+    version = struct.pack("<HHIII", 1, 1, 0, 16, following) + struct.pack("<IHHII", 0, 0, 2, 1, 0)
+    for place, data in ((0, head + load + linked), (dynamic_at, table), (strings_at, strings), (versions_at, version)):
+        body[place : place + len(data)] = data
+    return bytes(body)
+
+
+@pytest.mark.parametrize("strings_at", [0x400, 3 << 20, 7 << 20])
+@pytest.mark.parametrize("versions_at", [0x800, (2 << 20) - 20, 6 << 20])
+@pytest.mark.parametrize("dynamic_at", [0xC00, 5 << 20])
+def test_tables_of_a_large_library_may_lie_anywhere(tmp_path, strings_at, versions_at, dynamic_at):
+    data = far_library(strings_at, versions_at, dynamic_at)
+    elf = Elf("amd64", "", ("libc.so.6",), ("GLIB",), modules=("far",))
+    assert read_elf(data) == elf
+    wheel = Maker("acme").add({"acme/far.so": data}).write(tmp_path)
+    assert Libraries.read(Wheel.read(wheel)).linked == (Linked("acme/far.so", elf),)
+
+
+def test_places_in_no_order_are_unpacked_a_few_times_at_most():
+    # Each of nine records sends the reader to its version near the end, and back.
+    data = bytearray(far_library(0x400, 3 << 20, 0xC00))
+    for number in range(9):
+        at = (3 << 20) + number * (256 << 10)
+        version_at = (8 << 20) - (number + 1) * 8192
+        struct.pack_into("<HHIII", data, at, 1, 1, 0, version_at - at, 256 << 10)
+        struct.pack_into("<IHHII", data, version_at, 0, 0, 1, 1, 0)
+    pieces = Pieces(bytes(data), 1 << 12)
+    with tempfile.TemporaryFile() as file, Spread(file, len(data), pieces) as spread:
+        assert read_elf(spread.data, spread.fetch) == read_elf(bytes(data))
+    assert read_elf(bytes(data)).versions == ("GLIB",)
+    assert pieces.turns == 5
+
+
+@pytest.mark.parametrize("size", [1 << 16, 4 << 20])
+def test_what_is_damaged_where_no_linker_reads_is_told_by_the_action_that_installs_it(tmp_path, size):
+    library = library_that_names_itself(0) + bytes(size)
+    wheel = Maker("acme").add({"acme/a.so": library}).write(tmp_path)
+    assert [path for path, _ in Libraries.read(Wheel.read(wheel)).linked] == ["acme/a.so"]
+    patched(wheel, "acme/a.so", in_central=[(16, "<L", 1)], in_local=[(14, "<L", 1)])
+    with pytest.raises(BentoError, match="its CRC is not the one"):
+        write_part(tmp_path / "part", Wheel.read(wheel), Layout.venv("/app/.venv", 11), "gzip")
+
+
+def test_of_a_library_that_is_longer_than_declared_no_more_is_unpacked():
+    for size in (1 << 10, 2 << 20):
+        pieces = Pieces(library_that_names_itself(0) + bytes(30 << 20), 1 << 16)
+        assert code(size, pieces) == ("amd64", Elf("amd64", "", ("GLIB",), ()))
+        assert pieces.read <= size + (1 << 17)
+
+
+def test_words_that_may_name_libraries(tmp_path):
+    """As one expression says, which takes five times as long."""
+    named = re.compile(rb"(?<![A-Za-z0-9_+-])(?:lib[A-Za-z0-9_+-]+|[A-Za-z0-9_+-]+(?=\.so\b))")
+    text = (
+        b"libc glib liblib lib lib. lib.so _liba -libb alib.so x.so.6 y.sock z.so_ .so a..so lib\xc3\xa4.so \xc3\xa4lib.so "
+        b'"libfoo-1.2.so.3" lib+.so lib-x.so.so b.so.so lib_a.so libd.sob "e.so"\nlibend'
+    )
+    source = text + b"".join(path.read_bytes() for path in sorted(Path(re.__file__).parent.glob("*.py")))
+    assert sum(len(named.findall(text[cut:])) for cut in range(len(text))) > 1000
+    for cut in range(len(text)):
+        assert set(words(text[cut:])) == set(named.findall(text[cut:]))
+    assert set(words(source)) == set(named.findall(source))

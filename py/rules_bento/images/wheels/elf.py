@@ -12,7 +12,10 @@ from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from mmap import mmap
+
+    Fetch = Callable[[int, int], None]
 
 MAGIC = b"\x7fELF"
 _CLASS_64_LITTLE = b"\x02\x01"
@@ -46,20 +49,26 @@ class Elf(NamedTuple):
     is_program: bool = False  # it names the linker that starts it
 
 
-def read_elf(data: bytes | mmap) -> Elf | None:
-    """Read a file; nothing if it is no ELF file, one for other machines than 64-bit ones, not linked, or damaged."""
+def read_elf(data: bytes | mmap, fetch: Fetch | None = None) -> Elf | None:
+    """Read a file; nothing if it is no ELF file, one for other machines than 64-bit ones, not linked, or damaged.
+
+    What `fetch` is not called for, with begin and end, need not be in `data`. Both may lie beyond the end of the file.
+    """
+    fetch = fetch or (lambda _begin, _end: None)
+    fetch(0, _HEADER.size)
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:
         return None
     try:
-        return _read(data)
+        return _read(data, fetch)
     except (struct.error, ValueError, OverflowError):  # the latter for a place beyond all files
         return None
 
 
-def _read(data: bytes | mmap) -> Elf | None:
+def _read(data: bytes | mmap, fetch: Fetch) -> Elf | None:
     _, _, machine, _, _, segments_at, _, _, _, size, count, *_ = _HEADER.unpack_from(data)
     if size != _SEGMENT.size:
         return None
+    fetch(segments_at, segments_at + count * size)
     segments = [_SEGMENT.unpack_from(data, segments_at + number * size) for number in range(count)]
     dynamic = [(at, length) for kind, _, at, _, _, length, *_ in segments if kind == _DYNAMIC]
     if not dynamic:
@@ -74,7 +83,9 @@ def _read(data: bytes | mmap) -> Elf | None:
 
     values: dict[int, list[int]] = {}
     at, length = dynamic[0]
-    for offset in range(at, at + min(length, _MOST * _ENTRY.size), _ENTRY.size):
+    table = range(at, at + min(length, _MOST * _ENTRY.size), _ENTRY.size)
+    fetch(at, table.stop + _ENTRY.size)
+    for offset in table:
         tag, value = _ENTRY.unpack_from(data, offset)
         if tag == _NULL:
             break
@@ -82,6 +93,7 @@ def _read(data: bytes | mmap) -> Elf | None:
     try:
         strings = place(values[_STRINGS][0])
         end = strings + values[_STRINGS_SIZE][0]
+        fetch(strings, end)
         names = [_text(data, strings + value, end) for value in values.get(_NEEDED, ())]
         modules = sorted(_modules(data, strings, end))
         search = [
@@ -92,7 +104,7 @@ def _read(data: bytes | mmap) -> Elf | None:
         soname = _text(data, strings + values[_SONAME][0], end) if _SONAME in values else ""
         versions: set[str] = set()
         if _VERSIONS in values:
-            offsets = _versions(data, place(values[_VERSIONS][0]), values[_VERSIONS_COUNT][0])
+            offsets = _versions(data, fetch, place(values[_VERSIONS][0]), values[_VERSIONS_COUNT][0])
             versions = {_text(data, strings + offset, end) for offset in offsets}
     except (KeyError, StopIteration):
         return None
@@ -107,13 +119,15 @@ def _read(data: bytes | mmap) -> Elf | None:
     )
 
 
-def _versions(data: bytes | mmap, at: int, count: int) -> list[int]:
+def _versions(data: bytes | mmap, fetch: Fetch, at: int, count: int) -> list[int]:
     """Return where, among the strings, the names of the needed versions are."""
     offsets: list[int] = []
     for _ in range(min(count, _MOST)):
+        fetch(at, at + _NEED.size)
         _, versions, _, first, following = _NEED.unpack_from(data, at)
         version_at = at + first
         for _ in range(versions):
+            fetch(version_at, version_at + _VERSION.size)
             *_, name, step = _VERSION.unpack_from(data, version_at)
             offsets.append(name)
             version_at += step

@@ -20,7 +20,9 @@ _LIBRARY = re.compile(r"\.so(?:\.|$)")
 # What every system has that runs a compiled Python.
 _OF_SYSTEMS = re.compile(r"(?:ld-linux-.*|lib(?:c|dl|gcc_s|m|pthread|rt|stdc\+\+|util))\.so(?:\.\d+)?")
 # How Python names a library that it loads by ctypes or cffi, whole or up to what it adds.
-_NAMED = re.compile(rb"(?<![A-Za-z0-9_+-])(?:lib[A-Za-z0-9_+-]+|[A-Za-z0-9_+-]+(?=\.so\b))")
+_BEGINNING, _ENDING = re.compile(rb"lib[A-Za-z0-9_+-]+"), re.compile(rb"\.so\b")
+_LETTERS = frozenset(b"+-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_SMALL = 1 << 20  # bytes of a file that is read whole
 
 
 class Linked(NamedTuple):
@@ -42,17 +44,19 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def read(wheel: Wheel) -> Libraries:
-        """Look into each file that may be linked; one at a time is unpacked, to a temporary file.
+        """Look into each file that may be linked, as far as the linker does; what is not looked at is not verified.
 
         Where there are some, look for their names in Python sources, too.
         """
         candidates = [member for member in wheel.members if _LIBRARY.search(member.path) or member.executable]
-        read = {member.path: _code(chunks) for member, chunks in zip(candidates, wheel.chunks(candidates), strict=True)}
+        openers = zip(candidates, wheel.unverified(candidates), strict=True)
+        read = {member.path: code(member.size, opener) for member, opener in openers}
         linked = [Linked(path, elf) for path, (_, elf) in read.items() if elf]
         machines = tuple((path, machine) for path, (machine, _) in read.items() if machine)
         sources = [member for member in wheel.members if member.path.endswith(".py")] if linked else []
-        named = {word for chunks in wheel.chunks(sources) for word in _words(chunks)}
-        libraries = Libraries(wheel.name, wheel.distribution, tuple(linked), frozenset(named), machines)
+        texts = map(_text, wheel.chunks(sources))
+        named = frozenset(word.decode() for word in {word for text in texts for word in words(text)})
+        libraries = Libraries(wheel.name, wheel.distribution, tuple(linked), named, machines)
         return libraries._replace(spared=libraries.without(lambda: map(_text, wheel.chunks(sources))))
 
     @staticmethod
@@ -107,28 +111,42 @@ def _text(chunks: Iterator[Chunk]) -> bytes:
     return b"".join(chunk.data for chunk in chunks)
 
 
-def _words(chunks: Iterator[Chunk]) -> set[str]:
-    return {word.decode() for word in _NAMED.findall(_text(chunks))}
+def words(source: bytes) -> Iterator[bytes]:
+    """Yield the words that begin with `lib`, and those before `.so`: each whole, and none of one letter more.
+
+    Two searches for what stands in few places take a fifth of the time of one expression for both.
+    """
+    for match in _BEGINNING.finditer(source):
+        start = match.start()
+        if not start or source[start - 1] not in _LETTERS:
+            yield match[0]
+    for match in _ENDING.finditer(source):
+        end = start = match.start()
+        while start and source[start - 1] in _LETTERS:
+            start -= 1
+        if start < end:
+            yield source[start:end]
 
 
-def _code(chunks: Iterator[Chunk]) -> tuple[str, Elf | None]:
-    """Return the machine that a file is for, and what the linker reads of it."""
-    import mmap
+def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
+    """Return the machine that a file of so many bytes is for, and what the linker reads of it.
+
+    `read` begins to read its contents, each time anew.
+    """
     import tempfile
 
+    from rules_bento.images.wheels.spread import Spread
+
+    chunks = read()
     head = b""
-    for chunk in chunks:
+    while len(head) < HEAD and (chunk := next(chunks, None)):
         head += chunk.data
-        if len(head) >= HEAD:
-            break
     machine = machine_of(head)
     if not head.startswith(MAGIC):
-        for _ in chunks:
-            pass
         return machine, None
-    with tempfile.TemporaryFile() as file:
-        file.write(head)
-        file.writelines(chunk.data for chunk in chunks)
-        file.flush()
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return machine, read_elf(data)
+    if size <= _SMALL:
+        while len(head) < size and (chunk := next(chunks, None)):
+            head += chunk.data
+        return machine, read_elf(head)
+    with tempfile.TemporaryFile() as file, Spread(file, size, read) as spread:
+        return machine, read_elf(spread.data, spread.fetch)

@@ -124,9 +124,15 @@ def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str,
                     aliases.setdefault(alias.asname, set()).add(alias.name)
                 yield from ((word, place) for word in f"{module}.{alias.name}".split("."))
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-            place = _Place(function, is_guarded, _kind(node))
-            yield from ((word, place) for word in _words(node))
-            stack += ((child, function, is_guarded) for child in ast.iter_child_nodes(node))
+            if words := _words(node):
+                place = _Place(function, is_guarded, _kind(node))
+                yield from ((word, place) for word in words)
+            # `ast.iter_child_nodes` takes twice the time.
+            for value in vars(node).values():
+                if isinstance(value, list):
+                    stack += [(child, function, is_guarded) for child in value if isinstance(child, ast.AST)]
+                elif isinstance(value, ast.AST) and value._fields:
+                    stack.append((value, function, is_guarded))
 
 
 def _kind(node: ast.AST) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, fast_zlib
 from rules_bento.errors import BentoError
@@ -26,7 +27,7 @@ from rules_bento.images.wheels.record import Member, RecordError
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)
@@ -119,6 +120,15 @@ class Wheel(NamedTuple):
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join)
+
+    def unverified(self, members: Iterable[Member]) -> Iterator[Callable[[], Iterator[Chunk]]]:
+        """Yield for each member what begins to read its contents, which are not held against directory and RECORD.
+
+        So a reader may stop before the end, and begin again, until it asks for the next member.
+        """
+        with _Zip(self.file, self.locked) as zip_file:
+            for member in members:
+                yield partial(zip_file.unverified, member)
 
     def contents(self, member: Member) -> bytes:
         """Return the bytes of a small member, verified. Raises BentoError as `chunks` does, and if it is not small."""
