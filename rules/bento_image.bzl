@@ -3,7 +3,7 @@
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_texts", "creation_time", "label_text")
 load("//rules/private:build_definition.bzl", "contents_of_image", "made_of", "write_build_definition")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system")
+load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system", "further_layers")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
@@ -111,6 +111,11 @@ def _wheel_layers(ctx, parts, groups):
         for names in groups
         if len(names) > 1 or not by_name[names[0]].layer
     ]
+
+def _libraries(parts, groups):
+    """Returns what checks have to know of the wheels, as it is written with what `_wheel_layers` takes of each."""
+    alone = {names[0]: None for names in groups if len(names) == 1}
+    return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
 
 def _bento_layer(ctx, bento):
     """Declares the layer of bento.yaml, environment and sources, the only one that a changed source line rebuilds."""
@@ -253,7 +258,9 @@ def _bento_image_impl(ctx):
     )
     image = _assemble(ctx, base, bento, layers)
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # those that its target names
-    libraries_checked = check_libraries(ctx, base, parts, requirements)
+    further = further_layers(ctx)
+    libraries_checked = check_libraries(ctx, base, parts, _libraries(parts, groups), requirements, further, early = False)
+    libraries_checked_early = check_libraries(ctx, base, parts, [part.libraries for part in parts], requirements, further, early = True)
     system_checked = check_system(ctx, base, bento, parts)
     wheels = [part.wheel for part in parts]
     sbom = write_sbom(ctx, base, bento, image, struct(models = models, parts = parts))
@@ -273,7 +280,7 @@ def _bento_image_impl(ctx):
         OutputGroupInfo(
             _validation = depset([libraries_checked, system_checked] + check_size(ctx, layers)),
             build_definition = depset([build_definition]),
-            checked = depset([libraries_checked, system_checked]),
+            checked = depset([libraries_checked_early, system_checked]),
             docker_archive = depset([write_form(ctx, image, layers, "docker_archive")]),
             layer_report = depset(write_layer_report(ctx, layers, parts)),
             oci_layout = depset([write_form(ctx, image, layers, "oci_layout")]),

@@ -7,8 +7,15 @@ load(":base_contents.bzl", "write_base_contents")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":image_sbom.bzl", "known_debs")
 
-def _further_layers(ctx):
-    """Returns whether all layers that are not of Debian packages are here, and `write_base_contents` of those that are, or None."""
+def further_layers(ctx):
+    """Looks for what the layers of an image bring that are not of Debian packages.
+
+    Args:
+      ctx: context of `bento_image`.
+
+    Returns:
+      Whether all of them are here; and `write_base_contents` of those that are, or None.
+    """
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
     here = [(layer.description, layer.blob) for layer in layers if layer.blob]
     contents = write_base_contents(ctx, here, with_machines = True) if here else None
@@ -28,21 +35,23 @@ def _arguments(ctx, base, output):
     args.add_all(["--output", output])
     return args
 
-def check_libraries(ctx, base, parts, requirements):
-    """Declares the check that packages go with the base and each other, which waits for no layer of a package.
+def check_libraries(ctx, base, parts, libraries, requirements, further, *, early):
+    """Declares the check that packages go with the base and each other.
 
     Args:
       ctx: context of `bento_image`.
       base: its BentoBaseInfo.
       parts: list of BentoWheelPartInfo.
+      libraries: list of Files, what checks have to know of these.
       requirements: list of BentoRequirementInfo, whose wheels these are.
+      further: what `further_layers` returned.
+      early: whether it is the one of two that waits for no layer of a package.
 
     Returns:
       A File: what optional parts of packages lack.
     """
-    output = ctx.actions.declare_file(ctx.label.name + ".libraries.txt")
-    libraries = [part.libraries for part in parts if part.libraries]
-    all_here, contents = _further_layers(ctx)
+    output = ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt")
+    all_here, contents = further
     machines = [contents.machines] if contents else []
     known = _known_libraries(base, all_here, contents)
     debs = [] if known == None else known_debs(ctx, base)

@@ -48,7 +48,7 @@ def wheel_packages(wheel):
     """
     return _INFLATE + (["pathspec"] if wheel.exclude or wheel.exclude_preset else [])
 
-def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "BentoLayer"):
+def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "BentoLayer", more_outputs = []):
     """Declares a layer and the action that writes it.
 
     Args:
@@ -58,6 +58,7 @@ def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "B
       verb: what `verb` returned, the outputs and the package of the compression left out.
       progress_message: what a person reads while it runs.
       mnemonic: `Bento...`.
+      more_outputs: list of Files that the verb writes beside the layer.
 
     Returns:
       A BentoLayerInfo.
@@ -73,7 +74,7 @@ def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "B
         mnemonic = mnemonic,
         progress_message = progress_message,
         verb = _importing(verb, COMPRESSION_PACKAGES[compression]),
-        outputs = [blob, description],
+        outputs = [blob, description] + more_outputs,
     )
     return BentoLayerInfo(blob = blob, description = description)
 
@@ -115,47 +116,49 @@ def write_wheel_layer(ctx, *, wheel, settings):
       settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
 
     Returns:
-      A BentoLayerInfo.
+      A BentoLayerInfo; and what checks of images have to know of the wheel, a File.
     """
+    libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
     args = _wheel_arguments(ctx, settings, wheel)
     args.add_all(["--name", _name(wheel)])
     add_wheel(args, wheel)
-    return write_layer(
+    args.add_all(["--libraries", libraries])
+    layer = write_layer(
         ctx,
         compression = settings.compression,
+        more_outputs = [libraries],
         name = wheel.distribution,
         progress_message = "Installing {} into a layer".format(_name(wheel)),
         verb = verb("wheel_layer", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
     )
+    return layer, libraries
 
-def write_wheel_part(ctx, *, wheel, settings, with_libraries):
+def write_wheel_part(ctx, *, wheel, settings):
     """Declares what layers of several wheels have of this one.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       wheel: the BentoWheelInfo.
       settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
-      with_libraries: whether it writes what checks of images have to know of the wheel, too.
 
     Returns:
-      Part and listing, Files; and what checks have to know, a File, None without.
+      Part and listing, and what checks of images have to know of the wheel, Files.
     """
     part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, extension(settings.compression)))
     listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, extension(settings.compression)))
-    libraries = ctx.actions.declare_file("{}.part.{}.libraries.json".format(wheel.distribution, extension(settings.compression))) if with_libraries else None
+    libraries = ctx.actions.declare_file("{}.part.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
     args = _wheel_arguments(ctx, settings, wheel)
     add_wheel(args, wheel)
     args.add_all(["--compression", settings.compression])
     args.add_all(["--output", part])
     args.add_all(["--listing", listing])
-    if libraries:
-        args.add_all(["--libraries", libraries])
+    args.add_all(["--libraries", libraries])
     run_helper(
         ctx,
         mnemonic = "BentoLayer",
         progress_message = "Installing {} into a part of layers".format(_name(wheel)),
         verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression]),
-        outputs = [part, listing] + ([libraries] if libraries else []),
+        outputs = [part, listing, libraries],
     )
     return part, listing, libraries
 

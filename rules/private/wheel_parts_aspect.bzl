@@ -20,7 +20,7 @@ def _edges(ctx):
     return [edge[BentoWheelPartsInfo].parts for edge in edges]
 
 def _libraries(ctx, wheel):
-    """Declares what checks of images have to know of a wheel."""
+    """Declares what checks of images have to know of a wheel, for who builds no layer of it."""
     output = ctx.actions.declare_file(wheel.distribution + ".libraries.json")
     args = arguments(ctx)
     add_wheel(args, wheel)
@@ -70,23 +70,35 @@ def _bytecode(ctx, wheel, bytecode, settings):
             settings = settings,
             wheel = wheel,
         )
-    return BentoWheelPartInfo(excluded = None, layer = None, libraries = None, listing = listing, part = part, wheel = wheel)
+    return BentoWheelPartInfo(
+        excluded = None,
+        layer = None,
+        layer_libraries = None,
+        libraries = None,
+        listing = listing,
+        part = part,
+        part_libraries = None,
+        wheel = wheel,
+    )
 
 def _files(ctx, wheel, settings):
     is_large = wheel.size >= ALONE
 
-    # Hardly a wheel for all platforms has machine code: to look costs nothing where the wheel is read anyway, and a start of Python elsewhere.
-    looked_into = not is_large and wheel.file.basename.endswith("-any.whl")
-    part, listing, libraries = write_wheel_part(ctx, wheel = wheel, settings = settings, with_libraries = looked_into)
+    part, listing, part_libraries = write_wheel_part(ctx, wheel = wheel, settings = settings)
 
     # A small one is never alone; whether a large one is depends on the others of an image.
-    layer = write_wheel_layer(ctx, wheel = wheel, settings = settings) if is_large else None
+    layer, layer_libraries = write_wheel_layer(ctx, wheel = wheel, settings = settings) if is_large else (None, None)
+
+    # Hardly a wheel for all platforms has machine code: a start of Python would cost more than its part.
+    looked_into = not is_large and wheel.file.basename.endswith("-any.whl")
     return BentoWheelPartInfo(
         excluded = _excluded(ctx, wheel),
         layer = layer,
-        libraries = libraries or _libraries(ctx, wheel),
+        layer_libraries = layer_libraries,
+        libraries = part_libraries if looked_into else _libraries(ctx, wheel),
         listing = listing,
         part = part,
+        part_libraries = part_libraries,
         wheel = wheel,
     )
 

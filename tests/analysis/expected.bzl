@@ -582,6 +582,10 @@ EXPECTED = {
                 "of": ["debs.layer.json", "python.base.json", "service_bento.bento.yaml", "service_image.bento.layer.zstd.json", "service_image.environment.layer.zstd.json", "stable-status.txt", "volatile-status.txt"],
                 "to": ["service_image.config.json", "service_image.digest", "service_image.manifest.json"],
             },
+            "BentoImageCheck service_image.early.libraries.txt": {
+                "of": ["debs.debs.json", "python.base.json"],
+                "to": ["service_image.early.libraries.txt"],
+            },
             "BentoImageCheck service_image.libraries.txt": {
                 "of": ["debs.debs.json", "python.base.json"],
                 "to": ["service_image.libraries.txt"],
@@ -618,7 +622,7 @@ EXPECTED = {
         "groups": {
             "_validation": ["service_image.libraries.txt", "service_image.system_checked"],
             "build_definition": ["service_image.build_definition.json"],
-            "checked": ["service_image.libraries.txt", "service_image.system_checked"],
+            "checked": ["service_image.early.libraries.txt", "service_image.system_checked"],
             "docker_archive": ["service_image.tar"],
             "layer_report": ["service_image.layers.html", "service_image.layers.json"],
             "oci_layout": ["service_image.oci"],

@@ -21,7 +21,7 @@ from rules_bento.images.layers.parts import write_part
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.install import Layout
-from rules_bento.images.wheels.libraries import Libraries, Linked, code, words
+from rules_bento.images.wheels.libraries import Libraries, Linked, Watched, code, words
 from rules_bento.images.wheels.spread import Spread
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.sources.machines import machine_of
@@ -415,6 +415,9 @@ def test_of_a_library_only_what_the_linker_reads_is_unpacked(length):
         assert pieces.turns <= 3, path
 
 
+FAR = [0x400, 3 << 20, 7 << 20]
+
+
 def far_library(strings_at, versions_at, dynamic_at, following=0):
     """A library of 8 MiB with its tables in these places."""
     strings = b"\0GLIB\0libc.so.6\0PyInit_far\0"
@@ -430,7 +433,7 @@ def far_library(strings_at, versions_at, dynamic_at, following=0):
     return bytes(body)
 
 
-@pytest.mark.parametrize("strings_at", [0x400, 3 << 20, 7 << 20])
+@pytest.mark.parametrize("strings_at", FAR)
 @pytest.mark.parametrize("versions_at", [0x800, (2 << 20) - 20, 6 << 20])
 @pytest.mark.parametrize("dynamic_at", [0xC00, 5 << 20])
 def test_tables_of_a_large_library_may_lie_anywhere(tmp_path, strings_at, versions_at, dynamic_at):
@@ -454,6 +457,60 @@ def test_places_in_no_order_are_unpacked_a_few_times_at_most():
         assert read_elf(spread.data, spread.fetch) == read_elf(bytes(data))
     assert read_elf(bytes(data)).versions == ("GLIB",)
     assert pieces.turns == 5
+
+
+def all_kinds_of_files():
+    """Libraries with their tables in all places, and what looks like one or is not installed as it is."""
+    places = [
+        (strings, versions, dynamic) for strings in FAR for versions in (0x800, 6 << 20) for dynamic in (0xC00, 5 << 20)
+    ]
+    files = {f"acme/far{number}.so": far_library(*place) for number, place in enumerate(places)}
+    files |= {f"acme/{path.name}": path.read_bytes() for path in system_libraries()[:8]}
+    files |= {
+        "acme/empty.so": b"",
+        "acme/short.so": b"\x7fE",
+        "acme/text.so": b"text" * (1 << 18),
+        "acme/b.so": macho(6),
+    }
+    files |= {"acme/cut.so": files["acme/far0.so"][: 2 << 20], "acme/object.so": head(62, kind=1) + bytes(2 << 20)}
+    return files | {"acme/__init__.py": b'ctypes.CDLL("libfar.so.1")', "acme/stored.so": files["acme/far3.so"]}
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "estargz", "zstd", "zstd:chunked"])
+def test_what_is_installed_is_looked_into_on_its_way(tmp_path, compression):
+    made = Maker("acme").add(all_kinds_of_files()).add({"acme-1.0.data/scripts/run": far_library(*FAR)}, mode=0o755)
+    made.add({"acme-1.0.data/scripts/tool": b"#!python\n"}, mode=0o755).stored.add("acme/stored.so")
+    wheel = made.write(tmp_path)
+    alone = Libraries.read(Wheel.read(wheel))
+    assert len(alone.linked) > 15
+    assert alone.named >= {"libfar"}
+    shared = ["--wheel", str(wheel), "--prefix", "/env", "--python-version", "3.12", "--user", "1034"]
+    shared += ["--compression", compression]
+    blobs = {}
+    for verb, other in (("wheel_part", "listing"), ("wheel_layer", "description")):
+        for asked in (["--libraries", str(tmp_path / "libraries")], []):
+            words = [*shared, "--output", str(tmp_path / "blob"), f"--{other}", str(tmp_path / other), *asked]
+            assert run([verb, *words, *(["--name", "acme 1.0"] if verb == "wheel_layer" else [])]) == 0
+            blobs.setdefault(verb, set()).add((tmp_path / "blob").read_bytes() + (tmp_path / other).read_bytes())
+        assert (tmp_path / "libraries").read_text() == alone.dumps()
+        (tmp_path / "libraries").unlink()
+    assert [len(one) for one in blobs.values()] == [1, 1], "a layer is the same with and without"
+
+
+def test_what_is_installed_is_unpacked_once(tmp_path, monkeypatch):
+    files = {f"acme/{at}.so": far_library(at, at + 64, 5 << 20) for at in (0x400, 7 << 20)}
+    wheel = Wheel.read(Maker("acme").add(files).write(tmp_path))
+    again = []
+    read = Wheel.unverified
+    monkeypatch.setattr(
+        Wheel,
+        "unverified",
+        lambda self, members: ((lambda: again.append(opener) or opener()) for opener in read(self, members)),
+    )
+    watched = Watched(wheel)
+    write_part(tmp_path / "part", wheel, Layout.venv("/env", 12), "gzip", watch=watched.watch)
+    assert [path for path, _ in watched.libraries().linked] == sorted(files)
+    assert again == []
 
 
 @pytest.mark.parametrize("size", [1 << 16, 4 << 20])

@@ -1,6 +1,8 @@
-"""Installs a wheel into a layer, without unpacking it to anywhere."""
+"""Installs a wheel into a layer, without unpacking it to anywhere; looks for libraries in it, where it is asked for."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from rules_bento.images.layers import description
 from rules_bento.images.layers.layer import write_wheel_layer
@@ -10,12 +12,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
-FLAGS = description.FLAGS | description.ENVIRONMENT | wheel_arguments.FLAGS | {"--name": 1}
+FLAGS = (
+    description.FLAGS
+    | description.ENVIRONMENT
+    | wheel_arguments.FLAGS
+    | {
+        "--libraries": 1,  # output, what wheel_libraries writes
+        "--name": 1,
+    }
+)
 
 
 def run(arguments: Arguments) -> None:
-    """Write layer and description."""
+    """Write layer and description, and what checks have to know of the wheel."""
     layout = description.environment(arguments)
     out, compression = description.output(arguments)
-    info = write_wheel_layer(out, wheel_arguments.read_wheel(arguments), layout, compression)
+    wheel = wheel_arguments.read_wheel(arguments)
+    watched = wheel_arguments.watched(arguments, wheel)
+    info = write_wheel_layer(out, wheel, layout, compression, watch=watched.watch if watched else None)
     description.describe(arguments, info, arguments.one("--name"))
+    if watched:
+        Path(arguments.one("--libraries")).write_text(watched.libraries().dumps(), "utf-8")

@@ -29,9 +29,8 @@ def run(arguments: Arguments) -> None:
     layout = description.environment(arguments)
     out, compression = description.output(arguments)
     wheel = wheel_arguments.read_wheel(arguments)
-    listing = write_part(out, wheel, layout, compression)
+    watched = wheel_arguments.watched(arguments, wheel)
+    listing = write_part(out, wheel, layout, compression, watch=watched.watch if watched else None)
     Path(arguments.one("--listing")).write_text(listing.dumps(), "utf-8")
-    if output := arguments.optional("--libraries"):
-        from rules_bento.images.wheels.libraries import Libraries
-
-        Path(output).write_text(Libraries.read(wheel).dumps(), "utf-8")
+    if watched:
+        Path(arguments.one("--libraries")).write_text(watched.libraries().dumps(), "utf-8")

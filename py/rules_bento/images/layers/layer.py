@@ -36,12 +36,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from rules_bento.archives.zipread import Chunk
     from rules_bento.images.layers import lazy
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
+    from rules_bento.images.wheels.record import Member
     from rules_bento.images.wheels.wheel import Wheel
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
+    Watch = Callable[[Member, Iterator[Chunk]], Iterator[Chunk]]
 
 Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
 
@@ -132,18 +135,21 @@ def write_wheel_layer(
     *,
     mtime: int = 0,
     threads: int | None = None,
+    watch: Watch | None = None,
 ) -> LayerInfo:
     """Write a layer with the wheel as it is installed to `out`, which is there only when it is whole.
 
-    `mtime` is in seconds since 1970; `threads` compress (zstd), by default one for each core. Memory stays below
-    200 MB. Raises BentoError for a wheel that should not be installed (`wheel`, `install`).
+    `mtime` is in seconds since 1970; `threads` compress (zstd), by default one for each core. `watch` is in
+    `wheel_files`. Memory stays below 200 MB. Raises BentoError for a wheel that should not be installed (`wheel`,
+    `install`).
     """
     plan = WheelPlan.of(wheel, layout)
     carry = carries(compression)
     if compression in LAZY:
-        return _write_lazy(out, wheel_files(plan, layout, set(), mtime, carry=carry), compression, threads)
+        tar = wheel_files(plan, layout, set(), mtime, carry=carry, watch=watch)
+        return _write_lazy(out, tar, compression, threads)
     encode = gzip.carried if carry else encoder(compression, threads)
-    return write(out, wheel_files(plan, layout, set(), mtime, carry=carry, end=END), encode)
+    return write(out, wheel_files(plan, layout, set(), mtime, carry=carry, end=END, watch=watch), encode)
 
 
 def write_files_layer(
@@ -343,9 +349,19 @@ class WheelPlan(NamedTuple):
 
 
 def wheel_files(
-    plan: WheelPlan, layout: Layout, known: set[str], mtime: int = 0, *, carry: bool, end: bytes = b""
+    plan: WheelPlan,
+    layout: Layout,
+    known: set[str],
+    mtime: int = 0,
+    *,
+    carry: bool,
+    end: bytes = b"",
+    watch: Watch | None = None,
 ) -> Iterator[Piece]:
-    """Yield the tar of a wheel, and `end`, without the folders that are `known`; `carry` over its deflate streams."""
+    """Yield the tar of a wheel, and `end`, without the folders that are `known`; `carry` over its deflate streams.
+
+    `watch` is given each member and its contents, and returns these.
+    """
     wheel, folders, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     before = b""  # what is to be written before the next header
@@ -358,7 +374,7 @@ def wheel_files(
         size = file.size
         before += headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, mtime, size)
         if file.member and size:
-            for data, packed, joined in next(members):
+            for data, packed, joined in watch(file.member, next(members)) if watch else next(members):
                 kind = PLAIN if packed is None else JOINED if joined else CARRIED
                 yield before, kind, data, packed or b""
                 before = b""

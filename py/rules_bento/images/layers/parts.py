@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from rules_bento.images.layers.layer import Compression, LayerInfo
+    from rules_bento.images.layers.layer import Compression, LayerInfo, Watch
     from rules_bento.images.layers.lazy import Entry
     from rules_bento.images.wheels.install import Layout
     from rules_bento.images.wheels.wheel import Wheel
@@ -59,11 +59,16 @@ class Part(NamedTuple):
     path: Path
 
 
-def write_part(out: Path, wheel: Wheel, layout: Layout, compression: Compression) -> Listing:
-    """Write the part of a wheel to `out`, which is there only when it is whole. Raises as `layer.write_wheel_layer`."""
+def write_part(
+    out: Path, wheel: Wheel, layout: Layout, compression: Compression, *, watch: Watch | None = None
+) -> Listing:
+    """Write the part of a wheel to `out`, which is there only when it is whole.
+
+    `watch` is in `layer.wheel_files`. Raises as `layer.write_wheel_layer`.
+    """
     plan = layer.WheelPlan.of(wheel, layout)
     folders = plan.all_folders()
-    tar = layer.wheel_files(plan, layout, set(folders), carry=layer.carries(compression))
+    tar = layer.wheel_files(plan, layout, set(folders), carry=layer.carries(compression), watch=watch)
     entries = layer.write_part(out, tar, compression, carry=True)
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
     return Listing(plan.wheel.name, tuple(sorted(folders)), files, entries)

@@ -9,6 +9,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
+    from rules_bento.images.wheels.libraries import Watched
 
 FLAGS = {
     "--exclude": 1,  # text: pattern of files that are left out
@@ -41,3 +42,12 @@ def left(arguments: Arguments, wheel: Wheel) -> Wheel:
     from rules_bento.images.wheels.exclude import Exclude, without
 
     return without(wheel, Exclude(own, preset))
+
+
+def watched(arguments: Arguments, wheel: Wheel) -> Watched | None:
+    """Return what looks for libraries while the wheel is installed, where `--libraries` asks for them."""
+    if not arguments.optional("--libraries"):
+        return None
+    from rules_bento.images.wheels.libraries import Watched
+
+    return Watched(wheel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain
 
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from rules_bento.archives.zipread import Chunk
+    from rules_bento.images.wheels.record import Member
     from rules_bento.images.wheels.wheel import Wheel
 
 _LIBRARY = re.compile(r"\.so(?:\.|$)")
@@ -43,14 +45,17 @@ class Libraries(NamedTuple):
     spared: frozenset[str] = frozenset()  # paths of what importing the package does without
 
     @staticmethod
-    def read(wheel: Wheel) -> Libraries:
+    def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
         """Look into each file that may be linked, as far as the linker does; what is not looked at is not verified.
 
-        Where there are some, look for their names in Python sources, too.
+        Where there are some, look for their names in Python sources, too. What was `watched` is not unpacked again.
         """
-        candidates = [member for member in wheel.members if _LIBRARY.search(member.path) or member.executable]
-        openers = zip(candidates, wheel.unverified(candidates), strict=True)
-        read = {member.path: code(member.size, opener) for member, opener in openers}
+        seen = watched.files if watched else {}
+        candidates = [member for member in wheel.members if _is_candidate(member)]
+        others = [member for member in candidates if member.path not in seen]
+        openers = zip(others, wheel.unverified(others), strict=True)
+        known = seen | {member.path: code(member.size, opener) for member, opener in openers}
+        read = {member.path: known[member.path] for member in candidates}
         linked = [Linked(path, elf) for path, (_, elf) in read.items() if elf]
         machines = tuple((path, machine) for path, (machine, _) in read.items() if machine)
         sources = [member for member in wheel.members if member.path.endswith(".py")] if linked else []
@@ -105,6 +110,46 @@ class Libraries(NamedTuple):
 
         excused = spared(modules, named, sources)
         return frozenset(path for path, stem in stems.items() if stem in excused)
+
+
+class Watched:
+    """Looks into the files of a wheel that may be linked, as their contents pass on their way to something else."""
+
+    def __init__(self, wheel: Wheel) -> None:
+        """Begin with nothing seen."""
+        self._wheel = wheel
+        self.files: dict[str, tuple[str, Elf | None]] = {}
+
+    def libraries(self) -> Libraries:
+        """Return what `Libraries.read` does of the wheel, once its contents have passed."""
+        return Libraries.read(self._wheel, self)
+
+    def watch(self, member: Member, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Return the contents of a member; once they have passed, it is known what the linker reads of them."""
+        return self._watching(member, chunks) if _is_candidate(member) else chunks
+
+    def _watching(self, member: Member, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        import tempfile
+
+        from rules_bento.images.wheels.spread import Spread
+
+        first = next(chunks, None)
+        if first is None:
+            return
+        if len(first.data) == member.size or not first.data.startswith(MAGIC):
+            self.files[member.path] = code(member.size, lambda: iter((first,)))
+            yield first
+            yield from chunks
+            return
+        openers = self._wheel.unverified([member])
+        with tempfile.TemporaryFile() as file, Spread(file, member.size, next(openers)) as spread:
+            yield from spread.passing(chain((first,), chunks), read_elf)
+            self.files[member.path] = machine_of(first.data), read_elf(spread.data, spread.fetch)
+        openers.close()
+
+
+def _is_candidate(member: Member) -> bool:
+    return bool(_LIBRARY.search(member.path)) or member.executable
 
 
 def _text(chunks: Iterator[Chunk]) -> bytes:

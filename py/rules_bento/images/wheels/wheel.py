@@ -27,7 +27,7 @@ from rules_bento.images.wheels.record import Member, RecordError
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)
@@ -121,7 +121,7 @@ class Wheel(NamedTuple):
             for member in members:
                 yield zip_file.chunks(member, join=join)
 
-    def unverified(self, members: Iterable[Member]) -> Iterator[Callable[[], Iterator[Chunk]]]:
+    def unverified(self, members: Iterable[Member]) -> Generator[Callable[[], Iterator[Chunk]]]:
         """Yield for each member what begins to read its contents, which are not held against directory and RECORD.
 
         So a reader may stop before the end, and begin again, until it asks for the next member.
