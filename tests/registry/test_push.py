@@ -63,6 +63,29 @@ def test_a_third_push_of_the_same_writes_nothing(server, reference, registries, 
     assert [path.rpartition("/")[2] for path in asked] == [image.root.descriptor.digest, "v1"]
 
 
+def test_a_blob_that_the_registry_has_lost_is_sent_where_blobs_are_checked(
+    registry_binary, name, registries, progress, tmp_path
+):
+    image = make_image(tmp_path / "image")
+    lost = image.root.layers()[1]
+    with servers.serve(registry_binary, tmp_path / "registry") as server:
+        reference = Reference.parse(f"{server.host}/t/{name}:v1")
+        push(image, [reference], registries, progress)
+        server.blobs()[lost.digest].unlink()
+        [pushed] = push(image, [reference], registries, progress)
+        assert pushed.sent == 0, "the manifest says that all is there"
+        assert lost.digest not in server.blobs()
+        [pushed] = push(image, [reference], registries, progress, check_blobs=True)
+        assert (pushed.blobs, pushed.sent, pushed.size) == (4, 1, lost.size)
+        status, content = servers.get(server, f"/v2/{reference.repository}/blobs/{lost.digest}")
+        assert (status, "sha256:" + hashlib.sha256(content).hexdigest()) == (200, lost.digest)
+        with Relay(server.port) as relay:
+            through = Reference.parse(f"{relay.host}/{reference.repository}:v1")
+            [pushed] = push(image, [through], registries, progress, check_blobs=True)
+        assert pushed.sent == 0
+        assert {line.partition(" ")[0] for line in relay.requests} - {"GET"} == {"HEAD"}
+
+
 def test_an_index_that_is_there_is_asked_for_with_its_images(server, reference, registries, progress, tmp_path):
     index = make_index(tmp_path)
     push(index, [reference.with_tag("multi")], registries, progress)

@@ -86,6 +86,18 @@ def test_a_second_repository_gets_what_the_first_has(server, reference, home, im
     assert "4 mounted" in run("push", *flags, f"{reference.name}/fifth", "--", *named, home=home).stderr
 
 
+def test_what_a_registry_has_lost_is_sent_on_request(registry_binary, home, image, tmp_path):
+    folder, made = image
+    with servers.serve(registry_binary, tmp_path / "forgetful") as server:
+        flags = ["--folder", folder, "--contents", "contents.json", "--repository", f"{server.host}/t/lost"]
+        run("push", *flags, home=home)
+        server.blobs()[made.root.layers()[0].digest].unlink()
+        assert "0 of 4 blobs sent" in run("push", *flags, home=home).stderr
+        assert "1 of 4 blobs sent" in run("push", *flags, "--", "--check-blobs", home=home).stderr
+        server.assert_sound()
+        assert made.root.layers()[0].digest in server.blobs()
+
+
 def test_the_caller_may_name_another_repository(server, reference, home, image):
     folder, made = image
     flags = ["--folder", folder, "--contents", "contents.json", "--repository", "registry.invalid/x"]

@@ -44,12 +44,13 @@ def push(
     counter: Counter,
     *,
     jobs: int = parallel.JOBS,
+    check_blobs: bool = False,
 ) -> list[Pushed]:
     """Push to repositories, each under its tags (or under the digest alone); one entry for each repository.
 
     A blob is sent once to each registry and mounted into its other repositories. Where the manifests are, their blobs
-    are not asked for. A tag that stands for the manifest already is left alone. Raises BentoError and RegistryError; no
-    tag is moved before all that it needs is there.
+    are not asked for, but with `check_blobs`. A tag that stands for the manifest already is left alone. Raises
+    BentoError and RegistryError; no tag is moved before all that it needs is there.
     """
     blobs = package.blobs()
     tags: dict[Reference, list[str]] = {}
@@ -58,7 +59,7 @@ def push(
     pushed: list[Pushed] = []
     for reference, names in tags.items():
         before = [*(earlier.reference.name for earlier in pushed), *package.mount_from]
-        delivery = _Delivery(registries.repository(reference), reference, package, before)
+        delivery = _Delivery(registries.repository(reference), reference, package, before, check_blobs)
         outcomes = delivery.deliver(blobs, names, counter, jobs)
         sent = [blob.size for blob, outcome in zip(blobs, outcomes, strict=True) if outcome == "sent"]
         pushed.append(Pushed(reference, len(blobs), len(sent), outcomes.count("mounted"), sum(sent)))
@@ -72,6 +73,7 @@ class _Delivery(NamedTuple):
     reference: Reference
     package: Package
     mount_from: Sequence[str]
+    check_blobs: bool  # whether each is asked for although the manifests are there
 
     def is_there(self) -> bool:
         """Return whether the registry has all manifests, and so all that they need: it took none without."""
@@ -91,7 +93,7 @@ class _Delivery(NamedTuple):
         outcomes: list[Outcome] = ["there"] * len(blobs)
         while True:
             try:
-                if not self.is_there():
+                if self.check_blobs or not self.is_there():
                     tried = parallel.for_each(self.blob, blobs, counter, jobs)
                     outcomes = [old if new == "there" else new for old, new in zip(outcomes, tried, strict=True)]
                     self.manifests(tagged=bool(names))

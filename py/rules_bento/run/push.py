@@ -39,6 +39,7 @@ Pushes what the registries lack.
 --tag TAG                   one more tag; may be repeated
 --mount-from REGISTRY/NAME  a repository of the same registry that may have some of the layers; may be repeated
 --jobs N                    blobs at once
+--check-blobs               ask for each blob although the image is there: of a registry that has lost some
 --insecure HOST[:PORT]      may be reached without encryption
 --sign-key FILE             sign it, as cosign does, with this private key; or env://NAME
 --sign-password-file FILE   with the key's password; without it, COSIGN_PASSWORD has it
@@ -51,6 +52,7 @@ _CALLERS = (
     push_cache.FLAGS
     | push_signing.FLAGS
     | {
+        "--check-blobs": 0,  # whether blobs are asked for although the manifests are there
         "--insecure": 1,  # host[:port] that may be reached without encryption
         "--jobs": 1,  # blobs at once
         "--mount-from": 1,  # registry/name that may have some of the blobs
@@ -89,7 +91,10 @@ def run(arguments: Arguments) -> None:
             if signer:
                 # No tag stands for what is not signed yet.
                 signer.sign(package, _definitions(arguments, package), targets, registries, progress)
-            pushed = push(package, targets, registries, progress, jobs=_jobs(arguments, caller))
+            check_blobs = bool(caller.records("--check-blobs"))
+            pushed = push(
+                package, targets, registries, progress, jobs=_jobs(arguments, caller), check_blobs=check_blobs
+            )
             for referrer in _referrers(arguments, package):
                 untagged = [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in pushed]
                 push(referrer, untagged, registries, progress)
