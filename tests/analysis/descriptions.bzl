@@ -126,8 +126,16 @@ def _differences(label, expected, found):
         if found.get(key) != expected.get(key)
     ]
 
-def _report(ctx, problems):
-    """A test that fails with all that is wrong."""
+def report(ctx, problems):
+    """A test that fails with all that is wrong.
+
+    Args:
+      ctx: context of a test rule.
+      problems: list of texts.
+
+    Returns:
+      A list of providers.
+    """
     text = ctx.actions.declare_file(ctx.label.name + ".txt")
     ctx.actions.write(text, "\n".join(problems) + "\n")
     executable = ctx.actions.declare_file(ctx.label.name)
@@ -154,7 +162,7 @@ def described_test_of(expected):
         kinds = [target[_ActionsInfo].kind for target in ctx.attr.targets]
         rules = [file.basename.removesuffix(".bzl") for file in ctx.files._rules if file.basename.startswith("bento_")]
         missing += [name for name in rules if name not in kinds + _NO_RULES]
-        return _report(ctx, problems + ["{}: nobody looks at it".format(name) for name in missing])
+        return report(ctx, problems + ["{}: nobody looks at it".format(name) for name in missing])
 
     return rule(
         implementation = implementation,
@@ -178,7 +186,7 @@ def _refused_impl(ctx):
         for message in messages.split("\n"):
             if message not in said:
                 problems.append("{}: expected \"{}\", but it says:\n{}".format(target.label, message, said or "nothing, for it is taken"))
-    return _report(ctx, problems)
+    return report(ctx, problems)
 
 refusals_test = rule(
     implementation = _refused_impl,

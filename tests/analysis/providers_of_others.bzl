@@ -1,6 +1,6 @@
 """Rules of others that give providers, rightly and not."""
 
-load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo", "BentoOptionsInfo", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo", "BentoOptionsInfo", "BentoWheelInfo")
 
 # buildifier: disable=bzl-visibility - markers come from locks, which repositories of extensions read
 load("//toolchains/private:markers.bzl", "evaluate_marker", "marker_environment")
@@ -16,6 +16,11 @@ def _debs_impl(ctx):
     return [BentoDebLayerInfo(architecture = "amd64", glibc = "2.36", hub = "debs", index = ctx.file.src, layers = (), python_version = "")]
 
 debs_of_others = rule(implementation = _debs_impl, attrs = _SRC)
+
+def _deb_impl(ctx):
+    return [BentoDebInfo(architecture = "amd64", files = depset([ctx.file.src]), glibc = "", hub = "debs", python_version = "")]
+
+deb_of_others = rule(implementation = _deb_impl, attrs = _SRC)
 
 def _text_impl(ctx):
     return [BentoLayerInfo(blob = ctx.file.src.short_path, description = ctx.file.src)]
