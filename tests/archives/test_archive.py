@@ -61,9 +61,9 @@ def consistent(members):
 MEMBERS = st.lists(MEMBER, max_size=8).map(consistent)
 
 
-def tar_info(member, mtime=0):
+def tar_info(member):
     info = tarfile.TarInfo(f"./{member.path}")
-    info.mode, info.size, info.mtime = member.mode, member.size, mtime
+    info.mode, info.size = member.mode, member.size
     if member.is_directory:
         info.type = tarfile.DIRTYPE
     elif member.link is not None:
@@ -71,8 +71,8 @@ def tar_info(member, mtime=0):
     return info
 
 
-def header_by_tarfile(member, mtime=0):
-    return tar_info(member, mtime).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+def header_by_tarfile(member):
+    return tar_info(member).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def tar_by_tarfile(members):
@@ -89,10 +89,10 @@ def required(program):
     return found
 
 
-@given(MEMBER, st.integers(0, 2**33 - 1))
+@given(MEMBER)
 @settings(max_examples=300, deadline=None)
-def test_headers_are_those_of_tarfile(member, mtime):
-    assert tarstream.header(member, mtime) == header_by_tarfile(member, mtime)
+def test_headers_are_those_of_tarfile(member):
+    assert tarstream.header(member) == header_by_tarfile(member)
 
 
 @pytest.mark.parametrize("length", [*range(85, 105), 255, 990, 995, 9990])
@@ -146,7 +146,6 @@ def test_threads_do_not_show_in_a_part(tmp_path, threads):
     assert archive.write_part(tmp_path / "more", members, threads=threads) == one
     assert one.sha256 == hashlib.sha256((tmp_path / "one").read_bytes()).hexdigest()
     assert one.size == (tmp_path / "one").stat().st_size
-    assert one.tar_size == len(b"".join(tarstream.stream(members)))
 
 
 @pytest.fixture
@@ -293,7 +292,7 @@ def test_a_link_has_no_place_in_a_zip(tmp_path):
 
 
 def test_an_empty_part_is_one(tmp_path):
-    assert archive.write_part(tmp_path / "part", []).tar_size == 0
+    assert archive.write_part(tmp_path / "part", []).size > 0
     archive.join(tmp_path / "it.bento", [tmp_path / "part"] * 2)
     with tarfile.open(tmp_path / "it.bento") as tar:
         assert tar.getnames() == []

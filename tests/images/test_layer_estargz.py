@@ -133,9 +133,9 @@ def stamp(seconds):
 
 def test_a_wheel(tmp_path):
     wheel = odd_wheel().write(tmp_path)
-    info = write_wheel_layer(tmp_path / "out", Wheel.read(wheel), LAYOUT, "estargz", mtime=1_700_000_000)
+    info = write_wheel_layer(tmp_path / "out", Wheel.read(wheel), LAYOUT, "estargz")
     check(tmp_path / "out", info)
-    write_wheel_layer(tmp_path / "plain", Wheel.read(wheel), LAYOUT, "gzip", mtime=1_700_000_000)
+    write_wheel_layer(tmp_path / "plain", Wheel.read(wheel), LAYOUT, "gzip")
     found, plain = members(tmp_path / "out", "estargz"), members(tmp_path / "plain", "gzip")
     assert [(name, data) for name, (_, data) in found.items()] == [(name, data) for name, (_, data) in plain.items()]
 
@@ -196,7 +196,7 @@ def test_of_a_file_that_two_wheels_have_the_later_one_is_read(tmp_path):
 def test_a_hard_link_of_a_system(tmp_path):
     with tarfile.open(tmp_path / "in", "w", format=tarfile.PAX_FORMAT) as tar:
         file = tarfile.TarInfo("usr/a")
-        file.size = 3
+        file.size, file.mtime = 3, 1_700_000_000
         tar.addfile(file, io.BytesIO(b"abc"))
         link = tarfile.TarInfo("usr/b")
         link.type, link.linkname = tarfile.LNKTYPE, "usr/a"
@@ -204,6 +204,7 @@ def test_a_hard_link_of_a_system(tmp_path):
     content = (tmp_path / "in").read_bytes()[: 3 * 512]
     info = write_tar_layer(tmp_path / "out", (content[at : at + 7] for at in range(0, len(content), 7)), "estargz")
     found = check(tmp_path / "out", info)
+    assert found["usr/a"]["modtime"] == "2023-11-14T22:13:20Z"
     assert (found["usr/b"]["type"], found["usr/b"]["linkName"]) == ("hardlink", "usr/a")
 
 

@@ -15,6 +15,7 @@ from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry.copying import copy
 from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.download import download
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.sharing.registry import artifact
@@ -108,9 +109,11 @@ def test_a_model_is_one_blob_shared_with_its_bentos(server, reference, registrie
     push(package, [models_reference.with_tag("a")], registries, progress)
     bento = artifact.pack_bento(text, "", parts, models)
     assert package.root.layers()[0] in bento.root.layers()
+    repository = registries.repository(models_reference)
+    manifest = repository.get_manifest("a")
+    assert artifact.read_model(manifest, repository.read_blob(manifest.config), "here") == models[0].description
     out = tmp_path / "model.part"
-    description = artifact.pull_model(registries.repository(models_reference), "a", out, progress)
-    assert description == models[0].description
+    download(repository, manifest.layers()[0], out, progress)
     assert out.read_bytes() == models[0].part.read_bytes()
 
 

@@ -94,11 +94,11 @@ class _Place:
             return b""
         self._known.add(path)
         owner = self._owner if f"{path}/".startswith(f"{self._home}/") else (0, 0)
-        return self._above(path) + headers.header(path, headers.FOLDER, _FOLDER, *owner, 0)
+        return self._above(path) + headers.header(path, headers.FOLDER, _FOLDER, *owner)
 
     def file(self, path: str, mode: int, size: int) -> bytes:
         """Return the header of a file, after those of folders."""
-        return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, 0, size)
+        return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, size)
 
     def small_file(self, path: str, data: bytes) -> bytes:
         """Return a file with its contents, after the headers of folders."""
@@ -106,7 +106,7 @@ class _Place:
 
     def link(self, path: str, target: str) -> bytes:
         """Return the header of a symbolic link, after those of folders."""
-        return self._above(path) + headers.header(path, headers.LINK, _LINK, *self._owner, 0, 0, target)
+        return self._above(path) + headers.header(path, headers.LINK, _LINK, *self._owner, 0, target)
 
     def _above(self, path: str) -> bytes:
         return self.folder(path.rpartition("/")[0])

@@ -36,38 +36,28 @@ _MOST_MEMORY = 32 << 20  # bytes for decoding a part, whose dictionaries are no 
 
 
 class PartInfo(NamedTuple):
-    """Describes a part that was written: its SHA-256 (hexadecimal) and size in bytes, and the bytes of tar in it."""
+    """Describes a part that was written: its SHA-256 (hexadecimal) and size in bytes."""
 
     sha256: str
     size: int
-    tar_size: int
 
 
-def write_part(
-    out: Path, members: Iterable[tarstream.Member], *, mtime: int = 0, threads: int | None = None
-) -> PartInfo:
+def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> PartInfo:
     """Write the members, in the order given, as a part at `out`, which is there only when it is whole.
 
-    The bytes depend on the members and on `mtime` (seconds since 1970), not on `threads` (by default one for
-    each core). Memory stays below 100 MB whatever the size. Raises BentoError as `tarstream.stream` does.
+    The bytes depend on the members, not on `threads` (by default one for each core). Memory stays below 100 MB
+    whatever the size. Raises BentoError as `tarstream.stream` does.
     """
     import hashlib
 
     digest = hashlib.sha256()
-    size = tar_size = 0
-
-    def counted() -> Iterator[bytes]:
-        nonlocal tar_size
-        for piece in tarstream.stream(members, mtime):
-            tar_size += len(piece)
-            yield piece
-
+    size = 0
     with whole_file(out) as file:
-        for piece in xz.stream(counted(), threads):
+        for piece in xz.stream(tarstream.stream(members), threads):
             file.write(piece)
             digest.update(piece)
             size += len(piece)
-    return PartInfo(digest.hexdigest(), size, tar_size)
+    return PartInfo(digest.hexdigest(), size)
 
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:

@@ -74,7 +74,7 @@ class Member(NamedTuple):
         return self.source is None and self.data is None and self.link is None
 
 
-def stream(members: Iterable[Member], mtime: int = 0) -> Iterator[bytes]:
+def stream(members: Iterable[Member]) -> Iterator[bytes]:
     """Yield the members as tar, in the order given, without the end of an archive.
 
     The length is a multiple of `RECORD`. Raises BentoError for what `bentoml import` would refuse or put
@@ -86,7 +86,7 @@ def stream(members: Iterable[Member], mtime: int = 0) -> Iterator[bytes]:
         if member.path in seen:
             raise BentoError(f"{member.path}: twice in one archive")
         seen[member.path] = member.is_directory
-        yield header(member, mtime)
+        yield header(member)
         yield from contents(member)
         yield bytes(-member.size % RECORD)
     _check_parents(seen)
@@ -133,8 +133,8 @@ def check(path: str, link: str | None = None) -> None:
             raise BentoError(f"{path}: a link to {link!r}, which is outside of the archive")
 
 
-def header(member: Member, mtime: int = 0) -> bytes:
-    """Return the header records of a member, `mtime` in whole seconds since 1970, not negative."""
+def header(member: Member) -> bytes:
+    """Return the header records of a member."""
     name, kind = f"./{member.path}", REGULAR
     if member.is_directory:
         name, kind = f"./{member.path}/", FOLDER
@@ -149,7 +149,7 @@ def header(member: Member, mtime: int = 0) -> bytes:
     size = member.size
     if size > MOST_SIZE:
         extended["size"], size = str(size), 0
-    plain = ustar.record(_ascii(name), ustar.owner(member.mode, 0, 0), size, mtime, kind, _ascii(link))
+    plain = ustar.record(_ascii(name), ustar.owner(member.mode, 0, 0), size, kind, _ascii(link))
     return ustar.extended(extended, 0) + plain if extended else plain
 
 

@@ -1,6 +1,7 @@
 """Records of a tar's headers, for both who write one: archives (`tarstream`) and layers of images.
 
-POSIX.1-2001 "pax interchange format". What a header says of names, owners and long values is their matter.
+POSIX.1-2001 "pax interchange format". What a header says of names, owners and long values is their matter. Members have no
+time: 1970 stands in all of them, so that the same inputs are the same bytes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ MOST_SIZE = 8**11 - 1
 _EXTENDED = b"x"
 _MAGIC = b"ustar\x0000"
 _ZEROS = bytes(RECORD)
+_NO_TIME = b"0" * 11
 
 
 @lru_cache(maxsize=64)
@@ -33,9 +35,9 @@ def owner(mode: int, uid: int, gid: int) -> bytes:
     return b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
 
 
-def record(name: bytes, owned: bytes, size: int, mtime: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
+def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
     """Return a header: `name` and `link` have `MOST_NAME` bytes at most, and `prefix` 155; `owned` is of `owner`."""
-    before = b"%b%b%b%011o\0%011o\0" % (name, _ZEROS[len(name) : MOST_NAME], owned, size, mtime)
+    before = b"%b%b%b%011o\0%b\0" % (name, _ZEROS[len(name) : MOST_NAME], owned, size, _NO_TIME)
     after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MOST_NAME], _MAGIC)
     checksum = sum(before) + sum(after) + sum(prefix) + 8 * 0x20  # it counts itself as spaces
     header = b"%b%06o\0 %b" % (before, checksum, after)
@@ -55,7 +57,7 @@ def extended(values: Mapping[str, str], mode: int) -> bytes:
         length = len(line) + len(str(len(line)))
         length = len(line) + len(str(length))  # its digits may have become one more
         data += b"%d%b" % (length, line)
-    return record(b"././@PaxHeader", owner(mode, 0, 0), len(data), 0, _EXTENDED, b"") + data + padding(len(data))
+    return record(b"././@PaxHeader", owner(mode, 0, 0), len(data), _EXTENDED, b"") + data + padding(len(data))
 
 
 def padding(size: int) -> bytes:

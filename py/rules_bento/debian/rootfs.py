@@ -163,14 +163,14 @@ class Rootfs:
     def file(self, path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
         """Add a file that no package has. Raises BentoError where something is there."""
         yield from self._place(path, MADE)
-        yield headers.header(path, headers.REGULAR, mode, uid, gid, 0, len(data))
+        yield headers.header(path, headers.REGULAR, mode, uid, gid, len(data))
         yield data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> Iterator[bytes]:
         """Add a symbolic link that no package has. Raises BentoError where something is there."""
         yield from self._place(path, MADE)
         self.links[path] = target
-        yield headers.header(path, headers.LINK, 0o777, 0, 0, 0, 0, target)
+        yield headers.header(path, headers.LINK, 0o777, 0, 0, 0, target)
 
     def has(self, path: str) -> bool:
         """Return whether there is something at a path."""
@@ -205,7 +205,7 @@ class Rootfs:
         yield from self._place(path, package)
         if member.kind == "link":
             self.links[path] = member.link
-            yield headers.header(path, headers.LINK, 0o777, member.uid, member.gid, 0, 0, member.link)
+            yield headers.header(path, headers.LINK, 0o777, member.uid, member.gid, 0, member.link)
             return
         if member.kind == "hard link":
             target = _MERGED.sub(r"usr/\1", member.link)
@@ -213,9 +213,9 @@ class Rootfs:
                 raise BentoError(
                     f"{package}: /{path} is a hard link to /{target}, which is left out. Include that, too."
                 )
-            yield headers.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, 0, target)
+            yield headers.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, target)
             return
-        yield headers.header(path, headers.REGULAR, member.mode, member.uid, member.gid, 0, member.size)
+        yield headers.header(path, headers.REGULAR, member.mode, member.uid, member.gid, member.size)
         yield from self._contents(path, data, own if f"/{path}" in conffiles else None)
         yield headers.padding(member.size)
 
@@ -239,7 +239,7 @@ class Rootfs:
         yield from self._parents(path, package)
         self._written.add(path)
         mode, uid, gid = self.folders.setdefault(path, owner)
-        yield headers.header(path, headers.FOLDER, mode, uid, gid, 0)
+        yield headers.header(path, headers.FOLDER, mode, uid, gid)
 
     def _parents(self, path: str, package: str) -> Iterator[bytes]:
         above = path.rpartition("/")[0]

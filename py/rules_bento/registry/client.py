@@ -275,12 +275,9 @@ class Repository:
 
     # Blobs
 
-    def has_blob(self, digest: str, size: int, *, writing: bool = False) -> bool:
-        """Return whether the blob is there, with that size.
-
-        `writing`: ask with the token that pushes, to need only one.
-        """
-        reply = self._ask("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push if writing else self.pull)
+    def has_blob(self, digest: str, size: int) -> bool:
+        """Return whether the blob is there, with that size; asked with the token that pushes, to need only one."""
+        reply = self._ask("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push)
         return reply.status == 200 and natural(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
@@ -352,14 +349,13 @@ class Repository:
 
     # Manifests
 
-    def manifest_digest(self, target: str, *, writing: bool = False) -> str:
-        """Return the digest of what a tag or digest stands for.
+    def manifest_digest(self, target: str) -> str:
+        """Return the digest of what a tag or digest stands for; asked with the token that pushes.
 
         Empty if there is nothing, or the registry does not say.
         """
-        scopes = self.push if writing else self.pull
         headers = {"Accept": ", ".join(oci.MANIFESTS)}
-        reply = self._ask("HEAD", f"manifests/{target}", f"manifest {target}", {200, 404}, scopes, headers=headers)
+        reply = self._ask("HEAD", f"manifests/{target}", f"manifest {target}", {200, 404}, self.push, headers=headers)
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
 
     def get_manifest(self, target: str) -> Manifest:

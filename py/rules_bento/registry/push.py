@@ -78,7 +78,7 @@ class _Delivery(NamedTuple):
     def is_there(self) -> bool:
         """Return whether the registry has all manifests, and so all that they need: it took none without."""
         return all(
-            self.repository.manifest_digest(manifest.descriptor.digest, writing=True) == manifest.descriptor.digest
+            self.repository.manifest_digest(manifest.descriptor.digest) == manifest.descriptor.digest
             for manifest in reversed(self.package.manifests())
         )
 
@@ -119,7 +119,7 @@ class _Delivery(NamedTuple):
     def manifest(self, manifest: Manifest, target: str) -> None:
         """Put it there under a tag or its digest."""
         # Some registries refuse to write a tag again, even with what it has.
-        if self.repository.manifest_digest(target, writing=True) == manifest.descriptor.digest:
+        if self.repository.manifest_digest(target) == manifest.descriptor.digest:
             return
         noted = self.repository.put_manifest(manifest, target)
         if manifest.subject and not noted:

@@ -50,7 +50,7 @@ def upload(
     `mount_from` are repositories of the same registry that may have it. Raises as `Registry.request` does, and
     BentoError if the source is not what the digest says.
     """
-    if repository.has_blob(digest, size, writing=True):
+    if repository.has_blob(digest, size):
         return "there"
     started = None
     for other in mount_from:
@@ -101,7 +101,7 @@ class _Sending:
             resumable = reply is None or self._resumable(reply)
             self._in_chunks = self._disturbed = True
             current = self._status(current) if resumable else None
-            if current is None and self._repository.has_blob(self._digest, self._size, writing=True):
+            if current is None and self._repository.has_blob(self._digest, self._size):
                 self._tally.move_to(self._size)
                 return
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rules_bento.archives.unpack import Form, Limits
+    from rules_bento.archives.unpack import Form
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Kind
 
@@ -66,14 +66,14 @@ def of_entry(entry: Entry) -> Side:
     return Side(str(entry.tag), entry.kind, files, entry.describe())
 
 
-def of_archive(path: Path, form: Form, limits: Limits | None = None) -> Side:
+def of_archive(path: Path, form: Form) -> Side:
     """Return an archive, which is read to its end and nothing of it is kept.
 
     Raises BentoError as `unpack.read` does.
     """
     files: dict[str, File] = {}
     texts: dict[str, bytes] = {}
-    for item, contents in unpack.read(path, form, limits):
+    for item, contents in unpack.read(path, form):
         if item.path in (BENTO.descriptor, MODEL.descriptor):
             descriptors.check_size(item.size, f"{path}: {item.path}")
             texts[item.path] = b"".join(contents)

@@ -71,7 +71,7 @@ class Blob(lazy.Blob):
     def mark(self, name: str = _PREFETCHED) -> Iterator[bytes]:
         """Yield the landmark file: all files before it are fetched before a container starts."""
         self._reserved, self._is_marked = frozenset(), True
-        header = headers.header(name, headers.REGULAR, 0o644, 0, 0, 0, len(_MARKED))
+        header = headers.header(name, headers.REGULAR, 0o644, 0, 0, len(_MARKED))
         pieces = [(header, gzip.PLAIN, _MARKED, b""), (headers.padding(len(_MARKED)), gzip.PLAIN, b"", b"")]
         yield from self.members(pieces, 1)
         self._reserved = _RESERVED
@@ -82,7 +82,7 @@ class Blob(lazy.Blob):
             yield from self.mark(_NOT_PREFETCHED)
         fields = {"version": 1, "entries": self.entries}
         table = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
-        header = headers.header(_TABLE, headers.REGULAR, 0o644, 0, 0, 0, len(table))
+        header = headers.header(_TABLE, headers.REGULAR, 0o644, 0, 0, len(table))
         tar = b"".join((header, table, headers.padding(len(table)), END))
         self.count(tar)
         self._toc_digest = sha256(table)

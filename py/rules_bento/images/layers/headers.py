@@ -16,11 +16,10 @@ _MOST_PREFIX = 155
 _MOST_NUMBER = 8**7 - 1
 
 
-def header(path: str, kind: bytes, mode: int, uid: int, gid: int, mtime: int, size: int = 0, link: str = "") -> bytes:
+def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: str = "") -> bytes:
     """Return the header records of a member: one, or three and more with an extended header.
 
-    `mode` are permission bits, `mtime` is in seconds since 1970, `size` in bytes; none is negative. `link` is the
-    target of a symbolic link.
+    `mode` are permission bits, `size` is in bytes; none is negative. `link` is the target of a symbolic link.
     """
     extended: dict[str, str] = {}
     name = path if kind != FOLDER else f"{path}/"
@@ -39,7 +38,7 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, mtime: int, si
         if number > _MOST_NUMBER:
             extended[keyword] = str(number)
     owner = ustar.owner(mode, min(uid, _MOST_NUMBER), min(gid, _MOST_NUMBER))
-    plain = ustar.record(last, owner, size, mtime, kind, target, prefix)
+    plain = ustar.record(last, owner, size, kind, target, prefix)
     return ustar.extended(extended, 0o644) + plain if extended else plain
 
 

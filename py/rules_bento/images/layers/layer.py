@@ -133,23 +133,20 @@ def write_wheel_layer(
     layout: Layout,
     compression: Compression,
     *,
-    mtime: int = 0,
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> LayerInfo:
     """Write a layer with the wheel as it is installed to `out`, which is there only when it is whole.
 
-    `mtime` is in seconds since 1970; `threads` compress (zstd), by default one for each core. `watch` is in
-    `wheel_files`. Memory stays below 200 MB. Raises BentoError for a wheel that should not be installed (`wheel`,
-    `install`).
+    `threads` compress (zstd), by default one for each core. `watch` is in `wheel_files`. Memory stays below 200 MB.
+    Raises BentoError for a wheel that should not be installed (`wheel`, `install`).
     """
     plan = WheelPlan.of(wheel, layout)
     carry = carries(compression)
     if compression in LAZY:
-        tar = wheel_files(plan, layout, set(), mtime, carry=carry, watch=watch)
-        return _write_lazy(out, tar, compression, threads)
+        return _write_lazy(out, wheel_files(plan, layout, set(), carry=carry, watch=watch), compression, threads)
     encode = gzip.carried if carry else encoder(compression, threads)
-    return write(out, wheel_files(plan, layout, set(), mtime, carry=carry, end=END, watch=watch), encode)
+    return write(out, wheel_files(plan, layout, set(), carry=carry, end=END, watch=watch), encode)
 
 
 def write_files_layer(
@@ -157,20 +154,19 @@ def write_files_layer(
     entries: Iterable[Entry],
     compression: Compression,
     *,
-    mtime: int = 0,
     threads: int | None = None,
     folders: bool = True,
 ) -> LayerInfo:
     """Write a layer with the entries, by path, to `out`, which is there only when it is whole.
 
-    `mtime` and `threads` as in `write_wheel_layer`. Without `folders`, those that are not given are left to whoever
+    `threads` as in `write_wheel_layer`. Without `folders`, those that are not given are left to whoever
     unpacks the layer, who leaves alone what the layers below have. Raises BentoError for a path that is not a plain
     relative one, comes twice or is below a file or a link, and for a source whose size is not the one declared.
     """
     entries = list(entries)
     given = {entry.path for entry in entries}
     whole = [entry for entry in _with_folders(entries) if folders or entry.path in given]
-    return _write_plain(out, _files_tar(whole, mtime), compression, threads, storing=True)
+    return _write_plain(out, _files_tar(whole), compression, threads, storing=True)
 
 
 def write_tar_layer(
@@ -352,7 +348,6 @@ def wheel_files(
     plan: WheelPlan,
     layout: Layout,
     known: set[str],
-    mtime: int = 0,
     *,
     carry: bool,
     end: bytes = b"",
@@ -366,13 +361,13 @@ def wheel_files(
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     before = b""  # what is to be written before the next header
     for folder in folders:
-        before += _folder_headers(f"{folder}/", known, layout, mtime)
+        before += _folder_headers(f"{folder}/", known, layout)
     for file in files:
         if file.path.rpartition("/")[0] not in known:
-            before += _folder_headers(file.path, known, layout, mtime)
+            before += _folder_headers(file.path, known, layout)
         mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
         size = file.size
-        before += headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, mtime, size)
+        before += headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
         if file.member and size:
             for data, packed, joined in watch(file.member, next(members)) if watch else next(members):
                 kind = PLAIN if packed is None else JOINED if joined else CARRIED
@@ -384,22 +379,22 @@ def wheel_files(
     yield before + end, PLAIN, b"", b""
 
 
-def folder_header(folder: str, layout: Layout, mtime: int = 0) -> bytes:
+def folder_header(folder: str, layout: Layout) -> bytes:
     """Return the header of a folder: the environment's belong to its owner, those above to root."""
     owner = (layout.uid, layout.gid) if _is_below(folder, layout) else (0, 0)
-    return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *owner, mtime)
+    return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *owner)
 
 
-def _folder_headers(path: str, known: set[str], layout: Layout, mtime: int) -> bytes:
+def _folder_headers(path: str, known: set[str], layout: Layout) -> bytes:
     """Return the headers of the folders above a path that are not known yet."""
-    return b"".join([folder_header(folder, layout, mtime) for folder in _new_folders(path, known)])
+    return b"".join([folder_header(folder, layout) for folder in _new_folders(path, known)])
 
 
-def _files_tar(entries: Iterable[Entry], mtime: int) -> Iterator[Piece]:
+def _files_tar(entries: Iterable[Entry]) -> Iterator[Piece]:
     for entry in entries:
         kind = headers.FOLDER if entry.is_folder else headers.REGULAR if entry.link is None else headers.LINK
         size, link = entry.size, entry.link or ""
-        yield contents(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, mtime, size, link))
+        yield contents(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, size, link))
         if entry.data is not None:
             yield contents(entry.data)
         elif entry.source is not None:

@@ -174,7 +174,7 @@ def _without(names: set[str], tar: Iterable[bytes], part: Part, layout: Layout) 
     for member, contents in tarread.members(stream):
         if member.name not in names:
             yield headers.header(
-                member.name, headers.REGULAR, member.mode, layout.uid, layout.gid, mtime=0, size=member.size
+                member.name, headers.REGULAR, member.mode, layout.uid, layout.gid, member.size
             )
             yield from map(bytes, contents)
             yield headers.padding(member.size)

@@ -125,7 +125,7 @@ def _tar(
             folder, _, name = module.path.rpartition("/")
             path = f"{folder}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc"
             files[path] = f"sha256:{hashlib.sha256(content).hexdigest()}"
-            header = headers.header(path, headers.REGULAR, 0o644, layout.uid, layout.gid, 0, len(content))
+            header = headers.header(path, headers.REGULAR, 0o644, layout.uid, layout.gid, len(content))
             yield layer.contents(header + content + headers.padding(len(content)))
 
 

@@ -53,15 +53,15 @@ class Layout(NamedTuple):
     requested: bool = False  # whether there is a file REQUESTED
 
     @classmethod
-    def venv(cls, prefix: str, python_minor: int, *, interpreter: str = "", uid: int = 0, gid: int = 0) -> Layout:
-        """Return the layout of a virtual environment at `prefix`, whose interpreter is by default in its bin/."""
+    def venv(cls, prefix: str, python_minor: int, *, uid: int = 0, gid: int = 0) -> Layout:
+        """Return the layout of a virtual environment at `prefix`, whose interpreter is in its bin/."""
         version = f"python3.{python_minor}"
         return cls(
             prefix=prefix,
             site_packages=f"{prefix}/lib/{version}/site-packages",
             scripts=f"{prefix}/bin",
             headers=f"{prefix}/include/site/{version}",
-            interpreter=interpreter or f"{prefix}/bin/python",
+            interpreter=f"{prefix}/bin/python",
             python_minor=python_minor,
             uid=uid,
             gid=gid,

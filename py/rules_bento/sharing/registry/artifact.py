@@ -186,14 +186,6 @@ def pull_bento(repository: Repository, target: str, out: Path, counter: Counter)
     return facts
 
 
-def pull_model(repository: Repository, target: str, out: Path, counter: Counter) -> ModelDescription:
-    """Write a model's files as a part of an archive at `out`. Raises as `download` does."""
-    manifest = repository.get_manifest(target)
-    description = read_model(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
-    download(repository, manifest.layers()[0], out, counter)
-    return description
-
-
 def versions(repository: Repository) -> list[str]:
     """Return the tags of a repository, without those that list referrers or signatures."""
     return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
