@@ -1,7 +1,7 @@
 """Records of a tar's headers, for both who write one: archives (`tarstream`) and layers of images.
 
-POSIX.1-2001 "pax interchange format". What a header says of names, owners and long values is their matter. Members have no
-time: 1970 stands in all of them, so that the same inputs are the same bytes.
+POSIX.1-2001 "pax interchange format". What a header says of names, owners and long values is their matter.
+Members have no time: 1970 stands in all of them, so that the same inputs are the same bytes.
 """
 
 from __future__ import annotations

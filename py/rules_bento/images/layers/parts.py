@@ -173,8 +173,6 @@ def _without(names: set[str], tar: Iterable[bytes], part: Part, layout: Layout) 
     stream = tarread.Bytes(chain(tar, [END]), str(part.path))
     for member, contents in tarread.members(stream):
         if member.name not in names:
-            yield headers.header(
-                member.name, headers.REGULAR, member.mode, layout.uid, layout.gid, member.size
-            )
+            yield headers.header(member.name, headers.REGULAR, member.mode, layout.uid, layout.gid, member.size)
             yield from map(bytes, contents)
             yield headers.padding(member.size)

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
-from rules_bento.archives import archive
 from rules_bento.archives.digests import sha256_of
-from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import ANNOTATION
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.models.model import ModelDescription, latest
-from rules_bento.net import parallel
+from rules_bento.models.model import ModelDescription
 from rules_bento.records import NamedTuple, asdict, dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource, FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.download import download
 from rules_bento.registry.package import Package
 from rules_bento.tag import Tag
 
@@ -32,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rules_bento.archives.archive import PartInfo
-    from rules_bento.net.progress import Counter
     from rules_bento.registry.client import Repository
     from rules_bento.registry.content import Source
 
@@ -167,40 +161,9 @@ def _check_whole(tag: str) -> None:
         raise BentoError(f"the tag {tag!r} has no version")
 
 
-def pull_bento(repository: Repository, target: str, out: Path, counter: Counter) -> BentoFacts:
-    """Write the Bento as a `.bento` at `out`: the very bytes that were built, there only when it is whole.
-
-    What came before a failure is kept beside it, and not fetched again. Raises as `download` does.
-    """
-    manifest = repository.get_manifest(target)
-    facts = read_facts(manifest, repository.read_blob(manifest.config), f"{repository}: {target}")
-    folder = out.with_name(f".{out.name}.parts")
-    parts = _download(repository, manifest.layers(), folder, counter)
-    if facts.models:
-        pointers = folder / "latest"
-        members = [Member.inline(f"models/{name}/latest", to.encode()) for name, to in latest(facts.models).items()]
-        archive.write_part(pointers, members, threads=1)
-        parts.append(pointers)
-    archive.join(out, parts)
-    shutil.rmtree(folder)
-    return facts
-
-
 def versions(repository: Repository) -> list[str]:
     """Return the tags of a repository, without those that list referrers or signatures."""
     return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
-
-
-def _download(repository: Repository, layers: Sequence[Descriptor], folder: Path, counter: Counter) -> list[Path]:
-    """Have the layers in a folder, by their digests; their files, in order."""
-    paths = {layer.digest: folder / layer.digest.partition(":")[2] for layer in layers}
-    unique = {layer.digest: layer for layer in layers}.values()
-
-    def one(layer: Descriptor, counter: Counter) -> None:
-        download(repository, layer, paths[layer.digest], counter)
-
-    parallel.for_each(one, unique, counter)
-    return [paths[layer.digest] for layer in layers]
 
 
 def _pack(

@@ -48,7 +48,7 @@ class StreamedPart:
         for piece in self._pieces():
             digest.update(piece)
             size += len(piece)
-        return PartInfo(digest.hexdigest(), size, 0)
+        return PartInfo(digest.hexdigest(), size)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes from `start` to `end`; what is before them is made, and left out.
