@@ -1,4 +1,4 @@
-"""bento_api: the API of a service, as importing it tells."""
+"""Defines bento_api, which imports a service and writes its API: OpenAPI and BentoML's schema."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")

@@ -1,4 +1,4 @@
-"""bento_api_test: an API that changes only when somebody wants it to."""
+"""Defines bento_api_test, which holds the API of a service against a committed one."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")

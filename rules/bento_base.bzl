@@ -1,4 +1,4 @@
-"""bento_base: layers of Debian packages as what images are built on."""
+"""Defines bento_base, which makes a base for images of layers of Debian packages."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/providers:base.bzl", "BentoBaseInfo")

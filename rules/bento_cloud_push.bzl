@@ -1,4 +1,4 @@
-"""bento_cloud_push: a Bento to BentoCloud or Yatai."""
+"""Defines bento_cloud_push, a program that pushes a Bento to BentoCloud or Yatai."""
 
 load("//rules/private:deliver.bzl", "SRC", "delivery")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")

@@ -1,4 +1,4 @@
-"""bento_conda_options: what conda installs for a Bento."""
+"""Defines bento_conda_options, which states what conda installs for a Bento."""
 
 load("//rules/private:option_groups.bzl", "options_of")
 load("//rules/providers:options.bzl", "BentoOptionsInfo")

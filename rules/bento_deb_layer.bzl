@@ -1,4 +1,4 @@
-"""bento_deb_layer: Debian packages as a layer of an image."""
+"""Defines bento_deb_layer, which installs Debian packages into a layer of an image."""
 
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")

@@ -1,4 +1,4 @@
-"""bento_debs: writes the lock of Debian packages."""
+"""Defines bento_debs, a program that writes the lock of Debian packages."""
 
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher")

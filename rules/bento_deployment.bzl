@@ -1,4 +1,4 @@
-"""bento_deployment: what runs an image in a Kubernetes cluster."""
+"""Defines bento_deployment, which writes the Kubernetes manifest that runs an image."""
 
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")

@@ -1,4 +1,4 @@
-"""bento_docker_options: the image that `bentoml containerize` makes of a Bento."""
+"""Defines bento_docker_options, which states the image that `bentoml containerize` makes of a Bento."""
 
 load("//rules/private:option_groups.bzl", "options_of")
 load("//rules/providers:options.bzl", "BentoOptionsInfo")

@@ -1,4 +1,4 @@
-"""bento_environment: the image of a Bento, in the terms of BentoML's `Image`."""
+"""Defines bento_environment, which states the image of a Bento in the terms of BentoML's `Image`."""
 
 load("//rules/private:attributes.bzl", "label_text", "workspace_path")
 load("//rules/private:environment_steps.bzl", "decode_steps")

@@ -1,4 +1,4 @@
-"""bento_export: a Bento to a file, a folder, or wherever `bento export` writes."""
+"""Defines bento_export, a program that writes a Bento to a file, a folder or a URL, as `bento export` does."""
 
 load("//rules/private:deliver.bzl", "SRC", "delivery")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")

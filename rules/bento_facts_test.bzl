@@ -1,4 +1,4 @@
-"""bento_facts_test: what was read of a service is what importing it tells."""
+"""Defines bento_facts_test, which fails where reading a service and importing it tell different things."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:facts.bzl", "import_facts")

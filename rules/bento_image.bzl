@@ -1,4 +1,4 @@
-"""bento_image: a Bento, its packages and a base as an OCI image."""
+"""Defines bento_image, which makes an OCI image of a Bento, its packages and a base."""
 
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_texts", "creation_time", "label_text")
 load("//rules/private:build_definition.bzl", "contents_of_image", "made_of", "write_build_definition")
@@ -21,7 +21,7 @@ load("//rules/providers:installed.bzl", "BentoInstalledInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
 load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 
-# Layers for wheels: what is left of 127 is for the base, models, sources, and images built on top.
+# How many layers wheels may take. The rest of the 127 that an image may have is for base, models, sources and images on top.
 _WHEEL_LAYERS = 40
 
 def _environment_layer(ctx, base):
@@ -51,7 +51,7 @@ def _check_target(ctx, base, bento):
         ))
     own = ctx.attr.platform or platform_name(ctx)
     if bento.platform != own or ctx.attr.platform not in ("", bento.own_platform):
-        # An image of another Bento than the one that is exported and tested.
+        # The transition would build another Bento for the image than the one that is exported and tested.
         fail("{}: is for {}, but its Bento for {}: set the same platform of both, or of neither".format(
             ctx.label,
             own or "a platform that no hub knows",
@@ -244,7 +244,7 @@ def _bento_image_impl(ctx):
     _check_packages(ctx, parts)
     models = _held_models(ctx, bento)
     groups = plan_layers({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.wheel_layers)
-    own_base = list(base.layers) if base.deb_index else []  # layers of other images stay what they are
+    own_base = list(base.layers) if base.deb_index else []  # those of an existing image are not rewritten
     layers = ([] if base.deb_index else list(base.layers)) + _prefetch_layers(
         ctx,
         own_base +

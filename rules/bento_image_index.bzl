@@ -1,4 +1,4 @@
-"""bento_image_index: one image for several platforms."""
+"""Defines bento_image_index, which makes an image for several platforms and an index over them."""
 
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")

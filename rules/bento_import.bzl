@@ -1,4 +1,4 @@
-"""bento_import: a Bento into the store of BentoML on this machine."""
+"""Defines bento_import, a program that takes a Bento into the store of BentoML on this machine."""
 
 load("//rules/private:deliver.bzl", "SRC", "delivery")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")

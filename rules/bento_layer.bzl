@@ -1,4 +1,4 @@
-"""bento_layer: files, or a tar, as a layer of an image."""
+"""Defines bento_layer, which makes a layer of an image from files or a tar."""
 
 load("//rules/private:attributes.bzl", "add_pairs", "label_text", "text_word")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
@@ -27,7 +27,7 @@ def _files(target, path):
     """Returns the files of a target, each with its path in the image; a path that ends in a slash is a folder for them."""
     files = target[DefaultInfo].files.to_list()  # those that the rule's user names
     if path.endswith("/"):
-        # What a folder has is known to the action, which puts it where the folder's name stands for nothing.
+        # Only the action knows what is in a tree artifact. It puts the contents there without the folder's own name.
         return [(file, path if file.is_directory else path + file.basename) for file in files]
     if len(files) != 1:
         fail("{} has {} files, and \"{}\" is the place of one: write \"{}/\" for a folder of them".format(label_text(target.label), len(files), path, path))
@@ -59,7 +59,7 @@ def _tar_layer(ctx):
         compression = ctx.attr.compression,
         name = ctx.label.name,
         progress_message = "Making a layer of %{label}",
-        # Whatever the tar is compressed with, it is read.
+        # The tar may be compressed with zstd, whatever the layer is compressed with.
         verb = verb("tar_layer", args, inputs = depset([ctx.file.tar]), packages = ["zstandard"]),
     )
 

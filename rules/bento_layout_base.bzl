@@ -1,4 +1,4 @@
-"""bento_layout_base: an OCI layout that another rule makes, as what images are built on."""
+"""Defines bento_layout_base, which makes a base for images from an OCI layout that another rule makes."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:base_contents.bzl", "write_base_contents")
@@ -7,13 +7,13 @@ load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
 load("//rules/providers:base.bzl", "BentoBaseInfo")
 load("//rules/providers:layer.bzl", "BentoLayerInfo")
 
-# Platforms by the names of hubs, as images have them.
+# Name of a platform in hubs to its name in OCI images.
 _PLATFORMS = {"linux_aarch64": "linux/arm64", "linux_x86_64": "linux/amd64"}
 
-# Of an image, see images/oci_image.py.
+# How many layers an image may have: py/rules_bento/images/oci_image.py refuses more.
 _MOST_LAYERS = 127
 
-# What rules for images, those of rules_img and bento_image among them, call the outputs that are a layout.
+# The output group in which rules for images (rules_img, bento_image and others) have their layout.
 _GROUP = "oci_layout"
 
 def _folder(ctx):

@@ -1,4 +1,4 @@
-"""bento_load: an image into the container tool of this machine."""
+"""Defines bento_load, a program that loads an image into the container tool of this machine."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "contents_of")

@@ -1,4 +1,4 @@
-"""bento_model: an entry of BentoML's model store."""
+"""Defines bento_model, which makes an entry of BentoML's model store from files."""
 
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "folder_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")

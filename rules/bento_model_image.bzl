@@ -1,4 +1,4 @@
-"""bento_model_image: a model alone, as an image or as an artifact."""
+"""Defines bento_model_image, which makes an image or an artifact of a model alone."""
 
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")

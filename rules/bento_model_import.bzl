@@ -1,4 +1,4 @@
-"""bento_model_import: an entry of BentoML's model store that is there already."""
+"""Defines bento_model_import, which takes an entry of BentoML's model store as it is."""
 
 load("//rules/private:attributes.bzl", "folder_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")

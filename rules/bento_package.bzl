@@ -1,4 +1,4 @@
-"""bento_package: a service, its sources, its models and its environment as a Bento."""
+"""Defines bento_package, which makes a Bento of a service, its sources, models and environment."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:archive.bzl", "STAMPED_LABELS", "archive_of_metadata", "write_archives")
@@ -34,7 +34,7 @@ def _check_envs(ctx):
     """Refuses envs as the keys of a dict, which Bazel takes for a list: its values would be lost."""
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
-            # It may be a secret that stands where a name belongs, so it is not repeated.
+            # Somebody may have written a secret where the name belongs, so the message does not repeat the value.
             fail("{}: envs[{}] has no \"=\": write \"NAME=value\", or \"NAME=\" where the value is known only when it is deployed; of a dict only the keys would arrive here".format(ctx.label, number))
 
 def _check(ctx):
@@ -49,7 +49,7 @@ def _locked(ctx):
     """Returns the packages of a hub that the Bento has, if the target itself requires some; else none."""
     own = stated_requirements(ctx.attr.requirements)
 
-    # What libraries state: a handful of packages each, without those below them.
+    # Libraries state a handful of packages each; what these depend on is not in this depset.
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
 def _python_version(ctx, locked):

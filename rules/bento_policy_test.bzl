@@ -1,4 +1,4 @@
-"""bento_policy_test: known vulnerabilities and licences of what a Bento or an image has."""
+"""Defines bento_policy_test, which fails where packages have known vulnerabilities, or licences that a policy does not take."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")

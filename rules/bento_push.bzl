@@ -1,4 +1,4 @@
-"""bento_push: an image, an index, a Bento or a model to registries."""
+"""Defines bento_push, a program that pushes an image, an index, a Bento or a model to registries."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")

@@ -1,4 +1,4 @@
-"""bento_python_options: how Python packages are installed in the image of a Bento."""
+"""Defines bento_python_options, which states how Python packages are installed in the image of a Bento."""
 
 load("//rules/private:option_groups.bzl", "options_of", "switch")
 load("//rules/providers:options.bzl", "BentoOptionsInfo")

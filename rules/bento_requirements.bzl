@@ -1,4 +1,4 @@
-"""bento_requirements: writes the lock of a repository's packages."""
+"""Defines bento_requirements, a program that writes the lock of a repository's packages."""
 
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")

@@ -1,4 +1,4 @@
-"""bento_requirements_test: says when a lock is stale."""
+"""Defines bento_requirements_test, which fails when a lock is stale."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime_modules")

@@ -1,4 +1,4 @@
-"""bento_service: what a service wants as a rule, in one call."""
+"""Defines bento_service, a macro that declares what a service usually has: Bento, test, API, image, push and more."""
 
 load("//rules:bento_api.bzl", "bento_api")
 load("//rules:bento_api_test.bzl", "bento_api_test")
@@ -12,7 +12,7 @@ load("//rules:bento_push.bzl", "bento_push")
 load("//rules:bento_test.bzl", "bento_test")
 load("//rules:bento_venv.bzl", "bento_venv")
 
-# Attributes of any rule, which all parts have of the service, unless they set their own.
+# Attributes that every rule has: each part takes the service's value unless it sets its own.
 _SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
 
 # Where a build is for a Mac, images and what is made of them are left out.

@@ -1,4 +1,4 @@
-"""bento_start_profile: which files of an image a start reads."""
+"""Defines bento_start_profile, a program that records which files of an image a start reads."""
 
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:contents.bzl", "contents_of")

@@ -1,4 +1,4 @@
-"""bento_test: tests of a Bento, beside a real server of it."""
+"""Defines bento_test, which runs tests of a Bento beside a real server of it."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:attributes.bzl", "label_text")
@@ -32,7 +32,7 @@ def _bento_test_impl(ctx):
     # Folders that are imported from are few, whatever lies in them.
     bento_roots, own_roots = bento.import_roots.to_list(), import_roots.to_list()
 
-    # The parts and not the archive of them: nobody has to write that, with all of its models, for a test.
+    # The parts and not the archive that is joined from them, so that no test waits for an archive with all models.
     models = [(model.description, model.archive_part) for model in bento.models.to_list()]
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,

@@ -1,4 +1,4 @@
-"""bento_venv: a virtual environment of a Bento's packages, for editors and notebooks."""
+"""Defines bento_venv, a program that makes a virtual environment of a Bento's packages, for editors and notebooks."""
 
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
@@ -48,7 +48,7 @@ def _bento_venv_impl(ctx):
         "build_ctx": bento.build_ctx,
         "folder": in_package(ctx.label, ctx.attr.folder),
         "import_roots": import_roots,
-        # Of the modules, which are for the machine that runs them, whatever the Bento is for.
+        # The platform of the modules, which are for the machine that runs them, even if the Bento is for another one.
         "platform": ctx.split_attr.bento["packages"][BentoInfo].platform,
         "python_version": bento.python_version,
         "repository": ctx.workspace_name,

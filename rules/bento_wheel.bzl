@@ -1,4 +1,4 @@
-"""bento_wheel: a wheel of the repository's own, beside those of a hub."""
+"""Defines bento_wheel, which takes a wheel of the repository itself as a package beside those of a hub."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/private:attributes.bzl", "label_text")
@@ -33,7 +33,7 @@ def _bento_wheel_impl(ctx):
     below = [dep[BentoRequirementInfo] for dep in ctx.attr.deps]
     target = below[0] if below else None
 
-    # Without packages of a hub below it, it is for the Python that its Bento states.
+    # If no package of a hub is among its deps, it is for the Python of the Bento that requires it.
     python_versions = [info.python_version for info in below if info.python_version]
     python_version = (python_versions + [ctx.attr._python_version[BentoFlagInfo].value])[0]
     wheel = BentoWheelInfo(

@@ -61,7 +61,7 @@ def _bento_tools_impl(mctx):
             ),
         )
 
-    # Others name none of these: what they are to have is in the toolchain.
+    # Other modules name none of these repositories; they reach them by the toolchain.
     own = [module for module in mctx.modules if module.is_root and module.name == "rules_bento"]
     return mctx.extension_metadata(
         reproducible = True,
@@ -101,7 +101,7 @@ def _build_hub(mctx, tag):
         return None
     name = tag.name + "__build"
     if absence_of_lock(mctx, tag.build_lock):
-        # Who builds a wheel is told that the lock has none of what that takes.
+        # An empty hub: a build of a wheel then fails with the name of the build requirement that it lacks.
         return struct(hub = name, lock = str(tag.build_lock), packages = [])
     lock = read_lock(mctx, tag.build_lock, tag)
     declare_hub(

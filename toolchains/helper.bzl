@@ -30,7 +30,7 @@ def _bento_helper_impl(ctx):
 bento_helper = rule(
     implementation = _bento_helper_impl,
 
-    # Flags of whoever asks for it would compile it once for each.
+    # One configuration for all, or the helper would be compiled once for each set of flags of the targets that ask for it.
     cfg = always_modules,
     doc = "The helper as one file of byte code, so that a start compiles nothing and an action has one input for it.",
     attrs = {

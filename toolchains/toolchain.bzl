@@ -16,7 +16,7 @@ def _bento_toolchain_impl(ctx):
         persistent_workers = bool(ctx.attr._persistent_workers[BentoFlagInfo].value),
         python = python,
 
-        # Depsets that all actions share: what each takes, and what the packages are that some import.
+        # Depsets that are made once and that all actions share: inputs of every action, and files of each package that some import.
         tools = depset([ctx.file.helper], transitive = [python.files]),
         tools_of_packages = {
             name: depset(transitive = [module.files for module in modules])
@@ -100,7 +100,7 @@ _RUNTIME_TYPE = "//toolchains:runtime_type"
 def _bento_current_runtime_impl(ctx):
     return [ctx.toolchains[_RUNTIME_TYPE]]
 
-# What is found for a configuration, as an attribute can name it.
+# The runtime that toolchain resolution finds, as a target, so that attributes can name it.
 bento_current_runtime = rule(
     implementation = _bento_current_runtime_impl,
     doc = "The runtime for the platform of the build.",

@@ -3,5 +3,5 @@
 # The Python of hubs and Bentos that name none: never that of the machine.
 PYTHON_VERSION = "3.11"
 
-# What MODULE.bazel depends on.
+# The oldest rules_python that MODULE.bazel takes.
 OLDEST_RULES_PYTHON = "0.40.0"

@@ -8,7 +8,7 @@ STAMPED_LABELS = STAMP | {
     "stamped_labels": attr.string_dict(doc = "Labels in which `{KEY}` is a value of the workspace status, such as `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`: in the archive of a stamped build, and no part of the Bento's version, digest, images and tests."),
 }
 
-# Output group to form and suffix, by which BentoML goes.
+# Output group to the form of the archive and its suffix; BentoML tells forms by suffix.
 _OTHERS = {
     "folder": ("folder", ".folder"),
     "tar": ("tar", ".tar"),

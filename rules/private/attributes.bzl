@@ -2,7 +2,7 @@
 
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 
-# A declared input of every Bento and model, never the clock.
+# The time that Bentos, models and images say they were made at: a flag, so that no output depends on the clock.
 CREATION_TIME = {
     "_creation_time": attr.label(default = "//rules:creation_time", providers = [BentoFlagInfo]),
 }

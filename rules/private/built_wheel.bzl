@@ -17,7 +17,7 @@ def _file_name(ctx):
 def _built_wheel_impl(ctx):
     wheel = ctx.actions.declare_file(_file_name(ctx))
 
-    # Of the closure, names and folders are needed: what builds take is a handful of packages.
+    # Flattened, for the action needs names and folders; build requirements are a handful of packages.
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
     args = arguments(ctx)
     args.add_all(["--target", "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_text(ctx.label))])

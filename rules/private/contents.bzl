@@ -26,7 +26,7 @@ def _attested(ctx, info, attested, below = ""):
     return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]
 
 def _image(ctx, image, leave_built, attested, below = ""):
-    # A source file is in no cache.
+    # A source file is not in the remote cache, so it is always taken along.
     built = [bool(leave_built and layer.blob and not layer.blob.is_source) for layer in image.layers]
     contents = {
         "blobs": [_blob(ctx, layer, is_built, below) for layer, is_built in zip(image.layers, built)],

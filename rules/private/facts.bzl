@@ -9,7 +9,7 @@ load(":snapshot.bzl", "bentofile_arguments", "environment_of", "file_options")
 IMPORT = "import"
 READ = "read"
 
-# For rules of services.
+# Attributes of rules that read or import a service.
 FACTS = {
     "facts": attr.string(
         default = READ,

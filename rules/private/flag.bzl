@@ -48,7 +48,7 @@ bento_constant = rule(
     provides = [BentoFlagInfo],
 )
 
-# Not a flag of its own but one of Bazel's, which a select reads.
+# Makes a flag of Bazel's own, which only a select can read, readable for rules.
 bento_condition = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.attr.holds else ""),
     doc = "Whether a condition holds, for rules to ask.",

@@ -5,14 +5,14 @@ load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":interpreter.bzl", "minor_version")
 load(":shell.bzl", "shell_word")
 
-# For rules whose programs `bazel run` starts: on the machine of who does it, whatever the target is for. It is the target that changes the
-# configuration: of a transition of this attribute, Bazel would keep a result for each target that has the attribute.
+# Attributes of rules whose programs `bazel run` starts: the runtime of the host, whatever the target is for. The target //toolchains:host_runtime changes the
+# configuration, and not a transition on this attribute, of which Bazel would keep a result for each target that has the attribute.
 RUN_RUNTIME = {"_runtime": attr.label(default = "//toolchains:host_runtime", providers = [platform_common.ToolchainInfo])}
 
-# For tests, which run on the platform that they are built for.
+# Attributes of rules for tests, which run on the platform that they are built for.
 TEST_RUNTIME = {"_runtime": attr.label(default = "//toolchains:runtime", providers = [platform_common.ToolchainInfo])}
 
-# Words of a launcher's arguments that it knows when it runs: the folder of the runfiles, and the interpreter.
+# Words that a launcher fills in when it runs: the folder of its runfiles, and its interpreter.
 RUNFILES = struct(shell = "\"$runfiles\"")
 PYTHON = struct(shell = "\"$python\"")
 
@@ -27,8 +27,8 @@ python={python}
 {check}{chdir}exec {command} -- "$@"
 """
 
-# An interpreter that is no part of the build may be missing where the program runs, or be of another version below a name that says
-# none. It has to be of the build's, for which the helper's byte code and the packages are made.
+# Where the interpreter is one of the host, the machine that runs the program may lack it, or have another version at its path.
+# The version has to be that of the build, for which the helper's byte code and the packages are made.
 _CHECK = """\
 own=$python
 found={version}

@@ -18,7 +18,7 @@ _MASK = (1 << _BITS) - 1
 # 2**32 divided by the golden ratio: spreads what differs in a few bits.
 _MIX = 0x9E3779B1
 
-# More than enough: each turn doubles a limit, or parts a group.
+# Bounds a loop, for Starlark has no `while`: each turn doubles a limit or splits a group, which ends long before.
 _TURNS = 1 << 20
 
 def _side(name, bit):

@@ -17,13 +17,13 @@ MOUNTED = "/mnt/models"
 
 COMPRESSIONS = ["zstd", "gzip", "estargz", "zstd:chunked"]
 
-# How an image's Python knows that byte code belongs to its source; the latter two are py_compile's.
+# How Python finds out whether byte code belongs to its source: without byte code, or by a mode of py_compile.
 BYTECODES = ["none", "checked-hash", "unchecked-hash"]
 
-# Packages that the verbs import, by compression.
+# Compression to the packages that verbs import for it.
 COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:chunked": ["fastcrc", "zstandard"]}
 
-# Those of verbs that read wheels, and layers of them.
+# Packages of verbs that read wheels or layers of wheels.
 _INFLATE = ["isal"]
 
 def extension(compression):

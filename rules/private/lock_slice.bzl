@@ -10,7 +10,7 @@ def _pip_tools(resolver):
     """Returns the label of pip-tools for a target that asks for it, so that others do not fetch it."""
     return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
 
-# For rules that lock a slice.
+# Attributes of rules that lock a slice.
 RESOLVER = {
     "resolver": attr.string(
         default = "uv",
@@ -57,7 +57,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
     add_folders(args, "--pip-tools", pip_tools)
 
-    # Those of uv; pip-tools is asked for the whole.
+    # What uv said of each package alone (BentoResolve). pip-tools is not asked package by package, so these do not count for it.
     answers = [] if pip_tools else [target[BentoResolvedInfo].answer for target in ctx.attr.requirements if BentoResolvedInfo in target]
     args.add_all(answers, before_each = "--answer")
     if all_files:

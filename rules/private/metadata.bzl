@@ -38,7 +38,7 @@ def _checked_requirements(ctx, target):
         fail(("{}: requirements has {}, a Python library or a package of a hub of rules_python: put it into deps, which state its " +
               "version, or take the package from a hub of bento.pypi").format(label_text(ctx.label), label_text(target.label)))
 
-    # What a label of the attribute gives, which is a file as a rule.
+    # The files of one label of the attribute; usually there is one.
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl":
@@ -126,10 +126,10 @@ def _add_stated(ctx, args):
 def _packages(ctx, lock):
     """Returns those of the helper's third-party packages that the verb imports."""
 
-    # A template is rendered by Jinja2.
+    # jinja2 renders docker.dockerfile_template, which both may name.
     packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
 
-    # Libraries may bring versions, which are held against those of files where no lock has them all.
+    # Without a lock, versions that libraries of rules_python state are compared with those of the requirements files.
     return packages + (["packaging"] if ctx.attr.deps and not lock else [])
 
 def pins_of(ctx):

@@ -7,10 +7,10 @@ load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "extension", "wr
 
 _PACKAGES = ["blake3", "pyyaml"]
 
-# Files that are layers of their own.
+# Suffixes of files of weights, each of which becomes a layer of its own.
 _WEIGHTS = [".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"]
 
-# Files that name others beside them. Their readers hold that against links, so these models are one layer.
+# Suffixes of files that name other files beside them. Their readers refuse links there, so a model with such a file is one layer.
 _NAMING = [".onnx"]
 
 def _arguments(ctx, source):
@@ -183,7 +183,7 @@ def model_source(*, place, describe, files = [], further = [], packages = [], na
         place = place,
     )
 
-# What rules for models have besides.
+# Attributes that all rules for models have.
 MODEL_ATTRIBUTES = {
     "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
     "image_layers": attr.int(

@@ -4,7 +4,7 @@ load("//rules/providers:options.bzl", "BentoOptionsInfo", "GROUPS")
 
 _UNSET = -1
 
-# For `bento_package`.
+# Attributes of `bento_package`.
 OPTION_GROUPS = {
     group: attr.label(
         doc = "{}: a `bento_{}_options`.".format(doc, group),

@@ -6,8 +6,8 @@ load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load(":attributes.bzl", "label_text")
 load(":launcher.bzl", "runfile_path")
 
-# Repositories with what generated code imports, which rules such as py_proto_library bring along, and the package that
-# a lock has of it: beside that one, this would be a second version.
+# Repositories whose modules generated code imports (py_proto_library brings them along) to the package that a lock has of them.
+# They are left out, for beside that package they would be a second version.
 _RUNTIMES = {
     "com_github_grpc_grpc": "grpcio",
     "com_google_protobuf": "protobuf",
@@ -59,7 +59,7 @@ def own_roots(target, package_roots):
       A list of `<repository>/<folder>`.
     """
 
-    # Folders are few, whatever lies in them. Which of them are packages' is known by comparing alone.
+    # Flattened to compare: folders are few, however many files they have.
     packages = {root: True for root in package_roots.to_list()}
     return [root for root in target[PyInfo].imports.to_list() if root not in packages]
 
@@ -78,7 +78,7 @@ def own_files(ctx, target, package_roots):
       from its lock.
     """
 
-    # Flat, for one file that is a package's is enough to refuse; rules of others are few, and what they bring is small.
+    # Flattened to find a single file of a package, which is refused; rules of others are few, and bring little.
     generated = [file for file in target[DefaultInfo].files.to_list() if file.extension == "py"]
     files = depset(generated, transitive = [target[PyInfo].transitive_sources, runfiles_of(ctx, target)]).to_list()
     packages = tuple([root + "/" for root in package_roots.to_list()])
@@ -112,7 +112,7 @@ def check_edges(ctx, target, followed):
             if BentoSourcesInfo in edge or not (PyInfo in edge or BentoRequirementInfo in edge):
                 continue
 
-            # Flat, to compare; only edges of attributes that nobody looks into come here, which are few.
+            # Flattened to compare; only dependencies by attributes that the aspect does not follow come here, which are few.
             sources = sources or {file: True for file in target[PyInfo].transitive_sources.to_list()}
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
                 fail(("{}: {} has {} in {}, an attribute that is not looked into for packages: put it into the deps of {} " +

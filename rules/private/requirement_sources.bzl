@@ -2,7 +2,7 @@
 
 load(":launcher.bzl", "runfile")
 
-# What the verbs import that read the files.
+# Packages that the verbs which read these files import.
 RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
 
 def source_arguments(ctx, sources, constraints, overrides):

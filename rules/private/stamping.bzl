@@ -4,7 +4,7 @@ load("//rules/providers:flag.bzl", "BentoFlagInfo")
 
 _BY_FLAG = -1
 
-# For rules that fill in values.
+# Attributes of rules that fill in values of the workspace status.
 STAMP = {
     "stamp": attr.int(
         default = _BY_FLAG,
@@ -14,7 +14,7 @@ STAMP = {
     "_stamp": attr.label(default = "//rules:stamp", providers = [BentoFlagInfo]),
 }
 
-# The keys of the workspace status whose change reruns an action; with the others it waits for another reason to run.
+# Keys of stable-status.txt: Bazel runs an action again when one of them changes, and not for keys of volatile-status.txt.
 _STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
 def is_stamped(ctx):

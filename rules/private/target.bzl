@@ -9,7 +9,7 @@ _PLATFORMS = "//command_line_option:platforms"
 _PYTHON_VERSION = "//rules:python_version"
 _WHEELS = "//rules:wheels"
 
-# Platforms by the names that hubs have for them, which are those of wheels: as platform() and as constraints.
+# Name of a platform in hubs (which is its name in tags of wheels) to its platform() and its constraints.
 _KNOWN = {
     "linux_aarch64": ("//toolchains/platforms:linux_arm64", ["@platforms//cpu:aarch64", "@platforms//os:linux"]),
     "linux_x86_64": ("//toolchains/platforms:linux_amd64", ["@platforms//cpu:x86_64", "@platforms//os:linux"]),
@@ -17,7 +17,7 @@ _KNOWN = {
     "macos_x86_64": ("//toolchains/platforms:darwin_amd64", ["@platforms//cpu:x86_64", "@platforms//os:osx"]),
 }
 
-# What Bazel calls the host that it has detected itself; endings, for names of repositories differ.
+# How the label of the platform ends that Bazel detects as the host; its repository has another name in each version of Bazel.
 _DETECTED = ("platforms//host:host", "platforms//host", "local_config_platform//:host", "bazel_tools//tools:host_platform")
 
 PLATFORM_NAMES = sorted(_KNOWN)

@@ -19,7 +19,7 @@ _PLATFORMS = "//command_line_option:platforms"
 # Where the environment lies in an image, as in BentoML's own.
 ENVIRONMENT = "/app/.venv"
 
-# Tools that a library is generated with need their packages: flags of rules reach them, but these they have of their own.
+# Rules that generate a library run tools of their own, which need their packages even where the library only states its own.
 _FEATURES = "//command_line_option:features"
 _STATED = "bento_stated"
 

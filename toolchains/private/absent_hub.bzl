@@ -15,7 +15,7 @@ def requirement(name):
 '''
 
 def _absent_hub_repo_impl(rctx):
-    # Bazel's own error for a package of this repository is but that it has no BUILD file.
+    # Printed, for the error of a package of this repository is Bazel's own and says only that there is no BUILD file.
     # buildifier: disable=print
     print("\n@{}: {}".format(rctx.attr.hub, rctx.attr.problem))
     rctx.file("requirements.bzl", _REQUIREMENTS.format("@" + rctx.attr.hub, repr(rctx.attr.problem)))
@@ -28,6 +28,6 @@ absent_hub_repo = repository_rule(
         "hub": attr.string(doc = "Name of the hub, as its users write it.", mandatory = True),
         "problem": attr.string(doc = "Why it has none, and what to do.", mandatory = True),
     },
-    # It says so each time.
+    # Evaluated by each server again, so that the problem is told each time.
     local = True,
 )

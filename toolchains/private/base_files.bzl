@@ -95,7 +95,7 @@ def _base(rctx, name, image, blob, origin):
     for number, layer in enumerate(image["layers"]):
         layers.append("{}.{}".format(name, number))
         rctx.file(layers[-1] + ".json", json.encode_indent(layer | {
-            # Only who reads the layer knows.
+            # Not known: manifests do not say it, and the layer is not read here.
             "uncompressed_size": None,
             "name": "base {}, layer {}".format(rctx.attr.base, number),
         }))

@@ -49,7 +49,7 @@ def _registry_layers_repo_impl(rctx):
     if not all(cached):
         _pull(rctx, "{}@{}".format(rctx.attr.image, image["digest"]), rctx.attr.mirrors, [])
 
-        # So that the next checkout finds them.
+        # Puts the layers into the repository cache, where `probe_cache` of another checkout finds them.
         for (digest, path), was_there in zip(layers.items(), cached):
             if not was_there:
                 rctx.download(url = "file://{}".format(rctx.path(path)), output = "cached", sha256 = digest.removeprefix("sha256:"))

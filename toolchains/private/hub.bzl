@@ -17,7 +17,7 @@ exports_files(["requirements.bzl"])
 _REQUIREMENTS = '''\
 """The packages of this lock."""
 
-# Whatever the hub is called where they are used.
+# Made by Label(), so that they name the hub whatever a module calls it.
 all_requirements = [str(Label("//" + name)) for name in {folders}]
 
 _LOCKED = {locked}
@@ -314,7 +314,7 @@ def _requirement(rctx, version, package, extra, by_name, environments):
         modules[platform] = [label.modules for label in labels]
         wheels[platform + "_files"] = [label.wheel for label in labels]
 
-        # What a configuration has no use for is not asked for, and so not fetched.
+        # A configuration that only states packages, or needs only their files, gets no modules or wheels, so that Bazel fetches none.
         modules[platform + "_metadata"] = []
         modules[platform + "_files"] = []
         wheels[platform] = []

@@ -3,10 +3,10 @@
 load(":apt.bzl", "PLATFORMS_OF_DEBIAN", "deb_files", "declare_deb_files")
 load(":host.bzl", "host_platform")
 
-# It has to be the one that the loader of the machine belongs to.
+# Not put on the path of libraries while packing: the C library has to be the one that the machine's dynamic loader belongs to.
 _C_LIBRARY = "libc6"
 
-# With it, repository rules can ask an index that only pip knows.
+# pip as a wheel: it tells repository rules of an index that only pip's settings name.
 _PIP = "python3-pip-whl"
 
 _BUILD = """\
@@ -58,7 +58,7 @@ def _unpack_pip(rctx, prefix):
             rctx.delete("pip.zip")
 
 def _deb_python_repo_impl(rctx):
-    # What packs is the interpreter of this machine's own packages: it is of the same version, and byte code is for all machines.
+    # The interpreter for this machine's architecture packs those for all: it is of the same version, and byte code is the same on all machines.
     here = host_platform(rctx)
     if here not in rctx.attr.debs.values():
         fail("an interpreter of Debian packages for {} is made by one for {}, and {} has none: add the architecture to its bento_debs target, or build where a cache has it".format(
@@ -67,7 +67,7 @@ def _deb_python_repo_impl(rctx):
             rctx.attr.lock,
         ))
 
-    # All of them first: Bazel begins this anew for each that is not there yet.
+    # All labels are resolved first, for Bazel starts this function again whenever one is not fetched yet.
     debs, own_debs = _paths(rctx, rctx.attr.platform), _paths(rctx, here)
     packer = rctx.path(Label("//toolchains/private:pack_python.py"))
     libraries = _unpack(rctx, debs, "debian")
@@ -78,7 +78,7 @@ def _deb_python_repo_impl(rctx):
     pythons = [entry for entry in own_prefix.get_child("bin").readdir() if entry.basename.startswith("python3.")]
     _execute(rctx, [pythons[0], "-I", "-S", "-B", packer, prefix, rctx.path("cpython")] + libraries, own_libraries)
 
-    # Wherever it lies, its libraries are beside it.
+    # A path relative to the program, so that it finds its libraries wherever it is put.
     patch = [own_prefix.get_child("bin/patchelf"), "--force-rpath", "--set-rpath", "$ORIGIN/../lib", rctx.path("cpython/bin/python3")]
     _execute(rctx, patch, own_libraries)
     _unpack_pip(rctx, prefix)

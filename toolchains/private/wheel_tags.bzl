@@ -43,7 +43,7 @@ _MACOS_MACHINES = {
 # Before macOS 11 the second number was that of a release. What is called 10.16 is 11, of machines that have an Intel processor.
 _MACOS_10_NEWEST = 16
 
-# The first that had programs for these machines.
+# The first macOS that runs programs of this machine.
 _OLDEST_MACOS_10 = 4
 _OLDEST_GLIBC = {"aarch64": "2.17", "x86_64": "2.5"}
 _OLDEST_ABI3 = 2
@@ -115,7 +115,7 @@ def _macos_rank(tag, machine, macos):
     major, minor = [int(part) for part in wanted.split(".")]
     newest, _, update = macos.partition(".")
     if major == 10:
-        # Only what is for several machines is for those of Apple that there were not yet.
+        # For Apple's own processors there are, before macOS 11, only wheels that are for several machines.
         known = built_for == "universal2" or machine == "x86_64"
         last = int(update or "0") if newest == "10" and machine == "x86_64" else _MACOS_10_NEWEST
         if not known or minor < _OLDEST_MACOS_10 or minor > last:
