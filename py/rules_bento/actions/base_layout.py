@@ -35,7 +35,7 @@ def run(arguments: Arguments) -> None:
     bases.check_layers(layout, [image])
     described = image.to_json()
     for number, (layer, path) in enumerate(zip(described["layers"], descriptions, strict=True)):
-        # Only who reads the layer knows its size.
+        # Not known: a manifest does not say it, and the layer is not read here.
         fields = layer | {"uncompressed_size": None, "name": f"base {target}, layer {number}"}
         _write(path, fields)
     _write(arguments.one("--config"), described["facts"] | {"digest": image.digest, "origin": ""})

@@ -47,7 +47,7 @@ def run(arguments: Arguments) -> None:
         "bento": tag,
         "platform": arguments.optional("--platform"),
         "pythonVersion": arguments.optional("--python-version"),
-        # Of packages that no lock has, only the Bento's own files know.
+        # "stated": without a lock, only the Bento's own requirements name the packages.
         "packages": "locked" if arguments.records("--locked") or arguments.records("--wheel") else "stated",
         "exclude": _excluded(arguments),
     }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.manifest import Manifest
     from rules_bento.sources.snapshot import Declared, Selection
 
-# What every verb takes that selects among declared files.
+# Flags of every verb that selects among declared files.
 SELECTION = {
     "--bentofile": 2,  # path, name in messages
     "--build-ctx": 1,

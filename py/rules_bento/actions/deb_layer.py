@@ -30,7 +30,7 @@ FLAGS = description.FLAGS | {
     "--target": 1,
     "--user": 2,  # name, number
 }
-# It makes the links of a merged /usr, and the folders with their modes.
+# Installed first: this package makes the links of a merged /usr, and the folders with their modes.
 _FIRST = "base-files_"
 
 

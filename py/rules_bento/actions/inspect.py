@@ -26,7 +26,7 @@ FLAGS = {
     "--target": 1,
 }
 
-# Behind the wheels, for the environment has nothing of ours.
+# Our code is found behind the wheels: it is no part of the environment, and must not hide modules of that.
 _START = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from rules_bento.service.imported import main; sys.exit(main(sys.argv[2:]))"

@@ -104,7 +104,7 @@ def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
 
     import zstandard
 
-    # The bytes are the same for any number of threads but none.
+    # zstandard makes the same bytes with any number of threads, and others with 0, which means the caller's own thread.
     compressor = zstandard.ZstdCompressor(level=3, threads=max(1, min(8, os.cpu_count() or 1)), write_checksum=True)
     with compressor.stream_writer(file, closefd=False) as writer:
         for piece in xz.cut(tar):

@@ -193,7 +193,7 @@ class _Zstd:
     def __init__(self, memory: int) -> None:
         import zstandard
 
-        # Beside the window it has buffers of its own.
+        # Half of the memory for the window, for the decoder has buffers beside it.
         self._decoder = zstandard.ZstdDecompressor(max_window_size=memory // 2).decompressobj()
         self._waiting = memoryview(b"")
 

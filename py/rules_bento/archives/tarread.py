@@ -261,7 +261,7 @@ def _check_sum(block: bytes, where: str) -> None:
     actual = sum(block) - sum(block[148:156]) + 8 * 0x20  # it counts itself as spaces
     if stated == actual:
         return
-    # Some wrote it over signed bytes.
+    # Some old programs computed the checksum over signed bytes.
     high = sum(byte > 127 for byte in block[:148]) + sum(byte > 127 for byte in block[156:])
     if stated != actual - 256 * high:
         raise BentoError(f"{where}: is damaged: a header's checksum is wrong. Transfer it again.")

@@ -179,7 +179,7 @@ def _entry(text: str, place: str) -> str:
     if text.startswith(TEXT) and text != TEXT:
         return _named(text.removeprefix(TEXT))
     if text.startswith(_CLASSIFIER):
-        # What a classifier means is known to be that.
+        # A classifier that stands for one licence of SPDX is compared as that licence.
         meant = _of_classifier(text)
         return meant if isinstance(meant, str) else text
     if "*" in text:

@@ -39,7 +39,7 @@ _FILES_OF_BAZEL = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", 
 _PACKAGE_FILES = ("BUILD", "BUILD.bazel")
 _LINKS_OF_BAZEL = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _NEVER_WALKED = (".git", ".venv", "node_modules", "venv")
-# What a trial build says, and a note has said already, by what to do about it.
+# Parts of messages of the trial build that a note says in other words already; such messages are not repeated.
 _SAID_ABOVE = ("needs the model", "uv_lock()", "State it in the source", " moves, and a build asks")
 _LARGE = 10_000_000  # bytes of a file that is packed apart from the sources
 
@@ -213,7 +213,7 @@ def _model_target(tag: str, alias: str | None, *, is_entry: bool) -> str:
         return call("bento_model_import", entry)
     made = {
         "name": name,
-        # Of an entry of a store, the rule writes it anew.
+        # bento_model writes model.yaml itself, so that of the store's entry is left out.
         "srcs": Code(f'glob(\n        [{files}],\n        exclude = ["models/{name}/model.yaml"],\n    )'),
         "alias": alias,
         "strip_prefix": f"models/{name}",
@@ -409,7 +409,7 @@ def _sources(excluded: Sequence[str]) -> Code:
     return Code(f'glob(\n        ["**"],\n        exclude = [\n{listed}        ],\n    )')
 
 
-# What is left
+# Notes on what migrating cannot decide
 
 
 def _unknown_notes(project: _Project) -> list[str]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from rules_bento.sources.snapshot import Selection
 
-# Of patterns that match nothing: how many are told of, and how many names one of what length is held against.
+# Bounds for telling of patterns that match nothing: how many are told of; with how many names one is compared; its
+# length.
 _MOST_TOLD = 20
 _NEAR_AMONG = 5000
 _LONGEST_NAME = 255

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return result
     except BrokenPipeError:
-        # Who reads has seen enough. Python would write to the pipe once more at its end.
+        # The reader of the pipe has closed it. Without this, Python would write to it once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return status.PIPE
     except KeyboardInterrupt:

@@ -35,7 +35,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
         return command, _forwarding(command, words)
     if "--" in words:
         return command, make_parser(command).parse_args(words)
-    # Options may stand between a tag and a path.
+    # Intermixed, for options may stand between positional arguments, as in `TAG --format zip PATH`.
     return command, make_parser(command).parse_intermixed_args(words)
 
 

@@ -348,7 +348,7 @@ class _Builder:
         problem = f"does not fit {_shown(text)}" if tag in _SCALAR_TAGS else "is not taken here"
         raise self._refused(f"the tag {_shown(tag)} {problem}. Leave it out.")
 
-    # What the reader of lines does otherwise.
+    # Methods that a reader which keeps the lines of values overrides.
 
     def _named(self, value: Any, text: str) -> Any:
         return value

@@ -149,7 +149,8 @@ class _Maker:
         wishes = self._wishes
         home = {"BENTOML_HOME": f"{_SCRATCH}/bentoml"} if wishes.read_only else {}
         variables: dict[str, dict[str, Any]] = {name: {"value": _literal(value)} for name, value in home.items()}
-        # What is said of it comes first; the rest has to be in the Secret, or no Pod starts.
+        # Required variables come from the default Secret, without which no Pod starts, unless an attribute says where
+        # they come from.
         default = {name: f"{self._app}-env/{name}" for name in self._workload.required}
         for name in {*wishes.env, *wishes.secrets, *wishes.config_maps}:
             default.pop(name, None)

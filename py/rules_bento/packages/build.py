@@ -33,8 +33,9 @@ _MOST_SOURCE = 16 << 30  # bytes that a source archive may unpack to
 _MOST_RATIO, _UNCOUNTED = 250, 1 << 30  # bytes that come out of one of a wheel, and those for which that does not count
 _MODULE = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _BUILD_SYSTEM = {"build-system?": {"build-backend?": str, "backend-path?": [str]}}
-# Runs in the environment: asks the build system for what else it needs, then for the wheel, and tells a file: what is
-# printed is anybody's, also after the last word.
+# Runs in the environment: asks the build backend for its further requirements, then for the wheel, and writes the
+# answers
+# to a file, for backends print what they like to standard output.
 _HOOK = """\
 import importlib, importlib.metadata, json, os, re, sys
 sys.path[:0] = {path}

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-compile')"
-# pip-tools shows its own where it explains a conflict.
+# pip-tools prints a traceback of its own where it explains a conflict; messages leave it out.
 _TRACEBACK = re.compile(r"(?m)^Traceback \(most recent call last\):\n(?:[ ].*\n|\n)*")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-# Endings of tags, of which some stand for several machines.
+# Machine to the endings of platform tags that it can run; some stand for several machines.
 _MACOS_MACHINES = {
     "arm64": ("_arm64", "_universal2"),
     "x86_64": ("_x86_64", "_intel", "_fat32", "_fat64", "_universal", "_universal2"),
@@ -303,7 +303,8 @@ def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[st
     """Return commands that resolve, each a fallback for the one before."""
     if resolver.pip_tools:
         return [_pip_tools_command(target, resolver)]
-    # Whatever uv has against the stand-in, and whatever it says of a conflict, it says of the real one.
+    # The second command takes the real interpreter: in case uv does not take the stand-in, and for what it says of a
+    # conflict.
     stand_in = scratch / "python"
     write_stand_in(stand_in, resolver.python, target.python_version)
     return [_uv_command(target, resolver.uv, str(stand_in)), _uv_command(target, resolver.uv, resolver.python)]

@@ -26,7 +26,7 @@ _PYPROJECT = {
 }
 _OVERRIDING = frozenset({"exclude-dependencies", "dependency-metadata"})
 
-# What a line is: it asks for a package, limits its versions, or stands for what all packages ask of it.
+# Kinds of lines: a requirement, a constraint on versions, an override of what other packages require.
 Kind = Literal["requirements", "constraints", "overrides"]
 _BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of its `python`
 _REMEDY = "Correct the file."

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# The way out of those who are for the machine that runs them.
+# The remedy in messages of what can only be made for the machine that runs it.
 LEAVE_PLATFORMS = "Leave --platforms out, or run this on a machine of that kind."
 
 _INTERPRETER = re.compile(r"pythonw?|python3(\.[0-9]+)?")
@@ -38,7 +38,7 @@ def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
     `roots` are the folders that hold the wheels' modules, `site-packages` of each. Returns its interpreter. Raises
     BentoError for a wheel with a console script that is none, or that would replace the interpreter.
     """
-    # The one that runs, not what a virtual environment calls it.
+    # The program itself: in a virtual environment sys.executable is a link to it.
     interpreter = Path(os.path.realpath(sys.executable))
     python = folder / "bin" / "python"
     python.parent.mkdir(parents=True)

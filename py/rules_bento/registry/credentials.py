@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 _HELPER_TIME = 60  # seconds: a keyring may ask its user
-# Of docker's file. Entries are looked at where they are taken.
+# The shape of docker's config file. The entries in `auths` are checked when one is used.
 _FILE = {"credHelpers?": {...: str}, "credsStore?": str, "auths?": {}}
 _TOKEN_USER = "<token>"  # what helpers answer as the name where the secret is an identity token
 

@@ -22,7 +22,7 @@ _SMALL = 16 << 20
 _MOST_NAMES = 64 << 20
 _PIECE = 1 << 20
 _MOST_LINKS = 40
-# What the first bytes of a layer say of it; a tar without compression has nothing there.
+# Compression of a layer by its first bytes; a plain tar has none of these.
 _MAGIC = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.upload import Outcome
 
 
-# The codes of a registry that misses blobs of a manifest (distribution specification, `error codes`).
+# Error codes of a registry that lacks blobs of a manifest (distribution specification, `Error Codes`).
 _UNKNOWN_BLOBS = frozenset({"BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
 
 # Repositories that are tried for a blob which earlier pushes have left there.

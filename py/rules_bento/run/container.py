@@ -30,7 +30,8 @@ _BIND, _RECURSIVE, _PRIVATE, _DETACHED = 0x1000, 0x4000, 0x40000, 2
 _TO_READ = 1 | 2 | 4 | 8  # read-only, and nothing in it is a program or a device
 _SIGNAL_OF_PARENTS_END = 1
 _DROP_CAPABILITY, _MOST_CAPABILITIES = 24, 64
-# Of files, users, signals and ports, as engines give them to root; with that to mount, /proc could be written to.
+# Capabilities for files, users, signals and ports, as engines give them to root. CAP_SYS_ADMIN, which mounts, would
+# allow writing to /proc.
 _CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10, 18)
 _GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 1
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rules_bento.net.progress import Counter
 
-# As the kernel names them, which docker passes on.
+# Machines as the kernel names them, which is what docker tells, to their names in OCI images.
 _MACHINES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 HELP = """\

@@ -40,7 +40,7 @@ _TICK = 0.05  # seconds
 _QUIET = 1.0  # seconds without an import, after which a worker has started
 _TO_STOP = 5.0  # seconds that a worker has for the requests that it is at
 _READ = 1 << 16
-# Of a new process.
+# Handlers of signals that a new process begins with.
 _HANDLERS: Mapping[signal.Signals, Callable[[int, FrameType | None], object] | signal.Handlers] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
@@ -130,7 +130,8 @@ class _Parent:
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLERS)
         os.chdir(self._folder)  # there may be another of its name
-        # A second is all that tells the byte code of one version of a file from that of the next.
+        # Python tells stale byte code by the time of the source in whole seconds, so an edit in the same second would
+        # not be seen.
         sys.dont_write_bytecode = not self._is_first
         if not self._cold:
             os.set_blocking(report, False)

@@ -34,7 +34,7 @@ _MACHINES = {
 }
 _ORDERS = {1: "<", 2: ">"}
 _SYSTEMS = {"linux_aarch64": "arm64", "linux_x86_64": "amd64", "macos_arm64": "macOS", "macos_x86_64": "macOS"}
-# What a 64-bit system starts beside its own programs.
+# Machines whose programs a 64-bit system starts, too.
 ALSO = {"amd64": ("386",)}
 _STARTED, _LOADED = 2, 3  # ET_EXEC, ET_DYN
 _MACHO = {b"\xcf\xfa\xed\xfe": "<", b"\xce\xfa\xed\xfe": "<", b"\xfe\xed\xfa\xcf": ">", b"\xfe\xed\xfa\xce": ">"}

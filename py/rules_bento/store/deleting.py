@@ -26,7 +26,7 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
 
     `force` deletes such a model nevertheless.
     """
-    # Who makes entries clears away what was left half done, and what is under way here is not.
+    # The lock keeps others that make entries from clearing away, as left over, what is being deleted here.
     with locks.staging(home):
         with locks.committing(home):
             users = users_of(home, tag) if kind is MODEL and not force else []

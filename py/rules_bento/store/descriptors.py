@@ -238,7 +238,7 @@ def _modernised(stated: dict[str, Any]) -> dict[str, Any]:
         document["models"] = [
             {"tag": tag, "module": "unknown", "creation_time": dt.datetime.fromordinal(1)} for tag in models
         ]
-    # In the second format, too, where they have no meaning.
+    # Read in the second format of bento.yaml, too, in which runners have no meaning.
     document["runners"] = items(mapping())(stated.get("runners", []), "runners")
     for runner in document["runners"]:
         if "runner_type" in runner:

@@ -54,7 +54,7 @@ class Objects(Remote):
             version = head["e_tag"] or ""
             if not head["size"]:
                 return Stat(0, version)
-            # A head does not tell the metadata that an upload left.
+            # `head` does not return the metadata of an upload, so a byte is fetched with it.
             options = {"range": (0, 1), "if_match": version} if version else {"range": (0, 1)}
             sha256 = obstore.get(self._store, self._key, options=options).attributes.get("sha256")
         except Exception as error:
@@ -106,7 +106,7 @@ class Objects(Remote):
 
         reason = _first_line(error)
         if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
-            # The bucket is named by a code of its own.
+            # A missing bucket has error codes of its own: NoSuchBucket of S3, ContainerNotFound of Azure.
             if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
                 return self.refused(f"there is no {self.address.host!r}", "Look at the spelling, or make it.")
             return self.missing()

@@ -31,9 +31,9 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool,
         exported = _exported(settings, image)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported, locked=lock is not None)
     locked = image.lock_python_packages if options.python.lock_packages is None else options.python.lock_packages
-    # As BentoML has it: beside wheels of the project where it locks.
+    # The condition is BentoML's: it includes the project's wheels only where packages are locked.
     if (lock and lock.has_wheels) or (wheels and locked is not False):
-        # They lie in src/, and are there when packages are installed.
+        # The wheels lie in src/, and `build_include` copies them before packages are installed.
         frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
     text = frozen.requirements + settings.requirements
     place, packed = packages_place(options), options.python.pack_git_packages

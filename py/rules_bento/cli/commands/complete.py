@@ -52,7 +52,7 @@ def _values(action: Action, store: Store, kind: Kind) -> Iterable[str]:
     if action.choices:
         return [str(choice) for choice in action.choices]
     if action.metavar == "TAG":
-        # Names of folders are enough, and all that a hurried shell should wait for.
+        # Tags are read off the folders' names alone, for a shell waits for this at each press of the tab key.
         places = store.section(kind).shelf.folder.glob("*/*")
         return [f"{path.parent.name}:{path.name}" for path in places if path.is_dir()]
     return []

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rules_bento.store.home import Kind
 
 _OURS = ("--home", "--python")
-# Options of `bentoml serve` that take no value; behind each other one the next word is its value.
+# Options of `bentoml serve` that take no value. Every other option takes the next word as its value.
 _FLAGS = ("--debug", "--development", "--do-not-track", "--production", "--quiet", "-q", "--reload", "--verbose")
 _HELP = ("-h", "--help")
 

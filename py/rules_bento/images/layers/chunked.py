@@ -42,7 +42,7 @@ _FOOTER = struct.Struct("<7Q8s")
 _MAGIC = b"GNUlInUx"
 _FILE, _SEGMENT = 1, 2  # of tar-split
 
-# What entries have for the tar-split alone, in base64, as it has them.
+# Keys of entries that only the tar-split has; their values are base64, as tar-split writes them.
 _HEADER, _CRC = "header", "crc64"
 
 

@@ -197,7 +197,7 @@ def _matches(length: int, distance: int) -> Bits:
     """Encode a repetition of at least three bytes from `distance` bytes before, in as many matches as it needs."""
     text = ""
     while length:
-        # None may be left that is too short.
+        # A match must not leave a rest that is shorter than the shortest match.
         step = length if length <= LONGEST else min(LONGEST, length - SHORTEST)
         text += _CODE.match(step, distance)
         length -= step

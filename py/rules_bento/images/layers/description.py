@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rules_bento.arguments import Arguments
 
-# What every verb that writes a layer takes.
+# Flags of every verb that writes a layer.
 FLAGS = {
     "--compression": 1,  # zstd, gzip, estargz, zstd:chunked or none
     "--description": 1,
@@ -22,7 +22,7 @@ FLAGS = {
     "--target": 1,
 }
 
-# What every verb that installs wheels takes.
+# Flags of every verb that installs wheels.
 ENVIRONMENT = {
     "--prefix": 1,  # of the environment, in the image
     "--python-version": 1,  # X.Y

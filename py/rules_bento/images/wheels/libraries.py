@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
 
 _LIBRARY = re.compile(r"\.so(?:\.|$)")
-# What every system has that runs a compiled Python.
+# Libraries that every system has on which a compiled Python runs.
 _OF_SYSTEMS = re.compile(r"(?:ld-linux-.*|lib(?:c|dl|gcc_s|m|pthread|rt|stdc\+\+|util))\.so(?:\.\d+)?")
 # How Python names a library that it loads by ctypes or cffi, whole or up to what it adds.
 _BEGINNING, _ENDING = re.compile(rb"lib[A-Za-z0-9_+-]+"), re.compile(rb"\.so\b")
@@ -101,7 +101,8 @@ class Libraries(NamedTuple):
             if any(name not in own and not _OF_SYSTEMS.fullmatch(name) for name in linked.elf.needed)
         ]
         stems = {linked.path: linked.path.rpartition("/")[2].partition(".")[0] for linked in asking}
-        # One at the top may be imported by anyone who has its bare name.
+        # Extension modules at the top level are left out: other wheels can import them by name, so they always count as
+        # loaded.
         modules = {stems[path] for path, elf in asking if "/" in path and stems[path] in elf.modules}
         named = set(stems.values()) & self.named - modules
         if not modules and not named:

@@ -62,7 +62,8 @@ def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File
         winners[file.package.wheel, file.path] = file
         for name in file.elf.needed:
             near = next((by_place[path] for path in _searched(file, name) if path in by_place), None)
-            # Elsewhere, it counts if something has loaded it before: a package that is imported first.
+            # A library that the linker does not find near may have been loaded by a package that was imported before:
+            # all of its name count.
             queue += [near] if near else by_name.get(name, [])
     return [file for file in files if (file.package.wheel, file.path) in winners]
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[A-Za-z0-9_+-]+")
 _PATH = re.compile(r"[\w.]*\.[\w.]+")
 _CAUGHT = {"BaseException", "Exception", "ImportError", "ModuleNotFoundError", "OSError"}
-# Beyond these, libraries count as loaded: functions that call one another, bytes of a file, and of all that is parsed.
+# Bounds beyond which libraries count as loaded: depth of calls, bytes of one file, and bytes of all files that are
+# parsed.
 _ROUNDS = 8
 _LARGEST = 1 << 21
 _MOST = 1 << 23

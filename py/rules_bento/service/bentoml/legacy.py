@@ -17,7 +17,7 @@ from rules_bento.service.python.values import (
     Value,
 )
 
-# The class that runs a framework's model, as BentoML 1.4 names it; of torch's it calls all `NewClass`.
+# Framework to the name of the runnable class that BentoML 1.4 makes for it. Those of torch are all called `NewClass`.
 RUNNABLES = {
     "catboost": "CatBoostRunnable",
     "detectron": "Detectron2Runnable",

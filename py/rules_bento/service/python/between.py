@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _WORD = re.compile(rb"\w+")
 _LIBRARY = b"bentoml"
 _ROUNDS = 4  # of names that are bound to names
-# Where modules are imported by a name that is no word of the source.
+# Functions that import a module by a name that need not stand in the source.
 _BY_NAME = frozenset([b"__import__", b"import_module", b"run_module", b"walk_packages", b"iter_modules"])
 # Built-in functions that leave what they are given as it is.
 _PURE = frozenset(

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from rules_bento.service.python.interpreter import Interpreter
 
-# Outside names that give their one argument back: what they decorate stays what it is.
+# Functions of libraries that return their argument: what they decorate stays what it is.
 _IDENTITIES = frozenset(
     {
         "abc.abstractmethod",

@@ -76,7 +76,7 @@ class Interpreter:
         # An object may be changed for certain only in the region that it was made in, or one around it.
         self.region = 0
         self._regions = 0
-        # What a module has made that is imported on some way only.
+        # Objects that were made by a module which is imported on some ways through the code only.
         self._made: list[Mutable] | None = None
         self._steps = 0
         self.call_depth = 0
@@ -113,7 +113,7 @@ class Interpreter:
         """Read a module's statements. Where it may not be imported here, what it changes of others is not certain."""
         region, made = self.region, self._made
         on_some_way = region and self.changing
-        # One that is read because a name of it is needed was imported before.
+        # A module that is read only now, because a name of it is needed, was imported earlier: outside of any region.
         self.region, self._made = (self.new_region(), []) if on_some_way else (0, None)
         self.run(body, scope)
         for value in self._made or ():
