@@ -53,7 +53,7 @@ def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
         print(file=responses, flush=True)
         if fork.ended:
             fork = None
-        # Only now, while Bazel goes on: the next ones find imported what this one had to import.
+        # After the answer, so that Bazel need not wait: what this request had to import, later forks have already.
         _import(imported)
     return 0
 
