@@ -107,6 +107,8 @@ def application(
             unread = Opaque("the application sets its own documentation paths or routes", place)
             own: list[Value] = [AsgiRoute(Const(path), None) for path in _FASTAPI_ROUTES] if plain else [unread]
             return reader.fresh(AsgiApp(own, place))
+        case "starlette.staticfiles.StaticFiles" | "fastapi.staticfiles.StaticFiles":
+            return reader.fresh(AsgiApp([], place))
         case "starlette.routing.Route" | "starlette.routing.WebSocketRoute":
             return AsgiRoute(named(["path"], args, kwargs).get("path", Const(None)), None)
         case "starlette.routing.Mount":

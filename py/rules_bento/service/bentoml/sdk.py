@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.service.bentoml.arguments import arguments_object
+from rules_bento.service.bentoml.arguments import arguments_object, model_field
 from rules_bento.service.bentoml.asgi import (
     MOUNTED,
     add_mount,
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 def call(reader: Interpreter, dotted: str, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value | None:
     """Return what calling an outside name makes; None where it is none of BentoML's or Starlette's."""
+    if dotted in ("pydantic.Field", "pydantic.fields.Field"):
+        return model_field(args, kwargs, place)
     if not dotted.startswith("bentoml."):
         return application(reader, dotted, args, kwargs, place)
     match dotted.removeprefix("bentoml."):

@@ -13,11 +13,12 @@ from rules_bento.service.python.budget import check_growth, spend
 from rules_bento.service.python.changes import CHANGERS
 from rules_bento.service.python.classes import linearize, lookup
 from rules_bento.service.python.effects import forget_names, not_followed, objects_may_change, spoil_all
-from rules_bento.service.python.names import MAKERS
+from rules_bento.service.python.names import LOADERS, MAKERS
 from rules_bento.service.python.reach import may_make, opens
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.sources import in_standard_library
 from rules_bento.service.python.values import (
+    Arguments,
     AsgiApp,
     Bound,
     Class,
@@ -205,8 +206,8 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
     for of in _classes(arguments):
         objects_may_change(reader, of, place)
     for value in arguments:
-        changeable = isinstance(value, (Sequence, Dict, ImageSpec, AsgiApp))
-        if isinstance(value, Mutable) and changeable and not harmless:
+        changeable = not harmless and isinstance(value, (Sequence, Dict, Arguments, ImageSpec, AsgiApp))
+        if isinstance(value, Mutable) and (changeable or origin == "builtins.vars"):
             reader.spoil(value, f"`{origin or 'a function'}` may change it", place)
         elif isinstance(value, Opaque) and not harmless:
             spoil_all(reader, value.parts, f"`{origin or 'a function'}` may change it", place)
@@ -216,6 +217,7 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
             assert isinstance(value.scope, Scope)
             forget_names(value.scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
     makes = opens(function) or any(may_make(reader.sources, value) for value in arguments)
+    makes = makes and not (isinstance(function, Symbol) and origin in LOADERS)
     parts = [value for value in arguments if isinstance(value, (ServiceObject, *_RUN))]
     for value in (function, *arguments):  # as `getter.setter` has the getter
         parts += [part for part in value.parts if isinstance(part, _RUN)] if isinstance(value, Opaque) else []

@@ -14,6 +14,7 @@ from rules_bento.service.python.classes import linearize, lookup, open_end
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.sources import in_standard_library
 from rules_bento.service.python.values import (
+    Arguments,
     AsgiApp,
     Bound,
     Class,
@@ -73,7 +74,7 @@ _NAMESPACES = frozenset(["globals", "locals", "vars"])
 # Methods that are followed where they run.
 _FOLLOWED = frozenset(["__init__", "__call__"])
 # What code from outside of the sources changes when it is given it.
-_CONTAINERS = (Sequence, Dict, ImageSpec, AsgiApp)
+_CONTAINERS = (Sequence, Dict, Arguments, ImageSpec, AsgiApp)
 
 _WORK = 4  # to look at a node of a body, which is done for each statement that may run it
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _PARTS = frozenset(
     ["apis", "build_include_paths", "commands", "models", "post_commands", "router", "routes", "runners"]
 )
+# Methods of a pydantic model that leave it as it is.
+_COPYING = frozenset(["copy", "dict", "json", "model_copy", "model_dump", "model_dump_json", "model_fields_set"])
 
 
 def evaluate(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
@@ -296,9 +298,7 @@ def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) ->
         case Instance():
             return _instance_attribute(reader, owner, name, place)
         case Arguments():
-            return owner.fields.get(name) or Opaque(
-                f"no argument `{name}` of the Bento is given, as `args` or --arg gives one", place, inert=True
-            )
+            return _argument(reader, owner, name, place)
         case ServiceObject():
             return _service_attribute(owner, name, place)
         case AsgiApp() | ImageSpec() | LegacyService() if name in _PARTS:
@@ -314,6 +314,21 @@ def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) ->
             return Const(owner.name)
         case _:
             return Opaque(f"`.{name}` of it is known only when the code runs", place, inert=True)
+
+
+def _argument(reader: Interpreter, owner: Arguments, name: str, place: Place) -> Value:
+    if owner.spoiled:
+        return owner.spoiled
+    if name in owner.fields:
+        return owner.fields[name]
+    if name in _COPYING and owner.model is not None:
+        return Opaque(f"`.{name}` of it is known only when the code runs", place, inert=True)
+    declared = owner.model is not None and name in owner.model.annotations and not name.startswith("_")
+    if not declared and (owner.model is not None or name.startswith("__")):
+        # A method or a property of its model, or its `__dict__`, by which it may be changed.
+        reader.spoil(owner, f"`.{name}` of it is used", place)
+        return Opaque(f"`.{name}` of it is known only when the code runs", place, inert=True)
+    return Opaque(f"no argument `{name}` of the Bento is given, as `args` or --arg gives one", place, inert=True)
 
 
 def _class_attribute(reader: Interpreter, owner: Class, name: str, place: Place) -> Value:
@@ -384,6 +399,9 @@ def set_attribute(reader: Interpreter, owner: Value, name: str, value: Value, pl
                 reader.spoil(owner, why, place)
             else:
                 owner.attributes[name] = value
+                owner.assigned.add(name)
+        case Arguments() if reader.may_change(owner, why, place):
+            owner.fields[name] = value
         case ServiceObject() if reader.may_change(owner, why, place):
             if name in ("name", "description", "labels", "envs", "image"):
                 owner.fields[name] = value

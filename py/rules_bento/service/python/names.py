@@ -94,6 +94,8 @@ FRAMEWORKS = frozenset(
         "xgboost",
     ]
 )
+# These give what a library has of a model; what was pickled may be anything.
+LOADERS = frozenset(f"bentoml.{framework}.load_model" for framework in FRAMEWORKS - {"picklable_model"})
 # Calls of these give a service, a model or the like that is not read here.
 MAKERS = ("bentoml.runner_service", "bentoml.load", "bentoml.models.Model", "bentoml.triton", "bentoml.legacy")
 

@@ -156,6 +156,8 @@ class Class(Mutable):
     # What else may add attributes: a metaclass, an unread keyword.
     extended: Opaque | None = None
     metaclass: Value | None = None
+    # Attributes that were set when it was made already.
+    assigned: set[str] = field(default_factory=set)
     annotations: dict[str, ast.expr] = field(default_factory=dict)
 
 
@@ -173,11 +175,23 @@ class Instance(Value):
 
 
 @dataclass(eq=False)
-class Arguments(Value):
-    """Holds what `bentoml.use_arguments` gives: the arguments of the Bento by name."""
+class Arguments(Mutable):
+    """Holds what `bentoml.use_arguments` gives: the arguments of the Bento by name, or the fields of their model."""
 
     fields: dict[str, Value]
     place: Place
+    model: Class | None = None
+
+
+@dataclass(eq=False)
+class ModelField(Opaque):
+    """Stands for the result of `pydantic.Field`, whose first argument a field has that is not given another value.
+
+    `checked` says that a value which is given has to hold conditions.
+    """
+
+    default: Value | None = None
+    checked: bool = False
 
 
 @dataclass(eq=False)
