@@ -307,6 +307,7 @@ def test_a_lock_without_extras_has_no_targets_for_them(tmp_path, lock, text, tar
         ("docker: {python_version: '3.12.4'}", {}, "3.12"),
         ("service: service:Svc", {"pyproject.toml": "[project]\nname = 'x'\nrequires-python = '>=3.12'\n"}, "3.12"),
         ("service: service:Svc", {"pyproject.toml": "[project]\nname = 'x'\nrequires-python = '<3.11'\n"}, "3.10"),
+        ("service: service:Svc", {"pyproject.toml": "[project]\nname = 'x'\nrequires-python = '==3.12.7'\n"}, "3.12"),
         ("service: service:Svc", {}, "3.11"),
     ],
 )

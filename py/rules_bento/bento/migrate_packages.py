@@ -107,7 +107,9 @@ def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFile
         allowed = SpecifierSet(project.get("requires-python", ""))
     except (AttributeError, InvalidSpecifier):
         return PYTHON_VERSION
-    return next((version for version in _VERSIONS if allowed.contains(f"{version}.99")), PYTHON_VERSION)
+    # Any patch: `==3.12.7`, as some tools pin it, leaves one of a hundred.
+    fits = (version for version in _VERSIONS if any(allowed.contains(f"{version}.{patch}") for patch in range(100)))
+    return next(fits, PYTHON_VERSION)
 
 
 def _texts(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Iterator[tuple[str, str, bool]]:
