@@ -346,6 +346,15 @@ def test_attribute_is_no_service(line, says):
     assert says in refusal("service:Thing", {"service.py": line, "lib/__init__.py": b""})
 
 
+def test_a_service_of_before_is_told_of_where_none_is_named():
+    source = (
+        b"import bentoml\nrunner = bentoml.sklearn.get('iris').to_runner()\nother = bentoml.load('other')\n"
+        b"svc = bentoml.Service('iris', runners=[runner])\n@svc.api(input=1, output=2)\ndef predict(x): ...\n"
+    )
+    message = refusal("service", {"service.py": source})
+    assert message.startswith("service.py:4: `svc` is `bentoml.Service`, which takes no `runners` since BentoML 1.4.")
+
+
 def test_several_services_and_none():
     message = refusal("service", {"service.py": PLAIN + PLAIN.replace(b"Iris", b"Other")})
     assert "several services: `Iris`, `Other`" in message
@@ -364,7 +373,7 @@ def test_the_variable_of_a_comprehension_is_no_name_of_the_module(line):
 
 def test_a_name_that_a_comprehension_binds_around_itself_may_be_a_service():
     source = PLAIN + b"import os\nNAMES = [other := os.getenv(x) for x in os.environ['T']]\n"
-    assert "several services: `Iris`, `other`" in refusal("service", {"service.py": source})
+    assert "has the service `Iris`, and `other` may be one, too" in refusal("service", {"service.py": source})
 
 
 def test_a_service_that_a_condition_makes_is_named():

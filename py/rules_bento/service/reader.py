@@ -148,7 +148,15 @@ def _only_service(reader: Interpreter, module: Module, service: str) -> str:
     ]
     if len(names) == 1 and not uncertain:
         return names[0]
+    refused = next((name for name, value in values.items() if isinstance(value, Refused)), None)
+    if refused is not None and not names:
+        raise _no_service(values[refused], refused, module)
     example = (names or uncertain or ["MyService"])[0]
+    if len(names) == 1 and names != uncertain:
+        raise BentoError(
+            f"{module.path} has the service `{names[0]}`, and {_listed(uncertain)} may be one, too. "
+            f"Name one in `service`, as `{module.name}:{example}`."
+        )
     if len(names) > 1 or (names and uncertain):
         raise BentoError(
             f"{module.path} has several services: {_listed(dict.fromkeys([*names, *uncertain]))}. "
