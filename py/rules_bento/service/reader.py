@@ -62,6 +62,7 @@ def _read(service: str, sources: Sources, arguments: Mapping[str, object]) -> Se
     path = sources.find(module_name)
     if path is None or path.endswith("/"):
         raise _no_module(service, module_name, sources)
+    sources.moved = between.moved(sources, module_name)
     reader = Interpreter(sources, arguments)
     info = _info(reader, module_name, attribute, service)
     changing = between.changing(sources, module_name, reader.modules)

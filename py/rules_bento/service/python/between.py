@@ -14,6 +14,7 @@ import re
 from rules_bento.errors import BentoError
 from rules_bento.service.python.budget import spend
 from rules_bento.service.python.changes import READING, same_scope
+from rules_bento.service.python.sources import Moved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ _LIBRARY = b"bentoml"
 _ROUNDS = 4  # of names that are bound to names
 # Functions that import a module by a name that need not stand in the source.
 _BY_NAME = frozenset([b"__import__", b"import_module", b"run_module", b"walk_packages", b"iter_modules"])
+# What changes where Python looks for modules, and what may put another folder before the sources there.
+_PATH = re.compile(
+    rb"\bsys\s*\.\s*path\s*(?:\.\s*\w+\s*\(|\[|\+?=[^=])|\bfrom\s+sys\s+import\b[^\n]*\bpath\b|\baddsitedir\b"
+)
+_FIRST_ON_PATH = re.compile(
+    rb"\bsys\s*\.\s*path\s*(?:\.\s*(?!append\b|extend\b)\w+\s*\(|\[|=[^=])|\bfrom\s+sys\s+import\b[^\n]*\bpath\b"
+)
 # Built-in functions that leave what they are given as it is.
 _PURE = frozenset(
     [
@@ -65,6 +73,23 @@ _PURE = frozenset(
 )
 
 
+def moved(sources: Sources, service: str) -> Moved | None:
+    """Return what changes, while `service` is imported, where modules are looked for; None where nothing does."""
+    modules = sources.modules()
+    if len(modules) == 1:
+        return None
+    found = None
+    for name in sorted(_reached(sources, modules, service)):
+        path, text = sources.find(name), sources.content(name)
+        known = _PATH.search(text)
+        if path is None or known is None:
+            continue
+        first = _FIRST_ON_PATH.search(text) is not None
+        if found is None or (first and not found.first):
+            found = Moved(path, text.count(b"\n", 0, known.start()) + 1, first)
+    return found
+
+
 def changing(sources: Sources, service: str, needed: Collection[str]) -> list[str]:
     """Name the modules that importing `service` may import and that may change what modules of `needed` have.
 
@@ -80,6 +105,8 @@ def changing(sources: Sources, service: str, needed: Collection[str]) -> list[st
 
 def _reached(sources: Sources, modules: Collection[str], service: str) -> dict[str, frozenset[bytes]]:
     """Return the words of each module that may be imported: whatever imports a module has its name as a word."""
+    if sources.reached is not None:
+        return sources.reached
     by_word: dict[bytes, list[str]] = {}
     for module in modules:
         by_word.setdefault(_own_word(module), []).append(module)
@@ -97,6 +124,7 @@ def _reached(sources: Sources, modules: Collection[str], service: str) -> dict[s
         for word in words[name] & by_word.keys():
             for other in by_word[word]:
                 waiting += [other, *_packages(other)]
+    sources.reached = words
     return words
 
 

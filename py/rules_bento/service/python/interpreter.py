@@ -304,13 +304,25 @@ class Interpreter:
             return None
         return ".".join([*parts[:keep], *([node.module] if node.module else [])])
 
+    def _elsewhere(self, name: str) -> Value | None:
+        """Return what a module is that may come from another folder than the sources' own; else None."""
+        moved = self.sources.found_elsewhere(name)
+        if moved is None:
+            return None
+        why = f"`sys.path` is changed here, and a folder of the sources has a module `{name.partition('.')[0]}`"
+        return Opaque(why, Place(moved.path, moved.line))
+
     def _module_value(self, name: str) -> Value:
+        if moved := self._elsewhere(name):
+            return moved
         if self.sources.find(name) is None:
             return Symbol(public_name(name))
         return self._shadowed(name) or ModuleRef(name)
 
     def _member(self, module: str, name: str, place: Place) -> Value:
         """Return what `from module import name` binds."""
+        if moved := self._elsewhere(module):
+            return moved
         if self.sources.find(module) is None:
             return Symbol(public_name(f"{module}.{name}"))
         value = self._shadowed(module) or Lazy(module, name, place)
@@ -328,7 +340,7 @@ class Interpreter:
         return None
 
     def _star(self, module: str, scope: Scope, place: Place) -> None:
-        if self.sources.find(module) is None:
+        if self.sources.find(module) is None or self._elsewhere(module) is not None:
             why = Opaque(f"`from {module} import *` may bind it, and `{module}` is outside the sources", place)
             scope.module.star = why
             for name, value in scope.names.items():

@@ -9,6 +9,7 @@ import warnings
 from itertools import islice
 
 from rules_bento.errors import BentoError
+from rules_bento.records import dataclass
 from rules_bento.service.facts import SourceTree
 from rules_bento.service.python.budget import spend
 
@@ -24,6 +25,15 @@ _WORDS = re.compile(rb"\w+|[^\w\s]")
 _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
 
 
+@dataclass(frozen=True)
+class Moved:
+    """Says where code changes `sys.path`; `first` where a folder may come before the sources."""
+
+    path: str
+    line: int
+    first: bool
+
+
 class Sources:
     """Finds the modules of src/ as Python does with src/ first on its path."""
 
@@ -33,6 +43,9 @@ class Sources:
         self._read = tree.read
         self._folders = frozenset(_folders(self.paths))
         self._modules: frozenset[str] | None = None
+        self._below: frozenset[str] | None = None
+        self.moved: Moved | None = None
+        self.reached: dict[str, frozenset[bytes]] | None = None  # words of the modules that a service may import
 
     def find(self, module: str) -> str | None:
         """Return the file of a dotted module; for a package without `__init__.py`, its folder and a slash."""
@@ -43,6 +56,20 @@ class Sources:
             if path in self.paths:
                 return path
         return f"{base}/" if base in self._folders else None
+
+    def found_elsewhere(self, module: str) -> Moved | None:
+        """Return what changes `sys.path` so that a module may come from a folder of the sources; else None."""
+        top = module.partition(".")[0]
+        if self.moved is None or (self.holds(module) and not self.moved.first):
+            return None
+        if top in _ALWAYS_OUTSIDE or in_standard_library(top):  # loaded before
+            return None
+        if self._below is None:
+            files = (path for path in self.paths if path.endswith(".py") and "/" in path)
+            names = {path.rpartition("/")[2][:-3] for path in files}
+            names.update(folder.rpartition("/")[2] for folder in self._folders if "/" in folder)
+            self._below = frozenset(names)
+        return self.moved if top in self._below else None
 
     def holds(self, module: str) -> bool:
         """Return whether a module would come from here, if it exists."""

@@ -1,0 +1,1 @@
+raise ImportError("that of Python is loaded before")

@@ -1,0 +1,3 @@
+import bentoml
+
+weights = bentoml.models.BentoModel("iris_clf:v1")
