@@ -60,6 +60,8 @@ models:
 envs:
 - {name: E, value: 1}
 - {name: F, stage: build}
+- name: G
+  value:
 args:
   x: 1.5
   y: [a, {b: null}]
@@ -79,7 +81,7 @@ def test_every_key_is_read():
     assert options.python.is_src_layout is True
     assert options.conda.dependencies == ("numpy", {"pip": ["idna"]})
     assert options.models == (ModelChoice("a:v1"), ModelChoice("b:latest", "label:stage=prod, label:x", "c"))
-    assert options.envs == (Env("E", "1"), Env("F", "", "build"))
+    assert options.envs == (Env("E", "1"), Env("F", "", "build"), Env("G", ""))
     assert options.args == {"x": 1.5, "y": ["a", {"b": None}]}
     assert type(options.args["x"]) is float
 
@@ -180,6 +182,7 @@ REFUSED = [
     ),
     ("python:\n  packages: ['-e .']", "is an option of pip, not a package. Put it into a file"),
     ("python:\n  packages: ['=1']", "is not a requirement (PEP 508)"),
+    ("python:\n  packages: [six, 'numpy[x]=1.26']", "is not a requirement (PEP 508). Write '=='"),
     ("python:\n  packages: [a]\n  requirements_txt: r", "b.yaml:2: python.packages: BentoML ignores it beside"),
     ("python:\n  index_url: 'a b'", "b.yaml:2: python.index_url: 'a b' is empty or has blanks"),
     ("python:\n  wheels: ['*.whl']", "is a pattern, which BentoML does not expand"),

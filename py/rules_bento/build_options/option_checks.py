@@ -36,6 +36,9 @@ FEATURES = (
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+# A version as conda's files have it.
+_SINGLE_EQUALS = re.compile(r"[A-Za-z0-9][-.\w]*\s*(\[[^\]]*\])?\s*=(?!=)")
+
 
 def check_env(env: Env, place: str) -> None:
     """Raise BentoError for a variable that no image can have."""
@@ -109,6 +112,8 @@ def check_package(package: str, place: str) -> None:
         raise BentoError(f"{place}: {package!r} is an option of pip, not a package. {remedy}")
     if not re.match(r"[A-Za-z0-9./]|git\+", package.strip()):
         raise BentoError(f"{place}: {package!r} is not a requirement (PEP 508). Correct it.")
+    if _SINGLE_EQUALS.match(package.strip()):
+        raise BentoError(f"{place}: {package!r} is not a requirement (PEP 508). Write '==', for which conda has '='.")
 
 
 def check_features(features: Iterable[str], place: str) -> None:
