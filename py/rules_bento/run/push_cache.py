@@ -327,7 +327,7 @@ def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> Ben
     if missing:
         return BentoError(
             f"{where} has no blob sha256:{digest} any more, which Bazel does not notice. Run `bazel clean` and build "
-            f"again, or run without --@rules_bento//rules:push_from=cache."
+            f"again, or run without --@rules_bento//rules:push_from=cache, twice if Bazel says `Missing digest`."
         )
     return BentoError(
         f"{where} does not give blob sha256:{digest}: {reason}. Give the --remote_header, --credential_helper or "
