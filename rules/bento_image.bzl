@@ -259,8 +259,10 @@ def _bento_image_impl(ctx):
     image = _assemble(ctx, base, bento, layers)
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # those that its target names
     further = further_layers(ctx)
-    libraries_checked = check_libraries(ctx, base, parts, _libraries(parts, groups), requirements, further, early = False)
-    libraries_checked_early = check_libraries(ctx, base, parts, [part.libraries for part in parts], requirements, further, early = True)
+    libraries_checked, libraries_checked_early = [
+        check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = requirements), further, early = early)
+        for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
+    ]
     system_checked = check_system(ctx, base, bento, parts)
     wheels = [part.wheel for part in parts]
     sbom = write_sbom(ctx, base, bento, image, struct(models = models, parts = parts))

@@ -35,15 +35,14 @@ def _arguments(ctx, base, output):
     args.add_all(["--output", output])
     return args
 
-def check_libraries(ctx, base, parts, libraries, requirements, further, *, early):
+def check_libraries(ctx, base, packages, further, *, early):
     """Declares the check that packages go with the base and each other.
 
     Args:
       ctx: context of `bento_image`.
       base: its BentoBaseInfo.
-      parts: list of BentoWheelPartInfo.
-      libraries: list of Files, what checks have to know of these.
-      requirements: list of BentoRequirementInfo, whose wheels these are.
+      packages: struct of lists: `requirements`, BentoRequirementInfo; `parts` of their wheels, BentoWheelPartInfo; and
+        `libraries`, Files, what checks have to know of these.
       further: what `further_layers` returned.
       early: whether it is the one of two that waits for no layer of a package.
 
@@ -61,18 +60,18 @@ def check_libraries(ctx, base, parts, libraries, requirements, further, *, early
     if base.glibc:
         args.add_all(["--glibc", base.glibc])
     else:
-        args.add_all([info.glibc for info in requirements if info.glibc], before_each = "--allowed-glibc", uniquify = True)
+        args.add_all([info.glibc for info in packages.requirements if info.glibc], before_each = "--allowed-glibc", uniquify = True)
     args.add_all(below, before_each = "--base-libraries")
     args.add_all(debs, before_each = "--index")
-    args.add_all(libraries, before_each = "--libraries")
+    args.add_all(packages.libraries, before_each = "--libraries")
     args.add_all(machines, before_each = "--machines")
-    args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
+    args.add_all([part.wheel.file.basename for part in packages.parts], before_each = "--wheel")
     args.add_all(ctx.attr.unchecked_libraries, before_each = "--unchecked")
     run_helper(
         ctx,
         mnemonic = "BentoImageCheck",
         progress_message = "Checking packages of image %{label}",
-        verb = verb("check_image", args, inputs = depset([base.config] + below + debs + libraries + machines)),
+        verb = verb("check_image", args, inputs = depset([base.config] + below + debs + packages.libraries + machines)),
         outputs = [output],
     )
     return output

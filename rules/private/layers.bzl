@@ -26,6 +26,9 @@ COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:
 # Packages of verbs that read wheels or layers of wheels.
 _INFLATE = ["isal"]
 
+# Verbs that make a layer of others, to their mnemonics.
+_OF_LAYERS = {"joined_layer": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}
+
 def extension(compression):
     """Returns the end of the names of files.
 
@@ -48,7 +51,7 @@ def wheel_packages(wheel):
     """
     return _INFLATE + (["pathspec"] if wheel.exclude or wheel.exclude_preset else [])
 
-def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "BentoLayer", more_outputs = []):
+def write_layer(ctx, *, name, compression, verb, progress_message, more_outputs = []):
     """Declares a layer and the action that writes it.
 
     Args:
@@ -57,7 +60,6 @@ def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "B
       compression: one of `COMPRESSIONS`.
       verb: what `verb` returned, the outputs and the package of the compression left out.
       progress_message: what a person reads while it runs.
-      mnemonic: `Bento...`.
       more_outputs: list of Files that the verb writes beside the layer.
 
     Returns:
@@ -71,7 +73,7 @@ def write_layer(ctx, *, name, compression, verb, progress_message, mnemonic = "B
     args.add_all(["--description", description])
     run_helper(
         ctx,
-        mnemonic = mnemonic,
+        mnemonic = _OF_LAYERS.get(verb.name, "BentoLayer"),
         progress_message = progress_message,
         verb = _importing(verb, COMPRESSION_PACKAGES[compression]),
         outputs = [blob, description] + more_outputs,
@@ -221,7 +223,6 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
     return write_layer(
         ctx,
         compression = settings.compression,
-        mnemonic = "BentoLayerJoin",
         name = name,
         progress_message = "Joining {} to a layer".format(what),
         verb = verb(
@@ -250,7 +251,6 @@ def write_prefetch_layer(ctx, *, name, layer, profile):
     return write_layer(
         ctx,
         compression = "estargz",
-        mnemonic = "BentoLayerPrefetch",
         name = name,
         progress_message = "Putting first what a start reads of " + layer.blob.basename,
         verb = verb("prefetch_layer", args, inputs = depset([layer.description, layer.blob, profile]), packages = _INFLATE),
