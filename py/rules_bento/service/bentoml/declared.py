@@ -10,7 +10,7 @@ import re
 
 from rules_bento.errors import BentoError
 from rules_bento.records import dataclass, field, replace
-from rules_bento.service.bentoml import ways
+from rules_bento.service.bentoml import configuration, ways
 from rules_bento.service.facts import Dependency, Model, Service, ServiceInfo, Unknown
 
 TYPE_CHECKING = False
@@ -72,7 +72,8 @@ def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     """Put declared facts in place and drop the unknowns that they answer.
 
     Raises:
-        BentoError: a declared fact contradicts what the source states plainly, or is about no service that is there.
+        BentoError: a declared fact contradicts what the source states plainly, or is about no service that is there;
+            or BentoML takes no such configuration.
 
     """
     ways.check_in_full(declared.in_full, declared.words)
@@ -86,6 +87,7 @@ def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     left = tuple(unknown for unknown in info.unknowns if not _answered(unknown, declared))
     computed = {unknown.fact for unknown in info.unknowns if unknown.attribute == "envs"}
     stated = {f"envs.{name}" for name in declared.envs} & computed
+    configuration.check(info)
     return replace(info, unknowns=left, envs=tuple(env for env in info.envs if f"envs.{env.name}" not in stated))
 
 

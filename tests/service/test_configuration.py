@@ -1,0 +1,91 @@
+"""What BentoML takes of a service's configuration is taken, and nothing else."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.service.bentoml.configuration import KINDS, Kind, check
+from rules_bento.service.facts import Service, ServiceInfo
+
+VALUES: list[Any] = [None, True, False, 0, 1, -1, 64, 65, 0.0, 0.5, 1.0, 1.5, -0.5, "", "1", "500m", "cpu_count"]
+VALUES += [
+    "127.0.0.1",
+    "::1",
+    "localhost",
+    "(",
+    "a+",
+    "grpc",
+    "GRPC",
+    "http",
+    "zipkin",
+    "Jaeger",
+    "none",
+    "None",
+    "gzip",
+]
+VALUES += [[], ["a"], [1], [1.5], [True], [None], ["a", 1], {}, {"a": 1}, {"enabled": "yes"}]
+
+
+def paths(kinds: Any, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """All keys that BentoML knows, tables among them, and one beside each that it does not."""
+    found = [(*before, "unknown")]
+    for key, kind in kinds.items():
+        found.append((*before, key))
+        found += [] if isinstance(kind, Kind) else paths(kind, (*before, key))
+    return found
+
+
+def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for key in reversed(path):
+        value = {key: value}
+    return value
+
+
+def configured(config: dict[str, Any]) -> ServiceInfo:
+    service = Service("Service", "Service", "service.py", 5, config=config)
+    return ServiceInfo("service:Service", "service.py", "new", "service", "Service", (service,))
+
+
+def is_taken(config: dict[str, Any]) -> bool:
+    try:
+        check(configured(config))
+    except BentoError:
+        return False
+    return True
+
+
+def is_taken_by_bentoml(*configs: dict[str, Any]) -> bool:
+    """Whether it takes all of them, each of another service, by the function that gives services theirs."""
+    from bentoml._internal.configuration import load_config
+    from bentoml.exceptions import BentoMLConfigException
+
+    services = {f"Service{number}": config for number, config in enumerate(configs)}
+    try:
+        load_config(override_defaults={"services": services}, use_version=2)
+    except BentoMLConfigException:
+        return False
+    return True
+
+
+def test_bentoml_takes_what_is_taken():
+    taken = [nested(path, value) for path in paths(KINDS) for value in VALUES if is_taken(nested(path, value))]
+    assert len(taken) > 500
+    assert is_taken_by_bentoml(*taken), [config for config in taken if not is_taken_by_bentoml(config)]
+
+
+def test_bentoml_refuses_what_is_refused():
+    """Of each key two values, drawn anew in each run, for each takes its time."""
+    chance = random.Random()
+    refused = [[nested(path, value) for value in VALUES if not is_taken(nested(path, value))] for path in paths(KINDS)]
+    drawn = [config for configs in refused for config in chance.sample(configs, min(2, len(configs)))]
+    assert len(drawn) > 150
+    assert [config for config in drawn if is_taken_by_bentoml(config)] == []
+
+
+def test_what_is_refused_is_named_with_its_place():
+    words = r"service\.py:5: service `Service`: `traffic\.timeout` of its configuration is '5', and BentoML takes a number above 0"
+    with pytest.raises(BentoError, match=words):
+        check(configured({"traffic": {"timeout": "5"}}))
