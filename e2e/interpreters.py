@@ -21,8 +21,9 @@ INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock
 # Debian's Bazel has a newer one.
 OTHER = 'bento_tools_dev.python(interpreter = "python3")'
 COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
-# The first compiles the helper; in the others code of users runs, which needs the Python that its packages are for.
-LEFT_OUT = {"BentoCompile", "BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
+# The first two make what the interpreter itself runs; in the others code of users runs, which needs the Python that its
+# packages are for.
+LEFT_OUT = {"BentoCompile", "BentoCommandPackages", "BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
 # Beside what the targets below have by themselves.
 GROUPS = (
     "archives",

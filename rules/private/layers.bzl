@@ -26,9 +26,6 @@ COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:
 # Packages of verbs that read wheels or layers of wheels.
 _INFLATE = ["isal"]
 
-# Verbs that make a layer of others, to their mnemonics.
-_OF_LAYERS = {"joined_layer": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}
-
 def extension(compression):
     """Returns the end of the names of files.
 
@@ -73,7 +70,7 @@ def write_layer(ctx, *, name, compression, verb, progress_message, more_outputs 
     args.add_all(["--description", description])
     run_helper(
         ctx,
-        mnemonic = _OF_LAYERS.get(verb.name, "BentoLayer"),
+        mnemonic = {"joined_layer": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}.get(verb.name, "BentoLayer"),
         progress_message = progress_message,
         verb = _importing(verb, COMPRESSION_PACKAGES[compression]),
         outputs = [blob, description] + more_outputs,
