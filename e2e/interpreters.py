@@ -29,6 +29,7 @@ GROUPS = (
     "archives",
     "bento_yaml",
     "build_definition",
+    "checked",
     "docker_archive",
     "folder",
     "layer",
