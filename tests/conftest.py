@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import resource
@@ -11,7 +12,6 @@ import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,7 +119,8 @@ def wait_until_ready(address: str, server: subprocess.Popen, log: Path) -> None:
         try:
             with urllib.request.urlopen(f"{address}/readyz", timeout=5):
                 return
-        except (urllib.error.URLError, OSError):
+        # The latter where something else had the port a moment ago, and still answers there.
+        except (OSError, http.client.HTTPException):
             time.sleep(0.1)
     raise AssertionError(f"no answer:\n{log.read_text()}")
 
