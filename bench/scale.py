@@ -5,8 +5,8 @@ Bazel loads and analyses them in a server that has just started (repositories ar
 without a change, with another line in one service, with another line in the library, and with another version of a
 package of the lock that scikit-learn needs. Counted are the processes that ran, what they wrote, and Bazel's own
 seconds; `heap` is what the server holds after the analysis. With `--workers` actions run in persistent workers that
-see only what they declare, two for each core. With `--against` the services of another commit of this repository are built beside them,
-step by step, so that both find the machine in the same state. Needs an index the first time.
+see only what they declare, two for each core. With `--against` the services of another commit of this repository are
+built beside them, step by step, so that both find the machine in the same state. Needs an index the first time.
 """
 
 from __future__ import annotations
