@@ -45,20 +45,21 @@ bento_toolchain = rule(
     },
 )
 
-# What the `bento` command imports.
-_COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
+# What the `bento` command imports: packages of many small files, and of few large ones.
+_MANY_FILES = ["jinja2", "packaging", "pathspec", "pyyaml"]
+_FEW_FILES = ["blake3", "zstandard"]
 
 def _command_packages(ctx, packages):
-    """Declares the folder of all packages that the `bento` command imports.
+    """Returns the packages that the `bento` command imports, those of many files in one folder.
 
     Args:
       ctx: context of bento_runtime.
       packages: dict of names to lists of BentoWheelModulesInfo.
 
     Returns:
-      A struct of files and imports, as BentoWheelModulesInfo has them.
+      A list of structs of files and imports, as BentoWheelModulesInfo has them.
     """
-    modules = {module.distribution: module for name in _COMMAND_PACKAGES for module in packages[name]}.values()
+    modules = {module.distribution: module for name in _MANY_FILES for module in packages[name]}.values()
     folder = ctx.actions.declare_directory(ctx.label.name + ".site-packages")
     args = arguments(ctx)
     add_folders(args, "--packages-folder", modules)
@@ -66,16 +67,17 @@ def _command_packages(ctx, packages):
     run_helper(
         ctx,
         mnemonic = "BentoCommandPackages",
-        progress_message = "Gathering the packages of the bento command",
+        progress_message = "Gathering packages of the bento command",
         verb = verb("gather_packages", args, inputs = depset(transitive = [module.files for module in modules])),
         outputs = [folder],
     )
-    return struct(files = depset([folder]), imports = (runfile_path(ctx, folder),))
+    gathered = struct(files = depset([folder]), imports = (runfile_path(ctx, folder),))
+    return [gathered] + [module for name in _FEW_FILES for module in packages[name]]
 
 def _bento_runtime_impl(ctx):
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     return [platform_common.ToolchainInfo(
-        # One link for each program that has them, where their files would be 250.
+        # A folder is one link for each program that has it, where its files would be 230.
         command_packages = _command_packages(ctx, packages),
         helper = ctx.file.helper,
         packages = packages,

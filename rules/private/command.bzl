@@ -13,7 +13,7 @@ def _bento_command_impl(ctx):
         files = depset(),
 
         # A handful, and only of the target that has any.
-        modules = [runtime(ctx).command_packages] + modules.to_list(),
+        modules = runtime(ctx).command_packages + modules.to_list(),
         verb = "command",
     )
     return [

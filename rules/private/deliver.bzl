@@ -35,7 +35,7 @@ def delivery(ctx, *, verb, to = "", words = [], status = [], command = None):
         files = depset([archive] + status),
 
         # A handful, and only where they are asked for.
-        modules = [runtime(ctx).command_packages] + (command[BentoCommandInfo].modules.to_list() if command else []),
+        modules = runtime(ctx).command_packages + (command[BentoCommandInfo].modules.to_list() if command else []),
         verb = "deliver",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]

@@ -31,6 +31,6 @@ def serve_launcher(ctx, archive, *, build_ctx, import_roots, models = []):
                     [word for root in _source_roots(ctx, build_ctx, import_roots) for word in ("--source-root", root)] +
                     [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
         files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
-        modules = [runtime(ctx).command_packages],
+        modules = runtime(ctx).command_packages,
         verb = "serve",
     )
