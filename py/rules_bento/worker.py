@@ -176,7 +176,7 @@ def _surroundings() -> list[Any]:
     fds: list[str] = []
     with contextlib.suppress(OSError):  # a sandbox need not have it
         fds = sorted(os.listdir("/dev/fd"))  # noqa: PTH208 - likewise
-    warnings, threading = sys.modules.get("warnings"), sys.modules.get("threading")
+    warnings, threading, signal, locale = map(sys.modules.get, ("warnings", "threading", "signal", "locale"))
     return [
         umask,
         (folder.st_dev, folder.st_ino),
@@ -186,6 +186,8 @@ def _surroundings() -> list[Any]:
         fds,
         list(warnings.filters) if warnings else [],
         threading.active_count() if threading else 1,
+        list(map(signal.getsignal, signal.valid_signals())) if signal else [],
+        locale.setlocale(locale.LC_ALL) if locale else "",
         sys.getrecursionlimit(),
     ]
 

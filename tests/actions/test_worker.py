@@ -56,7 +56,7 @@ def run(words):
 """
 # A verb that says that it leaves nothing behind, and tells which process ran it before it does what it is asked to.
 LASTING = """\
-import os, sys, threading, time, types, warnings
+import locale, os, signal, sys, threading, time, types, warnings
 sys.modules["rules_bento.actions.words"] = types.SimpleNamespace(LASTING=True)
 def run(words):
     print(os.getpid())
@@ -74,6 +74,8 @@ CHANGES = [
     "os.open('/', os.O_RDONLY) * 0",
     "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
     "sys.setrecursionlimit(2000)",
+    "signal.signal(signal.SIGUSR1, signal.SIG_IGN) * 0",
+    "locale.setlocale(locale.LC_ALL, 'C') and 0",
     "__import__('fractions') and 0",
 ]
 # Runs verbs one after the other, twice, and then others, and tells which variables of modules these changed.

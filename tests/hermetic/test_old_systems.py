@@ -18,8 +18,11 @@ def is_younger(name: str) -> bool:
 
 
 def asked_for(tree: ast.Module) -> set[str]:
-    """Names of the kind that a module reads of another."""
-    return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_younger(node.attr)}
+    """Names of the kind that a module reads of another, or imports."""
+    nodes = list(ast.walk(tree))
+    names = [node.attr for node in nodes if isinstance(node, ast.Attribute)]
+    names += [alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
+    return {name for name in names if is_younger(name)}
 
 
 def looked_for(tree: ast.Module) -> set[str]:

@@ -27,7 +27,9 @@ def run(arguments: Arguments) -> None:
 
 
 def _copy(folder: Path, output: Path) -> None:
-    for place, _, names in os.walk(folder):
+    if not folder.is_dir():
+        raise BentoError(f"{folder}: is no folder, so none of its modules would be there.")
+    for place, _, names in os.walk(folder, followlinks=True):
         target = output / Path(place).relative_to(folder)
         target.mkdir(parents=True, exist_ok=True)
         for name in names:

@@ -139,7 +139,7 @@ def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
 def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
     """Append the next `size` bytes of an unbuffered file to another."""
     file.flush()  # the kernel does not see what is still in the buffer
-    # rules_python's interpreters run with a C library that does not have it, so they do not, either.
+    # Interpreters that are built for old C libraries, as rules_python's are, have no such function.
     if sys.platform == "linux" and hasattr(os, "copy_file_range"):
         with suppress(OSError):  # not between these two file systems
             while copied := os.copy_file_range(source.fileno(), file.fileno(), size):
