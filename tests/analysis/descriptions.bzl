@@ -6,7 +6,8 @@ Each assertion by itself would be a test target, which takes a second to start.
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoApiInfo", "BentoBaseInfo", "BentoDebInfo", "BentoDebLayerInfo", "BentoEnvironmentInfo", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo", "BentoModelInfo", "BentoOptionsInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 
-_PROVIDERS = {
+# Name to provider, of all that targets are asked for.
+PROVIDERS = {
     "BentoApiInfo": BentoApiInfo,
     "BentoBaseInfo": BentoBaseInfo,
     "BentoDebInfo": BentoDebInfo,
@@ -108,7 +109,7 @@ def describe(target):
         "for": "{} {}".format(bento.platform, bento.python_version) if bento else "",
         "groups": _groups(target),
         "options": target[BentoOptionsInfo].options if BentoOptionsInfo in target else {},
-        "providers": sorted([name for name, provider in _PROVIDERS.items() if provider in target]),
+        "providers": sorted([name for name, provider in PROVIDERS.items() if provider in target]),
         "runfiles": _names(runfiles),
         "runfiles_import_bentoml": _imports_bentoml(runfiles),
     })

@@ -3,24 +3,10 @@
 `described_test` holds which files there are; here an attribute that is forgotten, or handed on by another flag, fails.
 """
 
-load("//rules:providers.bzl", "BentoApiInfo", "BentoBaseInfo", "BentoDebLayerInfo", "BentoEnvironmentInfo", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo", "BentoModelInfo", "BentoOptionsInfo", "BentoRequirementInfo", "BentoWheelInfo")
-load("//tests/analysis:descriptions.bzl", "report")
+load("//tests/analysis:descriptions.bzl", "PROVIDERS", "report")
 
-_PROVIDERS = {
-    "BentoApiInfo": BentoApiInfo,
-    "BentoBaseInfo": BentoBaseInfo,
-    "BentoDebLayerInfo": BentoDebLayerInfo,
-    "BentoEnvironmentInfo": BentoEnvironmentInfo,
-    "BentoImageIndexInfo": BentoImageIndexInfo,
-    "BentoImageInfo": BentoImageInfo,
-    "BentoInfo": BentoInfo,
-    "BentoLayerInfo": BentoLayerInfo,
-    "BentoModelInfo": BentoModelInfo,
-    "BentoOptionsInfo": BentoOptionsInfo,
-    "BentoRequirementInfo": BentoRequirementInfo,
-    "BentoWheelInfo": BentoWheelInfo,
-    "RunEnvironmentInfo": RunEnvironmentInfo,
-}
+# Those that no attribute fills but by files.
+_OF_FILES = ["BentoDebInfo", "BentoWheelModulesInfo", "PyInfo"]
 
 # Fields that name the value of a provider where it is in another one.
 _NAMING = ["description", "config", "distribution", "blob", "file"]
@@ -158,7 +144,7 @@ def _values(info):
 
 def _handed_on(ctx, target):
     """What a target hands on: of each action with words its output, of each provider its name."""
-    described = {name: _values(target[provider]) for name, provider in _PROVIDERS.items() if provider in target}
+    described = {name: _values(target[provider]) for name, provider in PROVIDERS.items() if provider in target and name not in _OF_FILES}
     for action in target[_HandedInfo].actions:
         if action.mnemonic == "FileWrite" or action.mnemonic.startswith("Bento"):
             described[sorted([file.basename for file in action.outputs.to_list()])[0]] = _words(action, ctx.workspace_name)
