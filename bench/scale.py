@@ -12,12 +12,11 @@ built beside them, step by step, so that both find the machine in the same state
 from __future__ import annotations
 
 import argparse
-import io
+import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,10 +128,11 @@ def show(step: str, results: dict[str, Result]) -> None:
 
 
 def exported(commit: str, folder: Path) -> Path:
-    """Write the files of a commit of this repository to a folder."""
-    packed = subprocess.run(["git", "archive", commit], cwd=REPOSITORY, capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
+    """Write the files of a commit of this repository to a folder, those too that an archive of a release leaves out."""
+    folder.mkdir()
+    index = {**os.environ, "GIT_INDEX_FILE": str(folder.with_name(f"{folder.name}.index"))}
+    for command in (["read-tree", commit], ["checkout-index", "--all", f"--prefix={folder}/"]):
+        subprocess.run(["git", *command], cwd=REPOSITORY, env=index, check=True)
     return folder
 
 
