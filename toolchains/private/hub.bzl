@@ -88,8 +88,13 @@ requirement(
 )
 """
 
-def _wheel_repo_name(hub, package, platform):
-    return "{}__{}__{}__{}".format(hub, _target_name(package["name"]), package["version"].replace("+", "_"), platform)
+def _wheel_repo_name(hub, package, platform, by_name):
+    """Returns the name of a wheel's repository, which has the version where the lock has several of the package.
+
+    Names of repositories are part of the repository mapping of each program, so that another name writes all of them anew.
+    """
+    version = [package["version"].replace("+", "_")] if len(by_name[package["name"]]) > 1 else []
+    return "__".join([hub, _target_name(package["name"])] + version + [platform])
 
 def _target_name(name):
     """Returns the name of a package as the hub spells it."""
@@ -195,9 +200,10 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
         lock = "the lock of @{}".format(name),
         packages = sorted({package["name"]: True for package in lock["packages"]}),
     )
+    by_name = _by_name(lock["packages"])
     for platform in platforms:
         for package in lock["packages"]:
-            _declare_wheel(_wheel_repo_name(name, package, platform), package, platform, settings, build or own)
+            _declare_wheel(_wheel_repo_name(name, package, platform, by_name), package, platform, settings, build or own)
     hub_repo(
         name = name,
         glibc = settings.glibc,
@@ -274,9 +280,9 @@ def _is_built(rctx, version, package, platform):
         return True
     return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, version, rctx.attr.glibc, rctx.attr.macos)
 
-def _labels(rctx, version, package, platform):
+def _labels(rctx, version, package, platform, by_name):
     """Returns the labels of a package's wheel and of its modules."""
-    repository = "@" + _wheel_repo_name(rctx.attr.hub, package, platform)
+    repository = "@" + _wheel_repo_name(rctx.attr.hub, package, platform, by_name)
     if _is_built(rctx, version, package, platform):
         return struct(modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
     return struct(modules = repository + "_modules//:modules", wheel = repository + "//:wheel")
@@ -310,7 +316,7 @@ def _requirement(rctx, version, package, extra, by_name, environments):
     for platform, found in package.items():
         closure = [p for _, p in sorted(_closure([(found, [extra] if extra else [])], by_name, environments[platform]).items())]
         packages[platform] = ["//{}:_locked".format(_target_name(p["name"])) for p in closure]
-        labels = [_labels(rctx, version, p, platform) for p in closure]
+        labels = [_labels(rctx, version, p, platform, by_name) for p in closure]
         modules[platform] = [label.modules for label in labels]
         wheels[platform + "_files"] = [label.wheel for label in labels]
 
@@ -339,7 +345,7 @@ def _package_build(rctx, version, package, by_name, environments):
     no_match = _no_match(rctx, version, package.values()[0]["name"], package.keys())
     build = _PACKAGE_HEAD.format(
         description = _select({platform: "locked-{}.json".format(found["version"]) for platform, found in package.items()}, no_match),
-        wheel = _select({platform: _labels(rctx, version, found, platform).wheel for platform, found in package.items()}, no_match),
+        wheel = _select({platform: _labels(rctx, version, found, platform, by_name).wheel for platform, found in package.items()}, no_match),
     )
     extras = {extra: True for found in package.values() for extra in found.get("extras", {})}
     for extra in [""] + sorted(extras):
