@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from rules_bento.errors import BentoError
@@ -20,12 +21,12 @@ PIP_TOOLS = Resolver(sys.executable, UV.uv, os.environ["RULES_BENTO_ROOTS"].spli
 
 
 def write(folder, packages):
-    """A file for each package, as a hub has it."""
+    """What is read of a file for each package, as a hub has it."""
     paths = []
     for package in packages:
         paths.append(folder / f"{package['name']}-{package['version']}.json")
         paths[-1].write_text(json.dumps(package), "utf-8")
-    return paths
+    return slices.read(map(str, paths))
 
 
 def asked(*requirements, **constraints):
@@ -75,19 +76,20 @@ def test_pip_tools_and_uv_agree(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="the lock's wheels are chosen for the host")
 def test_answers_for_each_package_make_the_slice_of_all_of_them(tmp_path):
     roots = ("bentoml", "scikit-learn")
-    answers = [ask(root, write(tmp_path, closure({root})), HERE, UV) for root in roots]
+    answers = [ask(root, closure({root}), HERE, UV) for root in roots]
     assert [len(answer.pins) > 4 for answer in answers] == [True, True]
-    paths = write(tmp_path, closure({*roots}))
+    packages = closure({*roots})
+    answers = [Answer.loads(answer.dumps()) for answer in answers]
     # numpy is asked for by a library, too.
     joined = make_slice(
         asked(*roots, "numpy"),
-        paths,
+        slices.read([], answers),
         HERE,
         Resolver("absent", Path("absent")),
         all_files=False,
-        answers=[Answer.loads(answer.dumps()) for answer in answers],
+        answers=answers,
     )
-    assert joined == make_slice(asked(*roots), paths, HERE, UV, all_files=False)
+    assert joined == make_slice(asked(*roots), packages, HERE, UV, all_files=False)
 
 
 A_AND_B = (Answer("a", {"a": "a==1.0"}), Answer("b", {"b": "b==2.0"}))
@@ -98,11 +100,14 @@ A_AND_B = (Answer("a", {"a": "a==1.0"}), Answer("b", {"b": "b==2.0"}))
     [
         (asked("a", "b"), A_AND_B[:1]),
         (asked("a", "b"), (A_AND_B[0], Answer("b", {}))),
-        (asked("a", "b", "a<2"), A_AND_B),
-        (asked("a", "b", a="<2"), A_AND_B),
+        (asked("a", "b", "a<2rc1"), A_AND_B),
+        (asked("a", "b", "a<2; python_version > '3'"), A_AND_B),
+        (asked("a", "b", "a[x]"), A_AND_B),
+        (asked("a", "b", a="<2rc1"), A_AND_B),
+        (asked("a", "b", a="<2; python_version > '3'"), A_AND_B),
         (asked("a", "b"), (*A_AND_B, Answer("c", {"c": "c==1"}))),
     ],
-    ids=["none", "no-solution", "narrowed", "limited", "of-another"],
+    ids=["none", "no-solution", "pre-release", "marker", "extra", "limit", "limit-with-marker", "of-another"],
 )
 def test_the_resolver_is_asked_where_answers_do_not_say_all(tmp_path, monkeypatch, wanted, answers):
     paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0")])
@@ -111,6 +116,85 @@ def test_the_resolver_is_asked_where_answers_do_not_say_all(tmp_path, monkeypatc
     monkeypatch.setattr(slices, "_compile", lambda *question: questions.append(question) or compiled(*question))
     assert make_slice(wanted, paths, HERE, UV, all_files=False, answers=answers).requirements == "a==1.0\nb==2.0\n"
     assert questions
+
+
+VERSIONS = ("1", "1.0", "1.2.3", "1.2.3", "2.0", "2.0", "2.1rc1", "3.0.post1", "2.0+cpu")
+CLAUSES = (
+    ">=1",
+    ">0.9",
+    "<=3",
+    "<9",
+    "!=1.1",
+    "!=2.*",
+    "~=1.0",
+    "~=2.0",
+    "==2.*",
+    "==1",
+    "<2rc1",
+    ">=1.0rc1",
+    "===1.0",
+    ">2",
+)
+MARKERS = (" ; sys_platform == 'linux'", " ; python_version < '3'")
+
+
+def drawn_packages(random):
+    """Packages of a lock, of which each may need later ones, and extras of each any."""
+    names = ["a", "b-c", "d", "e"][: random.randrange(2, 5)]
+    asked_for = [{}, {"extras": ["y"]}, {"specifier": "<2"}]
+    return [
+        plain(
+            name,
+            random.choice(VERSIONS),
+            *(other for other in names[at + 1 :] if random.random() < 0.7),
+            extras={
+                key: [
+                    {"name": random.choice([*names * 3, "gone"]), **random.choice(asked_for)}
+                    for _ in range(random.randrange(3))
+                ]
+                for key in random.sample(["x", "y"], random.randrange(3))
+            },
+        )
+        for at, name in enumerate(names)
+    ]
+
+
+def drawn_requirement(random, packages, extras):
+    """A requirement as a person might write it, which the packages may satisfy."""
+    name = random.choice(packages)["name"].replace("-", random.choice("-_."))
+    clauses = random.sample(CLAUSES, random.randrange(3))
+    return name + random.choice(extras) + ",".join(clauses) + random.choice([""] * 8 + [*MARKERS])
+
+
+def slice_or_none(*arguments):
+    try:
+        return make_slice(*arguments, all_files=False)
+    except BentoError:
+        return None
+
+
+def test_what_closures_satisfy_is_what_uv_finds(tmp_path):
+    """Draw locks and requirements: where uv is not asked for all of them together, it would have said the same."""
+    random = Random(20)
+    joined_slices = 0
+    for number in range(600):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        packages = drawn_packages(random)
+        pins = {package["name"]: f"{package['name']}=={package['version']}" for package in packages}
+        wanted = Asked(
+            dict.fromkeys([*pins, drawn_requirement(random, packages, ["", "", "[x]", "[X,y]"])], "packages"),
+            dict.fromkeys([drawn_requirement(random, packages, [""])][random.randrange(2) :], "b.yaml:3"),
+        )
+        joined = slices._joined(
+            wanted, slices._by_name(packages), [Answer(name, {name: pin}) for name, pin in pins.items()]
+        )
+        if joined:
+            joined_slices += 1
+            whole = slice_or_none(wanted, write(folder, packages), HERE, UV)
+            assert whole is not None, (wanted, packages)
+            assert whole.requirements == "".join(f"{pin}\n" for pin, _ in joined), (wanted, packages)
+    assert joined_slices > 30
 
 
 def own_wheel(name, version, **more):
@@ -168,8 +252,8 @@ def test_one_file_that_two_targets_have_is_one_package(tmp_path):
 
 def test_a_package_without_a_solution_has_no_answer(tmp_path):
     unlocked = {"name": "only-here", "version": "1", "files": {}, "unlocked": True}
-    for paths in (write(tmp_path, [plain("a", "1.0", "only-here"), unlocked]), write(tmp_path, [plain("a", "1", "b")])):
-        assert ask("a", paths, HERE, UV) == Answer("a", {})
+    for packages in ([plain("a", "1.0", "only-here"), unlocked], [plain("a", "1", "b")]):
+        assert ask("a", packages, HERE, UV) == Answer("a", {}, packages)
 
 
 def environment_of(target):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rules_bento.arguments import read_text
 from rules_bento.bento import stated_packages
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.packages import slice as slices
 
 TYPE_CHECKING = False
@@ -17,9 +19,9 @@ LASTING = True  # see worker
 
 FLAGS = {
     "--all-files": 0,
-    "--answer": 1,  # what uv said of a requirement alone
+    "--answer": 1,  # what uv said of a requirement alone, and what the lock has of its closure
     "--glibc": 1,
-    "--locked": 1,
+    "--locked": 1,  # what the lock has of a package
     "--output": 1,
     "--output-with-hashes": 1,
     "--package": 1,  # a requirement beside those of the hub
@@ -48,35 +50,36 @@ def run(arguments: Arguments) -> None:
     if not platforms:
         raise BentoError("requirements: no package comes from a hub. Add the hub's bentoml, which serves the Bento.")
     target = slices.Target(platforms.pop(), versions.pop(), arguments.one("--glibc"))
-    locked = [Path(path) for path in dict.fromkeys(arguments.many("--locked"))]
-    request = _asked(arguments, locked)
+    answers = [slices.Answer.loads(read_text(path)) for path in arguments.many("--answer")]
+    entries = slices.read(arguments.many("--locked"), answers)
+    request = _asked(arguments, entries)
     made = slices.make_slice(
         request,
-        locked,
+        entries,
         target,
         slices.Resolver(arguments.one("--python"), Path(arguments.one("--uv")), arguments.many("--pip-tools")),
         all_files=bool(arguments.records("--all-files")),
-        answers=[slices.Answer.loads(Path(path).read_text("utf-8")) for path in arguments.many("--answer")],
+        answers=answers,
     )
     Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in request.requirements), "utf-8")
     Path(arguments.one("--output")).write_text(made.requirements, "utf-8")
     Path(arguments.one("--output-with-hashes")).write_text(made.requirements_with_hashes, "utf-8")
 
 
-def _asked(arguments: Arguments, locked: list[Path]) -> slices.Asked:
+def _asked(arguments: Arguments, entries: list[dict[str, Any]]) -> slices.Asked:
     """Return what attributes, libraries, a bentofile and an image ask for, each told by the first that does."""
     origins: dict[str, str] = {}
     limits: dict[str, str] = {}
     for origin, texts in (
         ("requirements", arguments.many("--requirement")),
         ("packages", arguments.many("--package")),
-        ("deps", slices.agreed(arguments.many("--pin"), locked)),
+        ("deps", slices.agreed(arguments.many("--pin"), entries)),
     ):
         for text in texts:
             origins.setdefault(text, origin)
     for path in arguments.many("--stated"):
         for stated in stated_packages.loads(Path(path).read_text("utf-8")):
-            for note in stated.held_against(slices.known(locked)):
+            for note in stated.held_against(slices.known(entries)):
                 sys.stderr.write(f"{arguments.one('--target')}: {note}\n")
             for text in stated.requirements:
                 origins.setdefault(text, stated.place)

@@ -28,7 +28,7 @@ def run(arguments: Arguments) -> None:
     target = slices.Target(arguments.one("--platform"), arguments.one("--python-version"), arguments.one("--glibc"))
     answer = slices.ask(
         arguments.one("--requirement"),
-        [Path(path) for path in arguments.many("--locked")],
+        slices.read(arguments.many("--locked")),
         target,
         slices.Resolver(arguments.one("--python"), Path(arguments.one("--uv"))),
     )

@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from rules_bento.arguments import read_text
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.packages import requirements
@@ -110,14 +111,18 @@ class Resolver:
 
 @dataclass(frozen=True)
 class Answer:
-    """Holds a resolver's solution for one requirement alone: the pins of its closure by name, none if there is none."""
+    """Holds a resolver's solution for one requirement alone: the pins of its closure by name, none if there is none.
+
+    `packages` is what the lock has of each package of the closure, so that whoever requires it reads one file.
+    """
 
     requirement: str
     pins: Mapping[str, str]
+    packages: Sequence[dict[str, Any]] = ()
 
     def dumps(self) -> str:
         """Return the JSON in which it travels between actions."""
-        return json.dumps({"requirement": self.requirement, "pins": self.pins}, indent=1) + "\n"
+        return json.dumps(vars(self)) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> Answer:
@@ -125,37 +130,35 @@ class Answer:
         return cls(**json.loads(text))
 
 
-def ask(requirement: str, packages: Iterable[Path], target: Target, resolver: Resolver) -> Answer:
+def ask(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Answer:
     """Ask the resolver for the closure of one package; the answer has no pins where it finds no solution.
 
     Whoever needs these packages asks again then, together with all else, and explains it.
     """
-    entries = _read(packages)
     try:
         pins = _resolve(Asked({requirement: "requirements"}), _by_name(entries), target, resolver)
     except BentoError:
-        return Answer(requirement, {})
-    return Answer(requirement, {name: line for line, name in pins})
+        return Answer(requirement, {}, entries)
+    return Answer(requirement, {name: line for line, name in pins}, entries)
 
 
 def make_slice(
     asked: Asked,
-    packages: Iterable[Path],
+    entries: Sequence[dict[str, Any]],
     target: Target,
     resolver: Resolver,
     *,
     all_files: bool,
     answers: Sequence[Answer] = (),
 ) -> Slice:
-    """Resolve what is asked for against what the lock has of `packages` (a JSON file each).
+    """Resolve what is asked for against `entries`: what the lock has of each package of the closure.
 
     `all_files` asks for the hashes of all files of a release, not only of those for the platform. The resolver is not
     asked again where `answers` say it all. Raises BentoError with uv's explanation if there is no solution, and for one
     that differs from the packages given.
     """
-    entries = _read(packages)
     locked = _by_name(entries)
-    pins = _joined(asked, entries, answers) or _resolve(asked, locked, target, resolver)
+    pins = _joined(asked, locked, answers) or _resolve(asked, locked, target, resolver)
     pins = [(_with_source(line, locked[name]), name) for line, name in pins]
     return Slice(
         "".join(f"{line}\n" for line, _ in pins),
@@ -163,11 +166,13 @@ def make_slice(
     )
 
 
-def _read(packages: Iterable[Path]) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text("utf-8")) for path in packages]
+def read(paths: Iterable[str], answers: Iterable[Answer] = ()) -> list[dict[str, Any]]:
+    """Return what the lock has of each package of the closure: of `answers`, and of files with one each."""
+    entries = [entry for answer in answers for entry in answer.packages]
+    return [*entries, *(json.loads(read_text(path)) for path in dict.fromkeys(paths))]
 
 
-def _by_name(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the entries by name.
 
     Raises BentoError where one name has two: images would have both, and the lock one.
@@ -175,7 +180,7 @@ def _by_name(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     locked: dict[str, dict[str, Any]] = {}
     for entry in entries:
         other = locked.setdefault(entry["name"], entry)
-        if (other["version"], other["files"]) != (entry["version"], entry["files"]):
+        if other is not entry and (other["version"], other["files"]) != (entry["version"], entry["files"]):
             raise BentoError(_two_of_a_name(other, entry, entries))
     return locked
 
@@ -204,7 +209,7 @@ def _origin(entry: dict[str, Any]) -> str:
     return f"{entry['version']} of {label}" if label else f"{entry['version']} of a lock"
 
 
-def _joined(asked: Asked, entries: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> list[tuple[str, str]]:
+def _joined(asked: Asked, locked: Mapping[str, dict[str, Any]], answers: Sequence[Answer]) -> list[tuple[str, str]]:
     """Join the answers to a solution of all that is asked for, as `_resolve` returns it; empty if they do not cover it.
 
     A lock has one version of a package for a target, so no closure rules out a package of another one.
@@ -212,11 +217,16 @@ def _joined(asked: Asked, entries: Sequence[dict[str, Any]], answers: Sequence[A
     pins: dict[str, str] = {}
     for answer in answers:
         pins |= answer.pins
+    if pins.keys() != locked.keys():
+        return []
     answered = {answer.requirement for answer in answers if answer.pins} | pins.keys()
-    if asked.constraints or not asked.requirements.keys() <= answered:
-        return []
-    if sorted(pins) != sorted(entry["name"] for entry in entries):
-        return []
+    others = asked.requirements.keys() - answered
+    if others or asked.constraints:
+        from rules_bento.packages.satisfaction import limits, satisfies
+
+        satisfied = all(satisfies(locked, text) for text in others)
+        if not satisfied or any(limits(locked, text) for text in asked.constraints):
+            return []
     return [(pins[name], name) for name in sorted(pins)]
 
 
@@ -241,19 +251,17 @@ def _resolve(
     return pins
 
 
-def known(packages: Iterable[Path]) -> dict[str, set[str]]:
+def known(entries: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
     """Return the extras that a lock knows of each of its packages, by normalized names."""
-    return {entry["name"]: set(entry.get("extras", {})) for entry in _read(packages)}
+    return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
 
 
-def agreed(pins: Iterable[str], packages: Iterable[Path]) -> list[str]:
+def agreed(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
     """Return the names of pins (`name==version` or `name`) of libraries.
 
     Raises BentoError for one that the lock has not.
     """
-    pins = list(pins)
-    # Most libraries name none, and the packages are many files.
-    versions = {entry["name"]: entry["version"] for entry in (_read(packages) if pins else [])}
+    versions = {entry["name"]: entry["version"] for entry in entries}
     names = []
     for pin in pins:
         name, _, version = pin.partition("==")
