@@ -79,7 +79,7 @@ def make_lock(folder: Path, requirements: list[str], uv: str) -> list[Path]:
 
 
 def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: str, pip_tools: list[str]) -> list[str]:
-    """Return the command of the action BentoLock."""
+    """Return the command of the slice of a lock."""
     lines = ["--target", "bench", "--platform", PLATFORM, "--python-version", VERSION, "--glibc", "2.28", "--uv", uv]
     lines += ["--python", sys.executable, "--roots", str(folder / "roots"), "--output", str(folder / "plain")]
     lines += ["--output-with-hashes", str(folder / "hashed")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ bento_package(
 OF_MODEL = '    weights = bentoml.models.BentoModel("weights:latest")\n\n'
 
 Costs = dict[str, dict[str, dict[str, int]]]
-"""By change and by mnemonic: `actions`; `inputs` of one, the interpreter's left out; `bytes` that all of them write."""
+"""By change and mnemonic: `actions`; `inputs` of one, but for the interpreter's; `bytes` that none wrote before."""
 
 
 def changes_cost_what_is_committed(bench: Workbench) -> str:
@@ -86,9 +87,10 @@ def count(bench: Workbench) -> dict[str, Any]:
     write_services(checkout, MONOREPO, NUMBER)
     write_model(checkout)
     changes: Costs = {}
+    kept: set[str] = set()
 
     def build(change: str) -> None:
-        changes[change] = costs(checkout.build(SERVICES, workspace=MONOREPO).spawns)
+        changes[change] = costs(checkout.build(SERVICES, workspace=MONOREPO).spawns, kept)
 
     build("from nothing")
     build("nothing")
@@ -138,17 +140,21 @@ def write_newer_package(checkout: Checkout, workspace: str) -> None:
     checkout.write(path, re.sub(rf'"{PACKAGE}-[0-9.]+(-py3|\.tar)', rf'"{PACKAGE}-99.0\1', newer))
 
 
-def costs(spawns: Iterable[Spawn]) -> dict[str, dict[str, int]]:
-    """Return what the processes of a build cost, by mnemonic."""
+def costs(spawns: Iterable[Spawn], kept: set[str]) -> dict[str, dict[str, int]]:
+    """Return what the processes of a build cost, by mnemonic; `kept` are digests that a cache has, and gets them."""
     kinds: dict[str, list[Spawn]] = {}
+    sent: Counter[str] = Counter()
     for spawn in spawns:
         if "//services/" in spawn.target:
             kinds.setdefault(spawn.mnemonic, []).append(spawn)
+            new = {digest: size for digest, size in spawn.sizes.items() if digest not in kept}
+            sent[spawn.mnemonic] += sum(new.values())
+            kept |= new.keys()
     return {
         kind: {
             "actions": len(found),
             "inputs": int(median(sum("bento_python/" not in path for path in spawn.inputs) for spawn in found)),
-            "bytes": sum(spawn.written for spawn in found),
+            "bytes": sent[kind],
         }
         for kind, found in sorted(kinds.items())
     }

@@ -54,7 +54,7 @@ def a_comment_in_the_service(checkout: Checkout) -> float:
     tag = checkout.read(TAG)
     checkout.write("examples/iris/service.py", checkout.read("examples/iris/service.py") + "\n# A remark.\n")
     built = checkout.build(TARGET, "--output_groups=+tag")
-    assert built.ran == ["BentoArchive", "BentoPackage", "BentoSnapshot"], built.ran
+    assert built.ran == ["BentoArchive", "BentoPackage"], built.ran
     assert checkout.read(TAG) != tag
     return built.seconds
 
@@ -63,7 +63,7 @@ def a_name_in_the_library(checkout: Checkout) -> None:
     """Change the library, which trains the model, too."""
     tag = checkout.read(TAG)
     checkout.edit("examples/features/iris.py", "measured", "sizes")
-    expected = ["BentoArchive", "BentoPackage", "BentoSnapshot", "Genrule"]
+    expected = ["BentoArchive", "BentoPackage", "Genrule"]
     ran = build(checkout)
     assert [mnemonic for mnemonic in ran if mnemonic not in ("BentoModel", "BentoModelPart")] == expected, ran
     assert checkout.read(TAG) != tag
@@ -86,13 +86,15 @@ def a_file_that_no_pattern_keeps(checkout: Checkout) -> None:
     checkout.write("kept/service.py", SERVICE)
     checkout.write("kept/notes/today.md", "nothing\n")
     first = checkout.build("//kept:bento").ran
-    assert first == ["BentoPackage", "BentoSnapshot"], first
+    assert first == ["BentoPackage"], first
     checkout.write("kept/notes/today.md", "something\n")
     assert checkout.build("//kept:bento").ran == []
     (checkout.root / "kept/notes/today.md").touch()
     assert checkout.build("//kept:bento").ran == []
     checkout.write("kept/notes/tomorrow.md", "a new file\n")
-    assert checkout.build("//kept:bento").ran == ["BentoSnapshot"], "what it writes has not changed"
+    digest = checkout.read("bazel-bin/kept/bento.digest")
+    assert checkout.build("//kept:bento").ran == first
+    assert checkout.read("bazel-bin/kept/bento.digest") == digest, "what it writes has not changed"
     checkout.write("kept/service.py", SERVICE + "# A remark.\n")
     assert checkout.build("//kept:bento").ran == first
 
@@ -103,8 +105,8 @@ def a_line_beside_data(checkout: Checkout) -> None:
     checkout.write("beside/service.py", SERVICE)
     checkout.write("beside/table.csv", "1,2\n")
     first = checkout.build("//beside:bento").ran
-    assert first == ["BentoArchive", "BentoData", "BentoPackage", "BentoSnapshot"], first
+    assert first == ["BentoArchive", "BentoData", "BentoPackage"], first
     checkout.write("beside/service.py", SERVICE + "# A remark.\n")
-    assert checkout.build("//beside:bento").ran == ["BentoArchive", "BentoPackage", "BentoSnapshot"]
+    assert checkout.build("//beside:bento").ran == ["BentoArchive", "BentoPackage"]
     checkout.write("beside/table.csv", "3,4\n")
     assert checkout.build("//beside:bento").ran == first

@@ -20,10 +20,8 @@ REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
 # it imports. The interpreter's come on top.
 INPUTS = {
     "BentoArchive": (5, 1),
-    "BentoLock": (78, 52),
     "BentoModel": (2, 53),
-    "BentoPackage": (7, 53),
-    "BentoSnapshot": (4, 78),
+    "BentoPackage": (11, 171),
 }
 # Of each rule for tests, one: what they run is the same wherever it stands.
 TESTS = (

@@ -49,7 +49,7 @@ def weights_rerun_what_holds_them(bench: Workbench) -> str:
     for name in ("large/first", "large/second", "small/only"):
         checkout.write(f"heavy/{name}.bin", f"{name}\n" * 100_000)
     models = [f"BentoModel{what} {model}" for what in ("", "Part") for model in ("large", "small")]
-    of_bentos = [f"Bento{verb} {bento}" for verb in ("Archive", "Package", "Snapshot") for bento in BENTOS]
+    of_bentos = [f"Bento{verb} {bento}" for verb in ("Archive", "Package") for bento in BENTOS]
     ran = build(checkout)
     assert ran == sorted([*models, *of_bentos]), ran
     a_weight(checkout)
@@ -74,7 +74,7 @@ def a_line(checkout: Checkout) -> None:
     tags = tags_of(checkout)
     checkout.edit("heavy/other.py", "@bentoml", "# A remark.\n@bentoml")
     ran = build(checkout)
-    assert ran == ["BentoArchive other", "BentoPackage other", "BentoSnapshot other"], ran
+    assert ran == ["BentoArchive other", "BentoPackage other"], ran
     assert tags_of(checkout)["other"] != tags["other"]
 
 

@@ -83,8 +83,13 @@ class Spawn:
     action: str  # its digest, which a remote cache is asked for; empty without one
     inputs: dict[str, int]  # path to bytes
     outputs: dict[str, str]  # path to digest
-    written: int  # bytes of the outputs
+    sizes: dict[str, int]  # digest of an output to bytes
     seconds: float  # from when it was its turn until the outputs were there
+
+    @property
+    def written(self) -> int:
+        """The bytes of the outputs."""
+        return sum(self.sizes[digest] for digest in self.outputs.values() if digest in self.sizes)
 
 
 @dataclass(frozen=True)
@@ -324,9 +329,10 @@ def read_spawns(log: Path) -> list[Spawn]:
         inputs = {read["path"]: int(read.get("digest", {}).get("sizeBytes", 0)) for read in entry.get("inputs", [])}
         outputs = {output["path"]: digest_of(output) for output in entry.get("actualOutputs", [])}
         action, target = entry.get("digest", {}).get("hash", ""), entry.get("targetLabel", "")
-        written = sum(int(output.get("digest", {}).get("sizeBytes", 0)) for output in entry.get("actualOutputs", []))
+        written = [output["digest"] for output in entry.get("actualOutputs", []) if "digest" in output]
+        sizes = {str(digest.get("hash", "")): int(digest.get("sizeBytes", 0)) for digest in written}
         seconds = float(entry.get("metrics", {}).get("totalTime", "0s").removesuffix("s"))
-        spawns.append(Spawn(entry["mnemonic"], target, entry["runner"], action, inputs, outputs, written, seconds))
+        spawns.append(Spawn(entry["mnemonic"], target, entry["runner"], action, inputs, outputs, sizes, seconds))
     return spawns
 
 

@@ -7,11 +7,11 @@ load("//rules/private:bento_report.bzl", "write_bento_report")
 load("//rules/private:build_definition.bzl", "made_of", "write_build_definition")
 load("//rules/private:data.bzl", "pack_data")
 load("//rules/private:facts.bzl", "FACTS", "IMPORT", "check_facts", "facts_info", "import_facts")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_steps")
 load("//rules/private:interpreter.bzl", "minor_version")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
-load("//rules/private:metadata.bzl", "pins_of", "requirements_files", "write_metadata")
+load("//rules/private:metadata.bzl", "describe_metadata", "pins_of", "requirements_files")
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
 load("//rules/private:resolved_aspect.bzl", "resolved_aspect")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
@@ -64,8 +64,27 @@ def _python_version(ctx, locked):
         ))
     return version
 
+def _read(ctx, *, data, locked, models, vendored):
+    """Describes how the service is read, or imported; returns Files, and the steps that the Bento's own action begins with."""
+    imported = ctx.attr.facts == IMPORT
+    read = read_sources(
+        ctx,
+        packed_data = data,
+        states_packages = bool(locked),
+        unread = imported,
+        used = ctx.files.description_file + requirements_files(ctx),
+        vendored = vendored,
+    )
+    contents = [read.part] + ([data.part] if data else [])
+    if not imported:
+        return struct(contents = contents, manifest = read.manifest, service = read.service, stated = read.stated, steps = [read.step])
+    run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Reading sources of %{label}", steps = [read.step])
+    facts = facts_info(ctx, made_of = None, models = models, parts = contents, snapshot = read)
+    told = import_facts(ctx, facts, locked, states_packages = True)
+    return struct(contents = contents, manifest = read.manifest, service = told.service, stated = told.stated, steps = [])
+
 def _lock(ctx, locked, stated):
-    """Declares the slice of the lock, if the Bento has one."""
+    """Describes the slice of the lock, if the Bento has one."""
     return lock_slice(
         ctx,
         all_files = ctx.attr.lock_all_platforms,
@@ -122,32 +141,25 @@ def _bento_package_impl(ctx):
     locked = _locked(ctx)
     python_version = _python_version(ctx, locked)
     check_facts(ctx, locked)
-    imported = ctx.attr.facts == IMPORT
-    sources_part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     metadata_part = ctx.actions.declare_file(ctx.label.name + ".metadata.part")
     data = pack_data(ctx)
     vendored = depset(transitive = [info.vendored for info in locked])
-    snapshot = read_sources(
-        ctx,
-        packed_data = data,
-        part = sources_part,
-        vendored = vendored,
-        states_packages = bool(locked),
-        unread = imported,
-    )
-    contents = [sources_part] + ([data.part] if data else [])
+    snapshot = _read(ctx, data = data, locked = locked, models = models, vendored = vendored)
+    contents = snapshot.contents
     archive = archive_of_metadata(ctx, data = data, models = models, vendored = vendored)
-    if imported:
-        facts = facts_info(ctx, made_of = None, models = models, parts = contents, snapshot = snapshot)
-        service_facts = import_facts(ctx, facts, locked, states_packages = True)
-        snapshot = struct(manifest = snapshot.manifest, service = service_facts.service, stated = service_facts.stated)
     lock = _lock(ctx, locked, snapshot.stated)
-    described = write_metadata(
+    described = describe_metadata(
         ctx,
         into = struct(archive = archive, contents = contents if archive else [], part = metadata_part),
         lock = lock,
         python_version = python_version,
         snapshot = snapshot,
+    )
+    run_steps(
+        ctx,
+        mnemonic = "BentoPackage",
+        progress_message = "Making the Bento of %{label}",
+        steps = snapshot.steps + ([lock.step] if lock else []) + [described.step],
     )
     archives = write_archives(
         ctx,

@@ -15,34 +15,48 @@ if TYPE_CHECKING:
 
 # What Bazel runs in a sandbox, and what `bazel run` and `bazel test` start.
 PACKAGES = ("rules_bento.actions", "rules_bento.run")
+_OF_ACTIONS = f"{PACKAGES[0]}."
 
 
 def run(argv: list[str]) -> int:
-    """Run the verb that `argv` begins with; returns the exit status, and raises nothing but SystemExit."""
+    """Run the verb that `argv` begins with; returns the exit status, and raises nothing but SystemExit.
+
+    Behind `--` a verb of an action may have the next one: several run in one process, until one fails.
+    """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from rules_bento.ending import open_streams
 
         open_streams()
-    verb = _find(argv[0] if argv else "")
-    if verb is None:
-        sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(every())}\n")
-        return 2
-    if not gc.isenabled():  # main.py: what is imported stays, and need not be looked through
-        gc.freeze()
-        gc.enable()
+    status = 0
+    while True:
+        verb = _find(argv[0] if argv else "")
+        if verb is None:
+            sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(every())}\n")
+            return 2
+        if not gc.isenabled():  # main.py: what is imported stays, and need not be looked through
+            gc.freeze()
+            gc.enable()
+        status, rest = _run_one(verb, argv[1:])
+        if status or not rest or not verb.__name__.startswith(_OF_ACTIONS):
+            return status
+        argv = rest
+
+
+def _run_one(verb: Any, words: list[str]) -> tuple[int, list[str]]:
+    """Run one verb; returns the exit status, and what stands behind `--`."""
     target = ""
     try:
-        arguments = Arguments(argv[1:], verb.FLAGS)
+        arguments = Arguments(words, verb.FLAGS)
         target = arguments.optional("--target")
         # A verb that takes flags of whoever runs it behind `--` says which.
         if {"-h", "--help"}.intersection(arguments.rest) and hasattr(verb, "HELP"):
             sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{verb.HELP}")
-            return 0
+            return 0, []
         status: int | None = verb.run(arguments)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
-        return _fail(target, error)
-    return status or 0
+        return _fail(target, error), []
+    return status or 0, arguments.rest
 
 
 def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:

@@ -156,7 +156,7 @@ def _work(run: Callable[[list[str]], int], asked: int, output: int, answers: int
         sys.stdout.flush()
         sys.stderr.flush()
         imported = [name for name in sys.modules if name not in known]
-        stays = _is_lasting(words[:1]) and not status and not imported and number < _MOST_REQUESTS
+        stays = _is_lasting(words) and not status and not imported and number < _MOST_REQUESTS
         stays = stays and _surroundings() == before
         _write(answers, json.dumps({"status": status, "imported": imported, "stays": stays}).encode() + b"\n")
         if not stays:
@@ -164,8 +164,10 @@ def _work(run: Callable[[list[str]], int], asked: int, output: int, answers: int
     os._exit(0)
 
 
-def _is_lasting(verbs: list[str]) -> bool:
-    return any(getattr(sys.modules.get(_VERBS + verb), "LASTING", False) for verb in verbs)
+def _is_lasting(words: list[str]) -> bool:
+    """Return whether the first verb and those behind `--` are; a value that looks like another one ends the fork."""
+    verbs = [words[at] for at in range(len(words)) if not at or words[at - 1] == "--"]
+    return bool(verbs) and all(getattr(sys.modules.get(_VERBS + verb), "LASTING", False) for verb in verbs)
 
 
 def _surroundings() -> list[Any]:

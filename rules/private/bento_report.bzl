@@ -9,7 +9,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     Args:
       ctx: context of bento_package.
       archive: File, the target's `.bento`.
-      described: what `write_metadata` returned.
+      described: what `describe_metadata` returned.
       metadata: File, the part with the environment.
       models: list of BentoModelInfo.
       snapshot: what `read_sources` returned.

@@ -43,7 +43,7 @@ def facts_info(ctx, *, snapshot, models, parts, made_of):
       snapshot: what `read_sources` returned.
       models: list of BentoModelInfo.
       parts: list of Files: the parts of the archive with sources and data.
-      made_of: `made_of` of what `write_metadata` returned, or None where the Bento is not yet put together.
+      made_of: `made_of` of what `describe_metadata` returned, or None where the Bento is not yet put together.
 
     Returns:
       A BentoFactsInfo.

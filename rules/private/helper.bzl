@@ -101,3 +101,37 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
         execution_requirements = _WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS,
         toolchain = TOOLCHAIN_TYPE,
     )
+
+def run_steps(ctx, *, mnemonic, progress_message, steps):
+    """Runs verbs of the helper one after the other, in one process, as one action.
+
+    This is for verbs that the same changes run again: a start, a sandbox and an entry in caches once in place of each.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      mnemonic: `Bento...`.
+      progress_message: what a person reads while they run.
+      steps: list of structs of `verb`, what the function of that name returned, and of two lists of Files: `outputs`, and `handed`,
+        what the verb reads beside its inputs, and an earlier one may write. None of the verbs is sandboxed, and the first one
+        alone has an `unused_inputs_list`, which names nothing that a later one reads.
+    """
+    written = {file: True for step in steps for file in step.outputs}
+    verbs = [step.verb for step in steps]
+    for one, following in zip(verbs, verbs[1:]):
+        one.args[-1].add_all(["--", following.name])
+    run_helper(
+        ctx,
+        mnemonic = mnemonic,
+        progress_message = progress_message,
+        verb = verb(
+            verbs[0].name,
+            [args for one in verbs for args in one.args],
+            inputs = depset(
+                [file for step in steps for file in step.handed if file not in written],
+                transitive = [one.inputs for one in verbs],
+            ),
+            packages = {name: True for one in verbs for name in one.packages}.keys(),
+            unused_inputs_list = verbs[0].unused_inputs_list,
+        ),
+        outputs = written.keys(),
+    )

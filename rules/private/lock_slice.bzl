@@ -1,9 +1,9 @@
-"""The action that finds out which locked packages a Bento needs."""
+"""The step that finds out which locked packages a Bento needs."""
 
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:resolved.bzl", "BentoResolvedInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "verb")
 load(":resolved_aspect.bzl", "add_requirement", "add_resolver")
 
 def _pip_tools(resolver):
@@ -21,7 +21,7 @@ RESOLVER = {
 }
 
 def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
-    """Declares the files of a Bento's `env/python` and the action that writes them.
+    """Declares the files of a Bento's `env/python`, and describes how they are written.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes of `RESOLVER`, and `requirements`
@@ -33,15 +33,22 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
       all_files: whether the hashes are of all files of a release, not only of those for the platform.
 
     Returns:
-      A struct of Files: roots, locked, locked_with_hashes.
+      A struct of Files, roots, locked and locked_with_hashes, and of `step`, for `run_steps`.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    outputs = struct(
-        locked = ctx.actions.declare_file(ctx.label.name + ".requirements.txt"),
-        locked_with_hashes = ctx.actions.declare_file(ctx.label.name + ".requirements.lock.txt"),
-        roots = ctx.actions.declare_file(ctx.label.name + ".requirements.in"),
-    )
-    locked = depset(transitive = [requirement.packages for requirement in requirements])
+    locked_requirements = ctx.actions.declare_file(ctx.label.name + ".requirements.txt")
+    locked_with_hashes = ctx.actions.declare_file(ctx.label.name + ".requirements.lock.txt")
+    roots = ctx.actions.declare_file(ctx.label.name + ".requirements.in")
+
+    # Two or three packages of the helper's, and only for those locks that need them.
+    pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
+
+    # What uv said of each package alone (BentoResolve), and what the lock has of its closure. pip-tools is not asked package by
+    # package, so these do not count for it.
+    answered = [] if pip_tools else [target for target in ctx.attr.requirements if BentoResolvedInfo in target]
+    answers = [target[BentoResolvedInfo].answer for target in answered]
+    of_answers = [target[BentoRequirementInfo] for target in answered]
+    locked = depset(transitive = [requirement.packages for requirement in requirements if requirement not in of_answers])
     args = arguments(ctx)
     args.add("--target", label_text(ctx.label))
     for requirement in requirements:
@@ -52,32 +59,24 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
         args.add("--stated", stated)
     args.add_all(locked, before_each = "--locked")
     add_resolver(args, toolchain)
-
-    # Two or three packages of the helper's, and only for those locks that need them.
-    pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
     add_folders(args, "--pip-tools", pip_tools)
-
-    # What uv said of each package alone (BentoResolve). pip-tools is not asked package by package, so these do not count for it.
-    answers = [] if pip_tools else [target[BentoResolvedInfo].answer for target in ctx.attr.requirements if BentoResolvedInfo in target]
     args.add_all(answers, before_each = "--answer")
     if all_files:
         args.add("--all-files")
-    args.add("--roots", outputs.roots)
-    args.add("--output", outputs.locked)
-    args.add("--output-with-hashes", outputs.locked_with_hashes)
-    run_helper(
-        ctx,
-        mnemonic = "BentoLock",
-        progress_message = "Locking packages of %{label}",
+    args.add("--roots", roots)
+    args.add("--output", locked_requirements)
+    args.add("--output-with-hashes", locked_with_hashes)
+    step = struct(
+        handed = [stated] if stated else [],
+        outputs = [roots, locked_requirements, locked_with_hashes],
         verb = verb(
             "lock",
             args,
-            inputs = depset([toolchain.uv] + answers + ([stated] if stated else []), transitive = [locked] + [module.files for module in pip_tools]),
+            inputs = depset([toolchain.uv] + answers, transitive = [locked] + [module.files for module in pip_tools]),
             packages = ["packaging"],
         ),
-        outputs = [outputs.roots, outputs.locked, outputs.locked_with_hashes],
     )
-    return outputs
+    return struct(locked = locked_requirements, locked_with_hashes = locked_with_hashes, roots = roots, step = step)
 
 def stated_requirements(targets):
     """Returns the packages of a hub among the targets of an attribute.

@@ -1,4 +1,4 @@
-"""The action that writes bento.yaml and all else of a Bento beside its sources and models."""
+"""The step that writes bento.yaml and all else of a Bento beside its sources and models."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
@@ -6,7 +6,7 @@ load("//rules/providers:model.bzl", "BentoModelInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
 load(":option_groups.bzl", "option_groups")
 load(":secrets.bzl", "add_secrets")
 load(":service_config.bzl", "service_configs")
@@ -143,8 +143,8 @@ def pins_of(ctx):
     """
     return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
 
-def write_metadata(ctx, *, snapshot, lock, into, python_version):
-    """Declares bento.yaml and what else tells of the Bento, and the action that writes it.
+def describe_metadata(ctx, *, snapshot, lock, into, python_version):
+    """Declares bento.yaml and what else tells of the Bento, and describes how they are written.
 
     Args:
       ctx: context of bento_package.
@@ -155,8 +155,8 @@ def write_metadata(ctx, *, snapshot, lock, into, python_version):
       python_version: `X.Y`, what the packages are locked for.
 
     Returns:
-      A struct of the Files bento_yaml, digest, manifest and tag, and of `made_of`: arguments, inputs and packages of
-      the action.
+      A struct of the Files bento_yaml, digest, manifest and tag, of `step`, for `run_steps`, and of `made_of`: arguments, inputs
+      and packages of that step.
     """
     outputs = struct(
         bento_yaml = ctx.actions.declare_file(ctx.label.name + ".bento.yaml"),
@@ -189,9 +189,9 @@ def write_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add("--manifest", outputs.manifest)
     args.add("--digest", outputs.digest)
     args.add("--tag", outputs.tag)
+    handed = [snapshot.manifest, snapshot.service] + requirements
     inputs = depset(
-        [snapshot.manifest, snapshot.service] + [model.description for model in models] + requirements +
-        ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file + environment.inputs,
+        [model.description for model in models] + ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file + environment.inputs,
         transitive = [environment.files, uv],
     )
     packages = _packages(ctx, lock)
@@ -199,22 +199,16 @@ def write_metadata(ctx, *, snapshot, lock, into, python_version):
     if into.archive:
         args.add("--archive", into.archive)
     args.add_all(into.contents, before_each = "--contents")
-    run_helper(
-        ctx,
-        mnemonic = "BentoPackage",
-        progress_message = "Writing bento.yaml of %{label}",
-        verb = verb(
-            "package",
-            args,
-            inputs = depset(into.contents, transitive = [inputs]),
-            packages = packages,
-        ),
+    step = struct(
+        handed = handed + into.contents,
         outputs = [into.part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag] + ([into.archive] if into.archive else []),
+        verb = verb("package", args, inputs = inputs, packages = packages),
     )
     return struct(
         bento_yaml = outputs.bento_yaml,
         digest = outputs.digest,
         manifest = outputs.manifest,
         tag = outputs.tag,
-        made_of = struct(arguments = args, inputs = inputs, packages = packages),
+        made_of = struct(arguments = args, inputs = depset(handed, transitive = [inputs]), packages = packages),
+        step = step,
     )

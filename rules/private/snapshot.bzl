@@ -1,9 +1,9 @@
-"""The action that reads the sources of a Bento."""
+"""The step that reads the sources of a Bento."""
 
 load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load(":attributes.bzl", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "folder_path", "label_text")
-load(":helper.bzl", "arguments", "run_helper", "verb")
+load(":helper.bzl", "arguments", "verb")
 load(":option_groups.bzl", "option_groups")
 load(":secrets.bzl", "add_secrets")
 
@@ -83,20 +83,21 @@ def add_selection(ctx, args, options):
     args.add_all(ctx.attr.include, before_each = "--include")
     args.add_all(ctx.attr.exclude, before_each = "--exclude")
 
-def read_sources(ctx, *, part, packed_data, vendored, states_packages, unread):
-    """Selects, places and digests the sources, and reads the service.
+def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
+    """Describes how sources are selected, placed and digested, and the service is read.
 
     Args:
       ctx: context of bento_package.
-      part: File to write the sources' part of the archive to.
       packed_data: what `pack_data` returned.
       vendored: depset of wheels that the Bento carries.
       states_packages: whether it is to be told which packages bentofile and image ask for, which a lock has to give.
       unread: whether the service is imported by another action, which tells the packages, too.
+      used: list of Files that later steps read: they are none of the inputs without influence, though patterns drop them.
 
     Returns:
-      A struct of Files: manifest, service, and stated (None unless asked for).
+      A struct of Files, manifest, part (of the archive), service, and stated (None unless asked for), and of `step`, for `run_steps`.
     """
+    part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")
     service = ctx.actions.declare_file(ctx.label.name + (".unread.json" if unread else ".service.json"))
     unused = ctx.actions.declare_file(ctx.label.name + ".unused")
@@ -132,14 +133,14 @@ def read_sources(ctx, *, part, packed_data, vendored, states_packages, unread):
     args.add("--service-info", service)
     args.add("--part", part)
     args.add("--unused", unused)
+    args.add_all(depset(used, transitive = [environment_of(ctx).files]), before_each = "--used")
     args.add_all(ctx.files.srcs, map_each = describe_source)
     args.add_all(ctx.files.data, map_each = describe_data)
     args.add_all(dependencies, map_each = describe_dependency)
     args.add_all(vendored, map_each = describe_vendored)
-    run_helper(
-        ctx,
-        mnemonic = "BentoSnapshot",
-        progress_message = "Reading sources of %{label}",
+    step = struct(
+        handed = [],
+        outputs = outputs,
         verb = verb(
             "snapshot",
             args,
@@ -147,6 +148,5 @@ def read_sources(ctx, *, part, packed_data, vendored, states_packages, unread):
             packages = ["blake3", "pathspec"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
             unused_inputs_list = unused,
         ),
-        outputs = outputs,
     )
-    return struct(manifest = manifest, service = service, stated = stated)
+    return struct(manifest = manifest, part = part, service = service, stated = stated, step = step)

@@ -265,7 +265,9 @@ def test_a_verb_that_leaves_nothing_goes_on_in_its_process(tmp_path: Path) -> No
     """Which spares each request a fork."""
     with started(serving(LASTING), tmp_path) as worker:
         assert len({worker.ask(["words", "0"])["output"] for _ in range(5)}) == 1
-        assert len({worker.ask(["others", "0"])["output"] for _ in range(3)}) == 3
+        assert len({worker.ask(["words", "0", "--", "words"])["output"] for _ in range(3)}) == 1
+        for others in (["others", "0"], ["words", "0", "--", "others"]):
+            assert len({worker.ask(others)["output"] for _ in range(3)}) == 3
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -278,7 +280,7 @@ def test_a_request_that_leaves_something_ends_its_process(tmp_path: Path, change
 
 
 def lock(actions: Recorded, name: str) -> Outcome:
-    """BentoLock of a package that the index of a hub has resolved alone."""
+    """The lock of a package that the index of a hub has resolved alone."""
     files = {f"{name}-1.0-py3-none-any.whl": "a" * 64}
     package = {"name": name, "version": "1.0", "dependencies": [], "files": files}
     answer = {"requirement": name, "pins": {name: f"{name}==1.0"}}

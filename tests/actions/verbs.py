@@ -109,7 +109,7 @@ class Actions:
         service: str = "service:Service",
         more: Sequence[str] = (),
     ) -> Outcome:
-        """BentoSnapshot of the package `svc`."""
+        """The snapshot of the package `svc`."""
         arguments = ["--target", LABEL, "--service", service]
         arguments += ["--build-ctx", "svc"] if "--build-ctx" not in more else []
         arguments += ["--include", "*"] if "--include" not in more else []

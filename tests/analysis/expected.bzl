@@ -196,16 +196,12 @@ EXPECTED = {
                 "to": ["bento.zip"],
             },
             "BentoPackage bento.bento.yaml": {
-                "of": ["bento.service.json", "bento.sources.json", "model.model.json"],
-                "to": ["bento.bento.yaml", "bento.digest", "bento.manifest.json", "bento.metadata.part", "bento.tag"],
+                "of": ["lib.py", "model.model.json", "service.py"],
+                "to": ["bento.bento.yaml", "bento.digest", "bento.manifest.json", "bento.metadata.part", "bento.service.json", "bento.sources.json", "bento.sources.part", "bento.tag", "bento.unused"],
             },
             "BentoReport bento.report.html": {
                 "of": ["bento.bento", "bento.digest", "bento.manifest.json", "bento.metadata.part", "bento.service.json", "bento.tag", "model.manifest.json", "model.model.json"],
                 "to": ["bento.report.html", "bento.report.json"],
-            },
-            "BentoSnapshot bento.service.json": {
-                "of": ["lib.py", "service.py"],
-                "to": ["bento.service.json", "bento.sources.json", "bento.sources.part", "bento.unused"],
             },
             "BentoSummary bento.summary.json": {
                 "of": ["bento.bento", "bento.digest", "bento.manifest.json", "bento.tag", "model.model.json"],
@@ -533,16 +529,12 @@ EXPECTED = {
                 "to": ["service_bento.zip"],
             },
             "BentoPackage service_bento.bento": {
-                "of": ["service_bento.service.json", "service_bento.sources.json", "service_bento.sources.part"],
-                "to": ["service_bento.bento", "service_bento.bento.yaml", "service_bento.digest", "service_bento.manifest.json", "service_bento.metadata.part", "service_bento.tag"],
+                "of": ["service.py"],
+                "to": ["service_bento.bento", "service_bento.bento.yaml", "service_bento.digest", "service_bento.manifest.json", "service_bento.metadata.part", "service_bento.service.json", "service_bento.sources.json", "service_bento.sources.part", "service_bento.tag", "service_bento.unused"],
             },
             "BentoReport service_bento.report.html": {
                 "of": ["service_bento.bento", "service_bento.digest", "service_bento.manifest.json", "service_bento.metadata.part", "service_bento.service.json", "service_bento.tag"],
                 "to": ["service_bento.report.html", "service_bento.report.json"],
-            },
-            "BentoSnapshot service_bento.service.json": {
-                "of": ["service.py"],
-                "to": ["service_bento.service.json", "service_bento.sources.json", "service_bento.sources.part", "service_bento.unused"],
             },
             "BentoSummary service_bento.summary.json": {
                 "of": ["service_bento.bento", "service_bento.digest", "service_bento.manifest.json", "service_bento.tag"],
@@ -713,16 +705,12 @@ EXPECTED = {
                 "to": ["with_bentofile.zip"],
             },
             "BentoPackage with_bentofile.bento": {
-                "of": ["bentofile.yaml", "environment.image.json", "setup.sh", "with_bentofile.service.json", "with_bentofile.sources.json", "with_bentofile.sources.part"],
-                "to": ["with_bentofile.bento", "with_bentofile.bento.yaml", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.tag"],
+                "of": ["bentofile.yaml", "environment.image.json", "service.py", "setup.sh"],
+                "to": ["with_bentofile.bento", "with_bentofile.bento.yaml", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.service.json", "with_bentofile.sources.json", "with_bentofile.sources.part", "with_bentofile.tag", "with_bentofile.unused"],
             },
             "BentoReport with_bentofile.report.html": {
                 "of": ["with_bentofile.bento", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.metadata.part", "with_bentofile.service.json", "with_bentofile.tag"],
                 "to": ["with_bentofile.report.html", "with_bentofile.report.json"],
-            },
-            "BentoSnapshot with_bentofile.service.json": {
-                "of": ["bentofile.yaml", "service.py", "setup.sh"],
-                "to": ["with_bentofile.service.json", "with_bentofile.sources.json", "with_bentofile.sources.part", "with_bentofile.unused"],
             },
             "BentoSummary with_bentofile.summary.json": {
                 "of": ["with_bentofile.bento", "with_bentofile.digest", "with_bentofile.manifest.json", "with_bentofile.tag"],
@@ -795,16 +783,12 @@ EXPECTED = {
                 "to": ["with_data.data.layer.zstd-chunked", "with_data.data.layer.zstd-chunked.json"],
             },
             "BentoPackage with_data.bento.yaml": {
-                "of": ["with_data.service.json", "with_data.sources.json"],
-                "to": ["with_data.bento.yaml", "with_data.digest", "with_data.manifest.json", "with_data.metadata.part", "with_data.tag"],
+                "of": ["service.py", "weights.bin", "with_data.data.json"],
+                "to": ["with_data.bento.yaml", "with_data.digest", "with_data.manifest.json", "with_data.metadata.part", "with_data.service.json", "with_data.sources.json", "with_data.sources.part", "with_data.tag", "with_data.unused"],
             },
             "BentoReport with_data.report.html": {
                 "of": ["with_data.bento", "with_data.digest", "with_data.manifest.json", "with_data.metadata.part", "with_data.service.json", "with_data.tag"],
                 "to": ["with_data.report.html", "with_data.report.json"],
-            },
-            "BentoSnapshot with_data.service.json": {
-                "of": ["service.py", "weights.bin", "with_data.data.json"],
-                "to": ["with_data.service.json", "with_data.sources.json", "with_data.sources.part", "with_data.unused"],
             },
             "BentoSummary with_data.summary.json": {
                 "of": ["with_data.bento", "with_data.digest", "with_data.manifest.json", "with_data.tag"],

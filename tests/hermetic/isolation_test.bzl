@@ -3,7 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 
 _FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
-_MNEMONICS = ["BentoArchive", "BentoBuildDefinition"] + ["BentoExport"] * 4 + ["BentoLock", "BentoPackage", "BentoReport", "BentoSnapshot", "BentoSummary"]
+_MNEMONICS = ["BentoArchive", "BentoBuildDefinition"] + ["BentoExport"] * 4 + ["BentoPackage", "BentoReport", "BentoSummary"]
 
 def _isolation_impl(ctx):
     env = analysistest.begin(ctx)

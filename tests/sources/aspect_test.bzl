@@ -7,7 +7,7 @@ load("//rules/private:python_rule.bzl", "runtime_of")
 
 def _sources_impl(ctx):
     env = analysistest.begin(ctx)
-    [action] = [action for action in analysistest.target_actions(env) if action.mnemonic == "BentoSnapshot"]
+    [action] = [action for action in analysistest.target_actions(env) if action.mnemonic == "BentoPackage"]
     folder = "tests/sources/"
     inputs = sorted([file.short_path.removeprefix(folder) for file in action.inputs.to_list() if file.short_path.startswith(folder)])
     asserts.equals(env, sorted(ctx.attr.inputs), [name for name in inputs if not name.endswith(".params")])

@@ -17,9 +17,9 @@ def _for_impl(ctx):
 
     # The slice of the lock is for the same, and for no patch release of anything that runs here.
     for action in analysistest.target_actions(env):
-        if action.mnemonic in ("BentoLock", "BentoPackage"):
-            asserts.equals(env, ctx.attr.platform, action.argv[action.argv.index("--platform") + 1])
-            asserts.equals(env, ctx.attr.python_version, action.argv[action.argv.index("--python-version") + 1])
+        if action.mnemonic == "BentoPackage":
+            for flag, value in {"--platform": ctx.attr.platform, "--python-version": ctx.attr.python_version}.items():
+                asserts.equals(env, [value], {action.argv[at + 1]: True for at, word in enumerate(action.argv) if word == flag}.keys())
     return analysistest.end(env)
 
 for_test = analysistest.make(_for_impl, attrs = _ATTRIBUTES)

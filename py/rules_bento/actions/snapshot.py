@@ -43,6 +43,7 @@ FLAGS = (
         "--stated": 1,
         "--unread": 0,  # the service is imported by another action
         "--unused": 1,
+        "--used": 1,  # what the verbs behind this one read
     }
 )
 
@@ -84,7 +85,8 @@ def run(arguments: Arguments) -> None:
     write_part(Path(arguments.one("--part")), data.members(packed, manifest))
     Path(arguments.one("--manifest")).write_text(manifest.to_json(), "utf-8")
     Path(arguments.one("--service-info")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    used = [path for path, _ in arguments.records("--bentofile")]
+    used = [path for flag in ("--bentofile", "--arg-file") for path, _ in arguments.records(flag)]
+    used += arguments.many("--used")
     used += [file.source for file in declared if file.path in named or file is readme]
     Path(arguments.one("--unused")).write_text(_unused(selection, used), "utf-8", "surrogateescape")
 
