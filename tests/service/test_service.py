@@ -182,6 +182,48 @@ AFTERWARDS = {
 }
 
 
+# Other names under which code has what it changes: of LABELS, and of the image.
+ALIASES = {
+    "unpacked with a star": "more, *rest = [{0}]",
+    "unpacked behind a star": "*rest, more = [1, {0}]",
+    "of a namespace": "import types\nmore = types.SimpleNamespace(one={0}).one",
+    "of a namespace, set later": "import types\nn = types.SimpleNamespace()\nn.one = {0}\nmore = n.one",
+    "of a library's object": "import argparse\nmore = argparse.Namespace(one={0}).one",
+    "of a library's container": "import collections\nc = collections.defaultdict(dict)\nc['k'] = {0}\nmore = c['k']",
+    "of a class with items": "class K(dict):\n    pass\nk = K()\nk['k'] = {0}\nmore = k['k']",
+    "of a function": "def f():\n    pass\nf.one = {0}\nmore = f.one",
+    "of globals": "more = globals()['{0}']",
+    "of globals, by get": "more = globals().get('{0}')",
+    "of globals, by a name that is not plain": "import os\nmore = globals()[os.environ.get('N')]",
+    "of locals": "more = locals()['{0}']",
+    "of a copy": "import copy\nmore = copy.copy([{0}])[0]",
+    "of a list that is repeated": "more = ([{0}] * 2)[1]",
+    "of a list that is unpacked": "more = [*{{'k': {0}}}.values()][0]",
+    "of a dict that is unpacked": "more = {{**dict([('k', {0})])}}['k']",
+    "of a comprehension": "more = [each for each in [{0}]][0]",
+    "of a comprehension, as it is": "more = [{0} for _ in 'a'][0]",
+    "of what is sorted": "more = sorted([{0}], key=id)[0]",
+    "of what is reversed": "more = next(reversed([{0}]))",
+    "the largest": "more = max([{0}], key=id)",
+    "the next": "more = next(iter([{0}]))",
+    "the first of a library's": "import itertools\nmore = next(itertools.cycle([{0}]))",
+    "what is taken out of a list": "more = [{0}].pop()",
+    "what is taken out of a dict": "more = {{'k': {0}}}.pop('k')",
+    "a value of a dict": "more = list({{'k': {0}}}.values())[0]",
+    "by an index that is not plain": "import os\nmore = [{0}][int(os.environ.get('I', '0'))]",
+    "by a condition": "import os\nmore = os.environ.get('X') or {0}",
+    "by an `if`": "import os\nif os.environ.get('X'):\n    more = type({0})()\nelse:\n    more = {0}",
+    "by a `with`": "import contextlib\nwith contextlib.nullcontext({0}) as more:\n    pass",
+}
+FOLLOWED = ("of globals", "of globals, by get", "of locals")
+OF_TYPES = {
+    "labels": ["dict.update(LABELS, a='b')", "dict.__setitem__(LABELS, 'a', 'b')"],
+    "image": ["type(image).run(image, 'x')", "image.__init__()", "object.__setattr__(image, 'distro', 'alpine')"],
+    "services": ["object.__setattr__(Svc, 'name', 'x')", "Svc.__setattr__('name', 'x')"],
+    "envs": ["Svc.envs[0].value = '2'", "for each in Svc.envs:\n    each.value = '2'"],
+}
+
+
 def unknown_after(head, tail=""):
     source = f"import bentoml\n\nLABELS = {{'first': '1'}}\nimage = bentoml.images.Image()\n{head}{SVC}{tail}\n"
     info = read_service("service:Svc", {"service.py": source.encode(), "other.py": OTHER}, {})
@@ -191,6 +233,50 @@ def unknown_after(head, tail=""):
 @pytest.mark.parametrize("case", UNFOLLOWED)
 def test_what_code_changes_that_is_not_followed_is_not_known(case):
     assert ("image" if "an image" in case else "labels") in unknown_after(UNFOLLOWED[case])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("LABELS", "['a'] = 'b'"), ("LABELS", ".update(a='b')"), ("image", ".run('x')")]
+)
+@pytest.mark.parametrize("case", ALIASES)
+def test_what_code_changes_by_another_name_is_not_known(case, name, change):
+    alias = ALIASES[case].format(name)
+    unknown = unknown_after(f"{alias}\nmore{change}")
+    assert ({"LABELS": "labels", "image": "image"}[name] in unknown) is not case.endswith(FOLLOWED)
+    assert unknown_after(alias) == set() or case == "of a function"
+
+
+@pytest.mark.parametrize(("fact", "change"), [(fact, change) for fact in OF_TYPES for change in OF_TYPES[fact]])
+def test_what_methods_of_types_and_objects_of_envs_change_is_not_known(fact, change):
+    head = "LABELS = {'first': '1'}\nimage = bentoml.images.Image()"
+    service = SVC.replace("labels=", "envs=[{'name': 'A', 'value': '1'}], labels=")
+    early = "" if "Svc" in change else change
+    source = f"import bentoml\n\n{head}\n{early}{service}\n{change}\n"
+    info = read_service("service:Svc", {"service.py": source.encode()}, {})
+    assert fact in {unknown.attribute for unknown in info.unknowns if unknown.required}
+
+
+def test_a_name_of_globals_is_what_it_stands_for():
+    assert unknown_after("globals()['LABELS']['x'] = 'y'") == set()
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("    A = 'x'\n    B = 'x'\n", "K.B.name"),
+        ("    A = 1\n    B = True\n", "K.B.name"),
+        ("    A = 'x'\n    @property\n    def value(self):\n        return 'own'\n", "K.A.value"),
+        ("    A = 'x'\n    def __init__(self, v):\n        self._value_ = 'own'\n", "K.A.value"),
+    ],
+)
+def test_a_member_of_an_enumeration_is_what_python_makes_of_it(body, text):
+    head = f"import enum\nclass K(enum.Enum):\n{body}"
+    source = f"import bentoml\n{head}\n@bentoml.service(labels={{'x': {text}}})\nclass Svc:\n    pass\n"
+    names: dict = {}
+    exec(head, names)
+    info = read_service("service:Svc", {"service.py": source.encode()}, {})
+    assert info.labels.get("x", eval(text, names)) == eval(text, names)
+    assert bool(info.labels) != bool(info.unknowns)
 
 
 @pytest.mark.parametrize("case", PROPERTIES)
@@ -779,3 +865,46 @@ def test_facts_are_frozen_and_comparable():
     info = dynamic()
     assert replace(info, bento_name="x") != info
     assert info == dynamic()
+
+
+SERVED = (
+    "import bentoml\n\n@bentoml.service\nclass On:\n    pass\n\n\n@bentoml.service({0})\nclass Svc:\n    on = {1}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "on", "says"),
+    [
+        ("", "bentoml.depends()", r"service\.py:10: the dependency `on` is on nothing"),
+        ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: the dependency `on` is on nothing"),
+        ("envs=['A=b']", "1", r"service\.py:9: one of the envs of service `Svc` is 'A=b', where .* a dict"),
+        (
+            "envs=[{'name': 'A', 'values': 'b'}]",
+            "1",
+            r"service\.py:9: an env of service `Svc` has `values`, .* value, stage",
+        ),
+        (
+            "envs=[{'name': 'A', 'stage': 'run'}]",
+            "1",
+            r"service\.py:9: the stage of an env of service `Svc` is 'run', and",
+        ),
+    ],
+)
+def test_what_bentoml_cannot_import_is_refused(arguments, on, says):
+    source = SERVED.format(arguments, on)
+    with pytest.raises(BentoError, match=says):
+        read_service("service:Svc", {"service.py": source.encode()})
+    # Of a service that it depends on, too.
+    further = f"{source}\n\n@bentoml.service\nclass Entry:\n    on = bentoml.depends(Svc)\n"
+    with pytest.raises(BentoError, match=says):
+        read_service("service:Entry", {"service.py": further.encode()})
+
+
+@pytest.mark.parametrize(
+    "on", ["bentoml.depends(On)", "bentoml.depends(url='http://a')", "bentoml.depends(deployment='d')"]
+)
+def test_what_bentoml_imports_beside_it_is_taken(on):
+    source = SERVED.format("envs=[{'name': 'A', 'stage': 'runtime'}, {'name': 'B', 'value': '1'}]", on)
+    info = read_service("service:Svc", {"service.py": source.encode()})
+    assert not [unknown for unknown in info.unknowns if unknown.required]
+    assert [(env.name, env.stage) for env in info.envs] == [("A", "runtime"), ("B", "all")]

@@ -27,6 +27,7 @@ from rules_bento.service.python.values import (
     ImageSpec,
     LegacyService,
     ModelRef,
+    Mutable,
     Opaque,
     Place,
     Refused,
@@ -272,6 +273,9 @@ def method(
     reader: Interpreter, owner: Value, name: str, args: list[Value], kwargs: dict[str, Value], place: Place
 ) -> Value:
     """Return what a method of a service, an image, a model or an application returns."""
+    if name.startswith("__") and isinstance(owner, Mutable):  # as `image.__init__(…)`
+        reader.spoil(owner, f"`.{name}` of it is called", place)
+        return Opaque("", place, inert=True)
     match owner:
         case ServiceObject():
             if name in ("mount_asgi_app", "mount_wsgi_app"):

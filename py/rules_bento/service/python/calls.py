@@ -10,11 +10,11 @@ from rules_bento.service.bentoml import sdk
 from rules_bento.service.python import expressions, operations
 from rules_bento.service.python.arguments import decorator
 from rules_bento.service.python.budget import check_growth, spend
-from rules_bento.service.python.changes import CHANGERS
+from rules_bento.service.python.changes import CHANGERS, READING
 from rules_bento.service.python.classes import linearize, lookup
 from rules_bento.service.python.effects import forget_names, not_followed, objects_may_change, spoil_all
 from rules_bento.service.python.names import LOADERS, MAKERS
-from rules_bento.service.python.reach import may_make, opens
+from rules_bento.service.python.reach import containers, held, items_held, may_make, opens
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.sources import in_standard_library
 from rules_bento.service.python.values import (
@@ -69,7 +69,16 @@ _IDENTITIES = frozenset(
 _ANYTHING = frozenset({"builtins.exec", "builtins.eval"})
 # What may be run by whoever is given it.
 _RUN = (Function, Wrapped, Bound, Partial)
-_IMPORTERS = frozenset({"builtins.__import__", "importlib.import_module"})
+_IMPORTERS = frozenset({"builtins.__import__", "importlib.import_module", "runpy.run_module", "runpy.run_path"})
+# Of the standard library: what gives its arguments, or something that holds them, and what gives their items.
+_GIVING = frozenset({"getattr", "iter", "max", "min", "next"})
+_GIVING_ITEMS = frozenset(
+    {"dict", "enumerate", "filter", "frozenset", "list", "map", "reversed", "set", "sorted", "sum", "tuple", "zip"}
+)
+_GIVING_MODULES = frozenset(
+    ["argparse", "contextlib", "contextvars", "copy", "functools", "itertools", "operator", "queue", "random", "types"]
+)
+_TYPES = frozenset({"dict", "list", "object", "set", "type"})
 _NAMES = frozenset({"builtins.globals", "builtins.locals", "builtins.vars"})
 
 
@@ -167,6 +176,8 @@ def _symbol(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict
 def _imported(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
     """Return the module that a call imports, and follow what importing it changes."""
     match args:
+        case _ if symbol.dotted.startswith("runpy."):
+            reader.import_any()
         case [Const(value=str() as name)] if reader.sources.find(name) is not None:
             reader.import_module(name)
             return ModuleRef(name if symbol.dotted == "importlib.import_module" else name.partition(".")[0])
@@ -193,8 +204,7 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
     arguments = [*args, *kwargs.values()]
     if isinstance(function, Opaque):
         # A method of it: containers change, classes and services do not lose their names by it.
-        kept = (part for part in function.parts if isinstance(part, (Sequence, Dict)))
-        spoil_all(reader, kept, "a method of it may be called", place)
+        spoil_all(reader, containers(function.parts), "a method of it may be called", place)
         not_followed(reader, function, [], f"`{origin or 'a function'}` may change it", place)
     if isinstance(function, ServiceObject) and isinstance(function.inner, Class):
         objects_may_change(reader, function.inner, place)
@@ -202,7 +212,12 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
     if takes_functions and len(arguments) > 1:
         # One function alone is taken for what a decorator gets: it is not called at once.
         not_followed(reader, function, arguments, f"`{origin or 'a function'}` may change it", place, called=False)
+    gives = _gives(origin)
     harmless = bool(origin) and in_standard_library(origin) and not origin.startswith(CHANGERS)
+    if harmless and ((gives and isinstance(function, Opaque)) or _is_method_of_type(origin)):
+        harmless = False  # a container of the standard library's, or as `dict.update(LABELS, …)`
+        objects = (value for value in arguments if isinstance(value, (Class, ServiceObject)))
+        spoil_all(reader, objects, f"`{origin}` may change it", place)
     for of in _classes(arguments):
         objects_may_change(reader, of, place)
     for value in arguments:
@@ -218,10 +233,26 @@ def _outside(reader: Interpreter, function: Value, args: list[Value], kwargs: di
             forget_names(value.scope, Opaque(f"`{origin or 'a function'}` may bind it", place))
     makes = opens(function) or any(may_make(reader.sources, value) for value in arguments)
     makes = makes and not (isinstance(function, Symbol) and origin in LOADERS)
-    parts = [value for value in arguments if isinstance(value, (ServiceObject, *_RUN))]
+    parts: list[Value] = [value for value in arguments if isinstance(value, (ServiceObject, *_RUN))]
     for value in (function, *arguments):  # as `getter.setter` has the getter
         parts += [part for part in value.parts if isinstance(part, _RUN)] if isinstance(value, Opaque) else []
+    if gives:
+        parts += [part for value in arguments for part in (items_held(value) if gives == "items" else held([value]))]
     return Opaque("", place, not makes and not origin.startswith(MAKERS), origin, parts=tuple(parts))
+
+
+def _gives(origin: str) -> str:
+    """Return whether a function of the standard library may give its arguments, or the items that they hold."""
+    module, _, name = origin.partition(".")
+    if module == "builtins":
+        return "items" if name in _GIVING_ITEMS else "arguments" if name in _GIVING else ""
+    return "arguments" if module in _GIVING_MODULES else ""
+
+
+def _is_method_of_type(origin: str) -> bool:
+    """Return whether a name is a method of a built-in type that may change its first argument."""
+    parts = origin.split(".")
+    return parts[0] == "builtins" and len(parts) == 3 and parts[1] in _TYPES and parts[2] not in (*READING, "fromkeys")
 
 
 def _classes(arguments: list[Value]) -> list[Class]:
@@ -235,7 +266,8 @@ def _classes(arguments: list[Value]) -> list[Class]:
 def _instance(reader: Interpreter, of: Class, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
     for base in linearize(of, reader.force):
         if isinstance(base, Opaque) or (isinstance(base, Symbol) and base.dotted.startswith("bentoml.")):
-            return Opaque(f"it is a `{of.name}`, which only running the code tells", place)
+            why = f"it is a `{of.name}`, which only running the code tells"
+            return Opaque(why, place, parts=held([*args, *kwargs.values()]))
     if expressions.is_enumeration(reader, of) and len(args) == 1:
         objects_may_change(reader, of, place)
         return Opaque(f"it is a member of `{of.name}`", place, inert=True)
@@ -325,9 +357,10 @@ def _own_method(
 
 def _list_method(reader: Interpreter, owner: Sequence, name: str, args: list[Value], place: Place) -> Value:
     if name in ("index", "count", "copy") or owner.kind == "tuple":
-        return Sequence(list(owner.items), owner.kind) if name == "copy" else Opaque("", place, inert=True)
+        copy = Sequence(list(owner.items), owner.kind) if name == "copy" else None
+        return copy or Opaque("", place, inert=True, parts=items_held(owner))
     if not reader.may_change(owner, f"`.{name}` changes it on some way only", place):
-        return Opaque("", place, inert=True)
+        return Opaque("", place, inert=True, parts=items_held(owner))
     match name, args:
         case ("append" | "add", [item]):
             owner.grow([item])
@@ -338,7 +371,7 @@ def _list_method(reader: Interpreter, owner: Sequence, name: str, args: list[Val
             owner.items.insert(position, item)
         case _:
             reader.spoil(owner, f"`.{name}` changes it", place)
-            return Opaque("", place, inert=True)
+            return Opaque("", place, inert=True, parts=items_held(owner))
     return Const(None)
 
 
@@ -351,9 +384,9 @@ def _dict_method(
         case "copy", []:
             return Dict(dict(owner.items))
         case (("get" | "keys" | "values" | "items" | "copy"), _):
-            return Opaque("", place)
+            return Opaque("", place, parts=(*items_held(owner), *held(args)))
     if not reader.may_change(owner, f"`.{name}` changes it on some way only", place):
-        return Opaque("", place)
+        return Opaque("", place, parts=(*items_held(owner), *held(args)))
     match name, args:
         case "update", [] | [Dict()]:
             for other in args:
@@ -365,7 +398,7 @@ def _dict_method(
             check_growth(owner.items, 1)
             return owner.items.setdefault(key, default)
     reader.spoil(owner, f"`.{name}` changes it", place)
-    return Opaque("", place)
+    return Opaque("", place, parts=(*items_held(owner), *held(args)))
 
 
 def _names_method(owner: Names, name: str, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
@@ -377,7 +410,9 @@ def _names_method(owner: Names, name: str, args: list[Value], kwargs: dict[str, 
         scope.names.update({str(key): value for key, value in [*entries.items(), *kwargs.items()]})
     elif name not in ("get", "keys", "values", "items", "copy"):
         forget_names(scope, Opaque(f"`globals().{name}` may have changed it", place))
-    return Opaque("", place)
+    elif name == "get" and args and isinstance(args[0], Const) and str(args[0].value) in scope.names:
+        return scope.names[str(args[0].value)]
+    return Opaque("", place, parts=items_held(owner))
 
 
 # Built-in functions

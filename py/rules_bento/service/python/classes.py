@@ -28,6 +28,16 @@ _PLAIN_METACLASSES = frozenset({"builtins.type", "abc.ABCMeta"})
 _PLAIN_BASES = frozenset(
     {"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol", "typing_extensions.Protocol"}
 )
+# Where an enumeration defines these, they may give its members other values.
+_VALUERS = ("__init__", "__new__", "_value_")
+_TYPES = {
+    "builtins.float": float,
+    "builtins.int": int,
+    "builtins.str": str,
+    "enum.IntEnum": int,
+    "enum.IntFlag": int,
+    "enum.StrEnum": str,
+}
 # Where these are defined, an instance's attributes are not the class's.
 _MAKERS = ("__init__", "__new__", "__getattr__", "__getattribute__", "__post_init__", "__slots__")
 
@@ -126,6 +136,29 @@ def lookup(of: Class, attribute: str, force: Callable[[Value], Value]) -> Value 
 def is_enum(of: Class, force: Callable[[Value], Value]) -> bool:
     """Return whether a class is an enumeration."""
     return any(isinstance(base, Symbol) and base.dotted.startswith("enum.") for base in linearize(of, force))
+
+
+def enum_attribute(of: Class, member: tuple[str, Value], name: str, force: Callable[[Value], Value]) -> Value | None:
+    """Return `name` or `value` of a member of an enumeration; None where its class may give another one."""
+    for base in linearize(of, force):
+        if isinstance(base, Class) and any(own in base.attributes for own in (name, *_VALUERS)):
+            return None
+        if not _takes(base, member[1]):
+            return None
+    if name == "value":
+        return member[1]
+    for known, value in of.attributes.items():  # a second name of a value is an alias of the first
+        same = isinstance(value, Const) and isinstance(member[1], Const) and value.value == member[1].value
+        if same and not known.startswith("_"):
+            return Const(known)
+    return Const(member[0])
+
+
+def _takes(base: Value, value: Value) -> bool:
+    """Return whether a base class that is a type leaves the value of a member as it is written."""
+    if not isinstance(base, Symbol) or base.dotted not in _TYPES:
+        return True
+    return isinstance(value, Const) and type(value.value) is _TYPES[base.dotted]
 
 
 def members(of: Class, force: Callable[[Value], Value]) -> tuple[dict[str, Value], list[Opaque]]:

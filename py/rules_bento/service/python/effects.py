@@ -15,6 +15,7 @@ from rules_bento.service.python.changes import (
     same_scope,
 )
 from rules_bento.service.python.classes import lookup
+from rules_bento.service.python.reach import held, items_held
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.values import (
     Bound,
@@ -129,12 +130,38 @@ def may_alter_class(reader: Interpreter, of: Class) -> bool:
     return alters(reader, [function for function in run if isinstance(function, (Function, Wrapped))])
 
 
-def comprehension(reader: Interpreter, node: ast.expr, scope: Scope) -> None:
-    """Give up what an expression that is not followed may change by the calls in it."""
+def comprehension(reader: Interpreter, node: ast.expr, scope: Scope) -> tuple[Value, ...]:
+    """Give up what an expression that is not followed may change by the calls in it; return what it may hold."""
     if any(isinstance(inner, ast.Call) and not _only_reads(inner, scope) for inner in ast.walk(node)):
         give_up(reader, [node], scope, "a comprehension may change it")
     else:
         spoil_all(reader, changed(reader, [node], scope), "a comprehension may change it", scope.place(node))
+    return _held_by(reader, node, scope)
+
+
+def _held_by(reader: Interpreter, node: ast.expr, scope: Scope) -> tuple[Value, ...]:
+    """Return what a comprehension may hold: what its items name, and the items of what it goes through."""
+    through = [each.iter for each in same_scope([node]) if isinstance(each, ast.comprehension)]
+    gone_through = {id(_read_of(each)) for each in through}
+    parts: list[Value] = []
+    for inner in same_scope([node]):
+        value: Value | None = None
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load):
+            value = scope.find(inner.id)
+        elif isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name):
+            of = scope.find(inner.value.id)
+            if isinstance(of, ModuleRef):
+                value = reader.module_attribute(of.name, inner.attr, scope.place(node))
+        if value is not None:
+            value = reader.force(value)
+            parts += items_held(value) if id(inner) in gone_through else held([value])
+    return tuple(parts)
+
+
+def _read_of(node: ast.expr) -> ast.expr:
+    """Return `values` of `values.items()` and the like; any other expression as it is."""
+    of = node.func if isinstance(node, ast.Call) else None
+    return of.value if isinstance(of, ast.Attribute) and of.attr in READING else node
 
 
 def _only_reads(call: ast.Call, scope: Scope) -> bool:

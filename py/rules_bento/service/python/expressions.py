@@ -6,10 +6,10 @@ import ast
 
 from rules_bento.service.python import calls, operations
 from rules_bento.service.python.budget import MAX_TEXT, check_growth, spend
-from rules_bento.service.python.classes import attributes_are_the_instances, is_enum, lookup
+from rules_bento.service.python.classes import attributes_are_the_instances, enum_attribute, is_enum, lookup
 from rules_bento.service.python.effects import comprehension, forget_names, not_followed, objects_may_change, spoil_all
 from rules_bento.service.python.names import public_name
-from rules_bento.service.python.reach import is_inert, opens
+from rules_bento.service.python.reach import containers, held, is_inert, items_held, opens
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.values import (
     Arguments,
@@ -113,8 +113,8 @@ def _operation(reader: Interpreter, node: ast.expr, scope: Scope) -> Value:
                 return evaluate(reader, node.body if test else node.orelse, scope)
             return _either(reader, [node.body, node.orelse], scope, "it depends on a condition")
         case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-            comprehension(reader, node, scope)
-            return Opaque("it is built by a comprehension", place, inert=True, opens=True)
+            parts = comprehension(reader, node, scope)
+            return Opaque("it is built by a comprehension", place, inert=True, opens=True, parts=parts)
         case _:
             return Opaque(f"`{source_of(node)}` is known only when the code runs", place)
 
@@ -146,7 +146,7 @@ def _boolean(reader: Interpreter, node: ast.BoolOp, scope: Scope) -> Value:
             reader.region = outer
             parts = [value, *rest]
             inert, open_ = all(map(is_inert, parts)), any(map(opens, parts))
-            return Opaque("it depends on a condition", scope.place(node), inert, opens=open_)
+            return Opaque("it depends on a condition", scope.place(node), inert, opens=open_, parts=held(parts))
         if test is stops_at:
             return value
     raise AssertionError("a boolean operation has operands")
@@ -194,7 +194,8 @@ def items_of(reader: Interpreter, nodes: list[ast.expr], scope: Scope) -> list[V
             continue
         inner = evaluate(reader, node.value, scope)
         if not isinstance(inner, Sequence) or inner.spoiled or inner.kind == "set":
-            return Opaque(f"`*{source_of(node.value)}` is not plain", scope.place(node))
+            why, parts = f"`*{source_of(node.value)}` is not plain", (*held(items), *items_held(inner))
+            return Opaque(why, scope.place(node), parts=parts)
         check_growth(items, len(inner.items))
         items += inner.items
     return items
@@ -206,7 +207,8 @@ def _dict(reader: Interpreter, node: ast.Dict, scope: Scope) -> Value:
         value = evaluate(reader, value_node, scope)
         if key_node is None:
             if not isinstance(value, Dict) or value.spoiled:
-                return Opaque(f"`**{source_of(value_node)}` is not plain", scope.place(node), inert=True, opens=True)
+                why, parts = f"`**{source_of(value_node)}` is not plain", (*held(entries.values()), *items_held(value))
+                return Opaque(why, scope.place(node), inert=True, opens=True, parts=parts)
             entries.update(value.items)
             continue
         key = evaluate(reader, key_node, scope)
@@ -248,6 +250,11 @@ def _subscript(reader: Interpreter, node: ast.Subscript, scope: Scope) -> Value:
     if isinstance(owner, (Class, Symbol)) and not is_enumeration(reader, owner):
         return owner  # `Base[int]`, `Generic[T]`: the type arguments change nothing that is read here
     index = _index(reader, node.slice, scope)
+    if isinstance(owner, Names) and isinstance(index, Const):
+        assert isinstance(owner.scope, Scope)
+        value = owner.scope.names.get(str(index.value))
+        if value is not None:
+            return reader.force(value)
     return reader.force(operations.item(owner, index, scope.place(node)))
 
 
@@ -349,11 +356,9 @@ def _class_attribute(reader: Interpreter, owner: Class, name: str, place: Place)
 
 
 def _instance_attribute(reader: Interpreter, owner: Instance, name: str, place: Place) -> Value:
-    if owner.member is not None:
-        if name == "value":
-            return owner.member[1]
-        if name == "name":
-            return Const(owner.member[0])
+    if owner.member is not None and name in ("name", "value"):
+        value = enum_attribute(owner.of, owner.member, name, reader.force)
+        return value or Opaque(f"`{owner.of.name}` gives its members another `{name}`", place, inert=True)
     member = lookup(owner.of, name, reader.force)
     if isinstance(member, (Function, Wrapped)):
         return Bound(owner, name)
@@ -428,6 +433,18 @@ def set_attribute(reader: Interpreter, owner: Value, name: str, value: Value, pl
                 not_followed(reader, member, [], why, place)
         case Opaque():
             spoil_all(reader, owner.parts, why, place)
+            owner.parts += held([value])
+        case Sequence() | Dict():  # a variable of the image, for which BentoML makes an object
+            reader.spoil(owner, why, place)
+        case _:
+            _given_away(reader, owner, value, why, place)
+
+
+def _given_away(reader: Interpreter, owner: Value, value: Value, why: str, place: Place) -> None:
+    """Follow what becomes part of something whose parts are not followed: it has another name there."""
+    if isinstance(owner, Bound) and isinstance(owner.owner, Mutable):  # as `image.__dict__["a"] = …`
+        reader.spoil(owner.owner, why, place)
+    spoil_all(reader, containers([value]), why, place)
 
 
 def set_item(reader: Interpreter, owner: Value, node: ast.expr, value: Value, scope: Scope) -> None:
@@ -451,6 +468,10 @@ def set_item(reader: Interpreter, owner: Value, node: ast.expr, value: Value, sc
                 reader.spoil(owner, "an index that is not plain is set", place)
         case Opaque():
             spoil_all(reader, owner.parts, "an item of it may be set", place)
+            owner.parts += held([value])
+        case Instance():
+            owner.plain = False
+            owner.given.append(value)
         case Names():
             names = owner.scope
             assert isinstance(names, Scope)
@@ -458,6 +479,10 @@ def set_item(reader: Interpreter, owner: Value, node: ast.expr, value: Value, sc
                 reader.bind(str(index.value), value, names)
             else:
                 forget_names(names, Opaque("a name that is not plain is set in `globals()`", place))
+        case Class() | Dict() | Sequence():
+            pass
+        case _:
+            _given_away(reader, owner, value, "an item of something that is not followed is set to it", place)
 
 
 def augmented(reader: Interpreter, node: ast.AugAssign, scope: Scope) -> Value:

@@ -31,7 +31,7 @@ from rules_bento.service.python.effects import (
 )
 from rules_bento.service.python.joins import Join
 from rules_bento.service.python.names import public_name
-from rules_bento.service.python.reach import is_inert, may_make, opens
+from rules_bento.service.python.reach import held, is_inert, items_held, may_make, opens
 from rules_bento.service.python.scopes import Module, Scope
 from rules_bento.service.python.sources import Sources, in_standard_library
 from rules_bento.service.python.values import (
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as SequenceOf
 
 BUILTINS = frozenset(dir(builtins))
+_IMPORTERS = frozenset(["__import__", "import_module", "run_module", "run_path"])
 # Enough for any service that people write; a bound for the ones that machines write against us.
 MAX_STEPS = 200_000
 MAX_CALL_DEPTH = 12
@@ -144,7 +145,7 @@ class Interpreter:
                     base = self._base(node, scope)
                     for alias in node.names if base else ():
                         self.import_module(f"{base}.{alias.name}")
-                case ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module"):
+                case ast.Name(id=name) | ast.Attribute(attr=name) if name in _IMPORTERS:
                     self.import_any()
         self.region = region
 
@@ -422,8 +423,10 @@ class Interpreter:
                 self.assign(target, item, scope)
             return
         inert = isinstance(value, Opaque) and not opens(value)
+        why, parts = "it is unpacked from a value that is not plain", items_held(value)
         for target in targets:
-            self.assign(target, Opaque("it is unpacked from a value that is not plain", place, inert), scope)
+            unpacked = target.value if isinstance(target, ast.Starred) else target
+            self.assign(unpacked, Opaque(why, place, inert, parts=parts), scope)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         decorators = [expressions.evaluate(self, each, scope) for each in node.decorator_list]
@@ -600,9 +603,8 @@ class Interpreter:
             origin = context.origin if isinstance(context, Opaque) else ""
             may_be_cut = may_be_cut or origin == "contextlib.suppress"
             if item.optional_vars:
-                value = Opaque(
-                    "it comes from a `with` statement", scope.place(node), not opens(context) and is_inert(context)
-                )
+                inert = not opens(context) and is_inert(context)
+                value = Opaque("it comes from a `with` statement", scope.place(node), inert, parts=held([context]))
                 self.assign(item.optional_vars, value, scope)
         if not may_be_cut:
             return self.run(node.body, scope)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 
 from rules_bento.service.python.budget import MAX_TEXT
-from rules_bento.service.python.reach import opens
+from rules_bento.service.python.reach import items_held, opens
 from rules_bento.service.python.values import Const, Dict, Opaque, Place, Sequence, Value
 
 TYPE_CHECKING = False
@@ -59,10 +59,11 @@ def binary(operator: ast.operator, left: Value, right: Value, place: Place) -> V
             if text is not None:
                 return Const(text)
     open_ = opens(left) or opens(right)
+    parts = (*items_held(left), *items_held(right))
     for side in (left, right):
         if isinstance(side, Opaque):
-            return Opaque(side.why, side.place, inert=True, opens=open_)
-    return Opaque("an operator gives it only when the code runs", place, inert=True, opens=open_)
+            return Opaque(side.why, side.place, inert=True, opens=open_, parts=parts)
+    return Opaque("an operator gives it only when the code runs", place, inert=True, opens=open_, parts=parts)
 
 
 def _constants(operator: ast.operator, left: object, right: object) -> object:
@@ -223,7 +224,7 @@ def item(owner: Value, index: Value | slice, place: Place) -> Value:
     if isinstance(index, Opaque) and isinstance(owner, (Sequence, Dict)):
         parts = owner.items.values() if isinstance(owner, Dict) else owner.items
         return Opaque(index.why, index.place, not opens(owner), opens=opens(owner), parts=tuple(parts))
-    return Opaque("an index gives it only when the code runs", place)
+    return Opaque("an index gives it only when the code runs", place, parts=items_held(owner))
 
 
 def formatted(value: Value, conversion: int, spec: str) -> str | None:

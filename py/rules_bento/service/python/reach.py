@@ -22,10 +22,13 @@ from rules_bento.service.python.values import (
     ImageSpec,
     Instance,
     Lazy,
+    LegacyService,
     ModuleRef,
     Mounted,
+    Names,
     Opaque,
     Sequence,
+    ServiceObject,
     Symbol,
     Value,
     Wrapped,
@@ -33,7 +36,13 @@ from rules_bento.service.python.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rules_bento.service.python.sources import Sources
+
+# What its methods change.
+_CONTAINERS = (Sequence, Dict, Arguments, ImageSpec, AsgiApp, LegacyService, Names)
+_HELD = (*_CONTAINERS, Instance, ServiceObject)
 
 
 def is_inert(value: Value) -> bool:
@@ -66,6 +75,44 @@ def opens(value: Value) -> bool:
             return True
         case _:
             return False
+
+
+def held(values: Iterable[Value]) -> tuple[Value, ...]:
+    """Return which of several values can change, or lead to one that can: what code has by another name afterwards."""
+    return tuple(value for value in values if isinstance(value, _HELD) or (isinstance(value, Opaque) and value.parts))
+
+
+def items_held(value: Value) -> tuple[Value, ...]:
+    """Return what a list, a dict or the like holds of such values; of any other value, itself if it is one."""
+    match value:
+        case Sequence(items=items):
+            inner = items
+        case Dict(items=entries):
+            inner = list(entries.values())
+        case Names(scope=scope):
+            assert isinstance(scope, Scope)
+            inner = list(scope.names.values())
+        case _:
+            inner = [value]
+    spend(len(inner))
+    return held(inner)
+
+
+def containers(values: Iterable[Value]) -> list[Value]:
+    """Return the lists, dicts, images and applications among values, and among what those of them may be."""
+    found: list[Value] = []
+    left, seen = list(values), set[int]()
+    while left:
+        value = left.pop()
+        spend(1)
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (Opaque, Instance)):
+            left += value.parts if isinstance(value, Opaque) else value.given
+        elif isinstance(value, _CONTAINERS):
+            found.append(value)
+    return found
 
 
 def may_make(sources: Sources, value: Value, seen: set[int] | None = None) -> bool:
