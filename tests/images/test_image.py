@@ -167,6 +167,13 @@ def test_from_a_source():
     assert made.build_include == ("data",)
 
 
+def test_an_argument_that_image_does_not_take():
+    with pytest.raises(
+        BentoError, match=r"service\.py: Image takes no `command`\. Did you mean 'commands'\? It takes base_"
+    ):
+        images.from_service(Declared({"command": ["echo 0"]}, ()), "service.py")
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -60,6 +60,7 @@ def is_taken(config: dict[str, Any]) -> bool:
 def is_taken_by_bentoml(*configs: dict[str, Any]) -> bool:
     """Whether it takes all of them, each of another service, by the function that gives services theirs."""
     from bentoml._internal.configuration import load_config
+    from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml.exceptions import BentoMLConfigException
 
     services = {f"Service{number}": config for number, config in enumerate(configs)}
@@ -67,7 +68,8 @@ def is_taken_by_bentoml(*configs: dict[str, Any]) -> bool:
         load_config(override_defaults={"services": services}, use_version=2)
     except BentoMLConfigException:
         return False
-    return True
+    # A service is built and served with what is found by its name.
+    return services.keys() <= BentoMLContainer.config.get()["services"].keys()
 
 
 def test_bentoml_takes_what_is_taken():
@@ -89,3 +91,16 @@ def test_what_is_refused_is_named_with_its_place():
     words = r"service\.py:5: service `Service`: `traffic\.timeout` of its configuration is '5', and BentoML takes a number above 0"
     with pytest.raises(BentoError, match=words):
         check(configured({"traffic": {"timeout": "5"}}))
+
+
+@pytest.mark.parametrize("config", [{"traffic": {}}, {"a": {"b": {}}, "c": {}}])
+def test_nothing_but_empty_dicts_is_refused(config: dict[str, Any]):
+    with pytest.raises(BentoError, match=r"service\.py:5: service `Service`: .* nothing but empty dicts \("):
+        check(configured(config))
+    assert not is_taken_by_bentoml(config)
+    # Beside a value they are left out, and of a service that another one depends on, too.
+    assert is_taken(config | {"workers": 1})
+    assert is_taken({})
+    below = Service("Below", "Below", "service.py", 9, config=config)
+    info = configured({})
+    check(ServiceInfo("service:Service", "service.py", "new", "service", "Service", (*info.services, below)))

@@ -16,6 +16,7 @@ from rules_bento.build_options.option_checks import check_package, check_system_
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any, Literal, cast
 from rules_bento.records import dataclass, field, replace
+from rules_bento.service.python.names import IMAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,6 +141,10 @@ def _of_fields(data: dict[str, Any], origin: str) -> Image:
 def from_service(declared: DeclaredImage, place: str) -> Image:
     """Return the image that a service's source declares. Raises BentoError for a call that BentoML does not know."""
     arguments = declared.arguments
+    for name in arguments:
+        if name not in IMAGE:
+            near = did_you_mean(name, IMAGE)
+            raise BentoError(f"{place}: Image takes no `{name}`.{near} It takes {', '.join(IMAGE)}.")
     steps = [Step("run", (command,)) for command in _texts(arguments.get("commands"), "commands", place)]
     requirements = arguments.get("python_requirements")
     if requirements:

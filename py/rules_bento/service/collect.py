@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 # BentoML reads it where a `HuggingFaceModel` is made without an `endpoint`.
 _HUB_VARIABLE = b"HF_ENDPOINT"
 _CHAT = "/chat/completions"
+# What BentoML takes of a variable of the image, and where it is one.
+_ENV = ("name", "value", "stage")
+_STAGES = ("all", "build", "runtime")
 _MAX_NUMBER = 1 << 64
 
 
@@ -267,6 +270,11 @@ class Collector:
 
     def _dependency(self, value: DependsOn, attribute: str) -> Dependency:
         on = self.reader.force(value.fields.get("on", Const(None)))
+        if all(_is_none(each) for each in (on, value.fields.get("deployment"), value.fields.get("url"))):
+            raise BentoError(
+                f"{value.place.path}:{value.place.line}: the dependency `{attribute}` is on nothing, which BentoML "
+                "refuses. Give `bentoml.depends` a service, or the `url` or `deployment` of one."
+            )
         service = None
         what = self._what(f"the dependency `{attribute}`")
         if isinstance(on, ServiceObject):
@@ -395,6 +403,8 @@ class Collector:
         services = tuple(self.service(one) for one in graph)
         self._label = services[0].name or services[0].class_name
         labels = self._labels(entry, services[0])
+        for one in graph:
+            self._check_envs(one)
         name = services[0].name
         return ServiceInfo(
             service=service,
@@ -495,6 +505,30 @@ class Collector:
                 self.unknown("labels.openai_endpoint", what, reason, "labels", required=True)
                 return
 
+    def _check_envs(self, service: ServiceObject) -> None:
+        """Refuse variables at which BentoML's import fails, wherever in the graph they are."""
+        value = self._field(service, "envs")
+        name, place = self.name_of(service), f"{service.place.path}:{service.place.line}"
+        of = f"of service `{name}`" if isinstance(name, str) else "of this service"
+        for item in value.items if isinstance(value, Sequence) and not value.spoiled else ():
+            env = self.reader.force(item)
+            if isinstance(env, (Const, Sequence)):
+                given = repr(env.value) if isinstance(env, Const) else "a list"
+                remedy = "such as {'name': 'A', 'value': '1'}"
+                raise BentoError(f"{place}: one of the envs {of} is {given}, where BentoML takes a dict, {remedy}.")
+            if not isinstance(env, Dict) or env.spoiled:
+                continue
+            foreign = [str(key) for key in env.items if key not in _ENV]
+            stage = env.items.get("stage", Const(_STAGES[0]))
+            if foreign:
+                raise BentoError(
+                    f"{place}: an env {of} has `{foreign[0]}`, which BentoML does not take. It takes {', '.join(_ENV)}."
+                )
+            if isinstance(stage, Const) and stage.value not in _STAGES:
+                raise BentoError(
+                    f"{place}: the stage of an env {of} is {stage.value!r}, and BentoML takes {', '.join(_STAGES)}."
+                )
+
     def _envs(self, entry: ServiceObject) -> tuple[Env, ...]:
         value = self._field(entry, "envs")
         if isinstance(value, Const) and not value.value:
@@ -551,6 +585,10 @@ class Collector:
 
 
 _NEVER = Opaque("only running the code tells it", Place("", 1))
+
+
+def _is_none(value: Value | None) -> bool:
+    return value is None or (isinstance(value, Const) and value.value is None)
 
 
 def _whole(text: str, place: Place) -> str:

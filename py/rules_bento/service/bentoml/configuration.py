@@ -200,6 +200,19 @@ def check(info: ServiceInfo) -> None:
                 f"{service.path}:{service.line}: service `{service.name or service.class_name}`: `{key}` of its "
                 f"configuration is {value!r}, and BentoML takes {kind}. Correct it."
             )
+    is_open = any(unknown.attribute in ("config", "services") for unknown in info.unknowns)
+    for service in info.services[:1]:
+        if service.config and _is_empty(service.config) and not is_open:
+            raise BentoError(
+                f"{service.path}:{service.line}: service `{service.name or service.class_name}`: its configuration "
+                f"has nothing but empty dicts ({', '.join(service.config)}), at which BentoML fails with a KeyError. "
+                "Leave them out, or put a value in one."
+            )
+
+
+def _is_empty(config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration has no value in it at any depth."""
+    return all(isinstance(value, dict) and _is_empty(value) for value in config.values())
 
 
 def _wrong(config: Mapping[str, Any], kinds: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any, str]]:
