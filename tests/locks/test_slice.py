@@ -197,6 +197,132 @@ def test_what_closures_satisfy_is_what_uv_finds(tmp_path):
     assert joined_slices > 30
 
 
+class Drawn:
+    """A lock drawn at random, for a target: what services may require of it, and what its closures are."""
+
+    VERSIONS = ("1.0", "2.0rc1", "3!1.0", "1.0.post1", "0.dev2", "2024.10.1")
+    CONDITIONS = (
+        "",
+        "",
+        "",
+        "sys_platform == 'linux'",
+        "sys_platform == 'darwin'",
+        "python_version < '3.12'",
+        "python_full_version >= '3.12.4'",
+        "platform_machine == 'aarch64' or python_version >= '3.13'",
+    )
+
+    def __init__(self, chance: Random) -> None:
+        self.target = Target(
+            chance.choice(["linux_x86_64", "linux_aarch64", "macos_arm64"]),
+            chance.choice(["3.10", "3.12", "3.13", "3.12.3"]),
+            "2.28",
+        )
+        names = [f"p{number}" for number in range(chance.randint(2, 9))]
+        self.extras = {name: [f"e{number}" for number in range(chance.choice([0, 0, 1, 2]))] for name in names}
+        self.packages = {name: self._package(name, chance) for name in names}
+        texts = [f"{name}[{extra}]" for name in names for extra in self.extras[name]]
+        self.roots = chance.sample(names + texts, min(len(names + texts), chance.randint(1, 4)))
+
+    def _package(self, name, chance):
+        version = chance.choice(self.VERSIONS)
+        wheel = f"{name}-{version}-py3-none-any.whl"
+        source = {}
+        if chance.random() < 0.15:
+            source = {
+                "source": chance.choice(
+                    [{"url": f"https://a.test/{name}.zip"}, {"git": "https://a.test/a", "commit": "0" * 40}]
+                )
+            }
+            wheel = f"{name}.zip"
+        extras = {extra: self._edges(chance) for extra in self.extras[name]}
+        package = plain(name, version, files={wheel: "a" * 64}, **source, **({"extras": extras} if extras else {}))
+        return package | {"dependencies": self._edges(chance)}
+
+    def _edges(self, chance):
+        edges = []
+        for other in chance.sample(list(self.extras), chance.choice([0, 1, 1, 2]) % (len(self.extras) + 1)):
+            edge = {"name": other}
+            if self.extras[other] and chance.random() < 0.5:
+                edge["extras"] = chance.sample(self.extras[other], chance.randint(1, len(self.extras[other])))
+            if marker := chance.choice(self.CONDITIONS):
+                edge["marker"] = marker
+            edges.append(edge)
+        return edges
+
+    def closure(self, root):
+        """The names of the packages that a root needs, as the graph of targets has them."""
+        from packaging.markers import Marker
+
+        environment = environment_of(self.target)
+        environment["python_version"] = self.target.python_minor
+        full = self.target.python_version
+        environment["python_full_version"] = full if full.count(".") == 2 else f"{full}.0"
+        name, _, extra = root.rstrip("]").partition("[")
+        left, seen = [(name, ""), *([(name, extra)] if extra else [])], set()
+        while left:
+            name, extra = left.pop()
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                package = self.packages[name]
+                for edge in package["extras"][extra] if extra else package["dependencies"]:
+                    if "marker" not in edge or Marker(edge["marker"]).evaluate(environment):
+                        left += [(edge["name"], each) for each in ("", *edge.get("extras", []))]
+        return {name for name, _ in seen}
+
+
+def outcome(make):
+    """What it makes, or why it does not."""
+    try:
+        return make()
+    except BentoError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("RULES_BENTO_EXAMPLES", "12"))))
+def test_answers_are_joined_to_what_uv_says_of_all_at_once(tmp_path, monkeypatch, seed):
+    """Or they are not joined: where something else is asked for, is limited, is missing or is too much."""
+    chance = Random(seed)
+    drawn = Drawn(chance)
+    entries = {entry["name"]: entry for entry in write(tmp_path, drawn.packages.values())}
+    closures = {root: drawn.closure(root) for root in drawn.roots}
+    answers = [
+        ask(root, [entries[name] for name in sorted(names)], drawn.target, UV) for root, names in closures.items()
+    ]
+    assert [answer.pins.keys() for answer in answers] == list(closures.values())
+    given = {name: entries[name] for name in sorted(set().union(*closures.values()))}
+    wanted, limits, change = dict.fromkeys(drawn.roots, "requirements"), {}, seed % 8
+    some = chance.choice(sorted(drawn.packages))
+    more = []
+    match change:
+        case 1:  # a library or a bentofile names a package, too
+            wanted[some] = "deps"
+        case 2:
+            wanted[chance.choice([f"{some}>=1", f"{some}<1", f"{some}[no]", f"{some} ; python_version < '3.12'"])] = (
+                "b.yaml:1"
+            )
+        case 3:
+            limits[chance.choice([f"{some}>=1", f"{some}<1", "other<1"])] = "b.yaml:1"
+        case 4:
+            given[some] = entries[some]
+        case 5:
+            given.pop(some, None)
+        case 6:
+            answers.pop(chance.randrange(len(answers)))
+        case 7:
+            more.append(drawn.packages[some] | chance.choice([{"version": "7"}, {"dependencies": [{"name": some}]}]))
+    request = Asked(wanted, limits)
+    ways = [
+        outcome(lambda: make_slice(request, [*given.values(), *more], drawn.target, UV, all_files=True, answers=each))
+        for each in (answers, [])
+    ]
+    assert ways[0] == ways[1]
+    if change == 0:
+        monkeypatch.setattr(slices, "_compile", None)
+        read = slices.read([], answers)
+        assert make_slice(request, read, drawn.target, UV, all_files=True, answers=answers) == ways[1]
+
+
 def own_wheel(name, version, **more):
     """What describe_wheel says of a bento_wheel."""
     source = {"wheel": f"{name}-{version}-py3-none-any.whl", "label": f"//svc:{name}_wheel"}
