@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from verbs import FLAGS, HELPER, LABEL, SERVICE, Actions, Outcome, packages
+from verbs import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, Outcome, packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,6 +137,7 @@ class Request(NamedTuple):
     words: list[str]
     outcome: Outcome
     paths: dict[str, str]
+    inputs: dict[str, bytes]
 
 
 class Recorded(Actions):
@@ -148,10 +151,18 @@ class Recorded(Actions):
         """Run where no output is, and note down."""
         paths = {flag: f"bazel-out/{verb}.{name}" for flag, name in outputs.items()}
         self.remove(paths)
+        files = [path for path in self.root.rglob("*") if path.is_file()]
+        inputs = {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
         outcome = super().run(verb, arguments, outputs)
         words = (self.root / f"bazel-out/{verb}.params").read_text("utf-8").split("\n")[:-1]
-        self.requests.append(Request([verb, *words], outcome, paths))
+        self.requests.append(Request([verb, *words], outcome, paths, inputs))
         return outcome
+
+    def clear(self) -> None:
+        """Take all files away."""
+        for path in self.root.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (self.root / "bazel-out").mkdir()
 
     def remove(self, paths: dict[str, str]) -> None:
         """Take outputs away, as Bazel does before an action."""
@@ -243,6 +254,107 @@ def test_it_makes_what_processes_of_their_own_make(actions: Recorded, helper: li
             assert (response["exitCode"], response["output"]) == (request.outcome.code, request.outcome.errors)
             files = {flag: actions.root / path for flag, path in request.paths.items()}
             assert {flag: file.read_bytes() for flag, file in files.items() if file.exists()} == request.outcome.outputs
+
+
+HEADS = [
+    "",
+    "import parts\n",
+    "from parts import LABELS\n",
+    "import sys\nsys.path.append('lib')\n",
+    "args = bentoml.use_arguments()\n",
+    "class Base:\n    m = bentoml.models.BentoModel('iris:v1')\n",
+    "x = [\n",
+    "(" * 300 + "1" + ")" * 300 + "\n",
+]
+ARGUMENTS = [
+    "",
+    "labels=LABELS",
+    "labels={'a': args.name}",
+    "name='größe-s'",
+    "envs=[{'name': 'A', 'value': '1'}]",
+    "envs=['A']",
+    "traffic={'timeout': 5}",
+    "traffic={'timeout': '5'}",
+    "image=bentoml.images.Image(python_version='3.11').python_packages('idna').run('echo a')",
+    "image=bentoml.images.Image(python_version='3.11').requirements_file('requirements.txt')",
+    "description='file: README.md'",
+]
+BODIES = [
+    "    @bentoml.api\n    def ask(self, text: str) -> str:\n        return text\n",
+    "    @bentoml.task\n    def ask(self, text: str) -> str:\n        return text\n",
+    "    on = bentoml.depends(Other)\n",
+    "    m = bentoml.models.BentoModel('iris:v1')\n",
+]
+BESIDE = {
+    ".bentoignore": ["*.txt\n", "!*.txt\n*\n", "lib/\n", "[\n"],
+    "README.md": ["# One\n", "# Größe\n", b"\xff"],
+    "requirements.txt": ["idna==3.7\n", "idna\nsix>=1\n", "-r none.txt\n"],
+    "notes.txt": ["a", "password = 'hunter2hunter2'\n", "AKIA" + "ABCDEFGHIJKLMNOP\n"],
+    "bentofile.yaml": [
+        "service: service:Service\n",
+        "service: service:Service\nlabels:\n  owner: me\nenvs:\n- name: B\n  value: x\n",
+        "service: service:Service\ninclude: ['*.py', 'nothing.json']\nexclude: ['lib/*']\n",
+        "service: service:Service\ndescription: of the file\ndocker:\n  system_packages: [git]\n",
+        "service: service:Service\nargs:\n  name: given\n",
+        "labls: {}\n",
+        "a: [\n",
+    ],
+}
+
+
+def draw(actions: Recorded, chance: random.Random) -> None:
+    """Note down what rules ask for a service that is drawn, whose files have the names that those of others have."""
+    actions.clear()
+    head, more = chance.choice(HEADS), chance.choice(ARGUMENTS)
+    bases = "(Base)" if "class Base" in head else ""
+    other = "@bentoml.service\nclass Other:\n    pass\n"
+    source = f"import bentoml\n{head}{other}@bentoml.service({more})\nclass Service{bases}:\n{chance.choice(BODIES)}"
+    srcs = [actions.write("svc/service.py", source), actions.write("svc/lib/found.py", f"X = {chance.random()}\n")]
+    srcs += [
+        actions.write(f"svc/{name}", chance.choice(contents))
+        for name, contents in BESIDE.items()
+        if chance.random() < 0.5 and name != "bentofile.yaml"
+    ]
+    deps = [actions.write("parts.py", f"LABELS = {{'part': '{chance.randint(0, 9)}'}}\n")] if "parts" in head else []
+    options: list[str] = []
+    if chance.random() < 0.5:
+        path = actions.write("svc/bentofile.yaml", chance.choice(BESIDE["bentofile.yaml"]))
+        options = ["--bentofile", path, path]
+    secrets = ["--look-for-secrets"] if chance.random() < 0.5 else []
+    read = actions.snapshot(srcs=srcs, deps=deps, more=[*options, *secrets])
+    if read.code:
+        return
+    words = ["--target", LABEL, "--service", "service:Service", "--creation-time", TIME, *options]
+    words += ["--bentoml-version", "1.4.39", "--python-version", "3.11"]
+    words += ["--sources", actions.write("bazel-out/sources.json", read.outputs["--manifest"])]
+    words += ["--service-info", actions.write("bazel-out/service.json", read.outputs["--service-info"])]
+    words += [word for path in srcs for word in ("--file", path, path)]
+    names = ("part", "bento-yaml", "manifest", "digest", "tag")
+    actions.run("package", [*words, *secrets], {f"--{name}": name for name in names})
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("RULES_BENTO_EXAMPLES", "1"))))
+def test_a_service_is_made_as_if_it_were_the_only_one(actions: Recorded, helper: list[str], seed: int) -> None:
+    """Whatever was made or refused before it in the process that goes on, of other files of the same names."""
+    chance = random.Random(seed)
+    while len(actions.requests) < 24:
+        draw(actions, chance)
+    codes = [request.outcome.code for request in actions.requests]
+    assert {0, 1} <= set(codes), codes
+    order = actions.requests * 3
+    chance.shuffle(order)
+    for verb in ("snapshot", "package"):
+        with started([*helper[:-1], verb, helper[-1]], actions.root) as worker:
+            for request in (each for each in order if each.words[0] == verb):
+                actions.clear()
+                for path, content in request.inputs.items():
+                    actions.write(path, content)
+                response = worker.ask(request.words[1:])
+                assert (response["exitCode"], response["output"]) == (request.outcome.code, request.outcome.errors)
+                files = {flag: actions.root / path for flag, path in request.paths.items()}
+                assert {
+                    flag: file.read_bytes() for flag, file in files.items() if file.exists()
+                } == request.outcome.outputs
 
 
 def test_the_verb_may_come_with_the_start(actions: Recorded, helper: list[str]) -> None:
