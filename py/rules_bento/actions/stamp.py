@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rules_bento.archives.archive import items, write_part
 from rules_bento.archives.tarstream import Member
-from rules_bento.models.model import dump_yaml
+from rules_bento.formats.yaml_writer import dump_yaml
 from rules_bento.workspace_status import all_filled, read_status
 
 TYPE_CHECKING = False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rules_bento.formats.yaml_writer import dump_yaml
 from rules_bento.hints import Any
-from rules_bento.models.model import dump_yaml
 from rules_bento.sources.manifest import Entry, Manifest
 
 TYPE_CHECKING = False

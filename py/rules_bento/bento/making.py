@@ -18,8 +18,8 @@ from rules_bento.bento.identity import content_identity
 from rules_bento.build_options.option_checks import check_features
 from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reasons
 from rules_bento.errors import BentoError
+from rules_bento.formats.yaml_writer import dump_yaml
 from rules_bento.hints import Any
-from rules_bento.models.model import BundledModel, dump_yaml
 from rules_bento.packages.requirements import WHEELS
 from rules_bento.records import dataclass, replace
 from rules_bento.sources.manifest import Entry, Manifest, content_version
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from rules_bento.bento.image_steps import Image
     from rules_bento.bento.settings import Description, Settings
+    from rules_bento.models.model import BundledModel
     from rules_bento.service import Runner, Service, ServiceInfo
 
 __all__ = ["Bento", "LockedRequirements", "make_bento"]
@@ -277,10 +278,7 @@ def _bentofile(info: ServiceInfo, settings: Settings, environment: Environment, 
     values = filled(
         options, settings.python_version, {one.name: one.value for one in env}, locked=settings.lock is not None
     )
-    import yaml
-
-    text: str = yaml.safe_dump(values)
-    return text.encode()
+    return dump_yaml(values, sort_keys=True, allow_unicode=False)
 
 
 def _api_files(api: Description | None) -> dict[str, bytes]:

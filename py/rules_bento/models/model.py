@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from rules_bento.errors import BentoError
+from rules_bento.formats.yaml_writer import dump_yaml
 from rules_bento.hints import Any
 from rules_bento.records import asdict, dataclass, field
 from rules_bento.sources.manifest import Entry, Manifest, content_version
@@ -129,11 +130,3 @@ def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> byte
 def labels_of(fields: dict[str, Any]) -> dict[str, str]:
     """Return the labels that a `model.yaml` has."""
     return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}
-
-
-def dump_yaml(document: dict[str, Any]) -> bytes:
-    """Return the text of a bento.yaml or a model.yaml, keys in their order."""
-    import yaml
-
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    return text.encode()
