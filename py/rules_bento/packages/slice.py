@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 
 from rules_bento.arguments import read_text
@@ -416,10 +417,12 @@ def _with_hashes(line: str, package: dict[str, Any], target: Target, all_files: 
 
 def _is_for(file: str, platform: str) -> bool:
     """Return whether an installer on the platform might take a file."""
-    if not file.endswith(".whl"):
-        return True
+    return not file.endswith(".whl") or _fits(file.removesuffix(".whl").rpartition("-")[2], platform)
+
+
+@lru_cache(maxsize=1024)  # thousands of wheels have a few tags
+def _fits(tags: str, platform: str) -> bool:
     system, _, machine = platform.partition("_")
-    tags = file.removesuffix(".whl").rpartition("-")[2]
     return any(
         tag == "any"
         or (system == "linux" and "linux" in tag and tag.endswith(f"_{machine}"))

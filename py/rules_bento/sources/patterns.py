@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 import warnings
 from bisect import bisect_right
+from functools import lru_cache
 
 from rules_bento.errors import BentoError
 from rules_bento.records import dataclass
@@ -42,6 +43,7 @@ BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
 _MOST_STEPS = 100_000
 _MOST_STATES = 10_000
 _MOST_BITS = 1 << 28  # of all states together: 32 MB
+_KEPT = 64  # lines that are not read anew: each filter has the built-in ones, and several the same
 
 # A name at any depth without escapes and sets, and of more than stars; a slash behind it asks for a folder.
 _PLAIN = re.compile(r"(?!\*+/?\Z)(?P<name>[\w.*-]+)(?P<folder>/?)")
@@ -312,6 +314,7 @@ class Filter:
         self._verdicts.clear()
 
 
+@lru_cache(_KEPT)
 def _expression(text: str) -> tuple[str | None, bool | None]:
     """Return a line as pathspec's regular expression, and False if the line begins with "!"; None for a remark.
 
@@ -330,6 +333,7 @@ def _expression(text: str) -> tuple[str | None, bool | None]:
     return written
 
 
+@lru_cache(_KEPT)
 def _segments(expression: str) -> list[str | list[str]]:
     """Return the components of the paths that pathspec's expression describes, each as its tokens.
 

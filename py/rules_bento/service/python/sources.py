@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import warnings
+from functools import lru_cache
 from itertools import islice
 
 from rules_bento.errors import BentoError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # A module that people write is far below both. Parsing takes some 500 bytes for each word or sign.
 MAX_BYTES = 8 << 20
 MAX_WORDS = 400_000
+_KEPT = 32  # files that are held, since each module is looked at several times
 _WORDS = re.compile(rb"\w+|[^\w\s]")
 # Whatever src/ holds, these are loaded before it gets onto sys.path.
 _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
@@ -40,7 +42,7 @@ class Sources:
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
         self.paths = frozenset(tree.paths)
-        self._read = tree.read
+        self._read = lru_cache(_KEPT)(tree.read)
         self._folders = frozenset(_folders(self.paths))
         self._modules: frozenset[str] | None = None
         self._below: frozenset[str] | None = None
