@@ -5,8 +5,6 @@ In a file of arguments each line is a word. Texts, which may have several lines,
 
 from __future__ import annotations
 
-import json
-
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
@@ -65,10 +63,14 @@ class Arguments:
 
     def texts(self, flag: str) -> list[str]:
         """Return the texts of a flag that takes one and may be repeated."""
+        import json
+
         return [json.loads(word) for word in self.many(flag)]
 
     def pairs(self, flag: str) -> dict[str, str]:
         """Return the texts of a flag that takes a key and a value and may be repeated."""
+        import json
+
         return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
 
     def labels(self) -> dict[str, str]:

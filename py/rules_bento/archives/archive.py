@@ -43,18 +43,24 @@ class PartInfo(NamedTuple):
     size: int
 
 
-def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> PartInfo:
+def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
     """Write the members, in the order given, as a part at `out`, which is there only when it is whole.
 
     The bytes depend on the members, not on `threads` (by default one for each core). Memory stays below 100 MB
     whatever the size. Raises BentoError as `tarstream.stream` does.
     """
+    with whole_file(out) as file:
+        file.writelines(xz.stream(tarstream.stream(members), threads))
+
+
+def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartInfo:
+    """Write a part as `write_part` does, and describe it."""
     import hashlib
 
     digest = hashlib.sha256()
     size = 0
     with whole_file(out) as file:
-        for piece in xz.stream(tarstream.stream(members), threads):
+        for piece in xz.stream(tarstream.stream(members)):
             file.write(piece)
             digest.update(piece)
             size += len(piece)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 
@@ -94,6 +93,8 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
         "exclude": None if source.exclude is None else list(source.exclude),
     }
     text = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
+    import hashlib
+
     digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
     return {
         "tag": f"{name.replace('/', '--')}:{digest}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from pathlib import Path
 
@@ -48,6 +47,8 @@ class ProjectFiles:
         """Return the content of the file that an option names. Raises BentoError if nobody declared it."""
         path = self.path(written, place)
         if path not in self._files:
+            import difflib
+
             near = difflib.get_close_matches(path, list(self._files), n=1, cutoff=0.7)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise BentoError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from rules_bento.errors import BentoError
-from rules_bento.formats.yaml_writer import dump_yaml
 from rules_bento.hints import Any
 from rules_bento.records import asdict, dataclass, field
 from rules_bento.sources.manifest import Entry, Manifest, content_version
@@ -103,6 +102,8 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
     the digest of the content, which is that of the files and of `fields`. Raises BentoError where there is no file, or
     a `model.yaml` among them.
     """
+    from rules_bento.formats.yaml_writer import dump_yaml
+
     if any(entry.path == MODEL_YAML for entry in files.entries):
         raise BentoError(f"srcs: {MODEL_YAML} is written by the rule. Leave it out; its values are attributes.")
     if not files.entries:
@@ -124,6 +125,8 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
 
 def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> bytes:
     """Return the digest of a model's content, whatever its version and creation time; `fields` and `files` as above."""
+    from rules_bento.formats.yaml_writer import dump_yaml
+
     return Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))]).identity()
 
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
-import tempfile
-import zipfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -235,6 +232,8 @@ def _resolve(
     asked: Asked, locked: Mapping[str, dict[str, Any]], target: Target, resolver: Resolver
 ) -> list[tuple[str, str]]:
     """Return the pinned requirements by the resolver, as text and by name. Raises BentoError as `make_slice` does."""
+    import tempfile
+
     _require_locked(locked.values(), target)
     with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
         links = Path(scratch, "links")
@@ -285,6 +284,8 @@ class _NoSolutionError(Exception):
 
 def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
     """Return the pinned requirements, as text and by name."""
+    import subprocess
+
     source = links.with_name("requirements.in")
     source.write_text("".join(f"{root}\n" for root in asked.requirements), "utf-8")
     limits = links.with_name("constraints.txt")
@@ -364,6 +365,8 @@ def _write_stubs(links: Path, package: dict[str, Any]) -> None:
 
     They differ in their names alone, so all are one file: a hundred zips take longer than uv.
     """
+    import zipfile
+
     name, version = package["name"].replace("-", "_"), package["version"]
     wheels = [file for file in package["files"] if file.endswith(".whl")]
     if len(wheels) < len(package["files"]) or not wheels:

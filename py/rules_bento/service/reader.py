@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from rules_bento.errors import BentoError
 from rules_bento.service.bentoml.declared import unread
 from rules_bento.service.bentoml.legacy import legacy_info
@@ -115,6 +113,8 @@ def _module_of_file(path: str, bad: str) -> str:
 
 
 def _no_module(service: str, module: str, sources: Sources) -> BentoError:
+    import difflib
+
     path = f"{module.replace('.', '/')}.py"
     modules = [name for name in sorted(sources.paths) if name.endswith(".py")]
     near = difflib.get_close_matches(path, modules, n=3, cutoff=0.5)
@@ -207,6 +207,8 @@ def _dependency(reader: Interpreter, owner: ServiceObject, name: str, service: s
 
 
 def _no_attribute(module: Module, name: str, service: str) -> BentoError:
+    import difflib
+
     names = module.scope.names
     public = [known for known in names if not known.startswith("__")]
     near = difflib.get_close_matches(name, public, n=1, cutoff=0.5)

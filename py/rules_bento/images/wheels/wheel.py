@@ -20,7 +20,6 @@ from functools import partial
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, fast_zlib
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.images.layers import deflate
 from rules_bento.images.wheels import record
 from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
 from rules_bento.images.wheels.record import Member, RecordError
@@ -200,6 +199,8 @@ class _Zip(Zip):
         return Chunk(data, packed)
 
     def _joined(self, member: Member, packed: bytes) -> Chunk | None:
+        from rules_bento.images.layers import deflate
+
         zlib = fast_zlib()
         for guess in deflate.joinable(packed):
             inflate = zlib.decompressobj(-15)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import cached_property
 
-from rules_bento.archives.archive import write_part
+from rules_bento.archives.archive import write_measured_part
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.models import model_store
@@ -136,7 +136,7 @@ def _part(members: Sequence[Member], path: Path) -> Part:
     if streamed.fits(members):
         source = streamed.StreamedPart(members)
         return Part(source, source.measure())
-    return Part(path, write_part(path, members))
+    return Part(path, write_measured_part(path, members))
 
 
 def _members(folder: Path, prefix: str = "") -> list[Member]:
