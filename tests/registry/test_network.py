@@ -209,6 +209,29 @@ def test_a_proxy_of_another_kind_is_refused(monkeypatch):
         proxy_for("https", "registry.test", 443)
 
 
+@pytest.mark.parametrize("address", ["a..b:80", ".:80", f"{'x' * 64}:80", "a b:80", "a\x01b:80", "a:0", "a:x", "[::1"])
+def test_a_proxy_whose_host_is_none_is_refused(monkeypatch, address):
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{address}")
+    with pytest.raises(BentoError, match="https_proxy: cannot be read"):
+        proxy_for("https", "registry.test", 443)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("ü.test:80", "xn--tda.test", 80),
+        ("[::1]:81", "::1", 81),
+        ("proxy", "proxy", 80),
+        ("u:p@10.0.0.1:8/", "10.0.0.1", 8),
+    ],
+)
+def test_a_proxy_has_a_host_and_a_port(monkeypatch, address, host, port):
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{address}")
+    made = proxy_for("https", "registry.test", 443)
+    assert made is not None
+    assert (made.host, made.port) == (host, port)
+
+
 def test_this_machine_is_known_by_its_names():
     assert all(map(is_loopback, ["localhost", "127.0.0.1", "127.1.2.3", "::1", "a.localhost"]))
     assert not any(map(is_loopback, ["localhost.test", "10.0.0.1", "registry.test"]))

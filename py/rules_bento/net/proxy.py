@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from base64 import b64encode
 from urllib.parse import unquote, urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.net.headers import natural
 from rules_bento.records import NamedTuple
+
+_HOST = re.compile(r"[\w.:%-]+")
 
 
 class Proxy(NamedTuple):
@@ -32,16 +35,19 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
         return None
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        number = parts.port or 80
-    except ValueError:
+        number = 80 if parts.port is None else parts.port
+        name = (parts.hostname or "").encode("idna").decode()
+        if not number or (name and not _HOST.fullmatch(name)):
+            raise ValueError
+    except ValueError:  # UnicodeError is one
         raise BentoError(f"{scheme}_proxy: cannot be read. A proxy is reached as `http://host:port`.") from None
-    if parts.scheme != "http" or not parts.hostname:
+    if parts.scheme != "http" or not name:
         raise BentoError(f"{scheme}_proxy: a proxy is reached as `http://host:port`, not by {parts.scheme!r}.")
     authorization = ""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + b64encode(pair.encode()).decode()
-    return Proxy(parts.hostname, number, authorization)
+    return Proxy(name, number, authorization)
 
 
 def is_loopback(host: str) -> bool:
