@@ -192,6 +192,8 @@ ALIASES = {
     "of a library's container": "import collections\nc = collections.defaultdict(dict)\nc['k'] = {0}\nmore = c['k']",
     "of a class with items": "class K(dict):\n    pass\nk = K()\nk['k'] = {0}\nmore = k['k']",
     "of a function": "def f():\n    pass\nf.one = {0}\nmore = f.one",
+    "of a function's globals": "def f():\n    pass\nmore = f.__globals__['{0}']",
+    "of a function's defaults": "def f(x={0}):\n    pass\nmore = f.__defaults__[0]",
     "of globals": "more = globals()['{0}']",
     "of globals, by get": "more = globals().get('{0}')",
     "of globals, by a name that is not plain": "import os\nmore = globals()[os.environ.get('N')]",
@@ -215,9 +217,15 @@ ALIASES = {
     "by an `if`": "import os\nif os.environ.get('X'):\n    more = type({0})()\nelse:\n    more = {0}",
     "by a `with`": "import contextlib\nwith contextlib.nullcontext({0}) as more:\n    pass",
 }
-FOLLOWED = ("of globals", "of globals, by get", "of locals")
+FOLLOWED = ("of a function's globals", "of globals", "of globals, by get", "of locals")
 OF_TYPES = {
-    "labels": ["dict.update(LABELS, a='b')", "dict.__setitem__(LABELS, 'a', 'b')"],
+    "labels": [
+        "dict.update(LABELS, a='b')",
+        "dict.__setitem__(LABELS, 'a', 'b')",
+        "def f() -> LABELS.update(a='b'):\n    pass",
+        "def f(x: int, *y: LABELS.update(a='b')):\n    pass",
+        "x: LABELS.update(a='b') = 1",
+    ],
     "image": ["type(image).run(image, 'x')", "image.__init__()", "object.__setattr__(image, 'distro', 'alpine')"],
     "services": ["object.__setattr__(Svc, 'name', 'x')", "Svc.__setattr__('name', 'x')"],
     "envs": ["Svc.envs[0].value = '2'", "for each in Svc.envs:\n    each.value = '2'"],

@@ -16,9 +16,7 @@ _NAMES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _SECONDS = 5  # that a proxy has to take a connection
 # Of `host:port` alone and of https Bazel and uv know what to do; the command takes no other proxies than http.
 _LABEL = r"[A-Za-z0-9_-]{1,63}"  # of a host's name, between points
-_BAZELS = re.compile(
-    rf"(?:(https?)://)?(?:[^:@/]+(?::[^@/]+)?@)?({_LABEL}(?:\.{_LABEL})*\.?)(?::([0-9]{{1,5}}))?/?"
-)
+_BAZELS = re.compile(rf"(?:(https?)://)?(?:[^:@/]+(?::[^@/]+)?@)?({_LABEL}(?:\.{_LABEL})*\.?)(?::([0-9]{{1,5}}))?/?")
 
 
 def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:

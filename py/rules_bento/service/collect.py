@@ -299,7 +299,13 @@ class Collector:
         fact = f"apis.{attribute}"
         name = self.text(api.fields["name"], f"{fact}.name", self._what(f"the name of API `{attribute}`"), api.place)
         prefix = service.fields.get("path_prefix", Const(None))
-        route = joined_path(prefix, api.fields["route"])
+        own = api.fields["route"]
+        if isinstance(own, Const) and not (isinstance(own.value, str) and own.value.startswith("/")):
+            raise BentoError(
+                f"{api.place.path}:{api.place.line}: the route of API `{attribute}` is {own.value!r}, and BentoML "
+                "takes one that begins with a slash. Correct it."
+            )
+        route = joined_path(prefix, own)
         plain = self.text(route, f"{fact}.route", self._what(f"the route of API `{attribute}`"), api.place)
         flags = {"batchable": api.fields.get("batchable", Const(False)), "is_stream": api.is_stream}
         known: dict[str, bool] = {}

@@ -130,6 +130,19 @@ def may_alter_class(reader: Interpreter, of: Class) -> bool:
     return alters(reader, [function for function in run if isinstance(function, (Function, Wrapped))])
 
 
+def annotated(reader: Interpreter, nodes: Iterable[ast.expr | None], scope: Scope) -> None:
+    """Give up what annotations change by methods that they call; nothing else of them is read."""
+    for node in nodes:
+        if node is None or isinstance(node, (ast.Name, ast.Constant, ast.Attribute)):
+            continue
+        for inner in ast.walk(node):
+            method = inner.func if isinstance(inner, ast.Call) else None
+            if isinstance(method, ast.Attribute) and isinstance(method.value, ast.Name) and method.attr not in READING:
+                value = scope.find(method.value.id)
+                if isinstance(value, Mutable):
+                    spoil_all(reader, [value], "an annotation may change it", scope.place(node))
+
+
 def comprehension(reader: Interpreter, node: ast.expr, scope: Scope) -> tuple[Value, ...]:
     """Give up what an expression that is not followed may change by the calls in it; return what it may hold."""
     if any(isinstance(inner, ast.Call) and not _only_reads(inner, scope) for inner in ast.walk(node)):

@@ -319,6 +319,11 @@ def get_attribute(reader: Interpreter, owner: Value, name: str, place: Place) ->
             return Bound(owner, name)
         case Function() if name in ("__name__", "__qualname__"):
             return Const(owner.name)
+        case Function(scope=Scope() as scope) if name == "__globals__":
+            return Names(scope.module.scope)
+        case Function():
+            parts = held([*owner.defaults, *(default for default in owner.keywords if default is not None)])
+            return Opaque(f"`.{name}` of it is known only when the code runs", place, inert=True, parts=parts)
         case _:
             return Opaque(f"`.{name}` of it is known only when the code runs", place, inert=True)
 

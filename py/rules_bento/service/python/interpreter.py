@@ -23,6 +23,7 @@ from rules_bento.service.python.budget import SpentError, TooLargeError, spend
 from rules_bento.service.python.changes import bound_names, same_scope
 from rules_bento.service.python.classes import class_of, lookup
 from rules_bento.service.python.effects import (
+    annotated,
     changed_globals,
     give_up,
     is_generator,
@@ -367,6 +368,7 @@ class Interpreter:
             case ast.AnnAssign():
                 if isinstance(node.target, ast.Name):
                     scope.annotations[node.target.id] = node.annotation
+                annotated(self, [node.annotation], scope)
                 if node.value is not None:
                     self.assign(node.target, expressions.evaluate(self, node.value, scope), scope)
             case ast.AugAssign():
@@ -434,6 +436,8 @@ class Interpreter:
         keywords = [
             expressions.evaluate(self, default, scope) if default else None for default in node.args.kw_defaults
         ]
+        arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg)
+        annotated(self, [node.returns, *(each.annotation for each in arguments if each is not None)], scope)
         value: Value = Function(node, scope, scope.place(node), node.name, defaults, keywords)
         self.bind(node.name, self._decorated(value, node, decorators, scope.place(node)), scope)
 
