@@ -883,6 +883,7 @@ SERVED = (
 @pytest.mark.parametrize(
     ("arguments", "on", "says"),
     [
+        ("", "bentoml.api(lambda self, x: x, route='a')", r"service\.py:10: the route of API `on` is 'a', and BentoML"),
         ("", "bentoml.depends()", r"service\.py:10: the dependency `on` is on nothing"),
         ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: the dependency `on` is on nothing"),
         ("envs=['A=b']", "1", r"service\.py:9: one of the envs of service `Svc` is 'A=b', where .* a dict"),
