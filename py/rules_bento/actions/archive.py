@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rules_bento.archives.assembling import assemble
 from rules_bento.hints import cast
-from rules_bento.models.model import ModelDescription, latest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,20 +29,23 @@ def run(arguments: Arguments) -> None:
     write(Path(arguments.one("--output")), arguments.many("--part"), arguments.records("--model"), form)
 
 
-def write(out: Path, parts: Iterable[str], models: Iterable[Sequence[str]], form: Form | None = None) -> None:
+def write(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
     """Write a Bento of the paths of its parts, and of those of each model: the description and the archive part.
 
     Without a `form` it is a `.bento`. Raises BentoError for what does not fit together, and OSError.
     """
+    parts_of_models, newest = _in_order(models) if models else ([], {})
+    assemble(out, [Path(part) for part in parts] + parts_of_models, newest, form)
+
+
+def _in_order(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
+    """Return the parts of models by their tags, and the latest version of each name."""
+    from rules_bento.models.model import ModelDescription, latest
+
     by_tag = {
         description.tag: (description, Path(part))
         for path, part in models
         for description in [ModelDescription.loads(Path(path).read_text("utf-8"))]
     }
     ordered = [by_tag[tag] for tag in sorted(by_tag, key=str)]
-    assemble(
-        out,
-        [Path(part) for part in parts] + [part for _, part in ordered],
-        latest(description for description, _ in ordered),
-        form,
-    )
+    return [part for _, part in ordered], latest(description for description, _ in ordered)

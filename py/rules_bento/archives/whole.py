@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MODE = 0o666  # before the umask, as `open` has it
-_UNFINISHED = re.compile(r"\.[0-9a-f]{24}\.part")
+_UNFINISHED = r"\.[0-9a-f]{24}\.part"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -72,7 +72,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
 def is_unfinished(name: str, path: Path) -> bool:
     """Return whether a file, as an OSError names it, is what is in the making for `path`, or is inside of that."""
     place = Path(name)
-    return any(above.parent == path.parent and _UNFINISHED.fullmatch(above.name) for above in (place, *place.parents))
+    return any(
+        above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)
+    )
 
 
 def _sibling(path: Path) -> Path:

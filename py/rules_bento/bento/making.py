@@ -11,7 +11,6 @@ import json
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps as images
 from rules_bento.bento import references
-from rules_bento.bento.env import spec1, spec2
 from rules_bento.bento.env.common import Environment, docker_env, joined_envs
 from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.bento.identity import content_identity
@@ -124,7 +123,11 @@ def _environment(
     elif settings.pins:
         _require_python(settings, image or images.Image())
     if reasons or settings.spec == 1:
+        from rules_bento.bento.env import spec1
+
         return spec1.make(settings, envs, models=models)
+    from rules_bento.bento.env import spec2
+
     return spec2.make(settings, image or images.Image(), envs, models=models, wheels=wheels)
 
 

@@ -18,17 +18,23 @@ _DEEPEST = 20  # levels: what is nested deeper leaves no room for words within t
 _PLAIN = re.compile(
     r"(?!---|\.\.\.|[-?:](?: |$))(?![ #,\[\]{}&*!|>'\"%@`])(?:[!-9;-~]|:(?=[!-~])| (?=[!-~ ])(?!#))+", re.ASCII
 )
-# What its resolver.py takes for anything but a text.
-_OTHER_TYPE = re.compile(
-    r"~|null|Null|NULL|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF|<<|=|"
-    r"[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|[1-9][0-9_]*(?::[0-5]?[0-9])+)|"
-    r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|"
-    r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)|"
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}|"
-    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?"
-    r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?"
+# What its resolver.py takes for anything but a text: words; and numbers and times, by what they begin with.
+_WORDS = frozenset((
+    "~", "null", "Null", "NULL", "<<", "=",
+    "yes", "Yes", "YES", "no", "No", "NO", "true", "True", "TRUE", "false", "False", "FALSE",
+    "on", "On", "ON", "off", "Off", "OFF",
+    *(sign + number for sign in ("", "+", "-") for number in (".inf", ".Inf", ".INF")), ".nan", ".NaN", ".NAN",
+))  # fmt: skip
+_NUMBER = re.compile(
+    r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*(?::[0-5]?[0-9])*"
+    r"|[0-9][0-9_]*(?:\.[0-9_]*(?:[eE][-+][0-9]+)?|(?::[0-5]?[0-9])+\.[0-9_]*))"
+    r"|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
 )
-_MAYBE_OTHER = frozenset("~nNyYtTfFoO<=.+-0123456789")  # what such texts begin with
+_TIME = re.compile(
+    r"[0-9]{4}-(?:[0-9]{2}-[0-9]{2}|[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?"
+    r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)"
+)
+_DIGITS = frozenset(".+-0123456789")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _QUOTED = re.compile(r"(?:[!-~]| (?!\n)|\n(?! ))*")
 _RUNS = re.compile(r" +|\n+|[^ \n]+")
@@ -153,4 +159,6 @@ def _is_plain_key(key: Any) -> bool:
 
 
 def _is_other_type(text: str) -> bool:
-    return text[0] in _MAYBE_OTHER and _OTHER_TYPE.fullmatch(text) is not None
+    if text[0] not in _DIGITS:
+        return text in _WORDS
+    return text in _WORDS or (_NUMBER.fullmatch(text) or _TIME.fullmatch(text)) is not None

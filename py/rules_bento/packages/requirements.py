@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from packaging import requirements as pep508
 
-_HASH = re.compile(r"\s+--hash[= ]sha256:([0-9a-f]{64})")
+_HASH = r"\s+--hash[= ]sha256:([0-9a-f]{64})"
 _MARKS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16-LE"), (codecs.BOM_UTF16_BE, "UTF-16-BE"))
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f]"
 LOCAL = "Code of the repository belongs into deps of its targets; a wheel of your own becomes a bento_wheel"
 _ARCHIVES = (".whl", ".zip", ".tar.gz")
 INCLUDES = frozenset({"-r", "--requirement"})
@@ -151,17 +151,18 @@ def decode(content: bytes, origin: str) -> str:
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     """Read a requirements file. Raises BentoError, naming `origin` and line, for what no requirement can be."""
     requirements, options = [], []
+    control, sha256 = re.compile(_CONTROL), re.compile(_HASH)
     for number, line in _logical_lines(text):
-        if _CONTROL.search(line):
+        if control.search(line):
             raise BentoError(f"{origin}:{number}: {line!r} has a control character. Take it out.")
         if line.startswith("-"):
             flag, _, value = re.sub(r"[=\s]+", " ", line, count=1).partition(" ")
             options.append(Option(flag, value.strip(), number))
             continue
-        requirement = _HASH.sub("", line).strip()
+        requirement = sha256.sub("", line).strip()
         if not re.match(r"[A-Za-z0-9.]", requirement) or " --" in requirement:
             raise BentoError(f"{origin}:{number}: {requirement!r} is not a requirement (PEP 508). Correct the line.")
-        requirements.append(Requirement(requirement, tuple(_HASH.findall(line)), number))
+        requirements.append(Requirement(requirement, tuple(sha256.findall(line)), number))
     return requirements, options
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-compile')"
 # pip-tools prints a traceback of its own where it explains a conflict; messages leave it out.
-_TRACEBACK = re.compile(r"(?m)^Traceback \(most recent call last\):\n(?:[ ].*\n|\n)*")
+_TRACEBACK = r"(?m)^Traceback \(most recent call last\):\n(?:[ ].*\n|\n)*"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 # Machine to the endings of platform tags that it can run; some stand for several machines.
 _MACOS_MACHINES = {
@@ -301,7 +301,7 @@ def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> l
         if not done.returncode:
             break
     if done.returncode:
-        explanation = _TRACEBACK.sub("", done.stderr).strip()
+        explanation = re.sub(_TRACEBACK, "", done.stderr).strip()
         for path, name in ((links, "the lock"), (source, "the target"), (limits, "the constraints")):
             explanation = explanation.replace(str(path), name)
         raise _NoSolutionError(explanation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rules_bento.bento.env import dotenv
 from rules_bento.build_options.option_checks import check_env
 from rules_bento.build_options.options import Env
 from rules_bento.hints import Any
@@ -32,6 +31,8 @@ def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | N
     if docker.env_file is None:
         return docker.env
     place = options.at("docker.env")
+    from rules_bento.bento.env import dotenv
+
     variables = dotenv.parse(files.text(docker.env_file, place), docker.env_file)
     for name, value in variables.items():
         check_env(Env(name, value), place)

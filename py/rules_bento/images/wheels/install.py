@@ -12,11 +12,12 @@ import posixpath
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
+from rules_bento.images.wheels.imported import check_parents, twice
 from rules_bento.images.wheels.record import SIGNATURES
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from rules_bento.images.wheels.record import Member
     from rules_bento.images.wheels.wheel import EntryPoint, Wheel
@@ -101,50 +102,17 @@ def installed_files(wheel: Wheel, layout: Layout) -> list[Installed]:
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):
         if file.path in files:
-            raise BentoError(_twice(wheel, file.path))
+            raise BentoError(twice(wheel, file.path))
         if f"/{file.path}" in (layout.interpreter, f"{layout.prefix}/pyvenv.cfg"):
             raise BentoError(f"{wheel.name}: would replace {file.path}, the environment's own. Leave that package out.")
         files[file.path] = file
-    _check_parents(wheel, files)
+    check_parents(wheel, files)
     root = _inside(layout.site_packages)
     record = wheel.member(f"{wheel.dist_info}/RECORD")
     path = f"{root}/{record.path}"
     text = _record(sorted(files.items()), root, path)
     files[path] = Installed(path, record.executable, member=None, data=text)
     return [file for _, file in sorted(files.items())]
-
-
-def imported_files(wheel: Wheel) -> dict[str, Member]:
-    """Return what an interpreter imports, and the metadata, by path below site-packages; no scripts, headers and data.
-
-    Raises BentoError for a wheel that has two files at one place, or one below another.
-    """
-    files: dict[str, Member] = {}
-    for member in wheel.members:
-        path = member.path
-        if path.startswith(wheel.data_folder):
-            scheme, _, path = path.removeprefix(wheel.data_folder).partition("/")
-            if scheme not in ("purelib", "platlib"):
-                continue
-        if path in files:
-            raise BentoError(_twice(wheel, path))
-        files[path] = member
-    _check_parents(wheel, files)
-    return files
-
-
-def _twice(wheel: Wheel, path: str) -> str:
-    return f"{wheel.name}: two files for {path}. Take another wheel of that package."
-
-
-def _check_parents(wheel: Wheel, paths: Collection[str]) -> None:
-    """Raise BentoError if one of the files is below another, which only happens when a wheel is spread."""
-    parents = {path.rpartition("/")[0] for path in paths}
-    while parents:
-        for parent in parents:
-            if parent in paths:
-                raise BentoError(f"{wheel.name}: {parent} is a file, but others are below it. Take another wheel.")
-        parents = {parent.rpartition("/")[0] for parent in parents if parent}
 
 
 def installed_folders(wheel: Wheel, layout: Layout) -> list[str]:

@@ -41,8 +41,7 @@ _LONGEST_NAME = 255  # bytes of a file's or folder's name, on Linux and macOS
 _REFUSED_NAME = re.compile(r"\A/|\A[A-Za-z]:|[\\\x00-\x1f\x7f]")
 _REFUSED_PART = re.compile(r"(?:\A|/)(?:\.?\.?(?:/|\Z)|(\.wh\.))")
 _ENTRY_POINTS = "entry_points.txt"
-_MODULE = re.compile(r"[\w.-]+")
-_SCRIPT = re.compile(r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?")
+_SCRIPT = r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?"
 
 
 class Locked(NamedTuple):
@@ -103,7 +102,7 @@ class Wheel(NamedTuple):
         with _Zip(self.file, self.locked) as zip_file:
             sections = _sections(zip_file, zip_file.whole(member).decode())
         values = (value or "" for section in sections.values() for value in section.values())
-        return frozenset(match[0] for value in values if (match := _MODULE.match(value)))
+        return frozenset(match[0] for value in values if (match := re.match(r"[\w.-]+", value)))
 
     def member(self, path: str) -> Member:
         """Return the member at a path, which must be there."""
@@ -375,7 +374,7 @@ def _sections(zip_file: _Zip, text: str) -> Mapping[str, Mapping[str, str | None
 
 
 def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
-    match = _SCRIPT.fullmatch(value or "")
+    match = re.fullmatch(_SCRIPT, value or "")
     if not match or "/" in name:
         raise zip_file.error(f"its entry point {name!r} is {value!r}, not a command and MODULE:FUNCTION")
     _check_name(zip_file, name)
