@@ -119,7 +119,14 @@ changed = sorted(name for name in before | after if name in before and before[na
 print(json.dumps([codes, changed, sorted(caches())]))
 """
 # Caches of what is given by value.
-OF_VALUES = {"rules_bento.archives.ustar.owner", "rules_bento.sources.snapshot._normalised"}
+OF_VALUES = {
+    "rules_bento.archives.archive._end_block",
+    "rules_bento.archives.ustar.owner",
+    "rules_bento.packages.slice._fits",
+    "rules_bento.sources.patterns._expression",
+    "rules_bento.sources.patterns._segments",
+    "rules_bento.sources.snapshot._normalised",
+}
 SLOW = """\
 import fcntl, os, pathlib, time
 def run(words):
