@@ -70,6 +70,8 @@ HEAD = """\
 import copy
 import functools
 import os
+from collections import defaultdict
+from types import SimpleNamespace
 
 import bentoml
 from base import NAMES, WORKERS, Base
@@ -249,6 +251,43 @@ USES = {
     "iterated": ["list(K())", "more, = K()", "[each for each in K()]"],
     "keeps": ["k = K()\nk.kept = LABELS\nk.add()", "k = K()\nk.kept = NAMES\nfor _ in 'a':\n    k.add()"],
 }
+# Other names of what labels are made of, and of what is in it.
+ALIASES = [
+    "more, *rest = [{0}]",
+    "*rest, more = (1, {0})",
+    "(more := {0})",
+    "more = SimpleNamespace(one={0}).one",
+    "more = globals()['{0}']",
+    "more = globals()[os.environ.get('N', '{0}')]",
+    "more = copy.copy([{0}])[0]",
+    "more = ([{0}] * 2)[1]",
+    "more = [*{{'k': {0}}}.values()][0]",
+    "more = [each for each in [{0}]][0]",
+    "more = {{key: {0} for key in 'k'}}['k']",
+    "more = sorted([{0}], key=id)[0]",
+    "more = max([{0}], key=len)",
+    "more = next(iter([{0}]))",
+    "more = [{0}].pop()",
+    "more = {{'k': {0}}}.pop('k')",
+    "more = [{0}][int(os.environ.get('I', '0'))]",
+    "more = os.environ.get('X') or {0}",
+    "more = {0} if os.environ.get('MODE') != 'x' else {{}}",
+    "more = functools.reduce(lambda one, other: one, [{0}, 1])",
+    "kept = defaultdict(dict)\nkept['k'] = {0}\nmore = kept['k']",
+    "more = copy.deepcopy({0})",
+    "more = {0}.copy()",
+    "more = dict({0})",
+    "more = {{**{0}}}",
+]
+CHANGES = [
+    "more['h'] = '8'",
+    "more.update(h='8')",
+    "dict.update(more, h='8')",
+    "for key in 'h':\n    more[key] = '8'",
+    "put(more, 'h')",
+    "list(map(more.pop, ['a']))",
+    "more.get('a')",
+]
 EFFECTS = [
     "LABELS['h'] = '1'",
     "NAMES.update(h='2')",
@@ -350,7 +389,10 @@ AFTER = [
 
 @st.composite
 def hooks(draw: st.DrawFn) -> str:
-    """A class whose code runs without a call of it, and what makes it run."""
+    """A class whose code runs without a call of it, and what makes it run; or a change by another name."""
+    if draw(st.booleans()):
+        alias = draw(st.sampled_from(ALIASES)).format(draw(st.sampled_from(["LABELS", "NAMES", "MADE"])))
+        return f"{alias}\n{draw(st.sampled_from(CHANGES))}\n\n\n"
     body, kind = HOOKED[draw(st.sampled_from(sorted(HOOKED)))]
     use, effect = draw(st.sampled_from(USES[kind])), draw(st.sampled_from(EFFECTS))
     return f"class K:\n{body.format(effect=effect)}\n\n{use.format()}\n\n\n"
