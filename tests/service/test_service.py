@@ -533,6 +533,10 @@ def test_no_python_in_an_imported_module():
         b"class A: ...\nclass B(A): ...\nA.x = B\nX = A.x.x.x",
         b"X = {}\nX['x'] = X",
         b"X = X",
+        b"x0 = sorted([{}])\n"
+        + b"".join(b"x%d = max(x%d, x%d)\n" % (n + 1, n, n) for n in range(90))
+        + b"x90()\nX = x90",
+        b"X = sorted([[]])\nX['a'] = X\nX['a'].b = X\nX.pop()",
     ],
 )
 def test_hostile_lines_end_soon_and_plainly(line):

@@ -149,12 +149,16 @@ def _called(reader: Interpreter, function: Value, args: list[Value], kwargs: dic
 
 def _may_decorate(function: Opaque) -> bool:
     """Return whether a value is `bentoml.service` on some way through the code."""
-    return any(
-        _may_decorate(part)
-        if isinstance(part, Opaque)
-        else isinstance(part, Symbol) and part.dotted == "bentoml.service"
-        for part in function.parts
-    )
+    left, seen = list(function.parts), set[int]()
+    while left:
+        part = left.pop()
+        if isinstance(part, Symbol) and part.dotted == "bentoml.service":
+            return True
+        if isinstance(part, Opaque) and id(part) not in seen:
+            spend(1)
+            seen.add(id(part))
+            left += part.parts
+    return False
 
 
 def _symbol(reader: Interpreter, symbol: Symbol, args: list[Value], kwargs: dict[str, Value], place: Place) -> Value:
