@@ -34,6 +34,7 @@ KNOWN = {
     "locate.py": {"http.client", "netrc", "urllib.request"},
     "pack_python.py": {"zipfile"},  # writes
     "source_archive.py": {"lzma", "tarfile", "tomllib", "zipfile", "zlib"},
+    "wheel_facts.py": {"zlib"},
 }
 ASKS = b'[build-system]\nrequires = ["Setup_Tools>=40", "wheel"]\n'
 

@@ -27,16 +27,6 @@ locked_wheel(
 )
 """
 
-# Prints what Starlark cannot ask for: the size of a wheel, and which versions of Python it says it is for.
-_FACTS = """\
-import json, os, re, sys, zipfile
-with zipfile.ZipFile(sys.argv[1]) as wheel:
-    names = [name for name in wheel.namelist() if re.fullmatch("[^/]+[.]dist-info/METADATA", name)]
-    header = wheel.read(names[0]).decode("utf-8", "replace").partition("\\n\\n")[0] if names else ""
-found = re.search("(?mi)^requires-python: *(.*?)\\\\s*$", header)
-print(json.dumps({"python": found[1] if found else "", "size": os.path.getsize(sys.argv[1])}))
-"""
-
 _MODULES_BUILD = """\
 load("@rules_bento//rules/private:wheel_modules.bzl", "wheel_modules")
 
@@ -79,10 +69,12 @@ def newer_system(rctx):
 
 def _facts(rctx, wheel):
     """Returns size and Python versions of a wheel; images plan their layers by the size."""
-    done = rctx.execute([interpreter(rctx), "-I", "-S", "-c", _FACTS, wheel])
+    program = rctx.path(Label("//toolchains/private:wheel_facts.py"))
+    done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel])
     if done.return_code:
         fail("{} is not a wheel: {}".format(wheel, done.stderr.strip().split("\n")[-1]))
-    return json.decode(done.stdout)
+    size, python, _ = done.stdout.split("\n")
+    return {"python": python, "size": size}
 
 def _wheel_repo_impl(rctx):
     version = python_version(rctx)

@@ -1,0 +1,98 @@
+"""What hubs ask of a wheel is what `zipfile` reads of it, with its sizes in 32 bits and in 64."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path("toolchains/private/wheel_facts.py").absolute()
+NAME = "mine-1.0.dist-info/METADATA"
+METADATA = "Metadata-Version: 2.4\nName: mine\nRequires-Python: >=3.10,<4\n\nRequires-Python: >=9\n"
+
+
+def wheel(metadata=METADATA, *, method=zipfile.ZIP_DEFLATED, name=NAME, comment=b""):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("mine/nested.dist-info/METADATA", "Requires-Python: >=8\n")
+        archive.writestr("mine/__init__.py", "")
+        archive.writestr(name, metadata)
+        archive.writestr("mine-1.0.dist-info/RECORD", "")
+        archive.comment = comment
+    return file.getvalue()
+
+
+def in_64_bits(data):
+    """Return the zip with sizes and offset of METADATA, and those of the directory, where zip64 has them."""
+    end = data.rfind(b"PK\5\6")
+    length, start = struct.unpack_from("<2L", data, end + 12)
+    directory = bytearray(data[start : start + length])
+    at = directory.rindex(b"PK\1\2", 0, directory.index(NAME.encode()))
+    packed_size, size = struct.unpack_from("<2L", directory, at + 20)
+    [offset] = struct.unpack_from("<L", directory, at + 42)
+    struct.pack_into("<2L", directory, at + 20, 0xFFFFFFFF, 0xFFFFFFFF)
+    struct.pack_into("<L", directory, at + 42, 0xFFFFFFFF)
+    extra = struct.pack("<2H4x", 0x7875, 4) + struct.pack("<2H3Q", 1, 24, size, packed_size, offset)
+    struct.pack_into("<H", directory, at + 30, len(extra))
+    extra_at = at + 46 + len(NAME)
+    directory[extra_at:extra_at] = extra
+    record_at = start + len(directory)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 4, 4, len(directory), start)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, record_at, 1)
+    tail = bytearray(data[end:])
+    struct.pack_into("<2L", tail, 12, 0xFFFFFFFF, 0xFFFFFFFF)
+    return data[:start] + bytes(directory) + record + locator + bytes(tail)
+
+
+def asked(folder, data):
+    path = folder / "mine-1.0-py3-none-any.whl"
+    path.write_bytes(data)
+    command = [sys.executable, "-I", "-S", "-B", PROGRAM, path]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("data", "python"),
+    [
+        (wheel(), ">=3.10,<4"),
+        (wheel(method=zipfile.ZIP_STORED), ">=3.10,<4"),
+        (wheel(comment=b"a" * 0xFFFF), ">=3.10,<4"),
+        (wheel("requires-python:>=3.10 \r\n"), ">=3.10"),
+        (wheel("Name: mine\n\nRequires-Python: >=9\n"), ""),
+        (wheel("Name: \xe9\nRequires-Python: >=3.10\n" + "a" * (2 << 20)), ">=3.10"),
+        (wheel(name="mine-1.0.dist-info/METADATA.txt"), ""),
+    ],
+)
+def test_size_and_python_are_printed(tmp_path, data, python):
+    done = asked(tmp_path, data)
+    assert (done.stdout, done.stderr) == (f"{len(data)}\n{python}\n", "")
+
+
+def test_sizes_in_64_bits_are_read(tmp_path):
+    data = in_64_bits(wheel())
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+    assert asked(tmp_path, data).stdout == f"{len(data)}\n>=3.10,<4\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "no end of a zip"),
+        (b"<html>", "no end of a zip"),
+        (wheel()[:-10], "too short"),
+        (wheel(method=zipfile.ZIP_BZIP2), "neither stored nor deflated"),
+        (wheel().replace(b"PK\1\2", b"PK\1\3"), "directory"),
+    ],
+)
+def test_what_is_no_wheel_is_refused_in_a_line(tmp_path, data, said):
+    done = asked(tmp_path, data)
+    assert done.returncode == 1
+    assert not done.stdout
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
