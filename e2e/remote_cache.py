@@ -230,11 +230,11 @@ def ours(result: Result) -> list[Spawn]:
 
 def preset(cache: CacheServer) -> str:
     """Return the bazelrc that docs/ci.md has users copy, with the address of our server."""
-    [lines, _] = documented_bazelrc()
+    [lines, *_] = documented_bazelrc()
     assert lines.count(ADDRESS) == 1, lines
     return lines.replace(ADDRESS, cache.url)
 
 
 def documented_bazelrc() -> list[str]:
-    """Return the blocks of docs/ci.md that users copy into .bazelrc: for a cache, and for workers."""
+    """Return the blocks of docs/ci.md that users copy into .bazelrc: for caches, workers, and servers of one build."""
     return [block.text for block in blocks(REPOSITORY / "docs/ci.md") if block.language == "bazelrc"]

@@ -53,15 +53,25 @@ def workers_make_the_same(bench: Workbench) -> str:
     assert found == {"disk cache hit"}, f"what workers made is not found: {found}"
     mistakes_are_told_the_same(checkout)
     a_dead_worker_costs_a_repetition(checkout)
+    servers_for_one_build_start(checkout)
     return f"{len(isolated)} actions in sandboxed workers with mapped paths, {len(warm)} in others: the same bytes"
 
 
 def documented_options() -> list[str]:
     """Return the options that docs/ci.md has users copy for workers."""
-    [_, lines] = documented_bazelrc()
+    [_, lines, _] = documented_bazelrc()
     options = re.findall(r"^common (--.*)$", lines, re.MULTILINE)
     assert HARDENED in options, lines
     return [option for option in options if option != HARDENED]
+
+
+def servers_for_one_build_start(checkout: Checkout) -> None:
+    """Start a server with the options that docs/ci.md has for machines that begin with nothing."""
+    [*_, lines] = documented_bazelrc()
+    startup, common = (re.findall(rf"^{kind} (--.*)$", lines, re.MULTILINE) for kind in ("startup", "common"))
+    assert startup, lines
+    assert common, lines
+    checkout.bazel("info", "server_pid", *common, startup=startup).succeeded()
 
 
 def in_workers(checkout: Checkout, *options: str) -> list[Spawn]:
