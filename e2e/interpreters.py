@@ -21,10 +21,50 @@ INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock
 # Debian's Bazel has a newer one.
 OTHER = 'bento_tools_dev.python(interpreter = "python3")'
 COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
-# The first two make what the interpreter itself runs; in the others code of users runs, which needs the Python that its
-# packages are for.
-LEFT_OUT = {"BentoCompile", "BentoCommandPackages", "BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
+# The first three make what the interpreter itself runs, and itself; in the others code of users runs, which needs the
+# Python that its packages are for.
+LEFT_OUT = {"BentoCompile", "BentoCommandPackages", "BentoInterpreter"}
+LEFT_OUT |= {"BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
 # Beside what the targets below have by themselves.
+# The same newer one in some hundreds of files, as rules_python's toolchains bring theirs.
+UNPACKED = """
+unpacked_python = use_repo_rule("//twice:unpacked_python.bzl", "unpacked_python")
+unpacked_python(name = "unpacked_python")
+override_repo(bento_tools_dev, bento_python = "unpacked_python")
+"""
+UNPACKED_RULE = '''\
+"""An interpreter of the machine as files."""
+
+_COPY = """\
+import os, shutil, sys
+library = os.path.dirname(os.__file__)
+ignored = shutil.ignore_patterns("__pycache__", "dist-packages", "test", "tests")
+shutil.copytree(library, "lib/" + os.path.basename(library), ignore=ignored, ignore_dangling_symlinks=True)
+os.mkdir("bin")
+shutil.copy(os.path.realpath(sys.executable), "bin/python3")
+print("%d.%d.%d" % sys.version_info[:3], end="")
+"""
+
+_BUILD = """\
+load("@rules_bento//toolchains:python.bzl", "bento_python")
+package(default_visibility = ["//visibility:public"])
+bento_python(name = "python", files = glob(["lib/**"]), interpreter = "bin/python3", version = "{}")
+"""
+
+def _unpacked_python_impl(rctx):
+    copied = rctx.execute(["python3", "-I", "-S", "-c", _COPY])
+    if copied.return_code:
+        fail(copied.stderr)
+    python = str(rctx.path("bin/python3"))
+    rctx.file("BUILD.bazel", _BUILD.format(copied.stdout))
+    rctx.file("path", python)
+    rctx.file("pip", "[]")
+    rctx.file("version", copied.stdout)
+
+unpacked_python = repository_rule(implementation = _unpacked_python_impl)
+'''
+# Its program, what it is packed into, and what is beside these.
+PACKED_FILES = 60
 GROUPS = (
     "archives",
     "bento_yaml",
@@ -159,7 +199,7 @@ bento_policy_test(name = "policy_test", allow_licenses = ["MIT"], bento = ":hell
 
 
 def interpreters_make_the_same(bench: Workbench) -> str:
-    """Run every kind of action in the Python of locked packages and in a newer one of the machine."""
+    """Run every kind of action in the Python of locked packages and in a newer one of the machine; that packed, too."""
     checkout = bench.spare
     write_targets(checkout)
     checkout.edit("MODULE.bazel", INTERPRETER, INTERPRETER + COMPILER)
@@ -168,14 +208,29 @@ def interpreters_make_the_same(bench: Workbench) -> str:
     second = built(checkout)
     assert first, "no action ran"
     assert contents(first) == contents(second), differing(first, second)
+    checkout.edit("MODULE.bazel", OTHER + COMPILER, OTHER + COMPILER + UNPACKED)
+    third = built(checkout)
+    assert contents(second) == contents(third), differing(second, third)
+    inputs_are_packed(third)
     missing = mnemonics(checkout) - LEFT_OUT - {spawn.mnemonic for spawn in second}
     assert not missing, f"of these nothing is compared: {sorted(missing)}"
     return f"{len(second)} actions of {len({spawn.mnemonic for spawn in second})} kinds: the same bytes"
 
 
+def inputs_are_packed(spawns: list[Spawn]) -> None:
+    """Check that actions have the packed files, and none of the some hundreds that there were."""
+    assert spawns, "no action ran"
+    for spawn in spawns:
+        packed = [path for path in spawn.inputs if "/packed_python/" in path]
+        assert 0 < len(packed) < PACKED_FILES, f"{spawn.mnemonic}: the interpreter has {len(packed)} files"
+        others = [path for path in spawn.inputs if "unpacked_python" in path]
+        assert not others, f"{spawn.mnemonic} has {len(others)} files beside the packed ones: {others[0]}"
+
+
 def write_targets(checkout: Checkout) -> None:
     """Write a package for each kind of action, over a hub of one wheel."""
     checkout.write("twice/BUILD.bazel", BUILD)
+    checkout.write("twice/unpacked_python.bzl", UNPACKED_RULE)
     checkout.write("twice/service.py", SERVICE)
     checkout.write("twice/local.py", LOCAL)
     checkout.write("twice/start.json", json.dumps({"files": ["/home/bentoml/bento/src/service.py"]}))

@@ -28,8 +28,8 @@ MAPPED = "--experimental_output_paths=strip"
 ISOLATED = ("--worker_sandboxing", MAPPED)
 # For workspaces that are not below /tmp.
 HARDENED = "--experimental_worker_sandbox_hardening"
-# It makes what workers run.
-NEVER = {"BentoCompile"}
+# They make what workers run.
+NEVER = {"BentoCompile", "BentoInterpreter"}
 MISTAKE = "\ndef (\n"
 REFUSED = "//examples/iris:iris_bento: service.py:"
 DIED = "Worker process did not return a WorkResponse"

@@ -9,8 +9,13 @@ load("//rules/providers:python.bzl", "BentoPythonInfo")
 
 def _bento_toolchain_impl(ctx):
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
-    python = ctx.attr.python[BentoPythonInfo]
+    python, complete = ctx.attr.python[BentoPythonInfo], ctx.attr.complete_python[BentoPythonInfo]
     return [platform_common.ToolchainInfo(
+        # For code of others, which may import whatever there is.
+        complete = struct(
+            python = complete,
+            tools = depset([ctx.file.helper], transitive = [complete.files]),
+        ),
         helper = ctx.file.helper,
         packages = packages,
         persistent_workers = bool(ctx.attr._persistent_workers[BentoFlagInfo].value),
@@ -37,9 +42,10 @@ bento_toolchain = rule(
     implementation = _bento_toolchain_impl,
     doc = "What actions run: the helper, its interpreter, and uv. All of it is for the machine that runs them.",
     attrs = {
+        "complete_python": attr.label(cfg = "exec", doc = "The interpreter with all of its standard library.", mandatory = True, providers = [BentoPythonInfo]),
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper.", mandatory = True),
         "packages": attr.label(cfg = "exec", doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
-        "python": attr.label(cfg = "exec", doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
+        "python": attr.label(cfg = "exec", doc = "The interpreter, with what the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "The resolver.", mandatory = True),
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BentoFlagInfo]),
     },

@@ -54,7 +54,7 @@ def verb(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_
       args: what `arguments` returned, filled, or a list of such.
       inputs: depset of what the verb reads.
       packages: names of the third-party packages that the verb imports.
-      sandboxed: whether it runs code of others, which only a sandbox holds to what is declared: no worker does that.
+      sandboxed: whether it runs code of others, which only a sandbox holds to what is declared: no worker does that, and its interpreter is complete.
       unused_inputs_list: a file of the outputs that names the inputs without influence.
 
     Returns:
@@ -82,6 +82,7 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     modules = [module for name in verb.packages for module in toolchain.packages[name]]
     in_worker = toolchain.persistent_workers and not verb.sandboxed
+    program = toolchain.complete if verb.sandboxed else toolchain
     start = ctx.actions.args()
     start.add_all(INTERPRETER_FLAGS)
     start.add(toolchain.helper)
@@ -90,11 +91,11 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
     ctx.actions.run(
         mnemonic = mnemonic,
         progress_message = progress_message,
-        executable = toolchain.python.interpreter or toolchain.python.interpreter_path,
+        executable = program.python.interpreter or program.python.interpreter_path,
         arguments = [start] + verb.args,
         inputs = verb.inputs,
         outputs = outputs,
-        tools = depset(transitive = [toolchain.tools] + [toolchain.tools_of_packages[name] for name in verb.packages]),
+        tools = depset(transitive = [program.tools] + [toolchain.tools_of_packages[name] for name in verb.packages]),
         resource_set = _several_cores if verb.name in _THREADED else None,
         unused_inputs_list = verb.unused_inputs_list,
         env = {},

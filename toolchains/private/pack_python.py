@@ -1,7 +1,8 @@
-"""Packs a CPython into few files: `pack_python.py PREFIX OUTPUT [LIBRARIES...]`, run by the interpreter of PREFIX.
+"""Packs a CPython into few files: `pack_python.py [--checked] INTERPRETER PROGRAM [LIBRARIES...]`.
 
 An action has all files of its interpreter as inputs, and a sandbox or a remote worker lays each of them out. So the
-standard library becomes one zip of byte code, where Python itself looks for it. OUTPUT gets
+standard library becomes one zip of byte code, where Python itself looks for it. INTERPRETER is `PREFIX/bin/…`, of the
+version that runs this program, and PROGRAM is `OUTPUT/bin/python3`. OUTPUT gets
 
     bin/python3
     lib/pythonXY.zip
@@ -9,14 +10,20 @@ standard library becomes one zip of byte code, where Python itself looks for it.
     lib/pythonX.Y/lib-dynload/*    compiled modules
     lib/*                          the shared libraries of all these, of PREFIX/lib and the folders LIBRARIES
 
-The byte code is of the kind that is not checked against its sources, and names no path of this machine.
+The byte code is of the kind that is not checked against its sources, and names no path of this machine. With
+`--checked`, INTERPRETER runs this program, and the packed one is started: where it misses something, OUTPUT gets all
+of PREFIX/lib as it is.
 """
 
+import contextlib
 import marshal
+import os
 import shutil
 import struct
+import subprocess
 import sys
 import zipfile
+from importlib import import_module
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
@@ -26,24 +33,54 @@ _NO_MODULES = {"__pycache__", "dist-packages", "ensurepip", "idlelib", "lib-dynl
 _NO_MODULES |= {"lib2to3", "test", "tests", "turtledemo", "venv"}
 _NO_EXTENSIONS: tuple[str, ...] = ("_ctypes_test", "_curses", "_dbm", "_gdbm", "_test", "_tkinter", "_xx", "nis")
 _NO_EXTENSIONS += ("ossaudiodev", "readline", "xx")
+# What is of machine code in every layout, wherever that lies, and modules that need it.
+_MODULES = ("bz2", "ctypes", "hashlib", "lzma", "mmap", "ssl", "unicodedata", "zipfile", "zlib")
+_CHECK = """\
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*{module.__file__ for module in [*sys.modules.values()] if getattr(module, "__file__", None)}, sep="\\n")
+"""
 
 
 def main() -> None:
     """Pack."""
-    prefix, output, *others = (Path(argument) for argument in sys.argv[1:])
-    version = sys.version_info
-    library = prefix / f"lib/python{version.major}.{version.minor}"
+    arguments = sys.argv[1:]
+    checked = arguments[0] == "--checked"
+    interpreter, program, *others = (Path(argument) for argument in arguments[checked:])
+    output = program.parent.parent
+    library = interpreter.parent.parent / "lib/python{}.{}".format(*sys.version_info)
+    program.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(interpreter, program)
+    names = _pack(library, output, others)
+    if checked and (problem := _missing(output, names)):
+        sys.stderr.write(f"{interpreter}: is not packed, for its parts do not serve alone: {problem}\n")
+        _copy_all(library.parent, output / "lib")
+        if problem := _missing(output, names):
+            raise SystemExit(
+                f"{interpreter}: does not run from another folder, as actions of rules_bento run it: {problem}\n"
+                "Name another one: bento_tools.python(interpreter = ...) or (debian_lock = ...) in MODULE.bazel."
+            )
+
+
+def _pack(library: Path, output: Path, others: list[Path]) -> list[str]:
+    """Pack all but the program; returns the names of the compiled modules."""
     packed = output / "lib" / library.name
     extensions = packed / "lib-dynload"
     extensions.mkdir(parents=True)
-    (output / "bin").mkdir()
-    shutil.copy(prefix / "bin" / library.name, output / "bin/python3")
     shutil.copyfile(library / "os.py", packed / "os.py")
-    _pack_modules(library, output / f"lib/python{version.major}{version.minor}.zip")
-    for extension in (library / "lib-dynload").iterdir():
+    _pack_modules(library, output / "lib/python{}{}.zip".format(*sys.version_info))
+    names = []
+    dynamic = library / "lib-dynload"
+    for extension in sorted(dynamic.iterdir()) if dynamic.is_dir() else []:
         if not extension.name.startswith(_NO_EXTENSIONS):
             shutil.copyfile(extension, extensions / extension.name)
-    _copy_libraries([prefix / "lib", *others], output)
+            names += [extension.name.partition(".")[0]] if extension.suffix == ".so" else []
+    if not any(extensions.iterdir()):
+        # Python looks for the folder, and caches keep none that is empty.
+        (extensions / "README").write_text("All compiled modules are in the program.\n")
+    _copy_libraries([library.parent, *others], output)
+    return names
 
 
 def _pack_modules(library: Path, archive: Path) -> None:
@@ -56,22 +93,58 @@ def _pack_modules(library: Path, archive: Path) -> None:
     with zipfile.ZipFile(archive, "w") as packed:
         for path in sorted(modules):
             name = path.relative_to(library).as_posix()
-            code = compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0)
-            packed.writestr(zipfile.ZipInfo(f"{name}c"), MAGIC_NUMBER + _UNCHECKED + marshal.dumps(code))
+            with contextlib.suppress(SyntaxError, ValueError):  # a template, or damaged: nobody imports it
+                code = compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0)
+                packed.writestr(zipfile.ZipInfo(f"{name}c"), MAGIC_NUMBER + _UNCHECKED + marshal.dumps(code))
 
 
 def _copy_libraries(folders: list[Path], output: Path) -> None:
     """Copy the shared libraries that programs and modules name, and those that these name, under that name."""
     there = {
-        path.name: path for folder in folders for path in folder.iterdir() if ".so" in path.name and path.is_file()
+        path.name: path
+        for folder in folders
+        for path in folder.iterdir()
+        if (".so" in path.name or path.suffix == ".dylib") and path.is_file()
     }
     pending = [path for path in sorted(output.rglob("*")) if path.suffix == ".so" or path.name == "python3"]
     while pending:
         content = pending.pop().read_bytes()
-        for name in [name for name in there if b"\0" + name.encode() + b"\0" in content]:
+        for name in [name for name in there if _names(content, name)]:
             copy = output / "lib" / name
             shutil.copyfile(there.pop(name), copy)
             pending.append(copy)
+
+
+def _names(content: bytes, library: str) -> bool:
+    """Whether a program names a library: by its name, or as `$ORIGIN/…` and `@executable_path/…`."""
+    return any(before + library.encode() + b"\0" in content for before in (b"\0", b"/"))
+
+
+def _missing(output: Path, extensions: list[str]) -> str:
+    """Start what was packed; returns what it lacks that this interpreter has, in one line, or nothing."""
+    importable = []
+    for name in (*extensions, *_MODULES):
+        with contextlib.suppress(Exception):  # what this one does not import either, for whatever reason, is not missed
+            import_module(name)
+            importable.append(name)
+    command = [output.absolute() / "bin/python3", "-I", "-S", "-B", "-X", "utf8", "-c", _CHECK, *importable]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", errors="replace")
+    except OSError as error:
+        return str(error)
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or [f"it ends with {done.returncode}"])[-1]
+    root = os.path.realpath(output) + os.sep
+    outside = [path for path in sorted(done.stdout.splitlines()) if not os.path.realpath(path).startswith(root)]
+    return f"it imports {outside[0]}" if outside else ""
+
+
+def _copy_all(library: Path, copy: Path) -> None:
+    """Replace a copy by all of a folder."""
+    for entry in copy.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(library, copy, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

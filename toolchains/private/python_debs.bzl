@@ -76,7 +76,7 @@ def _deb_python_repo_impl(rctx):
         own, own_libraries = "here", _unpack(rctx, own_debs, "here")
     prefix, own_prefix = rctx.path("debian/usr"), rctx.path(own + "/usr")
     pythons = [entry for entry in own_prefix.get_child("bin").readdir() if entry.basename.startswith("python3.")]
-    _execute(rctx, [pythons[0], "-I", "-S", "-B", packer, prefix, rctx.path("cpython")] + libraries, own_libraries)
+    _execute(rctx, [pythons[0], "-I", "-S", "-B", packer, prefix.get_child("bin/" + pythons[0].basename), rctx.path("cpython/bin/python3")] + libraries, own_libraries)
 
     # A path relative to the program, so that it finds its libraries wherever it is put.
     patch = [own_prefix.get_child("bin/patchelf"), "--force-rpath", "--set-rpath", "$ORIGIN/../lib", rctx.path("cpython/bin/python3")]
