@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 8 << 20
 MAX_WORDS = 400_000
 _KEPT = 32  # files that are held, since each module is looked at several times
+_TREES = 4  # likewise: that of the service's module is read twice
 _WORDS = re.compile(rb"\w+|[^\w\s]")
 # Whatever src/ holds, these are loaded before it gets onto sys.path.
 _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
@@ -43,6 +44,7 @@ class Sources:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
         self.paths = frozenset(tree.paths)
         self._read = lru_cache(_KEPT)(tree.read)
+        self._tree = lru_cache(_TREES)(_tree)
         self._folders = frozenset(_folders(self.paths))
         self._modules: frozenset[str] | None = None
         self._below: frozenset[str] | None = None
@@ -145,10 +147,7 @@ class Sources:
             return ast.Module(body=[], type_ignores=[])
         data = self.bytes(path)
         try:
-            with warnings.catch_warnings():
-                # `"\d"` is a matter between the author and Python, not of this build.
-                warnings.simplefilter("ignore")
-                return ast.parse(data, filename=path)
+            return self._tree(path, data)
         except SyntaxError as error:
             line = f":{error.lineno}" if error.lineno else ""
             raise BentoError(
@@ -161,6 +160,13 @@ class Sources:
             raise BentoError(
                 f"{path}: an expression in it is nested too deeply to be read. Keep data in a file of its own."
             ) from None
+
+
+def _tree(path: str, data: bytes) -> ast.Module:
+    with warnings.catch_warnings():
+        # `"\d"` is a matter between the author and Python, not of this build.
+        warnings.simplefilter("ignore")
+        return ast.parse(data, filename=path)
 
 
 def in_standard_library(module: str) -> bool:
