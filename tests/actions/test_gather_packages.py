@@ -53,3 +53,12 @@ def test_a_folder_that_is_not_there_is_refused(actions):
     done = gather(actions, "a", "b")
     assert done.code == 1
     assert "b: is no folder" in done.errors
+
+
+def test_a_folder_that_cannot_be_walked_is_refused(actions):
+    actions.write("a/one.py")
+    actions.link("a/round", "../a")
+    done = gather(actions, "a")
+    assert done.code == 1
+    assert "symbolic links" in done.errors
+    assert not (actions.root / "bazel-out/all").exists()

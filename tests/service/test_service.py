@@ -194,6 +194,7 @@ ALIASES = {
     "of a function": "def f():\n    pass\nf.one = {0}\nmore = f.one",
     "of a function's globals": "def f():\n    pass\nmore = f.__globals__['{0}']",
     "of a function's defaults": "def f(x={0}):\n    pass\nmore = f.__defaults__[0]",
+    "of a frame": "import sys\nmore = sys._getframe().f_globals['{0}']",
     "of globals": "more = globals()['{0}']",
     "of globals, by get": "more = globals().get('{0}')",
     "of globals, by a name that is not plain": "import os\nmore = globals()[os.environ.get('N')]",

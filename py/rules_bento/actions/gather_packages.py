@@ -29,10 +29,15 @@ def run(arguments: Arguments) -> None:
 def _copy(folder: Path, output: Path) -> None:
     if not folder.is_dir():
         raise BentoError(f"{folder}: is no folder, so none of its modules would be there.")
-    for place, _, names in os.walk(folder, followlinks=True):
+    for place, _, names in os.walk(folder, onerror=_stop, followlinks=True):
         target = output / Path(place).relative_to(folder)
         target.mkdir(parents=True, exist_ok=True)
         for name in names:
             if (target / name).exists():
                 raise BentoError(f"{folder}: {name!r} is in another package, too, and only one could be imported.")
             shutil.copyfile(Path(place, name), target / name)
+
+
+def _stop(error: OSError) -> None:
+    """Raise what `os.walk` would pass over: modules of a folder that cannot be read would not be there."""
+    raise error

@@ -79,6 +79,8 @@ _GIVING_MODULES = frozenset(
     ["argparse", "contextlib", "contextvars", "copy", "functools", "itertools", "operator", "queue", "random", "types"]
 )
 _TYPES = frozenset({"dict", "list", "object", "set", "type"})
+# What leads to the names of this module without `globals`.
+_FRAMES = frozenset({"inspect.currentframe", "inspect.stack", "sys._current_frames", "sys._getframe"})
 _NAMES = frozenset({"builtins.globals", "builtins.locals", "builtins.vars"})
 
 
@@ -103,6 +105,9 @@ def evaluate_call(reader: Interpreter, node: ast.Call, scope: Scope) -> Value:
     assert not isinstance(args, Opaque)
     if isinstance(function, Symbol) and not args and function.dotted in _NAMES:
         return Names(scope.module.scope if function.dotted == "builtins.globals" else scope)
+    if isinstance(function, Symbol) and function.dotted in _FRAMES:
+        names = Names(scope.module.scope)
+        return Opaque("a frame is known only when the code runs", place, parts=(names, *items_held(names)))
     if isinstance(function, Symbol) and function.dotted in _ANYTHING:
         forget_names(scope, Opaque(f"`{function.dotted.partition('.')[2]}` may have changed it", place))
     value = call(reader, function, args, kwargs, place)
