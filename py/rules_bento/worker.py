@@ -47,7 +47,8 @@ def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             sys.stderr.write(f"{_STOPPED}{error!r}\n")
             return 1
-        fork = fork or _Fork(run)
+        if fork is None or fork.is_gone():
+            fork = _Fork(run)
         status, output, imported = fork.ask([*words, *arguments])
         json.dump({"exitCode": status, "output": output, "requestId": number}, responses)
         print(file=responses, flush=True)
@@ -101,22 +102,34 @@ class _Fork:
         # What it printed, it printed before it answered.
         while _take(self._output, printed):
             pass
-        told: dict[str, Any] = json.loads(answer) if answer.endswith(b"\n") else {"status": 0, "stays": False}
+        told: dict[str, Any] = json.loads(answer) if answer.endswith(b"\n") else {}
         text = printed.decode("utf-8", "replace")
-        if told["stays"]:
+        if told.get("stays"):
             return told["status"], text, []
         code = self._end()
         if code < 0:
             return -code, f"{text}the process was ended by signal {-code}\n", []
-        return told["status"] or code, text, told.get("imported", [])
+        if not told:
+            return code or 1, f"{text}the process ended without an answer\n", []
+        return told["status"], text, told["imported"]
+
+    def is_gone(self) -> bool:
+        """Return whether the process has ended since it answered, which somebody else must have done."""
+        ended, _ = os.waitpid(self._process, os.WNOHANG)
+        if ended:
+            self._close()
+        return bool(ended)
 
     def _end(self) -> int:
         """Wait for the end of the process, and return its exit code as `subprocess` has it."""
-        self.ended = True
         _, status = os.waitpid(self._process, 0)
+        self._close()
+        return os.waitstatus_to_exitcode(status)
+
+    def _close(self) -> None:
+        self.ended = True
         for fd in (self._requests, self._output, self._answers, self._life):
             os.close(fd)
-        return os.waitstatus_to_exitcode(status)
 
 
 def _take(fd: int, into: bytearray) -> bool:

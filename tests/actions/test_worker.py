@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -19,7 +20,6 @@ from verbs import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, Outcome, package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 SECONDS = 20
 # Tells of what a process carries along, and then changes all of it.
@@ -387,6 +387,26 @@ def test_a_verb_that_leaves_nothing_goes_on_in_its_process(tmp_path: Path) -> No
         assert len({worker.ask(["words", "0", "--", "words"])["output"] for _ in range(3)}) == 1
         for others in (["others", "0"], ["words", "0", "--", "others"]):
             assert len({worker.ask(others)["output"] for _ in range(3)}) == 3
+
+
+def test_a_process_that_somebody_ended_between_requests_costs_nothing(tmp_path: Path) -> None:
+    with started(serving(LASTING), tmp_path) as worker:
+        first = worker.ask(["words", "0"])["output"]
+        os.kill(int(first), signal.SIGKILL)
+        while Path(f"/proc/{int(first)}/stat").read_text("utf-8").split()[2] != "Z":
+            time.sleep(0.01)
+        second = worker.ask(["words", "0"])
+        assert second["exitCode"] == 0
+        assert second["output"] == worker.ask(["words", "0"])["output"] != first
+
+
+def test_a_process_that_ends_without_an_answer_has_failed(tmp_path: Path) -> None:
+    """Whatever status it ends with."""
+    with started(serving(LASTING), tmp_path) as worker:
+        for status, code in ((0, 1), (3, 3)):
+            answer = worker.ask(["words", f"os._exit({status})"])
+            assert answer["exitCode"] == code
+            assert "ended without an answer" in answer["output"]
 
 
 @pytest.mark.parametrize("change", CHANGES)

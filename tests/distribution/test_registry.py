@@ -79,7 +79,7 @@ def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progre
     [new] = push(other.home, entry, [reference.with_tag("new")], registries, progress)
     assert (new.pushed.blobs, new.pushed.sent) == (4, 2), "config and model are there"
     # And it is not packed again where the tag stands for it.
-    monkeypatch.setattr("rules_bento.sharing.registry.packing.write_part", lambda *_: pytest.fail("packed again"))
+    monkeypatch.setattr("rules_bento.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again"))
     [done] = push(other.home, entry, [reference.with_tag("rule")], registries, progress)
     assert done.pushed.reference.digest == package.root.descriptor.digest
 
@@ -110,7 +110,7 @@ def test_only_what_is_new_is_sent(store, registries, reference, progress):
 def test_what_is_there_is_not_even_packed(store, server, registries, reference, progress, monkeypatch):
     entry = store.bentos.get("hi:v1")
     [done] = push(store.home, entry, [reference], registries, progress)
-    monkeypatch.setattr("rules_bento.sharing.registry.packing.write_part", lambda *_: pytest.fail("packed again"))
+    monkeypatch.setattr("rules_bento.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again"))
     assert push(store.home, entry, [reference], registries, progress)[0].pushed.reference == done.pushed.reference
     # Another Bento under the tag is no reason to leave ours away.
     monkeypatch.undo()
@@ -178,7 +178,7 @@ def test_a_large_model_is_never_written(store, other, server, registries, name, 
     """The same blob as from a file, also after cuts at any byte."""
     [written] = push(store.home, store.models.get("clf:v1"), [at(server, name, "file")], registries, progress)
     monkeypatch.setattr(streamed, "LARGE", 100_000)
-    monkeypatch.setattr(packing, "write_part", lambda *_: pytest.fail("it was written"))
+    monkeypatch.setattr(packing, "write_measured_part", lambda *_: pytest.fail("it was written"))
     [sent] = push(store.home, store.models.get("clf:v1"), [at(server, name, "stream")], registries, progress)
     assert sent.pushed.reference.digest == written.pushed.reference.digest
     chance = random.Random(10)
