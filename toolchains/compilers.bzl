@@ -7,7 +7,7 @@ bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
     doc = "Interpreters that make byte code.",
     attrs = {
-        "pythons": attr.label_list(doc = "One for each version.", providers = [BentoPythonInfo]),
+        "pythons": attr.label_list(cfg = "exec", doc = "One for each version.", providers = [BentoPythonInfo]),
     },
     provides = [BentoCompilersInfo],
 )
