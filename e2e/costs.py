@@ -149,7 +149,7 @@ def costs(spawns: Iterable[Spawn], kept: set[str]) -> dict[str, dict[str, int]]:
             kinds.setdefault(spawn.mnemonic, []).append(spawn)
             new = {digest: size for digest, size in spawn.sizes.items() if digest not in kept}
             sent[spawn.mnemonic] += sum(new.values())
-            kept |= new.keys()
+            kept.update(new)
     return {
         kind: {
             "actions": len(found),

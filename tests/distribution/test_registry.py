@@ -79,7 +79,9 @@ def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progre
     [new] = push(other.home, entry, [reference.with_tag("new")], registries, progress)
     assert (new.pushed.blobs, new.pushed.sent) == (4, 2), "config and model are there"
     # And it is not packed again where the tag stands for it.
-    monkeypatch.setattr("rules_bento.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again"))
+    monkeypatch.setattr(
+        "rules_bento.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
+    )
     [done] = push(other.home, entry, [reference.with_tag("rule")], registries, progress)
     assert done.pushed.reference.digest == package.root.descriptor.digest
 
@@ -110,7 +112,9 @@ def test_only_what_is_new_is_sent(store, registries, reference, progress):
 def test_what_is_there_is_not_even_packed(store, server, registries, reference, progress, monkeypatch):
     entry = store.bentos.get("hi:v1")
     [done] = push(store.home, entry, [reference], registries, progress)
-    monkeypatch.setattr("rules_bento.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again"))
+    monkeypatch.setattr(
+        "rules_bento.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
+    )
     assert push(store.home, entry, [reference], registries, progress)[0].pushed.reference == done.pushed.reference
     # Another Bento under the tag is no reason to leave ours away.
     monkeypatch.undo()
