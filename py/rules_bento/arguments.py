@@ -12,23 +12,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+THEN = "--then"
+
+
 class Arguments:
     """Parsed flags. A flag takes a fixed number of values, which may look like flags themselves."""
 
     def __init__(self, argv: list[str], flags: Mapping[str, int]) -> None:
         """Read `argv`, in which `@FILE` in the place of a flag stands for the lines of a file.
 
-        `flags` is the number of values by flag. Everything behind `--` is `rest`. Raises BentoError for an unknown
-        flag or one with too few values.
+        `flags` is the number of values by flag. Everything behind `--` is `rest`, and behind `--then` `following`, another
+        verb with its arguments. Raises BentoError for an unknown flag or one with too few values.
         """
         self._values: dict[str, list[tuple[str, ...]]] = {flag: [] for flag in flags}
         self.rest: list[str] = []
+        self.following: list[str] = []
         words = list(argv)
         at = 0
         while at < len(words):
             flag = words[at]
             if flag == "--":
                 self.rest = words[at + 1 :]
+                return
+            if flag == THEN:
+                self.following = words[at + 1 :]
                 return
             if flag.startswith("@"):
                 words[at : at + 1] = _lines(flag[1:])

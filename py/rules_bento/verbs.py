@@ -15,19 +15,17 @@ if TYPE_CHECKING:
 
 # What Bazel runs in a sandbox, and what `bazel run` and `bazel test` start.
 PACKAGES = ("rules_bento.actions", "rules_bento.run")
-_OF_ACTIONS = f"{PACKAGES[0]}."
 
 
 def run(argv: list[str]) -> int:
     """Run the verb that `argv` begins with; returns the exit status, and raises nothing but SystemExit.
 
-    Behind `--` a verb of an action may have the next one: several run in one process, until one fails.
+    Behind `--then` stands the next one: several run in one process, until one fails.
     """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from rules_bento.ending import open_streams
 
         open_streams()
-    status = 0
     while True:
         verb = _find(argv[0] if argv else "")
         if verb is None:
@@ -36,14 +34,13 @@ def run(argv: list[str]) -> int:
         if not gc.isenabled():  # main.py: what is imported stays, and need not be looked through
             gc.freeze()
             gc.enable()
-        status, rest = _run_one(verb, argv[1:])
-        if status or not rest or not verb.__name__.startswith(_OF_ACTIONS):
+        status, argv = _run_one(verb, argv[1:])
+        if status or not argv:
             return status
-        argv = rest
 
 
 def _run_one(verb: Any, words: list[str]) -> tuple[int, list[str]]:
-    """Run one verb; returns the exit status, and what stands behind `--`."""
+    """Run one verb; returns the exit status, and the next verb with its arguments."""
     target = ""
     try:
         arguments = Arguments(words, verb.FLAGS)
@@ -56,7 +53,7 @@ def _run_one(verb: Any, words: list[str]) -> tuple[int, list[str]]:
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         return _fail(target, error), []
-    return status or 0, arguments.rest
+    return status or 0, arguments.following
 
 
 def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:

@@ -19,6 +19,8 @@ import select
 import sys
 import traceback
 
+from rules_bento.arguments import THEN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,8 +180,8 @@ def _work(run: Callable[[list[str]], int], asked: int, output: int, answers: int
 
 
 def _is_lasting(words: list[str]) -> bool:
-    """Return whether the first verb and those behind `--` are; a value that looks like another one ends the fork."""
-    verbs = [words[at] for at in range(len(words)) if not at or words[at - 1] == "--"]
+    """Return whether the first verb and those behind THEN are; a value that looks like another one ends the fork."""
+    verbs = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
     return bool(verbs) and all(getattr(sys.modules.get(_VERBS + verb), "LASTING", False) for verb in verbs)
 
 

@@ -119,7 +119,7 @@ def run_steps(ctx, *, mnemonic, progress_message, steps):
     written = {file: True for step in steps for file in step.outputs}
     verbs = [step.verb for step in steps]
     for one, following in zip(verbs, verbs[1:]):
-        one.args[-1].add_all(["--", following.name])
+        one.args[-1].add_all(["--then", following.name])
     run_helper(
         ctx,
         mnemonic = mnemonic,

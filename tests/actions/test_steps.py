@@ -65,9 +65,9 @@ def test_steps_make_what_actions_of_their_own_make(actions: Actions) -> None:
     for verb in NAMES:
         done = run(actions, verb, params(actions, verb, words(verb, folders[0])))
         assert (done.returncode, done.stderr) == (0, "")
-    first = params(actions, "first", [*words("snapshot", folders[1]), "--", "package"])
+    first = params(actions, "first", [*words("snapshot", folders[1]), "--then", "package"])
     assert run(actions, "snapshot", first, params(actions, "second", words("package", folders[1]))).returncode == 0
-    row = [*words("snapshot", folders[2]), "--", "package", *words("package", folders[2])]
+    row = [*words("snapshot", folders[2]), "--then", "package", *words("package", folders[2])]
     assert run(actions, "snapshot", *row).returncode == 0
     apart, files, in_a_row = (made(actions, folder) for folder in folders)
     assert len(apart) == sum(map(len, NAMES.values()))
@@ -85,7 +85,7 @@ def test_what_a_later_step_reads_is_not_unused(actions: Actions) -> None:
 def test_the_first_step_that_fails_is_the_last(actions: Actions, first: list[str], status: int) -> None:
     (actions.root / "bazel-out/one").mkdir()
     following = ["package"] if first else ["absent"]
-    row = [*words("snapshot", "bazel-out/one"), *first, "--", *following, *words("package", "bazel-out/one")]
+    row = [*words("snapshot", "bazel-out/one"), *first, "--then", *following, *words("package", "bazel-out/one")]
     done = run(actions, "snapshot", *row)
     assert done.returncode == status
     assert ("drops it" if first else "usage: main.py VERB") in done.stderr

@@ -384,8 +384,8 @@ def test_a_verb_that_leaves_nothing_goes_on_in_its_process(tmp_path: Path) -> No
     """Which spares each request a fork."""
     with started(serving(LASTING), tmp_path) as worker:
         assert len({worker.ask(["words", "0"])["output"] for _ in range(5)}) == 1
-        assert len({worker.ask(["words", "0", "--", "words"])["output"] for _ in range(3)}) == 1
-        for others in (["others", "0"], ["words", "0", "--", "others"]):
+        assert len({worker.ask(["words", "0", "--then", "words"])["output"] for _ in range(3)}) == 1
+        for others in (["others", "0"], ["words", "0", "--then", "others"]):
             assert len({worker.ask(others)["output"] for _ in range(3)}) == 3
 
 
