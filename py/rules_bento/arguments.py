@@ -21,8 +21,8 @@ class Arguments:
     def __init__(self, argv: list[str], flags: Mapping[str, int]) -> None:
         """Read `argv`, in which `@FILE` in the place of a flag stands for the lines of a file.
 
-        `flags` is the number of values by flag. Everything behind `--` is `rest`, and behind `--then` `following`, another
-        verb with its arguments. Raises BentoError for an unknown flag or one with too few values.
+        `flags` is the number of values by flag. Everything behind `--` is `rest`, and behind `--then` `following`,
+        another verb with its arguments. Raises BentoError for an unknown flag or one with too few values.
         """
         self._values: dict[str, list[tuple[str, ...]]] = {flag: [] for flag in flags}
         self.rest: list[str] = []

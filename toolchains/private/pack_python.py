@@ -127,7 +127,7 @@ def _missing(output: Path, extensions: list[str]) -> str:
         with contextlib.suppress(Exception):  # what this one does not import either, for whatever reason, is not missed
             import_module(name)
             importable.append(name)
-    command = [output.absolute() / "bin/python3", "-I", "-S", "-B", "-X", "utf8", "-c", _CHECK, *importable]
+    command = [str(output.absolute() / "bin/python3"), "-I", "-S", "-B", "-X", "utf8", "-c", _CHECK, *importable]
     try:
         done = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", errors="replace")
     except OSError as error:
