@@ -25,6 +25,8 @@ COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//exampl
 # Python that its packages are for.
 LEFT_OUT = {"BentoCompile", "BentoCommandPackages", "BentoInterpreter"}
 LEFT_OUT |= {"BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
+# What stands before an import; its verb is the first step of a BentoPackage.
+LEFT_OUT |= {"BentoSnapshot"}
 # Beside what the targets below have by themselves.
 # The same newer one in some hundreds of files, as rules_python's toolchains bring theirs.
 UNPACKED = """

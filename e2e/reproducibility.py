@@ -50,7 +50,7 @@ def outputs_of(checkout: Checkout, *options: str) -> dict[str, str]:
     built = checkout.build(TARGET, "//witness", f"--output_groups=+{',+'.join(GROUPS)}", *options)
     assert {spawn.runner for spawn in built.spawns} == {"linux-sandbox"}, "not all has run here"
     mnemonics = {spawn.mnemonic for spawn in built.spawns}
-    verbs = ("Archive", "Export", "Lock", "Model", "Package", "Report", "Snapshot")
+    verbs = ("Archive", "Export", "Model", "Package", "Report", "Resolve")
     expected = {"Genrule", *(f"Bento{verb}" for verb in verbs)}
     assert expected <= mnemonics, f"ran only {sorted(mnemonics)}"
     return digests(built)
