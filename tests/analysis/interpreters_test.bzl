@@ -39,11 +39,13 @@ def interpreters_tests(name, targets):
         python = "packed_python",
         tags = ["manual"],
         uv = "@bento_uv//:program",
+        visibility = ["//visibility:public"],
     )
     native.toolchain(
         name = "of_two_interpreters",
         toolchain = "toolchain_of_two_interpreters",
         toolchain_type = "//toolchains:toolchain_type",
+        visibility = ["//visibility:public"],
     )
     for mnemonic, target in targets.items():
         _interpreters_test(name = "{}_{}".format(name, mnemonic), mnemonic = mnemonic, target_under_test = target)
