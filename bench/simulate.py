@@ -45,14 +45,10 @@ ACTIONS = "docs/performance.md, actions"
 IMAGES = "the image of //tests/images"
 MEASURED = {
     "BentoArchive": Measured(0.046, "CPU seconds", ACTIONS),
-    "BentoLock": Measured(0.108, "CPU seconds", ACTIONS),
     "BentoModel": Measured(0.058, "CPU seconds", ACTIONS),
-    "BentoPackage": Measured(0.101, "CPU seconds", ACTIONS),
-    "BentoSnapshot": Measured(0.067, "CPU seconds", ACTIONS),
+    "BentoPackage": Measured(0.062, "CPU seconds", ACTIONS),
     "an image": Measured(0.128, "CPU seconds", f"{ACTIONS}: BentoImage, BentoLayer, BentoSbom"),
-    "in workers": Measured(
-        0.14, "of these", f"{ACTIONS}: a snapshot, `bento.yaml` and an archive, 10 of 214 ms, and a fork for each"
-    ),
+    "in workers": Measured(0.11, "of these", f"{ACTIONS}: the steps of a Bento, 6.9 of 62 ms"),
     "bytes of an image": Measured(53.7e3, "bytes", f"{ACTIONS}: BentoImage, BentoLayer, BentoSbom"),
     "a push": Measured(61e3, "bytes", "docs/performance.md, a changed line"),
     "a byte of a model": Measured(4.1 / 2000 / MB, "CPU seconds", "docs/performance.md, models: BentoModel"),
