@@ -6,6 +6,8 @@ import lzma
 import random
 import shutil
 import subprocess
+import zlib
+from zlib import compress as zlib_compress
 
 import pytest
 from hypothesis import given, settings
@@ -104,6 +106,28 @@ def test_the_sample_is_taken_from_all_over_the_block(size):
     half = size // 2
     assert xz.compressible(RANDOM[:half] + bytes(size - half))
     assert xz.compressible(bytes(size - half) + RANDOM[:half])
+
+
+def test_a_glance_decides_nothing_that_the_whole_sample_decides_otherwise():
+    text, drawn = TEXT[: xz.BLOCK], weights(xz.BLOCK)
+    for share in range(0, 65, 4):
+        for data in (text, drawn, bytes(xz.BLOCK)):
+            # Of each kilobyte so much is random: what compresses is spread all over.
+            block = b"".join(
+                RANDOM[at : at + 16 * share] + data[at + 16 * share : at + 1024] for at in range(0, xz.BLOCK, 1024)
+            )
+            step = (xz.BLOCK - 4096) // 3
+            sample = b"".join(block[start : start + 4096] for start in range(0, 4 * step, step))
+            assert xz.compressible(block) == (len(zlib.compress(sample, 1)) <= 0.75 * len(sample)), share
+
+
+def test_of_what_is_random_a_quarter_of_the_sample_is_looked_at(monkeypatch):
+    asked = []
+    monkeypatch.setattr(xz.zlib, "compress", lambda data, level: asked.append(len(data)) or zlib_compress(data, level))
+    assert not xz.compressible(RANDOM[: xz.BLOCK])
+    assert asked == [4096]
+    assert xz.compressible(TEXT[: xz.BLOCK])
+    assert asked == [4096, 4096, 16_384]
 
 
 def test_cut_gives_blocks_of_one_size_without_asking_for_more_than_it_needs():

@@ -40,6 +40,8 @@ cost the encoder memory and the caches, and blur the choice between storing and 
 _PRESET = 1  # on sources and pickled trees 6 takes 5 to 10 times as long, for a tenth less
 _SAMPLES, _SAMPLE = 4, 4096
 _WORTH = 0.75  # text and code are below 0.6, weights from 0.8 on
+_GLANCE = 1024  # bytes of each sample
+_HOPELESS = 0.95  # of what is compressed, encrypted or random no part gets smaller
 _CHUNK = 1 << 16
 _FLAGS = b"\x00\x01"  # the check is CRC32
 _FOOTER, _FOOTER_MAGIC = 12, b"YZ"
@@ -178,13 +180,19 @@ def compressible(block: bytes) -> bool:
     """Return whether it is worth the time to compress: a fast compressor takes a quarter off a sample of it.
 
     Text, code and most pickled trees do; what is compressed already does not, and neither do weights: 32-bit
-    floats lose 7 per cent and 16-bit ones 8 to 25, at a hundredth of the speed.
+    floats lose 7 per cent and 16-bit ones 8 to 25, at a hundredth of the speed. Where the begin of each piece of the
+    sample hardly gets smaller, the rest of it is not tried.
     """
     if len(block) <= _SAMPLES * _SAMPLE:
         return True
     step = (len(block) - _SAMPLE) // (_SAMPLES - 1)
-    sample = b"".join(block[start : start + _SAMPLE] for start in range(0, _SAMPLES * step, step))
-    return len(zlib.compress(sample, 1)) <= _WORTH * len(sample)
+
+    def share(size: int) -> float:
+        """Return what is left of a sample with so many bytes of each piece."""
+        sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
+        return len(zlib.compress(sample, 1)) / len(sample)
+
+    return share(_GLANCE) <= _HOPELESS and share(_SAMPLE) <= _WORTH
 
 
 def _records(index: bytes) -> list[Record]:
