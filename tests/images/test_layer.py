@@ -467,6 +467,16 @@ def test_what_does_not_compress_is_stored_and_what_does_is_not(out, compression)
     assert LARGE[5000:9000] not in out.read_bytes()
 
 
+@pytest.mark.parametrize("size", [16_385, 65_535, 65_536, 131_070, 131_071, layer.GZIP_MEMBER])
+def test_a_member_of_stored_blocks_is_one_that_others_read(size):
+    data = CHANCE.randbytes(size)
+    member = layer.gzip.compressed(data)
+    assert len(member) == 10 + size + 5 * -(-size // 65_535) + 8
+    inflater = zlib.decompressobj(31)
+    assert inflater.decompress(member + b"rest") == data
+    assert (inflater.eof, inflater.unused_data) == (True, b"rest")
+
+
 # What real tools make of it.
 
 

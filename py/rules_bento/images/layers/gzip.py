@@ -26,15 +26,31 @@ Piece = tuple[bytes, int, bytes, bytes]
 
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, from no system in particular
 _LEVEL = 6
+_BLOCK = 0xFFFF  # bytes that a stored block has at most
 
 
 def compressed(data: bytes) -> bytes:
-    """Return a member that zlib makes; what does not get smaller is stored."""
+    """Return a member that zlib makes, or one that holds the data as they are where they do not get smaller.
+
+    The blocks of the latter are made here: zlib copies twice, and cuts by the memory that its caller has.
+    """
+    trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
+    if not xz.compressible(data):
+        return b"".join((_HEAD, *_stored(data), trailer))
     import zlib
 
-    compressor = zlib.compressobj(_LEVEL if xz.compressible(data) else 0, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = compressor.compress(data) + compressor.flush()
-    return b"".join((_HEAD, packed, struct.pack("<2L", fast_zlib().crc32(data), len(data))))
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return b"".join((_HEAD, compressor.compress(data), compressor.flush(), trailer))
+
+
+def _stored(data: bytes) -> Iterator[bytes | memoryview]:
+    """Yield stored blocks (RFC 1951, 3.2.4), each after whether it is the last one, its size and that inverted."""
+    view = memoryview(data)
+    for start in range(0, len(data), _BLOCK):
+        block = view[start : start + _BLOCK]
+        size = len(block)
+        yield struct.pack("<BHH", start + size == len(data), size, size ^ _BLOCK)
+        yield block
 
 
 def carried(pieces: Iterable[Piece]) -> Iterator[bytes]:
