@@ -14,6 +14,7 @@ from consoles import GIVEN, HELD, NOT_GIVEN
 from documents import Block, anchors, blocks, commands, documents, links, spans, web_links
 from rules_bento.cli import parsing, table
 from rules_bento.formats import json, toml, yaml
+from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 
 ROOT = Path()  # of the runfiles
 sys.path.append("tools")
@@ -215,6 +216,11 @@ def test_flags_commands_and_scenarios_in_a_line_are_there(path: Path):
             assert not mentioned_problem(words[1:]), f"{path.name}: `{span}`: {mentioned_problem(words[1:])}"
     for run in re.findall(r"e2e/run\.py((?: \w+)+)`", path.read_text("utf-8")):
         assert set(run.split()) <= scenarios(), f"{path.name}: {run}"
+
+
+def test_bazel_is_told_of_the_attribute_that_layers_have():
+    options = [block.text for block in BLOCKS if block.language == "bazelrc"]
+    assert any(f"startup --unix_digest_hash_attribute_name={DIGEST_ATTRIBUTE}\n" in text for text in options)
 
 
 def mentioned_problem(words: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -37,6 +38,7 @@ from rules_bento.archives import zipread
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
+from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 from rules_bento.images.layers.layer import LAZY, Entry, write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
@@ -609,6 +611,28 @@ def test_files_that_have_no_place_are_refused(tmp_path, words, message):
     with pytest.raises(BentoError, match=message):
         made_layer(files_layer, tmp_path, "--compression", "zstd", "--mode", "0644", *owner, *words)
     assert not (tmp_path / "layer").exists()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_a_layer_has_its_digest_in_an_attribute_where_there_are_such(tmp_path, compression):
+    (tmp_path / "f").write_text("f")
+    words = ["--compression", compression, "--mode", "0644", "--owner", "0", "--file", str(tmp_path / "f"), '"/x"']
+    _, described = made_layer(files_layer, tmp_path, *words)
+    try:
+        os.setxattr(tmp_path / "f", DIGEST_ATTRIBUTE, b"")
+    except (AttributeError, OSError):
+        return
+    assert os.getxattr(tmp_path / "layer", DIGEST_ATTRIBUTE).hex() == described["digest"].removeprefix("sha256:")
+
+
+def test_a_file_system_without_attributes_has_layers_too(tmp_path, monkeypatch):
+    def refuse(*_given):
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr(os, "setxattr", refuse, raising=False)
+    words = ["--compression", "gzip", "--mode", "0644", "--owner", "0", "--symlink", '"/x"', '"y"']
+    made_layer(files_layer, tmp_path, *words)
+    assert DIGEST_ATTRIBUTE not in os.listxattr(tmp_path / "layer")
 
 
 def tar_with(*names):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path("toolchains/private/wheel_facts.py").absolute()
+ATTRIBUTE = "user.rules_bento.sha256"
 NAME = "mine-1.0.dist-info/METADATA"
 METADATA = "Metadata-Version: 2.4\nName: mine\nRequires-Python: >=3.10,<4\n\nRequires-Python: >=9\n"
 
@@ -49,10 +52,21 @@ def in_64_bits(data):
     return data[:start] + bytes(directory) + record + locator + bytes(tail)
 
 
+def has_attributes(folder):
+    """Return whether the file system has extended attributes of users."""
+    probe = folder / "probe"
+    probe.touch()
+    try:
+        os.setxattr(probe, ATTRIBUTE, b"")
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 def asked(folder, data):
     path = folder / "mine-1.0-py3-none-any.whl"
     path.write_bytes(data)
-    command = [sys.executable, "-I", "-S", "-B", PROGRAM, path]
+    command = [sys.executable, "-I", "-S", "-B", PROGRAM, path, hashlib.sha256(data).hexdigest()]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -71,6 +85,33 @@ def asked(folder, data):
 def test_size_and_python_are_printed(tmp_path, data, python):
     done = asked(tmp_path, data)
     assert (done.stdout, done.stderr) == (f"{len(data)}\n{python}\n", "")
+
+
+def test_the_hash_becomes_an_attribute_where_there_are_such(tmp_path):
+    data = wheel()
+    path = tmp_path / "mine-1.0-py3-none-any.whl"
+    if not has_attributes(tmp_path):
+        assert asked(tmp_path, data).returncode == 0
+        return
+    path.touch()
+    os.setxattr(path, ATTRIBUTE, b"of another file")
+    for _ in range(2):
+        assert asked(tmp_path, data).returncode == 0
+        assert os.getxattr(path, ATTRIBUTE) == hashlib.sha256(data).digest()
+        assert path.read_bytes() == data
+    path.unlink()
+    assert asked(tmp_path, b"<html>").returncode == 1
+    assert ATTRIBUTE not in os.listxattr(path)
+
+
+def test_a_file_that_has_the_attribute_is_left_alone(tmp_path):
+    data = wheel()
+    asked(tmp_path, data)
+    path = tmp_path / "mine-1.0-py3-none-any.whl"
+    before = path.stat().st_ctime_ns
+    command = [sys.executable, "-I", "-S", "-B", PROGRAM, path, hashlib.sha256(data).hexdigest()]
+    subprocess.run(command, check=True, capture_output=True)
+    assert path.stat().st_ctime_ns == before
 
 
 def test_sizes_in_64_bits_are_read(tmp_path):

@@ -68,9 +68,9 @@ def newer_system(rctx):
     return "{} {}: set {} = \"{}\" in bento.pypi, if that of {} is no older".format(name, version, attribute, version, place)
 
 def _facts(rctx, wheel):
-    """Returns size and Python versions of a wheel; images plan their layers by the size."""
+    """Marks a wheel with its hash, and returns its size, by which images plan their layers, and its Python versions."""
     program = rctx.path(Label("//toolchains/private:wheel_facts.py"))
-    done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel])
+    done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
         fail("{} is not a wheel: {}".format(wheel, done.stderr.strip().split("\n")[-1]))
     size, python, _ = done.stdout.split("\n")

@@ -1,6 +1,9 @@
 """Prints what Starlark cannot ask for: the bytes of a wheel, and in a second line its Requires-Python, or nothing.
 
-    wheel_facts.py WHEEL
+    wheel_facts.py WHEEL SHA256
+
+The hash, hexadecimal, which Bazel has verified, becomes an attribute of the file where the file system has such: a
+Bazel that is told of it (docs/ci.md) need not read the wheel again.
 
 A hub runs it once for each wheel that it fetches, so it reads the zip's directory and METADATA by itself: `zipfile`,
 `re` and `json` take twice the time of a bare interpreter to be imported. What the directory says is held against the
@@ -21,9 +24,10 @@ _STORED, _DEFLATED = 0, 8
 _LONGEST_END = 22 + 0xFFFF  # bytes, with a comment
 _MOST = 1 << 20  # bytes of METADATA that its header is looked for in
 _FIELD = "requires-python:"
+_DIGEST_ATTRIBUTE = "user.rules_bento.sha256"  # as layers have it
 
 
-def main(path: str) -> None:
+def main(path: str, sha256: str) -> None:
     """Print both. The status is 1, with a message, for a file that is no wheel."""
     with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes as long to be imported as all else here
         size = file.seek(0, 2)
@@ -31,7 +35,25 @@ def main(path: str) -> None:
             metadata = _metadata(file, size)
         except (IndexError, UnicodeDecodeError, ValueError, zlib.error) as error:
             sys.exit(f"its zip is damaged ({error})")
+    _mark(path, bytes.fromhex(sha256))
     sys.stdout.write(f"{size}\n{_requires_python(metadata.decode('utf-8', 'replace'))}\n")
+
+
+def _mark(path: str, digest: bytes) -> None:
+    """Give the file the attribute, unless it has it: files of one cache may be one, and are left as they are then."""
+    if sys.platform != "linux":
+        return
+    import posix  # what `os` has of it, which without `site` has yet to be imported
+
+    try:
+        marked = posix.getxattr(path, _DIGEST_ATTRIBUTE)
+    except OSError:
+        marked = b""
+    if marked != digest:
+        try:  # noqa: SIM105 - contextlib takes longer to be imported than all else here
+            posix.setxattr(path, _DIGEST_ATTRIBUTE, digest)
+        except OSError:
+            pass
 
 
 def _requires_python(metadata: str) -> str:
@@ -119,4 +141,4 @@ def _number(data: bytes, at: int, size: int) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

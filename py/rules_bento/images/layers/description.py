@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rules_bento.images.layers import layer
@@ -28,6 +31,11 @@ ENVIRONMENT = {
     "--python-version": 1,  # X.Y
     "--user": 1,  # uid or uid:gid
 }
+
+
+DIGEST_ATTRIBUTE = "user.rules_bento.sha256"
+"""The extended attribute of a layer that has its SHA-256, 32 bytes. A Bazel that is told of it need not read the layer
+to know it (docs/ci.md)."""
 
 
 def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
@@ -61,6 +69,9 @@ def describe(
     if prefetched:
         fields["prefetched"] = prefetched
     Path(arguments.one("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
+    if sys.platform == "linux":
+        with suppress(OSError):  # not all file systems have such attributes
+            os.setxattr(arguments.one("--output"), DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
 
 
 def environment(arguments: Arguments) -> Layout:
