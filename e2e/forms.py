@@ -91,9 +91,8 @@ def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
     for name, other in zip(list(FORMS)[1:], others, strict=True):
         different = [path for path in first | other if first.get(path) != other.get(path)]
         assert not different, f"{name} differs in {', '.join(sorted(different)[:20])}"
-    return (
-        f"{sum(path.endswith('BUILD.bazel') for path in first) - 1} packages on three platforms, the same in all forms"
-    )
+    packages = sum(path.startswith("__lock/packages/") for path in first)
+    return f"{packages} packages on three platforms, the same in all forms"
 
 
 def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
@@ -107,8 +106,9 @@ def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
     declare(checkout, [(hub_of(*case), f"{case[0]}.json", [case[1]], case[2]) for case in cases])
     sizes = []
     for case in cases:
-        [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub_of(*case)}")
-        ours = {(path.parent.name, path.stem.partition("-")[2]) for path in root.glob("*/locked-*.json")}
+        [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub_of(*case)}__lock")
+        packages = {path.stem: json.loads(path.read_text("utf-8")) for path in root.glob("packages/*.json")}
+        ours = {(name, version) for name, package in packages.items() for version in package["locked"]}
         theirs = resolved(checkout, *case)
         assert ours == theirs, f"{case}: only the hub has {sorted(ours - theirs)}, only uv {sorted(theirs - ours)}"
         sizes.append(len(ours))
@@ -117,7 +117,7 @@ def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
         for path in external_folder(checkout, WORKSPACE).iterdir()
         if "_x86_64" in path.name and "__" in path.name
     ]
-    wheels = [name for name in fetched if re.search(r"(llm|web|scientific)\w*__", name)]
+    wheels = [name for name in fetched if re.search(r"(llm|web|scientific)\w*__(?!lock\b)", name)]
     assert not wheels, f"fetched: {wheels}"
     return f"{len(SETS)} sets, {len(cases)} closures of {min(sizes)} to {max(sizes)} packages, each what uv resolves"
 
@@ -194,10 +194,12 @@ def write_locks(checkout: Checkout) -> None:
 
 
 def files_of(checkout: Checkout, hub: str) -> dict[str, str]:
-    """Return the files of a hub by path, with its name replaced in them."""
-    [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub}")
+    """Return the files of a hub, and what it has of the lock, by path, with the hub's name replaced in them."""
     found = {}
-    for path in root.rglob("*"):
-        if path.suffix in (".bazel", ".json", ".bzl"):
-            found[path.relative_to(root).as_posix()] = re.sub(rf"{hub}\b|{hub}(?=__)", "HUB", path.read_text("utf-8"))
+    for kind in ("", "__lock"):
+        [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub}{kind}")
+        for path in root.rglob("*"):
+            if path.suffix in (".bazel", ".json", ".bzl"):
+                text = re.sub(rf"{hub}\b|{hub}(?=__)", "HUB", path.read_text("utf-8"))
+                found[f"{kind}/{path.relative_to(root).as_posix()}"] = text
     return found

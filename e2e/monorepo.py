@@ -78,7 +78,7 @@ def a_changed_line_of_the_lock(checkout: Checkout) -> None:
 def wheels_of(checkout: Checkout) -> list[Path]:
     """Return the fetched repositories of wheels of the workspace's hub."""
     external = external_folder(checkout)
-    return sorted(path for path in external.iterdir() if re.search(r"pypi__\w", path.name) and path.is_dir())
+    return sorted(path for path in external.iterdir() if re.search(r"pypi__\w+__linux_", path.name) and path.is_dir())
 
 
 def external_folder(checkout: Checkout, workspace: str = WORKSPACE) -> Path:
