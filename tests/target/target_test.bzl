@@ -3,6 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
 load("//rules:providers.bzl", "BentoImageInfo", "BentoInfo")
+load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 
 _ATTRIBUTES = {
     "platform": attr.string(doc = "What is expected of the Bento."),
@@ -46,6 +47,22 @@ for_default_platform_test = analysistest.make(
     _for_impl,
     attrs = _ATTRIBUTES,
     config_settings = {str(Label("//rules:platform")): "linux_aarch64"},
+)
+
+def _wheel_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.equals(env, ctx.attr.python_version, analysistest.target_under_test(env)[BentoWheelInfo].python_version)
+    return analysistest.end(env)
+
+_OF_WHEELS = {"python_version": attr.string(doc = "What is expected of the wheel.")}
+
+wheel_test = analysistest.make(_wheel_impl, attrs = _OF_WHEELS)
+
+# The wheel of a package is that of the hub for the flag's version of Python, as the package is.
+older_wheel_test = analysistest.make(
+    _wheel_impl,
+    attrs = _OF_WHEELS,
+    config_settings = {str(Label("//rules:python_version")): "3.12"},
 )
 
 _IS_ARM = "@platforms//cpu:aarch64" in HOST_CONSTRAINTS
