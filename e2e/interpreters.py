@@ -21,9 +21,9 @@ INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock
 # Debian's Bazel has a newer one.
 OTHER = 'bento_tools_dev.python(interpreter = "python3")'
 COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
-# The first three make what the interpreter itself runs, and itself; in the others code of users runs, which needs the
+# The first four make what the interpreter itself runs, and itself; in the others code of users runs, which needs the
 # Python that its packages are for.
-LEFT_OUT = {"BentoCompile", "BentoCommandPackages", "BentoInterpreter"}
+LEFT_OUT = {"BentoCompile", "BentoCommandPackages", "BentoHelperPackages", "BentoInterpreter"}
 LEFT_OUT |= {"BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
 # What stands before an import; its verb is the first step of a BentoPackage.
 LEFT_OUT |= {"BentoSnapshot"}

@@ -20,8 +20,8 @@ REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
 # it imports. The interpreter's come on top.
 INPUTS = {
     "BentoArchive": (5, 1),
-    "BentoModel": (2, 53),
-    "BentoPackage": (11, 171),
+    "BentoModel": (2, 5),
+    "BentoPackage": (11, 7),
 }
 # Of each rule for tests, one: what they run is the same wherever it stands.
 TESTS = (
@@ -31,6 +31,7 @@ TESTS = (
     "//toolchains:tools_test",
 )
 HELPER = "/toolchains/helper.zip"
+HELPER_PACKAGES = "/toolchains/helper_packages/"
 INTERPRETER_FILES = 41
 INTERPRETER_BYTES = 32_000_000
 
@@ -107,7 +108,7 @@ def inputs_are_few(spawns: list[Spawn]) -> None:
         assert size < INTERPRETER_BYTES, f"{spawn.mnemonic}: the interpreter has {size} bytes"
         if spawn.target != "//examples/iris:iris_bento" and spawn.mnemonic != "BentoModel":
             continue
-        packages = [path for path in spawn.inputs if "bento_tools__" in path or path.endswith(HELPER)]
+        packages = [path for path in spawn.inputs if HELPER_PACKAGES in path or path.endswith(HELPER)]
         others = spawn.inputs.keys() - set(interpreter) - set(packages)
         found = (len(others), len(packages))
         assert found == INPUTS[spawn.mnemonic], f"{spawn.mnemonic} has {found} inputs, not {INPUTS[spawn.mnemonic]}"

@@ -29,7 +29,7 @@ ISOLATED = ("--worker_sandboxing", MAPPED)
 # For workspaces that are not below /tmp.
 HARDENED = "--experimental_worker_sandbox_hardening"
 # They make what workers run.
-NEVER = {"BentoCompile", "BentoInterpreter"}
+NEVER = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
 MISTAKE = "\ndef (\n"
 REFUSED = "//examples/iris:iris_bento: service.py:"
 DIED = "Worker process did not return a WorkResponse"

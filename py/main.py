@@ -12,6 +12,9 @@ def main() -> int:
     """Run a verb; the status is 0, 1 for input that cannot be built from, 2 for a wrong command."""
     # Imports make no garbage: `run` has it looked for again, in what the verb makes.
     gc.disable()
+    if sys.platform != "win32":
+        # The standard library asks for these six times, and each time all that is on the path would be searched.
+        sys.modules |= dict.fromkeys(("_winapi", "nt"))  # type: ignore[arg-type]
     argv = sys.argv[1:]
     # No pathlib: what a start imports, each action pays for. A zip is on the path already.
     # (The standard library's zip is on it too, whether it is there or not.)

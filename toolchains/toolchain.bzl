@@ -8,7 +8,7 @@ load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
 load("//rules/providers:python.bzl", "BentoPythonInfo")
 
 def _bento_toolchain_impl(ctx):
-    packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
+    packages = ctx.attr.packages[BentoHelperPackagesInfo].packed
     python, complete = ctx.attr.python[BentoPythonInfo], ctx.attr.complete_python[BentoPythonInfo]
     return [platform_common.ToolchainInfo(
         # For code of others, which may import whatever there is.
@@ -21,10 +21,10 @@ def _bento_toolchain_impl(ctx):
         persistent_workers = bool(ctx.attr._persistent_workers[BentoFlagInfo].value),
         python = python,
 
-        # Depsets that are made once and that all actions share: inputs of every action, and files of each package that some import.
+        # Depsets that are made once and that all actions share: inputs of every action, and the few files of each package that some import.
         tools = depset([ctx.file.helper], transitive = [python.files]),
         tools_of_packages = {
-            name: depset(transitive = [module.files for module in modules])
+            name: depset([file for module in modules for file in module.files])
             for name, modules in packages.items()
         },
         uv = ctx.file.uv,

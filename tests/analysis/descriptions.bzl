@@ -40,7 +40,7 @@ _actions = aspect(implementation = _actions_impl, doc = "Tells what a target doe
 def _is_own(file):
     """Whether a file is no part of the helper, of its packages or of its interpreter."""
     path = file.path
-    return not (file.basename in _TOOLS or file.basename.endswith(".params") or "/site-packages/" in path or "/cpython/" in path or "python_3_" in path or path.endswith(".site-packages"))
+    return not (file.basename in _TOOLS or file.basename.endswith(".params") or "/site-packages/" in path or "/helper_packages/" in path or "/cpython/" in path or "python_3_" in path or path.endswith(".site-packages"))
 
 def _names(files):
     """The names of the own files, each once; of many alike, how many there are."""

@@ -18,7 +18,7 @@ def _own_inputs(action):
     return sorted([
         file.basename
         for file in action.inputs.to_list()
-        if not (file.basename == "helper.zip" or file.basename.endswith(".params")) and "/site-packages/" not in file.path and "/cpython/" not in file.path and "python_3_" not in file.path and "/packed_python/" not in file.path
+        if not (file.basename == "helper.zip" or file.basename.endswith(".params")) and "/site-packages/" not in file.path and "/helper_packages/" not in file.path and "/cpython/" not in file.path and "python_3_" not in file.path and "/packed_python/" not in file.path
     ])
 
 def _outputs_impl(ctx):
