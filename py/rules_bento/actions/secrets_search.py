@@ -4,10 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from rules_bento.arguments import Arguments
-    from rules_bento.audit.secrets import Finding
     from rules_bento.sources.snapshot import Declared
 
 FLAGS = {
@@ -35,13 +34,16 @@ def refuse_secrets(
     """
     if not arguments.records("--look-for-secrets"):
         return
-    from rules_bento.audit.secrets import Words, check, look
+    from rules_bento.audit.secrets import Words, check, look_through
 
-    findings: list[Finding] = []
     seen: set[str] = set()
-    for path, content in files:
-        seen.add(path)
-        findings += look(path, content)
+
+    def noted() -> Iterator[tuple[str, bytes]]:
+        for path, content in files:
+            seen.add(path)
+            yield path, content
+
+    findings = list(look_through(noted()))
     allowed = set(arguments.texts("--allowed-secret"))
     allowed = allowed & seen if elsewhere is None else allowed - (set(elsewhere) - seen)
     check(findings, allowed, seen, Words("allowed_secrets", "check_secrets = False"))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 4 << 20  # of a file; what lies behind them is not looked at
 PRAGMA = "bento: allow-secret"
 
+_LITTLE = 1 << 16  # bytes of a file that is looked through together with others, of which there are _TOGETHER
+_TOGETHER = 1 << 20
 _HEAD = 8000  # bytes in which a NUL says that a file is binary, as git has it
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _MOST_SHOWN = 50
@@ -75,6 +77,29 @@ def look(path: str, content: bytes) -> list[Finding]:
         if not (allows or before_allows):
             findings[Finding(path, line, name)] = None
     return list(findings)
+
+
+def look_through(files: Iterable[tuple[str, bytes]]) -> Iterator[Finding]:
+    """Yield what is found in files, of which hardly one has something: small ones are looked through together first."""
+    small: list[tuple[str, bytes]] = []
+    size = 0
+    for path, content in files:
+        if len(content) > _LITTLE or size > _TOGETHER:
+            yield from _look_together(small)
+            small, size = [], 0
+        if len(content) > _LITTLE:
+            yield from look(path, content)
+        else:
+            small.append((path, content))
+            size += len(content)
+    yield from _look_together(small)
+
+
+def _look_together(files: list[tuple[str, bytes]]) -> Iterator[Finding]:
+    joined = b"\n".join([_text(content) for _, content in files])
+    if any(word in joined for kind in _KINDS for word in kind.words):
+        for path, content in files:
+            yield from look(path, content)
 
 
 class Words(NamedTuple):

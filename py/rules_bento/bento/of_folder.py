@@ -213,9 +213,8 @@ def _check_secrets(made: Bento, kept: Sequence[Declared], allowed: tuple[str, ..
     """Refuse what looks like secrets, as the rule's actions do."""
     from rules_bento.audit import secrets
 
-    findings = [finding for path in sorted(made.files) for finding in secrets.look(path, made.files[path])]
-    contents = snapshot.beginnings(kept, secrets.MOST_BYTES)
-    findings += [finding for path, content in contents for finding in secrets.look(path, content)]
+    findings = [*secrets.look_through(sorted(made.files.items()))]
+    findings += secrets.look_through(snapshot.beginnings(kept, secrets.MOST_BYTES))
     words = secrets.Words("--allow-secret", "--no-secrets-check")
     secrets.check(findings, allowed, [entry.path for entry in made.manifest.entries], words)
 

@@ -124,8 +124,13 @@ class Answer:
 
     @classmethod
     def loads(cls, text: str) -> Answer:
-        """Read what `dumps` gave."""
-        return cls(**json.loads(text))
+        """Read what `dumps` gave: the same text is the same answer, which nobody changes."""
+        return _answer(text)
+
+
+@lru_cache(maxsize=16)  # services over one lock require a few packages of it
+def _answer(text: str) -> Answer:
+    return Answer(**json.loads(text))
 
 
 def ask(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Answer:
@@ -158,10 +163,8 @@ def make_slice(
     locked = _by_name(entries)
     pins = _joined(asked, locked, answers) or _resolve(asked, locked, target, resolver)
     pins = [(_with_source(line, locked[name]), name) for line, name in pins]
-    return Slice(
-        "".join(f"{line}\n" for line, _ in pins),
-        "".join(_with_hashes(line, locked[name], target, all_files) for line, name in pins),
-    )
+    files = tuple((line, tuple(locked[name]["files"].items())) for line, name in pins)
+    return Slice("".join(f"{line}\n" for line, _ in pins), _with_hashes(files, target.platform, all_files))
 
 
 def read(paths: Iterable[str], answers: Iterable[Answer] = ()) -> list[dict[str, Any]]:
@@ -413,9 +416,14 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
     return f"{package['name']} @ " + (source.get("url") or f"git+{source['git']}@{source['commit']}{folder}")
 
 
-def _with_hashes(line: str, package: dict[str, Any], target: Target, all_files: bool) -> str:
-    hashes = sorted(sha256 for file, sha256 in package["files"].items() if all_files or _is_for(file, target.platform))
-    return " \\\n".join([line, *(f"    --hash=sha256:{sha256}" for sha256 in hashes)]) + "\n"
+@lru_cache(maxsize=16)  # many services have the same slice
+def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], platform: str, all_files: bool) -> str:
+    """Return lines of requirements, each with the SHA-256 of its files."""
+    lines = []
+    for line, files in pins:
+        hashes = sorted(sha256 for file, sha256 in files if all_files or _is_for(file, platform))
+        lines += [" \\\n".join([line, *(f"    --hash=sha256:{sha256}" for sha256 in hashes)]), "\n"]
+    return "".join(lines)
 
 
 def _is_for(file: str, platform: str) -> bool:

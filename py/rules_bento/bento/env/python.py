@@ -165,7 +165,8 @@ def assemble(
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
         raise BentoError("requirements: bentoml is missing, which serves the Bento. Add the hub's package of it.")
-    missing = sorted(_names(text) - _names(lock.pinned) - lock.wheels)
+    named = _names(text)
+    missing = sorted(named - _names(lock.pinned) - lock.wheels) if named else []
     if missing:
         raise BentoError(
             f"{place}: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it to the "
