@@ -81,8 +81,7 @@ def make_lock(folder: Path, requirements: list[str], uv: str) -> list[Path]:
 def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: str, pip_tools: list[str]) -> list[str]:
     """Return the command of the slice of a lock."""
     lines = ["--target", "bench", "--platform", PLATFORM, "--python-version", VERSION, "--glibc", "2.28", "--uv", uv]
-    lines += ["--python", sys.executable, "--roots", str(folder / "roots"), "--output", str(folder / "plain")]
-    lines += ["--output-with-hashes", str(folder / "hashed")]
+    lines += ["--python", sys.executable, "--output", str(folder / "locked")]
     lines += [word for line in requirements for word in ("--requirement", line)]
     lines += [word for path in paths for word in ("--locked", str(path))]
     lines += [word for root in pip_tools for word in ("--pip-tools", root)]
@@ -138,7 +137,7 @@ def compare(options: argparse.Namespace) -> None:
             # What a hub works out: of the lock, the closure on this platform.
             paths = [path for path in paths if path.name.removesuffix(".json") in uvs]
             ours = seconds(slice_command(folder, paths, requirements, options.uv, []), options.runs)
-            ours_text = (folder / "plain").read_text("utf-8")
+            ours_text = json.loads((folder / "locked").read_text("utf-8"))["pinned"]
             if ours_text.split() != uvs:
                 raise SystemExit(f"uv resolves something else: {sorted(set(uvs) ^ set(ours_text.split()))}")
             tools = pip_tools_roots()

@@ -96,7 +96,9 @@ def evaluations(checkout: Checkout, name: str) -> int:
 
 def the_slice_is_what_uv_says(checkout: Checkout, service: str) -> None:
     """Compare with what uv resolves over the network, from the packages' own metadata and the locked versions."""
-    folder = checkout.root / WORKSPACE / f"bazel-bin/{service}"
+    locked = locked_of(checkout, service)
+    roots = checkout.root / "roots.in"
+    roots.write_text(locked["roots"], "utf-8")
     lock = json.loads(checkout.read(f"{WORKSPACE}/requirements.lock.json"))
     constraints = checkout.root / "constraints.txt"
     versions: dict[str, list[str]] = {}
@@ -106,18 +108,26 @@ def the_slice_is_what_uv_says(checkout: Checkout, service: str) -> None:
     done = subprocess.run(
         [uv(checkout), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras",
          "--python-version", HERE, "--python-platform", "x86_64-manylinux_2_28", "--constraints", constraints,
-         folder / f"{service}.requirements.in"],
+         roots],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    ours = (folder / f"{service}.requirements.txt").read_text("utf-8")
+    ours = locked["pinned"]
     assert ours == done.stdout, f"{service}: ours\n{ours}\nuv's\n{done.stdout}"
+
+
+def locked_of(checkout: Checkout, service: str) -> dict[str, str]:
+    """Return the requirements of a Bento in their three forms."""
+    path = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.locked.json"
+    locked: dict[str, str] = json.loads(path.read_text("utf-8"))
+    return locked
 
 
 def real_bentoml_serves(checkout: Checkout, service: str, folder: Path) -> float:
     """Install by hashes into a fresh environment, import, serve, ask."""
     began = time.monotonic()
     bento = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.bento"
-    locked = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.requirements.lock.txt"
+    locked = folder.with_name(f"{folder.name}.requirements.lock.txt")
+    locked.write_text(locked_of(checkout, service)["pinned_with_hashes"], "utf-8")
     run([uv(checkout), "venv", "--quiet", "--python", sys.executable, folder])
     install = [uv(checkout), "pip", "install", "--quiet", "--require-hashes", "--requirement", locked]
     run([*install, "--python", folder / "bin/python"])

@@ -22,7 +22,7 @@ def _bento_facts_test_impl(ctx):
     report = ctx.actions.declare_file(ctx.label.name + ".report")
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(["--imported", imported.service])
+    args.add_all(["--imported", imported])
     args.add_all(["--report", report])
     run_helper(
         ctx,
@@ -31,7 +31,7 @@ def _bento_facts_test_impl(ctx):
         verb = verb(
             "compare_facts",
             [facts.package_arguments, args],
-            inputs = depset([imported.service], transitive = [facts.package_inputs]),
+            inputs = depset([imported], transitive = [facts.package_inputs]),
             packages = facts.package_packages,
         ),
         outputs = [report],

@@ -77,11 +77,11 @@ def _read(ctx, *, data, locked, models, vendored):
     )
     contents = [read.part] + ([data.part] if data else [])
     if not imported:
-        return struct(contents = contents, manifest = read.manifest, service = read.service, stated = read.stated, steps = [read.step])
+        return struct(contents = contents, manifest = read.manifest, service = read.service, steps = [read.step])
     run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Reading sources of %{label}", steps = [read.step])
     facts = facts_info(ctx, made_of = None, models = models, parts = contents, snapshot = read)
     told = import_facts(ctx, facts, locked, states_packages = True)
-    return struct(contents = contents, manifest = read.manifest, service = told.service, stated = told.stated, steps = [])
+    return struct(contents = contents, manifest = read.manifest, service = told, steps = [])
 
 def _lock(ctx, locked, stated):
     """Describes the slice of the lock, if the Bento has one."""
@@ -99,7 +99,7 @@ def _build_definition(ctx, *, described, lock, models, python_version):
     return write_build_definition(
         ctx,
         bento = made_of(described, models = models, platform = platform_name(ctx), python_version = python_version),
-        locked = lock.locked_with_hashes if lock else None,
+        locked = lock.locked if lock else None,
     )
 
 def _launcher(ctx, archive, models):
@@ -147,7 +147,7 @@ def _bento_package_impl(ctx):
     snapshot = _read(ctx, data = data, locked = locked, models = models, vendored = vendored)
     contents = snapshot.contents
     archive = archive_of_metadata(ctx, data = data, models = models, vendored = vendored)
-    lock = _lock(ctx, locked, snapshot.stated)
+    lock = _lock(ctx, locked, snapshot.service)
     described = describe_metadata(
         ctx,
         into = struct(archive = archive, contents = contents if archive else [], part = metadata_part),

@@ -43,7 +43,7 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       bento: what `made_of` returned.
-      locked: File, the requirements of a Bento with their hashes, or None.
+      locked: File, the requirements of a Bento, which have their hashes, or None.
       image: what `contents_of_image` returned; None for a Bento.
 
     Returns:

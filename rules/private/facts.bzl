@@ -82,24 +82,23 @@ def import_facts(ctx, facts, requirements, *, states_packages = False):
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       facts: BentoFactsInfo of the Bento.
       requirements: list of BentoRequirementInfo with their modules.
-      states_packages: whether it is to be told which packages bentofile and image ask for, which a lock has to give.
+      states_packages: whether it is to tell which packages bentofile and image ask for, which a lock has to give.
 
     Returns:
-      A struct of Files: service, and stated (None unless asked for).
+      A File: what is known of the service.
     """
     check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, requirements)
 
     # The closure of a service is some dozens of wheels.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")
-    stated = ctx.actions.declare_file(ctx.label.name + ".stated.json") if states_packages else None
     args = arguments(ctx)
     args.add("--target", label_text(ctx.label))
     args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
     add_folders(args, "--root", modules)
     args.add("--output", service)
-    if stated:
-        args.add("--stated", stated)
+    if states_packages:
+        args.add("--states-packages")
     run_helper(
         ctx,
         mnemonic = "BentoFacts",
@@ -111,6 +110,6 @@ def import_facts(ctx, facts, requirements, *, states_packages = False):
             packages = ["pyyaml"],
             sandboxed = True,
         ),
-        outputs = [service] + ([stated] if stated else []),
+        outputs = [service],
     )
-    return struct(service = service, stated = stated)
+    return service

@@ -21,7 +21,7 @@ RESOLVER = {
 }
 
 def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
-    """Declares the files of a Bento's `env/python`, and describes how they are written.
+    """Declares what a Bento's `env/python` is made of, and describes how that is written.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes of `RESOLVER`, and `requirements`
@@ -29,16 +29,14 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
       requirements: list of BentoRequirementInfo, of one hub.
       packages: list of requirement strings (PEP 508) beside them.
       pins: depset of `name==version` that the lock has to agree with.
-      stated: File that tells what bentofile and image ask for beside them, or None.
+      stated: File with what is known of the service, which tells what bentofile and image ask for beside them; or None.
       all_files: whether the hashes are of all files of a release, not only of those for the platform.
 
     Returns:
-      A struct of Files, roots, locked and locked_with_hashes, and of `step`, for `run_steps`.
+      A struct of `locked`, a File with the requirements in the three forms that a Bento has, and of `step`, for `run_steps`.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    locked_requirements = ctx.actions.declare_file(ctx.label.name + ".requirements.txt")
-    locked_with_hashes = ctx.actions.declare_file(ctx.label.name + ".requirements.lock.txt")
-    roots = ctx.actions.declare_file(ctx.label.name + ".requirements.in")
+    output = ctx.actions.declare_file(ctx.label.name + ".locked.json")
 
     # Two or three packages of the helper's, and only for those locks that need them.
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
@@ -63,12 +61,10 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     args.add_all(answers, before_each = "--answer")
     if all_files:
         args.add("--all-files")
-    args.add("--roots", roots)
-    args.add("--output", locked_requirements)
-    args.add("--output-with-hashes", locked_with_hashes)
+    args.add("--output", output)
     step = struct(
         handed = [stated] if stated else [],
-        outputs = [roots, locked_requirements, locked_with_hashes],
+        outputs = [output],
         verb = verb(
             "lock",
             args,
@@ -76,7 +72,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
             packages = ["packaging"],
         ),
     )
-    return struct(locked = locked_requirements, locked_with_hashes = locked_with_hashes, roots = roots, step = step)
+    return struct(locked = output, step = step)
 
 def stated_requirements(targets):
     """Returns the packages of a hub among the targets of an attribute.

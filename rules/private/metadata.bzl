@@ -74,9 +74,8 @@ def _describe_named(file):
 def _add_requirements(ctx, args, pins, lock):
     """Adds the lock, or the requirements if there is none; returns the Files."""
     if lock:
-        files = [lock.roots, lock.locked, lock.locked_with_hashes]
-        args.add_all(["--locked"] + files)
-        return files
+        args.add("--locked", lock.locked)
+        return [lock.locked]
     files = requirements_files(ctx)
     args.add_all(ctx.attr.packages, before_each = "--requirement")
     args.add_all(pins, before_each = "--pin")

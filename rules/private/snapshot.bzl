@@ -90,12 +90,12 @@ def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
       ctx: context of bento_package.
       packed_data: what `pack_data` returned.
       vendored: depset of wheels that the Bento carries.
-      states_packages: whether it is to be told which packages bentofile and image ask for, which a lock has to give.
+      states_packages: whether `service` is to tell which packages bentofile and image ask for, which a lock has to give.
       unread: whether the service is imported by another action, which tells the packages, too.
       used: list of Files that later steps read: they are none of the inputs without influence, though patterns drop them.
 
     Returns:
-      A struct of Files, manifest, part (of the archive), service, and stated (None unless asked for), and of `step`, for `run_steps`.
+      A struct of Files, manifest, part (of the archive) and service, and of `step`, for `run_steps`.
     """
     part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")
@@ -104,7 +104,6 @@ def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
     outputs = [manifest, service, part, unused]
     inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile + ctx.files.arg_file
     dependencies = depset(transitive = [dep[BentoSourcesInfo].files for dep in ctx.attr.deps])
-    stated = None
     args = arguments(ctx)
     add_selection(ctx, args, file_options(ctx))
     add_secrets(ctx, args)
@@ -113,9 +112,7 @@ def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
     if unread:
         args.add("--unread")
     elif states_packages:
-        stated = ctx.actions.declare_file(ctx.label.name + ".stated.json")
-        outputs.append(stated)
-        args.add("--stated", stated)
+        args.add("--states-packages")
         args.add_all(environment_of(ctx).arguments)
         inputs = inputs + environment_of(ctx).inputs
     if ctx.attr.bento_args:
@@ -149,4 +146,4 @@ def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
             unused_inputs_list = unused,
         ),
     )
-    return struct(manifest = manifest, part = part, service = service, stated = stated, step = step)
+    return struct(manifest = manifest, part = part, service = service, step = step)

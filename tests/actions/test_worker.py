@@ -429,7 +429,7 @@ def lock(actions: Recorded, name: str) -> Outcome:
     words += ["--platform", "linux_x86_64", "--glibc", "2.36", "--requirement", name]
     words += ["--locked", actions.write(f"bazel-out/{name}.json", json.dumps(package))]
     words += ["--answer", actions.write(f"bazel-out/{name}.answer.json", json.dumps(answer))]
-    return actions.run("lock", words, {"--roots": "in", "--output": "txt", "--output-with-hashes": "lock.txt"})
+    return actions.run("lock", words, {"--output": "locked"})
 
 
 def test_verbs_that_say_so_change_no_variable(actions: Recorded) -> None:

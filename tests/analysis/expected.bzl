@@ -65,7 +65,7 @@ EXPECTED = {
                 "to": ["iris_facts_test.service.json"],
             },
             "BentoFactsComparison iris_facts_test.report": {
-                "of": ["iris_bento.requirements.in", "iris_bento.requirements.lock.txt", "iris_bento.requirements.txt", "iris_bento.service.json", "iris_bento.sources.json", "iris_clf.model.json", "iris_facts_test.service.json"],
+                "of": ["iris_bento.locked.json", "iris_bento.service.json", "iris_bento.sources.json", "iris_clf.model.json", "iris_facts_test.service.json"],
                 "to": ["iris_facts_test.report"],
             },
         },

@@ -182,12 +182,12 @@ def _imported_impl(ctx):
     action = _action(env, "BentoFacts")
     inputs = [name for name in _own_inputs(action) if name.startswith(("imported.", "model."))]
     asserts.equals(env, ["imported.sources.part", "imported.unread.json", "model.model.json", "model.model.part"], inputs)
-    asserts.equals(env, ["imported.service.json", "imported.stated.json"], _names(action.outputs.to_list()))
+    asserts.equals(env, ["imported.service.json"], _names(action.outputs.to_list()))
     asserts.true(env, _wheels([action]), "the service is imported with the packages of its requirements")
     others = [other for other in analysistest.target_actions(env) if other.mnemonic != "BentoFacts"]
     asserts.false(env, _wheels(others), "only importing needs them")
     inputs = [name for name in _own_inputs(_action(env, "BentoPackage")) if name.startswith("imported.")]
-    asserts.equals(env, ["imported.service.json", "imported.sources.json", "imported.stated.json"], inputs)
+    asserts.equals(env, ["imported.service.json", "imported.sources.json"], inputs)
     asserts.equals(env, _HELPER_FLAGS, action.argv[1:1 + len(_HELPER_FLAGS)])
     asserts.equals(env, {}, dict(action.env))
     return analysistest.end(env)

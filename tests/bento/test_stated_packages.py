@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from rules_bento.bento.image_steps import Image, Step
-from rules_bento.bento.stated_packages import StatedPackages, dumps, loads, stated_packages
+from rules_bento.bento.stated_packages import StatedPackages, stated_packages
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
+from rules_bento.records import asdict
 
 FILES = ProjectFiles({"r.txt": b"--index-url https://i.example\n-r more.txt\nidna>=3 # x\n", "more.txt": b"attrs\n"})
 IMAGE = Image(
@@ -22,7 +25,7 @@ def test_each_origin_has_its_place():
         StatedPackages("image", ["numpy<2", "attrs", "idna>=3"]),
         StatedPackages("b.yaml:3: python.packages", ["six"]),
     ]
-    assert loads(dumps(stated)) == stated
+    assert [StatedPackages.of(json.loads(json.dumps(asdict(packages)))) for packages in stated] == stated
 
 
 def test_constraints_stay_constraints():

@@ -81,8 +81,7 @@ def resolving(actions):
 
 def lock(actions):
     """BentoLock of one package, which asks uv itself."""
-    names = ("roots", "output", "output-with-hashes")
-    return actions.run("lock", resolving(actions), {f"--{name}": name for name in names})
+    return actions.run("lock", resolving(actions), {"--output": "locked"})
 
 
 def archive(actions):

@@ -123,7 +123,7 @@ class Build:
 
     def imported(self, *more: str) -> str:
         words = ["--target", "//svc:bento", "--service-info", self.path("snapshot"), "--part", self.path("part")]
-        words += ["--output", self.path("imported"), "--stated", self.path("stated"), *more]
+        words += ["--output", self.path("imported"), "--states-packages", *more]
         words += [word for root in locked_wheels() for word in ("--root", str(root))]
         self.run(facts, words)
         return self.path("imported")
@@ -166,7 +166,7 @@ def test_a_bento_of_imported_facts_is_bentomls(tmp_path, real, arguments, variab
     assert mine["schema"] == expected["schema"]
     assert comparable(document_of(yaml.safe_dump(mine))) == comparable(document_of(yaml.safe_dump(expected)))
     assert list(mine) == list(expected)
-    [stated_packages] = json.loads(Path(build.path("stated")).read_text("utf-8"))
+    [stated_packages] = json.loads(Path(build.path("imported")).read_text("utf-8"))["stated"]
     assert stated_packages["requirements"] == ["idna==3.10"]
 
 

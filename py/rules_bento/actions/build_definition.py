@@ -28,7 +28,7 @@ FLAGS = {
     "--index": 1,  # of Debian packages in the base or in a layer
     "--kind": 1,  # bento or image
     "--layer": 1,  # description of a layer that the image takes as it is
-    "--locked": 1,  # requirements with hashes
+    "--locked": 1,  # the requirements of a Bento, with hashes among them
     "--model": 1,  # description
     "--output": 1,
     "--platform": 1,
@@ -74,7 +74,7 @@ def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
     for name, version, file in arguments.records("--built-wheel"):
         yield dependency(_package(name, version), f"sha256:{sha256_of(file)}")
     for path in arguments.many("--locked"):
-        yield from _locked(read_text(path))
+        yield from _locked(json.loads(read_text(path))["pinned_with_hashes"])
     for path in arguments.many("--model"):
         model = ModelDescription.loads(read_text(path))
         yield dependency(f"model:{model.tag}", f"blake3:{model.blake3}")

@@ -32,7 +32,7 @@ FLAGS = {
     "--platform": 1,  # of the wheels, `<os>_<machine>`
     "--root": 1,  # folder of a wheel's modules
     "--service-info": 1,  # of the snapshot
-    "--stated": 1,
+    "--states-packages": 0,  # which bentofile and image ask for, and a lock has to give
     "--target": 1,
     "--variable": 2,  # name, value: of the environment
 }
@@ -44,7 +44,7 @@ def run(arguments: Arguments) -> None:
         arguments.many("--platform"),
         # A test is for the machine that runs it, a Bento for its own platform.
         'facts = "import" asks for a platform of that machine, or have the service read.'
-        if arguments.optional("--stated")
+        if arguments.records("--states-packages")
         else LEAVE_PLATFORMS,
     )
     facts = json.loads(Path(arguments.one("--service-info")).read_text("utf-8"))
@@ -64,8 +64,8 @@ def run(arguments: Arguments) -> None:
         imported = import_service(subject, python, roots, Path(scratch, "imports"))
         project = _project(folder / "src", facts)
         named = named_files(imported.info, options, project)
-        if arguments.optional("--stated"):
-            Path(arguments.one("--stated")).write_text(stated(arguments, imported.info, options, project), "utf-8")
+        if arguments.records("--states-packages"):
+            facts["stated"] = stated(arguments, imported.info, options, project)
     facts |= {
         "service": to_json(imported.info),
         "api": {"schema": imported.schema, "openapi": imported.openapi},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 from rules_bento.arguments import read_text
-from rules_bento.bento import stated_packages
+from rules_bento.bento.env.python import LockedRequirements
+from rules_bento.bento.stated_packages import StatedPackages
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.packages import slice as slices
@@ -23,7 +25,6 @@ FLAGS = {
     "--glibc": 1,
     "--locked": 1,  # what the lock has of a package
     "--output": 1,
-    "--output-with-hashes": 1,
     "--package": 1,  # a requirement beside those of the hub
     "--pin": 1,  # `name==version`
     "--pip-tools": 1,  # folders that it is imported from; uv resolves where there are none
@@ -31,15 +32,14 @@ FLAGS = {
     "--python": 1,
     "--python-version": 1,
     "--requirement": 1,
-    "--roots": 1,
-    "--stated": 1,  # what a bentofile and an image ask for beside them
+    "--stated": 1,  # facts of the service, which tell what a bentofile and an image ask for beside them
     "--target": 1,
     "--uv": 1,
 }
 
 
 def run(arguments: Arguments) -> None:
-    """Write the roots, the pinned requirements, and these with hashes."""
+    """Write the roots, the pinned requirements, and these with hashes: a JSON object of three texts."""
     platforms = set(arguments.many("--platform"))
     versions = set(arguments.many("--python-version"))
     if len(platforms) > 1 or len(versions) > 1:
@@ -61,9 +61,9 @@ def run(arguments: Arguments) -> None:
         all_files=bool(arguments.records("--all-files")),
         answers=answers,
     )
-    Path(arguments.one("--roots")).write_text("".join(f"{root}\n" for root in request.requirements), "utf-8")
-    Path(arguments.one("--output")).write_text(made.requirements, "utf-8")
-    Path(arguments.one("--output-with-hashes")).write_text(made.requirements_with_hashes, "utf-8")
+    roots = "".join(f"{root}\n" for root in request.requirements)
+    locked = LockedRequirements(roots, made.requirements, made.requirements_with_hashes)
+    Path(arguments.one("--output")).write_text(locked.dumps(), "utf-8")
 
 
 def _asked(arguments: Arguments, entries: list[dict[str, Any]]) -> slices.Asked:
@@ -78,7 +78,7 @@ def _asked(arguments: Arguments, entries: list[dict[str, Any]]) -> slices.Asked:
         for text in texts:
             origins.setdefault(text, origin)
     for path in arguments.many("--stated"):
-        for stated in stated_packages.loads(Path(path).read_text("utf-8")):
+        for stated in map(StatedPackages.of, json.loads(read_text(path))["stated"]):
             for note in stated.held_against(slices.known(entries)):
                 sys.stderr.write(f"{arguments.one('--target')}: {note}\n")
             for text in stated.requirements:

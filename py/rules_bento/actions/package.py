@@ -42,7 +42,7 @@ FLAGS = secrets_search.FLAGS | {
     "--image": 2,  # path of the image's JSON, label in messages
     "--in-full": 1,  # a fact of which the target states all there is
     "--label": 2,
-    "--locked": 3,  # roots, pinned requirements, these with hashes
+    "--locked": 1,  # roots, pinned requirements, these with hashes
     "--manifest": 1,
     "--model": 2,  # description, alias
     "--name": 1,
@@ -200,9 +200,8 @@ def _requirements(arguments: Arguments) -> str:
 
 
 def _lock(arguments: Arguments) -> making.LockedRequirements | None:
-    for paths in arguments.records("--locked"):
-        return making.LockedRequirements(*(Path(path).read_text("utf-8") for path in paths))
-    return None
+    path = arguments.optional("--locked")
+    return making.LockedRequirements.loads(Path(path).read_text("utf-8")) if path else None
 
 
 def _image(arguments: Arguments) -> image_steps.Image | None:

@@ -40,7 +40,7 @@ FLAGS = (
         "--packed-data": 1,  # manifest of the files that `data` packs
         "--part": 1,
         "--service-info": 1,
-        "--stated": 1,
+        "--states-packages": 0,  # which bentofile and image ask for, and a lock has to give
         "--unread": 0,  # the service is imported by another action
         "--unused": 1,
         "--used": 1,  # what the verbs behind this one read
@@ -79,9 +79,8 @@ def run(arguments: Arguments) -> None:
         "service": services.to_json(info),
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
         **({"src_exists": True} if plan.src_exists else {}),
+        **({"stated": _stated(arguments, info, plan, declared)} if arguments.records("--states-packages") else {}),
     }
-    if arguments.optional("--stated"):
-        Path(arguments.one("--stated")).write_text(_stated(arguments, info, plan, declared), "utf-8")
     write_part(Path(arguments.one("--part")), data.members(packed, manifest))
     Path(arguments.one("--manifest")).write_text(manifest.to_json(), "utf-8")
     Path(arguments.one("--service-info")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
@@ -149,25 +148,28 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) ->
     return named_files(info, plan.options or BuildOptions(), _project(declared))
 
 
-def _stated(arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) -> str:
+def _stated(arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) -> list[dict[str, Any]]:
     if plan.options is None and info.image is None and not arguments.records("--image"):
-        return "[]\n"
+        return []
     from rules_bento.build_options.options import BuildOptions
 
     return stated(arguments, info, plan.options or BuildOptions(), _project(declared))
 
 
-def stated(arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles) -> str:
-    """Return, as JSON, the packages that the options and the image (`--image`, else the service's) ask for."""
+def stated(
+    arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles
+) -> list[dict[str, Any]]:
+    """Return, as objects of JSON, what the options and the image (`--image`, else the service's) ask for."""
     from rules_bento.bento import image_steps as images
-    from rules_bento.bento.stated_packages import dumps, stated_packages
+    from rules_bento.bento.stated_packages import stated_packages
+    from rules_bento.records import asdict
 
     image = images.Image()
     for path, label in arguments.records("--image"):
         image = images.from_json(Path(path).read_text("utf-8"), label)
     if not arguments.records("--image") and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
-    return dumps(stated_packages(options, image, project))
+    return [asdict(packages) for packages in stated_packages(options, image, project)]
 
 
 def _text(file: Declared) -> str:

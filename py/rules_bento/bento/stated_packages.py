@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from rules_bento.errors import BentoError
+from rules_bento.hints import Any
 from rules_bento.packages.requirements import normalized, parse
-from rules_bento.records import asdict, dataclass, field
+from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from rules_bento.bento.image_steps import Image
     from rules_bento.build_options.options import BuildOptions
@@ -25,6 +25,11 @@ class StatedPackages:
     place: str
     requirements: list[str]
     constraints: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> StatedPackages:
+        """Read the object of JSON in which they travel between actions: their fields."""
+        return cls(**told)
 
     def held_against(self, known: Mapping[str, Collection[str]]) -> list[str]:
         """Check the packages against a lock, and return notes on extras that it does not know.
@@ -49,16 +54,6 @@ class StatedPackages:
                 f"to the target's requirements."
             )
         return notes
-
-
-def dumps(stated: Iterable[StatedPackages]) -> str:
-    """Return the text of a JSON array, in which they travel between actions."""
-    return json.dumps([asdict(packages) for packages in stated], ensure_ascii=False, indent=1) + "\n"
-
-
-def loads(text: str) -> list[StatedPackages]:
-    """Read what `dumps` gave."""
-    return [StatedPackages(**packages) for packages in json.loads(text)]
 
 
 def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) -> list[StatedPackages]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 
@@ -129,6 +130,15 @@ class LockedRequirements:
     roots: str
     pinned: str
     pinned_with_hashes: str
+
+    def dumps(self) -> str:
+        """Return the JSON in which they travel between actions."""
+        return json.dumps(vars(self), ensure_ascii=False, indent=1) + "\n"
+
+    @classmethod
+    def loads(cls, text: str) -> LockedRequirements:
+        """Read what `dumps` gave."""
+        return cls(**json.loads(text))
 
     @property
     def has_wheels(self) -> bool:
