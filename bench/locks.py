@@ -90,6 +90,12 @@ def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: 
     return [*HELPER, "lock", f"@{arguments}"]
 
 
+def pins(hashed: str) -> str:
+    """Return requirements without their hashes."""
+    lines = [line for line in hashed.splitlines() if not line.startswith("    --hash=")]
+    return "".join(line.removesuffix(" \\") + "\n" for line in lines)
+
+
 def compile_command(folder: Path, uv: str) -> list[str]:
     """Return uv's command over the network, with its cache, and with hashes as a lock has them."""
     command = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras", "--generate-hashes"]
@@ -137,7 +143,7 @@ def compare(options: argparse.Namespace) -> None:
             # What a hub works out: of the lock, the closure on this platform.
             paths = [path for path in paths if path.name.removesuffix(".json") in uvs]
             ours = seconds(slice_command(folder, paths, requirements, options.uv, []), options.runs)
-            ours_text = json.loads((folder / "locked").read_text("utf-8"))["pinned"]
+            ours_text = pins(json.loads((folder / "locked").read_text("utf-8"))["pinned_with_hashes"])
             if ours_text.split() != uvs:
                 raise SystemExit(f"uv resolves something else: {sorted(set(uvs) ^ set(ours_text.split()))}")
             tools = pip_tools_roots()

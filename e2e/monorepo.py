@@ -111,12 +111,13 @@ def the_slice_is_what_uv_says(checkout: Checkout, service: str) -> None:
          roots],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    ours = locked["pinned"]
+    lines = [line for line in locked["pinned_with_hashes"].splitlines() if not line.startswith("    --hash=")]
+    ours = "".join(line.removesuffix(" \\") + "\n" for line in lines)
     assert ours == done.stdout, f"{service}: ours\n{ours}\nuv's\n{done.stdout}"
 
 
 def locked_of(checkout: Checkout, service: str) -> dict[str, str]:
-    """Return the requirements of a Bento in their three forms."""
+    """Return the requirements of a Bento, and what it asks for."""
     path = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.locked.json"
     locked: dict[str, str] = json.loads(path.read_text("utf-8"))
     return locked

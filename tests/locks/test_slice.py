@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.errors import BentoError
 from rules_bento.packages import slice as slices
 from rules_bento.packages.slice import Answer, Asked, Resolver, Target, agreed, ask, make_slice
@@ -90,6 +91,25 @@ def test_answers_for_each_package_make_the_slice_of_all_of_them(tmp_path):
         answers=answers,
     )
     assert joined == make_slice(asked(*roots), packages, HERE, UV, all_files=False)
+
+
+@pytest.mark.parametrize("all_files", [False, True])
+def test_what_a_bento_is_given_travels_in_one_file(all_files):
+    files = {"a-1.0-py3-none-any.whl": "a" * 64, "a-1.0.tar.gz": "b" * 64, "a-1.0-cp311-cp311-win32.whl": "c" * 64}
+    entries = [
+        {"name": "a", "version": "1.0", "files": files},
+        {"name": "b", "version": "2.0", "files": {}, "source": {"wheel": "b-2.0-py3-none-any.whl"}},
+        {"name": "c", "version": "3.0", "files": files, "source": {"url": "https://c.example/c d\x85e.zip"}},
+    ]
+    answers = [
+        Answer("a", {name: f"{name}=={version}" for name, version in (("a", "1.0"), ("b", "2.0"), ("c", "3.0"))})
+    ]
+    made = make_slice(asked("a"), entries, HERE, UV, all_files=all_files, answers=answers)
+    assert made.requirements_with_hashes.count("--hash=") == 2 * (2 + all_files)
+    locked = LockedRequirements("a\n", made.requirements, made.requirements_with_hashes)
+    assert LockedRequirements.loads(locked.dumps()) == locked
+    nothing = LockedRequirements("", "", "")
+    assert LockedRequirements.loads(nothing.dumps()) == nothing
 
 
 A_AND_B = (Answer("a", {"a": "a==1.0"}), Answer("b", {"b": "b==2.0"}))

@@ -132,13 +132,17 @@ class LockedRequirements:
     pinned_with_hashes: str
 
     def dumps(self) -> str:
-        """Return the JSON in which they travel between actions."""
-        return json.dumps(vars(self), ensure_ascii=False, indent=1) + "\n"
+        """Return the JSON in which they travel between actions: pins are what there is beside the hashes."""
+        told = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
+        return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> LockedRequirements:
         """Read what `dumps` gave."""
-        return cls(**json.loads(text))
+        told = json.loads(text)
+        lines = told["pinned_with_hashes"].split("\n")[:-1]
+        pins = [line.removesuffix(" \\") for line in lines if not line.startswith("    --hash=")]
+        return cls(told["roots"], "".join([f"{pin}\n" for pin in pins]), told["pinned_with_hashes"])
 
     @property
     def has_wheels(self) -> bool:
