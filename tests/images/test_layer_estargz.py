@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_layers import ADDED, LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
-from made_wheels import Maker
+from made_wheels import Maker, record_line
 from rules_bento import verbs
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
@@ -164,6 +164,52 @@ def test_a_large_file_is_cut_alike_whoever_inflates_and_compresses(tmp_path, mon
         monkeypatch.setattr(zipread, "_zlib_module", module)
         found.add(write_wheel_layer(tmp_path / "out", Wheel.read(wheel), LAYOUT, "estargz", threads=threads))
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("compression", ["estargz", "zstd:chunked"])
+def test_a_table_does_not_depend_on_threads(tmp_path, monkeypatch, compression):
+    monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    files = {"a.bin": LARGE[:150_000], "b.bin": LARGE[:150_000], "c.txt": TEXT[:150_000], "d.txt": "d"}
+    wheel = Wheel.read(Maker().add(files).write(tmp_path))
+    infos = {write_wheel_layer(tmp_path / "out", wheel, LAYOUT, compression, threads=count) for count in (1, 2, 3, 8)}
+    assert len(infos) == 1
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_stream_whose_last_piece_holds_no_contents_is_carried_over_whole(tmp_path, monkeypatch, large):
+    if large:
+        monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    path = Maker().add({"a.bin": LARGE[:300_000]}).write(tmp_path, level=9)
+    member = Wheel.read(path).member("a.bin")
+    monkeypatch.setattr(zipread, "PIECE", member.packed_size - 1)
+    [chunks] = map(list, Wheel.read(path).chunks([member]))
+    assert (chunks[-1].data, len(chunks[-1].packed)) == (b"", 1)
+    info = write_wheel_layer(tmp_path / "out", Wheel.read(path), LAYOUT, "estargz")
+    check(tmp_path / "out", info)
+
+
+@pytest.mark.parametrize("compression", ["estargz", "zstd:chunked"])
+@pytest.mark.parametrize("name", ["small.py", "large.bin"])
+def test_digests_of_record_are_verified_before_they_are_the_tables(tmp_path, monkeypatch, compression, name):
+    monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    maker = Maker().add({"large.bin": LARGE[:300_000], "small.py": "1"})
+    lines = maker.lines()
+    data = maker.files[name]
+    at = lines.index(record_line(name, data))
+    lines[at] = record_line(name, data[:-1] + b"?")
+    maker.record = "\n".join([*lines, ""]).encode()
+    with pytest.raises(BentoError, match=f"{name}.*its sha256 is not the one that RECORD says"):
+        write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, compression)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_table_has_sha256_where_record_has_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    maker = Maker().add({"large.bin": LARGE[:300_000], "small.py": "1"})
+    lines = [record_line(path, data, "sha512") for path, data in maker.files.items()]
+    maker.record = "\n".join([*lines, f"{maker.dist_info}/RECORD,,", ""]).encode()
+    info = write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, "estargz")
+    check(tmp_path / "out", info)
 
 
 def test_the_streams_of_small_files_are_carried_over(tmp_path):

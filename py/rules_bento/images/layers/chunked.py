@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import json
 import struct
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.images.layers import gzip, headers, lazy, zstd
+from rules_bento.images.layers import headers, lazy, zstd
 from rules_bento.images.layers.lazy import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.layers.lazy import Count, Entry, Member
 
 TOC_DIGEST = "io.github.containers.zstd-chunked.manifest-checksum"
@@ -42,7 +41,7 @@ _FOOTER = struct.Struct("<7Q8s")
 _MAGIC = b"GNUlInUx"
 _FILE, _SEGMENT = 1, 2  # of tar-split
 
-# Keys of entries that only the tar-split has; their values are base64, as tar-split writes them.
+# Keys of entries for the tar-split alone: a header in base64, as it is written there, and a number.
 _HEADER, _CRC = "header", "crc64"
 
 
@@ -51,24 +50,25 @@ class Blob(lazy.Blob):
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
         """Begin a blob; `count` as in `lazy.Blob`. With `storing`, what does not compress by a quarter is stored."""
+        from fastcrc import crc64
+
         super().__init__(count)
         self._frame = zstd.frames(storing=storing, alone=True)
+        self._crc64 = crc64.go_iso
         self._annotations: tuple[tuple[str, str], ...] = ()
-
-    def members(self, pieces: Iterable[Piece], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar; see `lazy.Blob`. Deflate streams are not carried over."""
-        plain = ((records, gzip.PLAIN, data, b"") for records, _, data, _ in pieces)
-        yield from super().members(plain, threads)
 
     def packed(self, member: Member) -> bytes:
         """Return the frame of a member; several, if there are many headers."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.cut([tar], _FRAME)))
 
-    def told(self, entry: Entry, header: bytes, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-        """Store the header of a member, and return its contents, whose CRC-64 is stored at their end."""
-        entry[_HEADER] = b64encode(header).decode()
-        return _summed(entry, contents)
+    def told(self, entry: Entry, header: bytes) -> None:
+        """Store the header of a member."""
+        entry[_HEADER] = _base64(header)
+
+    def summed(self, entry: Entry, data: bytes) -> None:
+        """Store the CRC-64 of a file up to here (ISO 3309, as Go computes it)."""
+        entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
         """Yield the end of the tar, the table, the tar-split, and their places."""
@@ -99,25 +99,27 @@ class Blob(lazy.Blob):
 
 def _told(entries: list[Entry], end: int) -> list[Entry]:
     """Return the entries in the format's terms, with `endOffset`; `end` is where the last one's contents end."""
-    ends = iter([*(entry["offset"] for entry in entries if "offset" in entry), end])
-    next(ends)
-    described: list[Entry] = []
+    whole: Entry = {}
+    before: Entry = {}  # the file whose contents are before
     for entry in entries:
-        fields = {name: value for name, value in entry.items() if name not in (_HEADER, _CRC)}
-        described.append(fields)
-        if fields["type"] != "chunk":
-            whole = fields
-        if "offset" in fields:
-            whole["endOffset"] = next(ends)
-            if fields is not whole:
-                fields.setdefault("chunkSize", whole["size"] - fields["chunkOffset"])
-            elif "chunkSize" not in fields:
-                del fields["chunkDigest"]
-    return described
+        if entry["type"] != "chunk":
+            whole = entry
+        if "offset" in entry:
+            before["endOffset"] = entry["offset"]
+            before = whole
+            if entry is not whole:
+                entry.setdefault("chunkSize", whole["size"] - entry["chunkOffset"])
+            elif "chunkSize" not in entry:
+                del entry["chunkDigest"]
+    before["endOffset"] = end
+    return entries
 
 
 def _split(entries: list[Entry]) -> bytes:
-    """Return the tar-split: each member's headers, with the padding of the member before, and its contents' CRC-64."""
+    """Take from the entries what only the tar-split needs, and return that.
+
+    It has each member's headers, with the padding of the member before, and its contents' CRC-64.
+    """
     lines: list[str] = []
     padding = b""
 
@@ -129,19 +131,15 @@ def _split(entries: list[Entry]) -> bytes:
         if entry["type"] == "chunk":
             continue
         size = entry.get("size", 0)
-        add(_SEGMENT, b64encode(padding + b64decode(entry[_HEADER])).decode())
-        add(_FILE, entry.get(_CRC), f'"name":{json.encoder.encode_basestring(entry["name"])},"size":{size},')
+        header = entry.pop(_HEADER)
+        crc = entry.pop(_CRC, None)
+        add(_SEGMENT, _base64(padding + a2b_base64(header)) if padding else header)
+        name = json.encoder.encode_basestring(entry["name"])
+        add(_FILE, None if crc is None else _base64(crc.to_bytes(8, "big")), f'"name":{name},"size":{size},')
         padding = headers.padding(size)
-    add(_SEGMENT, b64encode(padding + END).decode())
+    add(_SEGMENT, _base64(padding + END))
     return "".join(lines).encode()
 
 
-def _summed(entry: Entry, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """Yield the contents of a file, then store their CRC-64 (ISO 3309, as Go computes it, big-endian) in `entry`."""
-    from fastcrc import crc64
-
-    crc = 0
-    for data in contents:
-        crc = crc64.go_iso(bytes(data), crc)
-        yield data
-    entry[_CRC] = b64encode(struct.pack(">Q", crc)).decode()
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()

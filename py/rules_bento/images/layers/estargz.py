@@ -46,13 +46,14 @@ class Blob(lazy.Blob):
     def __init__(self, count: Count) -> None:
         """Begin a blob; `count` is given the bytes of its tar in their order, but for what is copied."""
         super().__init__(count)
+        self.carries = True
         self._toc_digest = ""
         self._is_marked = False
         self._reserved = _RESERVED
 
     def packed(self, member: Member) -> bytes:
         """Return the gzip member for a tar member; two where its stream cannot be joined."""
-        kind, data, packed, _, following = member
+        kind, data, packed, _, following, _ = member
         records = b"".join(following)
         if data and kind == gzip.PLAIN:
             return gzip.compressed(data + records)
@@ -61,19 +62,20 @@ class Blob(lazy.Blob):
             pieces.append((records, gzip.PLAIN, b"", b""))
         return b"".join(gzip.carried(pieces))
 
-    def told(self, entry: Entry, header: bytes, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-        """Return the contents of a member. Raises BentoError for a name that the format reserves."""
+    def told(self, entry: Entry, header: bytes) -> None:
+        """Raise BentoError for a name that the format reserves."""
         del header
         if entry["name"] in self._reserved:
             raise BentoError(f"{entry['name']}: a name that an eStargz layer has for its own use. Take another one.")
-        return contents
+
+    def summed(self, entry: Entry, data: bytes) -> None:
+        """Store nothing: the table has digests alone."""
 
     def mark(self, name: str = _PREFETCHED) -> Iterator[bytes]:
         """Yield the landmark file: all files before it are fetched before a container starts."""
         self._reserved, self._is_marked = frozenset(), True
         header = headers.header(name, headers.REGULAR, 0o644, 0, 0, len(_MARKED))
-        pieces = [(header, gzip.PLAIN, _MARKED, b""), (headers.padding(len(_MARKED)), gzip.PLAIN, b"", b"")]
-        yield from self.members(pieces, 1)
+        yield from self.members([header, _MARKED, headers.padding(len(_MARKED))], 1)
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:

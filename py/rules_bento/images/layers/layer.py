@@ -24,7 +24,7 @@ from pathlib import Path
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END, contents_of
 from rules_bento.archives.whole import whole_file
-from rules_bento.archives.zipread import PIECE
+from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
 from rules_bento.images.layers import gzip, headers, zstd
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from rules_bento.archives.zipread import Chunk
     from rules_bento.images.layers import lazy
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
@@ -138,15 +137,17 @@ def write_wheel_layer(
 ) -> LayerInfo:
     """Write a layer with the wheel as it is installed to `out`, which is there only when it is whole.
 
-    `threads` compress (zstd), by default one for each core. `watch` is in `wheel_files`. Memory stays below 200 MB.
+    `threads` compress (zstd), by default one for each core. `watch` is in `wheel_members`. Memory stays below 200 MB.
     Raises BentoError for a wheel that should not be installed (`wheel`, `install`).
     """
-    plan = WheelPlan.of(wheel, layout)
     carry = carries(compression)
+    members = wheel_members(WheelPlan.of(wheel, layout), set(), carry=carry, watch=watch)
     if compression in LAZY:
-        return _write_lazy(out, wheel_files(plan, layout, set(), carry=carry, watch=watch), compression, threads)
+        tar = Sum()
+        blob = lazy_blob(compression, tar.add)
+        return _write_lazy(out, tar, blob, blob.files(_lazy_files(members, layout, carry=carry), threads))
     encode = gzip.carried if carry else encoder(compression, threads)
-    return write(out, wheel_files(plan, layout, set(), carry=carry, end=END, watch=watch), encode)
+    return write(out, _pieces(members, layout, END), encode)
 
 
 def write_files_layer(
@@ -184,7 +185,9 @@ def _write_plain(
 ) -> LayerInfo:
     """Write a layer of pieces of which none is carried over, without the end of an archive."""
     if compression in LAZY:
-        return _write_lazy(out, pieces, compression, threads, storing=storing)
+        tar = Sum()
+        blob = lazy_blob(compression, tar.add, storing=storing)
+        return _write_lazy(out, tar, blob, blob.members(_tar(pieces), threads))
     return write(out, chain(pieces, [contents(END)]), encoder(compression, threads, storing=storing))
 
 
@@ -243,31 +246,48 @@ def lazy_blob(compression: Compression, count: lazy.Count, *, storing: bool = Fa
     return chunked.Blob(count, storing=storing)
 
 
-def _write_lazy(
-    out: Path, pieces: Iterable[Piece], compression: Compression, threads: int | None, *, storing: bool = False
-) -> LayerInfo:
-    """Write a layer of one of `LAZY` of pieces, without an end, to `out`, which is there only when it is whole."""
-    tar, blob = Sum(), Sum()
-    lazy = lazy_blob(compression, tar.add, storing=storing)
+def _write_lazy(out: Path, tar: Sum, lazy: lazy.Blob, members: Iterable[bytes]) -> LayerInfo:
+    """Write a layer of one of `LAZY` to `out`, which is there only when it is whole."""
+    blob = Sum()
     with opened(out) as file:
-        file.writelines(blob.passing(gathered(chain(lazy.members(pieces, threads), lazy.end()))))
+        file.writelines(blob.passing(gathered(chain(members, lazy.end()))))
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size))
 
 
-def write_part(
-    out: Path, pieces: Iterable[Piece], compression: Compression, *, carry: bool = False
-) -> list[lazy.Entry]:
-    """Write pieces to `out` as a part of layers, and return what a table of contents has of them, if there is one.
+def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[lazy.Entry]:
+    """Write pieces to `out` as a part of layers, and return what a table of contents has of them, if there is one."""
+    if compression in LAZY:
+        lazy = lazy_blob(compression, _uncounted)
+        return _write_lazy_part(out, lazy, lazy.members(_tar(pieces), 1))
+    return _write_plain_part(out, iter(pieces), encoder(compression, 1))
 
-    With `carry`, `pieces` have deflate streams to carry over, if the compression does that.
-    """
+
+def write_wheel_part(
+    out: Path, plan: WheelPlan, layout: Layout, known: set[str], compression: Compression, watch: Watch | None
+) -> list[lazy.Entry]:
+    """Write a wheel to `out` as `write_part` does, without the folders that are `known`."""
+    carry = carries(compression)
+    members = wheel_members(plan, known, carry=carry, watch=watch)
+    if compression in LAZY:
+        lazy = lazy_blob(compression, _uncounted)
+        return _write_lazy_part(out, lazy, lazy.files(_lazy_files(members, layout, carry=carry), 1))
+    encode = gzip.carried if carry else encoder(compression, 1)
+    return _write_plain_part(out, _pieces(members, layout), encode)
+
+
+def _uncounted(data: bytes | memoryview) -> None:
+    """Take bytes of a part, whose digest nobody needs."""
+
+
+def _write_lazy_part(out: Path, lazy: lazy.Blob, members: Iterable[bytes]) -> list[lazy.Entry]:
     with opened(out) as file:
-        if compression in LAZY:
-            lazy = lazy_blob(compression, lambda _data: None)
-            file.writelines(gathered(lazy.members(pieces, 1)))
-            return lazy.entries
-        encode = gzip.carried if carry and carries(compression) else encoder(compression, 1)
-        file.writelines(gathered(encode(iter(pieces))))
+        file.writelines(gathered(members))
+    return lazy.entries
+
+
+def _write_plain_part(out: Path, pieces: Iterator[Piece], encode: Encoder) -> list[lazy.Entry]:
+    with opened(out) as file:
+        file.writelines(gathered(encode(pieces)))
     return []
 
 
@@ -344,32 +364,46 @@ class WheelPlan(NamedTuple):
         return known
 
 
-def wheel_files(
-    plan: WheelPlan,
-    layout: Layout,
-    known: set[str],
-    *,
-    carry: bool,
-    end: bytes = b"",
-    watch: Watch | None = None,
-) -> Iterator[Piece]:
-    """Yield the tar of a wheel, and `end`, without the folders that are `known`; `carry` over its deflate streams.
+class WheelMember(NamedTuple):
+    """Describes a file of a wheel, with those of the folders above it that are new; or folders that it lists."""
+
+    folders: list[str]
+    file: Installed | None
+    contents: Iterable[Chunk]
+
+
+def wheel_members(
+    plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
+) -> Iterator[WheelMember]:
+    """Yield the files of a wheel, without the folders that are `known`; `carry` over its deflate streams.
 
     `watch` is given each member and its contents, and returns these.
     """
     wheel, folders, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
-    before = b""  # what is to be written before the next header
     for folder in folders:
-        before += _folder_headers(f"{folder}/", known, layout)
+        yield WheelMember(_new_folders(f"{folder}/", known), None, ())
     for file in files:
-        if file.path.rpartition("/")[0] not in known:
-            before += _folder_headers(file.path, known, layout)
-        mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
+        new = [] if file.path.rpartition("/")[0] in known else _new_folders(file.path, known)
+        chunks: Iterable[Chunk] = ()
+        if file.member and file.member.size:
+            chunks = watch(file.member, next(members)) if watch else next(members)
+        yield WheelMember(new, file, chunks)
+
+
+def _pieces(members: Iterable[WheelMember], layout: Layout, end: bytes = b"") -> Iterator[Piece]:
+    """Yield the tar of a wheel, and `end`."""
+    before = b""  # what is to be written before the next header
+    for folders, file, chunks in members:
+        if folders:
+            before += b"".join([folder_header(folder, layout) for folder in folders])
+        if file is None:
+            continue
         size = file.size
+        mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
         before += headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
         if file.member and size:
-            for data, packed, joined in watch(file.member, next(members)) if watch else next(members):
+            for data, packed, joined in chunks:
                 kind = PLAIN if packed is None else JOINED if joined else CARRIED
                 yield before, kind, data, packed or b""
                 before = b""
@@ -379,15 +413,40 @@ def wheel_files(
     yield before + end, PLAIN, b"", b""
 
 
+def _lazy_files(members: Iterable[WheelMember], layout: Layout, *, carry: bool) -> Iterator[lazy.TarFile]:
+    """Yield the tar of a wheel in the form that layers of `LAZY` are made of."""
+    from rules_bento.images.layers import deflate
+    from rules_bento.images.layers.lazy import TarFile, entry_of
+
+    padding = b""
+    for folders, file, chunks in members:
+        for folder in folders:
+            uid, gid = _folder_owner(folder, layout)
+            entry = entry_of(f"{folder}/", "dir", _FOLDER_MODE, uid, gid)
+            yield TarFile(entry, padding + folder_header(folder, layout), len(padding), 0, ())
+            padding = b""
+        if file is None:
+            continue
+        size, member = file.size, file.member
+        mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
+        entry = entry_of(file.path, "reg", mode, layout.uid, layout.gid, size)
+        records = padding + headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
+        # Whoever reads the contents of a member to their end has its digest compared.
+        digest = f"sha256:{member.digest.hex()}" if member and member.algorithm == "sha256" else ""
+        if not member:
+            chunks = (Chunk(file.data, deflate.lines(file.data) if carry else None, joined=carry),)
+        yield TarFile(entry, records, len(padding), size, chunks, digest)
+        padding = headers.padding(size)
+    yield TarFile({}, padding, len(padding), 0, ())
+
+
 def folder_header(folder: str, layout: Layout) -> bytes:
     """Return the header of a folder: the environment's belong to its owner, those above to root."""
-    owner = (layout.uid, layout.gid) if _is_below(folder, layout) else (0, 0)
-    return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *owner)
+    return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *_folder_owner(folder, layout))
 
 
-def _folder_headers(path: str, known: set[str], layout: Layout) -> bytes:
-    """Return the headers of the folders above a path that are not known yet."""
-    return b"".join([folder_header(folder, layout) for folder in _new_folders(path, known)])
+def _folder_owner(folder: str, layout: Layout) -> tuple[int, int]:
+    return (layout.uid, layout.gid) if _is_below(folder, layout) else (0, 0)
 
 
 def _files_tar(entries: Iterable[Entry]) -> Iterator[Piece]:

@@ -15,6 +15,7 @@ from itertools import chain
 
 from rules_bento.archives import tarread, xz
 from rules_bento.archives.tarstream import END
+from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.layers import deflate_blocks, gzip
 from rules_bento.images.layers.deflate_blocks import Cut
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from rules_bento.archives.tarread import TarMember
-    from rules_bento.images.layers.gzip import Piece
 
     Count = Callable[[bytes | memoryview], None]
 
@@ -34,8 +34,20 @@ Entry = dict[str, Any]
 CHUNK = 4 << 20
 """Bytes of a file in a member, at most: what has to be fetched to read any of them."""
 
+_OF_NOTHING = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _TYPES = {"file": "reg", "folder": "dir", "link": "symlink", "hard link": "hardlink"}
 _MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits at the end of our headers
+
+
+class TarFile(NamedTuple):
+    """Describes a member of a tar that is to be written."""
+
+    entry: Entry  # without chunks and digests; empty for the records behind the last member
+    records: bytes  # what stands before its contents: the padding of those before it, and its header
+    padding: int  # bytes of that padding
+    size: int  # of its contents
+    contents: Iterable[Chunk]
+    digest: str = ""  # of its contents, where whoever reads them to their end holds them against it
 
 
 class Member(NamedTuple):
@@ -46,6 +58,7 @@ class Member(NamedTuple):
     packed: bytes
     entry: Entry  # empty where there are no contents
     records: list[bytes]
+    digest: str  # of the contents; empty if it is to be computed
 
 
 class Blob(ABC):
@@ -55,6 +68,7 @@ class Blob(ABC):
         """Begin a blob; `count` is given the bytes of its tar in their order, but for what is copied."""
         self.entries: list[Entry] = []
         self.count = count
+        self.carries = False
         self.size = 0
 
     @abstractmethod
@@ -62,8 +76,12 @@ class Blob(ABC):
         """Compress a member. Called by several threads at once."""
 
     @abstractmethod
-    def told(self, entry: Entry, header: bytes, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-        """Store what the format needs of a member of the tar, and return its contents."""
+    def told(self, entry: Entry, header: bytes) -> None:
+        """Store what the format needs of the header of a member of the tar."""
+
+    @abstractmethod
+    def summed(self, entry: Entry, data: bytes) -> None:
+        """Store what the format needs of the next piece of a member's contents."""
 
     @abstractmethod
     def end(self) -> Iterator[bytes]:
@@ -73,108 +91,170 @@ class Blob(ABC):
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
         """Return the annotations for the layer in a manifest, once `end` was called."""
 
-    def members(self, pieces: Iterable[Piece], threads: int | None = None) -> Iterator[bytes]:
+    def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
         """Yield the blob of a tar, which has no end; `threads` compress it.
 
         Raises BentoError for what is no file, folder or link.
         """
+        return self.files(_Tar(tar).files(), threads)
 
-        def one(member: Member) -> tuple[Entry, bytes, str]:
-            return member.entry, self.packed(member), sha256(member.data)
+    def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
+        """Yield the blob of the members of a tar, as `members` does."""
 
-        for entry, blob, digest in xz.in_order(one, self._cut(_Tar(pieces, self.count)), threads):
-            if entry:
-                entry |= {"offset": self.size, "chunkDigest": digest}
-                if entry["type"] == "reg" and "chunkSize" not in entry:
-                    entry["digest"] = digest
-            self.size += len(blob)
-            yield blob
+        def made(batch: list[Member]) -> list[tuple[Entry, bytes, str]]:
+            return [(member.entry, self.packed(member), member.digest or sha256(member.data)) for member in batch]
+
+        for batch in xz.in_order(made, _batches(self._cut(files)), threads):
+            for entry, blob, digest in batch:
+                if entry:
+                    entry["offset"] = self.size
+                    entry["chunkDigest"] = digest
+                    if entry["type"] == "reg" and "chunkSize" not in entry:
+                        entry["digest"] = digest
+                self.size += len(blob)
+                yield blob
 
     def copied(self, blob: Iterable[bytes], entries: Iterable[Entry]) -> Iterator[bytes]:
         """Yield members that were made for another blob, with these entries."""
-        self.entries += [
-            entry | {"offset": self.size + entry["offset"]} if "offset" in entry else entry for entry in entries
-        ]
+        for entry in entries:
+            copy = entry.copy()
+            if "offset" in copy:
+                copy["offset"] += self.size
+            self.entries.append(copy)
         for piece in blob:
             self.size += len(piece)
             yield piece
 
-    def _cut(self, tar: _Tar) -> Iterator[Member]:
+    def _cut(self, files: Iterable[TarFile]) -> Iterator[Member]:
         """Cut a tar before the contents of files and, where these are large, within them."""
-        last = Member(gzip.PLAIN, b"", b"", {}, [])
-        padding = 0  # of the contents before
-        for member, contents in tar.files():
-            records = tar.taken()
+        last = Member(gzip.PLAIN, b"", b"", {}, [], "")
+        for file in files:
+            entry, records, padding, size, _, digest = file
+            self.count(records)
             last.records.append(records)
-            header = records[padding:]
-            padding = -member.size % tarread.RECORD
-            entry = _entry(member, header)
+            if not entry:
+                continue
             self.entries.append(entry)
-            pieces = self.told(entry, header, contents)
-            for following in _chunks(member, pieces, entry, tar) if member.size else ():
+            self.told(entry, records[padding:] if padding else records)
+            if not size:
+                continue
+            entry["digest"] = digest  # now, for with threads others store theirs at one time or another
+            for following in self._whole(file) if size <= CHUNK else self._chunks(file):
                 yield last
                 last = following
                 if last.entry is not entry:
                     self.entries.append(last.entry)
-        last.records.append(tar.taken())
         yield last
+
+    def _whole(self, file: TarFile) -> tuple[Member]:
+        """Return the contents of a file of one chunk."""
+        chunks = [*file.contents]
+        data = b"".join([chunk.data for chunk in chunks])  # of one, those bytes themselves
+        kind, packed = gzip.PLAIN, b""
+        if self.carries and chunks[0].packed is not None:
+            kind = gzip.JOINED if chunks[0].joined else gzip.CARRIED
+            packed = b"".join([chunk.packed or b"" for chunk in chunks])
+        self.count(data)
+        self.summed(file.entry, data)
+        return (Member(kind, data, packed, file.entry, [], file.digest),)
+
+    def _chunks(self, file: TarFile) -> Iterator[Member]:
+        """Yield a file's contents in chunks, and store the digest of all in its entry.
+
+        Of several chunks, all but the last have a size.
+        """
+        import hashlib
+
+        entry, size, digest = file.entry, file.size, file.digest
+        whole = hashlib.sha256()
+        end = 0
+        for data, stream, is_open in self._cuts(file.contents):
+            chunk = {"name": entry["name"], "type": "chunk", "chunkOffset": end} if end else entry
+            end += len(data)
+            if end < size:
+                chunk["chunkSize"] = len(data)
+            self.count(data)
+            self.summed(entry, data)
+            if not digest:
+                whole.update(data)
+            kind = gzip.PLAIN if not stream else gzip.JOINED if is_open else gzip.CARRIED
+            yield Member(kind, data, stream, chunk, [], "")
+        entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
+
+    def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Cut]:
+        """Cut a large file into chunks; where its deflate stream is carried over, reuse the parts of that."""
+        chunks = iter(contents)
+        first = next(chunks)
+        whole = chain([first], chunks)
+        if self.carries and first.packed is not None and not first.joined:
+            return deflate_blocks.cut(((chunk.data, chunk.packed or b"") for chunk in whole), CHUNK)
+        return (Cut(data, b"", is_open=False) for data in xz.cut((chunk.data for chunk in whole), CHUNK))
 
 
 class _Tar(tarread.Bytes):
-    """Reads the tar that pieces make up, keeps its records, and knows how the current contents were compressed."""
+    """Reads a tar that comes in pieces, and keeps its records."""
 
-    def __init__(self, pieces: Iterable[Piece], count: Count) -> None:
-        super().__init__(self._bytes(pieces), "a layer")
-        self.kind, self.packed = gzip.PLAIN, b""  # of the contents that were taken last
-        self._count = count
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        super().__init__(self._ended(pieces), "a layer")
         self._records: list[bytes | memoryview] = []
         self._is_content = self._is_over = False
 
     def some(self, most: int) -> bytes | memoryview:
-        """Return up to `most` bytes, and note them as records or contents; see `Bytes`."""
+        """Return up to `most` bytes, and keep them if they are records; see `Bytes`."""
         piece = super().some(most)
-        if not self._is_over:
-            self._count(piece)
-            if not self._is_content:
-                self._records.append(piece)
+        if not self._is_over and not self._is_content:
+            self._records.append(piece)
         return piece
 
-    def files(self) -> tarread.Members:
-        """Yield each member with its contents, which must be read to their end."""
+    def files(self) -> Iterator[TarFile]:
+        """Yield each member, whose contents must be read to their end, and the records behind the last one."""
+        padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
-            yield member, self._contents(contents)
+            records = self._taken()
+            entry = _entry(member, records[padding:])
+            yield TarFile(entry, records, padding, member.size, self._contents(contents))
+            padding = -member.size % tarread.RECORD
+        yield TarFile({}, self._taken(), padding, 0, ())
 
-    def taken(self) -> bytes:
+    def _taken(self) -> bytes:
         """Return the records that were read since the last call."""
         records = b"".join(self._records)
         self._records.clear()
         return records
 
-    def _contents(self, contents: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    def _contents(self, contents: Iterator[bytes | memoryview]) -> Iterator[Chunk]:
         self._is_content = True
-        yield from contents
+        for data in contents:
+            yield Chunk(bytes(data), None)
         self._is_content = False
 
-    def _bytes(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
-        for records, kind, data, packed in pieces:
-            if records:
-                yield records
-            if data:
-                self.kind, self.packed = kind, packed
-                yield data
+    def _ended(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        yield from pieces
         self._is_over = True
         yield END
 
 
 def _entry(member: TarMember, header: bytes) -> Entry:
     """Return a member's entry in the table of contents, without chunks; `header` ends with the member's own record."""
-    entry: Entry = {"name": member.name, "type": _TYPES[member.kind], "mode": member.mode}
-    fields = {"size": member.size, "linkName": member.link, "uid": member.uid, "gid": member.gid}
-    entry |= {name: value for name, value in fields.items() if value}
+    entry = entry_of(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
+    if member.link:
+        entry["linkName"] = member.link
     if (modified := header[_MODIFIED]) != b"00000000000":
         entry["modtime"] = _time(modified)
-    if member.kind == "file" and not member.size:
-        entry["digest"] = sha256(b"")
+    return entry
+
+
+def entry_of(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> Entry:
+    """Return the entry of a member, without chunks, time and link; a folder's name ends with a slash."""
+    entry: Entry = {"name": name, "type": kind, "mode": mode}
+    if size:
+        entry["size"] = size
+    elif kind == "reg":
+        entry["digest"] = _OF_NOTHING
+    if uid:
+        entry["uid"] = uid
+    if gid:
+        entry["gid"] = gid
     return entry
 
 
@@ -186,39 +266,17 @@ def _time(digits: bytes) -> str:
     return f"{datetime.fromtimestamp(int(digits, 8), timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _chunks(member: TarMember, contents: Iterable[bytes | memoryview], entry: Entry, tar: _Tar) -> Iterator[Member]:
-    """Yield a file's contents in chunks, and store the digest of all in `entry`.
-
-    Of several chunks, all but the last have a size.
-    """
-    if member.size <= CHUNK:
-        pieces = [(data, tar.packed) for data in contents]
-        data, packed = b"".join([data for data, _ in pieces]), b"".join([packed for _, packed in pieces])
-        yield Member(tar.kind, data, packed, entry, [])
-        return
-    import hashlib
-
-    whole = hashlib.sha256()
-    end = 0
-    for data, stream, is_open in _cuts(contents, tar):
-        chunk = {"name": member.name, "type": "chunk", "chunkOffset": end} if end else entry
-        end += len(data)
-        if end < member.size:
-            chunk["chunkSize"] = len(data)
-        whole.update(data)
-        kind = gzip.PLAIN if not stream else gzip.JOINED if is_open else gzip.CARRIED
-        yield Member(kind, data, stream, chunk, [])
-    entry["digest"] = f"sha256:{whole.hexdigest()}"
-
-
-def _cuts(contents: Iterable[bytes | memoryview], tar: _Tar) -> Iterator[Cut]:
-    """Cut a large file into chunks; where its deflate stream is carried over, reuse the parts of that."""
-    pieces = ((bytes(data), tar.packed) for data in contents)
-    first = next(pieces)
-    if tar.kind == gzip.CARRIED:
-        return deflate_blocks.cut(chain([first], pieces), CHUNK)
-    plain = xz.cut((data for data, _ in chain([first], pieces)), CHUNK)
-    return (Cut(data, b"", is_open=False) for data in plain)
+def _batches(members: Iterable[Member]) -> Iterator[list[Member]]:
+    """Gather members: one at a time costs more than to compress most of them."""
+    batch: list[Member] = []
+    size = 0
+    for member in members:
+        batch.append(member)
+        size += len(member.data)
+        if size >= PIECE:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
 def sha256(data: bytes) -> str:

@@ -64,12 +64,11 @@ def write_part(
 ) -> Listing:
     """Write the part of a wheel to `out`, which is there only when it is whole.
 
-    `watch` is in `layer.wheel_files`. Raises as `layer.write_wheel_layer`.
+    `watch` is in `layer.wheel_members`. Raises as `layer.write_wheel_layer`.
     """
     plan = layer.WheelPlan.of(wheel, layout)
     folders = plan.all_folders()
-    tar = layer.wheel_files(plan, layout, set(folders), carry=layer.carries(compression), watch=watch)
-    entries = layer.write_part(out, tar, compression, carry=True)
+    entries = layer.write_wheel_part(out, plan, layout, set(folders), compression, watch)
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
     return Listing(plan.wheel.name, tuple(sorted(folders)), files, entries)
 
@@ -86,7 +85,7 @@ def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Co
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Compress tar members that are not copied from a part."""
         if lazy:
-            return lazy.members(map(layer.contents, pieces), 1)
+            return lazy.members(pieces, 1)
         encode = layer.encoder(compression, 1)
         return encode(layer.contents(piece) for piece in tar.passing(pieces))
 

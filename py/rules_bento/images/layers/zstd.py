@@ -7,17 +7,27 @@ frame costs 24 bytes in a MiB and the time of a copy, here and where the layer i
 from __future__ import annotations
 
 import struct
+import sys
+from bisect import bisect_left
 
 from rules_bento.archives import xz
 from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _LEVEL = 3
-_LEVEL_ALONE = 6
-_LEVEL_TABLE = 9
-_ALONE = 512 << 10  # bytes
+_LEVEL_TABLE = 1
+
+# What a frame of a file alone is compressed with, up to so many bytes: of parameters that were tried for that class,
+# those that spared most for their time (docs/decisions.md). What is larger is compressed with `_LARGE`.
+_DFAST, _GREEDY = 2, 3  # strategies of libzstd
+_ALONE: tuple[tuple[int, dict[str, int]], ...] = (
+    (4 << 10, {"compression_level": 3}),
+    (16 << 10, {"compression_level": 4}),
+    (1 << 20, {"strategy": _GREEDY, "min_match": 5, "hash_log": 17, "chain_log": 16, "search_log": 4}),
+)
+_LARGE = {"strategy": _DFAST, "min_match": 5, "hash_log": 18, "chain_log": 17, "search_log": 1}
 _MAGIC = 0xFD2FB528
 _SINGLE_SEGMENT_OF_4_BYTES = 0xA0  # one segment, whose size stands in the header, in four bytes; no checksum
 _BLOCK = 128 << 10
@@ -37,24 +47,30 @@ def stored(data: bytes) -> bytes:
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
     """Return a function that makes a frame of some MiB; with `storing`, a sample decides whether they are compressed.
 
-    With `alone`, frames are of files, of which few bytes have little to refer to: a higher level makes up for that.
+    With `alone`, frames are of files, of which few bytes have little to refer to: other parameters make up for that.
     """
     import zstandard
 
+    def made(parameters: Mapping[str, int]) -> zstandard.ZstdCompressor:
+        fields = zstandard.ZstdCompressionParameters(write_checksum=False, write_content_size=True, **parameters)
+        return zstandard.ZstdCompressor(compression_params=fields)
+
+    classes = (*_ALONE, (sys.maxsize, _LARGE)) if alone else ((sys.maxsize, {"compression_level": _LEVEL}),)
+    bounds = [bound for bound, _ in classes]
     # One at a time may use a compressor, and making one costs as much as a small frame.
-    idle: dict[int, list[zstandard.ZstdCompressor]] = {_LEVEL: [], _LEVEL_ALONE: []}
+    idle: list[list[zstandard.ZstdCompressor]] = [[] for _ in classes]
 
     def frame(data: bytes) -> bytes:
         if storing and not xz.compressible(data):
             return stored(data)
-        level = _LEVEL_ALONE if alone and len(data) < _ALONE else _LEVEL
-        compressor = (
-            idle[level].pop()
-            if idle[level]
-            else zstandard.ZstdCompressor(level=level, write_checksum=False, write_content_size=True)
-        )
+        number = bisect_left(bounds, len(data))
+        waiting = idle[number]
+        try:
+            compressor = waiting.pop()
+        except IndexError:
+            compressor = made(classes[number][1])
         packed = compressor.compress(data)
-        idle[level].append(compressor)
+        waiting.append(compressor)
         return packed
 
     return frame
