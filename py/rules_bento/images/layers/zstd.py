@@ -25,7 +25,7 @@ _DFAST, _GREEDY = 2, 3  # strategies of libzstd
 _ALONE: tuple[tuple[int, dict[str, int]], ...] = (
     (4 << 10, {"compression_level": 3}),
     (16 << 10, {"compression_level": 4}),
-    (1 << 20, {"strategy": _GREEDY, "min_match": 5, "hash_log": 17, "chain_log": 16, "search_log": 4}),
+    (1 << 20, {"strategy": _GREEDY, "min_match": 5, "hash_log": 17, "chain_log": 16, "search_log": 5}),
 )
 _LARGE = {"strategy": _DFAST, "min_match": 5, "hash_log": 18, "chain_log": 17, "search_log": 1}
 _MAGIC = 0xFD2FB528
