@@ -23,7 +23,7 @@ OTHER = 'bento_tools_dev.python(interpreter = "python3")'
 COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
 # The first four make what the interpreter itself runs, and itself; in the others code of users runs, which needs the
 # Python that its packages are for.
-LEFT_OUT = {"BentoCompile", "BentoCommandPackages", "BentoHelperPackages", "BentoInterpreter"}
+LEFT_OUT = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
 LEFT_OUT |= {"BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
 # What stands before an import; its verb is the first step of a BentoPackage.
 LEFT_OUT |= {"BentoSnapshot"}

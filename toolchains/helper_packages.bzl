@@ -1,31 +1,26 @@
 """The packages that verbs of the helper import."""
 
 load("//rules/private:helper.bzl", "INTERPRETER_FLAGS", "arguments")  # buildifier: disable=bzl-visibility
-load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
+load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
+load("//rules/private:wheels.bzl", "always_wheels")  # buildifier: disable=bzl-visibility
 load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
 load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 
-def _declare(ctx, args, module):
-    """Declares the zips of a package, and a folder beside each where there is machine code."""
+def _declare(ctx, args, wheel):
+    """Declares the zip of a wheel, and a folder beside it for machine code, which wheels for any platform have not."""
+    name = "{}/{}".format(ctx.label.name, wheel.distribution)
+    packed = ctx.actions.declare_file(name + ".zip")
+    folder = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
+    args.add_all(["--packed", wheel.file, packed] + (folder or [""]), expand_directories = False)
+    return struct(files = depset([packed] + folder), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
 
-    # Some dozens of files, or one folder, of which nobody knows what is in it.
-    compiled = [file for file in module.files.to_list() if file.is_directory or file.extension == "so"]
-    zips, folders = [], []
-    for number, root in enumerate(module.import_roots):
-        name = "{}/{}{}".format(ctx.label.name, module.distribution, number or "")
-        zips.append(ctx.actions.declare_file(name + ".zip"))
-        folder = [ctx.actions.declare_directory(name)] if compiled else []
-        folders += folder
-        args.add_all(["--packed", root, zips[-1]] + (folder or [""]), expand_directories = False)
-    return struct(files = zips + folders, import_roots = tuple(zips))
-
-def _pack(ctx, modules):
-    """Declares the action that packs modules; returns the structs of `packed` by distribution."""
+def _pack(ctx, wheels):
+    """Declares the action that packs wheels; returns by distribution what `packages` has."""
     python = ctx.toolchains[_INTERPRETER_TYPE].python
     args = arguments(ctx)
-    packed = {module.distribution: _declare(ctx, args, module) for module in modules}
+    packed = {wheel.distribution: _declare(ctx, args, wheel) for wheel in wheels}
     start = ctx.actions.args()
     start.add_all(INTERPRETER_FLAGS)
     start.add_all([ctx.file.helper, "pack_packages"])
@@ -34,8 +29,8 @@ def _pack(ctx, modules):
         progress_message = "Packing packages of the helper of rules_bento",
         executable = python.interpreter or python.interpreter_path,
         arguments = [start, args],
-        inputs = depset(transitive = [module.files for module in modules]),
-        outputs = [file for one in packed.values() for file in one.files],
+        inputs = [wheel.file for wheel in wheels],
+        outputs = depset(transitive = [one.files for one in packed.values()]).to_list(),
         tools = depset([ctx.file.helper], transitive = [python.files]),
         env = {},
         execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
@@ -45,19 +40,18 @@ def _pack(ctx, modules):
 
 def _bento_helper_packages_impl(ctx):
     # Each is a few wheels.
-    packages = {target.label.name: target[BentoRequirementInfo].modules.to_list() for target in ctx.attr.packages}
-    packed = _pack(ctx, {module.distribution: module for modules in packages.values() for module in modules}.values())
+    wheels = {target.label.name: target[BentoRequirementInfo].wheels.to_list() for target in ctx.attr.packages}
+    packed = _pack(ctx, {wheel.distribution: wheel for closure in wheels.values() for wheel in closure}.values())
     return BentoHelperPackagesInfo(
-        packages = packages,
-        packed = {name: [packed[module.distribution] for module in modules] for name, modules in packages.items()},
+        packages = {name: [packed[wheel.distribution] for wheel in closure] for name, closure in wheels.items()},
     )
 
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
-    cfg = always_modules,
+    cfg = always_wheels,
     doc = "The packages that verbs of the helper import, for one platform; a verb names which of them it needs.",
     attrs = {
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, which packs them for actions.", mandatory = True),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, which packs them.", mandatory = True),
         "packages": attr.label_list(doc = "The packages.", mandatory = True, providers = [BentoRequirementInfo]),
     },
     provides = [BentoHelperPackagesInfo],

@@ -1,14 +1,12 @@
 """The toolchain of rules_bento."""
 
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")  # buildifier: disable=bzl-visibility
-load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "on_host")  # buildifier: disable=bzl-visibility
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
 load("//rules/providers:python.bzl", "BentoPythonInfo")
 
 def _bento_toolchain_impl(ctx):
-    packages = ctx.attr.packages[BentoHelperPackagesInfo].packed
+    packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     python, complete = ctx.attr.python[BentoPythonInfo], ctx.attr.complete_python[BentoPythonInfo]
     return [platform_common.ToolchainInfo(
         # For code of others, which may import whatever there is.
@@ -24,7 +22,7 @@ def _bento_toolchain_impl(ctx):
         # Depsets that are made once and that all actions share: inputs of every action, and the few files of each package that some import.
         tools = depset([ctx.file.helper], transitive = [python.files]),
         tools_of_packages = {
-            name: depset([file for module in modules for file in module.files])
+            name: depset(transitive = [module.files for module in modules])
             for name, modules in packages.items()
         },
         uv = ctx.file.uv,
@@ -51,40 +49,13 @@ bento_toolchain = rule(
     },
 )
 
-# What the `bento` command imports: packages of many small files, and of few large ones.
-_MANY_FILES = ["jinja2", "packaging", "pathspec", "pyyaml"]
-_FEW_FILES = ["blake3", "zstandard"]
-
-def _command_packages(ctx, packages):
-    """Returns the packages that the `bento` command imports, those of many files in one folder.
-
-    Args:
-      ctx: context of bento_runtime.
-      packages: dict of names to lists of BentoWheelModulesInfo.
-
-    Returns:
-      A list of structs of files and imports, as BentoWheelModulesInfo has them.
-    """
-    modules = {module.distribution: module for name in _MANY_FILES for module in packages[name]}.values()
-    folder = ctx.actions.declare_directory(ctx.label.name + ".site-packages")
-    args = arguments(ctx)
-    add_folders(args, "--packages-folder", modules)
-    args.add_all(["--output", folder], expand_directories = False)
-    run_helper(
-        ctx,
-        mnemonic = "BentoCommandPackages",
-        progress_message = "Gathering packages of the bento command",
-        verb = verb("gather_packages", args, inputs = depset(transitive = [module.files for module in modules])),
-        outputs = [folder],
-    )
-    gathered = struct(files = depset([folder]), imports = (runfile_path(ctx, folder),))
-    return [gathered] + [module for name in _FEW_FILES for module in packages[name]]
+# What the `bento` command imports.
+_OF_COMMAND = ["blake3", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
 
 def _bento_runtime_impl(ctx):
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     return [platform_common.ToolchainInfo(
-        # A folder is one link for each program that has it, where its files would be 230.
-        command_packages = _command_packages(ctx, packages),
+        command_packages = [module for name in _OF_COMMAND for module in packages[name]],
         helper = ctx.file.helper,
         packages = packages,
         python = ctx.attr.python[BentoPythonInfo],
@@ -100,7 +71,6 @@ bento_runtime = rule(
         "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, doc = "The resolver.", mandatory = True),
     },
-    toolchains = [TOOLCHAIN_TYPE],
 )
 
 _RUNTIME_TYPE = "//toolchains:runtime_type"

@@ -62,7 +62,7 @@ def runtime_modules(ctx, packages):
       packages: names.
 
     Returns:
-      A list of BentoWheelModulesInfo, those of what they need among them.
+      A list of structs, as BentoHelperPackagesInfo has them; those of what they need among them.
     """
     return [module for name in packages for module in runtime(ctx).packages[name]]
 
@@ -126,7 +126,7 @@ def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = 
       verb: name of the verb, a module of `py/rules_bento/run`.
       arguments: list of flags and values: strings, which are taken as they are, and what `runfile` gives.
       files: depset of what the verb reads.
-      modules: list of BentoWheelModulesInfo that the verb imports; `runtime_modules` has those of the runtime, and what the whole
+      modules: list of BentoWheelModulesInfo, or of what has their `files` and `imports`, that the verb imports; `runtime_modules` has those of the runtime, and what the whole
         command imports is its `command_packages`.
       in_runfiles: whether its current folder is the runfiles' root, else the caller's.
 

@@ -87,6 +87,13 @@ always_modules = transition(
     outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
 )
 
+# The same, of which the wheels are packed.
+always_wheels = transition(
+    implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "files", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
+    inputs = [],
+    outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
+)
+
 # For programs that `bazel run` starts: on the machine of who does it, in one configuration of all that differs.
 on_host = transition(
     implementation = lambda settings, _attr: {

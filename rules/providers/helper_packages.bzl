@@ -3,7 +3,6 @@
 BentoHelperPackagesInfo = provider(
     doc = "The third-party packages of the helper, ready to import.",
     fields = {
-        "packages": "dict[str, list[BentoWheelModulesInfo]] - by name of a package: the modules of its closure.",
-        "packed": "dict[str, list[struct]] - the same in few files, for actions: `files` (list of Files) and `import_roots` as those of BentoWheelModulesInfo.",
+        "packages": "dict[str, list[struct]] - by name of a package: the wheels of its closure, each in few files: `files` (depset of Files), `import_roots` and `imports`, as BentoWheelModulesInfo has them.",
     },
 )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import py_compile
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -29,27 +27,38 @@ def actions(tmp_path):
     return Actions(tmp_path)
 
 
-def pack(actions: Actions, *packages: str, machine_code: bool = True) -> Outcome:
-    """BentoHelperPackages of some folders."""
+def pack(actions: Actions, *wheels: str, machine_code: bool = True) -> Outcome:
+    """BentoHelperPackages of some wheels."""
     words = []
-    for name in packages:
+    for name in wheels:
         output = f"bazel-out/{name}"
-        words += ["--packed", name, f"{output}.zip", output if machine_code else ""]
+        words += ["--packed", f"{name}.whl", f"{output}.zip", output if machine_code else ""]
         (actions.root / output).mkdir(parents=True, exist_ok=True)
     return actions.run("pack_packages", words, {})
 
 
-def write_packages(actions: Actions) -> None:
-    """Write a package of sources, and copy two with machine code."""
-    actions.write("pure/acme/__init__.py", "")
-    actions.write("pure/acme/inner.py", "ANSWER = 'source'\n")
-    actions.write("pure/acme-1.0.dist-info/METADATA", "Name: acme\n")
-    actions.write("pure/acme/py.typed", "")
+def write_wheel(actions: Actions, name: str, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(actions.root / f"{name}.whl", "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+
+
+def write_wheels(actions: Actions) -> None:
+    """Write a wheel of sources, and two of packages here that have machine code."""
+    sources = {
+        "acme/__init__.py": b"",
+        "acme-1.0.data/purelib/acme/inner.py": b"ANSWER = 'source'\n",
+        "acme/py.typed": b"",
+    }
+    script = {"acme-1.0.data/scripts/acme.py": b"", "acme-1.0.dist-info/METADATA": b"Name: acme\n"}
+    write_wheel(actions, "pure", sources | script)
     for name in NATIVE:
         spec = importlib.util.find_spec(name)
         assert spec is not None
         assert spec.origin is not None
-        shutil.copytree(Path(spec.origin).parent, actions.root / name / name)
+        folder = Path(spec.origin).parent
+        files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        write_wheel(actions, name, {f"{name}/{path.relative_to(folder)}": path.read_bytes() for path in files})
 
 
 def names(actions: Actions, package: str) -> list[str]:
@@ -59,14 +68,14 @@ def names(actions: Actions, package: str) -> list[str]:
 
 
 def test_packed_packages_are_imported_from_wherever_they_lie(actions):
-    write_packages(actions)
+    write_wheels(actions)
     done = pack(actions, "pure", *NATIVE)
     assert done.code == 0, done.errors
     assert names(actions, "pure") == ["acme/__init__.pyc", "acme/inner.pyc"]
     moved = actions.root / "moved"
     (actions.root / "bazel-out").rename(moved)
     for name in ("pure", *NATIVE):
-        shutil.rmtree(actions.root / name)
+        (actions.root / f"{name}.whl").unlink()
     zips = [f"moved/{name}.zip" for name in ("pure", *NATIVE)]
     command = [sys.executable, "-I", "-S", "-B", "-c", USED, *zips]
     used = subprocess.run(command, cwd=actions.root, capture_output=True, text=True, check=False)
@@ -77,47 +86,35 @@ def test_packed_packages_are_imported_from_wherever_they_lie(actions):
     assert {path.suffix for name in NATIVE for path in (moved / name).rglob("*") if path.is_file()} == {".so"}
 
 
-def test_the_same_packages_are_the_same_bytes(actions):
-    write_packages(actions)
+def test_the_same_wheels_are_the_same_bytes(actions):
+    write_wheels(actions)
     assert pack(actions, "pure", "yaml").code == 0
-    before = {path: path.read_bytes() for path in (actions.root / "bazel-out").rglob("*") if path.is_file()}
-    (actions.root / "elsewhere").mkdir()
-    for name in ("pure", "yaml"):
-        shutil.copytree(actions.root / name, actions.root / "elsewhere" / name)
-        shutil.rmtree(actions.root / name)
-        shutil.move(actions.root / "elsewhere" / name, actions.root / name)
-        (actions.root / f"bazel-out/{name}.zip").unlink()
-    assert pack(actions, "pure", "yaml").code == 0
+    made = (actions.root / "bazel-out").rglob("*")
+    before = {path: path.read_bytes() for path in made if path.suffix in (".so", ".zip")}
+    assert len(before) == 3
+    for path in before:
+        path.unlink()
+    assert pack(actions, "yaml", "pure").code == 0
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_byte_code_is_taken_from_beside_the_source_if_it_is_for_this_python(actions):
-    actions.write("pure/one.py", "ANSWER = 1\n")
-    compiled = actions.root / "pure/__pycache__" / f"one.{sys.implementation.cache_tag}.pyc"
-    actions.write("other.py", "ANSWER = 2\n")
-    py_compile.compile(str(actions.root / "other.py"), str(compiled), doraise=True)
-    assert pack(actions, "pure").code == 0
-    assert answer(actions) == "2"
-    compiled.write_bytes(b"\0\0\r\n" + compiled.read_bytes()[4:])
-    assert pack(actions, "pure").code == 0
-    assert answer(actions) == "1"
-
-
-def answer(actions: Actions) -> str:
-    code = "import sys; sys.path.append(sys.argv[1]); import one; print(one.ANSWER)"
-    command = [sys.executable, "-I", "-S", "-B", "-c", code, "bazel-out/pure.zip"]
-    return subprocess.run(command, cwd=actions.root, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def test_machine_code_without_a_folder_is_refused(actions):
-    actions.write("pure/fast.abi3.so", b"\x7fELF\0")
+    write_wheel(actions, "pure", {"fast.abi3.so": b"\x7fELF\0"})
     done = pack(actions, "pure", machine_code=False)
     assert done.code == 1
-    assert "pure/fast.abi3.so: is machine code, for which there is no folder" in done.errors
+    assert "pure.whl: fast.abi3.so is machine code, for which there is no folder" in done.errors
 
 
-def test_a_folder_without_modules_is_refused(actions):
-    actions.write("pure/acme-1.0.dist-info/METADATA", "Name: acme\n")
+def test_a_wheel_without_modules_is_refused(actions):
+    write_wheel(actions, "pure", {"acme-1.0.dist-info/METADATA": b"Name: acme\n"})
     done = pack(actions, "pure")
     assert done.code == 1
-    assert "pure: has no module" in done.errors
+    assert "pure.whl: has no module" in done.errors
+
+
+def test_a_wheel_writes_nowhere_else(actions):
+    write_wheel(actions, "pure", {"../../fast.abi3.so": b"\x7fELF\0"})
+    done = pack(actions, "pure")
+    assert done.code == 1
+    assert "pure.whl: ../../fast.abi3.so is no name of a module" in done.errors
+    assert not [*actions.root.rglob("*.so")]

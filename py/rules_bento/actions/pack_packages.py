@@ -1,4 +1,4 @@
-"""Packs packages that the helper imports: each is a zip of byte code, and a folder of what is machine code.
+"""Packs wheels that the helper imports: each becomes a zip of byte code, and a folder of what is machine code.
 
 An action has all files of the packages that its verb imports as inputs, and each one is laid out, told and compared for
 it: packaging, pathspec, PyYAML and blake3 are 178 files, and six of these.
@@ -7,27 +7,23 @@ it: packaging, pathspec, PyYAML and blake3 are 178 files, and six of these.
 from __future__ import annotations
 
 import marshal
-import os
-import shutil
-import sys
 import zipfile
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
+from rules_bento.archives.zipread import Bounds, ZipOfFile
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.arguments import Arguments
 
 FLAGS = {
-    "--packed": 3,  # folder of a package, the zip, and the folder for machine code or nothing
+    "--packed": 3,  # wheel, the zip, and the folder for machine code or nothing
 }
 
 _UNCHECKED = (1).to_bytes(4, "little") + bytes(8)  # of byte code that is not compared with its source
-_HEADER = len(MAGIC_NUMBER) + len(_UNCHECKED)
+_BOUNDS = Bounds(ratio=100, unpacked=64 << 20)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 # Python imports no machine code out of a zip, so the module of that name in the zip brings it: from the folder beside
 # the zip. In a sandbox and on another machine both lie somewhere else, but one beside the other.
@@ -41,44 +37,46 @@ _load(ModuleSpec(__name__, ExtensionFileLoader(__name__, _path), origin=_path))
 
 
 def run(arguments: Arguments) -> None:
-    """Pack each of the packages. Raises BentoError for one that is not there, and for machine code without a folder."""
-    for folder, packed, machine_code in arguments.records("--packed"):
-        members = dict(_members(Path(folder), machine_code))
+    """Pack each of the wheels. Raises BentoError for one without modules, and for machine code without a folder."""
+    for wheel, packed, machine_code in arguments.records("--packed"):
+        members = _members(wheel, machine_code)
         if not members:
-            raise BentoError(f"{folder}: has no module.")
+            raise BentoError(f"{wheel}: has no module.")
         with zipfile.ZipFile(packed, "w") as archive:
             for name in sorted(members):
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])
 
 
-def _members(folder: Path, machine_code: str) -> Iterator[tuple[str, bytes]]:
-    """Copy machine code, and yield the members of the zip, in the order in which the later one counts."""
-    sources, compiled = [], []
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if name != "__pycache__" and not name.endswith(".dist-info")]
-        sources += [Path(place, name) for name in names if name.endswith(".py")]
-        compiled += [Path(place, name) for name in names if name.endswith(".so")]
-    for path in sources:
-        yield f"{path.relative_to(folder).as_posix()}c", _byte_code(path, folder)
-    for path in compiled:
-        if not machine_code:
-            raise BentoError(f"{path}: is machine code, for which there is no folder.")
-        copy = Path(machine_code) / path.relative_to(folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
-        module = path.relative_to(folder).with_name(path.name.partition(".")[0] + ".py").as_posix()
-        stub = _STUB.format(path=f"/{path.relative_to(folder).as_posix()}")
-        yield f"{module}c", _compiled(stub.encode(), module)
+def _members(wheel: str, machine_code: str) -> dict[str, bytes]:
+    """Write machine code, and return the members of the zip: a stub takes the place of a module of its name."""
+    modules: dict[str, bytes] = {}
+    stubs: dict[str, bytes] = {}
+    with Path(wheel).open("rb") as file:
+        archive = ZipOfFile(file, wheel, _BOUNDS)
+        for member in archive.members():
+            name = _module(member.path)
+            if name.endswith(".py"):
+                modules[f"{name}c"] = _compiled(b"".join(archive.contents(member)), name)
+            elif name.endswith(".so"):
+                if not machine_code:
+                    raise BentoError(f"{wheel}: {name} is machine code, for which there is no folder.")
+                if ".." in name.split("/") or name.startswith("/"):
+                    raise BentoError(f"{wheel}: {name} is no name of a module.")
+                copy = Path(machine_code, name)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(b"".join(archive.contents(member)))
+                module = name.removesuffix(copy.name) + copy.name.partition(".")[0] + ".py"
+                stubs[f"{module}c"] = _compiled(_STUB.format(path=f"/{name}").encode(), module)
+    return modules | stubs
 
 
-def _byte_code(source: Path, folder: Path) -> bytes:
-    """Return the byte code of a module: what lies beside it, if that is for this Python; else it is compiled."""
-    beside = source.parent / "__pycache__" / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
-    if beside.is_file():
-        content = beside.read_bytes()
-        if content.startswith(MAGIC_NUMBER):
-            return MAGIC_NUMBER + _UNCHECKED + content[_HEADER:]
-    return _compiled(source.read_bytes(), source.relative_to(folder).as_posix())
+def _module(member: str) -> str:
+    """Return where a member of a wheel is installed below `site-packages`; nothing, if it is not there."""
+    first, _, rest = member.partition("/")
+    if first.endswith(".data"):
+        kind, _, name = rest.partition("/")
+        return name if kind in ("purelib", "platlib") else ""
+    return member
 
 
 def _compiled(source: bytes, name: str) -> bytes:
