@@ -96,8 +96,8 @@ class Relay:
             except OSError:
                 return
             connection = threading.Thread(target=self._connect, args=(client,), daemon=True)
+            connection.start()  # before it is known to who waits for its end
             self._connections.append(connection)
-            connection.start()
 
     def _connect(self, client: socket.socket) -> None:
         try:
