@@ -1,6 +1,6 @@
 """The program that actions run, compiled."""
 
-load("//rules/private:helper.bzl", "INTERPRETER_FLAGS")  # buildifier: disable=bzl-visibility
+load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
@@ -9,7 +9,7 @@ def _bento_helper_impl(ctx):
     python = ctx.toolchains[_INTERPRETER_TYPE].python
     program = ctx.actions.declare_file(ctx.label.name + ".zip")
     args = ctx.actions.args()
-    args.add_all(INTERPRETER_FLAGS)
+    args.add_all(COMPILER_FLAGS)
     args.add_all([ctx.file._compiler, program, ctx.file.main])
     args.add_all(ctx.files.srcs)
     ctx.actions.run(
@@ -20,7 +20,7 @@ def _bento_helper_impl(ctx):
         inputs = [ctx.file.main] + ctx.files.srcs,
         outputs = [program],
         tools = depset([ctx.file._compiler], transitive = [python.files]),
-        env = {},
+        env = COMPILER_VARIABLES,
         execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
         toolchain = _INTERPRETER_TYPE,
     )

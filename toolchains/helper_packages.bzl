@@ -1,6 +1,6 @@
 """The packages that verbs of the helper import."""
 
-load("//rules/private:helper.bzl", "INTERPRETER_FLAGS", "arguments")  # buildifier: disable=bzl-visibility
+load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
 load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "always_wheels")  # buildifier: disable=bzl-visibility
 load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
@@ -14,7 +14,7 @@ def _declare(ctx, args, wheel):
     packed = ctx.actions.declare_file(name + ".zip")
     folder = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
     args.add_all(["--packed", wheel.file, packed] + (folder or [""]), expand_directories = False)
-    return struct(files = depset([packed] + folder), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
+    return struct(all_files = [packed] + folder, files = depset([packed] + folder), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
 
 def _pack(ctx, wheels):
     """Declares the action that packs wheels; returns by distribution what `packages` has."""
@@ -22,7 +22,7 @@ def _pack(ctx, wheels):
     args = arguments(ctx)
     packed = {wheel.distribution: _declare(ctx, args, wheel) for wheel in wheels}
     start = ctx.actions.args()
-    start.add_all(INTERPRETER_FLAGS)
+    start.add_all(COMPILER_FLAGS)
     start.add_all([ctx.file.helper, "pack_packages"])
     ctx.actions.run(
         mnemonic = "BentoHelperPackages",
@@ -30,9 +30,9 @@ def _pack(ctx, wheels):
         executable = python.interpreter or python.interpreter_path,
         arguments = [start, args],
         inputs = [wheel.file for wheel in wheels],
-        outputs = depset(transitive = [one.files for one in packed.values()]).to_list(),
+        outputs = [file for one in packed.values() for file in one.all_files],
         tools = depset([ctx.file.helper], transitive = [python.files]),
-        env = {},
+        env = COMPILER_VARIABLES,
         execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
         toolchain = _INTERPRETER_TYPE,
     )

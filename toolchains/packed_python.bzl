@@ -1,6 +1,6 @@
 """The interpreter of actions in few files, for they are inputs of every action."""
 
-load("//rules/private:helper.bzl", "INTERPRETER_FLAGS")  # buildifier: disable=bzl-visibility
+load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
 load("//rules/providers:python.bzl", "BentoPythonInfo")
 
@@ -27,7 +27,7 @@ def _bento_packed_python_impl(ctx):
     program = ctx.actions.declare_file(ctx.label.name + "/bin/python3")
     library = ctx.actions.declare_directory(ctx.label.name + "/lib")
     args = ctx.actions.args()
-    args.add_all(INTERPRETER_FLAGS)
+    args.add_all(COMPILER_FLAGS)
     args.add_all([ctx.file._packer, "--checked", python.interpreter, program])
     ctx.actions.run(
         mnemonic = "BentoInterpreter",
@@ -37,7 +37,7 @@ def _bento_packed_python_impl(ctx):
         inputs = python.files,
         outputs = [program, library],
         tools = [ctx.file._packer],
-        env = {},
+        env = COMPILER_VARIABLES,
         execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
         toolchain = _PACKING_TYPE,
     )

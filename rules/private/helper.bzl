@@ -5,6 +5,11 @@ TOOLCHAIN_TYPE = Label("//toolchains:toolchain_type")
 # -I and -S keep the host's packages and variables out, -B its byte code; texts are UTF-8 in every locale.
 INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
+# The same for programs that write byte code: before 3.11 that has sets of strings in the order of their hashes, so these hear of one
+# variable, the only one of their actions.
+COMPILER_FLAGS = ["-s", "-S", "-B", "-X", "utf8"]
+COMPILER_VARIABLES = {"PYTHONHASHSEED": "0"}
+
 _REQUIREMENTS = {"block-network": "1", "supports-path-mapping": "1"}
 
 # Not multiplex: --worker_sandboxing would be without effect then, and a fork for each request has no use for it.

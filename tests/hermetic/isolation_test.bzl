@@ -17,3 +17,17 @@ def _isolation_impl(ctx):
     return analysistest.end(env)
 
 isolation_test = analysistest.make(_isolation_impl)
+
+_COMPILER_FLAGS = ["-s", "-S", "-B", "-X", "utf8"]
+
+def _compiling_impl(ctx):
+    env = analysistest.begin(ctx)
+    actions = [action for action in analysistest.target_actions(env) if action.mnemonic.startswith("Bento")]
+    asserts.equals(env, [ctx.attr.mnemonic], [action.mnemonic for action in actions])
+    for action in actions:
+        asserts.equals(env, {"PYTHONHASHSEED": "0"}, dict(action.env))
+        asserts.equals(env, _COMPILER_FLAGS, action.argv[1:1 + len(_COMPILER_FLAGS)])
+    return analysistest.end(env)
+
+# Byte code of Python 3.10 has sets of strings in the order of their hashes, which are others in each process unless it is told.
+compiling_test = analysistest.make(_compiling_impl, attrs = {"mnemonic": attr.string(doc = "Of the one action.")})
