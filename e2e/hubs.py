@@ -106,14 +106,16 @@ def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
 def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
     """Check that two hubs of one name are refused, with the module or the modules that have them.
 
-    Of one name are also two of which one has a hub beside it, for build systems. A root module need not have a name.
+    Of one name are also two of which one has that name beside its own, for build systems or what it read of a lock. A
+    root module need not have a name.
     """
     tag = 'bento.pypi(name = "pypi", lock = "//:requirements.lock.json")\n'
     use = "use_repo(bento, mine"
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     nameless = module.replace('module(name = "hubs")\n', "")
     assert nameless != module
-    for text, name, twice in ((module, "hubs", tag.replace('"pypi"', '"pypi__build"')), (nameless, "<root>", tag)):
+    beside = [(module, "hubs", tag.replace('"pypi"', f'"pypi__{kind}"')) for kind in ("build", "lock", "build__lock")]
+    for text, name, twice in (*beside, (nameless, "<root>", tag)):
         checkout.write(f"{WORKSPACE}/MODULE.bazel", text.replace(use, twice + use))
         failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
         said = twice.partition(",")[0]

@@ -8,6 +8,7 @@ load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
 load("//toolchains/private:hub.bzl", "declare_hub", "wheel_settings")
+load("//toolchains/private:hub_packages.bzl", "lock_repo_name")
 load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings", "known_excludes", "known_record_errors")
 load("//toolchains/private:interpreters.bzl", "declare_python")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock")
@@ -54,7 +55,7 @@ def _bento_tools_impl(mctx):
             lock = locked,
             platforms = PLATFORMS,
             settings = wheel_settings(
-                # The tools are imported at the start of every action.
+                # Of those that are not packed: pip-tools is imported by each action that locks with it.
                 compiler = "@bento_python//:path",
                 newest = struct(glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS),
                 python_version = "",
@@ -139,11 +140,14 @@ def _is_new(claims, kind, tag, module):
     Returns:
       Whether the repositories are to be declared: not where another tag has said the same before. Fails if one says otherwise.
     """
-    further = [tag.name + "__build"] + _hubs_by_version(tag).values() if kind == "pypi" else []
+    names = [tag.name]
+    if kind == "pypi":
+        names += [tag.name + "__build"] + _hubs_by_version(tag).values()
+        names += [lock_repo_name(name) for name in names]
 
     # The root module need not have a name; then it is called as Bazel's own messages call it.
     here = module.name or "<root>"
-    for name in [tag.name] + further:
+    for name in names:
         if name not in claims:
             continue
         first = claims[name]
@@ -162,7 +166,7 @@ def _is_new(claims, kind, tag, module):
             said = said,
             two = here,
         ))
-    for name in [tag.name] + further:
+    for name in names:
         claims[name] = struct(kind = kind, module = here, said = _said(tag))
     return True
 
