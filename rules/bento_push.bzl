@@ -84,7 +84,7 @@ it from the build's remote cache, which is named, and opened, by the build's own
         "src": attr.label(doc = "What to push.", mandatory = True, providers = PUSHABLE),
         "tag_files": attr.label_list(allow_files = True, doc = "Files with a tag to a line."),
         "remote_tags": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
-        "_http2": attr.label(cfg = on_host, default = "//toolchains:http2", providers = [BentoRequirementInfo]),
+        "_http2": attr.label(cfg = on_host, default = "//toolchains:http2"),
         "_signing": attr.label_list(cfg = on_host, default = _signing, providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),
     } | RUN_RUNTIME | STAMP,
