@@ -80,19 +80,22 @@ stated_and_licensed = transition(
     outputs = [_FLAG],
 )
 
-# For the helper's own packages, which run whatever the target around them asks of its packages.
-always_modules = transition(
-    implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "modules", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
-    inputs = [],
-    outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
-)
+def _always(mode):
+    """Returns a transition to one configuration, whatever the target around asks of its packages."""
+    return transition(
+        implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: mode, _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
+        inputs = [],
+        outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
+    )
 
-# The same, of which the wheels are packed.
-always_wheels = transition(
-    implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "files", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
-    inputs = [],
-    outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
-)
+# For the helper and the interpreter that it runs in.
+always_modules = _always("modules")
+
+# For the helper's own packages, which are packed out of their wheels.
+always_wheels = _always("files")
+
+# For what is made by programs: those run in the toolchain's Python, whatever the Bento is for.
+as_elsewhere = _always("auto")
 
 # For programs that `bazel run` starts: on the machine of who does it, in one configuration of all that differs.
 on_host = transition(
@@ -106,11 +109,4 @@ on_host = transition(
     },
     inputs = [_FEATURES, _HOST_PLATFORM],
     outputs = [_BYTECODE, _FEATURES, _FLAG, _PLATFORMS, _PREFIX, _PYTHON_VERSION],
-)
-
-# For what is made by programs: those run in the toolchain's Python, whatever the Bento is for.
-as_elsewhere = transition(
-    implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "auto", _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
-    inputs = [],
-    outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
 )

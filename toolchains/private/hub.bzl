@@ -2,7 +2,7 @@
 
 load("//toolchains:indexes.bzl", "indexes_of_package")
 load(":fetch.bzl", "mark_reproducible")
-load(":hub_packages.bzl", "by_name", "extra_name", "lock_repo", "lock_repo_name", "package_repo", "package_repo_name", "target_name", "wheel_repo_name")
+load(":hub_packages.bzl", "alias_text", "by_name", "extra_name", "lock_repo", "lock_repo_name", "package_repo", "package_repo_name", "target_name", "wheel_repo_name")
 load(":source.bzl", "source_file", "source_repo")
 load(":wheel.bzl", "wheel_modules_repo", "wheel_repo")
 
@@ -38,14 +38,6 @@ def requirement(name):
 
 _PACKAGE_HEAD = """\
 package(default_visibility = ["//visibility:public"])
-"""
-
-_ALIAS = """
-alias(
-    name = "{name}",
-    actual = {actual},
-    tags = {tags},
-)
 """
 
 def _declare_wheel(wheel, package, platform, settings, build):
@@ -179,13 +171,13 @@ def _alias(rctx, distribution, name, tags):
     target = "@{}//:" + name
     actual = target.format(package_repo_name(rctx.attr.hub, distribution))
     if not rctx.attr.versions:
-        return _ALIAS.format(actual = repr(actual), name = name, tags = repr(tags))
+        return alias_text(name, repr(actual), tags)
     of_versions = {
         "@rules_bento//toolchains/platforms:python_" + version.replace(".", "_"): target.format(package_repo_name(hub, distribution))
         for version, hub in rctx.attr.versions.items()
     }
     selected = "select({})".format(repr(of_versions | {"//conditions:default": actual}))
-    return _ALIAS.format(actual = selected, name = name, tags = repr(tags))
+    return alias_text(name, selected, tags)
 
 def _hub_repo_impl(rctx):
     content = json.decode(rctx.read(rctx.attr.content))

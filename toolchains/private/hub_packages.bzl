@@ -10,12 +10,11 @@ load(":source.bzl", "source_file")
 load(":wheel.bzl", "python_version")
 load(":wheel_tags.bzl", "best_wheel")
 
-# A package of the lock that markers leave out.
-_LEFT_OUT = """
+_ALIAS = """
 alias(
     name = "{name}",
     actual = {actual},
-    tags = ["manual"],
+    tags = {tags},
 )
 """
 
@@ -28,11 +27,6 @@ package(default_visibility = ["//visibility:public"])
 locked_package(
     name = "_locked",
     description = {description},
-)
-
-alias(
-    name = "whl",
-    actual = {wheel},
 )
 """
 
@@ -86,6 +80,19 @@ def by_name(packages):
     for package in packages:
         result.setdefault(package["name"], []).append(package)
     return result
+
+def alias_text(name, actual, tags):
+    """Writes another name of a target.
+
+    Args:
+      name: the other name.
+      actual: what it stands for, as the BUILD file says it.
+      tags: list of strings.
+
+    Returns:
+      A text for a BUILD file.
+    """
+    return _ALIAS.format(actual = actual, name = name, tags = repr(tags))
 
 def package_repo_name(hub, name):
     """Names the repository of a package.
@@ -232,8 +239,9 @@ def _build_file(lock, package):
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
     build = _PACKAGE_HEAD.format(
         description = _select({platform: "locked-{}.json".format(found["version"]) for platform, found in package.items()}, no_match),
-        wheel = _select({platform: _labels(lock, found, platform).wheel for platform, found in package.items()}, no_match),
     )
+    wheels = {platform: _labels(lock, found, platform).wheel for platform, found in package.items()}
+    build += alias_text("whl", _select(wheels, no_match), [])
     for extra in [""] + _extras(package):
         build += _requirement(lock, package, extra)
     return build
@@ -241,7 +249,7 @@ def _build_file(lock, package):
 def _left_out_build_file(lock, distribution):
     """Returns the BUILD file of a package that is there on no platform: its targets say why."""
     actual = _select({"none": ":BUILD.bazel"}, _no_match(lock, distribution, []))
-    targets = [_LEFT_OUT.format(name = target, actual = actual) for target in (target_name(distribution), "whl")]
+    targets = [alias_text(target, actual, ["manual"]) for target in (target_name(distribution), "whl")]
     return 'package(default_visibility = ["//visibility:public"])\n' + "".join(targets)
 
 def _lock_repo_impl(rctx):
