@@ -2,9 +2,9 @@
 
 Six services over one lock and one library, and one with a model, are built from nothing, without a change, and after
 each of the changes; the real Bazel counts processes, their inputs, bytes that a cache has not yet, and configured
-targets. None of these is a time, so they are the same on every machine. Printed is what is more than bench/gate.json
-has; `--write` replaces that file, for a commit whose reviewer reads the diff. The scenario `gate` of e2e holds the
-same.
+targets, of a first build and again after each change. None of these is a time, so they are the same on every machine.
+Printed is what is more than bench/gate.json has; `--write` replaces that file, for a commit whose reviewer reads the
+diff. The scenario `gate` of e2e holds the same.
 """
 
 from __future__ import annotations
