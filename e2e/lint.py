@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # The cases of the service reader are odd on purpose.
 ODD = "tests/services/"
 # What documents call in BUILD files, and is ours: what else they show are rules of others, and lines of MODULE.bazel.
+STYLE_GUIDE_SINCE = "d5ae145"
+SUBJECT = re.compile(
+    r"(?=.{1,65}$)(build|chore|ci|docs|feat|fix|perf|refactor|revert|style|test)(\([a-z0-9_-]+\))?!?: [a-z].*[^.]"
+)
 OURS = re.compile(r"bento_\w+|environment_step")
 
 
@@ -40,10 +45,24 @@ def lint_sees_every_file(bench: Workbench) -> str:
     tests = {path for path in there if re.search(r"^tests/(.*/)?test_[^/]*\.py$", path)}
     unused = sorted(tests - files_of(bench.plain, "labels(srcs, kind(pytest_test, //tests/...))"))
     assert not unused, f"no target has {', '.join(unused)}: add a pytest_test"
+    odd = odd_subjects()
+    assert not odd, "\n".join(odd)
     loaded, declared = documented_targets_load(bench.plain), documented_modules_load(bench.plain)
     documented_commands_run(bench.plain, bench.folder / "documented")
     documented = f"{loaded} targets, {declared} repositories and {len(GIVEN)} commands of documents"
     return f"{len(there)} files, {len(tests)} with tests; {len(starlark)} of Starlark; {documented}"
+
+
+def odd_subjects() -> list[str]:
+    """Commits since the style guide whose subjects are not conventional, or longer than 65 characters."""
+    log = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "log", "--no-merges", "--format=%h %s", f"{STYLE_GUIDE_SINCE}..HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line.partition(" ") for line in log.stdout.splitlines()]  # a shallow clone may lack the commit
+    return [f"{commit}: {subject}" for commit, _, subject in lines if not SUBJECT.fullmatch(subject)]
 
 
 def documented_targets_load(checkout: Checkout) -> int:

@@ -1,13 +1,13 @@
 """Compiles modules for the images: `bytecode.py INVALIDATION_MODE`, run by a Python of the image's version.
 
 Reads requests from standard input until it ends: lengths of a path and a source (two big-endian 32-bit numbers), the
-path of the module in the image, the source. Answers each with a length and what is to be in `__pycache__` (PEP 552);
-length 0 stands for a source that cannot be compiled, such as a template or one for Python 2. The first answer is the
-cache tag. INVALIDATION_MODE is `checked-hash` or `unchecked-hash`.
+path of the module in the image, the source. Answers each with a length and the contents of the file in `__pycache__`
+(PEP 552). Length 0 means that the source cannot be compiled, such as a template or code for Python 2. The first
+answer is the cache tag. INVALIDATION_MODE is `checked-hash` or `unchecked-hash`.
 
-Byte code depends on the requests and the interpreter alone. marshal writes down which objects more than one place
-refers to, the compiler's own among them; so the code is read back before it is written. An interned string that an
-earlier module has left behind still counts: the modules of a wheel come in one order, to a process of their own.
+Bytecode depends only on the requests and the interpreter. marshal marks objects that have several references,
+including references of the compiler, so the code is read back before it is written. Interned strings of earlier
+modules count as references, so a process compiles the modules of one wheel, in a fixed order.
 """
 
 import importlib.util

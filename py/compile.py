@@ -1,8 +1,8 @@
-"""Packs the helper into one program: `compile.py OUTPUT MAIN MODULE...`, a zip of byte code that Python runs.
+"""Packs the helper into one program: `compile.py OUTPUT MAIN MODULE...`, a zip of bytecode that Python runs.
 
-Actions start it thousands of times: compiling the sources at each start would take longer than all else, and
-a hundred inputs have to be laid out where one will do. The zip is stored, ordered and without times; the byte code is
-of the kind that is not checked against its sources, which do not travel along.
+Actions start the helper thousands of times. Compiling the sources at each startup would need more time than
+everything else, and a hundred inputs would replace one. The zip is uncompressed, sorted, and has no times. The
+bytecode is unchecked (PEP 552), because its sources aren't in the zip.
 """
 
 import marshal

@@ -1,7 +1,7 @@
-"""Runs the helper: `main.py [--packages FOLDER]... VERB (@ARGUMENTS | --persistent_worker)`.
+"""Runs the helper: `main.py [--packages DIRECTORY]... VERB (@ARGUMENTS | --persistent_worker)`.
 
-Actions start it as `python -I -S -B -X utf8`, so nothing of the host is importable: its own package lies beside
-it, and each folder of third-party packages is named.
+Actions start it as `python -I -S -B -X utf8`, so no package of the host can be imported. The helper's own package is
+next to this file, and `--packages` names each directory of third-party packages.
 """
 
 import gc

@@ -1,0 +1,70 @@
+"""The mechanical part of the style guide in CONTRIBUTING.md: words and forms that plain technical English avoids."""
+
+from __future__ import annotations
+
+import re
+
+# Pattern -> what to write instead. Words that are right in some sentences are left to reviewers.
+INSTEAD = {
+    r"\b(?<!there )(is|are) no (?!longer\b|more\b|different\b)\w+": "invalid X, or X isn't a Y",
+    r"\bfolders?\b": "directory",
+    r"\bbeside\b": "with, next to, in addition to",
+    r"\btexts\b|\ba text\b": "string",
+    r"\bbehind\b": "after",
+    r"\bstands? (twice|beside|in|for)\b|\blies (in|below|beside)\b": "is, is located, is defined",
+    r"\bheld (against|to)\b": "compared with, verified against",
+    r"\btold of\b|\bis told\b|\bare told\b": "reported, warned about",
+    r"\b(says?|tells?|knows?|believes?|wants?|brings?|asks?)\b": "specifies, reports, supports, trusts, requires, includes",
+    r"\bnobody\b|\bsomebody\b|\bwhoever\b": "the passive, or the actor's name",
+    r"\banew\b": "again",
+    r"\bof old\b": "older",
+    r"\brefused?s?\b|\brefusing\b": "reject, fail with an error",
+    r"\blets? be\b": "ignore, allow",
+    r"\bleft out\b|\bleave out\b|\bleaves out\b|\bleaving out\b": "omit, exclude",
+    r"\bin the making\b": "temporary",
+    r"\bwhole or not at all\b": "atomic",
+    r"\bgoes on\b|\bgo on\b": "resume, continue",
+    r"\bfacts?\b": "service metadata",
+    r"\bin full\b": "completely",
+    r"\bbyte code\b": "bytecode",
+    r"\bbills? of materials\b": "SBOM",
+    r"\bmend(s|ed|ing)?\b": "fix",
+    r"\bby itself\b": "automatically, on its own",
+    r"\blikewise\b": "also",
+    r"\bas ever\b": "as before",
+    r"\bfrom nothing\b": "from scratch",
+    r"\b(has|have) to be\b|\b(is|are) to be\b": "must be",
+    r", too\b": "also",
+    r"\bthose of\b|\bthat of\b": "repeat the noun",
+    r"\blicen[c]e|\bcolour|\bbehaviour": "US spelling",
+    r"(^|[.:] )(Of|Where|Who|Whoever) ": "a sentence that begins with its subject",
+}
+_PATTERNS = [(re.compile(pattern), instead) for pattern, instead in INSTEAD.items()]
+# What a word must not be taken from: code, and values.
+_CODE = re.compile(r"`[^`]*`|--[a-z-]+|\w*_\w*|\"[^\"]*\"|'[^']*'|\{[^}]*\}|<[^>]*>")
+
+# The verbs that a remedy begins with. A message ends with one, unless its cause is outside of what people control.
+_REMEDY = re.compile(
+    r"(^|[.;:] |, or |\. For [^.]*, |\. If [^.]*, |\. To [^.]*, |\bdid you mean )`?(Add|Allow|Ask|Build|Change|Check|Choose|Commit|Copy|Correct|Create|Declare|Delete|Did you mean|"
+    r"Disable|Drop|Enable|Exclude|Export|Fix|Free|Give|Import|Include|Increase|Install|Keep|List|Load|Lock|Log in|Lower|Make|Move|Name|Omit|Pass|"
+    r"Pin|Print|Provide|Pull|Push|Put|Raise|Reinstall|Remove|Rename|Replace|Report|Run|Save|Select|Send|Set|Shorten|Sign|Specify|Split|Start|State|Stop|"
+    r"Supply|Take|Try|Unset|Update|Upgrade|Use|Valid|Verify|Wait|Write|Expected)\b",
+    re.IGNORECASE,
+)
+MAX_CHARACTERS = 300
+
+
+def findings(text: str) -> list[str]:
+    """The words of `text` that the guide replaces, each with what to write."""
+    plain = _CODE.sub("X", " ".join(text.split()))
+    return [
+        f"{match[0].strip()!r}: write {instead}"
+        for pattern, instead in _PATTERNS
+        for match in [pattern.search(plain)]
+        if match
+    ]
+
+
+def has_remedy(text: str) -> bool:
+    """Whether a message says what to do."""
+    return bool(_REMEDY.search(" ".join(text.split()).replace("{}", "X")))
