@@ -187,7 +187,7 @@ bento_image(
     bento = ":hello",
     compression = "estargz",
     provided = ["echo"],
-    start_profile = "start.json",
+    startup_trace = "start.json",
 )
 
 bento_image_index(name = "index", image = ":image", platforms = ["//toolchains/platforms:linux_amd64"])

@@ -141,16 +141,16 @@ def _data_layers(bento, compression):
 
 def _prefetch_layers(ctx, layers):
     """Returns the layers; those of this build have the files that a start reads at their beginning."""
-    if not ctx.file.start_profile:
+    if not ctx.file.startup_trace:
         return layers
     if ctx.attr.compression != "estargz":
-        fail("{}: start_profile is for layers of which files are fetched as they are read, but these are of {}: set compression = \"estargz\", or leave start_profile out".format(ctx.label, ctx.attr.compression))
+        fail("{}: startup_trace is for layers of which files are fetched as they are read, but these are of {}: set compression = \"estargz\", or leave startup_trace out".format(ctx.label, ctx.attr.compression))
     return [
         write_prefetch_layer(
             ctx,
             layer = layer,
             name = "{}.prefetch-{}".format(ctx.label.name, number),
-            profile = ctx.file.start_profile,
+            profile = ctx.file.startup_trace,
         ) if layer.blob and not layer.origin and not layer.blob.is_source else layer
         for number, layer in enumerate(layers)
     ]
@@ -191,8 +191,8 @@ def _assemble(ctx, base, bento, layers):
     if ctx.attr.working_dir:
         args.add_all(["--working-dir", ctx.attr.working_dir])
     args.add_all(descriptions, before_each = "--layer")
-    if ctx.file.start_profile:
-        args.add_all(["--start-profile", label_text(ctx.attr.start_profile.label)])
+    if ctx.file.startup_trace:
+        args.add_all(["--startup-trace", label_text(ctx.attr.startup_trace.label)])
     args.add_all(status, before_each = "--status")
     args.add_all(["--config", outputs.config])
     args.add_all(["--manifest", outputs.manifest])
@@ -338,9 +338,9 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "size_limit": attr.int(doc = "How many megabytes the layers may have in a registry. Default: no limit."),
         "stamped_annotations": attr.string_dict(doc = "Further annotations, in which `{KEY}` is a value of the workspace status, such as `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`: of a stamped build. Layers stay what they are."),
         "stamped_labels": attr.string_dict(doc = "Labels in the same way."),
-        "start_profile": attr.label(
+        "startup_trace": attr.label(
             allow_single_file = [".json"],
-            doc = "What a start reads, which `bento_start_profile` records: these files come first in layers of eStargz, and are fetched before a container starts. Such layers are the image's own, shared with images of the same profile.",
+            doc = "What a start reads, which `bento_startup_trace` records: these files come first in layers of eStargz, and are fetched before a container starts. Such layers are the image's own, shared with images of the same profile.",
         ),
         "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),
         "unchecked_libraries": attr.string_list(doc = "File names of shared libraries, and of programs for other machines, that checks let be: of parts that the service does not load, or there twice on purpose."),

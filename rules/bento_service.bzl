@@ -3,12 +3,12 @@
 load("//rules:bento_api.bzl", "bento_api")
 load("//rules:bento_api_test.bzl", "bento_api_test")
 load("//rules:bento_deployment.bzl", "bento_deployment")
-load("//rules:bento_facts_test.bzl", "bento_facts_test")
 load("//rules:bento_image.bzl", "bento_image")
 load("//rules:bento_image_index.bzl", "bento_image_index")
 load("//rules:bento_load.bzl", "bento_load")
 load("//rules:bento_package.bzl", "bento_package")
 load("//rules:bento_push.bzl", "bento_push")
+load("//rules:bento_service_metadata_test.bzl", "bento_facts_test")
 load("//rules:bento_test.bzl", "bento_test")
 load("//rules:bento_venv.bzl", "bento_venv")
 

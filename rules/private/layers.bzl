@@ -244,7 +244,7 @@ def write_prefetch_layer(ctx, *, name, layer, profile):
     """
     args = arguments(ctx)
     args.add_all(["--layer", layer.description, layer.blob])
-    args.add_all(["--start-profile", profile])
+    args.add_all(["--startup-trace", profile])
     return write_layer(
         ctx,
         compression = "estargz",

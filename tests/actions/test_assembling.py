@@ -70,11 +70,11 @@ def test_below_layers_of_estargz_are_no_others(assemble):
     assert isinstance(assemble(base, own, compression=estargz), list), "nothing is lazy"
 
 
-def test_an_image_has_files_of_its_start_profile(assemble):
-    profile = {"start-profile": [["//svc:start.json"]]}
+def test_an_image_has_files_of_its_startup_trace(assemble):
+    profile = {"startup-trace": [["//svc:start.json"]]}
     error = assemble(layer("one", "+gzip"), layer("two", "+gzip"), **profile)
     assert error.startswith(
-        "//svc:image: start_profile: no layer that could be put in order has a file that //svc:start.json names."
+        "//svc:image: startup_trace: no layer that could be put in order has a file that //svc:start.json names."
     )
     config, manifest = assemble(layer("one", "+gzip"), layer("two", "+gzip") | {"prefetched": 3}, **profile)
     assert "prefetched" not in json.dumps([config, manifest])

@@ -586,7 +586,7 @@ OURS = {
     "packages/slice.py": "what a repository rule wrote of a lock that it has read",
     "run/load.py": "what a rule wrote",
     "run/push_contents.py": "what rules and actions of ours wrote",
-    "run/start_profile.py": "what rules and actions of ours wrote",
+    "run/startup_trace.py": "what rules and actions of ours wrote",
     "run/test.py": "what a rule wrote",
     "run/venv.py": "what a rule wrote",
     "service/imported_facts.py": "the order of the process that has started it",

@@ -397,7 +397,7 @@ def prefetched(folder, compression, name):
         "--layer",
         "in.json",
         "in",
-        "--start-profile",
+        "--startup-trace",
         "start.json",
         "--output",
         "out",

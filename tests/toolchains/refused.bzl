@@ -4,7 +4,7 @@
 load("//rules/private:checked.bzl", "checked")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:environment_steps.bzl", "environment_step")
+load("//rules/private:image_steps.bzl", "environment_step")
 
 # buildifier: disable=bzl-visibility - it is under test
 load("//rules/private:layer_plan.bzl", "plan_layers")

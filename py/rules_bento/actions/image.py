@@ -40,7 +40,7 @@ FLAGS = {
     "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
     "--stamped-label": 2,
     "--status": 1,  # Bazel's workspace status
-    "--start-profile": 1,
+    "--startup-trace": 1,
     "--stop-signal": 1,
     "--target": 1,
     "--user": 1,
@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> None:
         _require_gzip(layers)
     elif compression == "estargz":
         _require_estargz(layers)
-    if profile := arguments.optional("--start-profile"):
+    if profile := arguments.optional("--startup-trace"):
         _require_prefetched(layers, profile)
     base = read_object(read_file(arguments.one("--base-config")), "the base's config")
     image = oci_image.make_image(layers, _settings(arguments, base, _read_bento(arguments)))
@@ -101,8 +101,8 @@ def _require_prefetched(layers: list[oci_image.Layer], profile: str) -> None:
     """Raise BentoError for a profile of another image, whose files none of the layers has."""
     if not any(layer.prefetched for layer in layers):
         raise BentoError(
-            f"start_profile: no layer that could be put in order has a file that {profile} names. Record it of this "
-            "image, by its bento_start_profile."
+            f"startup_trace: no layer that could be put in order has a file that {profile} names. Record it of this "
+            "image, by its bento_startup_trace."
         )
 
 

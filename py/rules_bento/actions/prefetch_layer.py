@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from rules_bento.formats import read_file
-from rules_bento.images import start_profile
+from rules_bento.images import startup_trace
 from rules_bento.images.layers import description
 from rules_bento.images.layers.estargz import TOC_DIGEST
 from rules_bento.images.layers.prefetch import write_prefetched
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 FLAGS = description.FLAGS | {
     "--layer": 2,  # description, blob
-    "--start-profile": 1,
+    "--startup-trace": 1,
 }
 
 
 def run(arguments: Arguments) -> None:
     """Write layer and description. A layer that is not of eStargz, or has none of the files, stays what it is."""
     described, blob = arguments.records("--layer")[0]
-    path = arguments.one("--start-profile")
-    names = start_profile.loads(read_file(path), path)
+    path = arguments.one("--startup-trace")
+    names = startup_trace.loads(read_file(path), path)
     fields = json.loads(Path(described).read_text("utf-8"))
     out, _ = description.output(arguments)
     toc_digest = fields.get("annotations", {}).get(TOC_DIGEST)

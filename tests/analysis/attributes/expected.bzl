@@ -375,7 +375,7 @@ EXPECTED = {
             "--layer image.prefetch-2.layer.estargz.json",
             "--layer image.prefetch-3.layer.estargz.json",
             "--layer image.prefetch-4.layer.estargz.json",
-            "--start-profile :profile.json",
+            "--startup-trace :profile.json",
             "--status ",
             "--status ",
             "--config image.config.json",
@@ -448,7 +448,7 @@ EXPECTED = {
         "image.prefetch-0.layer.estargz": [
             "prefetch_layer",
             "--layer debs.layer.json debs.layer.estargz",
-            "--start-profile profile.json",
+            "--startup-trace profile.json",
             "--compression estargz",
             "--output image.prefetch-0.layer.estargz",
             "--description image.prefetch-0.layer.estargz.json",
@@ -1383,12 +1383,12 @@ EXPECTED = {
             "--contents requiring_package.sources.part",
         ],
     },
-    "start_profile": {
-        "start_profile": [
-            "start_profile",
-            "--target :start_profile",
+    "startup_trace": {
+        "startup_trace": [
+            "startup_trace",
+            "--target :startup_trace",
             "--folder \"$runfiles\"",
-            "--contents start_profile.contents.json",
+            "--contents startup_trace.contents.json",
             "--profile profile.json",
             "--ready /healthz",
             "--seconds 9",

@@ -176,7 +176,7 @@ class _Source:
     def _error(self) -> BentoError:
         return BentoError(
             f"{self._name}: not an eStargz layer as rules_bento makes it, so its files cannot be put in another order. "
-            "Leave out start_profile of the image, or the layer."
+            "Leave out startup_trace of the image, or the layer."
         )
 
 

@@ -1,6 +1,6 @@
 """The action that imports a service for its facts."""
 
-load("//rules/providers:facts.bzl", "BentoFactsInfo")
+load("//rules/providers:service_metadata.bzl", "BentoFactsInfo")
 load(":attributes.bzl", "add_pairs", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
 load(":interpreter.bzl", "check_interpreter")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from rules_bento import verbs
 from rules_bento.errors import BentoError
-from rules_bento.images import start_profile
+from rules_bento.images import startup_trace
 from rules_bento.images import unpacked as of_image
 from rules_bento.images.layers.layer import Entry, write_files_layer
 
@@ -175,9 +175,9 @@ def test_links_in_a_circle_are_refused(tmp_path):
 
 
 def test_a_profile_is_read_as_it_was_written():
-    text = start_profile.dumps(["usr/ü", "app/a"])
+    text = startup_trace.dumps(["usr/ü", "app/a"])
     assert json.loads(text) == {"files": ["/app/a", "/usr/ü"]}
-    assert start_profile.loads(text.encode(), "x") == {"usr/ü", "app/a"}
+    assert startup_trace.loads(text.encode(), "x") == {"usr/ü", "app/a"}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_profile_is_read_as_it_was_written():
 )
 def test_another_document_is_no_profile(document):
     with pytest.raises(BentoError, match="^start.json: .* Record it again"):
-        start_profile.loads(json.dumps(document).encode(), "start.json")
+        startup_trace.loads(json.dumps(document).encode(), "start.json")
 
 
 # A container with the Python that runs this test, which answers requests.
@@ -294,12 +294,12 @@ def changed(image, folder, config=(), layer=None):
 def record(image, folder, monkeypatch, *words):
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(folder))
     arguments = ["--folder", str(image), "--contents", "contents.json", "--profile", "start.json", "--target", "//:x"]
-    return verbs.run(["start_profile", *arguments, "--ready", "/readyz", "--seconds", "60", *words])
+    return verbs.run(["startup_trace", *arguments, "--ready", "/readyz", "--seconds", "60", *words])
 
 
 def test_what_a_start_reads_is_written(image, tmp_path, monkeypatch, capfd):
     assert record(image, tmp_path, monkeypatch, "--request", "/predict", "{}") == 0, capfd.readouterr().err
-    read = start_profile.loads((tmp_path / "start.json").read_bytes(), "start.json")
+    read = startup_trace.loads((tmp_path / "start.json").read_bytes(), "start.json")
     assert {path for path in read if path.startswith("srv/")} == {"srv/service.py", "srv/read", "srv/of_an_answer"}
     assert os.path.realpath(sys.executable)[1:] in read
     assert any("ld-linux" in path or "libc." in path for path in read)
@@ -358,7 +358,7 @@ def test_a_recording_that_is_ended_leaves_no_process_and_no_file(image, tmp_path
     silent = changed(image, tmp_path / "silent", {"Entrypoint": [python, "-S", "-c", starts]})
     words = ["--folder", str(silent), "--contents", "contents.json", "--profile", "start.json", "--target", "//:x"]
     code = "import sys; from rules_bento import verbs; from rules_bento.run import container; "
-    code += f"container._STOPPING_SECONDS = 0.5; sys.exit(verbs.run({['start_profile', *words, *NEVER]!r}))"
+    code += f"container._STOPPING_SECONDS = 0.5; sys.exit(verbs.run({['startup_trace', *words, *NEVER]!r}))"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     program = subprocess.Popen(
@@ -443,7 +443,7 @@ def test_the_end_of_a_long_log_is_shown_and_names_that_are_no_text_are_left_out(
     service = f"import os; open(os.fsdecode(b'/srv/caf\\xe9')).read()\n{SERVICE}"
     layer = [(member("srv/caf\udce9"), b"1"), (member("srv/service.py"), service.encode())]
     assert record(changed(image, tmp_path / "odd", layer=layer), tmp_path, monkeypatch) == 0, capfd.readouterr().err
-    assert "srv/service.py" in start_profile.loads((tmp_path / "start.json").read_bytes(), "start.json")
+    assert "srv/service.py" in startup_trace.loads((tmp_path / "start.json").read_bytes(), "start.json")
 
 
 def running(mark):
@@ -464,5 +464,5 @@ def until(condition):
 
 def test_it_is_for_a_source_tree(image, monkeypatch, capsys):
     monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY", raising=False)
-    assert verbs.run(["start_profile", "--target", "//:x"]) == 1
+    assert verbs.run(["startup_trace", "--target", "//:x"]) == 1
     assert "Start it with `bazel run //:x`" in capsys.readouterr().err

@@ -1,12 +1,12 @@
 """Defines bento_facts_test, which fails where reading a service and importing it tell different things."""
 
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:facts.bzl", "import_facts")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
+load("//rules/private:service_metadata.bzl", "import_facts")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:facts.bzl", "BentoFactsInfo")
+load("//rules/providers:service_metadata.bzl", "BentoFactsInfo")
 
 def _bento_facts_test_impl(ctx):
     facts = ctx.split_attr.bento["stated"][BentoFactsInfo]

@@ -18,7 +18,7 @@ from rules_bento.archives.ustar import is_utf8
 from rules_bento.archives.whole import whole_file
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.images import oci_image, start_profile, unpacked
+from rules_bento.images import oci_image, startup_trace, unpacked
 from rules_bento.net import loopback
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
@@ -73,7 +73,7 @@ def run(arguments: Arguments) -> None:
             and is_utf8(path)  # else it has no name in a profile, nor in the table of a layer
         }
     with whole_file(output) as file:
-        file.write(start_profile.dumps(read).encode())
+        file.write(startup_trace.dumps(read).encode())
     megabytes = sum(read.values()) / 1e6
     sys.stderr.write(f"{arguments.one('--profile')}: a start reads {len(read)} files, of {megabytes:.1f} MB\n")
 

@@ -1,11 +1,11 @@
-"""Defines bento_start_profile, a program that records which files of an image a start reads."""
+"""Defines bento_startup_trace, a program that records which files of an image a start reads."""
 
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:contents.bzl", "contents_of")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
 load("//rules/providers:image.bzl", "BentoImageInfo")
 
-def _bento_start_profile_impl(ctx):
+def _bento_startup_trace_impl(ctx):
     described = contents_of(ctx, ctx.attr.image)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
@@ -19,24 +19,24 @@ def _bento_start_profile_impl(ctx):
         arguments = arguments,
         files = depset(described.files + [description]),
         modules = runtime_modules(ctx, ["zstandard"]),
-        verb = "start_profile",
+        verb = "startup_trace",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 
-bento_start_profile = rule(
-    implementation = _bento_start_profile_impl,
-    doc = """Records which files of an image a start reads, for `start_profile` of a `bento_image`, into the source tree.
+bento_startup_trace = rule(
+    implementation = _bento_startup_trace_impl,
+    doc = """Records which files of an image a start reads, for `startup_trace` of a `bento_image`, into the source tree.
 
 ```starlark
-bento_start_profile(
-    name = "iris_start_profile",
+bento_startup_trace(
+    name = "iris_startup_trace",
     image = ":iris_image",
     profile = "iris_start.json",
     requests = {"/classify": '{"rows": [[5.1, 3.5, 1.4, 0.2]]}'},
 )
 ```
 
-`bazel run //:iris_start_profile` unpacks the image and starts a container of it, in namespaces of its own and without an engine,
+`bazel run //:iris_startup_trace` unpacks the image and starts a container of it, in namespaces of its own and without an engine,
 until it is ready and has answered. It takes Linux, and a machine that runs the image's programs. Record again where packages have changed: files that the profile
 does not know are fetched when they are read.""",
     attrs = {
