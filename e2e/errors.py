@@ -61,10 +61,10 @@ DROPPED = (
 )
 
 BENTOFILES = """\
-load("//rules:defs.bzl", "bento_environment", "bento_model", "bento_package", "environment_step")
+load("//rules:defs.bzl", "bento_environment", "bento_model", "bento_package", "image_step")
 
 bento_model(name = "weights", srcs = ["setup.sh"], tag = "weights")
-bento_environment(name = "environment", distro = "alpine", steps = [environment_step.run_script("setup.sh")])
+bento_environment(name = "environment", distro = "alpine", steps = [image_step.run_script("setup.sh")])
 bento_environment(name = "old", python_version = "3.7")
 
 [

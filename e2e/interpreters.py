@@ -24,7 +24,7 @@ COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//exampl
 # The first four make what the interpreter itself runs, and itself; in the others code of users runs, which needs the
 # Python that its packages are for.
 LEFT_OUT = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
-LEFT_OUT |= {"BentoFacts", "BentoFactsComparison", "BentoInspect", "BentoWheel"}
+LEFT_OUT |= {"BentoImportService", "BentoCompareMetadata", "BentoApi", "BentoWheel"}
 # What stands before an import; its verb is the first step of a BentoPackage.
 LEFT_OUT |= {"BentoSnapshot"}
 # Beside what the targets below have by themselves.
@@ -120,13 +120,13 @@ BUILD = """\
 load("//rules:defs.bzl", "bento_base", "bento_deb_layer", "bento_deployment", "bento_environment", "bento_image")
 load("//rules:defs.bzl", "bento_image_index")
 load("//rules:defs.bzl", "bento_layout_base", "bento_model", "bento_model_image", "bento_package", "bento_policy_test")
-load("//rules:defs.bzl", "bento_wheel", "environment_step")
+load("//rules:defs.bzl", "bento_wheel", "image_step")
 
 bento_wheel(name = "acme", src = "acme-1.0-py3-none-manylinux_2_17_x86_64.whl", deps = ["@own//bentoml"])
 
 bento_model(name = "model", srcs = ["weights.txt"], tag = "weights")
 
-bento_environment(name = "environment", python_version = "3.13", steps = [environment_step.run("echo")])
+bento_environment(name = "environment", python_version = "3.13", steps = [image_step.run("echo")])
 
 bento_package(
     name = "hello",

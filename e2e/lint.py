@@ -29,7 +29,7 @@ STYLE_GUIDE_SINCE = "d5ae145"
 SUBJECT = re.compile(
     r"(?=.{1,65}$)(build|chore|ci|docs|feat|fix|perf|refactor|revert|style|test)(\([a-z0-9_-]+\))?!?: [a-z].*[^.]"
 )
-OURS = re.compile(r"bento_\w+|environment_step")
+OURS = re.compile(r"bento_\w+|image_step")
 
 
 def lint_sees_every_file(bench: Workbench) -> str:

@@ -31,7 +31,7 @@ bento.pypi(
     find_links = ["wheels"],
     lock = "//:requirements.lock.json",
     no_index = True,
-    record_errors = {{"acme_taken": ["sha256:{taken}"]}},
+    allow_record_mismatch = {{"acme_taken": ["sha256:{taken}"]}},
 )
 use_repo(bento, pypi = "below_pypi")
 """
@@ -72,7 +72,7 @@ MESSAGES = {
     "acme_gone": "no file of this hash; was the release deleted or replaced?",
     "acme_mac": "acme-mac==1.0 has no wheel for linux_",
     "acme_new": "acme-new==1.0 is for Python >=3.99, but the hub for ",
-    "bentoml_in_image": 'record_errors = {"bentoml": ["sha256:',
+    "bentoml_in_image": 'allow_record_mismatch = {"bentoml": ["sha256:',
 }
 
 

@@ -55,7 +55,7 @@ bento_layer(
         base = ":bare",
         bento = "//examples/iris:iris_bento",
         layers = layers,
-        unchecked_libraries = unchecked,
+        ignore_libraries = unchecked,
     )
     for name, layers, unchecked in [
         ("lacking", [":notes", ":foreign"], []),

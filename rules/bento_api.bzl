@@ -33,7 +33,7 @@ def _bento_api_impl(ctx):
     args.add_all(["--derived", derived])
     run_helper(
         ctx,
-        mnemonic = "BentoInspect",
+        mnemonic = "BentoApi",
         progress_message = "Importing the service of %{label}",
         verb = verb(
             "inspect",

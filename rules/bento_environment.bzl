@@ -44,7 +44,7 @@ bento_environment = rule(
     doc = """The image that a Bento asks for, step by step, as `bentoml.images.Image` in a service's source.
 
 ```starlark
-load("@rules_bento//rules:defs.bzl", "bento_environment", "environment_step")
+load("@rules_bento//rules:defs.bzl", "bento_environment", "image_step")
 
 bento_environment(
     name = "environment",
@@ -52,10 +52,10 @@ bento_environment(
     distro = "debian",
     python_version = "3.12",
     steps = [
-        environment_step.system_packages("libgomp1"),
-        environment_step.run("useradd worker"),
-        environment_step.requirements_file("requirements.txt"),
-        environment_step.run_script("setup.sh"),  # after the Python packages, for it stands behind them
+        image_step.system_packages("libgomp1"),
+        image_step.run("useradd worker"),
+        image_step.requirements_file("requirements.txt"),
+        image_step.run_script("setup.sh"),  # after the Python packages, for it stands behind them
     ],
 )
 ```
@@ -70,7 +70,7 @@ of Python, distributions, files and the order of steps.""",
         "pack_git_packages": attr.bool(default = True, doc = "False lets the build of the image clone packages of git repositories; packing them needs a network."),
         "python_version": attr.string(doc = "`X.Y`. Default: that of the Bento's lock."),
         "srcs": attr.label_list(allow_files = True, doc = "The files that steps name, by their paths in the package."),
-        "steps": attr.string_list(doc = "What `environment_step.build_include`, `environment_step.pyproject_toml`, `environment_step.python_packages`, `environment_step.requirements_file`, `environment_step.run`, `environment_step.run_script`, `environment_step.system_packages`, `environment_step.uv_lock` and `environment_step.wheels` return."),
+        "steps": attr.string_list(doc = "What `image_step.build_include`, `image_step.pyproject_toml`, `image_step.python_packages`, `image_step.requirements_file`, `image_step.run`, `image_step.run_script`, `image_step.system_packages`, `image_step.uv_lock` and `image_step.wheels` return."),
     },
     provides = [BentoEnvironmentInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -50,12 +50,12 @@ def _check_target(ctx, base, bento):
             base.python_version,
         ))
     own = ctx.attr.platform or platform_name(ctx)
-    if bento.platform != own or ctx.attr.platform not in ("", bento.own_platform):
+    if bento.platform != own or ctx.attr.platform not in ("", bento.requested_platform):
         # The transition would build another Bento for the image than the one that is exported and tested.
         fail("{}: is for {}, but its Bento for {}: set the same platform of both, or of neither".format(
             ctx.label,
             own or "a platform that no hub knows",
-            bento.own_platform or "whatever the build is for",
+            bento.requested_platform or "whatever the build is for",
         ))
 
 def _check_bytecode(ctx, base, parts):
@@ -150,7 +150,7 @@ def _prefetch_layers(ctx, layers):
             ctx,
             layer = layer,
             name = "{}.prefetch-{}".format(ctx.label.name, number),
-            profile = ctx.file.startup_trace,
+            trace = ctx.file.startup_trace,
         ) if layer.blob and not layer.origin and not layer.blob.is_source else layer
         for number, layer in enumerate(layers)
     ]
@@ -340,10 +340,10 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "stamped_labels": attr.string_dict(doc = "Labels in the same way."),
         "startup_trace": attr.label(
             allow_single_file = [".json"],
-            doc = "What a start reads, which `bento_startup_trace` records: these files come first in layers of eStargz, and are fetched before a container starts. Such layers are the image's own, shared with images of the same profile.",
+            doc = "What a start reads, which `bento_startup_trace` records: these files come first in layers of eStargz, and are fetched before a container starts. Such layers are the image's own, shared with images of the same trace.",
         ),
         "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),
-        "unchecked_libraries": attr.string_list(doc = "File names of shared libraries, and of programs for other machines, that checks let be: of parts that the service does not load, or there twice on purpose."),
+        "ignore_libraries": attr.string_list(doc = "File names of shared libraries, and of programs for other machines, that checks let be: of parts that the service does not load, or there twice on purpose."),
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
         "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
         "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),

@@ -16,7 +16,7 @@ load("//rules/private:resolved_aspect.bzl", "resolved_aspect")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:secrets.bzl", "SECRETS")
 load("//rules/private:serve.bzl", "serve_launcher")
-load("//rules/private:service_metadata.bzl", "FACTS", "IMPORT", "check_facts", "facts_info", "import_facts")
+load("//rules/private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "build_ctx", "read_sources")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:summary.bzl", "write_summary")
@@ -26,7 +26,7 @@ load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
 load("//rules/providers:flag.bzl", "BentoFlagInfo")
 load("//rules/providers:model.bzl", "BentoModelInfo")
-load("//rules/providers:service_metadata.bzl", "BentoFactsInfo")
+load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
 load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
@@ -66,7 +66,7 @@ def _python_version(ctx, locked):
 
 def _read(ctx, *, data, locked, models, vendored):
     """Describes how the service is read, or imported; returns Files, and the steps that the Bento's own action begins with."""
-    imported = ctx.attr.facts == IMPORT
+    imported = ctx.attr.service_metadata == IMPORT
     read = read_sources(
         ctx,
         packed_data = data,
@@ -79,8 +79,8 @@ def _read(ctx, *, data, locked, models, vendored):
     if not imported:
         return struct(contents = contents, manifest = read.manifest, service = read.service, steps = [read.step])
     run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Reading sources of %{label}", steps = [read.step])
-    facts = facts_info(ctx, made_of = None, models = models, parts = contents, snapshot = read)
-    told = import_facts(ctx, facts, locked, states_packages = True)
+    metadata = service_metadata_info(ctx, made_of = None, models = models, parts = contents, snapshot = read)
+    told = import_service(ctx, metadata, locked, states_packages = True)
     return struct(contents = contents, manifest = read.manifest, service = told, steps = [])
 
 def _lock(ctx, locked, stated):
@@ -124,7 +124,7 @@ def _bento_info(ctx, *, described, made, python_version):
         import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
         manifest = described.manifest,
         models = depset([model[BentoModelInfo] for model in ctx.attr.models]),
-        own_platform = ctx.attr.platform,
+        requested_platform = ctx.attr.platform,
         parts = tuple(made.parts),
         platform = platform_name(ctx),
         python_version = python_version,
@@ -140,7 +140,7 @@ def _bento_package_impl(ctx):
     models = [model[BentoModelInfo] for model in ctx.attr.models]
     locked = _locked(ctx)
     python_version = _python_version(ctx, locked)
-    check_facts(ctx, locked)
+    check_service_metadata(ctx, locked)
     metadata_part = ctx.actions.declare_file(ctx.label.name + ".metadata.part")
     data = pack_data(ctx)
     vendored = depset(transitive = [info.vendored for info in locked])
@@ -184,7 +184,7 @@ def _bento_package_impl(ctx):
             ),
             python_version = python_version,
         ),
-        facts_info(ctx, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),
+        service_metadata_info(ctx, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx),
@@ -223,7 +223,7 @@ bento_package(
 )
 ```
 
-The sources are read and not imported, unless `facts` asks for it. The version is the digest of the content unless `version` is set, so the
+The sources are read and not imported, unless `service_metadata` is `import`. The version is the digest of the content unless `version` is set, so the
 same inputs have the same tag everywhere. What looks like a secret fails the build (`check_secrets`). Output groups: `bento_yaml`,
 `build_definition` (SLSA's), `digest`, `manifest`, `tag`,
 `summary` (sizes, for dashboards), `report` (what is in it, as JSON and as a page to look at), and the other forms that `bentoml import` takes, `tar`, `tar_gz`, `zip`; `folder` is
@@ -273,18 +273,18 @@ know before any action runs is an attribute in any case: files that options name
             doc = "Packages of a hub, such as `@pypi//numpy`, of which the Bento locks the closure, and `bento_wheel` targets; or requirements files.",
         ),
         "service": attr.string(doc = "`module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the bentofile's, else the one service of `service.py`."),
-        "service_config": attr.string_dict(doc = "Where the source computes it: name of a service to its configuration, or the part that is computed: `config_options(workers = 4)`."),
+        "service_config": attr.string_dict(doc = "Where the source computes it: name of a service to its configuration, or the part that is computed: `service_config(workers = 4)`."),
         "service_models": attr.string_dict(doc = "Where the source computes it: `Service.attribute` to the tag of the model, one of `models`, that the attribute holds."),
         "services": attr.string_list_dict(doc = "Where the source does not say it plainly: name of each service to the names of those that it depends on. It states names and edges and nothing else."),
         "spec": attr.int(doc = "Format of `bento.yaml`, 1 or 2. Default: 2 where that can hold the options.", values = [0, 1, 2]),
-        "stated_in_full": attr.string_list(doc = "Facts of the service of which the target states all there is, where the source computes even their names: `labels`, `envs`, `models` (with `service_models`), `image`, `description`."),
+        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the target declares completely, for a source that determines even their names at run time: `labels`, `envs`, `models` (with `service_models`), `image`, `description`."),
         "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
-        "unchecked_libraries": attr.string_list(doc = "File names of shared libraries and programs among sources and data that may be for another machine than the Bento, such as what a service takes for data; others are refused. A name that no such file has is refused, too."),
+        "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs among sources and data that may be for another machine than the Bento, such as what a service takes for data; others are refused. A name that no such file has is refused, too."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
-    } | CREATION_TIME | FACTS | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
+    } | CREATION_TIME | SERVICE_METADATA | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
     cfg = of_bento,
     executable = True,
-    provides = [BentoFactsInfo, BentoInfo],
+    provides = [BentoServiceMetadataInfo, BentoInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

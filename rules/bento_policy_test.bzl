@@ -71,7 +71,7 @@ def _bento_policy_test_impl(ctx):
         "deny_licenses": ctx.attr.deny_licenses,
         "package_licenses": ctx.attr.package_licenses,
         "max_severity": ctx.attr.max_severity,
-        "refuse_unhashed": ctx.attr.refuse_unhashed,
+        "require_hashes": ctx.attr.require_hashes,
         "unknown_severity": ctx.attr.unknown_severity,
     }))
     launcher = helper_launcher(
@@ -121,7 +121,7 @@ lock, and not those of Debian, models, further layers or the base ([more](../doc
         "image": attr.label(doc = "The image; or `bento`.", providers = [BentoInstalledInfo]),
         "package_licenses": attr.string_dict(doc = "What somebody has found out: name of a package to an expression of SPDX, which counts instead of what it states."),
         "max_severity": attr.string(default = "none", doc = "The highest severity of a vulnerability that passes, of CVSS: `none` lets none pass that has a severity.", values = _RATINGS),
-        "refuse_unhashed": attr.bool(default = True, doc = "Whether packages are refused that the lock has no hash or commit of."),
+        "require_hashes": attr.bool(default = True, doc = "Whether packages are refused that the lock has no hash or commit of."),
         "unknown_severity": attr.string(default = "above", doc = "What counts for a vulnerability of which no severity is known: `above` all, or one of the values of `max_severity`.", values = ["above"] + _RATINGS),
     } | TEST_RUNTIME,
     test = True,

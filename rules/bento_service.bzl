@@ -8,9 +8,10 @@ load("//rules:bento_image_index.bzl", "bento_image_index")
 load("//rules:bento_load.bzl", "bento_load")
 load("//rules:bento_package.bzl", "bento_package")
 load("//rules:bento_push.bzl", "bento_push")
-load("//rules:bento_service_metadata_test.bzl", "bento_facts_test")
+load("//rules:bento_service_metadata_test.bzl", "bento_service_metadata_test")
 load("//rules:bento_test.bzl", "bento_test")
 load("//rules:bento_venv.bzl", "bento_venv")
+load("//rules/private:renamed.bzl", "reject_renamed")
 
 # Attributes that every rule has: each part takes the service's value unless it sets its own.
 _SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
@@ -23,11 +24,11 @@ def bento_service(
         *,
         api = None,
         deployment = None,
-        facts = None,
         image = None,
         index = None,
         load_image = None,
         push = None,
+        service_metadata_test = None,
         test = None,
         venv = None,
         **package):
@@ -56,11 +57,11 @@ def bento_service(
       api: of `bento_api`, `<name>_api`; with `golden`, a `bento_api_test` of it, `<name>_api_test`.
       deployment: of `bento_deployment`, `<name>_deployment`, of the index, else the image; its `repository` is that of
         `push`, if it names one, and that without a `{KEY}`.
-      facts: of `bento_facts_test`, `<name>_facts_test`.
       image: of `bento_image`, `<name>_image`, which builds for Linux have.
       index: of `bento_image_index`, `<name>_images`.
       load_image: of `bento_load`, `<name>_load`, of the index, else the image.
       push: of `bento_push`, `<name>_push`, of the index, else the image, else the Bento.
+      service_metadata_test: of `bento_service_metadata_test`, `<name>_service_metadata_test`.
       test: of `bento_test`, `<name>_test`.
       venv: of `bento_venv`, `<name>_venv`.
       **package: attributes of `bento_package`, `<name>_bento`; those that any rule has are for all parts.
@@ -68,11 +69,11 @@ def bento_service(
     parts = {
         "api": api,
         "deployment": deployment,
-        "facts": facts,
         "image": image,
         "index": index,
         "load_image": load_image,
         "push": push,
+        "service_metadata_test": service_metadata_test,
         "test": test,
         "venv": venv,
     }
@@ -84,12 +85,14 @@ def bento_service(
             fail("bento_service(name = \"{}\"): {} is of the image. Set image, a dict with the base of a bento_image".format(name, part))
     shared = {key: package[key] for key in _SHARED if package.get(key) != None}
     bento = ":{}_bento".format(name)
+    for kind, attributes in {"bento_deployment": deployment, "bento_image": image, "bento_service": package}.items():
+        reject_renamed(kind, {"name": name} | (attributes or {}))
     bento_package(name = name + "_bento", **package)
     native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in ("exec_compatible_with", "features")})
     if test != None:
         bento_test(name = name + "_test", **_part(shared, {"bento": bento}, test))
-    if facts != None:
-        bento_facts_test(name = name + "_facts_test", **_part(shared, {"bento": bento}, facts))
+    if service_metadata_test != None:
+        bento_service_metadata_test(name = name + "_service_metadata_test", **_part(shared, {"bento": bento}, service_metadata_test))
     if api != None:
         _api(name, bento, shared, api)
     if venv != None:

@@ -1,15 +1,15 @@
-"""Defines bento_facts_test, which fails where reading a service and importing it tell different things."""
+"""Defines bento_service_metadata_test, which compares the static analysis of a service with its import."""
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
-load("//rules/private:service_metadata.bzl", "import_facts")
+load("//rules/private:service_metadata.bzl", "import_service")
 load("//rules/private:wheels.bzl", "stated_and_modules")
 load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:service_metadata.bzl", "BentoFactsInfo")
+load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
 
-def _bento_facts_test_impl(ctx):
-    facts = ctx.split_attr.bento["stated"][BentoFactsInfo]
+def _bento_service_metadata_test_impl(ctx):
+    metadata = ctx.split_attr.bento["stated"][BentoServiceMetadataInfo]
 
     # What a service states is some dozens of packages.
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()
@@ -18,7 +18,7 @@ def _bento_facts_test_impl(ctx):
             ctx.label,
             label_text(ctx.split_attr.bento["stated"].label),
         ))
-    imported = import_facts(ctx, facts, requirements)
+    imported = import_service(ctx, metadata, requirements)
     report = ctx.actions.declare_file(ctx.label.name + ".report")
     args = arguments(ctx)
     args.add_all(["--target", label_text(ctx.label)])
@@ -26,13 +26,13 @@ def _bento_facts_test_impl(ctx):
     args.add_all(["--report", report])
     run_helper(
         ctx,
-        mnemonic = "BentoFactsComparison",
-        progress_message = "Comparing the facts of %{label}",
+        mnemonic = "BentoCompareMetadata",
+        progress_message = "Comparing the service metadata of %{label}",
         verb = verb(
             "compare_facts",
-            [facts.package_arguments, args],
-            inputs = depset([imported], transitive = [facts.package_inputs]),
-            packages = facts.package_packages,
+            [metadata.package_arguments, args],
+            inputs = depset([imported], transitive = [metadata.package_inputs]),
+            packages = metadata.package_packages,
         ),
         outputs = [report],
     )
@@ -44,13 +44,13 @@ def _bento_facts_test_impl(ctx):
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 
-bento_facts_test = rule(
-    implementation = _bento_facts_test_impl,
+bento_service_metadata_test = rule(
+    implementation = _bento_service_metadata_test_impl,
     doc = """Fails where a Bento is not what importing its service gives, and names field, both values, file and line.
 
 ```starlark
-bento_facts_test(
-    name = "iris_facts_test",
+bento_service_metadata_test(
+    name = "iris_service_metadata_test",
     bento = ":iris_bento",
 )
 ```
@@ -58,7 +58,7 @@ bento_facts_test(
 The service is imported by real BentoML, in the sandbox, with the locked wheels, and the Bento is put together once more of what that
 tells. `schema`, which a service that is read does not have, is left out.""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoFactsInfo]),
+        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
     } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

@@ -10,7 +10,7 @@ def _bento_startup_trace_impl(ctx):
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
     arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
-    arguments += ["--profile", in_package(ctx.label, ctx.attr.profile)]
+    arguments += ["--trace", in_package(ctx.label, ctx.attr.trace)]
     arguments += ["--ready", ctx.attr.ready, "--seconds", str(ctx.attr.timeout_seconds)]
     for path, body in ctx.attr.requests.items():
         arguments += ["--request", path, body]
@@ -31,17 +31,17 @@ bento_startup_trace = rule(
 bento_startup_trace(
     name = "iris_startup_trace",
     image = ":iris_image",
-    profile = "iris_start.json",
+    trace = "iris_start.json",
     requests = {"/classify": '{"rows": [[5.1, 3.5, 1.4, 0.2]]}'},
 )
 ```
 
 `bazel run //:iris_startup_trace` unpacks the image and starts a container of it, in namespaces of its own and without an engine,
-until it is ready and has answered. It takes Linux, and a machine that runs the image's programs. Record again where packages have changed: files that the profile
+until it is ready and has answered. It takes Linux, and a machine that runs the image's programs. Record again where packages have changed: files that the trace
 does not know are fetched when they are read.""",
     attrs = {
-        "image": attr.label(doc = "The image. Whether it has a profile itself makes no difference.", mandatory = True, providers = [BentoImageInfo]),
-        "profile": attr.string(doc = "The file to write, in this package. It need not be there yet.", mandatory = True),
+        "image": attr.label(doc = "The image. Whether it has a trace itself makes no difference.", mandatory = True, providers = [BentoImageInfo]),
+        "trace": attr.string(doc = "The file to write, in this package. It need not be there yet.", mandatory = True),
         "ready": attr.string(default = "/readyz", doc = "What answers without an error when a container is ready."),
         "requests": attr.string_dict(doc = "What is sent to a container that is ready, for what only an answer reads: paths to bodies, as JSON, for POST."),
         "timeout_seconds": attr.int(default = 300, doc = "How long it may take until a container is ready."),

@@ -9,7 +9,7 @@ load("//toolchains/private:compilers.bzl", "compilers_repo")
 load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
 load("//toolchains/private:hub.bzl", "declare_hub", "wheel_settings")
 load("//toolchains/private:hub_packages.bzl", "lock_repo_name")
-load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings", "known_excludes", "known_record_errors")
+load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings", "known_excludes", "known_record_mismatches")
 load("//toolchains/private:interpreters.bzl", "declare_python")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
@@ -179,12 +179,12 @@ def _declare_hubs(mctx, tag):
         return
     lock = read_lock(mctx, tag.lock, tag)
     build = _build_hub(mctx, tag)
-    record_errors = known_record_errors(tag, lock)
+    mismatches = known_record_mismatches(tag, lock)
     excludes = known_excludes(tag, lock)
-    for problem in (record_errors.problem, excludes.problem):
+    for problem in (mismatches.problem, excludes.problem):
         if problem:
             fail(problem)
-    special = struct(exclude = excludes.own, exclude_preset = excludes.preset, record_errors = record_errors.wheels)
+    special = struct(exclude = excludes.own, exclude_preset = excludes.preset, allow_record_mismatch = mismatches.wheels)
     others = _hubs_by_version(tag)
     for version, name in {tag.python_version: tag.name}.items() + others.items():
         declare_hub(
@@ -234,6 +234,7 @@ def _bento_impl(mctx):
 _pypi = tag_class(
     doc = "A hub of the packages of a lock: `@<name>//<package>`.",
     attrs = {
+        "allow_record_mismatch": attr.string_list_dict(doc = "Packages to the hashes, `sha256:<hex>`, of wheels that images take although their RECORD is wrong, as the message says that refuses one. A bill of materials and the report of the layers say of which."),
         "build_lock": attr.label(
             doc = "A lock of what wheels are built with that the index does not have: build systems such as setuptools. Default: `lock`.",
         ),
@@ -261,7 +262,7 @@ _pypi = tag_class(
             doc = "What the wheels are for: `<os>_<machine>` of `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all of these; no wheel is fetched before it is needed.",
         ),
         "python_version": attr.string(default = PYTHON_VERSION, doc = "The Python that the packages are for, `X.Y`."),
-        "record_errors": attr.string_list_dict(doc = "Packages to the hashes, `sha256:<hex>`, of wheels that images take although their RECORD is wrong, as the message says that refuses one. A bill of materials and the report of the layers say of which."),
+        "record_errors": attr.string_list_dict(doc = "Renamed: allow_record_mismatch."),
     } | INDEX_ATTRIBUTES,
 )
 

@@ -221,6 +221,7 @@ def bazel_names() -> dict[str, Any]:
     known = {
         "Label": str,
         "attr": SimpleNamespace(**{kind: _attribute(kind) for kind in KINDS}),
+        "dir": lambda value: sorted(vars(value)),
         "fail": _fail,
         "glob": lambda *_, **__: [],
         "json": SimpleNamespace(encode=json.dumps, decode=json.loads),

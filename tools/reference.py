@@ -87,7 +87,8 @@ def reference(root: Path) -> str:
 def _public(repository: Repository, root: Path, path: str) -> dict[str, Any]:
     folder, _, name = path.rpartition("/")
     defined = repository.load(f"//{folder}:{name}")
-    return {name: defined[name] for name in _assigned(root / path)}
+    # As the files define them that are loaded: a macro around a rule has no attributes, and a renamed name is left out.
+    return {name: defined[f"_{name}"] for name in _assigned(root / path) if f"_{name}" in defined}
 
 
 def _functions(public: dict[str, Any]) -> Iterator[tuple[str, FunctionType]]:
@@ -105,7 +106,11 @@ def _assigned(path: Path) -> list[str]:
 
 
 def _attributes(found: Attributes) -> str:
-    public = {name: value for name, value in found.attrs.items() if not name.startswith("_")}
+    public = {
+        name: value
+        for name, value in found.attrs.items()
+        if not name.startswith("_") and not value.doc.startswith("Renamed:")
+    }
     ordered = sorted(public.items(), key=lambda item: (not item[1].mandatory, item[0]))
     lines = [f"- `{name}` ({_type(value)}): {_line(value.doc)}\n" for name, value in ordered]
     return f"### {found.name}\n\n{found.doc.strip()}\n\n{''.join(lines)}"

@@ -46,7 +46,7 @@ def _built_wheel_impl(ctx):
             exclude_preset = tuple(ctx.attr.exclude_preset),
             file = wheel,
             python_version = ctx.attr.python_version,
-            record_errors = False,
+            allow_record_mismatch = False,
             sha256 = "",
             size = ctx.attr.size,
             version = ctx.attr.version,

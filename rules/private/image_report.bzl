@@ -27,7 +27,7 @@ def write_layer_report(ctx, layers, parts):
         else:
             args.add_all(["--elsewhere", layer.description])
     args.add_all(ctx.files.report_against, before_each = "--against")
-    args.add_all([part.wheel.distribution for part in parts if part.wheel.record_errors], before_each = "--record-errors")
+    args.add_all([part.wheel.distribution for part in parts if part.wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
     args.add_all(excluded, before_each = "--excluded")
     args.add_all(["--output", report])
     args.add_all(["--page", page])

@@ -53,7 +53,7 @@ def write_sbom(ctx, base, bento, image, held):
     args.add_all(debs, before_each = "--index")
     args.add_all(models, before_each = "--model")
     built = add_wheels(args, wheels)
-    args.add_all([wheel.distribution for wheel in wheels if wheel.record_errors], before_each = "--record-errors")
+    args.add_all([wheel.distribution for wheel in wheels if wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
     args.add_all(excluded, before_each = "--excluded")
     args.add_all(["--output", output])
     run_helper(

@@ -3,7 +3,7 @@
 def _step(kind, *values):
     for value in values:
         if type(value) != "string":
-            fail("environment_step.{} takes strings, not {}".format(kind, type(value)))
+            fail("image_step.{} takes strings, not {}".format(kind, type(value)))
     return json.encode([kind] + list(values))
 
 def _build_include(*paths):
@@ -42,7 +42,7 @@ def _wheels(*paths):
     """Installs Python packages from wheel files; BentoML has no such step."""
     return _step("wheels", *paths)
 
-environment_step = struct(
+image_step = struct(
     build_include = _build_include,
     pyproject_toml = _pyproject_toml,
     python_packages = _python_packages,
@@ -59,7 +59,7 @@ def decode_steps(label, steps):
 
     Args:
       label: the target that has them, for messages.
-      steps: list of what the functions of `environment_step` returned.
+      steps: list of what the functions of `image_step` returned.
 
     Returns:
       A list of lists: the kind of a step and its values.
@@ -67,5 +67,5 @@ def decode_steps(label, steps):
     decoded = [json.decode(step, default = None) for step in steps]
     for step, values in zip(steps, decoded):
         if type(values) != "list":
-            fail("{}: steps has {}, which is no step. Write one such as environment_step.run(\"...\")".format(label, repr(step)))
+            fail("{}: steps has {}, which is no step. Write one such as image_step.run(\"...\")".format(label, repr(step)))
     return decoded

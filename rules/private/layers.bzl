@@ -98,8 +98,8 @@ def add_wheel(args, wheel):
     args.add_all(["--wheel", wheel.file])
     if wheel.sha256:
         args.add_all(["--locked", wheel.sha256])
-    if wheel.record_errors:
-        args.add("--record-errors")
+    if wheel.allow_record_mismatch:
+        args.add("--allow-record-mismatch")
     add_texts(args, "--exclude", wheel.exclude)
     add_texts(args, "--exclude-preset", wheel.exclude_preset)
 
@@ -230,25 +230,25 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
         ),
     )
 
-def write_prefetch_layer(ctx, *, name, layer, profile):
+def write_prefetch_layer(ctx, *, name, layer, trace):
     """Declares a layer in which the files that a start reads come first.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       name: what the outputs' names begin with.
       layer: the BentoLayerInfo of the layer that there is, with its bytes.
-      profile: a File with what a start reads.
+      trace: a File with what a start reads.
 
     Returns:
       A BentoLayerInfo.
     """
     args = arguments(ctx)
     args.add_all(["--layer", layer.description, layer.blob])
-    args.add_all(["--startup-trace", profile])
+    args.add_all(["--startup-trace", trace])
     return write_layer(
         ctx,
         compression = "estargz",
         name = name,
         progress_message = "Putting first what a start reads of " + layer.blob.basename,
-        verb = verb("prefetch_layer", args, inputs = depset([layer.description, layer.blob, profile]), packages = _INFLATE),
+        verb = verb("prefetch_layer", args, inputs = depset([layer.description, layer.blob, trace]), packages = _INFLATE),
     )

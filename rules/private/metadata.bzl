@@ -120,7 +120,7 @@ def _add_stated(ctx, args):
         args.add_all(["--service-config", name, config])
     for name, tag in ctx.attr.service_models.items():
         args.add_all(["--service-model", name, tag])
-    args.add_all(ctx.attr.stated_in_full, before_each = "--in-full")
+    args.add_all(ctx.attr.complete_metadata, before_each = "--in-full")
 
 def _packages(ctx, lock):
     """Returns those of the helper's third-party packages that the verb imports."""
@@ -172,7 +172,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add("--python-version", python_version)
     if platform_name(ctx):
         args.add("--platform", platform_name(ctx))
-    args.add_all(ctx.attr.unchecked_libraries, before_each = "--unchecked")
+    args.add_all(ctx.attr.ignore_libraries, before_each = "--unchecked")
     _add_options(ctx, args)
     args.add_all(environment.arguments)
     args.add_all(environment.files, map_each = _describe_named)

@@ -1,6 +1,6 @@
 """The configuration of services, where their source computes it."""
 
-def config_options(**config):
+def service_config(**config):
     """Describes the configuration of a service, or the part that its source computes, as `bento.yaml` has it.
 
     Args:
@@ -12,7 +12,7 @@ def config_options(**config):
     """
     for name, value in config.items():
         if type(value) == "select":
-            fail("config_options({0} = select(...)): a select has whole configurations: service_config = select({{...: {{\"Service\": config_options({0} = ...)}}}})".format(name))
+            fail("service_config({0} = select(...)): a select has whole configurations: service_config = select({{...: {{\"Service\": service_config({0} = ...)}}}})".format(name))
     return json.encode(config)
 
 def service_configs(ctx):
@@ -26,5 +26,5 @@ def service_configs(ctx):
     """
     for service, text in ctx.attr.service_config.items():
         if type(json.decode(text, default = None)) != "dict":
-            fail("{}: service_config of {} is {}. Write config_options(...)".format(ctx.label, repr(service), repr(text)))
+            fail("{}: service_config of {} is {}. Write service_config(...)".format(ctx.label, repr(service), repr(text)))
     return ctx.attr.service_config

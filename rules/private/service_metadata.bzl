@@ -1,41 +1,41 @@
-"""The action that imports a service for its facts."""
+"""The action that imports a service to get its metadata."""
 
-load("//rules/providers:service_metadata.bzl", "BentoFactsInfo")
+load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
 load(":attributes.bzl", "add_pairs", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
 load(":interpreter.bzl", "check_interpreter")
 load(":snapshot.bzl", "bentofile_arguments", "environment_of", "file_options")
 
 IMPORT = "import"
-READ = "read"
+STATIC = "static"
 
-# Attributes of rules that read or import a service.
-FACTS = {
-    "facts": attr.string(
-        default = READ,
-        doc = """Where the facts of the service come from: `read`, from its source, which needs no package; or `import`, from importing it in the
-sandbox with the wheels of `requirements`, for services whose decorators compute what a source does not state. The Bento has BentoML's `schema` and `apis/` then, too.""",
-        values = [IMPORT, READ],
+# Attributes of rules that analyze or import a service.
+SERVICE_METADATA = {
+    "service_metadata": attr.string(
+        default = STATIC,
+        doc = """Source of the service metadata: `static` analyzes the Python source and needs no package; `import` imports the service in the
+sandbox with the wheels of `requirements`, for services whose decorators determine metadata at run time. With `import`, the Bento also has BentoML's `schema` and `apis/`.""",
+        values = [IMPORT, STATIC],
     ),
-    "facts_env": attr.string_dict(doc = "Environment variables of an import; it has no others of its user's."),
+    "import_env": attr.string_dict(doc = "Environment variables of the import. No other variable of the user reaches it."),
 }
 
-def check_facts(ctx, locked):
+def check_service_metadata(ctx, locked):
     """Refuses an import without packages of a hub, and attributes that it would not use.
 
     Args:
       ctx: context of bento_package.
       locked: list of BentoRequirementInfo that the Bento locks.
     """
-    if ctx.attr.facts == READ:
+    if ctx.attr.service_metadata == STATIC:
         return
     if not locked:
-        fail("{}: facts = \"import\" imports the service with the packages of a hub. Name them in requirements, bentoml among them".format(ctx.label))
-    for name in ["service_config", "service_models", "services", "stated_in_full"]:
+        fail("{}: service_metadata = \"import\" imports the service with the packages of a hub. Name them in requirements, bentoml among them".format(ctx.label))
+    for name in ["service_config", "service_models", "services", "complete_metadata"]:
         if getattr(ctx.attr, name):
-            fail("{}: {} is for a service that is read; facts = \"import\" finds all of it itself. Remove one of the two".format(ctx.label, name))
+            fail("{}: {} is for static analysis; service_metadata = \"import\" finds all of it itself. Remove one of the two".format(ctx.label, name))
 
-def facts_info(ctx, *, snapshot, models, parts, made_of):
+def service_metadata_info(ctx, *, snapshot, models, parts, made_of):
     """Describes how the service is imported, for whoever does it.
 
     Args:
@@ -46,7 +46,7 @@ def facts_info(ctx, *, snapshot, models, parts, made_of):
       made_of: `made_of` of what `describe_metadata` returned, or None where the Bento is not yet put together.
 
     Returns:
-      A BentoFactsInfo.
+      A BentoServiceMetadataInfo.
     """
     options, environment = file_options(ctx), environment_of(ctx)
     if ctx.attr.bento_args:
@@ -62,8 +62,8 @@ def facts_info(ctx, *, snapshot, models, parts, made_of):
         args.add_all(["--model", model.description, model.archive_part, model.alias])
     args.add_all(parts, before_each = "--part")
     args.add("--service-info", snapshot.service)
-    add_pairs(args, "--variable", ctx.attr.facts_env)
-    return BentoFactsInfo(
+    add_pairs(args, "--variable", ctx.attr.import_env)
+    return BentoServiceMetadataInfo(
         import_arguments = args,
         import_inputs = depset(
             [snapshot.service] + parts + ctx.files.bentofile + ctx.files.arg_file +
@@ -75,12 +75,12 @@ def facts_info(ctx, *, snapshot, models, parts, made_of):
         package_packages = made_of.packages if made_of else None,
     )
 
-def import_facts(ctx, facts, requirements, *, states_packages = False):
-    """Declares the facts of a service, and the action that imports it for them.
+def import_service(ctx, metadata, requirements, *, states_packages = False):
+    """Declares the action that imports a service, and its output.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      facts: BentoFactsInfo of the Bento.
+      metadata: BentoServiceMetadataInfo of the Bento.
       requirements: list of BentoRequirementInfo with their modules.
       states_packages: whether it is to tell which packages bentofile and image ask for, which a lock has to give.
 
@@ -101,12 +101,12 @@ def import_facts(ctx, facts, requirements, *, states_packages = False):
         args.add("--states-packages")
     run_helper(
         ctx,
-        mnemonic = "BentoFacts",
-        progress_message = "Importing the service of %{label} for its facts",
+        mnemonic = "BentoImportService",
+        progress_message = "Importing the service of %{label}",
         verb = verb(
             "facts",
-            [facts.import_arguments, args],
-            inputs = depset(transitive = [facts.import_inputs] + [module.files for module in modules]),
+            [metadata.import_arguments, args],
+            inputs = depset(transitive = [metadata.import_inputs] + [module.files for module in modules]),
             packages = ["pyyaml"],
             sandboxed = True,
         ),

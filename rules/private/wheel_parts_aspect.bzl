@@ -27,7 +27,7 @@ def _libraries(ctx, wheel):
     args.add_all(["--output", output])
     run_helper(
         ctx,
-        mnemonic = "BentoLibraries",
+        mnemonic = "BentoScanLibraries",
         progress_message = "Looking for the shared libraries of {} {}".format(wheel.distribution, wheel.version),
         verb = verb("wheel_libraries", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
         outputs = [output],
@@ -44,7 +44,7 @@ def _excluded(ctx, wheel):
     args.add_all(["--output", output])
     run_helper(
         ctx,
-        mnemonic = "BentoExcluded",
+        mnemonic = "BentoExcludedFiles",
         progress_message = "Looking for what is left out of {} {}".format(wheel.distribution, wheel.version),
         verb = verb("wheel_excluded", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
         outputs = [output],

@@ -24,14 +24,14 @@ _FEATURES = "//command_line_option:features"
 _STATED = "bento_stated"
 
 def _stated_only_impl(settings, attr):
-    imported = getattr(attr, "facts", "read") == "import"
+    imported = getattr(attr, "service_metadata", "static") == "import"
     mode = settings[_FLAG]
     if mode == "auto" or (imported and mode == "metadata"):
         mode = "modules" if imported else "metadata"
     features = [feature for feature in settings[_FEATURES] if feature != _STATED]
     return {_FEATURES: features if imported else features + [_STATED], _FLAG: mode}
 
-# For attributes whose packages are only stated, unless `facts` of the rule has its service imported.
+# For attributes whose packages are only stated, unless `service_metadata` of the rule has its service imported.
 stated_only = transition(
     implementation = _stated_only_impl,
     inputs = [_FEATURES, _FLAG],

@@ -13,7 +13,7 @@ _FIELDS = {
     "manifest": "File - JSON: path, size, mode and BLAKE3 digest of each file but the models', and for which machine one with machine code is.",
     "models": "depset[BentoModelInfo] - the models that it needs.",
     "parts": "tuple[File] - archive parts: environment and metadata, sources, and data where there are some.",
-    "own_platform": "str - the platform that the target itself names; empty where the build chooses.",
+    "requested_platform": "str - the platform that the target itself names; empty where the build chooses.",
     "platform": "str - what it is for, `<os>_<machine>`; empty for one that no hub knows.",
     "python_version": "str - the Python that it is for, `X.Y`.",
     "requirements": "depset[BentoRequirementInfo] - the packages of a hub that it states; their wheels only where the configuration brings them.",

@@ -1,6 +1,6 @@
 """What it takes to import the service of a Bento."""
 
-BentoFactsInfo = provider(
+BentoServiceMetadataInfo = provider(
     doc = "How actions import the service of a Bento, and put the Bento together of what that tells.",
     fields = {
         "import_arguments": "Args - of the verb `facts`, without packages and outputs.",

@@ -8,7 +8,7 @@ _FIELDS = {
     "exclude_preset": "tuple[str] - the same of presets; one may name nothing.",
     "file": "File - the wheel.",
     "python_version": "str - the Python that it is chosen for, `X.Y`.",
-    "record_errors": "bool - whether `bento.pypi` takes it although its RECORD is wrong.",
+    "allow_record_mismatch": "bool - whether `bento.pypi` takes it although its RECORD is wrong.",
     "sha256": "str - of the file, as the lock has it; empty for one that is built here.",
     "size": "int - bytes of the file.",
     "version": "str - version of the package.",

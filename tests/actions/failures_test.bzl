@@ -23,14 +23,14 @@ _REFUSED = {
         "docker": ":some_python_options",
         "service": "service:Service",
     }),
-    "import_and_services": (bento_package, "services is for a service that is read", {
-        "facts": "import",
+    "import_and_services": (bento_package, "services is for static analysis; service_metadata = \"import\" finds", {
+        "service_metadata": "import",
         "requirements": ["@pypi//bentoml"],
         "service": "service:Service",
         "services": {"Service": []},
     }),
-    "import_without_packages": (bento_package, "facts = \"import\" imports the service with the packages of a hub", {
-        "facts": "import",
+    "import_without_packages": (bento_package, "service_metadata = \"import\" imports the service with the packages of a hub", {
+        "service_metadata": "import",
         "service": "service:Service",
     }),
     "mixed_requirements": (bento_package, "requirements has packages of a hub and files; take all from", {
@@ -41,7 +41,7 @@ _REFUSED = {
         "version": "3.11.2",
     }),
     "no_service": (bento_package, "set service, as \"module:Service\", or bentofile, which names it", {}),
-    "step_as_text": (bento_environment, "steps has \"apt-get install curl\", which is no step. Write one such as environment_step.run(", {
+    "step_as_text": (bento_environment, "steps has \"apt-get install curl\", which is no step. Write one such as image_step.run(", {
         "steps": ["apt-get install curl"],
     }),
     "two_environments_of_docker": (bento_docker_options, "set env or env_file, not both", {

@@ -71,7 +71,7 @@ def test_machine_code_for_another_platform(actions, path, content, machine):
         f"machine code that linux_x86_64 neither starts nor loads:\n  src/{path}: is for {machine}\n" in outcome.errors
     )
     assert outcome.errors.startswith(f"{LABEL}: ")
-    assert outcome.errors.endswith(f'unchecked_libraries = ["{name}"]\n')
+    assert outcome.errors.endswith(f'ignore_libraries = ["{name}"]\n')
     assert packaged(actions, {path: content}, "linux_x86_64", name).code == 0
 
 
@@ -93,9 +93,7 @@ def test_machine_code_that_is_well(actions, files, platform):
 
 def test_a_name_to_let_be_that_no_machine_code_has(actions):
     outcome = packaged(actions, {"fast.so": X86_LIBRARY}, "linux_x86_64", "gone.so")
-    refused(
-        outcome, LABEL, "unchecked_libraries has gone.so, and no machine code in the Bento has that name. Remove it."
-    )
+    refused(outcome, LABEL, "ignore_libraries has gone.so, and no machine code in the Bento has that name. Remove it.")
 
 
 # The service

@@ -31,7 +31,7 @@ EXPECTED = {
     },
     "//examples/iris:iris_api": {
         "actions": {
-            "BentoInspect iris_api.bento.yaml": {
+            "BentoApi iris_api.bento.yaml": {
                 "imports_bentoml": True,
                 "of": ["iris_bento.metadata.part", "iris_bento.sources.part", "iris_clf.model.json", "iris_clf.model.part"],
                 "to": ["iris_api.bento.yaml", "iris_api.openapi.yaml", "iris_api.schema.json"],
@@ -57,21 +57,21 @@ EXPECTED = {
         },
         "files": ["iris_deployment.yaml"],
     },
-    "//examples/iris:iris_facts_test": {
+    "//examples/iris:iris_service_metadata_test": {
         "actions": {
-            "BentoFacts iris_facts_test.service.json": {
+            "BentoImportService iris_service_metadata_test.service.json": {
                 "imports_bentoml": True,
                 "of": ["iris_bento.service.json", "iris_bento.sources.part", "iris_clf.model.json", "iris_clf.model.part"],
-                "to": ["iris_facts_test.service.json"],
+                "to": ["iris_service_metadata_test.service.json"],
             },
-            "BentoFactsComparison iris_facts_test.report": {
-                "of": ["iris_bento.locked.json", "iris_bento.service.json", "iris_bento.sources.json", "iris_clf.model.json", "iris_facts_test.service.json"],
-                "to": ["iris_facts_test.report"],
+            "BentoCompareMetadata iris_service_metadata_test.report": {
+                "of": ["iris_bento.locked.json", "iris_bento.service.json", "iris_bento.sources.json", "iris_clf.model.json", "iris_service_metadata_test.service.json"],
+                "to": ["iris_service_metadata_test.report"],
             },
         },
         "executable": True,
-        "files": ["iris_facts_test"],
-        "runfiles": ["iris_facts_test", "iris_facts_test.report"],
+        "files": ["iris_service_metadata_test"],
+        "runfiles": ["iris_service_metadata_test", "iris_service_metadata_test.report"],
     },
     "//examples/iris:iris_policy_test": {
         "actions": {

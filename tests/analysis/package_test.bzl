@@ -179,12 +179,12 @@ def _wheels(actions):
 
 def _imported_impl(ctx):
     env = analysistest.begin(ctx)
-    action = _action(env, "BentoFacts")
+    action = _action(env, "BentoImportService")
     inputs = [name for name in _own_inputs(action) if name.startswith(("imported.", "model."))]
     asserts.equals(env, ["imported.sources.part", "imported.unread.json", "model.model.json", "model.model.part"], inputs)
     asserts.equals(env, ["imported.service.json"], _names(action.outputs.to_list()))
     asserts.true(env, _wheels([action]), "the service is imported with the packages of its requirements")
-    others = [other for other in analysistest.target_actions(env) if other.mnemonic != "BentoFacts"]
+    others = [other for other in analysistest.target_actions(env) if other.mnemonic != "BentoImportService"]
     asserts.false(env, _wheels(others), "only importing needs them")
     inputs = [name for name in _own_inputs(_action(env, "BentoPackage")) if name.startswith("imported.")]
     asserts.equals(env, ["imported.service.json", "imported.sources.json"], inputs)
@@ -197,7 +197,7 @@ imported_test = analysistest.make(_imported_impl)
 def _read_impl(ctx):
     env = analysistest.begin(ctx)
     actions = analysistest.target_actions(env)
-    asserts.equals(env, [], [action for action in actions if action.mnemonic == "BentoFacts"])
+    asserts.equals(env, [], [action for action in actions if action.mnemonic == "BentoImportService"])
     asserts.false(env, _wheels(actions), "no wheel is fetched for a service that is read")
     files = analysistest.target_under_test(env)[DefaultInfo].default_runfiles.files.to_list()
     asserts.false(env, _has_modules(files))

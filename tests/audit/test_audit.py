@@ -46,7 +46,7 @@ def asked(**fields: Any) -> policy.Policy:
         "unknown_severity": policy.ABOVE,
         "allow": {},
         "stated_licenses": {},
-        "refuse_unhashed": False,
+        "require_hashes": False,
     }
     return policy.Policy(licenses=taken, **(values | fields))
 
@@ -234,7 +234,7 @@ def test_a_refusal_names_all_that_people_need():
         {"name": "pillow", "version": "1.0", "files": {}},
     ]
     found = advisories.read(record(ALL, {"fixed": "2.0"}, aliases=["CVE-1"], summary="Bad GIFs."), "")
-    report = policy.judge(inventory.of_lock(lock), database.Database((found,), 1), asked(refuse_unhashed=True))
+    report = policy.judge(inventory.of_lock(lock), database.Database((found,), 1), asked(require_hashes=True))
     assert report.refusals == (
         "vulnerable: pillow 1.0: GHSA-1 (CVE-1), unknown severity, fixed in 2.0 (asked for by app): Bad GIFs.",
         "no hash: pillow 1.0 (asked for by app)",
@@ -444,7 +444,7 @@ def test_the_test_of_a_bento_names_what_it_refuses(tmp_path, records, capsys):
         "deny_licenses": ["GPL-*"],
         "package_licenses": {},
         "max_severity": "none",
-        "refuse_unhashed": True,
+        "require_hashes": True,
         "unknown_severity": "above",
     }
     settings.write_text(json.dumps(values))
@@ -495,7 +495,7 @@ LOCKS = {
 def test_the_command_reads_locks_and_bills(tmp_path, records, capsys, name):
     (tmp_path / name).write_text(LOCKS[name])
     command = ["--home", str(tmp_path), "audit", str(tmp_path / name), "--advisories", str(records)]
-    assert main([*command, "--refuse-unhashed"]) == 3
+    assert main([*command, "--require-hashes"]) == 3
     shown = capsys.readouterr().out
     assert "pillow 1.0: A, unknown severity" in shown
     assert "no hash: pillow 1.0" in shown

@@ -460,7 +460,7 @@ def test_what_only_the_source_can_state_is_said(tmp_path):
     ]
     assert note.startswith("Service: service.py:8: the model in `m` of service `Svc`: ")
     assert note.endswith(" State it in the source.")
-    assert other.startswith('Service: Or set facts = "import": ')
+    assert other.startswith('Service: Or set service_metadata = "import": ')
 
 
 def test_of_a_service_that_is_read_nothing_is_to_be_imported(tmp_path):

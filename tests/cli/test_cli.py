@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import json
 import os
@@ -508,7 +509,7 @@ def test_every_command_is_documented():
     for found in table.COMMANDS:
         assert found.hidden or f"`bento {found.name}" in text, found.name
         for action in parsing.make_parser(found)._actions:
-            for flag in action.option_strings:
+            for flag in action.option_strings if action.help != argparse.SUPPRESS else ():
                 assert not flag.startswith("--") or flag in text, (found.name, flag)
     for name, code in vars(status).items():
         assert not name.isupper() or type(code) is not int or f"| {code} |" in text, name
@@ -563,6 +564,17 @@ def test_completion(bento):
     assert ask("import", "") == [], "files, which the shell knows"
     assert ask("nothing", "") == []
     assert ask("diff", "hi:v1", "hi:v") == ["hi:v1", "hi:v2"]
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [("audit", "--refuse-unhashed", "--require-hashes"), ("build", "--stated-in-full=labels", "--complete")],
+)
+def test_old_options_are_rejected_with_the_new_name(bento, command, old, new):
+    bento(command, "hi:v1", old, code=status.USAGE)
+    name = old.partition("=")[0]
+    assert bento.err.endswith(f"bento {command}: error: {name} was renamed. Use {new}.\n")
+    assert name not in bento(command, "--help") + bento("complete", "--", command, "--")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -562,7 +562,7 @@ OURS = {
     "actions/files_layer.py": "attributes of a rule",
     "actions/image_index.py": "the config that an action of ours wrote",
     "actions/layer_report.py": "how much is left out of a wheel, which an action of ours wrote",
-    "actions/lock.py": "what BentoSnapshot or BentoFacts wrote",
+    "actions/lock.py": "what BentoSnapshot or BentoImportService wrote",
     "actions/model.py": "attributes of a rule",
     "actions/pack_packages.py": "writes byte code",
     "actions/package.py": "attributes of a rule, and what BentoSnapshot wrote",

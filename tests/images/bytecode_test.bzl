@@ -34,7 +34,7 @@ def _requirement_impl(ctx):
         distribution = "acme",
         file = ctx.file.src,
         python_version = ctx.attr.python_version,
-        record_errors = False,
+        allow_record_mismatch = False,
         sha256 = "",
         size = 1,
         version = "1.0",

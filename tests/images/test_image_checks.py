@@ -144,7 +144,7 @@ def test_machine_code_that_no_linker_reads_in_a_wheel_for_any_machine(path, mach
     one, last = found(wheel_of({path: machine}))
     assert f"{path} is for {machine}, but //base is for amd64. Take another wheel of acme." in one
     assert last.startswith("If the service does not load")
-    assert last.endswith(f'unchecked_libraries = ["{path.rpartition("/")[2]}"]')
+    assert last.endswith(f'ignore_libraries = ["{path.rpartition("/")[2]}"]')
     assert found(wheel_of({path: machine}), unchecked=[path.rpartition("/")[2]]) == []
 
 
@@ -212,7 +212,7 @@ def test_files_of_layers_for_another_machine_are_named_with_a_way_out():
         "it out."
     )
     assert two.startswith("layers: /usr/bin/tool is for arm64")
-    assert last.endswith('unchecked_libraries = ["libx.so.1", "tool"]')
+    assert last.endswith('ignore_libraries = ["libx.so.1", "tool"]')
     assert of_layers({"usr/bin/tool": "arm64"}, unchecked=["tool"]) == []
     assert of_layers({"usr/bin/tool": "arm64"}, base=BASE._replace(architecture="arm64")) == []
     assert of_layers({"usr/bin/tool": "386"}) == []
@@ -234,7 +234,7 @@ def test_layers_for_several_machines():
 def test_a_library_that_nothing_has():
     one, last = found(package(needed=("libc.so.6", "libGL.so.1")))
     assert "acme/_a.so needs libGL.so.1, which neither //base nor another package has." in one
-    assert last.endswith('unchecked_libraries = ["libGL.so.1"]')
+    assert last.endswith('ignore_libraries = ["libGL.so.1"]')
     assert found(package(needed=("libGL.so.1",)), unchecked=["libGL.so.1"]) == []
     assert found(package(needed=("libGL.so.1",)), package("gl", "gl.libs/libGL.so.1.7", soname="libGL.so.1")) == []
     assert found(package(needed=("libGL.so.1",)), package("gl", "gl.libs/libGL.so.1")) == []
@@ -263,7 +263,7 @@ def test_cuda_twice(other):
         f"libcudart: is loaded from more than one package, nvidia/libcudart.so.12 of a and {other} of b"
     )
     if name != "libcudart.so.12":
-        assert last.endswith(f'unchecked_libraries = ["{name}", "libcudart.so.12"]')
+        assert last.endswith(f'ignore_libraries = ["{name}", "libcudart.so.12"]')
     assert found(first, second, package(needed=("libcudart.so.12", name)), unchecked=[name, "libcudart.so.12"]) == []
     assert found(first, second, package(needed=())) == [], "one that nobody loads is in nobody's way"
 
@@ -281,7 +281,7 @@ def test_names_to_type_are_one_list():
     wheels = [package("b", needed=("libB.so",)), package("a", needed=("libA.so", "libB.so"))]
     *texts, last = found(*wheels, unchecked=["libkept.so"])
     assert [text.partition(":")[0].partition("-")[0] for text in texts] == ["a", "a", "b"]
-    assert last.endswith('unchecked_libraries = ["libA.so", "libB.so", "libkept.so"]')
+    assert last.endswith('ignore_libraries = ["libA.so", "libB.so", "libkept.so"]')
 
 
 def test_what_a_part_lacks_that_nobody_loads_is_told_and_fails_nothing():

@@ -133,7 +133,7 @@ def test_bill_and_report_say_whose_record_is_wrong(tmp_path, form):
         (tmp_path / name).write_text(text)
     words = ["--base-config", "config", "--bento-digest", "digest", "--digest", "digest", "--tag", "tag"]
     words = [word if word.startswith("--") else str(tmp_path / word) for word in words]
-    words += ["--wheel", "acme", "1", "a" * 64, "--wheel", "other", "2", "b" * 64, "--record-errors", "acme"]
+    words += ["--wheel", "acme", "1", "a" * 64, "--wheel", "other", "2", "b" * 64, "--allow-record-mismatch", "acme"]
     words += ["--created", "2020-01-01T00:00:00Z", "--format", form, "--output", str(tmp_path / "bill")]
     run(["sbom", *words])
     bill = json.loads((tmp_path / "bill").read_text())
@@ -142,7 +142,7 @@ def test_bill_and_report_say_whose_record_is_wrong(tmp_path, form):
     report, html = tmp_path / "report", tmp_path / "html"
     words = ["--target", "//:image", "--bento", BENTO, "--output", str(report), "--page", str(html)]
     run(["layer_report", *words])
-    assert "record_errors" not in report.read_text() + html.read_text()
-    run(["layer_report", *words, "--record-errors", "acme"])
-    assert json.loads(report.read_text())["record_errors"] == ["acme"]
+    assert "record_mismatches" not in report.read_text() + html.read_text()
+    run(["layer_report", *words, "--allow-record-mismatch", "acme"])
+    assert json.loads(report.read_text())["record_mismatches"] == ["acme"]
     assert "Wheels whose RECORD is wrong" in html.read_text()

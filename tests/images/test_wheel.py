@@ -299,15 +299,15 @@ def test_a_wrong_record_is_refused_with_the_line_that_takes_the_wheel(tmp_path, 
     path = wrong_record(tmp_path, change)
     with pytest.raises(BentoError) as caught:
         contents(Wheel.read(path, Locked("ab" * 32)))
-    assert f'record_errors = {{"acme-tools": ["sha256:{"ab" * 32}"]}}' in str(caught.value)
+    assert f'allow_record_mismatch = {{"acme-tools": ["sha256:{"ab" * 32}"]}}' in str(caught.value)
     with pytest.raises(BentoError) as caught:
         contents(Wheel.read(path))  # of no lock: there is nowhere to write the line
-    assert "record_errors" not in str(caught.value)
+    assert "allow_record_mismatch" not in str(caught.value)
 
 
 @pytest.mark.parametrize("change", WRONG_RECORDS.values(), ids=WRONG_RECORDS)
 def test_a_wrong_record_becomes_a_right_one_where_the_wheel_is_taken(tmp_path, change):
-    wheel = Wheel.read(wrong_record(tmp_path, change), Locked("ab" * 32, record_errors=True))
+    wheel = Wheel.read(wrong_record(tmp_path, change), Locked("ab" * 32, allow_record_mismatch=True))
     assert {path: data for path, (data, _) in contents(wheel).items() if not path.startswith("Acme")} == {
         "a.py": b"1",
         "b.bin": LARGE,
@@ -320,8 +320,8 @@ def test_a_wrong_record_becomes_a_right_one_where_the_wheel_is_taken(tmp_path, c
 
 
 def test_a_right_record_is_no_wrong_one(tmp_path):
-    with pytest.raises(BentoError, match="its RECORD is right. Leave the wheel out of record_errors"):
-        Wheel.read(wrong_record(tmp_path, list), Locked("ab" * 32, record_errors=True))
+    with pytest.raises(BentoError, match="its RECORD is right. Leave the wheel out of allow_record_mismatch"):
+        Wheel.read(wrong_record(tmp_path, list), Locked("ab" * 32, allow_record_mismatch=True))
 
 
 def test_a_wrong_crc_is_no_wrong_record(tmp_path):
@@ -329,8 +329,8 @@ def test_a_wrong_crc_is_no_wrong_record(tmp_path):
     wrong = zlib.crc32(LARGE) ^ 1
     patched(path, "b.bin", in_central=[(16, "<L", wrong)], in_local=[(14, "<L", wrong)])
     with pytest.raises(BentoError, match=r"'b\.bin': .*CRC") as caught:
-        Wheel.read(path, Locked("ab" * 32, record_errors=True))
-    assert "record_errors" not in str(caught.value)
+        Wheel.read(path, Locked("ab" * 32, allow_record_mismatch=True))
+    assert "allow_record_mismatch" not in str(caught.value)
 
 
 def test_encrypted_linked_or_packed_otherwise(tmp_path):

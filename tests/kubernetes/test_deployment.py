@@ -20,9 +20,9 @@ WISHES = {
     "--app-name": "",
     "--namespace": "",
     "--port": "0",
-    "--read-only": "1",
+    "--read-only-root-filesystem": "1",
     "--repository": "registry.example.com/team/digits",
-    "--start-seconds": "300",
+    "--startup-timeout-seconds": "300",
 }
 
 
@@ -200,7 +200,7 @@ def test_resources_that_a_cluster_cannot_give_are_refused_with_the_service(rule,
 
 def test_probes_ask_where_the_service_answers(rule):
     objects = rule(
-        bento(service("Studio", endpoints={"livez": "/v1/livez", "readyz": "/v1/readyz"})), start_seconds="61"
+        bento(service("Studio", endpoints={"livez": "/v1/livez", "readyz": "/v1/readyz"})), startup_timeout_seconds="61"
     )
     told = container(objects)
     assert told["livenessProbe"]["httpGet"] == {"path": "/v1/livez", "port": "http"}
@@ -222,7 +222,7 @@ def test_a_container_is_not_root_and_writes_to_its_scratch_alone(rule):
 
 
 def test_a_container_that_may_write_has_the_home_of_its_image(rule):
-    objects = rule(bento(service("Studio")), read_only="0")
+    objects = rule(bento(service("Studio")), read_only_root_filesystem="0")
     assert not container(objects)["securityContext"]["readOnlyRootFilesystem"]
     assert "volumes" not in pod(objects)
     assert "BENTOML_HOME" not in variables(objects)
@@ -318,7 +318,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
         ),
         (bento(service("Studio")), [], {"repository": "localhost:5000/a:latest"}, "has a tag or a digest"),
         (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: 'Team' is none"),
-        (bento(service("Studio")), [], {"start_seconds": "0"}, "start_seconds"),
+        (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
         (bento(service("Studio")), ["--writable", "cache"], {}, "write absolute paths"),
         (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "is set by the rule"),
         (bento(service("Studio")), pair("--label", "team", "a b"), {}, "no label of Kubernetes"),

@@ -85,8 +85,8 @@ def test_a_service_wrapped_outside_of_the_sources_is_stated_fact_by_fact(tmp_pat
     lost = refusal(folder, service="service:Front", beside=stated(services={"Front": [], "Engine": []}))
     assert "has one more dependency, in `engine`" in lost
     message = refusal(folder, service="service:Front", beside=stated(services=edges))
-    assert 'service_config = {"Engine": config_options(...)}' in message
-    assert 'stated_in_full = ["models"]' in message
+    assert 'service_config = {"Engine": service_config(...)}' in message
+    assert 'complete_metadata = ["models"]' in message
     beside = stated(services=edges, config={"Engine": {"resources": {"gpu": 1}}}, in_full=["models"])
     made = document(build("service:Front", build_ctx=folder, beside=beside))
     assert [row["config"] for row in made["services"]] == [{}, {"resources": {"gpu": 1}}]
@@ -152,7 +152,7 @@ def test_the_name_of_a_service_has_dots_in_a_flag(tmp_path, capsys):
     out = tmp_path / "one.bento"
     assert main(["build", "--archive", str(out), *flags, str(folder)]) == 0, capsys.readouterr().err
     none = project(tmp_path / "none", "@bentoml.service(name='a.b', **eval(os.environ['C']))")
-    flags = [f"--stated-in-full={fact}" for fact in ("labels", "envs", "image", "description")]
+    flags = [f"--complete={fact}" for fact in ("labels", "envs", "image", "description")]
     assert main(["build", "--archive", str(out), "--config=a.b=", *flags, str(none)]) == 0, capsys.readouterr().err
 
 
@@ -177,9 +177,9 @@ def test_one_declared_key_does_not_answer_for_another(tmp_path, decorator, other
 def test_a_computed_whole_is_answered_by_a_whole_alone(tmp_path, fact):
     folder = project(tmp_path, f"@bentoml.service({fact}=made(os.environ))", head="from library import made\n")
     given = {"labels": {"a": "1"}} if fact == "labels" else {"envs": [{"name": "A", "value": "1"}]}
-    assert f'stated_in_full = ["{fact}"]' in refusal(folder, **given)
+    assert f'complete_metadata = ["{fact}"]' in refusal(folder, **given)
     assert document(build(build_ctx=folder, beside=stated(in_full=[fact]), **given))[fact]
-    assert "is no fact that is stated as a whole" in refusal(folder, beside=stated(in_full=["Labels"]))
+    assert "isn't a kind of service metadata" in refusal(folder, beside=stated(in_full=["Labels"]))
 
 
 def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
@@ -188,8 +188,8 @@ def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
         "@bentoml.service(workers=int(os.environ['W']), traffic={'timeout': 7, 'concurrency': os.cpu_count()})",
     )
     message = refusal(folder)
-    assert 'service_config = {"Svc": config_options(workers = ...)}' in message
-    assert 'service_config = {"Svc": config_options(traffic = ...)}' in message
+    assert 'service_config = {"Svc": service_config(workers = ...)}' in message
+    assert 'service_config = {"Svc": service_config(traffic = ...)}' in message
     assert "config.traffic.concurrency" in refusal(folder, beside=stated(config={"Svc": {"workers": 2}}))
     config = {"workers": 2, "traffic": {"concurrency": 4}}
     made = document(build(build_ctx=folder, beside=stated(config={"Svc": config})))
@@ -224,7 +224,7 @@ def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_p
     body = "    @bentoml.api(route=os.environ['R'])\n    def chat(self, x: int) -> int:\n        return x\n"
     folder = project(tmp_path, "@bentoml.service", body)
     assert 'labels = {"openai_endpoint": ...}' in refusal(folder)
-    assert "where no path does, all labels with --stated-in-full labels" in refusal(
+    assert "where no path does, all labels with --complete labels" in refusal(
         folder, beside=Beside(stated=Declared(words="flags"))
     )
     assert build(build_ctx=folder, labels={"openai_endpoint": "/v1"})
@@ -368,8 +368,8 @@ def test_a_rule_is_told_that_importing_tells_what_is_computed():
     unknown = Unknown(
         "the model in `m`: `f()` is known only when the code runs", "service.py", 4, "", "models.m", "Svc", True
     )
-    for target, way in (("//svc:iris", '\n  Or set facts = "import": '), ("", "in the source.")):
+    for target, way in (("//svc:iris", '\n  Or set service_metadata = "import": '), ("", "in the source.")):
         with pytest.raises(BentoError) as raised:
             require([unknown], target, "attributes")
         assert way in str(raised.value)
-    assert 'facts = "import"' not in str(raised.value), "functions and the command do not import"
+    assert 'service_metadata = "import"' not in str(raised.value), "functions and the command do not import"

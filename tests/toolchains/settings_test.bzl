@@ -3,7 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:hub_settings.bzl", "known_excludes", "known_record_errors")
+load("//toolchains/private:hub_settings.bzl", "known_excludes", "known_record_mismatches")
 
 _LOCK = {
     "packages": [
@@ -12,25 +12,25 @@ _LOCK = {
     ],
 }
 
-def _problem(record_errors):
-    return known_record_errors(struct(name = "pypi", record_errors = record_errors), _LOCK).problem
+def _problem(allow_record_mismatch):
+    return known_record_mismatches(struct(name = "pypi", allow_record_mismatch = allow_record_mismatch), _LOCK).problem
 
-def _record_errors_impl(ctx):
+def _record_mismatches_impl(ctx):
     env = unittest.begin(ctx)
-    found = known_record_errors(struct(name = "pypi", record_errors = {"Acme.Tools": ["sha256:aa", "sha256:bb"]}), _LOCK)
+    found = known_record_mismatches(struct(name = "pypi", allow_record_mismatch = {"Acme.Tools": ["sha256:aa", "sha256:bb"]}), _LOCK)
     asserts.equals(env, None, found.problem)
     asserts.equals(env, {"acme-tools": ["aa", "bb"]}, found.wheels)
-    for record_errors, words in [
+    for allow_record_mismatch, words in [
         ({"acme": ["sha256:aa"]}, "has acme, which is not in the lock"),
         ({"acme-tools": ["sha256:dd"]}, "no wheel of it with that hash"),
         ({"acme-tools": ["sha256:cc"]}, "no wheel of it with that hash"),
         ({"acme-tools": ["aa"]}, "no wheel of it with that hash"),
         ({"acme-tools": []}, "with no hash"),
     ]:
-        asserts.true(env, words in _problem(record_errors), _problem(record_errors))
+        asserts.true(env, words in _problem(allow_record_mismatch), _problem(allow_record_mismatch))
     return unittest.end(env)
 
-record_errors_test = unittest.make(_record_errors_impl)
+record_mismatches_test = unittest.make(_record_mismatches_impl)
 
 def _excludes(exclude = {}, presets = [], names = ["acme-tools", "triton"]):
     tag = struct(exclude = exclude, exclude_presets = presets, name = "pypi", platforms = ["linux_x86_64", "macos_arm64"])

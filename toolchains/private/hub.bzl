@@ -58,7 +58,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
         platform = platform,
         python = _PYTHON,
         python_version = settings.python_version,
-        record_errors = special.record_errors.get(package["name"], []),
+        allow_record_mismatch = special.allow_record_mismatch.get(package["name"], []),
         refused = package.get("refused", []),
         url = source.get("url", ""),
         uv = "@bento_uv//:uv",
@@ -95,7 +95,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
             **exclude
         )
 
-_NOTHING_SPECIAL = struct(exclude = {}, exclude_preset = {}, record_errors = {})
+_NOTHING_SPECIAL = struct(exclude = {}, exclude_preset = {}, allow_record_mismatch = {})
 
 def wheel_settings(*, newest, python_version, indexes = "", folders_from = None, compiler = None, special = _NOTHING_SPECIAL):
     """Collects how the wheels of a hub are chosen, found and unpacked.
@@ -106,7 +106,7 @@ def wheel_settings(*, newest, python_version, indexes = "", folders_from = None,
       indexes: where packages come from, as `encode_indexes` writes it.
       folders_from: label of the lock, where `indexes` name folders; they are from the root of its repository.
       compiler: label of a file with the path of an interpreter that compiles the modules; None to leave them as they are.
-      special: what holds for single packages: a struct of dicts. `record_errors` has by name the SHA-256 of wheels that are taken
+      special: what holds for single packages: a struct of dicts. `allow_record_mismatch` has by name the SHA-256 of wheels that are taken
         although their RECORD is wrong; `exclude` by name and platform, and `exclude_preset` by name, the patterns of files
         that images leave out.
 

@@ -12,6 +12,8 @@ def check_hub_settings(tag):
     Args:
       tag: a tag `bento.pypi`.
     """
+    if tag.record_errors:
+        fail("bento.pypi(name = \"{}\"): record_errors was renamed. Use allow_record_mismatch".format(tag.name))
     _check_known(tag, "platforms", tag.platforms, PLATFORMS)
     _check_known(tag, "more_python_versions", tag.more_python_versions, PYTHON_VERSIONS)
     parts = tag.python_version.split(".")
@@ -34,7 +36,7 @@ def _check_known(tag, attribute, values, known):
         if value in values[:at]:
             fail("bento.pypi(name = \"{}\"): {} has \"{}\" twice: leave one".format(tag.name, attribute, value))
 
-def known_record_errors(tag, lock):
+def known_record_mismatches(tag, lock):
     """Finds which wheels of a lock are taken although their RECORD is wrong.
 
     Args:
@@ -49,11 +51,11 @@ def known_record_errors(tag, lock):
     for package in lock["packages"]:
         files.setdefault(package["name"], {}).update(package["files"])
     wheels = {}
-    for spelled, hashes in tag.record_errors.items():
+    for spelled, hashes in tag.allow_record_mismatch.items():
         name = _normalized(spelled)
         problem = _record_problem(files.get(name), hashes)
         if problem:
-            return struct(problem = "bento.pypi(name = \"{}\"): record_errors has {}{}".format(tag.name, spelled, problem), wheels = {})
+            return struct(problem = "bento.pypi(name = \"{}\"): allow_record_mismatch has {}{}".format(tag.name, spelled, problem), wheels = {})
         wheels.setdefault(name, []).extend([digest.removeprefix("sha256:") for digest in hashes])
     return struct(problem = None, wheels = wheels)
 

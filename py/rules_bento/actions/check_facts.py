@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 FLAGS = {"--report": 1, "--target": 1}
 
 _REMEDY = """\
-Write plainly in the source what differs, state it in an attribute of the Bento, or set facts = "import" there.
+State the differences plainly in the source, declare them in attributes of the Bento, or set service_metadata = "import".
 """
 
 

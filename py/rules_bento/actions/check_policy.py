@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> None:
         settings["allow"],
         licenses.read_taken(settings["allow_licenses"], settings["deny_licenses"]),
         settings["package_licenses"],
-        settings["refuse_unhashed"],
+        settings["require_hashes"],
     )
     places = [(Path(path), name) for path, name in settings["advisories"]]
     report = policy.judge(packages, database.read(places, {one.name for one in packages}) if places else None, rules)

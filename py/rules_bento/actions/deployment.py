@@ -27,11 +27,11 @@ FLAGS = {
     "--output": 1,
     "--port": 1,
     "--pull-secret": 1,
-    "--read-only": 1,  # 1 or 0
+    "--read-only-root-filesystem": 1,  # 1 or 0
     "--replicas": 2,
     "--repository": 1,
     "--secret": 2,
-    "--start-seconds": 1,
+    "--startup-timeout-seconds": 1,
     "--target": 1,
     "--writable": 1,
 }
@@ -49,9 +49,9 @@ def run(arguments: Arguments) -> None:
         secrets=arguments.pairs("--secret"),
         config_maps=arguments.pairs("--config-map"),
         pull_secrets=tuple(arguments.many("--pull-secret")),
-        read_only=arguments.one("--read-only") == "1",
+        read_only=arguments.one("--read-only-root-filesystem") == "1",
         writable=tuple(arguments.many("--writable")),
-        start_seconds=int(arguments.one("--start-seconds")),
+        start_seconds=int(arguments.one("--startup-timeout-seconds")),
     )
     Path(arguments.one("--output")).write_text(dump(manifests(_workload(arguments), wishes)), "utf-8")
 

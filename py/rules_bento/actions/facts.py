@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> None:
     check_platform(
         arguments.many("--platform"),
         # A test is for the machine that runs it, a Bento for its own platform.
-        'facts = "import" asks for a platform of that machine, or have the service read.'
+        'service_metadata = "import" asks for a platform of that machine, or have the service read.'
         if arguments.records("--states-packages")
         else LEAVE_PLATFORMS,
     )

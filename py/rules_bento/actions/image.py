@@ -61,8 +61,8 @@ def run(arguments: Arguments) -> None:
         _require_gzip(layers)
     elif compression == "estargz":
         _require_estargz(layers)
-    if profile := arguments.optional("--startup-trace"):
-        _require_prefetched(layers, profile)
+    if trace := arguments.optional("--startup-trace"):
+        _require_prefetched(layers, trace)
     base = read_object(read_file(arguments.one("--base-config")), "the base's config")
     image = oci_image.make_image(layers, _settings(arguments, base, _read_bento(arguments)))
     Path(arguments.one("--config")).write_bytes(image.config)
@@ -97,11 +97,11 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
         )
 
 
-def _require_prefetched(layers: list[oci_image.Layer], profile: str) -> None:
-    """Raise BentoError for a profile of another image, whose files none of the layers has."""
+def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
+    """Raise BentoError for a trace of another image, whose files none of the layers has."""
     if not any(layer.prefetched for layer in layers):
         raise BentoError(
-            f"startup_trace: no layer that could be put in order has a file that {profile} names. Record it of this "
+            f"startup_trace: no layer that could be put in order has a file that {trace} names. Record it of this "
             "image, by its bento_startup_trace."
         )
 

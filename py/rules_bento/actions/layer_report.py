@@ -24,7 +24,7 @@ FLAGS = {
     "--layer": 2,  # description, blob
     "--output": 1,
     "--page": 1,
-    "--record-errors": 1,  # name of a package whose wheel is taken although its RECORD is wrong
+    "--allow-record-mismatch": 1,  # name of a package whose wheel is taken although its RECORD is wrong
     "--target": 1,
 }
 
@@ -39,8 +39,8 @@ def run(arguments: Arguments) -> None:
         layer_report.describe_layer(Layer.loads(read_text(path)), blob, bento, owners) for path, blob in described
     ]
     report: dict[str, Any] = {"target": target, "layers": layers}
-    if wrong := arguments.many("--record-errors"):
-        report["record_errors"] = sorted(wrong)
+    if wrong := arguments.many("--allow-record-mismatch"):
+        report["record_mismatches"] = sorted(wrong)
     excluded = [json.loads(read_text(path)) for path in arguments.many("--excluded")]
     if left_out := sorted((one for one in excluded if one["files"]), key=lambda one: (-one["size"], one["name"])):
         report["excluded"] = left_out

@@ -28,7 +28,7 @@ FLAGS = {
     "--index": 1,  # of Debian packages in the base or in a layer
     "--model": 1,  # description
     "--output": 1,
-    "--record-errors": 1,  # name of a package whose wheel is taken although its RECORD is wrong
+    "--allow-record-mismatch": 1,  # name of a package whose wheel is taken although its RECORD is wrong
     "--tag": 1,  # file
     "--target": 1,
     "--wheel": 3,  # name, version, SHA-256
@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> None:
 
 def _remarks(arguments: Arguments) -> dict[str, str]:
     """Return what is to be said of packages, by their names."""
-    remarks = {name: [sbom.RECORD_ERRORS] for name in arguments.many("--record-errors")}
+    remarks = {name: [sbom.RECORD_MISMATCH] for name in arguments.many("--allow-record-mismatch")}
     for path in arguments.many("--excluded"):
         excluded = json.loads(read_text(path))
         if excluded["files"]:

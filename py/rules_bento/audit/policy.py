@@ -34,7 +34,7 @@ class Policy(NamedTuple):
     allow: Mapping[str, str]  # identifiers of advisories to why they do no harm
     licenses: Taken
     stated_licenses: Mapping[str, str]  # names of packages to what somebody has found out of their licence
-    refuse_unhashed: bool
+    require_hashes: bool
 
 
 class Vulnerability(NamedTuple):
@@ -156,7 +156,7 @@ def judge(packages: Iterable[Package], database: Database | None, policy: Policy
         ),
         *(f"license: {licensed}" for licensed in terms if licensed.refused),
     ]
-    if policy.refuse_unhashed:
+    if policy.require_hashes:
         refusals += [f"no hash: {package}{_asked_by(package)}" for package in known if not package.hashed]
     refusals += _useless(known, vulnerabilities, database, policy)
     unknown = [str(licensed.package) for licensed in terms if licensed.terms is None]

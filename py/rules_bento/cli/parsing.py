@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rules_bento.cli.table import Command
 
 _USAGE = "usage: bento [--home FOLDER] COMMAND ...\n"
+_RENAMED = {"audit": {"--refuse-unhashed": "--require-hashes"}, "build": {"--stated-in-full": "--complete"}}
 _HOME = "the store, instead of what BENTOML_HOME names, or else ~/bentoml"
 
 
@@ -58,6 +59,13 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=min(columns, 120) - 2)
 
 
+class _Renamed(argparse.Action):
+    """Rejects an option by the name that it had."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        parser.error(f"{self.option_strings[0]} was renamed. Use {self.const}.")
+
+
 def make_parser(command: Command) -> argparse.ArgumentParser:
     """Return the parser of one command."""
     parser = argparse.ArgumentParser(
@@ -68,6 +76,10 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
     )
     parser.add_argument("--home", metavar="FOLDER", help=_HOME)
     command.load().add_arguments(parser, command.kind)
+    for old, new in _RENAMED.get(command.name, {}).items():
+        parser.add_argument(
+            old, action=_Renamed, nargs="?", const=new, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
     return parser
 
 

@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
 class _Problem(NamedTuple):
     text: str
-    names: tuple[str, ...] = ()  # with which `unchecked_libraries` would let it be
+    names: tuple[str, ...] = ()  # with which `ignore_libraries` would let it be
     is_missing: bool = False  # what other system packages would bring
 
 
@@ -236,7 +236,7 @@ def _way_out(names: Collection[str], *, are_missing: bool) -> str:
     added = "Add the system packages that have what is missing to the base or to layers. " if are_missing else ""
     return (
         f"{added}If the service does not load these parts of the packages and layers, or has them twice on purpose: "
-        f"unchecked_libraries = [{listed}]"
+        f"ignore_libraries = [{listed}]"
     )
 
 

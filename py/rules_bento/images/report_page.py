@@ -57,7 +57,7 @@ def _package_node(package: dict[str, Any]) -> Node:
 def _sections(report: dict[str, Any]) -> Iterator[str]:
     if "changes" in report:
         yield pages.heading("Changes", _changes(report["changes"]))
-    if wrong := report.get("record_errors"):
+    if wrong := report.get("record_mismatches"):
         text = f"Taken by their hashes, as bento.pypi says: {', '.join(wrong)}."
         yield pages.heading("Wheels whose RECORD is wrong", pages.paragraph(text))
     if excluded := report.get("excluded"):

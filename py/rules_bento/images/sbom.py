@@ -22,7 +22,7 @@ _CYCLONEDX = "1.6"
 _ALGORITHMS = {"sha256": "SHA-256", "blake3": "BLAKE3"}  # CycloneDX's names; SPDX has its own
 _NOT_SAID = "NOASSERTION"
 
-RECORD_ERRORS = "The RECORD of its wheel is wrong; bento.pypi takes the wheel by its hash (record_errors)."
+RECORD_MISMATCH = "The RECORD of its wheel is wrong; bento.pypi takes the wheel by its hash (allow_record_mismatch)."
 """Of a wheel that was taken all the same."""
 
 LEFT_OUT = "Files of its wheel are not installed: {files}, of {size} bytes, as bento.pypi says (exclude)."

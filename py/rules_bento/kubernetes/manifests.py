@@ -125,7 +125,7 @@ class _Maker:
         if wishes.namespace and not _NAME.fullmatch(wishes.namespace):
             raise BentoError(f"namespace: {wishes.namespace!r} is none. Write a-z, 0-9 and '-', a letter first.")
         if wishes.start_seconds <= 0:
-            raise BentoError("start_seconds: has to be more than 0.")
+            raise BentoError("startup_timeout_seconds: must be greater than 0.")
         for folder in wishes.writable:
             if not folder.startswith("/") or folder.rstrip("/") in ("", _SCRATCH):
                 raise BentoError(f"writable: {folder!r}: write absolute paths, {_SCRATCH} and / left out.")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
     "--folder": 1,  # that its paths are relative to
-    "--profile": 1,  # path from the root of the workspace
+    "--trace": 1,  # path from the root of the workspace
     "--ready": 1,  # path of an address that answers when the container is ready
     "--request": 2,  # path of an address, body as JSON
     "--seconds": 1,  # until it has to be ready
@@ -44,14 +44,14 @@ _LATER = 1 << 30  # seconds since 1970; nothing is read before that
 
 
 def run(arguments: Arguments) -> None:
-    """Start a container of the image, and write the profile if all went well."""
+    """Start a container of the image, and write the trace if all went well."""
     target = arguments.one("--target")
     workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not workspace:
         raise BentoError(f"it writes into the source tree. Start it with `bazel run {target}`.")
     if sys.platform != "linux":
-        raise BentoError("images run on Linux. Record there, and check the profile in.")
-    output = Path(workspace, arguments.one("--profile"))
+        raise BentoError("images run on Linux. Record there, and check the trace in.")
+    output = Path(workspace, arguments.one("--trace"))
     for number in _SIGNALS:  # by an exception, so that what was unpacked is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
@@ -70,12 +70,12 @@ def run(arguments: Arguments) -> None:
             path: status.st_size
             for path, status in unpacked.files(root)
             if status.st_atime > _LATER > status.st_mtime  # what the container has written is not of the image
-            and is_utf8(path)  # else it has no name in a profile, nor in the table of a layer
+            and is_utf8(path)  # else it has no name in a trace, nor in the table of a layer
         }
     with whole_file(output) as file:
         file.write(startup_trace.dumps(read).encode())
     megabytes = sum(read.values()) / 1e6
-    sys.stderr.write(f"{arguments.one('--profile')}: a start reads {len(read)} files, of {megabytes:.1f} MB\n")
+    sys.stderr.write(f"{arguments.one('--trace')}: a start reads {len(read)} files, of {megabytes:.1f} MB\n")
 
 
 def _check_times(folder: Path) -> None:

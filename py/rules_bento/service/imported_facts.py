@@ -308,7 +308,7 @@ def _remedy(error: BaseException, source: Path) -> str:
         if isinstance(reason, FileNotFoundError) and own:
             return _MISSING_FILE
         if isinstance(reason, KeyError) and "os.environ" in own:
-            return "Set the variable in facts_env"
+            return "Set the variable in import_env"
         if type(reason).__name__ == "NotFound" and "Model" in str(reason):
             return "Add its bento_model to models"
     return "Make the service importable in a build: without a network, a GPU, or files that are not declared"

@@ -84,10 +84,10 @@ def refuse_foreign(files: Mapping[str, str], platform: str, unchecked: Sequence[
         listed = ", ".join(f'"{name}"' for name in sorted({names[path] for path in shown} | set(unchecked)))
         lines.append(
             f"Put files for {platform} in their place, with select() where there are several, leave them out "
-            f"(exclude), or set platform. If the service takes them for data: unchecked_libraries = [{listed}]"
+            f"(exclude), or set platform. If the service takes them for data: ignore_libraries = [{listed}]"
         )
     for name in sorted(set(unchecked) - set(names.values())):
-        lines.append(f"unchecked_libraries has {name}, and no machine code in the Bento has that name. Remove it.")
+        lines.append(f"ignore_libraries has {name}, and no machine code in the Bento has that name. Remove it.")
     if lines:
         raise BentoError("\n".join(lines))
 

@@ -6,7 +6,7 @@ Of outputs that differ in compression or form alone, one stands for the others. 
 
 # Attributes that no target sets to what counts as a value.
 SET_ELSEWHERE = [
-    "bento_deployment.read_only",
+    "bento_deployment.read_only_root_filesystem",
     "bento_export.bundle_models",
     "bento_python_options.lock_packages",
     "bento_python_options.pack_git_packages",
@@ -193,8 +193,8 @@ EXPECTED = {
             "--app-name acme",
             "--namespace models",
             "--port 8080",
-            "--read-only 0",
-            "--start-seconds 60",
+            "--read-only-root-filesystem 0",
+            "--startup-timeout-seconds 60",
             "--writable /var/cache",
             "--pull-secret registry",
             "--config-map \"MODE\" \"settings/mode\"",
@@ -260,13 +260,13 @@ EXPECTED = {
             "--status \"$runfiles\"/volatile-status.txt",
         ],
     },
-    "facts_test": {
-        "facts_test": [
+    "service_metadata_test": {
+        "service_metadata_test": [
             "check_facts",
-            "--target :facts_test",
-            "--report \"$runfiles\"/facts_test.report",
+            "--target :service_metadata_test",
+            "--report \"$runfiles\"/service_metadata_test.report",
         ],
-        "facts_test.report": [
+        "service_metadata_test.report": [
             "compare_facts",
             "--target :locked_package",
             "--creation-time 1980-01-01T00:00:00+00:00",
@@ -284,20 +284,20 @@ EXPECTED = {
             "--manifest locked_package.manifest.json",
             "--digest locked_package.digest",
             "--tag locked_package.tag",
-            "--target :facts_test",
-            "--imported facts_test.service.json",
-            "--report facts_test.report",
+            "--target :service_metadata_test",
+            "--imported service_metadata_test.service.json",
+            "--report service_metadata_test.report",
         ],
-        "facts_test.service.json": [
+        "service_metadata_test.service.json": [
             "facts",
             "--model model.model.json model.model.part clf",
             "--part locked_package.sources.part",
             "--service-info locked_package.service.json",
             "--variable \"STAGE\" \"test\"",
-            "--target :facts_test",
+            "--target :service_metadata_test",
             "--root other_wheel.site-packages",
             "--root wheel.site-packages",
-            "--output facts_test.service.json",
+            "--output service_metadata_test.service.json",
         ],
     },
     "image": {
@@ -375,7 +375,7 @@ EXPECTED = {
             "--layer image.prefetch-2.layer.estargz.json",
             "--layer image.prefetch-3.layer.estargz.json",
             "--layer image.prefetch-4.layer.estargz.json",
-            "--startup-trace :profile.json",
+            "--startup-trace :trace.json",
             "--status ",
             "--status ",
             "--config image.config.json",
@@ -448,7 +448,7 @@ EXPECTED = {
         "image.prefetch-0.layer.estargz": [
             "prefetch_layer",
             "--layer debs.layer.json debs.layer.estargz",
-            "--startup-trace profile.json",
+            "--startup-trace trace.json",
             "--compression estargz",
             "--output image.prefetch-0.layer.estargz",
             "--description image.prefetch-0.layer.estargz.json",
@@ -525,7 +525,7 @@ EXPECTED = {
             "deny_licenses": [],
             "max_severity": "none",
             "package_licenses": {},
-            "refuse_unhashed": True,
+            "require_hashes": True,
             "unknown_severity": "above",
         },
         "image_policy_test.packages.json": [
@@ -691,7 +691,7 @@ EXPECTED = {
             "import_roots": [],
             "manifest": "locked_package.manifest.json",
             "models": ["model.model.json"],
-            "own_platform": "linux_x86_64",
+            "requested_platform": "linux_x86_64",
             "parts": [
                 "locked_package.metadata.part",
                 "locked_package.sources.part",
@@ -1014,7 +1014,7 @@ EXPECTED = {
             "import_roots": [],
             "manifest": "package.manifest.json",
             "models": ["model.model.json"],
-            "own_platform": "linux_aarch64",
+            "requested_platform": "linux_aarch64",
             "parts": [
                 "package.metadata.part",
                 "package.sources.part",
@@ -1230,7 +1230,7 @@ EXPECTED = {
             "package_licenses": {
                 "acme": "MIT",
             },
-            "refuse_unhashed": False,
+            "require_hashes": False,
             "unknown_severity": "high",
         },
         "policy_test.packages.json": [
@@ -1389,7 +1389,7 @@ EXPECTED = {
             "--target :startup_trace",
             "--folder \"$runfiles\"",
             "--contents startup_trace.contents.json",
-            "--profile profile.json",
+            "--trace trace.json",
             "--ready /healthz",
             "--seconds 9",
             "--request /predict {}",
@@ -1481,7 +1481,7 @@ EXPECTED = {
             "exclude_preset": [],
             "file": "acme-1.0-py3-none-any.whl",
             "python_version": "",
-            "record_errors": False,
+            "allow_record_mismatch": False,
             "sha256": "",
             "size": 12,
             "version": "1.0",

@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("--deny-license", metavar="SPDX", action="append", default=[], help="none of these")
     parser.add_argument("--license", metavar="NAME=SPDX", action="append", default=[], help="of a package")
     parser.add_argument("--wheels", metavar="FOLDER", type=Path, help="wheels that state the licences")
-    parser.add_argument("--refuse-unhashed", action="store_true", help="refuse packages that have no hash")
+    parser.add_argument("--require-hashes", action="store_true", help="refuse packages that have no hash")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
         "It asks no server and is as new as the advisories that it is given. Only packages of PyPI are looked at.\n"
@@ -58,7 +58,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         _pairs(options.allow, "--allow"),
         licenses.read_taken(options.allow_license, options.deny_license),
         _pairs(options.license, "--license"),
-        options.refuse_unhashed,
+        options.require_hashes,
     )
     if not (options.advisories or rules.licenses.judges or options.wheels):
         raise BentoError("nothing to hold packages against. Give --advisories, --allow-license or --deny-license.")

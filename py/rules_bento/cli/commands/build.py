@@ -81,7 +81,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def _add_facts(parser: ArgumentParser) -> None:
     """Add the options that state a fact of the service that its source computes; messages name these."""
-    group = parser.add_argument_group("facts of the service, where its source computes them")
+    group = parser.add_argument_group("service metadata that the source determines at run time")
     group.add_argument(
         "--service",
         metavar="NAME[=OTHERS]",
@@ -105,11 +105,11 @@ def _add_facts(parser: ArgumentParser) -> None:
     )
     group.add_argument("--image", metavar="FILE", help="the image that it asks for, as JSON: docs/cli.md has its form")
     group.add_argument(
-        "--stated-in-full",
-        metavar="FACT",
+        "--complete",
+        metavar="KIND",
         action="append",
         default=[],
-        help="what is stated here of labels, envs, models, image or description is all there is",
+        help="declare that the labels, envs, models, image, or description given here are complete (repeatable)",
     )
 
 
@@ -217,7 +217,7 @@ def _stated(options: Namespace) -> Declared:
         services=services or None,
         service_models=_pairs(options.service_model, "--service-model"),
         config=_config(options.config),
-        in_full=options.stated_in_full,
+        in_full=options.complete,
         words="flags",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
+
 from rules_bento.cli import parsing, show, status, table
 from rules_bento.hints import TYPE_CHECKING
 
@@ -35,7 +37,8 @@ def _candidates(before: list[str], store: Store) -> Iterable[str]:
         names = [command.name for command in table.COMMANDS if not command.hidden]
         return [name[len(start) :].partition(" ")[0] for name in names if name.startswith(start)]
     command, count = named
-    actions = parsing.make_parser(command)._actions  # argparse has no other way to ask
+    # argparse has no other way to ask. Options without help are hidden.
+    actions = [action for action in parsing.make_parser(command)._actions if action.help != SUPPRESS]
     option = next((action for action in actions if before[-1] in action.option_strings and action.nargs != 0), None)
     if option is not None:
         return _values(option, store, command.kind)

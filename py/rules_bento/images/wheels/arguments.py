@@ -15,7 +15,7 @@ FLAGS = {
     "--exclude": 1,  # text: pattern of files that are left out
     "--exclude-preset": 1,  # the same, of a preset
     "--locked": 1,  # the wheel's SHA-256 in a lock
-    "--record-errors": 0,  # its RECORD may be wrong
+    "--allow-record-mismatch": 0,  # its RECORD may be wrong
     "--wheel": 1,
 }
 
@@ -30,7 +30,9 @@ def read_wheel(arguments: Arguments) -> Wheel:
 
 def read_whole(arguments: Arguments) -> Wheel:
     """Return the wheel that the arguments name. Raises as `Wheel.read`."""
-    locked = Locked(arguments.optional("--locked"), record_errors=bool(arguments.records("--record-errors")))
+    locked = Locked(
+        arguments.optional("--locked"), allow_record_mismatch=bool(arguments.records("--allow-record-mismatch"))
+    )
     return Wheel.read(Path(arguments.one("--wheel")), locked)
 
 

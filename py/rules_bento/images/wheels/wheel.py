@@ -48,7 +48,7 @@ class Locked(NamedTuple):
     """Holds what is known of a wheel before it is read."""
 
     sha256: str = ""  # of the file, as a lock has it; empty for a wheel of no lock
-    record_errors: bool = False  # whether bento.pypi takes it although its RECORD is wrong
+    allow_record_mismatch: bool = False  # whether bento.pypi takes it although its RECORD is wrong
 
 
 class EntryPoint(NamedTuple):
@@ -239,13 +239,13 @@ class _Zip(Zip):
             name = normalized(self.where.partition("-")[0])
             remedy += (
                 ". If that is the wheel you want, say so in bento.pypi of MODULE.bazel: "
-                f'record_errors = {{"{name}": ["sha256:{self.locked.sha256}"]}}'
+                f'allow_record_mismatch = {{"{name}": ["sha256:{self.locked.sha256}"]}}'
             )
         return RecordError(str(self.error(message, member, remedy)))
 
     def right_record_error(self) -> BentoError:
         """Return the error for a wheel whose RECORD is right, where a wrong one was expected."""
-        return self.error("its RECORD is right", remedy="Leave the wheel out of record_errors of bento.pypi")
+        return self.error("its RECORD is right", remedy="Leave the wheel out of allow_record_mismatch of bento.pypi")
 
 
 def _digest(member: Member, data: bytes) -> bytes:
@@ -263,7 +263,7 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     _check_wheel_version(zip_file, _text(zip_file, by_path, f"{dist_info}/WHEEL"))
     metadata = _metadata(zip_file, _text(zip_file, by_path, f"{dist_info}/METADATA", errors="replace"))
     path = f"{dist_info}/RECORD"
-    with_digests = record.measured if zip_file.locked.record_errors else record.with_digests
+    with_digests = record.measured if zip_file.locked.allow_record_mismatch else record.with_digests
     recorded = with_digests(zip_file, members, path, _text(zip_file, by_path, path))
     points = f"{dist_info}/{_ENTRY_POINTS}"
     entry_points = _entry_points(zip_file, _text(zip_file, by_path, points)) if points in by_path else ()

@@ -34,9 +34,9 @@ _WAYS = {
         "--service NAME=OTHER,OTHER, once for each service, the entry service first",
     ),
     "members": Way(
-        'services, and stated_in_full = ["models"], with service_models = {{"{service}.<attribute>": "<tag>"}} for '
+        'services, and complete_metadata = ["models"], with service_models = {{"{service}.<attribute>": "<tag>"}} for '
         "models of a class that may be changed",
-        "--service, and --stated-in-full models, with --service-model {service}.ATTRIBUTE=TAG for models of a class "
+        "--service, and --complete models, with --service-model {service}.ATTRIBUTE=TAG for models of a class "
         "that may be changed",
     ),
     "models.": Way(
@@ -44,32 +44,34 @@ _WAYS = {
         "--service-model {service}.{key}=TAG",
     ),
     "models": Way(
-        'service_models = {{"{service}.<attribute>": "<tag>"}} for each, and stated_in_full = ["models"]',
-        "--service-model {service}.ATTRIBUTE=TAG for each, and --stated-in-full models",
+        'service_models = {{"{service}.<attribute>": "<tag>"}} for each, and complete_metadata = ["models"]',
+        "--service-model {service}.ATTRIBUTE=TAG for each, and --complete models",
     ),
     "config.": Way(
-        'service_config = {{"{service}": config_options({top} = ...)}}',
+        'service_config = {{"{service}": service_config({top} = ...)}}',
         "--config {service}.{key}=VALUE",
     ),
     "config": Way(
-        'service_config = {{"{service}": config_options(...)}}',
+        'service_config = {{"{service}": service_config(...)}}',
         "--config {service}.KEY=VALUE for each key, or --config {service}= for none",
     ),
     "labels.openai_endpoint": Way(
-        'labels = {{"{key}": ...}}, or where no path does, all labels with stated_in_full = ["labels"]',
-        "--label {key}=VALUE, or where no path does, all labels with --stated-in-full labels",
+        'labels = {{"{key}": ...}}, or where no path does, all labels with complete_metadata = ["labels"]',
+        "--label {key}=VALUE, or where no path does, all labels with --complete labels",
     ),
     "labels.": Way('labels = {{"{key}": ...}}', "--label {key}=VALUE"),
     "labels": Way(
-        'labels, all of them, with stated_in_full = ["labels"]', "--label for each, and --stated-in-full labels"
+        'labels, all of them, with complete_metadata = ["labels"]', "--label for each, and --complete labels"
     ),
     "envs.": Way('envs = ["{key}=..."]', "--env {key}=VALUE"),
-    "envs": Way('envs, all of them, with stated_in_full = ["envs"]', "--env for each, and --stated-in-full envs"),
-    "image": Way("environment, a bento_environment", "--image FILE, or --stated-in-full image where it has none"),
+    "envs": Way('envs, all of them, with complete_metadata = ["envs"]', "--env for each, and --complete envs"),
+    "image": Way("environment, a bento_environment", "--image FILE, or --complete image where it has none"),
     "description": Way("description or description_file", "--description TEXT"),
 }
 _STATEMENTS = {"services": "--service", "service_config": "--config", "service_models": "--service-model"}
-IMPORT = 'Or set facts = "import": then all of it is what importing the service from its locked packages tells.'
+IMPORT = (
+    'Or set service_metadata = "import": then all of it is what importing the service from its locked packages tells.'
+)
 """What a rule may do in place of all of them."""
 IN_FULL = ("labels", "envs", "models", "image", "description")
 """Facts that can be stated as a whole."""
@@ -117,7 +119,7 @@ def _remedy(unknown: Unknown, words: Words) -> str:
 
 def check_in_full(names: Collection[str], words: Words) -> None:
     """Raise BentoError for a fact that cannot be stated as a whole."""
-    flag = "stated_in_full" if words == "attributes" else "--stated-in-full"
+    flag = "complete_metadata" if words == "attributes" else "--complete"
     for name in names:
         if name not in IN_FULL:
-            raise BentoError(f"{flag}: {name!r} is no fact that is stated as a whole. These are {', '.join(IN_FULL)}.")
+            raise BentoError(f"{flag}: {name!r} isn't a kind of service metadata. Valid values: {', '.join(IN_FULL)}.")

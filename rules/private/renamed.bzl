@@ -1,0 +1,62 @@
+"""Public names that were renamed: the old ones are rejected with the new ones."""
+
+# By rule, attributes before and after.
+_PACKAGE = {
+    "facts": "service_metadata, with \"static\" instead of \"read\"",
+    "facts_env": "import_env",
+    "stated_in_full": "complete_metadata",
+    "unchecked_libraries": "ignore_libraries",
+}
+_ATTRIBUTES = {
+    "bento_deployment": {
+        "read_only": "read_only_root_filesystem",
+        "start_seconds": "startup_timeout_seconds",
+    },
+    "bento_image": {
+        "start_profile": "startup_trace",
+        "unchecked_libraries": "ignore_libraries",
+    },
+    "bento_package": _PACKAGE,
+    "bento_policy_test": {"refuse_unhashed": "require_hashes"},
+    "bento_service": _PACKAGE | {"facts": "service_metadata_test"},
+}
+
+def reject_renamed(kind, attributes):
+    """Fails for an attribute that was renamed.
+
+    Args:
+      kind: name of the rule or macro.
+      attributes: dict of the attributes that the target sets.
+    """
+    for old, new in _ATTRIBUTES[kind].items():
+        if old in attributes:
+            fail("{}(name = \"{}\"): {} was renamed. Use {}".format(kind, attributes.get("name"), old, new))
+
+def checked(kind, rule):
+    """Wraps a rule that has renamed attributes; Bazel 7 reserves `initializer` of `rule` for its own rules.
+
+    Args:
+      kind: name of the rule.
+      rule: the rule.
+
+    Returns:
+      A macro that rejects the old attributes.
+    """
+
+    def declare(**attributes):
+        reject_renamed(kind, attributes)
+        rule(**attributes)
+
+    return declare
+
+def renamed(old, new):
+    """Rejects calls of a rule or function that was renamed.
+
+    Args:
+      old: its name before.
+      new: its name now.
+
+    Returns:
+      A function that fails.
+    """
+    return lambda *_args, **_kwargs: fail("{} was renamed. Use {}".format(old, new))
