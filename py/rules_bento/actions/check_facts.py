@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 FLAGS = {"--report": 1, "--target": 1}
 
 _REMEDY = """\
-State the differences plainly in the source, declare them in attributes of the Bento, or set service_metadata = "import".
+State them plainly in the source, declare them in attributes of the Bento, or set service_metadata = "import".
 """
 
 
