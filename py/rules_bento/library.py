@@ -18,7 +18,7 @@ from rules_bento.archives.unpack import form_of
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.home import BENTO, MODEL, Home
-from rules_bento.store.shelf import Shelf
+from rules_bento.store.entry_store import EntryStore
 
 if TYPE_CHECKING:
     import subprocess
@@ -69,7 +69,7 @@ class Section:
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
         self.kind = kind
-        self.shelf = Shelf(home, kind)
+        self.shelf = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
         """Return all entries by name and version, those of a name, or the one of a tag.

@@ -388,7 +388,7 @@ def _push_to_cloud(out: Path) -> None:
     from rules_bento.library import Store
     from rules_bento.sharing.cloud.pushing import push
     from rules_bento.store.home import BENTO
-    from rules_bento.store.shelf import Shelf
+    from rules_bento.store.entry_store import EntryStore
 
     archive = out.with_name("x.tar")
     archive.write_bytes(tar_of({name: of for name, of in bento_files().items() if name != "src/link"}))
@@ -396,7 +396,7 @@ def _push_to_cloud(out: Path) -> None:
     store.bentos.import_archive(archive)
     archive.unlink()
     with _cloud() as cloud:
-        push(store.home, Shelf(store.home, BENTO).get("hi:v1"), cloud, _counter())
+        push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, _counter())
 
 
 def _cloud_uploads() -> list[bytes]:

@@ -29,7 +29,7 @@ from rules_bento.store import exporting
 from rules_bento.store.checking import require_whole
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.importing import workshop
-from rules_bento.store.shelf import Shelf
+from rules_bento.store.entry_store import EntryStore
 from rules_bento.tag import Tag
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
 
     All of them are verified first. Raises NotFoundError for a Bento or model that is not in the store.
     """
-    bentos = list({entry.path: entry for entry in map(Shelf(home, BENTO).get, tags)}.values())
+    bentos = list({entry.path: entry for entry in map(EntryStore(home, BENTO).get, tags)}.values())
     needed = {entry.path: exporting.models_of(home, entry) for entry in bentos}
     models = list({model.tag: model for models_of_one in needed.values() for model in models_of_one}.values())
     require_whole(home, [*bentos, *models])
@@ -85,7 +85,7 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
     known: list[str] = []
     with workshop(home, options) as shop:
         for part in _parts(path, options.limits, progress):
-            if Shelf(home, part.kind).has(part.tag):
+            if EntryStore(home, part.kind).has(part.tag):
                 known.append(str(part.tag))
                 continue
             draft = shop.draft(part.kind, cast("BinaryIO", part), "xz")

@@ -14,7 +14,7 @@ from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store import descriptors, exporting
 from rules_bento.store.home import BENTO
 from rules_bento.store.importing import Options, import_archive
-from rules_bento.store.shelf import Shelf
+from rules_bento.store.entry_store import EntryStore
 from rules_bento.transports.download import downloaded
 from rules_bento.transports.upload import upload
 
@@ -71,7 +71,7 @@ def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: by
                 descriptors.check_size(item.size, str(address))
                 description = descriptors.parse(kind, b"".join(contents), str(address))
                 break
-    if description and Shelf(home, kind).has(description.tag):
+    if description and EntryStore(home, kind).has(description.tag):
         raise BentoError(f"{address}: {description.tag} is in the store already. Delete it first to replace it.")
 
 

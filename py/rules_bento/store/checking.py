@@ -11,7 +11,7 @@ from rules_bento.records import dataclass
 from rules_bento.store import records
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.pool import digest_time
-from rules_bento.store.shelf import Shelf
+from rules_bento.store.entry_store import EntryStore
 from rules_bento.tag import Tag
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def verify(
 
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
     """Verify all entries, what is left of those that are none, and what only the pool has."""
-    listings = [Shelf(home, kind).list() for kind in (BENTO, MODEL)]
+    listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
     verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
     damages = list(verified.damages)
     for kind, listing in zip((BENTO, MODEL), listings, strict=True):

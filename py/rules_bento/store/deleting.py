@@ -11,7 +11,7 @@ from rules_bento.records import NamedTuple
 from rules_bento.store import locks, records
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.pool import Pool
-from rules_bento.store.shelf import Shelf
+from rules_bento.store.entry_store import EntryStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def take_out(home: Home, kind: Kind, tag: Tag) -> Removed:
     entries = recorded(home, kind, tag)
     home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
     trash = unique(home.trash)
-    Shelf(home, kind).remove(tag, trash)
+    EntryStore(home, kind).remove(tag, trash)
     return Removed(trash, entries)
 
 
@@ -71,7 +71,7 @@ def users_of(home: Home, model: Tag) -> list[Tag]:
     """Return the Bentos that need a model, as BentoML counts them: not those that have models of their own."""
     return [
         entry.tag
-        for entry in Shelf(home, BENTO).list().entries
+        for entry in EntryStore(home, BENTO).list().entries
         if str(model) in entry.summary.models and not (entry.path / "models").is_dir()
     ]
 
@@ -79,7 +79,7 @@ def users_of(home: Home, model: Tag) -> list[Tag]:
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
     """Return the recorded contents of an entry, as far as they are known."""
     with suppress(BentoError):  # a damaged record must not keep the entry
-        record = records.read(home, kind, tag, Shelf(home, kind).path(tag))
+        record = records.read(home, kind, tag, EntryStore(home, kind).path(tag))
         return record.entries if record else ()
     return ()
 

@@ -21,7 +21,7 @@ from rules_bento.records import dataclass
 from rules_bento.store import checking
 from rules_bento.store.entries import NotFoundError
 from rules_bento.store.home import BENTO, MODEL
-from rules_bento.store.shelf import LATEST, Shelf
+from rules_bento.store.entry_store import LATEST, EntryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -130,10 +130,10 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
     Raises NotFoundError, naming the Bento, for one that is nowhere.
     """
     models = []
-    own = Shelf(home, MODEL, entry.path / "models")
+    own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.summary.models:
         try:
-            models.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else Shelf(home, MODEL).get(tag))
+            models.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else EntryStore(home, MODEL).get(tag))
         except NotFoundError as error:
             raise NotFoundError(f"{entry.tag}: needs a model that is missing. {error} Or leave models out.") from None
     return models
@@ -177,7 +177,7 @@ def _failure(path: Path, error: OSError) -> BentoError:
     return BentoError(f"{error.filename}: cannot be read: {reason}. {path} was not written.")
 
 
-def _has(shelf: Shelf, text: str) -> bool:
+def _has(shelf: EntryStore, text: str) -> bool:
     try:
         return shelf.has(shelf.find(text))
     except BentoError:

@@ -11,7 +11,7 @@ from rules_bento.store import locks, records
 from rules_bento.store.checking import walk
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.pool import Pool
-from rules_bento.store.shelf import Shelf
+from rules_bento.store.entry_store import EntryStore
 from rules_bento.transports import download
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []
     for kind in (BENTO, MODEL):
-        shelf = Shelf(home, kind)
+        shelf = EntryStore(home, kind)
         for tag in records.tags(home, kind):
             try:
                 record = records.read(home, kind, tag, shelf.path(tag))

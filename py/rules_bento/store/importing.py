@@ -16,7 +16,7 @@ from rules_bento.records import dataclass, field
 from rules_bento.store import deleting, descriptors, durable, locks, records
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.pool import Pool
-from rules_bento.store.shelf import LATEST, Shelf
+from rules_bento.store.entry_store import LATEST, EntryStore
 from rules_bento.store.staging import Tree, digest
 from rules_bento.store.summaries import of_description
 from rules_bento.tag import Tag, check_version, check_word
@@ -141,7 +141,7 @@ class Workshop:
         return done
 
     def _commit(self, draft: Draft) -> Imported:
-        shelf = Shelf(self._home, MODEL)
+        shelf = EntryStore(self._home, MODEL)
         gone = [tag for tag in draft.known if not shelf.has(tag)]
         if gone:
             raise BentoError(f"{gone[0]}: was deleted while the Bento that has it was imported. Import it again.")
@@ -152,7 +152,7 @@ class Workshop:
                 known.append(part.description.tag)
             else:
                 models.append(self._place(part))
-        there = self._options.replace and Shelf(self._home, draft.main.kind).has(draft.tag)
+        there = self._options.replace and EntryStore(self._home, draft.main.kind).has(draft.tag)
         entry = self._replace(draft.main) if there else self._place(draft.main)
         return Imported(entry, tuple(models), tuple(known), draft.notes)
 
@@ -161,7 +161,7 @@ class Workshop:
         kind, tag, tree = part.kind, part.description.tag, part.tree
         before = deleting.recorded(self._home, kind, tag)
         records.remove(self._home, kind, tag)  # so that it never stands beside the wrong one
-        entry = Shelf(self._home, kind).replace(tree.folder, of_description(part.description), tree.manifest())
+        entry = EntryStore(self._home, kind).replace(tree.folder, of_description(part.description), tree.manifest())
         if entry:
             self._replaced.append(deleting.Removed(tree.folder, before))
             return entry
@@ -169,7 +169,7 @@ class Workshop:
         return self._place(part)
 
     def _place(self, part: _Part) -> Entry:
-        shelf = Shelf(self._home, part.kind)
+        shelf = EntryStore(self._home, part.kind)
         return shelf.commit(part.tree.folder, of_description(part.description), part.tree.manifest())
 
     def _tree(self) -> Tree:
@@ -233,7 +233,7 @@ class _Reader:
         """Read the descriptor as soon as it is there: the rest may be large."""
         data = descriptors.read(self._kind, self._main.folder / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
-        if Shelf(self._home, self._kind).has(description.tag) and not self._options.replace:
+        if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
             raise BentoError(f"{where}: {description.tag} is in the store already. Delete it first to replace it.")
         return description
 
@@ -273,7 +273,7 @@ class _Reader:
         if tag not in self._models:
             check_word(tag.name, f"{where}: the name of a model")
             check_version(tag.version, f"{where}: the version of a model")
-            if Shelf(self._home, MODEL).has(tag):
+            if EntryStore(self._home, MODEL).has(tag):
                 self._known[tag] = {}
                 return None
             self._models[tag] = self._make_tree()
@@ -296,6 +296,6 @@ class _Reader:
     def _differences(self) -> Iterator[str]:
         """Yield a message for each model that the store has with other contents."""
         for tag, digests in self._known.items():
-            record = records.read(self._home, MODEL, tag, Shelf(self._home, MODEL).path(tag))
+            record = records.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
             if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:
                 yield f"The model {tag} is in the store with other contents than in the archive. It was kept as it is."

@@ -26,7 +26,7 @@ from rules_bento.store import downloads, locks
 from rules_bento.store.entries import NotFoundError
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.importing import Imported, Options, workshop
-from rules_bento.store.shelf import LATEST, Shelf
+from rules_bento.store.entry_store import LATEST, EntryStore
 from rules_bento.tag import Tag, check_word
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ def pull(
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)
     place = Place(kind, tag)
-    shelf = Shelf(home, kind)
+    shelf = EntryStore(home, kind)
     there = shelf.has(tag) and not force
     remote = {} if there else _whole(cloud, place, _found(cloud, place))
     needed = shelf.get(str(tag)).summary.models if there else _models(remote)
     wanted = [Tag.parse(model, "models") for model in needed] if kind is BENTO and options.models else []
-    models = Shelf(home, MODEL)
+    models = EntryStore(home, MODEL)
     known = tuple(model for model in wanted if models.has(model))
     missing = [Place(MODEL, model) for model in wanted if model not in known]
     names = [_name(each) for each in (place, *(Place(MODEL, model) for model in wanted))]

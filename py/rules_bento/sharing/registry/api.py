@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from rules_bento.sharing.registry.pulling import Pulled
     from rules_bento.sharing.registry.pushing import Delivered
     from rules_bento.store.importing import Options
-    from rules_bento.store.shelf import Shelf
+    from rules_bento.store.entry_store import EntryStore
 
 
-def push(shelf: Shelf, tag: str, targets: Sequence[str], insecure: Collection[str]) -> list[Delivered]:
+def push(shelf: EntryStore, tag: str, targets: Sequence[str], insecure: Collection[str]) -> list[Delivered]:
     """Send an entry of a shelf to registries."""
     references = [Reference.of_address(target) for target in targets]
     with Registries(insecure) as registries, Progress(f"Pushing {tag}") as progress:
         return pushing.push(shelf.home, shelf.get(tag), references, registries, progress)
 
 
-def pull(shelf: Shelf, source: str, force: bool, options: Options | None, insecure: Collection[str]) -> Pulled:
+def pull(shelf: EntryStore, source: str, force: bool, options: Options | None, insecure: Collection[str]) -> Pulled:
     """Fetch an entry into a shelf."""
     reference = Reference.of_address(source)
     with Registries(insecure) as registries, Progress(f"Pulling {source}") as progress:

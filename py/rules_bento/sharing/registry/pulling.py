@@ -18,7 +18,7 @@ from rules_bento.sharing.registry import artifact
 from rules_bento.store import downloads, locks
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.importing import Imported, Options, workshop
-from rules_bento.store.shelf import Shelf
+from rules_bento.store.entry_store import EntryStore
 from rules_bento.tag import Tag
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def pull(
     manifest = repository.get_manifest(reference.target)
     tag, models = _told(repository, manifest, kind, str(reference))
     by_digest = reference.with_digest(manifest.descriptor.digest)
-    shelf = Shelf(home, kind)
+    shelf = EntryStore(home, kind)
     there = shelf.has(tag)
     if there and not force:
         downloads.forget(home, map(_name, manifest.layers()))
@@ -91,7 +91,7 @@ def _told(
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
     """Return the tags of the models that the store lacks, and of those that it has."""
-    shelf = Shelf(home, MODEL)
+    shelf = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if shelf.has(tag))
     return {str(tag) for tag in tags if tag not in known}, known

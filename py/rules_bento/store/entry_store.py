@@ -34,7 +34,7 @@ class Listing:
     problems: tuple[str, ...]
 
 
-class Shelf:
+class EntryStore:
     """Finds, adds and removes the entries of a kind.
 
     Methods that write are called with the lock for it (`locks.committing`).
