@@ -17,8 +17,8 @@ from pathlib import Path
 from rules_bento.archives.unpack import form_of
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.store.home import BENTO, MODEL, Home
 from rules_bento.store.entry_store import EntryStore
+from rules_bento.store.home import BENTO, MODEL, Home
 
 if TYPE_CHECKING:
     import subprocess
@@ -31,36 +31,36 @@ if TYPE_CHECKING:
     from rules_bento.sharing.builders.command import Options as BackendOptions
     from rules_bento.sharing.registry.pulling import Pulled
     from rules_bento.sharing.registry.pushing import Delivered
-    from rules_bento.store.checking import Finding, Verified
-    from rules_bento.store.comparing import Difference
+    from rules_bento.store.diff import Difference
     from rules_bento.store.entries import Entry, NotFoundError
-    from rules_bento.store.exporting import Exported
-    from rules_bento.store.garbage import Collected
+    from rules_bento.store.export import Exported
+    from rules_bento.store.gc import Collected
     from rules_bento.store.home import Kind
-    from rules_bento.store.importing import Imported, Options
+    from rules_bento.store.import_session import Imported, Options
+    from rules_bento.store.verification import Finding, Verified
 
     Source = str | Path | BinaryIO
     """An archive: a path, a URL, or an open file (seekable, for a zip)."""
 
 _HOMES = {
-    "Collected": "store.garbage",
+    "Collected": "store.gc",
     "Containerized": "sharing.builders.building",
     "Delivered": "sharing.registry.pushing",
-    "Difference": "store.comparing",
+    "Difference": "store.diff",
     "Entry": "store.entries",
-    "Exported": "store.exporting",
-    "Finding": "store.checking",
-    "Imported": "store.importing",
+    "Exported": "store.export",
+    "Finding": "store.verification",
+    "Imported": "store.import_session",
     "Kind": "store.home",
     "Limits": "archives.unpack",
     "NotFoundError": "store.entries",
-    "Options": "store.importing",
+    "Options": "store.import_session",
     "Pulled": "sharing.registry.pulling",
-    "Verified": "store.checking",
+    "Verified": "store.verification",
 }
 
 
-class Section:
+class EntryCollection:
     """Gives access to the Bentos, or the models, of one store.
 
     Errors are BentoError; NotFoundError if nothing has the tag.
@@ -69,25 +69,25 @@ class Section:
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
         self.kind = kind
-        self.shelf = EntryStore(home, kind)
+        self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
         """Return all entries by name and version, those of a name, or the one of a tag.
 
-        Folders that are no entries are passed over; `shelf.list` tells of them.
+        Folders that are no entries are passed over; `entries.list` tells of them.
         """
-        return self.shelf.list(tag).entries
+        return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
         """Return the entry of a tag, of the beginning of one, or the latest of a name."""
-        return self.shelf.get(tag)
+        return self.entry_store.get(tag)
 
     def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
         """Delete the entry that `get` gives for a tag with a version, all entries of a name without one.
 
         A model that a Bento needs is not deleted without `force`. Returns what was deleted.
         """
-        from rules_bento.store.deleting import delete
+        from rules_bento.store.delete import delete
         from rules_bento.tag import Tag
 
         entries = (self.get(tag),) if ":" in tag else self.list(tag)
@@ -111,7 +111,7 @@ class Section:
         `counter` is told of, and is held against `sha256` if that is given. Raises BentoError for an archive that is
         wrong or is not what `sha256` says, and for an entry that is there.
         """
-        from rules_bento.store.importing import import_archive
+        from rules_bento.store.import_session import import_archive
         from rules_bento.transports.address import parse
 
         if isinstance(source, str):
@@ -143,7 +143,7 @@ class Section:
         `models` are left out of a Bento if false, `check` reads all files first. `progress` is told bytes that are
         packed, `counter` those that are sent to a URL. Raises BentoError for damage, and for what cannot be written.
         """
-        from rules_bento.store.exporting import export
+        from rules_bento.store.export import export
         from rules_bento.transports.address import parse
 
         address = parse(out) if isinstance(out, str) else None
@@ -175,16 +175,16 @@ class Store:
         A `durable` store waits for the disk, so that what is done outlives a power cut.
         """
         self.home = Home.find(home, durable=durable)
-        self.bentos = Section(self.home, BENTO)
-        self.models = Section(self.home, MODEL)
+        self.bentos = EntryCollection(self.home, BENTO)
+        self.models = EntryCollection(self.home, MODEL)
 
-    def section(self, kind: Kind) -> Section:
+    def section(self, kind: Kind) -> EntryCollection:
         """Return the entries of a kind."""
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
         """Hold entries against what was imported; without any, everything that is there."""
-        from rules_bento.store.checking import verify, verify_all
+        from rules_bento.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
 
@@ -193,13 +193,13 @@ class Store:
 
         `waiting` is called if another process makes entries, which has to end first.
         """
-        from rules_bento.store.garbage import collect
+        from rules_bento.store.gc import collect
 
         return collect(self.home, dry_run=dry_run, waiting=waiting)
 
     def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
         """Return how two of them differ: tags, or paths of archives."""
-        from rules_bento.store.comparing import Side, compare, of_archive, of_entry
+        from rules_bento.store.diff import Side, compare, of_archive, of_entry
 
         def side(text: str) -> Side:
             path = is_archive(text)
@@ -303,7 +303,7 @@ def push(
     """Send a Bento and its models to registries (`oci://registry/repository[:tag]`): what they lack."""
     from rules_bento.sharing.registry.api import push
 
-    return push(_store(home).bentos.shelf, tag, targets, insecure)
+    return push(_store(home).bentos.entry_store, tag, targets, insecure)
 
 
 def pull(
@@ -317,7 +317,7 @@ def pull(
     """Fetch a Bento, and those of its models that are missing, from a registry into the store."""
     from rules_bento.sharing.registry.api import pull
 
-    return pull(_store(home).bentos.shelf, source, force, options, insecure)
+    return pull(_store(home).bentos.entry_store, source, force, options, insecure)
 
 
 def push_model(
@@ -326,7 +326,7 @@ def push_model(
     """Send a model to registries."""
     from rules_bento.sharing.registry.api import push
 
-    return push(_store(home).models.shelf, tag, targets, insecure)
+    return push(_store(home).models.entry_store, tag, targets, insecure)
 
 
 def pull_model(
@@ -340,7 +340,7 @@ def pull_model(
     """Fetch a model from a registry into the store."""
     from rules_bento.sharing.registry.api import pull
 
-    return pull(_store(home).models.shelf, source, force, options, insecure)
+    return pull(_store(home).models.entry_store, source, force, options, insecure)
 
 
 def containerize(

@@ -25,7 +25,7 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.sharing.cloud.tarball import Tarball
-from rules_bento.store import exporting
+from rules_bento.store import export
 from rules_bento.verbs import run
 
 RANDOM = random.Random(6).randbytes(2 * xz.BLOCK)
@@ -331,7 +331,7 @@ def test_a_link_that_leaves_through_another_is_refused(tmp_path, kind):
         "part": lambda: archive.write_part(out, links),
         "archive": lambda: archive.write_archive(out, links),
         "folder": lambda: archive.transcode(out, [part], "folder"),
-        "exported folder": lambda: exporting.write_folder(out, links),
+        "exported folder": lambda: export.write_folder(out, links),
         "tarball": lambda: Tarball(links),
     }
     with pytest.raises(BentoError, match=r"'src/out': a link to 'up/\.\./x', which leads outside"):
@@ -340,8 +340,8 @@ def test_a_link_that_leaves_through_another_is_refused(tmp_path, kind):
 
 
 def export_as(out, form, members):
-    with exporting.whole(out) as file:
-        exporting.write(file, form, members)
+    with export.whole(out) as file:
+        export.write(file, form, members)
 
 
 def test_bytes_at_hand_of_another_size_are_an_error(tmp_path):

@@ -30,7 +30,7 @@ from rules_bento.library import Store
 from rules_bento.models import model_archive, model_store
 from rules_bento.sources import snapshot
 from rules_bento.sources.snapshot import Declared
-from rules_bento.store import importing
+from rules_bento.store import import_session
 from rules_bento.store.home import MODEL
 from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
 
@@ -904,7 +904,7 @@ def import_with_link(store, name, target):
     """Take in a model's archive that has a folder around it, and a link."""
     files = {f"models/clf/v1/{path}": data for path, data in model_files().items() if path != name}
     archive = raw_tar(*[(path, {}, data) for path, data in files.items()], link(f"models/clf/v1/{name}", target))
-    with importing.workshop(store.home, importing.Options()) as shop:
+    with import_session.import_session(store.home, import_session.Options()) as shop:
         shop.commit([shop.draft(MODEL, io.BytesIO(archive), "tar", below="models/clf/v1/")])
 
 

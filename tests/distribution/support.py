@@ -106,7 +106,7 @@ def same(one, other, *tags):
 def whole(store, *possible):
     """That nothing is in a store but these Bentos, each whole, and their models."""
     assert {str(entry.tag) for entry in store.bentos.list()} <= set(possible)
-    assert store.bentos.shelf.list().problems == store.models.shelf.list().problems == ()
+    assert store.bentos.entry_store.list().problems == store.models.entry_store.list().problems == ()
     assert store.verify().damages == ()
 
 

@@ -619,7 +619,7 @@ def _bundles() -> list[bytes]:
 def _bundle(path: Path, out: Path) -> None:
     from rules_bento.sharing import bundle
     from rules_bento.store.home import Home
-    from rules_bento.store.importing import Options
+    from rules_bento.store.import_session import Options
 
     bundle.read(Home(out), path, Options())
 

@@ -387,8 +387,8 @@ def _cloud_answers() -> list[bytes]:
 def _push_to_cloud(out: Path) -> None:
     from rules_bento.library import Store
     from rules_bento.sharing.cloud.pushing import push
-    from rules_bento.store.home import BENTO
     from rules_bento.store.entry_store import EntryStore
+    from rules_bento.store.home import BENTO
 
     archive = out.with_name("x.tar")
     archive.write_bytes(tar_of({name: of for name, of in bento_files().items() if name != "src/link"}))

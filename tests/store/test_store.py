@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from rules_bento import library as api
 from rules_bento.errors import BentoError
 from rules_bento.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
-from rules_bento.store import deleting, descriptors, locks, pool, records, summaries
+from rules_bento.store import delete, descriptors, import_manifests, locks, pool, summaries
 from rules_bento.tag import Tag
 from store_support import (
     DAY_1,
@@ -194,7 +194,7 @@ def test_folders_that_are_no_entries_are_told_and_passed_over(store):
     (store.home.root / "bentos/hi/half").mkdir()
     (store.home.root / "bentos/bad/v1").mkdir(parents=True)
     (store.home.root / "bentos/bad/v1/bento.yaml").write_text("- no mapping")
-    listing = store.bentos.shelf.list()
+    listing = store.bentos.entry_store.list()
     assert [str(entry.tag) for entry in listing.entries] == ["hi:v1"]
     assert len(listing.problems) == 2
     assert str(store.bentos.get("hi").tag) == "hi:v1"
@@ -266,7 +266,7 @@ def test_two_versions_cost_one_copy(store):
     assert model.stat().st_nlink == 2, "in the pool"
     digest = next(
         file.blake3
-        for file in records.read(store.home, MODEL, Tag("clf", "v1"), model.parent).entries
+        for file in import_manifests.read(store.home, MODEL, Tag("clf", "v1"), model.parent).entries
         if file.path == "weights.bin"
     )
     assert (store.home.pool / digest[:2] / digest[2:]).samefile(model)
@@ -790,7 +790,7 @@ def test_both_work_on_one_store(real, tmp_path):
             version = chance.choice("abcdef")
             tag = f"hi:{version}x"
             verb, who = chance.choice(["import", "import", "delete", "export"]), chance.choice(["ours", "theirs"])
-            there = store.bentos.shelf.has(Tag("hi", f"{version}x"))
+            there = store.bentos.entry_store.has(Tag("hi", f"{version}x"))
             if (verb, who) == ("import", "theirs"):
                 assert (theirs.ask("import", str(archives[version])) == tag) != there
             elif (verb, who) == ("import", "ours"):
@@ -1003,7 +1003,7 @@ def check_whole(store, needed, possible):
     assert {model for tag in found for model in (("clf:v1", "clf:v2") if tag == "hi:v3" else ("clf:v1",))} <= set(
         models
     )
-    assert store.bentos.shelf.list().problems == store.models.shelf.list().problems == ()
+    assert store.bentos.entry_store.list().problems == store.models.entry_store.list().problems == ()
     if found:
         newest = max(found, key=VERSIONS.get)
         pointer = store.home.root / "bentos/hi/latest"
@@ -1251,7 +1251,7 @@ def test_a_model_that_is_deleted_meanwhile_is_missed(store, tmp_path, monkeypatc
     store.bentos.delete("hi:v1")
     path = write_archive(tmp_path / "a.bento", bento_files("hi:v2", models=CLF))
     monkeypatch.setattr(
-        "rules_bento.store.durable.flush_trees", lambda *_: deleting.delete(store.home, MODEL, Tag("clf", "v1"))
+        "rules_bento.store.durable.flush_trees", lambda *_: delete.delete(store.home, MODEL, Tag("clf", "v1"))
     )
     with pytest.raises(BentoError, match="was deleted while"):
         store.bentos.import_archive(path)

@@ -186,9 +186,9 @@ def same_or_empty(store: Store, wanted: Store) -> bool:
     """Whether a store lists all of the Bento, or nothing; what is staged is no part of it."""
     if store.bentos.list():
         return same(wanted, store)
-    shelves = [store.home.root / "bentos" / "hi", store.home.root / "models" / "clf"]
+    directories = [store.home.root / "bentos" / "hi", store.home.root / "models" / "clf"]
     # Models come before their Bento, and are whole by themselves; a pointer may stand alone.
-    names = {path.name for shelf in shelves if shelf.exists() for path in shelf.iterdir()}
+    names = {path.name for entries in directories if entries.exists() for path in entries.iterdir()}
     return names <= {"latest", "v1"} and len(store.models.list()) == len([1 for name in names if name == "v1"])
 
 

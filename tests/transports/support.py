@@ -123,5 +123,5 @@ def _tree(folder):
 
 def empty(store):
     """Whether there is nothing in a store, not even in part."""
-    shelves = [store.home.root / "bentos", store.home.root / "models", store.home.staging]
-    return not any(path for shelf in shelves if shelf.exists() for path in shelf.iterdir())
+    directories = [store.home.root / "bentos", store.home.root / "models", store.home.staging]
+    return not any(path for entries in directories if entries.exists() for path in entries.iterdir())

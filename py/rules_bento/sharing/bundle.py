@@ -25,11 +25,11 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.hints import TYPE_CHECKING, Any, cast
 from rules_bento.records import dataclass
-from rules_bento.store import exporting
-from rules_bento.store.checking import require_whole
-from rules_bento.store.home import BENTO, MODEL, unique
-from rules_bento.store.importing import workshop
+from rules_bento.store import export
 from rules_bento.store.entry_store import EntryStore
+from rules_bento.store.home import BENTO, MODEL, unique
+from rules_bento.store.import_session import import_session
+from rules_bento.store.verification import require_intact
 from rules_bento.tag import Tag
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Contents, Limits, Progress
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home, Kind
-    from rules_bento.store.importing import Draft, Imported, Options
+    from rules_bento.store.import_session import Imported, Options, StagedImport
 
 FORMAT = "bentobundle/1"
 INDEX = "bundle.json"
@@ -61,11 +61,11 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
     All of them are verified first. Raises NotFoundError for a Bento or model that is not in the store.
     """
     bentos = list({entry.path: entry for entry in map(EntryStore(home, BENTO).get, tags)}.values())
-    needed = {entry.path: exporting.models_of(home, entry) for entry in bentos}
+    needed = {entry.path: export.models_of(home, entry) for entry in bentos}
     models = list({model.tag: model for models_of_one in needed.values() for model in models_of_one}.values())
-    require_whole(home, [*bentos, *models])
+    require_intact(home, [*bentos, *models])
     index: dict[str, Any] = {"format": FORMAT, "models": [], "bentos": []}
-    with exporting.whole(out) as file:
+    with export.whole(out) as file:
         for model in sorted(models, key=lambda model: model.tag):
             index["models"].append(_append(file, out, model, progress))
         for bento in sorted(bentos, key=lambda bento: bento.tag):
@@ -81,9 +81,9 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
 
     What the store has already is passed over. Raises BentoError for a bundle that is wrong.
     """
-    drafts: list[Draft] = []
+    drafts: list[StagedImport] = []
     known: list[str] = []
-    with workshop(home, options) as shop:
+    with import_session(home, options) as shop:
         for part in _parts(path, options.limits, progress):
             if EntryStore(home, part.kind).has(part.tag):
                 known.append(str(part.tag))
@@ -153,7 +153,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
     name = f"{entry.kind.folder}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
     hasher = blake3()
     with TemporaryFile(dir=out.parent) as archive:  # it has no name, so that nothing is left of it whatever happens
-        exporting.write(archive, "xz", exporting.contents(entry, ()))
+        export.write(archive, "xz", export.contents(entry, ()))
         size = archive.tell()
         archive.seek(0)
         file.write(tarstream.header(Member.file(name, "", size=size)))

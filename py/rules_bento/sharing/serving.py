@@ -10,7 +10,7 @@ from pathlib import Path
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
-from rules_bento.store.exporting import models_of
+from rules_bento.store.export import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ from rules_bento.archives import unpack
 from rules_bento.archives.unpack import form_of
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.store import descriptors, exporting
-from rules_bento.store.home import BENTO
-from rules_bento.store.importing import Options, import_archive
+from rules_bento.store import descriptors, export
 from rules_bento.store.entry_store import EntryStore
+from rules_bento.store.home import BENTO
+from rules_bento.store.import_session import Options, import_archive
 from rules_bento.transports.download import downloaded
 from rules_bento.transports.upload import upload
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form, Progress
     from rules_bento.net.progress import Counter
     from rules_bento.store.entries import Entry
-    from rules_bento.store.exporting import Exported
+    from rules_bento.store.export import Exported
     from rules_bento.store.home import Home, Kind
-    from rules_bento.store.importing import Imported
+    from rules_bento.store.import_session import Imported
     from rules_bento.transports.address import Address
 
 
@@ -94,12 +94,12 @@ def send(
     """
     if form == "folder":
         raise BentoError(f"{address}: folders are written on this machine only. Choose another format.")
-    name, form = exporting.file_name(kind, entry.tag, address.name, form)
+    name, form = export.file_name(kind, entry.tag, address.name, form)
     address = address.with_path(address.path[: len(address.path) - len(address.name)] + name)
-    taken = exporting.models_of(home, entry) if models and kind is BENTO else []
-    members = exporting.checked_members(home, entry, taken, progress, check=check)
+    taken = export.models_of(home, entry) if models and kind is BENTO else []
+    members = export.checked_members(home, entry, taken, progress, check=check)
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     with TemporaryFile(dir=home.staging) as file:  # it has no name, so that nothing is left of it whatever happens
-        exporting.write(file, form, members)
+        export.write(file, form, members)
         upload(address, file, counter or Uncounted(), home.uploads)
-    return exporting.exported(entry, address, taken)
+    return export.exported(entry, address, taken)

@@ -14,17 +14,17 @@ from rules_bento.formats import MAX_BYTES, read_file
 from rules_bento.formats.times import parse_time
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import dataclass
-from rules_bento.store.conversions import (
+from rules_bento.store.coerce import (
     REQUIRED,
-    anything,
-    flag,
+    any_value,
     items,
     mapping,
-    only_text,
     optional,
     record,
-    text,
-    time,
+    strict_str,
+    to_bool,
+    to_str,
+    to_time,
 )
 from rules_bento.store.home import BENTO, Kind
 from rules_bento.tag import Tag, check_version, check_word
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rules_bento.store.conversions import Conversion
+    from rules_bento.store.coerce import Conversion
 
 _STAGES = ("all", "build", "runtime")
 
@@ -147,7 +147,7 @@ def _now() -> str:
 
 
 def _tag(value: Any, where: str) -> str:
-    name, colon, version = only_text(value, where).lower().partition(":")
+    name, colon, version = strict_str(value, where).lower().partition(":")
     check_word(name, f"{where}: the name of the model")
     return f"{name}:{check_word(version, f'{where}: the version of the model')}" if colon else name
 
@@ -175,31 +175,31 @@ def _stage(value: Any, where: str) -> str:
 _MODEL_REFERENCE = record(
     {
         "tag": (_tag, REQUIRED),
-        "module": (optional(text), None),
-        "creation_time": (time, _now),
-        "alias": (optional(text), None),
-        "registry": (text, "bentoml"),
+        "module": (optional(to_str), None),
+        "creation_time": (to_time, _now),
+        "alias": (optional(to_str), None),
+        "registry": (to_str, "bentoml"),
         "metadata": (optional(mapping()), None),
     }
 )
-_DEPENDENCY = record(dict.fromkeys(("service", "deployment", "cluster", "url"), (anything, None)), closed=True)
+_DEPENDENCY = record(dict.fromkeys(("service", "deployment", "cluster", "url"), (any_value, None)), closed=True)
 _SERVICE = record(
     {
-        "name": (text, REQUIRED),
-        "service": (text, REQUIRED),
+        "name": (to_str, REQUIRED),
+        "service": (to_str, REQUIRED),
         "models": (items(_model_reference), list),
         "dependencies": (items(_dependency), list),
         "config": (mapping(), dict),
     }
 )
-_ENV = record({"name": (text, REQUIRED), "value": (text, ""), "stage": (_stage, "all")})
+_ENV = record({"name": (to_str, REQUIRED), "value": (to_str, ""), "stage": (_stage, "all")})
 _COMMON: dict[str, tuple[Conversion, Any]] = {
-    "service": (text, REQUIRED),
-    "bentoml_version": (text, ""),
-    "creation_time": (time, _now),
-    "labels": (mapping(text), dict),
+    "service": (to_str, REQUIRED),
+    "bentoml_version": (to_str, ""),
+    "creation_time": (to_time, _now),
+    "labels": (mapping(to_str), dict),
     "models": (items(_model_reference), list),
-    "entry_service": (text, ""),
+    "entry_service": (to_str, ""),
     "services": (items(_SERVICE), list),
     "envs": (items(_ENV), list),
     "schema": (mapping(), dict),
@@ -207,12 +207,12 @@ _COMMON: dict[str, tuple[Conversion, Any]] = {
 }
 _IMAGE = record(
     {
-        "base_image": (text, ""),
-        "python_version": (text, ""),
-        "commands": (items(text), list),
-        "python_requirements": (text, ""),
-        "post_commands": (items(text), list),
-        "build_include": (items(text), list),
+        "base_image": (to_str, ""),
+        "python_version": (to_str, ""),
+        "commands": (items(to_str), list),
+        "python_requirements": (to_str, ""),
+        "post_commands": (items(to_str), list),
+        "build_include": (items(to_str), list),
     }
 )
 
@@ -222,12 +222,12 @@ def _bento(stated: dict[str, Any]) -> Any:
     document = _modernised(stated)
     if stated.get("spec", 1) == 2:
         document["spec"] = 2  # 2.0 counts, too
-        return record(_COMMON | {"spec": (anything, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})(document, "")
-    from rules_bento.store import options
+        return record(_COMMON | {"spec": (any_value, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})(document, "")
+    from rules_bento.store import spec1_options
 
     document["spec"] = 1  # whatever else it says
     lists = {"runners": (items(_RUNNER), list), "apis": (items(_API), list)}
-    return record(_COMMON | {"spec": (anything, 1)} | lists | options.FIELDS)(document, "")
+    return record(_COMMON | {"spec": (any_value, 1)} | lists | spec1_options.FIELDS)(document, "")
 
 
 def _modernised(stated: dict[str, Any]) -> dict[str, Any]:
@@ -248,14 +248,14 @@ def _modernised(stated: dict[str, Any]) -> dict[str, Any]:
 
 _RUNNER = record(
     {
-        "name": (text, REQUIRED),
-        "runnable_type": (text, REQUIRED),
-        "embedded": (flag, False),
-        "models": (items(text), list),
+        "name": (to_str, REQUIRED),
+        "runnable_type": (to_str, REQUIRED),
+        "embedded": (to_bool, False),
+        "models": (items(to_str), list),
         "resource_config": (optional(mapping()), None),
     }
 )
-_API = record({"name": (text, REQUIRED), "input_type": (text, REQUIRED), "output_type": (text, REQUIRED)})
+_API = record({"name": (to_str, REQUIRED), "input_type": (to_str, REQUIRED), "output_type": (to_str, REQUIRED)})
 
 
 def _batch_dimensions(value: Any, where: str) -> list[int]:
@@ -285,30 +285,30 @@ def _metadata(value: Any, where: str) -> Any:
 
 _SIGNATURE = record(
     {
-        "batchable": (flag, False),
+        "batchable": (to_bool, False),
         "batch_dim": (_batch_dimensions, lambda: [0, 0]),
-        "input_spec": (anything, None),
-        "output_spec": (anything, None),
+        "input_spec": (any_value, None),
+        "output_spec": (any_value, None),
     }
 )
 _CONTEXT = record(
     {
-        "framework_name": (text, REQUIRED),
-        "framework_versions": (mapping(text), REQUIRED),
-        "bentoml_version": (text, ""),
-        "python_version": (text, ""),
+        "framework_name": (to_str, REQUIRED),
+        "framework_versions": (mapping(to_str), REQUIRED),
+        "bentoml_version": (to_str, ""),
+        "python_version": (to_str, ""),
     }
 )
 _MODEL = record(
     {
-        "module": (text, REQUIRED),
-        "labels": (mapping(text), REQUIRED),
+        "module": (to_str, REQUIRED),
+        "labels": (mapping(to_str), REQUIRED),
         "options": (mapping(), REQUIRED),
         "metadata": (lambda value, where: _metadata(mapping()(value, where), where), REQUIRED),
         "context": (_CONTEXT, REQUIRED),
         "signatures": (mapping(_signature), dict),
-        "api_version": (text, REQUIRED),
-        "creation_time": (time, REQUIRED),
+        "api_version": (to_str, REQUIRED),
+        "creation_time": (to_time, REQUIRED),
     }
 )
 

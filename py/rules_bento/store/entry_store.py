@@ -12,7 +12,7 @@ from contextlib import suppress
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import dataclass
-from rules_bento.store import descriptors, durable, records, summaries
+from rules_bento.store import descriptors, durable, import_manifests, summaries
 from rules_bento.store.entries import Entry, NotFoundError
 from rules_bento.tag import Tag, check_word
 
@@ -44,7 +44,7 @@ class EntryStore:
         """Use `folder`, which holds all names; by default the home's for this kind."""
         self.home = home
         self.kind = kind
-        self.folder = folder or home.shelf(kind)
+        self.folder = folder or home.entries_dir(kind)
 
     def path(self, tag: Tag) -> Path:
         """Return the folder of an entry, whether it is there or not."""
@@ -109,7 +109,7 @@ class EntryStore:
                 f"{self.folder}: is on another file system than {self.home.own}, so that nothing can be moved there in "
                 f"one step. Let BENTOML_HOME itself be the link or the mount."
             )
-        records.write(self.home, self.kind, tag, manifest)
+        import_manifests.write(self.home, self.kind, tag, manifest)
         self._point_at(summary)
         try:
             tree.rename(target)
@@ -129,7 +129,7 @@ class EntryStore:
         target = self.path(tag)
         if not durable.exchange(tree, target):
             return None
-        records.write(self.home, self.kind, tag, manifest)
+        import_manifests.write(self.home, self.kind, tag, manifest)
         newest = self._newest(tag.name)
         if newest:
             durable.write(self.home, target.parent / LATEST, newest.version.encode())
@@ -147,7 +147,7 @@ class EntryStore:
             path.rename(trash)
         except FileNotFoundError:
             raise NotFoundError(f"{tag}: no {self.kind.noun} with this tag is in {self.folder}.") from None
-        records.remove(self.home, self.kind, tag)
+        import_manifests.remove(self.home, self.kind, tag)
         newest = self._newest(tag.name, last=True)  # BentoML is not consistent here
         if newest is None:
             (path.parent / LATEST).unlink(missing_ok=True)

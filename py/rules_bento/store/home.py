@@ -56,7 +56,7 @@ class Home:
         chosen = str(root or os.environ.get("BENTOML_HOME") or Path("~") / "bentoml")
         return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable)
 
-    def shelf(self, kind: Kind) -> Path:
+    def entries_dir(self, kind: Kind) -> Path:
         """Return the folder of all names of a kind."""
         return self.root / kind.folder
 

@@ -27,7 +27,7 @@ from rules_bento.store.home import unique
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Way = Literal["reflink", "link", "copy"]
+SharingMethod = Literal["reflink", "link", "copy"]
 """How an entry's file has the pool's content."""
 
 _FICLONE = 0x40049409  # linux/fs.h
@@ -43,14 +43,14 @@ def digest_time(digest: str) -> int:
 class Pool:
     """Keeps contents in a folder; `scratch` is an existing folder on the same file system."""
 
-    def __init__(self, folder: Path, scratch: Path, way: Way | None = None) -> None:
+    def __init__(self, folder: Path, scratch: Path, way: SharingMethod | None = None) -> None:
         """Use a folder as the pool; `way` (how files are shared) is found out unless it is given."""
         self.folder = folder
         self._scratch = scratch
         self._given = way
 
     @property
-    def way(self) -> Way:
+    def way(self) -> SharingMethod:
         """Return how contents are shared here: by clones, hard links or copies."""
         if self._given is None:
             self._given = self._probe()
@@ -141,7 +141,7 @@ class Pool:
         _clone(target, copy, digest, executable=executable)
         copy.replace(place)
 
-    def _probe(self) -> Way:
+    def _probe(self) -> SharingMethod:
         one, other = unique(self._scratch), unique(self._scratch)
         try:
             digest = write(one, [bytes(4096)])

@@ -148,7 +148,7 @@ def _build(options: Namespace, store: Store) -> Built:
         stated=_stated(options),
         features=tuple(feature for feature in options.enable_features.split(",") if feature),
         spec=options.spec,
-        store=store.home.shelf(MODEL),
+        store=store.home.entries_dir(MODEL),
         uv=shutil.which("uv"),
         secrets=None if options.no_secrets_check else tuple(options.allow_secret),
         **{key: value for key, value in versions.items() if value},
@@ -295,10 +295,10 @@ def _keep(made: Built, version: str, store: Store) -> tuple[Path, bool]:
     import tempfile
     from pathlib import Path
 
-    if store.bentos.shelf.has(made.tag):
+    if store.bentos.entry_store.has(made.tag):
         if version:
             raise BentoError(f"{made.tag} is in the store already. Delete it first, or build another version.")
-        return store.bentos.shelf.path(made.tag), True
+        return store.bentos.entry_store.path(made.tag), True
     with tempfile.TemporaryDirectory() as scratch:
         archive = made.archive(Path(scratch, "built.bento"))
         return store.bentos.import_archive(archive).entry.path, False

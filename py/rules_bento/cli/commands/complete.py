@@ -56,6 +56,6 @@ def _values(action: Action, store: Store, kind: Kind) -> Iterable[str]:
         return [str(choice) for choice in action.choices]
     if action.metavar == "TAG":
         # Tags are read off the folders' names alone, for a shell waits for this at each press of the tab key.
-        places = store.section(kind).shelf.folder.glob("*/*")
+        places = store.section(kind).entry_store.folder.glob("*/*")
         return [f"{path.parent.name}:{path.name}" for path in places if path.is_dir()]
     return []

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from rules_bento.library import Store
     from rules_bento.sources.manifest import Entry as File
-    from rules_bento.store.comparing import Difference
+    from rules_bento.store.diff import Difference
     from rules_bento.store.home import Kind
 
 

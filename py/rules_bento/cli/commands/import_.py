@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rules_bento.library import Store
     from rules_bento.store.home import Kind
-    from rules_bento.store.importing import Imported, Options
+    from rules_bento.store.import_session import Imported, Options
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
@@ -61,7 +61,7 @@ def add_options(parser: ArgumentParser) -> None:
 def options_of(options: Namespace) -> Options:
     """Return what `add_options` parsed."""
     from rules_bento.archives.unpack import Limits
-    from rules_bento.store.importing import Options
+    from rules_bento.store.import_session import Options
 
     return Options(
         limits=Limits(options.max_size, options.max_files, options.max_ratio, options.max_memory, options.same_letters),

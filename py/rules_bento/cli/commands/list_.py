@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """List the entries of the store."""
-    listing = store.section(kind).shelf.list(options.tag)
+    listing = store.section(kind).entry_store.list(options.tag)
     for problem in listing.problems:
         show.note(problem)
     # Python sorts the equal ones in their order, backwards too.
@@ -80,8 +80,8 @@ def _model_size(entry: Entry, tag: str, store: Store, known: dict[str, int]) -> 
         return 0
     if tag not in known:
         try:
-            shelf = store.models.shelf
-            known[tag] = tree_size(shelf.path(shelf.find(tag)))
+            entries = store.models.entry_store
+            known[tag] = tree_size(entries.path(entries.find(tag)))
         except NotFoundError:
             show.note(f"{entry.tag}: the model {tag} is missing.")
             known[tag] = 0

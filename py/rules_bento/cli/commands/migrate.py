@@ -40,7 +40,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         project,
         package,
         bentofile=options.bentofile,
-        store=store.home.shelf(MODEL),
+        store=store.home.entries_dir(MODEL),
         workspace=_workspace(project),
         hub=options.hub,
     )

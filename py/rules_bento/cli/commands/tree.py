@@ -83,7 +83,7 @@ def _show(name: str, root: _Node, output: str) -> int:
 def _of_entry(entry: Entry) -> _Node:
     import os
 
-    from rules_bento.store.checking import walk
+    from rules_bento.store.verification import walk
 
     root = _Node()
     start = len(str(entry.path)) + 1

@@ -6,7 +6,7 @@ from rules_bento.cli import registries, show, signing, status
 from rules_bento.cli.progress import progress
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.store.checking import Finding, Verified
+from rules_bento.store.verification import Finding, Verified
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -62,7 +62,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
-    from rules_bento.store.exporting import models_of
+    from rules_bento.store.export import models_of
 
     entry = store.section(kind).get(tag)
     return [entry, *models_of(store.home, entry)]
@@ -70,7 +70,7 @@ def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
 
 def _with_archives(verified: Verified, paths: list[Path]) -> Verified:
     from rules_bento.archives import unpack
-    from rules_bento.store.comparing import of_archive
+    from rules_bento.store.diff import of_archive
 
     damages = list(verified.damages)
     files = verified.files

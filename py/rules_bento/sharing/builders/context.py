@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.store import checking
-from rules_bento.store.exporting import contents, models_of, write_folder
+from rules_bento.store import verification
+from rules_bento.store.export import contents, models_of, write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
     """
     models = models_of(home, entry)
     if check:
-        checking.require_whole(home, [entry, *models])
+        verification.require_intact(home, [entry, *models])
     with tempfile.TemporaryDirectory(prefix="bento-context-") as scratch:
         # Below it, for builders that read it as another user; nobody else sees it.
         folder = Path(scratch, "bento")

@@ -8,7 +8,7 @@ from rules_bento.formats.times import parse_time
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.sources.manifest import Manifest
-from rules_bento.store.exporting import walk
+from rules_bento.store.export import walk
 from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rules_bento.store.descriptors import Description, ModelReference
     from rules_bento.store.entries import Entry
-    from rules_bento.store.records import Noted
+    from rules_bento.store.import_manifests import ManifestCache
 
 DIGEST_LABEL = "rules-bento/blake3"
 """A label beside the entry's own: the identity of its files, which a pull holds them against."""
@@ -95,7 +95,7 @@ def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, A
     }
 
 
-def digest_of(noted: Noted, entry: Entry) -> str:
+def digest_of(noted: ManifestCache, entry: Entry) -> str:
     """Return the identity of an entry's files as a label can have it: 52 letters and digits."""
     record = noted.of(entry.kind, entry.tag, entry.path)
     known = {file.path: file.blake3 for file in record.entries} if record else {}

@@ -24,9 +24,9 @@ from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.pushing import label_in
 from rules_bento.store import downloads, locks
 from rules_bento.store.entries import NotFoundError
-from rules_bento.store.home import BENTO, MODEL
-from rules_bento.store.importing import Imported, Options, workshop
 from rules_bento.store.entry_store import LATEST, EntryStore
+from rules_bento.store.home import BENTO, MODEL
+from rules_bento.store.import_session import Imported, Options, import_session
 from rules_bento.tag import Tag, check_word
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rules_bento.net.transport import Response
     from rules_bento.sharing.cloud.client import Cloud
     from rules_bento.store.home import Home, Kind
-    from rules_bento.store.importing import Draft, Workshop
+    from rules_bento.store.import_session import ImportSession, StagedImport
 
 _ENDED = (401, 403)
 _MOST_ADDRESSES = 4
@@ -78,10 +78,10 @@ def pull(
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)
     place = Place(kind, tag)
-    shelf = EntryStore(home, kind)
-    there = shelf.has(tag) and not force
+    entries = EntryStore(home, kind)
+    there = entries.has(tag) and not force
     remote = {} if there else _whole(cloud, place, _found(cloud, place))
-    needed = shelf.get(str(tag)).summary.models if there else _models(remote)
+    needed = entries.get(str(tag)).summary.models if there else _models(remote)
     wanted = [Tag.parse(model, "models") for model in needed] if kind is BENTO and options.models else []
     models = EntryStore(home, MODEL)
     known = tuple(model for model in wanted if models.has(model))
@@ -89,15 +89,15 @@ def pull(
     names = [_name(each) for each in (place, *(Place(MODEL, model) for model in wanted))]
     if there and not missing:
         downloads.forget(home, names)
-        return Pulled(shelf.get(str(tag)), (), known, new=False, notes=())
-    with locks.staging(home), workshop(home, options) as shop:
+        return Pulled(entries.get(str(tag)), (), known, new=False, notes=())
+    with locks.staging(home), import_session(home, options) as shop:
         fetching = _Fetching(home, cloud, shop)
         drafts = [draft for draft in parallel.for_each(fetching.model, missing, counter) if draft]
         if not there:
             drafts.append(fetching.entry(place, remote, counter))
         done = shop.commit(drafts)
         downloads.forget(home, names)
-    entry = shelf.get(str(tag)) if there else done.pop().entry
+    entry = entries.get(str(tag)) if there else done.pop().entry
     notes = tuple(note for imported in done for note in imported.notes)
     return Pulled(entry, tuple(imported.entry for imported in done), known, new=not there, notes=notes)
 
@@ -161,13 +161,13 @@ def _digest(*facts: object) -> str:
 class _Fetching:
     """Fetches entries of one cloud, and makes drafts of them."""
 
-    def __init__(self, home: Home, cloud: Cloud, shop: Workshop) -> None:
+    def __init__(self, home: Home, cloud: Cloud, shop: ImportSession) -> None:
         self._home = home
         self._cloud = cloud
         self._shop = shop
         self._lock = threading.Lock()  # downloads go side by side, drafts are made one after the other
 
-    def model(self, place: Place, counter: Counter) -> Draft | None:
+    def model(self, place: Place, counter: Counter) -> StagedImport | None:
         """Return the draft of a model; none for one of a hub, which is fetched from there when the Bento is served."""
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
@@ -175,7 +175,7 @@ class _Fetching:
             return None
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
-    def entry(self, place: Place, remote: dict[str, Any], counter: Counter) -> Draft:
+    def entry(self, place: Place, remote: dict[str, Any], counter: Counter) -> StagedImport:
         """Return the draft of an entry, held against the digest that was pushed with it, if it was."""
         expected = label_in(remote)
         path = self._place(place, remote)
@@ -189,7 +189,7 @@ class _Fetching:
                     raise
         raise AssertionError
 
-    def _draft(self, place: Place, path: Path, expected: str) -> Draft:
+    def _draft(self, place: Place, path: Path, expected: str) -> StagedImport:
         with path.open("rb") as file, self._lock:
             form = streams.form_of(file.read(512))
             file.seek(0)

@@ -11,8 +11,8 @@ from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.tarball import Tarball
 from rules_bento.sharing.cloud.uploading import upload
-from rules_bento.store import checking, locks, records
-from rules_bento.store.exporting import models_of, walk
+from rules_bento.store import import_manifests, locks, verification
+from rules_bento.store.export import models_of, walk
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.tag import Tag
 
@@ -66,7 +66,7 @@ def push(
     models = models_of(home, entry) if entry.kind is BENTO else []
     pushing = _Pushing(home, cloud, force=force, jobs=jobs)
     if check:
-        checking.require_whole(home, [entry, *models], pushing.noted)
+        verification.require_intact(home, [entry, *models], pushing.noted)
     with locks.staging(home):  # so that nobody clears away what is noted of uploads
         if entry.kind is MODEL:
             return Pushed(pushing.model(entry, counter), ())
@@ -95,7 +95,7 @@ class _Pushing:
         self._cloud = cloud
         self._force = force
         self._jobs = jobs
-        self.noted = records.Noted(home)
+        self.noted = import_manifests.ManifestCache(home)
         self._lock = threading.Lock()  # versions of one model would make its repository twice
 
     def model(self, entry: Entry, counter: Counter) -> Sent:

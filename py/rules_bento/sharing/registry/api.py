@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
     from rules_bento.sharing.registry.pulling import Pulled
     from rules_bento.sharing.registry.pushing import Delivered
-    from rules_bento.store.importing import Options
     from rules_bento.store.entry_store import EntryStore
+    from rules_bento.store.import_session import Options
 
 
-def push(shelf: EntryStore, tag: str, targets: Sequence[str], insecure: Collection[str]) -> list[Delivered]:
-    """Send an entry of a shelf to registries."""
+def push(entries: EntryStore, tag: str, targets: Sequence[str], insecure: Collection[str]) -> list[Delivered]:
+    """Send an entry of an entry store to registries."""
     references = [Reference.of_address(target) for target in targets]
     with Registries(insecure) as registries, Progress(f"Pushing {tag}") as progress:
-        return pushing.push(shelf.home, shelf.get(tag), references, registries, progress)
+        return pushing.push(entries.home, entries.get(tag), references, registries, progress)
 
 
-def pull(shelf: EntryStore, source: str, force: bool, options: Options | None, insecure: Collection[str]) -> Pulled:
-    """Fetch an entry into a shelf."""
+def pull(entries: EntryStore, source: str, force: bool, options: Options | None, insecure: Collection[str]) -> Pulled:
+    """Fetch an entry into an entry store."""
     reference = Reference.of_address(source)
     with Registries(insecure) as registries, Progress(f"Pulling {source}") as progress:
-        return pulling.pull(shelf.home, shelf.kind, reference, registries, progress, options, force=force)
+        return pulling.pull(entries.home, entries.kind, reference, registries, progress, options, force=force)

@@ -16,7 +16,7 @@ from rules_bento.sharing.registry import artifact, streamed
 from rules_bento.sharing.registry.artifact import ModelPart, Part
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.sources.manifest import Manifest
-from rules_bento.store import locks, records
+from rules_bento.store import import_manifests, locks
 from rules_bento.store.home import BENTO, unique
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Described:
         self.home = home
         self.entry = entry
         self.models = models
-        self.noted = records.Noted(home)
+        self.noted = import_manifests.ManifestCache(home)
 
     @cached_property
     def bento(self) -> BentoFacts:
@@ -141,7 +141,7 @@ def _part(members: Sequence[Member], path: Path) -> Part:
 
 def _members(folder: Path, prefix: str = "") -> list[Member]:
     """Return all below a folder, by path; of folders only those that nothing is in."""
-    from rules_bento.store.exporting import walk
+    from rules_bento.store.export import walk
 
     members = list(walk(folder, prefix))
     parents = {member.path.rpartition("/")[0] for member in members}

@@ -16,9 +16,9 @@ from rules_bento.records import dataclass, replace
 from rules_bento.registry.download import download
 from rules_bento.sharing.registry import artifact
 from rules_bento.store import downloads, locks
-from rules_bento.store.home import BENTO, MODEL
-from rules_bento.store.importing import Imported, Options, workshop
 from rules_bento.store.entry_store import EntryStore
+from rules_bento.store.home import BENTO, MODEL
+from rules_bento.store.import_session import Imported, Options, import_session
 from rules_bento.tag import Tag
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ def pull(
     manifest = repository.get_manifest(reference.target)
     tag, models = _told(repository, manifest, kind, str(reference))
     by_digest = reference.with_digest(manifest.descriptor.digest)
-    shelf = EntryStore(home, kind)
-    there = shelf.has(tag)
+    entries = EntryStore(home, kind)
+    there = entries.has(tag)
     if there and not force:
         downloads.forget(home, map(_name, manifest.layers()))
-        return Pulled(shelf.get(str(tag)), (), (), new=False, notes=(), reference=by_digest)
+        return Pulled(entries.get(str(tag)), (), (), new=False, notes=(), reference=by_digest)
     missing, known = _missing(home, models if options.models else ())
     layers = [layer for layer in manifest.layers() if _wanted(layer, kind, missing)]
     with locks.staging(home):
@@ -91,9 +91,9 @@ def _told(
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
     """Return the tags of the models that the store lacks, and of those that it has."""
-    shelf = EntryStore(home, MODEL)
+    entries = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
-    known = tuple(tag for tag in tags if shelf.has(tag))
+    known = tuple(tag for tag in tags if entries.has(tag))
     return {str(tag) for tag in tags if tag not in known}, known
 
 
@@ -133,7 +133,7 @@ def _fetch(
 
 
 def _take(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: Options, origin: str) -> Imported:
-    with workshop(home, options) as shop:
+    with import_session(home, options) as shop:
         below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
         draft = shop.draft(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
         if draft.tag != tag:

@@ -11,8 +11,8 @@ from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import Pushed
 from rules_bento.registry.push import push as push_package
 from rules_bento.sharing.registry import packing
-from rules_bento.store import checking
-from rules_bento.store.exporting import models_of
+from rules_bento.store import verification
+from rules_bento.store.export import models_of
 from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def push(
         _sign({pushed.reference for pushed in there if pushed}, key, registries, counter)
         return [Delivered(pushed, (target.tag,)) for pushed, target in zip(there, targets, strict=True) if pushed]
     if check:
-        checking.require_whole(home, [entry, *models], described.noted)
+        verification.require_intact(home, [entry, *models], described.noted)
     with packing.packed(described) as package:
         digest = package.root.descriptor.digest
         _sign({target.with_digest(digest) for target in targets}, key, registries, counter)

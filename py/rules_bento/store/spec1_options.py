@@ -11,10 +11,10 @@ import sys
 from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.store.conversions import anything, items, only_flag, only_text, optional, record, text
+from rules_bento.store.coerce import any_value, items, optional, record, strict_bool, strict_str, to_str
 
 if TYPE_CHECKING:
-    from rules_bento.store.conversions import Conversion
+    from rules_bento.store.coerce import Conversion
 
 
 def _distro(value: Any, where: str) -> str:
@@ -53,12 +53,12 @@ def _environment(value: Any, where: str) -> dict[str, str] | None:
 
 
 def _conda_dependencies(value: Any, where: str) -> list[Any]:
-    dependencies: list[Any] = items(anything)(value, where)
+    dependencies: list[Any] = items(any_value)(value, where)
     mappings = [item for item in dependencies if isinstance(item, dict)]
     if len(mappings) > 1 or any("pip" not in item for item in mappings):
         raise BentoError(f"{where}: may have one mapping, whose key is pip.")
     for item in mappings:
-        items(only_text)(item["pip"], f"{where}.pip")
+        items(strict_str)(item["pip"], f"{where}.pip")
     return dependencies
 
 
@@ -71,30 +71,30 @@ _DOCKER = _optional(
     python_version=_python_version,
     cuda_version=_cuda_version,
     env=_environment,
-    system_packages=items(text),
-    setup_script=text,
-    base_image=text,
-    dockerfile_template=text,
+    system_packages=items(to_str),
+    setup_script=to_str,
+    base_image=to_str,
+    dockerfile_template=to_str,
 )
 _PYTHON = _optional(
-    requirements_txt=only_text,
-    packages=items(anything),
-    lock_packages=anything,
-    pack_git_packages=anything,
-    index_url=only_text,
-    no_index=only_flag,
-    trusted_host=items(anything),
-    find_links=items(anything),
-    extra_index_url=items(anything),
-    pip_args=only_text,
-    wheels=items(anything),
-    is_src_layout=anything,
+    requirements_txt=strict_str,
+    packages=items(any_value),
+    lock_packages=any_value,
+    pack_git_packages=any_value,
+    index_url=strict_str,
+    no_index=strict_bool,
+    trusted_host=items(any_value),
+    find_links=items(any_value),
+    extra_index_url=items(any_value),
+    pip_args=strict_str,
+    wheels=items(any_value),
+    is_src_layout=any_value,
 )
 _CONDA = _optional(
-    environment_yml=text,
-    channels=items(anything),
+    environment_yml=to_str,
+    channels=items(any_value),
     dependencies=_conda_dependencies,
-    pip=items(anything),
+    pip=items(any_value),
 )
 
 

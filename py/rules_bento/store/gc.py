@@ -7,11 +7,11 @@ import shutil
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import dataclass
-from rules_bento.store import locks, records
-from rules_bento.store.checking import walk
+from rules_bento.store import import_manifests, locks
+from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.pool import Pool
-from rules_bento.store.entry_store import EntryStore
+from rules_bento.store.verification import walk
 from rules_bento.transports import download
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
                 shutil.rmtree(folder, ignore_errors=True)
         if not dry_run:
             for kind, tag in orphans:
-                records.remove(home, kind, tag)
+                import_manifests.remove(home, kind, tag)
         return Collected(files, size, len(orphans))
 
 
@@ -68,10 +68,10 @@ def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []
     for kind in (BENTO, MODEL):
-        shelf = EntryStore(home, kind)
-        for tag in records.tags(home, kind):
+        entries = EntryStore(home, kind)
+        for tag in import_manifests.tags(home, kind):
             try:
-                record = records.read(home, kind, tag, shelf.path(tag))
+                record = import_manifests.read(home, kind, tag, entries.path(tag))
             except BentoError:
                 continue  # `verify` says so; what it named is in use as long as it has another name
             if record is None:

@@ -48,7 +48,7 @@ def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
     return manifest if _is_of(manifest, kind, folder) else None
 
 
-class Noted:
+class ManifestCache:
     """Reads the records of a store's entries, each once however often it is asked for."""
 
     def __init__(self, home: Home) -> None:

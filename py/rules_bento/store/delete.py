@@ -8,10 +8,10 @@ from contextlib import suppress
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
-from rules_bento.store import locks, records
+from rules_bento.store import import_manifests, locks
+from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.pool import Pool
-from rules_bento.store.entry_store import EntryStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
             users = users_of(home, tag) if kind is MODEL and not force else []
             if users:
                 raise BentoError(f"{tag}: is used by {', '.join(map(str, users))}. Delete them first, or use force.")
-            removed = take_out(home, kind, tag)
+            removed = move_to_trash(home, kind, tag)
         discard(home, removed)
 
 
@@ -43,7 +43,7 @@ class Removed(NamedTuple):
     entries: tuple[File, ...]
 
 
-def take_out(home: Home, kind: Kind, tag: Tag) -> Removed:
+def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
     """Take an entry out of the store; called with the lock for it (`locks.committing`)."""
     entries = recorded(home, kind, tag)
     home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def users_of(home: Home, model: Tag) -> list[Tag]:
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
     """Return the recorded contents of an entry, as far as they are known."""
     with suppress(BentoError):  # a damaged record must not keep the entry
-        record = records.read(home, kind, tag, EntryStore(home, kind).path(tag))
+        record = import_manifests.read(home, kind, tag, EntryStore(home, kind).path(tag))
         return record.entries if record else ()
     return ()
 

@@ -8,10 +8,10 @@ import stat
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import dataclass
-from rules_bento.store import records
+from rules_bento.store import import_manifests
+from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.pool import digest_time
-from rules_bento.store.entry_store import EntryStore
 from rules_bento.tag import Tag
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def verify(
     home: Home,
     entries: list[Entry],
     progress: Callable[[int], None] | None = None,
-    noted: records.Noted | None = None,
+    noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
     """Read all files of the entries, each once however many entries share it; `noted` are the store's records."""
-    noted = noted or records.Noted(home)
+    noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
     damages: list[Finding] = []
@@ -91,7 +91,7 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
     return Verified(verified.entries, verified.files, tuple(damages), verified.changes, verified.unknown)
 
 
-def require_whole(home: Home, entries: list[Entry], noted: records.Noted | None = None) -> None:
+def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
     """Raise BentoError that names what is damaged in the entries; `noted` are the store's records."""
     damages = verify(home, entries, noted=noted).damages
     if damages:

@@ -23,38 +23,38 @@ REQUIRED = object()
 """In the place of a default: the key must be there."""
 
 
-def anything(value: Any, where: str) -> Any:
+def any_value(value: Any, where: str) -> Any:
     """Return any value unchanged."""
     return value
 
 
-def text(value: Any, where: str) -> str:
+def to_str(value: Any, where: str) -> str:
     """Return a scalar as text. Raises BentoError for a list or a mapping."""
     if isinstance(value, (list, dict, set)):
         raise BentoError(f"{where}: is a list or a mapping, where a text belongs.")
     return str(value)
 
 
-def only_text(value: Any, where: str) -> str:
+def strict_str(value: Any, where: str) -> str:
     """Return a text. Raises BentoError for all else, also for what could be made one."""
     if not isinstance(value, str):
         raise BentoError(f"{where}: is {value!r}, where a text belongs. Put it in quotes.")
     return value
 
 
-def flag(value: Any, where: str) -> bool:
+def to_bool(value: Any, where: str) -> bool:
     """Return whether Python takes a value for true."""
     return bool(value)
 
 
-def only_flag(value: Any, where: str) -> bool:
+def strict_bool(value: Any, where: str) -> bool:
     """Return true or false. Raises BentoError for another value."""
     if not isinstance(value, bool):
         raise BentoError(f"{where}: is {value!r}, where true or false belongs.")
     return value
 
 
-def time(value: Any, where: str) -> str:
+def to_time(value: Any, where: str) -> str:
     """Return a time in ISO 8601, quoted or as YAML writes it; a date alone must be quoted, as for BentoML.
 
     Raises BentoError, beginning with `where`, for another value.
@@ -85,7 +85,7 @@ def items(convert: Conversion) -> Conversion:
     return converted
 
 
-def mapping(convert: Conversion = anything) -> Conversion:
+def mapping(convert: Conversion = any_value) -> Conversion:
     """Return the conversion of a mapping from texts to such values, which raises BentoError for what is none."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from rules_bento.archives.links import check_links
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import dataclass, field
-from rules_bento.store import deleting, descriptors, durable, locks, records
+from rules_bento.store import delete, descriptors, durable, import_manifests, locks
+from rules_bento.store.entry_store import LATEST, EntryStore
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.pool import Pool
-from rules_bento.store.entry_store import LATEST, EntryStore
 from rules_bento.store.staging import Tree, digest
 from rules_bento.store.summaries import of_description
 from rules_bento.tag import Tag, check_version, check_word
@@ -56,7 +56,7 @@ class Imported:
 
 
 @contextmanager
-def workshop(home: Home, options: Options) -> Iterator[Workshop]:
+def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
     """Yield a place where entries are made; what was not committed when the block ends is gone."""
     import shutil
 
@@ -64,7 +64,7 @@ def workshop(home: Home, options: Options) -> Iterator[Workshop]:
         folder = unique(home.staging)
         folder.mkdir(mode=0o700, parents=True)
         try:
-            yield Workshop(home, folder, options)
+            yield ImportSession(home, folder, options)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -81,7 +81,7 @@ def import_archive(
 
     A tag that is in the store already is an error for the archive itself, and passed over for a model in it.
     """
-    with workshop(home, options or Options()) as shop:
+    with import_session(home, options or Options()) as shop:
         draft = shop.draft(kind, source, form, progress)
         return shop.commit([draft])[0]
 
@@ -96,7 +96,7 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class Draft:
+class StagedImport:
     """Holds the entries that an archive, read to its end, would become."""
 
     main: _Part
@@ -110,7 +110,7 @@ class Draft:
         return self.main.description.tag
 
 
-class Workshop:
+class ImportSession:
     """Makes entries from archives (`draft`), then brings them into the store (`commit`)."""
 
     def __init__(self, home: Home, folder: Path, options: Options) -> None:
@@ -119,15 +119,15 @@ class Workshop:
         self._options = options
         self._pool = Pool(home.pool, folder, None if options.share else "copy")
         self._count = 0
-        self._replaced: list[deleting.Removed] = []
+        self._replaced: list[delete.Removed] = []
 
     def draft(
         self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
-    ) -> Draft:
+    ) -> StagedImport:
         """Read an archive into trees of the staging folder; `below` is where in it all of the entry is (`a/b/`)."""
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
-    def commit(self, drafts: list[Draft]) -> list[Imported]:
+    def commit(self, drafts: list[StagedImport]) -> list[Imported]:
         """Bring what the drafts have into the store, in their order, the models of each before it.
 
         Raises BentoError for an entry that is there, or a model that was deleted meanwhile.
@@ -137,18 +137,18 @@ class Workshop:
         with locks.committing(self._home):
             done = [self._commit(draft) for draft in drafts]
         for removed in self._replaced:
-            deleting.discard(self._home, removed)
+            delete.discard(self._home, removed)
         return done
 
-    def _commit(self, draft: Draft) -> Imported:
-        shelf = EntryStore(self._home, MODEL)
-        gone = [tag for tag in draft.known if not shelf.has(tag)]
+    def _commit(self, draft: StagedImport) -> Imported:
+        entries = EntryStore(self._home, MODEL)
+        gone = [tag for tag in draft.known if not entries.has(tag)]
         if gone:
             raise BentoError(f"{gone[0]}: was deleted while the Bento that has it was imported. Import it again.")
         models: list[Entry] = []
         known = list(draft.known)
         for part in draft.models:
-            if shelf.has(part.description.tag):
+            if entries.has(part.description.tag):
                 known.append(part.description.tag)
             else:
                 models.append(self._place(part))
@@ -159,18 +159,18 @@ class Workshop:
     def _replace(self, part: _Part) -> Entry:
         """Bring an entry into the place of another one, in one step where the system can."""
         kind, tag, tree = part.kind, part.description.tag, part.tree
-        before = deleting.recorded(self._home, kind, tag)
-        records.remove(self._home, kind, tag)  # so that it never stands beside the wrong one
+        before = delete.recorded(self._home, kind, tag)
+        import_manifests.remove(self._home, kind, tag)  # so that it never stands beside the wrong one
         entry = EntryStore(self._home, kind).replace(tree.folder, of_description(part.description), tree.manifest())
         if entry:
-            self._replaced.append(deleting.Removed(tree.folder, before))
+            self._replaced.append(delete.Removed(tree.folder, before))
             return entry
-        self._replaced.append(deleting.take_out(self._home, kind, tag)._replace(entries=before))
+        self._replaced.append(delete.move_to_trash(self._home, kind, tag)._replace(entries=before))
         return self._place(part)
 
     def _place(self, part: _Part) -> Entry:
-        shelf = EntryStore(self._home, part.kind)
-        return shelf.commit(part.tree.folder, of_description(part.description), part.tree.manifest())
+        entries = EntryStore(self._home, part.kind)
+        return entries.commit(part.tree.folder, of_description(part.description), part.tree.manifest())
 
     def _tree(self) -> Tree:
         self._count += 1
@@ -193,7 +193,7 @@ class _Reader:
         self._main_links: list[Item] = []
         self._tops: set[str] = set()
 
-    def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None, below: str = "") -> Draft:
+    def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None, below: str = "") -> StagedImport:
         where = unpack.name_of(source)
         for member, contents in unpack.read(source, form, self._options.limits, progress):
             if not member.path.startswith(below):
@@ -214,7 +214,7 @@ class _Reader:
         parts = tuple(self._model_part(tag, tree, where) for tag, tree in self._models.items())
         notes = (*self._description.notes, *self._differences())
         main = _Part(self._kind, self._main, self._description)
-        return Draft(main, parts, tuple(self._known), notes)
+        return StagedImport(main, parts, tuple(self._known), notes)
 
     def _add(self, item: Item, contents: Contents, where: str) -> None:
         if item.path == self._kind.descriptor:
@@ -296,6 +296,6 @@ class _Reader:
     def _differences(self) -> Iterator[str]:
         """Yield a message for each model that the store has with other contents."""
         for tag, digests in self._known.items():
-            record = records.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
+            record = import_manifests.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
             if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:
                 yield f"The model {tag} is in the store with other contents than in the archive. It was kept as it is."

@@ -18,10 +18,10 @@ from rules_bento.archives.whole import is_unfinished, whole_file, whole_folder
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO, cast
 from rules_bento.records import dataclass
-from rules_bento.store import checking
+from rules_bento.store import verification
 from rules_bento.store.entries import NotFoundError
-from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.entry_store import LATEST, EntryStore
+from rules_bento.store.home import BENTO, MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,7 +85,7 @@ def checked_members(
 ) -> Iterator[Member]:
     """Return the members of an entry and its models. With `check`, raises BentoError at once if they are damaged."""
     if check:
-        checking.require_whole(home, [entry, *models])
+        verification.require_intact(home, [entry, *models])
     return _counted(contents(entry, models), progress)
 
 
@@ -177,9 +177,9 @@ def _failure(path: Path, error: OSError) -> BentoError:
     return BentoError(f"{error.filename}: cannot be read: {reason}. {path} was not written.")
 
 
-def _has(shelf: EntryStore, text: str) -> bool:
+def _has(entries: EntryStore, text: str) -> bool:
     try:
-        return shelf.has(shelf.find(text))
+        return entries.has(entries.find(text))
     except BentoError:
         return False
 

@@ -10,8 +10,8 @@ from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.records import dataclass, field
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.store import descriptors, staging
-from rules_bento.store.checking import digest_of, walk
 from rules_bento.store.home import BENTO, MODEL
+from rules_bento.store.verification import digest_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
