@@ -853,8 +853,8 @@ def bad_model(**changes):
         ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: is missing"),
         ({"models/a+b/v1/x": b""}, "the name of a model"),
         ({"models/clf/latest/x": b""}, "latest"),
-        ({"models/readme": b""}, "in the place of a model's folder"),
-        ({"models/clf/v2": b""}, "in the place of a model's folder"),
+        ({"models/readme": b""}, "not a model's directory"),
+        ({"models/clf/v2": b""}, "not a model's directory"),
     ],
 )
 def test_models_that_are_none_are_refused(tmp_path, changes, message):
@@ -904,8 +904,8 @@ def import_with_link(store, name, target):
     """Take in a model's archive that has a folder around it, and a link."""
     files = {f"models/clf/v1/{path}": data for path, data in model_files().items() if path != name}
     archive = raw_tar(*[(path, {}, data) for path, data in files.items()], link(f"models/clf/v1/{name}", target))
-    with import_session.import_session(store.home, import_session.Options()) as shop:
-        shop.commit([shop.draft(MODEL, io.BytesIO(archive), "tar", below="models/clf/v1/")])
+    with import_session.import_session(store.home, import_session.Options()) as session:
+        session.commit([session.stage(MODEL, io.BytesIO(archive), "tar", below="models/clf/v1/")])
 
 
 def model_of_archive(tmp_path, *links):

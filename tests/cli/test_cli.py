@@ -142,7 +142,7 @@ def test_a_folder_that_is_no_bento_is_told_and_passed_over(bento, home):
     (home / "bentos/hi/half").mkdir()
     assert len(json.loads(bento("list", "-o", "json"))) == 2
     assert "note:" in bento.err
-    assert "bentos/hi/half: is no Bento" in bento.err
+    assert "bentos/hi/half: isn't a Bento" in bento.err
 
 
 def test_a_missing_model_is_told(bento, home):
@@ -194,9 +194,9 @@ def test_get_resolves_as_bentoml_does(bento):
     assert json.loads(bento("get", "hi:v1", "-o", "json"))["version"] == "v1"
     bento("get", "hi:", code=status.ERROR)
     bento("get", "hi:v", code=status.ERROR)
-    assert "begins the tags of 2 bentos: v1, v2" in bento.err
+    assert "matches 2 bentos: v1, v2" in bento.err
     bento("get", "nothing", code=status.NOT_FOUND)
-    assert bento.err.startswith("bento: nothing: no Bento of this name is in ")
+    assert bento.err.startswith("bento: nothing: no Bento has this name in ")
 
 
 # ---- Import, export, bundles ------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def test_import_and_export(bento, home, tmp_path):
     }
     assert Path("third/bentos/hi/v1/README.md").stat().st_nlink == 1
     bento("import", "v1.bento", code=status.ERROR)
-    assert "hi:v1 is in the store already" in bento.err
+    assert "hi:v1 is already in the store" in bento.err
     assert bento("export", "hi:v1") == "Exported Bento hi:v1 with clf:v1 to hi-v1.bento.\n"
     assert bento("export", "hi", "out.tar", "--no-models", "-o", "path") == "out.tar\n"
     assert (
@@ -240,7 +240,10 @@ def test_import_and_export(bento, home, tmp_path):
     assert bento("export", "hi:v1", "folder", "--format", "zip", "-o", "path") == "folder/hi-v1.zip\n"
     assert bento("export", "hi:v1", "folder/", "-o", "path") == "folder/hi-v1.bento\n"
     bento("export", "hi:v1", "no/folder", code=status.ERROR)
-    assert bento.err == "bento: no/folder.bento: cannot be written: No such file or directory.\n"
+    assert (
+        bento.err
+        == "bento: no/folder.bento: cannot be written: No such file or directory. Choose another path, or free space.\n"
+    )
     bento("export", "hi:v1", "folder", "--format", "folder", code=status.ERROR)
     bento("export", "hi:v1", "tree", "--format", "folder")
     assert json.loads(bento("import", "tree", "--home", "fifth", "-o", "json"))["models"] == ["clf:v1"]
@@ -256,7 +259,7 @@ def test_models(bento):
     assert "clf:v1: is used by hi:v1, hi:v2." in bento.err
     assert bento("models", "delete", "clf:v1", "-y", "--force", "-o", "json") == '[\n  "clf:v1"\n]\n'
     bento("models", "import", "v1.bento", code=status.ERROR)
-    assert "has no model.yaml at its top" in bento.err
+    assert "it has no model.yaml at the top level" in bento.err
     bento("import", "m.tar", code=status.ERROR)
 
 
@@ -327,9 +330,9 @@ def test_verify_and_gc(bento, home):
     place.write_bytes(b"x" * place.stat().st_size)
     out = bento("verify", "-o", "json", code=status.FOUND)
     assert json.loads(out)["damages"] == [
-        {"kind": "Bento", "tag": "hi:v2", "path": "src/new", "problem": "has other contents than it came with"}
+        {"kind": "Bento", "tag": "hi:v2", "path": "src/new", "problem": "its contents changed"}
     ]
-    assert "damaged  Bento hi:v2: src/new: has other contents" in bento("verify", "hi:v2", code=status.FOUND)
+    assert "damaged  Bento hi:v2: src/new: its contents changed" in bento("verify", "hi:v2", code=status.FOUND)
     assert bento("verify", "hi:v1")
     bento("export", "hi:v2", "x.bento", code=status.ERROR)
     assert bento("export", "hi:v2", "x.bento", "--no-verify")

@@ -104,7 +104,7 @@ def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, mo
     assert "no Bento" in bento("serve", "gone", code=status.NOT_FOUND)
     assert "has no BentoML" in bento("serve", "hi", "--python", tmp_path / "nothing", code=status.ERROR)
     store.models.delete("clf:v1", force=True)
-    assert "needs a model that is missing" in bento("serve", "hi:v1", code=status.NOT_FOUND)
+    assert "a model is missing" in bento("serve", "hi:v1", code=status.NOT_FOUND)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")

@@ -152,7 +152,7 @@ def test_missing_and_damaged_entries_are_not_bundled(store, tmp_path):
     copy = Store(tmp_path / "copy", durable=False)
     shutil.copytree(store.home.root, copy.home.root)
     shutil.rmtree(copy.home.root / "models/big")
-    with pytest.raises(NotFoundError, match=r"hi:v1: needs a model that is missing\. big"):
+    with pytest.raises(NotFoundError, match=r"hi:v1: a model is missing\. big"):
         bundle.write(copy.home, ["hi:v1"], tmp_path / "out")
     (copy.bentos.get("he").path / "README.md").unlink()
     with pytest.raises(BentoError, match=r"damaged:\nBento he:v1: README\.md: is missing"):

@@ -110,7 +110,7 @@ def test_empty_folders_and_links_are_kept(store, tmp_path):
 
 def test_a_tag_that_is_there_is_not_replaced(store):
     put(store)
-    with pytest.raises(BentoError, match="hi:v1 is in the store already"):
+    with pytest.raises(BentoError, match="hi:v1 is already in the store"):
         put(store, src__other=b"other")
     assert not (store.bentos.get("hi:v1").path / "src/other").exists()
 
@@ -163,7 +163,7 @@ def test_a_prefix_is_enough_if_only_one_has_it(store):
         put(store, f"hi:{version}")
     assert str(store.bentos.get("hi:abc").tag) == "hi:abc1"
     assert str(store.bentos.get("HI:ABD").tag) == "hi:abd"
-    with pytest.raises(BentoError, match="begins the tags of 3 bentos: abc1, abd, abd1"):
+    with pytest.raises(BentoError, match="matches 3 bentos: abc1, abd, abd1"):
         store.bentos.get("hi:ab")
     for text in "hi:x", "ho", "ho:v1":
         with pytest.raises(NotFoundError, match=text):
@@ -445,7 +445,7 @@ def damage(path, change):
 
 @pytest.mark.parametrize(
     ("change", "problem"),
-    [("flip", "other contents"), ("remove", "is missing"), ("grow", "bytes, not"), ("folder", "was a file")],
+    [("flip", "contents changed"), ("remove", "is missing"), ("grow", "bytes, not"), ("folder", "was a file")],
 )
 @pytest.mark.parametrize("path", ["src/package/data.csv", "bento.yaml", "env/docker/Dockerfile"])
 def test_damage_is_found_and_named(store, change, problem, path):
@@ -905,7 +905,7 @@ def test_exports_that_fail_leave_nothing(store, tmp_path, monkeypatch):
         with pytest.raises(BentoError):
             store.bentos.export("hi", tmp_path / "out", form, check=False)
     store.models.delete("clf", force=True)
-    with pytest.raises(NotFoundError, match="needs a model that is missing"):
+    with pytest.raises(NotFoundError, match="a model is missing"):
         store.bentos.export("hi", tmp_path / "out.bento", check=False)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -1253,7 +1253,7 @@ def test_a_model_that_is_deleted_meanwhile_is_missed(store, tmp_path, monkeypatc
     monkeypatch.setattr(
         "rules_bento.store.durable.flush_trees", lambda *_: delete.delete(store.home, MODEL, Tag("clf", "v1"))
     )
-    with pytest.raises(BentoError, match="was deleted while"):
+    with pytest.raises(BentoError, match="was deleted during"):
         store.bentos.import_archive(path)
     assert [str(entry.tag) for entry in store.bentos.list()] == ["clf:v1"]
 
@@ -1349,7 +1349,7 @@ def test_a_large_descriptor_is_refused_by_its_size(store, tmp_path, look):
             file.truncate(1 << 40)
     tracemalloc.start()
     try:
-        with pytest.raises(BentoError, match=r"which cannot be meant"):
+        with pytest.raises(BentoError, match=r"more than 16777216|larger than 16 MiB"):
             asked()
         assert tracemalloc.get_traced_memory()[1] < 40 << 20
     finally:

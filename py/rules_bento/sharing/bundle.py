@@ -83,16 +83,16 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
     """
     drafts: list[StagedImport] = []
     known: list[str] = []
-    with import_session(home, options) as shop:
+    with import_session(home, options) as session:
         for part in _parts(path, options.limits, progress):
             if EntryStore(home, part.kind).has(part.tag):
                 known.append(str(part.tag))
                 continue
-            draft = shop.draft(part.kind, cast("BinaryIO", part), "xz")
+            draft = session.stage(part.kind, cast("BinaryIO", part), "xz")
             if draft.tag != part.tag:
                 raise BentoError(f"{part.name}: is {draft.tag} by its descriptor.")
             drafts.append(draft)
-        return Unbundled(tuple(shop.commit(drafts)), tuple(known))
+        return Unbundled(tuple(session.commit(drafts)), tuple(known))
 
 
 def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:

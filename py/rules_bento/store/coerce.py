@@ -1,8 +1,9 @@
 """Converts YAML values: what is accepted, and what it becomes.
 
-BentoML reads its descriptors with cattrs, by the types of classes: numbers become texts where a text is expected,
-unknown keys are dropped, absent ones get a default. A conversion here does the same for one value, and says where in
-the document it does not fit. (`formats.shapes` holds what has to be of a shape as it is.)
+BentoML reads its descriptors with cattrs, by the types of its classes: a number becomes a string if a string is
+expected, unknown keys are dropped, and missing keys get a default. A conversion in this module does the same for one
+value, and its error names the place in the document. (`formats.shapes` checks documents that must match a schema
+without conversion.)
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Conversion = Callable[[Any, str], Any]
-    """Takes a value and where it stands; returns what it becomes, or raises BentoError that begins with where."""
+    """Converts a value at a place in a document. Raises BentoError, whose message begins with the place."""
 
 REQUIRED = object()
-"""In the place of a default: the key must be there."""
+"""Instead of a default: the key is required."""
 
 
 def any_value(value: Any, where: str) -> Any:
@@ -29,35 +30,35 @@ def any_value(value: Any, where: str) -> Any:
 
 
 def to_str(value: Any, where: str) -> str:
-    """Return a scalar as text. Raises BentoError for a list or a mapping."""
+    """Convert a scalar to a string. Raises BentoError for a list or a mapping."""
     if isinstance(value, (list, dict, set)):
-        raise BentoError(f"{where}: is a list or a mapping, where a text belongs.")
+        raise BentoError(f"{where}: expected a string, got a list or a mapping. Write one value.")
     return str(value)
 
 
 def strict_str(value: Any, where: str) -> str:
-    """Return a text. Raises BentoError for all else, also for what could be made one."""
+    """Return a string unchanged. Raises BentoError for any other type."""
     if not isinstance(value, str):
-        raise BentoError(f"{where}: is {value!r}, where a text belongs. Put it in quotes.")
+        raise BentoError(f"{where}: expected a string, got {value!r}. Put the value in quotes.")
     return value
 
 
 def to_bool(value: Any, where: str) -> bool:
-    """Return whether Python takes a value for true."""
+    """Convert a value to its truth in Python."""
     return bool(value)
 
 
 def strict_bool(value: Any, where: str) -> bool:
-    """Return true or false. Raises BentoError for another value."""
+    """Return a Boolean unchanged. Raises BentoError for any other type."""
     if not isinstance(value, bool):
-        raise BentoError(f"{where}: is {value!r}, where true or false belongs.")
+        raise BentoError(f"{where}: expected true or false, got {value!r}. Write true or false.")
     return value
 
 
 def to_time(value: Any, where: str) -> str:
-    """Return a time in ISO 8601, quoted or as YAML writes it; a date alone must be quoted, as for BentoML.
+    """Convert a time to ISO 8601: a string or a timestamp of YAML. A date must be quoted, as for BentoML.
 
-    Raises BentoError, beginning with `where`, for another value.
+    Raises BentoError, whose message begins with `where`, for any other value.
     """
     if isinstance(value, dt.datetime):
         return value.isoformat()
@@ -66,55 +67,61 @@ def to_time(value: Any, where: str) -> str:
             return parse_time(value).isoformat()
         except ValueError:
             pass
-    raise BentoError(f"{where}: is {value!r}, which is no time. Write '2026-01-31T12:00:00+00:00'.")
+    raise BentoError(f"{where}: invalid time {value!r}. Write it as '2026-01-31T12:00:00+00:00'.")
 
 
 def optional(convert: Conversion) -> Conversion:
-    """Return the same, or null."""
+    """Allow null in addition to the values of a conversion."""
     return lambda value, where: None if value is None else convert(value, where)
 
 
 def items(convert: Conversion) -> Conversion:
-    """Return the conversion of a list of such values, which raises BentoError for what is no list."""
+    """Convert each item of a list. The conversion raises BentoError for any other type."""
 
     def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
-            raise BentoError(f"{where}: is no list.")
+            raise BentoError(f"{where}: expected a list, got {type(value).__name__}. Write a list.")
         return [convert(item, f"{where}[{number}]") for number, item in enumerate(value)]
 
     return converted
 
 
 def mapping(convert: Conversion = any_value) -> Conversion:
-    """Return the conversion of a mapping from texts to such values, which raises BentoError for what is none."""
+    """Convert each value of a mapping with string keys. The conversion raises BentoError for any other type."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise BentoError(f"{where}: is no mapping.")
+            raise BentoError(f"{where}: expected a mapping, got {type(value).__name__}. Write KEY: VALUE lines.")
         return {str(key): convert(item, f"{where}.{key}") for key, item in value.items()}
 
     return converted
 
 
 def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False) -> Conversion:
-    """Return a mapping with these keys, each with its conversion and its default (a value, or a function of none).
+    """Convert a mapping with known keys.
 
-    The result has the keys in the order of `fields`. Others are dropped, or refused if it is `closed`.
+    Args:
+        fields: the conversion and the default of each key. The default is a value, or a function without parameters.
+        closed: reject unknown keys instead of dropping them.
+
+    Returns:
+        A conversion, whose result has the keys in the order of `fields`.
+
     """
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise BentoError(f"{where}: is no mapping.")
+            raise BentoError(f"{where}: expected a mapping, got {type(value).__name__}. Write KEY: VALUE lines.")
         unknown = [key for key in value if key not in fields]
         if closed and unknown:
-            raise BentoError(f"{where}: has the unknown key {unknown[0]!r}. Known are {', '.join(fields)}.")
+            raise BentoError(f"{where}: unknown key {unknown[0]!r}. Valid keys: {', '.join(fields)}.")
         values = {}
         for key, (convert, default) in fields.items():
             place = f"{where}.{key}" if where else key
             if key in value:
                 values[key] = convert(value[key], place)
             elif default is REQUIRED:
-                raise BentoError(f"{place}: is missing.")
+                raise BentoError(f"{place}: is missing. Add it.")
             else:
                 values[key] = default() if callable(default) else default
         return values

@@ -1,4 +1,4 @@
-"""Deletes entries from the store, and from the disk what no other entry uses of them."""
+"""Deletes entries from the store, and their contents from the pool unless other entries use them."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete exactly this entry. Raises NotFoundError if it is not there, BentoError for a model that a Bento needs.
+    """Delete exactly this entry; with `force` also a model that a Bento requires.
 
-    `force` deletes such a model nevertheless.
+    Raises NotFoundError if the entry doesn't exist, BentoError for a model that a Bento requires.
     """
-    # The lock keeps others that make entries from clearing away, as left over, what is being deleted here.
+    # The lock prevents other processes from removing the trash as left over while this process needs it.
     with locks.staging(home):
         with locks.committing(home):
             users = users_of(home, tag) if kind is MODEL and not force else []
             if users:
-                raise BentoError(f"{tag}: is used by {', '.join(map(str, users))}. Delete them first, or use force.")
+                raise BentoError(f"{tag}: is used by {', '.join(map(str, users))}. Delete these first, or use --force.")
             removed = move_to_trash(home, kind, tag)
         discard(home, removed)
 
 
 class Removed(NamedTuple):
-    """Describes an entry that the store no longer lists: where its files are, and their records if there are any."""
+    """Describes a removed entry: the directory of its files, and the files in its manifest."""
 
     trash: Path
     entries: tuple[File, ...]
 
 
 def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
-    """Take an entry out of the store; called with the lock for it (`locks.committing`)."""
+    """Move an entry out of the store. The caller must hold the lock `locks.committing`."""
     entries = recorded(home, kind, tag)
     home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
     trash = unique(home.trash)
@@ -53,7 +53,7 @@ def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
 
 
 def discard(home: Home, removed: Removed) -> None:
-    """Remove the files, and of the pool what had no other name."""
+    """Remove the files of an entry, and their contents in the pool that no other entry links to."""
     trash, entries = removed
     pool = Pool(home.pool, home.trash)
     places = [
@@ -62,13 +62,13 @@ def discard(home: Home, removed: Removed) -> None:
     shared = [place for place in places if _names(place) > 1]
     shutil.rmtree(trash, ignore_errors=True)
     for place in shared:
-        # Where blocks are shared, and not names, `gc` finds what is unused.
+        # If the pool shares blocks instead of links, `gc` finds unused contents.
         if _names(place) == 1:
             place.unlink(missing_ok=True)
 
 
 def users_of(home: Home, model: Tag) -> list[Tag]:
-    """Return the Bentos that need a model, as BentoML counts them: not those that have models of their own."""
+    """List the Bentos that require a model, as BentoML does: without Bentos that contain their models."""
     return [
         entry.tag
         for entry in EntryStore(home, BENTO).list().entries
@@ -77,8 +77,8 @@ def users_of(home: Home, model: Tag) -> list[Tag]:
 
 
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
-    """Return the recorded contents of an entry, as far as they are known."""
-    with suppress(BentoError):  # a damaged record must not keep the entry
+    """Return the files in the manifest of an entry; empty if it has none."""
+    with suppress(BentoError):  # an entry with a damaged manifest can be deleted
         record = import_manifests.read(home, kind, tag, EntryStore(home, kind).path(tag))
         return record.entries if record else ()
     return ()

@@ -1,8 +1,8 @@
 """Reads `bento.yaml` and `model.yaml` as BentoML 1.4.40 reads them.
 
-One entry that BentoML cannot load makes its `list` fail for the whole store, so nothing may come in that it would not
-load. The tables below are what its classes demand (found by experiment; tests hold both against each other), and what
-`bentoml get` prints: every key, defaults filled in, in the order of the classes.
+`bentoml list` fails for the whole store if BentoML can't load one entry, so the store accepts only entries that BentoML
+can load. The tables in this module describe the fields that BentoML's classes require (found by experiment and compared
+with BentoML by tests), and the output of `bentoml get`: every key, with defaults, in the order of the classes.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ class ModelReference:
     """Refers to a model that a Bento needs."""
 
     tag: str
-    registry: str  # `bentoml`, or `huggingface`: not in the store, fetched when it is served
+    registry: str  # `bentoml`, or `huggingface` for a model that is fetched when the Bento is served
     alias: str
 
 
 @dataclass(frozen=True)
 class Description:
-    """Holds what a descriptor (bento.yaml, model.yaml) says."""
+    """Holds the contents of a descriptor (bento.yaml or model.yaml)."""
 
     tag: Tag
-    creation_time: dt.datetime  # without a zone if the descriptor gives none
+    creation_time: dt.datetime  # without a time zone if the descriptor has none
     document: dict[str, Any]  # as `bentoml get` prints it
-    stated: dict[str, Any]  # as it stands in the descriptor
-    notes: tuple[str, ...]  # what is taken, but not well
+    stated: dict[str, Any]  # as written in the descriptor
+    notes: tuple[str, ...]  # warnings
 
     @property
     def module(self) -> str:
@@ -64,7 +64,7 @@ class Description:
 
     @property
     def models(self) -> tuple[ModelReference, ...]:
-        """Return all models of a Bento and its services, each once."""
+        """All models of a Bento and its services, without duplicates."""
         entries = list(self.document.get("models", ()))
         for service in self.document.get("services", ()):
             entries += service["models"]
@@ -76,7 +76,7 @@ class Description:
 
 
 def parse(kind: Kind, data: bytes, where: str) -> Description:
-    """Parse a descriptor. Raises BentoError, beginning with `where`, for what BentoML could not load."""
+    """Parse a descriptor. Raises BentoError, whose message begins with `where`, if BentoML couldn't load it."""
     stated = _load(data, where)
     notes: list[str] = []
     name = _word(stated, "name", check_word, where, notes)
@@ -88,7 +88,7 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
     created = parse_time(filled["creation_time"])
     if created.tzinfo is None:
         notes.append(
-            f"{where}: creation_time has no zone. Beside entries that have one, BentoML's own list fails for the store."
+            f"{where}: creation_time has no time zone. `bentoml list` fails if other entries of the store have one."
         )
     ordered: dict[str, Any] = {}
     for key, value in filled.items():
@@ -101,26 +101,26 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
 
 
 def read(kind: Kind, place: Path) -> bytes:
-    """Return the bytes of a descriptor. Raises BentoError if there are none, and for too many of them."""
+    """Read the bytes of a descriptor. Raises BentoError if it doesn't exist or is too large."""
     try:
         return read_file(place)
     except OSError as error:
         raise BentoError(
-            f"{place.parent}: is no {kind.noun}: its {kind.descriptor} cannot be read ({error.strerror}). Remove the "
-            f"folder if it is a remainder."
+            f"{place.parent}: isn't a {kind.noun}, because its {kind.descriptor} cannot be read ({error.strerror}). "
+            f"Remove the directory if it is left over."
         ) from None
 
 
 def of_folder(kind: Kind, folder: Path) -> Description:
-    """Read and parse the descriptor of the entry in a folder. Raises BentoError as `read` and `parse` do."""
+    """Read and parse the descriptor of the entry in a directory. Raises BentoError as `read` and `parse` do."""
     place = folder / kind.descriptor
     return parse(kind, read(kind, place), str(place))
 
 
 def check_size(size: int, where: str) -> None:
-    """Raise BentoError, beginning with `where`, for a descriptor that is too large for `parse`, before it is read."""
+    """Raise BentoError, whose message begins with `where`, if a descriptor is too large to be read."""
     if size > MAX_BYTES:
-        raise BentoError(f"{where}: has {size} bytes, which cannot be meant. Is it the descriptor that BentoML wrote?")
+        raise BentoError(f"{where}: has {size} bytes, more than {MAX_BYTES}. Restore the file that BentoML wrote.")
 
 
 def _load(data: bytes, where: str) -> dict[str, Any]:
@@ -128,17 +128,17 @@ def _load(data: bytes, where: str) -> dict[str, Any]:
 
     document = read_yaml(data, where, binary=True)  # metadata of models may be bytes
     if not isinstance(document, dict):
-        raise BentoError(f"{where}: is empty, or no mapping. Is it the descriptor that BentoML wrote?")
+        raise BentoError(f"{where}: isn't a YAML mapping. Restore the file that BentoML wrote.")
     return document
 
 
 def _word(document: dict[str, Any], key: str, check: Callable[[str, str], str], where: str, notes: list[str]) -> str:
     value = document.get(key)
     if not isinstance(value, str):
-        problem = "is missing" if value is None else f"is {value!r}, which is no text: put it in quotes"
-        raise BentoError(f"{where}: {key} {problem}.")
+        problem = "is missing" if value is None else f"is {value!r}, not a string"
+        raise BentoError(f"{where}: {key} {problem}. Write a string in quotes.")
     if value != value.lower():
-        notes.append(f"{where}: the {key} {value!r} is taken as {value.lower()!r}, as BentoML does.")
+        notes.append(f"{where}: {key} {value!r} is converted to {value.lower()!r}, as BentoML does.")
     return check(value.lower(), f"{where}: the {key}")
 
 
@@ -168,7 +168,7 @@ def _dependency(value: Any, where: str) -> dict[str, Any]:
 
 def _stage(value: Any, where: str) -> str:
     if value not in _STAGES:
-        raise BentoError(f"{where}: is {value!r}, but a stage is one of {', '.join(_STAGES)}.")
+        raise BentoError(f"{where}: invalid stage {value!r}. Valid values: {', '.join(_STAGES)}.")
     return str(value)
 
 
@@ -218,27 +218,27 @@ _IMAGE = record(
 
 
 def _bento(stated: dict[str, Any]) -> Any:
-    """Convert a bento.yaml of the format that its `spec` says. Raises BentoError for a value of a wrong type."""
-    document = _modernised(stated)
+    """Convert a bento.yaml in the format of its `spec`. Raises BentoError for a value of a wrong type."""
+    document = _modernized(stated)
     if stated.get("spec", 1) == 2:
-        document["spec"] = 2  # 2.0 counts, too
+        document["spec"] = 2  # also for 2.0
         return record(_COMMON | {"spec": (any_value, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})(document, "")
     from rules_bento.store import spec1_options
 
-    document["spec"] = 1  # whatever else it says
+    document["spec"] = 1  # also for any other value
     lists = {"runners": (items(_RUNNER), list), "apis": (items(_API), list)}
     return record(_COMMON | {"spec": (any_value, 1)} | lists | spec1_options.FIELDS)(document, "")
 
 
-def _modernised(stated: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with its old forms put right. Raises BentoError for runners that are no mappings."""
+def _modernized(stated: dict[str, Any]) -> dict[str, Any]:
+    """Convert older forms of the document. Raises BentoError for runners that aren't mappings."""
     document = dict(stated)
     models = stated.get("models")
     if isinstance(models, list) and models and isinstance(models[0], str):
         document["models"] = [
             {"tag": tag, "module": "unknown", "creation_time": dt.datetime.fromordinal(1)} for tag in models
         ]
-    # Read in the second format of bento.yaml, too, in which runners have no meaning.
+    # Also read in the second format of bento.yaml, in which runners have no meaning.
     document["runners"] = items(mapping())(stated.get("runners", []), "runners")
     for runner in document["runners"]:
         if "runner_type" in runner:
@@ -263,7 +263,7 @@ def _batch_dimensions(value: Any, where: str) -> list[int]:
         input_dimension, output_dimension = value
         return [int(input_dimension), int(output_dimension)]
     except (TypeError, ValueError):
-        raise BentoError(f"{where}: is {value!r}, where two whole numbers belong.") from None
+        raise BentoError(f"{where}: expected two integers, got {value!r}. Write [INPUT, OUTPUT].") from None
 
 
 def _signature(value: Any, where: str) -> dict[str, Any]:
@@ -279,7 +279,7 @@ def _metadata(value: Any, where: str) -> Any:
     if isinstance(value, list):
         return [_metadata(item, f"{where}[{number}]") for number, item in enumerate(value)]
     if value is None:
-        raise BentoError(f"{where}: is null, which BentoML's metadata cannot have. Leave the key out.")
+        raise BentoError(f"{where}: is null, which BentoML doesn't allow in metadata. Remove the key.")
     return value
 
 
@@ -316,6 +316,6 @@ _MODEL = record(
 def _model(stated: dict[str, Any]) -> Any:
     """Convert a model.yaml. Raises BentoError for a value of a wrong type."""
     context = stated.get("context")
-    if isinstance(context, dict) and "pip_dependencies" in context:  # an old form
+    if isinstance(context, dict) and "pip_dependencies" in context:  # an older form
         stated = stated | {"context": context | {"framework_versions": {}}}
     return _MODEL(stated, "")

@@ -26,7 +26,7 @@ _MODELS = "models/"
 
 @dataclass(frozen=True)
 class Side:
-    """Holds one of the two that are compared: files by path (without a Bento's models), and the descriptor."""
+    """Holds one of two compared entries: its files by path (without a Bento's models) and its descriptor."""
 
     name: str
     kind: Kind
@@ -36,12 +36,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """Lists what differs from one side to the other: files, fields of the descriptor (dotted), models (by tag)."""
+    """Lists the differences between two sides: files, fields of the descriptor (dotted), and models (by tag)."""
 
     added: tuple[File, ...] = ()
     removed: tuple[File, ...] = ()
     changed: tuple[tuple[File, File], ...] = ()
-    fields: tuple[tuple[str, Any, Any], ...] = field(default=())  # None on the side that does not have it
+    fields: tuple[tuple[str, Any, Any], ...] = field(default=())  # None on a side without the field
     models_added: tuple[str, ...] = ()
     models_removed: tuple[str, ...] = ()
 
@@ -50,7 +50,7 @@ class Difference:
 
 
 def of_entry(entry: Entry) -> Side:
-    """Return an entry of the store, as it is on the disk."""
+    """Read the files of an entry of the store from the disk."""
     start = len(str(entry.path)) + 1
     files = {}
     for file in walk(entry.path):
@@ -67,10 +67,7 @@ def of_entry(entry: Entry) -> Side:
 
 
 def of_archive(path: Path, form: Form) -> Side:
-    """Return an archive, which is read to its end and nothing of it is kept.
-
-    Raises BentoError as `unpack.read` does.
-    """
+    """Read an archive to its end, without storing it. Raises BentoError as `unpack.read` does."""
     files: dict[str, File] = {}
     texts: dict[str, bytes] = {}
     for item, contents in unpack.read(path, form):
@@ -85,7 +82,7 @@ def of_archive(path: Path, form: Form) -> Side:
             files[item.path] = File(item.path, item.size, mode, staging.digest(contents))
     kind = BENTO if BENTO.descriptor in texts else MODEL
     if kind.descriptor not in texts:
-        raise BentoError(f"{path}: has neither a {BENTO.descriptor} nor a {MODEL.descriptor} at its top.")
+        raise BentoError(f"{path}: has no {BENTO.descriptor} and no {MODEL.descriptor}. Pass a Bento or a model.")
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}
     description = descriptors.parse(kind, texts[kind.descriptor], f"{path}: {kind.descriptor}")
@@ -93,7 +90,7 @@ def of_archive(path: Path, form: Form) -> Side:
 
 
 def compare(one: Side, other: Side) -> Difference:
-    """Return the changes from one to the other."""
+    """List the changes from one side to the other."""
     before, after = one.files, other.files
     both = sorted(before.keys() & after.keys())
     fields = _flat(one.description.document), _flat(other.description.document)
@@ -113,7 +110,7 @@ def compare(one: Side, other: Side) -> Difference:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of a document, by dotted name; empty lists and mappings are leaves."""
+    """List the leaves of a document by dotted name; empty lists and mappings are leaves."""
     if isinstance(value, dict) and value:
         pairs = [(f"{prefix}.{key}" if prefix else str(key), item) for key, item in value.items()]
     elif isinstance(value, list) and value:

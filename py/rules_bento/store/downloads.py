@@ -1,4 +1,4 @@
-"""Keeps unfinished pulls in the store's own folder, so that another run goes on where one was cut."""
+"""Keeps partial pulls in the store's own directory, so that another run can resume them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def forget(home: Home, names: Iterable[str]) -> None:
-    """Remove the files whose names begin so, whole or (with a point before) not, unless another process is at it."""
+    """Remove complete and partial (`.NAME`) files whose names have these prefixes, unless another process uses them."""
     beginnings = tuple(names)
     for path in list(home.downloads.iterdir()) if home.downloads.is_dir() else ():
         if not path.name.removeprefix(".").startswith(beginnings):
@@ -26,5 +26,5 @@ def forget(home: Home, names: Iterable[str]) -> None:
                     path.unlink()
             else:
                 path.unlink()
-    with suppress(OSError):  # others are at work
+    with suppress(OSError):  # the directory has files of other pulls
         home.downloads.rmdir()

@@ -1,4 +1,4 @@
-"""Writes files that are there whole after a power cut, or not at all, if the home asks for that."""
+"""Writes files atomically and, if the home requires it, so that they survive a power failure."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _CURRENT_FOLDER, _EXCHANGE = -100, 2  # of renameat2
 _SWAP = 2  # of renamex_np
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV)
-_FEW = 64  # files that are cheaper to flush one by one than with all that the machine has not written yet
+_FEW = 64  # up to this number, flushing single files is faster than flushing the whole file system
 
 
 def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
-    """Bring the files, and all folders below `folder`, to the disk."""
+    """Flush the files, and all directories in the tree `folder`, to the disk."""
     if not home.durable or (len(files) > _FEW and _flush_file_system(folder)):
         return
     for path in files:
@@ -32,13 +32,13 @@ def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
 
 
 def flush_folder(home: Home, path: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Flush the names in a directory to the disk."""
     if home.durable:
         _flush(path)
 
 
 def write(home: Home, path: Path, data: bytes) -> None:
-    """Write a small file whole, in the place of what is there."""
+    """Write a small file atomically; replaces an existing file."""
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = unique(home.staging)
     try:
@@ -54,7 +54,7 @@ def write(home: Home, path: Path, data: bytes) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two names of one file system change places in one step; False, and nothing is done, if the system cannot."""
+    """Exchange two paths of one file system atomically. Returns False, without a change, if this isn't supported."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""Entries of the store: what is in one folder of a version."""
+"""Entries of the store: a directory for each version."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class NotFoundError(BentoError):
-    """Reports that nothing in the store has the tag."""
+    """Reports that the store has no entry with the tag."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Gives access to a Bento or model in the store, as long as nobody deletes it."""
+    """Gives access to a Bento or model in the store until it is deleted."""
 
     kind: Kind
     path: Path
@@ -34,32 +34,29 @@ class Entry:
 
     @property
     def tag(self) -> Tag:
-        """Return the tag of name and version."""
+        """The tag: name and version."""
         return self.summary.tag
 
     @property
     def creation_time(self) -> dt.datetime:
-        """Return when the entry was made, as its descriptor says; without a zone if that gives none."""
+        """The creation time in the descriptor; without a time zone if the descriptor has none."""
         return self.summary.creation_time
 
     def size(self) -> int:
-        """Return bytes of all files, as BentoML counts them: links to files count, too, folders do not."""
+        """Count the bytes of all files as BentoML does: including links to files, without directories."""
         return tree_size(self.path)
 
     def describe(self) -> descriptors.Description:
-        """Return all that its descriptor says, read again only where the summary came from elsewhere.
-
-        Raises BentoError for a descriptor that BentoML could not load.
-        """
+        """Return the contents of the descriptor. Raises BentoError if BentoML couldn't load it."""
         return self._description or descriptors.of_folder(self.kind, self.path)
 
 
 def tree_size(folder: Path) -> int:
-    """Return bytes of all files below a folder. Links to folders are not followed."""
+    """Count the bytes of all files in a directory tree. Links to directories aren't followed."""
     total = 0
     pending = [str(folder)]
     while pending:
-        with suppress(FileNotFoundError), os.scandir(pending.pop()) as scan:  # it may be deleted meanwhile
+        with suppress(FileNotFoundError), os.scandir(pending.pop()) as scan:  # another process can delete it
             for entry in scan:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)

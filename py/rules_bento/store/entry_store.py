@@ -1,7 +1,8 @@
-"""Keeps the entries of one kind: `NAME/VERSION` folders and the `latest` pointers, by BentoML's rules.
+"""Keeps the entries of one kind: `NAME/VERSION` directories and the `latest` pointers, by BentoML's rules.
 
-BentoML's own processes may do the same at any time and take no lock. So an entry appears and disappears by one rename,
-and the pointer is written before an entry appears: a pointer to nothing is put right by who reads it, BentoML or this.
+BentoML's processes can do the same at any time and take no lock. Therefore an entry appears and disappears by one
+rename, and the pointer is written before the entry appears. Readers, BentoML's and this one, repair a pointer to a
+missing entry.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class Listing:
-    """Lists entries by name and version, and what is wrong with the folders that are no entries."""
+    """Lists entries by name and version, and the problems of directories that aren't entries."""
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
@@ -37,27 +38,27 @@ class Listing:
 class EntryStore:
     """Finds, adds and removes the entries of a kind.
 
-    Methods that write are called with the lock for it (`locks.committing`).
+    The caller of a method that writes must hold the lock `locks.committing`.
     """
 
     def __init__(self, home: Home, kind: Kind, folder: Path | None = None) -> None:
-        """Use `folder`, which holds all names; by default the home's for this kind."""
+        """Use `folder`, which contains a directory for each name; default: the directory of this kind in the home."""
         self.home = home
         self.kind = kind
         self.folder = folder or home.entries_dir(kind)
 
     def path(self, tag: Tag) -> Path:
-        """Return the folder of an entry, whether it is there or not."""
+        """The directory of an entry, which might not exist."""
         return self.folder / tag.name / tag.version
 
     def has(self, tag: Tag) -> bool:
-        """Return whether there is something with exactly this tag."""
+        """Check whether an entry with exactly this tag exists."""
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
-        """Return all entries, those of a name, or the one of a tag.
+        """List all entries, the entries of a name, or the entry of a tag.
 
-        Raises NotFoundError for a name that nothing has.
+        Raises NotFoundError for an unknown name.
         """
         if not text:
             names = _folders(self.folder)
@@ -66,13 +67,13 @@ class EntryStore:
         if version:
             return self._list([(name, version)] if self.has(Tag(name, version)) else [])
         if not (self.folder / name).is_dir():
-            raise NotFoundError(f"{name}: no {self.kind.noun} of this name is in {self.folder}.")
+            raise NotFoundError(f"{name}: no {self.kind.noun} has this name in {self.folder}. Run `bento list`.")
         return self._list([(name, version) for version in _folders(self.folder / name)])
 
     def find(self, text: str) -> Tag:
-        """Return the tag that a name, a tag or the beginning of one stands for; a name alone for its latest version.
+        """Resolve a name, a tag, or a unique prefix of a tag; a name means its latest version.
 
-        Raises NotFoundError if there is none, BentoError if there are several.
+        Raises NotFoundError if no entry matches, BentoError if several match.
         """
         name, version = self._query(text)
         if version in ("", LATEST):
@@ -82,48 +83,48 @@ class EntryStore:
         versions = [other for other in _folders(self.folder / name) if other.startswith(version)]
         if len(versions) > 1:
             raise BentoError(
-                f"{text}: begins the tags of {len(versions)} {self.kind.folder}: {', '.join(versions)}. Say more."
+                f"{text}: matches {len(versions)} {self.kind.folder}: {', '.join(versions)}. Add more characters."
             )
         if not versions:
-            raise NotFoundError(f"{text}: no {self.kind.noun} with this tag is in {self.folder}.")
+            raise NotFoundError(f"{text}: no {self.kind.noun} has this tag in {self.folder}. Run `bento list`.")
         return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
-        """Return the entry that a text stands for, as `find` reads it. Raises as `find`, and for a wrong descriptor."""
+        """Return the entry that `find` resolves. Raises as `find`, and BentoError for an invalid descriptor."""
         path = self.path(self.find(text))
         description = descriptors.of_folder(self.kind, path)
         return Entry(self.kind, path, summaries.of_description(description), description)
 
     def commit(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry:
-        """Make the tree the entry of the summary's tag, which must not be there.
+        """Move a tree into the store as the entry of the summary's tag.
 
-        Raises BentoError where it is, and for a folder that cannot be moved there.
+        Raises BentoError if the entry exists, or the tree cannot be moved.
         """
         tag = summary.tag
         target = self.path(tag)
         if self.has(tag):
-            raise BentoError(f"{tag}: is in the store already, at {target}. Delete it first if it is to be replaced.")
+            raise BentoError(f"{tag}: already exists at {target}. To replace it, delete it first.")
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
-                f"{self.folder}: is on another file system than {self.home.own}, so that nothing can be moved there in "
-                f"one step. Let BENTOML_HOME itself be the link or the mount."
+                f"{self.folder}: is on another file system than {self.home.own}, so entries can't be moved atomically. "
+                f"Make BENTOML_HOME itself the link or the mount point."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
         self._point_at(summary)
         try:
             tree.rename(target)
         except OSError as error:
-            raise BentoError(f"{tag}: cannot be moved to {target}: {error.strerror}.") from error
+            raise BentoError(f"{tag}: cannot be moved to {target}: {error.strerror}. Check its permissions.") from error
         durable.flush_folder(self.home, target.parent)
         durable.flush_folder(self.home, self.folder)
         summaries.note(self.home, self.kind, target, summary)
         return Entry(self.kind, target, summary)
 
     def replace(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry | None:
-        """Let the tree and the entry of the summary's tag change places, in one step.
+        """Exchange a tree with the entry of the summary's tag, atomically.
 
-        None where the system cannot, and then nothing has changed.
+        Returns None, without any change, if the system doesn't support this.
         """
         tag = summary.tag
         target = self.path(tag)
@@ -138,31 +139,35 @@ class EntryStore:
         return Entry(self.kind, target, summary)
 
     def remove(self, tag: Tag, trash: Path) -> None:
-        """Take an entry out of the store, to the path `trash`, whose parent must be there.
+        """Move an entry out of the store to the path `trash`, whose parent must exist.
 
-        Raises NotFoundError if it is not there.
+        Raises NotFoundError if the entry doesn't exist.
         """
         path = self.path(tag)
         try:
             path.rename(trash)
         except FileNotFoundError:
-            raise NotFoundError(f"{tag}: no {self.kind.noun} with this tag is in {self.folder}.") from None
+            raise NotFoundError(
+                f"{tag}: no {self.kind.noun} has this tag in {self.folder}. Run `bento list`."
+            ) from None
         import_manifests.remove(self.home, self.kind, tag)
         newest = self._newest(tag.name, last=True)  # BentoML is not consistent here
         if newest is None:
             (path.parent / LATEST).unlink(missing_ok=True)
-            with suppress(OSError):  # something that is not of BentoML
+            with suppress(OSError):  # files that BentoML didn't write
                 path.parent.rmdir()
         else:
             durable.write(self.home, path.parent / LATEST, newest.version.encode())
         durable.flush_folder(self.home, self.folder)
 
     def _query(self, text: str) -> tuple[str, str]:
-        """Name and version (empty if there is none) of a text; as BentoML, without regard to case."""
+        """Split a tag into name and version, which might be empty; ignores case, as BentoML does."""
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
-            raise BentoError(f"{text!r}: ends with a colon. Write {name} or {name}:latest for the latest version.")
+            raise BentoError(
+                f"{text!r}: the version is missing. For the latest version, write {name} or {name}:latest."
+            )
         return name, check_word(version, f"{text!r}: the version") if version else ""
 
     def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
@@ -186,13 +191,13 @@ class EntryStore:
                 return version
         newest = self._newest(name)
         if newest is None:
-            raise NotFoundError(f"{name}: no {self.kind.noun} of this name is in {self.folder}.")
-        with suppress(OSError):  # a store that is read only, or on a disk that is full
+            raise NotFoundError(f"{name}: no {self.kind.noun} has this name in {self.folder}. Run `bento list`.")
+        with suppress(OSError):  # the store is read-only, or its disk is full
             durable.write(self.home, pointer, newest.version.encode())
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the newest version; among those of one time the first by name, or the last."""
+        """The newest version; of versions with equal times, the first by name, or the `last`."""
         entries = list(self._list([(name, version) for version in _folders(self.folder / name)]).entries)
         if last:
             entries.reverse()
@@ -200,7 +205,7 @@ class EntryStore:
         return Tag(name, newest.path.name) if newest else None
 
     def _point_at(self, summary: summaries.Summary) -> None:
-        """Let `latest` name the tag, unless a newer one is there."""
+        """Make `latest` name the tag, unless a newer version exists."""
         name = summary.tag.name
         with suppress(NotFoundError):
             if summary.moment < self.get(name).summary.moment:

@@ -1,8 +1,8 @@
 """Writes an entry of the store as an archive that BentoML imports.
 
-Members are in the order of their paths, without times and owners, files are 0644 or 0755: the same entry gives the
-same bytes, whoever exports it. Nothing is written into the store (BentoML puts `models/` there meanwhile), and a file
-or folder appears at the destination when it is whole.
+Members are sorted by path and have no times and owners; files have mode 0644 or 0755. Therefore the same entry gives
+the same bytes for every user. The store isn't changed (BentoML's own export adds `models/` to it temporarily), and the
+file or directory is created atomically.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _SUFFIX: dict[str, str] = {"gz": ".tar.gz", "bz2": ".tar.bz2", "zst": ".tar.zst"
 
 @dataclass(frozen=True)
 class Exported:
-    """Tells which file was written, which models of a Bento it has, and which are not in the store."""
+    """Describes the result of an export."""
 
     entry: Entry
     path: Path | Address
-    models: tuple[Tag, ...]
-    left_out: tuple[str, ...]  # models of Hugging Face, which are fetched when the Bento is served
+    models: tuple[Tag, ...]  # exported models
+    excluded: tuple[str, ...]  # models of Hugging Face, which are fetched when the Bento is served
 
 
 def export(
@@ -64,10 +64,10 @@ def export(
     check: bool = True,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write the entry to `out`, in the form that its name says unless one is given (see `destination`).
+    """Write the entry to `out`, in `form` or the format of the suffix of `out` (see `destination`).
 
-    A Bento takes its models along if `models`. With `check` all files are first held against what was imported.
-    Raises BentoError for a damaged entry, a model that is not in the store, and what cannot be in the form.
+    With `models`, a Bento's archive contains its models. With `check`, all files are first compared with the manifest.
+    Raises BentoError for a damaged entry, a model that isn't in the store, and a file that the format doesn't support.
     """
     path, form = destination(kind, entry.tag, out, form)
     taken = models_of(home, entry) if models and kind is BENTO else []
@@ -83,25 +83,25 @@ def export(
 def checked_members(
     home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
 ) -> Iterator[Member]:
-    """Return the members of an entry and its models. With `check`, raises BentoError at once if they are damaged."""
+    """Return the members of an entry and its models. With `check`, first raises BentoError if they are damaged."""
     if check:
         verification.require_intact(home, [entry, *models])
     return _counted(contents(entry, models), progress)
 
 
 def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exported:
-    """Return what was written."""
-    left_out: tuple[str, ...] = ()
+    """Describe an export."""
+    excluded: tuple[str, ...] = ()
     if entry.kind is BENTO:
-        left_out = tuple(model.tag for model in entry.describe().models if model.registry == "huggingface")
-    return Exported(entry, path, tuple(model.tag for model in models), left_out)
+        excluded = tuple(model.tag for model in entry.describe().models if model.registry == "huggingface")
+    return Exported(entry, path, tuple(model.tag for model in models), excluded)
 
 
 def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
-    """Return the path and form that `bentoml export TAG OUT` would mean, if it took relative paths.
+    """Return the path and format of `bentoml export TAG OUT`, also for relative paths.
 
-    Nothing is the current folder. A folder, or what ends with a slash, gets `NAME-VERSION` with a suffix. A suffix
-    that is not known gets the default one added.
+    An empty `out` is the current directory. In a directory, or if `out` ends with a slash, the file is `NAME-VERSION`
+    with a suffix. If the suffix of `out` is unknown, the default suffix is appended.
     """
     path = Path(out or ".")
     if form == "folder":
@@ -112,7 +112,7 @@ def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path
 
 
 def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, Form]:
-    """Return the name and form of an archive that is to have a name, or none in particular."""
+    """Return the name and format of an archive; without a `name`, the default name."""
     suffix = f".{kind.extension}"
     if not name:
         return f"{tag.name}-{tag.version}{_SUFFIX.get(form or '', suffix)}", form or "xz"
@@ -125,9 +125,9 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models that a Bento needs, from its own folder or else the store.
+    """Return the models that a Bento requires, from its own directory or else from the store.
 
-    Raises NotFoundError, naming the Bento, for one that is nowhere.
+    Raises NotFoundError, which names the Bento, for a missing model.
     """
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
@@ -135,12 +135,12 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
         try:
             models.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else EntryStore(home, MODEL).get(tag))
         except NotFoundError as error:
-            raise NotFoundError(f"{entry.tag}: needs a model that is missing. {error} Or leave models out.") from None
+            raise NotFoundError(f"{entry.tag}: a model is missing: {error} Import it, or use --no-models.") from None
     return models
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
-    """Yield the members of the entry's tree, and of the models below `models/`, by path. Raises as `walk`."""
+    """Yield the members of the entry's tree and, in `models/`, of the models, by path. Raises as `walk`."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
     for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
@@ -153,7 +153,7 @@ def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
 
 
 def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
-    """Write the members to an open file, in any form but a folder."""
+    """Write the members to an open file, in any format except a directory."""
     if form == "zip":
         forms.write_zip(file, _items(members))
     else:
@@ -162,7 +162,7 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that becomes `path` if the block ends well, and leaves nothing behind if not."""
+    """Open a temporary file that replaces `path` when the block succeeds, and is removed when it fails."""
     try:
         with whole_file(path) as file:
             yield file
@@ -173,8 +173,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 def _failure(path: Path, error: OSError) -> BentoError:
     reason = error.strerror or error
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
-        return BentoError(f"{path}: cannot be written: {reason}.")
-    return BentoError(f"{error.filename}: cannot be read: {reason}. {path} was not written.")
+        return BentoError(f"{path}: cannot be written: {reason}. Choose another path, or free space.")
+    return BentoError(f"{error.filename}: cannot be read: {reason}. Fix it, because {path} was not written.")
 
 
 def _has(entries: EntryStore, text: str) -> bool:
@@ -202,9 +202,9 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """Yield all below a folder as members, without times and owners; `skip` is a name at its top that is left out.
+    """Yield the members of a directory tree, without times and owners, except the top-level name `skip`.
 
-    Raises BentoError for what is neither a file nor a folder nor a link.
+    Raises BentoError for anything except files, directories, and links.
     """
     pending = _entries(folder, prefix)
     while pending:
@@ -220,11 +220,11 @@ def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
             status = entry.stat()
             yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)
         else:
-            raise BentoError(f"{entry.path}: is neither a file nor a folder nor a link. Remove it.")
+            raise BentoError(f"{entry.path}: isn't a file, directory, or link. Remove it.")
 
 
 def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return a folder's entries with paths that begin with `prefix`, sorted backwards, to be popped in order."""
+    """Return a directory's entries with paths that begin with `prefix`, in reverse order, for `pop`."""
     with os.scandir(folder) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 
@@ -243,12 +243,12 @@ def _items(members: Iterable[Member]) -> Iterator[forms.Item]:
 
 
 def write_folder(path: Path, members: Iterable[Member]) -> None:
-    """Write the members as a folder, which is there only when it is whole; it may be there if it is empty.
+    """Write the members as a directory, atomically. An empty directory can exist.
 
-    Raises BentoError where it is not empty, or cannot be written.
+    Raises BentoError if the directory isn't empty, or cannot be written.
     """
     if path.is_dir() and any(path.iterdir()):
-        raise BentoError(f"{path}: is a folder that is not empty. Give another one, or empty it.")
+        raise BentoError(f"{path}: the directory isn't empty. Choose another directory, or empty this one.")
     try:
         with whole_folder(path) as folder:
             forms.write_folder(folder, _items(members))

@@ -1,4 +1,4 @@
-"""Removes what nothing uses any more: contents of the pool, records, and pulls that nobody went on with."""
+"""Removes unused data: contents of the pool, manifests of deleted entries, and partial transfers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Collected:
-    """Tells what was removed, or would be."""
+    """Counts what was removed, or would be removed by a dry run."""
 
     files: int
     size: int  # bytes
@@ -32,9 +32,10 @@ class Collected:
 
 
 def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
-    """Remove it, when nobody is making entries (`waiting` is called if it comes to that). No entry is touched.
+    """Remove unused data. Entries aren't changed.
 
-    In use is a content of the pool that an entry has under another name, or that the record of an entry names.
+    A content of the pool is in use if an entry has a hard link to it, or if the manifest of an entry names it.
+    `waiting` is called if other processes must finish adding entries first.
     """
     if not home.own.is_dir():
         return Collected(0, 0, 0)
@@ -63,7 +64,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
 
 
 def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
-    """Return the places in the pool that records of entries name, and the records whose entry is gone."""
+    """Return the paths in the pool that manifests of entries name, and the tags of manifests without an entry."""
     pool = Pool(home.pool, home.staging)
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []
@@ -73,7 +74,7 @@ def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
             try:
                 record = import_manifests.read(home, kind, tag, entries.path(tag))
             except BentoError:
-                continue  # `verify` says so; what it named is in use as long as it has another name
+                continue  # `verify` reports it; its contents stay as long as they have another hard link
             if record is None:
                 orphans.append((kind, tag))
                 continue

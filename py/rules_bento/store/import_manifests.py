@@ -1,8 +1,9 @@
-"""Keeps the manifest of each imported entry, beside the pool and never in the entry itself.
+"""Keeps the manifest of each imported entry outside of the entry.
 
-A file per entry. BentoML knows nothing of it, so an entry that it deleted leaves its record behind, and one that it
-then made anew under the same tag has a record that is not its own. That shows: its descriptor is another one, and none
-of its files has the time that follows from its digest (`pool.digest_time`), as all files have that are written here.
+Each entry has one file. BentoML ignores these files: if it deletes an entry, the manifest stays, and if it then
+builds another entry with the same tag, the manifest belongs to the deleted entry. `read` detects this: the descriptor
+differs, and no file has the modification time that follows from its digest (`pool.digest_time`), which all imported
+files have.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
 
 
 def write(home: Home, kind: Kind, tag: Tag, manifest: Manifest) -> None:
-    """Note what the entry is."""
+    """Write the manifest of an entry."""
     place = _place(home, kind, tag)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     durable.write(home, place, manifest.to_json().encode())
 
 
 def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
-    """Return the manifest that the entry in `folder` had when it came; None if there is none, or of another entry.
+    """Read the manifest of the entry in `folder`; None if the entry has no manifest.
 
-    Raises BentoError for a record that cannot be read.
+    Raises BentoError if the manifest cannot be read.
     """
     place = _place(home, kind, tag)
     try:
@@ -42,21 +43,21 @@ def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
         return None
     except (OSError, ValueError, BentoError) as error:
         raise BentoError(
-            f"{place}: what was imported as {tag} cannot be read ({error}). Remove the file; the {kind.noun} can then "
-            f"no longer be verified."
+            f"{place}: the manifest of {tag} cannot be read ({error}). Remove the file; the {kind.noun} can then no "
+            f"longer be verified."
         ) from None
     return manifest if _is_of(manifest, kind, folder) else None
 
 
 class ManifestCache:
-    """Reads the records of a store's entries, each once however often it is asked for."""
+    """Reads the manifests of a store's entries, each only once."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._known: dict[Path, Manifest | None] = {}
 
     def of(self, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
-        """Return what `read` does. Raises as it does."""
+        """Return the result of `read`. Raises as `read`."""
         if folder not in self._known:
             self._known[folder] = read(self._home, kind, tag, folder)
         return self._known[folder]
@@ -70,23 +71,23 @@ def _is_of(manifest: Manifest, kind: Kind, folder: Path) -> bool:
         with suppress(OSError):
             if (folder / path).lstat().st_mtime_ns == digest_time(files[path]):
                 return True
-    with suppress(OSError):  # a copy of the entry, perhaps without its times
+    with suppress(OSError):  # the entry might be a copy with other modification times
         return blake3((folder / kind.descriptor).read_bytes()).hexdigest() == files.get(kind.descriptor)
     return False
 
 
 def remove(home: Home, kind: Kind, tag: Tag) -> None:
-    """Remove the record of an entry."""
+    """Remove the manifest of an entry."""
     place = _place(home, kind, tag)
     place.unlink(missing_ok=True)
     try:
         place.parent.rmdir()
     except OSError:
-        return  # other versions
+        return  # other versions have manifests
 
 
 def tags(home: Home, kind: Kind) -> Iterator[Tag]:
-    """Yield all that is noted, whether the entry is still there or not."""
+    """Yield the tags of all manifests, including tags of deleted entries."""
     for place in home.records(kind).glob("*/*"):
         yield Tag(place.parent.name, place.name)
 

@@ -1,7 +1,7 @@
-"""Takes archives into the store: all models of a Bento, then the Bento itself, each whole or not at all.
+"""Imports archives into the store: first the models of a Bento, then the Bento, each atomically.
 
-What an archive holds is written to the staging folder as it is read, and nothing of it is in the store before the
-archive has been read to its end, found whole and safe, and brought to the disk.
+The members of an archive are written to the staging directory while it is read. Entries appear in the store only after
+the archive was read to its end, verified, and flushed to the disk.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ if TYPE_CHECKING:
     from rules_bento.store.home import Home, Kind
 
 _MODELS = "models"
-# BentoML writes over the first in a copy of the tree, the others are of one version anyway: never share them.
+# Never shared: BentoML overwrites the Dockerfile in a copy of the tree, and descriptors differ between versions.
 _PRIVATE = {"env/docker/Dockerfile", BENTO.descriptor, MODEL.descriptor}
 
 
 @dataclass(frozen=True)
 class Options:
-    """Says how an archive is taken in."""
+    """Describes how an archive is imported."""
 
     limits: Limits = field(default_factory=unpack.Limits)
-    models: bool = True  # take a Bento's models, too
-    replace: bool = False  # an entry of the same tag; else that is an error
-    share: bool = True  # with other entries, what is equal; else every file is the entry's own and writable
+    models: bool = True  # also import the models of a Bento
+    replace: bool = False  # replace an entry with the same tag; else this is an error
+    share: bool = True  # share equal files with other entries; else every file is a writable copy
 
 
 @dataclass(frozen=True)
 class Imported:
-    """Tells what came into the store."""
+    """Describes the result of an import."""
 
     entry: Entry
-    models: tuple[Entry, ...]  # those that came with it
-    known: tuple[Tag, ...]  # those that were there before
-    notes: tuple[str, ...]  # what people should know
+    models: tuple[Entry, ...]  # imported models
+    known: tuple[Tag, ...]  # models that the store already had
+    notes: tuple[str, ...]  # warnings
 
 
 @contextmanager
 def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
-    """Yield a place where entries are made; what was not committed when the block ends is gone."""
+    """Open a session. When the block ends, everything that was not committed is removed."""
     import shutil
 
     with locks.staging(home):
@@ -77,18 +77,18 @@ def import_archive(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Take an archive in. Raises BentoError as `unpack.read` does, and for one that BentoML could not load.
+    """Import an archive. Raises BentoError as `unpack.read` does, and for an entry that BentoML couldn't load.
 
-    A tag that is in the store already is an error for the archive itself, and passed over for a model in it.
+    An existing tag is an error for the archive's own entry; existing models in the archive are skipped.
     """
-    with import_session(home, options or Options()) as shop:
-        draft = shop.draft(kind, source, form, progress)
-        return shop.commit([draft])[0]
+    with import_session(home, options or Options()) as session:
+        staged = session.stage(kind, source, form, progress)
+        return session.commit([staged])[0]
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Holds one entry that is being made."""
+    """Holds one staged entry."""
 
     kind: Kind
     tree: Tree
@@ -97,7 +97,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class StagedImport:
-    """Holds the entries that an archive, read to its end, would become."""
+    """Holds the entries of an archive that was read to its end."""
 
     main: _Part
     models: tuple[_Part, ...]
@@ -106,12 +106,12 @@ class StagedImport:
 
     @property
     def tag(self) -> Tag:
-        """Return the tag that the entry would have in the store."""
+        """The tag of the archive's own entry."""
         return self.main.description.tag
 
 
 class ImportSession:
-    """Makes entries from archives (`draft`), then brings them into the store (`commit`)."""
+    """Stages entries from archives (`stage`), then adds them to the store (`commit`)."""
 
     def __init__(self, home: Home, folder: Path, options: Options) -> None:
         self._home = home
@@ -121,46 +121,46 @@ class ImportSession:
         self._count = 0
         self._replaced: list[delete.Removed] = []
 
-    def draft(
+    def stage(
         self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
     ) -> StagedImport:
-        """Read an archive into trees of the staging folder; `below` is where in it all of the entry is (`a/b/`)."""
+        """Read an archive into the staging directory; `below` is the directory of the entry in the archive (`a/b/`)."""
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
-    def commit(self, drafts: list[StagedImport]) -> list[Imported]:
-        """Bring what the drafts have into the store, in their order, the models of each before it.
+    def commit(self, imports: list[StagedImport]) -> list[Imported]:
+        """Add staged imports to the store in their order, the models of each import before its entry.
 
-        Raises BentoError for an entry that is there, or a model that was deleted meanwhile.
+        Raises BentoError for an existing entry, or a model that was deleted since it was staged.
         """
-        trees = [part.tree for draft in drafts for part in (draft.main, *draft.models)]
+        trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
         durable.flush_trees(self._home, self._folder, [path for tree in trees for path in tree.written])
         with locks.committing(self._home):
-            done = [self._commit(draft) for draft in drafts]
+            done = [self._commit(staged) for staged in imports]
         for removed in self._replaced:
             delete.discard(self._home, removed)
         return done
 
-    def _commit(self, draft: StagedImport) -> Imported:
+    def _commit(self, staged: StagedImport) -> Imported:
         entries = EntryStore(self._home, MODEL)
-        gone = [tag for tag in draft.known if not entries.has(tag)]
+        gone = [tag for tag in staged.known if not entries.has(tag)]
         if gone:
-            raise BentoError(f"{gone[0]}: was deleted while the Bento that has it was imported. Import it again.")
+            raise BentoError(f"{gone[0]}: was deleted during the import of its Bento. Import the Bento again.")
         models: list[Entry] = []
-        known = list(draft.known)
-        for part in draft.models:
+        known = list(staged.known)
+        for part in staged.models:
             if entries.has(part.description.tag):
                 known.append(part.description.tag)
             else:
                 models.append(self._place(part))
-        there = self._options.replace and EntryStore(self._home, draft.main.kind).has(draft.tag)
-        entry = self._replace(draft.main) if there else self._place(draft.main)
-        return Imported(entry, tuple(models), tuple(known), draft.notes)
+        exists = self._options.replace and EntryStore(self._home, staged.main.kind).has(staged.tag)
+        entry = self._replace(staged.main) if exists else self._place(staged.main)
+        return Imported(entry, tuple(models), tuple(known), staged.notes)
 
     def _replace(self, part: _Part) -> Entry:
-        """Bring an entry into the place of another one, in one step where the system can."""
+        """Replace an entry, atomically if the system supports this."""
         kind, tag, tree = part.kind, part.description.tag, part.tree
         before = delete.recorded(self._home, kind, tag)
-        import_manifests.remove(self._home, kind, tag)  # so that it never stands beside the wrong one
+        import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
         entry = EntryStore(self._home, kind).replace(tree.folder, of_description(part.description), tree.manifest())
         if entry:
             self._replaced.append(delete.Removed(tree.folder, before))
@@ -178,7 +178,7 @@ class ImportSession:
 
 
 class _Reader:
-    """Sorts the members of one archive into the tree of the Bento and those of its models."""
+    """Sorts the members of one archive into the tree of the Bento and the trees of its models."""
 
     def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
         self._home = home
@@ -199,7 +199,9 @@ class _Reader:
             if not member.path.startswith(below):
                 if member.kind == "folder" and below.startswith(f"{member.path}/"):
                     continue
-                raise BentoError(f"{where}: {member.path!r} has no place beside {below}.")
+                raise BentoError(
+                    f"{where}: unexpected member {member.path!r} outside of {below}. Create the archive again."
+                )
             item = member._replace(path=member.path.removeprefix(below))
             self._tops.add(item.path.partition("/")[0])
             if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
@@ -224,33 +226,33 @@ class _Reader:
             self._description = self._describe(where)
 
     def _add_links(self, where: str) -> None:
-        """Add the links of the entry itself, which came last: the folder that was around it is gone."""
+        """Add the links of the entry, which come last in an archive."""
         check_links({item.path: item.link for item in self._main_links}, where)
         for item in self._main_links:
             self._add(item, iter(()), where)
 
     def _describe(self, where: str) -> descriptors.Description:
-        """Read the descriptor as soon as it is there: the rest may be large."""
+        """Read the descriptor as soon as possible, because the rest of the archive might be large."""
         data = descriptors.read(self._kind, self._main.folder / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
-            raise BentoError(f"{where}: {description.tag} is in the store already. Delete it first to replace it.")
+            raise BentoError(f"{where}: {description.tag} is already in the store. To replace it, use --force.")
         return description
 
     def _missing(self, where: str) -> str:
-        text = f"{where}: has no {self._kind.descriptor} at its top, so it is no {self._kind.noun}."
+        text = f"{where}: isn't a {self._kind.noun}, because it has no {self._kind.descriptor} at the top level."
         if len(self._tops) == 1:
-            return f"{text} All is in the folder {self._tops.pop()!r}: pack what is inside of it."
-        return text
+            return f"{text} Pack the contents of the directory {self._tops.pop()!r} instead of the directory."
+        return f"{text} Pass an archive that `bentoml export` or `bento export` wrote."
 
     def _take_of_model(self, item: Item, contents: Contents, where: str) -> None:
-        """Take a member below `models/`, which is `models/NAME/VERSION/...` or a pointer between."""
+        """Add a member in `models/`, which is in `models/NAME/VERSION/` or is a `latest` pointer."""
         _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
         if not self._options.models:
             return
         if not path:
             if item.kind != "folder" and (not version or version != LATEST):
-                raise BentoError(f"{where}: {item.path!r} is a {item.kind} in the place of a model's folder.")
+                raise BentoError(f"{where}: {item.path!r} is a {item.kind}, not a model's directory. Remove it.")
             if version and item.kind == "folder":
                 self._tree_of(Tag(name, version), where)
             return
@@ -267,7 +269,7 @@ class _Reader:
             self._known[tag][path] = digest(contents)
 
     def _tree_of(self, tag: Tag, where: str) -> Tree | None:
-        """Return the tree for a model; None if the store has the model, so that nothing need be written."""
+        """Return the tree for a model; None if the store already has the model."""
         if tag in self._known:
             return None
         if tag not in self._models:
@@ -281,21 +283,21 @@ class _Reader:
 
     def _model_part(self, tag: Tag, tree: Tree, where: str) -> _Part:
         place = f"{where}: {_MODELS}/{tag.name}/{tag.version}"
-        # Safe in the archive is not safe here: the model leaves the Bento's folder.
+        # Links that are safe in the archive might not be safe in the store, where the model has another directory.
         check_links(self._links.get(tag, {}), place)
         if not (tree.folder / MODEL.descriptor).is_file():
-            raise BentoError(f"{place}: has no {MODEL.descriptor}, so it is no model.")
+            raise BentoError(f"{place}: isn't a model, because it has no {MODEL.descriptor}. Remove the directory.")
         data = descriptors.read(MODEL, tree.folder / MODEL.descriptor)
         description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
             raise BentoError(
-                f"{place}: is the model {description.tag} by its {MODEL.descriptor}. Put it in its folder."
+                f"{place}: its {MODEL.descriptor} describes the model {description.tag}. Rename the directory."
             )
         return _Part(MODEL, tree, description)
 
     def _differences(self) -> Iterator[str]:
-        """Yield a message for each model that the store has with other contents."""
+        """Yield a warning for each model that the store has with other contents."""
         for tag, digests in self._known.items():
             record = import_manifests.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
             if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:
-                yield f"The model {tag} is in the store with other contents than in the archive. It was kept as it is."
+                yield f"The store has the model {tag} with other contents than the archive. The store's model was kept."

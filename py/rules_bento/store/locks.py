@@ -1,4 +1,4 @@
-"""Locks between the processes that write to one store. BentoML takes none; it is kept out by renames alone."""
+"""Locks between processes that write to one store. BentoML takes no locks; atomic renames protect the store from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def committing(home: Home) -> Iterator[None]:
-    """Let the block alone change what the store lists; it is short, and reads and writes nothing but names."""
+    """Hold the lock for changing the list of entries. The block must be short: it reads and writes only names."""
     with _open(home, "commit.lock") as file:
         _flock(file, exclusive=True)
         yield
@@ -23,9 +23,9 @@ def committing(home: Home) -> Iterator[None]:
 
 @contextmanager
 def staging(home: Home) -> Iterator[None]:
-    """Let the block make entries or remove one, as others may at the same time; nobody clears away meanwhile."""
+    """Hold the shared lock for adding or removing entries. It prevents other processes from removing staged data."""
     with _open(home, "lock") as file:
-        # What is there when nobody is at work is of processes that died.
+        # If no other process has the lock, existing files are of processes that died.
         if _flock(file, exclusive=True, wait=False):
             _clear(home)
         _flock(file, exclusive=False)
@@ -34,7 +34,7 @@ def staging(home: Home) -> Iterator[None]:
 
 @contextmanager
 def alone(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the store's lock exclusively during the block. `waiting` is called if another process holds it."""
+    """Hold the store's lock exclusively. `waiting` is called if another process has the lock."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:
@@ -45,7 +45,7 @@ def alone(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[Non
 
 
 def _clear(home: Home) -> None:
-    """Remove what processes that died have left."""
+    """Remove files of processes that died."""
     import shutil
 
     for folder in (home.staging, home.trash):

@@ -1,17 +1,15 @@
-"""Keeps contents by their BLAKE3 digest, so that what many entries share is on the disk once.
+"""Keeps contents by their BLAKE3 digest, so that files that many entries share are on the disk only once.
 
-An entry's file is another name of the pool's (a hard link), or, where the file system can (btrfs, XFS, APFS has no
-interface for it here), a copy that shares its blocks until one of them is written to. Where neither is possible,
-entries have files of their own and there is no pool.
+A file of an entry is a hard link to the file in the pool, or a copy that shares its blocks (reflink) if the file system
+supports this (btrfs, XFS). If neither is possible, entries have separate files and the pool isn't used.
 
-A hard link is one file: who writes into it in one entry writes into all. BentoML never does (found by reading and by
-experiment: it writes `latest`, and of an entry only copies), but a service may write to a file beside its source, and
-people edit. So linked files are read-only (0444, 0555), which stops everyone but root; and they have a modification
-time that follows from their digest, so that a file that was written to is noticed here before it comes into another
-entry. (The time is of the digest, not a constant, because Python, make and rsync take files of one size and time for
-the same.) Copies that share blocks are writable (0644, 0755).
+A write to a hard link changes the file in all entries. BentoML never writes to files of entries (found by reading its
+source and by experiment), but services and people might. Therefore linked files are read-only (0444, 0555), which
+protects them from all users except root. Their modification time follows from their digest, so the pool detects a
+changed file before it reaches another entry. (A constant time doesn't work: Python, make, and rsync consider files with
+equal size and time to be equal.) Copies that share blocks are writable (0644, 0755).
 
-Executable files have a place of their own, for a mode belongs to the file and not to its names.
+Executable files are stored separately, because the mode belongs to the file and not to its names.
 """
 
 from __future__ import annotations
@@ -28,42 +26,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SharingMethod = Literal["reflink", "link", "copy"]
-"""How an entry's file has the pool's content."""
+"""How a file of an entry shares a content of the pool."""
 
 _FICLONE = 0x40049409  # linux/fs.h
-_EPOCH = 315_532_800  # 1980, the first year that a zip knows
+_EPOCH = 315_532_800  # 1980, the first year that zip archives support
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def digest_time(digest: str) -> int:
-    """Return the modification time (ns) of a content: a whole second from 1980 to 1988."""
+    """Return the modification time of a content in nanoseconds: a whole second from 1980 to 1988."""
     return (_EPOCH + int(digest[:7], 16)) * 10**9
 
 
 class Pool:
-    """Keeps contents in a folder; `scratch` is an existing folder on the same file system."""
+    """Keeps contents in a directory; `scratch` is an existing directory on the same file system."""
 
     def __init__(self, folder: Path, scratch: Path, way: SharingMethod | None = None) -> None:
-        """Use a folder as the pool; `way` (how files are shared) is found out unless it is given."""
+        """Use a directory as the pool; detects `way` (how files are shared) if it isn't given."""
         self.folder = folder
         self._scratch = scratch
         self._given = way
 
     @property
     def way(self) -> SharingMethod:
-        """Return how contents are shared here: by clones, hard links or copies."""
+        """How contents are shared: by reflinks, hard links, or copies."""
         if self._given is None:
             self._given = self._probe()
         return self._given
 
     def place(self, digest: str, *, executable: bool) -> Path:
-        """Return the path of a content in the pool; None if it is not there."""
+        """The path of a content in the pool, which might not exist."""
         return Path(f"{self.folder}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Make `target` a file with this content, which must not be there.
+        """Create the file `target` with this content; `target` must not exist.
 
-        Returns the digest, and whether something new was written.
+        Returns the digest, and whether the content is new to the pool.
         """
         from blake3 import blake3
 
@@ -79,7 +77,7 @@ class Pool:
     def add(
         self, contents: Iterable[bytes | memoryview], size: int, target: Path, *, executable: bool
     ) -> tuple[str, bool]:
-        """Return the same for a content that is too large for the memory."""
+        """Create a file as `put` does, with a content that is too large for memory."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
         if self._share(digest, size, shared, executable=executable):
@@ -89,7 +87,7 @@ class Pool:
         return digest, True
 
     def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
-        """Make `target` from what the pool has; returns whether it could."""
+        """Create `target` from the pool's content; returns False if the pool doesn't have it."""
         place = self.place(digest, executable=executable)
         if not self._intact(place, digest, size):
             return False
@@ -103,13 +101,13 @@ class Pool:
         except OSError as error:
             if error.errno != errno.EMLINK:
                 raise
-            # As many names as a file can have (65,000 on ext4): another file takes the place.
+            # The file has the maximum number of links (65,000 on ext4): a new file replaces it in the pool.
             place.unlink(missing_ok=True)
             return False
         return True
 
     def _intact(self, place: Path, digest: str, size: int) -> bool:
-        """Return whether the pool has the content, unwritten to. What was written to loses its place, not its names."""
+        """Check whether the pool has the content unchanged. Removes changed contents from the pool."""
         if self.way == "copy":
             return False
         try:
@@ -122,7 +120,7 @@ class Pool:
         return False
 
     def _keep(self, target: Path, digest: str, *, executable: bool) -> None:
-        """Let the pool have a new file's content."""
+        """Add the content of a new file to the pool."""
         if self.way == "copy":
             return
         place = self.place(digest, executable=executable)
@@ -134,7 +132,7 @@ class Pool:
 
     def _keep_at(self, place: Path, target: Path, digest: str, *, executable: bool) -> None:
         if self.way == "link":
-            with suppress(FileExistsError):  # somebody else was faster
+            with suppress(FileExistsError):  # another process was faster
                 os.link(target, place)
             return
         copy = unique(self._scratch)
@@ -160,7 +158,7 @@ class Pool:
 def write(
     target: Path, contents: Iterable[bytes | memoryview], *, executable: bool = False, linked: bool = False
 ) -> str:
-    """Write a new file as entries have them; returns the digest of its content. What is `linked` is read-only."""
+    """Write a new file of an entry, read-only if `linked`; returns the digest of its content."""
     from blake3 import blake3
 
     hasher = blake3()
@@ -179,7 +177,7 @@ def write(
 
 
 def _clone(source: Path, target: Path, digest: str, *, executable: bool) -> None:
-    """Clone a file, sharing its blocks. Raises OSError, and leaves nothing, if the file system cannot."""
+    """Create a copy that shares the blocks of a file. Raises OSError, without a file, if this isn't supported."""
     import fcntl
 
     out = os.open(target, _NEW, 0o755 if executable else 0o644)

@@ -1,6 +1,6 @@
 """Checks the build options that a `bento.yaml` of the first format (spec 1) repeats: `docker`, `python` and `conda`.
 
-BentoML reads them with its own classes, which know no further keys and hold some values against lists.
+BentoML reads them with classes of their own, which reject unknown keys and check some values against lists.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def _distro(value: Any, where: str) -> str:
     if value not in distros.NAMES:
-        raise BentoError(f"{where}: is {value!r}, but BentoML has {', '.join(distros.NAMES)}.")
+        raise BentoError(f"{where}: invalid distro {value!r}. Valid values: {', '.join(distros.NAMES)}.")
     return str(value)
 
 
 def _python_version(value: Any, where: str) -> str:
     match = re.fullmatch(r"(\d\.\d{,2})(?:\.\w+)?", str(value))
     if not match:
-        raise BentoError(f"{where}: is {value!r}, which is no version of Python, such as '3.12'.")
+        raise BentoError(f"{where}: invalid Python version {value!r}. Write it as '3.12'.")
     return match[1]
 
 
@@ -35,7 +35,7 @@ def _cuda_version(value: Any, where: str) -> str | None:
         return None
     whole = distros.CUDA_VERSIONS.get(str(value)) if isinstance(value, (str, int)) else None
     if whole is None:
-        raise BentoError(f"{where}: is {value!r}, but BentoML has {', '.join(distros.CUDA_VERSIONS)}.")
+        raise BentoError(f"{where}: invalid CUDA version {value!r}. Valid values: {', '.join(distros.CUDA_VERSIONS)}.")
     return whole
 
 
@@ -45,18 +45,18 @@ def _environment(value: Any, where: str) -> dict[str, str] | None:
     if isinstance(value, list):
         for setting in value:
             if not isinstance(setting, str) or not re.fullmatch(r"\w+=[.\w\-,/]+", setting):
-                raise BentoError(f"{where}: has {setting!r}, which is not NAME=value.")
+                raise BentoError(f"{where}: invalid variable {setting!r}. Write NAME=value.")
         return dict(setting.split("=", 1) for setting in value)
     if isinstance(value, dict):
         return {str(key): str(item) for key, item in value.items()}
-    raise BentoError(f"{where}: is {value!r}, a file that is not in the Bento. Write the variables.")
+    raise BentoError(f"{where}: names the file {value!r}, which isn't in the Bento. Write the variables instead.")
 
 
 def _conda_dependencies(value: Any, where: str) -> list[Any]:
     dependencies: list[Any] = items(any_value)(value, where)
     mappings = [item for item in dependencies if isinstance(item, dict)]
     if len(mappings) > 1 or any("pip" not in item for item in mappings):
-        raise BentoError(f"{where}: may have one mapping, whose key is pip.")
+        raise BentoError(f"{where}: can contain only one mapping, with the key pip. Remove the others.")
     for item in mappings:
         items(strict_str)(item["pip"], f"{where}.pip")
     return dependencies
@@ -112,4 +112,4 @@ FIELDS: dict[str, tuple[Conversion, Any]] = {
     "python": (_PYTHON, _python_defaults),
     "conda": (_CONDA, lambda: _CONDA({}, "conda")),
 }
-"""The three blocks, each with what it is when it is absent."""
+"""The conversion and the default of each of the three blocks."""

@@ -1,4 +1,4 @@
-"""Writes unfinished trees where no listing looks, to be renamed into the store."""
+"""Writes trees in the staging directory, from which complete trees are renamed into the store."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.unpack import Contents, Item
 
-_SMALL = 1 << 20  # bytes up to which a file is hashed before it is written, and perhaps need not be
+_SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, because the pool might have them
 
 
 class Tree:
-    """Writes a tree item by item, each of which is safe below a folder and unique."""
+    """Writes a tree item by item. The paths of items are unique and inside of the tree."""
 
     def __init__(self, folder: Path, shared: pool.Pool) -> None:
-        """Make the folder; its parent must be there."""
+        """Create the directory `folder`; its parent must exist."""
         self.folder = folder
         self.size = 0
         self._pool = shared
@@ -30,7 +30,7 @@ class Tree:
         self._folders = {""}
 
     def add(self, item: Item, contents: Contents, *, private: bool = False) -> None:
-        """Write the item. What is `private` shares nothing with other trees. Raises BentoError where that fails."""
+        """Write an item; a `private` item isn't shared with other trees. Raises BentoError if it cannot be written."""
         target = self.folder / item.path
         try:
             self._make_folder(item.path if item.kind == "folder" else item.path.rpartition("/")[0])
@@ -43,15 +43,18 @@ class Tree:
                 self._entries.append(Entry(item.path, item.size, mode, digest))
                 self.size += item.size
         except OSError as error:
-            raise BentoError(f"{item.path}: cannot be written to {target}: {error.strerror or error}.") from error
+            reason = error.strerror or error
+            raise BentoError(
+                f"{item.path}: cannot be written to {target}: {reason}. Free space, or rename it."
+            ) from error
 
     def manifest(self) -> Manifest:
-        """Return the manifest of the tree."""
+        """Create the manifest of the tree."""
         return Manifest.of(self._entries)
 
     @property
     def written(self) -> list[Path]:
-        """Return the files that are new to the disk, so that they have to be flushed."""
+        """The new files, which must be flushed to the disk."""
         return self._written
 
     def _file(self, item: Item, contents: Contents, target: Path, *, private: bool) -> str:
@@ -75,7 +78,7 @@ class Tree:
 
 
 def digest(contents: Iterable[bytes | memoryview]) -> str:
-    """Return the digest of a content that is not kept."""
+    """Compute the digest of a content without storing it."""
     from blake3 import blake3
 
     hasher = blake3()

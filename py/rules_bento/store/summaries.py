@@ -1,7 +1,7 @@
-"""Remembers what listings need of each descriptor, so that thousands are not parsed again each time.
+"""Caches the fields of descriptors that listings show, so that a listing doesn't parse thousands of descriptors.
 
-A file of lines of JSON for each kind. Lines are only added; the last one for an entry counts, and counts only while
-the descriptor is the same file (inode, size, time of modification). Losing the file costs time, nothing else.
+Each kind has a file of JSON lines. Lines are only appended. The last line of an entry is valid while its descriptor is
+the same file (inode, size, modification time). The file can be removed without loss.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
     from rules_bento.store.home import Home, Kind
 
-_FORMAT = 1  # in each line: others are passed over
-_FIELDS = 9  # of a line without models
+_FORMAT = 1  # the first field of each line; lines with other values are ignored
+_FIELDS = 9  # the number of fields of a line without models
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Holds what a listing says of an entry."""
+    """Holds the fields of an entry that listings show."""
 
     tag: Tag
     creation_time: dt.datetime
     module: str  # of a model
-    models: tuple[str, ...]  # tags of those that a Bento finds in the store
+    models: tuple[str, ...]  # tags of models that a Bento gets from the store
 
     @property
     def moment(self) -> dt.datetime:
-        """Return the creation time, to be compared: this machine's zone is taken where it has none."""
+        """The creation time for comparisons; without a time zone, the time zone of this machine is assumed."""
         return aware(self.creation_time)
 
 
 class Summaries:
-    """Keeps the summaries of one kind."""
+    """Caches the summaries of one kind."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self._home = home
@@ -55,27 +55,24 @@ class Summaries:
         self._new: dict[str, list[object]] = {}
 
     def of(self, folder: Path) -> Summary:
-        """Return the summary of the entry in `folder`.
-
-        Raises BentoError if its descriptor is missing or cannot be read.
-        """
+        """Return the summary of the entry in `folder`. Raises BentoError if its descriptor cannot be read."""
         path = folder / self._kind.descriptor
         key = f"{folder.parent.name}/{folder.name}"
         try:
             stamp = _stamp(path.stat())
         except OSError:
-            stamp = []  # reading it says what is wrong
+            stamp = []  # parsing the descriptor reports the problem
         line = self._read().get(key)
         if stamp and line and line[2:5] == stamp:
             return _from_line(line)
         description = descriptors.of_folder(self._kind, folder)
         summary = of_description(description)
-        if "creation_time" in description.stated:  # without it, the summary is another one tomorrow
+        if "creation_time" in description.stated:  # the default is the current time, which must not be cached
             self._new[key] = _to_line(key, stamp, summary)
         return summary
 
     def save(self) -> None:
-        """Keep what was parsed, if the store can be written to."""
+        """Write new summaries, if the store is writable."""
         if not self._new:
             return
         path = self._home.summaries(self._kind)
@@ -100,13 +97,13 @@ class Summaries:
 
 
 def of_description(description: descriptors.Description) -> Summary:
-    """Return the summary of a descriptor."""
+    """Create the summary of a descriptor."""
     models = tuple(model.tag for model in description.models if model.registry != "huggingface")
     return Summary(description.tag, description.creation_time, description.module, models)
 
 
 def note(home: Home, kind: Kind, folder: Path, summary: Summary) -> None:
-    """Keep the summary of an entry that has just come into the store."""
+    """Append the summary of a new entry."""
     key = f"{folder.parent.name}/{folder.name}"
     with suppress(OSError):
         stamp = _stamp((folder / kind.descriptor).stat())
@@ -115,7 +112,7 @@ def note(home: Home, kind: Kind, folder: Path, summary: Summary) -> None:
 
 
 def append(home: Home, kind: Kind, lines: bytes) -> None:
-    """Add lines, whole ones whoever else does so."""
+    """Append complete lines, also if other processes append at the same time."""
     file = os.open(home.summaries(kind), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         os.write(file, lines)
@@ -139,7 +136,7 @@ def _from_line(line: list[object]) -> Summary:
 def _decode(text: str) -> list[object] | None:
     try:
         line = read_json(text, "")
-    except FormatError:  # the end of a process, or of the disk
+    except FormatError:  # an interrupted write, or a full disk
         return None
     return line if isinstance(line, list) and len(line) >= _FIELDS and line[0] == _FORMAT else None
 

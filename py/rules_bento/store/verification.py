@@ -1,4 +1,4 @@
-"""Compares entries with what was recorded when they were imported."""
+"""Compares entries with their manifests, which were written when the entries were imported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MADE_BY_PYTHON = "__pycache__"
 
 @dataclass(frozen=True)
 class Finding:
-    """Describes something that differs from its record: `path` in the entry, or empty for the entry itself."""
+    """Describes a difference to a manifest: `path` in the entry, or empty for the entry itself."""
 
     noun: str  # Bento, model or pool
     tag: str
@@ -42,13 +42,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """Counts what was verified, and lists damages. Entries that BentoML made have no record, so nothing is compared."""
+    """Counts what was verified, and lists damages. Entries that BentoML built have no manifest and aren't compared."""
 
     entries: int
     files: int
     damages: tuple[Finding, ...]
-    changes: tuple[Finding, ...]  # nothing is lost: files were added, or are (no longer) executable
-    unknown: tuple[str, ...]  # tags of entries without a record
+    changes: tuple[Finding, ...]  # without loss: added files, changed executable bits
+    unknown: tuple[str, ...]  # tags of entries without a manifest
 
 
 def verify(
@@ -57,7 +57,7 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Read all files of the entries, each once however many entries share it; `noted` are the store's records."""
+    """Read all files of the entries, shared files only once. `noted` has manifests that were read before."""
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -81,7 +81,7 @@ def verify(
 
 
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
-    """Verify all entries, what is left of those that are none, and what only the pool has."""
+    """Verify all entries, directories that aren't entries, and contents that only the pool has."""
     listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
     verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
     damages = list(verified.damages)
@@ -92,14 +92,14 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
-    """Raise BentoError that names what is damaged in the entries; `noted` are the store's records."""
+    """Raise BentoError that lists the damages of the entries, if any. `noted` is as in `verify`."""
     damages = verify(home, entries, noted=noted).damages
     if damages:
-        raise BentoError("\n".join(["The store is damaged:", *map(str, damages)]))
+        raise BentoError("\n".join(["The store is damaged. Import these again:", *map(str, damages)]))
 
 
 class _Digests:
-    """Computes digests of files, and reads each file once under whatever names."""
+    """Computes digests of files, and reads a file with several names only once."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._known: dict[tuple[int, int], str] = {}
@@ -115,7 +115,7 @@ class _Digests:
 
 
 def digest_of(path: Path, size: int) -> str:
-    """Return BLAKE3 of a file, hexadecimal."""
+    """Compute the hexadecimal BLAKE3 digest of a file."""
     from blake3 import blake3
 
     if size <= _PIECE:
@@ -129,7 +129,7 @@ def digest_of(path: Path, size: int) -> str:
 
 
 def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all that is below a folder and is none itself, in the order of the disk."""
+    """Yield all entries of a directory tree except directories, in the order of the disk."""
     pending = [str(folder)]
     while pending:
         with os.scandir(pending.pop()) as scan:
@@ -141,7 +141,7 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(folder: Path, record: Manifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """Yield the differences between record and file: whether it is damage, the path, and the problem."""
+    """Yield the differences between manifest and files: whether it is damage, the path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(folder / file.path, file, digests)
@@ -168,7 +168,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
             return "was a file"
         if status.st_size != file.size:
             return f"has {status.st_size} bytes, not {file.size}"
-        return "" if digests.of(path, status) == file.blake3 else "has other contents than it came with"
+        return "" if digests.of(path, status) == file.blake3 else "its contents changed"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -176,15 +176,15 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """Verify contents of the pool that no entry has; the others were read in the entries."""
+    """Verify contents of the pool that no entry links to; the others are verified as files of entries."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):
         status = entry.stat(follow_symlinks=False)
         digest = os.path.basename(os.path.dirname(entry.path)) + entry.name.removesuffix("-x")  # noqa: PTH119, PTH120
-        if status.st_nlink > 1 or status.st_mtime_ns != digest_time(digest):  # what was written to is never used
+        if status.st_nlink > 1 or status.st_mtime_ns != digest_time(digest):  # modified contents are never used
             continue
         if progress:
             progress(status.st_size)
         if digest_of(home.pool / digest[:2] / entry.name, status.st_size) != digest:
-            yield Finding("pool", digest, "", "has other contents; `bento gc` removes it if nothing uses it")
+            yield Finding("pool", digest, "", "its contents changed; to remove it, run `bento gc`")

@@ -53,7 +53,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
             progress=tell,
             counter=counter,
         )
-    for tag in done.left_out:
+    for tag in done.excluded:
         show.note(f"{tag} of Hugging Face is not in the archive. It is fetched when the Bento is served.")
     if options.output == "path":
         show.out(str(done.path))

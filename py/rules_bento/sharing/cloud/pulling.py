@@ -90,12 +90,12 @@ def pull(
     if there and not missing:
         downloads.forget(home, names)
         return Pulled(entries.get(str(tag)), (), known, new=False, notes=())
-    with locks.staging(home), import_session(home, options) as shop:
-        fetching = _Fetching(home, cloud, shop)
+    with locks.staging(home), import_session(home, options) as session:
+        fetching = _Fetching(home, cloud, session)
         drafts = [draft for draft in parallel.for_each(fetching.model, missing, counter) if draft]
         if not there:
             drafts.append(fetching.entry(place, remote, counter))
-        done = shop.commit(drafts)
+        done = session.commit(drafts)
         downloads.forget(home, names)
     entry = entries.get(str(tag)) if there else done.pop().entry
     notes = tuple(note for imported in done for note in imported.notes)
@@ -161,10 +161,10 @@ def _digest(*facts: object) -> str:
 class _Fetching:
     """Fetches entries of one cloud, and makes drafts of them."""
 
-    def __init__(self, home: Home, cloud: Cloud, shop: ImportSession) -> None:
+    def __init__(self, home: Home, cloud: Cloud, session: ImportSession) -> None:
         self._home = home
         self._cloud = cloud
-        self._shop = shop
+        self._session = session
         self._lock = threading.Lock()  # downloads go side by side, drafts are made one after the other
 
     def model(self, place: Place, counter: Counter) -> StagedImport | None:
@@ -194,7 +194,7 @@ class _Fetching:
             form = streams.form_of(file.read(512))
             file.seek(0)
             named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
-            draft = self._shop.draft(place.kind, named, cast("Form", form))
+            draft = self._session.stage(place.kind, named, cast("Form", form))
         if draft.tag != place.tag:
             raise BentoError(f"{place}: what {self._cloud} has is {draft.tag} by its descriptor. Push it again.")
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:

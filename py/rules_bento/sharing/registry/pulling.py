@@ -133,12 +133,12 @@ def _fetch(
 
 
 def _take(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: Options, origin: str) -> Imported:
-    with import_session(home, options) as shop:
+    with import_session(home, options) as session:
         below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
-        draft = shop.draft(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
+        draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
         if draft.tag != tag:
             raise BentoError(f"{origin}: says that it is {tag}, but brings {draft.tag}. Push it again.")
-        return shop.commit([draft])[0]
+        return session.commit([draft])[0]
 
 
 class _Joined:
