@@ -122,32 +122,32 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
 @pytest.mark.parametrize(
     ("own", "words"),
     [
-        (["*.aa"], "pattern 1 of exclude[\"acme-tools\"] of bento.pypi ('*.aa') names no file of it; there is '*.a'"),
+        (["*.aa"], "pattern 1 of exclude[\"acme-tools\"] of bento.pypi ('*.aa') matches no file. Did you mean '*.a'?"),
         (
             ["*.a", "acme/test/"],
-            "pattern 2 of exclude[\"acme-tools\"] of bento.pypi ('acme/test/') names no file of it",
+            "pattern 2 of exclude[\"acme-tools\"] of bento.pypi ('acme/test/') matches no file",
         ),
-        (["acme/test/"], "there is 'acme/tests'"),
-        (["Tests/"], "there is 'tests'"),
-        (["./acme/tests/"], "there is 'acme/tests'"),
-        (["acme/lib/libacme.so"], "there is 'acme/lib/libacme.so.1'"),
-        (["quite/other/things/*.bin"], "names no file of it. Correct"),
+        (["acme/test/"], "Did you mean 'acme/tests'?"),
+        (["Tests/"], "Did you mean 'tests'?"),
+        (["./acme/tests/"], "Did you mean 'acme/tests'?"),
+        (["acme/lib/libacme.so"], "Did you mean 'acme/lib/libacme.so.1'?"),
+        (["quite/other/things/*.bin"], "matches no file. Correct"),
         # What is to stay is named wrongly, and would go.
-        (["*.a", "!acme/test/**"], "('!acme/test/**') names no file"),
-        (["*.a", "# static"], "a pattern is empty, a remark, or a set without its end"),
-        (["*.a", ""], "a pattern is empty, a remark, or a set without its end"),
-        (["*.a", "["], "a pattern is empty, a remark, or a set without its end"),
-        (["!*.a"], 'leaves nothing out. Leave "acme-tools" out of it'),
+        (["*.a", "!acme/test/**"], "('!acme/test/**') matches no file"),
+        (["*.a", "# static"], "a pattern is empty, a comment, or has an unclosed `[`"),
+        (["*.a", ""], "a pattern is empty, a comment, or has an unclosed `[`"),
+        (["*.a", "["], "a pattern is empty, a comment, or has an unclosed `[`"),
+        (["!*.a"], 'matches no file. Remove "acme-tools" from it'),
         (["!"], "is not a pattern"),
-        (["RECORD"], "is metadata"),
-        (["*.txt"], "entry_points.txt, which is metadata"),
-        (["*"], "which is metadata"),
-        (["Acme_Tools-2.1.dist-info/"], "which is metadata"),
-        (["*", "!*.dist-info/"], "its entry points name acme.core"),
-        (["acme/__init__.py"], "leaves out acme/__init__.py, but not all modules of that package. Leave out 'acme/'"),
-        (["acme/tests/__init__.py"], "Leave out 'acme/tests/', or add '!/acme/tests/__init__.py'"),
-        (["acme/core.py"], "leaves out acme/core.py, but its entry points name acme.core"),
-        (["acme/plugins/"], "leaves out acme/plugins/fast.py, but its entry points name acme.plugins.fast"),
+        (["RECORD"], "which installers, importlib.metadata"),
+        (["*.txt"], "entry_points.txt, which installers, importlib.metadata"),
+        (["*"], "which installers, importlib.metadata"),
+        (["Acme_Tools-2.1.dist-info/"], "which installers, importlib.metadata"),
+        (["*", "!*.dist-info/"], "its entry points require acme.core"),
+        (["acme/__init__.py"], "excludes acme/__init__.py, but not all modules of that package. Exclude 'acme/'"),
+        (["acme/tests/__init__.py"], "Exclude 'acme/tests/', or add '!/acme/tests/__init__.py'"),
+        (["acme/core.py"], "excludes acme/core.py, but its entry points require acme.core"),
+        (["acme/plugins/"], "excludes acme/plugins/fast.py, but its entry points require acme.plugins.fast"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(wheel, own, words):
@@ -167,7 +167,7 @@ def test_ways_out_that_messages_name(maker, tmp_path):
 
 def test_a_wheel_of_which_no_module_is_left_is_refused(tmp_path):
     wheel = Wheel.read(Maker().add({"odd/__init__.py": "", "odd/odd.so": "", "odd/table.csv": ""}).write(tmp_path))
-    with pytest.raises(BentoError, match="leaves no module of it. Leave out less, or the package itself"):
+    with pytest.raises(BentoError, match="excludes all modules. Exclude fewer files, or remove the package"):
         without(wheel, Exclude(["odd/"]))
     only_data = Wheel.read(Maker("data").add({"data/table.csv": "", "data/other.csv": ""}).write(tmp_path))
     assert left_out(only_data, "table.csv") == {"data/table.csv"}
@@ -228,4 +228,4 @@ def test_actions_of_one_wheel_leave_out_the_same(wheel, tmp_path, capsys):
     assert not [path for path in json.loads((tmp_path / "listing").read_text())["files"] if "tests" in path]
     words[words.index('"acme/tests/"')] = '"acme/test/"'
     assert run(["wheel_libraries", *words[:4], "--output", outputs["part"]]) == 1
-    assert "names no file of it; there is 'acme/tests'" in capsys.readouterr().err
+    assert "matches no file. Did you mean 'acme/tests'?" in capsys.readouterr().err

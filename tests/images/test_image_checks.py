@@ -22,7 +22,7 @@ from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.libraries import Libraries, Linked, Watched, code, words
-from rules_bento.images.wheels.spread import Spread
+from rules_bento.images.wheels.sparse_read import SparseFile
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.sources.machines import machine_of
 from rules_bento.verbs import run
@@ -409,7 +409,7 @@ class Pieces:
 def test_of_a_library_only_what_the_linker_reads_is_unpacked(length):
     for path in system_libraries():
         pieces = Pieces(path.read_bytes() + bytes(4 << 20), length)
-        with tempfile.TemporaryFile() as file, Spread(file, len(pieces.data), pieces) as spread:
+        with tempfile.TemporaryFile() as file, SparseFile(file, len(pieces.data), pieces) as spread:
             assert read_elf(spread.data, spread.fetch) == read_elf(path.read_bytes()), path
         assert pieces.read <= 1.2 * path.stat().st_size + length, path
         assert pieces.turns <= 3, path
@@ -453,7 +453,7 @@ def test_places_in_no_order_are_unpacked_a_few_times_at_most():
         struct.pack_into("<HHIII", data, at, 1, 1, 0, version_at - at, 256 << 10)
         struct.pack_into("<IHHII", data, version_at, 0, 0, 1, 1, 0)
     pieces = Pieces(bytes(data), 1 << 12)
-    with tempfile.TemporaryFile() as file, Spread(file, len(data), pieces) as spread:
+    with tempfile.TemporaryFile() as file, SparseFile(file, len(data), pieces) as spread:
         assert read_elf(spread.data, spread.fetch) == read_elf(bytes(data))
     assert read_elf(bytes(data)).versions == ("GLIB",)
     assert pieces.turns == 5

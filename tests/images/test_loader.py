@@ -15,7 +15,7 @@ from made_wheels import Maker
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.loader import loaded
-from rules_bento.images.wheels.spared import spared
+from rules_bento.images.wheels.optional_libraries import spared
 from rules_bento.images.wheels.wheel import Wheel
 
 VERSION = "3.11"

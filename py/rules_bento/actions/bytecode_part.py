@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.images.layers import description
-from rules_bento.images.wheels import arguments as wheel_arguments
+from rules_bento.images.wheels import wheel_flags as wheel_arguments
 from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
 TYPE_CHECKING = False

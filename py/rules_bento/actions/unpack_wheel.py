@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rules_bento.archives.whole import whole_folder
 from rules_bento.errors import BentoError
-from rules_bento.images.wheels.imported import imported_files
+from rules_bento.images.wheels.importable import imported_files
 from rules_bento.images.wheels.wheel import Wheel
 
 TYPE_CHECKING = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.images.wheels import arguments as wheel_arguments
+from rules_bento.images.wheels import wheel_flags as wheel_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

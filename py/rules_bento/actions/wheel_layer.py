@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rules_bento.images.layers import description
 from rules_bento.images.layers.layer import write_wheel_layer
-from rules_bento.images.wheels import arguments as wheel_arguments
+from rules_bento.images.wheels import wheel_flags as wheel_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.images.wheels import arguments as wheel_arguments
+from rules_bento.images.wheels import wheel_flags as wheel_arguments
 from rules_bento.images.wheels.libraries import Libraries
 
 TYPE_CHECKING = False

@@ -1,1 +1,1 @@
-"""Wheels: read strictly, laid out as an installer does; their shared libraries and their byte code."""
+"""Reads wheels strictly, decides where their files are installed, and finds their shared libraries and bytecode."""

@@ -1,7 +1,8 @@
-"""Byte code of the modules of a wheel, as a part of layers of its own beside those of the wheels.
+"""Compiles the modules of a wheel to bytecode, as a part of layers next to the parts of wheels.
 
-It is what `uv pip install --compile-bytecode` makes of them, but bound to the sources by their hashes (PEP 552), not by
-times: in `__pycache__` beside each module, not listed in RECORD, and missing for what cannot be compiled.
+The result equals `uv pip install --compile-bytecode`, except that the bytecode is bound to its sources by hashes (PEP
+552) instead of times. The files are in `__pycache__` next to each module. RECORD doesn't list them, and sources that
+can't be compiled have none.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
 _LENGTHS = struct.Struct(">2L")
 _LENGTH = struct.Struct(">L")
-# No site-packages, no byte code of its own. Its one variable fixes the order of sets, which 3.10 writes as they are.
+# No site-packages, and no bytecode of its own. The variable fixes the order of sets, which Python 3.10 writes unsorted.
 _FLAGS = ("-s", "-S", "-B", "-X", "utf8")
 _VARIABLES = {"PYTHONHASHSEED": "0"}
 
 
 class Compiler:
-    """Runs a Python that compiles modules for others of its version; `py/bytecode.py` has the protocol."""
+    """Runs a Python that compiles modules for interpreters of its version; `py/bytecode.py` defines the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
         """Start the compiler; `mode` is `checked-hash` or `unchecked-hash`."""
@@ -52,7 +53,7 @@ class Compiler:
             raise
 
     def __enter__(self) -> Compiler:
-        """Return the compiler itself."""
+        """Return the compiler."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,7 +63,7 @@ class Compiler:
         self._process.wait()
 
     def compile(self, path: str, source: bytes) -> bytes:
-        """Return the byte code of the module that lies at `path` in the image; empty if it cannot be compiled."""
+        """Return the bytecode of the module at `path` in the image; empty if the source can't be compiled."""
         name = path.encode()
         requests = _open(self._process.stdin)
         try:
@@ -82,22 +83,20 @@ class Compiler:
 
     def _broken(self, path: str) -> BentoError:
         errors = _open(self._process.stderr).read().decode(errors="replace").strip()
-        return BentoError(
-            f"{path}: no byte code, for the interpreter ended: {errors}. Leave out bytecode of the image."
-        )
+        return BentoError(f"{path}: the interpreter failed to compile it: {errors}. Remove bytecode from the image.")
 
 
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: Layout, compression: Compression, compiler: Compiler
 ) -> Listing:
-    """Write the byte code of a wheel's modules to `out`, which is there only when it is whole.
+    """Write the bytecode of a wheel's modules to `out`, atomically.
 
-    Raises as `layer.write_wheel_layer`, and if the compiler is of another version than the layout.
+    Raises as `layer.write_wheel_layer`, and BentoError if the compiler's version differs from the layout's version.
     """
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
-            f"byte code is for CPython 3.{layout.python_minor}, but its interpreter is {compiler.cache_tag}. "
-            "Name another one, bento_tools.compiler(interpreter = ...)."
+            f"bytecode requires CPython 3.{layout.python_minor}, but the interpreter is {compiler.cache_tag}. "
+            "Set the interpreter in bento_tools.compiler(interpreter = ...)."
         )
     root = layout.site_packages[1:] + "/"
     modules = [
@@ -114,7 +113,7 @@ def write_bytecode_part(
 def _tar(
     wheel: Wheel, modules: list[Installed], layout: Layout, compiler: Compiler, files: dict[str, str]
 ) -> Iterator[Piece]:
-    """Yield the tar members of the byte code, without folders, and store the digests in `files`."""
+    """Yield the tar members of the bytecode, without directories, and add the digests to `files`."""
     import hashlib
 
     sources = wheel.chunks(module.member for module in modules if module.member)
@@ -130,5 +129,5 @@ def _tar(
 
 
 def _open(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe  # all three are asked for
+    assert pipe  # all three streams are pipes
     return pipe

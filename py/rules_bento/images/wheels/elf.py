@@ -1,6 +1,6 @@
-"""Reads what the dynamic linker needs of a shared library or program: ELF, 64 bits, little-endian.
+"""Reads the fields of a shared library or program that the dynamic linker uses: 64-bit little-endian ELF.
 
-System V ABI, chapters 4 and 5; symbol versions as in the Linux Standard Base.
+Sources: System V ABI, chapters 4 and 5; for symbol versions, the Linux Standard Base.
 """
 
 from __future__ import annotations
@@ -28,31 +28,32 @@ _VERSION = struct.Struct("<IHHII")
 _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
 _NULL, _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME, _RPATH, _RUNPATH = 0, 1, 5, 10, 14, 15, 29
 _VERSIONS, _VERSIONS_COUNT = 0x6FFFFFFE, 0x6FFFFFFF
-# Real libraries have some hundreds of each; more is damage.
-_MOST = 1 << 14  # entries of the dynamic table, and of all tables of versions together
+# Real libraries have a few hundred of each; larger numbers indicate damage.
+_MOST = 1 << 14  # entries of the dynamic table, and of all version tables together
 _LONGEST = 4096  # bytes of a name
-_LONGEST_SEARCH = 1 << 20  # bytes of all folders of a search: TensorFlow's linker names 18 of them 668 times
+_LONGEST_SEARCH = 1 << 20  # bytes of all directories of a search path: TensorFlow's linker names 18 of them 668 times
 _MODULE = re.compile(rb"PyInit_([A-Za-z0-9_]{1,200})(?=\0)")
 _LONGEST_MODULE = len("PyInit_") + 200 + 1
-_PIECE = 1 << 20  # bytes that are searched for modules at once: TensorFlow has 84 MB of names
+_PIECE = 1 << 20  # bytes that are searched for modules in one step: TensorFlow has 84 MB of names
 
 
 class Elf(NamedTuple):
-    """Describes a file that is linked when it is loaded."""
+    """Describes a dynamically linked file."""
 
-    machine: str  # as Go names it; `ELF machine <number>` for others
-    soname: str  # empty for none
-    needed: tuple[str, ...]  # libraries
-    versions: tuple[str, ...]  # of symbols of other libraries, such as GLIBC_2.28
-    search: tuple[str, ...] = ()  # folders where its libraries are looked for, as RUNPATH or RPATH has them
-    modules: tuple[str, ...] = ()  # of Python that it can be imported as, by names of their functions
-    is_program: bool = False  # it names the linker that starts it
+    machine: str  # in Go's names; `ELF machine <number>` for others
+    soname: str  # empty if there is none
+    needed: tuple[str, ...]  # required libraries
+    versions: tuple[str, ...]  # versions of symbols of other libraries, such as GLIBC_2.28
+    search: tuple[str, ...] = ()  # directories in which the linker searches libraries, from RUNPATH or RPATH
+    modules: tuple[str, ...] = ()  # Python modules that the file can be imported as, by their init functions
+    is_program: bool = False  # the file names its dynamic linker, so it is a program
 
 
 def read_elf(data: bytes | mmap, fetch: Fetch | None = None) -> Elf | None:
-    """Read a file; nothing if it is no ELF file, one for other machines than 64-bit ones, not linked, or damaged.
+    """Read a file; None if it isn't a 64-bit little-endian ELF file, isn't dynamically linked, or is damaged.
 
-    What `fetch` is not called for, with begin and end, need not be in `data`. Both may lie beyond the end of the file.
+    `fetch` is called with the begin and end of each range before it is read from `data`. Ranges can be outside of the
+    file.
     """
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
@@ -60,7 +61,7 @@ def read_elf(data: bytes | mmap, fetch: Fetch | None = None) -> Elf | None:
         return None
     try:
         return _read(data, fetch)
-    except (struct.error, ValueError, OverflowError):  # the latter for a place beyond all files
+    except (struct.error, ValueError, OverflowError):  # the second for an offset after the end of the file
         return None
 
 
@@ -78,7 +79,7 @@ def _read(data: bytes | mmap, fetch: Fetch) -> Elf | None:
     ]
 
     def place(address: int) -> int:
-        """Return where the byte of an address is in the file."""
+        """Return the offset in the file of a virtual address."""
         return next(at + address - start for start, at, length in loads if start <= address < start + length)
 
     values: dict[int, list[int]] = {}
@@ -120,7 +121,7 @@ def _read(data: bytes | mmap, fetch: Fetch) -> Elf | None:
 
 
 def _versions(data: bytes | mmap, fetch: Fetch, at: int, count: int) -> list[int]:
-    """Return where, among the strings, the names of the needed versions are."""
+    """Return the offsets, in the string table, of the names of required versions."""
     offsets: list[int] = []
     for _ in range(min(count, _MOST)):
         fetch(at, at + _NEED.size)
@@ -138,7 +139,7 @@ def _versions(data: bytes | mmap, fetch: Fetch, at: int, count: int) -> list[int
 
 
 def _modules(data: bytes | mmap, start: int, end: int) -> set[str]:
-    """Return the modules that functions among the strings are for; what has been searched of a file leaves memory."""
+    """Return the modules whose init functions are in the string table; searched parts of the file leave memory."""
     from mmap import MADV_DONTNEED
 
     modules: set[str] = set()

@@ -1,8 +1,8 @@
-"""Files of a wheel that images leave out, as `bento.pypi` names them (`exclude`, `exclude_presets`).
+"""Excludes files of a wheel from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
 
-A wheel without them is read as one that never had them: RECORD, byte code and the checks of libraries follow from what
-is left. Patterns are those of a bentofile's `exclude`. What they are held against is where a file is below
-site-packages, or, for scripts, headers and data, its name in the wheel (`acme-1.0.data/scripts/run`).
+The rest is handled like a wheel without these files: RECORD, bytecode, and library checks follow from the remaining
+files. Patterns have the syntax of `exclude` in a bentofile. They are matched with the path of a file in site-packages
+or, for scripts, headers, and data, with its name in the wheel (`acme-1.0.data/scripts/run`).
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ _IMPORTED = (".py", ".so")
 
 
 class Exclude(NamedTuple):
-    """Decides which files are left out of a wheel; a pattern of `own` wins over one of `preset`."""
+    """Decides which files of a wheel are excluded; a pattern of `own` overrides a pattern of `preset`."""
 
-    own: Sequence[str] = ()  # each has to name a file of the wheel
-    preset: Sequence[str] = ()  # which name what other releases have, too
+    own: Sequence[str] = ()  # each must match a file of the wheel
+    preset: Sequence[str] = ()  # these can name files of other releases
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """Return the wheel without the files that are left out.
+    """Return the wheel without excluded files.
 
-    Raises BentoError for what is no pattern, or names no file, and for patterns that take what the rest of the wheel
-    needs: its metadata, the module of an entry point, `__init__.py` of a package that stays, or all modules.
+    Raises BentoError for an invalid pattern, a pattern that matches no file, and a pattern that excludes files which
+    the rest of the wheel requires: its metadata, the module of an entry point, `__init__.py` of a remaining package, or
+    all modules.
     """
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())
@@ -44,7 +45,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
     left_out = {name: line for name, path in paths.items() if (line := rule(path))}
     if exclude.own and not left_out:
-        raise BentoError(f"{wheel.name}: exclude of bento.pypi leaves nothing out. Leave {_key(wheel)} out of it.")
+        raise BentoError(f"{wheel.name}: exclude of bento.pypi matches no file. Remove {_key(wheel)} from it.")
     kept = {path for name, path in paths.items() if name not in left_out}
     _check_metadata(wheel, left_out)
     _check_modules(wheel, {paths[name]: line for name, line in left_out.items()}, kept)
@@ -60,7 +61,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
 
 def _imported_path(wheel: Wheel, name: str) -> str:
-    """Return where a file of the wheel is below site-packages; its name for what is not there."""
+    """Return the path of a file in site-packages, or its name in the wheel if it is installed elsewhere."""
     for scheme in ("purelib/", "platlib/"):
         name = name.removeprefix(wheel.data_folder + scheme)
     return name
@@ -74,19 +75,20 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
     patterns = Patterns(exclude.own, f"exclude[{_key(wheel)}] of bento.pypi")
     for rule in patterns.unmatched(paths):
         near = _nearest(rule.text, paths)
+        hint = f"Did you mean {near!r}? " if near else ""
         raise BentoError(
-            f"{wheel.name}: {rule} names no file of it{f'; there is {near!r}' if near else ''}. Correct or remove it; "
-            f'what wheels for one platform have stands at "{wheel.distribution}@<platform>".'
+            f"{wheel.name}: {rule} matches no file. {hint}Correct or remove it. "
+            f'For files of one platform, use the key "{wheel.distribution}@<platform>".'
         )
     if len(patterns.rules) < len(exclude.own):
         raise BentoError(
-            f"exclude[{_key(wheel)}] of bento.pypi: a pattern is empty, a remark, or a set without its end. Correct it."
+            f"exclude[{_key(wheel)}] of bento.pypi: a pattern is empty, a comment, or has an unclosed `[`. Correct it."
         )
     return patterns
 
 
 def _nearest(pattern: str, paths: Iterable[str]) -> str:
-    """Return the file, folder or ending that a pattern may have meant; empty if nothing is like it."""
+    """Return the most similar file, directory, or suffix; empty if nothing is similar."""
     import difflib
 
     plain = pattern.removeprefix("!").strip("/").removesuffix("/**").removeprefix("**/")
@@ -103,8 +105,8 @@ def _check_metadata(wheel: Wheel, left_out: Mapping[str, Rule]) -> None:
     for name, rule in left_out.items():
         if name.startswith(f"{wheel.dist_info}/"):
             raise BentoError(
-                f"{wheel.name}: {rule} leaves out {name}, which is metadata that installers, importlib.metadata and "
-                "who asks for licences read. Name more exactly what to leave out, or add '!*.dist-info/' behind it."
+                f"{wheel.name}: {rule} excludes {name}, which installers, importlib.metadata, and license "
+                "scanners read. Use a more specific pattern, or add '!*.dist-info/' after it."
             )
 
 
@@ -116,22 +118,22 @@ def _check_modules(wheel: Wheel, left_out: Mapping[str, Rule], kept: set[str]) -
         folder, _, name = path.rpartition("/")
         if name == "__init__.py" and folder in packages:
             raise BentoError(
-                f"{wheel.name}: {rule} leaves out {path}, but not all modules of that package. "
-                f"Leave out '{folder}/', or add '!/{path}' behind it."
+                f"{wheel.name}: {rule} excludes {path}, but not all modules of that package. "
+                f"Exclude '{folder}/', or add '!/{path}' after the pattern."
             )
         if (module := _module(path)) in entry_modules:
             raise BentoError(
-                f"{wheel.name}: {rule} leaves out {path}, but its entry points name {module}. "
-                f"Name more exactly what to leave out, or add '!/{path}' behind it."
+                f"{wheel.name}: {rule} excludes {path}, but its entry points require {module}. "
+                f"Use a more specific pattern, or add '!/{path}' after it."
             )
     if not imported and any(path.endswith(_IMPORTED) for path in left_out):
         raise BentoError(
-            f"{wheel.name}: exclude of bento.pypi leaves no module of it. Leave out less, or the package itself."
+            f"{wheel.name}: exclude of bento.pypi excludes all modules. Exclude fewer files, or remove the package."
         )
 
 
 def _module(path: str) -> str:
-    """Return the dotted name that a file is imported by; empty for a file that is not."""
+    """Return the dotted module name of a file; empty if the file isn't a module."""
     if path.endswith(".py"):
         return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     folder, _, name = path.rpartition("/")
@@ -139,7 +141,7 @@ def _module(path: str) -> str:
 
 
 def _folders(paths: Iterable[str]) -> set[str]:
-    """Return the folders above the paths."""
+    """Return the parent directories of the paths."""
     folders: set[str] = set()
     new = {path.rpartition("/")[0] for path in paths} - {""}
     while new:

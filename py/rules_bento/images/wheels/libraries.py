@@ -1,4 +1,4 @@
-"""Lists the shared libraries that a wheel has, and those that it needs of others."""
+"""Lists the shared libraries that a wheel contains, and the libraries that it requires from other wheels."""
 
 from __future__ import annotations
 
@@ -19,36 +19,37 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
 
 _LIBRARY = re.compile(r"\.so(?:\.|$)")
-# Libraries that every system has on which a compiled Python runs.
+# Libraries of every system that runs a compiled Python.
 _OF_SYSTEMS = re.compile(r"(?:ld-linux-.*|lib(?:c|dl|gcc_s|m|pthread|rt|stdc\+\+|util))\.so(?:\.\d+)?")
-# How Python names a library that it loads by ctypes or cffi, whole or up to what it adds.
+# How Python code names a library that it loads by ctypes or cffi: completely, or as a prefix.
 _BEGINNING, _ENDING = re.compile(rb"lib[A-Za-z0-9_+-]+"), re.compile(rb"\.so\b")
 _LETTERS = frozenset(b"+-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-_SMALL = 1 << 20  # bytes of a file that is read whole
+_SMALL = 1 << 20  # bytes of a file that is read completely
 
 
 class Linked(NamedTuple):
-    """Describes a file of a wheel that is linked when it is loaded."""
+    """Describes a dynamically linked file of a wheel."""
 
     path: str  # in the wheel
     elf: Elf
 
 
 class Libraries(NamedTuple):
-    """Holds what image checks need to know of a wheel."""
+    """Holds the properties of a wheel that image checks use."""
 
-    wheel: str  # its file name
+    wheel: str  # the file name
     distribution: str
     linked: tuple[Linked, ...]
-    named: frozenset[str] = frozenset()  # words of its Python sources that may be names of libraries
-    machines: tuple[tuple[str, str], ...] = ()  # paths of all machine code, and which machines it is for
-    spared: frozenset[str] = frozenset()  # paths of what importing the package does without
+    named: frozenset[str] = frozenset()  # words in its Python sources that might be names of libraries
+    machines: tuple[tuple[str, str], ...] = ()  # paths and machines of all files with machine code
+    spared: frozenset[str] = frozenset()  # paths of files that the package can be imported without
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
-        """Look into each file that may be linked, as far as the linker does; what is not looked at is not verified.
+        """Read the dynamic sections of all linked files. Contents that aren't read aren't verified.
 
-        Where there are some, look for their names in Python sources, too. What was `watched` is not unpacked again.
+        If there are linked files, also search Python sources for names of libraries. Files that `watched` has seen
+        aren't unpacked again.
         """
         seen = watched.files if watched else {}
         candidates = [member for member in wheel.members if _is_candidate(member)]
@@ -66,7 +67,7 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def loads(text: str) -> Libraries:
-        """Read what `dumps` wrote."""
+        """Read the result of `dumps`."""
         fields: dict[str, Any] = json.loads(text)
         linked = [
             Linked(path, Elf._make(tuple(field) if isinstance(field, list) else field for field in elf))
@@ -85,15 +86,15 @@ class Libraries(NamedTuple):
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:
-        """Return the same without what is linked for other machines."""
+        """Return the libraries without files that are linked for other machines."""
         return self._replace(linked=tuple(linked for linked in self.linked if linked.elf.machine == machine))
 
     def names(self) -> set[str]:
-        """Return the names by which others may refer to its libraries."""
+        """The names by which other files can refer to its libraries."""
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
     def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-        """Return the paths of files that need others' libraries, and that importing the package does not need."""
+        """Return the paths of files that require unavailable libraries and that the package can't be imported without."""
         own = self.names()
         asking = [
             linked
@@ -101,20 +102,20 @@ class Libraries(NamedTuple):
             if any(name not in own and not _OF_SYSTEMS.fullmatch(name) for name in linked.elf.needed)
         ]
         stems = {linked.path: linked.path.rpartition("/")[2].partition(".")[0] for linked in asking}
-        # Extension modules at the top level are left out: other wheels can import them by name, so they always count as
-        # loaded.
+        # Top-level extension modules are never optional: other wheels can import them by name, so they always
+        # count as loaded.
         modules = {stems[path] for path, elf in asking if "/" in path and stems[path] in elf.modules}
         named = set(stems.values()) & self.named - modules
         if not modules and not named:
             return frozenset()
-        from rules_bento.images.wheels.spared import spared
+        from rules_bento.images.wheels.optional_libraries import spared
 
         excused = spared(modules, named, sources)
         return frozenset(path for path, stem in stems.items() if stem in excused)
 
 
 class Watched:
-    """Looks into the files of a wheel that may be linked, as their contents pass on their way to something else."""
+    """Reads the linked files of a wheel while their contents are copied elsewhere."""
 
     def __init__(self, wheel: Wheel) -> None:
         """Begin with nothing seen."""
@@ -122,11 +123,11 @@ class Watched:
         self.files: dict[str, tuple[str, Elf | None]] = {}
 
     def libraries(self) -> Libraries:
-        """Return what `Libraries.read` does of the wheel, once its contents have passed."""
+        """Return the result of `Libraries.read`, after all contents were copied."""
         return Libraries.read(self._wheel, self)
 
     def watch(self, member: Member, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Return the contents of a member; once they have passed, it is known what the linker reads of them."""
+        """Yield the contents of a member unchanged, and read its dynamic section."""
         return self._watching(member, chunks) if _is_candidate(member) else chunks
 
     def _watching(self, member: Member, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -140,10 +141,10 @@ class Watched:
             return
         import tempfile
 
-        from rules_bento.images.wheels.spread import Spread
+        from rules_bento.images.wheels.sparse_read import SparseFile
 
         openers = self._wheel.unverified([member])
-        with tempfile.TemporaryFile() as file, Spread(file, member.size, next(openers)) as spread:
+        with tempfile.TemporaryFile() as file, SparseFile(file, member.size, next(openers)) as spread:
             yield from spread.passing(chain(begin, chunks), read_elf)
             self.files[member.path] = machine_of(head), read_elf(spread.data, spread.fetch)
         openers.close()
@@ -158,9 +159,9 @@ def _text(chunks: Iterator[Chunk]) -> bytes:
 
 
 def words(source: bytes) -> Iterator[bytes]:
-    """Yield the words that begin with `lib`, and those before `.so`, each whole.
+    """Yield the complete words that begin with `lib`, and the words before `.so`.
 
-    Two searches for what stands in few places take a fifth of the time of one expression for both.
+    Two searches for rare strings need a fifth of the time of one regular expression for both.
     """
     for match in _BEGINNING.finditer(source):
         start = match.start()
@@ -175,13 +176,13 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return the machine that a file of so many bytes is for, and what the linker reads of it.
+    """Return the machine of a file with `size` bytes, and its dynamic section.
 
-    `read` begins to read its contents, each time anew.
+    Each call of `read` starts to read the contents from the beginning.
     """
     import tempfile
 
-    from rules_bento.images.wheels.spread import Spread
+    from rules_bento.images.wheels.sparse_read import SparseFile
 
     chunks = read()
     head = b""
@@ -194,5 +195,5 @@ def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | Non
         while len(head) < size and (chunk := next(chunks, None)):
             head += chunk.data
         return machine, read_elf(head)
-    with tempfile.TemporaryFile() as file, Spread(file, size, read) as spread:
+    with tempfile.TemporaryFile() as file, SparseFile(file, size, read) as spread:
         return machine, read_elf(spread.data, spread.fetch)

@@ -1,4 +1,4 @@
-"""Reads what a wheel states about its licence."""
+"""Reads the license that a wheel declares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rules_bento.images.wheels.wheel import Wheel
 
 
 def stated_by(path: str | Path) -> tuple[str, Stated]:
-    """Return the normalized name of a package, and what its wheel states. Raises BentoError as `Wheel.read`."""
+    """Return the normalized package name and the declared license. Raises BentoError as `Wheel.read`."""
     wheel = Wheel.read(Path(path))
     metadata = wheel.metadata
     return wheel.distribution, Stated(metadata.license_expression, metadata.license, metadata.license_classifiers)

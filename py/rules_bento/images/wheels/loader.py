@@ -1,8 +1,8 @@
-"""Finds which shared libraries of packages Python and the dynamic linker load, and what loads them.
+"""Finds the shared libraries of packages that Python and the dynamic linker load, and the files that load them.
 
-Python loads extension modules that can be imported, and libraries that its sources name (ctypes, cffi); the linker what
-these need, and that what they need in turn. Programs start in the environment's `bin`. All else is loaded by name by
-other libraries: parts that a process can do without, such as a transport of NCCL for a network that is not there.
+Python loads extension modules that can be imported, and libraries that its sources name (ctypes, cffi). The linker
+loads the libraries that these files require, transitively. Programs are in `bin` of the environment. Other libraries
+load the remaining ones by name: these are optional parts, such as an NCCL transport for an absent network.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.elf import Elf
     from rules_bento.images.wheels.libraries import Libraries
 
-# What Linux's Pythons import (`importlib.machinery.EXTENSION_SUFFIXES`).
+# The suffixes of extension modules on Linux (`importlib.machinery.EXTENSION_SUFFIXES`).
 _MODULE = re.compile(r"([^./]+)(?:\.cpython-(\d)(\d+)-[\w-]+|\.abi3)?\.so")
 _DATA = re.compile(r"[^/]+\.data/(?:purelib|platlib)/")
 _SCRIPTS = re.compile(r"[^/]+\.data/scripts/")
@@ -28,7 +28,7 @@ _ORIGIN = re.compile(r"\$ORIGIN|\$\{ORIGIN\}")
 
 
 class File(NamedTuple):
-    """Describes a file of a package that is linked when it is loaded."""
+    """Describes a dynamically linked file of a package."""
 
     package: Libraries
     path: str  # in the wheel
@@ -36,7 +36,7 @@ class File(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Return the name of the file."""
+        """The name of the file."""
         return self.path.rpartition("/")[2]
 
     @property
@@ -46,7 +46,7 @@ class File(NamedTuple):
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that Python of a version (X.Y; empty for any), or a program of the packages, loads."""
+    """Return the files that Python (version X.Y, or any version if empty) or a program of the packages loads."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)
@@ -62,8 +62,8 @@ def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File
         winners[file.package.wheel, file.path] = file
         for name in file.elf.needed:
             near = next((by_place[path] for path in _searched(file, name) if path in by_place), None)
-            # A library that the linker does not find near may have been loaded by a package that was imported before:
-            # all of its name count.
+            # A library that the linker doesn't find in its search path might have been loaded by a package that was
+            # imported before, so all libraries with this name count.
             queue += [near] if near else by_name.get(name, [])
     return [file for file in files if (file.package.wheel, file.path) in winners]
 
@@ -89,11 +89,11 @@ def _roots(files: Sequence[File], packages: Sequence[Libraries], python_version:
         own = [file for file in files if file.package is package]
         named = [file for file in own if _is_named(file, package.named)]
         yield from (file for file in named if file.path not in package.spared)
-        # A package of libraries alone is loaded by others, who say where.
+        # Other packages load the libraries of a package that has only libraries, and name them.
         stems = {file.stem for file in own}
         yield from (file for file in bare if file.stem not in stems and _is_named(file, package.named))
         if package.wheel not in with_modules and not named and package.named:
-            yield from own  # Python puts the name together from parts
+            yield from own  # Python code builds the name from parts
 
 
 def _is_module(file: File, python_version: str) -> bool:

@@ -1,7 +1,7 @@
-"""Reads METADATA of a wheel, and checks it against the name of the wheel's file as uv does.
+"""Reads METADATA of a wheel, and compares it with the name of the wheel's file as uv does.
 
-PyPA's "Core metadata", "Binary distribution format" (the file's name) and "Version specifiers" (PEP 440: which
-spellings are one version).
+Sources: PyPA's "Core metadata", "Binary distribution format" (the file's name), and "Version specifiers" (PEP 440:
+equal versions).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _VERSION = r"""v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)
     (?:-([0-9]+)|[-_.]?(post|rev|r)[-_.]?([0-9]*))?
     (?:[-_.]?(dev)[-_.]?([0-9]*))?
     (?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?"""
-_RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*")  # what most versions are
+_RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*")  # the form of most versions
 _PRE = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
-_LONGEST_VERSION = 1000  # characters; int() of digits has its limit at 4,300
+_LONGEST_VERSION = 1000  # characters; Python's int() rejects more than 4,300 digits
 
 
 class FileName(NamedTuple):
@@ -31,24 +31,24 @@ class FileName(NamedTuple):
 
     @staticmethod
     def of(text: str) -> FileName | None:
-        """Return the parts of a file name, None if it is not that of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl."""
+        """Parse the file name NAME-VERSION-PYTHON-ABI-PLATFORM.whl; None if it has another form."""
         parts = _FILE_NAME.fullmatch(text)
         return FileName(parts[1], parts[2]) if parts and canonical_version(parts[2]) else None
 
 
 class Metadata(NamedTuple):
-    """Holds the fields of METADATA that are used."""
+    """Holds the fields of METADATA that rules_bento uses."""
 
     name: str
     version: str
-    requires: tuple[str, ...]  # Requires-Dist, as they are written
+    requires: tuple[str, ...]  # Requires-Dist, unchanged
     license_expression: str = ""
-    license: str = ""  # a name, or the whole text
-    license_classifiers: tuple[str, ...] = ()  # those that begin with `License ::`
+    license: str = ""  # a name, or the complete license text
+    license_classifiers: tuple[str, ...] = ()  # classifiers that begin with `License ::`
 
     @staticmethod
     def read(text: str, file: FileName) -> Metadata:
-        """Read METADATA. Raises BentoError, with what is wrong with it, if it is not that of a file of such a name."""
+        """Read METADATA. Raises BentoError, with the problem, if it doesn't match the wheel's file name."""
         fields = _fields(text)
         core = Metadata(
             next(iter(fields.get("name", ())), ""),
@@ -59,27 +59,27 @@ class Metadata(NamedTuple):
             tuple(text for text in fields.get("classifier", ()) if text.startswith("License ::")),
         )
         if not core.name or not core.version:
-            raise BentoError("its METADATA has no Name, or no Version")
+            raise BentoError("its METADATA has no Name or no Version")
         if normalized(core.name) != normalized(file.name) or not _is_version(core.version, file.version):
             raise BentoError(
-                f"has the METADATA of {core.name} {core.version}, but the file name of {file.name} {file.version}"
+                f"its METADATA is for {core.name} {core.version}, but its file name is for {file.name} {file.version}"
             )
         return core
 
 
 def normalized(name: str) -> str:
-    """Return the name of a distribution as PyPA's "Names and normalization" has it."""
+    """Normalize the name of a distribution (PyPA's "Names and normalization")."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def canonical_version(text: str) -> str:
-    """Return the one spelling of a version (PEP 440), with zeros at its end left out; empty if it is none."""
+    """Return the canonical form of a version (PEP 440), without trailing zeros; empty for an invalid version."""
     text = text.strip().lower()
     if len(text) > _LONGEST_VERSION:
         return ""
     if _RELEASE.fullmatch(text):
         return _canonical_release(text)
-    parts = re.fullmatch(_VERSION, text, re.VERBOSE)  # compiled where it is needed, for that takes a millisecond
+    parts = re.fullmatch(_VERSION, text, re.VERBOSE)  # compiled on first use, which takes a millisecond
     if not parts:
         return ""
     epoch, release, pre, pre_number, implicit, post, post_number, dev, dev_number, local = parts.groups()
@@ -105,14 +105,14 @@ def _canonical_release(text: str) -> str:
 
 
 def _is_version(stated: str, in_file_name: str) -> bool:
-    """Return whether METADATA has the version of the file; its local part (`+cu126`) may be in the file's name only."""
+    """Compare the version in METADATA with the file name, where the local part (`+cu126`) is optional."""
     own, wanted = canonical_version(stated), canonical_version(in_file_name)
     return bool(own) and own in (wanted, wanted.partition("+")[0])
 
 
 def _fields(text: str) -> dict[str, list[str]]:
-    """Return the headers before the first empty line, by key in lower case; lines that begin with a blank go on."""
-    fields: dict[str, list[list[str]]] = {}  # their pieces: a text that grows by lines takes the square of the time
+    """Return the headers before the first empty line by lower-case key, with continuation lines."""
+    fields: dict[str, list[list[str]]] = {}  # pieces are joined once: repeated concatenation takes quadratic time
     last: list[str] = []
     for line in text.replace("\r\n", "\n").partition("\n\n")[0].split("\n"):
         if line[:1] in (" ", "\t"):

@@ -1,4 +1,4 @@
-"""RECORD, the manifest of a wheel: the digest of each file, held against the wheel or, where it is wrong, made anew."""
+"""RECORD, the manifest of a wheel: compares its digests with the wheel, or computes them if RECORD is wrong."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 class Member(NamedTuple):
-    """Describes a file of a wheel: where it lies in the zip, and what RECORD says of it."""
+    """Describes a file of a wheel: its position in the zip, and its line in RECORD."""
 
-    path: str  # POSIX, relative to the root of the zip
-    size: int  # bytes unpacked
-    packed_size: int  # bytes in the zip
+    path: str  # with slashes, relative to the root of the zip
+    size: int  # unpacked size in bytes
+    packed_size: int  # size in the zip in bytes
     crc: int  # CRC-32 of the contents
-    offset: int  # of its local header in the zip
-    room: int  # bytes from there to the next member, or to the directory
-    method: int  # how it is packed: `zipread.DEFLATED`, or `STORED`
+    offset: int  # offset of the local header in the zip
+    room: int  # bytes from the local header to the next member or to the directory
+    method: int  # compression: `zipread.DEFLATED` or `STORED`
     executable: bool
-    algorithm: str  # "sha256", "sha384", "sha512"; "" for what RECORD need not list
-    digest: bytes  # of the contents, as RECORD has it
+    algorithm: str  # "sha256", "sha384", "sha512"; "" for files that RECORD need not list
+    digest: bytes  # digest of the contents, from RECORD
 
 
 class RecordError(BentoError):
-    """Reports that RECORD does not agree with the contents of the wheel."""
+    """Reports that RECORD doesn't match the contents of the wheel."""
 
 
 class Contents(Protocol):
@@ -44,29 +44,29 @@ class Contents(Protocol):
         """See `Wheel.chunks`."""
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for what is wrong with RECORD."""
+        """Return the error for a wrong RECORD."""
 
     def right_record_error(self) -> BentoError:
-        """Return the error for a RECORD that is right, where a wrong one was expected."""
+        """Return the error for a correct RECORD, if a wrong RECORD was expected."""
 
 
 def with_digests(zip_file: Contents, members: Sequence[Member], path: str, text: str) -> tuple[Member, ...]:
-    """Return the members with the digests of `text`, the RECORD at a path. Raises RecordError where it is wrong."""
+    """Add the digests in `text`, the RECORD at a path, to the members. Raises RecordError if RECORD is wrong."""
     rows = _rows(zip_file, text)
     exempt = _exempt(path)
     recorded = tuple(
         member if member.path in exempt else _with_digest(zip_file, member, rows.get(member.path)) for member in members
     )
     for listed in rows.keys() - exempt - {member.path for member in members}:
-        if not listed.endswith(("/", ".pyc")):  # some tools list folders, or what was compiled and left out
-            raise zip_file.record_error("RECORD lists it, but it is not there", listed)
+        if not listed.endswith(("/", ".pyc")):  # some tools list directories, or compiled files that they exclude
+            raise zip_file.record_error("RECORD lists it, but the wheel doesn't contain it", listed)
     return recorded
 
 
 def measured(zip_file: Contents, members: Sequence[Member], path: str, text: str) -> tuple[Member, ...]:
-    """Return the members with the digests of their contents, for a RECORD that is wrong.
+    """Compute the digests of the members, for a RECORD that is wrong.
 
-    Raises BentoError if it is right.
+    Raises BentoError if RECORD is correct.
     """
     try:
         for member in with_digests(zip_file, members, path, text):
@@ -98,9 +98,9 @@ def _rows(zip_file: Contents, text: str) -> dict[str, tuple[str, str]]:
     for row in csv.reader(text.splitlines()):
         if not row:
             continue
-        path = row[0].lstrip("/")  # as some tools write it
+        path = row[0].lstrip("/")  # some tools write it this way
         if len(row) != 3 or path in rows:
-            raise zip_file.record_error("its line in RECORD is not a path, a digest and a size, or comes twice", row[0])
+            raise zip_file.record_error("its line in RECORD isn't PATH,DIGEST,SIZE, or is repeated", row[0])
         rows[path] = (row[1], row[2])
     return rows
 
@@ -109,19 +109,19 @@ def _with_digest(zip_file: Contents, member: Member, row: tuple[str, str] | None
     import binascii
 
     if row is None:
-        raise zip_file.record_error("RECORD does not list it", member.path)
+        raise zip_file.record_error("RECORD doesn't list it", member.path)
     algorithm, _, encoded = row[0].partition("=")
     length = _DIGESTS.get(algorithm)
     if length is None:
         known = ", ".join(_DIGESTS)
-        message = f"its digest in RECORD is {algorithm or 'missing'}; it must be {known}"
+        message = f"the algorithm of its digest in RECORD is {algorithm or 'missing'}, not {known}"
         raise zip_file.record_error(message, member.path)
     try:
         digest = binascii.a2b_base64(encoded.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(encoded) % 4))
     except ValueError:
         digest = b""
     if len(digest) != length:
-        raise zip_file.record_error("its digest in RECORD is damaged", member.path)
+        raise zip_file.record_error("its digest in RECORD is invalid", member.path)
     if row[1] and row[1] != str(member.size):
-        raise zip_file.record_error(f"has {member.size} bytes, but {row[1]} in RECORD", member.path)
+        raise zip_file.record_error(f"its size is {member.size} bytes, but {row[1]} in RECORD", member.path)
     return member._replace(algorithm=algorithm, digest=digest)

@@ -1,14 +1,14 @@
-"""A wheel as it lies on the disk: what is in the zip, and what its metadata says, without unpacking it.
+"""Reads wheels: the contents of the zip and its metadata, without unpacking it.
 
 A wheel is a zip (`rules_bento.archives.zipread`) with a manifest (PyPA, "Binary distribution format", version 1.0).
-`Wheel.read` looks at the central directory and at the few metadata files that decide how the wheel is
-installed; contents come from `Wheel.chunks`, one member at a time, in chunks of bounded size, each with the part of
-the deflate stream that it was made of, so that a layer can carry that stream over.
+`Wheel.read` reads the central directory and the few metadata files that decide how the wheel is installed.
+`Wheel.chunks` reads contents, one member at a time, in chunks of limited size. Each chunk has its part of the deflate
+stream, so that a layer can reuse the stream.
 
-Installers trust what they unpack. Here nothing is trusted: a member that leaves the folder, comes twice,
-overlaps another, says one thing in the directory and another before its data, is encrypted, a link, or packed in
-a way that wheels are not, one that RECORD does not list or lists with another digest or size, a CRC that is
-wrong, data that is longer than declared: each is a BentoError that names wheel and member.
+Installers trust the wheels that they unpack; this module doesn't. A member is rejected by name if it leaves the
+directory, is repeated, overlaps another member, differs between directory and local header, is encrypted, is a link, or
+uses an unusual compression; if RECORD doesn't list it or lists another digest or size; if its CRC is wrong; or if its
+data is longer than declared.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)
-"""Of a whole wheel; real ones unpack to 2 to 20 times their size."""
+"""For a complete wheel; real wheels unpack to 2 to 20 times their size."""
 
-_MOST_METADATA = 64 << 20  # bytes of a file; RECORD has about 100 for each of the wheel's
-_REMEDY = "Take another wheel of that package, or build it again"
+_MOST_METADATA = 64 << 20  # bytes of a metadata file; RECORD has about 100 for each file of the wheel
+_REMEDY = "Use another wheel of that package, or build it again"
 _EXECUTABLE = 0o111
-_LONGEST_NAME = 255  # bytes of a file's or folder's name, on Linux and macOS
+_LONGEST_NAME = 255  # bytes of the name of a file or directory, on Linux and macOS
 
-# Absolute here or on Windows, or with a character that ends or separates something somewhere.
+# Absolute on POSIX or Windows, or with a character that is a separator in some format.
 _REFUSED_NAME = re.compile(r"\A/|\A[A-Za-z]:|[\\\x00-\x1f\x7f]")
 _REFUSED_PART = re.compile(r"(?:\A|/)(?:\.?\.?(?:/|\Z)|(\.wh\.))")
 _ENTRY_POINTS = "entry_points.txt"
@@ -45,14 +45,14 @@ _SCRIPT = r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?"
 
 
 class Locked(NamedTuple):
-    """Holds what is known of a wheel before it is read."""
+    """Holds the properties of a wheel that the lock specifies."""
 
-    sha256: str = ""  # of the file, as a lock has it; empty for a wheel of no lock
-    allow_record_mismatch: bool = False  # whether bento.pypi takes it although its RECORD is wrong
+    sha256: str = ""  # of the file, from the lock; empty without a lock
+    allow_record_mismatch: bool = False  # bento.pypi accepts a wrong RECORD
 
 
 class EntryPoint(NamedTuple):
-    """Describes a command that an installer makes: `name` calls `function` (a dotted name) of `module`."""
+    """Describes a command that an installer creates: `name` calls `function` (a dotted name) of `module`."""
 
     name: str
     module: str
@@ -60,39 +60,38 @@ class EntryPoint(NamedTuple):
 
 
 class Wheel(NamedTuple):
-    """Describes a wheel as `Wheel.read` found it. Members are in the order of their paths."""
+    """Describes a wheel. Members are sorted by path."""
 
     file: Path
     members: tuple[Member, ...]
-    folders: tuple[str, ...]  # those that the zip lists
-    dist_info: str  # the folder's name
+    folders: tuple[str, ...]  # directories that the zip lists
+    dist_info: str  # the name of the directory
     distribution: str  # the normalized name
     metadata: Metadata
-    entry_points: tuple[EntryPoint, ...]  # console scripts and, after them, GUI scripts
+    entry_points: tuple[EntryPoint, ...]  # console scripts, then GUI scripts
     locked: Locked = Locked()
 
     @property
     def name(self) -> str:
-        """Return the file's name, for messages."""
+        """The file name, for messages."""
         return self.file.name
 
     @classmethod
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
-        """Read the directory and the metadata. Raises BentoError for a file that no installer should take.
+        """Read the directory and the metadata. Raises BentoError for a wheel that no installer should accept.
 
-        Where a RECORD may be wrong, all contents are read, and digests are those of the contents; one that is right
-        is refused then.
+        If a wrong RECORD is allowed, all contents are read to compute their digests, and a correct RECORD is rejected.
         """
         with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
 
     @property
     def data_folder(self) -> str:
-        """Return the folder, with a slash behind it, whose contents an installer spreads."""
+        """The directory, with a trailing slash, whose contents an installer distributes by scheme."""
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def entry_modules(self) -> frozenset[str]:
-        """Return the modules that its entry points name, those of plugins among them.
+        """Return the modules that its entry points name, including entry points of plugins.
 
         Raises BentoError as `contents` does.
         """
@@ -105,43 +104,42 @@ class Wheel(NamedTuple):
         return frozenset(match[0] for value in values if (match := re.match(r"[\w.-]+", value)))
 
     def member(self, path: str) -> Member:
-        """Return the member at a path, which must be there."""
+        """Return the member at a path, which must exist."""
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[Member], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
-        """Yield the bytes of a member; see `Wheel.chunks`.
+        """Yield the bytes of a member.
 
-        With `join`, streams are made such that others can follow them (`Chunk.joined`), where that is possible.
-        Raises BentoError, at the latest with the last chunk, if the contents are not those that directory and
-        RECORD declare.
+        With `join`, streams are prepared so that other streams can follow them (`Chunk.joined`), if possible. Raises
+        BentoError, at the latest with the last chunk, if the contents don't match the directory and RECORD.
         """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join)
 
     def unverified(self, members: Iterable[Member]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """Yield for each member what begins to read its contents, which are not held against directory and RECORD.
+        """Yield, for each member, a function that starts to read its contents without verification.
 
-        So a reader may stop before the end, and begin again, until it asks for the next member.
+        A reader can stop early and start again, until it requests the next member.
         """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: Member) -> bytes:
-        """Return the bytes of a small member, verified. Raises BentoError as `chunks` does, and if it is not small."""
+        """Return the bytes of a small member, verified. Raises BentoError as `chunks` does, and for a large member."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
     def starts_with(self, member: Member, prefix: bytes) -> bool:
-        """Return whether the contents, which are not verified, begin with a few given bytes."""
+        """Check whether the contents, which aren't verified, begin with a few given bytes."""
         with _Zip(self.file, self.locked) as zip_file:
             pieces = zip_file.unverified(member)
             return next(pieces, Chunk(b"", None)).data.startswith(prefix)
 
 
 class _Zip(Zip):
-    """Reads the zip of a wheel with `pread`: nothing of it is mapped or kept."""
+    """Reads the zip of a wheel with `pread`, without mapping or caching it."""
 
     def __init__(self, file: Path, locked: Locked) -> None:
         super().__init__(file.name, _REMEDY, BOUNDS, (STORED, DEFLATED))
@@ -153,7 +151,7 @@ class _Zip(Zip):
         try:
             self._open = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise BentoError(f"{self.path}: a wheel that cannot be read: {error.strerror}") from None
+            raise BentoError(f"{self.path}: the wheel can't be read: {error.strerror}") from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,7 +168,7 @@ class _Zip(Zip):
     def whole(self, member: Member) -> bytes:
         """Return all bytes of a member; see `Wheel.contents`."""
         if member.size > _MOST_METADATA:
-            raise self.error(f"has {member.size} bytes, which is too many for what it is", member.path)
+            raise self.error(f"has {member.size} bytes, more than such a file can have", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
     def chunks(self, member: Member, *, join: bool = False) -> Iterator[Chunk]:
@@ -194,7 +192,7 @@ class _Zip(Zip):
         inflate = fast_zlib().decompressobj(-15)
         data = self.inflate(member, inflate, packed, member.size + 1)
         if not inflate.eof or inflate.unused_data:
-            raise self.error("its contents are not what the directory says", member.path)
+            raise self.error("its contents don't match the zip's directory", member.path)
         return Chunk(data, packed)
 
     def _joined(self, member: Member, packed: bytes) -> Chunk | None:
@@ -230,22 +228,22 @@ class _Zip(Zip):
 
     def _check_digest(self, member: Member, digest: bytes) -> None:
         if digest != member.digest:
-            raise self.record_error(f"its {member.algorithm} is not the one that RECORD says", member.path)
+            raise self.record_error(f"its {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for what is wrong with RECORD, which says how to take the wheel all the same."""
+        """Return the error for a wrong RECORD, with the line that accepts it."""
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
             remedy += (
-                ". If that is the wheel you want, say so in bento.pypi of MODULE.bazel: "
+                ". To accept this wheel, add to bento.pypi in MODULE.bazel: "
                 f'allow_record_mismatch = {{"{name}": ["sha256:{self.locked.sha256}"]}}'
             )
         return RecordError(str(self.error(message, member, remedy)))
 
     def right_record_error(self) -> BentoError:
-        """Return the error for a wheel whose RECORD is right, where a wrong one was expected."""
-        return self.error("its RECORD is right", remedy="Leave the wheel out of allow_record_mismatch of bento.pypi")
+        """Return the error for a correct RECORD, if a wrong RECORD was expected."""
+        return self.error("its RECORD is correct", remedy="Remove the wheel from allow_record_mismatch of bento.pypi")
 
 
 def _digest(member: Member, data: bytes) -> bytes:
@@ -272,14 +270,14 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
 
 
 def _members(zip_file: _Zip) -> tuple[list[Member], tuple[str, ...]]:
-    """Return the files by path, without digests, and the folders that are listed."""
+    """Return the files by path, without digests, and the listed directories."""
     members: dict[str, Member] = {}
     folders: set[str] = set()
     for listed in zip_file.members():
         _check_name(zip_file, listed.path)
         path = listed.path.rstrip("/")
         if path in members or path in folders:
-            raise zip_file.error("comes twice", path)
+            raise zip_file.error("is repeated", path)
         if listed.is_folder:
             folders.add(path)
         else:
@@ -290,13 +288,13 @@ def _members(zip_file: _Zip) -> tuple[list[Member], tuple[str, ...]]:
 
 def _check_name(zip_file: _Zip, name: str) -> None:
     if _REFUSED_NAME.search(name):
-        raise zip_file.error("a name that is absolute, or has a character that no file name should have", name)
+        raise zip_file.error("has an absolute path, or a path with an invalid character", name)
     if refused := _REFUSED_PART.search(name.removesuffix("/")):
-        if refused[1]:  # OCI image layer spec: a whiteout, for a file of the layers below
-            raise zip_file.error("a name that removes files in an image", name)
-        raise zip_file.error("a name that is not a plain relative path", name)
+        if refused[1]:  # OCI image layer spec: a whiteout, which deletes a file of lower layers
+            raise zip_file.error("has the name of a whiteout, which deletes files in an image", name)
+        raise zip_file.error("its path isn't normalized", name)
     if len(name.encode()) > _LONGEST_NAME and any(len(part.encode()) > _LONGEST_NAME for part in name.split("/")):
-        raise zip_file.error(f"a name of more than {_LONGEST_NAME} bytes, which no file can have", name)
+        raise zip_file.error(f"has a name of more than {_LONGEST_NAME} bytes", name)
 
 
 def _check_parents(zip_file: _Zip, members: dict[str, Member], folders: set[str]) -> None:
@@ -304,7 +302,7 @@ def _check_parents(zip_file: _Zip, members: dict[str, Member], folders: set[str]
     while parents:
         for parent in parents:
             if parent in members:
-                raise zip_file.error("is a file, but others are below it", parent)
+                raise zip_file.error("is a file and a directory", parent)
         parents = {parent.rpartition("/")[0] for parent in parents if parent}
 
 
@@ -312,16 +310,16 @@ def _dist_info(zip_file: _Zip, members: Sequence[Member]) -> str:
     folders = {member.path.partition("/")[0] for member in members if ".dist-info/" in member.path}
     names = sorted(name for name in folders if name.endswith(".dist-info"))
     if len(names) != 1:
-        raise zip_file.error(f"must have one folder *.dist-info, but has {', '.join(names) or 'none'}")
+        raise zip_file.error(f"must have one directory *.dist-info, but has {', '.join(names) or 'none'}")
     if normalized(_file_name(zip_file).name) != normalized(names[0].partition("-")[0]):
-        raise zip_file.error(f"has the metadata of something else, {names[0]}")
+        raise zip_file.error(f"has the metadata of another distribution, {names[0]}")
     return names[0]
 
 
 def _file_name(zip_file: _Zip) -> FileName:
     file_name = FileName.of(zip_file.where)
     if not file_name:
-        raise zip_file.error("has not the name of a wheel, NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
+        raise zip_file.error("its file name isn't NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
     return file_name
 
 
@@ -337,15 +335,15 @@ def _text(zip_file: _Zip, members: dict[str, Member], path: str, errors: str = "
     if member is None:
         raise zip_file.error("is missing", path)
     try:
-        return zip_file.whole(member).decode("utf-8", errors)  # without its digest, which is only known later
+        return zip_file.whole(member).decode("utf-8", errors)  # without its digest, which is computed later
     except UnicodeDecodeError:
-        raise zip_file.error("is not UTF-8", path) from None
+        raise zip_file.error("isn't UTF-8", path) from None
 
 
 def _check_wheel_version(zip_file: _Zip, text: str) -> None:
     version = re.search(r"^Wheel-Version:[ \t]*(\d+)\.\d+[ \t]*\r?$", text, re.MULTILINE | re.IGNORECASE)
     if not version or version[1] not in ("0", "1"):
-        raise zip_file.error("its WHEEL file says no version of the format that is known here, which is 1.0")
+        raise zip_file.error("its WHEEL file has no supported Wheel-Version (1.x)")
 
 
 def _entry_points(zip_file: _Zip, text: str) -> tuple[EntryPoint, ...]:
@@ -359,7 +357,7 @@ def _entry_points(zip_file: _Zip, text: str) -> tuple[EntryPoint, ...]:
 
 
 def _sections(zip_file: _Zip, text: str) -> Mapping[str, Mapping[str, str | None]]:
-    """Return the groups of entry points, each by name."""
+    """Return the groups of entry points by name."""
     import configparser
 
     parser = configparser.ConfigParser(
@@ -368,14 +366,14 @@ def _sections(zip_file: _Zip, text: str) -> Mapping[str, Mapping[str, str | None
     parser.optionxform = str  # type: ignore[method-assign, assignment]  # names have their case
     try:
         parser.read_string(text)
-    except (configparser.Error, AttributeError) as error:  # the latter for a line that goes on where none has begun
-        raise zip_file.error(f"its entry_points.txt cannot be read ({error})") from None
+    except (configparser.Error, AttributeError) as error:  # the second for a continuation line without a first line
+        raise zip_file.error(f"its entry_points.txt can't be parsed ({error})") from None
     return parser
 
 
 def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
     match = re.fullmatch(_SCRIPT, value or "")
     if not match or "/" in name:
-        raise zip_file.error(f"its entry point {name!r} is {value!r}, not a command and MODULE:FUNCTION")
+        raise zip_file.error(f"its entry point {name!r} is {value!r}, not MODULE:FUNCTION")
     _check_name(zip_file, name)
     return EntryPoint(name, match[1], match[2])

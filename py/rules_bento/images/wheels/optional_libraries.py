@@ -1,7 +1,7 @@
-"""Finds libraries that a package can be imported without, as far as its Python sources show it.
+"""Finds libraries that a package can be imported without, by a conservative analysis of its Python sources.
 
-An extension module is one of them where each import of it stands in a `try` that goes on without it. A library is one
-where its name stands in functions alone that nothing calls while modules are imported. All else counts as loaded.
+An extension module is optional if each import of it is in a `try` statement that handles the failure. A library is
+optional if only functions name it that aren't called while modules are imported. All other libraries count as loaded.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[A-Za-z0-9_+-]+")
 _PATH = re.compile(r"[\w.]*\.[\w.]+")
 _CAUGHT = {"BaseException", "Exception", "ImportError", "ModuleNotFoundError", "OSError"}
-# Bounds beyond which libraries count as loaded: depth of calls, bytes of one file, and bytes of all files that are
-# parsed.
+# Limits for the analysis; beyond them, libraries count as loaded: depth of calls, bytes of one file, and bytes
+# of all parsed files.
 _ROUNDS = 8
 _LARGEST = 1 << 21
 _MOST = 1 << 23
 
 
 class _Place(NamedTuple):
-    """Tells where something stands in a source."""
+    """Describes where a source uses a name."""
 
-    function: str  # the innermost one's name; empty for what runs with an import
-    is_guarded: bool  # the code goes on where an import fails
-    kind: str  # `import`, `path` (a text with a dot and no space), `text`, or `code` that uses what has the name
+    function: str  # the innermost function; empty for code that runs at import
+    is_guarded: bool  # in a `try` statement that handles a failed import
+    kind: str  # `import`, `path` (a string with a dot and no space), `text` (another string), or `code`
 
 
 class _UnclearError(Exception):
-    """Reports that sources cannot be analysed."""
+    """Reports that sources can't be analyzed."""
 
 
 def spared(modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-    """Return which of these modules and libraries (names without suffixes) importing the package does not need.
+    """Return the modules and libraries (names without suffixes) that the package can be imported without.
 
-    `read` returns the package's Python sources, each time anew.
+    `read` yields the package's Python sources; each call starts again.
     """
     try:
         places = _places({*modules, *libraries}, read)
@@ -56,13 +56,13 @@ def spared(modules: Collection[str], libraries: Collection[str], read: Callable[
 
 
 def _is_tried(places: Iterable[_Place]) -> bool:
-    """Return whether a module is imported, and only where the code handles that the import fails."""
+    """Check whether a module is imported, and only in code that handles a failed import."""
     loading = [place for place in places if place.kind in ("import", "path")]
     return bool(loading) and all(place.kind == "import" and place.is_guarded for place in loading)
 
 
 def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
-    """Return whether importing the package calls one of the functions, by whatever calls: found by names alone."""
+    """Check whether importing the package might call one of the functions, by name only."""
     seen: set[str] = set()
     for _ in range(_ROUNDS):
         if "" in functions:
@@ -77,7 +77,7 @@ def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
 
 
 def _places(names: Collection[str], read: Callable[[], Iterable[bytes]]) -> dict[str, set[_Place]]:
-    """Return where names stand: in imports, in texts that are no documentation, and where code uses them."""
+    """Return the uses of names: in imports, in strings except docstrings, and in code."""
     places: dict[str, set[_Place]] = {name: set() for name in names}
     encoded = [name.encode() for name in names]
     parsed = 0
@@ -105,12 +105,12 @@ def _parse(source: bytes) -> ast.Module:
 
 
 def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _Place]]:
-    """Yield the words of a source with their places; `aliases` gets the names that imports rename."""
+    """Yield the names in a source with their uses; `aliases` collects names that imports rename."""
     stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while stack:
         node, function, is_guarded = stack.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            # Python calls `__init__` and its like by itself.
+            # Python calls special methods such as `__init__` implicitly.
             inner = function if node.name.startswith("__") else node.name
             stack += ((child, inner, False) for child in node.body)
             stack += ((child, function, is_guarded) for child in (*node.decorator_list, node.args))
@@ -128,7 +128,7 @@ def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str,
             if words := _words(node):
                 place = _Place(function, is_guarded, _kind(node))
                 yield from ((word, place) for word in words)
-            # `ast.iter_child_nodes` takes twice the time.
+            # `ast.iter_child_nodes` takes twice as long.
             for value in vars(node).values():
                 if isinstance(value, list):
                     stack += [(child, function, is_guarded) for child in value if isinstance(child, ast.AST)]
@@ -153,7 +153,7 @@ def _words(node: ast.AST) -> list[str]:
 
 
 def _goes_on(node: ast.Try) -> bool:
-    """Return whether a `try` handles a failing import without raising."""
+    """Check whether a `try` statement handles a failed import without raising."""
     for handler in node.handlers:
         caught = {getattr(name, "id", "") for name in ast.walk(handler.type)} if handler.type else _CAUGHT
         if caught & _CAUGHT:

@@ -1,4 +1,4 @@
-"""Decides which files of a wheel an interpreter imports, for what needs no installation."""
+"""Decides which files of a wheel an interpreter can import without an installation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def imported_files(wheel: Wheel) -> dict[str, Member]:
-    """Return what an interpreter imports, and the metadata, by path below site-packages; no scripts, headers and data.
+    """Return the importable files and the metadata by path in site-packages, without scripts, headers, and data.
 
-    Raises BentoError for a wheel that has two files at one place, or one below another.
+    Raises BentoError for a wheel with two files at one path, or with a file inside of another file.
     """
     files: dict[str, Member] = {}
     for member in wheel.members:
@@ -25,22 +25,22 @@ def imported_files(wheel: Wheel) -> dict[str, Member]:
             if scheme not in ("purelib", "platlib"):
                 continue
         if path in files:
-            raise BentoError(twice(wheel, path))
+            raise BentoError(duplicate_message(wheel, path))
         files[path] = member
     check_parents(wheel, files)
     return files
 
 
-def twice(wheel: Wheel, path: str) -> str:
-    """Return what is said of a wheel that has two files at one place."""
-    return f"{wheel.name}: two files for {path}. Take another wheel of that package."
+def duplicate_message(wheel: Wheel, path: str) -> str:
+    """Return the error message for a wheel with two files at one path."""
+    return f"{wheel.name}: two files have the path {path}. Use another wheel of that package."
 
 
 def check_parents(wheel: Wheel, paths: Collection[str]) -> None:
-    """Raise BentoError if one of the files is below another, which only happens when a wheel is spread."""
+    """Raise BentoError if the path of a file is the parent directory of another file."""
     parents = {path.rpartition("/")[0] for path in paths}
     while parents:
         for parent in parents:
             if parent in paths:
-                raise BentoError(f"{wheel.name}: {parent} is a file, but others are below it. Take another wheel.")
+                raise BentoError(f"{wheel.name}: {parent} is a file and a directory. Use another wheel.")
         parents = {parent.rpartition("/")[0] for parent in parents if parent}

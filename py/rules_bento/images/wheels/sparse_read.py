@@ -1,4 +1,4 @@
-"""A large file of a wheel, of which a few places are read: what lies between them is inflated, and not kept."""
+"""Random access to a few ranges of a large file of a wheel; data between the ranges is inflated and discarded."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from rules_bento.archives.zipread import Chunk
     from rules_bento.images.wheels.elf import Fetch
 
-_HEAD = 1 << 20  # bytes at the begin that are kept as they come: most names of libraries are there
-_TURNS = 4  # after so many, which no linker is the reason of, all that is left is kept
+_HEAD = 1 << 20  # bytes at the beginning that are always kept, because most names of libraries are there
+_TURNS = 4  # after this number of reads, more than a linker makes, the rest of the file is kept
 
 
-class Spread:
-    """Maps a file of the same size, in which what was fetched is in its place. To be used in a `with`."""
+class SparseFile:
+    """Maps a sparse temporary file of the same size, with fetched ranges at their offsets. A context manager."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
-        """Begin with nothing in an empty, temporary file; `read` begins to read the contents, each time anew."""
+        """Create an empty temporary file; each call of `read` starts to read the contents from the beginning."""
         self._size = size
         self._read = read
         self._chunks: Iterator[Chunk] | None = None
-        self._at = 0  # where the next chunk begins
+        self._at = 0  # offset of the next chunk
         self._turns = -1
-        self._kept: list[tuple[int, int]] = []  # ranges, none of which touch
+        self._kept: list[tuple[int, int]] = []  # ranges that don't touch each other
         self._file = file.fileno()
         os.truncate(self._file, size)
         self.data = mmap.mmap(self._file, size, access=mmap.ACCESS_READ)
 
-    def __enter__(self) -> Spread:
+    def __enter__(self) -> SparseFile:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.data.close()
 
     def fetch(self, start: int, end: int) -> None:
-        """See that these bytes, as far as the file has them, are in `data`."""
+        """Fetch these bytes into `data`, as far as the file has them."""
         end = min(end, self._size)
         if self._has(start, end):
             return
@@ -55,9 +55,9 @@ class Spread:
             self._at = following
 
     def passing(self, chunks: Iterable[Chunk], probe: Callable[[mmap.mmap, Fetch], object]) -> Iterator[Chunk]:
-        """Yield the contents, from their begin, and keep of them what a probe fetches that does not lie behind.
+        """Yield the contents from the beginning, and keep ranges that a probe fetches while they pass.
 
-        To be called before anything is fetched.
+        Must be called before anything is fetched.
         """
         at = 0
         wanted: tuple[int, int] | None = (0, 1)
@@ -71,7 +71,7 @@ class Spread:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return what a probe lacks; nothing if that lies before a place."""
+        """Return the range that a probe misses; None if it is before an offset that already passed."""
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)
@@ -89,7 +89,7 @@ class Spread:
         return start >= end or any(first <= start and end <= last for first, last in self._kept)
 
     def _keep(self, data: bytes, start: int) -> None:
-        """Write bytes to their place, and note the range as one with those that it touches."""
+        """Write bytes at their offset, and merge the range with ranges that it touches."""
         data = data[: self._size - start]
         os.pwrite(self._file, data, start)
         end = start + len(data)
@@ -100,4 +100,4 @@ class Spread:
 
 
 class _MissingError(Exception):
-    """Reports the begin and end of what is not there."""
+    """Reports the range of missing bytes."""

@@ -1,4 +1,4 @@
-"""The flags of verbs that read a wheel, and the wheel that they describe."""
+"""The flags of subcommands that read a wheel, and the wheel that the flags describe."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.libraries import Watched
 
 FLAGS = {
-    "--exclude": 1,  # text: pattern of files that are left out
-    "--exclude-preset": 1,  # the same, of a preset
-    "--locked": 1,  # the wheel's SHA-256 in a lock
-    "--allow-record-mismatch": 0,  # its RECORD may be wrong
+    "--exclude": 1,  # pattern of excluded files
+    "--exclude-preset": 1,  # pattern of files that a preset excludes
+    "--locked": 1,  # the SHA-256 of the wheel in a lock
+    "--allow-record-mismatch": 0,  # accept a wrong RECORD
     "--wheel": 1,
 }
 
 
 def read_wheel(arguments: Arguments) -> Wheel:
-    """Return the wheel that the arguments name, without what is left out.
+    """Return the wheel that the arguments name, without excluded files.
 
     Raises as `read_whole` and `exclude.without`.
     """
@@ -29,7 +29,7 @@ def read_wheel(arguments: Arguments) -> Wheel:
 
 
 def read_whole(arguments: Arguments) -> Wheel:
-    """Return the wheel that the arguments name. Raises as `Wheel.read`."""
+    """Return the complete wheel that the arguments name. Raises as `Wheel.read`."""
     locked = Locked(
         arguments.optional("--locked"), allow_record_mismatch=bool(arguments.records("--allow-record-mismatch"))
     )
@@ -37,7 +37,7 @@ def read_whole(arguments: Arguments) -> Wheel:
 
 
 def left(arguments: Arguments, wheel: Wheel) -> Wheel:
-    """Return the wheel without what the arguments leave out. Raises as `exclude.without`."""
+    """Return the wheel without the files that the arguments exclude. Raises as `exclude.without`."""
     own, preset = arguments.texts("--exclude"), arguments.texts("--exclude-preset")
     if not own and not preset:
         return wheel
@@ -47,7 +47,7 @@ def left(arguments: Arguments, wheel: Wheel) -> Wheel:
 
 
 def watched(arguments: Arguments, wheel: Wheel) -> Watched | None:
-    """Return what looks for libraries while the wheel is installed, where `--libraries` asks for them."""
+    """Return a scanner that finds libraries while the wheel is installed; None without `--libraries`."""
     if not arguments.optional("--libraries"):
         return None
     from rules_bento.images.wheels.libraries import Watched
