@@ -265,6 +265,52 @@ def test_a_variable_without_a_value_has_to_be_in_a_secret(rule):
     }
 
 
+def expanded(text, values):
+    """What Kubernetes makes of a string in `env`, `command` and `args` (its package `expansion`)."""
+    return re.sub(
+        r"\$(?:\$|\(([^)]*)\))",
+        lambda match: "$" if match[1] is None else values.get(match[1], f"$({match[1]})"),
+        text,
+        flags=re.DOTALL,
+    )
+
+
+DOLLARS = (
+    "$",
+    "$$",
+    "$$$",
+    "a$$b",
+    "$(SECRET)",
+    "$$(SECRET)",
+    "$$$(SECRET)",
+    "$(",
+    "$()",
+    "$SECRET",
+    "x$",
+    "$)(",
+    "$(\n)",
+)
+
+
+@pytest.mark.parametrize("value", DOLLARS)
+def test_a_container_sees_values_and_arguments_as_they_were_written(rule, value):
+    document = bento(service("Studio", "Archive"), service("Archive"))
+    words = [*pair("--env", "V", value), *pair("--secret", "SECRET", "keys/a")]
+    objects = rule(document, *words, config={"Entrypoint": [*SERVE[:-1], f"/srv/{value}"]})
+    assert expanded(variables(objects)["V"], {"SECRET": "leaked"}) == value
+    assert f"/srv/{value}" in [expanded(word, {"SECRET": "leaked"}) for word in container(objects)["command"]]
+
+
+def test_what_kubernetes_does_not_expand_stays_as_it_is(rule):
+    paths = {"livez": "/$live", "readyz": "/$(ready)"}
+    objects = rule(bento(service("Studio", endpoints=paths), version="v$1"), "--writable", "/$data")
+    probes = [container(objects)[f"{which}Probe"]["httpGet"]["path"] for which in ("liveness", "readiness")]
+    assert probes == list(paths.values())
+    assert container(objects)["volumeMounts"][-1]["mountPath"] == "/$data"
+    annotations = objects["Deployment", "digit-studio"]["metadata"]["annotations"]
+    assert annotations["rules-bento/bento"] == "digit_studio:v$1"
+
+
 def test_a_range_of_replicas_scales_by_the_concurrency_of_the_service(rule):
     document = bento(service("Studio", "Archive", **TRAFFIC), service("Archive", **TRAFFIC))
     objects = rule(document, *pair("--replicas", "Studio", "2-6"), *pair("--replicas", "Archive", "3"))

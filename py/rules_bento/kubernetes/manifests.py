@@ -315,5 +315,5 @@ def _kebab(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Return a text in which Kubernetes fills in no variables."""
-    return text.replace("$(", "$$(")
+    """Return a string that Kubernetes expands to `text`: `$$` becomes `$`, `$(NAME)` the value of a variable."""
+    return text.replace("$", "$$")
