@@ -22,6 +22,7 @@ from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.package import Package
 from rules_bento.registry.push import push
@@ -270,8 +271,8 @@ def test_signing_again_adds_nothing_and_another_key_adds_one(layout, key, other)
     assert not signatures.sign(place, "n", digest, key)
     assert (layout.folder / "index.json").read_bytes() == before
     assert signatures.sign(place, "n", digest, other)
-    [manifest] = place.beside(signatures.SIGNATURES, digest)
-    assert len(manifest.layers()) == 2
+    [read] = place.beside(signatures.SIGNATURES, digest)
+    assert len(read().layers()) == 2
     for one in (key, other):
         assert signatures.verify(place, digest, one.public).name == "n"
 
@@ -413,8 +414,124 @@ def test_signatures_that_a_layout_lists_twice_are_read_once(layout, key):
     index = json.loads((layout.folder / "index.json").read_bytes())
     index["manifests"] += index["manifests"][-1:] * 3
     (layout.folder / "index.json").write_bytes(to_json(index))
-    [manifest] = place.beside(signatures.SIGNATURES, digest)
-    assert len(manifest.layers()) == 1
+    [read] = place.beside(signatures.SIGNATURES, digest)
+    assert len(read().layers()) == 1
+
+
+def relisted(layout: Layout, change) -> None:
+    """Have other entries in the index of a layout."""
+    path = layout.folder / "index.json"
+    index = json.loads(path.read_bytes())
+    index["manifests"] = change(index["manifests"])
+    path.write_bytes(to_json(index))
+
+
+ABSENT = Descriptor.of(b"{}", oci.MANIFEST, annotations={"kind": "dev.cosignproject.cosign/sigs"}).to_json()
+
+
+@pytest.mark.parametrize("broken", ["absent", "another digest", "no manifest", "a layer is none", "too many"])
+def test_a_broken_entry_of_a_layout_hides_no_good_signature(layout, key, broken):
+    place, digest = InLayout(layout), layout.find().descriptor.digest
+    signatures.sign(place, "n", digest, key)
+    [good] = place.beside(signatures.SIGNATURES, digest)
+    sound = good().document
+    content = {
+        "no manifest": b"[]",
+        "a layer is none": to_json({**sound, "layers": [*sound["layers"], {"digest": "x"}]}),
+        "too many": to_json({**sound, "layers": sound["layers"] * 1001}),
+    }.get(broken, b"{}")
+    entry = Descriptor.of(content, oci.MANIFEST, annotations=ABSENT["annotations"]).to_json()
+    if broken != "absent":
+        layout.add(content)
+    if broken == "another digest":
+        layout.blob(entry["digest"]).write_bytes(b"[]")
+    relisted(layout, lambda entries: [entry, *entries])
+    if broken in ("absent", "another digest", "too many"):
+        assert layout.find().descriptor.digest == digest
+    assert signatures.verify(place, digest, key.public).name == "n"
+    relisted(layout, lambda entries: [one for one in entries if "sigs" not in str(one.get("annotations"))] + [entry])
+    with pytest.raises(SignatureError, match=r"no signature of .* of 1 that is there: .*") as caught:
+        signatures.verify(place, digest, key.public)
+    assert "\n" not in str(caught.value)
+
+
+def _evil(layout: Layout, **fields) -> Descriptor:
+    content = to_json({**layout.find().document, "annotations": {"evil": "1"}, **fields})
+    layout.add(content)
+    return Descriptor.of(content, fields.get("mediaType", oci.MANIFEST))
+
+
+@pytest.mark.parametrize("kind", ["sigs", "atts", "sboms", "image", "imageIndex"])
+@pytest.mark.parametrize("name", ["latest", "v1", "", f"sha256-{'0' * 64}.sig", f"sha256-{'0' * 64}.att"])
+def test_an_unsigned_image_does_not_hide_as_a_signature(layout, keys, capsys, kind, name):
+    """Programs that don't know cosign's mark load it by its name, or by its place in the index."""
+    assert main(["sign", "--key", str(keys / "k.key"), str(layout.folder)]) == status.OK
+    entry = replace(
+        _evil(layout),
+        annotations={"kind": f"dev.cosignproject.cosign/{kind}", "org.opencontainers.image.ref.name": name},
+    )
+    relisted(layout, lambda entries: [entry.to_json(), *entries])
+    capsys.readouterr()
+    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.folder)]) != status.OK
+    assert "signed  " not in capsys.readouterr().out
+
+
+def test_signatures_under_the_name_of_an_image_are_refused(layout, key):
+    """The name then selects them, and not the image."""
+    place, root = InLayout(layout), layout.find()
+    signatures.sign(place, "n", root.descriptor.digest, key)
+    [read] = place.beside(signatures.SIGNATURES, root.descriptor.digest)
+    mixed = _evil(layout, layers=[*root.document["layers"], *read().document["layers"]])
+    index = _evil(layout, mediaType=oci.INDEX, manifests=[root.descriptor.to_json()], layers=None)
+    empty = _evil(layout, layers=[])
+    for content, name in ((read().descriptor, "latest"), (mixed, ""), (index, ""), (empty, "")):
+        annotations = {"kind": "dev.cosignproject.cosign/sigs", "org.opencontainers.image.ref.name": name}
+        entry = replace(content, annotations=annotations).to_json()
+        relisted(layout, lambda entries, entry=entry: [*entries[:2], entry])
+        with pytest.raises(BentoError, match=r"is marked as .*sigs, but isn't the manifest of signatures"):
+            layout.find()
+
+
+def test_an_image_that_is_listed_as_an_index_is_refused(tmp_path, layout, keys, capsys):
+    """A signature holds a digest and no media type; an index has no blobs whose content is verified."""
+    document = {key: value for key, value in layout.find().document.items() if key != "mediaType"}
+    other = Layout.create(tmp_path / "other")
+    other.add(to_json(document))
+    signatures.sign(InLayout(other), "n", oci.digest_of(to_json(document)), read_private("k.key", keys))
+    entry = Descriptor.of(to_json(document), oci.INDEX).to_json()
+    relisted(other, lambda entries: [entry, *entries])
+    assert main(["verify", "--key", str(keys / "k.pub"), str(other.folder)]) == status.ERROR
+    assert "has the fields of the other kind" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("broken", ["tag", "referrer", "absent referrer"])
+def test_a_broken_manifest_of_a_registry_hides_no_good_signature(layout, key, broken):
+    place, digest = InLayout(layout), layout.find().descriptor.digest
+    signatures.sign(place, "n", digest, key)
+    [good] = place.beside(signatures.SIGNATURES, digest)
+
+    class Repository:
+        """Has a broken manifest before the good one."""
+
+        def get_manifest(self, target):
+            if broken == "absent referrer" and target == "sha256:bad":
+                raise RegistryError("is not there", 404)
+            if target == "sha256:bad" or (broken == "tag" and not oci.is_digest(target)):
+                return Manifest.read(b"[]", oci.MANIFEST, target)
+            if not oci.is_digest(target):
+                raise RegistryError("is not there", 404)
+            return good()
+
+        def referrers(self, _digest):
+            made = Descriptor.of(good().content, oci.MANIFEST, artifact_type=f"{bundle.MEDIA_TYPE}.v0.3+json")
+            return [replace(made, digest="sha256:bad"), made] if broken != "tag" else [made]
+
+        def read_blob(self, blob):
+            return layout.read(blob)
+
+    registry = InRegistry.__new__(InRegistry)
+    registry._repository = Repository()
+    assert signatures.verify(registry, digest, key.public).name == "n"
 
 
 def test_hostile_envelopes_are_no_provenance(layout, key, other):
@@ -542,10 +659,10 @@ def test_a_signature_under_the_tag_of_another_image_does_not_hold(reference, reg
     one = make_image(tmp_path / "one")
     place = InRegistry(reference, registries, progress)
     signatures.sign(place, reference.name, one.root.descriptor.digest, key)
-    [manifest] = place.beside(signatures.SIGNATURES, one.root.descriptor.digest)
+    [read] = place.beside(signatures.SIGNATURES, one.root.descriptor.digest)
     another = "sha256:" + "1" * 64
     repository = registries.repository(reference)
-    repository.put_manifest(manifest, signatures.tag_of(signatures.SIGNATURES, another))
+    repository.put_manifest(read(), signatures.tag_of(signatures.SIGNATURES, another))
     with pytest.raises(SignatureError, match="another digest is signed"):
         signatures.verify(place, another, key.public)
 

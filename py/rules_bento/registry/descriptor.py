@@ -125,6 +125,8 @@ class Manifest:
         kind = stated or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
             raise BentoError(f"{origin}: is {kind!r}, which is not a manifest or an index of the OCI's or docker's v2.")
+        if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():
+            raise BentoError(f"{origin}: is {kind}, but has the fields of the other kind. Its makers must fix it.")
         for key in ("manifests", "layers"):
             if not isinstance(document.get(key) or [], list):
                 raise BentoError(f"{origin}: its {key} are no list of descriptors.")

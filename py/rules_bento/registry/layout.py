@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from contextlib import contextmanager
+from functools import partial
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
@@ -20,13 +22,16 @@ from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.package import Package
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # How `cosign save` marks the entries of a layout: what is signed, and what stands beside it.
 _KIND = "kind"
 _COSIGN = "dev.cosignproject.cosign/"
 _BESIDE = {"sig": f"{_COSIGN}sigs", "att": f"{_COSIGN}atts"}
+# What the layers of such a manifest are: programs that don't know the mark would run an image that is marked so.
+_SIGNED = ("application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json")
+_TAG = re.compile(r"sha256-[0-9a-f]{64}\.(?:sig|att)")
 _MOST_BLOBS = 10_000  # that are looked at for what refers to another
 _MOST_REFERRER = 1 << 20  # bytes of the manifest of one
 
@@ -121,9 +126,10 @@ class Layout:
     def find(self, name: str = "") -> Manifest:
         """Return the manifest of a name (or digest), or the only one there is. Raises BentoError for none, or several.
 
-        Signatures and attestations beside an image are none by themselves.
+        Signatures and attestations beside an image are none by themselves; raises BentoError for an image that is
+        marked as one.
         """
-        index = [entry for entry in self.index() if entry.annotations.get(_KIND) not in _BESIDE.values()]
+        index = [entry for entry in self.index() if not self._is_beside(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name(entry))}
         if len(entries) != 1:
             listed = ", ".join(sorted(_name(entry) or entry.digest for entry in index)) or "nothing"
@@ -149,18 +155,38 @@ class Layout:
         entry = Descriptor(described.media_type, described.digest, described.size, annotations, described.artifact_type)
         self._write_index([*others, entry])
 
-    def beside(self, kind: str, name: str) -> Iterator[Manifest]:
-        """Yield the signatures (`sig`) or attestations (`att`) of that name, or of none, each read when it is needed.
+    def _is_beside(self, entry: Descriptor) -> bool:
+        """Return whether an entry of the index is marked as signatures or attestations, and can't be an image."""
+        if entry.annotations.get(_KIND) not in _BESIDE.values():
+            return False
+        name, path = _name(entry), self.blob(entry.digest)
+        try:
+            content = oci.verify(_read(path), entry.digest, str(path))
+        except (OSError, BentoError):  # no program can run it
+            content = b""
+        try:
+            layers = Manifest.read(content, entry.media_type, str(path)).layers() if content else []
+            is_signed = not content or (bool(layers) and all(layer.media_type in _SIGNED for layer in layers))
+        except BentoError:
+            is_signed = False
+        if not is_signed or (name and not _TAG.fullmatch(name)):
+            raise BentoError(
+                f"{self.folder}: {name or entry.digest} is marked as {entry.annotations[_KIND]}, but isn't the "
+                f"manifest of signatures or attestations. Remove it from index.json."
+            )
+        return True
 
-        Raises BentoError for a manifest that is not there.
+    def beside(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
+        """Yield readers of the signatures (`sig`) or attestations (`att`) of that name, or of none.
+
+        Each raises BentoError for a manifest that is not there or invalid.
         """
         listed = {
             entry.digest: entry
             for entry in self.index()
             if entry.annotations.get(_KIND) == _BESIDE[kind] and _name(entry) in ("", name)
         }
-        for entry in listed.values():
-            yield self.manifest(entry.digest, entry.media_type)
+        return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
 
     def record_beside(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
         """List signatures or attestations of the manifest `subject`, in the place of those that are there.

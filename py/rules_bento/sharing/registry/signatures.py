@@ -8,6 +8,8 @@ no signature, and keeps no other from being found.
 
 from __future__ import annotations
 
+from functools import partial
+
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.hints import TYPE_CHECKING, Protocol, TypeVar
@@ -55,11 +57,11 @@ class Signed(NamedTuple):
 class Place(Protocol):
     """Tells where signatures are kept beside what they sign."""
 
-    def beside(self, kind: str, digest: str) -> Iterator[Manifest]:
-        """Return the manifests with signatures or attestations of a digest."""
+    def beside(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
+        """Return readers of the manifests with signatures or attestations of a digest."""
 
-    def referrers(self, digest: str) -> Iterator[Manifest]:
-        """Return the manifests that refer to a digest and hold bundles of sigstore's."""
+    def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
+        """Return readers of the manifests that refer to a digest and hold bundles of sigstore's."""
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
@@ -80,19 +82,15 @@ class InRegistry:
         self._counter = counter
         self._repository = registries.repository(reference)
 
-    def beside(self, kind: str, digest: str) -> Iterator[Manifest]:
-        """Yield the manifest under the tag, if there is one."""
-        try:
-            yield self._repository.get_manifest(tag_of(kind, digest))
-        except RegistryError as error:
-            if error.status != 404:
-                raise
+    def beside(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
+        """Yield a reader of the manifest under the tag."""
+        yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
-    def referrers(self, digest: str) -> Iterator[Manifest]:
-        """Return the manifests of the referrers that are bundles."""
+    def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
+        """Return readers of the manifests of the referrers that are bundles."""
         entries = self._repository.referrers(digest)
         bundles = [entry for entry in entries if entry.artifact_type.startswith(bundle.MEDIA_TYPE)]
-        return (self._repository.get_manifest(entry.digest) for entry in bundles[:_MOST_LAYERS])
+        return (partial(self._repository.get_manifest, entry.digest) for entry in bundles[:_MOST_LAYERS])
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
@@ -113,13 +111,14 @@ class InLayout:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def beside(self, kind: str, digest: str) -> Iterator[Manifest]:
-        """Return the manifests marked as signatures, or attestations, of the digest or, for an index, of any."""
+    def beside(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
+        """Return readers of what is marked as signatures, or attestations, of the digest or, for an index, of any."""
         return self._layout.beside(kind, tag_of(kind, digest))
 
-    def referrers(self, digest: str) -> Iterator[Manifest]:
-        """Return those among the blobs: no index lists them."""
-        return self._layout.referrers(digest, bundle.MEDIA_TYPE)
+    def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
+        """Yield those among the blobs: no index lists them."""
+        for manifest in self._layout.referrers(digest, bundle.MEDIA_TYPE):
+            yield partial(_same, manifest)
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
@@ -245,8 +244,13 @@ def carry_all(source: Reference, targets: Iterable[Reference], registries: Regis
 
 
 def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
-    manifest = next(iter(place.beside(kind, digest)), None)
-    return manifest.layers() if manifest else []
+    for read in place.beside(kind, digest):
+        try:
+            return read().layers()
+        except RegistryError as error:
+            if error.status != 404:
+                raise
+    return []
 
 
 def _put(
@@ -276,13 +280,22 @@ def _config(layers: Iterable[Descriptor]) -> bytes:
     return to_json({"architecture": "", "config": {}, "os": "", "rootfs": rootfs})
 
 
-def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[Descriptor]:
-    """Yield possible signatures of the digest, within bounds. Raises BentoError as `place` does, and beyond them."""
+def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[Descriptor | BentoError]:
+    """Yield possible signatures of the digest, and the error of each manifest that can't be read, within bounds.
+
+    Raises BentoError beyond the bounds, and if the referrers can't be listed.
+    """
     size = 0
-    for manifest in _manifests(place, kind, digest):
-        layers = manifest.layers()
-        if len(layers) > _MOST_LAYERS:
-            raise SignatureError(f"{manifest.descriptor.digest}: has more than {_MOST_LAYERS} signatures. Refused.")
+    for read in _manifests(place, kind, digest):
+        try:
+            manifest = read()
+            layers = manifest.layers()
+            if len(layers) > _MOST_LAYERS:
+                raise SignatureError(f"{manifest.descriptor.digest}: has more than {_MOST_LAYERS} signatures. Refused.")
+        except BentoError as error:
+            if not (isinstance(error, RegistryError) and error.status == 404):  # the tag, or a referrer, is absent
+                yield error
+            continue
         size += manifest.descriptor.size
         for layer in layers:
             if layer.media_type == media_type or layer.media_type.startswith(bundle.MEDIA_TYPE):
@@ -292,23 +305,31 @@ def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[D
         _check_size(size, digest)
 
 
+def _same(manifest: Manifest) -> Manifest:
+    return manifest
+
+
 def _check_size(size: int, digest: str) -> None:
     if size > _MOST_BYTES:
         raise SignatureError(f"{digest}: has more than {_MOST_BYTES} bytes of signatures. Refused.")
 
 
-def _manifests(place: Place, kind: str, digest: str) -> Iterator[Manifest]:
+def _manifests(place: Place, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
     yield from place.beside(kind, digest)
     yield from place.referrers(digest)  # asked for only where the others have none that fits
 
 
-def _first(layers: Iterator[Descriptor], read: Callable[[Descriptor], _Found], nothing: str, key: PublicKey) -> _Found:
+def _first(
+    layers: Iterator[Descriptor | BentoError], read: Callable[[Descriptor], _Found], nothing: str, key: PublicKey
+) -> _Found:
     """Return what the first layer gives that is signed as it should be. Raises SignatureError if none is."""
     reasons: dict[str, None] = {}
     count = 0
     for layer in layers:
         count += 1
         try:
+            if isinstance(layer, BentoError):
+                raise layer
             return read(layer)
         except BentoError as error:
             reasons.setdefault(str(error))
