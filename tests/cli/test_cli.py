@@ -730,3 +730,17 @@ def test_commands_import_little(home):
     done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True)
     heavy = {"yaml", "blake3", "lzma", "tarfile", "zipfile", "shutil", "ctypes", "subprocess", "zstandard", "logging"}
     assert not heavy & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_output_for_programs_has_no_character_that_a_terminal_obeys(capsys, form):
+    """Programs read what was there; a terminal shows escapes."""
+    points = [*range(0x20), *range(0x7E, 0xA1), 0xAD, 0x061C, *range(0x200B, 0x2010), *range(0x2028, 0x202F)]
+    points += [*range(0x2060, 0x2070), 0xFEFF, 0xFFF9, 0xE0001, 0xE0041]
+    value = {f"a{chr(point)}b": [chr(point), f"é {chr(point)}{chr(point)} 🍱"] for point in points} | {"plain": "é🍱"}
+    assert show.data(value, form)
+    text = capsys.readouterr().out
+    assert text.replace("\n", "").isprintable()
+    assert (json.loads if form == "json" else yaml.safe_load)(text) == value
+    assert show.data({"plain": "é🍱"}, form)
+    assert "é🍱" in capsys.readouterr().out

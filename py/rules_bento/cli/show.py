@@ -108,14 +108,19 @@ def json(value: Any) -> None:
     """Print a value as JSON."""
     from json import dumps
 
-    out(dumps(value, indent=2, ensure_ascii=False, default=_simple))
+    text = dumps(value, indent=2, ensure_ascii=False, default=_simple)
+    # Only strings have such characters, so JSON's escapes stand for them.
+    out("".join(char if char.isprintable() or char == "\n" else dumps(char)[1:-1] for char in text))
 
 
 def yaml(value: Any) -> None:
     """Print a value as YAML."""
     from yaml import safe_dump
 
-    sys.stdout.write(safe_dump(value, sort_keys=False, allow_unicode=True))
+    text = safe_dump(value, sort_keys=False, allow_unicode=True)
+    if not text.replace("\n", "").isprintable():
+        text = safe_dump(value, sort_keys=False)
+    sys.stdout.write(text)
 
 
 def data(value: Any, output: str) -> bool:
