@@ -8,6 +8,8 @@ import pytest
 import yaml
 from rules_bento.bento.of_folder import build
 from rules_bento.errors import BentoError
+from rules_bento.sharing import huggingface
+from rules_bento.transports.remote import MissingError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SERVICE = """\
@@ -65,3 +67,41 @@ def test_a_revision_that_moves_is_refused(tmp_path):
         BentoError, match=r"service\.py:6: Svc\.tiny: the revision 'main' of Acme/Tiny-BERT moves.*commit"
     ):
         built(tmp_path / "p", "")
+
+
+@pytest.mark.parametrize("where", ["variable", "path", "home"])
+@pytest.mark.parametrize(
+    ("endpoint", "is_sent"),
+    [
+        ("https://hub.example", True),
+        ("http://127.0.0.1:9", True),
+        ("http://localhost:9/x", True),
+        ("http://hub.example", False),
+        ("http://127.0.0.1.hub.example:9", False),
+        ("http://10.0.0.1", False),
+        ("http://127.0.0.1@hub.example", False),
+    ],
+)
+def test_a_token_leaves_this_machine_only_with_encryption(tmp_path, monkeypatch, endpoint, is_sent, where):
+    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "token").write_text("hf_secret", "utf-8")
+    value = {"variable": "hf_secret", "path": str(tmp_path / "token"), "home": str(tmp_path)}[where]
+    monkeypatch.setenv({"variable": "HF_TOKEN", "path": "HF_TOKEN_PATH", "home": "HF_HOME"}[where], value)
+    sent = []
+
+    class Remote:
+        def __init__(self, _address, authorization):
+            sent.append(authorization)
+
+        def attempt(self, _action):
+            raise MissingError
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(huggingface, "Http", Remote)
+    message = "the hub has nothing there" if is_sent else "would be sent without encryption. Use an https:// address"
+    with pytest.raises(BentoError, match=message):
+        huggingface.pin("a/b", endpoint=endpoint)
+    assert sent == ["Bearer hf_secret"] * is_sent

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
+from rules_bento.net.proxy import is_loopback
 from rules_bento.net.transport import shown
 from rules_bento.records import dataclass
 from rules_bento.transports import address as addresses
@@ -124,6 +125,11 @@ class _Hub:
         address = addresses.parse(self._endpoint + path)
         if address is None:
             raise BentoError(f"{self}: is no address of a hub.")
+        if self._token and address.scheme == "http" and not is_loopback(address.host):
+            raise BentoError(
+                f"{self}: your token would be sent without encryption. Use an https:// address, or remove the token "
+                f"(HF_TOKEN, or the file in HF_TOKEN_PATH or HF_HOME)."
+            )
         remote = Http(address, f"Bearer {self._token}" if self._token else "")
         try:
             return remote.attempt(lambda: take(remote.read(Stat(None), 0, None)))
