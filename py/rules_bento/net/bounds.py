@@ -56,4 +56,4 @@ PATIENCE = 60.0
 
 ANSWER = 300.0
 """Seconds until an answer begins (some registries copy the whole blob before), then until its head, and a body that is
-held in memory, are there."""
+held in memory, are there. A cut is tried again, an answer that comes too slowly is not."""

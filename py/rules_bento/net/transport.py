@@ -93,6 +93,10 @@ class LongHeadError(Exception):
     """Reports a response whose head exceeds the bounds. Never reaches people."""
 
 
+class SlowAnswerError(Exception):
+    """Reports a response that is not complete in time, although bytes of it come. Never reaches people."""
+
+
 class _Wire(io.RawIOBase):
     """Reads from a connection, until a deadline if one is set."""
 
@@ -106,7 +110,7 @@ class _Wire(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int | None:
         if self.end is not None and time.monotonic() > self.end:
-            raise TimeoutError(f"the answer was not there after {bounds.ANSWER:.0f} s")
+            raise SlowAnswerError
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -136,7 +140,7 @@ class BoundedResponse(http.client.HTTPResponse):
     """Reads a response with a bounded head, and notices if that is cut off, which the standard library does not."""
 
     def begin(self) -> None:
-        """Read the headers. Raises CutError if they have no end, LongHeadError beyond the bounds."""
+        """Read the headers. Raises CutError if they have no end, LongHeadError or SlowAnswerError beyond the bounds."""
         wire = _Wire(self.fp.detach())
         self.fp = reader = _Reader(wire)
         wire.end = time.monotonic() + bounds.ANSWER
@@ -164,7 +168,7 @@ class Response:
         """Return the body of a response that is held in memory: `most` bytes of it are a bound of `bounds`.
 
         Of an answer of another status than 2xx, what is beyond `bounds.REFUSAL` is left out. Raises CutError if it is
-        not whole, or takes longer than `bounds.ANSWER`; BentoError if there is more of it.
+        not whole; BentoError if there is more of it, or it takes longer than `bounds.ANSWER`.
         """
         says_no = not 200 <= self.status < 300
         content = self._beginning(bounds.REFUSAL if says_no else most + 1)
@@ -190,8 +194,9 @@ class Response:
             content += piece
             if rest is not None:
                 self._response.length = rest - len(piece)
-            if time.monotonic() > end:
-                raise CutError(f"the answer was not there after {bounds.ANSWER:.0f} s")
+            with cuts():
+                if time.monotonic() > end:
+                    raise SlowAnswerError
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
@@ -408,6 +413,10 @@ def cuts(host: str = "") -> Iterator[None]:
         raise BentoError(
             f"{host or 'The server'}: answers with headers of more than {bounds.HEADER} bytes each, or {bounds.HEAD} "
             f"in all. Refused."
+        ) from None
+    except SlowAnswerError:  # another attempt would be as slow
+        raise BentoError(
+            f"{host or 'The server'}: its answer was not complete after {bounds.ANSWER:.0f} s. Try again later."
         ) from None
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
