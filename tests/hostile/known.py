@@ -453,6 +453,63 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     },
 }
 
+
+def _linked_projects() -> dict[str, Callable[[], bytes]]:
+    """Projects with a link, or a pipe, at each place that is read, or that an option names."""
+    plain = 'service: "service:Svc"\ninclude: ["*.py"]\n'
+    targets: dict[str, object] = {name: {"link": name} for name in ("/dev/zero", "/dev/stdin", "/proc/self/mem", "/")}
+    targets |= {"outside": {"link": readers.OUTSIDE}, "itself": {"link": "n"}, "pipe": {"pipe": ""}}
+    found: dict[str, dict[str, object]] = {}
+    for what, target in targets.items():
+        for place in ("service.py", ".bentoignore", "sub/.bentoignore", "data.txt", "README.md", "a.py"):
+            for include in ("", "include: ['**']\n"):
+                found[f"{place}: {what} {include}"] = {
+                    "bentofile.yaml": f'service: "service:Svc"\n{include}',
+                    "service.py": SERVICE.decode(),
+                    place: target,
+                }
+        for place in ("pyproject.toml", "uv.lock", "requirements.txt", "MODULE.bazel", "BUILD.bazel"):
+            found[f"{place}: {what}"] = {"bentofile.yaml": plain, "service.py": SERVICE.decode(), place: target}
+        for option in (
+            'python: {requirements_txt: "n"}',
+            'docker: {setup_script: "n"}',
+            'docker: {dockerfile_template: "n"}',
+            'conda: {environment_yml: "n"}',
+            'description: "file:n"',
+            'python: {wheels: ["n"]}',
+        ):
+            found[f"{option}: {what}"] = {"bentofile.yaml": plain + option, "service.py": SERVICE.decode(), "n": target}
+        for option in ("-r n", "-c n", "-e n"):
+            found[f"{option}: {what}"] = {
+                "bentofile.yaml": plain + "python: {requirements_txt: r.txt}\n",
+                "service.py": SERVICE.decode(),
+                "r.txt": f"{option}\n",
+                "n": target,
+            }
+        for method in ("requirements_file", "run_script", "build_include", "uv_lock", "pyproject_toml"):
+            image = f"bentoml.images.Image(python_version='3.11').{method}('n')"
+            found[f"{method}: {what}"] = {
+                "bentofile.yaml": plain,
+                "service.py": SERVICE.decode().replace("labels={'x': 'y'}", f"image={image}"),
+                "n": target,
+            }
+    through = {"link": "../outside"}
+    for path in ("s/secret.txt", readers.OUTSIDE, "s/../../outside/secret.txt"):
+        for option in ("requirements_txt", "-r", "file:"):
+            stated = {"requirements_txt": path, "-r": "r.txt"}.get(option)
+            found[f"{option} {path}"] = {
+                "bentofile.yaml": plain
+                + (f"python: {{requirements_txt: '{stated}'}}\n" if stated else f"description: 'file:{path}'\n"),
+                "service.py": SERVICE.decode(),
+                "r.txt": f"-r {path}\n",
+                "s": through,
+            }
+    return {
+        name: (lambda files=files: json.dumps(files).encode())
+        for name, files in found.items()  # type: ignore[misc]
+    }
+
+
 # Each may be read or refused, within the bounds.
 BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
     "image-unpacked": {
@@ -469,7 +526,13 @@ BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a long number": lambda: service("x = 0x" + "f" * 5000 + "\ny = f'{x}'\nz = str(x)\n"),
         "half of a pair that no document has": lambda: service("x = '\\ud800'\n"),
     },
-    "ignore": {"stars": lambda: (b"**/a*" * 200 + b"\n") * 50, "many lines": lambda: b"*a*b*c*\n" * 20_000},
+    "project": _linked_projects(),
+    "ignore": {
+        "different lines": lambda: b"".join(b"some-name-%d/x*.py\n" % number for number in range(100_000)),
+        "different names": lambda: b"".join(b"name-%d\n" % number for number in range(300_000)),
+        "stars": lambda: (b"**/a*" * 200 + b"\n") * 50,
+        "many lines": lambda: b"*a*b*c*\n" * 20_000,
+    },
     "deb": {"lines that go on": lambda: deb(DESCRIBED + b" y\n" * 1_000_000)},
     "stanzas": {"lines that go on": lambda: DESCRIBED + b" y\n" * 1_000_000},
     "wheel": {

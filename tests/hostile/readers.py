@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import struct
 import tarfile
 import zipfile
@@ -1144,12 +1146,23 @@ PROJECT: dict[str, Any] = {
 }
 
 
-def _project(path: Path, out: Path) -> None:
-    """A folder that the document says, whose files are built into a Bento, and for which BUILD files are proposed."""
-    from rules_bento.bento import migrate, of_folder
+SECRET = b"TOPSECRET-xyzzy==1.0\n"
+OUTSIDE = "../outside/secret.txt"
 
-    folder = out.with_name("out") / "project"
+
+def _project(path: Path, out: Path) -> None:
+    """A folder that the document says, whose files are built into a Bento, and for which BUILD files are proposed.
+
+    A value is a file's text, or `{"link": TARGET}` or `{"pipe": ""}`. Nothing of `OUTSIDE` may come out.
+    """
+    from blake3 import blake3
+    from rules_bento.bento import migrate, of_folder
+    from rules_bento.errors import BentoError
+
+    folder = out.with_name("out") / "project" / "in"
     folder.mkdir(parents=True)
+    (secret := folder / OUTSIDE).parent.mkdir()
+    secret.write_bytes(SECRET)
     try:
         files = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
@@ -1159,11 +1172,23 @@ def _project(path: Path, out: Path) -> None:
         try:
             if folder in place.parents and ".." not in place.parts and len(place.parts) < 100:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(str(text).encode("utf-8", "surrogateescape"))
-        except (OSError, ValueError):
+                if isinstance(text, dict) and "link" in text:
+                    place.symlink_to(text["link"])
+                elif text == {"pipe": ""}:
+                    os.mkfifo(place)
+                else:
+                    place.write_bytes(str(text).encode("utf-8", "surrogateescape"))
+        except (OSError, ValueError, TypeError):
             continue
-    migrate.migrate(folder, store=out)
-    made = of_folder.build_bentofile(folder / "bentofile.yaml", build_ctx=folder)
+    try:
+        with contextlib.suppress(BentoError):
+            migrate.migrate(folder, store=out)
+        made = of_folder.build_bentofile(folder / "bentofile.yaml", build_ctx=folder)
+    except BentoError as error:
+        assert "TOPSECRET" not in str(error)
+        raise
+    assert not [name for name, content in made.bento.files.items() if b"TOPSECRET" in content]
+    assert blake3(SECRET).hexdigest() not in [entry.blake3 for entry in made.bento.manifest.entries]
     made.archive(out / "x.bento")
 
 

@@ -123,8 +123,12 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ([declared("l", link="m"), declared("m", link="l")], r"is a link to '.', which leads in a circle\. Exclude"),
         ([declared("l", link="l")], r"leads in a circle"),
         ([declared(".bentoignore"), declared(".bentoignore", "//b", source="b")], r"Two files want .*bentoignore"),
+        ([declared(".bentoignore", link="/etc/passwd")], r"\.bentoignore .* is a link to '/etc/passwd', .* absolute"),
+        ([declared(".bentoignore", link="a"), declared("a", link="/x")], r"a .* is a link to '/x', .* absolute"),
+        ([declared(".bentoignore", link="a"), declared("a", link="a")], r"\.bentoignore .* but no file lies there"),
+        ([declared(".bentoignore", link="a/b")], r"\.bentoignore .* but no file lies there\. Put a copy"),
         ([declared(".bentoignore", source="nowhere")], r"\.bentoignore \(from //svc:bento\) cannot be read: No such"),
-        ([declared(".bentoignore", source=".")], r"\.bentoignore .* cannot be read: Is a directory"),
+        ([declared(".bentoignore", source=".")], r"\.bentoignore .* cannot be read: it is a directory"),
     ],
 )
 def test_refused_files(files: list[Declared], message: str) -> None:

@@ -62,7 +62,7 @@ def run(arguments: Arguments) -> None:
         raise BentoError("no file is left: include and exclude drop all of srcs, data and deps. Change these patterns.")
     _tell_idle(arguments.one("--target"), selection, plan)
     snapshot.check_followed(selection.kept)
-    sources = {file.path: file.source for file in selection.kept if file.link is None}
+    sources = {file.path: file for file in selection.kept if file.link is None}
     if arguments.records("--unread"):
         info = services.ServiceInfo(_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None)
     else:
@@ -117,7 +117,7 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
     return (plan.options.args if plan.options else {}) | values
 
 
-def _name(plan: Plan, sources: dict[str, str]) -> str:
+def _name(plan: Plan, sources: dict[str, Declared]) -> str:
     """Return `module:Service`: the target's, else the bentofile's, else the only one in the sources."""
     if plan.service is not None:
         return plan.service
@@ -127,8 +127,8 @@ def _name(plan: Plan, sources: dict[str, str]) -> str:
     return service_of(plan.options or BuildOptions(), sources)
 
 
-def _read(service: str, sources: dict[str, str], values: dict[str, Any]) -> ServiceInfo:
-    tree = services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes())
+def _read(service: str, sources: dict[str, Declared], values: dict[str, Any]) -> ServiceInfo:
+    tree = services.SourceTree(sources, lambda path: snapshot.content(sources[path]))
     return services.read_service(service, tree, values)
 
 
@@ -175,7 +175,7 @@ def stated(
 def _text(file: Declared) -> str:
     snapshot.check_followed([file])
     try:
-        return Path(file.source).read_text("utf-8")
+        return snapshot.content(file).decode().replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise BentoError(
             f"{file.path} (from {file.origin}) is not UTF-8 text. Save it as UTF-8, or set description."

@@ -130,12 +130,12 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
         options = bentofiles.read(path, path.name, src_exists=(path.parent / "src").is_dir())
     declared = list(snapshot.walk(str(folder)))
     selection = selected(declared, options)
-    sources = {file.path: file.source for file in selection.kept if file.link is None}
-    tree = services.SourceTree(sources, lambda name: Path(sources[name]).read_bytes())
+    sources = {file.path: file for file in selection.kept if file.link is None}
+    tree = services.SourceTree(sources, lambda name: snapshot.content(sources[name]))
     info = services.read_service(options.service or "service", tree, options.args)
     name = path.relative_to(folder).as_posix() if path is not None else None
     files = project_files(declared, folder)
-    kept = set(sources.values())
+    kept = {file.source for file in sources.values()}
     taken = [file for file in declared if file.source in kept]
     data = tuple(file.path for file in taken if Path(file.source).stat().st_size >= _LARGE)
     paths = tuple(file.path for file in taken)

@@ -243,9 +243,9 @@ def project_files(declared: Sequence[Declared], folder: Path) -> ProjectFiles:
 
 def _service(settings: Settings, kept: Sequence[Declared], stated: services.Declared) -> services.ServiceInfo:
     options = settings.options
-    sources = {file.path: file.source for file in kept if file.link is None}
+    sources = {file.path: file for file in kept if file.link is None}
     name = target_options.service_of(options, sources)
-    tree = services.SourceTree(sources, lambda path: Path(sources[path]).read_bytes())
+    tree = services.SourceTree(sources, lambda path: snapshot.content(sources[path]))
     declared = replace(
         stated,
         bento_name=options.name,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import open_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,11 @@ class ProjectFiles:
                 raise BentoError(f"{place}: {error}") from None
         file = self._files[path]
         try:
-            content = file if isinstance(file, bytes) else Path(file).read_bytes()
+            if isinstance(file, bytes):
+                content = file
+            else:
+                with open_source(file) as source:
+                    content = source.read()
         except OSError as error:
             raise BentoError(
                 f"{place}: {written!r} cannot be read: {error.strerror}. Declare a readable file."

@@ -7,12 +7,14 @@ not, the built-in exclusions do not, and no ``.bentoignore`` in a folder above i
 
 from __future__ import annotations
 
+import io
 import os
 import posixpath
 from functools import lru_cache
 from operator import attrgetter
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_source
 from rules_bento.records import dataclass, field, replace
 from rules_bento.sources.manifest import Entry, Manifest
 from rules_bento.sources.patterns import BUILT_IN, Filter, Patterns
@@ -190,6 +192,19 @@ def digest(kept: Iterable[Declared]) -> Manifest:
     )
 
 
+def content(file: Declared) -> bytes:
+    """Return the bytes of a file that is read before it is digested.
+
+    Raises BentoError for more than a reader of text takes, and for what is not a readable regular file.
+    """
+    try:
+        return read_source(file.source, file.path)
+    except OSError as error:
+        raise BentoError(
+            f"{file.path} (from {file.origin}) cannot be read: {error.strerror}. Declare a readable file."
+        ) from None
+
+
 def beginnings(kept: Iterable[Declared], most: int) -> Iterator[tuple[str, bytes]]:
     """Read the first `most` bytes of files that were digested; yields paths in the Bento, and bytes."""
     for file in kept:
@@ -326,23 +341,29 @@ def _ignored(files: Sequence[Declared]) -> dict[str, Patterns]:
         folder, _, name = file.path.rpartition("/")
         if name == IGNORE_FILE and file.filtered:
             _check_same(by_path.setdefault(folder, file), file)
-    return {folder: _read_ignore_file(by_path[folder]) for folder in by_path}
+    return {folder: _read_ignore_file(by_path[folder], files) for folder in by_path}
 
 
-def _read_ignore_file(file: Declared) -> Patterns:
-    from pathlib import Path
-
+def _read_ignore_file(file: Declared, files: Sequence[Declared]) -> Patterns:
+    source = file
+    for _ in range(_MOST_LINKS):
+        if source.link is None:
+            break
+        target = _target(source)
+        source = next((other for other in files if other.path == target), file)
+    if source.link is not None:
+        raise BentoError(
+            f"{file.path} (from {file.origin}) is a link to {file.link!r}, but no file lies there. Put a copy of the "
+            f"file in its place."
+        )
+    check_followed([source])
+    # Line breaks as BentoML reads them: LF, CRLF and CR, and no other.
+    lines = io.TextIOWrapper(io.BytesIO(content(replace(source, path=file.path))), encoding="utf-8")
     try:
-        # Line breaks as BentoML reads them: LF, CRLF and CR, and no other.
-        with Path(file.source).open(encoding="utf-8") as lines:
-            return Patterns(lines, file.path, unit="line")
+        return Patterns(lines, file.path, unit="line")
     except UnicodeDecodeError:
         raise BentoError(
             f"{file.path} (from {file.origin}) is not UTF-8 text. Save it as UTF-8, or remove it from srcs."
-        ) from None
-    except OSError as error:
-        raise BentoError(
-            f"{file.path} (from {file.origin}) cannot be read: {error.strerror}. Make it a text of patterns."
         ) from None
 
 
