@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -191,6 +192,46 @@ def test_stars_do_not_backtrack() -> None:
         assert not matches([line], name)
         assert matches([line, "a*"], f"{name}/{name}")
         assert not matches([line], "a/" * 1000 + "a")
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_refused"),
+    [
+        ([f"name-{number}" for number in range(20_000)], False),
+        ([f"*a{number}*/b?*.x{number}" for number in range(9_000)], False),
+        ([chr(0x4E00 + number % 20_000) + chr(0x20000 + number % 40_000) for number in range(80_000)], False),
+        (["**/" * 80_000 + "a"], False),
+        (["# a remark"] * 100_000, False),
+        ([f"name-{number}" for number in range(100_000)], True),
+        ([f"[a-{chr(0x4E00 + number)}]" for number in range(20_000)], True),
+        (["a" * 1_000_000], True),
+    ],
+    ids=["names", "stars", "letters", "folders", "remarks", "too many", "sets", "a long one"],
+)
+def test_time_and_memory_grow_with_the_text_of_a_list(lines: list[str], is_refused: bool) -> None:
+    """A list of 300,000 lines took 75 seconds, and one of many letters all memory."""
+    program = """import json, resource, sys; from rules_bento.errors import BentoError
+from rules_bento.sources.patterns import Filter, Patterns
+try:
+    lines = Patterns(json.load(sys.stdin), "i")
+    chosen = Filter(Patterns(["*"], "include"), Patterns([], "exclude"), {"": lines})
+    refused = any(chosen.reason(f"pkg{n % 50}/mod{n % 300}/f{n}.py", filtered=True) for n in range(3000))
+except BentoError as error:
+    refused = "has more than" in str(error) or "have more than" in str(error)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps([refused, used.ru_utime + used.ru_stime, used.ru_maxrss]))"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps(lines),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    refused, seconds, size = json.loads(done.stdout)
+    assert refused == is_refused
+    assert seconds < 10
+    assert size < 300 << (20 if sys.platform == "darwin" else 10)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

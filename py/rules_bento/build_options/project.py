@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import open_source
+from rules_bento.sources.opening import open_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

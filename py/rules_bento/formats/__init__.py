@@ -7,16 +7,11 @@ bounds and what else is refused.
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
-
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from os import PathLike
-    from typing import BinaryIO
 
 MAX_BYTES = 16 << 20
 """Of a text, as UTF-8."""
@@ -64,28 +59,9 @@ def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
     Raises FormatError for more than a reader takes, before it is read, and OSError for what cannot be read.
     """
     with open(path, "rb") as file:  # noqa: PTH123 - starts of actions do without pathlib
-        return _bounded(file, origin or str(path))
-
-
-def read_source(path: str | PathLike[str], origin: str) -> bytes:
-    """Return the bytes of a file of a project as `read_file` does. Raises as that and `open_source` do."""
-    with open_source(path) as file:
-        return _bounded(file, origin)
-
-
-def open_source(path: str | PathLike[str]) -> BinaryIO:
-    """Open a file of a project. Raises OSError, without waiting, for a pipe, a device or a directory, too."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise OSError(errno.EINVAL, "it is a directory, a pipe, or a device")
-    return open(file, "rb")  # noqa: PTH123 - the caller closes it
-
-
-def _bounded(file: BinaryIO, origin: str) -> bytes:
-    data = file.read(MAX_BYTES + 1)
+        data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise _too_large(origin)
+        raise _too_large(origin or str(path))
     return data
 
 

@@ -26,8 +26,10 @@ from __future__ import annotations
 
 import re
 import warnings
+from array import array
 from bisect import bisect_right
 from functools import lru_cache
+from itertools import chain
 
 from rules_bento.errors import BentoError
 from rules_bento.records import dataclass
@@ -43,6 +45,10 @@ BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
 _MOST_STEPS = 100_000
 _MOST_STATES = 10_000
 _MOST_BITS = 1 << 28  # of all states together: 32 MB
+MAX_CHARACTERS = 1 << 18
+"""Of all patterns in a list: the time for each step grows with them. BentoML needs minutes for as many."""
+MAX_SETS = 1_000
+"""Of different sets of characters in a list, because compiling one takes up to 2 ms."""
 _KEPT = 64  # lines that are not read anew: each filter has the built-in ones, and several the same
 
 # A name at any depth without escapes and sets, and of more than stars; a slash behind it asks for a folder.
@@ -110,8 +116,19 @@ class Patterns:
     def __init__(self, lines: Iterable[str], origin: str, unit: str = "pattern") -> None:
         self._layout = _Layout()
         self._rules: list[Rule] = []
+        characters = 0
         for number, line in enumerate(lines, 1):
-            self._add(line, number, f"{unit} {number} of {origin}")
+            # pathspec looks for the escaped blank before it strips: in a file the line break hides it, and the
+            # stripped line then ends in a lone backslash, an error there as here.
+            text = line if line.endswith("\\ ") else line.rstrip()
+            characters += len(text)
+            if characters > MAX_CHARACTERS and not text.startswith("#"):
+                raise BentoError(
+                    f"{unit} {number} of {origin}: the patterns have more than {MAX_CHARACTERS} characters. Remove "
+                    f"some, or name directories."
+                )
+            self._add(text, number, f"{unit} {number} of {origin}")
+        self._layout.finish()
         self._masks: dict[str, tuple[int, int]] = {}
         self._states: dict[int, State] = {}
         self._steps = 0
@@ -157,10 +174,7 @@ class Patterns:
             if "1" not in positions[start:end]
         )
 
-    def _add(self, line: str, number: int, where: str) -> None:
-        # pathspec looks for the escaped blank before it strips: in a file the line break hides it, and the
-        # stripped line then ends in a lone backslash, an error there as here.
-        text = line if line.endswith("\\ ") else line.rstrip()
+    def _add(self, text: str, number: int, where: str) -> None:
         try:
             expression, included = _expression(text)
         except ValueError:
@@ -193,6 +207,8 @@ class Patterns:
             self._forget()
         masks = self._masks.get(character)
         if masks is None:
+            if len(self._masks) > self._most_states:
+                self._masks.clear()
             masks = self._masks[character] = self._layout.masks(character)
         moving, staying = masks
         moved = (bits & moving) << 1
@@ -204,7 +220,6 @@ class Patterns:
         for state in self._states.values():
             state.clear()
         self._states.clear()
-        self._masks.clear()
         self._steps = 0
 
 
@@ -393,26 +408,37 @@ class _Layout:
     def __init__(self) -> None:
         self.size = 0  # positions so far
         self.starts: list[int] = []  # first position of each pattern
-        self.accepting = 0  # positions at which a path has matched, if it ends
-        self.gaps = 0  # positions of "**"
-        self._literals: dict[str, int] = {}  # positions that this one character leaves
-        self._within = 0  # positions that all but a slash leave
-        self._brackets: dict[re.Pattern[str], int] = {}  # positions that a set of characters leaves
-        self._stars = 0  # positions that all but a slash stay at
-        self._loops = 0  # positions that every character stays at
+        self._literals: dict[str, array[int]] = {}  # positions that this one character leaves
+        self._brackets: dict[re.Pattern[str], array[int]] = {}  # positions that a set of characters leaves
+        self._accepting = array("L")  # positions at which a path has matched, if it ends
+        self._gaps = array("L")  # positions of "**"
+        self._within = array("L")  # positions that all but a slash leave
+        self._stars = array("L")  # positions that all but a slash stay at
+        self._loops = array("L")  # positions that every character stays at
+
+    def finish(self) -> None:
+        """Turn positions into bits, all at once: to add a bit to a long number takes as long as to write it."""
+        self.accepting, self.gaps = self._bits(self._accepting), self._bits(self._gaps)
+        self._leaving, self._looping = self._bits(self._within), self._bits(self._loops)
+        self._staying = self._looping | self._bits(self._stars)
+
+    def _bits(self, *positions: Iterable[int]) -> int:
+        written = bytearray(self.size // 8 + 1)
+        for position in chain(*positions):
+            written[position >> 3] |= 1 << (position & 7)
+        return int.from_bytes(written, "little")
 
     def add(self, segments: list[str | list[str]]) -> None:
         """Lay out a pattern: the tokens of each component, or "**" in its place.
 
         Raises ValueError for a bracket expression that ``re`` refuses.
         """
-        brackets = {
-            token: _compiled(token)
-            for tokens in segments
-            if isinstance(tokens, list)
-            for token in tokens
-            if token.startswith("[")
-        }
+        brackets: dict[str, re.Pattern[str]] = {}
+        for token in chain.from_iterable(tokens for tokens in segments if isinstance(tokens, list)):
+            if token.startswith("[") and token not in brackets:
+                brackets[token] = _compiled(token)
+            if len(brackets) > MAX_SETS or len(self._brackets) > MAX_SETS:
+                raise ValueError(f"its list has more than {MAX_SETS} different sets of characters")
         self.starts.append(self.size)
         for index, segment in enumerate(segments):
             if index and segments[index - 1] != "**":
@@ -425,51 +451,41 @@ class _Layout:
 
     def start(self) -> int:
         """Return the positions before the first character."""
-        firsts = sum(1 << position for position in self.starts)
+        firsts = self._bits(self.starts)
         return firsts | (firsts & self.gaps) << 1
 
     def masks(self, character: str) -> tuple[int, int]:
         """Return the positions that ``character`` leaves, and those that it stays at."""
-        moving = self._literals.get(character, 0)
-        staying = self._loops
-        if character != "/":
-            moving |= self._within
-            staying |= self._stars
-        for pattern, positions in self._brackets.items():
-            if pattern.match(character):
-                moving |= positions
-        return moving, staying
+        leaving = [positions for pattern, positions in self._brackets.items() if pattern.match(character)]
+        moving = self._bits(self._literals.get(character, ()), *leaving)
+        return (moving, self._looping) if character == "/" else (moving | self._leaving, self._staying)
 
     def _move(self, character: str) -> None:
-        self._literals[character] = self._literals.get(character, 0) | 1 << self.size
+        self._literals.setdefault(character, array("L")).append(self.size)
         self.size += 1
 
     def _component(self, tokens: list[str], brackets: dict[str, re.Pattern[str]]) -> None:
         for token in tokens:
-            here = 1 << self.size
             if token == "*":
-                self._stars |= here
+                self._stars.append(self.size)
             elif token.startswith("="):
                 self._move(token[1:])
             elif token == "?":
-                self._within |= here
+                self._within.append(self.size)
                 self.size += 1
             else:
-                pattern = brackets[token]
-                self._brackets[pattern] = self._brackets.get(pattern, 0) | here
+                self._brackets.setdefault(brackets[token], array("L")).append(self.size)
                 self.size += 1
 
     def _gap(self) -> None:
-        here = 1 << self.size
-        self.gaps |= here
-        self._loops |= here
+        self._gaps.append(self.size)
+        self._loops.append(self.size)
         self._move("/")
 
     def _end(self, *, of_folder: bool) -> None:
         if not of_folder:
-            self.accepting |= 1 << self.size
+            self._accepting.append(self.size)
             self._move("/")
-        here = 1 << self.size
-        self.accepting |= here
-        self._loops |= here
+        self._accepting.append(self.size)
+        self._loops.append(self.size)
         self.size += 1
