@@ -457,7 +457,9 @@ class _Layout:
     def masks(self, character: str) -> tuple[int, int]:
         """Return the positions that ``character`` leaves, and those that it stays at."""
         leaving = [positions for pattern, positions in self._brackets.items() if pattern.match(character)]
-        moving = self._bits(self._literals.get(character, ()), *leaving)
+        if character in self._literals:
+            leaving.append(self._literals[character])
+        moving = self._bits(*leaving) if leaving else 0
         return (moving, self._looping) if character == "/" else (moving | self._leaving, self._staying)
 
     def _move(self, character: str) -> None:
