@@ -94,7 +94,7 @@ class Libraries(NamedTuple):
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
     def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-        """Return the paths of files that require unavailable libraries and that the package can't be imported without."""
+        """Return the paths of optional files that require libraries of other packages."""
         own = self.names()
         asking = [
             linked
