@@ -240,12 +240,12 @@ _pypi = tag_class(
         ),
         "exclude": attr.string_list_dict(doc = "Packages to patterns of files of their wheels that images leave out, written as those of a bentofile's `exclude`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`; `acme@linux_x86_64` for a platform's wheels alone. Default: none. RECORD has what is left; the report of the layers and a bill of materials say how much is not. What runs outside of images has whole wheels."),
         "exclude_presets": attr.string_list(doc = "Further patterns, known here: `serving_torch` leaves out of torch and triton what only who builds against them needs."),
-        "extras": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the extras of the project that count. Default: all."),
+        "extras": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the extras of the project that count. Default: all, an error where two of them conflict (`tool.uv.conflicts`)."),
         "glibc": attr.string(
             default = DEFAULT_GLIBC,
             doc = "The newest C library that a Linux wheel may ask for, `X.Y`.",
         ),
-        "groups": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the dependency groups of the project that count. Default: all."),
+        "groups": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the dependency groups of the project that count. Default: all, as with `extras`."),
         "lock": attr.label(
             doc = "The lock: requirements with hashes, `pylock.toml`, `uv.lock`, or the JSON that a `bento_requirements` target writes.",
             mandatory = True,
@@ -254,6 +254,7 @@ _pypi = tag_class(
             default = DEFAULT_MACOS,
             doc = "The newest macOS that a wheel for it may ask for, `X.Y`: the oldest that it is to run on.",
         ),
+        "members": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the members of the workspace, by name, whose dependencies count. Default: all, as with `extras`."),
         "more_python_versions": attr.string_list(
             doc = "Further versions of Python, `X.Y`, that Bentos can be built for: a bento_package chooses one by `python_version`.",
         ),

@@ -120,8 +120,12 @@ def wheel_repo_name(hub, package, platform, packages):
     Returns:
       A string.
     """
-    version = [package["version"].replace("+", "_")] if len(packages[package["name"]]) > 1 else []
+    version = [_release(package).replace("+", "_")] if len(packages[package["name"]]) > 1 else []
     return "__".join([hub, target_name(package["name"])] + version + [platform])
+
+def _release(package):
+    """Tells packages of one name apart: by version, and by index where several have the version."""
+    return "_".join([package["version"]] + ([package["index"]] if "index" in package else []))
 
 def lock_repo_name(hub):
     """Names the repository of what a lock says of each package.
@@ -139,7 +143,11 @@ def _chosen(edges, packages, environment):
     chosen = []
     for edge in edges:
         if evaluate_marker(edge.get("marker", ""), environment):
-            found = [p for p in packages.get(edge["name"], []) if p["version"] == edge.get("version", p["version"])]
+            found = [
+                p
+                for p in packages.get(edge["name"], [])
+                if p["version"] == edge.get("version", p["version"]) and p.get("index") == edge.get("index", p.get("index"))
+            ]
             if not found:
                 release = " ".join([edge["name"]] + ([edge["version"]] if "version" in edge else []))
                 fail("the lock names {}, and does not have it: write the lock again".format(release))
@@ -157,7 +165,13 @@ def _closure(start, packages, environment):
         if not queue:
             return closure
         package, extras = queue.pop()
-        closure[package["name"]] = package
+        other = closure.setdefault(package["name"], package)
+        if _release(other) != _release(package):
+            fail("the lock gives one platform {0} {1} and {0} {2}: lock again, or choose extras and groups of which one is needed".format(
+                package["name"],
+                other["version"],
+                package["version"],
+            ))
         for extra in [""] + extras:
             if (package["name"], extra) not in seen:
                 seen[(package["name"], extra)] = True
@@ -238,7 +252,7 @@ def _build_file(lock, package):
     """Returns the BUILD file of a package that is there on some platforms; `package` is by platform."""
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
     build = _PACKAGE_HEAD.format(
-        description = _select({platform: "locked-{}.json".format(found["version"]) for platform, found in package.items()}, no_match),
+        description = _select({platform: "locked-{}.json".format(_release(found)) for platform, found in package.items()}, no_match),
     )
     wheels = {platform: _labels(lock, found, platform).wheel for platform, found in package.items()}
     build += alias_text("whl", _select(wheels, no_match), [])
@@ -281,7 +295,7 @@ def _lock_repo_impl(rctx):
         hub["packages"][name] = _extras(package)
         rctx.file("packages/{}.json".format(target_name(name)), json.encode_indent({
             "build": _build_file(lock, package) if package else _left_out_build_file(lock, name),
-            "locked": {found["version"]: found for found in package.values()},
+            "locked": {_release(found): found for found in package.values()},
         }))
     rctx.file("hub.json", json.encode_indent(hub))
     rctx.file("BUILD.bazel", "")
@@ -304,8 +318,8 @@ lock_repo = repository_rule(
 def _package_repo_impl(rctx):
     # Read by its label, so Bazel goes by the digest of this one file.
     content = json.decode(rctx.read(rctx.attr.content))
-    for version, found in content["locked"].items():
-        rctx.file("locked-{}.json".format(version), json.encode_indent(found) + "\n")
+    for release, found in content["locked"].items():
+        rctx.file("locked-{}.json".format(release), json.encode_indent(found) + "\n")
     rctx.file("BUILD.bazel", content["build"])
     return mark_reproducible(rctx)
 

@@ -34,7 +34,7 @@ def _normalize(mctx, label, tag):
         "--output",
         mctx.path("lock.json"),
     ]
-    for flag, names in {"--extra": tag.extras, "--group": tag.groups}.items():
+    for flag, names in {"--extra": tag.extras, "--group": tag.groups, "--member": tag.members}.items():
         for name in names:
             command += [flag, name]
     indexes = encode_indexes(tag)

@@ -192,9 +192,9 @@ def fits_python(specifiers, python_version):
     Returns:
       True if it is.
     """
-    parts = len(python_version.split("."))
-    versions = [python_version] if parts > 2 else [python_version + ".0", python_version + ".99"]
-    return bool([version for version in versions if _is_in(specifiers, version)])
+    if len(python_version.split(".")) > 2:
+        return _is_in(specifiers, python_version)
+    return any([_is_in(specifiers, "{}.{}".format(python_version, patch)) for patch in range(100)])
 
 def _is_in(specifiers, version):
     for specifier in specifiers.split(","):

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.packages import lock as locks
+from rules_bento.packages.conflicts import Choice
 from rules_bento.packages.indexes import Indexes
+from rules_bento.packages.requirements import normalized
 from rules_bento.packages.resolution import normalize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rules_bento.arguments import Arguments
 
 FLAGS = {
@@ -17,6 +21,7 @@ FLAGS = {
     "--group": 1,  # `*` for all
     "--indexes": 1,  # JSON
     "--lock": 1,
+    "--member": 1,  # `*` for all
     "--output": 1,
     "--python-version": 1,
     "--uv": 1,
@@ -25,13 +30,16 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the lock as JSON."""
-    extras, groups = arguments.many("--extra"), arguments.many("--group")
+    members, extras, groups = (_chosen(arguments.many(flag)) for flag in ("--member", "--extra", "--group"))
     lock = normalize(
         Path(arguments.one("--lock")),
         uv=Path(arguments.one("--uv")),
         requires_python=f"=={arguments.one('--python-version')}.*",
-        extras=None if "*" in extras else extras,
-        groups=None if "*" in groups else groups,
+        choice=Choice(members, extras, groups),
         indexes=Indexes.from_json(arguments.optional("--indexes"), arguments.one("--lock")),
     )
     Path(arguments.one("--output")).write_text(locks.dumps(lock), "utf-8")
+
+
+def _chosen(names: Collection[str]) -> list[str] | None:
+    return None if "*" in names else [normalized(name) for name in names]

@@ -11,13 +11,15 @@ form is JSON, which Starlark reads without help::
      "packages": [{"name": "numpy", "version": "2.5.5",
                    "dependencies": [{"name": ..., "version": ..., "extras": [...], "marker": ...}],
                    "extras": {"io": [<dependency>, ...]},
+                   "index": "2",
                    "files": {"numpy-2.5.5-....whl": "<sha256>"},
                    "source": {"git": "https://...", "commit": "<40 hex>", "subdirectory": "..."},
                    "refused": ["numpy-2.5.5-....whl"],
                    "unlocked": true}]}
 
 Optional fields are left out where they are empty. A dependency has a version only where the lock holds several of
-it. `refused` are files of the release whose hash the source of the lock does not name. `source` is there for what comes
+it, and an `index`, which is a number, only where it holds the version from several indexes. `refused` are files of the
+release whose hash the source of the lock does not name. `source` is there for what comes
 from no index: a commit of a git repository, or `{"url": ...}` of a file. `unlocked` packages are those that a lock for
 one platform leaves out and others would need: they have neither files nor edges, and who needs one fails. `stated` is
 what a `bento_requirements` target locked, by which a test knows that the lock is stale.
@@ -34,6 +36,8 @@ from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
 from rules_bento.hints import Any
+from rules_bento.packages import conflicts
+from rules_bento.packages.conflicts import Choice
 from rules_bento.packages.indexes import EXPLICIT_GROUP, refuse_credentials
 from rules_bento.packages.requirements import LOCAL
 
@@ -56,7 +60,7 @@ _KNOWN_TAGS = tuple(
 
 Lock = dict[str, Any]
 
-_EDGE = {"name": str, "version?": str, "extras?": [str], "marker?": str}
+_EDGE = {"name": str, "version?": str, "index?": str, "extras?": [str], "marker?": str}
 _LOCK = {
     "requires_python": str,
     "stated?": {
@@ -71,6 +75,7 @@ _LOCK = {
         {
             "name": str,
             "version": str,
+            "index?": str,
             "dependencies?": [_EDGE],
             "extras?": {...: [_EDGE]},
             "files": {...: str},
@@ -80,10 +85,11 @@ _LOCK = {
         }
     ],
 }
-_UV_EDGE = {"name": str, "version?": str, "extra?": [str], "marker?": str}
+_UV_EDGE = {"name": str, "version?": str, "source?": dict, "extra?": [str], "marker?": str}
 _UV_FILE = {"url?": str, "path?": str, "hash?": str}
 _UV_LOCK = {
     "requires-python": str,
+    "conflicts?": [[{"package": str, "extra?": str, "group?": str}]],
     "package": [
         {
             "name": str,
@@ -94,6 +100,7 @@ _UV_LOCK = {
             "dev-dependencies?": {...: [_UV_EDGE]},
             "wheels?": [_UV_FILE],
             "sdist?": _UV_FILE,
+            "metadata?": {"provides-extras?": [str], "requires-dev?": {...: list}},
         }
     ],
 }
@@ -118,31 +125,22 @@ def load(path: Path) -> Lock:
     return lock
 
 
-def from_uv_lock(
-    text: str, origin: str, *, extras: Collection[str] | None = None, groups: Collection[str] | None = None
-) -> Lock:
+def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     """Return the normal form of a `uv.lock`.
 
-    Roots are what the project and the members of its workspace depend on, with the named extras and dependency groups
-    (None: all of them). Raises BentoError for what is none.
+    Roots are what the chosen members of its workspace depend on, with the chosen extras and dependency groups (None:
+    all there is, even what conflicts). Raises BentoError for what is none, and for a choice that conflicts.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
         raise BentoError(f"{origin}: not a uv.lock: it has no packages. Write it with `uv lock`.")
     shapes.check(document, _UV_LOCK, origin, "Write it again with `uv lock`.")
-    counts: dict[str, int] = {}
-    for package in document["package"]:
-        counts[package["name"]] = counts.get(package["name"], 0) + 1
-    members = [package for package in document["package"] if package["source"].keys() & {"virtual", "editable"}]
-    own = {member["name"] for member in members}
-    roots = [
-        _dependency(edge, counts, origin)
-        for member in members
-        for edge in _root_edges(member, extras, groups)
-        if edge["name"] not in own
-    ]
-    packages = [_package(package, counts, origin) for package in document["package"] if package["name"] not in own]
-    packages = reachable(roots, packages)
+    if choice:
+        document = conflicts.resolve(document, choice, origin)
+    packages = [package for package in document["package"] if not conflicts.is_member(package)]
+    names = _Names(packages, origin)
+    roots = [names.edge(edge) for edge in _root_edges(document, choice or Choice())]
+    packages = reachable(roots, [_package(package, names, origin) for package in packages])
     return {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
 
 
@@ -172,54 +170,109 @@ def _unlocked(package: dict[str, Any]) -> dict[str, Any]:
     return {"name": package["name"], "version": package["version"], "files": {}, "unlocked": True}
 
 
-def _root_edges(
-    member: dict[str, Any], extras: Collection[str] | None, groups: Collection[str] | None
-) -> list[dict[str, Any]]:
-    edges = list(member.get("dependencies", []))
-    for table, chosen in (("optional-dependencies", extras), ("dev-dependencies", groups)):
-        for name, stated in member.get(table, {}).items():
-            if (chosen is None or name in chosen) and name != EXPLICIT_GROUP:
-                edges += stated
-    return edges
+def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]]:
+    """Return the edges of what is chosen, and of the members and their extras that it leads to."""
+    members = {package["name"]: package for package in document["package"] if conflicts.is_member(package)}
+    queue: list[tuple[conflicts.Item, tuple[str, ...]]] = [
+        (item, ()) for item in choice.items(document) if item[2] != EXPLICIT_GROUP
+    ]
+    roots: list[dict[str, Any]] = []
+    seen = set(queue)
+    while queue:
+        item, markers = queue.pop(0)
+        for edge in conflicts.dependencies(members[item[1]], item[0], item[2]):
+            together = tuple(dict.fromkeys((*markers, edge["marker"]) if "marker" in edge else markers))
+            if edge["name"] not in members:
+                joined = " and ".join(f"({marker})" for marker in together) if len(together) > 1 else "".join(together)
+                roots.append(edge | ({"marker": joined} if joined else {}))
+                continue
+            names = [
+                ("project", edge["name"], ""),
+                *(("extra", edge["name"], extra) for extra in edge.get("extra", ())),
+            ]
+            new = [(name, together) for name in names if not {(name, ()), (name, together)} & seen]
+            seen.update(new)
+            queue += new
+    return roots
 
 
 def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the packages that the roots lead to, whatever the markers."""
+    """Return the packages that the roots lead to, whatever the markers, with the extras that they lead to."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for package in packages:
         by_name.setdefault(package["name"], []).append(package)
-    seen: set[tuple[str, str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
     queue = list(roots)
     while queue:
         edge = queue.pop()
         for package in by_name.get(edge["name"], []):
-            for extra in (
-                ("", *edge.get("extras", [])) if package["version"] == edge.get("version", package["version"]) else ()
-            ):
-                key = (package["name"], package["version"], extra)
+            if any(edge.get(field, package.get(field)) != package.get(field) for field in ("version", "index")):
+                continue
+            for extra in ("", *edge.get("extras", [])):
+                key = (package["name"], package["version"], package.get("index", ""), extra)
                 if key not in seen:
                     seen.add(key)
                     queue += package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
-    return [package for package in packages if (package["name"], package["version"], "") in seen]
+    result = []
+    for package in packages:
+        release = (package["name"], package["version"], package.get("index", ""))
+        if (*release, "") in seen:
+            # An extra that nobody here requires leads to packages that are not here.
+            extras = {name: edges for name, edges in package.get("extras", {}).items() if (*release, name) in seen}
+            others = {name: value for name, value in package.items() if name != "extras"}
+            result.append(package | {"extras": extras} if extras else others)
+    return result
 
 
-def _package(package: dict[str, Any], counts: dict[str, int], origin: str) -> dict[str, Any]:
+class _Names:
+    """Tells packages of one name apart: by version, and of one version by a number for each index that has it."""
+
+    def __init__(self, packages: list[dict[str, Any]], origin: str) -> None:
+        self.origin = origin
+        self.sources: dict[str, dict[str | None, list[Any]]] = {}  # by name and version
+        for package in packages:
+            versions = self.sources.setdefault(package["name"], {})
+            versions.setdefault(package.get("version"), []).append(package["source"])
+
+    def index(self, package: dict[str, Any]) -> dict[str, str]:
+        """Return the field of a package, or of an edge, for its index; empty where one index has the version."""
+        sources = self.sources[package["name"]].get(package.get("version"), [])
+        return {"index": str(sources.index(package["source"]) + 1)} if len(sources) > 1 else {}
+
+    def edge(self, edge: dict[str, Any]) -> dict[str, Any]:
+        """Return the normal form of an edge."""
+        result = {"name": edge["name"]}
+        versions = self.sources.get(edge["name"], {})
+        if sum(map(len, versions.values())) > 1:
+            sources = versions.get(edge.get("version"), [])
+            if "version" not in edge or (len(sources) > 1 and edge.get("source") not in sources):
+                raise BentoError(
+                    f"{self.origin}: a dependency on {edge['name']} says not which of several versions is meant. Write "
+                    f"the lock again with `uv lock`."
+                )
+            result |= {"version": edge["version"], **self.index(edge)}
+        if "extra" in edge:
+            result["extras"] = edge["extra"]
+        if "marker" in edge:
+            result["marker"] = edge["marker"]
+        return result
+
+
+def _package(package: dict[str, Any], names: _Names, origin: str) -> dict[str, Any]:
     source = _source(package, origin)
     if "version" not in package:
         raise BentoError(f"{origin}: {package['name']} has no version. Write the lock again with `uv lock`.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
-        name = (file.get("url") or file.get("path", "")).rpartition("/")[2].partition("#")[0]
+        # Addresses have `torch-2.6.0%2Bcu124-….whl`.
+        name = unquote((file.get("url") or file.get("path", "")).rpartition("/")[2].partition("#")[0])
         if _can_be_used(name) and file.get("hash", "").startswith("sha256:"):
             files[name] = file["hash"].removeprefix("sha256:")
-    result: dict[str, Any] = {"name": package["name"], "version": package["version"]}
-    if edges := [_dependency(edge, counts, origin) for edge in package.get("dependencies", [])]:
+    result: dict[str, Any] = {"name": package["name"], "version": package["version"], **names.index(package)}
+    if edges := [names.edge(edge) for edge in package.get("dependencies", [])]:
         result["dependencies"] = edges
-    extras = package.get("optional-dependencies", {})
-    if extras:
-        result["extras"] = {
-            name: [_dependency(edge, counts, origin) for edge in edges] for name, edges in extras.items()
-        }
+    if extras := package.get("optional-dependencies", {}):
+        result["extras"] = {name: [names.edge(edge) for edge in edges] for name, edges in extras.items()}
     result["files"] = files
     return result | ({"source": source} if source else {})
 
@@ -242,22 +295,6 @@ def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
             f"the project's dependencies."
         )
     return {}
-
-
-def _dependency(edge: dict[str, Any], counts: dict[str, int], origin: str) -> dict[str, Any]:
-    result = {"name": edge["name"]}
-    if counts.get(edge["name"], 0) > 1:
-        if "version" not in edge:
-            raise BentoError(
-                f"{origin}: a dependency on {edge['name']} says not which of several versions is meant. Write the lock "
-                f"again with `uv lock`."
-            )
-        result["version"] = edge["version"]
-    if "extra" in edge:
-        result["extras"] = edge["extra"]
-    if "marker" in edge:
-        result["marker"] = edge["marker"]
-    return result
 
 
 def _can_be_used(filename: str) -> bool:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
+    from rules_bento.packages.conflicts import Choice
     from rules_bento.packages.lock import Lock
     from rules_bento.packages.stated import Stated
 
@@ -201,8 +202,7 @@ def normalize(
     *,
     uv: Path,
     requires_python: str,
-    extras: Collection[str] | None = None,
-    groups: Collection[str] | None = None,
+    choice: Choice | None = None,
     indexes: Indexes | None = None,
 ) -> Lock:
     """Read a lock in any of its forms: our own, `uv.lock`, `pylock.toml`, or requirements with hashes.
@@ -215,7 +215,7 @@ def normalize(
         return locks.load(path)
     text = requirements.decode(path.read_bytes(), str(path))
     if path.name == "uv.lock":
-        return locks.from_uv_lock(text, str(path), extras=extras, groups=groups)
+        return locks.from_uv_lock(text, str(path), choice)
     if path.name.startswith("pylock") and path.name.endswith(".toml"):
         pins, hashes, options = _read_pylock(text, str(path))
     else:

@@ -1,0 +1,340 @@
+"""Resolves the conflict markers of a `uv.lock` (`tool.uv.conflicts`) for a choice of members, extras and groups.
+
+uv locks what conflicts side by side, and marks the edges with the items that they are for, written as extras:
+`extra == 'extra-4-proj-cpu'`, `extra != 'group-4-proj-dev'`, `extra == 'project-4-proj'`. Each is replaced by the
+condition under which its item is active: true or false for what is chosen, and a marker for an extra that another
+package requires on some platforms only.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rules_bento.errors import BentoError
+from rules_bento.hints import Any
+from rules_bento.records import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+Document = dict[str, Any]  # a uv.lock, or a table of it
+Item = tuple[str, str, str]  # `project`, `extra` or `group`; a package; the name of the extra or group
+Atom = tuple[str, str, str]  # left, operator, right
+Condition = frozenset[frozenset[Atom]]  # all atoms of at least one of the sets
+
+TRUE: Condition = frozenset([frozenset()])
+FALSE: Condition = frozenset()
+
+_MAX_CLAUSES = 1000
+_MAX_DEPTH = 50
+_OPERAND = r"[a-z_]+|'[^']*'|\"[^\"]*\""
+_TOKEN = re.compile(rf"\s*(?:([()]|and\b|or\b)|({_OPERAND})\s*(==|!=|<=|>=|<|>|not\s+in\b|in\b)\s*({_OPERAND}))\s*")
+_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
+_AGAIN = "Write the lock again with `uv lock`."
+_KINDS = {"project": "members", "extra": "extras", "group": "groups"}  # to attributes of bento.pypi
+_TABLES = {"extra": "optional-dependencies", "group": "dev-dependencies"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Holds which members of a workspace, and which of their extras and groups, are chosen; None for all."""
+
+    members: Collection[str] | None = None
+    extras: Collection[str] | None = None
+    groups: Collection[str] | None = None
+
+    def items(self, document: Document) -> list[Item]:
+        """Return the items of a lock that are chosen."""
+        items: list[Item] = []
+        for package in filter(is_member, document["package"]):
+            name = package["name"]
+            if self.members is None or name in self.members:
+                items.append(("project", name, ""))
+                for kind, names in (("extra", self.extras), ("group", self.groups)):
+                    table = package.get(_TABLES[kind], {})
+                    items += [(kind, name, each) for each in table if names is None or each in names]
+        return items
+
+    def has(self, item: Item) -> bool:
+        """Return whether an item is chosen, if its package is."""
+        names = {"extra": self.extras, "group": self.groups}.get(item[0])
+        return names is None or item[2] in names
+
+    def check(self, document: Document, origin: str) -> None:
+        """Raise BentoError for a name that no member has."""
+        members = list(filter(is_member, document["package"]))
+        for attribute, names, known in (
+            ("members", self.members, [member["name"] for member in members]),
+            ("extras", self.extras, [name for each in members for name in _declared(each, "extra", "provides-extras")]),
+            ("groups", self.groups, [name for each in members for name in _declared(each, "group", "requires-dev")]),
+        ):
+            for name in names or ():
+                if name not in known:
+                    raise BentoError(
+                        f"{origin}: {attribute} of bento.pypi has {name!r}, which the lock doesn't have. "
+                        f"Valid values: {', '.join(sorted(set(known))) or 'none'}."
+                    )
+
+
+def _declared(member: Document, kind: str, field: str) -> list[str]:
+    """Return the extras or groups of a member, also those without dependencies."""
+    return [*member.get(_TABLES[kind], {}), *member.get("metadata", {}).get(field, ())]
+
+
+def is_member(package: Document) -> bool:
+    """Return whether a package of a lock is the project itself or a member of its workspace."""
+    return bool(package["source"].keys() & {"virtual", "editable"})
+
+
+def is_target(edge: Document, package: Document) -> bool:
+    """Return whether an edge leads to a package: to the one of its name, or of the version and source that it names."""
+    return all(edge.get(key, package.get(key)) == package.get(key) for key in ("name", "version", "source"))
+
+
+def dependencies(package: Document, kind: str, name: str) -> list[Document]:
+    """Return the edges of a package, or of an extra or group of it."""
+    edges: list[Document] = (
+        package.get(_TABLES[kind], {}).get(name, []) if kind in _TABLES else package.get("dependencies", [])
+    )
+    return edges
+
+
+def resolve(document: Document, choice: Choice, origin: str) -> Document:
+    """Return a lock for a choice: without edges of other choices, and without conflict markers on the rest.
+
+    Raises BentoError for a choice of conflicting items, as uv does.
+    """
+    choice.check(document, origin)
+    if not document.get("conflicts"):
+        return document
+    by_name: dict[str, list[Document]] = {}
+    for package in document["package"]:
+        by_name.setdefault(package["name"], []).append(package)
+    chosen = choice.items(document)
+    sets = [[_item(item) for item in together] for together in document["conflicts"]]
+    members = _required_members(by_name, chosen)
+    for together in sets:
+        _refuse_two([item for item in together if item[1] in members and choice.has(item)], sets, chosen, origin)
+    active = _Active(dict.fromkeys(chosen, TRUE), origin)
+    items = {item for together in sets for item in together}
+    if any(("extra", edge["name"], extra) in items for edge in _all_edges(document) for extra in edge.get("extra", ())):
+        active.add_required(by_name, chosen)
+        for together in sets:
+            _refuse_two(active.conflicting(together), sets, chosen, origin)
+    return document | {"package": [_map_edges(package, active.resolved) for package in document["package"]]}
+
+
+def _encoded(kind: str, package: str, name: str) -> str:
+    """Return the name that an item has in markers."""
+    return f"{kind}-{len(package)}-{package}" + (f"-{name}" if name else "")
+
+
+def _all_edges(document: Document) -> Iterator[Document]:
+    for package in document["package"]:
+        yield from package.get("dependencies", [])
+        for table in _TABLES.values():
+            for edges in package.get(table, {}).values():
+                yield from edges
+
+
+def _map_edges(package: Document, change: Any) -> Document:
+    """Return a package whose lists of edges are changed."""
+    result = package | {"dependencies": change(package, package.get("dependencies", []))}
+    for table in _TABLES.values():
+        result[table] = {name: change(package, edges) for name, edges in package.get(table, {}).items()}
+    return result
+
+
+@dataclass
+class _Active:
+    """Collects under which condition each item is active."""
+
+    items: dict[Item, Condition]
+    origin: str
+
+    def conflicting(self, together: list[Item]) -> list[Item]:
+        """Return extras of a conflict that are active together, each required by a chosen item."""
+        found = [item for item in together if item[0] == "extra" and item in self.items]
+        pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
+        return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]])), [])
+
+    def add_required(self, by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> None:
+        """Add the extras that dependencies of the chosen items require, as often as these lead to further ones."""
+        before: dict[Item, Condition] = {}
+        while before != self.items:
+            before = dict(self.items)
+            self._walk(by_name, chosen)
+
+    def _walk(self, by_name: Mapping[str, list[Document]], roots: Iterable[Item]) -> None:
+        reached: dict[tuple[int, Item], Condition] = {}
+        queue: list[tuple[Document, Item, Condition]] = [(by_name[item[1]][0], item, TRUE) for item in roots]
+        while queue:
+            package, item, reach = queue.pop()
+            key = (id(package), item)
+            joined = self._bounded(reached.get(key, FALSE) | reach)
+            if joined == reached.get(key):
+                continue
+            reached[key] = joined
+            for edge in dependencies(package, item[0], item[2]):
+                extras: list[Item] = [("extra", edge["name"], extra) for extra in edge.get("extra", ())]
+                # An edge activates its extras itself, so they count for its own marker.
+                condition = self._bounded(_and(joined, self._of_marker(package, edge, extras)))
+                if condition:
+                    for extra in extras:
+                        self.items[extra] = self._bounded(self.items.get(extra, FALSE) | condition)
+                    for target in by_name.get(edge["name"], []):
+                        if is_target(edge, target):
+                            queue += [(target, one, condition) for one in (("project", target["name"], ""), *extras)]
+
+    def resolved(self, package: Document, edges: list[Document]) -> list[Document]:
+        """Return the edges of a package that are active under some condition, with it as their marker."""
+        result = []
+        for edge in edges:
+            if "extra" not in edge.get("marker", ""):
+                result.append(edge)
+            elif condition := self._of_marker(package, edge):
+                plain = {key: value for key, value in edge.items() if key != "marker"}
+                result.append(plain | ({} if condition == TRUE else {"marker": _text(condition)}))
+        return result
+
+    def _of_marker(self, package: Document, edge: Document, more: Collection[Item] = ()) -> Condition:
+        """Return the condition of an edge: its marker, with the conditions of items in their places."""
+        named = {_encoded(*item): condition for item, condition in self.items.items()}
+        named |= dict.fromkeys((_encoded(*item) for item in more), TRUE)
+        result = FALSE
+        for clause in _parsed(edge.get("marker", ""), self.origin):
+            condition = TRUE
+            for atom in clause:
+                left, operator, right = atom
+                if left != "extra":
+                    condition = _and(condition, frozenset([frozenset([atom])]))
+                    continue
+                name = right.strip("'\"")
+                # Other extras are those of the package itself.
+                item = named.get(name, named.get(_encoded("extra", package["name"], name), FALSE))
+                condition = _and(condition, item if operator == "==" else _not(item))
+            result |= condition
+        return self._bounded(result)
+
+    def _bounded(self, condition: Condition) -> Condition:
+        """Return a condition without clauses that say no more than another one."""
+        clauses = [clause for clause in condition if not any(other < clause for other in condition)]
+        if len(clauses) > _MAX_CLAUSES:
+            raise BentoError(f"{self.origin}: its markers have more than {_MAX_CLAUSES} alternatives. {_AGAIN}")
+        return frozenset(clauses)
+
+
+def _item(item: Document) -> Item:
+    kind = next((kind for kind in _TABLES if kind in item), "project")
+    return (kind, item["package"], item.get(kind, ""))
+
+
+def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> set[str]:
+    """Return the members that chosen items are of, or lead to, whatever the markers."""
+    queue, seen = list(chosen), set(chosen)
+    while queue:
+        kind, name, each = queue.pop()
+        for package in by_name.get(name, []):
+            for edge in dependencies(package, kind, each):
+                extras = [("extra", edge["name"], extra) for extra in edge.get("extra", ())]
+                new = {("project", edge["name"], ""), *extras} - seen
+                seen |= new
+                queue += new
+    return {name for _, name, _ in seen if any(map(is_member, by_name.get(name, [])))}
+
+
+def _refuse_two(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
+    """Raise BentoError for two items of a conflict."""
+    if len(items) > 1:
+        raise BentoError(
+            f"{origin}: {_title(items[0])} and {_title(items[1])} conflict (tool.uv.conflicts), and the hub has both. "
+            f"{_advice(sets, chosen)}"
+        )
+
+
+def _title(item: Item) -> str:
+    kind, package, name = item
+    return f"the {kind} {name or package!r}" + (f" of {package}" if name else "")
+
+
+def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
+    """Return which attributes choose only the first of conflicting items."""
+    kept = dict.fromkeys(chosen)
+    dropped = set()
+    for together in sets:
+        for item in [item for item in together if item in kept][1:]:
+            dropped |= {other for other in kept if (other[0], other[2] or other[1]) == (item[0], item[2] or item[1])}
+            kept = {other: None for other in kept if other not in dropped}
+    values = []
+    for kind, attribute in _KINDS.items():
+        if any(item[0] == kind for item in dropped):
+            names = ", ".join(f'"{name}"' for name in sorted({item[2] or item[1] for item in kept if item[0] == kind}))
+            values.append(f"{attribute} = [{names}]")
+    if not values:
+        return "Choose members, extras and groups in bento.pypi that do not require both."
+    return (
+        f"Choose one, for example with {', '.join(values)} in bento.pypi; another hub of the lock can have the other."
+    )
+
+
+def _parsed(marker: str, origin: str) -> Condition:
+    """Return the condition that a marker is. Raises BentoError for what is not a marker."""
+    frames: list[tuple[Condition, Condition]] = [(FALSE, TRUE)]  # for each open parenthesis: of `or`, of `and`
+    at, expects = 0, bool(marker)
+    while at < len(marker):
+        match = _TOKEN.match(marker, at)
+        if not match or len(frames) > _MAX_DEPTH or (match[1] in (None, "(")) != expects:
+            break
+        at = match.end()
+        any_of, all_of = frames[-1]
+        if match[1] == "(":
+            frames.append((FALSE, TRUE))
+            continue
+        if match[1] == "or":
+            frames[-1] = (any_of | all_of, TRUE)
+        elif match[1] == ")":
+            frames.pop()
+            if not frames:
+                break
+            frames[-1] = (frames[-1][0], _and(frames[-1][1], any_of | all_of))
+            continue
+        elif match[1] is None:
+            operator = " ".join(match[3].split())
+            if "extra" in (match[2], match[4]) and (match[2] != "extra" or operator not in ("==", "!=")):
+                break
+            frames[-1] = (any_of, _and(all_of, frozenset([frozenset([(match[2], operator, match[4])])])))
+        expects = match[1] is not None
+    else:
+        if len(frames) == 1 and not expects:
+            return frames[0][0] | frames[0][1]
+    raise BentoError(f"{origin}: {marker[:200]!r} isn't a marker that can be resolved. {_AGAIN}")
+
+
+def _text(condition: Condition) -> str:
+    clauses = sorted(" and ".join(sorted(" ".join(atom) for atom in clause)) for clause in condition)
+    return clauses[0] if len(clauses) == 1 else " or ".join(f"({clause})" for clause in clauses)
+
+
+def _and(one: Condition, other: Condition) -> Condition:
+    if len(one) * len(other) > 64 * _MAX_CLAUSES:
+        raise BentoError(f"the lock: its markers have more than {_MAX_CLAUSES} alternatives. {_AGAIN}")
+    return frozenset(left | right for left in one for right in other if _is_possible(left | right))
+
+
+def _is_possible(clause: Collection[Atom]) -> bool:
+    values: dict[str, str] = {}  # `python_full_version == '3.12.*'` does not rule out another version
+    return all(
+        (left, _OPPOSITE[operator], right) not in clause
+        and (operator != "==" or not left.endswith(("platform", "machine")) or values.setdefault(left, right) == right)
+        for left, operator, right in clause
+    )
+
+
+def _not(condition: Condition) -> Condition:
+    result = TRUE
+    for clause in condition:
+        result = _and(
+            result, frozenset(frozenset([(left, _OPPOSITE[operator], right)]) for left, operator, right in clause)
+        )
+    return result
