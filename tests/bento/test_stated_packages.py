@@ -6,6 +6,7 @@ import json
 
 import pytest
 from rules_bento.bento.image_steps import Image, Step
+from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.bento.stated_packages import StatedPackages, stated_packages
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
@@ -71,3 +72,44 @@ def test_extras_that_the_lock_does_not_know_are_told_of():
         "b.yaml:3: python.packages: bentoml[io, Grpc_Web]>=1: the lock knows no extra 'grpc-web', so its packages have "
         "to be requirements of the target themselves."
     ]
+
+
+def test_a_hash_that_the_lock_does_not_have_is_named():
+    ours, other = "0" * 64, "1" * 64
+    lines = f"idna==3.10 --hash=sha256:{ours} \\\n  --hash=sha256:{other}\nattrs\n"
+    options = BuildOptions(python=Python(requirements_txt="r.txt"), places={"python.requirements_txt": "b.yaml:3: r"})
+    [stated] = stated_packages(options, Image(), ProjectFiles({"r.txt": lines.encode()}))
+    assert stated.requirements == ["idna==3.10", "attrs"]
+    stated.check_hashes({"idna": {"idna-3.10-py3-none-any.whl": ours}, "attrs": {"attrs-1.tar.gz": "2" * 64}})
+    with pytest.raises(
+        BentoError, match=r"idna==3\.10: the lock has idna-3\.10\.tar\.gz with sha256:2{64}, which isn't one"
+    ):
+        stated.check_hashes({"idna": {"idna-3.10-py3-none-any.whl": ours, "idna-3.10.tar.gz": "2" * 64}})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"six\n???\n", r"^r\.txt:2: '\?\?\?' is not a requirement \(PEP 508\)"),
+        (b"\xef\xbb\xbfsix\r\n# why\r\nnumpy>>1\r\n", r"^r\.txt:3: 'numpy>>1' is not a requirement"),
+        (b"six \\\n  >=1 \\\n  >>2\nattrs\n", r"^r\.txt:1: 'six +>=1 +>>2' is not a requirement"),
+        (b"six\n-e .\n", r"^r\.txt:2: '-e \.' installs a directory, .* Remove it: "),
+        (b"six\n--editable=./own\n", r"^r\.txt:2: '--editable=\./own' installs a directory"),
+        (b"-r more.txt\n", r"^more\.txt:1: 'a b' is not a requirement"),
+        (b"-c more.txt\n", r"^more\.txt:1: 'a b' is not a requirement"),
+    ],
+)
+def test_a_line_that_no_installer_takes_is_named(content, message):
+    files = ProjectFiles({"r.txt": content, "more.txt": b"a b\n"})
+    with pytest.raises(BentoError, match=message):
+        with_nested("r.txt", files, "here")
+
+
+def test_lines_that_installers_take_are_kept():
+    content = (
+        "--index-url https://i.example\n--pre\nsix ; python_version < '3.9'  # why\n./wheels/a-1-py3-none-any.whl\n"
+    )
+    content += (
+        f"git+https://h.example/r@v1\nidna==3.10 --hash=sha256:{'0' * 64}\nattrs @ https://h.example/attrs-1.zip\n"
+    )
+    assert with_nested("r.txt", ProjectFiles({"r.txt": content.encode()}), "here") == content

@@ -13,6 +13,7 @@ from rules_bento.bento.env import dotenv
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.bentofile import from_pyproject, from_yaml, read, read_arguments
 from rules_bento.build_options.document import Document
+from rules_bento.build_options.option_checks import check_package
 from rules_bento.build_options.options import KEYS, Env, ModelChoice, merge
 from rules_bento.errors import BentoError
 from rules_bento.records import asdict
@@ -180,8 +181,21 @@ REFUSED = [
         "python:\n  packages: ['--extra-index-url x']",
         "is an option of pip, not a package. Write python.extra_index_url",
     ),
-    ("python:\n  packages: ['-e .']", "is an option of pip, not a package. Put it into a file"),
+    ("python:\n  packages: ['--pre']", "is an option of pip, not a package. Put it into a file"),
+    (
+        "python:\n  packages: ['-e .']",
+        "b.yaml:2: python.packages: '-e .' installs a directory, which the image doesn't",
+    ),
+    (
+        "python:\n  packages: ['--editable=./own']",
+        "installs a directory, which the image doesn't have when it installs",
+    ),
     ("python:\n  packages: ['=1']", "is not a requirement (PEP 508)"),
+    (
+        "python:\n  packages: [six, 'numpy>>1']",
+        "b.yaml:2: python.packages: 'numpy>>1' is not a requirement (PEP 508)",
+    ),
+    ("python:\n  packages: ['a b c']", "b.yaml:2: python.packages: 'a b c' is not a requirement (PEP 508)"),
     ("python:\n  packages: [six, 'numpy[x]=1.26']", "is not a requirement (PEP 508). Write '=='"),
     ("python:\n  packages: [a]\n  requirements_txt: r", "b.yaml:2: python.packages: BentoML ignores it beside"),
     ("python:\n  index_url: 'a b'", "b.yaml:2: python.index_url: 'a b' is empty or has blanks"),
@@ -273,6 +287,39 @@ def test_pyproject():
     assert options.python.packages == ("numpy", "idna", "attrs>=20")
     assert options.python.is_src_layout is None
     assert options.envs == (Env("A"), Env("B", stage="build"))
+
+
+def test_a_dependency_of_the_project_that_is_no_requirement():
+    with pytest.raises(BentoError, match=r"^p:3: project\.dependencies: 'numpy>>1' is not a requirement \(PEP 508\)"):
+        from_pyproject(PYPROJECT.replace("attrs>=20", "numpy>>1"), "p")
+
+
+# What uv says of each as the line of a requirements file; an address is taken as it is.
+TAKEN = [
+    "numpy", "numpy>=1,", "numpy==1.*", "numpy>=1.0,<2", "numpy (>=1)", "numpy(>=1,<2)", "numpy[a, b]", "numpy[]",
+    "numpy==1.0+cu1", "numpy~=1.0", "numpy==1 ; python_version>='3.8'", "numpy;python_version<'3'", "x.y", "1x",
+    "numpy @ https://h/x.zip ; sys_platform=='linux'", "numpy@https://h/n-1-py3-none-any.whl", "numpy>= 1", "numpy==1!2",
+    "https://h/numpy-1-py3-none-any.whl", "git+https://h/r.git@main", "git+ssh://git@h/r.git#egg=x", "./own", "own/lib",
+    "numpy # why", f"numpy==1 --hash=sha256:{'0' * 64}", f"numpy==1 --hash sha512:{'0' * 128}", " numpy==1 ",
+]  # fmt: skip
+NOT_TAKEN = [
+    "numpy>>1", "a b c", "???", "numpy>=1.*", "numpy~=1", "numpy==foo", "numpy=1", "numpy[a", "numpy[a,]", "numpy[,a]",
+    "numpy==1; python_version>'3' and", "numpy; foo=='x'", "numpy==1 --foo", "numpy==1 --config-settings=a=b", "$X",
+    "numpy==${V}", "_x", "x-", "numpy <2 >1", "numpy==1 numpy==2", "numpy,pandas", "numpy > =1", "numpy==1;", "numpy≥1",
+    "numpy==2.*.1", "numpy==*", "numpy>1.0+local", "numpy[a] [b]", "numpy<2>1", "numpy>=1 and <2", "numpy#c",
+    "numpy ; (((" + "(" * 3000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TAKEN)
+def test_a_requirement_is_taken(text):
+    check_package(text, "here")
+
+
+@pytest.mark.parametrize("text", NOT_TAKEN)
+def test_what_is_no_requirement_is_named(text):
+    with pytest.raises(BentoError, match=r"^here: .* is not a requirement \(PEP 508\)"):
+        check_package(text, "here")
 
 
 def test_pyproject_beside_a_src_folder(tmp_path):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rules_bento.bento import image_steps as images
 from rules_bento.bento.env import scripts
-from rules_bento.build_options.option_checks import check_package
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import parse
@@ -66,10 +65,7 @@ def _placed(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
         case "requirements_file" | "pyproject_toml":
             written = step.values or ("pyproject.toml",)
             text = images.requirements_of(images.Step(step.kind, tuple(map(path, written))), files, place)
-            requirements, _ = parse(text, at)
-            for requirement in requirements:
-                check_package(requirement.text, at)
-            if not requirements:
+            if not parse(text, at)[0]:
                 raise BentoError(f"{at}: {written[0]} asks for no package. Remove the step, or name another file.")
             return images.Step("requirements", (text,))
     return step

@@ -77,10 +77,12 @@ def _asked(arguments: Arguments, entries: list[dict[str, Any]]) -> slices.Asked:
     ):
         for text in texts:
             origins.setdefault(text, origin)
+    files = {entry["name"]: entry["files"] for entry in entries}
     for path in arguments.many("--stated"):
         for stated in map(StatedPackages.of, json.loads(read_text(path))["stated"]):
             for note in stated.held_against(slices.known(entries)):
                 sys.stderr.write(f"{arguments.one('--target')}: {note}\n")
+            stated.check_hashes(files)
             for text in stated.requirements:
                 origins.setdefault(text, stated.place)
             limits |= dict.fromkeys(stated.constraints, stated.place)

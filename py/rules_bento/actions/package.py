@@ -10,6 +10,7 @@ from rules_bento import service
 from rules_bento.actions import secrets_search
 from rules_bento.archives.archive import join, write_part
 from rules_bento.bento import image_steps, making
+from rules_bento.bento.nested_requirements import check_lines
 from rules_bento.bento.settings import Description, Settings
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
@@ -195,7 +196,10 @@ def _files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
 
 
 def _requirements(arguments: Arguments) -> str:
-    texts = [_read(path, "requirements") for path in arguments.many("--requirements-file")]
+    paths = arguments.many("--requirements-file")
+    texts = [_read(path, "requirements") for path in paths]
+    for path, text in zip(paths, texts, strict=True):
+        check_lines(text.removeprefix("\N{BYTE ORDER MARK}"), path)
     return "".join(text if text.endswith("\n") or not text else text + "\n" for text in texts)
 
 

@@ -395,4 +395,6 @@ def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str
     dependencies = tables.get("project", {}).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
         raise BentoError(f"{path}: project.dependencies is no list of texts. Correct it.")
+    for dependency in dependencies:
+        check_package(dependency, f"{path}: project.dependencies")
     return dependencies

@@ -129,7 +129,7 @@ def _texts(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Ite
             named.append((step.args[0], f"{place}: requirements_file"))
     for path, origin in named:
         for limits in (False, True):
-            yield origin, with_nested(path, files, origin, constraints=limits), limits
+            yield origin, with_nested(path, files, origin, constraints=limits, check=False), limits
 
 
 def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:

@@ -6,7 +6,7 @@ import re
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
-from rules_bento.packages.requirements import normalized, parse
+from rules_bento.packages.requirements import name_of, normalized, parse
 from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ class StatedPackages:
     place: str
     requirements: list[str]
     constraints: list[str] = field(default_factory=list)
+    hashes: dict[str, list[str]] = field(default_factory=dict)  # SHA-256, of requirements that have some
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> StatedPackages:
@@ -55,6 +56,16 @@ class StatedPackages:
             )
         return notes
 
+    def check_hashes(self, locked: Mapping[str, Mapping[str, str]]) -> None:
+        """Raise BentoError for a locked file, by package and name, whose hash a requirement does not allow."""
+        for text, hashes in self.hashes.items():
+            for file, sha256 in sorted(locked.get(name_of(text), {}).items()):
+                if sha256 not in hashes:
+                    raise BentoError(
+                        f"{self.place}: {text}: the lock has {file} with sha256:{sha256}, which isn't one of its "
+                        f"hashes. Correct them, or remove --hash: the Bento has the hashes of the lock."
+                    )
+
 
 def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) -> list[StatedPackages]:
     """Return what is asked for.
@@ -81,7 +92,12 @@ def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) ->
             for constraints in (False, True)
         )
     return [
-        StatedPackages(origin, _requirements(text, origin), _requirements(limits, origin))
+        StatedPackages(
+            origin,
+            _requirements(text, origin),
+            _requirements(limits, origin),
+            {item.text: list(item.hashes) for item in parse(text, origin)[0] if item.hashes},
+        )
         for origin, text, limits in (
             (image.place, of_image, limits_of_image),
             (place, of_options, limits_of_options),

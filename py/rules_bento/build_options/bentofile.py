@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document, WrittenFloat, plain
+from rules_bento.build_options.option_checks import check_package
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_PARTS, decoded, read_file
 from rules_bento.formats.toml import read_toml
@@ -95,6 +96,8 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
     python = options.python
     if python.requirements_txt or not dependencies:
         return options
+    for dependency in dependencies:
+        check_package(dependency, place)
     places = {"python.packages": place, **options.places}
     return replace(options, python=replace(python, packages=(*(python.packages or ()), *dependencies)), places=places)
 

@@ -36,6 +36,31 @@ FEATURES = (
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+# PEP 508 and PEP 440, in a text whose blanks are single: most actions have no `packaging`.
+_NAMED = r"[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?"
+_SUFFIX = r"([-_.]?(alpha|beta|preview|pre|a|b|c|rc)[-_.]?\d*)?(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?([-_.]?dev[-_.]?\d*)?"
+_RELEASE = r"v?(\d+!)?\d+(\.\d+)"
+_CLAUSE = (
+    rf"(=== ?[^ ;,)]+|(==|!=) ?{_RELEASE}*(\.\*|{_SUFFIX}(\+[a-z0-9]+([-_.][a-z0-9]+)*)?)|"
+    rf"~= ?{_RELEASE}+{_SUFFIX}|(<=|>=|<|>) ?{_RELEASE}*{_SUFFIX})"
+)
+_CLAUSES = rf"({_CLAUSE}( ?, ?{_CLAUSE})* ?,?)?"
+_REQUIREMENT = re.compile(
+    rf"{_NAMED} ?(\[ ?({_NAMED}( ?, ?{_NAMED})*)? ?\])? ?(@ ?[^ ]+|\( ?{_CLAUSES} ?\)|{_CLAUSES}) ?"
+    r"(; ?(?P<marker>.+))?",
+    re.ASCII | re.IGNORECASE,
+)
+_VARIABLE = (
+    r"((python|python_full|implementation|platform)_version|(os|implementation)_name|sys_platform|extras?|"
+    r"platform_(release|system|machine|python_implementation)|dependency_groups|"
+    r"os\.name|sys\.platform|platform\.(version|machine|python_implementation)|python_implementation)"
+)
+_OPERAND = rf"({_VARIABLE}\b|'[^']*'|\"[^\"]*\")"
+_COMPARISON = re.compile(rf"{_OPERAND} ?(===?|~=|!=|<=?|>=?|(not )?in\b) ?{_OPERAND}")
+_JOINED = re.compile(r"\( ?\0 ?\)|\0 ?(and|or) ?\0")
+_MAX_PARENTHESES = 100
+_ADDRESS = re.compile(r"[A-Za-z0-9./~][^\s@;<>=!\[]*/")
+_EDITABLE = re.compile(r"(-e|--editable)(=|\s|$)")
 # A version as conda's files have it.
 _SINGLE_EQUALS = re.compile(r"[A-Za-z0-9][-.\w]*\s*(\[[^\]]*\])?\s*=(?!=)")
 
@@ -96,6 +121,7 @@ def check_package(package: str, place: str) -> None:
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
         raise BentoError(f"{place}: {package!r} is empty or has several lines. Write a requirement to an item.")
     if package.lstrip().startswith("-"):
+        check_editable(package.strip(), place)
         flag = package.split()[0].partition("=")[0]
         options = {
             "-i": "index_url",
@@ -110,10 +136,38 @@ def check_package(package: str, place: str) -> None:
         }
         remedy = f"Write python.{options[flag]}." if flag in options else "Put it into a file, as requirements_txt."
         raise BentoError(f"{place}: {package!r} is an option of pip, not a package. {remedy}")
-    if not re.match(r"[A-Za-z0-9./]|git\+", package.strip()):
-        raise BentoError(f"{place}: {package!r} is not a requirement (PEP 508). Correct it.")
-    if _SINGLE_EQUALS.match(package.strip()):
-        raise BentoError(f"{place}: {package!r} is not a requirement (PEP 508). Write '==', for which conda has '='.")
+    check_requirement(package, place)
+
+
+def check_requirement(text: str, place: str) -> None:
+    """Raise BentoError for what neither pip nor uv takes for a package in a requirements file."""
+    # Comments and hashes are of the file, not of the requirement.
+    text = re.sub(r"\s+(#.*|--hash[= ]\S+)", "", text).strip()
+    if _SINGLE_EQUALS.match(text):
+        raise BentoError(f"{place}: {text!r} is not a requirement (PEP 508). Write '==', for which conda has '='.")
+    requirement = _REQUIREMENT.fullmatch(" ".join(text.split()))
+    if not _ADDRESS.match(text) and (not requirement or not _is_marker(requirement["marker"])):
+        raise BentoError(f"{place}: {text!r} is not a requirement (PEP 508). Correct it.")
+
+
+def _is_marker(text: str | None) -> bool:
+    if text is None:
+        return True
+    if "\0" in text or text.count("(") > _MAX_PARENTHESES:
+        return False
+    before, text = "", _COMPARISON.sub("\0", text)
+    while before != text:
+        before, text = text, _JOINED.sub("\0", text)
+    return text.strip() == "\0"
+
+
+def check_editable(line: str, place: str) -> None:
+    """Raise BentoError for a line that installs a directory, which an image does not have yet when it installs."""
+    if _EDITABLE.match(line):
+        raise BentoError(
+            f"{place}: {line!r} installs a directory, which the image doesn't have when it installs packages. Remove "
+            f"it: the service imports its own modules from the Bento. Add the directory's requirements instead."
+        )
 
 
 def check_features(features: Iterable[str], place: str) -> None:

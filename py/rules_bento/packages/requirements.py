@@ -152,7 +152,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     """Read a requirements file. Raises BentoError, naming `origin` and line, for what no requirement can be."""
     requirements, options = [], []
     control, sha256 = re.compile(_CONTROL), re.compile(_HASH)
-    for number, line in _logical_lines(text):
+    for number, line in logical_lines(text):
         if control.search(line):
             raise BentoError(f"{origin}:{number}: {line!r} has a control character. Take it out.")
         if line.startswith("-"):
@@ -166,7 +166,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     return requirements, options
 
 
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield lines, joined at continuations and without comments, each with the number of its first line."""
     start, collected = 0, ""
     # Not splitlines: what it takes for the end of a line besides these, uv does not.

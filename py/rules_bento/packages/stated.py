@@ -140,6 +140,11 @@ class _RequirementsFiles:
         self.taken.add(posixpath.normpath(source.name))
         requirements_of_file, options = self._parse(source)
         for requirement in requirements_of_file:
+            if requirement.hashes:
+                raise BentoError(
+                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, which the lock would lose: it "
+                    f"has those of the index. Remove --hash, or name a file with hashes as lock of bento.pypi."
+                )
             self.stated.add(requirement.text, f"{source.name}:{requirement.line}", kind)
         for option in options:
             place = f"{source.name}:{option.line}"

@@ -61,7 +61,7 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool,
 
 def _exported(settings: Settings, image: Image) -> str:
     if settings.export_uv_lock is None:
-        raise BentoError(f"{image.place}: uv_lock() needs uv, which is not at hand. Name packages of a hub instead.")
+        raise BentoError(f"{image.place}: uv_lock() needs uv, which isn't installed. Run `pip install uv`.")
     return settings.export_uv_lock(settings.files)
 
 
