@@ -258,6 +258,7 @@ def test_services_are_printed_where_names_and_edges_are_plain_and_asked_for_wher
         ("models: ['Models-Of:V1']", r"models-of:v1 is not in the store.*module, signatures and labels are not known"),
         ("python: {index_url: 'https://i.example'}", "say where an image build gets packages"),
         ("python: {lock_packages: true}", "locked by the hub"),
+        ("python: {pip_args: '--no-deps', packages: [six]}", "pip_args: a hub cannot follow --no-deps.*overrides"),
         ("models: [{tag: 'a:latest', filter: 'label:x'}]", "the filter 'label:x' chooses"),
         ("models: ['a:v1']", "a:v1 is not in the store"),
         ("include: ['../x/*.py', '*.py']", "include"),

@@ -5,6 +5,7 @@ each package has a repository of its own, which is written again where the lock 
 """
 
 load(":fetch.bzl", "mark_reproducible")
+load(":hub_settings.bzl", "PYTHON_VERSIONS")
 load(":markers.bzl", "evaluate_marker", "fits_python", "marker_environment")
 load(":source.bzl", "source_file")
 load(":wheel.bzl", "python_version")
@@ -270,10 +271,12 @@ def _lock_repo_impl(rctx):
     content = json.decode(rctx.attr.lock)
     version = python_version(rctx)
     if not fits_python(content["requires_python"], version):
-        fail("@{} is for Python {}, but its lock for {}: set python_version of bento.pypi, or lock again".format(
+        fitting = [known for known in PYTHON_VERSIONS if fits_python(content["requires_python"], known)]
+        fail("@{} is for Python {}, but its lock for {}: {}lock again".format(
             rctx.attr.hub,
             version,
             content["requires_python"],
+            "write python_version = \"{}\" in bento.pypi, or ".format(fitting[0]) if fitting else "",
         ))
     lock = struct(
         environments = {platform: marker_environment(platform, version) for platform in rctx.attr.platforms},

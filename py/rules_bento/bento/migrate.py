@@ -433,6 +433,11 @@ def _option_notes(project: _Project) -> list[str]:
             "python.index_url and its like say where an image build gets packages. Where Bazel gets them, attributes "
             "of bento.pypi and bento_requirements say, or your uv is configured to."
         )
+    if "--no-deps" in (python.pip_args or "").split():
+        notes.append(
+            "python.pip_args: a hub cannot follow --no-deps. Where packages limit one another wrongly, correct the "
+            "limits in a file of `overrides` of bento_requirements, and remove --no-deps."
+        )
     if options.service is None:
         notes.append(f"service: BentoML finds it; the rule is told {project.info.service!r}.")
     outside = [path for path in (options.include or ()) if path.startswith("../")]

@@ -23,6 +23,7 @@ from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
+from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.models.model import latest
 from rules_bento.records import dataclass, replace
@@ -198,7 +199,7 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
         image=beside.image,
         features=beside.features,
         spec=beside.spec,
-        export_uv_lock=partial(_export, uv=beside.uv) if beside.uv else None,
+        export_uv_lock=partial(_export, uv=beside.uv),
     )
     info = _service(settings, selection.kept, beside.stated or services.Declared())
     models = references.referenced(info, options, beside.store or default_store())
@@ -266,9 +267,11 @@ def default_store() -> Path:
     return (Path(home) if home else Path.home() / "bentoml") / "models"
 
 
-def _export(files: ProjectFiles, *, uv: str) -> str:
+def _export(files: ProjectFiles, *, uv: str | None) -> str:
     from rules_bento.bento.uv_export import export
 
+    if not uv:
+        raise BentoError("uv_lock() needs uv, which isn't installed. Run `pip install uv`.")
     return export(files, uv)
 
 

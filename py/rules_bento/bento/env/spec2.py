@@ -61,7 +61,7 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool,
 
 def _exported(settings: Settings, image: Image) -> str:
     if settings.export_uv_lock is None:
-        raise BentoError(f"{image.place}: uv_lock() needs uv, which isn't installed. Run `pip install uv`.")
+        raise BentoError(f"{image.place}: uv_lock() needs uv.lock among srcs. Add it, or name packages of a hub.")
     return settings.export_uv_lock(settings.files)
 
 
