@@ -467,3 +467,32 @@ def test_what_only_the_source_can_state_is_said(tmp_path):
 def test_of_a_service_that_is_read_nothing_is_to_be_imported(tmp_path):
     notes = migrate(project(tmp_path, "service: service:Svc", SERVICE)).notes
     assert not any("import" in note for note in notes)
+
+
+def test_the_indexes_of_a_uv_lock(tmp_path):
+    """Those of its pyproject.toml, and which package comes from which, if from one alone."""
+    folder = project(tmp_path, "python: {packages: [torch]}", **{
+        "uv.lock": 'version = 1\nrequires-python = ">=3.11"\nconflicts = [[\n]]\n[[package]]\nname = "torch"\n',
+        "pyproject.toml": """\
+[project]
+name = "p"
+requires-python = "==3.12.7"
+[tool.uv.sources]
+Torch = { index = "cuda" }
+both = [{ index = "cuda", extra = "a" }, { index = "cpu", extra = "b" }]
+code = { git = "https://h.example/r" }
+[[tool.uv.index]]
+name = "cuda"
+url = "https://cuda.example/simple"
+explicit = true
+[[tool.uv.index]]
+url = "https://own.example/simple"
+default = true
+""",
+    })  # fmt: skip
+    made = migrate(folder, store=tmp_path)
+    assert 'indexes = ["cuda=https://cuda.example/simple"]' in " ".join(made.module.split())
+    assert 'index_url = "https://own.example/simple"' in made.module
+    assert 'explicit = {"torch": "cuda"}' in made.module
+    assert 'python_version = "3.12"' in made.module
+    assert any("uv.lock has conflicts (tool.uv.conflicts). Choose with extras" in note for note in made.notes)

@@ -8,6 +8,7 @@ from rules_bento.bento.image_steps import project_dependencies
 from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION
 from rules_bento.errors import BentoError
+from rules_bento.formats import shapes
 from rules_bento.formats.toml import read_toml
 from rules_bento.hints import Any
 from rules_bento.packages import requirements
@@ -27,6 +28,7 @@ _LOCKS = ("uv.lock", "pylock.toml", "requirements.lock.json", "requirements.lock
 _NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bento_constraints.in"))
 _OUR_LOCK = "requirements.lock.json"
 _VERSIONS = (PYTHON_VERSION, "3.12", "3.13", "3.14", "3.10")
+_UV = {"index?": [{"name?": str, "url": str, "default?": bool}], "sources?": dict}  # of a pyproject.toml
 _LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
 
 
@@ -71,6 +73,8 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
     lock = _own_lock(options, files)
     lines, limits = list(dict.fromkeys(lines)), list(dict.fromkeys(limits))
     targets, more = _targets([line for line in lines if not line.startswith("-")], version, lock, files)
+    if lock == "uv.lock" and "\nconflicts = " in files.text(lock, "the lock"):
+        more.append("uv.lock has conflicts (tool.uv.conflicts). Choose with extras, groups and members of bento.pypi.")
     return Packages(
         version,
         lock or _OUR_LOCK,
@@ -78,7 +82,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
         lines,
         limits,
         targets,
-        _indexes(options),
+        _indexes(options) | (_uv_indexes(files) if lock == "uv.lock" else {}),
         _NAMES[files.has(_NAMES[0][0])],
         [f"Packages: {note}" for note in dict.fromkeys([*notes, *more])],
     )
@@ -172,3 +176,25 @@ def _indexes(options: BuildOptions) -> dict[str, Any]:
         "no_index": True if python.no_index else None,
         "trusted_hosts": list(python.trusted_host or ()),
     }
+
+
+def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
+    """Return the indexes of a uv.lock, which are in its pyproject.toml, and the packages that come from one of them."""
+    if not files.has("pyproject.toml"):
+        return {}
+    uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})
+    shapes.check(uv, _UV, "pyproject.toml: tool.uv", "Correct the file.")
+    result: dict[str, Any] = {}
+    for index in uv.get("index", []):
+        if index.get("default"):
+            result["index_url"] = index["url"]
+        else:
+            result.setdefault("indexes", []).append(
+                f"{index['name']}={index['url']}" if "name" in index else index["url"]
+            )
+    for package, source in uv.get("sources", {}).items():
+        sources = source if isinstance(source, list) else [source]
+        named = {each.get("index") for each in sources if isinstance(each, dict)}
+        if len(named) == 1 and isinstance(index := named.pop(), str):
+            result.setdefault("explicit", {})[requirements.normalized(package)] = index
+    return result
