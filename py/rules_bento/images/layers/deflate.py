@@ -41,10 +41,13 @@ _SAME = re.compile(rb"\0{4,}")
 _ZEROS = re.compile(rb"\0{4,}|0{4,}")  # a field that is not used; a number
 _HASH = b",sha256="  # in every line of RECORD
 
-_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-"
-_LOWER = b"abcdefghijklmnopqrstuvwxyz0123456789_"
-
 _CODE = Code.fixed()
+_RECORD_SYMBOLS = (
+    (10, 13), (1, 6), (33, 13), (1, 6), (1, 7), (1, 8), (1, 9), (10, 6), (7, 13), (11, 7), (15, 6), (4, 13), (1, 6),
+    (1, 13), (26, 6), (134, 13), (5, 11), (1, 8), (2, 11), (1, 7), (8, 9), (1, 13), (11, 12),
+)  # fmt: skip
+"""Huffman codes for a typical RECORD: base64, lower case, digits, and commas have short ones, so has `,sha256=`."""
+_RECORD_DISTANCES = ((12, 7), (1, 1), (1, 2), (12, 7), (4, 6))  # mostly the line before: 65 to 128 bytes
 _BLOCK = bits(_CODE.header)
 _EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  # those of ASCII, and a few more
 
@@ -84,7 +87,7 @@ def joinable(stream: bytes) -> Iterator[bytes]:
 
 def lines(data: bytes) -> bytes:
     """Encode lines as a block: each repeats the beginning of the line before it, as sorted paths do."""
-    code = _code_of_record() if len(data) > _SHORT else _CODE
+    code = _record_code() if len(data) > _SHORT else _CODE
     pieces = []
     text = [code.header]
     before = b""
@@ -97,6 +100,11 @@ def lines(data: bytes) -> bytes:
             pieces.append(packed(waiting[:whole]))
             text = [waiting[whole:]]
     return b"".join((*pieces, packed("".join((*text, code.end, "0" * _HEADER))), _EMPTY))
+
+
+@lru_cache(maxsize=1)
+def _record_code() -> Code:
+    return Code.dynamic(_RECORD_SYMBOLS, _RECORD_DISTANCES)
 
 
 def _line(code: Code, line: bytes, before: bytes, text: list[str]) -> None:
@@ -135,18 +143,6 @@ def _whole(value: int, width: int) -> bytes:
         value |= _BLOCK[0] << width
         width += _BLOCK[1] + _END_OF_BLOCK
     return value.to_bytes(width // 8, "little")
-
-
-@lru_cache(maxsize=1)
-def _code_of_record() -> Code:
-    """Return Huffman codes for RECORD, which consists of base64, names of files, sizes, and repetitions."""
-    symbols = [1] * 257 + [4] * 8 + [60] + [10] * 8 + [1] * 12
-    for text, weight in ((_UPPER, 68), (_LOWER, 100), (b",\n", 100), (b".", 20), (b"/", 12)):
-        for byte in text:
-            symbols[byte] = weight
-    symbols[257 + len(_HASH) - SHORTEST] = 28
-    distances = [1] * 12 + [60, 30] + [1] * 16
-    return Code.fitted(symbols, distances)
 
 
 @lru_cache(maxsize=RECORD)

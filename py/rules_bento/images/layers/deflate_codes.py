@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Bits = tuple[int, int]
 """A piece of a stream: a number whose bits, the lowest first, are those of the stream, and how many they are."""
 
+Runs = tuple[tuple[int, int], ...]
+"""Widths of codes: how many symbols in a row have a width, and the width."""
+
 SHORTEST, LONGEST = 3, 258
 """Bytes that a match may have."""
 
@@ -48,13 +51,13 @@ class Code:
         return cls(_FIXED, _canonical([8] * 144 + [9] * 112 + [7] * 24 + [8] * 8), _canonical([5] * _DISTANCES))
 
     @classmethod
-    def fitted(cls, symbols: Sequence[int], distances: Sequence[int]) -> Code:
-        """Return dynamic codes for these frequencies of bytes, the end, lengths, and distances (3.2.7)."""
-        lengths = [_huffman(symbols), _huffman(distances)]
-        sizes = _number(len(symbols) - _END - 1, 5) + _number(len(distances) - 1, 5) + _number(len(_IN_HEADER) - 4, 4)
-        widths = "".join(_number(width, 3) for width in _IN_HEADER)
-        header = _DYNAMIC + sizes + widths + _told(lengths[0] + lengths[1])
-        return cls(header, *map(_canonical, lengths))
+    def dynamic(cls, symbols: Runs, distances: Runs) -> Code:
+        """Return dynamic codes from runs of equal widths (3.2.7): of bytes, the end, and lengths; of distances."""
+        widths = [[width for count, width in runs for _ in range(count)] for runs in (symbols, distances)]
+        counts = ((len(widths[0]) - _END - 1, 5), (len(widths[1]) - 1, 5), (len(_IN_HEADER) - 4, 4))
+        header = "".join(_number(*number) for number in (*counts, *((width, 3) for width in _IN_HEADER)))
+        header = _DYNAMIC + header + _encode_runs((*symbols, *distances))
+        return cls(header, *map(_canonical, widths))
 
     def match(self, length: int, distance: int) -> str:
         """Return the bits of a match: repeat `length` bytes from `distance` bytes before."""
@@ -96,31 +99,13 @@ def _canonical(widths: Sequence[int]) -> list[str]:
     return codes
 
 
-def _huffman(weights: Sequence[int]) -> list[int]:
-    """Return the width of each symbol's Huffman code."""
-    import heapq
-
-    widths = [0] * len(weights)
-    heap = [(weight, symbol, [symbol]) for symbol, weight in enumerate(weights)]
-    heapq.heapify(heap)
-    while len(heap) > 1:
-        one, other = heapq.heappop(heap), heapq.heappop(heap)
-        symbols = one[2] + other[2]
-        for symbol in symbols:
-            widths[symbol] += 1
-        heapq.heappush(heap, (one[0] + other[0], min(one[1], other[1]), symbols))
-    return widths
-
-
-def _told(widths: Sequence[int]) -> str:
-    """Encode the widths as the header of a dynamic block does."""
-    from itertools import groupby
-
+def _encode_runs(runs: Runs) -> str:
+    """Encode runs of widths as the header of a dynamic block does."""
     codes = _canonical([4] * _AGAIN)  # of 1 to 16
     text = ""
-    for width, run in groupby(widths):
+    for count, width in runs:
         text += codes[width - 1]
-        left = len(list(run)) - 1
+        left = count - 1
         while left >= SHORTEST:
             again = min(left, _MOST_AGAIN)
             text += codes[_AGAIN - 1] + _number(again - SHORTEST, 2)
